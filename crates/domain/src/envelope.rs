@@ -1,0 +1,163 @@
+//! What a record's value is: JSON with its type and version written on it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{TenantId, Utc};
+
+/// A type that travels between stages.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The type's name in an envelope, for instance `post`.
+    const TYPE: &'static str;
+    /// The version this program writes. It reads this one and every earlier one.
+    const VERSION: u32;
+}
+
+/// A versioned record: `{"type", "v", "tenant", "id", "at", "data"}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Envelope<T> {
+    /// [`Record::TYPE`] of the data.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// [`Record::VERSION`] of the writer.
+    pub v: u32,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// A function of the record's causes ([`crate::event_id`]); two records with one id are one event.
+    pub id: String,
+    /// When the event happened (never when it was processed).
+    pub at: Utc,
+    /// The event itself.
+    pub data: T,
+}
+
+/// Why bytes are not the envelope that was expected. Retrying never helps.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not JSON, or JSON of another shape.
+    #[error("not a valid `{expected}` envelope: {source}")]
+    Malformed {
+        /// The type that was expected.
+        expected: &'static str,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another type's envelope.
+    #[error("expected a `{expected}` envelope, found `{found}`")]
+    WrongType {
+        /// The type that was expected.
+        expected: &'static str,
+        /// The type that the envelope names.
+        found: String,
+    },
+    /// Written by a later program.
+    #[error("`{kind}` envelope of version {found}, this program reads up to {known}: upgrade it first")]
+    TooNew {
+        /// The type.
+        kind: &'static str,
+        /// The version that the envelope names.
+        found: u32,
+        /// The newest version this program reads.
+        known: u32,
+    },
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    v: u32,
+}
+
+impl<T: Record> Envelope<T> {
+    /// An envelope of this program's version around `data`.
+    pub fn new(tenant: TenantId, id: String, at: Utc, data: T) -> Self {
+        Self {
+            kind: T::TYPE.to_owned(),
+            v: T::VERSION,
+            tenant,
+            id,
+            at,
+            data,
+        }
+    }
+
+    /// The JSON bytes of a record's value.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a record has string keys and finite numbers")
+    }
+
+    /// Reads a record's value; says which of the three ways it is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(envelope) if envelope.kind == T::TYPE && envelope.v <= T::VERSION => Ok(envelope),
+            Ok(envelope) => Err(Self::mismatch(&envelope.kind, envelope.v)),
+            // The shape may be wrong *because* it is another type or a later version: say that instead.
+            Err(source) => match serde_json::from_slice::<Head<'_>>(bytes) {
+                Ok(head) if head.kind != T::TYPE || head.v > T::VERSION => {
+                    Err(Self::mismatch(&head.kind, head.v))
+                }
+                _ => Err(DecodeError::Malformed {
+                    expected: T::TYPE,
+                    source,
+                }),
+            },
+        }
+    }
+
+    fn mismatch(kind: &str, version: u32) -> DecodeError {
+        if kind == T::TYPE {
+            DecodeError::TooNew {
+                kind: T::TYPE,
+                found: version,
+                known: T::VERSION,
+            }
+        } else {
+            DecodeError::WrongType {
+                expected: T::TYPE,
+                found: kind.to_owned(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Outcome, OutcomeKind};
+
+    fn outcome() -> Envelope<Outcome> {
+        let data = Outcome {
+            decision: "d".into(),
+            kind: OutcomeKind::Click,
+            value: None,
+            key: "k".into(),
+            detail: None,
+        };
+        Envelope::new(TenantId::default(), "id".into(), Utc::from_millis(0), data)
+    }
+
+    #[test]
+    fn an_envelope_survives_the_wire() {
+        assert_eq!(Envelope::decode(&outcome().encode()).unwrap(), outcome());
+    }
+
+    #[test]
+    fn a_later_version_is_told_from_garbage() {
+        let later = r#"{"type":"outcome","v":999,"data":{}}"#;
+        assert!(matches!(
+            Envelope::<Outcome>::decode(later.as_bytes()),
+            Err(DecodeError::TooNew { found: 999, .. })
+        ));
+        let other = r#"{"type":"post","v":1,"data":{}}"#;
+        assert!(matches!(
+            Envelope::<Outcome>::decode(other.as_bytes()),
+            Err(DecodeError::WrongType { .. })
+        ));
+        assert!(matches!(
+            Envelope::<Outcome>::decode(b"\xff{"),
+            Err(DecodeError::Malformed { .. })
+        ));
+    }
+}

@@ -1,0 +1,71 @@
+//! A person's feeling towards an audience's topic: a reading, regrouped.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AudienceId, Emotions, PostRef, Pseudonym, Record};
+
+/// Whether a person agreed to be shown ads on the ground of what they write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentState {
+    /// The source does not ask for consent: the platform's own terms cover it.
+    NotRequired,
+    /// They agreed.
+    Given,
+    /// They said no, or took it back.
+    Denied,
+    /// The source demands consent and none is known. What silence means.
+    #[default]
+    Unknown,
+}
+
+impl ConsentState {
+    /// Whether an ad may be chosen for this person at all.
+    pub const fn permits(self) -> bool {
+        matches!(self, Self::NotRequired | Self::Given)
+    }
+}
+
+/// What is known of a person at the time of a feeling.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PersonState {
+    /// Who.
+    pub person: Pseudonym,
+    /// Exponentially decayed mean valence in `[-1, 1]`, this post included.
+    pub valence: f64,
+    /// Exponentially decayed mean arousal in `[0, 1]`.
+    pub arousal: f64,
+    /// Decayed *maximum* of the distress scores in `[0, 1]`: a cue weighs for days, not for one post.
+    pub distress: f64,
+    /// Consent as last stated.
+    pub consent: ConsentState,
+    /// Whether any source ever said or suspected that they are a minor.
+    pub minor: bool,
+    /// How many posts of theirs were read.
+    pub posts: u64,
+}
+
+/// One post's feeling, as it counts for one audience. Its envelope's `at` is the post's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Feeling {
+    /// Which audience it counts for.
+    pub audience: AudienceId,
+    /// Which post it comes from.
+    pub post: PostRef,
+    /// The person, as known then.
+    pub person: PersonState,
+    /// The post's valence in `[-1, 1]`.
+    pub valence: f64,
+    /// The post's arousal in `[0, 1]`.
+    pub arousal: f64,
+    /// The post's emotions.
+    pub emotions: Emotions,
+    /// The post's distress score in `[0, 1]`.
+    pub distress: f64,
+}
+
+impl Record for Feeling {
+    const TYPE: &'static str = "feeling";
+    const VERSION: u32 = 1;
+}

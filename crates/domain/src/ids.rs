@@ -1,0 +1,257 @@
+//! Names of things: tenants, people, posts, audiences; and ids that are functions of their causes.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A name was not of the form its type demands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not a valid {what}: {rule}")]
+pub struct InvalidId {
+    /// What the name was for.
+    pub what: &'static str,
+    /// The rule it broke.
+    pub rule: &'static str,
+    /// What was given, at most 40 characters of it.
+    pub given: String,
+}
+
+impl InvalidId {
+    fn new(what: &'static str, rule: &'static str, given: &str) -> Self {
+        Self {
+            what,
+            rule,
+            given: given.chars().take(40).collect(),
+        }
+    }
+}
+
+/// A short lower-case name: 1 to 64 of `a-z 0-9 - _ .`, beginning with a letter or digit.
+///
+/// Platforms, campaigns, segments and templates are named so: such a name is safe in a key, a path and a URL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slug(Arc<str>);
+
+impl Slug {
+    const RULE: &'static str = "1 to 64 of a-z, 0-9, '-', '_', '.', the first a letter or digit";
+
+    /// Refuses what is not a slug.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        let head_is_fine = text
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let rest_is_fine = text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
+        if head_is_fine && rest_is_fine && text.len() <= 64 {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId::new("name", Self::RULE, text))
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who a row belongs to (DESIGN, law 7). A [`Slug`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(Slug);
+
+impl TenantId {
+    /// Refuses what is not a slug.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        Slug::new(text).map(Self)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl Default for TenantId {
+    /// `default`: the one tenant of a house that has no other.
+    fn default() -> Self {
+        Self(Slug("default".into()))
+    }
+}
+
+/// A person, as everything behind the edge knows them: 32 lower-case hexadecimal digits of a keyed hash of
+/// platform and author, the key being the tenant's (BLAKE3 in its keyed mode). Nothing behind the edge can
+/// turn it back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pseudonym(Arc<str>);
+
+impl Pseudonym {
+    /// The pseudonym of `author` on `platform` under the tenant's secret `key`.
+    pub fn of(key: &[u8; 32], platform: &Slug, author: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        hasher
+            .update(platform.as_str().as_bytes())
+            .update(&[0])
+            .update(author.as_bytes());
+        Self(hasher.finalize().to_hex()[..32].into())
+    }
+
+    /// Refuses what is not 32 lower-case hexadecimal digits.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        if text.len() == 32
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId::new(
+                "pseudonym",
+                "32 lower-case hexadecimal digits",
+                text,
+            ))
+        }
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An audience: `segment:topic`, two slugs; a segment of people (`everyone`, `fans`...) × what they feel about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AudienceId(Arc<str>);
+
+impl AudienceId {
+    /// The audience of `segment` that talks about `topic`.
+    pub fn of(segment: &Slug, topic: &Slug) -> Self {
+        Self(format!("{}:{}", segment.as_str(), topic.as_str()).into())
+    }
+
+    /// Refuses what is not two slugs with a colon between.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        let err = || InvalidId::new("audience", "segment:topic, two slugs", text);
+        let (segment, topic) = text.split_once(':').ok_or_else(err)?;
+        let segment = Slug::new(segment).map_err(|_| err())?;
+        let topic = Slug::new(topic).map_err(|_| err())?;
+        Ok(Self::of(&segment, &topic))
+    }
+
+    /// `segment:topic`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The topic's slug.
+    pub fn topic(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, topic)| topic)
+    }
+}
+
+macro_rules! text_id {
+    ($($name:ident, $example:literal;)*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::new(&text).map_err(de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "examples": [$example]})
+            }
+        }
+    )*};
+}
+
+text_id! {
+    Slug, "bluesky";
+    TenantId, "default";
+    Pseudonym, "9f86d081884c7d659a2feaa0c55ad015";
+    AudienceId, "everyone:football";
+}
+
+/// A post, as its platform names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct PostRef {
+    /// The platform's slug.
+    pub platform: Slug,
+    /// The platform's own id of the post, 1 to 512 bytes.
+    pub id: String,
+}
+
+impl fmt::Display for PostRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.platform, self.id)
+    }
+}
+
+/// An id that is a function of its causes: the first 128 bits of BLAKE3 over `kind` and `causes`, each with its
+/// length before it, as 32 hexadecimal digits. The same causes give the same id on every machine, for ever.
+pub fn event_id(kind: &str, causes: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in std::iter::once(&kind).chain(causes) {
+        hasher
+            .update(&(part.len() as u64).to_le_bytes())
+            .update(part.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_id_depends_on_where_one_cause_ends() {
+        assert_ne!(event_id("r", &["ab", "c"]), event_id("r", &["a", "bc"]));
+        assert_eq!(event_id("r", &["ab", "c"]), event_id("r", &["ab", "c"]));
+    }
+
+    #[test]
+    fn a_pseudonym_needs_the_tenants_key() {
+        let platform = Slug::new("bluesky").unwrap();
+        let a = Pseudonym::of(&[1; 32], &platform, "ada");
+        assert_ne!(a, Pseudonym::of(&[2; 32], &platform, "ada"));
+        assert_eq!(Pseudonym::new(a.as_str()).unwrap(), a);
+        assert!(Pseudonym::new("ada").is_err());
+    }
+
+    #[test]
+    fn a_slug_is_safe_in_a_key_a_path_and_a_url() {
+        for bad in ["", "Upper", "a/b", "a:b", "-a", "ä", &"x".repeat(65)] {
+            assert!(Slug::new(bad).is_err(), "{bad}");
+        }
+        assert!(Slug::new("x").is_ok());
+    }
+}

@@ -1,0 +1,83 @@
+//! An audience whose feeling has moved enough to act on.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AudienceId, ConsentState, Emotions, PostRef, Pseudonym, Record, Utc};
+
+/// Which way an audience moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Towards the pleasant.
+    Up,
+    /// Towards the unpleasant.
+    Down,
+}
+
+/// The statistical evidence for a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// The test's name and version, for instance `e-detector-1`.
+    pub test: String,
+    /// The test's statistic (an e-value: how much more likely the posts are under a change than under none).
+    pub statistic: f64,
+    /// What it had to exceed.
+    pub threshold: f64,
+    /// How many posts it looked at since the last moment.
+    pub posts: u64,
+}
+
+/// An audience's decayed state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MoodSummary {
+    /// Mean valence in `[-1, 1]`.
+    pub valence: f64,
+    /// Mean arousal in `[0, 1]`.
+    pub arousal: f64,
+    /// Mean of each emotion.
+    pub emotions: Emotions,
+    /// Share of recent posts with distress, in `[0, 1]`.
+    pub distress: f64,
+    /// Decayed number of posts behind these means.
+    pub weight: f64,
+}
+
+/// A person whom the moment could reach.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Target {
+    /// Who.
+    pub person: Pseudonym,
+    /// Decayed maximum of their distress scores, in `[0, 1]`.
+    pub distress: f64,
+    /// Consent as last stated.
+    pub consent: ConsentState,
+    /// Whether any source ever said or suspected that they are a minor.
+    pub minor: bool,
+}
+
+/// An audience whose feeling has moved. Its envelope's `at` is the time of the post that tipped it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Moment {
+    /// Which audience.
+    pub audience: AudienceId,
+    /// Which way.
+    pub direction: Direction,
+    /// When the change most likely began.
+    pub since: Utc,
+    /// The audience's state now.
+    pub mood: MoodSummary,
+    /// Mean valence before the change.
+    pub baseline: f64,
+    /// Why it is believed.
+    pub evidence: Evidence,
+    /// The post that tipped the test.
+    pub trigger: PostRef,
+    /// People who spoke most recently, newest first, at most 256.
+    pub people: Vec<Target>,
+}
+
+impl Record for Moment {
+    const TYPE: &'static str = "moment";
+    const VERSION: u32 = 1;
+}

@@ -1,0 +1,23 @@
+//! For tests: where the public data sets lie.
+
+use std::path::PathBuf;
+
+/// The folder of public data sets: `$LIMBIC_DATA`, or `../shared/data` beside the repository.
+///
+/// `None`, after saying so loudly on standard error, when it is not there: the caller skips its test.
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test must be seen by whoever runs it"
+)]
+pub fn data_dir() -> Option<PathBuf> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("LIMBIC_DATA").map_or_else(beside, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!(
+        "\n*** SKIPPED: no data sets at {} (set LIMBIC_DATA to their folder) ***\n",
+        folder.display()
+    );
+    None
+}
