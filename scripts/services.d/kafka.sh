@@ -1,0 +1,65 @@
+# Apache Kafka: one KRaft node with a plain listener and one behind TLS and SASL/SCRAM-SHA-512.
+# shellcheck shell=bash
+
+KAFKA_USER=limbic
+KAFKA_PASSWORD=limbic-test
+
+kafka_version() { echo "$KAFKA_VERSION"; }
+kafka_ports() { echo plain secure controller; }
+kafka_home() { built kafka "$KAFKA_VERSION" "$RECIPES/kafka/pom.xml" "$RECIPES/kafka/make-certificates"; }
+
+kafka_install() {
+    [[ -d $(kafka_home) ]] || require_maven
+    require_java
+    build_once "$(kafka_home)" kafka_build
+}
+
+kafka_build() {
+    mvn -q -B -C -f "$RECIPES/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+        -Dkafka.version="$KAFKA_VERSION" -Dlog4j.version="$LOG4J_VERSION" -DoutputDirectory="$1/libs" &&
+        "$RECIPES/kafka/make-certificates" "$1/tls"
+}
+
+kafka_java() {
+    local heap=$1
+    shift
+    printf '%s\0' java "-Xmx$heap" -XX:+UseSerialGC "-Dlog4j2.configurationFile=$RECIPES/kafka/log4j2.properties" \
+        -cp "$(kafka_home)/libs/*" "$@"
+}
+
+kafka_start() {
+    local home=$RUN/kafka settings=$RUN/kafka/server.properties command
+    sed -e "s|@BIND@|127.0.0.1|g; s|@CONTROLLER_HOST@|127.0.0.1|g" \
+        -e "s|@PLAIN_PORT@|$(port kafka plain)|g; s|@SECURE_PORT@|$(port kafka secure)|g" \
+        -e "s|@CONTROLLER_PORT@|$(port kafka controller)|g" \
+        -e "s|@TLS@|$(kafka_home)/tls|g; s|@DATA@|$home/data|g" \
+        "$RECIPES/kafka/server.properties" >"$settings"
+    if [[ ! -f $home/data/meta.properties ]]; then
+        rm -rf "$home/data"
+        mapfile -d '' -t command < <(kafka_java 128m kafka.tools.StorageTool format -c "$settings" \
+            -t "$(kafka_cluster_id)" --add-scram "SCRAM-SHA-512=[name=$KAFKA_USER,password=$KAFKA_PASSWORD]")
+        "${command[@]}" >"$home/format.log" 2>&1 || {
+            tail -n 20 "$home/format.log" >&2
+            fail "Kafka's storage could not be formatted" "read $home/format.log"
+        }
+    fi
+    mapfile -d '' -t command < <(kafka_java 512m kafka.Kafka "$settings")
+    launch kafka "${command[@]}"
+}
+
+# Sixteen random bytes in URL-safe base64, as Kafka wants them: no padding, no dash in front.
+kafka_cluster_id() { "$PYTHON" -I -c 'import base64, os; print("L" + base64.urlsafe_b64encode(os.urandom(16)).decode()[1:22])'; }
+
+kafka_healthy() {
+    timeout 10 "$PYTHON" -I "$RECIPES/kafka/probe.py" "127.0.0.1:$(port kafka plain)" &&
+        timeout 10 "$PYTHON" -I "$RECIPES/kafka/probe.py" "127.0.0.1:$(port kafka secure)" \
+            "$KAFKA_USER" "$KAFKA_PASSWORD" "$(kafka_home)/tls/ca.pem"
+}
+
+kafka_env() {
+    echo "export LIMBIC_TEST_KAFKA=127.0.0.1:$(port kafka plain)"
+    echo "export LIMBIC_TEST_KAFKA_SASL=127.0.0.1:$(port kafka secure)"
+    echo "export LIMBIC_TEST_KAFKA_SASL_USER=$KAFKA_USER"
+    echo "export LIMBIC_TEST_KAFKA_SASL_PASSWORD=$KAFKA_PASSWORD"
+    echo "export LIMBIC_TEST_KAFKA_SASL_CA=$(kafka_home)/tls/ca.pem"
+}

@@ -1,0 +1,68 @@
+# PostgreSQL, from Debian, with passwords as in production and without fsync: a test's database need not outlive a power cut.
+#
+# `limbic` is an ordinary role (row-level security binds it) that may create databases and roles, so that each test can
+# have its own; the administrator's URL is there for what only a superuser may do.
+# shellcheck shell=bash
+
+POSTGRES_BIN=/usr/lib/postgresql/$POSTGRES_VERSION/bin
+
+postgres_version() { echo "$POSTGRES_VERSION"; }
+postgres_ports() { echo main; }
+postgres_stop_signal() { echo INT; } # "fast": TERM would wait for the clients to leave
+
+postgres_install() {
+    apt_install "postgresql-$POSTGRES_VERSION" "postgresql-client-$POSTGRES_VERSION"
+    [[ -x $POSTGRES_BIN/postgres ]] ||
+        fail "there is no PostgreSQL $POSTGRES_VERSION in $POSTGRES_BIN" "apt-get install -y postgresql-$POSTGRES_VERSION"
+}
+
+# PostgreSQL refuses to run as root.
+as_postgres() {
+    if [[ $EUID -eq 0 ]]; then
+        setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"
+    else
+        "$@"
+    fi
+}
+
+postgres_url() { echo "postgres://$1:$1@127.0.0.1:$(port postgres main)/$2"; }
+
+postgres_start() {
+    local data=$RUN/postgres/data user=()
+    [[ $EUID -ne 0 ]] || user=(setpriv --reuid=postgres --regid=postgres --init-groups --)
+    if [[ ! -f $data/limbic-is-ready ]]; then
+        rm -rf "$data"
+        mkdir -m 700 "$data"
+        [[ $EUID -ne 0 ]] || chown postgres: "$data"
+        as_postgres test -x "$data" ||
+            fail "the user postgres cannot reach $data" "set LIMBIC_SERVICES_RUN to a folder under /tmp"
+        postgres_create "$data" >"$RUN/postgres/initdb.log" 2>&1 || {
+            tail -n 20 "$RUN/postgres/initdb.log" >&2
+            fail "a new PostgreSQL database could not be made" "read $RUN/postgres/initdb.log"
+        }
+    fi
+    launch postgres "${user[@]}" "$POSTGRES_BIN/postgres" -D "$data" -p "$(port postgres main)" \
+        -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
+        -c shared_buffers=64MB -c fsync=off -c full_page_writes=off
+}
+
+# Roles and the database are made by a server in single-user mode: nobody meets one that is half furnished.
+postgres_create() {
+    echo postgres >"$RUN/postgres/password"
+    as_postgres "$POSTGRES_BIN/initdb" -D "$1" --username=postgres --auth=scram-sha-256 --pwfile="$RUN/postgres/password" \
+        --encoding=UTF8 --locale=C.UTF-8 --no-sync &&
+        as_postgres "$POSTGRES_BIN/postgres" --single -D "$1" -c fsync=off postgres <<'SQL' &&
+CREATE ROLE limbic LOGIN CREATEDB CREATEROLE PASSWORD 'limbic';
+CREATE DATABASE limbic OWNER limbic;
+SQL
+        as_postgres touch "$1/limbic-is-ready"
+}
+
+postgres_healthy() {
+    [[ $(timeout 10 psql "$(postgres_url limbic limbic)" --no-psqlrc -tAc 'SELECT 1') == 1 ]]
+}
+
+postgres_env() {
+    echo "export LIMBIC_TEST_POSTGRES=$(postgres_url limbic limbic)"
+    echo "export LIMBIC_TEST_POSTGRES_ADMIN=$(postgres_url postgres postgres)"
+}
