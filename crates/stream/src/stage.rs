@@ -1,0 +1,398 @@
+//! The stage: what the crates of the house write.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use limbic_domain::{Envelope, Fault, Record as DomainRecord, Retry, Utc};
+
+use crate::record::header;
+use crate::{BatchLimits, Headers, NewRecord, Record, Result, StateReader, TopicPartition};
+
+/// Where the event time of an input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventTime {
+    /// This input's time does not matter to the stage.
+    Ignored,
+    /// From its records: the watermark trails the latest one of the partition by this disorder.
+    Records {
+        /// How much later than its successors a record may come and still be on time.
+        disorder: Duration,
+    },
+    /// From the watermarks that the sending stage writes ([`Forward::Broadcast`]).
+    Sources,
+}
+
+/// A topic that a stage reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// Where its event time comes from.
+    pub time: EventTime,
+}
+
+/// Whether a stage passes its watermark on to an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// No.
+    Nothing,
+    /// The output is keyed as the input is, so a reader tells the time from the records; only explicit marks
+    /// (heartbeats of an edge) are passed on, from each partition to the one of the same number.
+    Aligned,
+    /// The output is regrouped: every advance goes to every partition.
+    Broadcast,
+}
+
+/// A topic that a stage writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// Whether the stage's watermark is passed on to it.
+    pub forward: Forward,
+}
+
+/// What the runtime must know of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageSpec {
+    /// Its name, and that of its consumer group.
+    pub name: Arc<str>,
+    /// What it reads.
+    pub inputs: Vec<Input>,
+    /// What it writes.
+    pub outputs: Vec<Output>,
+    /// Whether it keeps state in the log.
+    pub stateful: bool,
+    /// How large its batches may be.
+    pub limits: BatchLimits,
+    /// How often [`Stage::tick`] is called at least; `None` = never.
+    pub tick: Option<Duration>,
+}
+
+impl StageSpec {
+    /// A stage that reads and writes nothing yet.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            stateful: false,
+            limits: BatchLimits::default(),
+            tick: None,
+        }
+    }
+
+    /// Reads `topic`.
+    #[must_use]
+    pub fn reads(mut self, topic: &str, time: EventTime) -> Self {
+        self.inputs.push(Input {
+            topic: topic.into(),
+            time,
+        });
+        self
+    }
+
+    /// Writes `topic`.
+    #[must_use]
+    pub fn writes(mut self, topic: &str, forward: Forward) -> Self {
+        self.outputs.push(Output {
+            topic: topic.into(),
+            forward,
+        });
+        self
+    }
+
+    /// Keeps state in the log.
+    #[must_use]
+    pub const fn stateful(mut self) -> Self {
+        self.stateful = true;
+        self
+    }
+
+    /// Has batches of at most this size.
+    #[must_use]
+    pub const fn batches(mut self, limits: BatchLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Wants [`Stage::tick`] at least this often.
+    #[must_use]
+    pub const fn ticks(mut self, every: Duration) -> Self {
+        self.tick = Some(every);
+        self
+    }
+}
+
+/// Records for a stage: in order within each partition, control records taken out.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// Why a stage could not do a batch.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StageError {
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// Whether to try the same batch again, after a back-off. [`Retry::Never`] makes the runtime halve the batch until
+    /// the one record that fails stands alone, and send that one to the dead letters.
+    pub retry: Retry,
+    /// One word for the dead letter and the metrics, for instance `platform_down`.
+    pub reason: &'static str,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+impl StageError {
+    /// A server or platform did not answer as it should: wait and try again.
+    pub fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::External,
+            retry: Retry::WithBackoff,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// Some record of the batch cannot be done, now or later.
+    pub fn poison(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::User,
+            retry: Retry::Never,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// This program is wrong.
+    pub fn internal(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Internal,
+            retry: Retry::Never,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<crate::Error> for StageError {
+    fn from(error: crate::Error) -> Self {
+        Self {
+            fault: error.fault(),
+            retry: error.retry(),
+            reason: "log",
+            message: error.to_string(),
+        }
+    }
+}
+
+/// A stage of the house.
+///
+/// The runtime calls it on a thread of its own and repeats a call whose effects did not commit: everything it does
+/// outside [`Outputs`] must be idempotent, and everything it computes a function of records, state and watermark.
+/// A field of its own may hold only what can be rebuilt (a cache, a connection).
+pub trait Stage: Send {
+    /// Does a batch. What is wrong with one record goes to [`Outputs::dead`]; an error is about the whole batch.
+    fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError>;
+
+    /// Event time of partition number `partition` has come to `watermark`: no record with a time *before* it will follow
+    /// (one that does is late). Called after the batch that moved it, in the same transaction.
+    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let _ = (partition, watermark, out);
+        Ok(())
+    }
+
+    /// Called at least every [`StageSpec::tick`] for the partition numbers held, with the wall clock.
+    fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let _ = (partitions, now, out);
+        Ok(())
+    }
+
+    /// These partitions are now this instance's. A stage whose database holds the offsets answers where to go on.
+    fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, u64)>, StageError> {
+        let _ = partitions;
+        Ok(Vec::new())
+    }
+
+    /// These partitions are no longer this instance's: forget what is cached of them.
+    fn revoked(&mut self, partitions: &[TopicPartition]) {
+        let _ = partitions;
+    }
+}
+
+/// Why a record is written: whose partition it belongs to, and the headers that travel on (trace, acceptance time).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cause {
+    /// The partition number whose processing it is.
+    pub partition: u32,
+    /// Headers to pass on.
+    pub headers: Headers,
+}
+
+impl Cause {
+    /// A cause without a record: a watermark or a tick.
+    pub const fn of_partition(partition: u32) -> Self {
+        Self {
+            partition,
+            headers: Headers::new(),
+        }
+    }
+}
+
+impl Record {
+    /// This record as a cause.
+    pub fn cause(&self) -> Cause {
+        let mut headers = Headers::new();
+        for name in [header::TRACE_PARENT, header::ACCEPTED_AT] {
+            if let Some(value) = self.headers.get(name) {
+                headers.push(name, value.clone());
+            }
+        }
+        Cause {
+            partition: self.partition,
+            headers,
+        }
+    }
+}
+
+/// A record no retry can help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The record, untouched.
+    pub record: Record,
+    /// Why, in one word.
+    pub reason: &'static str,
+    /// Why, in a sentence.
+    pub detail: String,
+}
+
+/// One change of state; `None` removes.
+pub type StateChange = (u32, Bytes, Option<Bytes>);
+
+/// Everything a stage did, to be committed at once.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Records to write, with the partition number that caused each.
+    pub records: Vec<(u32, NewRecord)>,
+    /// Dead letters.
+    pub dead: Vec<DeadLetter>,
+    /// State as changed: partition number → key → value or removal.
+    pub state: HashMap<u32, BTreeMap<Bytes, Option<Bytes>>>,
+}
+
+/// Where a stage puts what it does, and reads its state as it will be after.
+pub struct Outputs<'a> {
+    committed: &'a dyn StateReader,
+    effects: Effects,
+}
+
+impl<'a> Outputs<'a> {
+    /// Nothing done yet, over the committed state.
+    pub fn new(committed: &'a dyn StateReader) -> Self {
+        Self {
+            committed,
+            effects: Effects::default(),
+        }
+    }
+
+    /// Writes an event. `key` is `tenant/…`, as [`limbic_domain::topics`] says.
+    pub fn emit<T: DomainRecord>(&mut self, cause: &Cause, topic: &str, key: &str, envelope: &Envelope<T>) {
+        self.emit_bytes(cause, topic, key, envelope.at, envelope.encode());
+    }
+
+    /// Writes a value that is encoded already.
+    pub fn emit_bytes(&mut self, cause: &Cause, topic: &str, key: &str, at: Utc, value: impl Into<Bytes>) {
+        let record = NewRecord {
+            topic: topic.into(),
+            partition: None,
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value: value.into(),
+            headers: cause.headers.clone(),
+            timestamp: at,
+        };
+        self.effects.records.push((cause.partition, record));
+    }
+
+    /// Gives up on a record: it goes to its topic's dead letters, untouched, and the stream goes on.
+    pub fn dead(&mut self, record: &Record, reason: &'static str, detail: impl std::fmt::Display) {
+        self.effects.dead.push(DeadLetter {
+            record: record.clone(),
+            reason,
+            detail: detail.to_string(),
+        });
+    }
+
+    /// The state at `key`, changes of this batch included.
+    pub fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        match self
+            .effects
+            .state
+            .get(&partition)
+            .and_then(|changes| changes.get(key))
+        {
+            Some(change) => Ok(change.clone()),
+            None => self.committed.get(partition, key),
+        }
+    }
+
+    /// Up to `limit` entries whose key has the prefix and is at least `from`, in key order, changes of this batch included.
+    pub fn scan(
+        &self,
+        partition: u32,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>> {
+        let Some(changes) = self.effects.state.get(&partition) else {
+            return self.committed.scan(partition, prefix, from, limit);
+        };
+        // Every removal may hide one committed entry, so that many more are asked for.
+        let start = if from > prefix { from } else { prefix };
+        let changed = changes
+            .range(Bytes::copy_from_slice(start)..)
+            .take_while(|(key, _)| key.starts_with(prefix));
+        let removals = changed.clone().filter(|(_, value)| value.is_none()).count();
+        let committed = self
+            .committed
+            .scan(partition, prefix, from, limit.saturating_add(removals))?;
+        let mut merged: BTreeMap<Bytes, Option<Bytes>> = committed
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect();
+        merged.extend(changed.map(|(key, value)| (key.clone(), value.clone())));
+        Ok(merged
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .take(limit)
+            .collect())
+    }
+
+    /// Sets the state at `key`. It belongs to the partition number and moves with it to whoever takes over.
+    pub fn put(&mut self, partition: u32, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.effects
+            .state
+            .entry(partition)
+            .or_default()
+            .insert(key.into(), Some(value.into()));
+    }
+
+    /// Removes the state at `key`.
+    pub fn remove(&mut self, partition: u32, key: impl Into<Bytes>) {
+        self.effects
+            .state
+            .entry(partition)
+            .or_default()
+            .insert(key.into(), None);
+    }
+
+    /// What was done.
+    pub fn into_effects(self) -> Effects {
+        self.effects
+    }
+}
