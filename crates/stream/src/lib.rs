@@ -32,6 +32,7 @@ mod error;
 mod log;
 mod partition;
 mod record;
+pub mod runtime;
 mod stage;
 
 pub use control::{Control, WatermarkMark};

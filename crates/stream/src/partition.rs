@@ -9,7 +9,7 @@ pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions
 }
 
-/// MurmurHash2, 32 bit, with Kafka's seed.
+/// `MurmurHash2`, 32 bit, with Kafka's seed.
 fn murmur2(bytes: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;
@@ -49,7 +49,7 @@ mod tests {
             ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
             ("abc", 479_470_107),
         ] {
-            assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
         }
     }
 }

@@ -214,7 +214,9 @@ pub trait Stage: Send {
         Ok(())
     }
 
-    /// These partitions are now this instance's. A stage whose database holds the offsets answers where to go on.
+    /// These partitions are now this instance's. A stage whose database holds the offsets answers where it is *behind*
+    /// the log (restored from a backup, say): reading goes back there. What its database is ahead by is shown to it again;
+    /// it skips what it knows by the offset it wrote with the data.
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, u64)>, StageError> {
         let _ = partitions;
         Ok(Vec::new())
@@ -276,7 +278,7 @@ pub struct DeadLetter {
 pub type StateChange = (u32, Bytes, Option<Bytes>);
 
 /// Everything a stage did, to be committed at once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Effects {
     /// Records to write, with the partition number that caused each.
     pub records: Vec<(u32, NewRecord)>,
@@ -289,7 +291,7 @@ pub struct Effects {
 /// Where a stage puts what it does, and reads its state as it will be after.
 pub struct Outputs<'a> {
     committed: &'a dyn StateReader,
-    effects: Effects,
+    pub(crate) effects: Effects,
 }
 
 impl<'a> Outputs<'a> {
@@ -349,12 +351,12 @@ impl<'a> Outputs<'a> {
         from: &[u8],
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>> {
-        let Some(changes) = self.effects.state.get(&partition) else {
+        let Some(overlay) = self.effects.state.get(&partition) else {
             return self.committed.scan(partition, prefix, from, limit);
         };
         // Every removal may hide one committed entry, so that many more are asked for.
         let start = if from > prefix { from } else { prefix };
-        let changed = changes
+        let changed = overlay
             .range(Bytes::copy_from_slice(start)..)
             .take_while(|(key, _)| key.starts_with(prefix));
         let removals = changed.clone().filter(|(_, value)| value.is_none()).count();

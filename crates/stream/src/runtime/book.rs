@@ -1,0 +1,125 @@
+//! The runtime's book-keeping: exact counts and event time, committed with the offset they belong to.
+//!
+//! Each partition's commit carries, as its metadata, how many records the group has consumed from it, written because
+//! of it and given up on, since the beginning. Being part of the transaction, the numbers are exact: a stranger can add
+//! them up and see that nothing was lost or doubled ([`count_stages`]).
+
+use std::collections::BTreeMap;
+
+use limbic_domain::Utc;
+use serde::{Deserialize, Serialize};
+
+use super::time::InputClock;
+use crate::{Log, Result};
+
+/// Exact counts of one partition of one group, since the beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Records consumed, control records not counted.
+    #[serde(rename = "c", default)]
+    pub consumed: u64,
+    /// Records written, by topic, control records and dead letters not counted.
+    #[serde(rename = "p", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub produced: BTreeMap<String, u64>,
+    /// Dead letters, by reason.
+    #[serde(rename = "d", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dead: BTreeMap<String, u64>,
+}
+
+/// The book of one input partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Book {
+    #[serde(flatten)]
+    pub(super) counters: Counters,
+    #[serde(flatten)]
+    pub(super) clock: InputClock,
+    /// The watermark last announced to the stage and passed on, in milliseconds.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub(super) announced: Option<i64>,
+    /// Whether the last mark passed on said "idle".
+    #[serde(rename = "i", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) announced_idle: bool,
+    /// The explicit mark last passed on.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub(super) passed_heartbeat: Option<i64>,
+}
+
+impl Book {
+    pub(super) fn announced(&self) -> Utc {
+        self.announced.map_or(Utc::MIN, Utc::from_millis)
+    }
+
+    pub(super) fn to_metadata(&self) -> String {
+        serde_json::to_string(self).expect("a book has string keys")
+    }
+
+    /// A book that cannot be read (another program committed here) begins anew: the offset still holds.
+    pub(super) fn from_metadata(text: &str) -> Self {
+        if text.is_empty() {
+            return Self::default();
+        }
+        serde_json::from_str(text).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the commit's metadata is not ours: counts of this partition begin at 0");
+            Self::default()
+        })
+    }
+}
+
+/// What a stage has done, over all its partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct StageCounts {
+    /// Records consumed.
+    pub consumed: u64,
+    /// Records not consumed yet.
+    pub lag: u64,
+    /// Records consumed, by input topic.
+    pub consumed_by_topic: BTreeMap<String, u64>,
+    /// Records not consumed yet, by input topic.
+    pub lag_by_topic: BTreeMap<String, u64>,
+    /// Records written, by topic.
+    pub produced: BTreeMap<String, u64>,
+    /// Dead letters, by input topic and reason.
+    pub dead: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// Adds up the books of `group` as committed.
+pub fn count_stages(log: &dyn Log, group: &str) -> Result<StageCounts> {
+    let mut total = StageCounts::default();
+    for progress in log.progress(group)? {
+        let topic = progress.committed.partition.topic.to_string();
+        let counters = Book::from_metadata(&progress.committed.metadata).counters;
+        let lag = progress.end.saturating_sub(progress.committed.next);
+        total.consumed += counters.consumed;
+        total.lag += lag;
+        *total.consumed_by_topic.entry(topic.clone()).or_default() += counters.consumed;
+        *total.lag_by_topic.entry(topic.clone()).or_default() += lag;
+        for (written, n) in counters.produced {
+            *total.produced.entry(written).or_default() += n;
+        }
+        for (reason, n) in counters.dead {
+            *total
+                .dead
+                .entry(topic.clone())
+                .or_default()
+                .entry(reason)
+                .or_default() += n;
+        }
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_survives_the_commit_and_garbage_does_not_stop_it() {
+        let mut book = Book::default();
+        book.counters.consumed = 3;
+        book.counters.dead.insert("malformed".into(), 1);
+        book.clock.saw_record(Utc::from_millis(9));
+        book.announced = Some(5);
+        assert_eq!(Book::from_metadata(&book.to_metadata()), book);
+        assert_eq!(Book::from_metadata("not json"), Book::default());
+    }
+}

@@ -1,0 +1,94 @@
+//! What Prometheus sees of the stages.
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
+};
+
+/// The meters of every stage in the process, labelled by stage.
+#[derive(Debug, Clone)]
+pub struct StageMeters {
+    pub(super) records_in: IntCounterVec,
+    pub(super) records_out: IntCounterVec,
+    pub(super) dead: IntCounterVec,
+    pub(super) aborts: IntCounterVec,
+    pub(super) retries: IntCounterVec,
+    pub(super) batch_records: HistogramVec,
+    pub(super) batch_seconds: HistogramVec,
+    pub(super) end_to_end_seconds: HistogramVec,
+    pub(super) lag: IntGaugeVec,
+    pub(super) watermark: IntGaugeVec,
+}
+
+impl StageMeters {
+    /// Registers the meters; fails if they are there already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let meter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(meter.clone()))?;
+            Ok(meter)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let meter = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(meter.clone()))?;
+            Ok(meter)
+        };
+        let histogram = |name: &str, help: &str, buckets| -> Result<HistogramVec, prometheus::Error> {
+            let meter = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), &["stage"])?;
+            registry.register(Box::new(meter.clone()))?;
+            Ok(meter)
+        };
+        let seconds = || exponential_buckets(0.000_5, 2.0, 18);
+        Ok(Self {
+            records_in: counter(
+                "limbic_records_in_total",
+                "Records consumed.",
+                &["stage", "topic"],
+            )?,
+            records_out: counter(
+                "limbic_records_out_total",
+                "Records written.",
+                &["stage", "topic"],
+            )?,
+            dead: counter(
+                "limbic_dead_letters_total",
+                "Records given up on.",
+                &["stage", "reason"],
+            )?,
+            aborts: counter(
+                "limbic_aborts_total",
+                "Transactions that left no trace.",
+                &["stage"],
+            )?,
+            retries: counter(
+                "limbic_retries_total",
+                "Batches tried again after a failure.",
+                &["stage", "reason"],
+            )?,
+            batch_records: histogram(
+                "limbic_batch_records",
+                "Records in a batch.",
+                exponential_buckets(1.0, 2.0, 14)?,
+            )?,
+            batch_seconds: histogram(
+                "limbic_batch_seconds",
+                "From the poll that brought a batch to its commit, in seconds.",
+                seconds()?,
+            )?,
+            end_to_end_seconds: histogram(
+                "limbic_end_to_end_seconds",
+                "From the edge's acceptance of a post to the commit of what this stage made of it, in seconds.",
+                seconds()?,
+            )?,
+            lag: gauge(
+                "limbic_lag_records",
+                "Records not consumed yet.",
+                &["stage", "topic", "partition"],
+            )?,
+            watermark: gauge(
+                "limbic_watermark_milliseconds",
+                "Event time of the stage, in milliseconds since the epoch.",
+                &["stage", "partition"],
+            )?,
+        })
+    }
+}

@@ -1,0 +1,359 @@
+//! The life of an instance: subscribe, poll, step, again; and what follows when something fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use limbic_domain::Retry;
+
+use super::backoff::Backoff;
+use super::book::Book;
+use super::meters::StageMeters;
+use super::{Health, RunOptions, Shared};
+use crate::{
+    BatchLimits, Consumer, Error, EventTime, Log, Polled, Record, Stage, StageError, StageSpec, Subscription,
+    TopicPartition,
+};
+
+/// An input partition that this instance holds.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    /// Its book as committed.
+    pub(super) book: Book,
+    /// The next offset as committed.
+    pub(super) next: u64,
+    /// Since when there is nothing to read, if so.
+    pub(super) caught_up: Option<Instant>,
+}
+
+/// Why a step did not commit.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Nothing happened: rewind, wait, try again.
+    Retry { reason: &'static str, message: String },
+    /// This member is no member any more, or does not know whether it committed: subscribe again.
+    Resubscribe(String),
+    /// Only a person can help.
+    Fatal(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Aborted(_) => Self::Retry {
+                reason: "aborted",
+                message: error.to_string(),
+            },
+            Error::DiskFull { .. } => Self::Retry {
+                reason: "disk_full",
+                message: error.to_string(),
+            },
+            Error::Fenced(_) | Error::Unavailable { .. } => Self::Resubscribe(error.to_string()),
+            _ => Self::Fatal(error.to_string()),
+        }
+    }
+}
+
+impl From<StageError> for Trouble {
+    fn from(error: StageError) -> Self {
+        match error.retry {
+            Retry::WithBackoff => Self::Retry {
+                reason: error.reason,
+                message: error.message,
+            },
+            Retry::Never => Self::Fatal(format!("{}: {}", error.reason, error.message)),
+        }
+    }
+}
+
+pub(super) struct Worker {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) stage: Box<dyn Stage>,
+    pub(super) spec: StageSpec,
+    pub(super) options: RunOptions,
+    pub(super) meters: StageMeters,
+    shared: Arc<Shared>,
+    woken: Receiver<()>,
+    backoff: Backoff,
+    pub(super) held: BTreeMap<TopicPartition, Held>,
+    /// How many partitions each input and output has.
+    pub(super) partitions: BTreeMap<Arc<str>, u32>,
+    last_tick: Instant,
+    last_look: Instant,
+}
+
+impl Worker {
+    pub(super) fn new(
+        log: Arc<dyn Log>,
+        stage: Box<dyn Stage>,
+        spec: StageSpec,
+        options: RunOptions,
+        meters: &StageMeters,
+        shared: Arc<Shared>,
+        woken: Receiver<()>,
+    ) -> Self {
+        let seed = options
+            .instance
+            .bytes()
+            .chain(spec.name.bytes())
+            .fold(0, |h: u64, b| h.wrapping_mul(31) + u64::from(b));
+        let backoff = Backoff::new(options.backoff_first, options.backoff_most, seed);
+        let now = Instant::now();
+        Self {
+            log,
+            stage,
+            spec,
+            options,
+            meters: meters.clone(),
+            shared,
+            woken,
+            backoff,
+            held: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            last_tick: now,
+            last_look: now,
+        }
+    }
+
+    /// Lives until it is asked to stop or only a person can help.
+    pub(super) fn run(mut self) {
+        let span = tracing::info_span!("stage", stage = %self.spec.name, instance = %self.options.instance);
+        let _entered = span.enter();
+        while !self.shared.is_stopping() {
+            match self.serve_once() {
+                Ok(()) => break,
+                Err(Trouble::Fatal(message)) => {
+                    tracing::error!(%message, "stopped: this needs a person");
+                    return self.shared.set_health(Health::Failed(message));
+                }
+                Err(Trouble::Retry { message, .. } | Trouble::Resubscribe(message)) => {
+                    self.meters
+                        .retries
+                        .with_label_values(&[&*self.spec.name, "resubscribe"])
+                        .inc();
+                    self.wait(message);
+                }
+            }
+        }
+        self.shared.set_health(Health::Stopped);
+    }
+
+    /// One membership of the group, from subscription to leave.
+    fn serve_once(&mut self) -> Result<(), Trouble> {
+        let mut consumer = self.subscribe()?;
+        let served = self.serve(&mut *consumer);
+        self.forget_everything();
+        if let Err(error) = consumer.close() {
+            tracing::warn!(%error, "left the group uncleanly: others wait a little longer");
+        }
+        served
+    }
+
+    fn subscribe(&mut self) -> Result<Box<dyn Consumer>, Error> {
+        let known = self.log.topics()?;
+        let inputs = self.spec.inputs.iter().map(|input| &input.topic);
+        for name in inputs.chain(self.spec.outputs.iter().map(|output| &output.topic)) {
+            let topic = known.iter().find(|topic| topic.name == *name);
+            let topic = topic.ok_or_else(|| Error::UnknownTopic(name.to_string()))?;
+            self.partitions
+                .insert(Arc::clone(name), topic.offsets.len() as u32);
+        }
+        self.log.subscribe(Subscription {
+            group: Arc::clone(&self.spec.name),
+            instance: Arc::clone(&self.options.instance),
+            topics: self
+                .spec
+                .inputs
+                .iter()
+                .map(|input| Arc::clone(&input.topic))
+                .collect(),
+            stateful: self.spec.stateful,
+        })
+    }
+
+    /// Works until asked to stop.
+    fn serve(&mut self, consumer: &mut dyn Consumer) -> Result<(), Trouble> {
+        let limits = self.limits();
+        self.shared.set_health(Health::Running);
+        while !self.shared.is_stopping() {
+            let stepped = match consumer.poll(&limits)? {
+                Polled::Assigned(partitions) => self.assigned(consumer, &partitions),
+                Polled::Revoked(partitions) => {
+                    self.revoked(&partitions);
+                    Ok(())
+                }
+                Polled::Records(records) => self.step(consumer, records, false),
+                Polled::Idle => Ok(()),
+            };
+            let stepped = stepped.and_then(|()| self.between_batches(consumer));
+            match stepped {
+                Ok(()) => {
+                    self.backoff.succeeded();
+                    self.running();
+                }
+                Err(Trouble::Retry { reason, message }) => {
+                    self.meters
+                        .retries
+                        .with_label_values(&[&*self.spec.name, reason])
+                        .inc();
+                    if reason == "aborted" {
+                        self.meters.aborts.with_label_values(&[&*self.spec.name]).inc();
+                    }
+                    consumer.rewind()?;
+                    self.look_again();
+                    self.wait(message);
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(())
+    }
+
+    /// The stage's limits, with a linger short enough for its ticks and for noticing idleness.
+    fn limits(&self) -> BatchLimits {
+        let mut limits = self.spec.limits;
+        limits.linger = limits
+            .linger
+            .min(self.options.idle_after / 2)
+            .min(self.spec.tick.unwrap_or(Duration::MAX));
+        limits
+    }
+
+    fn wait(&mut self, message: String) {
+        tracing::warn!(%message, "trying again in a while");
+        self.shared.set_health(Health::Waiting(message));
+        if !self.shared.is_stopping() {
+            self.backoff.wait(&self.woken);
+        }
+    }
+
+    /// What was noticed by the wall clock was not committed: notice it anew.
+    fn look_again(&mut self) {
+        for held in self.held.values_mut() {
+            held.caught_up = None;
+            held.book.clock.set_idle(false);
+        }
+    }
+
+    fn running(&self) {
+        let mut status = self.shared.status.lock();
+        if status.health != Health::Running {
+            tracing::info!("running again");
+            status.health = Health::Running;
+        }
+    }
+
+    fn assigned(
+        &mut self,
+        consumer: &mut dyn Consumer,
+        partitions: &[TopicPartition],
+    ) -> Result<(), Trouble> {
+        let positions: BTreeMap<_, _> = consumer
+            .positions()?
+            .into_iter()
+            .map(|(partition, next, _)| (partition, next))
+            .collect();
+        for partition in partitions {
+            let held = match consumer.committed(partition)? {
+                Some(committed) => Held {
+                    book: Book::from_metadata(&committed.metadata),
+                    next: committed.next,
+                    caught_up: None,
+                },
+                None => Held {
+                    book: Book::default(),
+                    next: positions.get(partition).copied().unwrap_or(0),
+                    caught_up: None,
+                },
+            };
+            self.held.insert(partition.clone(), held);
+        }
+        for (partition, offset) in self.stage.assigned(partitions)? {
+            if self.held.get(&partition).is_some_and(|held| offset < held.next) {
+                tracing::warn!(%partition, offset, "the stage's database is behind the log: reading from there again");
+                consumer.seek(&partition, offset)?;
+            }
+        }
+        tracing::debug!(?partitions, "assigned");
+        self.show_partitions();
+        Ok(())
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.held.remove(partition);
+        }
+        self.stage.revoked(partitions);
+        tracing::debug!(?partitions, "revoked");
+        self.show_partitions();
+    }
+
+    fn forget_everything(&mut self) {
+        let all: Vec<_> = std::mem::take(&mut self.held).into_keys().collect();
+        self.stage.revoked(&all);
+        self.show_partitions();
+    }
+
+    fn show_partitions(&self) {
+        self.shared.status.lock().partitions = self.held.keys().cloned().collect();
+    }
+
+    /// Idleness, ticks and gauges: what is due by the wall clock.
+    fn between_batches(&mut self, consumer: &mut dyn Consumer) -> Result<(), Trouble> {
+        let now = Instant::now();
+        let look_every = (self.options.idle_after / 4).min(Duration::from_secs(1));
+        if now.duration_since(self.last_look) >= look_every && !self.held.is_empty() {
+            self.last_look = now;
+            if self.notice_idleness(consumer, now)? {
+                self.step(consumer, Vec::new(), false)?;
+            }
+        }
+        if self
+            .spec
+            .tick
+            .is_some_and(|every| now.duration_since(self.last_tick) >= every)
+            && !self.held.is_empty()
+        {
+            self.last_tick = now;
+            self.step(consumer, Vec::<Record>::new(), true)?;
+        }
+        Ok(())
+    }
+
+    /// Marks inputs with nothing to read as idle once they have been so for long enough; answers whether any became so.
+    fn notice_idleness(&mut self, consumer: &dyn Consumer, now: Instant) -> Result<bool, Error> {
+        let mut any = false;
+        for (partition, next, end) in consumer.positions()? {
+            let labels = [
+                &*self.spec.name,
+                &*partition.topic,
+                &partition.partition.to_string(),
+            ];
+            self.meters
+                .lag
+                .with_label_values(&labels)
+                .set(i64::try_from(end.saturating_sub(next)).unwrap_or(i64::MAX));
+            let time = self.time_of(&partition.topic);
+            let Some(held) = self.held.get_mut(&partition) else {
+                continue;
+            };
+            if next < end {
+                held.caught_up = None;
+                continue;
+            }
+            let since = *held.caught_up.get_or_insert(now);
+            if matches!(time, EventTime::Records { .. })
+                && now.duration_since(since) >= self.options.idle_after
+            {
+                any |= held.book.clock.set_idle(true);
+            }
+        }
+        Ok(any)
+    }
+
+    pub(super) fn time_of(&self, topic: &str) -> EventTime {
+        let input = self.spec.inputs.iter().find(|input| &*input.topic == topic);
+        input.map_or(EventTime::Ignored, |input| input.time)
+    }
+}
