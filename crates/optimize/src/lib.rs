@@ -1,1 +1,19 @@
-//! Not written yet.
+//! Which ad, now: the contextual bandit, what it learns from, and its brakes. Nothing here does I/O, reads a clock or
+//! draws a random number that is not a function of a seed: the same inputs give the same bits on every machine.
+//!
+//! * [`policy`]: from a context and its [`Arm`]s to one probability per arm, and what an outcome teaches.
+//! * [`decide`]: the [`DecisionEngine`](decide::DecisionEngine): which candidates may run, the policy's probabilities
+//!   inside their bounds, the seeded draw; or a stated reason why nothing was chosen.
+//! * [`quadrature`]: exact choice probabilities of Thompson sampling with independent Beta arms.
+//! * [`features`]: hashed sparse features with namespaces and interactions.
+//! * [`random`]: the generator everything draws from.
+
+pub mod decide;
+mod exact;
+pub mod features;
+pub mod policy;
+pub mod quadrature;
+pub mod random;
+
+pub use features::{Arm, Features};
+pub use policy::{Policy, PolicyConfig, PolicyError};

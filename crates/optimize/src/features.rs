@@ -1,0 +1,157 @@
+//! Hashed sparse features, in namespaces, and the arms that carry them.
+//!
+//! A feature is a 32-bit hash and a value. Its namespace says which interactions it takes part in: `feeling × tone`
+//! multiplies every feature of the one with every feature of the other. Order of insertion never matters.
+
+use serde::{Deserialize, Serialize};
+
+use crate::random;
+
+/// One feature: what it is, hashed, and how much of it there is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Feature(pub u32, pub f32);
+
+/// A namespace's features, ascending by hash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Namespace {
+    name: u32,
+    features: Vec<Feature>,
+}
+
+/// What is known about a context or an arm.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Features {
+    namespaces: Vec<Namespace>,
+}
+
+/// The hash of a namespace's name.
+pub fn namespace(name: &str) -> u32 {
+    (random::hash(name.as_bytes()) >> 32) as u32
+}
+
+/// The hash of an interaction of two features; not symmetric, so its caller fixes the order.
+pub(crate) const fn join(left: u32, right: u32) -> u32 {
+    let joined = left.wrapping_mul(0x9e37_79b1).rotate_left(13) ^ right;
+    joined.wrapping_mul(0x85eb_ca6b)
+}
+
+impl Features {
+    /// No features.
+    pub const fn new() -> Self {
+        Self {
+            namespaces: Vec::new(),
+        }
+    }
+
+    /// Adds "in `space`, it is `value`": a feature of value 1.
+    #[must_use]
+    pub fn with(self, space: &str, value: &str) -> Self {
+        let hash = join(namespace(space), namespace(value));
+        self.insert(namespace(space), Feature(hash, 1.0))
+    }
+
+    /// Adds "in `space`, `name` measures `value`". A value that is not finite counts as 0.
+    #[must_use]
+    pub fn with_number(self, space: &str, name: &str, value: f64) -> Self {
+        let value = if value.is_finite() { value as f32 } else { 0.0 };
+        let hash = join(namespace(space), namespace(name).rotate_left(7));
+        self.insert(namespace(space), Feature(hash, value))
+    }
+
+    fn insert(mut self, name: u32, feature: Feature) -> Self {
+        let at = match self.namespaces.binary_search_by_key(&name, |space| space.name) {
+            Ok(at) => at,
+            Err(at) => {
+                self.namespaces.insert(
+                    at,
+                    Namespace {
+                        name,
+                        features: Vec::new(),
+                    },
+                );
+                at
+            }
+        };
+        let features = &mut self.namespaces[at].features;
+        match features.binary_search_by_key(&feature.0, |known| known.0) {
+            Ok(known) => features[known].1 = feature.1,
+            Err(new) => features.insert(new, feature),
+        }
+        self
+    }
+
+    /// The features of the namespace whose [`namespace`] hash is `name`; empty if there is none.
+    pub fn in_namespace(&self, name: u32) -> &[Feature] {
+        self.namespaces
+            .binary_search_by_key(&name, |space| space.name)
+            .map_or(&[], |at| &self.namespaces[at].features)
+    }
+
+    /// All features, in an order that depends on nothing but themselves.
+    pub fn iter(&self) -> impl Iterator<Item = Feature> + '_ {
+        self.namespaces
+            .iter()
+            .flat_map(|space| space.features.iter().copied())
+    }
+
+    /// How many features there are.
+    pub fn len(&self) -> usize {
+        self.namespaces.iter().map(|space| space.features.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+}
+
+/// One of the things that can be chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arm {
+    /// Its name: what is learnt about it is kept under this.
+    pub id: String,
+    /// What it shares with its kin (a creative's tone or generator); a new arm starts from its family's record.
+    pub family: String,
+    /// What is known about it, its own name (namespace `arm`) and family (namespace `family`) included.
+    pub features: Features,
+}
+
+impl Arm {
+    /// An arm; its name and family become features too.
+    pub fn new(id: impl Into<String>, family: impl Into<String>, features: Features) -> Self {
+        let (id, family) = (id.into(), family.into());
+        let features = features.with("arm", &id).with("family", &family);
+        Self { id, family, features }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_insertion_does_not_matter() {
+        let one = Features::new()
+            .with("user", "tom")
+            .with("time", "noon")
+            .with_number("mood", "valence", 0.3);
+        let two = Features::new()
+            .with_number("mood", "valence", 0.3)
+            .with("time", "noon")
+            .with("user", "tom");
+        assert_eq!(one, two);
+        assert_eq!(one.len(), 3);
+        assert_eq!(one.in_namespace(namespace("mood")).len(), 1);
+        assert!(one.in_namespace(namespace("absent")).is_empty());
+    }
+
+    #[test]
+    fn features_survive_a_snapshot_to_the_bit() {
+        let features = Features::new()
+            .with_number("m", "x", 0.1)
+            .with_number("m", "y", 1.0 / 3.0);
+        let text = serde_json::to_string(&features).unwrap();
+        assert_eq!(serde_json::from_str::<Features>(&text).unwrap(), features);
+    }
+}

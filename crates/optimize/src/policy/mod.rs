@@ -1,0 +1,178 @@
+//! Policies: one probability per arm, and what an outcome teaches.
+//!
+//! [`PolicyConfig`] names a policy and its settings; [`PolicyConfig::build`] makes the [`AnyPolicy`] that serves it.
+
+mod bernoulli;
+mod uniform;
+
+pub use bernoulli::{BernoulliConfig, BernoulliThompson, ChangeConfig, HierarchyConfig};
+pub use uniform::Uniform;
+
+use limbic_domain::PolicyVersion;
+use serde::{Deserialize, Serialize};
+
+use crate::random;
+use crate::{Arm, Features};
+
+/// What came of one choice.
+#[derive(Debug, Clone, Copy)]
+pub struct Lesson<'a> {
+    /// What was known when it was chosen.
+    pub context: &'a Features,
+    /// What was chosen.
+    pub arm: &'a Arm,
+    /// What it brought: finite, not negative; at most 1 where the policy's model is of clicks.
+    pub reward: f64,
+    /// The reward taught before, if this lesson corrects one.
+    pub corrects: Option<f64>,
+    /// The probability it was chosen with, in `(0, 1]`.
+    pub propensity: f64,
+}
+
+/// Why a policy could not be built, taught or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// A setting is outside its range.
+    #[error("policy setting `{setting}` is {value}: {rule}")]
+    Setting {
+        /// Which setting.
+        setting: &'static str,
+        /// What it was.
+        value: f64,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// A reward that is NaN, negative, or too large for the policy's model.
+    #[error("reward {0} is not usable: it must be finite, not negative, and at most 1 for a model of clicks")]
+    Reward(f64),
+    /// A propensity of 0, above 1, or NaN: nothing was ever chosen with it.
+    #[error("propensity {0} is not in (0, 1]")]
+    Propensity(f64),
+    /// A snapshot of another policy, or damaged.
+    #[error("not a snapshot of this policy: {0}")]
+    Snapshot(#[from] serde_json::Error),
+}
+
+/// A way of choosing.
+pub trait Policy {
+    /// The probability of each arm; they sum to 1 within 1e-9. Empty for no arms.
+    ///
+    /// A function of the policy's state, the context, the arms and `seed`, to the last bit.
+    fn probabilities(&self, context: &Features, arms: &[Arm], seed: u64) -> Vec<f64>;
+
+    /// Learns from an outcome. An error changes nothing.
+    fn learn(&mut self, lesson: &Lesson<'_>) -> Result<(), PolicyError>;
+
+    /// All that was learnt, as JSON; [`Policy::restore`] gives it back to the last bit.
+    fn snapshot(&self) -> Vec<u8>;
+
+    /// Takes on what was learnt by a policy of the same settings.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError>;
+}
+
+/// Refuses a lesson that no policy can use.
+pub(crate) fn check(lesson: &Lesson<'_>, most: f64) -> Result<(), PolicyError> {
+    for reward in std::iter::once(lesson.reward).chain(lesson.corrects) {
+        if !(0.0..=most).contains(&reward) || !reward.is_finite() {
+            return Err(PolicyError::Reward(reward));
+        }
+    }
+    if !(lesson.propensity > 0.0 && lesson.propensity <= 1.0) {
+        return Err(PolicyError::Propensity(lesson.propensity));
+    }
+    Ok(())
+}
+
+/// Refuses a setting outside `range`.
+pub(crate) fn within(
+    setting: &'static str,
+    value: f64,
+    range: std::ops::RangeInclusive<f64>,
+    rule: &'static str,
+) -> Result<(), PolicyError> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(PolicyError::Setting { setting, value, rule })
+    }
+}
+
+/// A policy's name and settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum PolicyConfig {
+    /// The control: every arm alike.
+    Uniform,
+    /// Thompson sampling with independent Beta arms.
+    BernoulliTs(BernoulliConfig),
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self::BernoulliTs(BernoulliConfig::default())
+    }
+}
+
+impl PolicyConfig {
+    /// Its name, as it is written in settings.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::BernoulliTs(_) => "bernoulli-ts",
+        }
+    }
+
+    /// Its name, version and the hash of its settings, as a decision records them.
+    pub fn version(&self) -> PolicyVersion {
+        let settings = serde_json::to_vec(self).expect("settings are plain numbers and names");
+        PolicyVersion {
+            name: self.name().to_owned(),
+            version: 1,
+            hash: format!("{:016x}", random::hash(&settings)),
+        }
+    }
+
+    /// The policy itself, having learnt nothing. Refuses settings outside their ranges.
+    pub fn build(&self) -> Result<AnyPolicy, PolicyError> {
+        Ok(match self {
+            Self::Uniform => AnyPolicy::Uniform(Uniform),
+            Self::BernoulliTs(config) => AnyPolicy::BernoulliTs(BernoulliThompson::new(config.clone())?),
+        })
+    }
+}
+
+/// Any of the policies, dispatched without a heap.
+#[derive(Debug, Clone)]
+pub enum AnyPolicy {
+    /// See [`Uniform`].
+    Uniform(Uniform),
+    /// See [`BernoulliThompson`].
+    BernoulliTs(BernoulliThompson),
+}
+
+macro_rules! each {
+    ($policy:expr, $inner:ident => $call:expr) => {
+        match $policy {
+            AnyPolicy::Uniform($inner) => $call,
+            AnyPolicy::BernoulliTs($inner) => $call,
+        }
+    };
+}
+
+impl Policy for AnyPolicy {
+    fn probabilities(&self, context: &Features, arms: &[Arm], seed: u64) -> Vec<f64> {
+        each!(self, policy => policy.probabilities(context, arms, seed))
+    }
+
+    fn learn(&mut self, lesson: &Lesson<'_>) -> Result<(), PolicyError> {
+        each!(self, policy => policy.learn(lesson))
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        each!(self, policy => policy.snapshot())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError> {
+        each!(self, policy => policy.restore(snapshot))
+    }
+}

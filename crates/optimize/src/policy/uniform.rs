@@ -1,0 +1,26 @@
+//! The control: every arm alike, nothing learnt.
+
+use super::{Lesson, Policy, PolicyError, check};
+use crate::{Arm, Features};
+
+/// Every arm with the same probability.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Uniform;
+
+impl Policy for Uniform {
+    fn probabilities(&self, _: &Features, arms: &[Arm], _: u64) -> Vec<f64> {
+        vec![1.0 / arms.len() as f64; arms.len()]
+    }
+
+    fn learn(&mut self, lesson: &Lesson<'_>) -> Result<(), PolicyError> {
+        check(lesson, f64::MAX)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        b"null".to_vec()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError> {
+        Ok(serde_json::from_slice::<()>(snapshot)?)
+    }
+}
