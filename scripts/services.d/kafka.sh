@@ -29,11 +29,8 @@ kafka_java() {
 
 kafka_start() {
     local home=$RUN/kafka settings=$RUN/kafka/server.properties command
-    sed -e "s|@BIND@|127.0.0.1|g; s|@CONTROLLER_HOST@|127.0.0.1|g" \
-        -e "s|@PLAIN_PORT@|$(port kafka plain)|g; s|@SECURE_PORT@|$(port kafka secure)|g" \
-        -e "s|@CONTROLLER_PORT@|$(port kafka controller)|g" \
-        -e "s|@TLS@|$(kafka_home)/tls|g; s|@DATA@|$home/data|g" \
-        "$RECIPES/kafka/server.properties" >"$settings"
+    "$RECIPES/kafka/settings" 127.0.0.1 "$(port kafka plain)" "$(port kafka secure)" "$(port kafka controller)" \
+        "$(kafka_home)/tls" "$home/data" >"$settings"
     if [[ ! -f $home/data/meta.properties ]]; then
         rm -rf "$home/data"
         mapfile -d '' -t command < <(kafka_java 128m kafka.tools.StorageTool format -c "$settings" \

@@ -32,13 +32,13 @@ choose_ports() {
 keep_or_choose_ports() {
     local number
     [[ -s $RUN/$1/ports ]] || { choose_ports "$1" && return; }
-    for number in $(cut -d= -f2 "$RUN/$1/ports"); do
+    while IFS='=' read -r _ number; do
         if (exec 3<>"/dev/tcp/127.0.0.1/$number") 2>/dev/null; then
             say "port $number of $1 is taken by another program; choosing new ones"
             choose_ports "$1"
             return
         fi
-    done
+    done <"$RUN/$1/ports"
 }
 
 start() {

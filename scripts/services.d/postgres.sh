@@ -41,9 +41,21 @@ postgres_start() {
             fail "a new PostgreSQL database could not be made" "read $RUN/postgres/initdb.log"
         }
     fi
+    postgres_bury "$data"
     launch postgres "${user[@]}" "$POSTGRES_BIN/postgres" -D "$data" -p "$(port postgres main)" \
         -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
         -c shared_buffers=64MB -c fsync=off -c full_page_writes=off
+}
+
+# A killed server leaves its lock file, and children that need a moment to notice. Where nobody collects dead processes (in
+# many containers) its number still looks alive to PostgreSQL, so the lock goes once no process works in the folder any more.
+postgres_bury() {
+    local tick
+    for ((tick = 0; tick < 100; tick++)); do
+        readlink /proc/[0-9]*/cwd 2>/dev/null | grep -qxF "$1" || break
+        sleep 0.1
+    done
+    ((tick == 100)) || rm -f "$1/postmaster.pid"
 }
 
 # Roles and the database are made by a server in single-user mode: nobody meets one that is half furnished.
@@ -51,10 +63,8 @@ postgres_create() {
     echo postgres >"$RUN/postgres/password"
     as_postgres "$POSTGRES_BIN/initdb" -D "$1" --username=postgres --auth=scram-sha-256 --pwfile="$RUN/postgres/password" \
         --encoding=UTF8 --locale=C.UTF-8 --no-sync &&
-        as_postgres "$POSTGRES_BIN/postgres" --single -D "$1" -c fsync=off postgres <<'SQL' &&
-CREATE ROLE limbic LOGIN CREATEDB CREATEROLE PASSWORD 'limbic';
-CREATE DATABASE limbic OWNER limbic;
-SQL
+        as_postgres "$POSTGRES_BIN/postgres" --single -D "$1" -c fsync=off postgres  \
+            <"$RECIPES/postgres/roles.sql" &&
         as_postgres touch "$1/limbic-is-ready"
 }
 

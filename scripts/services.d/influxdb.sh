@@ -1,0 +1,80 @@
+# InfluxDB 2 with Flux, built from its Go module (its query language is a Rust library: clang and cargo are needed, once).
+# shellcheck shell=bash
+
+INFLUXDB_ORG=limbic
+INFLUXDB_BUCKET=limbic
+INFLUXDB_TOKEN=limbic-test-token
+
+influxdb_version() { echo "$INFLUXDB_VERSION"; }
+influxdb_ports() { echo main; }
+influxdb_home() { built influxdb "$INFLUXDB_VERSION" "$RECIPES/influxdb/go.mod" "$RECIPES/influxdb/go.sum"; }
+
+influxdb_install() {
+    apt_install curl
+    [[ -d $(influxdb_home) ]] && return
+    require_go
+    require cargo "install Rust with rustup: InfluxDB's query language is written in it"
+    apt_install clang
+    build_once "$(influxdb_home)" influxdb_build
+}
+
+influxdb_build() (
+    export CGO_ENABLED=1 GOFLAGS=-mod=readonly
+    # The toolchain of this project, whatever InfluxDB's own sources ask for; its lints are not ours to heed.
+    RUSTUP_TOOLCHAIN=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$SCRIPTS/../rust-toolchain.toml")
+    export RUSTUP_TOOLCHAIN RUSTC_WRAPPER=$RECIPES/influxdb/cap-lints
+    # A target folder or flags set for the project's builds would mislead this one, which looks for its own results.
+    unset CARGO_TARGET_DIR CARGO_BUILD_TARGET RUSTFLAGS
+    cd "$RECIPES/influxdb" &&
+        nice -n 10 go build -o "$1/pkg-config" github.com/influxdata/pkg-config &&
+        PKG_CONFIG=$1/pkg-config nice -n 10 go build -tags sqlite_foreign_keys,sqlite_json -trimpath -o "$1/influxd" \
+            -ldflags "-s -w -X main.version=v$INFLUXDB_VERSION" github.com/influxdata/influxdb/v2/cmd/influxd &&
+        rm "$1/pkg-config"
+)
+
+influxdb_start() {
+    local home=$RUN/influxdb
+    launch influxdb "$(influxdb_home)/influxd" --http-bind-address "127.0.0.1:$(port influxdb main)" \
+        --bolt-path "$home/influxd.bolt" --sqlite-path "$home/influxd.sqlite" --engine-path "$home/engine" \
+        --reporting-disabled --log-level info
+}
+
+influxdb_url() { echo "http://127.0.0.1:$(port influxdb main)"; }
+
+# A write and the query that finds it, in a bucket of its own: the tests' bucket stays as empty as they left it.
+influxdb_healthy() {
+    influxdb_set_up || return 1
+    influxdb_ask "write?org=$INFLUXDB_ORG&bucket=health&precision=s" --data-binary "probe alive=1i $EPOCHSECONDS" &&
+        influxdb_ask "query?org=$INFLUXDB_ORG" -H 'Content-Type: application/vnd.flux' \
+            -d 'from(bucket: "health") |> range(start: -1m) |> last()' | grep -q probe
+}
+
+influxdb_ask() {
+    local path=$1
+    shift
+    curl -q -sS --fail-with-body -m 5 -H "Authorization: Token $INFLUXDB_TOKEN" "$@" "$(influxdb_url)/api/v2/$path"
+}
+
+# The first answer of a new server is an invitation to name its owner; an old one declines.
+influxdb_set_up() {
+    [[ -f $RUN/influxdb/is-set-up ]] && return
+    curl -q -sS --fail-with-body -m 5 "$(influxdb_url)/api/v2/setup" | grep -q '"allowed": *true' &&
+        { influxdb_ask setup -d "{\"username\":\"limbic\",\"password\":\"limbic-test\",\"org\":\"$INFLUXDB_ORG\",\
+\"bucket\":\"$INFLUXDB_BUCKET\",\"token\":\"$INFLUXDB_TOKEN\",\"retentionPeriodSeconds\":0}" || return 1; }
+    influxdb_ask "buckets?name=health" | grep -q '"name": *"health"' || influxdb_health_bucket || return 1
+    touch "$RUN/influxdb/is-set-up"
+}
+
+influxdb_health_bucket() {
+    local org
+    org=$(influxdb_ask "orgs?org=$INFLUXDB_ORG" | sed -n 's/.*"id": *"\([0-9a-f]*\)".*/\1/p' | head -n 1)
+    influxdb_ask buckets -d "{\"orgID\":\"$org\",\"name\":\"health\",\
+\"retentionRules\":[{\"type\":\"expire\",\"everySeconds\":3600}]}"
+}
+
+influxdb_env() {
+    echo "export LIMBIC_TEST_INFLUX_URL=$(influxdb_url)"
+    echo "export LIMBIC_TEST_INFLUX_ORG=$INFLUXDB_ORG"
+    echo "export LIMBIC_TEST_INFLUX_BUCKET=$INFLUXDB_BUCKET"
+    echo "export LIMBIC_TEST_INFLUX_TOKEN=$INFLUXDB_TOKEN"
+}
