@@ -108,7 +108,7 @@ build_once() {
         local unfinished=$folder.unfinished started=$SECONDS
         rm -rf "$unfinished"
         mkdir -p "$unfinished"
-        say "building $(basename "$folder"), once"
+        say "building $(basename "$folder"), once; its words go to $folder.log"
         "$@" "$unfinished" >"$folder.log" 2>&1 || {
             tail -n 25 "$folder.log" >&2
             rm -rf "$unfinished"

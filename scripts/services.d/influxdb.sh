@@ -23,8 +23,9 @@ influxdb_build() (
     # The toolchain of this project, whatever InfluxDB's own sources ask for; its lints are not ours to heed.
     RUSTUP_TOOLCHAIN=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$SCRIPTS/../rust-toolchain.toml")
     export RUSTUP_TOOLCHAIN RUSTC_WRAPPER=$RECIPES/influxdb/cap-lints
-    # A target folder or flags set for the project's builds would mislead this one, which looks for its own results.
-    unset CARGO_TARGET_DIR CARGO_BUILD_TARGET RUSTFLAGS
+    # The Rust part's results are looked for beside its sources, whatever target folder the user's settings name.
+    export CARGO_TARGET_DIR=target
+    unset CARGO_BUILD_TARGET RUSTFLAGS
     cd "$RECIPES/influxdb" &&
         nice -n 10 go build -o "$1/pkg-config" github.com/influxdata/pkg-config &&
         PKG_CONFIG=$1/pkg-config nice -n 10 go build -tags sqlite_foreign_keys,sqlite_json -trimpath -o "$1/influxd" \

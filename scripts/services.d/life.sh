@@ -74,6 +74,18 @@ is_running() {
 
 state_of() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f1; }
 
+# recovers NAME: true when a running server answers, if need be after a while: on a busy machine a slow answer is no reason to
+# cut off those who use the server.
+recovers() {
+    local until=$((SECONDS + 30))
+    while is_running "$1"; do
+        if "${1}_healthy" >/dev/null 2>&1; then return 0; fi
+        ((SECONDS < until)) || break
+        sleep 0.5
+    done
+    return 1
+}
+
 await() {
     local name=$1 started=$SECONDS retries=3
     until is_running "$name" && "${name}_healthy" >/dev/null 2>&1; do
@@ -103,22 +115,28 @@ complain() {
 
 # stop NAME: by the process that was recorded, asked first, then told. Its data stays.
 stop() {
-    local name=$1 pid signal=TERM tick
+    local name=$1 pid signal=TERM
     if is_running "$name"; then
         pid=$(pid_of "$name")
         declare -F "${name}_stop_signal" >/dev/null && signal=$("${name}_stop_signal")
         say "stopping $name ($pid)"
         kill -s "$signal" "$pid"
-        for ((tick = 0; tick < 200; tick++)); do
-            is_running "$name" || break
-            sleep 0.1
-        done
-        if is_running "$name"; then
+        ended_within 20 "$name" || {
             say "$name did not end in 20 s; killing it"
             kill -KILL "$pid"
-        fi
+            ended_within 20 "$name" || fail "$name ($pid) cannot be killed" "look for a hanging disk: ps -o stat,wchan -p $pid"
+        }
     fi
     rm -f "$RUN/$name/pid"
+}
+
+ended_within() {
+    local tick
+    for ((tick = 0; tick < $1 * 10; tick++)); do
+        is_running "$2" || return 0
+        sleep 0.1
+    done
+    return 1
 }
 
 # Proportional memory of a process and its children, in MiB: shared pages are counted once.
