@@ -43,14 +43,12 @@ require_maven() {
 
 require_go() { require go "install Go 1.24 or newer and put its bin folder on the PATH"; }
 
-# apt_install PACKAGE…: installs Debian packages without letting them start servers of their own.
-apt_install() {
-    local missing=() package
-    for package in "$@"; do
-        dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-    done
-    [[ ${#missing[@]} -eq 0 ]] && return
-    command -v apt-get >/dev/null || fail "these Debian packages are needed: ${missing[*]}" "install their like by hand"
+# ensure COMMAND PACKAGE…: has the command from these Debian packages, without letting them start servers of their own.
+ensure() {
+    command -v "$1" >/dev/null && return
+    shift
+    local missing=("$@")
+    command -v apt-get >/dev/null || fail "these Debian packages are needed: ${missing[*]}" "install what they stand for on this system, on the PATH"
     [[ $EUID -eq 0 ]] || fail "these Debian packages are needed: ${missing[*]}" "sudo apt-get install -y ${missing[*]}"
     say "installing ${missing[*]}"
     (
@@ -103,7 +101,10 @@ build_once() {
     mkdir -p "$CACHE"
     (
         exec 8>>"$folder.lock"
-        flock 8
+        flock -n 8 || {
+            say "another process is building $(basename "$folder"), waiting for it"
+            flock 8
+        }
         [[ -d $folder ]] && exit 0
         local unfinished=$folder.unfinished started=$SECONDS
         rm -rf "$unfinished"

@@ -10,11 +10,11 @@ influxdb_ports() { echo main; }
 influxdb_home() { built influxdb "$INFLUXDB_VERSION" "$RECIPES/influxdb/go.mod" "$RECIPES/influxdb/go.sum"; }
 
 influxdb_install() {
-    apt_install curl
+    ensure curl curl
     [[ -d $(influxdb_home) ]] && return
     require_go
     require cargo "install Rust with rustup: InfluxDB's query language is written in it"
-    apt_install clang
+    ensure clang clang
     build_once "$(influxdb_home)" influxdb_build
 }
 

@@ -110,7 +110,8 @@ await() {
 complain() {
     say "$2; the end of $RUN/$1/log:"
     tail -n 25 "$RUN/$1/log" | sed 's/^/  | /' >&2
-    printf '  remedy: %s\n' "read the log; begin anew with 'scripts/services down $1' and 'scripts/services up $1'; on a busy machine give it longer: LIMBIC_SERVICES_TIMEOUT=300" >&2
+    printf '  remedy: %s\n' "read the log; begin anew with 'scripts/services down $1' and 'scripts/services up $1'" \
+        "on a busy machine give it longer: LIMBIC_SERVICES_TIMEOUT=300" >&2
 }
 
 # stop NAME: by the process that was recorded, asked first, then told. Its data stays.

@@ -6,7 +6,7 @@ neo4j_ports() { echo bolt http; }
 neo4j_home() { built neo4j "$NEO4J_VERSION" "$RECIPES/neo4j/pom.xml"; }
 
 neo4j_install() {
-    apt_install curl
+    ensure curl curl
     [[ -d $(neo4j_home) ]] || require_maven
     require_java
     build_once "$(neo4j_home)" neo4j_build

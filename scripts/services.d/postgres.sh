@@ -4,16 +4,22 @@
 # have its own; the administrator's URL is there for what only a superuser may do.
 # shellcheck shell=bash
 
+# Debian keeps each major version in a folder of its own; elsewhere the one on the PATH has to do.
 POSTGRES_BIN=/usr/lib/postgresql/$POSTGRES_VERSION/bin
+if [[ ! -d $POSTGRES_BIN && ! -d /etc/apt ]] && command -v initdb >/dev/null; then
+    POSTGRES_BIN=$(dirname "$(command -v initdb)")
+fi
 
 postgres_version() { echo "$POSTGRES_VERSION"; }
 postgres_ports() { echo main; }
 postgres_stop_signal() { echo INT; } # "fast": TERM would wait for the clients to leave
 
 postgres_install() {
-    apt_install "postgresql-$POSTGRES_VERSION" "postgresql-client-$POSTGRES_VERSION"
-    [[ -x $POSTGRES_BIN/postgres ]] ||
-        fail "there is no PostgreSQL $POSTGRES_VERSION in $POSTGRES_BIN" "apt-get install -y postgresql-$POSTGRES_VERSION"
+    ensure "$POSTGRES_BIN/postgres" "postgresql-$POSTGRES_VERSION" "postgresql-client-$POSTGRES_VERSION"
+    ensure psql "postgresql-client-$POSTGRES_VERSION"
+    "$POSTGRES_BIN/postgres" --version | grep -q " ${POSTGRES_VERSION}[. ]" ||
+        fail "$("$POSTGRES_BIN/postgres" --version) is not PostgreSQL $POSTGRES_VERSION" \
+            "install PostgreSQL $POSTGRES_VERSION or pin yours in $RECIPES/versions"
 }
 
 # PostgreSQL refuses to run as root.

@@ -6,7 +6,8 @@ prometheus_version() { echo "$PROMETHEUS_VERSION"; }
 prometheus_ports() { echo main; }
 
 prometheus_install() {
-    apt_install prometheus curl
+    ensure prometheus prometheus
+    ensure curl curl
     prometheus --version 2>&1 | grep -q "version $PROMETHEUS_VERSION\." ||
         fail "$(prometheus --version 2>&1 | head -n 1) is not Prometheus $PROMETHEUS_VERSION" \
             "install Prometheus $PROMETHEUS_VERSION or pin yours in $RECIPES/versions"

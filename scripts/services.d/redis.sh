@@ -5,7 +5,8 @@ redis_version() { echo "$REDIS_VERSION"; }
 redis_ports() { echo main; }
 
 redis_install() {
-    apt_install redis-server redis-tools
+    ensure redis-server redis-server redis-tools
+    ensure redis-cli redis-tools
     redis-server --version | grep -q "v=$REDIS_VERSION\." ||
         fail "$(redis-server --version) is not Redis $REDIS_VERSION" "install Redis $REDIS_VERSION or pin yours in $RECIPES/versions"
 }
