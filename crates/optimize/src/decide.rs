@@ -94,6 +94,8 @@ pub struct Offer {
 pub enum Rule {
     /// Nothing was offered.
     NothingOffered,
+    /// Nobody is left to reach.
+    NobodyLeft,
     /// Nothing may run at this hour.
     Daypart,
     /// Its price is below the floor.
@@ -107,6 +109,7 @@ impl Rule {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NothingOffered | Self::Several => "no_eligible_candidate",
+            Self::NobodyLeft => "no_person_left",
             Self::Daypart => "daypart",
             Self::FloorPrice => "floor_price",
         }
@@ -116,6 +119,7 @@ impl Rule {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::NothingOffered => "No creative was left to choose from.",
+            Self::NobodyLeft => "Nobody was left to reach.",
             Self::Daypart => "The campaign does not run at this hour.",
             Self::FloorPrice => "Every creative's price is below the floor price.",
             Self::Several => "Every creative was ruled out.",

@@ -4,6 +4,8 @@
 //! * [`policy`]: from a context and its [`Arm`]s to one probability per arm, and what an outcome teaches.
 //! * [`decide`]: the [`DecisionEngine`](decide::DecisionEngine): which candidates may run, the policy's probabilities
 //!   inside their bounds, the seeded draw; or a stated reason why nothing was chosen.
+//! * [`outcomes`]: what came of a decision, joined to it: late, restated, twice or never.
+//! * [`stage`]: the pipeline's optimize stage.
 //! * [`quadrature`]: exact choice probabilities of Thompson sampling with independent Beta arms.
 //! * [`features`]: hashed sparse features with namespaces and interactions.
 //! * [`random`]: the generator everything draws from.
@@ -11,9 +13,12 @@
 pub mod decide;
 mod exact;
 pub mod features;
+pub mod outcomes;
 pub mod policy;
 pub mod quadrature;
 pub mod random;
+pub mod stage;
 
 pub use features::{Arm, Features};
 pub use policy::{Policy, PolicyConfig, PolicyError};
+pub use stage::{OptimizeSettings, OptimizeStage};
