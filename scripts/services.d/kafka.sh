@@ -20,10 +20,11 @@ kafka_build() {
         "$RECIPES/kafka/make-certificates" "$1/tls"
 }
 
+# kafka_java OPTION CLASS ARGUMENT…: the words of a command that runs one of Kafka's programs, each ended by a zero byte.
 kafka_java() {
-    local heap=$1
+    local option=$1
     shift
-    printf '%s\0' java "-Xmx$heap" -XX:+UseSerialGC "-Dlog4j2.configurationFile=$RECIPES/kafka/log4j2.properties" \
+    printf '%s\0' java "$option" -XX:+UseSerialGC "-Dlog4j2.configurationFile=$RECIPES/kafka/log4j2.properties" \
         -cp "$(kafka_home)/libs/*" "$@"
 }
 
@@ -33,14 +34,14 @@ kafka_start() {
         "$(kafka_home)/tls" "$home/data" >"$settings"
     if [[ ! -f $home/data/meta.properties ]]; then
         rm -rf "$home/data"
-        mapfile -d '' -t command < <(kafka_java 128m kafka.tools.StorageTool format -c "$settings" \
+        mapfile -d '' -t command < <(kafka_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format -c "$settings" \
             -t "$(kafka_cluster_id)" --add-scram "SCRAM-SHA-512=[name=$KAFKA_USER,password=$KAFKA_PASSWORD]")
         "${command[@]}" >"$home/format.log" 2>&1 || {
             tail -n 20 "$home/format.log" >&2
             fail "Kafka's storage could not be formatted" "read $home/format.log"
         }
     fi
-    mapfile -d '' -t command < <(kafka_java 512m kafka.Kafka "$settings")
+    mapfile -d '' -t command < <(kafka_java -Xmx512m kafka.Kafka "$settings")
     launch kafka "${command[@]}"
 }
 
