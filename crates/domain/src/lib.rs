@@ -40,4 +40,4 @@ pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind};
 pub use post::Post;
 pub use reading::{Affect, Distress, Emotions, Label, ModelVersion, Reading, Sentiment};
-pub use time::Utc;
+pub use time::{InvalidTime, Utc};

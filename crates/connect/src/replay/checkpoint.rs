@@ -1,0 +1,99 @@
+//! How far a file was sent.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Remembers how many rows of a file were taken by a target, in a small file of its own.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    mark: Mark,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    /// What was replayed: path and length, so that another file of the same name begins anew.
+    file: String,
+    length: u64,
+    /// Where to.
+    target: String,
+    /// How many rows were answered for.
+    rows: u64,
+}
+
+impl Checkpoint {
+    /// The checkpoint of replaying `file` to `target`, kept in `folder`.
+    pub fn open(folder: &Path, file: &Path, target: &str) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let file = fs::canonicalize(file)?;
+        let length = fs::metadata(&file)?.len();
+        let name = limbic_domain::event_id("replay", &[&file.to_string_lossy(), target]);
+        let path = folder.join(format!("replay-{name}.json"));
+        let fresh = Mark {
+            file: file.to_string_lossy().into_owned(),
+            length,
+            target: target.to_owned(),
+            rows: 0,
+        };
+        let kept = fs::read(&path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Mark>(&bytes).ok());
+        let mark = kept
+            .filter(|kept| kept.length == length && kept.file == fresh.file)
+            .unwrap_or(fresh);
+        Ok(Self { path, mark })
+    }
+
+    /// How many rows were answered for.
+    pub fn rows(&self) -> u64 {
+        self.mark.rows
+    }
+
+    /// These many rows are answered for now. Survives a crash of the machine.
+    pub fn save(&mut self, rows: u64) -> io::Result<()> {
+        self.mark.rows = rows;
+        let beside = self.path.with_extension("tmp");
+        let mut file = fs::File::create(&beside)?;
+        file.write_all(&serde_json::to_vec(&self.mark)?)?;
+        file.sync_data()?;
+        fs::rename(beside, &self.path)
+    }
+
+    /// The whole file was taken: forget.
+    pub fn finish(self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_goes_on_where_it_stopped_unless_the_file_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("posts.csv");
+        fs::write(&file, "a").unwrap();
+        let mut checkpoint = Checkpoint::open(folder.path(), &file, "x").unwrap();
+        checkpoint.save(7).unwrap();
+        assert_eq!(Checkpoint::open(folder.path(), &file, "x").unwrap().rows(), 7);
+        assert_eq!(
+            Checkpoint::open(folder.path(), &file, "elsewhere")
+                .unwrap()
+                .rows(),
+            0
+        );
+        fs::write(&file, "ab").unwrap();
+        assert_eq!(Checkpoint::open(folder.path(), &file, "x").unwrap().rows(), 0);
+        Checkpoint::open(folder.path(), &file, "x")
+            .unwrap()
+            .finish()
+            .unwrap();
+    }
+}

@@ -1,0 +1,66 @@
+//! When a row is due.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use limbic_domain::Utc;
+
+/// How fast a file is replayed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// As fast as it is taken.
+    Max,
+    /// This many times as fast as it was written.
+    Times(f64),
+}
+
+/// Not a pace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a speed: give `max`, or a number above 0 (1 = as it was written, 60 = a minute a second)"
+)]
+pub struct PaceError(String);
+
+impl FromStr for Pace {
+    type Err = PaceError;
+
+    fn from_str(text: &str) -> Result<Self, PaceError> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.trim_end_matches('x').parse::<f64>() {
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Self::Times(times)),
+            _ => Err(PaceError(text.to_owned())),
+        }
+    }
+}
+
+impl Pace {
+    /// How long after the first row a row written at `at` is due; rows without a time are due at once.
+    pub fn due(self, first: Utc, at: Option<Utc>) -> Duration {
+        match (self, at) {
+            (Self::Times(times), Some(at)) => {
+                Duration::from_secs_f64(at.millis_since(first).max(0) as f64 / 1e3 / times)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_as_fast_is_half_the_wait() {
+        let (first, at) = (Utc::from_millis(1_000), Some(Utc::from_millis(5_000)));
+        assert_eq!(
+            "2".parse::<Pace>().unwrap().due(first, at),
+            Duration::from_secs(2)
+        );
+        assert_eq!("max".parse::<Pace>().unwrap().due(first, at), Duration::ZERO);
+        for wrong in ["0", "-1", "fast", "nan", "inf"] {
+            assert!(wrong.parse::<Pace>().is_err(), "{wrong}");
+        }
+    }
+}

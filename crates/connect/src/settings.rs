@@ -1,0 +1,55 @@
+//! The settings of the edge.
+
+use std::collections::BTreeMap;
+
+use limbic_domain::Slug;
+use serde::{Deserialize, Serialize};
+
+/// The settings of the edge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Platforms whose users must have agreed before an ad may be chosen for them. A post from one of these that says
+    /// nothing of consent counts as "unknown", which permits nothing.
+    pub consent_required: Vec<Slug>,
+    /// Topics and the words that speak of them: words, `#hashtags`, `@mentions`, case and accents ignored.
+    pub topics: BTreeMap<Slug, Vec<String>>,
+    /// Oldest `created_at` taken, RFC 3339.
+    pub oldest: limbic_domain::Utc,
+    /// How many seconds ahead of this machine's clock a `created_at` may be.
+    pub future_seconds: u32,
+    /// Most posts in one request.
+    pub request_items: usize,
+    /// How many days a post is remembered, so that it is not taken twice. At least this long, at most twice.
+    pub remember_days: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            consent_required: Vec::new(),
+            topics: BTreeMap::new(),
+            // Before this there was nothing that could be called a social post.
+            oldest: limbic_domain::Utc::from_millis(946_684_800_000),
+            future_seconds: 300,
+            request_items: 10_000,
+            remember_days: 15,
+        }
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A topic without words would never be found.
+    #[error("connect.topics.{0}: give at least one word")]
+    NoWords(Slug),
+    /// A word that can never match.
+    #[error("connect.topics.{topic}: `{word}` is not one word (letters and digits, `#` or `@` before it)")]
+    BadWord {
+        /// The topic.
+        topic: Slug,
+        /// The word.
+        word: String,
+    },
+}
