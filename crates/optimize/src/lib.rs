@@ -17,6 +17,7 @@ pub mod outcomes;
 pub mod policy;
 pub mod quadrature;
 pub mod random;
+pub mod simulator;
 pub mod stage;
 
 pub use features::{Arm, Features};

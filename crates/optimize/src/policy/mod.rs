@@ -3,10 +3,16 @@
 //! [`PolicyConfig`] names a policy and its settings; [`PolicyConfig::build`] makes the [`AnyPolicy`] that serves it.
 
 mod bernoulli;
+mod model;
+mod regression;
 mod uniform;
 
 pub use bernoulli::{BernoulliConfig, BernoulliThompson, ChangeConfig, HierarchyConfig};
-pub use uniform::Uniform;
+pub use model::{ModelConfig, WidenConfig};
+pub use regression::{
+    EpsilonGreedyConfig, LinUcbConfig, Regression, SoftmaxConfig, SquareCbConfig, ThompsonConfig,
+};
+pub use uniform::{Uniform, UniformConfig};
 
 use limbic_domain::PolicyVersion;
 use serde::{Deserialize, Serialize};
@@ -102,9 +108,21 @@ pub(crate) fn within(
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum PolicyConfig {
     /// The control: every arm alike.
-    Uniform,
+    Uniform(UniformConfig),
     /// Thompson sampling with independent Beta arms.
     BernoulliTs(BernoulliConfig),
+    /// The best prediction of a regression, and now and then any arm.
+    EpsilonGreedy(EpsilonGreedyConfig),
+    /// Thompson sampling over a linear regression.
+    LinearTs(ThompsonConfig),
+    /// Thompson sampling over a logistic regression.
+    LogisticTs(ThompsonConfig),
+    /// The highest upper confidence bound of a linear regression.
+    LinUcb(LinUcbConfig),
+    /// Inverse gap weighting over a linear regression.
+    SquareCb(SquareCbConfig),
+    /// Softmax over a linear regression.
+    Softmax(SoftmaxConfig),
 }
 
 impl Default for PolicyConfig {
@@ -117,8 +135,14 @@ impl PolicyConfig {
     /// Its name, as it is written in settings.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Uniform => "uniform",
+            Self::Uniform(_) => "uniform",
             Self::BernoulliTs(_) => "bernoulli-ts",
+            Self::EpsilonGreedy(_) => "epsilon-greedy",
+            Self::LinearTs(_) => "linear-ts",
+            Self::LogisticTs(_) => "logistic-ts",
+            Self::LinUcb(_) => "lin-ucb",
+            Self::SquareCb(_) => "square-cb",
+            Self::Softmax(_) => "softmax",
         }
     }
 
@@ -135,8 +159,14 @@ impl PolicyConfig {
     /// The policy itself, having learnt nothing. Refuses settings outside their ranges.
     pub fn build(&self) -> Result<AnyPolicy, PolicyError> {
         Ok(match self {
-            Self::Uniform => AnyPolicy::Uniform(Uniform),
+            Self::Uniform(_) => AnyPolicy::Uniform(Uniform),
             Self::BernoulliTs(config) => AnyPolicy::BernoulliTs(BernoulliThompson::new(config.clone())?),
+            Self::EpsilonGreedy(config) => AnyPolicy::Regression(Regression::epsilon_greedy(config)?),
+            Self::LinearTs(config) => AnyPolicy::Regression(Regression::linear_thompson(config)?),
+            Self::LogisticTs(config) => AnyPolicy::Regression(Regression::logistic_thompson(config)?),
+            Self::LinUcb(config) => AnyPolicy::Regression(Regression::lin_ucb(config)?),
+            Self::SquareCb(config) => AnyPolicy::Regression(Regression::square_cb(config)?),
+            Self::Softmax(config) => AnyPolicy::Regression(Regression::softmax(config)?),
         })
     }
 }
@@ -148,6 +178,8 @@ pub enum AnyPolicy {
     Uniform(Uniform),
     /// See [`BernoulliThompson`].
     BernoulliTs(BernoulliThompson),
+    /// See [`Regression`].
+    Regression(Regression),
 }
 
 macro_rules! each {
@@ -155,6 +187,7 @@ macro_rules! each {
         match $policy {
             AnyPolicy::Uniform($inner) => $call,
             AnyPolicy::BernoulliTs($inner) => $call,
+            AnyPolicy::Regression($inner) => $call,
         }
     };
 }

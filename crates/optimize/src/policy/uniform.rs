@@ -1,7 +1,14 @@
 //! The control: every arm alike, nothing learnt.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Lesson, Policy, PolicyError, check};
 use crate::{Arm, Features};
+
+/// The control has no settings; whatever is written beside its name is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UniformConfig {}
 
 /// Every arm with the same probability.
 #[derive(Debug, Clone, Copy, Default)]

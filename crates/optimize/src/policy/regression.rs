@@ -1,0 +1,347 @@
+//! Policies over a regression: what they share is the [`Model`](super::model::Model), what they differ in is how its
+//! predictions become probabilities.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Link, Model, ModelConfig, RUN, Term};
+use super::{Lesson, Policy, PolicyError, check, within};
+use crate::random::derive;
+use crate::{Arm, Features};
+
+/// Thompson sampling over a regression (linear: Agrawal and Goyal 2013; logistic: Chapelle and Li 2011).
+///
+/// Arms share weights, so the probability of being the best has no one-dimensional integral. The distribution that is
+/// chosen from is therefore itself the empirical one of `draws` seeded posterior draws, mixed with a floor: the logged
+/// propensity is exact by construction, and a replay computes it again to the bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThompsonConfig {
+    /// Posterior draws per decision; rounded up to a multiple of 16.
+    pub draws: usize,
+    /// Probability shared out equally before the draws decide the rest.
+    pub floor: f64,
+    /// Multiplies the width of the draws.
+    pub scale: f64,
+    /// The regression.
+    pub model: ModelConfig,
+}
+
+impl Default for ThompsonConfig {
+    fn default() -> Self {
+        Self {
+            draws: 32,
+            floor: 0.01,
+            scale: 1.0,
+            model: ModelConfig::default(),
+        }
+    }
+}
+
+/// The best prediction, and now and then any arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EpsilonGreedyConfig {
+    /// Probability shared out equally.
+    pub epsilon: f64,
+    /// The regression.
+    pub model: ModelConfig,
+}
+
+impl Default for EpsilonGreedyConfig {
+    fn default() -> Self {
+        Self {
+            epsilon: 0.05,
+            model: ModelConfig::default(),
+        }
+    }
+}
+
+/// The highest upper confidence bound (Li et al. 2010).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinUcbConfig {
+    /// How many standard deviations above the prediction the bound lies.
+    pub alpha: f64,
+    /// Probability shared out equally.
+    pub floor: f64,
+    /// The regression.
+    pub model: ModelConfig,
+}
+
+impl Default for LinUcbConfig {
+    fn default() -> Self {
+        Self {
+            alpha: 1.0,
+            floor: 0.01,
+            model: ModelConfig::default(),
+        }
+    }
+}
+
+/// Inverse gap weighting (Abe and Long 1999; `SquareCB`, Foster and Rakhlin 2020).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SquareCbConfig {
+    /// How much a gap costs after the first lesson.
+    pub gamma: f64,
+    /// The cost grows with this power of the number of lessons.
+    pub exponent: f64,
+    /// The regression.
+    pub model: ModelConfig,
+}
+
+impl Default for SquareCbConfig {
+    fn default() -> Self {
+        Self {
+            gamma: 10.0,
+            exponent: 0.5,
+            model: ModelConfig::default(),
+        }
+    }
+}
+
+/// Probabilities proportional to the exponential of the predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SoftmaxConfig {
+    /// Multiplies the predictions.
+    pub lambda: f64,
+    /// The regression.
+    pub model: ModelConfig,
+}
+
+impl Default for SoftmaxConfig {
+    fn default() -> Self {
+        Self {
+            lambda: 10.0,
+            model: ModelConfig::default(),
+        }
+    }
+}
+
+/// How predictions become probabilities.
+#[derive(Debug, Clone, Copy)]
+enum Explore {
+    Thompson { runs: u32, floor: f64, scale: f32 },
+    Greedy { epsilon: f64 },
+    Ucb { alpha: f32, floor: f64 },
+    Gap { gamma: f64, exponent: f64 },
+    Softmax { lambda: f64 },
+}
+
+/// A policy over a regression.
+#[derive(Debug, Clone)]
+pub struct Regression {
+    model: Model,
+    explore: Explore,
+    most: f64,
+}
+
+impl Regression {
+    fn new(model: &ModelConfig, link: Link, explore: Explore) -> Result<Self, PolicyError> {
+        Ok(Self {
+            model: Model::new(model.clone(), link)?,
+            explore,
+            most: match link {
+                Link::Identity => f64::MAX,
+                Link::Logistic => 1.0,
+            },
+        })
+    }
+
+    /// Linear Thompson sampling. Refuses settings outside their ranges.
+    pub fn linear_thompson(config: &ThompsonConfig) -> Result<Self, PolicyError> {
+        Self::new(&config.model, Link::Identity, thompson(config)?)
+    }
+
+    /// Logistic Thompson sampling. Refuses settings outside their ranges.
+    pub fn logistic_thompson(config: &ThompsonConfig) -> Result<Self, PolicyError> {
+        Self::new(&config.model, Link::Logistic, thompson(config)?)
+    }
+
+    /// ε-greedy. Refuses settings outside their ranges.
+    pub fn epsilon_greedy(config: &EpsilonGreedyConfig) -> Result<Self, PolicyError> {
+        within("epsilon", config.epsilon, 0.0..=1.0, "must be in [0, 1]")?;
+        let explore = Explore::Greedy {
+            epsilon: config.epsilon,
+        };
+        Self::new(&config.model, Link::Identity, explore)
+    }
+
+    /// `LinUCB`. Refuses settings outside their ranges.
+    pub fn lin_ucb(config: &LinUcbConfig) -> Result<Self, PolicyError> {
+        within("alpha", config.alpha, 0.0..=1e6, "must not be negative")?;
+        within("floor", config.floor, 0.0..=1.0, "must be in [0, 1]")?;
+        let explore = Explore::Ucb {
+            alpha: config.alpha as f32,
+            floor: config.floor,
+        };
+        Self::new(&config.model, Link::Identity, explore)
+    }
+
+    /// `SquareCB`. Refuses settings outside their ranges.
+    pub fn square_cb(config: &SquareCbConfig) -> Result<Self, PolicyError> {
+        within("gamma", config.gamma, 0.0..=1e9, "must not be negative")?;
+        within("exponent", config.exponent, 0.0..=2.0, "must be in [0, 2]")?;
+        let explore = Explore::Gap {
+            gamma: config.gamma,
+            exponent: config.exponent,
+        };
+        Self::new(&config.model, Link::Identity, explore)
+    }
+
+    /// Softmax. Refuses settings outside their ranges.
+    pub fn softmax(config: &SoftmaxConfig) -> Result<Self, PolicyError> {
+        within("lambda", config.lambda, 0.0..=1e9, "must not be negative")?;
+        let explore = Explore::Softmax {
+            lambda: config.lambda,
+        };
+        Self::new(&config.model, Link::Identity, explore)
+    }
+
+    /// For every arm, in order, its terms.
+    fn each_arm<T>(
+        &self,
+        context: &Features,
+        arms: &[Arm],
+        terms: &mut Vec<Term>,
+        mut of: impl FnMut(&Model, &[Term]) -> T,
+    ) -> Vec<T> {
+        arms.iter()
+            .map(|arm| {
+                terms.clear();
+                self.model.arm_terms(context, arm, terms);
+                of(&self.model, terms)
+            })
+            .collect()
+    }
+
+    fn thompson(&self, context: &Features, arms: &[Arm], seed: u64, runs: u32, scale: f32) -> Vec<f64> {
+        let mut wins = vec![0_u32; arms.len()];
+        let mut terms = Vec::with_capacity(256);
+        // Every arm's terms once, all runs over them while they are warm.
+        let seeds: Vec<u32> = (0..u64::from(runs))
+            .map(|run| (derive(seed, run) >> 32) as u32)
+            .collect();
+        let mut best = vec![[(f32::NEG_INFINITY, 0_u32); RUN]; runs as usize];
+        for (position, arm) in arms.iter().enumerate() {
+            terms.clear();
+            self.model.arm_terms(context, arm, &mut terms);
+            for (&seed, best) in seeds.iter().zip(&mut best) {
+                let draws = self.model.draws(&terms, seed, scale);
+                for (best, draw) in best.iter_mut().zip(draws) {
+                    if draw > best.0 {
+                        *best = (draw, position as u32);
+                    }
+                }
+            }
+        }
+        for (_, winner) in best.iter().flatten() {
+            wins[*winner as usize] += 1;
+        }
+        let share = 1.0 / f64::from(runs * RUN as u32);
+        wins.iter().map(|&count| f64::from(count) * share).collect()
+    }
+}
+
+fn thompson(config: &ThompsonConfig) -> Result<Explore, PolicyError> {
+    within("draws", config.draws as f64, 1.0..=4096.0, "must be in 1..=4096")?;
+    within("floor", config.floor, 0.0..=1.0, "must be in [0, 1]")?;
+    within("scale", config.scale, 0.0..=1e3, "must be in [0, 1000]")?;
+    Ok(Explore::Thompson {
+        runs: config.draws.div_ceil(RUN) as u32,
+        floor: config.floor,
+        scale: config.scale as f32,
+    })
+}
+
+/// All probability to the highest score (shared by equals), then a part of it shared out equally.
+fn greedy(scores: &[f32], floor: f64) -> Vec<f64> {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let equals = scores.iter().filter(|&&score| score >= highest).count() as f64;
+    let best = scores
+        .iter()
+        .map(|&score| if score >= highest { 1.0 / equals } else { 0.0 });
+    mix(best.collect(), floor)
+}
+
+fn mix(mut probabilities: Vec<f64>, floor: f64) -> Vec<f64> {
+    let share = floor / probabilities.len() as f64;
+    for probability in &mut probabilities {
+        *probability = share + (1.0 - floor) * *probability;
+    }
+    probabilities
+}
+
+fn inverse_gap(scores: &[f32], gamma: f64) -> Vec<f64> {
+    let best = scores
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+    let Some((best, &highest)) = best else {
+        return Vec::new();
+    };
+    let arms = scores.len() as f64;
+    let mut probabilities: Vec<f64> = scores
+        .iter()
+        .map(|&score| 1.0 / (arms + gamma * f64::from(highest - score)))
+        .collect();
+    let others: f64 = probabilities.iter().sum::<f64>() - probabilities[best];
+    probabilities[best] = 1.0 - others;
+    probabilities
+}
+
+fn softmax(scores: &[f32], lambda: f64) -> Vec<f64> {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let odds: Vec<f64> = scores
+        .iter()
+        .map(|&score| libm::exp(lambda * f64::from(score - highest)))
+        .collect();
+    let total: f64 = odds.iter().sum();
+    odds.iter().map(|odd| odd / total).collect()
+}
+
+impl Policy for Regression {
+    fn probabilities(&self, context: &Features, arms: &[Arm], seed: u64) -> Vec<f64> {
+        if arms.is_empty() {
+            return Vec::new();
+        }
+        let mut terms = Vec::with_capacity(256);
+        match self.explore {
+            Explore::Thompson { runs, floor, scale } => {
+                mix(self.thompson(context, arms, seed, runs, scale), floor)
+            }
+            Explore::Greedy { epsilon } => {
+                greedy(&self.each_arm(context, arms, &mut terms, Model::mean), epsilon)
+            }
+            Explore::Ucb { alpha, floor } => {
+                let bound =
+                    |model: &Model, terms: &[Term]| model.mean(terms) + alpha * model.deviation(terms);
+                greedy(&self.each_arm(context, arms, &mut terms, bound), floor)
+            }
+            Explore::Gap { gamma, exponent } => {
+                let lessons = (self.model.lessons() + 1) as f64;
+                let scores = self.each_arm(context, arms, &mut terms, Model::mean);
+                inverse_gap(&scores, gamma * libm::pow(lessons, exponent))
+            }
+            Explore::Softmax { lambda } => {
+                softmax(&self.each_arm(context, arms, &mut terms, Model::mean), lambda)
+            }
+        }
+    }
+
+    fn learn(&mut self, lesson: &Lesson<'_>) -> Result<(), PolicyError> {
+        check(lesson, self.most)?;
+        self.model
+            .learn(lesson.context, lesson.arm, lesson.reward, lesson.corrects);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.model.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError> {
+        self.model.restore(snapshot)
+    }
+}
