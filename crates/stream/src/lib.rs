@@ -29,6 +29,7 @@
 
 mod control;
 mod error;
+pub mod kafka;
 mod log;
 mod partition;
 mod record;

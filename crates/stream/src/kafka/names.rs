@@ -1,0 +1,68 @@
+//! What things are called in the cluster.
+
+use std::sync::Arc;
+
+/// Logical names in, names of the cluster out, and back.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    prefix: String,
+}
+
+/// How the changelogs end. No other topic may.
+const STATE: &str = ".state";
+
+impl Names {
+    pub(super) fn new(prefix: &str) -> Self {
+        let prefix = if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}.")
+        };
+        Self { prefix }
+    }
+
+    pub(super) fn topic(&self, topic: &str) -> String {
+        format!("{}{topic}", self.prefix)
+    }
+
+    pub(super) fn group(&self, group: &str) -> String {
+        format!("{}{group}", self.prefix)
+    }
+
+    /// The changelog of a group's state.
+    pub(super) fn state(&self, group: &str) -> String {
+        format!("{}{group}{STATE}", self.prefix)
+    }
+
+    pub(super) fn transactional_id(&self, group: &str, instance: &str) -> String {
+        format!("{}{group}.{instance}", self.prefix)
+    }
+
+    /// Whether `topic` would be taken for a changelog.
+    pub(super) fn is_reserved(topic: &str) -> bool {
+        topic.ends_with(STATE) || topic.starts_with("__")
+    }
+
+    /// The logical name of a topic of the cluster, if it is one of ours and no changelog.
+    pub(super) fn logical(&self, topic: &str) -> Option<Arc<str>> {
+        let name = topic.strip_prefix(&self.prefix)?;
+        (!name.is_empty() && !Self::is_reserved(name)).then(|| name.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_comes_back_without_its_prefix() {
+        let names = Names::new("town");
+        assert_eq!(
+            names.logical(&names.topic("posts.dead")).as_deref(),
+            Some("posts.dead")
+        );
+        assert_eq!(names.logical(&names.state("profile")), None);
+        assert_eq!(names.logical("other.posts"), None);
+        assert_eq!(Names::new("").logical("__consumer_offsets"), None);
+    }
+}
