@@ -1,0 +1,181 @@
+//! How many records a second one core does: `cargo bench -p limbic-profile`.
+//!
+//! Everything a stage does is in it (decoding, state, ids, encoding), over committed state in memory; the log is not.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use limbic_domain::{
+    Affect, ConsentState, Distress, Emotions, Envelope, Label, PostRef, Probability, Pseudonym, Reading,
+    Sentiment, Slug, TenantId, Utc, event_id, topics,
+};
+use limbic_profile::{MomentStage, ProfileStage, Settings};
+use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader, header};
+
+const POSTS: u32 = 5_000;
+const AUTHORS: u32 = 4_500;
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[derive(Default, Clone)]
+struct Memory(BTreeMap<Bytes, Bytes>);
+
+impl StateReader for Memory {
+    fn get(&self, _: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan(&self, _: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let start = Bytes::copy_from_slice(if from > prefix { from } else { prefix });
+        let from_start = self
+            .0
+            .range(start..)
+            .take_while(|(key, _)| key.starts_with(prefix));
+        Ok(from_start
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+}
+
+impl Memory {
+    fn commit(&mut self, effects: &Effects) {
+        for (key, value) in effects.state.values().flatten() {
+            match value {
+                Some(value) => self.0.insert(key.clone(), value.clone()),
+                None => self.0.remove(key),
+            };
+        }
+    }
+}
+
+/// A reading of one topic, four emotions and a language, by one of `AUTHORS` people: some 620 bytes.
+fn reading(post: u32) -> Record {
+    let hash = post.wrapping_mul(2_654_435_761) >> 8;
+    let valence = f64::from(hash % 2_000) / 1_000.0 - 1.0;
+    let platform = Slug::new("bluesky").expect("a slug");
+    let author = Pseudonym::of(&[1; 32], &platform, &(hash % AUTHORS).to_string());
+    let post_ref = PostRef {
+        platform,
+        id: format!("at://did:plc:z72i7hdynmk6r22z27h6tvur/{post}"),
+    };
+    let id = event_id("reading", &["default", &post_ref.to_string()]);
+    let shares = [("neg", 0.1), ("neu", 0.6), ("pos", 0.3)];
+    let emotions = [("joy", 0.61), ("anger", 0.02), ("fear", 0.013), ("sadness", 0.2)];
+    let named = |pairs: &[(&str, f64)]| -> Emotions {
+        pairs
+            .iter()
+            .map(|(name, score)| ((*name).to_owned(), *score))
+            .collect()
+    };
+    let data = Reading {
+        post: post_ref,
+        author: author.clone(),
+        affect: Affect {
+            sentiment: Sentiment {
+                label: Label::Positive,
+                scores: named(&shares),
+                compound: valence,
+            },
+            emotions: named(&emotions),
+            valence,
+            arousal: valence.abs(),
+            distress: Distress {
+                score: Probability::ZERO,
+                cues: Vec::new(),
+            },
+            language: "en".to_owned(),
+            model: "vader-3.3.2".to_owned(),
+        },
+        topics: vec![Slug::new("football").expect("a slug")],
+        consent: ConsentState::NotRequired,
+        minor: false,
+    };
+    let at = Utc::from_millis(1_700_000_000_000 + i64::from(post));
+    let envelope = Envelope::new(TenantId::default(), id, at, data);
+    Record {
+        topic: topics::READINGS.into(),
+        partition: 0,
+        offset: u64::from(post),
+        key: format!("default/{author}").into(),
+        value: envelope.encode().into(),
+        headers: Headers::new()
+            .with(header::TRACE_PARENT, TRACE)
+            .with(header::ACCEPTED_AT, "1700000000000"),
+        timestamp: at,
+    }
+}
+
+fn hot_path(c: &mut Criterion) {
+    let settings = Settings::default();
+    let mut profile = ProfileStage::new(&settings).expect("the defaults work");
+    let readings = Batch {
+        records: (0..POSTS).map(reading).collect(),
+    };
+    let mut group = c.benchmark_group("hot_path");
+    group.throughput(Throughput::Elements(u64::from(POSTS)));
+    group.sample_size(20);
+
+    group.bench_function("decode a reading", |bencher| {
+        bencher.iter(|| {
+            for record in &readings.records {
+                black_box(Envelope::<Reading>::decode(&record.value).is_ok());
+            }
+        });
+    });
+
+    // Every author is known already.
+    let mut people = Memory::default();
+    let mut out = Outputs::new(&people);
+    profile.process(&readings, &mut out).expect("it is done");
+    let effects = out.into_effects();
+    people.commit(&effects);
+    group.bench_function("profile", |bencher| {
+        bencher.iter(|| {
+            let mut out = Outputs::new(&people);
+            profile.process(&readings, &mut out).expect("it is done");
+            black_box(out.into_effects());
+        });
+    });
+
+    let feelings = Batch {
+        records: effects
+            .records
+            .into_iter()
+            .zip(0..)
+            .map(|((_, new), offset)| Record {
+                topic: new.topic,
+                partition: 0,
+                offset,
+                key: new.key,
+                value: new.value,
+                headers: new.headers,
+                timestamp: new.timestamp,
+            })
+            .collect(),
+    };
+    let mut moments = MomentStage::new(&settings).expect("the defaults work");
+    group.bench_function("moments", |bencher| {
+        bencher.iter_batched(
+            Memory::default,
+            |mut kept| {
+                // Taken in by one transaction, released by the next.
+                let mut out = Outputs::new(&kept);
+                moments.process(&feelings, &mut out).expect("it is done");
+                let effects = out.into_effects();
+                kept.commit(&effects);
+                let mut out = Outputs::new(&kept);
+                moments
+                    .watermark(0, Utc::from_millis(1_800_000_000_000), &mut out)
+                    .expect("it is done");
+                black_box(out.into_effects());
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, hot_path);
+criterion_main!(benches);

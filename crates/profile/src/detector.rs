@@ -1,0 +1,224 @@
+//! The change test: an e-detector for a shift of the mean of a bounded stream.
+//!
+//! # The test
+//!
+//! Valence `x` is in `[-1, 1]`. *Nothing changed* means that its mean, given all that came before, stays within a band
+//! `[low, high]` around the audience's baseline; the band may move, as long as it was fixed before the post was seen. For a
+//! stake `0 < s < 1`, betting that the mean is above the band multiplies a capital by
+//!
+//! ```text
+//! 1 + s (x - high) / (1 + high)
+//! ```
+//!
+//! which is never negative and on average at most 1 while nothing changed: an e-value (Waudby-Smith and Ramdas,
+//! "Estimating means of bounded random variables by betting", JRSS B 2024). Starting one such capital of 1 at every post
+//! and adding them all up gives the Shiryaev-Roberts e-detector of Shin, Ramdas and Rinaldo ("E-detectors: a nonparametric
+//! framework for sequential change detection", New England Journal of Statistics in Data Science 2023, section 2), with the
+//! recursion `m <- (m + 1) * factor`. For every stopping time `T`, `E[m at T] <= E[T]`; so stopping once `m >= 1 / alpha`
+//! gives `E[T] >= 1 / alpha`: false alarms are on average at least `1 / alpha` posts apart, for *any* distribution and any
+//! dependence between posts. A mean of e-detectors is one again: five stakes (small shifts want small ones) and both
+//! directions are mixed with equal weights.
+//!
+//! No logarithm, no exponential: the same bits on every machine.
+
+use limbic_domain::{Direction, Utc};
+
+use crate::codec::{Reader, StateError, Writer};
+
+/// Shares of the capital that are bet, geometrically spread: a stake near `shift * (1 + high) / variance` is best.
+const STAKES: [f64; 5] = [0.06, 0.125, 0.25, 0.5, 0.9];
+
+/// Where the mean may be while nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Band {
+    /// The least.
+    pub low: f64,
+    /// The greatest.
+    pub high: f64,
+}
+
+/// Plain sums over a run of posts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Run {
+    /// Time of its first post.
+    pub(crate) since: Utc,
+    /// How many posts.
+    pub(crate) posts: u64,
+    /// Sum of their valence.
+    pub(crate) sum: f64,
+    /// Sum of its squares.
+    pub(crate) squares: f64,
+}
+
+impl Run {
+    const EMPTY: Self = Self {
+        since: Utc::MIN,
+        posts: 0,
+        sum: 0.0,
+        squares: 0.0,
+    };
+}
+
+/// One stake in one direction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Bet {
+    /// The sum of the capitals started at every post.
+    detector: f64,
+    /// The largest of those capitals, and the posts since it was started: the likeliest beginning of a change
+    /// (the recursion of Page's CUSUM).
+    best: f64,
+    run: Run,
+}
+
+impl Bet {
+    const NEW: Self = Self {
+        detector: 0.0,
+        best: 1.0,
+        run: Run::EMPTY,
+    };
+
+    fn step(&mut self, factor: f64, x: f64, at: Utc) {
+        self.detector = (self.detector + 1.0) * factor;
+        if self.best <= 1.0 {
+            self.best = 1.0;
+            self.run = Run {
+                since: at,
+                ..Run::EMPTY
+            };
+        }
+        self.best *= factor;
+        self.run.posts += 1;
+        self.run.sum += x;
+        self.run.squares += x * x;
+    }
+}
+
+/// What the posts say about a change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// The e-detector's value, to be compared with `1 / alpha`.
+    pub statistic: f64,
+    /// The likelier direction.
+    pub direction: Direction,
+    /// When a change in that direction most likely began: the time of its first post.
+    pub since: Utc,
+}
+
+/// A two-sided e-detector for the mean of a stream in `[-1, 1]`.
+///
+/// ```
+/// use limbic_domain::{Direction, Utc};
+/// use limbic_profile::{Band, Detector};
+///
+/// let band = Band { low: -0.05, high: 0.05 };
+/// let mut detector = Detector::new();
+/// let mut verdict = detector.step(0.0, Utc::from_millis(0), band);
+/// while verdict.statistic < 1e4 {
+///     verdict = detector.step(0.9, Utc::from_millis(1), band);
+/// }
+/// assert_eq!(verdict.direction, Direction::Up);
+/// assert_eq!(verdict.since, Utc::from_millis(1));
+/// assert!(detector.posts() < 25);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detector {
+    posts: u64,
+    up: [Bet; STAKES.len()],
+    down: [Bet; STAKES.len()],
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Detector {
+    /// Before the first post.
+    pub const fn new() -> Self {
+        Self {
+            posts: 0,
+            up: [Bet::NEW; STAKES.len()],
+            down: [Bet::NEW; STAKES.len()],
+        }
+    }
+
+    /// How many posts it looked at.
+    pub const fn posts(&self) -> u64 {
+        self.posts
+    }
+
+    /// Looks at a post of valence `x` in `[-1, 1]`. The band must not depend on this post or a later one.
+    pub fn step(&mut self, x: f64, at: Utc, band: Band) -> Verdict {
+        self.posts += 1;
+        // A band that reaches past the end of the scale leaves nothing to win in that direction.
+        let (low, high) = (band.low.clamp(-1.0, 1.0), band.high.clamp(-1.0, 1.0));
+        let above = (x - high) / (1.0 + high).max(1e-9);
+        let below = (low - x) / (1.0 - low).max(1e-9);
+        for (place, stake) in STAKES.into_iter().enumerate() {
+            self.up[place].step(1.0 + stake * above, x, at);
+            self.down[place].step(1.0 + stake * below, x, at);
+        }
+        self.verdict()
+    }
+
+    fn verdict(&self) -> Verdict {
+        let total = |bets: &[Bet]| bets.iter().map(|bet| bet.detector).sum::<f64>();
+        let (up, down) = (total(&self.up), total(&self.down));
+        let direction = if up >= down {
+            Direction::Up
+        } else {
+            Direction::Down
+        };
+        Verdict {
+            statistic: (up + down) / (2 * STAKES.len()) as f64,
+            direction,
+            since: self.run(direction).since,
+        }
+    }
+
+    /// The posts since a change in `direction` most likely began.
+    pub(crate) fn run(&self, direction: Direction) -> Run {
+        let bets = match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        };
+        let mut likeliest = &bets[0];
+        for bet in bets {
+            if bet.best > likeliest.best {
+                likeliest = bet;
+            }
+        }
+        likeliest.run
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.count(self.posts);
+        for bet in self.up.iter().chain(&self.down) {
+            writer.number(bet.detector);
+            writer.number(bet.best);
+            writer.time(bet.run.since);
+            writer.count(bet.run.posts);
+            writer.number(bet.run.sum);
+            writer.number(bet.run.squares);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut detector = Self::new();
+        detector.posts = reader.count()?;
+        for bet in detector.up.iter_mut().chain(&mut detector.down) {
+            *bet = Bet {
+                detector: reader.number()?,
+                best: reader.number()?,
+                run: Run {
+                    since: reader.time()?,
+                    posts: reader.count()?,
+                    sum: reader.number()?,
+                    squares: reader.number()?,
+                },
+            };
+        }
+        Ok(detector)
+    }
+}

@@ -1,0 +1,212 @@
+//! Exponentially decayed means of what was felt, by event time.
+
+use limbic_domain::{Emotions, Utc};
+
+use crate::arithmetic::decay;
+use crate::codec::{Reader, StateError, Writer};
+
+/// A post's feeling, as it enters a mean.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Felt<'a> {
+    pub(crate) valence: f64,
+    pub(crate) arousal: f64,
+    pub(crate) emotions: &'a Emotions,
+    pub(crate) distressed: bool,
+}
+
+/// The most emotion names a mood keeps; further names are not kept (a reading has no more either).
+pub(crate) const MOST_EMOTIONS: usize = 64;
+
+/// An emotion that has weighed less than this since anyone told it is forgotten.
+const FORGOTTEN: f64 = 1e-12;
+
+/// Decayed sums: a post of age `t` weighs `2^(-t / half-life)`.
+///
+/// The newest post weighs 1 at its own time, so `weight >= 1` once there is any, and no mean divides by nothing. A post
+/// older than the newest enters with the weight it would have by now: the sums do not depend on the order of arrival,
+/// save for rounding.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Mood {
+    at: Utc,
+    weight: f64,
+    valence: f64,
+    arousal: f64,
+    distressed: f64,
+    /// By name, sorted: name, weight and sum. Each has its own weight: a name that a reader cannot tell is no zero.
+    emotions: Vec<(String, f64, f64)>,
+}
+
+impl Mood {
+    pub(crate) const fn new() -> Self {
+        Self {
+            at: Utc::MIN,
+            weight: 0.0,
+            valence: 0.0,
+            arousal: 0.0,
+            distressed: 0.0,
+            emotions: Vec::new(),
+        }
+    }
+
+    /// The time of the newest post.
+    pub(crate) const fn at(&self) -> Utc {
+        self.at
+    }
+
+    /// Adds a post.
+    pub(crate) fn add(&mut self, at: Utc, half_life: i64, felt: &Felt<'_>) {
+        if at > self.at {
+            self.fade(decay(at.millis_since(self.at), half_life));
+            self.at = at;
+        }
+        let weight = decay(self.at.millis_since(at), half_life);
+        self.weight += weight;
+        self.valence += weight * felt.valence;
+        self.arousal += weight * felt.arousal;
+        if felt.distressed {
+            self.distressed += weight;
+        }
+        for (name, &score) in felt.emotions {
+            match self
+                .emotions
+                .binary_search_by(|(known, ..)| known.as_str().cmp(name))
+            {
+                Ok(place) => {
+                    self.emotions[place].1 += weight;
+                    self.emotions[place].2 += weight * score;
+                }
+                Err(place) if self.emotions.len() < MOST_EMOTIONS => {
+                    self.emotions
+                        .insert(place, (name.clone(), weight, weight * score));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn fade(&mut self, left: f64) {
+        self.weight *= left;
+        self.valence *= left;
+        self.arousal *= left;
+        self.distressed *= left;
+        for (_, weight, sum) in &mut self.emotions {
+            *weight *= left;
+            *sum *= left;
+        }
+        self.emotions.retain(|(_, weight, _)| *weight > FORGOTTEN);
+    }
+
+    /// Mean valence in `[-1, 1]`; 0 before the first post.
+    pub(crate) fn valence(&self) -> f64 {
+        self.mean(self.valence).clamp(-1.0, 1.0)
+    }
+
+    /// Mean arousal in `[0, 1]`.
+    pub(crate) fn arousal(&self) -> f64 {
+        self.mean(self.arousal).clamp(0.0, 1.0)
+    }
+
+    /// Share of posts in distress, in `[0, 1]`.
+    pub(crate) fn distressed(&self) -> f64 {
+        self.mean(self.distressed).clamp(0.0, 1.0)
+    }
+
+    /// Mean of each emotion over the posts that told it.
+    pub(crate) fn emotions(&self) -> Emotions {
+        self.emotions
+            .iter()
+            .filter(|(_, weight, _)| *weight > FORGOTTEN)
+            .map(|(name, weight, sum)| (name.clone(), (sum / weight).clamp(0.0, 1.0)))
+            .collect()
+    }
+
+    /// Decayed number of posts.
+    pub(crate) const fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    fn mean(&self, sum: f64) -> f64 {
+        if self.weight > 0.0 { sum / self.weight } else { 0.0 }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.time(self.at);
+        for number in [self.weight, self.valence, self.arousal, self.distressed] {
+            writer.number(number);
+        }
+        writer.length(self.emotions.len());
+        for (name, weight, sum) in &self.emotions {
+            writer.text(name);
+            writer.number(*weight);
+            writer.number(*sum);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut mood = Self {
+            at: reader.time()?,
+            weight: reader.number()?,
+            valence: reader.number()?,
+            arousal: reader.number()?,
+            distressed: reader.number()?,
+            emotions: Vec::new(),
+        };
+        let names = reader.length()?;
+        mood.emotions.reserve_exact(names);
+        for _ in 0..names {
+            mood.emotions
+                .push((reader.text()?.to_owned(), reader.number()?, reader.number()?));
+        }
+        Ok(mood)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn felt<'a>(valence: f64, emotions: &'a Emotions) -> Felt<'a> {
+        Felt {
+            valence,
+            arousal: 0.5,
+            emotions,
+            distressed: false,
+        }
+    }
+
+    #[test]
+    fn a_post_one_half_life_old_weighs_half() {
+        let none = Emotions::new();
+        let mut mood = Mood::new();
+        mood.add(Utc::from_millis(0), 1_000, &felt(1.0, &none));
+        mood.add(Utc::from_millis(1_000), 1_000, &felt(-1.0, &none));
+        assert!((mood.valence() - (0.5 - 1.0) / 1.5).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_post_that_comes_out_of_order_weighs_the_same() {
+        let none = Emotions::new();
+        let (mut forward, mut backward) = (Mood::new(), Mood::new());
+        let posts = [(0, 1.0), (700, -0.25), (5_000, 0.5)];
+        for (at, valence) in posts {
+            forward.add(Utc::from_millis(at), 1_000, &felt(valence, &none));
+        }
+        for (at, valence) in posts.into_iter().rev() {
+            backward.add(Utc::from_millis(at), 1_000, &felt(valence, &none));
+        }
+        assert!((forward.valence() - backward.valence()).abs() < 1e-15);
+        assert!((forward.weight() - backward.weight()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn an_emotion_that_is_not_told_is_no_zero() {
+        let joy = Emotions::from([("joy".to_owned(), 0.8)]);
+        let none = Emotions::new();
+        let mut mood = Mood::new();
+        mood.add(Utc::from_millis(0), 1_000, &felt(0.0, &joy));
+        mood.add(Utc::from_millis(1_000), 1_000, &felt(0.0, &none));
+        assert!((mood.emotions()["joy"] - 0.8).abs() < 1e-15);
+        mood.add(Utc::from_millis(100_000), 1_000, &felt(0.0, &none));
+        assert!(mood.emotions().is_empty(), "forgotten after a hundred half-lives");
+    }
+}

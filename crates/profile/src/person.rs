@@ -1,0 +1,218 @@
+//! A person, as far as their posts tell.
+
+use limbic_domain::{ConsentState, Emotions, Envelope, PersonState, Pseudonym, Reading, TenantId, Utc};
+
+use crate::arithmetic::decay;
+use crate::codec::{Reader, StateError, Writer};
+use crate::mood::{Felt, Mood};
+use crate::settings::{PersonSettings, millis};
+
+const VERSION: u8 = 1;
+const WHAT: &str = "person";
+
+/// What is kept of a person: the value at [`Person::state_key`] in the state of the stage `profile`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Person {
+    mood: Mood,
+    /// Decayed maximum of distress, as of `mood.at()`.
+    distress: f64,
+    consent: Consent,
+    minor: bool,
+    posts: u64,
+}
+
+/// Consent and when it was stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Consent {
+    state: ConsentState,
+    at: Utc,
+}
+
+impl Consent {
+    /// What holds after `other` was said too, in whatever order the two are learnt.
+    ///
+    /// What the person said (given, denied) outranks what a source merely implies (not required, unknown). Among equals the
+    /// later one holds; of two at one instant the more cautious.
+    fn and(self, other: Self) -> Self {
+        if other.rank() > self.rank() { other } else { self }
+    }
+
+    const fn rank(self) -> (bool, Utc, u8) {
+        match self.state {
+            ConsentState::Denied => (true, self.at, 1),
+            ConsentState::Given => (true, self.at, 0),
+            ConsentState::Unknown => (false, self.at, 1),
+            ConsentState::NotRequired => (false, self.at, 0),
+        }
+    }
+}
+
+impl Person {
+    /// Where a person is kept in the state of the stage `profile`.
+    pub fn state_key(tenant: &TenantId, person: &Pseudonym) -> Vec<u8> {
+        let mut key = Vec::with_capacity(2 + tenant.as_str().len() + 32);
+        key.push(b'p');
+        key.extend_from_slice(tenant.as_str().as_bytes());
+        key.push(b'/');
+        key.extend_from_slice(person.as_str().as_bytes());
+        key
+    }
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            mood: Mood::new(),
+            distress: 0.0,
+            consent: Consent {
+                state: ConsentState::Unknown,
+                at: Utc::MIN,
+            },
+            minor: false,
+            posts: 0,
+        }
+    }
+
+    /// Takes in a reading of theirs.
+    pub(crate) fn read(&mut self, envelope: &Envelope<Reading>, settings: &PersonSettings) {
+        let (at, reading) = (envelope.at, &envelope.data);
+        if at.millis_since(self.at()) > millis(settings.expiry_seconds) {
+            self.forget();
+        }
+        let score = reading.affect.distress.score.get();
+        let half_life = millis(settings.distress_half_life_seconds);
+        let kept = self.distress * decay(at.millis_since(self.at()), half_life);
+        let new = score * decay(self.at().millis_since(at), half_life);
+        self.distress = kept.max(new);
+        let felt = Felt {
+            valence: reading.affect.valence,
+            arousal: reading.affect.arousal,
+            emotions: &reading.affect.emotions,
+            distressed: false,
+        };
+        self.mood.add(at, millis(settings.half_life_seconds), &felt);
+        let said = Consent {
+            state: reading.consent,
+            at,
+        };
+        self.consent = self.consent.and(said);
+        self.minor |= reading.minor;
+        self.posts += 1;
+    }
+
+    /// Forgets everything but what protects them.
+    fn forget(&mut self) {
+        let protected = Self {
+            consent: self.consent,
+            minor: self.minor,
+            ..Self::new()
+        };
+        *self = if self.is_protected() {
+            protected
+        } else {
+            Self::new()
+        };
+    }
+
+    /// Whether they said no, or may be a minor: that is not forgotten with time.
+    pub(crate) const fn is_protected(&self) -> bool {
+        self.minor || matches!(self.consent.state, ConsentState::Denied)
+    }
+
+    /// The time of their newest post.
+    pub const fn at(&self) -> Utc {
+        self.mood.at()
+    }
+
+    /// How many posts of theirs were read.
+    pub(crate) const fn posts(&self) -> u64 {
+        self.posts
+    }
+
+    /// Their decayed mean of each emotion.
+    pub fn emotions(&self) -> Emotions {
+        self.mood.emotions()
+    }
+
+    /// What goes with their feelings.
+    pub fn state(&self, person: Pseudonym) -> PersonState {
+        PersonState {
+            person,
+            valence: self.mood.valence(),
+            arousal: self.mood.arousal(),
+            distress: self.distress,
+            consent: self.consent.state,
+            minor: self.minor,
+            posts: self.posts,
+        }
+    }
+
+    /// Reads a value of the state.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let mut reader = Reader::new(WHAT, VERSION, bytes)?;
+        let person = Self {
+            mood: Mood::read(&mut reader)?,
+            distress: reader.number()?,
+            consent: Consent {
+                state: reader.consent()?,
+                at: reader.time()?,
+            },
+            minor: reader.flag()?,
+            posts: reader.count()?,
+        };
+        reader.finish()?;
+        Ok(person)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new(VERSION, 512);
+        self.mood.write(&mut writer);
+        writer.number(self.distress);
+        writer.consent(self.consent.state);
+        writer.time(self.consent.at);
+        writer.byte(u8::from(self.minor));
+        writer.count(self.posts);
+        writer.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limbic_domain::ConsentState::{Denied, Given, NotRequired, Unknown};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn consent(state: ConsentState, at: i64) -> Consent {
+        Consent {
+            state,
+            at: Utc::from_millis(at),
+        }
+    }
+
+    #[test]
+    fn a_no_holds_until_a_later_yes() {
+        let no = consent(Denied, 10);
+        for weaker in [
+            consent(Given, 9),
+            consent(Given, 10),
+            consent(NotRequired, 99),
+            consent(Unknown, 99),
+        ] {
+            assert_eq!(no.and(weaker), no);
+            assert_eq!(weaker.and(no), no);
+        }
+        assert_eq!(no.and(consent(Given, 11)).state, Given);
+    }
+
+    fn any_consent() -> impl Strategy<Value = Consent> {
+        let state = prop_oneof![Just(Given), Just(Denied), Just(Unknown), Just(NotRequired)];
+        (state, 0_i64..4).prop_map(|(state, at)| consent(state, at))
+    }
+
+    proptest! {
+        #[test]
+        fn consent_does_not_depend_on_the_order_it_is_learnt_in(a in any_consent(), b in any_consent(), c in any_consent()) {
+            prop_assert_eq!(a.and(b), b.and(a));
+            prop_assert_eq!(a.and(b).and(c), a.and(b.and(c)));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The stage `profile`: readings in, feelings of audiences out.
+
+use std::time::Duration;
+
+use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id, topics};
+use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+
+use crate::codec::StateError;
+use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings, millis};
+use crate::{Person, check, expiry};
+
+/// Keeps a state per person and tells every audience what was felt.
+///
+/// Reads [`topics::READINGS`], writes [`topics::FEELINGS`] and its watermark with them. A post counts for the audiences of its
+/// topics, or for the topic `all` when it names none (not for both: `all` is what belongs nowhere else); in each for the
+/// segment `everyone` and every segment of the settings whose conditions hold.
+///
+/// State, per partition number: a [`Person`] per author (100 to 2,000 bytes), dropped after
+/// [`PersonSettings::expiry_seconds`] unless they denied consent or may be a minor.
+#[derive(Debug)]
+pub struct ProfileStage {
+    person: PersonSettings,
+    everyone: Slug,
+    all: Slug,
+    segments: Vec<Segment>,
+}
+
+impl ProfileStage {
+    /// The stage's name and group.
+    pub const NAME: &'static str = "profile";
+
+    /// The stage; refuses settings that cannot work.
+    pub fn new(settings: &Settings) -> Result<Self, InvalidSetting> {
+        settings.validate()?;
+        Ok(Self {
+            person: settings.person.clone(),
+            everyone: Slug::new("everyone").expect("it is a slug"),
+            all: Slug::new("all").expect("it is a slug"),
+            segments: settings.segments.clone(),
+        })
+    }
+
+    /// What the runtime must know.
+    pub fn spec(settings: &Settings) -> StageSpec {
+        let disorder = Duration::from_secs(settings.person.disorder_seconds);
+        StageSpec::new(Self::NAME)
+            .reads(topics::READINGS, EventTime::Records { disorder })
+            .writes(topics::FEELINGS, Forward::Broadcast)
+            .stateful()
+    }
+
+    fn read(
+        &self,
+        record: &Record,
+        envelope: Envelope<Reading>,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let partition = record.partition;
+        let key = Person::state_key(&envelope.tenant, &envelope.data.author);
+        let known = out.get(partition, &key)?;
+        let mut person = known
+            .map(|bytes| Person::decode(&bytes))
+            .transpose()
+            .map_err(damaged)?;
+        let before = person.as_ref().map(Person::at);
+        let person = person.get_or_insert_with(Person::new);
+        person.read(&envelope, &self.person);
+        expiry::moved(out, partition, &key, before, person.at());
+        out.put(partition, key, person.encode());
+        self.tell(record, envelope, person, out);
+        Ok(())
+    }
+
+    fn tell(&self, record: &Record, envelope: Envelope<Reading>, person: &Person, out: &mut Outputs<'_>) {
+        let Envelope {
+            tenant,
+            id: reading_id,
+            at,
+            data: reading,
+            ..
+        } = envelope;
+        let cause = record.cause();
+        let audiences = self.audiences(&reading, person);
+        let mut feeling = Envelope::new(
+            tenant,
+            String::new(),
+            at,
+            Feeling {
+                audience: audiences[0].clone(),
+                person: person.state(reading.author),
+                valence: reading.affect.valence,
+                arousal: reading.affect.arousal,
+                emotions: reading.affect.emotions,
+                distress: reading.affect.distress.score.get(),
+                post: reading.post,
+            },
+        );
+        for audience in audiences {
+            feeling.id = event_id(
+                "feeling",
+                &[feeling.tenant.as_str(), audience.as_str(), &reading_id],
+            );
+            let key = format!("{}/{audience}", feeling.tenant);
+            feeling.data.audience = audience;
+            out.emit(&cause, topics::FEELINGS, &key, &feeling);
+        }
+    }
+
+    /// The audiences a reading counts for, each once; never none.
+    fn audiences(&self, reading: &Reading, person: &Person) -> Vec<AudienceId> {
+        let mut about: Vec<&Slug> = reading.topics.iter().collect();
+        about.sort_unstable();
+        about.dedup();
+        if about.is_empty() {
+            about.push(&self.all);
+        }
+        let holds = |segment: &&Segment| segment.holds(reading, person);
+        let named = self.segments.iter().filter(holds).map(|segment| &segment.name);
+        std::iter::once(&self.everyone)
+            .chain(named)
+            .flat_map(|segment| about.iter().map(move |topic| AudienceId::of(segment, topic)))
+            .collect()
+    }
+}
+
+impl Segment {
+    fn holds(&self, reading: &Reading, person: &Person) -> bool {
+        let language = primary_subtag(&reading.affect.language);
+        let speaks = |wanted: &String| primary_subtag(wanted).eq_ignore_ascii_case(language);
+        (self.platforms.is_empty() || self.platforms.contains(&reading.post.platform))
+            && (self.languages.is_empty() || self.languages.iter().any(speaks))
+            && person.posts() >= self.least_posts
+    }
+}
+
+fn primary_subtag(tag: &str) -> &str {
+    tag.split_once('-').map_or(tag, |(primary, _)| primary)
+}
+
+impl Stage for ProfileStage {
+    fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        for record in &batch.records {
+            match check::reading(&record.value) {
+                Ok(envelope) => self.read(record, envelope, out)?,
+                Err(rejected) => out.dead(record, rejected.reason, rejected.detail),
+            }
+        }
+        Ok(())
+    }
+
+    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let silence = millis(self.person.expiry_seconds);
+        expiry::sweep(out, partition, watermark, silence, |out, key| {
+            let Some(bytes) = out.get(partition, key)? else {
+                return Ok(());
+            };
+            if !Person::decode(&bytes).map_err(damaged)?.is_protected() {
+                out.remove(partition, key.to_vec());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// State that this program cannot read: nothing that comes in is to blame.
+pub(crate) fn damaged(error: StateError) -> StageError {
+    StageError::internal("state", error.to_string())
+}

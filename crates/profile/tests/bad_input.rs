@@ -1,0 +1,309 @@
+//! What is wrong with one record sends that record to the dead letters, untouched, and the stream goes on.
+
+mod house;
+
+use bytes::Bytes;
+use house::{Memory, commit, reading, record, write};
+use limbic_domain::{
+    ConsentState, Distress, Envelope, Feeling, Probability, Reading, Slug, TenantId, Utc, topics,
+};
+use limbic_profile::{Audience, InvalidSetting, MomentStage, Person, ProfileStage, Segment, Settings};
+use limbic_stream::{Batch, Effects, NewRecord, Record, Stage, StateReader};
+
+const DAY: i64 = 86_400_000;
+
+fn at(millis: i64) -> Utc {
+    Utc::from_millis(1_700_000_000_000 + millis)
+}
+
+fn plain(id: &str) -> Envelope<Reading> {
+    reading("ada", id, at(0), 0.5, &["tea"])
+}
+
+fn as_record(topic: &str, value: impl Into<Bytes>) -> Record {
+    let mut written = write(&plain("1"));
+    written.value = value.into();
+    record(topic, 0, 7, written)
+}
+
+/// Does the records as one batch of partition 0.
+fn profile(memory: &mut Memory, records: Vec<Record>) -> Effects {
+    let mut stage = ProfileStage::new(&Settings::default()).unwrap();
+    commit(memory, |out| stage.process(&Batch { records }, out).unwrap())
+}
+
+fn profile_one(memory: &mut Memory, reading: &Envelope<Reading>) -> Envelope<Feeling> {
+    let effects = profile(memory, vec![record(topics::READINGS, 0, 0, write(reading))]);
+    Envelope::decode(&effects.records[0].1.value).unwrap()
+}
+
+fn feeling() -> Envelope<Feeling> {
+    profile_one(&mut Memory::default(), &plain("1"))
+}
+
+/// Values that no reader of ours writes, with the reason each is refused for.
+fn broken(good: &serde_json::Value, kind: &'static str) -> Vec<(Vec<u8>, &'static str)> {
+    let with = |pointer: &str, value: serde_json::Value| {
+        let mut broken = good.clone();
+        *broken.pointer_mut(pointer).unwrap() = value;
+        serde_json::to_vec(&broken).unwrap()
+    };
+    let bytes = serde_json::to_vec(good).unwrap();
+    vec![
+        (Vec::new(), "malformed"),
+        (bytes[..bytes.len() / 2].to_vec(), "malformed"),
+        (b"\xff\xfe{}".to_vec(), "malformed"),
+        (with("/at", "yesterday".into()), "malformed"),
+        (with("/tenant", "../etc".into()), "malformed"),
+        (with("/data/valence", "high".into()), "malformed"),
+        (with("/type", "outcome".into()), "wrong_type"),
+        (with("/v", 99.into()), "too_new"),
+        (with("/data/valence", 1.5.into()), "out_of_range"),
+        (with("/data/valence", 1e308.into()), "out_of_range"),
+        (with("/data/arousal", (-0.1).into()), "out_of_range"),
+        (
+            with("/data/emotions", serde_json::json!({"joy": 7})),
+            "out_of_range",
+        ),
+        (
+            with("/data/emotions", serde_json::json!({"x".repeat(1_000_000): 0.5})),
+            "out_of_range",
+        ),
+        (with("/data/post/id", "x".repeat(513).into()), "out_of_range"),
+        (with("/data/post/id", "".into()), "out_of_range"),
+        (with("/id", "x".repeat(65).into()), "out_of_range"),
+        (with("/type", format!("{kind}s").into()), "wrong_type"),
+    ]
+}
+
+fn check_dead(stage: &mut dyn Stage, topic: &str, good: &serde_json::Value, kind: &'static str) {
+    let broken = broken(good, kind);
+    let mut records = Vec::new();
+    for (value, _) in &broken {
+        records.push(as_record(topic, value.clone()));
+        records.push(as_record(topic, serde_json::to_vec(good).unwrap()));
+    }
+    let mut memory = Memory::default();
+    let effects = commit(&mut memory, |out| stage.process(&Batch { records }, out).unwrap());
+    assert_eq!(effects.dead.len(), broken.len());
+    for (dead, (value, reason)) in effects.dead.iter().zip(&broken) {
+        let shown = String::from_utf8_lossy(value)
+            .chars()
+            .take(200)
+            .collect::<String>();
+        assert_eq!(dead.reason, *reason, "{}: {shown}", dead.detail);
+        assert_eq!(dead.record.value, value, "untouched");
+        assert!(dead.detail.len() < 400, "{}", dead.detail);
+    }
+    assert!(memory.len() > 0, "the good ones were done");
+}
+
+#[test]
+fn a_broken_reading_goes_to_the_dead_letters_and_the_stream_goes_on() {
+    let good = serde_json::to_value(plain("1")).unwrap();
+    let mut stage = ProfileStage::new(&Settings::default()).unwrap();
+    check_dead(&mut stage, topics::READINGS, &good, "reading");
+}
+
+#[test]
+fn a_broken_feeling_goes_to_the_dead_letters_and_the_stream_goes_on() {
+    let good = serde_json::to_value(feeling()).unwrap();
+    let mut stage = MomentStage::new(&Settings::default()).unwrap();
+    check_dead(&mut stage, topics::FEELINGS, &good, "feeling");
+}
+
+#[test]
+fn a_reading_of_too_many_topics_is_refused() {
+    let mut flood = plain("1");
+    flood.data.topics = (0..17).map(|n| Slug::new(&format!("t{n}")).unwrap()).collect();
+    let effects = profile(
+        &mut Memory::default(),
+        vec![record(topics::READINGS, 0, 0, write(&flood))],
+    );
+    assert_eq!(effects.dead[0].reason, "out_of_range");
+    assert!(effects.records.is_empty() && effects.state.is_empty());
+}
+
+#[test]
+fn ancient_and_future_dates_keep_every_number_finite() {
+    let mut memory = Memory::default();
+    let dates = [
+        "-009999-01-02T01:59:59Z",
+        "9999-12-30T22:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2026-11-21T09:00:00Z",
+    ];
+    for (place, date) in dates.iter().enumerate() {
+        let mut odd = plain(&place.to_string());
+        odd.at = date.parse().unwrap();
+        let felt = profile_one(&mut memory, &odd);
+        assert!((felt.data.person.valence - 0.5).abs() < 1e-9, "{date}");
+        assert!(Envelope::<Feeling>::decode(&felt.encode()).is_ok());
+    }
+    let mut moments = MomentStage::new(&Settings::default()).unwrap();
+    let mut kept = Memory::default();
+    for date in dates {
+        let mut odd = feeling();
+        odd.at = date.parse().unwrap();
+        let records = vec![as_record(topics::FEELINGS, odd.encode())];
+        commit(&mut kept, |out| moments.process(&Batch { records }, out).unwrap());
+    }
+    commit(&mut kept, |out| moments.watermark(0, Utc::MAX, out).unwrap());
+    assert_eq!(kept.keys().filter(|key| key[0] == b'b').count(), 0);
+}
+
+#[test]
+fn damaged_state_is_our_fault_and_not_the_records() {
+    struct Damaged;
+    impl StateReader for Damaged {
+        fn get(&self, _: u32, _: &[u8]) -> limbic_stream::Result<Option<Bytes>> {
+            Ok(Some(Bytes::from_static(&[1, 2, 3])))
+        }
+        fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> limbic_stream::Result<Vec<(Bytes, Bytes)>> {
+            Ok(Vec::new())
+        }
+    }
+    let mut out = limbic_stream::Outputs::new(&Damaged);
+    let records = vec![record(topics::READINGS, 0, 0, write(&plain("1")))];
+    let error = ProfileStage::new(&Settings::default())
+        .unwrap()
+        .process(&Batch { records }, &mut out)
+        .unwrap_err();
+    assert_eq!(error.fault, limbic_domain::Fault::Internal);
+}
+
+#[test]
+fn distress_weighs_for_days_and_fades_by_half_lives() {
+    let mut memory = Memory::default();
+    let mut cry = plain("1");
+    cry.data.affect.distress = Distress {
+        score: Probability::new(0.8).unwrap(),
+        cues: vec!["grief".into()],
+    };
+    assert!((profile_one(&mut memory, &cry).data.person.distress - 0.8).abs() < 1e-12);
+    let mut later = plain("2");
+    later.at = at(3 * DAY);
+    assert!((profile_one(&mut memory, &later).data.person.distress - 0.4).abs() < 1e-12);
+    // A cue that comes late counts as faded as it is by now.
+    let mut late = cry.clone();
+    late.at = at(-3 * DAY);
+    assert!((profile_one(&mut memory, &late).data.person.distress - 0.4).abs() < 1e-12);
+}
+
+#[test]
+fn a_no_and_a_minor_outlive_the_expiry_and_nothing_else_does() {
+    let mut memory = Memory::default();
+    let mut no = plain("1");
+    no.data.consent = ConsentState::Denied;
+    profile_one(&mut memory, &no);
+    let mut plain_person = reading("bob", "2", at(0), 0.5, &[]);
+    plain_person.data.consent = ConsentState::Given;
+    profile_one(&mut memory, &plain_person);
+    let mut stage = ProfileStage::new(&Settings::default()).unwrap();
+    commit(&mut memory, |out| stage.watermark(0, at(90 * DAY), out).unwrap());
+    assert_eq!(memory.keys().filter(|key| key[0] == b'p').count(), 2, "not yet");
+    commit(&mut memory, |out| stage.watermark(0, at(92 * DAY), out).unwrap());
+    let kept: Vec<_> = memory.keys().filter(|key| key[0] == b'p').collect();
+    let ada = Person::state_key(&TenantId::default(), &no.data.author);
+    assert_eq!(kept, [&Bytes::from(ada)]);
+    assert_eq!(memory.keys().filter(|key| key[0] == b'x').count(), 0);
+
+    let mut back = plain("3");
+    back.at = at(100 * DAY);
+    let felt = profile_one(&mut memory, &back).data.person;
+    assert_eq!((felt.consent, felt.posts), (ConsentState::Denied, 1));
+}
+
+#[test]
+fn an_idle_audience_is_dropped() {
+    let mut memory = Memory::default();
+    let mut stage = MomentStage::new(&Settings::default()).unwrap();
+    let records = vec![as_record(topics::FEELINGS, feeling().encode())];
+    commit(&mut memory, |out| stage.process(&Batch { records }, out).unwrap());
+    commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
+    let key = Audience::state_key(&TenantId::default(), &"everyone:tea".parse().unwrap());
+    let audience = Audience::decode(&memory.get(0, &key).unwrap().unwrap()).unwrap();
+    assert!((audience.mood().valence - 0.5).abs() < 1e-12);
+    commit(&mut memory, |out| stage.watermark(0, at(32 * DAY), out).unwrap());
+    assert_eq!(memory.get(0, &key).unwrap(), None);
+    assert_eq!(memory.len(), 1, "only the watermark is left");
+}
+
+#[test]
+fn a_late_feeling_counts_at_once_and_is_counted() {
+    let mut memory = Memory::default();
+    let mut stage = MomentStage::new(&Settings::default()).unwrap();
+    commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
+    let late = |memory: &Memory| MomentStage::late(memory.get(0, MomentStage::LATE_KEY).unwrap().as_deref());
+    assert_eq!(late(&memory), 0);
+    // Another instance takes over: what is late is known from the state alone.
+    let mut stage_again = MomentStage::new(&Settings::default()).unwrap();
+    let records = vec![as_record(topics::FEELINGS, feeling().encode())];
+    commit(&mut memory, |out| {
+        stage_again.process(&Batch { records }, out).unwrap()
+    });
+    assert_eq!(late(&memory), 1);
+    let key = Audience::state_key(&TenantId::default(), &"everyone:tea".parse().unwrap());
+    assert!(memory.get(0, &key).unwrap().is_some());
+    // A watermark that goes back is no watermark.
+    commit(&mut memory, |out| stage_again.watermark(0, at(0), out).unwrap());
+    let records = vec![as_record(topics::FEELINGS, feeling().encode())];
+    commit(&mut memory, |out| {
+        stage_again.process(&Batch { records }, out).unwrap()
+    });
+    assert_eq!(late(&memory), 2);
+}
+
+#[test]
+fn a_post_counts_for_its_topics_and_for_the_segments_it_fits() {
+    let mut settings = Settings::default();
+    let segment = |name: &str, languages: &[&str], least_posts| Segment {
+        name: Slug::new(name).unwrap(),
+        platforms: Vec::new(),
+        languages: languages.iter().map(|&tag| tag.to_owned()).collect(),
+        least_posts,
+    };
+    settings.segments = vec![segment("english", &["en"], 0), segment("regulars", &[], 2)];
+    let mut stage = ProfileStage::new(&settings).unwrap();
+    let mut memory = Memory::default();
+    let mut post = reading("ada", "1", at(0), 0.5, &["tea", "rain", "tea"]);
+    post.data.affect.language = "en-GB".into();
+    let silent = reading("ada", "2", at(1), 0.5, &[]);
+    let records = [&post, &silent].map(|reading| record(topics::READINGS, 0, 0, write(reading)));
+    let effects = commit(&mut memory, |out| {
+        stage
+            .process(
+                &Batch {
+                    records: records.to_vec(),
+                },
+                out,
+            )
+            .unwrap();
+    });
+    let keys: Vec<&[u8]> = effects
+        .records
+        .iter()
+        .map(|(_, new): &(u32, NewRecord)| &new.key[..])
+        .collect();
+    let expected: [&[u8]; 6] = [
+        b"default/everyone:rain",
+        b"default/everyone:tea",
+        b"default/english:rain",
+        b"default/english:tea",
+        b"default/everyone:all",
+        b"default/regulars:all",
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn settings_that_cannot_work_build_no_stage() {
+    let mut settings = Settings::default();
+    settings.change.alpha = 0.0;
+    let wrong = InvalidSetting {
+        setting: "change.alpha",
+        rule: "must be more than 0 and at most 0.5",
+    };
+    assert_eq!(ProfileStage::new(&settings).unwrap_err(), wrong);
+    assert_eq!(MomentStage::new(&settings).unwrap_err(), wrong);
+}

@@ -1,0 +1,144 @@
+//! The promise of the change test, tried: false alarms are at least `1 / alpha` posts apart, and real changes are found.
+//!
+//! Every stream here is drawn with a fixed seed, so the figures are the same in every run; `--nocapture` shows them.
+
+use limbic_domain::{Direction, Utc};
+use limbic_profile::{Band, Detector};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Ways in which valence may be spread around `mean`, within [-1, 1].
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    /// Only the ends: the largest variance there is, and the hardest for a bound.
+    Ends,
+    /// Two values near each other.
+    Narrow,
+    /// Mostly exactly 0, as a lexicon reads posts without a known word; else far out.
+    Sparse,
+}
+
+impl Shape {
+    const ALL: [Self; 3] = [Self::Ends, Self::Narrow, Self::Sparse];
+
+    fn draw(self, mean: f64, chance: &mut ChaCha8Rng) -> f64 {
+        match self {
+            Self::Ends => two_point(chance, -1.0, 1.0, mean),
+            Self::Narrow => two_point(chance, mean - 0.1, mean + 0.1, mean),
+            Self::Sparse => {
+                if chance.random_bool(0.4) {
+                    0.0
+                } else {
+                    two_point(chance, -0.9, 0.9, mean / 0.6)
+                }
+            }
+        }
+    }
+}
+
+/// `low` or `high`, with the given mean.
+fn two_point(chance: &mut ChaCha8Rng, low: f64, high: f64, mean: f64) -> f64 {
+    if chance.random_bool((mean - low) / (high - low)) {
+        high
+    } else {
+        low
+    }
+}
+
+/// How many posts until the detector says so, at most `limit`.
+fn run_length(alpha: f64, band: Band, limit: u64, mut draw: impl FnMut() -> f64) -> u64 {
+    let mut detector = Detector::new();
+    for post in 1..=limit {
+        if detector
+            .step(draw(), Utc::from_millis(post as i64), band)
+            .statistic
+            >= 1.0 / alpha
+        {
+            return post;
+        }
+    }
+    limit
+}
+
+/// The worst that "nothing changed" allows: the mean lies on the edge of the band, post after post.
+#[test]
+fn false_alarms_are_as_rare_as_promised_even_on_the_edge_of_the_band() {
+    for alpha in [1e-1, 1e-2, 1e-3] {
+        for shape in Shape::ALL {
+            for (band, mean) in [
+                (Band { low: -0.1, high: 0.1 }, 0.1),
+                (Band { low: -0.1, high: 0.1 }, -0.1),
+                (Band { low: 0.1, high: 0.3 }, 0.2),
+            ] {
+                let mut chance = ChaCha8Rng::seed_from_u64(1);
+                let runs = if alpha < 1e-2 { 60 } else { 300 };
+                // Cutting runs short can only lower their mean.
+                let limit = (20.0 / alpha) as u64;
+                let total: u64 = (0..runs)
+                    .map(|_| run_length(alpha, band, limit, || shape.draw(mean, &mut chance)))
+                    .sum();
+                let average = total as f64 / f64::from(runs);
+                println!("alpha {alpha:.0e} {shape:?} mean {mean:+} in {band:?}: {average:.0} posts");
+                assert!(average >= 1.0 / alpha, "{shape:?} {mean} {band:?}: {average}");
+            }
+        }
+    }
+}
+
+/// Dependence does not matter either: the mean of each post lies on whichever edge the posts before it suggest.
+#[test]
+fn false_alarms_are_as_rare_as_promised_when_posts_depend_on_each_other() {
+    let (alpha, band) = (1e-2, Band { low: -0.1, high: 0.1 });
+    let mut chance = ChaCha8Rng::seed_from_u64(2);
+    let runs = 400;
+    let total: u64 = (0..runs)
+        .map(|_| {
+            let mut last = 0.0;
+            run_length(alpha, band, 2_000, || {
+                last = Shape::Ends.draw(if last >= 0.0 { 0.1 } else { -0.1 }, &mut chance);
+                last
+            })
+        })
+        .sum();
+    let average = total as f64 / f64::from(runs);
+    println!("dependent, alpha {alpha:.0e}: {average:.0} posts");
+    assert!(average >= 1.0 / alpha);
+}
+
+/// A test that is never wrong because it never speaks would pass the above.
+#[test]
+fn a_change_is_found_soon_and_in_its_direction() {
+    let band = Band {
+        low: -0.05,
+        high: 0.05,
+    };
+    for (shift, within) in [(0.1, 3_000), (0.2, 500), (0.3, 250), (0.5, 100)] {
+        let mut chance = ChaCha8Rng::seed_from_u64(3);
+        let mut delays = Vec::new();
+        for run in 0..200 {
+            let sign = if run % 2 == 0 { 1.0 } else { -1.0 };
+            let mut detector = Detector::new();
+            let mut post = 0;
+            loop {
+                post += 1;
+                let mean = if post <= 500 { 0.0 } else { sign * shift };
+                let verdict = detector.step(
+                    Shape::Sparse.draw(mean, &mut chance),
+                    Utc::from_millis(post),
+                    band,
+                );
+                if verdict.statistic >= 1e4 {
+                    let up = verdict.direction == Direction::Up;
+                    assert_eq!(up, sign > 0.0, "shift {shift}");
+                    break;
+                }
+            }
+            assert!(post > 500, "a false alarm");
+            delays.push(post - 500);
+        }
+        delays.sort_unstable();
+        let (median, most) = (delays[100], delays[190]);
+        println!("alpha 1e-4, shift {shift}: found after {median} posts (median), {most} (95 %)");
+        assert!(median <= within, "shift {shift}: {median}");
+    }
+}
