@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(decay(i64::MAX, 1).to_bits(), 0.0_f64.to_bits());
     }
 
-    /// As another implementation of IEEE 754 (CPython) computes the same steps.
+    /// As another implementation of IEEE 754 (that of Python) computes the same steps.
     #[test]
     fn the_bits_are_the_same_everywhere() {
         assert_eq!(decay(1, 3).to_bits(), 0x3fe9_65fe_a53d_6e3d);

@@ -3,6 +3,7 @@
 //! Numbers are kept bit for bit, which decimal JSON does only with care, and nothing is parsed on the way of every record.
 
 use limbic_domain::{ConsentState, Pseudonym, Utc};
+use limbic_stream::StageError;
 
 /// State bytes are not what this program writes: another program's, or a damaged disk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,13 @@ pub enum StateError {
     /// Cut short, or of another shape.
     #[error("{0} state is damaged")]
     Damaged(&'static str),
+}
+
+/// State that this program cannot read: nothing that comes in is to blame.
+impl From<StateError> for StageError {
+    fn from(error: StateError) -> Self {
+        Self::internal("state", error.to_string())
+    }
 }
 
 pub(crate) struct Writer(Vec<u8>);
@@ -203,12 +211,12 @@ impl<'a> Reader<'a> {
 
 /// A time as eight bytes whose order is the time's order.
 pub(crate) const fn time_key(at: Utc) -> [u8; 8] {
-    (at.as_millis() as u64 ^ (1 << 63)).to_be_bytes()
+    (at.as_millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
 /// The time that [`time_key`] wrote.
 pub(crate) const fn time_of_key(bytes: [u8; 8]) -> Utc {
-    Utc::from_millis((u64::from_be_bytes(bytes) ^ (1 << 63)) as i64)
+    Utc::from_millis((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
 #[cfg(test)]

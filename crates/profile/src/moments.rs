@@ -7,7 +7,6 @@ use limbic_domain::{Envelope, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
 
 use crate::heard::Heard;
-use crate::profile::damaged;
 use crate::settings::{InvalidSetting, Settings, millis};
 use crate::{Audience, check, expiry};
 
@@ -127,7 +126,7 @@ fn release(
             if at >= watermark {
                 return Ok(());
             }
-            let heard = Heard::decode(partition, value).map_err(damaged)?;
+            let heard = Heard::decode(partition, value)?;
             audiences.hear(&heard, out)?;
             out.remove(partition, key.clone());
         }
@@ -199,10 +198,7 @@ impl<'a> Audiences<'a> {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(unknown) => {
                 let bytes: Option<Bytes> = out.get(partition, &unknown.key().1)?;
-                let known = bytes
-                    .map(|bytes| Audience::decode(&bytes))
-                    .transpose()
-                    .map_err(damaged)?;
+                let known = bytes.map(|bytes| Audience::decode(&bytes)).transpose()?;
                 let before = known.as_ref().map(Audience::at);
                 let audience = known.unwrap_or_else(Audience::new);
                 unknown.insert(Open { audience, before })

@@ -165,7 +165,7 @@ impl Mood {
 mod tests {
     use super::*;
 
-    fn felt<'a>(valence: f64, emotions: &'a Emotions) -> Felt<'a> {
+    fn felt(valence: f64, emotions: &Emotions) -> Felt<'_> {
         Felt {
             valence,
             arousal: 0.5,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use crate::codec::StateError;
 use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings, millis};
 use crate::{Person, check, expiry};
 
@@ -58,10 +57,7 @@ impl ProfileStage {
         let partition = record.partition;
         let key = Person::state_key(&envelope.tenant, &envelope.data.author);
         let known = out.get(partition, &key)?;
-        let mut person = known
-            .map(|bytes| Person::decode(&bytes))
-            .transpose()
-            .map_err(damaged)?;
+        let mut person = known.map(|bytes| Person::decode(&bytes)).transpose()?;
         let before = person.as_ref().map(Person::at);
         let person = person.get_or_insert_with(Person::new);
         person.read(&envelope, &self.person);
@@ -154,15 +150,10 @@ impl Stage for ProfileStage {
             let Some(bytes) = out.get(partition, key)? else {
                 return Ok(());
             };
-            if !Person::decode(&bytes).map_err(damaged)?.is_protected() {
+            if !Person::decode(&bytes)?.is_protected() {
                 out.remove(partition, key.to_vec());
             }
             Ok(())
         })
     }
-}
-
-/// State that this program cannot read: nothing that comes in is to blame.
-pub(crate) fn damaged(error: StateError) -> StageError {
-    StageError::internal("state", error.to_string())
 }

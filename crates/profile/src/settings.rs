@@ -217,7 +217,7 @@ const fn require(holds: bool, setting: &'static str, rule: &'static str) -> Resu
 
 /// Seconds, as validated, in milliseconds.
 pub(crate) const fn millis(seconds: u64) -> i64 {
-    seconds as i64 * 1_000
+    seconds.cast_signed() * 1_000
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is wrong with one record sends that record to the dead letters, untouched, and the stream goes on.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod house;
 
 use bytes::Bytes;
@@ -240,7 +242,7 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
     let mut stage_again = MomentStage::new(&Settings::default()).unwrap();
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| {
-        stage_again.process(&Batch { records }, out).unwrap()
+        stage_again.process(&Batch { records }, out).unwrap();
     });
     assert_eq!(late(&memory), 1);
     let key = Audience::state_key(&TenantId::default(), &"everyone:tea".parse().unwrap());
@@ -249,7 +251,7 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
     commit(&mut memory, |out| stage_again.watermark(0, at(0), out).unwrap());
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| {
-        stage_again.process(&Batch { records }, out).unwrap()
+        stage_again.process(&Batch { records }, out).unwrap();
     });
     assert_eq!(late(&memory), 2);
 }

@@ -50,7 +50,7 @@ fn run_length(alpha: f64, band: Band, limit: u64, mut draw: impl FnMut() -> f64)
     let mut detector = Detector::new();
     for post in 1..=limit {
         if detector
-            .step(draw(), Utc::from_millis(post as i64), band)
+            .step(draw(), Utc::from_millis(post.cast_signed()), band)
             .statistic
             >= 1.0 / alpha
         {
@@ -112,33 +112,45 @@ fn a_change_is_found_soon_and_in_its_direction() {
         low: -0.05,
         high: 0.05,
     };
-    for (shift, within) in [(0.1, 3_000), (0.2, 500), (0.3, 250), (0.5, 100)] {
+    let (runs, calm) = (200, 500);
+    for (shift, within) in [(0.1, 6_000), (0.2, 700), (0.3, 250), (0.5, 100)] {
         let mut chance = ChaCha8Rng::seed_from_u64(3);
-        let mut delays = Vec::new();
-        for run in 0..200 {
+        let (mut delays, mut false_alarms, mut wrong_way) = (Vec::new(), 0, 0);
+        for run in 0..runs {
             let sign = if run % 2 == 0 { 1.0 } else { -1.0 };
-            let mut detector = Detector::new();
-            let mut post = 0;
-            loop {
-                post += 1;
-                let mean = if post <= 500 { 0.0 } else { sign * shift };
-                let verdict = detector.step(
-                    Shape::Sparse.draw(mean, &mut chance),
-                    Utc::from_millis(post),
-                    band,
-                );
-                if verdict.statistic >= 1e4 {
-                    let up = verdict.direction == Direction::Up;
-                    assert_eq!(up, sign > 0.0, "shift {shift}");
-                    break;
-                }
+            let (post, direction) = first_alarm(band, |post| {
+                let mean = if post <= calm { 0.0 } else { sign * shift };
+                Shape::Sparse.draw(mean, &mut chance)
+            });
+            if post <= calm {
+                false_alarms += 1;
+                continue;
             }
-            assert!(post > 500, "a false alarm");
-            delays.push(post - 500);
+            wrong_way += u32::from((direction == Direction::Up) != (sign > 0.0));
+            delays.push(post - calm);
         }
         delays.sort_unstable();
-        let (median, most) = (delays[100], delays[190]);
-        println!("alpha 1e-4, shift {shift}: found after {median} posts (median), {most} (95 %)");
+        let (median, most) = (delays[delays.len() / 2], delays[delays.len() * 19 / 20]);
+        println!(
+            "alpha 1e-4, shift {shift}: found after {median} posts (median), {most} (95 %), \
+             {false_alarms} false alarms before, {wrong_way} the wrong way"
+        );
+        // 500 posts at one in 10,000: at most one run in twenty.
+        assert!(false_alarms * 20 <= runs);
+        assert!(wrong_way * 50 <= runs);
         assert!(median <= within, "shift {shift}: {median}");
+    }
+}
+
+/// The post at which a detector with a threshold of 10,000 speaks, and the direction it names.
+fn first_alarm(band: Band, mut draw: impl FnMut(i64) -> f64) -> (i64, Direction) {
+    let mut detector = Detector::new();
+    let mut post = 0;
+    loop {
+        post += 1;
+        let verdict = detector.step(draw(post), Utc::from_millis(post), band);
+        if verdict.statistic >= 1e4 {
+            return (post, verdict.direction);
+        }
     }
 }

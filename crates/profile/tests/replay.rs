@@ -1,5 +1,7 @@
 //! Real posts give the same moments however they are partitioned, batched and interleaved.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod house;
 
 use std::collections::HashMap;
@@ -96,7 +98,7 @@ fn an_evening_of_boxing_gives_the_same_moments_however_it_is_cut() {
     }
     assert!(!alone.outcome.moments.is_empty());
     assert_eq!((alone.outcome.late, alone.outcome.dead.len()), (0, 0));
-    for seed in 1..=6 {
+    for seed in 1..=4 {
         let partitions = if seed % 3 == 0 { 1 } else { 3 };
         let cut = House::new(&settings(), partitions, posts.clone()).run(seed);
         assert_eq!(cut.outcome, alone.outcome, "{partitions} partitions, seed {seed}");
@@ -108,7 +110,7 @@ fn an_evening_of_boxing_gives_the_same_moments_however_it_is_cut() {
 fn shuffled_real_posts_raise_no_more_false_alarms_than_promised() {
     let Some(mut posts) = evening() else { return };
     let (mut feelings, mut moments) = (0, 0);
-    for seed in 0..3 {
+    for seed in 0..2 {
         let mut affects: Vec<_> = posts.iter().map(|post| post.data.affect.clone()).collect();
         affects.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         for (post, affect) in posts.iter_mut().zip(affects) {
@@ -149,7 +151,7 @@ fn town(posts: u32, shuffle: u32) -> Vec<NewRecord> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_town_gives_the_same_moments_however_it_is_cut(partitions in 1_u32..6, seed: u64, shuffle in 0_u32..30_000) {

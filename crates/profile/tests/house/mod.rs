@@ -230,7 +230,7 @@ impl House {
             return;
         };
         let newest = newest.max(self.newest[partition]);
-        let watermark = newest.plus_millis(-1_000 * self.settings.person.disorder_seconds as i64);
+        let watermark = newest.plus_millis(-1_000 * self.settings.person.disorder_seconds.cast_signed());
         let taken = records.len();
         let mut out = Outputs::new(&self.profile_state);
         self.profile.process(&Batch { records }, &mut out).unwrap();
