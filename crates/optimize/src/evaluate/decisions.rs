@@ -1,0 +1,272 @@
+//! Our own log: JSON Lines of decision and outcome envelopes, in any order.
+//!
+//! A row is a decision that chose something; it brought 1 if the wanted outcome came of it, else 0, so the same outcome
+//! twice counts once. Decisions repeated under one id count once.
+
+use std::borrow::Cow;
+
+use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind};
+use serde::Deserialize;
+
+use super::lines::{LineReader, Start, read_lines};
+use super::log::{BanditLog, MixMap, MixSet, Row, Situation, Sparse};
+use super::{EvaluateError, Options};
+use crate::random;
+
+/// Reads the log and joins outcomes to decisions.
+pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<BanditLog, EvaluateError> {
+    let mut whole = Part::default();
+    let reader = || Reader {
+        part: Part::default(),
+        wanted: options.reward,
+    };
+    let merge = |part: Part, lines| whole.absorb(part, lines);
+    read_lines(
+        &options.log,
+        Start::default(),
+        options.threads,
+        reader,
+        merge,
+        progress,
+    )?;
+    Ok(whole.join(options.attribution_window_millis))
+}
+
+/// A decision's id, hashed to 128 bits.
+fn key_of(tenant: &str, id: &str) -> (u64, u64) {
+    let text = format!("{tenant}/{id}");
+    (
+        random::hash(text.as_bytes()),
+        random::derive(random::hash(id.as_bytes()), random::hash(text.as_bytes())),
+    )
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Made {
+    key: (u64, u64),
+    at: i64,
+    line: u64,
+}
+
+struct Came {
+    decision: (u64, u64),
+    at: i64,
+    line: u64,
+    wanted: bool,
+}
+
+/// What a piece of the file holds. `made` runs parallel to the log's rows.
+struct Part {
+    log: BanditLog,
+    made: Vec<Made>,
+    came: Vec<Came>,
+    /// Decisions that chose nothing.
+    empty: MixSet<(u64, u64)>,
+    last: i64,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            log: BanditLog::new(),
+            made: Vec::new(),
+            came: Vec::new(),
+            empty: MixSet::default(),
+            last: i64::MIN,
+        }
+    }
+}
+
+impl Part {
+    fn absorb(&mut self, part: Self, lines_before: u64) {
+        self.log.absorb(part.log, lines_before);
+        self.made.extend(part.made.into_iter().map(|made| Made {
+            line: made.line + lines_before,
+            ..made
+        }));
+        self.came.extend(part.came.into_iter().map(|came| Came {
+            line: came.line + lines_before,
+            ..came
+        }));
+        self.empty.extend(part.empty);
+        self.last = self.last.max(part.last);
+    }
+
+    fn join(mut self, window: Option<i64>) -> BanditLog {
+        let mut row_of: MixMap<(u64, u64), u32> = MixMap::default();
+        let mut keep = vec![true; self.made.len()];
+        for (row, made) in (0_u32..).zip(&self.made) {
+            if *row_of.entry(made.key).or_insert(row) != row {
+                keep[row as usize] = false;
+                self.log
+                    .rejections
+                    .add(made.line, "the same decision once more", "");
+            }
+        }
+        let mut late = 0_u64;
+        for came in &self.came {
+            let Some(&row) = row_of.get(&came.decision) else {
+                let kind = if self.empty.contains(&came.decision) {
+                    "outcome of a decision that chose nothing"
+                } else {
+                    "outcome of an unknown decision"
+                };
+                self.log.rejections.add(came.line, kind, "");
+                continue;
+            };
+            let waited = came.at.saturating_sub(self.made[row as usize].at);
+            if waited < 0 {
+                self.log
+                    .rejections
+                    .add(came.line, "outcome before its decision", "");
+            } else if came.wanted {
+                if window.is_some_and(|window| waited > window) {
+                    late += 1;
+                } else {
+                    self.log.rows[row as usize].reward = 1.0;
+                }
+            }
+        }
+        let mut young = 0_u64;
+        if let Some(window) = window {
+            for (keep, made) in keep.iter_mut().zip(&self.made) {
+                if *keep && made.at.saturating_add(window) > self.last {
+                    *keep = false;
+                    young += 1;
+                }
+            }
+        }
+        let mut kept = keep.iter();
+        self.log.rows.retain(|_| kept.next().is_some_and(|&keep| keep));
+        let mut note = |count: u64, what: &str| {
+            if count > 0 {
+                self.log.notes.push(format!("{count} {what}"));
+            }
+        };
+        note(
+            self.empty.len() as u64,
+            "decisions chose nothing and are not evaluated",
+        );
+        note(
+            late,
+            "outcomes came after the attribution window and do not count",
+        );
+        note(
+            young,
+            "decisions were left out: their attribution window was not over when the log ended",
+        );
+        self.log
+    }
+}
+
+struct Reader {
+    part: Part,
+    wanted: OutcomeKind,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+type Wrong = (&'static str, String);
+
+impl Reader {
+    fn parse(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+        let head: Head<'_> = serde_json::from_slice(bytes).map_err(|e| ("not an envelope", e.to_string()))?;
+        match &*head.kind {
+            "decision" => {
+                let envelope = Envelope::<Decision>::decode(bytes)
+                    .map_err(|e| ("not a readable decision", e.to_string()))?;
+                self.decision(line, &envelope)
+            }
+            "outcome" => {
+                let envelope = Envelope::<Outcome>::decode(bytes)
+                    .map_err(|e| ("not a readable outcome", e.to_string()))?;
+                self.part.last = self.part.last.max(envelope.at.as_millis());
+                self.part.came.push(Came {
+                    decision: key_of(envelope.tenant.as_str(), &envelope.data.decision),
+                    at: envelope.at.as_millis(),
+                    line,
+                    wanted: envelope.data.kind == self.wanted,
+                });
+                Ok(())
+            }
+            other => Err(("neither decision nor outcome", format!("`{other}`"))),
+        }
+    }
+
+    fn decision(&mut self, line: u64, envelope: &Envelope<Decision>) -> Result<(), Wrong> {
+        let decision = &envelope.data;
+        let key = key_of(envelope.tenant.as_str(), &envelope.id);
+        self.part.last = self.part.last.max(envelope.at.as_millis());
+        let Some(choice) = &decision.choice else {
+            self.part.empty.insert(key);
+            return Ok(());
+        };
+        let total: f64 = decision.candidates.iter().map(|c| c.propensity.get()).sum();
+        if (total - 1.0).abs() > 1e-6 {
+            return Err(("probabilities do not add up to 1", total.to_string()));
+        }
+        let chosen = decision
+            .candidates
+            .get(choice.position)
+            .filter(|candidate| candidate.creative == choice.creative.id)
+            .ok_or(("the choice is no candidate", String::new()))?;
+        let propensity = choice.propensity.get();
+        if propensity <= 0.0 || (propensity - chosen.propensity.get()).abs() > 1e-9 {
+            let both = format!("{propensity} and {}", chosen.propensity.get());
+            return Err(("the choice's propensity is 0 or not its candidate's", both));
+        }
+        let log = &mut self.part.log;
+        let mut arms: Vec<u32> = Vec::with_capacity(decision.candidates.len());
+        for candidate in &decision.candidates {
+            let arm = log.arm(&candidate.creative);
+            if arms.contains(&arm) {
+                return Err(("a candidate twice", format!("`{}`", candidate.creative)));
+            }
+            arms.push(arm);
+        }
+        let features: Sparse = decision
+            .context
+            .iter()
+            .map(|(name, &value)| (log.feature(name), value))
+            .collect();
+        let arm = arms[choice.position];
+        let context = log.context(features);
+        let set = log.set(arms);
+        let situation = log.situation(Situation {
+            context,
+            set,
+            position: 0,
+        });
+        let row = Row {
+            situation,
+            arm,
+            reward: 0.0,
+            propensity,
+        };
+        log.push(row, line);
+        self.part.made.push(Made {
+            key,
+            at: envelope.at.as_millis(),
+            line,
+        });
+        Ok(())
+    }
+}
+
+impl LineReader for Reader {
+    type Part = Part;
+
+    fn read(&mut self, line: u64, bytes: &[u8]) {
+        if let Err((kind, detail)) = self.parse(line, bytes) {
+            self.part.log.rejections.add(line, kind, &detail);
+        }
+    }
+
+    fn finish(self) -> Part {
+        self.part
+    }
+}

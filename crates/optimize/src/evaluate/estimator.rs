@@ -1,0 +1,310 @@
+//! The estimators: each a function of a few sums over the rows.
+//!
+//! With *w* = π(a|x)/p(a|x), *r* the reward, *q̂* the model of rewards and *q̂(x, π)* its mean under the policy:
+//!
+//! | name | value | source |
+//! |---|---|---|
+//! | `replay` | mean *r* of the rows that rejection sampling accepts with probability *w*/max *w*; for a fixed choice on a uniform log, the rows where both chose alike | Li et al. 2011 |
+//! | `ipw` | mean of *w r* | Horvitz and Thompson 1952 |
+//! | `snipw` | Σ *w r* / Σ *w* | Swaminathan and Joachims 2015 |
+//! | `dm` | mean of *q̂(x, π)* | Beygelzimer and Langford 2009 |
+//! | `dr` | mean of *q̂(x, π)* + *w (r − q̂(x, a))* | Dudík et al. 2011 |
+//! | `sndr` | as `dr`, the correction divided by the mean of *w* | Thomas and Brunskill 2016 |
+//! | `switch-dr` | as `dr`, corrected only where *w* ≤ τ | Wang et al. 2017 |
+//! | `dr-os` | as `dr`, with *λ w / (w² + λ)* for *w* | Su et al. 2020 |
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A way to estimate a policy's value from another policy's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Estimator {
+    /// Rejection sampling.
+    Replay,
+    /// Inverse propensity weighting.
+    Ipw,
+    /// The same, self-normalised.
+    Snipw,
+    /// Direct method.
+    Dm,
+    /// Doubly robust.
+    Dr,
+    /// The same, self-normalised.
+    Sndr,
+    /// Doubly robust where the weight is small, direct where it is not.
+    SwitchDr,
+    /// Doubly robust with optimistic shrinkage of the weights.
+    DrOs,
+}
+
+impl Estimator {
+    /// All of them, in the order of the report.
+    pub const ALL: [Self; 8] = [
+        Self::Replay,
+        Self::Ipw,
+        Self::Snipw,
+        Self::Dm,
+        Self::Dr,
+        Self::Sndr,
+        Self::SwitchDr,
+        Self::DrOs,
+    ];
+
+    /// Its name on the command line and in the report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Ipw => "ipw",
+            Self::Snipw => "snipw",
+            Self::Dm => "dm",
+            Self::Dr => "dr",
+            Self::Sndr => "sndr",
+            Self::SwitchDr => "switch-dr",
+            Self::DrOs => "dr-os",
+        }
+    }
+
+    /// Whether it needs a model of rewards.
+    pub const fn needs_model(self) -> bool {
+        !matches!(self, Self::Replay | Self::Ipw | Self::Snipw)
+    }
+
+    /// Its value, from the sums over all rows; `None` when no row says anything (no weight, nothing accepted).
+    pub(super) fn value(self, sums: &Sums) -> Option<f64> {
+        let rows = sums.rows;
+        let value = match self {
+            Self::Replay => sums.accepted_reward / sums.accepted,
+            Self::Ipw => sums.weighted_reward / rows,
+            Self::Snipw => sums.weighted_reward / sums.weight,
+            Self::Dm => sums.direct / rows,
+            Self::Dr => (sums.direct + sums.correction) / rows,
+            Self::Sndr => sums.direct / rows + sums.correction / sums.weight,
+            Self::SwitchDr => (sums.direct + sums.switched) / rows,
+            Self::DrOs => (sums.direct + sums.shrunk) / rows,
+        };
+        value.is_finite().then_some(value)
+    }
+}
+
+impl fmt::Display for Estimator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The name is not an estimator's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an estimator: use replay, ipw, snipw, dm, dr, sndr, switch-dr or dr-os")]
+pub struct UnknownEstimator(String);
+
+impl FromStr for Estimator {
+    type Err = UnknownEstimator;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEstimator> {
+        Self::ALL
+            .into_iter()
+            .find(|estimator| estimator.name() == text)
+            .ok_or_else(|| UnknownEstimator(text.to_owned()))
+    }
+}
+
+/// What is known of one row after weighting and prediction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scored {
+    pub(super) weight: f64,
+    pub(super) reward: f64,
+    /// The model's mean under the policy.
+    pub(super) direct: f64,
+    /// Reward less the model's prediction for the logged arm.
+    pub(super) residual: f64,
+    /// Whether rejection sampling accepted it.
+    pub(super) accepted: bool,
+}
+
+/// The two settings that trade bias for variance; infinite means the plain doubly robust estimator.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Tuning {
+    pub(super) switch_threshold: f64,
+    pub(super) shrinkage: f64,
+}
+
+/// The weight that optimistic shrinkage makes of `weight`.
+pub(super) fn shrink(weight: f64, shrinkage: f64) -> f64 {
+    if shrinkage.is_infinite() {
+        weight
+    } else if shrinkage <= 0.0 {
+        0.0
+    } else {
+        shrinkage * weight / (weight * weight + shrinkage)
+    }
+}
+
+/// Sums over rows: all that any estimator needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Sums {
+    pub(super) rows: f64,
+    pub(super) weight: f64,
+    pub(super) weighted_reward: f64,
+    pub(super) direct: f64,
+    pub(super) correction: f64,
+    pub(super) switched: f64,
+    pub(super) shrunk: f64,
+    pub(super) accepted: f64,
+    pub(super) accepted_reward: f64,
+}
+
+impl Sums {
+    pub(super) fn add_row(&mut self, row: &Scored, tuning: Tuning) {
+        let correction = row.weight * row.residual;
+        self.rows += 1.0;
+        self.weight += row.weight;
+        self.weighted_reward += row.weight * row.reward;
+        self.direct += row.direct;
+        self.correction += correction;
+        if row.weight <= tuning.switch_threshold {
+            self.switched += correction;
+        }
+        self.shrunk += shrink(row.weight, tuning.shrinkage) * row.residual;
+        if row.accepted {
+            self.accepted += 1.0;
+            self.accepted_reward += row.reward;
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.weight += other.weight;
+        self.weighted_reward += other.weighted_reward;
+        self.direct += other.direct;
+        self.correction += other.correction;
+        self.switched += other.switched;
+        self.shrunk += other.shrunk;
+        self.accepted += other.accepted;
+        self.accepted_reward += other.accepted_reward;
+    }
+}
+
+/// Chooses what was not given, among the quantiles of the weights: the candidate with the least estimated mean squared
+/// error, the variance of the mean plus the square of the mean difference to the unbiased estimator (Su et al. 2020,
+/// section 5; their high-probability bound of the bias is never smaller than the variance it would save).
+pub(super) fn tune(
+    rows: &[Scored],
+    quantiles: &[f64],
+    switch_threshold: Option<f64>,
+    shrinkage: Option<f64>,
+) -> Tuning {
+    let unbounded = std::iter::once(f64::INFINITY);
+    let thresholds: Vec<f64> = quantiles.iter().copied().chain(unbounded.clone()).collect();
+    let shrinkages: Vec<f64> = quantiles.iter().map(|q| q * q).chain(unbounded).collect();
+    Tuning {
+        switch_threshold: switch_threshold.unwrap_or_else(|| {
+            least_error(
+                rows,
+                &thresholds,
+                |weight, threshold| {
+                    if weight <= threshold { weight } else { 0.0 }
+                },
+            )
+        }),
+        shrinkage: shrinkage.unwrap_or_else(|| least_error(rows, &shrinkages, shrink)),
+    }
+}
+
+fn least_error(rows: &[Scored], candidates: &[f64], reweigh: impl Fn(f64, f64) -> f64) -> f64 {
+    let n = rows.len() as f64;
+    let error_of = |candidate: f64| {
+        let (mut sum, mut square, mut bias) = (0.0, 0.0, 0.0);
+        for row in rows {
+            let weight = reweigh(row.weight, candidate);
+            let score = row.direct + weight * row.residual;
+            sum += score;
+            square += score * score;
+            bias += (row.weight - weight) * row.residual;
+        }
+        let variance = (square / n - (sum / n) * (sum / n)).max(0.0);
+        variance / n + (bias / n) * (bias / n)
+    };
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    for &candidate in candidates {
+        let error = error_of(candidate);
+        if error < best.0 {
+            best = (error, candidate);
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_estimator_is_found_by_its_name() {
+        for estimator in Estimator::ALL {
+            assert_eq!(estimator.name().parse(), Ok(estimator));
+            assert_eq!(
+                serde_json::to_string(&estimator).unwrap(),
+                format!("{:?}", estimator.name())
+            );
+        }
+        assert!("mystery".parse::<Estimator>().is_err());
+    }
+
+    #[test]
+    fn sums_give_the_textbook_values() {
+        let row = |weight: f64, reward: f64, direct: f64, fitted: f64| Scored {
+            weight,
+            reward,
+            direct,
+            residual: reward - fitted,
+            accepted: weight > 1.0,
+        };
+        let tuning = Tuning {
+            switch_threshold: 1.0,
+            shrinkage: 4.0,
+        };
+        let mut sums = Sums::default();
+        for scored in [row(2.0, 1.0, 0.3, 0.5), row(0.5, 0.0, 0.4, 0.2)] {
+            sums.add_row(&scored, tuning);
+        }
+        let expected = [
+            (Estimator::Replay, 1.0),
+            (Estimator::Ipw, 1.0),
+            (Estimator::Snipw, 0.8),
+            (Estimator::Dm, 0.35),
+            (Estimator::Dr, 0.35 + 0.45),
+            (Estimator::Sndr, 0.35 + 0.9 / 2.5),
+            (Estimator::SwitchDr, 0.35 - 0.05),
+            (Estimator::DrOs, 0.35 + (0.5 - 2.0 / 4.25 * 0.2) / 2.0),
+        ];
+        for (estimator, value) in expected {
+            let found = estimator.value(&sums).unwrap();
+            assert!((found - value).abs() < 1e-12, "{estimator} {found}");
+        }
+        assert_eq!(Estimator::Replay.value(&Sums::default()), None);
+    }
+
+    #[test]
+    fn heavy_weights_without_bias_are_shrunk() {
+        // The model is perfect on average, the weights are wild: correcting costs variance and buys nothing.
+        let rows: Vec<Scored> = (0..2000)
+            .map(|i| Scored {
+                weight: if i % 100 < 2 { 40.0 } else { 0.2 },
+                reward: 0.0,
+                direct: 0.5,
+                residual: if i % 2 == 0 { 0.5 } else { -0.5 },
+                accepted: false,
+            })
+            .collect();
+        let tuning = tune(&rows, &[0.2, 40.0], None, None);
+        assert!(
+            tuning.switch_threshold < 1.0 && tuning.shrinkage < 1.0,
+            "{tuning:?}"
+        );
+        let given = tune(&rows, &[0.2, 40.0], Some(3.0), Some(7.0));
+        assert_eq!((given.switch_threshold, given.shrinkage), (3.0, 7.0));
+    }
+}
