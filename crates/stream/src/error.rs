@@ -6,7 +6,7 @@ use limbic_domain::{Fault, Retry};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failure of the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The settings cannot work; the message says what to change.
     #[error("{0}")]

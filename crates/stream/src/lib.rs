@@ -28,6 +28,7 @@
 //!   instance holds the same number of each.
 
 mod control;
+pub mod embedded;
 mod error;
 pub mod kafka;
 mod log;
