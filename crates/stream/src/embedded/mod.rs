@@ -19,6 +19,7 @@
 mod commit;
 mod consumer;
 mod groups;
+mod journal;
 mod packed;
 mod partition;
 mod read;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
 
-use super::{EmbeddedOptions, space};
+use super::{EmbeddedOptions, journal, space};
 use crate::{Committed, Error, Result, Retention, TopicPartition};
 
 const SEGMENT: &str = "segment-";
@@ -58,12 +58,20 @@ impl Store {
     /// Opens or creates the database. Segments that no commit knows of are removed.
     pub(super) fn open(path: &Path, options: &EmbeddedOptions) -> Result<(Self, Meta)> {
         let failed = |error: fjall::Error| failure(path, "opening the log", &error);
-        let database = Database::builder(path)
-            .cache_size(options.cache_bytes)
-            .max_journaling_size(options.journal_bytes.max(64 << 20))
-            .worker_threads(1)
-            .open()
-            .map_err(failed)?;
+        let io = |error| failed(fjall::Error::Io(error));
+        let open = || {
+            Database::builder(path)
+                .cache_size(options.cache_bytes)
+                .max_journaling_size(options.journal_bytes.max(64 << 20))
+                .worker_threads(1)
+                .open()
+        };
+        journal::clear_unfinished_creation(path).map_err(io)?;
+        let database = match open() {
+            Err(fjall::Error::JournalRecovery(_)) if journal::cut_torn_tail(path).map_err(io)? => open(),
+            opened => opened,
+        }
+        .map_err(failed)?;
         let small =
             || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes.min(2 << 20));
         let large = || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes);

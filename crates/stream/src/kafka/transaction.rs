@@ -38,7 +38,9 @@ impl<'a> KafkaTransaction<'a> {
             let sent = self.member.producer.send_offsets(&offsets, &proof);
             self.settle(sent)?;
         }
-        fail_point!("commit::before-commit", |_| Err(Error::Aborted("failpoint".into())));
+        fail_point!("commit::before-commit", |_| Err(Error::Aborted(
+            "failpoint".into()
+        )));
         let committed = self.member.producer.commit();
         self.settle(committed)?;
         self.open = false;
