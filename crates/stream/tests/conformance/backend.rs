@@ -1,9 +1,11 @@
 //! The backends under test.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use limbic_stream::embedded::{EmbeddedLog, EmbeddedOptions};
+use limbic_stream::kafka::{KafkaLog, KafkaOptions};
 use limbic_stream::{Log, Retention, TopicSpec};
 
 /// A log to be tested.
@@ -17,9 +19,6 @@ pub(crate) trait Backend {
     /// Closes the log, which nobody may be using any more, and opens it again.
     fn reopen(&mut self);
 
-    /// A name of a topic or group that no other test uses.
-    fn name(&self, base: &str) -> String;
-
     /// The steps of a commit at which a process can be killed: names of failpoints.
     fn steps(&self) -> &'static [&'static str];
 
@@ -31,7 +30,7 @@ pub(crate) trait Backend {
 
     /// Creates topics with `partitions` partitions and answers their names.
     fn topics(&self, bases: &[&str], partitions: u32) -> Vec<Arc<str>> {
-        let names: Vec<Arc<str>> = bases.iter().map(|base| self.name(base).into()).collect();
+        let names: Vec<Arc<str>> = bases.iter().map(|base| (*base).into()).collect();
         let specs: Vec<TopicSpec> = names
             .iter()
             .map(|name| TopicSpec {
@@ -47,8 +46,16 @@ pub(crate) trait Backend {
 
 /// Opens the log of a [`Backend::address`].
 pub(crate) fn open(address: &str) -> Arc<dyn Log> {
-    let path = address.strip_prefix("embedded:").unwrap();
-    Arc::new(EmbeddedLog::open(path, options()).unwrap())
+    let (kind, place) = address.split_once(' ').unwrap();
+    match kind {
+        "embedded" => Arc::new(EmbeddedLog::open(place, options()).unwrap()),
+        "kafka" => {
+            let (url, prefix) = place.split_once(' ').unwrap();
+            let options = KafkaOptions::default().prefixed(prefix);
+            Arc::new(KafkaLog::connect(url, options).unwrap())
+        }
+        other => panic!("there is no backend `{other}`"),
+    }
 }
 
 /// The embedded log, in a folder that goes with it.
@@ -104,10 +111,6 @@ impl Backend for Embedded {
         self.open();
     }
 
-    fn name(&self, base: &str) -> String {
-        base.into()
-    }
-
     fn steps(&self) -> &'static [&'static str] {
         &[
             "commit::before-write",
@@ -117,12 +120,72 @@ impl Backend for Embedded {
     }
 
     fn address(&self) -> String {
-        format!("embedded:{}", self.folder.path().display())
+        format!("embedded {}", self.folder.path().display())
     }
 
     fn lend(&mut self, run: &mut dyn FnMut()) {
         self.close();
         run();
         self.open();
+    }
+}
+
+/// Kafka, under a prefix that no other test has.
+pub(crate) struct Kafka {
+    url: String,
+    prefix: String,
+    log: Arc<dyn Log>,
+}
+
+impl Kafka {
+    /// The cluster that `LIMBIC_TEST_KAFKA` names; `None`, said loudly, without one.
+    pub(crate) fn new() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let Ok(servers) = std::env::var("LIMBIC_TEST_KAFKA") else {
+            eprintln!(
+                "\n*** SKIPPED: no Kafka (scripts/services up kafka; eval \"$(scripts/services env)\") ***\n"
+            );
+            return None;
+        };
+        let url = format!("kafka://{servers}");
+        let prefix = format!(
+            "conformance-{}-{}-{}",
+            std::process::id(),
+            limbic_domain::Utc::now().as_millis(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let log = open(&format!("kafka {url} {prefix}"));
+        Some(Self { url, prefix, log })
+    }
+}
+
+impl Backend for Kafka {
+    fn log(&self) -> Arc<dyn Log> {
+        self.log.clone()
+    }
+
+    fn other(&self) -> Arc<dyn Log> {
+        open(&self.address())
+    }
+
+    fn reopen(&mut self) {
+        self.log.close().unwrap();
+        self.log = open(&self.address());
+    }
+
+    fn steps(&self) -> &'static [&'static str] {
+        &[
+            "commit::before-offsets",
+            "commit::before-commit",
+            "commit::after-commit",
+        ]
+    }
+
+    fn address(&self) -> String {
+        format!("kafka {} {}", self.url, self.prefix)
+    }
+
+    fn lend(&mut self, run: &mut dyn FnMut()) {
+        run();
     }
 }

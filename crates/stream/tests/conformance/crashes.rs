@@ -103,7 +103,7 @@ pub(crate) fn a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles(backend: 
             address: backend.address(),
             step: (*step).into(),
             passage: 0,
-            group: backend.name(&format!("g-{round}")),
+            group: format!("g-{round}"),
             input: topics[0].to_string(),
             output: topics[1].to_string(),
         };

@@ -48,7 +48,7 @@ pub(crate) fn a_member_reads_everything_in_order(backend: &mut dyn Backend) {
     let topic = backend.topics(&["all"], 3).remove(0);
     let log = backend.log();
     let written = fill(&log, &topic, 3, 250);
-    let mut client = Client::join(&log, &backend.name("g"), "a", std::slice::from_ref(&topic));
+    let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
     let read = client.take(750);
     assert_eq!(sorted(&read), written);
     for partition in 0..3 {
@@ -64,11 +64,11 @@ pub(crate) fn two_instances_share_the_work_and_take_over(backend: &mut dyn Backe
     let topics = backend.topics(&["shared", "shared-out"], 4);
     let (topic, output) = (&topics[0], &topics[1]);
     let log = backend.log();
-    let group = backend.name("g");
+    let group = "g";
     let own = std::slice::from_ref(topic);
-    let mut a = Client::join(&log, &group, "a", own);
+    let mut a = Client::join(&log, group, "a", own);
     a.hold(4);
-    let mut b = Client::join(&backend.other(), &group, "b", own);
+    let mut b = Client::join(&backend.other(), group, "b", own);
     alternate(
         &mut [&mut a, &mut b],
         |_, _| {},
@@ -100,9 +100,9 @@ pub(crate) fn two_instances_share_the_work_and_take_over(backend: &mut dyn Backe
 
 pub(crate) fn every_topic_of_a_number_goes_to_the_same_member(backend: &mut dyn Backend) {
     let topics = backend.topics(&["left", "right"], 3);
-    let group = backend.name("g");
-    let mut a = Client::join(&backend.log(), &group, "a", &topics);
-    let mut b = Client::join(&backend.other(), &group, "b", &topics);
+    let group = "g";
+    let mut a = Client::join(&backend.log(), group, "a", &topics);
+    let mut b = Client::join(&backend.other(), group, "b", &topics);
     alternate(
         &mut [&mut a, &mut b],
         |_, _| {},
@@ -122,11 +122,11 @@ pub(crate) fn a_rebalance_in_mid_batch_neither_loses_nor_doubles(backend: &mut d
     let (topic, output) = (&topics[0], &topics[1]);
     let log = backend.log();
     let written = fill(&log, topic, 2, 40);
-    let group = backend.name("g");
+    let group = "g";
     let own = std::slice::from_ref(topic);
-    let mut a = Client::join(&log, &group, "a", own);
+    let mut a = Client::join(&log, group, "a", own);
     let in_hand = a.take(80);
-    let mut b = Client::join(&backend.other(), &group, "b", own);
+    let mut b = Client::join(&backend.other(), group, "b", own);
     // What `a` still has in hand when half of its partitions go is fenced, as a whole.
     let mut passed_by_b = 0;
     alternate(
@@ -161,17 +161,17 @@ pub(crate) fn a_revived_zombie_is_fenced(backend: &mut dyn Backend) {
     let (topic, output) = (&topics[0], &topics[1]);
     let log = backend.log();
     let written = fill(&log, topic, 1, 10);
-    let group = backend.name("g");
+    let group = "g";
     let own = std::slice::from_ref(topic);
-    let mut zombie = Client::join(&log, &group, "a", own);
+    let mut zombie = Client::join(&log, group, "a", own);
     let in_hand = zombie.take(10);
-    let mut living = Client::join(&backend.other(), &group, "a", own);
+    let mut living = Client::join(&backend.other(), group, "a", own);
     let records = living.take(10);
     living.pass(&records, output).unwrap();
     let error = zombie.pass(&in_hand, output).unwrap_err();
     assert!(error.is_fenced(), "{error}");
     assert_eq!(values(&all_of(&log, output)), written);
-    let progress = log.progress(&group).unwrap().remove(0);
+    let progress = log.progress(group).unwrap().remove(0);
     assert_eq!(progress.committed.next, read_up_to(&records)[0].next);
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn groups_do_not_disturb_each_other(backend: &mut dyn Backend) {
     let log = backend.log();
     let written = fill(&log, &topics[0], 2, 20);
     for group in ["first", "second"] {
-        let mut client = Client::join(&log, &backend.name(group), "a", &topics[..1]);
+        let mut client = Client::join(&log, group, "a", &topics[..1]);
         let records = client.take(40);
         assert_eq!(sorted(&records), written);
         client.pass(&records, &topics[1]).unwrap();

@@ -3,6 +3,7 @@
 //! Each promise is a function over a [`backend::Backend`]; [`promises!`] makes a test of it for each backend. The embedded
 //! log needs nothing. Kafka is tested when `LIMBIC_TEST_KAFKA` names a bootstrap server (`scripts/services up kafka`).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped must be seen")]
 
 mod backend;
 mod client;
@@ -21,6 +22,17 @@ macro_rules! promises {
                 #[test]
                 fn $promise() {
                     crate::$module::$promise(&mut crate::backend::Embedded::new());
+                }
+            )+)+
+        }
+
+        mod kafka {
+            $($(
+                #[test]
+                fn $promise() {
+                    if let Some(mut kafka) = crate::backend::Kafka::new() {
+                        crate::$module::$promise(&mut kafka);
+                    }
                 }
             )+)+
         }

@@ -12,8 +12,8 @@ fn filled(backend: &mut dyn Backend, count: usize) -> (std::sync::Arc<str>, Clie
     let records = numbered("", count);
     let records = records.iter().map(|value| says_in(&topic, 0, value));
     backend.log().publish(records.collect()).unwrap();
-    let group = backend.name("reader");
-    let mut client = Client::join(&backend.log(), &group, "a", std::slice::from_ref(&topic));
+    let group = "reader";
+    let mut client = Client::join(&backend.log(), group, "a", std::slice::from_ref(&topic));
     // Not one record is read before the partition is held.
     for _ in 0..600 {
         if matches!(client.poll(&limits()).unwrap(), Polled::Assigned(_)) {

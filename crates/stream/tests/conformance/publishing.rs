@@ -122,7 +122,7 @@ pub(crate) fn reading_begins_anywhere_and_ends_at_the_end(backend: &mut dyn Back
 }
 
 pub(crate) fn an_unknown_topic_is_named(backend: &mut dyn Backend) {
-    let topic: Arc<str> = backend.name("nowhere").into();
+    let topic: Arc<str> = "nowhere".into();
     let error = backend
         .log()
         .publish(vec![says_in(&topic, 0, "lost")])

@@ -34,10 +34,10 @@ fn scan(client: &Client, partition: u32, prefix: &str, from: &str, limit: usize)
         .collect()
 }
 
-fn member(backend: &mut dyn Backend, partitions: u32) -> (Vec<std::sync::Arc<str>>, String, Client) {
+fn member(backend: &mut dyn Backend, partitions: u32) -> (Vec<std::sync::Arc<str>>, &'static str, Client) {
     let topics = backend.topics(&["in"], partitions);
-    let group = backend.name("g");
-    let mut client = Client::join(&backend.log(), &group, "a", &topics);
+    let group = "g";
+    let mut client = Client::join(&backend.log(), group, "a", &topics);
     client.hold(partitions as usize);
     (topics, group, client)
 }
@@ -86,7 +86,7 @@ pub(crate) fn state_moves_with_its_partition(backend: &mut dyn Backend) {
         put(&mut a, i % 2, &format!("key {i:02}"), Some(&format!("value {i}")));
     }
     a.consumer.close().unwrap();
-    let mut b = Client::join(&backend.other(), &group, "b", &topics);
+    let mut b = Client::join(&backend.other(), group, "b", &topics);
     b.hold(2);
     for i in 0..20 {
         let key = format!("key {i:02}");
@@ -101,7 +101,7 @@ pub(crate) fn state_is_there_after_reopening(backend: &mut dyn Backend) {
     put(&mut client, 0, "kept", Some("yes"));
     client.consumer.close().unwrap();
     backend.reopen();
-    let mut client = Client::join(&backend.log(), &group, "a", &topics);
+    let mut client = Client::join(&backend.log(), group, "a", &topics);
     client.hold(1);
     assert_eq!(get(&client, 0, "kept").as_deref(), Some("yes"));
 }

@@ -8,7 +8,7 @@ use crate::client::{Client, all_of, limits, numbered, read_up_to, says_in, sorte
 pub(crate) fn outputs_and_offsets_are_seen_together(backend: &mut dyn Backend) {
     let topics = backend.topics(&["in", "out"], 1);
     let log = backend.log();
-    let group = backend.name("g");
+    let group = "g";
     let written = numbered("", 25);
     log.publish(
         written
@@ -17,23 +17,23 @@ pub(crate) fn outputs_and_offsets_are_seen_together(backend: &mut dyn Backend) {
             .collect(),
     )
     .unwrap();
-    let mut client = Client::join(&log, &group, "a", &topics[..1]);
+    let mut client = Client::join(&log, group, "a", &topics[..1]);
     let records = client.take(25);
     client.pass(&records[..10], &topics[1]).unwrap();
     assert_eq!(values(&all_of(&log, &topics[1])), written[..10]);
-    let progress = log.progress(&group).unwrap().remove(0);
+    let progress = log.progress(group).unwrap().remove(0);
     assert_eq!(progress.committed.next, records[9].offset + 1);
     assert!(progress.end > records[24].offset);
     client.consumer.close().unwrap();
-    let mut client = Client::join(&log, &group, "a", &topics[..1]);
+    let mut client = Client::join(&log, group, "a", &topics[..1]);
     assert_eq!(values(&client.take(15)), written[10..]);
 }
 
 pub(crate) fn what_was_aborted_is_never_seen(backend: &mut dyn Backend) {
     let topics = backend.topics(&["in", "out"], 1);
     let log = backend.log();
-    let mut reader = Client::join(&log, &backend.name("reader"), "a", &topics[1..]);
-    let mut client = Client::join(&log, &backend.name("g"), "a", &topics[..1]);
+    let mut reader = Client::join(&log, "reader", "a", &topics[1..]);
+    let mut client = Client::join(&log, "g", "a", &topics[..1]);
     client.hold(1);
     let mut transaction = client.consumer.begin().unwrap();
     transaction.append(says_in(&topics[1], 0, "aborted")).unwrap();
@@ -62,7 +62,7 @@ pub(crate) fn after_an_abort_the_same_records_come_again(backend: &mut dyn Backe
         )
         .unwrap();
     }
-    let mut client = Client::join(&log, &backend.name("g"), "a", &topics[..1]);
+    let mut client = Client::join(&log, "g", "a", &topics[..1]);
     let first = client.take(60);
     let done: Vec<_> = first
         .iter()
@@ -85,10 +85,10 @@ pub(crate) fn after_an_abort_the_same_records_come_again(backend: &mut dyn Backe
 pub(crate) fn the_metadata_of_an_offset_comes_back(backend: &mut dyn Backend) {
     let topic = backend.topics(&["in"], 1).remove(0);
     let log = backend.log();
-    let group = backend.name("g");
+    let group = "g";
     log.publish(vec![says_in(&topic, 0, "one")]).unwrap();
     let own = std::slice::from_ref(&topic);
-    let mut client = Client::join(&log, &group, "a", own);
+    let mut client = Client::join(&log, group, "a", own);
     let record = client.take(1).remove(0);
     let partition = client.held[0].clone();
     assert_eq!(client.consumer.committed(&partition).unwrap(), None);
@@ -102,10 +102,10 @@ pub(crate) fn the_metadata_of_an_offset_comes_back(backend: &mut dyn Backend) {
     transaction.commit().unwrap();
     assert_eq!(client.consumer.committed(&partition).unwrap().unwrap(), committed);
     client.consumer.close().unwrap();
-    let mut client = Client::join(&backend.other(), &group, "b", own);
+    let mut client = Client::join(&backend.other(), group, "b", own);
     client.hold(1);
     assert_eq!(client.consumer.committed(&partition).unwrap().unwrap(), committed);
-    assert_eq!(log.progress(&group).unwrap()[0].committed, committed);
+    assert_eq!(log.progress(group).unwrap()[0].committed, committed);
 }
 
 pub(crate) fn a_transaction_may_span_every_partition(backend: &mut dyn Backend) {
@@ -117,7 +117,7 @@ pub(crate) fn a_transaction_may_span_every_partition(backend: &mut dyn Backend) 
         .enumerate()
         .map(|(i, value)| says_in(&topics[0], i as u32 % 5, value));
     log.publish(records.collect()).unwrap();
-    let mut client = Client::join(&log, &backend.name("g"), "a", &topics[..1]);
+    let mut client = Client::join(&log, "g", "a", &topics[..1]);
     let records = client.take(200);
     let mut transaction = client.consumer.begin().unwrap();
     for (i, record) in records.iter().enumerate() {
