@@ -1,1 +1,5 @@
-//! Not written yet.
+//! From a text to what it feels. So far: its sentiment, by [`Vader`].
+
+mod vader;
+
+pub use vader::{Scores, Scratch, Vader};
