@@ -1,5 +1,61 @@
-//! From a text to what it feels. So far: its sentiment, by [`Vader`].
+//! From a text to what it feels.
+//!
+//! [`AffectEngine`] is the place a reader takes: texts in, [`Affect`]s out. [`LexiconReader`] takes it today, with lexica and
+//! rules alone: sentiment by [`Vader`], emotions, arousal, distress and language by word lists of its own. It is fast,
+//! explains itself, needs no file beside the program, and stays as first opinion and fallback when a trained reader comes.
+//! [`AffectStage`] puts an engine between the topics `posts` and `readings`.
+//!
+//! ```
+//! use limbic_affect::{AffectEngine, LexiconReader};
+//!
+//! let readings = LexiconReader::new().read(&["What a lovely day!", "I miss her so much since the funeral"]);
+//! assert!(readings[0].valence > 0.5 && readings[0].distress.cues.is_empty());
+//! assert_eq!(readings[1].distress.cues, ["grief"]);
+//! ```
+//!
+//! # How well it reads, measured
+//!
+//! * **VADER** has the scores of the reference implementation, `vaderSentiment` 3.3.2, to the last decimal on all 69,053
+//!   public texts compared (`tests/vader_agreement.rs`): tweets, reviews, editorials, five replayable streams.
+//! * **Distress** (`tests/distress.rs`): of 4,200 everyday posts (VADER's tweets) 1.5 % have a cue, and most of those are
+//!   news of accidents, deaths and storms, rightly so. Of the emotion *training* posts of `TweetEval` a cue is found in 20 %
+//!   of those labelled sadness, 6.9 % of anger, 11 % of optimism (which has much talk of fear overcome) and 1.4 % of joy. Sadness
+//!   is not distress and most of it should have no cue, so this is no recall: **nothing public here is labelled for
+//!   distress, and the recall on real posts is unknown.** On the 81 sentences written for the test it is 100 %, which
+//!   says that the list does what it says, no more. It sees English and the plainest phrases of five other languages.
+//! * **Emotions** (`tests/reader.rs`), taking the strongest of anger, joy, sadness and the greater of trust and anticipation for
+//!   the four classes of the same posts: 59 % of them show a cue, and of those 72 % are right (the most
+//!   frequent class has 43 % of all).
+//! * **Language** is a guess by stop words; a short text is often `und`.
+//!
+//! # What must always hold
+//!
+//! * No text makes a reader panic, and what a text costs grows with its length, hardly faster.
+//! * A reading is a function of its text and the reader's version: batches, order and machine do not matter.
+//! * Every engine reads distress. One that cannot (VADER alone) is no [`AffectEngine`], because the policy gate relies on it.
 
+mod cues;
+mod language;
+mod normal;
+mod reader;
+mod stage;
 mod vader;
 
+use limbic_domain::Affect;
+
+pub use cues::DistressScores;
+pub use normal::normalise;
+pub use reader::LexiconReader;
+pub use stage::AffectStage;
 pub use vader::{Scores, Scratch, Vader};
+
+/// Reads what texts feel.
+///
+/// Blocking and pure computation: call it on a thread that may compute (DESIGN, law 9).
+pub trait AffectEngine: Send + Sync {
+    /// Which reader this is. Every reading carries it, and two readings of one version agree bit for bit.
+    fn version(&self) -> &str;
+
+    /// One reading for each text, in order, whatever the texts are: it never panics and never refuses.
+    fn read(&self, texts: &[&str]) -> Vec<Affect>;
+}

@@ -1,0 +1,147 @@
+//! Distress from phrases: grief, fear, crisis and self-harm.
+//!
+//! It decides whether people are shown advertising, so every doubt is decided for protecting them:
+//!
+//! * laughter, negation and a figurative reading *weaken* a cue of self-harm and never remove an explicit one;
+//! * a denial right before a cue of grief, fear or crisis ("not scared") removes it, disbelief ("can't believe he
+//!   passed away") does not;
+//! * cues in several languages are few and only the plainest; what is said in others is not seen at all.
+//!
+//! A kind's score is how likely it is that at least one of its cues is right, each with the weight written beside it in
+//! `data/distress.tsv`. The weights are judgement, not measurement: the scores rank, they are no calibrated probability.
+
+use super::phrases::Found;
+use super::words::{Spoken, Words};
+use super::{DISBELIEVES, Knowledge, NEGATES, any_of};
+
+/// The kinds, in the order of [`limbic_domain::Distress::cues`].
+const KINDS: [&str; 4] = ["grief", "fear", "crisis", "self_harm"];
+const SELF_HARM: &str = "self_harm";
+const GRIEF: &str = "grief";
+
+/// From this score on a kind is named among the cues.
+const NAMED: f64 = 0.3;
+/// From this weight on a cue is explicit: no figurative reading excuses it.
+const EXPLICIT: f64 = 0.9;
+/// What laughter in the text leaves of a cue.
+const LAUGHED_AT: f64 = 0.6;
+/// What a negation leaves of a cue of self-harm ("I would never kill myself" is still worth care).
+const NEGATED_SELF_HARM: f64 = 0.6;
+/// What a negation leaves of any other.
+const NEGATED: f64 = 0.3;
+/// How many words before a cue may negate it; of grief only the word right before.
+const REACH: usize = 3;
+
+/// How much distress of each kind a text shows, each in `[0, 1]`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DistressScores {
+    /// Someone died, or is dying.
+    pub grief: f64,
+    /// Being afraid, or threatened.
+    pub fear: f64,
+    /// An emergency, an attack, a disaster.
+    pub crisis: f64,
+    /// Harming oneself, wishing to be dead, despair.
+    pub self_harm: f64,
+}
+
+impl DistressScores {
+    /// The highest of the four.
+    pub fn score(&self) -> f64 {
+        self.by_kind()
+            .into_iter()
+            .map(|(_, score)| score)
+            .fold(0.0, f64::max)
+    }
+
+    /// The kinds that are likely enough to be named, in their stated order.
+    pub fn cues(&self) -> Vec<String> {
+        self.by_kind()
+            .into_iter()
+            .filter(|(_, score)| *score >= NAMED)
+            .map(|(kind, _)| kind.to_owned())
+            .collect()
+    }
+
+    fn by_kind(&self) -> [(&'static str, f64); 4] {
+        let [grief, fear, crisis, self_harm] = KINDS;
+        [
+            (grief, self.grief),
+            (fear, self.fear),
+            (crisis, self.crisis),
+            (self_harm, self.self_harm),
+        ]
+    }
+
+    fn of(&mut self, kind: &str) -> &mut f64 {
+        match kind {
+            "grief" => &mut self.grief,
+            "fear" => &mut self.fear,
+            "crisis" => &mut self.crisis,
+            _ => &mut self.self_harm,
+        }
+    }
+}
+
+pub(super) fn score(words: &Words, knowledge: &Knowledge) -> DistressScores {
+    let spoken = &words.spoken;
+    let mut cues: Vec<Found> = knowledge.distress.find(spoken).collect();
+    if cues.is_empty() {
+        return DistressScores::default();
+    }
+    let mut is_figurative = vec![false; spoken.len()];
+    for phrase in knowledge.figurative.find(spoken) {
+        is_figurative[phrase.start..phrase.end].fill(true);
+    }
+    cues.retain(|cue| {
+        (cue.weight >= EXPLICIT && cue.kind == SELF_HARM)
+            || !is_figurative[cue.start..cue.end].contains(&true)
+    });
+    for cue in &mut cues {
+        if words.laughs {
+            cue.weight *= LAUGHED_AT;
+        }
+        if is_negated(cue, spoken, knowledge) {
+            cue.weight *= if cue.kind == SELF_HARM {
+                NEGATED_SELF_HARM
+            } else {
+                NEGATED
+            };
+        }
+    }
+    // Of phrases over the same words only the strongest counts.
+    cues.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.start.cmp(&b.start)));
+    let mut scores = DistressScores::default();
+    let mut counted: Vec<Found> = Vec::new();
+    for cue in cues {
+        if counted.iter().any(|c| c.kind == cue.kind && overlap(c, &cue)) {
+            continue;
+        }
+        let score = scores.of(cue.kind);
+        *score = any_of(*score, cue.weight);
+        counted.push(cue);
+        if counted.len() == MOST_COUNTED {
+            break;
+        }
+    }
+    scores
+}
+
+/// The strongest so many cues count: more add nothing, and a long text shall not cost the square of its cues.
+const MOST_COUNTED: usize = 64;
+
+fn overlap(a: &Found, b: &Found) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+fn is_negated(cue: &Found, spoken: &[Spoken], knowledge: &Knowledge) -> bool {
+    let reach = if cue.kind == GRIEF { 1 } else { REACH };
+    let clause = spoken[cue.start].clause;
+    spoken[cue.start.saturating_sub(reach)..cue.start]
+        .iter()
+        .any(|word| {
+            word.clause == clause
+                && knowledge.is(word.id, NEGATES)
+                && (cue.kind == SELF_HARM || !knowledge.is(word.id, DISBELIEVES))
+        })
+}

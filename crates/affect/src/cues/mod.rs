@@ -1,0 +1,119 @@
+//! What words and emoji say of emotion and distress: lexica written for this, and how they are looked up.
+
+mod distress;
+mod emotions;
+mod phrases;
+mod words;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub use distress::DistressScores;
+pub(crate) use emotions::{EmotionScores, NAMES as EMOTIONS};
+pub(crate) use words::Words;
+
+use phrases::Phrases;
+
+/// A word of the vocabulary; [`UNKNOWN`] for every other.
+type WordId = u16;
+const UNKNOWN: WordId = 0;
+
+/// Words that turn the words after them round.
+const NEGATORS: &str = "not no never none nobody nothing neither nor without hardly barely rarely isnt arent wasnt \
+    werent dont doesnt didnt hasnt havent hadnt wont wouldnt shouldnt aint cant cannot couldnt";
+/// Negators that, before bad news, are disbelief and not denial.
+const DISBELIEF: &str = "cant cannot couldnt never dont";
+/// Words that strengthen the word after them.
+const BOOSTERS: &str = "so very really extremely absolutely totally completely incredibly fucking too super";
+/// Laughter, in words.
+const LAUGHTER: &str = "lol lmao lmfao rofl haha hahaha hahahaha hehe lolol jk";
+/// Words that are also written with digits and signs for letters, to get past filters.
+const DISGUISED: &str =
+    "kill killing suicide suicidal die dying death dead unalive kms selfharm overdose cutting";
+
+const NEGATES: u8 = 1;
+const DISBELIEVES: u8 = 2;
+const BOOSTS: u8 = 4;
+const LAUGHS: u8 = 8;
+const IS_DISGUISED: u8 = 16;
+
+/// Everything the reader knows, built once.
+pub(crate) struct Knowledge {
+    ids: HashMap<&'static str, WordId>,
+    flags: Vec<u8>,
+    emotions: emotions::Lexicon,
+    distress: Phrases,
+    figurative: Phrases,
+}
+
+pub(crate) static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(Knowledge::build);
+
+impl Knowledge {
+    fn build() -> Self {
+        let mut ids = HashMap::from([("", UNKNOWN)]);
+        let emotions = emotions::Lexicon::build(&mut |word| id_of(&mut ids, word));
+        let distress = Phrases::build(include_str!("../../data/distress.tsv"), &mut |word| {
+            id_of(&mut ids, word)
+        });
+        let figurative = Phrases::build(include_str!("../../data/figurative.tsv"), &mut |word| {
+            id_of(&mut ids, word)
+        });
+        let classes = [
+            (NEGATORS, NEGATES),
+            (DISBELIEF, DISBELIEVES),
+            (BOOSTERS, BOOSTS),
+            (LAUGHTER, LAUGHS),
+            (DISGUISED, IS_DISGUISED),
+        ];
+        let mut marked = Vec::new();
+        for (words, flag) in classes {
+            for word in words.split_ascii_whitespace() {
+                marked.push((id_of(&mut ids, word), flag));
+            }
+        }
+        let mut flags = vec![0; ids.len()];
+        for (id, flag) in marked {
+            flags[usize::from(id)] |= flag;
+        }
+        Self {
+            ids,
+            flags,
+            emotions,
+            distress,
+            figurative,
+        }
+    }
+
+    fn id(&self, word: &str) -> WordId {
+        self.ids.get(word).copied().unwrap_or(UNKNOWN)
+    }
+
+    fn is(&self, word: WordId, flag: u8) -> bool {
+        self.flags[usize::from(word)] & flag != 0
+    }
+
+    /// Reads a text's words, in normal form, into `words`.
+    pub(crate) fn read_words(&self, normal: &str, words: &mut Words) {
+        words.read(normal, self);
+    }
+
+    /// How much of each emotion the words show.
+    pub(crate) fn emotions(&self, words: &Words) -> EmotionScores {
+        self.emotions.score(words, self)
+    }
+
+    /// How much of each kind of distress they show.
+    pub(crate) fn distress(&self, words: &Words) -> DistressScores {
+        distress::score(words, self)
+    }
+}
+
+fn id_of(ids: &mut HashMap<&'static str, WordId>, word: &'static str) -> WordId {
+    let next = WordId::try_from(ids.len()).expect("the vocabulary has fewer than 65,536 words");
+    *ids.entry(word).or_insert(next)
+}
+
+/// How likely it is that at least one of several independent cues is right.
+fn any_of(so_far: f64, cue: f64) -> f64 {
+    1.0 - (1.0 - so_far) * (1.0 - cue)
+}

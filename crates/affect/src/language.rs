@@ -1,0 +1,276 @@
+//! A small guess at a text's language, by script and by the little words everyone uses.
+//!
+//! It names a language only on evidence and says `und` otherwise: a text of one or two words in Latin letters, an
+//! unknown language, a mixture. It tells apart English, Spanish, French, German, Portuguese, Italian, Dutch, Turkish,
+//! Indonesian, Swedish and Polish by their stop words; Japanese, Chinese, Korean, Thai, Greek, Hebrew, Hindi, Arabic, Persian,
+//! Russian and Ukrainian by their letters (some with a stop word to be sure).
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The tag for "cannot tell".
+pub(crate) const UNDETERMINED: &str = "und";
+
+/// Languages in Latin letters and their most frequent little words.
+const STOP_WORDS: [(&str, &str); 11] = [
+    (
+        "en",
+        "the and to of is in that it you for on was with are this have be not i my me we so but what they at your just \
+         all do im its dont can he she his her will if about how when who out up get from no like love an as has been \
+         or had were now more why there would than then our them their been really today good know think thats youre",
+    ),
+    (
+        "es",
+        "el la los las de que y en un una es no por con para se lo como pero me su al del más muy yo está este esta ya \
+         todo hay mi si porque cuando te le qué son ser tiene eso sin también hoy donde nos sobre ni",
+    ),
+    (
+        "fr",
+        "le la les de des et est un une en que qui pas pour dans ce il elle je tu vous nous sur avec plus au du ne se \
+         mais ça c'est j'ai mon ma mes ses cette sont été très tout bien être fait aux ou où",
+    ),
+    (
+        "de",
+        "der die das und ist nicht ich du wir sie es ein eine einen zu mit auf für von dem den im auch aber wie so was \
+         bei aus nach noch nur wenn mir mich hat haben sind war über dass heute schon kein keine mal",
+    ),
+    (
+        "pt",
+        "o os as de que e em um uma é não por com para se eu ele ela mas mais muito meu minha você está isso como tem \
+         foi ao da do dos das na no nos nas também hoje só já ser quando vou pra sem",
+    ),
+    (
+        "it",
+        "il lo gli di che e è un una in non per con si sono ma mi ti ci anche più come questo questa della del nel \
+         alla al da ho ha io tu noi molto tutto perché quando oggi cosa sei bene",
+    ),
+    (
+        "nl",
+        "de het een en van is dat ik je niet in op te zijn met voor maar er aan ook als bij om wat nog naar dan zo \
+         heb hebben wel uit die mijn deze hoe ze we over geen",
+    ),
+    (
+        "tr",
+        "ve bir bu da de için çok ne ben sen o mi mı var yok ama gibi daha kadar değil en ile olarak şu her bana sana \
+         benim biz siz ki hiç sonra diye",
+    ),
+    (
+        "id",
+        "yang dan di ini itu aku kamu tidak ada untuk dengan dari saya bisa ya juga akan sudah lagi mau kalau sama \
+         nya gak banget jadi ke apa kita",
+    ),
+    (
+        "sv",
+        "och att det är som en på jag inte för med av till den har vi du om ett men var så kan från nu bara mig han hon",
+    ),
+    (
+        "pl",
+        "i w nie na się że to z jest do jak co ale po tak za od mnie mi ja już tylko czy jego był przez dla",
+    ),
+];
+
+static LANGUAGES_OF: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new(|| {
+    let mut languages: HashMap<&'static str, Vec<usize>> = HashMap::new();
+    for (index, (_, words)) in STOP_WORDS.iter().enumerate() {
+        for word in words.split_ascii_whitespace() {
+            languages.entry(word).or_default().push(index);
+        }
+    }
+    languages
+});
+
+/// So many bytes are looked at.
+const LOOKED_AT: usize = 4096;
+
+#[derive(Debug, Default)]
+struct Letters {
+    latin: usize,
+    cyrillic: usize,
+    greek: usize,
+    hebrew: usize,
+    arabic: usize,
+    devanagari: usize,
+    thai: usize,
+    hangul: usize,
+    kana: usize,
+    han: usize,
+}
+
+/// BCP 47 tag of the language a text seems to be in, or `und`. `room` is used again.
+pub(crate) fn guess(text: &str, room: &mut String) -> &'static str {
+    let text = &text[..text.floor_char_boundary(LOOKED_AT)];
+    let letters = count_letters(text);
+    let all = letters.total();
+    if all == 0 {
+        return UNDETERMINED;
+    }
+    let most = |count: usize| count * 2 > all;
+    if most(letters.latin) {
+        return guess_latin(text, room);
+    }
+    if letters.kana > 0 && most(letters.kana + letters.han) {
+        return "ja";
+    }
+    let has = |some: &[char]| text.contains(some);
+    if most(letters.han) {
+        "zh"
+    } else if most(letters.hangul) {
+        "ko"
+    } else if most(letters.thai) {
+        "th"
+    } else if most(letters.greek) {
+        "el"
+    } else if most(letters.hebrew) {
+        "he"
+    } else if most(letters.cyrillic) {
+        if has(&['і', 'ї', 'є', 'ґ']) {
+            "uk"
+        } else if has(&['ы', 'э', 'ё']) || has_word(text, &["и", "не", "что", "это", "я", "как"])
+        {
+            "ru"
+        } else {
+            UNDETERMINED
+        }
+    } else if most(letters.arabic) {
+        if has(&['پ', 'چ', 'ژ', 'گ']) && !has(&['ٹ', 'ڈ', 'ں', 'ے']) {
+            "fa"
+        } else if has_word(text, &["في", "من", "على", "الله", "لا", "ما", "هذا", "انا", "يا"])
+        {
+            "ar"
+        } else {
+            UNDETERMINED
+        }
+    } else if most(letters.devanagari) && has_word(text, &["है", "के", "का", "की", "में", "से", "हैं", "और"])
+    {
+        "hi"
+    } else {
+        UNDETERMINED
+    }
+}
+
+fn has_word(text: &str, some: &[&str]) -> bool {
+    text.split(|c: char| c.is_whitespace() || c.is_ascii_punctuation())
+        .any(|word| some.contains(&word))
+}
+
+fn count_letters(text: &str) -> Letters {
+    let mut letters = Letters::default();
+    for c in text.chars() {
+        let count = match u32::from(c) {
+            0x41..=0x5a | 0x61..=0x7a | 0xc0..=0x24f | 0x1e00..=0x1eff => &mut letters.latin,
+            0x370..=0x3ff | 0x1f00..=0x1fff => &mut letters.greek,
+            0x400..=0x52f => &mut letters.cyrillic,
+            0x590..=0x5ff => &mut letters.hebrew,
+            0x600..=0x77f | 0xfb50..=0xfdff | 0xfe70..=0xfefc => &mut letters.arabic,
+            0x900..=0x97f => &mut letters.devanagari,
+            0xe00..=0xe7f => &mut letters.thai,
+            0x1100..=0x11ff | 0xac00..=0xd7af => &mut letters.hangul,
+            0x3040..=0x30ff => &mut letters.kana,
+            0x3400..=0x4dbf | 0x4e00..=0x9fff => &mut letters.han,
+            _ => continue,
+        };
+        *count += 1;
+    }
+    letters
+}
+
+impl Letters {
+    fn total(&self) -> usize {
+        self.latin
+            + self.cyrillic
+            + self.greek
+            + self.hebrew
+            + self.arabic
+            + self.devanagari
+            + self.thai
+            + self.hangul
+            + self.kana
+            + self.han
+    }
+}
+
+/// The language with the most stop words, if it has at least two of them, or one that is no other language's, and
+/// strictly more than any other.
+fn guess_latin(text: &str, room: &mut String) -> &'static str {
+    let mut votes = [0usize; STOP_WORDS.len()];
+    let mut own = [false; STOP_WORDS.len()];
+    let mut words = 0;
+    for chunk in text.split_whitespace() {
+        if chunk.starts_with(['@', '#']) || chunk.contains("://") {
+            continue;
+        }
+        let word = chunk.trim_matches(|c: char| !c.is_alphabetic());
+        if word.is_empty() || word.len() > 16 {
+            words += usize::from(!word.is_empty());
+            continue;
+        }
+        words += 1;
+        room.clear();
+        room.extend(
+            word.chars()
+                .filter(|c| !matches!(c, '\'' | '’'))
+                .flat_map(char::to_lowercase),
+        );
+        if let Some(languages) = LANGUAGES_OF.get(room.as_str()) {
+            for &language in languages {
+                votes[language] += 1;
+                own[language] |= languages.len() == 1;
+            }
+        }
+    }
+    let best = votes.iter().copied().max().unwrap_or(0);
+    let mut winners = (0..votes.len()).filter(|&l| votes[l] == best);
+    match (winners.next(), winners.next()) {
+        // One little word in twenty is an accident.
+        (Some(winner), None) if (best >= 2 || own[winner]) && best * 10 >= words => STOP_WORDS[winner].0,
+        _ => UNDETERMINED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::guess;
+
+    #[test]
+    fn plain_sentences_are_told_apart() {
+        for (language, text) in [
+            ("en", "The train is late again and I am not happy about it"),
+            ("en", "I don't know what to say"),
+            ("en", "@someone the cake was lovely 🎂 #birthday"),
+            ("es", "No sé qué decir, el tren llega tarde otra vez"),
+            ("fr", "Le train est encore en retard et je ne suis pas contente"),
+            ("de", "Der Zug ist schon wieder zu spät und ich bin nicht froh"),
+            ("pt", "O trem está atrasado e eu não sei o que fazer"),
+            ("it", "Il treno è in ritardo e non sono contento per niente"),
+            ("nl", "De trein is weer te laat en ik ben niet blij"),
+            ("tr", "Tren yine geç kaldı ve bu çok kötü bir şey"),
+            ("ja", "電車がまた遅れています"),
+            ("zh", "火车又晚点了"),
+            ("ko", "기차가 또 늦었어요"),
+            ("ru", "Поезд опять опаздывает, и это не радует"),
+            ("uk", "Потяг знову запізнюється, мені сумно"),
+            ("ar", "القطار متأخر في كل يوم"),
+            ("el", "Το τρένο άργησε πάλι"),
+            ("he", "הרכבת שוב מאחרת"),
+            ("th", "รถไฟมาสายอีกแล้ว"),
+            ("hi", "ट्रेन फिर से देर से आई है"),
+        ] {
+            assert_eq!(guess(text, &mut String::new()), language, "{text}");
+        }
+    }
+
+    #[test]
+    fn too_little_evidence_is_und() {
+        for text in [
+            "",
+            "😀😀",
+            "Bazinga",
+            "12345 !!!",
+            "@the_and_of",
+            "https://example.org/the/and",
+            "Lorem xyzzy",
+        ] {
+            assert_eq!(guess(text, &mut String::new()), "und", "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The normal form that phrases are looked for in: one spelling for what people write in many.
+//!
+//! * compatibility decomposition (NFKD), then no combining marks: `ｋｉｌｌ`, `𝖐𝖎𝖑𝖑`, `kïll` are `kill`
+//! * no zero-width, bidirectional, variation or control characters: `ki\u{200b}ll` is `kill`
+//! * lower case, curly quotes straight, white space one space
+//! * a letter three times or more is there three times: `sooooo` is `sooo`, which a look-up may shorten further
+//!
+//! It is for looking, not for showing, and for phrases in Latin letters: what it does to the vowel signs of other
+//! scripts would be wrong elsewhere. VADER never sees it.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// How many times a repeated letter is left.
+const MOST_REPEATS: usize = 3;
+
+/// The normal form of a text. Normalising it again changes nothing.
+pub fn normalise(text: &str) -> String {
+    let mut normal = String::with_capacity(text.len());
+    normalise_into(text, &mut normal);
+    normal
+}
+
+/// [`normalise`] into room that is used again.
+pub(crate) fn normalise_into(text: &str, normal: &mut String) {
+    let mut writer = Writer {
+        normal,
+        last: ' ',
+        repeats: 0,
+    };
+    writer.normal.clear();
+    // Nearly every post is ASCII for most of its length: the tables are for the rest.
+    let mut rest = text;
+    while !rest.is_empty() {
+        let ascii = rest.bytes().position(|b| !b.is_ascii()).unwrap_or(rest.len());
+        let (plain, after) = rest.split_at(ascii);
+        for byte in plain.bytes() {
+            writer.write(char::from(byte.to_ascii_lowercase()));
+        }
+        let other = after.bytes().position(|b| b.is_ascii()).unwrap_or(after.len());
+        let (foreign, after) = after.split_at(other);
+        // The acute accent that stands for an apostrophe would decompose into a space and a mark.
+        let foreign = foreign.chars().map(|c| if c == '\u{b4}' { '\'' } else { c });
+        for c in foreign.nfkd().filter(|&c| !is_combining_mark(c)) {
+            for lower in c.to_lowercase().filter(|&c| !is_combining_mark(c)) {
+                writer.write(lower);
+            }
+        }
+        rest = after;
+    }
+    if writer.normal.ends_with(' ') {
+        writer.normal.pop();
+    }
+}
+
+struct Writer<'a> {
+    normal: &'a mut String,
+    last: char,
+    repeats: usize,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, c: char) {
+        let c = match c {
+            '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' | '\u{2032}' | '\u{2bc}' | '`' => '\'',
+            '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{2033}' => '"',
+            c if c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c) => ' ',
+            c if is_invisible(c) => return,
+            c => c,
+        };
+        self.repeats = if c == self.last { self.repeats + 1 } else { 1 };
+        let is_surplus = (c == ' ' && (self.last == ' ' || self.normal.is_empty()))
+            || (c.is_alphabetic() && self.repeats > MOST_REPEATS);
+        self.last = c;
+        if !is_surplus {
+            self.normal.push(c);
+        }
+    }
+}
+
+/// Characters that change nothing a reader sees as text: controls, zero-width, bidirectional and invisible operators,
+/// fillers, tags, selectors.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(u32::from(c), 0xad | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
+            | 0x202a..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffc
+            | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn disguises_come_off() {
+        for disguised in [
+            "kill myself",
+            "  KILL\t\nMyself ",
+            "ki\u{200b}ll my\u{200d}self",
+            "\u{202e}kill\u{202c} myself",
+            "ｋｉｌｌ ｍｙｓｅｌｆ",
+            "𝖐𝖎𝖑𝖑 𝓂𝓎𝓈𝑒𝓁𝒻",
+            "kíłl myself".replace('ł', "l").as_str(),
+            "k\u{336}i\u{336}l\u{336}l\u{336} myself",
+            "kill\u{a0}\u{feff}myself",
+            "ki\u{7}ll myself",
+        ] {
+            assert_eq!(normalise(disguised), "kill myself", "{disguised:?}");
+        }
+        assert_eq!(normalise("can’t … sooooo 1000000"), "can't ... sooo 1000000");
+    }
+
+    #[test]
+    fn every_single_character_has_a_normal_form_that_stays() {
+        // Ideographs, syllables, private use and the unassigned planes are all alike: a few of them do.
+        let alike = |c: char| {
+            matches!(u32::from(c), 0x3400..=0x9fff | 0xac00..=0xd7a3 | 0xe000..=0xf8ff | 0x1_7000..=0x1_afff
+            | 0x2_0000..=0x2_f7ff | 0x3_0000..=0xd_ffff | 0xe_1000..)
+        };
+        for c in ('\0'..=char::MAX).filter(|&c| !alike(c) || u32::from(c) % 0x1fd == 0) {
+            let once = normalise(&format!("a{c}b"));
+            assert_eq!(normalise(&once), once, "{:x}", u32::from(c));
+        }
+    }
+
+    #[test]
+    fn edge_inputs_have_a_normal_form() {
+        for (text, normal) in [
+            ("", ""),
+            (" ", ""),
+            ("x", "x"),
+            ("\u{200f}\u{200b}", ""),
+            ("😀😀😀😀", "😀😀😀😀"),
+            ("\0\u{1}\u{7f}", ""),
+        ] {
+            assert_eq!(normalise(text), normal);
+        }
+        assert_eq!(normalise(&"a".repeat(100_000)), "aaa");
+        assert_eq!(normalise(&"ab".repeat(50_000)).len(), 100_000);
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_is_normalising_once(text in any::<String>()) {
+            let once = normalise(&text);
+            prop_assert_eq!(normalise(&once), once);
+        }
+
+        #[test]
+        fn so_it_is_for_what_people_hide_words_in(
+            text in "[a-cA-C'’!. \\u{200b}-\\u{200f}\\u{202a}-\\u{202e}\\u{300}-\\u{310}😀кИ日ｋ𝖐\\u{1c}\\u{85}ΣİK]{0,60}"
+        ) {
+            let once = normalise(&text);
+            prop_assert_eq!(normalise(&once), once.clone());
+            let hides = once.contains(['\u{200b}', '\u{202e}', '’']);
+            prop_assert!(!hides, "{once:?}");
+        }
+    }
+}

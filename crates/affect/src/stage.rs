@@ -1,0 +1,239 @@
+//! The affect stage: posts in, readings out.
+
+use std::sync::Arc;
+
+use limbic_domain::{Affect, Envelope, Post, Reading, TenantId, event_id, topics};
+use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+
+use crate::AffectEngine;
+
+/// Reads every post of a batch in one call of its engine.
+///
+/// A reading has its post's key and time, and an id that is a function of tenant, post and model: reading a post again
+/// with the same model is the same event. What is no post goes to the dead letters. A repost is read as the text it
+/// carries itself; one that carries none is a text without a word.
+pub struct AffectStage {
+    engine: Arc<dyn AffectEngine>,
+}
+
+impl AffectStage {
+    /// The stage's name, and that of its consumer group.
+    pub const NAME: &'static str = "affect";
+    /// Why a record that is no `post` envelope is in the dead letters.
+    pub const MALFORMED: &'static str = "malformed";
+    /// Why a record whose key is not UTF-8 is in the dead letters.
+    pub const BAD_KEY: &'static str = "bad_key";
+
+    /// The stage around an engine.
+    pub fn new(engine: Arc<dyn AffectEngine>) -> Self {
+        Self { engine }
+    }
+
+    /// Reads `posts`, writes `readings` (keyed alike), keeps no state.
+    pub fn spec() -> StageSpec {
+        StageSpec::new(Self::NAME)
+            .reads(topics::POSTS, EventTime::Ignored)
+            .writes(topics::READINGS, Forward::Aligned)
+    }
+
+    /// The envelope around a post's reading.
+    pub fn envelope(tenant: TenantId, post: Post, affect: Affect) -> Envelope<Reading> {
+        let id = event_id(
+            "reading",
+            &[
+                tenant.as_str(),
+                post.post.platform.as_str(),
+                &post.post.id,
+                &affect.model,
+            ],
+        );
+        let at = post.created_at;
+        let reading = Reading {
+            post: post.post,
+            author: post.author,
+            affect,
+            topics: post.topics,
+            consent: post.consent,
+            minor: post.minor,
+        };
+        Envelope::new(tenant, id, at, reading)
+    }
+}
+
+impl Stage for AffectStage {
+    fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let mut posts: Vec<(&Record, &str, Envelope<Post>)> = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            let Ok(key) = std::str::from_utf8(&record.key) else {
+                out.dead(record, Self::BAD_KEY, "a post's key is tenant/author in UTF-8");
+                continue;
+            };
+            match Envelope::<Post>::decode(&record.value) {
+                Ok(envelope) => posts.push((record, key, envelope)),
+                Err(error) => out.dead(record, Self::MALFORMED, error),
+            }
+        }
+        let texts: Vec<&str> = posts.iter().map(|(_, _, post)| post.data.text.as_str()).collect();
+        let affects = self.engine.read(&texts);
+        if affects.len() != texts.len() {
+            let message = format!(
+                "engine {} answered {} of {} texts",
+                self.engine.version(),
+                affects.len(),
+                texts.len()
+            );
+            return Err(StageError::internal("engine", message));
+        }
+        for ((record, key, post), affect) in posts.into_iter().zip(affects) {
+            let reading = Self::envelope(post.tenant, post.data, affect);
+            out.emit(&record.cause(), topics::READINGS, key, &reading);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limbic_domain::{ConsentState, PostRef, Pseudonym, Slug, Utc};
+    use limbic_stream::{Effects, Headers, StateReader, header};
+
+    use super::*;
+    use crate::LexiconReader;
+
+    struct NoState;
+
+    impl StateReader for NoState {
+        fn get(&self, _: u32, _: &[u8]) -> limbic_stream::Result<Option<bytes::Bytes>> {
+            Ok(None)
+        }
+
+        fn scan(
+            &self,
+            _: u32,
+            _: &[u8],
+            _: &[u8],
+            _: usize,
+        ) -> limbic_stream::Result<Vec<(bytes::Bytes, bytes::Bytes)>> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn post(id: &str, text: &str) -> Envelope<Post> {
+        let platform = Slug::new("bluesky").unwrap();
+        let at = Utc::from_millis(1_700_000_000_000);
+        let post = Post {
+            author: Pseudonym::of(&[7; 32], &platform, "someone"),
+            post: PostRef {
+                platform,
+                id: id.to_owned(),
+            },
+            text: text.to_owned(),
+            created_at: at,
+            lang: None,
+            reply_to: None,
+            repost_of: None,
+            url: None,
+            topics: vec![Slug::new("tea").unwrap()],
+            consent: ConsentState::default(),
+            minor: true,
+            meta: serde_json::Map::new(),
+        };
+        Envelope::new(TenantId::default(), event_id("post", &[id]), at, post)
+    }
+
+    fn record(offset: u64, value: Vec<u8>) -> Record {
+        Record {
+            topic: topics::POSTS.into(),
+            partition: 2,
+            offset,
+            key: "default/someone".into(),
+            value: value.into(),
+            headers: Headers::new()
+                .with(header::TRACE_PARENT, "00-1-2-01")
+                .with("x", "y"),
+            timestamp: Utc::from_millis(5),
+        }
+    }
+
+    fn process(stage: &mut AffectStage, records: Vec<Record>) -> Effects {
+        let mut out = Outputs::new(&NoState);
+        stage.process(&Batch { records }, &mut out).unwrap();
+        out.into_effects()
+    }
+
+    fn stage() -> AffectStage {
+        AffectStage::new(Arc::new(LexiconReader::new()))
+    }
+
+    #[test]
+    fn a_post_becomes_a_reading_with_its_key_time_and_trace() {
+        let sent = post("1", "What a lovely cup of tea!");
+        let effects = process(&mut stage(), vec![record(0, sent.encode())]);
+        let (partition, written) = &effects.records[0];
+        let reading = Envelope::<Reading>::decode(&written.value).unwrap();
+        assert_eq!((effects.records.len(), *partition, effects.dead.len()), (1, 2, 0));
+        assert_eq!(&*written.topic, topics::READINGS);
+        assert_eq!(&written.key[..], b"default/someone");
+        assert_eq!((written.timestamp, reading.at), (sent.at, sent.at));
+        assert_eq!(written.headers.text(header::TRACE_PARENT), Some("00-1-2-01"));
+        assert_eq!(
+            reading.id,
+            event_id("reading", &["default", "bluesky", "1", LexiconReader::VERSION])
+        );
+        assert_eq!(reading.data.author, sent.data.author);
+        assert_eq!(reading.data.topics, sent.data.topics);
+        assert!(reading.data.minor && reading.data.affect.valence > 0.5);
+    }
+
+    #[test]
+    fn poison_goes_to_the_dead_letters_and_the_rest_is_read() {
+        let mut wrong_key = record(3, post("3", "hello").encode());
+        wrong_key.key = vec![0xff].into();
+        let records = vec![
+            record(0, post("0", "good").encode()),
+            record(1, b"{\"type\":\"post\"".to_vec()),
+            record(2, b"\xff\xfe".to_vec()),
+            wrong_key,
+            record(4, post("4", "").encode()),
+        ];
+        let effects = process(&mut stage(), records.clone());
+        assert_eq!(effects.records.len(), 2);
+        let dead: Vec<_> = effects.dead.iter().map(|d| (d.record.offset, d.reason)).collect();
+        assert_eq!(dead, [(1, "malformed"), (2, "malformed"), (3, "bad_key")]);
+        assert_eq!(effects.dead[0].record, records[1]);
+    }
+
+    #[test]
+    fn the_same_batch_gives_the_same_bytes() {
+        let records: Vec<_> = ["so happy!!", "", "😭 my dog died", "今日は"]
+            .iter()
+            .enumerate()
+            .map(|(n, text)| record(n as u64, post(&n.to_string(), text).encode()))
+            .collect();
+        let once = process(&mut stage(), records.clone());
+        let again = process(&mut stage(), records);
+        assert_eq!(once.records, again.records);
+    }
+
+    #[test]
+    fn an_engine_that_loses_a_text_is_an_internal_fault() {
+        struct Forgetful;
+        impl AffectEngine for Forgetful {
+            fn version(&self) -> &'static str {
+                "forgetful"
+            }
+            fn read(&self, _: &[&str]) -> Vec<Affect> {
+                Vec::new()
+            }
+        }
+        let batch = Batch {
+            records: vec![record(0, post("0", "x").encode())],
+        };
+        let mut out = Outputs::new(&NoState);
+        let error = AffectStage::new(Arc::new(Forgetful))
+            .process(&batch, &mut out)
+            .unwrap_err();
+        assert_eq!(error.fault, limbic_domain::Fault::Internal);
+        assert!(error.message.contains("0 of 1"), "{}", error.message);
+    }
+}
