@@ -59,6 +59,7 @@ impl Store {
     pub(super) fn open(path: &Path, options: &EmbeddedOptions) -> Result<(Self, Meta)> {
         let failed = |error: fjall::Error| failure(path, "opening the log", &error);
         let io = |error| failed(fjall::Error::Io(error));
+        fail::fail_point!("store::open", |_| Err(failed(fjall::Error::Poisoned)));
         let open = || {
             Database::builder(path)
                 .cache_size(options.cache_bytes)

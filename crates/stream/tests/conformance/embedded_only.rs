@@ -305,9 +305,24 @@ fn meet_a_failing_disk(path: &Path) {
             .all(|(_, next, end)| next == end)
     );
     write(&log, &topic, &["later".into()]).unwrap();
-    assert_eq!(values(&client.take(1)), ["later"]);
+    let records = client.take(1);
+    assert_eq!(values(&records), ["later"]);
+    // Nobody knows until the log opens again: the member is told so and shut out, its partition stays where it is, and
+    // whoever comes after finds what became of it.
+    fail::cfg("commit::sync-failed", "1*return").unwrap();
+    fail::cfg("store::open", "1*return").unwrap();
+    let error = client.pass(&records, &output).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    let error = client.pass(&records, &output).unwrap_err();
+    assert!(error.is_fenced(), "{error}");
+    let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
+    client.hold(1);
+    let committed = client.consumer.committed(&client.held[0]).unwrap().unwrap();
+    assert_eq!(committed.next, records[0].offset + 1);
+    drop(client);
     log.close().unwrap();
-    assert_eq!(values(&all_of(&open(path), &output)), numbered("", 10));
+    let expected = [numbered("", 10), vec!["later".into()]].concat();
+    assert_eq!(values(&all_of(&open(path), &output)), expected);
 }
 
 fn span(log: &Arc<dyn Log>, topic: &Arc<str>) -> (u64, u64) {

@@ -166,11 +166,19 @@ pub(crate) fn a_revived_zombie_is_fenced(backend: &mut dyn Backend) {
     let mut zombie = Client::join(&log, group, "a", own);
     let in_hand = zombie.take(10);
     let mut living = Client::join(&backend.other(), group, "a", own);
-    let records = living.take(10);
-    living.pass(&records, output).unwrap();
+    // It is its first commit that shuts the other out, whether or not it has been given partitions yet.
+    let mut transaction = living.consumer.begin().unwrap();
+    transaction.append(says_in(output, 0, "alive")).unwrap();
+    transaction.commit().unwrap();
     let error = zombie.pass(&in_hand, output).unwrap_err();
     assert!(error.is_fenced(), "{error}");
-    assert_eq!(values(&all_of(&log, output)), written);
+    drop(zombie);
+    let records = living.take(10);
+    living.pass(&records, output).unwrap();
+    assert_eq!(
+        values(&all_of(&log, output)),
+        [vec!["alive".into()], written].concat()
+    );
     let progress = log.progress(group).unwrap().remove(0);
     assert_eq!(progress.committed.next, read_up_to(&records)[0].next);
 }
