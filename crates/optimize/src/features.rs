@@ -11,18 +11,13 @@ use crate::random;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Feature(pub u32, pub f32);
 
-/// A namespace's features, ascending by hash.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Namespace {
-    name: u32,
-    features: Vec<Feature>,
-}
-
 /// What is known about a context or an arm.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct Features {
-    namespaces: Vec<Namespace>,
+    /// Hash of each namespace's name, ascending, and where its features end in `features`.
+    namespaces: Vec<(u32, u32)>,
+    /// By namespace, then by hash.
+    features: Vec<Feature>,
 }
 
 /// The hash of a namespace's name.
@@ -41,6 +36,7 @@ impl Features {
     pub const fn new() -> Self {
         Self {
             namespaces: Vec::new(),
+            features: Vec::new(),
         }
     }
 
@@ -60,49 +56,55 @@ impl Features {
     }
 
     fn insert(mut self, name: u32, feature: Feature) -> Self {
-        let at = match self.namespaces.binary_search_by_key(&name, |space| space.name) {
+        let at = match self.namespaces.binary_search_by_key(&name, |space| space.0) {
             Ok(at) => at,
             Err(at) => {
-                self.namespaces.insert(
-                    at,
-                    Namespace {
-                        name,
-                        features: Vec::new(),
-                    },
-                );
+                let start = self.start(at);
+                self.namespaces.insert(at, (name, start as u32));
                 at
             }
         };
-        let features = &mut self.namespaces[at].features;
-        match features.binary_search_by_key(&feature.0, |known| known.0) {
-            Ok(known) => features[known].1 = feature.1,
-            Err(new) => features.insert(new, feature),
+        let (start, end) = (self.start(at), self.namespaces[at].1 as usize);
+        match self.features[start..end].binary_search_by_key(&feature.0, |known| known.0) {
+            Ok(known) => self.features[start + known].1 = feature.1,
+            Err(new) => {
+                self.features.insert(start + new, feature);
+                for space in &mut self.namespaces[at..] {
+                    space.1 += 1;
+                }
+            }
         }
         self
+    }
+
+    fn start(&self, namespace: usize) -> usize {
+        namespace
+            .checked_sub(1)
+            .map_or(0, |before| self.namespaces[before].1 as usize)
     }
 
     /// The features of the namespace whose [`namespace`] hash is `name`; empty if there is none.
     pub fn in_namespace(&self, name: u32) -> &[Feature] {
         self.namespaces
-            .binary_search_by_key(&name, |space| space.name)
-            .map_or(&[], |at| &self.namespaces[at].features)
+            .binary_search_by_key(&name, |space| space.0)
+            .map_or(&[], |at| {
+                &self.features[self.start(at)..self.namespaces[at].1 as usize]
+            })
     }
 
     /// All features, in an order that depends on nothing but themselves.
-    pub fn iter(&self) -> impl Iterator<Item = Feature> + '_ {
-        self.namespaces
-            .iter()
-            .flat_map(|space| space.features.iter().copied())
+    pub fn as_slice(&self) -> &[Feature] {
+        &self.features
     }
 
     /// How many features there are.
-    pub fn len(&self) -> usize {
-        self.namespaces.iter().map(|space| space.features.len()).sum()
+    pub const fn len(&self) -> usize {
+        self.features.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.namespaces.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.features.is_empty()
     }
 }
 

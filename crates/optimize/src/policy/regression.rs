@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Link, Model, ModelConfig, RUN, Term};
+use super::model::{Link, MOST_DRAWS, Model, ModelConfig, RUN, Term};
 use super::{Lesson, Policy, PolicyError, check, within};
-use crate::random::derive;
 use crate::{Arm, Features};
 
 /// Thompson sampling over a regression (linear: Agrawal and Goyal 2013; logistic: Chapelle and Li 2011).
@@ -16,8 +15,11 @@ use crate::{Arm, Features};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThompsonConfig {
-    /// Posterior draws per decision; rounded up to a multiple of 16.
+    /// Posterior draws that one decision looks at; rounded up to a multiple of 16.
     pub draws: usize,
+    /// Posterior draws kept of every weight, of which each decision's seed says where to begin (`draws` are
+    /// kept in any case). Each takes 4 bytes for every weight that was touched.
+    pub pool: usize,
     /// Probability shared out equally before the draws decide the rest.
     pub floor: f64,
     /// Multiplies the width of the draws.
@@ -29,7 +31,8 @@ pub struct ThompsonConfig {
 impl Default for ThompsonConfig {
     fn default() -> Self {
         Self {
-            draws: 32,
+            draws: 16,
+            pool: 64,
             floor: 0.01,
             scale: 1.0,
             model: ModelConfig::default(),
@@ -122,7 +125,7 @@ impl Default for SoftmaxConfig {
 /// How predictions become probabilities.
 #[derive(Debug, Clone, Copy)]
 enum Explore {
-    Thompson { runs: u32, floor: f64, scale: f32 },
+    Thompson { runs: usize, floor: f64 },
     Greedy { epsilon: f64 },
     Ucb { alpha: f32, floor: f64 },
     Gap { gamma: f64, exponent: f64 },
@@ -151,12 +154,28 @@ impl Regression {
 
     /// Linear Thompson sampling. Refuses settings outside their ranges.
     pub fn linear_thompson(config: &ThompsonConfig) -> Result<Self, PolicyError> {
-        Self::new(&config.model, Link::Identity, thompson(config)?)
+        Self::thompson(config, Link::Identity)
     }
 
     /// Logistic Thompson sampling. Refuses settings outside their ranges.
     pub fn logistic_thompson(config: &ThompsonConfig) -> Result<Self, PolicyError> {
-        Self::new(&config.model, Link::Logistic, thompson(config)?)
+        Self::thompson(config, Link::Logistic)
+    }
+
+    fn thompson(config: &ThompsonConfig, link: Link) -> Result<Self, PolicyError> {
+        let most = MOST_DRAWS as f64;
+        within("draws", config.draws as f64, 1.0..=most, "must be in 1..=4096")?;
+        within("pool", config.pool as f64, 0.0..=most, "must be in 0..=4096")?;
+        within("floor", config.floor, 0.0..=1.0, "must be in [0, 1]")?;
+        within("scale", config.scale, 0.0..=1e3, "must be in [0, 1000]")?;
+        let explore = Explore::Thompson {
+            runs: config.draws.div_ceil(RUN),
+            floor: config.floor,
+        };
+        let mut policy = Self::new(&config.model, link, explore)?;
+        let pool = config.pool.max(config.draws).div_ceil(RUN);
+        policy.model = policy.model.with_pool(pool, config.scale as f32);
+        Ok(policy)
     }
 
     /// ε-greedy. Refuses settings outside their ranges.
@@ -216,43 +235,29 @@ impl Regression {
             .collect()
     }
 
-    fn thompson(&self, context: &Features, arms: &[Arm], seed: u64, runs: u32, scale: f32) -> Vec<f64> {
-        let mut wins = vec![0_u32; arms.len()];
+    /// The share of the posterior draws under which each arm is the best.
+    fn wins(&self, context: &Features, arms: &[Arm], seed: u64, runs: usize) -> Vec<f64> {
         let mut terms = Vec::with_capacity(256);
-        // Every arm's terms once, all runs over them while they are warm.
-        let seeds: Vec<u32> = (0..u64::from(runs))
-            .map(|run| (derive(seed, run) >> 32) as u32)
-            .collect();
-        let mut best = vec![[(f32::NEG_INFINITY, 0_u32); RUN]; runs as usize];
+        let mut best = vec![(f32::NEG_INFINITY, 0_u32); runs * RUN];
+        let mut sums = vec![[0.0; RUN]; runs];
+        let first = (seed % self.model.runs() as u64) as usize;
         for (position, arm) in arms.iter().enumerate() {
             terms.clear();
             self.model.arm_terms(context, arm, &mut terms);
-            for (&seed, best) in seeds.iter().zip(&mut best) {
-                let draws = self.model.draws(&terms, seed, scale);
-                for (best, draw) in best.iter_mut().zip(draws) {
-                    if draw > best.0 {
-                        *best = (draw, position as u32);
-                    }
+            self.model.draws(&terms, first, &mut sums);
+            for (best, &draw) in best.iter_mut().zip(sums.as_flattened()) {
+                if draw > best.0 {
+                    *best = (draw, position as u32);
                 }
             }
         }
-        for (_, winner) in best.iter().flatten() {
-            wins[*winner as usize] += 1;
+        let share = 1.0 / best.len() as f64;
+        let mut wins = vec![0.0; arms.len()];
+        for (_, winner) in best {
+            wins[winner as usize] += share;
         }
-        let share = 1.0 / f64::from(runs * RUN as u32);
-        wins.iter().map(|&count| f64::from(count) * share).collect()
+        wins
     }
-}
-
-fn thompson(config: &ThompsonConfig) -> Result<Explore, PolicyError> {
-    within("draws", config.draws as f64, 1.0..=4096.0, "must be in 1..=4096")?;
-    within("floor", config.floor, 0.0..=1.0, "must be in [0, 1]")?;
-    within("scale", config.scale, 0.0..=1e3, "must be in [0, 1000]")?;
-    Ok(Explore::Thompson {
-        runs: config.draws.div_ceil(RUN) as u32,
-        floor: config.floor,
-        scale: config.scale as f32,
-    })
 }
 
 /// All probability to the highest score (shared by equals), then a part of it shared out equally.
@@ -308,9 +313,7 @@ impl Policy for Regression {
         }
         let mut terms = Vec::with_capacity(256);
         match self.explore {
-            Explore::Thompson { runs, floor, scale } => {
-                mix(self.thompson(context, arms, seed, runs, scale), floor)
-            }
+            Explore::Thompson { runs, floor } => mix(self.wins(context, arms, seed, runs), floor),
             Explore::Greedy { epsilon } => {
                 greedy(&self.each_arm(context, arms, &mut terms, Model::mean), epsilon)
             }

@@ -1,0 +1,108 @@
+//! Sample-ratio mismatch: are arms assigned in the shares they should be?
+//!
+//! A sequential multinomial test (Lindon and Malek 2022, "Anytime-valid inference for multinomial count data"): the Bayes
+//! factor of "some other shares" (a Dirichlet around the intended ones) against "these shares" is a martingale when the
+//! shares are right, so it exceeds 1/α ever, at whatever moment one looks, with probability at most α.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PolicyError, exact};
+
+/// The test's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RatioAlarm {
+    /// The bits of the intended shares.
+    shares: Vec<u64>,
+    counts: Vec<u64>,
+    total: u64,
+    /// Logarithm of the Bayes factor.
+    #[serde(with = "exact")]
+    log_factor: f64,
+    /// The highest it ever was.
+    #[serde(with = "exact")]
+    highest: f64,
+}
+
+/// How firmly the alternative keeps near the intended shares: pseudo-observations of its Dirichlet.
+const CONCENTRATION: f64 = 100.0;
+
+impl RatioAlarm {
+    /// Watches for these shares; they must be positive and sum to 1.
+    pub fn new(shares: &[f64]) -> Result<Self, PolicyError> {
+        for &share in shares {
+            crate::policy::within("shares", share, f64::MIN_POSITIVE..=1.0, "each must be positive")?;
+        }
+        let total: f64 = shares.iter().sum();
+        crate::policy::within("shares", total, 1.0 - 1e-9..=1.0 + 1e-9, "they must sum to 1")?;
+        Ok(Self {
+            shares: shares.iter().map(|share| share.to_bits()).collect(),
+            counts: vec![0; shares.len()],
+            total: 0,
+            log_factor: 0.0,
+            highest: 0.0,
+        })
+    }
+
+    /// One more assignment, to `arm`. Answers whether the alarm is on at level `alpha`; once on, it stays on.
+    ///
+    /// An arm that does not exist is itself a mismatch: it counts for nothing and turns the alarm on.
+    pub fn observe(&mut self, arm: usize, alpha: f64) -> bool {
+        if let (Some(count), Some(&share)) = (self.counts.get_mut(arm), self.shares.get(arm)) {
+            let share = f64::from_bits(share);
+            let predicted = (CONCENTRATION * share + *count as f64) / (CONCENTRATION + self.total as f64);
+            self.log_factor += libm::log(predicted / share);
+            *count += 1;
+            self.total += 1;
+        } else {
+            self.log_factor = f64::INFINITY;
+        }
+        self.highest = self.highest.max(self.log_factor);
+        self.alarmed(alpha)
+    }
+
+    /// Whether the alarm is on at level `alpha`.
+    pub fn alarmed(&self, alpha: f64) -> bool {
+        self.highest >= -libm::log(alpha)
+    }
+
+    /// A p-value that holds at whatever moment one looks.
+    pub fn p_value(&self) -> f64 {
+        libm::exp(-self.highest).min(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Random, choose};
+
+    fn alarms(shares: &[f64], real: &[f64], looks: usize) -> usize {
+        (0..400)
+            .filter(|&seed| {
+                let mut alarm = RatioAlarm::new(shares).unwrap();
+                let mut random = Random::new(seed);
+                (0..looks).any(|_| alarm.observe(choose(real, random.unit()).unwrap(), 0.05))
+            })
+            .count()
+    }
+
+    #[test]
+    fn right_shares_rarely_alarm_however_often_one_looks() {
+        let shares = [0.5, 0.3, 0.2];
+        // At most 5 % of 400, and four standard deviations of a binomial.
+        assert!(alarms(&shares, &shares, 3000) <= 37);
+    }
+
+    #[test]
+    fn wrong_shares_alarm() {
+        assert!(alarms(&[0.5, 0.5], &[0.56, 0.44], 5000) > 390);
+    }
+
+    #[test]
+    fn shares_that_are_none_are_refused_and_unknown_arms_alarm() {
+        assert!(RatioAlarm::new(&[0.5, 0.6]).is_err());
+        assert!(RatioAlarm::new(&[1.0, 0.0]).is_err());
+        let mut alarm = RatioAlarm::new(&[0.5, 0.5]).unwrap();
+        assert!(alarm.observe(2, 0.001) && alarm.p_value() < 1e-300);
+    }
+}

@@ -1,0 +1,306 @@
+//! Budget pacing by pass-through rate (Agarwal et al. 2014, "Budget pacing for targeted online advertisements").
+//!
+//! A campaign's budget for a period is to be spent evenly over it. Every interval the pass-through rate moves by a
+//! bounded step towards whatever would have met the plan. Money is *reserved* when a decision is made and settled when
+//! the platform answers, so reserved and spent together never exceed the budget: overspend is bounded by the difference
+//! between one reservation and its actual price, and is zero if prices are maxima.
+
+use std::collections::BTreeMap;
+
+use limbic_domain::{Micros, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::random;
+
+/// Settings of a [`Pacer`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PacingConfig {
+    /// What may be spent per period.
+    pub budget: Micros,
+    /// How long a period lasts, in milliseconds of event time; periods are aligned with 1970-01-01T00:00Z.
+    #[serde(default = "day")]
+    pub period_ms: i64,
+    /// How often the rate is adjusted, in milliseconds.
+    #[serde(default = "minute")]
+    pub interval_ms: i64,
+    /// The largest relative step of the rate, in `(0, 1)`.
+    #[serde(default = "tenth")]
+    pub step: f64,
+    /// The rate never falls below this, so that it can find its way back.
+    #[serde(default = "hundredth")]
+    pub least: f64,
+}
+
+const fn day() -> i64 {
+    86_400_000
+}
+const fn minute() -> i64 {
+    60_000
+}
+const fn tenth() -> f64 {
+    0.1
+}
+const fn hundredth() -> f64 {
+    0.01
+}
+
+impl PacingConfig {
+    /// This budget, spent evenly over each day.
+    pub const fn daily(budget: Micros) -> Self {
+        Self {
+            budget,
+            period_ms: day(),
+            interval_ms: minute(),
+            step: tenth(),
+            least: hundredth(),
+        }
+    }
+
+    /// Refuses settings outside their ranges.
+    pub fn check(&self) -> Result<(), crate::PolicyError> {
+        use crate::policy::within;
+        within(
+            "pacing.budget",
+            self.budget.0 as f64,
+            0.0..=9e18,
+            "must not be negative",
+        )?;
+        within(
+            "pacing.interval_ms",
+            self.interval_ms as f64,
+            1.0..=1e15,
+            "must be positive",
+        )?;
+        within(
+            "pacing.period_ms",
+            self.period_ms as f64,
+            self.interval_ms as f64..=1e15,
+            "must be at least one interval",
+        )?;
+        within("pacing.step", self.step, 1e-6..=0.99, "must be in (0, 1)")?;
+        within("pacing.least", self.least, 1e-9..=1.0, "must be in (0, 1]")
+    }
+}
+
+/// Why no money was reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// The budget would not cover it.
+    Exhausted,
+    /// Spending is ahead of plan.
+    Paced,
+}
+
+/// A budget's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pacer {
+    period: i64,
+    interval: i64,
+    spent: i64,
+    /// Open reservations: the decision and what it may cost.
+    reserved: BTreeMap<String, i64>,
+    reserved_total: i64,
+    /// What was committed when the interval began.
+    at_interval: i64,
+    /// The bits of the pass-through rate.
+    rate: u64,
+}
+
+impl Default for Pacer {
+    fn default() -> Self {
+        Self {
+            period: i64::MIN,
+            interval: i64::MIN,
+            spent: 0,
+            reserved: BTreeMap::new(),
+            reserved_total: 0,
+            at_interval: 0,
+            rate: 1.0_f64.to_bits(),
+        }
+    }
+}
+
+impl Pacer {
+    /// Reserves `price` for a decision. Reserving twice for the same decision reserves once.
+    pub fn reserve(
+        &mut self,
+        config: &PacingConfig,
+        decision: &str,
+        price: Micros,
+        at: Utc,
+    ) -> Result<(), Held> {
+        self.advance(config, at);
+        if self.reserved.contains_key(decision) {
+            return Ok(());
+        }
+        let price = price.0.max(0);
+        if self.committed().saturating_add(price) > config.budget.0 {
+            return Err(Held::Exhausted);
+        }
+        // The lot is a function of the decision: asking again gives the same answer at the same rate.
+        let lot = random::Random::new(random::hash(decision.as_bytes())).unit();
+        if lot >= self.rate() {
+            return Err(Held::Paced);
+        }
+        self.reserved.insert(decision.to_owned(), price);
+        self.reserved_total += price;
+        Ok(())
+    }
+
+    /// The platform delivered: the reservation becomes spending, at the price it was reserved at or the `actual` one.
+    /// Without a reservation (settled before, or of another period) nothing changes.
+    pub fn settle(&mut self, decision: &str, actual: Option<Micros>) {
+        if let Some(price) = self.release(decision) {
+            self.spent = self
+                .spent
+                .saturating_add(actual.map_or(price, |actual| actual.0.max(0)));
+        }
+    }
+
+    /// The platform refused, or the decision expired: the money is free again. Answers what was reserved.
+    pub fn release(&mut self, decision: &str) -> Option<i64> {
+        let price = self.reserved.remove(decision)?;
+        self.reserved_total -= price;
+        Some(price)
+    }
+
+    /// What is spent or reserved.
+    pub const fn committed(&self) -> i64 {
+        self.spent.saturating_add(self.reserved_total)
+    }
+
+    /// What is spent.
+    pub const fn spent(&self) -> Micros {
+        Micros(self.spent)
+    }
+
+    /// The probability with which a decision is let through.
+    pub const fn rate(&self) -> f64 {
+        f64::from_bits(self.rate)
+    }
+
+    fn advance(&mut self, config: &PacingConfig, at: Utc) {
+        let millis = at.as_millis();
+        let period = millis.div_euclid(config.period_ms);
+        if period > self.period {
+            // What is still reserved will be spent in this period: it stays on the books.
+            self.period = period;
+            self.spent = 0;
+            self.interval = i64::MIN;
+            self.at_interval = self.committed();
+        }
+        let interval = millis.div_euclid(config.interval_ms);
+        if interval <= self.interval {
+            return;
+        }
+        if self.interval != i64::MIN {
+            self.adjust(config, millis);
+        }
+        self.interval = interval;
+        self.at_interval = self.committed();
+    }
+
+    /// One step: what is left of the budget, spread over what is left of the period, is the target for an interval.
+    fn adjust(&mut self, config: &PacingConfig, millis: i64) {
+        let left_of_period = 1.0 - millis.rem_euclid(config.period_ms) as f64 / config.period_ms as f64;
+        let intervals_left = (left_of_period * config.period_ms as f64 / config.interval_ms as f64).max(1.0);
+        let target = (config.budget.0 - self.committed()).max(0) as f64 / intervals_left;
+        let used = (self.committed() - self.at_interval).max(0) as f64;
+        let wanted = if used > 0.0 {
+            target / used
+        } else {
+            1.0 + config.step
+        };
+        let step = wanted.clamp(1.0 - config.step, 1.0 + config.step);
+        self.rate = (self.rate() * step).clamp(config.least, 1.0).to_bits();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+    use proptest::prelude::*;
+
+    fn config(budget: i64) -> PacingConfig {
+        PacingConfig::daily(Micros(budget))
+    }
+
+    #[test]
+    fn a_budget_lasts_the_day_when_demand_would_eat_it_by_breakfast() {
+        let config = config(10_000);
+        let mut pacer = Pacer::default();
+        let mut by_noon = 0;
+        // A hundred chances a minute, fourteen times what the budget can pay.
+        for minute in 0..1440_i64 {
+            for chance in 0..100 {
+                let id = format!("{minute}.{chance}");
+                let at = Utc::from_millis(minute * 60_000);
+                if pacer.reserve(&config, &id, Micros(1), at).is_ok() {
+                    pacer.settle(&id, None);
+                }
+            }
+            if minute == 720 {
+                by_noon = pacer.spent().0;
+            }
+        }
+        assert!((4_000..7_000).contains(&by_noon), "{by_noon}");
+        assert!((9_000..=10_000).contains(&pacer.spent().0), "{:?}", pacer.spent());
+    }
+
+    #[test]
+    fn a_new_period_has_a_new_budget_and_a_refusal_gives_the_money_back() {
+        let config = config(10);
+        let mut pacer = Pacer::default();
+        let at = Utc::from_millis;
+        assert_eq!(pacer.reserve(&config, "a", Micros(10), at(0)), Ok(()));
+        assert_eq!(
+            pacer.reserve(&config, "a", Micros(10), at(0)),
+            Ok(()),
+            "the same decision"
+        );
+        assert_eq!(
+            pacer.reserve(&config, "b", Micros(1), at(1)),
+            Err(Held::Exhausted)
+        );
+        pacer.release("a");
+        assert_eq!(pacer.reserve(&config, "b", Micros(10), at(2)), Ok(()));
+        pacer.settle("b", None);
+        pacer.settle("b", None);
+        assert_eq!(pacer.spent(), Micros(10));
+        assert_eq!(
+            pacer.reserve(&config, "c", Micros(1), at(3)),
+            Err(Held::Exhausted)
+        );
+        assert_eq!(pacer.reserve(&config, "c", Micros(1), at(86_400_000)), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn reserved_and_spent_never_exceed_the_budget(seed: u64, budget in 0..500_i64) {
+            let config = config(budget);
+            let mut pacer = Pacer::default();
+            let mut random = Random::new(seed);
+            let mut open = Vec::new();
+            for turn in 0..300_i64 {
+                let id = turn.to_string();
+                let price = Micros((40.0 * random.unit()) as i64);
+                if pacer.reserve(&config, &id, price, Utc::from_millis(turn * 1000)).is_ok() {
+                    open.push((id, price));
+                }
+                if random.below(3) == 0 && !open.is_empty() {
+                    let (id, price) = open.swap_remove(random.below(open.len()));
+                    if random.below(2) == 0 {
+                        pacer.settle(&id, Some(Micros((price.0 as f64 * random.unit()) as i64)));
+                    } else {
+                        pacer.release(&id);
+                    }
+                }
+                prop_assert!(pacer.committed() <= budget);
+            }
+            let text = serde_json::to_string(&pacer).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Pacer>(&text).unwrap(), pacer);
+        }
+    }
+}
