@@ -7,11 +7,8 @@
 //!   inside their bounds, the seeded draw; or a stated reason why nothing was chosen.
 //! * [`outcomes`]: what came of a decision, joined to it: late, restated, twice or never.
 //! * [`stage`]: the pipeline's optimize stage.
-<<<<<<< HEAD
 //! * [`evaluate`]: what another policy would have earned on a log it did not write.
-=======
 //! * [`brakes`]: budget pacing, frequency caps, champion and challenger, ratio alarm, permanent hold-out.
->>>>>>> 2aeba3e (Brake: pacing, frequency caps, hold-out, ratio alarm, champion and challenger)
 //! * [`quadrature`]: exact choice probabilities of Thompson sampling with independent Beta arms.
 //! * [`features`]: hashed sparse features with namespaces and interactions.
 //! * [`random`]: the generator everything draws from.
