@@ -1,0 +1,105 @@
+//! Exact counts, for those who want to check.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use limbic_domain::topics;
+use limbic_stream::runtime::{StageCounts, count_stages};
+use serde::Serialize;
+
+use crate::App;
+use crate::problem::Problem;
+
+/// `GET /v1/counts`.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Counts {
+    topics: BTreeMap<String, TopicCounts>,
+    stages: BTreeMap<String, StageView>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct TopicCounts {
+    /// Records in it, since the beginning.
+    records: u64,
+    /// Records of it that were given up on, by reason.
+    dead: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct StageView {
+    /// Records it has consumed, since the beginning.
+    consumed: u64,
+    /// Records it has not consumed yet.
+    lag: u64,
+    /// Records it has written, since the beginning.
+    produced: BTreeMap<String, u64>,
+}
+
+pub(crate) async fn show(State(app): State<App>) -> Result<Json<Counts>, Problem> {
+    let counted = tokio::task::spawn_blocking(move || {
+        let mut all = Vec::new();
+        for name in &app.context.stages {
+            all.push((*name, count_stages(&*app.context.log, name)?));
+        }
+        Ok::<_, limbic_stream::Error>(add_up(all))
+    });
+    match counted.await {
+        Ok(Ok(counts)) => Ok(Json(counts)),
+        Ok(Err(error)) => Err(Problem::busy(error.to_string())),
+        Err(panic) => Err(Problem::internal(&panic)),
+    }
+}
+
+fn add_up(stages: Vec<(&'static str, StageCounts)>) -> Counts {
+    let mut counts = Counts::default();
+    for topic in topics::ALL {
+        counts.topics.insert(topic.to_owned(), TopicCounts::default());
+    }
+    for (name, stage) in stages {
+        // Nobody but the edge writes `intake`: what was read of it and what is left is what there is.
+        if let Some(consumed) = stage.consumed_by_topic.get(topics::INTAKE) {
+            let lag = stage.lag_by_topic.get(topics::INTAKE).copied().unwrap_or(0);
+            counts
+                .topics
+                .entry(topics::INTAKE.to_owned())
+                .or_default()
+                .records += consumed + lag;
+        }
+        for (topic, n) in &stage.produced {
+            counts.topics.entry(topic.clone()).or_default().records += n;
+        }
+        for (topic, reasons) in &stage.dead {
+            let dead = &mut counts.topics.entry(topic.clone()).or_default().dead;
+            for (reason, n) in reasons {
+                *dead.entry(reason.clone()).or_default() += n;
+            }
+        }
+        let view = StageView {
+            consumed: stage.consumed,
+            lag: stage.lag,
+            produced: stage.produced,
+        };
+        counts.stages.insert(name.to_owned(), view);
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_two_stages_write_is_the_sum_of_both() {
+        let wrote = |n| StageCounts {
+            produced: [("outcomes".to_owned(), n)].into(),
+            ..StageCounts::default()
+        };
+        let counts = add_up(vec![("connect", wrote(2)), ("deliver", wrote(3))]);
+        assert_eq!(counts.topics["outcomes"].records, 5);
+        assert_eq!(
+            counts.topics["posts"].records, 0,
+            "every topic is named, also before its first record"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! Posts and outcomes in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, header};
+use limbic_connect::{Edge, EdgeError, Receipt};
+use limbic_domain::Utc;
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::auth::Caller;
+use crate::problem::Problem;
+
+type Items = Vec<Result<Value, String>>;
+
+pub(crate) async fn posts(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Receipt>), Problem> {
+    let trace = trace_of(&headers);
+    take(app, headers, body, move |edge, items| {
+        edge.accept_posts(&tenant, items, Some(&trace))
+    })
+    .await
+}
+
+pub(crate) async fn outcomes(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Receipt>), Problem> {
+    let trace = trace_of(&headers);
+    take(app, headers, body, move |edge, items| {
+        edge.accept_outcomes(&tenant, items, Some(&trace))
+    })
+    .await
+}
+
+pub(crate) async fn watermark(
+    State(app): State<App>,
+    Caller(_): Caller,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let value: Value = serde_json::from_slice(&body).map_err(|error| not_json(&error))?;
+    let at = value.get("at").and_then(Value::as_str);
+    let at = at.ok_or_else(|| Problem::bad_request("expected {\"at\": RFC 3339}").of_field("at"))?;
+    let at: Utc = at
+        .parse()
+        .map_err(|error| Problem::bad_request(format!("{error}")).of_field("at"))?;
+    write(app, move |edge| edge.heartbeat(at)).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"at": at}))))
+}
+
+/// Reads the items of a body, has the edge take them, and answers with the receipt.
+async fn take(
+    app: App,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    accept: impl FnOnce(&Edge, Items) -> Result<Receipt, EdgeError> + Send + 'static,
+) -> Result<(StatusCode, Json<Receipt>), Problem> {
+    let limit = app.context.settings.body_bytes;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body too large",
+            format!("the body exceeds {limit} bytes: send the posts in several requests"),
+        ),
+        _ => Problem::bad_request("the body ended too early"),
+    })?;
+    let lines = is_lines(&headers)?;
+    let (receipt, single) = write(app, move |edge| {
+        let (items, single) = match items(&body, lines) {
+            Ok(items) => items,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        accept(edge, items).map(|receipt| Ok((receipt, single)))
+    })
+    .await??;
+    match receipt.rejected.first() {
+        // One post, and it is wrong: that is the request's error.
+        Some(rejection) if single => {
+            let title = "cannot be taken";
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, title, rejection.problem.clone());
+            Err(problem.of_field(rejection.field.clone()))
+        }
+        _ => Ok((StatusCode::ACCEPTED, Json(receipt))),
+    }
+}
+
+/// Runs a call that blocks until it is durable, off the tokio threads; refuses when too many are waiting already.
+async fn write<T: Send + 'static>(
+    app: App,
+    call: impl FnOnce(&Edge) -> Result<T, EdgeError> + Send + 'static,
+) -> Result<T, Problem> {
+    let edge: Arc<Edge> = app.context.edge.clone().ok_or_else(|| {
+        let detail = "this process takes nothing in: send it to one that runs the stage `connect`";
+        Problem::new(StatusCode::NOT_FOUND, "no edge here", detail)
+    })?;
+    let permit = Arc::clone(&app.writers).try_acquire_owned();
+    let permit =
+        permit.map_err(|_| Problem::busy("too many requests are being written: try again in a second"))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = call(&edge);
+        drop(permit);
+        done
+    });
+    match done.await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(edge_problem(error)),
+        Err(panic) => Err(Problem::internal(&panic)),
+    }
+}
+
+fn edge_problem(error: EdgeError) -> Problem {
+    match error {
+        EdgeError::TooMany { .. } => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too many items", error.to_string())
+        }
+        EdgeError::UnknownTenant(_) => {
+            Problem::new(StatusCode::FORBIDDEN, "unknown tenant", error.to_string())
+        }
+        EdgeError::Log(error) if error.retry() == limbic_domain::Retry::WithBackoff => {
+            tracing::warn!(%error, "the log did not take a request");
+            Problem::busy(format!(
+                "{error}; nothing was lost: send the same again, what is double is removed"
+            ))
+        }
+        EdgeError::Log(error) => Problem::internal(&error),
+    }
+}
+
+/// Whether the body is JSON Lines.
+fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(false);
+    };
+    let text = given.to_str().unwrap_or("");
+    match text
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase()
+        .as_str()
+    {
+        "application/json" | "text/json" | "" | "application/x-www-form-urlencoded" => Ok(false),
+        "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines" | "application/ndjson" => {
+            Ok(true)
+        }
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported media type",
+            format!("`{text}`: send application/json (one object or an array) or application/x-ndjson"),
+        )),
+    }
+}
+
+/// The items of a body, and whether it was a single object.
+fn items(body: &[u8], lines: bool) -> Result<(Items, bool), Problem> {
+    if lines {
+        let items: Items = body
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.iter().all(u8::is_ascii_whitespace))
+            .map(|line| serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}")))
+            .collect();
+        return if items.is_empty() {
+            Err(Problem::bad_request("the body is empty"))
+        } else {
+            Ok((items, false))
+        };
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Array(items)) => Ok((items.into_iter().map(Ok).collect(), false)),
+        Ok(Value::Object(fields)) => Ok((vec![Ok(Value::Object(fields))], true)),
+        Ok(_) => Err(Problem::bad_request("expected an object or an array of objects").of_field("body")),
+        Err(error) => Err(not_json(&error)),
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::bad_request(format!(
+        "the body is not JSON: {error} (for JSON Lines, say content-type: application/x-ndjson)"
+    ))
+    .of_field("body")
+}
+
+/// Tells the traces of one millisecond apart.
+static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// The request's W3C trace context, if it is well-formed; otherwise one of our own, so that every chain has a name.
+fn trace_of(headers: &HeaderMap) -> String {
+    let given = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let well_formed = |text: &&str| {
+        text.len() == 55
+            && text.split('-').map(str::len).eq([2, 32, 16, 2])
+            && text
+                .bytes()
+                .all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    if let Some(given) = given.filter(well_formed) {
+        return given.to_owned();
+    }
+    let n = NEXT
+        .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        .to_string();
+    let id = limbic_domain::event_id(
+        "trace",
+        &[
+            &Utc::now().as_millis().to_string(),
+            &std::process::id().to_string(),
+            &n,
+        ],
+    );
+    format!("00-{id}-{}-01", &id[..16])
+}

@@ -1,0 +1,342 @@
+//! The API, described (OpenAPI 3.1); the shapes are generated from the types of the house.
+
+use axum::Json;
+use limbic_domain::{CreativeSet, Decision, Moment, Outcome, Post, Reading};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+pub(crate) async fn show() -> Json<Value> {
+    Json(document())
+}
+
+/// One operation: method, path, what it does, parameters, the schema of what it answers, and whether it takes a body.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    params: &'static [(&'static str, &'static str)],
+    answer: Answer,
+    body: Option<&'static str>,
+}
+
+enum Answer {
+    One(&'static str),
+    Page(&'static str),
+    Receipt,
+    Anything,
+}
+
+const LIST: [(&str, &str); 2] = [
+    ("after", "`next` of the page before"),
+    ("limit", "most items, 1 to 1000, 100 if not given"),
+];
+
+pub(crate) const OPERATIONS: usize = 18;
+
+fn operations() -> [Operation; OPERATIONS] {
+    let op = |method, path, summary, params, answer, body| Operation {
+        method,
+        path,
+        summary,
+        params,
+        answer,
+        body,
+    };
+    [
+        op("get", "/", "The page for people.", &[], Answer::Anything, None),
+        op(
+            "post",
+            "/v1/posts",
+            "Take posts: one, an array, or JSON Lines. Accepted means durable.",
+            &[],
+            Answer::Receipt,
+            Some("IncomingPost"),
+        ),
+        op(
+            "get",
+            "/v1/posts/{platform}/{id}",
+            "A post, by its platform's id.",
+            &[],
+            Answer::One("Post"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/posts/{id}",
+            "A post, by its event id, or by its platform's with `platform`.",
+            &[("platform", "the platform's name")],
+            Answer::One("Post"),
+            None,
+        ),
+        op(
+            "post",
+            "/v1/outcomes",
+            "Take outcomes: one, an array, or JSON Lines.",
+            &[],
+            Answer::Receipt,
+            Some("IncomingOutcome"),
+        ),
+        op(
+            "get",
+            "/v1/outcomes",
+            "Outcomes.",
+            &[("decision", "only of this decision"), LIST[0], LIST[1]],
+            Answer::Page("Outcome"),
+            None,
+        ),
+        op(
+            "post",
+            "/v1/watermark",
+            "Promise that no earlier post will follow.",
+            &[],
+            Answer::Anything,
+            Some("Watermark"),
+        ),
+        op(
+            "get",
+            "/v1/readings",
+            "What posts feel.",
+            &[
+                ("platform", "with `id`: only of this post"),
+                ("id", "with `platform`"),
+                LIST[0],
+                LIST[1],
+            ],
+            Answer::Page("Reading"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/moments",
+            "Audiences whose feeling moved.",
+            &[("audience", "only of this audience"), LIST[0], LIST[1]],
+            Answer::Page("Moment"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/creatives",
+            "Ads that the policy gate let through.",
+            &[("campaign", "only of this campaign"), LIST[0], LIST[1]],
+            Answer::Page("CreativeSet"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/decisions",
+            "Decisions, suppressions among them.",
+            &[("campaign", "only of this campaign"), LIST[0], LIST[1]],
+            Answer::Page("Decision"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/decisions/{id}",
+            "A decision, with every probability.",
+            &[],
+            Answer::One("Decision"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/series",
+            "A time series.",
+            &[
+                ("measurement", "which"),
+                ("field", "which"),
+                ("from", "RFC 3339"),
+                ("to", "RFC 3339"),
+                ("step", "10s, 1m, 1h"),
+            ],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/counts",
+            "Exact counts of every topic and stage.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/healthz",
+            "Whether the process lives.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/readyz",
+            "Whether it works: 200, or 503 with the reasons.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op("get", "/metrics", "For Prometheus.", &[], Answer::Anything, None),
+        op(
+            "get",
+            "/openapi.json",
+            "This document.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+    ]
+}
+
+/// The whole document.
+pub(crate) fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in operations() {
+        let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
+        entry[operation.method] = describe(&operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Limbic",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Posts in; feelings, moments, decisions and counts out. Errors are application/problem+json (RFC 9457).",
+            "license": {"name": "MIT OR Apache-2.0"}
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key, where the settings name any."}}
+        },
+        "security": [{}, {"key": []}]
+    })
+}
+
+fn describe(operation: &Operation) -> Value {
+    let in_path = operation
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut params: Vec<Value> = in_path
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    params.extend(operation.params.iter().map(|(name, description)| {
+        json!({"name": name, "in": "query", "description": description, "schema": {"type": "string"}})
+    }));
+    let schema = match operation.answer {
+        Answer::One(name) => reference(name),
+        Answer::Page(name) => json!({"type": "object", "required": ["items", "next"], "properties": {
+            "items": {"type": "array", "items": reference(name)}, "next": {"type": ["string", "null"]}}}),
+        Answer::Receipt => reference("Receipt"),
+        Answer::Anything => json!({}),
+    };
+    let status = if operation.method == "post" { "202" } else { "200" };
+    let mut described = json!({
+        "summary": operation.summary,
+        "parameters": params,
+        "responses": {
+            status: {"description": "as asked", "content": {"application/json": {"schema": schema}}},
+            "default": {"description": "a problem", "content": {"application/problem+json": {"schema": reference("Problem")}}}
+        }
+    });
+    if let Some(body) = operation.body {
+        let one_or_many = json!({"oneOf": [reference(body), {"type": "array", "items": reference(body)}]});
+        described["requestBody"] = json!({"required": true, "content": {
+            "application/json": {"schema": one_or_many}, "application/x-ndjson": {"schema": reference(body)}}});
+    }
+    described
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn schemas() -> Map<String, Value> {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<Post>();
+    generator.subschema_for::<Reading>();
+    generator.subschema_for::<Moment>();
+    generator.subschema_for::<CreativeSet>();
+    generator.subschema_for::<Decision>();
+    generator.subschema_for::<Outcome>();
+    let mut schemas = generator.take_definitions(true);
+    let time = json!({"type": "string", "format": "date-time"});
+    let text = json!({"type": "string"});
+    schemas.insert("IncomingPost".into(), json!({
+        "type": "object",
+        "required": ["platform", "id", "author", "text", "created_at"],
+        "properties": {
+            "platform": text, "id": text, "author": text, "text": {"type": "string", "maxLength": 65_536},
+            "created_at": time, "lang": {"type": "string", "description": "BCP 47"}, "reply_to": text, "repost_of": text,
+            "url": text, "topics": {"type": "array", "items": text, "maxItems": 16},
+            "consent": {"enum": ["given", "denied", "unknown"]}, "minor": {"type": "boolean"}, "meta": {"type": "object"}
+        }
+    }));
+    schemas.insert("IncomingOutcome".into(), json!({
+        "type": "object",
+        "required": ["decision", "kind", "at", "id"],
+        "properties": {
+            "decision": text, "kind": {"enum": ["impression", "click", "conversion", "dismissal"]},
+            "value": {"type": "number", "minimum": 0}, "at": time, "id": {"type": "string", "description": "idempotency key"}
+        },
+        "additionalProperties": false
+    }));
+    schemas.insert(
+        "Watermark".into(),
+        json!({"type": "object", "required": ["at"], "properties": {"at": time}}),
+    );
+    schemas.insert("Receipt".into(), json!({
+        "type": "object",
+        "required": ["accepted", "duplicates", "rejected"],
+        "properties": {
+            "accepted": {"type": "integer"}, "duplicates": {"type": "integer"},
+            "rejected": {"type": "array", "items": {"type": "object", "required": ["index", "field", "problem"], "properties": {
+                "index": {"type": "integer"}, "field": text, "problem": text}}}
+        }
+    }));
+    schemas.insert(
+        "Problem".into(),
+        json!({
+            "type": "object",
+            "required": ["status", "title", "detail"],
+            "properties": {"status": {"type": "integer"}, "title": text, "detail": text, "field": text}
+        }),
+    );
+    schemas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = document();
+        let text = document.to_string();
+        for piece in text.split("#/components/schemas/").skip(1) {
+            let name = piece.split('"').next().unwrap();
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_router_has_the_document_names() {
+        let source = include_str!("lib.rs");
+        let document = document();
+        let routes: Vec<&str> = source
+            .split(".route(\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        for route in &routes {
+            assert!(
+                document["paths"].get(*route).is_some(),
+                "{route} is not described"
+            );
+        }
+        assert_eq!(document["paths"].as_object().unwrap().len(), routes.len());
+    }
+}

@@ -1,0 +1,13 @@
+//! The page for people: one file, no framework, fed by the API itself.
+
+use axum::http::header;
+use axum::response::{Html, IntoResponse};
+
+pub(crate) async fn show() -> impl IntoResponse {
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+    (
+        [(header::CONTENT_SECURITY_POLICY, policy)],
+        Html(include_str!("page.html")),
+    )
+}

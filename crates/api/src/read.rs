@@ -1,0 +1,276 @@
+//! Questions and answers.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use limbic_domain::{TenantId, Utc};
+use limbic_query::{Cursor, Kind, Page, Store, StoreError};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::auth::Caller;
+use crate::problem::Problem;
+use crate::{App, SeriesQuery};
+
+/// What every list takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListParams {
+    after: Option<String>,
+    limit: Option<u32>,
+    platform: Option<String>,
+    id: Option<String>,
+    audience: Option<String>,
+    campaign: Option<String>,
+    decision: Option<String>,
+}
+
+type Listed = Result<Json<Page>, Problem>;
+type Params = Result<Query<ListParams>, axum::extract::rejection::QueryRejection>;
+
+fn store(app: &App) -> Result<&Store, Problem> {
+    app.context.store.as_ref().ok_or_else(|| {
+        let detail = "this process keeps no view: ask one that runs the stage `query`";
+        Problem::new(StatusCode::NOT_FOUND, "no view here", detail)
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn store_problem(error: StoreError) -> Problem {
+    match &error {
+        StoreError::BadCursor(_) => Problem::bad_request(error.to_string()).of_field("after"),
+        StoreError::Database { .. } => {
+            tracing::warn!(%error, "the view did not answer");
+            Problem::busy("the view's database does not answer: try again")
+        }
+        StoreError::Overtaken(_) => Problem::internal(&error),
+    }
+}
+
+async fn list(
+    app: &App,
+    tenant: &TenantId,
+    kind: Kind,
+    subject: Option<String>,
+    after: Option<String>,
+    limit: Option<u32>,
+) -> Listed {
+    let after: Option<Cursor> = after
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(store_problem)?;
+    let limit = limit.unwrap_or(100);
+    if !(1..=1_000).contains(&limit) {
+        return Err(Problem::bad_request(format!("{limit} is not between 1 and 1000")).of_field("limit"));
+    }
+    let page = store(app)?
+        .list(tenant, kind, subject.as_deref(), after, limit)
+        .await;
+    page.map(Json).map_err(store_problem)
+}
+
+fn params(given: Params) -> Result<ListParams, Problem> {
+    given
+        .map(|Query(params)| params)
+        .map_err(|rejection| Problem::bad_request(rejection.body_text()).of_field("query"))
+}
+
+pub(crate) async fn readings(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
+    let given = params(given)?;
+    let subject = match (given.platform, given.id) {
+        (Some(platform), Some(id)) => Some(format!("{platform}/{id}")),
+        (None, None) => None,
+        _ => {
+            return Err(
+                Problem::bad_request("give both `platform` and `id`, or neither").of_field("platform")
+            );
+        }
+    };
+    list(&app, &tenant, Kind::Reading, subject, given.after, given.limit).await
+}
+
+pub(crate) async fn moments(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
+    let given = params(given)?;
+    list(
+        &app,
+        &tenant,
+        Kind::Moment,
+        given.audience,
+        given.after,
+        given.limit,
+    )
+    .await
+}
+
+pub(crate) async fn creatives(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
+    let given = params(given)?;
+    list(
+        &app,
+        &tenant,
+        Kind::CreativeSet,
+        given.campaign,
+        given.after,
+        given.limit,
+    )
+    .await
+}
+
+pub(crate) async fn decisions(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
+    let given = params(given)?;
+    list(
+        &app,
+        &tenant,
+        Kind::Decision,
+        given.campaign,
+        given.after,
+        given.limit,
+    )
+    .await
+}
+
+pub(crate) async fn outcomes(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
+    let given = params(given)?;
+    list(
+        &app,
+        &tenant,
+        Kind::Outcome,
+        given.decision,
+        given.after,
+        given.limit,
+    )
+    .await
+}
+
+pub(crate) async fn decision(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let found = store(&app)?
+        .by_id(&tenant, Kind::Decision, &id)
+        .await
+        .map_err(store_problem)?;
+    found
+        .map(Json)
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not found", format!("no decision `{id}`")))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostParams {
+    platform: Option<String>,
+}
+
+/// `GET /v1/posts/{id}?platform=…`: the platform's own id, or the post's event id.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Path(id): Path<String>,
+    Query(given): Query<PostParams>,
+) -> Result<Json<Value>, Problem> {
+    if let Some(platform) = given.platform {
+        return post_by_platform(State(app), Caller(tenant), Path((platform, id))).await;
+    }
+    let found = store(&app)?
+        .by_id(&tenant, Kind::Post, &id)
+        .await
+        .map_err(store_problem)?;
+    found.map(Json).ok_or_else(|| {
+        let detail =
+            format!("no post with the event id `{id}`; for the platform's own id say ?platform=NAME");
+        Problem::new(StatusCode::NOT_FOUND, "not found", detail)
+    })
+}
+
+pub(crate) async fn post_by_platform(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Path((platform, id)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let subject = format!("{platform}/{id}");
+    let page = store(&app)?
+        .list(&tenant, Kind::Post, Some(&subject), None, 1)
+        .await
+        .map_err(store_problem)?;
+    page.items.into_iter().next().map(Json).ok_or_else(|| {
+        let detail = format!("no post `{id}` of `{platform}` (one just sent appears within a second or so)");
+        Problem::new(StatusCode::NOT_FOUND, "not found", detail)
+    })
+}
+
+/// `GET /v1/series?measurement=…&field=…&from=…&to=…&step=…&tag.NAME=…`.
+pub(crate) async fn series(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Query(mut given): Query<BTreeMap<String, String>>,
+) -> Result<Json<Value>, Problem> {
+    let series = app.context.series.clone().ok_or_else(|| {
+        let detail = "this process reads no time series: ask one that runs the stage `metrics`";
+        Problem::new(StatusCode::NOT_FOUND, "no series here", detail)
+    })?;
+    let mut required = |name: &'static str| {
+        given
+            .remove(name)
+            .ok_or_else(|| Problem::bad_request(format!("`{name}` is missing")).of_field(name))
+    };
+    let (measurement, field) = (required("measurement")?, required("field")?);
+    let time = |name: &'static str, text: Option<String>, default: Utc| match text {
+        None => Ok(default),
+        Some(text) => text
+            .parse::<Utc>()
+            .map_err(|error| Problem::bad_request(error.to_string()).of_field(name)),
+    };
+    let now = Utc::now();
+    let to = time("to", given.remove("to"), now.plus_millis(60_000))?;
+    let from = time("from", given.remove("from"), to.plus_millis(-3_600_000))?;
+    let step_millis = match given.remove("step") {
+        None => 10_000,
+        Some(text) => seconds(&text).ok_or_else(|| {
+            Problem::bad_request(format!("`{text}` is not a step such as 10s, 1m or 1h")).of_field("step")
+        })?,
+    };
+    if from >= to || to.millis_since(from) / step_millis > 100_000 {
+        return Err(
+            Problem::bad_request("`from` should be before `to`, with at most 100000 steps between")
+                .of_field("from"),
+        );
+    }
+    let mut tags = BTreeMap::new();
+    for (name, value) in given {
+        let Some(tag) = name.strip_prefix("tag.") else {
+            return Err(
+                Problem::bad_request(format!("`{name}` is not known: tags are tag.NAME=VALUE"))
+                    .of_field(name),
+            );
+        };
+        tags.insert(tag.to_owned(), value);
+    }
+    let query = SeriesQuery {
+        tenant,
+        measurement,
+        field,
+        tags,
+        from,
+        to,
+        step_millis,
+    };
+    let answered = series.query(query).await;
+    answered.map(Json).map_err(|problem| {
+        tracing::warn!(%problem, "the time series did not answer");
+        Problem::busy("the time series do not answer: try again")
+    })
+}
+
+/// `10s`, `5m`, `1h` in milliseconds.
+fn seconds(text: &str) -> Option<i64> {
+    let (number, unit) = text.split_at(text.len().checked_sub(1)?);
+    let unit = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<i64>().ok().filter(|n| *n > 0)?.checked_mul(unit)
+}

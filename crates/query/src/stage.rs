@@ -1,0 +1,194 @@
+//! Every topic into the view.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use limbic_domain::{TenantId, Utc, topics};
+use limbic_stream::{Batch, EventTime, Outputs, Record, Stage, StageError, StageSpec, TopicPartition};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+
+use crate::store::{NewRow, Store, StoreError};
+
+/// Writes posts, readings, moments, creatives, decisions and outcomes into the view.
+pub struct QueryStage {
+    store: Store,
+    handle: Handle,
+    /// What the database holds of each source, as far as this instance knows.
+    offsets: HashMap<TopicPartition, Option<u64>>,
+    /// Which log this is: offsets of another log mean nothing here.
+    log: Arc<str>,
+}
+
+impl std::fmt::Debug for QueryStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryStage")
+            .field("log", &self.log)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The part of an envelope that every kind has.
+#[derive(Deserialize)]
+struct Head<'a> {
+    tenant: TenantId,
+    id: String,
+    at: Utc,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// The parts of the data that say what it is about.
+#[derive(Deserialize)]
+struct Subject {
+    platform: Option<String>,
+    id: Option<String>,
+    post: Option<PostSubject>,
+    audience: Option<String>,
+    campaign: Option<String>,
+    decision: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PostSubject {
+    platform: String,
+    id: String,
+}
+
+impl QueryStage {
+    /// A stage that writes to `store`; its database calls run on `handle`. `log` names the log that it reads.
+    pub fn new(store: Store, handle: Handle, log: &str) -> Self {
+        Self {
+            store,
+            handle,
+            offsets: HashMap::new(),
+            log: log.into(),
+        }
+    }
+
+    /// What the runtime must know.
+    pub fn spec() -> StageSpec {
+        let mut spec = StageSpec::new("query");
+        for topic in [
+            topics::POSTS,
+            topics::READINGS,
+            topics::MOMENTS,
+            topics::CREATIVES,
+            topics::DECISIONS,
+            topics::OUTCOMES,
+        ] {
+            spec = spec.reads(topic, EventTime::Ignored);
+        }
+        spec
+    }
+
+    fn source(&self, partition: &TopicPartition) -> String {
+        format!("{}/{partition}", self.log)
+    }
+}
+
+/// The row that `record` stands for, or why it stands for none.
+fn row(record: &Record) -> Result<NewRow, String> {
+    let head: Head<'_> = serde_json::from_slice(&record.value).map_err(|error| error.to_string())?;
+    let subject: Subject = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
+    let of_post = |platform: Option<String>, id: Option<String>| Some(format!("{}/{}", platform?, id?));
+    let (kind, subject) = match &*record.topic {
+        topics::POSTS => ("post", of_post(subject.platform, subject.id)),
+        topics::READINGS => (
+            "reading",
+            subject.post.map(|post| format!("{}/{}", post.platform, post.id)),
+        ),
+        topics::MOMENTS => ("moment", subject.audience),
+        topics::CREATIVES => ("creative_set", subject.campaign),
+        topics::DECISIONS => ("decision", subject.campaign),
+        topics::OUTCOMES => ("outcome", subject.decision),
+        other => return Err(format!("topic `{other}` is not part of the view")),
+    };
+    Ok(NewRow {
+        tenant: head.tenant.to_string(),
+        kind,
+        id: head.id,
+        at: head.at.as_millis(),
+        subject: subject.ok_or("it does not say what it is about")?,
+        body: head.data.get().to_owned(),
+    })
+}
+
+impl Stage for QueryStage {
+    fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let mut moves: BTreeMap<TopicPartition, u64> = BTreeMap::new();
+        let mut rows = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            let partition = TopicPartition {
+                topic: record.topic.clone(),
+                partition: record.partition,
+            };
+            let written = self.offsets.get(&partition).copied().flatten();
+            if written.is_some_and(|next| record.offset < next) {
+                continue;
+            }
+            match row(record) {
+                Ok(row) => rows.push(row),
+                Err(problem) => out.dead(record, "malformed", problem),
+            }
+            moves.insert(partition, record.offset + 1);
+        }
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let moves: Vec<(TopicPartition, u64)> = moves.into_iter().collect();
+        let of_database: Vec<(String, Option<u64>, u64)> = moves
+            .iter()
+            .map(|(partition, next)| {
+                (
+                    self.source(partition),
+                    self.offsets.get(partition).copied().flatten(),
+                    *next,
+                )
+            })
+            .collect();
+        match self.handle.block_on(self.store.write(&rows, &of_database)) {
+            Ok(()) => {
+                self.offsets
+                    .extend(moves.into_iter().map(|(partition, next)| (partition, Some(next))));
+                Ok(())
+            }
+            Err(error) => {
+                // Whether it was written is in the database: look there before trying again.
+                let held: Vec<TopicPartition> = self.offsets.keys().cloned().collect();
+                self.assigned(&held)?;
+                Err(unavailable(&error))
+            }
+        }
+    }
+
+    fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, u64)>, StageError> {
+        let sources: Vec<String> = partitions
+            .iter()
+            .map(|partition| self.source(partition))
+            .collect();
+        let offsets = self
+            .handle
+            .block_on(self.store.offsets(&sources))
+            .map_err(|error| unavailable(&error))?;
+        self.offsets
+            .extend(partitions.iter().cloned().zip(offsets.iter().copied()));
+        // A database that knows nothing of a partition (a new one, an emptied one) begins at the earliest record.
+        Ok(partitions
+            .iter()
+            .cloned()
+            .zip(offsets.into_iter().map(Option::unwrap_or_default))
+            .collect())
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.offsets.remove(partition);
+        }
+    }
+}
+
+fn unavailable(error: &StoreError) -> StageError {
+    StageError::unavailable("view_unavailable", error.to_string())
+}

@@ -1,0 +1,399 @@
+//! Reading and writing the view.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::str::FromStr;
+
+use limbic_domain::TenantId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::{Any, AnyPool, Row as _, Transaction};
+
+use crate::schema;
+
+/// Why the view cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database said no.
+    #[error("{context}: {source}")]
+    Database {
+        /// What was tried.
+        context: &'static str,
+        /// What came back.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another instance wrote what this one was about to write.
+    #[error("another instance has written {0} already")]
+    Overtaken(String),
+    /// The cursor is not one of ours.
+    #[error("`{0}` is not a cursor: pass `next` of the page before, unchanged")]
+    BadCursor(String),
+}
+
+pub(crate) fn database(context: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Database { context, source }
+}
+
+/// What kind of event a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A post; its subject is `platform/id`.
+    Post,
+    /// A reading; its subject is the post's.
+    Reading,
+    /// A moment; its subject is the audience.
+    Moment,
+    /// Creatives behind the policy gate; their subject is the campaign.
+    CreativeSet,
+    /// A decision; its subject is the campaign.
+    Decision,
+    /// An outcome; its subject is the decision.
+    Outcome,
+}
+
+impl Kind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Reading => "reading",
+            Self::Moment => "moment",
+            Self::CreativeSet => "creative_set",
+            Self::Decision => "decision",
+            Self::Outcome => "outcome",
+        }
+    }
+}
+
+/// Where a page ended. Opaque to those who carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor(i64);
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "c{:x}", self.0)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        let number = text
+            .strip_prefix('c')
+            .and_then(|hex| i64::from_str_radix(hex, 16).ok());
+        number
+            .filter(|n| *n >= 0)
+            .map(Self)
+            .ok_or_else(|| StoreError::BadCursor(text.chars().take(40).collect()))
+    }
+}
+
+/// Part of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The events, oldest first.
+    pub items: Vec<Value>,
+    /// Pass it as `after` to go on; `None` at the (present) end.
+    pub next: Option<String>,
+}
+
+/// A row to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewRow {
+    pub(crate) tenant: String,
+    pub(crate) kind: &'static str,
+    pub(crate) id: String,
+    pub(crate) at: i64,
+    pub(crate) subject: String,
+    pub(crate) body: String,
+}
+
+/// The view. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: AnyPool,
+    postgres: bool,
+}
+
+/// Rows in one statement: 7 parameters each, below SQLite's limit of 32,766 and kind to both planners.
+const ROWS_AT_ONCE: usize = 200;
+
+impl Store {
+    /// The embedded view, in a file of `folder`.
+    pub async fn sqlite(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("view.sqlite");
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        sqlx::any::install_default_drivers();
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // NORMAL loses the last transactions when the *machine* fails, never when a process does; the offset is
+                    // lost with them, and the stage reads them again from the log.
+                    for pragma in [
+                        "PRAGMA journal_mode = WAL",
+                        "PRAGMA synchronous = NORMAL",
+                        "PRAGMA busy_timeout = 10000",
+                        "PRAGMA cache_size = -8000",
+                    ] {
+                        sqlx::query(pragma).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            });
+        let pool = options
+            .connect(&url)
+            .await
+            .map_err(database("opening the view"))?;
+        Self {
+            pool,
+            postgres: false,
+        }
+        .with_tables(schema::SQLITE)
+        .await
+    }
+
+    /// The view in PostgreSQL, at `postgres://…`.
+    pub async fn postgres(url: &str) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let options = AnyPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(std::time::Duration::from_secs(5));
+        let pool = options
+            .connect(url)
+            .await
+            .map_err(database("connecting to PostgreSQL"))?;
+        Self { pool, postgres: true }.with_tables(schema::POSTGRES).await
+    }
+
+    async fn with_tables(self, statements: &[&'static str]) -> Result<Self, StoreError> {
+        let mut transaction = self.pool.begin().await.map_err(database("creating the tables"))?;
+        for statement in statements {
+            sqlx::query(*statement)
+                .execute(&mut *transaction)
+                .await
+                .map_err(database("creating the tables"))?;
+        }
+        transaction
+            .commit()
+            .await
+            .map_err(database("creating the tables"))?;
+        Ok(self)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1")
+            .execute(&self.pool)
+            .await
+            .map_err(database("asking the view"))?;
+        Ok(())
+    }
+
+    /// The event with this id.
+    pub async fn by_id(&self, tenant: &TenantId, kind: Kind, id: &str) -> Result<Option<Value>, StoreError> {
+        let mut transaction = self.reading(tenant).await?;
+        let row = sqlx::query(
+            "SELECT seq, id, at, body FROM limbic_events WHERE tenant = $1 AND kind = $2 AND id = $3",
+        )
+        .bind(tenant.as_str())
+        .bind(kind.as_str())
+        .bind(id)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(database("reading an event"))?;
+        Ok(row.as_ref().map(item))
+    }
+
+    /// Events of one subject (a post's `platform/id`, an audience, a campaign, a decision), or of all, after `after`.
+    pub async fn list(
+        &self,
+        tenant: &TenantId,
+        kind: Kind,
+        subject: Option<&str>,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page, StoreError> {
+        let limit = limit.clamp(1, 1_000) as usize;
+        let after = after.unwrap_or_default().0;
+        let mut transaction = self.reading(tenant).await?;
+        let query = if let Some(subject) = subject {
+            sqlx::query(
+                "SELECT seq, id, at, body FROM limbic_events
+                 WHERE tenant = $1 AND kind = $2 AND seq > $3 AND subject = $4 ORDER BY seq LIMIT $5",
+            )
+            .bind(tenant.as_str())
+            .bind(kind.as_str())
+            .bind(after)
+            .bind(subject)
+            .bind(limit as i64 + 1)
+        } else {
+            sqlx::query(
+                "SELECT seq, id, at, body FROM limbic_events
+                 WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+            )
+            .bind(tenant.as_str())
+            .bind(kind.as_str())
+            .bind(after)
+            .bind(limit as i64 + 1)
+        };
+        let rows = query
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(database("reading a page"))?;
+        let more = rows.len() > limit;
+        let rows = &rows[..rows.len().min(limit)];
+        let last = rows.last().map(|row| Cursor(row.get::<i64, _>("seq")));
+        Ok(Page {
+            items: rows.iter().map(item).collect(),
+            next: last.filter(|_| more).map(|cursor| cursor.to_string()),
+        })
+    }
+
+    /// How many events of a kind there are.
+    pub async fn count(&self, tenant: &TenantId, kind: Kind) -> Result<u64, StoreError> {
+        let mut transaction = self.reading(tenant).await?;
+        let row = sqlx::query("SELECT COUNT(*) AS n FROM limbic_events WHERE tenant = $1 AND kind = $2")
+            .bind(tenant.as_str())
+            .bind(kind.as_str())
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(database("counting events"))?;
+        Ok(row.get::<i64, _>("n") as u64)
+    }
+
+    async fn reading(&self, tenant: &TenantId) -> Result<Transaction<'static, Any>, StoreError> {
+        let mut transaction = self.pool.begin().await.map_err(database("reading the view"))?;
+        self.act_for(&mut transaction, tenant.as_str()).await?;
+        Ok(transaction)
+    }
+
+    /// Tells row-level security whose rows this transaction may see.
+    async fn act_for(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        tenant: &str,
+    ) -> Result<(), StoreError> {
+        if self.postgres {
+            sqlx::query("SELECT set_config('limbic.tenant', $1, true)")
+                .bind(tenant)
+                .execute(&mut **transaction)
+                .await
+                .map_err(database("choosing the tenant"))?;
+        }
+        Ok(())
+    }
+
+    /// The next offset of each source that has one.
+    pub(crate) async fn offsets(&self, sources: &[String]) -> Result<Vec<Option<u64>>, StoreError> {
+        let mut offsets = Vec::with_capacity(sources.len());
+        for source in sources {
+            let row = sqlx::query("SELECT next FROM limbic_offsets WHERE source = $1")
+                .bind(source)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(database("reading an offset"))?;
+            offsets.push(row.map(|row| row.get::<i64, _>("next") as u64));
+        }
+        Ok(offsets)
+    }
+
+    /// Writes rows and moves the offsets, all or nothing. `moves`: source, the offset it is expected at, the new one.
+    pub(crate) async fn write(
+        &self,
+        rows: &[NewRow],
+        moves: &[(String, Option<u64>, u64)],
+    ) -> Result<(), StoreError> {
+        let mut transaction = if self.postgres {
+            self.pool.begin().await.map_err(database("writing the view"))?
+        } else {
+            // Takes SQLite's write lock at once: a read that turns into a write cannot wait for it.
+            self.pool
+                .begin_with("BEGIN IMMEDIATE")
+                .await
+                .map_err(database("writing the view"))?
+        };
+        self.act_for(&mut transaction, "*").await?;
+        if self.postgres {
+            sqlx::query(schema::POSTGRES_WRITE_LOCK)
+                .execute(&mut *transaction)
+                .await
+                .map_err(database("writing the view"))?;
+        }
+        for (source, expected, next) in moves {
+            let outcome = match expected {
+                Some(expected) => {
+                    sqlx::query("UPDATE limbic_offsets SET next = $1 WHERE source = $2 AND next = $3")
+                        .bind(*next as i64)
+                        .bind(source)
+                        .bind(*expected as i64)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err(database("moving an offset"))?
+                }
+                None => sqlx::query(
+                    "INSERT INTO limbic_offsets (source, next) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                )
+                .bind(source)
+                .bind(*next as i64)
+                .execute(&mut *transaction)
+                .await
+                .map_err(database("moving an offset"))?,
+            };
+            if outcome.rows_affected() != 1 {
+                return Err(StoreError::Overtaken(source.clone()));
+            }
+        }
+        for chunk in rows.chunks(ROWS_AT_ONCE) {
+            let mut sql =
+                String::from("INSERT INTO limbic_events (tenant, kind, id, at, subject, body) VALUES ");
+            for i in 0..chunk.len() {
+                let p = i * 6;
+                let comma = if i == 0 { "" } else { ", " };
+                let _ = write!(
+                    sql,
+                    "{comma}(${}, ${}, ${}, ${}, ${}, ${})",
+                    p + 1,
+                    p + 2,
+                    p + 3,
+                    p + 4,
+                    p + 5,
+                    p + 6
+                );
+            }
+            sql.push_str(" ON CONFLICT (tenant, kind, id) DO NOTHING");
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            for row in chunk {
+                query = query
+                    .bind(row.tenant.clone())
+                    .bind(row.kind)
+                    .bind(row.id.clone())
+                    .bind(row.at)
+                    .bind(row.subject.clone())
+                    .bind(row.body.clone());
+            }
+            query
+                .execute(&mut *transaction)
+                .await
+                .map_err(database("writing events"))?;
+        }
+        transaction.commit().await.map_err(database("committing events"))
+    }
+}
+
+/// An event as it is answered: its data, with `id` and `at` where the data has no such field of its own.
+fn item(row: &AnyRow) -> Value {
+    let body: String = row.get("body");
+    let mut value = serde_json::from_str(&body).unwrap_or(Value::Null);
+    if let Value::Object(fields) = &mut value {
+        fields
+            .entry("id")
+            .or_insert_with(|| row.get::<String, _>("id").into());
+        let at = limbic_domain::Utc::from_millis(row.get("at"));
+        fields.entry("at").or_insert_with(|| at.to_string().into());
+    }
+    value
+}
