@@ -1,1 +1,43 @@
-//! Not written yet.
+//! From a moment and a campaign to ads in several tones, each within what its platform takes.
+//!
+//! ```text
+//!  moments ──▶ CreativeStage ──▶ drafts          one draft per moment and campaign that wants it,
+//!               │  Campaigns                     keyed tenant/campaign, its id a function of both
+//!               └─ Writer: templates × platforms
+//! ```
+//!
+//! * [`Campaigns`] says what each tenant's advertisers want: which topics, which direction, which platforms, and a
+//!   brief with the words.
+//! * [`Settings`] adds templates to the built-in set ([`built_in`]) and bounds how many ads one platform gets.
+//! * [`Writer`] is both, compiled and checked: *every* brief is rendered through *every* template that may be used on
+//!   it before the first moment comes, so that a brief that cannot fit, a missing value or a bidi control in a product
+//!   name is an error at start-up ([`SettingsError`], all problems at once), never a surprise at run time.
+//! * [`CreativeStage`] is the stage around it.
+//!
+//! # What fits
+//!
+//! Limits are counted in extended grapheme clusters (UAX #29): a family emoji is one. A template that fits whole is
+//! always preferred; only where none does is a body cut, between words, with an ellipsis, and only when three fifths
+//! of it remain. A headline is never cut: half a product's name is another name.
+//!
+//! # Laws
+//!
+//! * A creative's id is a function of tenant, campaign, template, platform and the copy itself: what a bandit learnt
+//!   about a copy stays with it, and a changed copy is a new creative.
+//! * Templates see the brief and the topic, **never** a person, a post or a feeling's strength. Undefined names are
+//!   errors, loops are bounded by fuel, nothing is escaped (the output is text, not markup), and what comes out holds
+//!   no control, bidi or zero-width character.
+//! * A draft is not an ad: nothing runs before the policy gate has cleared it.
+
+mod campaigns;
+mod settings;
+mod stage;
+mod template;
+mod text;
+mod writer;
+
+pub use campaigns::Campaigns;
+pub use settings::{Problem, Settings, SettingsError};
+pub use stage::{CreativeStage, STAGE};
+pub use template::{Template, built_in};
+pub use writer::{Draft, Writer};

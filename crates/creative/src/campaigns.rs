@@ -1,0 +1,61 @@
+//! Whose campaigns there are.
+
+use std::collections::BTreeMap;
+
+use limbic_domain::{AudienceId, Campaign, Direction, TenantId};
+use serde::{Deserialize, Serialize};
+
+/// The campaigns of every tenant, as the settings or the campaign store name them.
+///
+/// In TOML: `[[campaigns.default]]`, one table per campaign, under the tenant's name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Campaigns(BTreeMap<TenantId, Vec<Campaign>>);
+
+impl Campaigns {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// With one more.
+    #[must_use]
+    pub fn with(mut self, tenant: TenantId, campaign: Campaign) -> Self {
+        self.0.entry(tenant).or_default().push(campaign);
+        self
+    }
+
+    /// Every tenant with its campaigns.
+    pub fn iter(&self) -> impl Iterator<Item = (&TenantId, &[Campaign])> {
+        self.0
+            .iter()
+            .map(|(tenant, campaigns)| (tenant, campaigns.as_slice()))
+    }
+
+    /// The campaigns of `tenant`, in the order given.
+    pub fn of(&self, tenant: &TenantId) -> &[Campaign] {
+        self.0.get(tenant).map_or(&[], Vec::as_slice)
+    }
+
+    /// The campaigns of `tenant` that want a moment of this audience in this direction.
+    pub fn wanting<'a>(
+        &'a self,
+        tenant: &TenantId,
+        audience: &'a AudienceId,
+        direction: Direction,
+    ) -> impl Iterator<Item = &'a Campaign> {
+        self.of(tenant).iter().filter(move |campaign| {
+            let wants_direction = campaign.direction.is_none_or(|wanted| wanted == direction);
+            let topic = audience.topic();
+            let wants_topic =
+                campaign.topics.is_empty() || campaign.topics.iter().any(|wanted| wanted.as_str() == topic);
+            wants_direction && wants_topic
+        })
+    }
+}
+
+impl FromIterator<(TenantId, Vec<Campaign>)> for Campaigns {
+    fn from_iter<I: IntoIterator<Item = (TenantId, Vec<Campaign>)>>(campaigns: I) -> Self {
+        Self(campaigns.into_iter().collect())
+    }
+}

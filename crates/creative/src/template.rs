@@ -1,0 +1,144 @@
+//! Templates: how an ad is said.
+
+use limbic_domain::{Direction, Slug, TenantId};
+use serde::{Deserialize, Serialize};
+
+/// A way to say a brief, in minijinja's syntax.
+///
+/// Templates see `product`, `promise`, `call_to_action`, `topic`, `platform` and `values` (the brief's further values),
+/// and the filter `sentence`, which ends a text with a full stop unless it has its own. An undefined name is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// Its name, unique; a creative's generator is `template/NAME`.
+    pub name: Slug,
+    /// The tone it tries.
+    pub tone: Slug,
+    /// The moments it suits; absent = both directions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// Whose it is; absent = every tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// The campaigns it is for; empty = all. A template that uses `values` names the campaigns that have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub campaigns: Vec<Slug>,
+    /// The platforms it is for; empty = all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<Slug>,
+    /// The headline.
+    pub headline: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Template {
+    /// Whether it may be used for this campaign of this tenant, there and in this direction.
+    pub(crate) fn suits(
+        &self,
+        tenant: &TenantId,
+        campaign: &Slug,
+        platform: &Slug,
+        direction: Direction,
+    ) -> bool {
+        let among = |names: &[Slug], name: &Slug| names.is_empty() || names.contains(name);
+        self.tenant.as_ref().is_none_or(|owner| owner == tenant)
+            && among(&self.campaigns, campaign)
+            && among(&self.platforms, platform)
+            && self.direction.is_none_or(|suited| suited == direction)
+    }
+}
+
+/// Name, tone, direction, headline, body. Longest of a tone first.
+///
+/// None of them speaks of what a person feels: after a good moment they are cheerful, after a bad one quiet.
+const BUILT_IN: [(&str, &str, Option<Direction>, &str, &str); 10] = [
+    (
+        "celebrate-1",
+        "celebrate",
+        Some(Direction::Up),
+        "What a day for {{ product }}!",
+        "{{ promise|sentence }} {{ call_to_action|sentence }}",
+    ),
+    (
+        "celebrate-2",
+        "celebrate",
+        Some(Direction::Up),
+        "Here's to this one: {{ product }}",
+        "{{ call_to_action|sentence }} {{ promise|sentence }}",
+    ),
+    (
+        "celebrate-short",
+        "celebrate",
+        Some(Direction::Up),
+        "{{ product }}!",
+        "{{ call_to_action|sentence }}",
+    ),
+    (
+        "bright-1",
+        "bright",
+        Some(Direction::Up),
+        "Say hello to {{ product }}",
+        "{{ promise|sentence }} {{ call_to_action|sentence }}",
+    ),
+    (
+        "calm-1",
+        "calm",
+        Some(Direction::Down),
+        "{{ product }}, whenever it suits",
+        "{{ promise|sentence }} In your own time: {{ call_to_action|sentence }}",
+    ),
+    (
+        "calm-2",
+        "calm",
+        Some(Direction::Down),
+        "{{ product }}, at your own pace",
+        "{{ promise|sentence }}",
+    ),
+    (
+        "practical-1",
+        "practical",
+        Some(Direction::Down),
+        "What {{ product }} is for",
+        "{{ promise|sentence }} {{ call_to_action|sentence }}",
+    ),
+    (
+        "plain-1",
+        "plain",
+        None,
+        "{{ product }}",
+        "{{ promise|sentence }} {{ call_to_action|sentence }}",
+    ),
+    (
+        "plain-2",
+        "plain",
+        None,
+        "{{ product }}",
+        "{{ promise|sentence }}",
+    ),
+    (
+        "plain-short",
+        "plain",
+        None,
+        "{{ product }}",
+        "{{ call_to_action|sentence }}",
+    ),
+];
+
+/// The templates that are always there, unless [`crate::Settings::built_in`] says otherwise.
+pub fn built_in() -> Vec<Template> {
+    let slug = |text: &str| Slug::new(text).expect("a built-in name is a slug");
+    BUILT_IN
+        .iter()
+        .map(|&(name, tone, direction, headline, body)| Template {
+            name: slug(name),
+            tone: slug(tone),
+            direction,
+            tenant: None,
+            campaigns: Vec::new(),
+            platforms: Vec::new(),
+            headline: headline.to_owned(),
+            body: body.to_owned(),
+        })
+        .collect()
+}
