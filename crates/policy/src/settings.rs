@@ -1,0 +1,224 @@
+//! Limits: compiled-in ceilings, and settings that may only be stricter.
+
+use std::collections::BTreeMap;
+
+use limbic_domain::{Platform, Slug, event_id};
+use serde::{Deserialize, Serialize};
+
+use crate::words::{self, Lexicon};
+
+/// The most lenient any installation can be.
+pub mod ceiling {
+    /// Share of an audience's recent posts with distress at which nothing runs.
+    pub const AUDIENCE_DISTRESS: f64 = 0.25;
+    /// Distress of a person at which no ad is chosen for them.
+    pub const PERSON_DISTRESS: f64 = 0.5;
+    /// Mean fear, grief or despair at which nothing runs, whichever way the audience goes.
+    pub const ANY_DREAD: f64 = 0.5;
+    /// The same for an audience that goes down.
+    pub const DOWN_DREAD: f64 = 0.3;
+    /// Mean sadness at which nothing runs for an audience that goes down.
+    pub const DOWN_SADNESS: f64 = 0.6;
+    /// People one decision may reach.
+    pub const PEOPLE: usize = 256;
+    /// Graphemes of a headline, whatever a platform says.
+    pub const HEADLINE: usize = 300;
+    /// Graphemes of a body, whatever a platform says.
+    pub const BODY: usize = 5_000;
+}
+
+/// The settings of the policy gate: `[policy]`. Every one of them can only make it stricter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Share of an audience's recent posts with distress at which nothing runs, above 0 and at most
+    /// [`ceiling::AUDIENCE_DISTRESS`]. Default: 0.15.
+    pub audience_distress: f64,
+    /// Distress of a person at which no ad is chosen for them, above 0 and at most [`ceiling::PERSON_DISTRESS`].
+    /// Default: 0.4.
+    pub person_distress: f64,
+    /// Mean fear, grief or despair at which nothing runs, above 0 and at most [`ceiling::ANY_DREAD`]. Default: that.
+    pub any_dread: f64,
+    /// The same for an audience that goes down, at most [`ceiling::DOWN_DREAD`]. Default: that.
+    pub down_dread: f64,
+    /// Mean sadness at which nothing runs for an audience that goes down, at most [`ceiling::DOWN_SADNESS`].
+    /// Default: that.
+    pub down_sadness: f64,
+    /// Most people one decision may reach, 1 to [`ceiling::PEOPLE`]; those who spoke last are kept. Default: 256.
+    pub people: usize,
+    /// Fewest people that must remain for an ad to run, at least 1. Default: 1.
+    pub fewest_people: usize,
+    /// Further words that make a topic or a campaign sensitive. `cancer` is that word and its plural, `canc*` all that
+    /// begin so, `mental health` a phrase.
+    pub sensitive_words: Vec<String>,
+    /// Further words that an ad may not contain, in the same form.
+    pub forbidden_words: Vec<String>,
+    /// What fits on each platform; where campaigns differ, the strictest counts. A platform not named here is held to
+    /// [`ceiling::HEADLINE`] and [`ceiling::BODY`].
+    pub platforms: Vec<Platform>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            audience_distress: 0.15,
+            person_distress: 0.4,
+            any_dread: ceiling::ANY_DREAD,
+            down_dread: ceiling::DOWN_DREAD,
+            down_sadness: ceiling::DOWN_SADNESS,
+            people: ceiling::PEOPLE,
+            fewest_people: 1,
+            sensitive_words: Vec::new(),
+            forbidden_words: Vec::new(),
+            platforms: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether these settings are at least as strict as the house's law, and make sense.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        Rules::new(self).map(|_| ())
+    }
+}
+
+/// A setting that the gate does not take.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// More lenient than the law, or no number of its kind.
+    #[error(
+        "policy.{name} = {value}: must be above 0 and at most {most}; the gate can be made stricter, never more lenient"
+    )]
+    Limit {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+        /// The most lenient value.
+        most: f64,
+    },
+    /// A count out of its range.
+    #[error(
+        "policy.{name} = {value}: must be {least} to {most}; the gate can be made stricter, never more lenient"
+    )]
+    Count {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        value: usize,
+        /// The least.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A word that no text could match, or that every text would.
+    #[error(
+        "policy.{name}: `{word}` is no word: give letters or digits, with `*` only at the end of a word of three or more"
+    )]
+    Word {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        word: String,
+    },
+}
+
+/// What fits on a platform, in graphemes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) headline: usize,
+    pub(crate) body: usize,
+}
+
+/// The rules in force. There is no way to have any but from [`Settings`] that passed.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub(crate) audience_distress: f64,
+    pub(crate) person_distress: f64,
+    pub(crate) any_dread: f64,
+    pub(crate) down_dread: f64,
+    pub(crate) down_sadness: f64,
+    pub(crate) people: usize,
+    pub(crate) fewest_people: usize,
+    pub(crate) lexicon: Lexicon,
+    rooms: BTreeMap<Slug, Room>,
+    version: String,
+}
+
+impl Rules {
+    /// The rules of these settings; refuses every setting that would be more lenient than the law.
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let limits = [
+            (
+                "audience_distress",
+                settings.audience_distress,
+                ceiling::AUDIENCE_DISTRESS,
+            ),
+            (
+                "person_distress",
+                settings.person_distress,
+                ceiling::PERSON_DISTRESS,
+            ),
+            ("any_dread", settings.any_dread, ceiling::ANY_DREAD),
+            ("down_dread", settings.down_dread, ceiling::DOWN_DREAD),
+            ("down_sadness", settings.down_sadness, ceiling::DOWN_SADNESS),
+        ];
+        for (name, value, most) in limits {
+            // NaN is in no range, and so refused.
+            let is_within = value > 0.0 && value <= most;
+            if !is_within {
+                return Err(SettingsError::Limit { name, value, most });
+            }
+        }
+        let counts = [
+            ("people", settings.people, ceiling::PEOPLE),
+            ("fewest_people", settings.fewest_people, settings.people),
+        ];
+        for (name, value, most) in counts {
+            if !(1..=most).contains(&value) {
+                return Err(SettingsError::Count {
+                    name,
+                    value,
+                    least: 1,
+                    most,
+                });
+            }
+        }
+        let lexicon = Lexicon::with(&settings.sensitive_words, &settings.forbidden_words)?;
+        let mut rooms: BTreeMap<Slug, Room> = BTreeMap::new();
+        for platform in &settings.platforms {
+            let room = rooms.entry(platform.name.clone()).or_insert(Self::MOST_ROOM);
+            room.headline = room.headline.min(platform.headline);
+            room.body = room.body.min(platform.body);
+        }
+        let canonical =
+            serde_json::to_string(settings).expect("settings have string keys and finite numbers");
+        let digest = event_id("policy-rules", &[&canonical, &words::canonical()]);
+        Ok(Self {
+            audience_distress: settings.audience_distress,
+            person_distress: settings.person_distress,
+            any_dread: settings.any_dread,
+            down_dread: settings.down_dread,
+            down_sadness: settings.down_sadness,
+            people: settings.people,
+            fewest_people: settings.fewest_people,
+            lexicon,
+            rooms,
+            version: format!("gate-1/{}", &digest[..16]),
+        })
+    }
+
+    const MOST_ROOM: Room = Room {
+        headline: ceiling::HEADLINE,
+        body: ceiling::BODY,
+    };
+
+    /// Which rules these are: `gate-1/` and a hash over limits and word lists. Equal versions judge alike.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(crate) fn room_on(&self, platform: &Slug) -> Room {
+        self.rooms.get(platform).copied().unwrap_or(Self::MOST_ROOM)
+    }
+}

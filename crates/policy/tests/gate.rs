@@ -1,0 +1,569 @@
+//! What the gate promises.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test sets up is right, or the test fails"
+)]
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use limbic_domain::{
+    ConsentState, CreativeSet, Decision, Direction, Envelope, Platform, Pseudonym, Removal, Slug,
+    Suppression, Target, TenantId, Utc, topics,
+};
+use limbic_policy::{PolicyStage, Rules, Settings, SettingsError, Verdict, ceiling, gate};
+use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn person(n: usize) -> Target {
+    Target {
+        person: Pseudonym::new(&format!("{n:032x}")).unwrap(),
+        distress: 0.0,
+        consent: ConsentState::Given,
+        minor: false,
+    }
+}
+
+fn draft() -> CreativeSet {
+    let creative = |id: &str, headline: &str| {
+        json!({"id": id, "generator": "template/plain-1", "tone": "plain", "rendering":
+            {"platform": "file", "headline": headline, "body": "Try a pair.", "link": "https://example.com/boots"}})
+    };
+    serde_json::from_value(json!({
+        "moment": "m1", "campaign": "spring", "bid": 1, "audience": "everyone:football", "direction": "up",
+        "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {"joy": 0.7, "fear": 0.1}, "distress": 0.02, "weight": 30.0},
+        "people": [person(1), person(2), person(3)],
+        "creatives": [creative("c1", "Acme Boots"), creative("c2", "Acme Boots!")],
+    }))
+    .unwrap()
+}
+
+/// Made once: the word lists take a while without optimisation.
+fn rules() -> Rules {
+    static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::new(&Settings::default()).unwrap());
+    RULES.clone()
+}
+
+fn cleared(draft: &CreativeSet, rules: &Rules) -> CreativeSet {
+    match gate(draft, rules) {
+        Verdict::Cleared(set) => *set,
+        Verdict::Suppressed { suppression, .. } => panic!("held: {suppression:?}"),
+    }
+}
+
+fn suppressed(draft: &CreativeSet, rules: &Rules) -> (Suppression, Vec<Removal>) {
+    match gate(draft, rules) {
+        Verdict::Suppressed {
+            suppression,
+            removals,
+        } => (suppression, removals),
+        Verdict::Cleared(set) => panic!("cleared: {set:?}"),
+    }
+}
+
+#[test]
+fn what_is_in_order_is_cleared_by_a_version() {
+    let set = cleared(&draft(), &rules());
+    assert_eq!(set.cleared_by.as_deref(), Some(rules().version()));
+    assert!(set.removals.is_empty());
+    let uncleared = CreativeSet {
+        cleared_by: None,
+        ..set
+    };
+    assert_eq!(uncleared, draft(), "nothing else changed");
+}
+
+#[test]
+fn an_audience_in_distress_gets_no_ad() {
+    let mut at_the_limit = draft();
+    at_the_limit.mood.distress = 0.15;
+    let (suppression, _) = suppressed(&at_the_limit, &rules());
+    assert_eq!(suppression.rule, "audience_distress");
+    assert_eq!(
+        suppression.reason,
+        "15 % of what this audience wrote lately shows distress; at 15 % no ad runs."
+    );
+    at_the_limit.mood.distress = 0.149;
+    cleared(&at_the_limit, &rules());
+}
+
+#[test]
+fn fear_and_grief_are_no_occasion() {
+    for (direction, emotion, strength, is_held) in [
+        (Direction::Down, "fear", 0.30, true),
+        (Direction::Down, "fear", 0.29, false),
+        (Direction::Down, "Grief", 0.30, true),
+        (Direction::Up, "fear", 0.49, false),
+        (Direction::Up, "fear", 0.50, true),
+        (Direction::Up, "despair", 0.50, true),
+        (Direction::Down, "sadness", 0.59, false),
+        (Direction::Down, "sadness", 0.60, true),
+        (Direction::Up, "sadness", 0.90, false),
+        (Direction::Down, "joy", 1.0, false),
+    ] {
+        let mut felt = draft();
+        felt.direction = direction;
+        felt.mood.emotions = [(emotion.to_owned(), strength)].into();
+        match gate(&felt, &rules()) {
+            Verdict::Cleared(_) => assert!(!is_held, "{direction:?} {emotion} {strength}"),
+            Verdict::Suppressed { suppression, .. } => {
+                assert!(is_held, "{direction:?} {emotion} {strength}");
+                assert_eq!(suppression.rule, "audience_feeling");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_number_that_is_none_holds_everything_back() {
+    for bad in [f64::NAN, f64::INFINITY, -0.5, 2.0] {
+        let mut unreadable = draft();
+        unreadable.mood.distress = bad;
+        assert_eq!(suppressed(&unreadable, &rules()).0.rule, "rule_failed", "{bad}");
+        let mut unreadable = draft();
+        unreadable.mood.emotions.insert("fear".into(), bad);
+        assert_eq!(suppressed(&unreadable, &rules()).0.rule, "rule_failed", "{bad}");
+        let mut person_unreadable = draft();
+        person_unreadable.people[0].distress = bad;
+        assert_eq!(cleared(&person_unreadable, &rules()).people.len(), 2, "{bad}");
+    }
+}
+
+#[test]
+fn a_person_is_taken_out_for_the_gravest_reason() {
+    type Change = fn(&mut Target);
+    let mut people = vec![person(0)];
+    let reasons: [(&str, Change); 5] = [
+        ("minor", |target| target.minor = true),
+        ("distress", |target| target.distress = 0.4),
+        ("consent", |target| target.consent = ConsentState::Denied),
+        ("consent", |target| target.consent = ConsentState::Unknown),
+        ("minor", |target| {
+            target.minor = true;
+            target.distress = 1.0;
+            target.consent = ConsentState::Denied;
+        }),
+    ];
+    for (n, (_, change)) in reasons.iter().enumerate() {
+        let mut target = person(n + 1);
+        change(&mut target);
+        people.push(target);
+    }
+    let mut free = person(9);
+    free.consent = ConsentState::NotRequired;
+    people.push(free);
+    let set = cleared(&CreativeSet { people, ..draft() }, &rules());
+    assert_eq!(set.pseudonyms(), [person(0).person, person(9).person]);
+    let said: Vec<_> = set
+        .removals
+        .iter()
+        .map(|removal| (removal.rule.as_str(), removal.removed.clone()))
+        .collect();
+    let expected: Vec<_> = reasons
+        .iter()
+        .enumerate()
+        .map(|(n, (rule, _))| (*rule, format!("person/{}", person(n + 1).person)))
+        .collect();
+    assert_eq!(said, expected);
+    assert!(
+        set.removals
+            .iter()
+            .all(|removal| removal.reason.ends_with('.') && removal.reason.len() > 20)
+    );
+}
+
+#[test]
+fn who_is_named_twice_is_judged_by_the_worst() {
+    let mut worse = person(1);
+    worse.minor = true;
+    let set = cleared(
+        &CreativeSet {
+            people: vec![person(1), person(2), worse, person(2)],
+            ..draft()
+        },
+        &rules(),
+    );
+    assert_eq!(set.pseudonyms(), [person(2).person]);
+    assert_eq!(set.removals.len(), 1);
+}
+
+#[test]
+fn with_nobody_left_nothing_runs() {
+    let mut alone = draft();
+    alone.people.truncate(1);
+    alone.people[0].consent = ConsentState::Unknown;
+    let (suppression, removals) = suppressed(&alone, &rules());
+    assert_eq!(suppression.rule, "no_person_left");
+    assert_eq!((removals.len(), removals[0].rule.as_str()), (1, "consent"));
+    alone.people.clear();
+    assert_eq!(suppressed(&alone, &rules()).0.rule, "no_person_left");
+}
+
+#[test]
+fn a_list_of_people_is_bounded_below_and_above() {
+    let settings = Settings {
+        people: 3,
+        fewest_people: 2,
+        ..Settings::default()
+    };
+    let rules = Rules::new(&settings).unwrap();
+    let many = CreativeSet {
+        people: (0..5).map(person).collect(),
+        ..draft()
+    };
+    let set = cleared(&many, &rules);
+    assert_eq!(
+        set.people,
+        [person(0), person(1), person(2)],
+        "those who spoke last come first"
+    );
+    assert_eq!(
+        set.removals
+            .iter()
+            .filter(|removal| removal.rule == "people_limit")
+            .count(),
+        2
+    );
+    let one = CreativeSet {
+        people: vec![person(0)],
+        ..draft()
+    };
+    assert_eq!(suppressed(&one, &rules).0.rule, "too_few_people");
+}
+
+#[test]
+fn an_ad_over_its_platforms_limits_is_taken_out() {
+    let platform = |headline| Platform {
+        name: Slug::new("file").unwrap(),
+        headline,
+        body: 11,
+    };
+    let settings = Settings {
+        platforms: vec![platform(40), platform(10)],
+        ..Settings::default()
+    };
+    let set = cleared(&draft(), &Rules::new(&settings).unwrap());
+    let left: Vec<_> = set
+        .creatives
+        .iter()
+        .map(|creative| creative.id.as_str())
+        .collect();
+    assert_eq!(left, ["c1"], "the strictest of two counts");
+    assert_eq!(set.removals[0].rule, "over_limit");
+    let mut endless = draft();
+    endless.creatives[0].rendering.body = "word ".repeat(1_001);
+    endless.creatives[1].rendering.headline = "w".repeat(301);
+    assert_eq!(
+        suppressed(&endless, &rules()).0.rule,
+        "no_creative_left",
+        "without settings the ceiling holds"
+    );
+}
+
+#[test]
+fn what_was_removed_before_stays_said_and_an_old_clearance_counts_for_nothing() {
+    let mut forged = draft();
+    forged.cleared_by = Some("gate-0/ffffffffffffffff".into());
+    forged.removals = vec![Removal {
+        rule: "render".into(),
+        removed: "template/x".into(),
+        reason: "It failed.".into(),
+    }];
+    let set = cleared(&forged, &rules());
+    assert_eq!(set.cleared_by.as_deref(), Some(rules().version()));
+    assert_eq!(set.removals, forged.removals);
+    forged.creatives.clear();
+    let (suppression, removals) = suppressed(&forged, &rules());
+    assert_eq!(
+        (suppression.rule.as_str(), removals),
+        ("no_creative_left", forged.removals)
+    );
+}
+
+#[test]
+fn settings_can_only_make_it_stricter() {
+    type Change = fn(&mut Settings, f64);
+    let limits: [(f64, Change); 5] = [
+        (ceiling::AUDIENCE_DISTRESS, |settings, value| {
+            settings.audience_distress = value;
+        }),
+        (ceiling::PERSON_DISTRESS, |settings, value| {
+            settings.person_distress = value;
+        }),
+        (ceiling::ANY_DREAD, |settings, value| settings.any_dread = value),
+        (ceiling::DOWN_DREAD, |settings, value| settings.down_dread = value),
+        (ceiling::DOWN_SADNESS, |settings, value| {
+            settings.down_sadness = value;
+        }),
+    ];
+    for (most, change) in limits {
+        for (value, passes) in [
+            (most, true),
+            (most / 2.0, true),
+            (most + 0.001, false),
+            (1.0, false),
+            (0.0, false),
+            (-1.0, false),
+            (f64::NAN, false),
+            (f64::INFINITY, false),
+        ] {
+            let mut settings = Settings::default();
+            change(&mut settings, value);
+            assert_eq!(settings.check().is_ok(), passes, "{value} of {most}");
+        }
+    }
+    for (people, fewest_people) in [(257, 1), (0, 1), (10, 0), (10, 11)] {
+        let settings = Settings {
+            people,
+            fewest_people,
+            ..Settings::default()
+        };
+        assert!(
+            matches!(settings.check(), Err(SettingsError::Count { .. })),
+            "{people} {fewest_people}"
+        );
+    }
+    let error = toml::from_str::<Settings>("audience_distress = 0.9")
+        .unwrap()
+        .check()
+        .unwrap_err();
+    assert!(error.to_string().contains("never more lenient"), "{error}");
+    for unknown in [
+        "enabled = false",
+        "off = true",
+        "skip = [\"minor\"]",
+        "rules = []",
+    ] {
+        assert!(toml::from_str::<Settings>(unknown).is_err(), "{unknown}");
+    }
+}
+
+#[test]
+fn the_version_changes_with_the_rules() {
+    let stricter = Settings {
+        person_distress: 0.2,
+        ..Settings::default()
+    };
+    assert_eq!(rules().version(), rules().version());
+    assert_ne!(rules().version(), Rules::new(&stricter).unwrap().version());
+    assert!(rules().version().starts_with("gate-1/"));
+}
+
+struct NoState;
+
+impl StateReader for NoState {
+    fn get(&self, _: u32, _: &[u8]) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        Ok(Vec::new())
+    }
+}
+
+fn process(values: Vec<Vec<u8>>) -> Effects {
+    let records = values.into_iter().zip(0..).map(|(value, offset)| Record {
+        topic: topics::DRAFTS.into(),
+        partition: 1,
+        offset,
+        key: Bytes::from_static(b"default/spring"),
+        value: value.into(),
+        headers: Headers::new(),
+        timestamp: Utc::from_millis(5),
+    });
+    let batch = Batch {
+        records: records.collect(),
+    };
+    let mut out = Outputs::new(&NoState);
+    PolicyStage::new(rules()).process(&batch, &mut out).unwrap();
+    out.into_effects()
+}
+
+fn enveloped(set: CreativeSet) -> Vec<u8> {
+    Envelope::new(
+        TenantId::new("mine").unwrap(),
+        "d".into(),
+        Utc::from_millis(5),
+        set,
+    )
+    .encode()
+}
+
+#[test]
+fn the_stage_sends_what_is_cleared_on_and_what_is_held_to_the_decisions() {
+    let mut grieving = draft();
+    grieving.mood.distress = 0.9;
+    let effects = process(vec![
+        enveloped(draft()),
+        enveloped(grieving),
+        b"{\"type\":\"creative_set\"".to_vec(),
+    ]);
+    let written: Vec<_> = effects
+        .records
+        .iter()
+        .map(|(partition, record)| (*partition, &*record.topic, &record.key[..]))
+        .collect();
+    assert_eq!(
+        written,
+        [
+            (1, topics::CREATIVES, &b"mine/spring"[..]),
+            (1, topics::DECISIONS, &b"mine/spring"[..])
+        ]
+    );
+
+    let set = Envelope::<CreativeSet>::decode(&effects.records[0].1.value).unwrap();
+    assert!(set.data.cleared_by.is_some());
+    let decision = Envelope::<Decision>::decode(&effects.records[1].1.value).unwrap();
+    assert_eq!(decision.id, Decision::id_of(&Slug::new("spring").unwrap(), "m1"));
+    assert_eq!(decision.at, Utc::from_millis(5));
+    assert_eq!(decision.data.suppression.unwrap().rule, "audience_distress");
+    assert!(decision.data.choice.is_none() && decision.data.policy.is_none());
+    assert!(decision.data.candidates.is_empty() && decision.data.people.is_empty());
+
+    assert_eq!(effects.dead.len(), 1);
+    assert_eq!(
+        (effects.dead[0].record.offset, effects.dead[0].reason),
+        (2, "malformed")
+    );
+}
+
+fn any_target() -> impl Strategy<Value = Target> {
+    let consent = prop_oneof![
+        Just(ConsentState::NotRequired),
+        Just(ConsentState::Given),
+        Just(ConsentState::Denied),
+        Just(ConsentState::Unknown)
+    ];
+    (0usize..6, 0.0f64..1.0, consent, prop::bool::weighted(0.2)).prop_map(|(n, distress, consent, minor)| {
+        Target {
+            distress,
+            consent,
+            minor,
+            ..person(n)
+        }
+    })
+}
+
+fn any_draft() -> impl Strategy<Value = CreativeSet> {
+    let headline = prop_oneof![
+        Just("Acme Boots".to_owned()),
+        Just("Feeling sad?".to_owned()),
+        Just("Losers!".to_owned()),
+        "\\PC{0,30}"
+    ];
+    (
+        prop::collection::vec(any_target(), 0..8),
+        prop::collection::vec(headline, 0..4),
+        0.0f64..0.3,
+        prop::collection::btree_map("(fear|sadness|joy|grief)", 0.0f64..0.7, 0..3),
+        any::<bool>(),
+        "(football|cancer|coffee|islam)",
+    )
+        .prop_map(|(people, headlines, distress, emotions, falls, topic)| {
+            let mut set = draft();
+            let template = set.creatives[0].clone();
+            set.creatives = headlines
+                .into_iter()
+                .enumerate()
+                .map(|(n, headline)| {
+                    let mut creative = template.clone();
+                    creative.id = format!("c{n}");
+                    creative.rendering.headline = headline;
+                    creative
+                })
+                .collect();
+            set.people = people;
+            set.mood.distress = distress;
+            set.mood.emotions = emotions;
+            set.direction = if falls { Direction::Down } else { Direction::Up };
+            set.audience = format!("everyone:{topic}").parse().unwrap();
+            set
+        })
+}
+
+/// Who and what may run: nothing, or the people and ads of the cleared set.
+fn allowed(verdict: &Verdict) -> (BTreeSet<Pseudonym>, BTreeSet<String>) {
+    match verdict {
+        Verdict::Suppressed { .. } => Default::default(),
+        Verdict::Cleared(set) => (
+            set.pseudonyms().into_iter().collect(),
+            set.creatives.iter().map(|creative| creative.id.clone()).collect(),
+        ),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn whatever_comes_the_laws_hold(set in any_draft()) {
+        let verdict = gate(&set, &rules());
+        prop_assert_eq!(&verdict, &gate(&set, &rules()), "a function of its arguments");
+        let (people, ads) = allowed(&verdict);
+        let removals = match &verdict {
+            Verdict::Cleared(cleared) => {
+                prop_assert!(cleared.cleared_by.is_some());
+                prop_assert!(!cleared.people.is_empty() && !cleared.creatives.is_empty());
+                prop_assert_eq!(cleared.people.len(), people.len(), "nobody twice");
+                for target in &cleared.people {
+                    for known in set.people.iter().filter(|known| known.person == target.person) {
+                        prop_assert!(!known.minor && known.consent.permits() && known.distress < ceiling::PERSON_DISTRESS);
+                    }
+                }
+                prop_assert!(cleared.mood.distress < ceiling::AUDIENCE_DISTRESS);
+                prop_assert!(!matches!(set.audience.topic(), "cancer" | "islam"));
+                &cleared.removals
+            }
+            Verdict::Suppressed { suppression, removals } => {
+                prop_assert!(suppression.reason.ends_with('.'));
+                removals
+            }
+        };
+        for removal in removals {
+            prop_assert!(removal.reason.ends_with('.'));
+            match removal.removed.split_once('/') {
+                Some(("person", who)) => prop_assert!(!people.contains(&Pseudonym::new(who).unwrap())),
+                Some(("creative", which)) => prop_assert!(!ads.contains(which)),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+
+    /// More distress, in the audience or in anyone, never clears more.
+    #[test]
+    fn more_distress_never_clears_more(set in any_draft(), audience in 0.0f64..0.5, persons in prop::collection::vec(0.0f64..1.0, 8)) {
+        let mut worse = set.clone();
+        worse.mood.distress += audience;
+        for (target, more) in worse.people.iter_mut().zip(persons) {
+            target.distress = (target.distress + more).min(1.0);
+        }
+        let (people, ads) = allowed(&gate(&set, &rules()));
+        let (people_worse, ads_worse) = allowed(&gate(&worse, &rules()));
+        prop_assert!(people_worse.is_subset(&people));
+        prop_assert!(ads_worse.is_subset(&ads));
+    }
+
+    /// Stricter settings never clear more than more lenient ones.
+    #[test]
+    fn stricter_settings_never_clear_more(set in any_draft(), share in 0.01f64..0.25, person in 0.01f64..0.5, dread in 0.01f64..0.3) {
+        let lenient = Rules::new(&Settings {
+            audience_distress: ceiling::AUDIENCE_DISTRESS,
+            person_distress: ceiling::PERSON_DISTRESS,
+            ..Settings::default()
+        }).unwrap();
+        let strict = Rules::new(&Settings {
+            audience_distress: share,
+            person_distress: person,
+            down_dread: dread,
+            any_dread: dread,
+            ..Settings::default()
+        }).unwrap();
+        let (people, ads) = allowed(&gate(&set, &lenient));
+        let (people_strict, ads_strict) = allowed(&gate(&set, &strict));
+        prop_assert!(people_strict.is_subset(&people));
+        prop_assert!(ads_strict.is_subset(&ads));
+    }
+}
