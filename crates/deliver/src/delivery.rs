@@ -1,0 +1,57 @@
+//! What a platform is told.
+
+use limbic_domain::{AudienceId, Creative, Decision, Envelope, Micros, Pseudonym, Slug, TenantId, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A decision on its way to a platform. As JSON it is the webhook's body and a line of the file:
+/// `{"type": "ad.decided", "timestamp", "decision", "tenant", "campaign", "audience", "creative", "people", "price"}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Always `ad.decided`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// When the moment was that the ad answers.
+    pub timestamp: Utc,
+    /// The decision's id: the idempotency key, and what outcomes must name.
+    pub decision: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The campaign.
+    pub campaign: Slug,
+    /// Whom it is for.
+    pub audience: AudienceId,
+    /// What to show.
+    pub creative: Creative,
+    /// To whom: the tenant's pseudonyms.
+    pub people: Vec<Pseudonym>,
+    /// What it may cost.
+    pub price: Micros,
+}
+
+impl Delivery {
+    /// The delivery that a decision asks for; `None` if it chose nothing.
+    pub fn of(decided: Envelope<Decision>) -> Option<Self> {
+        let choice = decided.data.choice?;
+        Some(Self {
+            kind: "ad.decided".to_owned(),
+            timestamp: decided.at,
+            decision: decided.id,
+            tenant: decided.tenant,
+            campaign: decided.data.campaign,
+            audience: decided.data.audience,
+            creative: choice.creative,
+            people: decided.data.people,
+            price: choice.price,
+        })
+    }
+
+    /// The platform it is for.
+    pub const fn platform(&self) -> &Slug {
+        &self.creative.rendering.platform
+    }
+
+    /// Its JSON, the same for every attempt.
+    pub fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a delivery has string keys and finite numbers")
+    }
+}

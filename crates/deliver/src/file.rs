@@ -1,0 +1,224 @@
+//! A platform that is a file: JSON Lines, one line a decision, never two.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use limbic_domain::{Utc, event_id};
+use serde::{Deserialize, Serialize};
+
+use crate::{AdPlatform, Answer, Delivery};
+
+/// How many lines to write with one flush.
+const AT_ONCE: usize = 256;
+/// How long to leave a file alone that another process is writing.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// The platform's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system says no.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A whole line is not a delivery.
+    #[error("{path}, byte {offset}: not a delivery ({source}): move the file aside and start again", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the line begins.
+        offset: u64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Another process holds it.
+    #[error("{path} is being written by another process: try again", path = path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A line, as written.
+#[derive(Serialize)]
+struct NewLine<'a> {
+    #[serde(flatten)]
+    delivery: &'a Delivery,
+    delivered_at: Utc,
+}
+
+/// A line, as far as it matters here.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    decision: Cow<'a, str>,
+}
+
+/// Appends each delivery as one JSON line ([`Delivery`] and `delivered_at`) and answers once it is on disk.
+///
+/// Which decisions are in the file is known by reading it when it is opened, and what other processes added before each
+/// write; an exclusive lock keeps writers apart. A line without its end was never answered for: it is cut off. Memory: 16
+/// bytes and the set's overhead for each line; start a new file from time to time.
+#[derive(Debug)]
+pub struct FilePlatform {
+    path: PathBuf,
+    file: File,
+    /// How much of the file is known.
+    length: u64,
+    known: HashSet<u128>,
+}
+
+impl FilePlatform {
+    /// Opens or makes the file, and reads which decisions it holds.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let failed = |source| FileError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(failed)?;
+        // The file's name must outlive a power cut as its lines do.
+        File::open(folder.unwrap_or(Path::new(".")))
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)?;
+        let mut platform = Self {
+            path: path.to_owned(),
+            file,
+            length: 0,
+            known: HashSet::new(),
+        };
+        platform.locked(Self::catch_up)?;
+        Ok(platform)
+    }
+
+    fn failed(&self, source: io::Error) -> FileError {
+        FileError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// Does `work` while no other process writes.
+    fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, FileError>) -> Result<T, FileError> {
+        match self.file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(FileError::Busy {
+                    path: self.path.clone(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(self.failed(source)),
+        }
+        let done = work(self);
+        let unlocked = self.file.unlock().map_err(|source| self.failed(source));
+        done.and_then(|value| unlocked.map(|()| value))
+    }
+
+    /// Reads what was added since, and cuts off a line without its end: under the lock nobody is writing it.
+    fn catch_up(&mut self) -> Result<(), FileError> {
+        let length = self.file.metadata().map_err(|source| self.failed(source))?.len();
+        if length < self.length {
+            // Someone emptied the file: it is another one now.
+            self.length = 0;
+            self.known.clear();
+        }
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.length))
+            .map_err(|source| self.failed(source))?;
+        let mut reader = BufReader::new(file.take(length - self.length));
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader
+                .read_until(b'\n', &mut line)
+                .map_err(|source| self.failed(source))?;
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            let read_line: Line<'_> = serde_json::from_slice(&line).map_err(|source| FileError::Damaged {
+                path: self.path.clone(),
+                offset: self.length,
+                source,
+            })?;
+            self.known.insert(fingerprint(&read_line.decision));
+            self.length += read as u64;
+        }
+        if self.length < length {
+            tracing::warn!(path = %self.path.display(), bytes = length - self.length, "cut off a torn last line");
+            self.file
+                .set_len(self.length)
+                .map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+
+    /// Writes those that are not there yet, and flushes them to disk.
+    fn append(&mut self, deliveries: &[Delivery], now: Utc) -> Result<(), FileError> {
+        self.catch_up()?;
+        let mut lines = Vec::new();
+        let mut added = HashSet::new();
+        for delivery in deliveries {
+            let print = fingerprint(&delivery.decision);
+            if self.known.contains(&print) || !added.insert(print) {
+                continue;
+            }
+            let line = NewLine {
+                delivery,
+                delivered_at: now,
+            };
+            serde_json::to_writer(&mut lines, &line).expect("a delivery has string keys and finite numbers");
+            lines.push(b'\n');
+        }
+        let written = (&self.file)
+            .write_all(&lines)
+            .and_then(|()| self.file.sync_data());
+        if let Err(source) = written {
+            // What may have been written in part was not answered for: out with it, now or at the next catch-up.
+            let _ = self.file.set_len(self.length);
+            return Err(self.failed(source));
+        }
+        self.length += lines.len() as u64;
+        self.known.extend(added);
+        Ok(())
+    }
+}
+
+impl AdPlatform for FilePlatform {
+    fn concurrency(&self) -> usize {
+        AT_ONCE
+    }
+
+    fn deliver(&mut self, deliveries: &[Delivery], now: Utc) -> Vec<Answer> {
+        let answer = match self.locked(|platform| platform.append(deliveries, now)) {
+            Ok(()) => Answer::Delivered,
+            Err(error @ FileError::Busy { .. }) => Answer::Throttled {
+                wait: Some(BUSY),
+                detail: error.to_string(),
+            },
+            Err(error) => Answer::Failed {
+                detail: error.to_string(),
+            },
+        };
+        vec![answer; deliveries.len()]
+    }
+}
+
+fn fingerprint(decision: &str) -> u128 {
+    u128::from_str_radix(&event_id("line", &[decision]), 16).expect("an event id is 32 hexadecimal digits")
+}

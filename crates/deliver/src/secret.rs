@@ -1,0 +1,141 @@
+//! Secrets, and signing with them.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize, Serializer};
+use sha2::Sha256;
+
+/// Text that nothing prints: it shows and serialises as `***`.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that needs it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+/// A secret is not of the form that Standard Webhooks demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a signing secret is `whsec_` and 24 to 64 bytes in base64: make one with `echo whsec_$(openssl rand -base64 32)`"
+)]
+pub struct InvalidSecret;
+
+/// A key that signs webhooks: HMAC-SHA-256 as in Standard Webhooks 1.0.0, "Signature scheme".
+#[derive(Clone)]
+pub struct SigningKey(Vec<u8>);
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(***)")
+    }
+}
+
+impl SigningKey {
+    /// Reads `whsec_BASE64`.
+    pub fn new(secret: &Secret) -> Result<Self, InvalidSecret> {
+        let encoded = secret.reveal().strip_prefix("whsec_").ok_or(InvalidSecret)?;
+        let key = STANDARD.decode(encoded).map_err(|_| InvalidSecret)?;
+        if (24..=64).contains(&key.len()) {
+            Ok(Self(key))
+        } else {
+            Err(InvalidSecret)
+        }
+    }
+
+    /// The signature header of a message: `v1,` and the HMAC of `id.timestamp.body` in base64. `timestamp` is the
+    /// attempt's, in seconds since the epoch; `id` holds no full stop.
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        format!(
+            "v1,{}",
+            STANDARD.encode(self.mac(id, timestamp, body).finalize().into_bytes())
+        )
+    }
+
+    /// Whether one of the signatures in a header is this key's. Takes equally long wherever it differs.
+    pub fn verifies(&self, signatures: &str, id: &str, timestamp: i64, body: &[u8]) -> bool {
+        signatures
+            .split(' ')
+            .filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok())
+            .any(|signature| self.mac(id, timestamp, body).verify_slice(&signature).is_ok())
+    }
+
+    fn mac(&self, id: &str, timestamp: i64, body: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(format!("{id}.{timestamp}.").as_bytes());
+        mac.update(body);
+        mac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vector of the specification's own libraries.
+    #[test]
+    fn it_signs_as_standard_webhooks_do() {
+        let key = SigningKey::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
+        let (id, timestamp, body) = (
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            br#"{"test": 2432232314}"#,
+        );
+        let signature = key.sign(id, timestamp, body);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert!(key.verifies(&format!("v1,AAAA v2,x {signature}"), id, timestamp, body));
+        assert!(!key.verifies(&signature, id, timestamp + 1, body));
+        assert!(!key.verifies(&signature, "msg_other", timestamp, body));
+        assert!(!key.verifies("v1,AAAA", id, timestamp, body));
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        assert_eq!(
+            format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()),
+            "*** \"***\""
+        );
+        assert_eq!(
+            format!("{:?}", SigningKey::new(&secret).unwrap()),
+            "SigningKey(***)"
+        );
+    }
+
+    #[test]
+    fn a_weak_or_foreign_secret_is_refused() {
+        for bad in [
+            "",
+            "whsec_",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "whsec_c2hvcnQ=",
+            "whsec_!!!!",
+            "whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
+            assert!(SigningKey::new(&Secret::new(bad)).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A platform behind a URL.
+
+use std::time::Duration;
+
+use limbic_domain::{Slug, Utc, event_id};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response, Url};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::answer::short;
+use crate::{AdPlatform, Answer, Delivery, SettingsError, SigningKey, WebhookSettings, triage};
+
+/// Most bytes of an answer's body that are read: what a platform says of a refusal.
+const WORDS_READ: usize = 2_048;
+/// Headers that the webhook itself sets.
+const OWN_HEADERS: [&str; 7] = [
+    "content-type",
+    "content-length",
+    "host",
+    "idempotency-key",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+];
+
+/// Posts each delivery as JSON ([`Delivery`]) with these headers:
+///
+/// * `Idempotency-Key`: the decision's id, the same for every attempt.
+/// * `webhook-id`, `webhook-timestamp` (of the attempt, in seconds) and, with a secret, `webhook-signature`, as
+///   Standard Webhooks 1.0.0 says. The id is a hash of the decision's: it must hold no full stop.
+///
+/// Redirects are not followed: a platform that moved must be named anew.
+pub struct WebhookPlatform {
+    client: Client,
+    url: Url,
+    key: Option<SigningKey>,
+    concurrency: usize,
+    handle: Handle,
+}
+
+impl WebhookPlatform {
+    /// A webhook called `name`; requests run on `handle`.
+    pub fn new(name: &Slug, settings: &WebhookSettings, handle: Handle) -> Result<Self, SettingsError> {
+        let url = address(&settings.url).map_err(|problem| SettingsError::Url {
+            platform: name.clone(),
+            problem,
+        })?;
+        let key = settings.secret.as_ref().map(SigningKey::new).transpose();
+        let key = key.map_err(|source| SettingsError::Secret {
+            platform: name.clone(),
+            source,
+        })?;
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let client = Client::builder()
+            .user_agent(concat!("limbic/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers(name, settings)?)
+            .redirect(Policy::none())
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .pool_max_idle_per_host(settings.concurrency)
+            .build()
+            .map_err(|source| SettingsError::Client {
+                platform: name.clone(),
+                source,
+            })?;
+        Ok(Self {
+            client,
+            url,
+            key,
+            concurrency: settings.concurrency.max(1),
+            handle,
+        })
+    }
+
+    fn request(&self, delivery: &Delivery, now: Utc) -> RequestBuilder {
+        let body = delivery.body();
+        let id = event_id("webhook", &[&delivery.decision]);
+        let timestamp = now.as_millis().div_euclid(1_000);
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("idempotency-key", &delivery.decision)
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", timestamp);
+        if let Some(key) = &self.key {
+            request = request.header("webhook-signature", key.sign(&id, timestamp, &body));
+        }
+        request.body(body)
+    }
+}
+
+impl AdPlatform for WebhookPlatform {
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    fn deliver(&mut self, deliveries: &[Delivery], now: Utc) -> Vec<Answer> {
+        let lost = || Answer::Failed {
+            detail: "the request broke off".to_owned(),
+        };
+        let mut answers: Vec<Answer> = std::iter::repeat_with(lost).take(deliveries.len()).collect();
+        for (round, chunk) in deliveries.chunks(self.concurrency).enumerate() {
+            let mut requests = JoinSet::new();
+            for (place, delivery) in chunk.iter().enumerate() {
+                let request = self.request(delivery, now);
+                let index = round * self.concurrency + place;
+                requests.spawn_on(async move { (index, send(request, now).await) }, &self.handle);
+            }
+            self.handle.block_on(async {
+                while let Some(done) = requests.join_next().await {
+                    if let Ok((index, answer)) = done {
+                        answers[index] = answer;
+                    }
+                }
+            });
+        }
+        answers
+    }
+}
+
+/// One attempt. The client's timeout bounds all of it, the body included.
+async fn send(request: RequestBuilder, now: Utc) -> Answer {
+    match request.send().await {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            let retry_after = response.headers().get(RETRY_AFTER);
+            let retry_after = retry_after
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned);
+            let words = if response.status().is_success() {
+                String::new()
+            } else {
+                words(response).await
+            };
+            triage(status, retry_after.as_deref(), &words, now)
+        }
+        Err(error) => Answer::Failed {
+            detail: explain(error),
+        },
+    }
+}
+
+/// The beginning of what it said; as much as came, if the rest does not.
+async fn words(mut response: Response) -> String {
+    let mut read = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read.extend_from_slice(&chunk);
+        if read.len() >= WORDS_READ {
+            read.truncate(WORDS_READ);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// What went wrong, with its causes, without the URL (which may hold a token).
+fn explain(error: reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
+    };
+    let error = error.without_url();
+    let mut causes = Vec::new();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    match causes.last() {
+        Some(cause) => short(&format!("{what}: {cause}")),
+        None => what.to_owned(),
+    }
+}
+
+fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!(
+            "`{}` is not a scheme to post to: use https",
+            url.scheme()
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a password: put it into a header, where it is never printed".to_owned());
+    }
+    Ok(url)
+}
+
+fn headers(name: &Slug, settings: &WebhookSettings) -> Result<HeaderMap, SettingsError> {
+    let mut headers = HeaderMap::new();
+    for (header, value) in &settings.headers {
+        let wrong = || SettingsError::Header {
+            platform: name.clone(),
+            header: header.clone(),
+        };
+        let known = HeaderName::from_bytes(header.as_bytes()).map_err(|_| wrong())?;
+        if OWN_HEADERS.contains(&known.as_str()) {
+            return Err(wrong());
+        }
+        let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        headers.insert(known, value);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,739 @@
+//! What the deliver stage promises.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test sets up is right, or the test fails"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bytes::Bytes;
+use limbic_deliver::testing::{Behaviour, Chaos, PlatformServer, ServerOptions};
+use limbic_deliver::{
+    AdPlatform, Answer, DeliverStage, Delivery, FilePlatform, FileSettings, PlatformSettings, Secret,
+    Settings, SigningKey, WebhookSettings,
+};
+use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, event_id, topics};
+use limbic_stream::{
+    Batch, Effects, Headers, NewRecord, Outputs, Record, Result, Stage, StateReader, header,
+};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The committed state of a member, in memory.
+#[derive(Default)]
+struct Memory(BTreeMap<(u32, Bytes), Bytes>);
+
+impl StateReader for Memory {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let start = Bytes::copy_from_slice(from.max(prefix));
+        let entries = self.0.range((partition, start)..);
+        let of_prefix = entries.take_while(|((held, key), _)| *held == partition && key.starts_with(prefix));
+        Ok(of_prefix
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .take(limit)
+            .collect())
+    }
+}
+
+/// One member: its committed state, and what it wrote.
+#[derive(Default)]
+struct Member {
+    state: Memory,
+    outcomes: Vec<NewRecord>,
+    dead: Vec<(u64, &'static str)>,
+}
+
+impl Member {
+    fn run(&self, work: impl FnOnce(&mut Outputs<'_>)) -> Effects {
+        let mut out = Outputs::new(&self.state);
+        work(&mut out);
+        out.into_effects()
+    }
+
+    fn commit(&mut self, effects: Effects) {
+        for (partition, changes) in effects.state {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => self.state.0.insert((partition, key), value),
+                    None => self.state.0.remove(&(partition, key)),
+                };
+            }
+        }
+        self.outcomes
+            .extend(effects.records.into_iter().map(|(_, record)| record));
+        self.dead.extend(
+            effects
+                .dead
+                .into_iter()
+                .map(|dead| (dead.record.offset, dead.reason)),
+        );
+    }
+
+    fn process(&mut self, stage: &mut DeliverStage, values: Vec<Vec<u8>>) {
+        let records = values
+            .into_iter()
+            .zip(0..)
+            .map(|(value, offset)| record(offset, value))
+            .collect();
+        let effects = self.run(|out| stage.process(&Batch { records }, out).unwrap());
+        self.commit(effects);
+    }
+
+    fn tick(&mut self, stage: &mut DeliverStage, now: i64) {
+        let effects = self.tick_without_commit(stage, now);
+        self.commit(effects);
+    }
+
+    /// What happens when the process is killed before its transaction commits.
+    fn tick_without_commit(&self, stage: &mut DeliverStage, now: i64) -> Effects {
+        self.run(|out| stage.tick(&[0, 1, 2], Utc::from_millis(now), out).unwrap())
+    }
+
+    fn outcomes(&self) -> Vec<Envelope<Outcome>> {
+        self.outcomes
+            .iter()
+            .map(|record| Envelope::decode(&record.value).unwrap())
+            .collect()
+    }
+
+    fn kinds(&self) -> Vec<OutcomeKind> {
+        self.outcomes()
+            .into_iter()
+            .map(|outcome| outcome.data.kind)
+            .collect()
+    }
+
+    fn pending(&self) -> usize {
+        self.state.0.len()
+    }
+}
+
+fn record(offset: u64, value: Vec<u8>) -> Record {
+    Record {
+        topic: topics::DECISIONS.into(),
+        partition: (offset % 3) as u32,
+        offset,
+        key: Bytes::from_static(b"mine/spring"),
+        value: value.into(),
+        headers: Headers::new().with(header::TRACE_PARENT, &b"00-1-2-01"[..]),
+        timestamp: Utc::from_millis(5),
+    }
+}
+
+fn slug(text: &str) -> Slug {
+    Slug::new(text).unwrap()
+}
+
+fn decision(n: usize, platform: &str) -> Envelope<Decision> {
+    let data: Decision = serde_json::from_value(json!({
+        "moment": format!("m{n}"), "campaign": "spring", "audience": "everyone:football",
+        "people": ["a".repeat(32)], "candidates": [{"creative": "c", "propensity": 1.0}],
+        "choice": {"propensity": 1.0, "position": 0, "price": 250_000,
+            "creative": {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
+                {"platform": platform, "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}},
+        "seed": 7, "context": {"valence": 0.5},
+    }))
+    .unwrap();
+    let id = Decision::id_of(&data.campaign, &data.moment);
+    Envelope::new(
+        TenantId::new("mine").unwrap(),
+        id,
+        Utc::from_millis(i64::try_from(n).unwrap()),
+        data,
+    )
+}
+
+fn delivery(n: usize) -> Delivery {
+    Delivery::of(decision(n, "file")).unwrap()
+}
+
+fn settings(url: &str) -> Settings {
+    let webhook = WebhookSettings {
+        secret: Some(Secret::new(SECRET)),
+        ..WebhookSettings::to(url)
+    };
+    Settings {
+        platforms: [(slug("webhook"), PlatformSettings::Webhook(webhook))].into(),
+        ..Settings::default()
+    }
+}
+
+/// A running platform with a stage that sends to it.
+struct Scene {
+    server: PlatformServer,
+    runtime: Runtime,
+    settings: Settings,
+}
+
+impl Scene {
+    fn new(change: impl FnOnce(&mut ServerOptions, &mut Settings)) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let mut options = ServerOptions {
+            key: Some(SigningKey::new(&Secret::new(SECRET)).unwrap()),
+            ..ServerOptions::default()
+        };
+        let mut settings = settings("http://replaced");
+        change(&mut options, &mut settings);
+        let server = PlatformServer::start(runtime.handle(), options).unwrap();
+        for platform in settings.platforms.values_mut() {
+            if let PlatformSettings::Webhook(webhook) = platform {
+                webhook.url = server.url();
+            }
+        }
+        Self {
+            server,
+            runtime,
+            settings,
+        }
+    }
+
+    fn stage(&self) -> DeliverStage {
+        DeliverStage::open(&self.settings, self.runtime.handle()).unwrap()
+    }
+
+    /// A stage with one decision in its outbox.
+    fn with_one(&self) -> (DeliverStage, Member) {
+        let (mut stage, mut member) = (self.stage(), Member::default());
+        member.process(&mut stage, vec![decision(1, "webhook").encode()]);
+        (stage, member)
+    }
+}
+
+#[test]
+fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {
+    let scene = Scene::new(|_, _| {});
+    let (mut stage, mut member) = scene.with_one();
+    assert_eq!(
+        (member.pending(), scene.server.received().len()),
+        (1, 0),
+        "nothing is sent before it is in the outbox"
+    );
+    member.tick(&mut stage, 60_000);
+    assert_eq!(member.pending(), 0);
+
+    let id = decision(1, "webhook").id;
+    let outcome = &member.outcomes()[0];
+    assert_eq!(
+        (outcome.data.kind, outcome.data.decision.as_str()),
+        (OutcomeKind::Delivered, id.as_str())
+    );
+    assert_eq!(outcome.data.key, "deliver/webhook");
+    assert_eq!(outcome.id, event_id("outcome", &[&id, "deliver/webhook"]));
+    assert_eq!(
+        (outcome.at, outcome.tenant.as_str()),
+        (Utc::from_millis(60_000), "mine")
+    );
+    let written = &member.outcomes[0];
+    assert_eq!(
+        (&*written.topic, &written.key[..]),
+        (topics::OUTCOMES, &b"mine/spring"[..])
+    );
+    assert_eq!(
+        written.headers.text(header::TRACE_PARENT),
+        Some("00-1-2-01"),
+        "the trace goes on"
+    );
+
+    let received = &scene.server.received()[0];
+    assert_eq!(received.headers["idempotency-key"], id);
+    assert_eq!(received.headers["webhook-timestamp"], "60");
+    assert!(!received.headers["webhook-id"].contains('.'));
+    let body: serde_json::Value = serde_json::from_slice(&received.body).unwrap();
+    let fields: BTreeSet<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    let told = [
+        "audience",
+        "campaign",
+        "creative",
+        "decision",
+        "people",
+        "price",
+        "tenant",
+        "timestamp",
+        "type",
+    ];
+    assert_eq!(fields, told.into(), "no feeling, no score, no propensity");
+    member.tick(&mut stage, 61_000);
+    assert_eq!(
+        (scene.server.received().len(), member.outcomes.len()),
+        (1, 1),
+        "once is enough"
+    );
+}
+
+#[test]
+fn killed_between_sending_and_committing_it_sends_the_same_key_again_to_one_effect() {
+    for conflict in [false, true] {
+        let scene = Scene::new(|options, _| options.conflict = conflict);
+        let (mut stage, mut member) = scene.with_one();
+        let lost = member.tick_without_commit(&mut stage, 1_000);
+        assert_eq!(lost.records.len(), 1, "it was sent and answered");
+        drop((stage, lost));
+
+        let mut successor = scene.stage();
+        member.tick(&mut successor, 2_000);
+        let keys: Vec<_> = scene
+            .server
+            .received()
+            .into_iter()
+            .map(|received| received.key)
+            .collect();
+        assert_eq!(keys, [decision(1, "webhook").id, decision(1, "webhook").id]);
+        assert_eq!(scene.server.effects().len(), 1);
+        assert_eq!(member.kinds(), [OutcomeKind::Delivered]);
+        assert_eq!(member.pending(), 0);
+    }
+}
+
+#[test]
+fn an_answer_that_is_lost_is_asked_for_again() {
+    let scene = Scene::new(|_, _| {});
+    scene.server.script([Behaviour::LoseAnswer, Behaviour::Reset]);
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 0);
+    assert_eq!(
+        (
+            member.pending(),
+            member.outcomes.len(),
+            scene.server.effects().len()
+        ),
+        (1, 0, 1)
+    );
+    member.tick(&mut stage, 499);
+    assert_eq!(scene.server.received().len(), 1, "not before its back-off");
+    member.tick(&mut stage, 1_000);
+    assert_eq!(
+        (scene.server.received().len(), member.pending()),
+        (2, 1),
+        "reset this time"
+    );
+    member.tick(&mut stage, 1_000 + 2_000);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered]);
+    assert_eq!(scene.server.effects().len(), 1);
+}
+
+#[test]
+fn no_answer_in_time_is_no_answer() {
+    let scene = Scene::new(|_, settings| {
+        let Some(PlatformSettings::Webhook(webhook)) = settings.platforms.get_mut(&slug("webhook")) else {
+            panic!("a webhook")
+        };
+        webhook.timeout_ms = 200;
+    });
+    scene.server.script([Behaviour::Hang]);
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 0);
+    assert_eq!((member.pending(), member.outcomes.len()), (1, 0));
+    member.tick(&mut stage, 1_000);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered]);
+    assert_eq!(scene.server.effects().len(), 1);
+}
+
+#[test]
+fn a_refusal_is_for_good_and_in_the_platforms_words() {
+    let scene = Scene::new(|_, _| {});
+    scene
+        .server
+        .script([Behaviour::refuse("headline not allowed here")]);
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 0);
+    let outcome = &member.outcomes()[0].data;
+    assert_eq!(
+        (outcome.kind, outcome.detail.as_deref()),
+        (OutcomeKind::Refused, Some("422: headline not allowed here"))
+    );
+    assert_eq!(member.pending(), 0);
+}
+
+#[test]
+fn a_wrong_secret_is_refused_and_never_shown() {
+    let scene = Scene::new(|_, settings| {
+        let Some(PlatformSettings::Webhook(webhook)) = settings.platforms.get_mut(&slug("webhook")) else {
+            panic!("a webhook")
+        };
+        webhook.secret = Some(Secret::new(format!("whsec_{}", "QUJD".repeat(8))));
+        webhook.headers = [("authorization".to_owned(), Secret::new("Bearer hidden"))].into();
+    });
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 0);
+    assert_eq!(
+        member.outcomes()[0].data.detail.as_deref(),
+        Some("401: no valid signature")
+    );
+    assert_eq!(
+        scene.server.received()[0].headers["authorization"],
+        "Bearer hidden"
+    );
+    let shown = format!(
+        "{:?} {}",
+        scene.settings,
+        serde_json::to_string(&scene.settings).unwrap()
+    );
+    assert!(!shown.contains("QUJD") && !shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn a_throttle_rests_the_whole_platform_as_long_as_it_asks_and_counts_no_attempt() {
+    let scene = Scene::new(|_, settings| settings.attempts = 1);
+    scene.server.script([
+        Behaviour::throttle("30"),
+        Behaviour::throttle("Thu, 01 Jan 1970 00:01:10 GMT"),
+    ]);
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 1_000);
+    member.process(&mut stage, vec![decision(2, "webhook").encode()]);
+    member.tick(&mut stage, 30_999);
+    assert_eq!(scene.server.received().len(), 1, "the other waits too");
+    member.tick(&mut stage, 31_000);
+    assert!(member.outcomes.len() <= 1 && scene.server.received().len() <= 3);
+    member.tick(&mut stage, 69_999);
+    assert!(scene.server.received().len() <= 3, "until the date it named");
+    member.tick(&mut stage, 70_000);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered, OutcomeKind::Delivered]);
+}
+
+#[test]
+fn a_failing_platform_is_given_up_on_with_a_reason() {
+    let scene = Scene::new(|_, settings| {
+        settings.attempts = 3;
+        settings.circuit_failures = 100;
+    });
+    scene.server.script([
+        Behaviour::status(500),
+        Behaviour::status(503),
+        Behaviour::status(408),
+    ]);
+    let (mut stage, mut member) = scene.with_one();
+    for now in [0, 10_000, 20_000, 30_000] {
+        member.tick(&mut stage, now);
+    }
+    assert_eq!(scene.server.received().len(), 3);
+    let outcome = &member.outcomes()[0].data;
+    assert_eq!(outcome.kind, OutcomeKind::Refused);
+    assert_eq!(
+        outcome.detail.as_deref(),
+        Some("gave_up: 3 attempts failed within 20 s; last: 408")
+    );
+    assert_eq!(member.pending(), 0);
+}
+
+#[test]
+fn throttles_without_end_are_given_up_on_by_the_clock() {
+    let scene = Scene::new(|_, settings| settings.give_up_after_s = 100);
+    scene
+        .server
+        .script([Behaviour::throttle("60"), Behaviour::throttle("60")]);
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 0);
+    member.tick(&mut stage, 60_000);
+    let detail = member.outcomes()[0].data.detail.clone().unwrap();
+    assert!(
+        detail.starts_with("gave_up: 0 attempts failed within 60 s; last: 429"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn a_circuit_opens_probes_and_closes_and_holds_up_no_other_platform() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ads.jsonl");
+    let scene = Scene::new(|_, settings| {
+        settings.circuit_failures = 3;
+        settings.circuit_rest_ms = 50_000;
+        if let Some(PlatformSettings::Webhook(webhook)) = settings.platforms.get_mut(&slug("webhook")) {
+            webhook.concurrency = 1;
+        }
+        settings.platforms.insert(
+            slug("file"),
+            PlatformSettings::File(FileSettings { path: path.clone() }),
+        );
+    });
+    scene.server.script(vec![Behaviour::status(500); 4]);
+    let (mut stage, mut member) = (scene.stage(), Member::default());
+    let values = (0..10).map(|n| decision(n, if n == 9 { "file" } else { "webhook" }).encode());
+    member.process(&mut stage, values.collect());
+    member.tick(&mut stage, 0);
+    assert_eq!(scene.server.received().len(), 3, "then the circuit opened");
+    assert_eq!(
+        member.kinds(),
+        [OutcomeKind::Delivered],
+        "the file had no part in it"
+    );
+    member.tick(&mut stage, 49_999);
+    assert_eq!(scene.server.received().len(), 3);
+    member.tick(&mut stage, 50_000);
+    assert_eq!(scene.server.received().len(), 4, "one probe, which failed");
+    for _ in 0..10 {
+        // More than one tick only where a slow machine uses up a tick's time.
+        member.tick(&mut stage, 100_000);
+    }
+    assert_eq!(member.kinds(), vec![OutcomeKind::Delivered; 10]);
+    assert_eq!(scene.server.effects().len(), 9);
+}
+
+#[test]
+fn whatever_the_platform_does_and_wherever_it_is_killed_every_decision_has_one_effect() {
+    const DECISIONS: usize = 60;
+    let scene = Scene::new(|options, settings| {
+        options.chaos = Chaos {
+            seed: 7,
+            refuse: 50,
+            throttle: 100,
+            fail: 100,
+            lose_answer: 150,
+            reset: 100,
+        };
+        settings.attempts = 1_000;
+        settings.circuit_rest_ms = 1;
+        settings.backoff_ms = 1;
+    });
+    let mut member = Member::default();
+    let mut stage = scene.stage();
+    member.process(
+        &mut stage,
+        (0..DECISIONS).map(|n| decision(n, "webhook").encode()).collect(),
+    );
+    for round in 0..2_000_i64 {
+        if member.pending() == 0 {
+            break;
+        }
+        let now = round * 1_000_000;
+        if round % 3 == 1 {
+            let _lost = member.tick_without_commit(&mut stage, now);
+            stage = scene.stage();
+        } else {
+            member.tick(&mut stage, now);
+        }
+    }
+    assert_eq!(member.pending(), 0);
+    let outcomes = member.outcomes();
+    let ids: BTreeSet<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.data.decision.clone())
+        .collect();
+    assert_eq!(
+        (ids.len(), outcomes.len()),
+        (DECISIONS, DECISIONS),
+        "one outcome each"
+    );
+    let delivered: BTreeSet<_> = outcomes
+        .iter()
+        .filter(|outcome| outcome.data.kind == OutcomeKind::Delivered)
+        .map(|outcome| outcome.data.decision.clone())
+        .collect();
+    let effects = scene.server.effects();
+    assert_eq!(
+        effects
+            .iter()
+            .map(|(key, _)| key.clone())
+            .collect::<BTreeSet<_>>(),
+        delivered
+    );
+    assert_eq!(effects.len(), delivered.len(), "one effect each");
+    assert!(
+        scene.server.received().len() > DECISIONS && delivered.len() < DECISIONS,
+        "the chaos did something"
+    );
+}
+
+#[test]
+fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
+    let scene = Scene::new(|_, _| {});
+    let (mut stage, mut member) = (scene.stage(), Member::default());
+    let mut suppressed = decision(1, "webhook");
+    suppressed.data.choice = None;
+    suppressed.data.suppression = Some(limbic_domain::Suppression {
+        rule: "r".into(),
+        reason: "R.".into(),
+    });
+    let mut contradiction = decision(2, "webhook");
+    contradiction.data.suppression = suppressed.data.suppression.clone();
+    let mut nobody = decision(3, "webhook");
+    nobody.data.people.clear();
+    let mut wrong_id = decision(4, "webhook");
+    wrong_id.id = "x".into();
+    let mut truncated = decision(5, "webhook").encode();
+    truncated.truncate(40);
+    let values = vec![
+        suppressed.encode(),
+        contradiction.encode(),
+        nobody.encode(),
+        wrong_id.encode(),
+        truncated,
+        decision(6, "elsewhere").encode(),
+        b"\xff".to_vec(),
+        decision(7, "webhook").encode(),
+        decision(7, "webhook").encode(),
+    ];
+    member.process(&mut stage, values);
+    let expected = [
+        (1, "contradiction"),
+        (2, "nobody"),
+        (3, "malformed"),
+        (4, "malformed"),
+        (5, "unknown_platform"),
+        (6, "malformed"),
+    ];
+    assert_eq!(
+        member.dead, expected,
+        "a suppression is no dead letter: there is nothing to deliver"
+    );
+    member.tick(&mut stage, 0);
+    assert_eq!(scene.server.effects().len(), 1, "the good one");
+}
+
+#[test]
+fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
+    let scene = Scene::new(|_, _| {});
+    let (mut stage, mut member) = scene.with_one();
+    for value in member.state.0.values_mut() {
+        *value = String::from_utf8(value.to_vec())
+            .unwrap()
+            .replace("{\"v\":1", "{\"v\":2")
+            .into();
+    }
+    let mut out = Outputs::new(&member.state);
+    let error = stage.tick(&[0, 1, 2], Utc::from_millis(0), &mut out).unwrap_err();
+    assert!(error.message.contains("upgrade"), "{error}");
+}
+
+#[test]
+fn settings_read_from_toml_and_refuse_what_cannot_work() {
+    let read = |text: &str| toml::from_str::<Settings>(text).map_err(|error| error.to_string());
+    let runtime = Runtime::new().unwrap();
+    let opens = |text: &str| {
+        let settings = read(text)?;
+        DeliverStage::open(&settings, runtime.handle())
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    let webhook = |rest: &str| format!("[platforms.ads]\nkind = \"webhook\"\n{rest}");
+    let good = webhook(&format!(
+        "url = \"https://example.com/ads\"\nsecret = \"{SECRET}\"\nconcurrency = 4\nheaders.authorization = \"Bearer x\"\n"
+    ));
+    assert_eq!(opens(&good), Ok(()));
+    for (bad, said) in [
+        ("tick = 1".to_owned(), "unknown field"),
+        ("attempts = 0".to_owned(), "deliver.attempts = 0"),
+        (
+            "backoff_ms = 10\nbackoff_most_ms = 5".to_owned(),
+            "backoff_most_ms",
+        ),
+        (webhook("url = \"nonsense\""), "not a URL"),
+        (webhook("url = \"ftp://example.com\""), "use https"),
+        (webhook("url = \"https://u:p@example.com\""), "password"),
+        (
+            webhook("url = \"https://example.com\"\nsecret = \"short\""),
+            "whsec_",
+        ),
+        (
+            webhook("url = \"https://example.com\"\nheaders.webhook-id = \"x\""),
+            "headers.webhook-id",
+        ),
+        (
+            webhook("url = \"https://example.com\"\ntimeout_ms = 0"),
+            "timeout_ms",
+        ),
+        (
+            webhook("url = \"https://example.com\"\npath = \"x\""),
+            "unknown field",
+        ),
+        ("[platforms.ads]\nkind = \"pigeon\"".to_owned(), "pigeon"),
+    ] {
+        let error = opens(&bad).unwrap_err();
+        assert!(error.contains(said), "`{said}` is not in: {error}");
+        assert!(!error.contains("short\""), "{error}");
+    }
+}
+
+fn lines(path: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_file_holds_each_decision_once_however_often_it_is_sent_and_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made/on/the/way/ads.jsonl");
+    let now = Utc::from_millis(1_000);
+    let mut file = FilePlatform::open(&path).unwrap();
+    let answers = file.deliver(&[delivery(1), delivery(2), delivery(1)], now);
+    assert_eq!(answers, vec![Answer::Delivered; 3]);
+    let mut other = FilePlatform::open(&path).unwrap();
+    assert_eq!(
+        other.deliver(&[delivery(2), delivery(3)], now),
+        vec![Answer::Delivered; 2]
+    );
+    assert_eq!(
+        file.deliver(&[delivery(3), delivery(4)], now),
+        vec![Answer::Delivered; 2],
+        "it sees what another added"
+    );
+    let decisions: Vec<_> = lines(&path).iter().map(|line| line["decision"].clone()).collect();
+    assert_eq!(decisions, [1, 2, 3, 4].map(|n| json!(delivery(n).decision)));
+    assert_eq!(lines(&path)[0]["delivered_at"], "1970-01-01T00:00:01.000Z");
+}
+
+#[test]
+fn a_torn_last_line_is_cut_off_and_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ads.jsonl");
+    FilePlatform::open(&path)
+        .unwrap()
+        .deliver(&[delivery(1), delivery(2)], Utc::default());
+    let whole = std::fs::read(&path).unwrap();
+    let first = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    for torn in [first + 1, first + 20, whole.len() - 1] {
+        std::fs::write(&path, &whole[..torn]).unwrap();
+        let mut file = FilePlatform::open(&path).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().len(),
+            first as u64,
+            "torn at {torn}"
+        );
+        assert_eq!(
+            file.deliver(&[delivery(1), delivery(2)], Utc::default()),
+            vec![Answer::Delivered; 2]
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_damaged_file_and_a_busy_one_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ads.jsonl");
+    let mut file = FilePlatform::open(&path).unwrap();
+    let holder = std::fs::File::open(&path).unwrap();
+    holder.lock().unwrap();
+    let answer = file.deliver(&[delivery(1)], Utc::default());
+    assert!(
+        matches!(&answer[..], [Answer::Throttled { wait: Some(_), .. }]),
+        "{answer:?}"
+    );
+    holder.unlock().unwrap();
+    assert_eq!(file.deliver(&[delivery(1)], Utc::default()), [Answer::Delivered]);
+
+    std::fs::write(&path, "{\"decision\":\"x\"}\nnot json\n").unwrap();
+    let error = FilePlatform::open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("byte 17") && error.contains("move the file aside"),
+        "{error}"
+    );
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(
+        file.deliver(&[delivery(1)], Utc::default()),
+        [Answer::Delivered],
+        "an emptied file begins anew"
+    );
+    assert_eq!(lines(&path).len(), 1);
+}

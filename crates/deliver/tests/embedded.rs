@@ -1,0 +1,191 @@
+//! The deliver stage as it runs: on the embedded log, under the runtime, through a restart.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test sets up is right, or the test fails"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use limbic_deliver::testing::{Chaos, PlatformServer, ServerOptions};
+use limbic_deliver::{DeliverStage, PlatformSettings, STAGE, Settings, WebhookSettings};
+use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
+use limbic_stream::embedded::{EmbeddedLog, EmbeddedOptions};
+use limbic_stream::runtime::{RunOptions, StageHandle, StageMeters, spawn};
+use limbic_stream::{
+    BatchLimits, Headers, Log, NewRecord, Polled, Retention, Subscription, TopicPartition, TopicSpec,
+};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+const PARTITIONS: u32 = 3;
+const DECISIONS: usize = 40;
+
+fn open(folder: &Path) -> Arc<dyn Log> {
+    let log = EmbeddedLog::open(folder, EmbeddedOptions::default()).unwrap();
+    let names = [
+        topics::DECISIONS.to_owned(),
+        topics::OUTCOMES.to_owned(),
+        topics::dead(topics::DECISIONS),
+    ];
+    let specs = names.map(|name| TopicSpec {
+        name: name.into(),
+        partitions: PARTITIONS,
+        retention: Retention::default(),
+    });
+    log.ensure_topics(&specs).unwrap();
+    Arc::new(log)
+}
+
+fn decision(n: usize) -> NewRecord {
+    let campaign = format!("campaign-{}", n % 7);
+    let data: Decision = serde_json::from_value(json!({
+        "moment": format!("m{n}"), "campaign": campaign, "audience": "everyone:football",
+        "people": ["a".repeat(32)], "candidates": [{"creative": "c", "propensity": 1.0}],
+        "choice": {"propensity": 1.0, "position": 0, "price": 1,
+            "creative": {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
+                {"platform": "webhook", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}},
+        "seed": 7,
+    }))
+    .unwrap();
+    let id = Decision::id_of(&data.campaign, &data.moment);
+    let envelope = Envelope::new(TenantId::default(), id, Utc::from_millis(1), data);
+    raw(&format!("default/{campaign}"), envelope.encode())
+}
+
+fn raw(key: &str, value: Vec<u8>) -> NewRecord {
+    NewRecord {
+        topic: topics::DECISIONS.into(),
+        partition: None,
+        key: key.to_owned().into(),
+        value: value.into(),
+        headers: Headers::new(),
+        timestamp: Utc::from_millis(1),
+    }
+}
+
+fn start(log: &Arc<dyn Log>, settings: &Settings, runtime: &Runtime) -> StageHandle {
+    let stage = DeliverStage::open(settings, runtime.handle()).unwrap();
+    let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
+    let spec = DeliverStage::spec(settings);
+    spawn(log.clone(), Box::new(stage), spec, RunOptions::default(), &meters).unwrap()
+}
+
+fn stop(mut stage: StageHandle) {
+    stage.stop();
+    assert!(
+        stage.join_by(Instant::now() + Duration::from_mins(1)),
+        "it drains"
+    );
+}
+
+/// Waits until `topic` holds `count` records.
+fn wait_for(log: &Arc<dyn Log>, topic: &str, count: usize) {
+    let subscription = Subscription {
+        group: format!("watch-{count}").into(),
+        instance: "0".into(),
+        topics: vec![topic.into()],
+        stateful: false,
+    };
+    let mut watcher = log.subscribe(subscription).unwrap();
+    let mut seen = 0;
+    let mut idle = 0;
+    while seen < count {
+        match watcher.poll(&BatchLimits::default()).unwrap() {
+            Polled::Records(records) => seen += records.len(),
+            Polled::Idle => idle += 1,
+            _ => {}
+        }
+        assert!(idle < 1_000, "{seen} of {count} records in {topic}");
+    }
+    watcher.close().unwrap();
+}
+
+fn read(log: &Arc<dyn Log>, topic: &str) -> Vec<Vec<u8>> {
+    let partitions = (0..PARTITIONS).map(|partition| TopicPartition {
+        topic: topic.into(),
+        partition,
+    });
+    partitions
+        .flat_map(|partition| log.read(&partition, 0, 10_000).unwrap())
+        .map(|record| record.value.to_vec())
+        .collect()
+}
+
+#[test]
+fn through_a_restart_and_a_bad_day_of_the_platform_every_decision_has_one_outcome_and_one_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new().unwrap();
+    let options = ServerOptions {
+        chaos: Chaos {
+            seed: 3,
+            refuse: 50,
+            throttle: 50,
+            fail: 50,
+            lose_answer: 100,
+            reset: 50,
+        },
+        ..ServerOptions::default()
+    };
+    let server = PlatformServer::start(runtime.handle(), options).unwrap();
+    let webhook = WebhookSettings::to(server.url());
+    let settings = Settings {
+        tick_ms: 5,
+        backoff_ms: 1,
+        circuit_rest_ms: 1,
+        batch: 8,
+        platforms: [(Slug::new("webhook").unwrap(), PlatformSettings::Webhook(webhook))].into(),
+        ..Settings::default()
+    };
+
+    let log = open(folder.path());
+    let mut records: Vec<_> = (0..DECISIONS).map(decision).collect();
+    records.insert(
+        5,
+        raw("default/campaign-1", b"{\"type\":\"decision\",\"v\":1,".to_vec()),
+    );
+    log.publish(records).unwrap();
+    let first = start(&log, &settings, &runtime);
+    wait_for(&log, topics::OUTCOMES, 5);
+    stop(first);
+    log.close().unwrap();
+    drop(log);
+
+    let log = open(folder.path());
+    let second = start(&log, &settings, &runtime);
+    wait_for(&log, topics::OUTCOMES, DECISIONS);
+    stop(second);
+
+    let outcomes: Vec<Envelope<Outcome>> = read(&log, topics::OUTCOMES)
+        .iter()
+        .map(|value| Envelope::decode(value).unwrap())
+        .collect();
+    let decided: BTreeSet<_> = outcomes.iter().map(|outcome| &outcome.data.decision).collect();
+    assert_eq!((outcomes.len(), decided.len()), (DECISIONS, DECISIONS));
+    let delivered = outcomes
+        .iter()
+        .filter(|outcome| outcome.data.kind == OutcomeKind::Delivered);
+    let delivered: BTreeSet<_> = delivered.map(|outcome| outcome.data.decision.clone()).collect();
+    let effects = server.effects();
+    let in_effect: BTreeSet<_> = effects.iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(in_effect, delivered);
+    assert_eq!(effects.len(), delivered.len());
+    assert!(delivered.len() < DECISIONS, "some were refused");
+    assert_eq!(
+        read(&log, &topics::dead(topics::DECISIONS)).len(),
+        1,
+        "the malformed one"
+    );
+    assert_eq!(
+        log.progress(STAGE)
+            .unwrap()
+            .iter()
+            .map(|group| group.end - group.committed.next)
+            .sum::<u64>(),
+        0
+    );
+    log.close().unwrap();
+}
