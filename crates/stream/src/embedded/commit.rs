@@ -16,10 +16,10 @@ use limbic_domain::Utc;
 use super::groups::Membership;
 use super::packed::Payload;
 use super::partition::Partition;
-use super::shared::{Shared, Topic};
+use super::shared::Shared;
 use super::space;
-use super::store::{Meta, Store, TopicRow, failure};
-use crate::{Committed, Error, Result, TopicPartition, TopicSpec};
+use super::store::{Meta, TopicRow};
+use crate::{Committed, Error, Result, TopicSpec};
 
 /// Payloads of different producers become one batch up to this size.
 const MERGED: usize = 256 << 10;
@@ -48,41 +48,41 @@ pub(super) enum Request {
 
 /// A segment that is being written.
 #[derive(Debug, Clone)]
-struct Active {
-    id: u32,
+pub(super) struct Active {
+    pub(super) id: u32,
     bytes: u64,
     since: Utc,
 }
 
 /// A group of steps, written but perhaps not yet known to be durable.
-struct Written {
-    number: u64,
-    steps: Vec<Step>,
-    batches: Vec<(Arc<Partition>, Batch)>,
-    epochs: Vec<(Arc<str>, u64)>,
+pub(super) struct Written {
+    pub(super) number: u64,
+    pub(super) steps: Vec<Step>,
+    pub(super) batches: Vec<(Arc<Partition>, Batch)>,
+    pub(super) epochs: Vec<(Arc<str>, u64)>,
 }
 
-struct Batch {
-    segment: u32,
-    first: u64,
-    end: u64,
-    bytes: Bytes,
+pub(super) struct Batch {
+    pub(super) segment: u32,
+    pub(super) first: u64,
+    pub(super) end: u64,
+    pub(super) bytes: Bytes,
 }
 
 pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
-    commits: u64,
+    pub(super) commits: u64,
     /// By class: topics of one class share segments.
-    active: HashMap<String, Active>,
+    pub(super) active: HashMap<String, Active>,
     next_segment: u32,
     /// Segments that a durable commit names.
-    listed: HashSet<u32>,
+    pub(super) listed: HashSet<u32>,
     epochs: HashMap<Arc<str>, u64>,
     /// Whose batches are in memory, oldest first, and how many bytes.
     tail: VecDeque<Arc<Partition>>,
     tail_bytes: usize,
     /// A group whose fate the next opening of the store will tell, and what its members are told if it left no trace.
-    in_doubt: Option<(Written, Error)>,
+    pub(super) in_doubt: Option<(Written, Error)>,
 }
 
 impl Committer {
@@ -200,7 +200,7 @@ impl Committer {
             .collect()
     }
 
-    fn check_room(&self, bytes: usize) -> Result<()> {
+    pub(super) fn check_room(&self, bytes: usize) -> Result<()> {
         let needed = self.shared.options.reserve_bytes + 2 * bytes as u64;
         match space::available(&self.shared.path) {
             Some(available) if available < needed => Err(Error::DiskFull {
@@ -347,7 +347,7 @@ impl Committer {
     }
 
     /// It is durable: it can be seen, and those who asked are told.
-    fn publish(&mut self, written: Written) {
+    pub(super) fn publish(&mut self, written: Written) {
         self.commits = written.number;
         let now = Utc::now();
         for (partition, batch) in written.batches {
@@ -387,144 +387,13 @@ impl Committer {
     }
 
     /// Whatever had been on its way is not any more.
-    fn settle(&self, steps: &[Step]) {
+    pub(super) fn settle(&self, steps: &[Step]) {
         let mut groups = self.shared.groups.lock();
         for (member, numbers) in steps.iter().filter_map(|step| step.member.as_ref()) {
             groups.settled(member, numbers);
         }
         drop(groups);
         self.shared.signal.raise();
-    }
-
-    /// fjall takes no more writes after one has failed. Opening it again tells whether this one is there.
-    fn after_failure(&mut self, written: Written, error: &fjall::Error) {
-        tracing::error!(%error, "the log's disk failed: opening the log again");
-        let bytes = written.batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
-        let no_trace = match failure(&self.shared.path, "committing", error) {
-            full @ Error::DiskFull { .. } => full,
-            other => self
-                .check_room(bytes)
-                .err()
-                .unwrap_or_else(|| Error::Aborted(other.to_string())),
-        };
-        self.in_doubt = Some((written, no_trace));
-        *self.shared.store.write() = None;
-        if let Err(error) = self.heal()
-            && let Some((written, _)) = &self.in_doubt
-        {
-            let unknown = Error::Unavailable {
-                context: "committing".into(),
-                message: format!("whether it was written is not known yet: {error}"),
-            };
-            // Their partitions stay where they are until it is known; they themselves must join again.
-            let mut groups = self.shared.groups.lock();
-            for (member, _) in written.steps.iter().filter_map(|step| step.member.as_ref()) {
-                groups.leave(member);
-            }
-            drop(groups);
-            answer_all(&written.steps, &unknown);
-        }
-    }
-
-    /// Opens the store if it is not open, and learns what became of a group in doubt.
-    pub(super) fn heal(&mut self) -> Result<()> {
-        if self.shared.store.read().is_some() {
-            return Ok(());
-        }
-        let (store, meta) = Store::open(&self.shared.path, &self.shared.options)?;
-        *self.shared.store.write() = Some(store);
-        self.listed = meta.segments.keys().copied().collect();
-        let listed = &self.listed;
-        self.active.retain(|_, active| listed.contains(&active.id));
-        if let Some((written, no_trace)) = self.in_doubt.take() {
-            if written.number == meta.commits {
-                self.publish(written);
-            } else {
-                self.settle(&written.steps);
-                answer_all(&written.steps, &no_trace);
-            }
-        }
-        self.commits = meta.commits;
-        Ok(())
-    }
-
-    fn ensure_topics(&mut self, specs: &[TopicSpec]) -> Result<()> {
-        let mut rows: Vec<(Arc<str>, TopicRow)> = Vec::new();
-        {
-            let topics = self.shared.topics.read();
-            let mut next_id = topics.values().map(|topic| topic.row.id + 1).max().unwrap_or(0);
-            for spec in specs {
-                if spec.partitions == 0 {
-                    return Err(Error::Settings(format!(
-                        "topic `{}` needs at least one partition",
-                        spec.name
-                    )));
-                }
-                let known = topics.get(&spec.name).map(|topic| &topic.row).or_else(|| {
-                    rows.iter()
-                        .find(|(name, _)| *name == spec.name)
-                        .map(|(_, row)| row)
-                });
-                let id = match known {
-                    Some(row) if row.partitions != spec.partitions => {
-                        return Err(Error::Settings(format!(
-                            "topic `{}` has {} partitions, the settings say {}",
-                            spec.name, row.partitions, spec.partitions
-                        )));
-                    }
-                    Some(row) if row.retention == spec.retention => continue,
-                    Some(row) => row.id,
-                    None => {
-                        next_id += 1;
-                        next_id - 1
-                    }
-                };
-                let row = TopicRow {
-                    id,
-                    partitions: spec.partitions,
-                    retention: spec.retention,
-                };
-                rows.push((spec.name.clone(), row));
-            }
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.heal()?;
-        self.check_room(0)?;
-        self.alter(|changes| {
-            for (name, row) in &rows {
-                changes.topic(name, row);
-            }
-        })?;
-        let mut topics = self.shared.topics.write();
-        for (name, row) in rows {
-            let partitions = match topics.get(&name) {
-                Some(topic) => topic.partitions.clone(),
-                None => new_partitions(&name, &row),
-            };
-            topics.insert(name, Topic { row, partitions });
-        }
-        Ok(())
-    }
-
-    /// Writes to the catalogue, durably.
-    pub(super) fn alter(&mut self, change: impl FnOnce(&mut super::store::Changes<'_>)) -> Result<()> {
-        let number = self.commits + 1;
-        let result = {
-            let store = self.shared.store.read();
-            let store = store.as_ref().ok_or(Error::Closed)?;
-            let mut changes = store.changes();
-            change(&mut changes);
-            changes.write(number).and_then(|()| store.persist())
-        };
-        if let Err(error) = result {
-            let meant = failure(&self.shared.path, "changing the catalogue", &error);
-            *self.shared.store.write() = None;
-            return Err(meant);
-        }
-        self.commits = number;
-        Ok(())
     }
 
     /// No class is written to these segments any more: the next record begins new ones.
@@ -584,19 +453,7 @@ fn continued(shared: &Shared, meta: &Meta) -> HashMap<String, Active> {
     active
 }
 
-fn new_partitions(topic: &Arc<str>, row: &TopicRow) -> Vec<Arc<Partition>> {
-    (0..row.partitions)
-        .map(|partition| {
-            let name = TopicPartition {
-                topic: topic.clone(),
-                partition,
-            };
-            Arc::new(Partition::new(name, row.id, 0, 0, Vec::new()))
-        })
-        .collect()
-}
-
-fn answer_all(steps: &[Step], error: &Error) {
+pub(super) fn answer_all(steps: &[Step], error: &Error) {
     for step in steps {
         let _ = step.answer.try_send(Err(error.clone()));
     }

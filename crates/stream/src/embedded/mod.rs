@@ -16,10 +16,13 @@
 //!
 //! The log belongs to one process: a second one is refused ([`crate::Error::InUse`]).
 
+mod catalogue;
 mod commit;
 mod consumer;
 mod groups;
+mod healing;
 mod journal;
+mod outgoing;
 mod packed;
 mod partition;
 mod read;
@@ -41,8 +44,9 @@ use limbic_domain::Utc;
 use parking_lot::{Mutex, RwLock};
 
 use self::commit::{Committer, Request, Step};
-use self::consumer::{Member, Outgoing};
+use self::consumer::Member;
 use self::groups::Groups;
+use self::outgoing::Outgoing;
 use self::read::{Cursor, Room};
 use self::shared::{Shared, recover_topics};
 use self::signal::Signal;

@@ -107,6 +107,19 @@ fn a_record_too_large_is_refused() {
     write(&log, &topic, &["x".repeat(limit - "key".len())]).unwrap();
 }
 
+#[test]
+fn a_log_whose_creation_was_cut_short_is_created() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("keyspaces")).unwrap();
+    for (name, bytes) in [("lock", 0), ("0.jnl", 4_096)] {
+        std::fs::write(folder.path().join(name), vec![0; bytes]).unwrap();
+    }
+    let log = open(folder.path());
+    let topic = topic(&log, "t", Retention::default());
+    write(&log, &topic, &numbered("", 1)).unwrap();
+    log.close().unwrap();
+}
+
 /// In a child: three batches are acknowledged, a fourth is written but not flushed.
 fn leave_half_written(path: &Path) {
     let log = open(path);
