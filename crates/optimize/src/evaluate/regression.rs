@@ -66,6 +66,10 @@ impl Model {
         self.constant.is_some()
     }
 
+    pub(super) fn is_bounded(&self) -> bool {
+        self.link == Link::Logit || self.constant.is_some_and(|value| (0.0..=1.0).contains(&value))
+    }
+
     /// The part of the score that all arms share.
     pub(super) fn context_score(&self, context: &Sparse) -> f64 {
         match self.coefficients.last() {

@@ -146,6 +146,13 @@ impl fmt::Display for Report {
                 writeln!(f, "  line {}: {}", example.line, example.reason)?;
             }
         }
+        let biased = [Estimator::Dm, Estimator::SwitchDr, Estimator::DrOs];
+        if biased.iter().any(|&estimator| self.estimate(estimator).is_some()) {
+            writeln!(
+                f,
+                "the intervals of dm, switch-dr and dr-os do not cover the error of their model of rewards"
+            )?;
+        }
         for assumption in &self.assumptions {
             writeln!(f, "assumed: {assumption}")?;
         }

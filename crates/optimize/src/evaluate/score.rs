@@ -105,7 +105,7 @@ impl<'a> Probabilities<'a> {
 }
 
 /// The place of `arm` in `set`.
-fn place_in(set: &[u32], arm: u32) -> Option<usize> {
+pub(super) fn place_in(set: &[u32], arm: u32) -> Option<usize> {
     if set.get(arm as usize) == Some(&arm) {
         Some(arm as usize)
     } else {
@@ -152,6 +152,17 @@ pub(super) fn weigh(
             score.reward = row.reward;
         });
     });
+    let cut = settle(log, probabilities.policy.name(), &mut scored, options)?;
+    Ok((scored, cut))
+}
+
+/// Refuses weights that are none, cuts those beyond the limit and says how many, and decides what replay accepts.
+pub(super) fn settle(
+    log: &BanditLog,
+    policy: &str,
+    scored: &mut [Scored],
+    options: &Options,
+) -> Result<u64, EvaluateError> {
     let mut cut = 0;
     let limit = options.max_weight.unwrap_or(f64::INFINITY);
     let mut largest = 0.0_f64;
@@ -162,7 +173,7 @@ pub(super) fn weigh(
                 "row {}: the logged arm `{arm}` has no probability under it",
                 index + 1
             );
-            return Err(EvaluateError::policy(probabilities.policy.name(), reason));
+            return Err(EvaluateError::policy(policy, reason));
         }
         if score.weight > limit {
             score.weight = limit;
@@ -171,11 +182,11 @@ pub(super) fn weigh(
         largest = largest.max(score.weight);
     }
     let seed = derive(options.seed, ACCEPTANCE);
-    for (index, score) in (0_u64..).zip(&mut scored) {
+    for (index, score) in (0_u64..).zip(scored) {
         let unit = (mix(seed ^ mix(index)) >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0);
         score.accepted = unit * largest < score.weight;
     }
-    Ok((scored, cut))
+    Ok(cut)
 }
 
 /// Which stream of the seed decides what replay accepts.
@@ -194,6 +205,11 @@ pub(super) struct Predictor {
 impl Predictor {
     pub(super) fn fold_of(&self, row: usize) -> usize {
         usize::from(self.fold_of[row])
+    }
+
+    /// Whether its predictions lie in `[0, 1]`, as the rewards do.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.models.iter().all(Model::is_bounded)
     }
 
     pub(super) const fn folds(&self) -> usize {
@@ -246,6 +262,17 @@ impl Predictor {
             models,
             warnings,
         }
+    }
+
+    /// The mean of one row's predictions under `probabilities`, and the residual of its logged arm.
+    pub(super) fn one(&self, log: &BanditLog, index: usize, probabilities: &[f64]) -> (f64, f64) {
+        let row = &log.rows[index];
+        let situation = log.situation_of(row);
+        let model = &self.models[situation.position as usize * self.folds + self.fold_of(index)];
+        let score = model.context_score(&log.contexts[situation.context as usize]);
+        let arms = log.sets[situation.set as usize].iter().zip(probabilities);
+        let mean = arms.map(|(&arm, p)| p * model.predict(score, arm)).sum();
+        (mean, row.reward - model.predict(score, row.arm))
     }
 
     /// Fills in predictions: the mean under the policy, and the residual of the logged arm.

@@ -1,0 +1,149 @@
+//! How long an evaluation of many rows takes.
+//!
+//!     cargo bench -p limbic-optimize --bench evaluate -- --rows 10000000 --affinities 80 --threads 2
+//!
+//! Writes an Open Bandit folder of its own (80 items, 3 positions, 240 contexts, clicks of half a percent, and as many
+//! user-item affinity columns as the dataset's campaign `all` has, which an evaluation does not read but must step over),
+//! evaluates Bernoulli Thompson sampling on it with every estimator and interval, and prints the times and the memory.
+
+#![expect(clippy::print_stdout, reason = "a program for people")]
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use limbic_optimize::evaluate::{EvaluationPolicy, Format, Options, Progress, evaluate};
+use limbic_optimize::random::Random;
+
+const ITEMS: usize = 80;
+
+struct Settings {
+    rows: u64,
+    affinities: usize,
+    threads: usize,
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings {
+        rows: 10_000_000,
+        affinities: 80,
+        threads: 2,
+    };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    for pair in arguments.windows(2) {
+        let value = || {
+            pair[1]
+                .parse::<u64>()
+                .expect("a whole number follows each option")
+        };
+        match pair[0].as_str() {
+            "--rows" => settings.rows = value(),
+            "--affinities" => settings.affinities = value() as usize,
+            "--threads" => settings.threads = value() as usize,
+            _ => {}
+        }
+    }
+    settings
+}
+
+fn write_log(folder: &Path, settings: &Settings) -> std::io::Result<u64> {
+    let mut items = String::from(",item_id,item_feature_0,item_feature_1\n");
+    let mut prior = String::from("log:\n  alpha:\n");
+    let mut random = Random::new(1);
+    for item in 0..ITEMS {
+        let _ = writeln!(items, "{item},{item},{:.6},kind{}", random.normal(), item % 7);
+        let _ = writeln!(prior, "    - {}", 2 + random.below(400));
+    }
+    prior.push_str("  beta:\n");
+    for _ in 0..ITEMS {
+        let _ = writeln!(prior, "    - {}", 5_000 + random.below(80_000));
+    }
+    std::fs::write(folder.join("item_context.csv"), items)?;
+    std::fs::write(folder.join("prior.yaml"), prior)?;
+
+    let path = folder.join("log.csv");
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&path)?);
+    write!(out, ",timestamp,item_id,position,click,propensity_score")?;
+    for feature in 0..4 {
+        write!(out, ",user_feature_{feature}")?;
+    }
+    for affinity in 0..settings.affinities {
+        write!(out, ",user-item_affinity_{affinity}")?;
+    }
+    writeln!(out)?;
+    let rest = ",0.0".repeat(settings.affinities);
+    // The dataset's categories are 32 hexadecimal digits.
+    let category = |feature: usize, value: usize| {
+        let wide = u128::from(limbic_optimize::random::derive(feature as u64, value as u64));
+        format!("{:032x}", wide.wrapping_mul(0x1_0000_0000_0001_0001))
+    };
+    let categories: Vec<Vec<String>> = [3, 5, 8, 8]
+        .into_iter()
+        .enumerate()
+        .map(|(feature, count)| (0..count).map(|value| category(feature, value)).collect())
+        .collect();
+    let mut line = String::new();
+    for row in 0..settings.rows {
+        line.clear();
+        let item = random.below(ITEMS);
+        let click = u8::from(random.unit() < 0.003 + 0.00005 * item as f64);
+        let position = 1 + random.below(3);
+        let _ = write!(
+            line,
+            "{row},2019-11-24 00:00:34.762830+00:00,{item},{position},{click},0.0125"
+        );
+        let common = random.below(240);
+        let parts = [common % 3, common / 3 % 5, common / 15 % 8, common / 30];
+        for (values, part) in categories.iter().zip(parts) {
+            line.push(',');
+            line.push_str(&values[part]);
+        }
+        line.push_str(&rest);
+        line.push('\n');
+        out.write_all(line.as_bytes())?;
+    }
+    out.flush()?;
+    Ok(std::fs::metadata(path)?.len())
+}
+
+/// The most memory this process ever held, in MiB, where the system says.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let settings = settings();
+    let folder = tempfile::tempdir()?;
+    let begin = Instant::now();
+    let size = write_log(folder.path(), &settings)?;
+    println!(
+        "wrote {} rows, {:.2} GB, in {:.1} s",
+        settings.rows,
+        size as f64 / 1e9,
+        begin.elapsed().as_secs_f64()
+    );
+    let prior = folder.path().join("prior.yaml");
+    let policy = EvaluationPolicy::BernoulliThompson { prior };
+    let mut options = Options::new(folder.path(), Format::OpenBandit, policy);
+    options.threads = settings.threads;
+    let begin = Instant::now();
+    let report = evaluate(&options, |progress| {
+        if !matches!(progress, Progress::Reading { bytes, of } if bytes < of) {
+            println!("{:6.2} s {progress:?}", begin.elapsed().as_secs_f64());
+        }
+    })?;
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{report}");
+    println!(
+        "{} rows in {seconds:.2} s on {} threads ({:.0} rows/s); peak memory {} MiB",
+        report.rows,
+        settings.threads,
+        report.rows as f64 / seconds,
+        peak_memory().map_or_else(|| "?".to_owned(), |mebibytes| mebibytes.to_string())
+    );
+    Ok(())
+}
