@@ -6,6 +6,7 @@
     reason = "a skipped test must be seen by whoever runs it"
 )]
 
+mod restart;
 mod security;
 mod town;
 mod zombies;
