@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use rdkafka::Offset;
@@ -85,6 +85,8 @@ struct State {
     seeks: BTreeMap<TopicPartition, Offset>,
     sought: Option<Result<(), String>>,
     acknowledged: bool,
+    /// When the worker last came back from a poll; `None` while it is in one.
+    last_poll: Option<Instant>,
     failure: Option<Failure>,
     stop: bool,
 }
@@ -143,6 +145,12 @@ impl Inbox {
         Ok(batch)
     }
 
+    /// Remembers that the worker polls, until the answer is dropped.
+    pub(super) fn polling(&self) -> Polling<'_> {
+        self.state.lock().last_poll = None;
+        Polling(self)
+    }
+
     /// The worker holds nothing any more of what was revoked.
     pub(super) fn acknowledge(&self) {
         self.state.lock().acknowledged = true;
@@ -185,8 +193,25 @@ impl Inbox {
     }
 }
 
+/// The worker is in a poll.
+pub(super) struct Polling<'a>(&'a Inbox);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().last_poll = Some(Instant::now());
+    }
+}
+
 /// The polling thread's side.
 impl Inbox {
+    /// How long the worker has not polled.
+    pub(super) fn silence(&self) -> Duration {
+        self.state
+            .lock()
+            .last_poll
+            .map_or(Duration::ZERO, |last| last.elapsed())
+    }
+
     /// How many records may be put in now.
     pub(super) fn room(&self) -> usize {
         let state = self.state.lock();

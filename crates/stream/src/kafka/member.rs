@@ -102,7 +102,7 @@ impl Member {
             Arc::clone(&consumer),
             Arc::clone(&inbox),
             names.clone(),
-            log.cluster.options.handshake,
+            log.cluster.options.silence,
         );
         let last_word = LastWord(Arc::clone(&inbox));
         let poller = std::thread::Builder::new()
@@ -280,6 +280,8 @@ impl Member {
 
 impl Consumer for Member {
     fn poll(&mut self, limits: &BatchLimits) -> Result<Polled> {
+        let inbox = Arc::clone(&self.inbox);
+        let _polling = inbox.polling();
         self.check()?;
         self.producer.serve();
         if std::mem::take(&mut self.owes_acknowledgement) {

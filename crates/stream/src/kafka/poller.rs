@@ -37,20 +37,15 @@ struct Source {
     queue: PartitionQueue<Membership>,
 }
 
-/// Partitions asked back, until the worker has let go of them.
-struct Revocation {
-    partitions: TopicPartitionList,
-    since: Instant,
-}
-
 pub(super) struct Poller {
     consumer: Arc<BaseConsumer<Membership>>,
     inbox: Arc<Inbox>,
     names: Names,
-    handshake: Duration,
+    silence: Duration,
     sources: Vec<Source>,
     first: usize,
-    revocation: Option<Revocation>,
+    /// Partitions asked back, until the worker has let go of them.
+    revocation: Option<TopicPartitionList>,
     decoder: Decoder,
 }
 
@@ -59,13 +54,13 @@ impl Poller {
         consumer: Arc<BaseConsumer<Membership>>,
         inbox: Arc<Inbox>,
         names: Names,
-        handshake: Duration,
+        silence: Duration,
     ) -> Self {
         Self {
             consumer,
             inbox,
             names,
-            handshake,
+            silence,
             sources: Vec::new(),
             first: 0,
             revocation: None,
@@ -76,6 +71,7 @@ impl Poller {
     /// Polls until the worker says stop or the member has failed.
     pub(super) fn run(mut self) {
         while !self.inbox.is_stopped() && self.inbox.failure().is_none() {
+            self.watch_worker();
             self.serve_group();
             let moved = self.pass_transition() | self.seek() | self.fetch();
             if !moved {
@@ -83,6 +79,17 @@ impl Poller {
             }
         }
         self.leave();
+    }
+
+    /// A worker that polls no more is taken for dead. First comes the failure, which a commit looks at; then, leaving,
+    /// the partitions.
+    fn watch_worker(&self) {
+        if self.inbox.silence() > self.silence {
+            self.inbox.fail(Failure::Fenced(format!(
+                "the worker did not poll for {:?} and was taken for dead",
+                self.silence
+            )));
+        }
     }
 
     /// Events of the group and the client: rebalances are noted, errors are looked at.
@@ -130,21 +137,13 @@ impl Poller {
     }
 
     fn pass_transition(&mut self) -> bool {
-        if let Some(revocation) = &self.revocation {
-            if revocation.since.elapsed() > self.handshake {
-                // First the failure, which a commit looks at; then, leaving, the partitions.
-                self.inbox.fail(Failure::Fenced(
-                    "the worker did not let go of its partitions in time".into(),
-                ));
+        if let Some(partitions) = self.revocation.take() {
+            if self.inbox.take_acknowledgement() {
+                release(&self.consumer, &partitions);
                 return true;
             }
-            if !self.inbox.take_acknowledgement() {
-                return false;
-            }
-            if let Some(revocation) = self.revocation.take() {
-                release(&self.consumer, &revocation.partitions);
-            }
-            return true;
+            self.revocation = Some(partitions);
+            return false;
         }
         match self.consumer.context().next_transition() {
             Some(Transition::Assign(partitions)) => self.begin(&partitions),
@@ -183,10 +182,7 @@ impl Poller {
             return;
         }
         self.inbox.revoked(revoked);
-        self.revocation = Some(Revocation {
-            partitions,
-            since: Instant::now(),
-        });
+        self.revocation = Some(partitions);
     }
 
     /// Moves to where the worker wants to read on.
@@ -274,8 +270,7 @@ impl Poller {
     fn leave(mut self) {
         self.sources.clear();
         self.consumer.context().leave();
-        let pending = self.revocation.take().map(|revocation| revocation.partitions);
-        if let Some(partitions) = pending {
+        if let Some(partitions) = self.revocation.take() {
             release(&self.consumer, &partitions);
         }
         // Every question must be answered, or the group is never left.

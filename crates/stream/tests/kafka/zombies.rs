@@ -41,10 +41,10 @@ fn an_instance_that_was_started_again_elsewhere_cannot_commit() {
 }
 
 #[test]
-fn a_worker_that_oversleeps_the_hand_shake_is_fenced_even_without_offsets() {
+fn a_worker_that_sleeps_is_fenced_even_without_offsets() {
     let Some(address) = address() else { return };
     let options = KafkaOptions {
-        handshake: Duration::from_secs(1),
+        silence: Duration::from_secs(1),
         ..options()
     };
     let sleepy_log = log(&address, &options, 2);
