@@ -131,7 +131,8 @@ pub trait Log: Send + Sync + 'static {
     fn topics(&self) -> Result<Vec<TopicInfo>>;
 
     /// Writes outside any group, all or nothing per partition; returns when durable. Calls from many threads at once
-    /// share their flushes.
+    /// share their flushes. (On Kafka a call that *fails* may have written some of its records: call again, and remove
+    /// what is double downstream.)
     fn publish(&self, records: Vec<NewRecord>) -> Result<()>;
 
     /// Joins a group. Partitions arrive as [`Polled::Assigned`].
