@@ -25,7 +25,8 @@ impl std::fmt::Display for TopicPartition {
 /// How long records are kept. Whichever limit is hit first; whole segments at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// Keep at least the newest this many bytes of each partition.
+    /// Keep at least the newest this many bytes of each partition; the embedded log counts a topic's partitions together,
+    /// so that a quiet one among busy ones may keep less.
     pub bytes: Option<u64>,
     /// Keep at least what was written within this time (of the wall clock).
     pub age: Option<Duration>,
