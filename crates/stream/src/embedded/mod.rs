@@ -1,7 +1,7 @@
 //! The embedded log: Kafka's topics, partitions, groups and transactions in one process, on fjall, with no server.
 //!
 //! ```text
-//!  publish / commit          committer (one at a time)                    poll
+//!  publish / commit          committer (one thread)                       poll
 //!  pack records  ──────▶ gather · fence · give offsets ─▶ fjall ─▶ flush ─▶ newest batches in memory ─▶ unpack
 //!  (any thread)          (everything that came in meanwhile shares one flush)    (older ones from fjall)
 //! ```
@@ -134,14 +134,12 @@ impl EmbeddedLog {
             groups: Mutex::new(Groups::recover(offsets, epochs)),
             signal: Signal::default(),
             requests,
-            committer: Mutex::new(None),
             closed: AtomicBool::new(false),
         });
-        *shared.committer.lock() = Some(Committer::new(shared.clone(), &meta));
-        let served = shared.clone();
+        let committer = Committer::new(shared.clone(), &meta);
         let committer = std::thread::Builder::new()
             .name("log-commit".into())
-            .spawn(move || commit::run(&served, &received))
+            .spawn(move || committer.run(&received))
             .map_err(io)?;
         let (stop, stopped) = crossbeam_channel::bounded(0);
         let retained = shared.clone();
@@ -294,8 +292,6 @@ impl Log for EmbeddedLog {
         drop(threads.stop);
         let _ = self.shared.requests.send(Request::Stop);
         let stopped = [threads.retention.join(), threads.committer.join()];
-        // Waits for whoever works it just now.
-        *self.shared.committer.lock() = None;
         let store = self.shared.store.write().take();
         let flushed = store.map_or(Ok(()), |store| {
             store

@@ -1,0 +1,117 @@
+//! `limbic check`.
+
+use std::process::ExitCode;
+
+use limbic_connect::SharedIds;
+use limbic_query::Store;
+
+use crate::cli::Common;
+use crate::house;
+use crate::settings::Settings;
+
+/// What was looked at, and what came of it.
+struct Finding {
+    what: String,
+    result: Result<String, anyhow::Error>,
+}
+
+pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
+    let mut findings = Vec::new();
+    let settings = match Settings::load(common, &[]) {
+        Ok(settings) => {
+            let of = format!(
+                "{} campaigns, {} platforms",
+                settings.campaigns.len(),
+                settings.deliver.platforms.len()
+            );
+            findings.push(Finding {
+                what: "settings".into(),
+                result: Ok(of),
+            });
+            settings
+        }
+        Err(error) => {
+            report(&[Finding {
+                what: "settings".into(),
+                result: Err(error),
+            }]);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    findings.push(Finding {
+        what: format!("log {}", settings.log.shown()),
+        result: check_log(&settings),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    findings.push(Finding {
+        what: format!("view {}", settings.view.shown()),
+        result: runtime.block_on(check_view(&settings)),
+    });
+    if settings.seen.reveal() != "embedded" {
+        let result = SharedIds::connect(settings.seen.reveal(), "limbic:check:", 1)
+            .map(|_| "answers".to_owned())
+            .map_err(|error| anyhow::anyhow!("{error}: is Redis running there?"));
+        findings.push(Finding {
+            what: format!("seen {}", settings.seen.shown()),
+            result,
+        });
+    }
+    for name in house::STAGES {
+        // The stages that speak to a database or open a file are covered above or opened by `run`.
+        if matches!(name, "query" | "deliver") {
+            continue;
+        }
+        let built = house::build_stages(&settings, &[name], None, runtime.handle());
+        findings.push(Finding {
+            what: format!("stage {name}"),
+            result: built.map(|_| "can start".to_owned()),
+        });
+    }
+    let deliver = settings
+        .deliver
+        .check()
+        .map(|()| "can start".to_owned())
+        .map_err(anyhow::Error::from);
+    findings.push(Finding {
+        what: "stage deliver".into(),
+        result: deliver,
+    });
+    let failed = findings.iter().any(|finding| finding.result.is_err());
+    report(&findings);
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn check_log(settings: &Settings) -> anyhow::Result<String> {
+    let log = house::connect(settings)?;
+    let topics = log.topics()?.len();
+    log.close()?;
+    Ok(if topics == 0 {
+        "answers; no topics yet (`limbic run` or `limbic topics create` makes them)".to_owned()
+    } else {
+        format!("answers; {topics} topics")
+    })
+}
+
+async fn check_view(settings: &Settings) -> anyhow::Result<String> {
+    if settings.view.reveal() == "embedded" {
+        return Ok("a file in the data folder".to_owned());
+    }
+    Store::postgres(settings.view.reveal()).await?.ping().await?;
+    Ok("answers".to_owned())
+}
+
+fn report(findings: &[Finding]) {
+    for finding in findings {
+        match &finding.result {
+            Ok(detail) => println!("  ok    {:<36} {detail}", finding.what),
+            Err(error) => println!("  FAIL  {:<36} {error:#}", finding.what),
+        }
+    }
+}

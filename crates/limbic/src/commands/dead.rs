@@ -1,0 +1,179 @@
+//! `limbic dead`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use limbic_domain::topics;
+use limbic_stream::runtime::revive;
+use limbic_stream::{Log, Record, TopicPartition, header};
+use serde_json::json;
+
+use crate::cli::{Common, DeadCommand};
+use crate::house;
+use crate::settings::Settings;
+
+/// Records read at once.
+const READ: usize = 500;
+
+pub fn run(common: &Common, command: &DeadCommand) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(common, &[])?;
+    let log = house::connect(&settings)?;
+    let done = match command {
+        DeadCommand::List { topic, limit, json } => list(&log, topic.as_deref(), *limit, *json),
+        DeadCommand::Show { letter } => show(&log, letter),
+        DeadCommand::Replay {
+            topic,
+            reason,
+            dry_run,
+        } => replay(&log, topic, reason.as_deref(), *dry_run),
+    };
+    log.close()?;
+    done?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The dead-letter topics that there are, or the one that was asked for.
+fn dead_topics(log: &Arc<dyn Log>, topic: Option<&str>) -> anyhow::Result<Vec<(String, u32)>> {
+    let mut found: Vec<(String, u32)> = log
+        .topics()?
+        .iter()
+        .filter_map(|info| {
+            Some((
+                info.name.strip_suffix(".dead")?.to_owned(),
+                info.offsets.len() as u32,
+            ))
+        })
+        .filter(|(name, _)| topic.is_none_or(|wanted| wanted.strip_suffix(".dead").unwrap_or(wanted) == name))
+        .collect();
+    found.sort();
+    if let (true, Some(topic)) = (found.is_empty(), topic) {
+        bail!(
+            "no dead letters of `{topic}`: topics are {}",
+            topics::ALL.join(", ")
+        );
+    }
+    Ok(found)
+}
+
+fn letters(
+    log: &Arc<dyn Log>,
+    topic: &str,
+    partition: u32,
+    mut each: impl FnMut(&Record) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let partition = TopicPartition {
+        topic: topics::dead(topic).into(),
+        partition,
+    };
+    let mut from = 0;
+    loop {
+        let records = log.read(&partition, from, READ)?;
+        let Some(last) = records.last() else { return Ok(()) };
+        from = last.offset + 1;
+        for record in &records {
+            if !each(record)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn list(log: &Arc<dyn Log>, topic: Option<&str>, limit: usize, as_json: bool) -> anyhow::Result<()> {
+    let mut total = 0;
+    for (topic, partitions) in dead_topics(log, topic)? {
+        for partition in 0..partitions {
+            let mut left = limit;
+            letters(log, &topic, partition, |letter| {
+                if left == 0 {
+                    return Ok(false);
+                }
+                left -= 1;
+                total += 1;
+                let text = |name: &str| letter.headers.text(name).unwrap_or("").to_owned();
+                let id = format!("{topic}/{partition}/{}", letter.offset);
+                let (stage, reason, detail) = (
+                    text(header::DEAD_STAGE),
+                    text(header::DEAD_REASON),
+                    text(header::DEAD_DETAIL),
+                );
+                if as_json {
+                    let from = format!(
+                        "{topic}/{}/{}",
+                        text(header::DEAD_PARTITION),
+                        text(header::DEAD_OFFSET)
+                    );
+                    println!(
+                        "{}",
+                        json!({"letter": id, "from": from, "stage": stage, "reason": reason, "detail": detail})
+                    );
+                } else {
+                    if total == 1 {
+                        println!("{:<24} {:<10} {:<18} detail", "letter", "stage", "reason");
+                    }
+                    println!(
+                        "{id:<24} {stage:<10} {reason:<18} {}",
+                        detail.chars().take(100).collect::<String>()
+                    );
+                }
+                Ok(true)
+            })?;
+        }
+    }
+    if total == 0 && !as_json {
+        println!("no dead letters");
+    }
+    Ok(())
+}
+
+fn show(log: &Arc<dyn Log>, id: &str) -> anyhow::Result<()> {
+    let form = "expected TOPIC/PARTITION/OFFSET as `limbic dead list` prints it, for instance posts/0/17";
+    let mut parts = id.rsplitn(3, '/');
+    let offset: u64 = parts.next().and_then(|text| text.parse().ok()).context(form)?;
+    let partition: u32 = parts.next().and_then(|text| text.parse().ok()).context(form)?;
+    let topic = parts.next().context(form)?;
+    let place = TopicPartition {
+        topic: topics::dead(topic).into(),
+        partition,
+    };
+    let found = log
+        .read(&place, offset, 1)?
+        .into_iter()
+        .find(|record| record.offset == offset);
+    let letter = found.with_context(|| format!("no dead letter {id}"))?;
+    println!("key      {}", String::from_utf8_lossy(&letter.key));
+    println!("time     {}", letter.timestamp);
+    for (name, value) in letter.headers.iter() {
+        let shown = std::str::from_utf8(value).map_or_else(|_| format!("{value:02x?}"), str::to_owned);
+        println!("{name:<24} {shown}");
+    }
+    println!("\n{}", String::from_utf8_lossy(&letter.value));
+    Ok(())
+}
+
+fn replay(log: &Arc<dyn Log>, topic: &str, reason: Option<&str>, dry_run: bool) -> anyhow::Result<()> {
+    let mut sent = 0;
+    for (topic, partitions) in dead_topics(log, Some(topic))? {
+        for partition in 0..partitions {
+            letters(log, &topic, partition, |letter| {
+                let wanted =
+                    reason.is_none_or(|reason| letter.headers.text(header::DEAD_REASON) == Some(reason));
+                if let (true, Some(record)) = (wanted, revive(letter)) {
+                    if !dry_run {
+                        log.publish(vec![record])?;
+                    }
+                    sent += 1;
+                }
+                Ok(true)
+            })?;
+        }
+    }
+    let word = if dry_run { "would be sent" } else { "sent" };
+    println!("{sent} dead letters {word} to {topic}");
+    if sent > 0 && !dry_run {
+        println!(
+            "they stay among the dead letters as well: what was mended is not sent twice only if you say so with --reason"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! `limbic evaluate`.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use limbic_optimize::evaluate::{Estimator, EvaluationPolicy, Format, Options, Progress, evaluate, svg};
+
+use crate::cli::EvaluateArgs;
+
+pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
+    let format: Format = args.format.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let policy = EvaluationPolicy::named(&args.policy, args.prior.as_deref())?;
+    let mut options = Options::new(log, format, policy);
+    options.estimators = args
+        .estimators
+        .iter()
+        .map(|name| {
+            name.parse::<Estimator>()
+                .map_err(|error| anyhow::anyhow!("{error}"))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let bar = ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{msg:<12} {bar:40} {bytes}/{total_bytes}")
+            .context("the bar's template")?,
+    );
+    let report = evaluate(&options, |progress| match progress {
+        Progress::Reading { bytes, of } => {
+            bar.set_message("reading");
+            bar.set_length(of);
+            bar.set_position(bytes);
+        }
+        Progress::Weighing => bar.set_message("weighing"),
+        Progress::Fitting => bar.set_message("fitting"),
+        Progress::Estimating => bar.set_message("estimating"),
+    })?;
+    bar.finish_and_clear();
+    if let Some(path) = &args.svg {
+        std::fs::write(path, svg(&report)).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

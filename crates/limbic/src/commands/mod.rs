@@ -1,0 +1,49 @@
+//! What each command does.
+
+mod check;
+mod dead;
+mod evaluate;
+mod read;
+mod replay;
+mod run;
+mod topics;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, ConfigCommand};
+use crate::logging;
+use crate::settings::Settings;
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let common = &cli.common;
+    // Commands that a person waits for are quiet; the service talks.
+    let quiet = if matches!(cli.command, Command::Run(_)) {
+        "info"
+    } else {
+        "warn"
+    };
+    logging::start(common.log_level.as_deref(), quiet)?;
+    match &cli.command {
+        Command::Run(args) => run::run(common, args),
+        Command::Replay(args) => replay::run(common, args),
+        Command::Simulate(_) | Command::Demo(_) => anyhow::bail!("not built yet"),
+        Command::Read(args) => read::run(args),
+        Command::Evaluate(args) => {
+            let log = common.log.as_deref();
+            evaluate::run(
+                args,
+                log.ok_or_else(|| anyhow::anyhow!("--log PATH is missing: which log is to be evaluated?"))?,
+            )
+        }
+        Command::Topics { command } => topics::run(common, command),
+        Command::Dead { command } => dead::run(common, command),
+        Command::Check => check::run(common),
+        Command::Config {
+            command: ConfigCommand::Show,
+        } => {
+            print!("{}", toml::to_string_pretty(&Settings::load(common, &[])?)?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! `limbic replay`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use limbic_connect::replay::{Checkpoint, Mapping, Pace, Row, Rows};
+use limbic_connect::{Edge, Receipt};
+use limbic_domain::{TenantId, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::{Common, ReplayArgs};
+use crate::house::{House, Options};
+use crate::settings::Settings;
+
+/// How long to keep trying a target that does not answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Rejections shown in full.
+const SHOWN: usize = 10;
+
+/// What became of a file: every row is in exactly one of accepted, duplicates, rejected.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Totals {
+    /// Rows of the file, those that an earlier run had sent included.
+    pub rows: u64,
+    /// Rows that an earlier, interrupted run was answered for.
+    pub resumed: u64,
+    /// Rows that are durable now and were not before.
+    pub accepted: u64,
+    /// Rows that were durable before.
+    pub duplicates: u64,
+    /// Rows that cannot be taken: each was reported.
+    pub rejected: u64,
+    /// The latest time of a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Utc>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Who takes the rows.
+pub enum Target {
+    /// A running Limbic.
+    Http {
+        /// Its client.
+        client: reqwest::Client,
+        /// Its address.
+        url: String,
+        /// Where requests run.
+        runtime: tokio::runtime::Runtime,
+    },
+    /// A log of this process.
+    Edge(Arc<Edge>),
+}
+
+pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let mapping = Mapping::parse(&args.map)?;
+    let pace: Pace = args.speed.parse()?;
+    // Look at the file before anything is opened for it.
+    let rows = Rows::open(&args.file, None, mapping)?;
+    let settings = Settings::load(common, &[])?;
+    let (target, house, name) = if let Some(url) = &args.to {
+        let url = url.trim_end_matches('/').to_owned();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()?;
+        (
+            Target::Http {
+                client,
+                url: url.clone(),
+                runtime,
+            },
+            None,
+            url,
+        )
+    } else {
+        // Only the edge: the stages do their work when `limbic run` runs.
+        let options = Options {
+            stages: vec!["none".to_owned()],
+            listen: None,
+        };
+        let house = House::open(&settings, &options)?;
+        let name = format!("{} {}", settings.log.shown(), settings.data_dir.display());
+        (Target::Edge(Arc::clone(&house.edge)), Some(house), name)
+    };
+    let folder = settings.data_dir.join("replay");
+    let mut checkpoint = Checkpoint::open(&folder, &args.file, &name)
+        .with_context(|| format!("cannot keep the checkpoint in {}", folder.display()))?;
+    if args.restart {
+        checkpoint.save(0)?;
+    }
+    let sent = send(
+        rows,
+        &target,
+        pace,
+        args.batch as usize,
+        &mut checkpoint,
+        !args.json,
+    );
+    let totals = match sent {
+        Ok(totals) => totals,
+        Err(error) => {
+            let done = checkpoint.rows();
+            return Err(error)
+                .with_context(|| format!("stopped after {done} rows; the same command goes on there"));
+        }
+    };
+    if let (false, Some(latest)) = (args.no_finish, totals.latest) {
+        target.heartbeat(latest.plus_millis(1))?;
+    }
+    checkpoint.finish()?;
+    drop(target);
+    if let Some(house) = house {
+        house.close()?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&totals)?);
+    } else {
+        println!(
+            "{} rows: {} accepted, {} duplicates, {} rejected{} in {:.1} s ({:.0} rows/s)",
+            totals.rows,
+            totals.accepted,
+            totals.duplicates,
+            totals.rejected,
+            if totals.resumed > 0 {
+                format!(", {} sent before", totals.resumed)
+            } else {
+                String::new()
+            },
+            totals.seconds,
+            (totals.rows - totals.resumed) as f64 / totals.seconds.max(1e-9),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends every row that an earlier run was not answered for.
+pub fn send(
+    mut rows: Rows,
+    target: &Target,
+    pace: Pace,
+    batch: usize,
+    checkpoint: &mut Checkpoint,
+    report: bool,
+) -> anyhow::Result<Totals> {
+    let style = "{bar:36} {percent:>3} %  {bytes:>10}/{total_bytes}  {msg}  {elapsed} ({eta} left)";
+    let bar = if report {
+        ProgressBar::new(rows.progress().1)
+    } else {
+        ProgressBar::hidden()
+    };
+    bar.set_style(ProgressStyle::with_template(style).context("the bar's template")?);
+    let started = Instant::now();
+    let mut totals = Totals {
+        resumed: checkpoint.rows(),
+        ..Totals::default()
+    };
+    let mut first = None;
+    let mut waiting: Vec<Row> = Vec::with_capacity(batch);
+    let mut shown = 0;
+    loop {
+        let row = rows.next().transpose().context("cannot read the file")?;
+        let ended = row.is_none();
+        if let Some(row) = row {
+            totals.rows = row.number;
+            totals.latest = totals.latest.max(row.at);
+            if row.number <= totals.resumed {
+                continue;
+            }
+            let origin = *first.get_or_insert(row.at.unwrap_or_default());
+            let due = pace.due(origin, row.at);
+            let wait = due.saturating_sub(started.elapsed());
+            if !wait.is_zero() {
+                // What is due goes out before the wait for what is not.
+                flush(target, &mut waiting, &mut totals, checkpoint, &bar, &mut shown)?;
+                std::thread::park_timeout(wait);
+                while let left = due.saturating_sub(started.elapsed())
+                    && !left.is_zero()
+                {
+                    std::thread::park_timeout(left);
+                }
+            }
+            waiting.push(row);
+        }
+        if ended || waiting.len() >= batch {
+            flush(target, &mut waiting, &mut totals, checkpoint, &bar, &mut shown)?;
+            bar.set_position(rows.progress().0);
+            let rate = (totals.rows - totals.resumed) as f64 / started.elapsed().as_secs_f64();
+            bar.set_message(format!("{} posts, {rate:.0}/s", totals.rows));
+        }
+        if ended {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    totals.seconds = started.elapsed().as_secs_f64();
+    Ok(totals)
+}
+
+fn flush(
+    target: &Target,
+    waiting: &mut Vec<Row>,
+    totals: &mut Totals,
+    checkpoint: &mut Checkpoint,
+    bar: &ProgressBar,
+    shown: &mut usize,
+) -> anyhow::Result<()> {
+    let Some(last) = waiting.last().map(|row| row.number) else {
+        return Ok(());
+    };
+    let numbers: Vec<u64> = waiting.iter().map(|row| row.number).collect();
+    let items = waiting.drain(..).map(|row| row.post).collect();
+    let receipt = target.accept(items)?;
+    totals.accepted += receipt.accepted;
+    totals.duplicates += receipt.duplicates;
+    totals.rejected += receipt.rejected.len() as u64;
+    for rejection in &receipt.rejected {
+        if *shown < SHOWN {
+            let row = numbers.get(rejection.index).copied().unwrap_or(0);
+            bar.suspend(|| eprintln!("row {row}: {}: {}", rejection.field, rejection.problem));
+        } else if *shown == SHOWN {
+            bar.suspend(|| eprintln!("further rejected rows are counted, not shown"));
+        }
+        *shown += 1;
+    }
+    checkpoint.save(last).context("cannot write the checkpoint")
+}
+
+impl Target {
+    /// Takes items, or fails after having tried for a while; what was taken twice is removed by the receiver.
+    fn accept(&self, items: Vec<Result<Value, String>>) -> anyhow::Result<Receipt> {
+        match self {
+            Self::Edge(edge) => Ok(edge.accept_posts(&TenantId::default(), items, None)?),
+            Self::Http { client, url, runtime } => {
+                // A row that is no object is the file's fault, not the receiver's: answered for here.
+                let mut rejected = Vec::new();
+                let mut places = Vec::new();
+                let mut posts = Vec::new();
+                for (index, item) in items.into_iter().enumerate() {
+                    match item {
+                        Ok(post) => {
+                            places.push(index);
+                            posts.push(post);
+                        }
+                        Err(problem) => {
+                            rejected.push(limbic_connect::Rejection {
+                                index,
+                                field: "row".to_owned(),
+                                problem,
+                            });
+                        }
+                    }
+                }
+                let mut receipt = if posts.is_empty() {
+                    Receipt::default()
+                } else {
+                    runtime.block_on(post(client, &format!("{url}/v1/posts"), &Value::Array(posts)))?
+                };
+                for rejection in &mut receipt.rejected {
+                    rejection.index = places.get(rejection.index).copied().unwrap_or(rejection.index);
+                }
+                receipt.rejected.extend(rejected);
+                Ok(receipt)
+            }
+        }
+    }
+
+    fn heartbeat(&self, at: Utc) -> anyhow::Result<()> {
+        match self {
+            Self::Edge(edge) => Ok(edge.heartbeat(at)?),
+            Self::Http { client, url, runtime } => {
+                let body = json!({"at": at});
+                runtime
+                    .block_on(post::<Value>(client, &format!("{url}/v1/watermark"), &body))
+                    .map(|_| ())
+            }
+        }
+    }
+}
+
+/// Posts until it is answered: no connection, 429 and 5xx are tried again for a while.
+async fn post<T: serde::de::DeserializeOwned>(
+    client: &reqwest::Client,
+    url: &str,
+    body: &Value,
+) -> anyhow::Result<T> {
+    let started = Instant::now();
+    let mut wait = Duration::from_millis(100);
+    loop {
+        let problem = match client.post(url).json(body).send().await {
+            Ok(answer) if answer.status().is_success() => return Ok(answer.json().await?),
+            Ok(answer) if answer.status().is_server_error() || answer.status().as_u16() == 429 => {
+                format!("{url} answers {}", answer.status())
+            }
+            Ok(answer) => {
+                let status = answer.status();
+                bail!(
+                    "{url} answers {status}: {}",
+                    answer.text().await.unwrap_or_default()
+                );
+            }
+            Err(error) => format!("{url} does not answer: {error:#}; is `limbic run` running there?"),
+        };
+        if started.elapsed() > PATIENCE {
+            bail!("{problem}");
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,59 @@
+//! `limbic run`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{Common, RunArgs};
+use crate::house::{House, Options};
+use crate::settings::Settings;
+
+/// How often the stages are looked after.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let mut flags = Vec::new();
+    if let Some(listen) = &args.listen {
+        flags.push(("listen", listen.clone()));
+    }
+    if !args.stages.is_empty() {
+        flags.push(("stages", format!("{:?}", args.stages)));
+    }
+    let settings = Settings::load(common, &flags)?;
+    let options = Options {
+        stages: settings.stages.clone(),
+        listen: Some(settings.listen.clone()),
+    };
+    let house = House::open(&settings, &options)?;
+    if let Some(address) = house.address {
+        tracing::info!(%address, log = %settings.log.shown(), "listening: http://{address}/ shows what is felt");
+    }
+    let failure = house.handle().block_on(wait(&house))?;
+    match &failure {
+        Some((stage, why)) => tracing::error!(stage, why, "a stage needs a person: stopping"),
+        None => tracing::info!("draining"),
+    }
+    let drained = house.close()?;
+    tracing::info!(drained, "stopped");
+    Ok(if failure.is_some() || !drained {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Until somebody asks to stop, or a stage gives up.
+async fn wait(house: &House) -> anyhow::Result<Option<(String, String)>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(None),
+            _ = interrupt.recv() => return Ok(None),
+            _ = look.tick() => if let Some(failure) = house.failure() { return Ok(Some(failure)) },
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `limbic topics`.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::{Common, TopicsCommand};
+use crate::house;
+use crate::settings::Settings;
+
+pub fn run(common: &Common, command: &TopicsCommand) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(common, &[])?;
+    match command {
+        TopicsCommand::Create => {
+            let log = house::open_log(&settings)?;
+            println!(
+                "{} topics with {} partitions each are there",
+                log.topics()?.len(),
+                settings.partitions
+            );
+            log.close()?;
+        }
+        TopicsCommand::List { json } => {
+            let log = house::connect(&settings)?;
+            let mut topics = log.topics()?;
+            topics.sort_by(|a, b| a.name.cmp(&b.name));
+            if *json {
+                let rows: Vec<_> = topics
+                    .iter()
+                    .map(|topic| json!({"topic": &*topic.name, "partitions": topic.offsets.len(), "offsets": topic.offsets}))
+                    .collect();
+                println!("{}", serde_json::to_string_pretty(&rows)?);
+            } else if topics.is_empty() {
+                println!("no topics yet: `limbic topics create` makes them");
+            } else {
+                println!("{:<20} {:>10}  offsets (earliest–end)", "topic", "partitions");
+                for topic in topics {
+                    let offsets: Vec<String> = topic
+                        .offsets
+                        .iter()
+                        .map(|(low, high)| format!("{low}–{high}"))
+                        .collect();
+                    println!(
+                        "{:<20} {:>10}  {}",
+                        topic.name,
+                        topic.offsets.len(),
+                        offsets.join("  ")
+                    );
+                }
+            }
+            log.close()?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

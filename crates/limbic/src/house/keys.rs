@@ -1,0 +1,76 @@
+//! The secrets of tenants.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use limbic_domain::TenantId;
+
+use crate::settings::Settings;
+
+/// The API keys, hashed, and whom each speaks for.
+pub(super) fn api_keys(settings: &Settings) -> BTreeMap<[u8; 32], TenantId> {
+    let keys = settings.tenants.iter().flat_map(|(tenant, of_tenant)| {
+        of_tenant
+            .api_keys
+            .iter()
+            .map(|key| (limbic_api::hash_key(key.reveal()), tenant.clone()))
+    });
+    keys.collect()
+}
+
+/// What each tenant's pseudonyms are made with.
+pub(super) fn pseudonym_keys(settings: &Settings) -> anyhow::Result<BTreeMap<TenantId, [u8; 32]>> {
+    let mut tenants: Vec<TenantId> = settings.tenants.keys().cloned().collect();
+    if tenants.is_empty() {
+        tenants.push(TenantId::default());
+    }
+    let mut keys = BTreeMap::new();
+    for tenant in tenants {
+        let secret = settings
+            .tenants
+            .get(&tenant)
+            .map_or("", |tenant| tenant.pseudonym_secret.reveal());
+        let key = if !secret.is_empty() {
+            blake3::derive_key("limbic 2026-11 pseudonym key", secret.as_bytes())
+        } else if settings.is_embedded() {
+            kept_key(&settings.data_dir, &tenant)?
+        } else {
+            bail!(
+                "tenants.{tenant}.pseudonym_secret is not set: processes that share a Kafka must share it too. Make one \
+                 with `openssl rand -hex 32` and give it as LIMBIC_TENANTS__{}__PSEUDONYM_SECRET",
+                tenant.as_str().to_uppercase()
+            );
+        };
+        keys.insert(tenant, key);
+    }
+    Ok(keys)
+}
+
+/// The key in the data folder, made at the first start, readable by its owner alone.
+fn kept_key(folder: &Path, tenant: &TenantId) -> anyhow::Result<[u8; 32]> {
+    let path = folder.join(format!("pseudonym-{tenant}.key"));
+    if let Ok(bytes) = std::fs::read(&path) {
+        return bytes.try_into().map_err(|_| {
+            anyhow::anyhow!(
+                "{} is damaged: restore it, or known people become strangers",
+                path.display()
+            )
+        });
+    }
+    let mut key = [0; 32];
+    let mut source = std::fs::File::open("/dev/urandom").context("no source of randomness")?;
+    std::io::Read::read_exact(&mut source, &mut key).context("no source of randomness")?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options
+        .open(&path)
+        .with_context(|| format!("cannot create {}", path.display()))?;
+    file.write_all(&key)
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(key)
+}

@@ -1,0 +1,59 @@
+//! Which log, and its topics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use limbic_domain::topics;
+use limbic_stream::embedded::{EmbeddedLog, EmbeddedOptions};
+use limbic_stream::kafka::{KafkaLog, KafkaOptions};
+use limbic_stream::{Log, Retention, TopicSpec};
+
+use crate::settings::Settings;
+
+/// Opens the log that the settings name, and creates or checks its topics.
+pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
+    let log = connect(settings)?;
+    if let Err(error) = log.ensure_topics(&topic_specs(settings)) {
+        let _ = log.close();
+        return Err(error).context("the topics are not as the settings want them");
+    }
+    Ok(log)
+}
+
+/// Opens the log as it is.
+pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
+    if settings.is_embedded() {
+        std::fs::create_dir_all(&settings.data_dir)
+            .with_context(|| format!("cannot create {}", settings.data_dir.display()))?;
+        let log = EmbeddedLog::open(settings.data_dir.join("log"), EmbeddedOptions::default())?;
+        return Ok(Arc::new(log));
+    }
+    let mut options = KafkaOptions::default().prefixed(settings.kafka.prefix.clone());
+    options.replication = (settings.kafka.replication > 0).then_some(settings.kafka.replication);
+    for (name, value) in &settings.kafka.settings {
+        options = options.with(name.clone(), value.reveal());
+    }
+    let log = KafkaLog::connect(settings.log.reveal(), options)
+        .with_context(|| format!("cannot use Kafka at {}", settings.log.shown()))?;
+    Ok(Arc::new(log))
+}
+
+/// Every topic of the house, and its dead letters.
+pub fn topic_specs(settings: &Settings) -> Vec<TopicSpec> {
+    let limit = |n: u64, unit: u64| (n > 0).then(|| n.saturating_mul(unit));
+    let retention = Retention {
+        bytes: limit(settings.retention.mebibytes, 1 << 20),
+        age: limit(settings.retention.hours, 3_600).map(Duration::from_secs),
+    };
+    let spec = |name: String, retention| TopicSpec {
+        name: name.into(),
+        partitions: settings.partitions,
+        retention,
+    };
+    topics::ALL
+        .into_iter()
+        // Dead letters are for people: no clock takes them away.
+        .flat_map(|topic| [spec(topic.to_owned(), retention), spec(topics::dead(topic), Retention::default())])
+        .collect()
+}

@@ -1,0 +1,292 @@
+//! The wiring: a log, the stages over it, the API before it.
+
+mod keys;
+mod log;
+mod stages;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use limbic_api::Context;
+use limbic_connect::{Edge, RecentIds, SeenIds, SharedIds};
+use limbic_query::Store;
+use limbic_stream::Log;
+use limbic_stream::runtime::{Health, StageHandle, StageMeters, StageStatus};
+use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::watch;
+
+pub use log::{connect, open_log};
+pub use stages::{STAGES, build as build_stages};
+
+use crate::settings::Settings;
+
+/// How many ids each edge remembers by itself: some 60 MB when full.
+const RECENT_IDS: usize = 1_000_000;
+
+/// A running Limbic.
+pub struct House {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The edge.
+    pub edge: Arc<Edge>,
+    /// The view, if this process keeps or reads one.
+    pub store: Option<Store>,
+    /// Where the API listens, if it does.
+    pub address: Option<SocketAddr>,
+    runtime: Runtime,
+    stages: Arc<Vec<parking::Slot>>,
+    stop_api: watch::Sender<bool>,
+    api: Option<tokio::task::JoinHandle<()>>,
+    drain: Duration,
+}
+
+/// Handles that are looked at from several sides.
+mod parking {
+    use std::sync::Mutex;
+
+    use limbic_stream::runtime::StageHandle;
+
+    /// One stage's handle.
+    pub struct Slot(pub Mutex<StageHandle>);
+}
+
+/// How a house is to be opened.
+pub struct Options {
+    /// The stages to run; empty = all.
+    pub stages: Vec<String>,
+    /// Where to listen; `None` = no API.
+    pub listen: Option<String>,
+}
+
+impl House {
+    /// Opens everything: log, databases, platforms, stages, API.
+    pub fn open(settings: &Settings, options: &Options) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("limbic-io")
+            .enable_all()
+            .build()
+            .context("cannot start the I/O threads")?;
+        let log = open_log(settings)?;
+        let opened = Self::open_over(settings, options, &runtime, Arc::clone(&log));
+        match opened {
+            Ok((edge, store, stages, address, stop_api, api)) => Ok(Self {
+                log,
+                edge,
+                store,
+                address,
+                runtime,
+                stages,
+                stop_api,
+                api,
+                drain: Duration::from_secs(settings.stream.drain_seconds),
+            }),
+            Err(error) => {
+                // Release the log's lock: whoever mends the cause wants to try again at once.
+                if let Err(close) = log.close() {
+                    tracing::warn!(%close, "the log did not close cleanly");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "the parts of a house, taken apart at its only caller"
+    )]
+    fn open_over(
+        settings: &Settings,
+        options: &Options,
+        runtime: &Runtime,
+        log: Arc<dyn Log>,
+    ) -> anyhow::Result<(
+        Arc<Edge>,
+        Option<Store>,
+        Arc<Vec<parking::Slot>>,
+        Option<SocketAddr>,
+        watch::Sender<bool>,
+        Option<tokio::task::JoinHandle<()>>,
+    )> {
+        let wanted: Vec<&'static str> = STAGES
+            .into_iter()
+            .filter(|name| options.stages.is_empty() || options.stages.iter().any(|wanted| wanted == name))
+            .collect();
+        let registry = prometheus::Registry::new();
+        let meters = StageMeters::register(&registry).context("cannot register the meters")?;
+        let store = Some(runtime.block_on(open_view(settings))?);
+        let edge = Arc::new(open_edge(settings, Arc::clone(&log))?);
+        let built = stages::build(settings, &wanted, store.as_ref(), runtime.handle())?;
+        let mut handles: Vec<StageHandle> = Vec::new();
+        for (stage, spec) in built {
+            let options = stages::run_options(settings);
+            let handle = limbic_stream::runtime::spawn(Arc::clone(&log), stage, spec, options, &meters);
+            handles.push(handle.context("cannot start a stage's thread")?);
+        }
+        let stages: Arc<Vec<parking::Slot>> = Arc::new(
+            handles
+                .into_iter()
+                .map(|handle| parking::Slot(std::sync::Mutex::new(handle)))
+                .collect(),
+        );
+        let (stop_api, stopped) = watch::channel(false);
+        let (address, api) = match &options.listen {
+            None => (None, None),
+            Some(listen) => {
+                let context = Context {
+                    edge: Some(Arc::clone(&edge)),
+                    store: store.clone(),
+                    series: None,
+                    log,
+                    stages: STAGES.to_vec(),
+                    statuses: statuses_of(&stages),
+                    registry,
+                    keys: keys::api_keys(settings),
+                    settings: settings.api.clone(),
+                };
+                let (address, api) = serve(runtime.handle(), listen, context, stopped)?;
+                (Some(address), Some(api))
+            }
+        };
+        Ok((edge, store, stages, address, stop_api, api))
+    }
+
+    /// A handle to the I/O threads.
+    pub fn handle(&self) -> &Handle {
+        self.runtime.handle()
+    }
+
+    /// How the stages are.
+    pub fn statuses(&self) -> Vec<(String, StageStatus)> {
+        statuses_of(&self.stages)()
+    }
+
+    /// The first stage that has given up, and why.
+    pub fn failure(&self) -> Option<(String, String)> {
+        self.statuses()
+            .into_iter()
+            .find_map(|(name, status)| match status.health {
+                Health::Failed(why) => Some((name, why)),
+                _ => None,
+            })
+    }
+
+    /// Drains and closes. `false` if something was not done by the deadline: it will be done again at the next start.
+    pub fn close(mut self) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + self.drain;
+        let _ = self.stop_api.send(true);
+        if let Some(api) = self.api.take() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let ended = self
+                .runtime
+                .block_on(async { tokio::time::timeout(left, api).await });
+            if ended.is_err() {
+                tracing::warn!("some requests were still open at the deadline");
+            }
+        }
+        let mut drained = true;
+        for slot in self.stages.iter() {
+            slot.0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .stop();
+        }
+        for slot in self.stages.iter() {
+            let mut handle = slot.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !handle.join_by(deadline) {
+                tracing::warn!(stage = %handle.name, "not drained by the deadline: its batch will be done again");
+                drained = false;
+            }
+        }
+        self.log.close().context("the log did not close cleanly")?;
+        self.runtime.shutdown_timeout(Duration::from_secs(2));
+        Ok(drained)
+    }
+}
+
+fn statuses_of(
+    stages: &Arc<Vec<parking::Slot>>,
+) -> Box<dyn Fn() -> Vec<(String, StageStatus)> + Send + Sync> {
+    let stages = Arc::clone(stages);
+    Box::new(move || {
+        stages
+            .iter()
+            .map(|slot| {
+                let handle = slot.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                (handle.name.to_string(), handle.status())
+            })
+            .collect()
+    })
+}
+
+async fn open_view(settings: &Settings) -> anyhow::Result<Store> {
+    match settings.view.reveal() {
+        "embedded" | "" => {
+            std::fs::create_dir_all(&settings.data_dir)
+                .with_context(|| format!("cannot create {}", settings.data_dir.display()))?;
+            Store::sqlite(&settings.data_dir)
+                .await
+                .context("cannot open the embedded view")
+        }
+        url if url.starts_with("postgres") => Store::postgres(url).await.with_context(|| {
+            format!(
+                "cannot use the view at {}: is PostgreSQL running, and the password right?",
+                settings.view.shown()
+            )
+        }),
+        _ => bail!(
+            "view = {}: expected `embedded` or postgres://…",
+            settings.view.shown()
+        ),
+    }
+}
+
+fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
+    let mut seen: Vec<Arc<dyn SeenIds>> = vec![Arc::new(RecentIds::new(RECENT_IDS))];
+    match settings.seen.reveal() {
+        "embedded" | "" => {}
+        url if url.starts_with("redis") => {
+            let keep = u64::from(settings.connect.remember_days) * 86_400;
+            let prefix = format!("{}:seen:", settings.kafka.prefix);
+            let shared = SharedIds::connect(url, &prefix, keep)
+                .with_context(|| format!("cannot use Redis at {}: is it running?", settings.seen.shown()))?;
+            seen.push(Arc::new(shared));
+        }
+        _ => bail!(
+            "seen = {}: expected `embedded` or redis://…",
+            settings.seen.shown()
+        ),
+    }
+    let keys: BTreeMap<_, _> = keys::pseudonym_keys(settings)?;
+    Edge::new(log, settings.partitions, settings.connect.clone(), keys, seen).context("the edge's settings")
+}
+
+/// Binds and serves; requests under way are finished after `stopped` turns true.
+fn serve(
+    handle: &Handle,
+    listen: &str,
+    context: Context,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+    let listener = handle.block_on(TcpListener::bind(listen)).with_context(|| {
+        format!("cannot listen at {listen}: is the port taken? choose another with --listen ADDR:PORT")
+    })?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let router = limbic_api::router(context);
+    let task = handle.spawn(async move {
+        let shutdown = async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        if let Err(error) = axum::serve(listener, router)
+            .with_graceful_shutdown(shutdown)
+            .await
+        {
+            tracing::error!(%error, "the API stopped");
+        }
+    });
+    Ok((address, task))
+}

@@ -1,0 +1,112 @@
+//! The stages of the house, from their settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use limbic_affect::{AffectStage, LexiconReader};
+use limbic_connect::ConnectStage;
+use limbic_creative::{Campaigns, CreativeStage};
+use limbic_deliver::DeliverStage;
+use limbic_optimize::OptimizeStage;
+use limbic_policy::{PolicyStage, Rules};
+use limbic_profile::{MomentStage, ProfileStage};
+use limbic_query::{QueryStage, Store};
+use limbic_stream::runtime::RunOptions;
+use limbic_stream::{Stage, StageSpec};
+use tokio::runtime::Handle;
+
+use crate::settings::Settings;
+
+/// Every stage, upstream first.
+pub const STAGES: [&str; 9] = [
+    "connect", "affect", "profile", "moments", "creative", "policy", "optimize", "deliver", "query",
+];
+
+type Built = (Box<dyn Stage>, StageSpec);
+
+/// Builds the stages that are wanted. What cannot work is said before any of them starts.
+pub fn build(
+    settings: &Settings,
+    wanted: &[&'static str],
+    store: Option<&Store>,
+    handle: &Handle,
+) -> anyhow::Result<Vec<Built>> {
+    wanted
+        .iter()
+        .map(|name| one(name, settings, store, handle).with_context(|| format!("stage {name}")))
+        .collect()
+}
+
+fn one(name: &str, settings: &Settings, store: Option<&Store>, handle: &Handle) -> anyhow::Result<Built> {
+    Ok(match name {
+        "connect" => (
+            Box::new(ConnectStage::new(&settings.connect)),
+            ConnectStage::spec(),
+        ),
+        "affect" => (
+            Box::new(AffectStage::new(Arc::new(LexiconReader::new()))),
+            AffectStage::spec(),
+        ),
+        "profile" => (
+            Box::new(ProfileStage::new(&settings.profile)?),
+            ProfileStage::spec(&settings.profile),
+        ),
+        "moments" => (
+            Box::new(MomentStage::new(&settings.profile)?),
+            MomentStage::spec(),
+        ),
+        "creative" => {
+            let stage = CreativeStage::new(&settings.creative, Arc::new(campaigns(settings)))?;
+            (Box::new(stage), CreativeStage::spec())
+        }
+        "policy" => (
+            Box::new(PolicyStage::new(Rules::new(&settings.policy)?)),
+            PolicyStage::spec(),
+        ),
+        "optimize" => {
+            let stage = OptimizeStage::new(settings.optimize.clone())?;
+            let spec = stage.spec();
+            (Box::new(stage), spec)
+        }
+        "deliver" => {
+            let stage = DeliverStage::open(&settings.deliver, handle)?;
+            (Box::new(stage), DeliverStage::spec(&settings.deliver))
+        }
+        "query" => {
+            let store = store.context("it needs a view")?.clone();
+            let stage = QueryStage::new(store, handle.clone(), &log_name(settings));
+            (Box::new(stage), QueryStage::spec())
+        }
+        other => anyhow::bail!("no stage `{other}`"),
+    })
+}
+
+/// What tells this log's offsets from another's in a shared database.
+fn log_name(settings: &Settings) -> String {
+    if settings.is_embedded() {
+        return "embedded".to_owned();
+    }
+    let cluster = settings
+        .log
+        .reveal()
+        .rsplit_once('@')
+        .map_or(settings.log.reveal(), |(_, hosts)| hosts);
+    format!("{cluster}/{}", settings.kafka.prefix)
+}
+
+/// The campaigns, by tenant.
+pub fn campaigns(settings: &Settings) -> Campaigns {
+    settings.campaigns.iter().fold(Campaigns::new(), |all, one| {
+        all.with(one.tenant.clone(), one.campaign.clone())
+    })
+}
+
+/// How every stage of this process runs.
+pub fn run_options(settings: &Settings) -> RunOptions {
+    RunOptions {
+        instance: settings.stream.instance.as_str().into(),
+        idle_after: Duration::from_millis(settings.stream.idle_after_ms.max(1)),
+        ..RunOptions::default()
+    }
+}

@@ -1,0 +1,191 @@
+//! Layers of settings, each over the one before.
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+/// What begins the name of a setting in the environment. `LIMBIC_API__BODY_BYTES` is `api.body_bytes`.
+const PREFIX: &str = "LIMBIC_";
+
+/// Variables of the same prefix that are no settings: the data sets of tests, the servers of tests, the log's filter.
+const NOT_SETTINGS: [&str; 5] = [
+    "LIMBIC_DATA",
+    "LIMBIC_TEST_",
+    "LIMBIC_SERVICES_",
+    "LIMBIC_LOG_LEVEL",
+    "LIMBIC_CONFIG",
+];
+
+/// The layers so far, merged.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    merged: Table,
+    /// Where each top-level key was last set, for errors.
+    sources: Vec<String>,
+}
+
+impl Layers {
+    /// A file over what there is.
+    pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table: Table =
+            toml::from_str(&text).with_context(|| format!("{} is not valid TOML", path.display()))?;
+        merge(&mut self.merged, table);
+        self.sources.push(path.display().to_string());
+        Ok(())
+    }
+
+    /// The environment over what there is.
+    pub(super) fn environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<()> {
+        for (name, text) in variables {
+            let Some(path) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            // `LIMBIC_DATA_DIR` is a setting, `LIMBIC_DATA` is where tests find their data sets.
+            let is_setting = NOT_SETTINGS.iter().all(|other| {
+                if other.ends_with('_') {
+                    !name.starts_with(other)
+                } else {
+                    name != *other
+                }
+            });
+            if !is_setting {
+                continue;
+            }
+            if path.is_empty() {
+                bail!("{name}: name a setting, for instance LIMBIC_LISTEN or LIMBIC_API__BODY_BYTES");
+            }
+            self.set(&path.to_ascii_lowercase().replace("__", "."), value(&text));
+            self.sources.push(name);
+        }
+        Ok(())
+    }
+
+    /// One setting over what there is.
+    pub(super) fn set(&mut self, key: &str, value: Value) {
+        let mut nested = value;
+        for part in key.rsplit('.') {
+            let mut table = Table::new();
+            table.insert(part.to_owned(), nested);
+            nested = Value::Table(table);
+        }
+        if let Value::Table(table) = nested {
+            merge(&mut self.merged, table);
+        }
+    }
+
+    /// The settings; an unknown key is answered with the nearest known one.
+    pub(super) fn finish<T: DeserializeOwned>(self) -> anyhow::Result<T> {
+        let text = toml::to_string(&self.merged).context("cannot merge the settings")?;
+        toml::from_str(&text).map_err(|error| {
+            let hint = unknown_field(error.message()).unwrap_or_default();
+            let from = if self.sources.is_empty() {
+                String::new()
+            } else {
+                format!(" (from {})", self.sources.join(", "))
+            };
+            anyhow!("settings{from}: {}{hint}", error.message())
+        })
+    }
+}
+
+/// What a value in the environment or a flag stands for: TOML where it is TOML, otherwise the text itself.
+pub(super) fn value(text: &str) -> Value {
+    toml::from_str::<Table>(&format!("v = {text}"))
+        .ok()
+        .and_then(|mut table| table.remove("v"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn merge(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(Value::Table(under)), Value::Table(over)) => merge(under, over),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The name nearest to `given`, if one is near.
+pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|name| (strsim::jaro_winkler(name, given), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+/// The hint for serde's "unknown field `x`, expected one of `a`, `b`".
+fn unknown_field(message: &str) -> Option<String> {
+    let mut quoted = message
+        .strip_prefix("unknown field ")?
+        .split('`')
+        .skip(1)
+        .step_by(2);
+    let given = quoted.next()?;
+    nearest(given, quoted).map(|name| format!("; did you mean `{name}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    fn of(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let mut layers = Layers::default();
+        merge(&mut layers.merged, toml::from_str(text).unwrap());
+        layers.environment(
+            environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )?;
+        layers.finish()
+    }
+
+    #[test]
+    fn the_environment_stands_over_the_file() {
+        let settings = of(
+            "partitions = 2\n[api]\nwriters = 3",
+            &[
+                ("LIMBIC_API__BODY_BYTES", "77"),
+                ("LIMBIC_PARTITIONS", "5"),
+                ("LIMBIC_LISTEN", "127.0.0.1:1"),
+                ("LIMBIC_DATA", "/elsewhere"),
+                ("LIMBIC_TEST_KAFKA", "x"),
+                ("HOME", "x"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(
+            (settings.partitions, settings.api.body_bytes, settings.api.writers),
+            (5, 77, 3)
+        );
+        assert_eq!(settings.listen, "127.0.0.1:1");
+        assert_eq!(settings.data_dir, std::path::Path::new(".limbic"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest() {
+        for (text, hint) in [
+            ("partition = 3", "`partitions`"),
+            ("[api]\nbody_byte = 3", "`body_bytes`"),
+        ] {
+            let error = of(text, &[]).unwrap_err().to_string();
+            assert!(error.contains("did you mean") && error.contains(hint), "{error}");
+        }
+        assert!(
+            of("", &[("LIMBIC_LISTN", "x")])
+                .unwrap_err()
+                .to_string()
+                .contains("`listen`")
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! Settings: defaults < file < environment < flags. Unknown keys are refused with the nearest known one; secrets are never
+//! printed.
+
+mod layers;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use limbic_domain::{Campaign, TenantId};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::Common;
+
+/// Every setting of the house.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where the embedded log and databases live.
+    pub data_dir: PathBuf,
+    /// Where the API and the page listen.
+    pub listen: String,
+    /// Where the log is: `embedded` or `kafka://…`.
+    pub log: Hidden,
+    /// How many partitions each topic has. Fixed once the topics exist.
+    pub partitions: u32,
+    /// The stages to run; empty = all.
+    pub stages: Vec<String>,
+    /// The view: `embedded` (`SQLite`) or `postgres://…`.
+    pub view: Hidden,
+    /// Ids accepted lately, shared between edges: `embedded` or `redis://…`.
+    pub seen: Hidden,
+    /// Time series: `embedded` or `influxdb://HOST:PORT` with `[influxdb]`.
+    pub series: String,
+    /// `InfluxDB`, where `series` names one.
+    pub influxdb: Influx,
+    /// Kafka, where `log` names one.
+    pub kafka: Kafka,
+    /// How stages run.
+    pub stream: Stream,
+    /// How long records are kept.
+    pub retention: Retention,
+    /// Tenants; without any there is `default`, and whoever can connect speaks for it.
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    /// What advertisers want.
+    pub campaigns: Vec<TenantCampaign>,
+    /// The edge.
+    pub connect: limbic_connect::Settings,
+    /// People and audiences.
+    pub profile: limbic_profile::Settings,
+    /// Templates.
+    pub creative: limbic_creative::Settings,
+    /// The policy gate. Can only be made stricter.
+    pub policy: limbic_policy::Settings,
+    /// The bandit.
+    pub optimize: limbic_optimize::OptimizeSettings,
+    /// Ad platforms.
+    pub deliver: limbic_deliver::Settings,
+    /// The API.
+    pub api: limbic_api::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: ".limbic".into(),
+            listen: "127.0.0.1:8080".into(),
+            log: Hidden::new("embedded"),
+            partitions: 3,
+            stages: Vec::new(),
+            view: Hidden::new("embedded"),
+            seen: Hidden::new("embedded"),
+            series: "embedded".into(),
+            influxdb: Influx::default(),
+            kafka: Kafka::default(),
+            stream: Stream::default(),
+            retention: Retention::default(),
+            tenants: BTreeMap::new(),
+            campaigns: Vec::new(),
+            connect: limbic_connect::Settings::default(),
+            profile: limbic_profile::Settings::default(),
+            creative: limbic_creative::Settings::default(),
+            policy: limbic_policy::Settings::default(),
+            optimize: limbic_optimize::OptimizeSettings::default(),
+            deliver: limbic_deliver::Settings::default(),
+            api: limbic_api::Settings::default(),
+        }
+    }
+}
+
+/// `InfluxDB`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Influx {
+    /// The organisation.
+    pub org: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The token.
+    pub token: Hidden,
+}
+
+/// Kafka.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// Put before every topic and group.
+    pub prefix: String,
+    /// Replicas of a topic that is created here; 0 = the brokers' default.
+    pub replication: u16,
+    /// Any setting of librdkafka, by its own name (`security.protocol`, `sasl.password`…).
+    pub settings: BTreeMap<String, Hidden>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            prefix: "limbic".into(),
+            replication: 0,
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+/// How stages run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stream {
+    /// Which instance this process is: stable over restarts, unique among those that run.
+    pub instance: String,
+    /// Milliseconds without anything to read after which event time stops waiting for a partition.
+    pub idle_after_ms: u64,
+    /// Seconds that a drain may take.
+    pub drain_seconds: u64,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            instance: "0".into(),
+            idle_after_ms: 1_000,
+            drain_seconds: 20,
+        }
+    }
+}
+
+/// How long records are kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Hours; 0 = for ever.
+    pub hours: u64,
+    /// Mebibytes of each partition; 0 = without limit.
+    pub mebibytes: u64,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tenant {
+    /// The secret that pseudonyms are made with: at least 16 characters. Must be the same in every process, for ever.
+    /// Empty = made at the first start and kept in the data folder (embedded only).
+    pub pseudonym_secret: Hidden,
+    /// API keys that speak for it.
+    pub api_keys: Vec<Hidden>,
+}
+
+/// A campaign, and whose it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TenantCampaign {
+    /// Whose.
+    #[serde(default)]
+    pub tenant: TenantId,
+    /// What they want.
+    #[serde(flatten)]
+    pub campaign: Campaign,
+}
+
+/// Text that may hold a secret: whole (a token) or in part (a URL with a password).
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// Hides `text`.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The text as it may be shown: of a URL all but its user information, of anything else nothing, except words that
+    /// are no secret anywhere.
+    pub fn shown(&self) -> String {
+        if let Some((scheme, rest)) = self.0.split_once("://") {
+            return match rest.rsplit_once('@') {
+                Some((_, host)) => format!("{scheme}://***@{host}"),
+                None => self.0.clone(),
+            };
+        }
+        if self.0.is_empty() || self.0 == "embedded" {
+            self.0.clone()
+        } else {
+            "***".to_owned()
+        }
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl Serialize for Hidden {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.shown())
+    }
+}
+
+impl Settings {
+    /// Reads all layers. `flags` are further settings as `key=value`, from the command's own flags.
+    pub fn load(common: &Common, flags: &[(&str, String)]) -> anyhow::Result<Self> {
+        let mut layers = layers::Layers::default();
+        let usual = Path::new("config/limbic.toml");
+        match &common.config {
+            Some(file) => layers.file(file)?,
+            None if usual.is_file() => layers.file(usual)?,
+            None => {}
+        }
+        layers.environment(std::env::vars())?;
+        if let Some(folder) = &common.data {
+            layers.set("data_dir", folder.to_string_lossy().into_owned().into());
+        }
+        if let Some(log) = &common.log {
+            layers.set("log", log.clone().into());
+        }
+        for (key, value) in flags {
+            layers.set(key, layers::value(value));
+        }
+        for pair in &common.set {
+            let (key, value) = pair
+                .split_once('=')
+                .with_context(|| format!("--set {pair}: expected KEY=VALUE, for instance partitions=6"))?;
+            layers.set(key.trim(), layers::value(value.trim()));
+        }
+        let settings: Self = layers.finish()?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if !(1..=64).contains(&self.partitions) {
+            bail!("partitions = {}: choose 1 to 64", self.partitions);
+        }
+        if !(self.log.reveal() == "embedded" || self.log.reveal().starts_with("kafka://")) {
+            bail!(
+                "log = {}: expected `embedded` or kafka://HOST:PORT",
+                self.log.shown()
+            );
+        }
+        for name in &self.stages {
+            if !crate::house::STAGES.contains(&name.as_str()) {
+                let nearest = layers::nearest(name, crate::house::STAGES.iter().copied());
+                let stages = crate::house::STAGES.join(", ");
+                bail!(
+                    "no stage `{name}`{}; there are {stages}",
+                    nearest.map_or(String::new(), |n| format!(", did you mean `{n}`?"))
+                );
+            }
+        }
+        for (name, tenant) in &self.tenants {
+            let secret = tenant.pseudonym_secret.reveal();
+            if !secret.is_empty() && secret.len() < 16 {
+                bail!(
+                    "tenants.{name}.pseudonym_secret: give at least 16 characters, for instance of `openssl rand -hex 32`"
+                );
+            }
+            if tenant.api_keys.iter().any(|key| key.reveal().len() < 16) {
+                bail!("tenants.{name}.api_keys: a key should have at least 16 characters");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the log is in this process.
+    pub fn is_embedded(&self) -> bool {
+        self.log.reveal() == "embedded"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_ever_shown() {
+        assert_eq!(
+            Hidden::new("postgres://u:pass@db/x").shown(),
+            "postgres://***@db/x"
+        );
+        assert_eq!(Hidden::new("hunter2hunter2").shown(), "***");
+        let mut settings = Settings::default();
+        settings
+            .kafka
+            .settings
+            .insert("sasl.password".into(), Hidden::new("hunter2"));
+        let tenant = Tenant {
+            pseudonym_secret: Hidden::new("hunter2hunter2xx"),
+            api_keys: vec![Hidden::new("hunter2")],
+        };
+        settings.tenants.insert(TenantId::default(), tenant);
+        for shown in [format!("{settings:?}"), toml::to_string(&settings).unwrap()] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+}
