@@ -352,6 +352,7 @@ fn our_own_log_joins_late_repeated_and_early_outcomes() {
         encoded(&torn),
         "{\"type\":\"post\",\"v\":1}".to_owned(),
         "garbage".to_owned(),
+        encoded(&decision("d6", 600, 0, [0.5, 0.5])).replacen("\"v\":1", "\"v\":9", 1),
     ];
     let (_folder, options) = decisions(&lines);
     let report = evaluate(&options, |_| {}).unwrap();
@@ -365,6 +366,7 @@ fn our_own_log_joins_late_repeated_and_early_outcomes() {
         "probabilities do not add up to 1",
         "neither decision nor outcome",
         "not an envelope",
+        "not a readable decision",
     ] {
         assert_eq!(report.rejected.reasons.get(reason), Some(&1), "{reason}");
     }

@@ -4,8 +4,9 @@
 //! twice counts once. Decisions repeated under one id count once.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind};
+use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Probability, Record, Utc};
 use serde::Deserialize;
 
 use super::lines::{LineReader, Start, read_lines};
@@ -170,36 +171,91 @@ struct Head<'a> {
     kind: Cow<'a, str>,
 }
 
+/// What an evaluation needs of a decision's envelope. To build all of it would take twice as long.
+#[derive(Deserialize)]
+struct Logged<'a> {
+    v: u32,
+    #[serde(borrow)]
+    tenant: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    at: Utc,
+    #[serde(borrow)]
+    data: LoggedDecision<'a>,
+}
+
+#[derive(Deserialize)]
+struct LoggedDecision<'a> {
+    #[serde(borrow)]
+    candidates: Vec<LoggedCandidate<'a>>,
+    #[serde(borrow, default)]
+    choice: Option<LoggedChoice<'a>>,
+    #[serde(borrow, default)]
+    context: BTreeMap<Cow<'a, str>, f64>,
+}
+
+#[derive(Deserialize)]
+struct LoggedCandidate<'a> {
+    #[serde(borrow)]
+    creative: Cow<'a, str>,
+    propensity: Probability,
+}
+
+#[derive(Deserialize)]
+struct LoggedChoice<'a> {
+    #[serde(borrow)]
+    creative: LoggedCreative<'a>,
+    propensity: Probability,
+    position: usize,
+}
+
+#[derive(Deserialize)]
+struct LoggedCreative<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
 type Wrong = (&'static str, String);
 
 impl Reader {
     fn parse(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+        // Our own programs write the type first; whoever does not is read twice.
+        if bytes.starts_with(br#"{"type":"decision""#) {
+            return self.decision(line, bytes);
+        }
         let head: Head<'_> = serde_json::from_slice(bytes).map_err(|e| ("not an envelope", e.to_string()))?;
         match &*head.kind {
-            "decision" => {
-                let envelope = Envelope::<Decision>::decode(bytes)
-                    .map_err(|e| ("not a readable decision", e.to_string()))?;
-                self.decision(line, &envelope)
-            }
-            "outcome" => {
-                let envelope = Envelope::<Outcome>::decode(bytes)
-                    .map_err(|e| ("not a readable outcome", e.to_string()))?;
-                self.part.last = self.part.last.max(envelope.at.as_millis());
-                self.part.came.push(Came {
-                    decision: key_of(envelope.tenant.as_str(), &envelope.data.decision),
-                    at: envelope.at.as_millis(),
-                    line,
-                    wanted: envelope.data.kind == self.wanted,
-                });
-                Ok(())
-            }
+            Decision::TYPE => self.decision(line, bytes),
+            Outcome::TYPE => self.outcome(line, bytes),
             other => Err(("neither decision nor outcome", format!("`{other}`"))),
         }
     }
 
-    fn decision(&mut self, line: u64, envelope: &Envelope<Decision>) -> Result<(), Wrong> {
+    fn outcome(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+        let envelope =
+            Envelope::<Outcome>::decode(bytes).map_err(|e| ("not a readable outcome", e.to_string()))?;
+        self.part.last = self.part.last.max(envelope.at.as_millis());
+        self.part.came.push(Came {
+            decision: key_of(envelope.tenant.as_str(), &envelope.data.decision),
+            at: envelope.at.as_millis(),
+            line,
+            wanted: envelope.data.kind == self.wanted,
+        });
+        Ok(())
+    }
+
+    fn decision(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+        let unreadable = |reason: String| ("not a readable decision", reason);
+        let envelope: Logged<'_> = serde_json::from_slice(bytes).map_err(|e| unreadable(e.to_string()))?;
+        if envelope.v > Decision::VERSION {
+            return Err(unreadable(format!(
+                "version {}, this program reads up to {}",
+                envelope.v,
+                Decision::VERSION
+            )));
+        }
         let decision = &envelope.data;
-        let key = key_of(envelope.tenant.as_str(), &envelope.id);
+        let key = key_of(&envelope.tenant, &envelope.id);
         self.part.last = self.part.last.max(envelope.at.as_millis());
         let Some(choice) = &decision.choice else {
             self.part.empty.insert(key);
