@@ -96,6 +96,14 @@ pub enum Rule {
     NothingOffered,
     /// Nobody is left to reach.
     NobodyLeft,
+    /// Everybody left is held out for ever.
+    HoldOut,
+    /// Everybody left was reached often enough.
+    FrequencyCap,
+    /// The budget would not cover it.
+    BudgetExhausted,
+    /// Spending is ahead of plan.
+    BudgetPaced,
     /// Nothing may run at this hour.
     Daypart,
     /// Its price is below the floor.
@@ -110,6 +118,10 @@ impl Rule {
         match self {
             Self::NothingOffered | Self::Several => "no_eligible_candidate",
             Self::NobodyLeft => "no_person_left",
+            Self::HoldOut => "hold_out",
+            Self::FrequencyCap => "frequency_cap",
+            Self::BudgetExhausted => "budget_exhausted",
+            Self::BudgetPaced => "budget_paced",
             Self::Daypart => "daypart",
             Self::FloorPrice => "floor_price",
         }
@@ -120,6 +132,10 @@ impl Rule {
         match self {
             Self::NothingOffered => "No creative was left to choose from.",
             Self::NobodyLeft => "Nobody was left to reach.",
+            Self::HoldOut => "They belong to the few whom no ad ever reaches, to measure what ads add.",
+            Self::FrequencyCap => "They were reached as often as the campaign allows.",
+            Self::BudgetExhausted => "The campaign's budget for this period is spent or reserved.",
+            Self::BudgetPaced => "The campaign's budget is spent ahead of plan.",
             Self::Daypart => "The campaign does not run at this hour.",
             Self::FloorPrice => "Every creative's price is below the floor price.",
             Self::Several => "Every creative was ruled out.",

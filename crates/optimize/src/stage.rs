@@ -7,7 +7,9 @@
 //! |---|---|
 //! | `policy/TENANT/CAMPAIGN` | the policy's version and snapshot |
 //! | `open/TENANT/DECISION` | a [`Pending`] decision: what it chose, and its [`Account`] |
-//! | `due/MILLIS/TENANT/DECISION` | when that account next wants attention (empty value) |
+//! | `reached/TENANT/CAMPAIGN/PERSON` | when that person was reached, for the frequency caps |
+//! | `budget/TENANT/CAMPAIGN` | the campaign's [`Pacer`] |
+//! | `due/MILLIS/KEY` | when that `open/…` or `reached/…` entry next wants attention (empty value) |
 //! | `clock` | the latest time of an outcome |
 //! | `count` | how many decisions are open |
 //!
@@ -18,15 +20,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use limbic_domain::{
-    Candidate, Choice, Creative, CreativeSet, Decision, Direction, Envelope, Outcome, PolicyVersion,
-    Probability, Suppression, TenantId, Utc, topics,
+    Candidate, Choice, Creative, CreativeSet, Decision, Direction, Envelope, Micros, Outcome, OutcomeKind,
+    PolicyVersion, Probability, Pseudonym, Removal, Suppression, TenantId, Utc, topics,
 };
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::brakes::frequency::{Contacts, FrequencyCap};
+use crate::brakes::holdout::HoldoutConfig;
+use crate::brakes::pacing::{Held, Pacer, PacingConfig};
 use crate::decide::{Answer, DecisionDraft, DecisionEngine, EngineConfig, Offer, Rule};
 use crate::outcomes::{Account, OutcomeError, RewardConfig, Teaching};
-use crate::policy::{Lesson, PolicyError};
+use crate::policy::{Lesson, PolicyError, within};
 use crate::{Arm, Features};
 
 /// Settings of the optimize stage.
@@ -38,6 +43,14 @@ pub struct OptimizeSettings {
     /// Campaigns (by name) that choose in their own way.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub campaigns: BTreeMap<String, EngineConfig>,
+    /// How often one campaign may reach one person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub caps: Vec<FrequencyCap>,
+    /// Campaigns (by name) whose spending is paced.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub budgets: BTreeMap<String, PacingConfig>,
+    /// People whom no decision ever reaches.
+    pub holdout: HoldoutConfig,
     /// What outcomes are worth.
     pub rewards: RewardConfig,
     /// Milliseconds that outcomes may be out of order before one's silence is believed.
@@ -51,6 +64,9 @@ impl Default for OptimizeSettings {
         Self {
             engine: EngineConfig::default(),
             campaigns: BTreeMap::new(),
+            caps: Vec::new(),
+            budgets: BTreeMap::new(),
+            holdout: HoldoutConfig::default(),
             rewards: RewardConfig::default(),
             disorder_ms: 60_000,
             most_open: 1_000_000,
@@ -78,6 +94,13 @@ pub struct OptimizeStage {
     engines: BTreeMap<String, DecisionEngine>,
 }
 
+/// Who may be reached, everything that was taken out, and, if nobody is left, why.
+struct Reach {
+    people: Vec<Pseudonym>,
+    removals: Vec<Removal>,
+    nobody: Option<Rule>,
+}
+
 /// A policy at work during one call, and whether it learnt.
 struct AtWork {
     key: String,
@@ -99,6 +122,15 @@ impl OptimizeStage {
     /// Refuses settings outside their ranges.
     pub fn new(settings: OptimizeSettings) -> Result<Self, PolicyError> {
         settings.rewards.check()?;
+        within(
+            "holdout.share",
+            settings.holdout.share,
+            0.0..=1.0,
+            "must be in [0, 1]",
+        )?;
+        for budget in settings.budgets.values() {
+            budget.check()?;
+        }
         let engines = settings
             .campaigns
             .iter()
@@ -174,6 +206,11 @@ impl OptimizeStage {
             return Ok(());
         }
         let (context, described) = context_of(&set.data, set.at);
+        let Reach {
+            people,
+            removals,
+            nobody,
+        } = self.reachable(record.partition, &set, out)?;
         let at_work = self.engine(
             desk,
             record.partition,
@@ -182,24 +219,29 @@ impl OptimizeStage {
             out,
         )?;
         let offers = offers_of(&set.data);
-        let answer = if set.data.people.is_empty() {
-            Answer::NoAd(Rule::NobodyLeft)
-        } else {
-            at_work.engine.decide(&id, set.at, &context, &offers)
+        let mut answer = match nobody {
+            Some(rule) => Answer::NoAd(rule),
+            None => at_work.engine.decide(&id, set.at, &context, &offers),
         };
         let mut decision = Decision {
             moment: set.data.moment.clone(),
             campaign: set.data.campaign.clone(),
             audience: set.data.audience.clone(),
-            people: set.data.pseudonyms(),
+            people,
             policy: Some(at_work.engine.version().clone()),
             candidates: Vec::new(),
             choice: None,
             suppression: None,
-            removals: set.data.removals.clone(),
+            removals,
             seed: at_work.engine.seed_of(&id),
             context: described,
         };
+        if let Answer::Chosen(draft) = &answer {
+            let price = offers[draft.eligible[draft.choice]].price;
+            if let Some(rule) = self.reserve(record.partition, &set, &id, price, out)? {
+                answer = Answer::NoAd(rule);
+            }
+        }
         match answer {
             Answer::NoAd(rule) => {
                 decision.suppression = Some(Suppression {
@@ -226,6 +268,7 @@ impl OptimizeStage {
                     account,
                 };
                 self.open(record.partition, &set.tenant, &id, &pending, out)?;
+                self.note_contacts(record.partition, &set, &decision.people, out)?;
             }
         }
         let key = format!("{}/{}", set.tenant, decision.campaign);
@@ -244,18 +287,27 @@ impl OptimizeStage {
     ) -> Result<(), StageError> {
         let mut count = counter(partition, b"count", out)?;
         while count >= self.settings.most_open.max(1).cast_signed() {
-            let Some((due, _)) = out.scan(partition, b"due/", b"due/", 1)?.pop() else {
+            // Dues of people, if any come first, are only in the way: look a little further.
+            let dues = out.scan(partition, b"due/", b"due/", 1024)?;
+            let mut decisions = dues.iter().filter_map(|(due, _)| {
+                let (_, target) = split_due(due)?;
+                target.starts_with("open/").then_some((due.clone(), target))
+            });
+            let Some((due, target)) = decisions.next() else {
                 break;
             };
-            let Some((_, open)) = split_due(&due) else { break };
-            tracing::warn!(open, "too many open decisions: closing the one that is due first");
-            out.remove(partition, open.clone());
+            tracing::warn!(
+                target,
+                "too many open decisions: closing the one that is due first"
+            );
+            self.close(partition, &target, out)?;
             out.remove(partition, due);
             count -= 1;
         }
         set_counter(partition, b"count", count + 1, out);
-        out.put(partition, open_key(tenant, id), encode(pending));
-        out.put(partition, due_key(pending.due, tenant, id), Bytes::new());
+        let open = open_key(tenant, id);
+        out.put(partition, due_key(pending.due, &open), Bytes::new());
+        out.put(partition, open, encode(pending));
         Ok(())
     }
 
@@ -286,6 +338,7 @@ impl OptimizeStage {
             .accept(&outcome.data, outcome.at, &self.settings.rewards)
         {
             Ok((_, teaching)) => {
+                self.account_for(record.partition, &outcome, &pending.campaign, out)?;
                 self.teach(desk, record.partition, &outcome.tenant, &pending, teaching, out)?;
             }
             Err(error) => {
@@ -312,13 +365,15 @@ impl OptimizeStage {
             .account
             .closes(rewards)
             .unwrap_or_else(|| pending.account.expires(rewards));
-        out.remove(partition, due_key(pending.due, tenant, id));
-        out.put(partition, due_key(due, tenant, id), Bytes::new());
+        let open = open_key(tenant, id);
+        out.remove(partition, due_key(pending.due, &open));
+        out.put(partition, due_key(due, &open), Bytes::new());
         pending.due = due;
-        out.put(partition, open_key(tenant, id), encode(&pending));
+        out.put(partition, open, encode(&pending));
     }
 
-    /// Believes the silence of every account that was due before `now`, and closes those that have expired.
+    /// Does what is due before `now`: believes the silence of accounts whose window has passed, closes those that have
+    /// expired, forgets contacts that no cap looks back to.
     fn attend(
         &self,
         desk: &mut Desk,
@@ -330,7 +385,7 @@ impl OptimizeStage {
             let Some((due, _)) = out.scan(partition, b"due/", b"due/", 1)?.pop() else {
                 return Ok(());
             };
-            let Some((at, open)) = split_due(&due) else {
+            let Some((at, target)) = split_due(&due) else {
                 return Err(StageError::internal(
                     "state",
                     "a `due` entry of the state is damaged",
@@ -339,30 +394,201 @@ impl OptimizeStage {
             if at >= now {
                 return Ok(());
             }
-            let Some((tenant, id)) = open.strip_prefix("open/").and_then(|rest| rest.split_once('/')) else {
-                return Err(StageError::internal(
-                    "state",
-                    "an `open` key of the state is damaged",
-                ));
-            };
-            let tenant = TenantId::new(tenant).map_err(|error| damaged(&error))?;
-            let Some(saved) = out.get(partition, open.as_bytes())? else {
-                out.remove(partition, due);
-                continue;
-            };
-            let mut pending: Pending = decode(&saved)?;
-            let waits = pending.account.closes(&self.settings.rewards).is_some();
-            if waits {
-                let teaching = pending.account.close(&self.settings.rewards);
-                self.teach(desk, partition, &tenant, &pending, teaching, out)?;
-                self.keep(partition, &tenant, id, pending, out);
+            out.remove(partition, due);
+            if target.starts_with("reached/") {
+                self.forget(partition, &target, now, out)?;
             } else {
-                out.remove(partition, open.clone());
-                out.remove(partition, due);
-                let count = counter(partition, b"count", out)?;
-                set_counter(partition, b"count", count - 1, out);
+                self.attend_account(desk, partition, &target, out)?;
             }
         }
+    }
+
+    fn attend_account(
+        &self,
+        desk: &mut Desk,
+        partition: u32,
+        target: &str,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let Some(saved) = out.get(partition, target.as_bytes())? else {
+            return Ok(());
+        };
+        let mut pending: Pending = decode(&saved)?;
+        if pending.account.closes(&self.settings.rewards).is_some() {
+            let (tenant, id) = split_open(target)?;
+            let teaching = pending.account.close(&self.settings.rewards);
+            self.teach(desk, partition, &tenant, &pending, teaching, out)?;
+            self.keep(partition, &tenant, id, pending, out);
+            return Ok(());
+        }
+        self.close(partition, target, out)?;
+        let count = counter(partition, b"count", out)?;
+        set_counter(partition, b"count", count - 1, out);
+        Ok(())
+    }
+
+    /// Closes an account: nothing more will be learnt from it, and money still reserved for it is free again.
+    fn close(&self, partition: u32, target: &str, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        if let Some(saved) = out.get(partition, target.as_bytes())? {
+            let pending: Pending = decode(&saved)?;
+            let (tenant, id) = split_open(target)?;
+            self.with_pacer(partition, &tenant, &pending.campaign, out, |pacer, _| {
+                pacer.release(id);
+            })?;
+        }
+        out.remove(partition, target.to_owned());
+        Ok(())
+    }
+
+    fn forget(
+        &self,
+        partition: u32,
+        target: &str,
+        now: Utc,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let Some(saved) = out.get(partition, target.as_bytes())? else {
+            return Ok(());
+        };
+        let contacts: Contacts = decode(&saved)?;
+        // A later contact has a `due` entry of its own.
+        if contacts
+            .expire(&self.settings.caps)
+            .is_none_or(|expired| expired < now)
+        {
+            out.remove(partition, target.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Takes out who is held out, and whom the caps protect.
+    fn reachable(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        out: &Outputs<'_>,
+    ) -> Result<Reach, StageError> {
+        let (mut people, mut removals) = (Vec::new(), set.data.removals.clone());
+        let mut nobody = Rule::NobodyLeft;
+        for person in set.data.pseudonyms() {
+            let rule = if self.settings.holdout.holds(&set.tenant, &person) {
+                Rule::HoldOut
+            } else if self.capped(partition, set, &person, out)? {
+                Rule::FrequencyCap
+            } else {
+                people.push(person);
+                continue;
+            };
+            nobody = rule;
+            removals.push(Removal {
+                rule: rule.name().to_owned(),
+                removed: format!("person/{person}"),
+                reason: rule.reason().to_owned(),
+            });
+        }
+        Ok(Reach {
+            nobody: people.is_empty().then_some(nobody),
+            people,
+            removals,
+        })
+    }
+
+    fn capped(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        person: &Pseudonym,
+        out: &Outputs<'_>,
+    ) -> Result<bool, StageError> {
+        if self.settings.caps.is_empty() {
+            return Ok(false);
+        }
+        let contacts = contacts_of(partition, &reached_key(set, person), out)?;
+        Ok(!contacts.allow(set.at, &self.settings.caps))
+    }
+
+    fn note_contacts(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        people: &[Pseudonym],
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let caps = &self.settings.caps;
+        if caps.is_empty() {
+            return Ok(());
+        }
+        for person in people {
+            let key = reached_key(set, person);
+            let mut contacts = contacts_of(partition, &key, out)?;
+            contacts.note(set.at, caps);
+            if let Some(expired) = contacts.expire(caps) {
+                out.put(partition, due_key(expired, &key), Bytes::new());
+            }
+            out.put(partition, key, encode(&contacts));
+        }
+        Ok(())
+    }
+
+    /// Reserves what the decision may cost; answers the rule that forbids it, if one does.
+    fn reserve(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        id: &str,
+        price: Micros,
+        out: &mut Outputs<'_>,
+    ) -> Result<Option<Rule>, StageError> {
+        let campaign = set.data.campaign.as_str();
+        let mut held = None;
+        self.with_pacer(partition, &set.tenant, campaign, out, |pacer, config| {
+            held = pacer.reserve(config, id, price, set.at).err();
+        })?;
+        Ok(held.map(|held| match held {
+            Held::Exhausted => Rule::BudgetExhausted,
+            Held::Paced => Rule::BudgetPaced,
+        }))
+    }
+
+    /// Lets `act` change the campaign's pacer, if its spending is paced at all.
+    fn with_pacer(
+        &self,
+        partition: u32,
+        tenant: &TenantId,
+        campaign: &str,
+        out: &mut Outputs<'_>,
+        act: impl FnOnce(&mut Pacer, &PacingConfig),
+    ) -> Result<(), StageError> {
+        let Some(config) = self.settings.budgets.get(campaign) else {
+            return Ok(());
+        };
+        let key = format!("budget/{tenant}/{campaign}");
+        let saved = out.get(partition, key.as_bytes())?;
+        let before: Pacer = saved.map_or_else(|| Ok(Pacer::default()), |saved| decode(&saved))?;
+        let mut pacer = before.clone();
+        act(&mut pacer, config);
+        if pacer != before {
+            out.put(partition, key, encode(&pacer));
+        }
+        Ok(())
+    }
+
+    /// What a platform's answer means for the money reserved.
+    fn account_for(
+        &self,
+        partition: u32,
+        outcome: &Envelope<Outcome>,
+        campaign: &str,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let id = &outcome.data.decision;
+        self.with_pacer(partition, &outcome.tenant, campaign, out, |pacer, _| {
+            if outcome.data.kind == OutcomeKind::Refused {
+                pacer.release(id);
+            } else {
+                pacer.settle(id, None);
+            }
+        })
     }
 
     fn teach(
@@ -505,18 +731,35 @@ fn open_key(tenant: &TenantId, id: &str) -> String {
     format!("open/{tenant}/{id}")
 }
 
-/// Sorts by time: the sign bit is flipped so that times before 1970 come first.
-fn due_key(due: Utc, tenant: &TenantId, id: &str) -> String {
-    let sortable = due.as_millis().cast_unsigned() ^ (1 << 63);
-    format!("due/{sortable:016x}/{tenant}/{id}")
+/// The tenant and the decision's id of an `open/…` key.
+fn split_open(key: &str) -> Result<(TenantId, &str), StageError> {
+    let parts = key.strip_prefix("open/").and_then(|rest| rest.split_once('/'));
+    let (tenant, id) =
+        parts.ok_or_else(|| StageError::internal("state", "an `open` key of the state is damaged"))?;
+    Ok((TenantId::new(tenant).map_err(|error| damaged(&error))?, id))
 }
 
-/// The time and the `open/…` key of a `due/…` key.
+fn reached_key(set: &Envelope<CreativeSet>, person: &Pseudonym) -> String {
+    format!("reached/{}/{}/{person}", set.tenant, set.data.campaign)
+}
+
+fn contacts_of(partition: u32, key: &str, out: &Outputs<'_>) -> Result<Contacts, StageError> {
+    let saved = out.get(partition, key.as_bytes())?;
+    saved.map_or_else(|| Ok(Contacts::default()), |saved| decode(&saved))
+}
+
+/// Sorts by time: the sign bit is flipped so that times before 1970 come first.
+fn due_key(due: Utc, target: &str) -> String {
+    let sortable = due.as_millis().cast_unsigned() ^ (1 << 63);
+    format!("due/{sortable:016x}/{target}")
+}
+
+/// The time and the target of a `due/…` key.
 fn split_due(key: &[u8]) -> Option<(Utc, String)> {
     let text = std::str::from_utf8(key).ok()?.strip_prefix("due/")?;
-    let (time, rest) = text.split_once('/')?;
+    let (time, target) = text.split_once('/')?;
     let millis = (u64::from_str_radix(time, 16).ok()? ^ (1 << 63)).cast_signed();
-    Some((Utc::from_millis(millis), format!("open/{rest}")))
+    Some((Utc::from_millis(millis), target.to_owned()))
 }
 
 fn counter(partition: u32, key: &[u8], out: &Outputs<'_>) -> Result<i64, StageError> {

@@ -9,6 +9,9 @@ use limbic_domain::{
     AudienceId, Creative, CreativeSet, Decision, Direction, Emotions, Envelope, Micros, MoodSummary, Outcome,
     OutcomeKind, Rendering, Slug, Target, TenantId, Utc, topics,
 };
+use limbic_optimize::brakes::frequency::FrequencyCap;
+use limbic_optimize::brakes::holdout::HoldoutConfig;
+use limbic_optimize::brakes::pacing::PacingConfig;
 use limbic_optimize::{OptimizeSettings, OptimizeStage};
 use limbic_stream::{Batch, DeadLetter, Headers, Outputs, Record, Result, Stage, StateReader};
 
@@ -329,6 +332,67 @@ fn open_decisions_are_bounded() {
         .filter(|(_, key)| key.starts_with(b"due/"))
         .count();
     assert_eq!((open, due), (10, 10));
+}
+
+#[test]
+fn a_person_is_reached_no_oftener_than_the_cap_allows() {
+    let mut house = House::new(OptimizeSettings {
+        caps: vec![FrequencyCap {
+            times: 2,
+            window_ms: 60 * MINUTE,
+        }],
+        ..OptimizeSettings::default()
+    });
+    for (moment, minutes) in [("a", 0), ("b", 10), ("c", 20), ("d", 61)] {
+        decided(&mut house, moment, minutes);
+    }
+    let suppressed: Vec<_> = house
+        .decisions
+        .iter()
+        .map(|decision| decision.data.suppression.is_some())
+        .collect();
+    assert_eq!(suppressed, [false, false, true, false]);
+    let capped = &house.decisions[2].data;
+    assert_eq!(capped.suppression.as_ref().unwrap().rule, "frequency_cap");
+    assert!(capped.removals[0].removed.starts_with("person/") && capped.people.is_empty());
+    house.watermark(at(200));
+    assert!(
+        house.state.0.keys().all(|(_, key)| !key.starts_with(b"reached/")),
+        "forgotten in time"
+    );
+}
+
+#[test]
+fn a_budget_is_reserved_before_it_is_spent_and_free_again_after_a_refusal() {
+    let budget = PacingConfig::daily(Micros(10));
+    let mut house = House::new(OptimizeSettings {
+        budgets: [("spring".to_owned(), budget)].into(),
+        ..OptimizeSettings::default()
+    });
+    let first = decided(&mut house, "a", 0);
+    decided(&mut house, "b", 0);
+    decided(&mut house, "c", 0);
+    let rule = house.decisions[2].data.suppression.as_ref().unwrap().rule.clone();
+    assert_eq!(rule, "budget_exhausted");
+    house.feed(vec![outcome(&first, OutcomeKind::Refused, "r", 0)]);
+    decided(&mut house, "d", 0);
+    assert!(house.decisions[3].data.choice.is_some());
+}
+
+#[test]
+fn who_is_held_out_is_never_reached() {
+    let mut house = House::new(OptimizeSettings {
+        holdout: HoldoutConfig {
+            share: 1.0,
+            ..HoldoutConfig::default()
+        },
+        ..OptimizeSettings::default()
+    });
+    decided(&mut house, "a", 0);
+    assert_eq!(
+        house.decisions[0].data.suppression.as_ref().unwrap().rule,
+        "hold_out"
+    );
 }
 
 #[test]

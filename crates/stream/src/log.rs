@@ -25,7 +25,8 @@ impl std::fmt::Display for TopicPartition {
 /// How long records are kept. Whichever limit is hit first; whole segments at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// Keep at least the newest this many bytes of each partition.
+    /// Keep at least the newest this many bytes of each partition; the embedded log counts a topic's partitions together,
+    /// so that a quiet one among busy ones may keep less.
     pub bytes: Option<u64>,
     /// Keep at least what was written within this time (of the wall clock).
     pub age: Option<Duration>,
@@ -131,7 +132,8 @@ pub trait Log: Send + Sync + 'static {
     fn topics(&self) -> Result<Vec<TopicInfo>>;
 
     /// Writes outside any group, all or nothing per partition; returns when durable. Calls from many threads at once
-    /// share their flushes.
+    /// share their flushes. (On Kafka a call that *fails* may have written some of its records: call again, and remove
+    /// what is double downstream.)
     fn publish(&self, records: Vec<NewRecord>) -> Result<()>;
 
     /// Joins a group. Partitions arrive as [`Polled::Assigned`].

@@ -1,5 +1,8 @@
-//! The committer: the one thread that writes. It gathers what all threads have asked for while it was busy, writes that as
-//! one atomic batch, flushes once, and only then lets it be seen and answers.
+//! The committer: the only writer. It gathers what all threads have asked for while it was busy, writes that as one atomic
+//! batch, flushes once, and only then lets it be seen and answers.
+//!
+//! Who finds it idle works it on its own thread, which saves two changes of thread for each commit; who finds it at work
+//! leaves a request to its thread ([`run`]).
 //!
 //! It also creates and drops topics and segments, so that nothing about the log's shape needs another lock.
 
@@ -43,7 +46,36 @@ pub(super) enum Request {
     EnsureTopics(Vec<TopicSpec>, Sender<Result<()>>),
     /// Drop what retention no longer keeps at this time of the wall clock.
     Retain(Utc, Sender<Result<()>>),
+    /// Open the store again, and again until that works.
+    Heal,
     Stop,
+}
+
+/// The committer's thread: serves whoever found the committer at work, until it is told to stop.
+pub(super) fn run(shared: &Shared, queue: &Receiver<Request>) {
+    loop {
+        // While the store is closed it is tried again and again, so that whoever waits for a group in doubt is not left
+        // waiting.
+        let request = if shared.store.read().is_some() {
+            queue.recv().ok()
+        } else {
+            match queue.recv_timeout(HEALING) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => Some(Request::Heal),
+                Err(RecvTimeoutError::Disconnected) => None,
+            }
+        };
+        let Some(request) = request else {
+            return;
+        };
+        let mut committer = shared.committer.lock();
+        let stop = committer
+            .as_mut()
+            .is_none_or(|committer| committer.serve(request, Some(queue)));
+        if stop {
+            return;
+        }
+    }
 }
 
 /// A segment that is being written.
@@ -60,6 +92,10 @@ pub(super) struct Written {
     pub(super) steps: Vec<Step>,
     pub(super) batches: Vec<(Arc<Partition>, Batch)>,
     pub(super) epochs: Vec<(Arc<str>, u64)>,
+    /// The segments they lie in, and the class of each.
+    segments: Vec<(u32, String)>,
+    /// Whoever asked for it was told that its fate is not known.
+    pub(super) answered: bool,
 }
 
 pub(super) struct Batch {
@@ -101,27 +137,27 @@ impl Committer {
         }
     }
 
-    /// Works until it is told to stop.
-    pub(super) fn run(mut self, requests: &Receiver<Request>) {
-        let mut waiting = None;
-        while let Some(request) = waiting.take().or_else(|| self.next(requests)) {
+    /// Does what is asked for, together with what waits in `queue`; whether it was to stop.
+    pub(super) fn serve(&mut self, request: Request, queue: Option<&Receiver<Request>>) -> bool {
+        let mut waiting = Some(request);
+        while let Some(request) = waiting.take() {
             match request {
-                Request::Stop => return,
+                Request::Stop => return true,
                 Request::Commit(step) => {
                     let mut bytes = step.bytes();
                     let mut steps = vec![step];
                     // Whatever came in while the last flush was under way shares the next one.
                     while bytes < self.shared.options.group_bytes {
-                        match requests.try_recv() {
-                            Ok(Request::Commit(step)) => {
+                        match queue.map(Receiver::try_recv) {
+                            Some(Ok(Request::Commit(step))) => {
                                 bytes += step.bytes();
                                 steps.push(step);
                             }
-                            Ok(other) => {
+                            Some(Ok(other)) => {
                                 waiting = Some(other);
                                 break;
                             }
-                            Err(_) => break,
+                            Some(Err(_)) | None => break,
                         }
                     }
                     self.commit(steps);
@@ -134,27 +170,14 @@ impl Committer {
                     let result = self.retain(now);
                     let _ = answer.send(result);
                 }
-            }
-        }
-    }
-
-    /// The next request. While the store is closed it is tried again and again, so that whoever waits for a group in doubt
-    /// is not left waiting.
-    fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
-        loop {
-            if self.shared.store.read().is_some() {
-                return requests.recv().ok();
-            }
-            match requests.recv_timeout(HEALING) {
-                Ok(request) => return Some(request),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {
+                Request::Heal => {
                     if let Err(error) = self.heal() {
                         tracing::warn!(%error, "the log cannot be opened again yet");
                     }
                 }
             }
         }
+        false
     }
 
     fn commit(&mut self, steps: Vec<Step>) {
@@ -175,8 +198,8 @@ impl Committer {
                 return answer_all(&steps, &error);
             }
         };
-        let written = self.assemble(steps, &segments, now);
-        match self.write(&written, &segments) {
+        let written = self.assemble(steps, segments, now);
+        match self.write(&written) {
             Ok(()) => self.publish(written),
             Err(error) => self.after_failure(written, &error),
         }
@@ -253,12 +276,7 @@ impl Committer {
     }
 
     /// Gives the records their offsets.
-    fn assemble(
-        &mut self,
-        mut steps: Vec<Step>,
-        segments: &HashMap<u32, (u32, String)>,
-        now: Utc,
-    ) -> Written {
+    fn assemble(&mut self, mut steps: Vec<Step>, segments: HashMap<u32, (u32, String)>, now: Utc) -> Written {
         let mut merged: BTreeMap<(u32, u32), (Arc<Partition>, Vec<Payload>)> = BTreeMap::new();
         for (partition, payloads) in steps.iter_mut().flat_map(|step| step.records.drain(..)) {
             let place = merged
@@ -301,15 +319,17 @@ impl Committer {
             number: self.commits + 1,
             steps,
             batches,
+            segments: segments.into_values().collect(),
             epochs,
+            answered: false,
         }
     }
 
-    fn write(&self, written: &Written, segments: &HashMap<u32, (u32, String)>) -> Result<(), fjall::Error> {
+    pub(super) fn write(&self, written: &Written) -> Result<(), fjall::Error> {
         let store = self.shared.store.read();
         let store = store.as_ref().ok_or(fjall::Error::Poisoned)?;
         let mut changes = store.changes();
-        for (id, class) in segments.values() {
+        for (id, class) in &written.segments {
             if !self.listed.contains(id) {
                 changes.segment(*id, class);
             }
@@ -399,6 +419,20 @@ impl Committer {
     /// No class is written to these segments any more: the next record begins new ones.
     pub(super) fn seal(&mut self, segments: &HashSet<u32>) {
         self.active.retain(|_, active| !segments.contains(&active.id));
+    }
+
+    /// Creates the segments again that went with a write that left no trace.
+    pub(super) fn restore_segments(&self, written: &Written) -> Result<()> {
+        if let Some(store) = self.shared.store.write().as_mut() {
+            for (id, _) in written
+                .segments
+                .iter()
+                .filter(|(id, _)| !self.listed.contains(id))
+            {
+                store.create_segment(*id, &self.shared.path)?;
+            }
+        }
+        Ok(())
     }
 
     /// A segment is gone.

@@ -19,8 +19,9 @@ impl Committer {
         self.in_doubt = Some((written, no_trace));
         *self.shared.store.write() = None;
         if let Err(error) = self.heal()
-            && let Some((written, _)) = &self.in_doubt
+            && let Some((written, _)) = &mut self.in_doubt
         {
+            written.answered = true;
             let unknown = Error::Unavailable {
                 context: "committing".into(),
                 message: format!("whether it was written is not known yet: {error}"),
@@ -45,15 +46,30 @@ impl Committer {
         self.listed = meta.segments.keys().copied().collect();
         let listed = &self.listed;
         self.active.retain(|_, active| listed.contains(&active.id));
-        if let Some((written, no_trace)) = self.in_doubt.take() {
-            if written.number == meta.commits {
-                self.publish(written);
-            } else {
-                self.settle(&written.steps);
-                answer_all(&written.steps, &no_trace);
+        self.commits = meta.commits;
+        let Some((written, no_trace)) = self.in_doubt.take() else {
+            return Ok(());
+        };
+        if written.number == meta.commits {
+            self.publish(written);
+        } else if written.answered
+            || matches!(no_trace, Error::DiskFull { .. })
+            || self.restore_segments(&written).is_err()
+        {
+            self.settle(&written.steps);
+            answer_all(&written.steps, &no_trace);
+        } else {
+            // It left no trace and whoever asked for it still waits: most likely fjall had stopped before.
+            match self.write(&written) {
+                Ok(()) => self.publish(written),
+                Err(error) => {
+                    let again = failure(&self.shared.path, "committing", &error);
+                    self.in_doubt = Some((written, no_trace));
+                    *self.shared.store.write() = None;
+                    return Err(again);
+                }
             }
         }
-        self.commits = meta.commits;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The embedded log: Kafka's topics, partitions, groups and transactions in one process, on fjall, with no server.
 //!
 //! ```text
-//!  publish / commit          committer (one thread)                       poll
+//!  publish / commit          committer (one at a time)                    poll
 //!  pack records  ──────▶ gather · fence · give offsets ─▶ fjall ─▶ flush ─▶ newest batches in memory ─▶ unpack
 //!  (any thread)          (everything that came in meanwhile shares one flush)    (older ones from fjall)
 //! ```
@@ -134,12 +134,14 @@ impl EmbeddedLog {
             groups: Mutex::new(Groups::recover(offsets, epochs)),
             signal: Signal::default(),
             requests,
+            committer: Mutex::new(None),
             closed: AtomicBool::new(false),
         });
-        let committer = Committer::new(shared.clone(), &meta);
+        *shared.committer.lock() = Some(Committer::new(shared.clone(), &meta));
+        let served = shared.clone();
         let committer = std::thread::Builder::new()
             .name("log-commit".into())
-            .spawn(move || committer.run(&received))
+            .spawn(move || commit::run(&served, &received))
             .map_err(io)?;
         let (stop, stopped) = crossbeam_channel::bounded(0);
         let retained = shared.clone();
@@ -292,6 +294,8 @@ impl Log for EmbeddedLog {
         drop(threads.stop);
         let _ = self.shared.requests.send(Request::Stop);
         let stopped = [threads.retention.join(), threads.committer.join()];
+        // Waits for whoever works it just now.
+        *self.shared.committer.lock() = None;
         let store = self.shared.store.write().take();
         let flushed = store.map_or(Ok(()), |store| {
             store

@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
 use super::EmbeddedOptions;
-use super::commit::Request;
+use super::commit::{Committer, Request};
 use super::groups::Groups;
 use super::packed::summary;
 use super::partition::{Partition, Span};
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) groups: Mutex<Groups>,
     pub(super) signal: Signal,
     pub(super) requests: Sender<Request>,
+    /// `None` once closed.
+    pub(super) committer: Mutex<Option<Committer>>,
     pub(super) closed: AtomicBool,
 }
 
@@ -85,11 +87,22 @@ impl Shared {
         read(store).map_err(|error| failure(&self.path, "reading the log", &error))
     }
 
-    /// Hands a request to the committer and waits for its answer.
+    /// Has the committer do a request, on this thread if it is idle, and waits for its answer.
     pub(super) fn ask(&self, request: impl FnOnce(Sender<Result<()>>) -> Request) -> Result<()> {
         self.check_open()?;
         let (sender, answer) = crossbeam_channel::bounded(1);
-        self.requests.send(request(sender)).map_err(|_| Error::Closed)?;
+        let request = request(sender);
+        match self.committer.try_lock() {
+            Some(mut committer) if self.requests.is_empty() => {
+                committer.as_mut().ok_or(Error::Closed)?.serve(request, None);
+                drop(committer);
+                if self.store.read().is_none() {
+                    // From here on it is the committer's thread that tries to open it again.
+                    let _ = self.requests.send(Request::Heal);
+                }
+            }
+            _ => self.requests.send(request).map_err(|_| Error::Closed)?,
+        }
         answer.recv().map_err(|_| Error::Closed)?
     }
 }

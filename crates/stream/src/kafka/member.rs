@@ -102,7 +102,7 @@ impl Member {
             Arc::clone(&consumer),
             Arc::clone(&inbox),
             names.clone(),
-            log.cluster.options.silence,
+            log.cluster.options.max_poll_interval,
         );
         let last_word = LastWord(Arc::clone(&inbox));
         let poller = std::thread::Builder::new()

@@ -21,7 +21,7 @@ pub struct KafkaOptions {
     pub patience: Duration,
     /// How long a worker may go without a poll. After that it is taken for dead: its partitions go to others, and
     /// what it still tries to commit is fenced. Longer than the longest batch takes.
-    pub silence: Duration,
+    pub max_poll_interval: Duration,
     /// Any setting of librdkafka, by its own name: TLS, SASL, time-outs, buffers. Those that exactly-once depends on
     /// are refused.
     pub settings: BTreeMap<String, String>,
@@ -33,7 +33,7 @@ impl Default for KafkaOptions {
             prefix: "limbic".into(),
             replication: None,
             patience: Duration::from_mins(1),
-            silence: Duration::from_mins(5),
+            max_poll_interval: Duration::from_mins(5),
             settings: BTreeMap::new(),
         }
     }
@@ -66,7 +66,7 @@ impl fmt::Debug for KafkaOptions {
             .field("prefix", &self.prefix)
             .field("replication", &self.replication)
             .field("patience", &self.patience)
-            .field("silence", &self.silence)
+            .field("max_poll_interval", &self.max_poll_interval)
             .field("settings", &settings)
             .finish()
     }

@@ -41,7 +41,7 @@ pub(super) struct Poller {
     consumer: Arc<BaseConsumer<Membership>>,
     inbox: Arc<Inbox>,
     names: Names,
-    silence: Duration,
+    max_poll_interval: Duration,
     sources: Vec<Source>,
     first: usize,
     /// Partitions asked back, until the worker has let go of them.
@@ -54,13 +54,13 @@ impl Poller {
         consumer: Arc<BaseConsumer<Membership>>,
         inbox: Arc<Inbox>,
         names: Names,
-        silence: Duration,
+        max_poll_interval: Duration,
     ) -> Self {
         Self {
             consumer,
             inbox,
             names,
-            silence,
+            max_poll_interval,
             sources: Vec::new(),
             first: 0,
             revocation: None,
@@ -84,10 +84,10 @@ impl Poller {
     /// A worker that polls no more is taken for dead. First comes the failure, which a commit looks at; then, leaving,
     /// the partitions.
     fn watch_worker(&self) {
-        if self.inbox.silence() > self.silence {
+        if self.inbox.silence() > self.max_poll_interval {
             self.inbox.fail(Failure::Fenced(format!(
                 "the worker did not poll for {:?} and was taken for dead",
-                self.silence
+                self.max_poll_interval
             )));
         }
     }

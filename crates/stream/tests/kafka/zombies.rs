@@ -44,7 +44,7 @@ fn an_instance_that_was_started_again_elsewhere_cannot_commit() {
 fn a_worker_that_sleeps_is_fenced_even_without_offsets() {
     let Some(address) = address() else { return };
     let options = KafkaOptions {
-        silence: Duration::from_secs(1),
+        max_poll_interval: Duration::from_secs(1),
         ..options()
     };
     let sleepy_log = log(&address, &options, 2);
