@@ -1,0 +1,151 @@
+//! The pass-through stage on Kafka, exactly-once with commits every 100 ms, beside the same in `ruststream-rdkafka`.
+//!
+//! ```text
+//! scripts/services up kafka && eval "$(scripts/services env)" && cargo run --release
+//! ```
+//!
+//! Both sides read the same topic and write the same one, in turns, each turn as a group of its own.
+
+#[path = "../../../../crates/stream/benches/kafka.rs"]
+mod ours;
+
+use std::borrow::Borrow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use limbic_stream::Log;
+use ruststream::OutgoingMessage;
+use ruststream_rdkafka::EosPipeline;
+use ruststream_rdkafka::prelude::*;
+
+/// A record's bytes, as they came.
+#[derive(Deserialized)]
+struct Frame<'a>(&'a [u8]);
+
+/// A name without this run's prefix, as the other crate would have it.
+const OUTPUT: &str = "ruststream-out";
+
+static TOPIC: OnceLock<String> = OnceLock::new();
+static GROUP: Mutex<String> = Mutex::new(String::new());
+static BEGUN: Mutex<Option<Instant>> = Mutex::new(None);
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+fn topic() -> String {
+    TOPIC.get().expect("the input is named").clone()
+}
+
+fn group() -> String {
+    GROUP.lock().expect("no panic").clone()
+}
+
+#[subscriber(
+    KafkaTopic::new(topic())
+        .group(group())
+        .commit(Commit::Transactional(group()))
+        .start(StartOffset::Earliest)
+        .config("fetch.queue.backoff.ms", "5")
+        .lane_key(LaneKey::RecordKey),
+    // Order by key, as on our side, and as many at once as helps it.
+    workers(256, by_key)
+)]
+async fn pass(
+    frame: &Frame<'_>,
+    Ctx(source): Ctx<Source>,
+    Out(window): Out<impl Borrow<EosPipeline>>,
+) -> HandlerOutcome {
+    if SEEN.fetch_add(1, Ordering::Relaxed) == 0 {
+        *BEGUN.lock().expect("no panic") = Some(Instant::now());
+    }
+    let pipeline: &EosPipeline = (**window).borrow();
+    let record = OutgoingMessage::new(OUTPUT, frame.0);
+    if pipeline.publish(&source, record, None).await.is_err() {
+        return HandlerOutcome::retry();
+    }
+    HandlerOutcome::ack()
+}
+
+/// Seconds from the first record to the commit of the last.
+fn theirs(town: &ours::Town, round: usize) -> (f64, f64) {
+    let name = format!("ruststream-{round}");
+    *GROUP.lock().expect("no panic") = format!("{}.{name}", town.prefix);
+    SEEN.store(0, Ordering::Relaxed);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let seconds = runtime.block_on(async {
+        let pipeline = EosPublish::new(group()).commit_interval(Duration::from_millis(100));
+        let app = RustStream::new(AppInfo::new("pass", "0.1.0")).with_broker(
+            KafkaBroker::new([town.servers.clone()]),
+            |broker| {
+                broker.include(pass).out(DefaultSlot, pipeline).build();
+            },
+        );
+        let running = app.start().await.expect("it starts");
+        let log = town.log.clone();
+        let records = town.records as u64;
+        let seconds = tokio::task::spawn_blocking(move || {
+            let ends: u64 = log
+                .topics()
+                .expect("topics")
+                .iter()
+                .find(|t| &*t.name == "in")
+                .expect("in")
+                .offsets
+                .iter()
+                .map(|o| o.1)
+                .sum();
+            assert_eq!(ends, records);
+            let deadline = Instant::now() + Duration::from_secs(ours::number("PATIENCE", 60) as u64);
+            loop {
+                let progress = log.progress(&name).expect("progress");
+                let done: u64 = progress.iter().map(|p| p.committed.next).sum();
+                let late = Instant::now() > deadline;
+                if done >= records || late {
+                    let begun = BEGUN.lock().expect("no panic").expect("it was given a record");
+                    let seconds = begun.elapsed().as_secs_f64();
+                    let seen = SEEN.load(Ordering::Relaxed);
+                    println!("ruststream: {done} records committed, {seen} handled in {seconds:.1} s");
+                    // What was not done in time is counted at the rate of what was.
+                    return seconds * records as f64 / done.max(1) as f64;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        })
+        .await
+        .expect("no panic");
+        running.shutdown().await.expect("it stops");
+        seconds
+    });
+    (seconds, 100.0)
+}
+
+fn main() {
+    let town = ours::Town::build(ours::number("RECORDS", 300_000));
+    let bare = limbic_stream::kafka::KafkaOptions::default().prefixed("");
+    limbic_stream::kafka::KafkaLog::connect(&format!("kafka://{}", town.servers), bare)
+        .expect("a cluster")
+        .ensure_topics(&[limbic_stream::TopicSpec {
+            name: OUTPUT.into(),
+            partitions: ours::PARTITIONS,
+            retention: limbic_stream::Retention::default(),
+        }])
+        .expect("a topic");
+    TOPIC.set(format!("{}.in", town.prefix)).expect("once");
+    let (mut limbic, mut ruststream, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ours::number("ROUNDS", 5) {
+        limbic.push(ours::exactly_once(&town, round));
+        plain.push(ours::without_transactions(&town, round));
+        println!(
+            "round {round}: {:.2} s, {:.2} s without transactions",
+            limbic[round].0, plain[round].0
+        );
+        ruststream.push(theirs(&town, round));
+    }
+    let limbic = ours::say("limbic, exactly once", &town, &limbic);
+    let plain = ours::say("limbic, without transactions", &town, &plain);
+    let ruststream = ours::say("ruststream, exactly once", &town, &ruststream);
+    println!("exactly once costs {:.1} %", (1.0 - limbic / plain) * 100.0);
+    println!(
+        "limbic is ahead of ruststream by a factor of {:.1}",
+        limbic / ruststream
+    );
+}
