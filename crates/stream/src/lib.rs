@@ -36,6 +36,7 @@ mod partition;
 mod record;
 pub mod runtime;
 mod stage;
+pub mod window;
 
 pub use control::{Control, WatermarkMark};
 pub use error::{Error, Result};

@@ -1,0 +1,361 @@
+//! Event-time windows over a stage's state.
+//!
+//! A [`Windows`] holds nothing itself: every window lives in the state of its partition number, so it survives a restart
+//! and moves with the partition to whoever takes over. What it does is a function of the records, their order within the
+//! partition and the watermarks.
+//!
+//! * A window's result is handed out ([`Windows::advance`]) when the watermark passes its end: revision 0.
+//! * A record that comes later, but within the lateness, leads to a **correction**: the window again, whole, with the next
+//!   revision. A session that grew or merged names the windows its result stands in for ([`Closed::replaces`]).
+//! * What comes later still is dropped, and counted where it is not forgotten ([`Windows::dropped_late`]).
+//!
+//! Keys of the state, behind the name of the windows: `d` key start → the window; `t` due time, key, start → nothing, in
+//! the order of time, so that closing looks only at what is due; `w` → the watermark; `l` → how many were dropped.
+
+mod layout;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use limbic_domain::Utc;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{Error, Outputs, Result};
+use layout::Layout;
+
+/// What is kept of a window's records: an accumulator that does not mind their order.
+pub trait Aggregate: Default + Serialize + DeserializeOwned {
+    /// What it takes from one record.
+    type Item;
+
+    /// Takes one record in.
+    fn add(&mut self, item: &Self::Item);
+
+    /// Takes in all that `other` took in. Only sessions merge.
+    fn merge(&mut self, other: Self);
+}
+
+/// How time is cut. Lengths in milliseconds, more than zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowKind {
+    /// One window after the other, each this long, the epoch being a boundary.
+    Tumbling {
+        /// The length.
+        size: i64,
+    },
+    /// Windows of `size`, one beginning every `step`: a record is in all that cover it.
+    Sliding {
+        /// The length.
+        size: i64,
+        /// From one beginning to the next; at most `size`, or records would fall between.
+        step: i64,
+    },
+    /// Records of a key that follow each other in less than `gap`; it ends `gap` after the last.
+    Session {
+        /// The silence that ends it.
+        gap: i64,
+    },
+}
+
+/// A stretch of time, `start` included, `end` not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// Milliseconds since the epoch.
+    pub start: i64,
+    /// Milliseconds since the epoch.
+    pub end: i64,
+}
+
+/// A window's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed<A> {
+    /// Whose it is.
+    pub key: Bytes,
+    /// Which stretch of time.
+    pub window: Window,
+    /// All of its records until now.
+    pub value: A,
+    /// 0 for the first result, one more for each correction.
+    pub revision: u32,
+    /// Results handed out before that this one stands in for: only sessions change their bounds.
+    pub replaces: Vec<Window>,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Added {
+    /// Every window it belongs to is still open.
+    OnTime,
+    /// Some window it belongs to was closed already: a correction follows with the next [`Windows::advance`].
+    Late,
+    /// It came later than the lateness for some window it belongs to, which goes without it.
+    DroppedLate,
+}
+
+/// A window as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+struct Stored<A: Aggregate> {
+    #[serde(rename = "e")]
+    end: i64,
+    #[serde(rename = "v")]
+    value: A,
+    /// How often it was handed out.
+    #[serde(rename = "n")]
+    revisions: u32,
+    /// Where it is in the order of due times.
+    #[serde(rename = "d")]
+    due: i64,
+    #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
+    replaces: Vec<Window>,
+}
+
+/// Windows of one kind, under a name of their own within the stage's state.
+#[derive(Debug, Clone)]
+pub struct Windows<A> {
+    layout: Layout,
+    kind: WindowKind,
+    lateness: i64,
+    of: std::marker::PhantomData<fn() -> A>,
+}
+
+/// How many due windows are read at once.
+const DUE_AT_ONCE: usize = 256;
+
+impl<A: Aggregate> Windows<A> {
+    /// Windows under `name` (unique within the stage), corrected for `lateness` milliseconds after the watermark has passed.
+    pub fn new(name: &str, kind: WindowKind, lateness: i64) -> Result<Self> {
+        let sound = match kind {
+            WindowKind::Tumbling { size } => size > 0,
+            WindowKind::Sliding { size, step } => step > 0 && step <= size,
+            WindowKind::Session { gap } => gap > 0,
+        };
+        if !sound || lateness < 0 {
+            return Err(Error::Settings(format!(
+                "windows `{name}` cannot be {kind:?} with a lateness of {lateness} ms: lengths must be more than zero, \
+                 a step at most the size, the lateness not negative"
+            )));
+        }
+        Ok(Self {
+            layout: Layout::new(name),
+            kind,
+            lateness,
+            of: std::marker::PhantomData,
+        })
+    }
+
+    /// Adds one record of `key` that happened at `at`.
+    pub fn add(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        key: &[u8],
+        at: Utc,
+        item: &A::Item,
+    ) -> Result<Added> {
+        let mut worst = Added::OnTime;
+        self.add_all(
+            out,
+            partition,
+            [(Bytes::copy_from_slice(key), at, item)],
+            |_, added| {
+                worst = added;
+            },
+        )?;
+        Ok(worst)
+    }
+
+    /// Adds records in their order, each window read and written once. `tell` hears what became of each.
+    pub fn add_all<'i>(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        items: impl IntoIterator<Item = (Bytes, Utc, &'i A::Item)>,
+        mut tell: impl FnMut(usize, Added),
+    ) -> Result<()>
+    where
+        A::Item: 'i,
+    {
+        let watermark = self.watermark(out, partition)?.as_millis();
+        let mut dropped = 0;
+        let mut open: BTreeMap<(Bytes, i64), Stored<A>> = BTreeMap::new();
+        for (place, (key, at, item)) in items.into_iter().enumerate() {
+            let at = at.as_millis();
+            let added = match self.kind {
+                WindowKind::Session { gap } => {
+                    self.add_to_session(out, partition, &key, at, gap, watermark, item)?
+                }
+                WindowKind::Tumbling { size } => self.add_aligned(
+                    out,
+                    partition,
+                    &mut open,
+                    &key,
+                    [at.div_euclid(size) * size],
+                    size,
+                    watermark,
+                    item,
+                )?,
+                WindowKind::Sliding { size, step } => {
+                    let last = at.div_euclid(step) * step;
+                    let starts = (0..)
+                        .map(|n| last - n * step)
+                        .take_while(|start| start + size > at);
+                    self.add_aligned(out, partition, &mut open, &key, starts, size, watermark, item)?
+                }
+            };
+            if added == Added::DroppedLate {
+                dropped += 1;
+            }
+            tell(place, added);
+        }
+        for ((key, start), stored) in open {
+            self.layout.put(out, partition, &key, start, &stored);
+        }
+        if dropped > 0 {
+            let before = self.dropped_late(out, partition)?;
+            let dropped: u64 = before + dropped;
+            out.put(partition, self.layout.dropped(), dropped.to_be_bytes().to_vec());
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the two halves of one loop")]
+    fn add_aligned(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        open: &mut BTreeMap<(Bytes, i64), Stored<A>>,
+        key: &Bytes,
+        starts: impl IntoIterator<Item = i64>,
+        size: i64,
+        watermark: i64,
+        item: &A::Item,
+    ) -> Result<Added> {
+        use std::collections::btree_map::Entry;
+        let mut worst = Added::OnTime;
+        for start in starts {
+            let end = start.saturating_add(size);
+            if end.saturating_add(self.lateness) <= watermark {
+                worst = Added::DroppedLate;
+                continue;
+            }
+            if end <= watermark {
+                worst = worst.max(Added::Late);
+            }
+            let stored = match open.entry((key.clone(), start)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let known: Option<Stored<A>> = self.layout.get(out, partition, key, start)?;
+                    let stored = known.unwrap_or_else(|| Stored {
+                        end,
+                        value: A::default(),
+                        revisions: 0,
+                        due: i64::MIN,
+                        replaces: Vec::new(),
+                    });
+                    place.insert(stored)
+                }
+            };
+            stored.value.add(item);
+            self.layout
+                .move_due(out, partition, key, start, &mut stored.due, end);
+        }
+        Ok(worst)
+    }
+
+    /// The results due now that event time has come to `watermark`: first ones and corrections, in the order of time. Call
+    /// it after each batch, too, with the watermark as it stands, for the corrections to be handed out.
+    pub fn advance(&self, out: &mut Outputs<'_>, partition: u32, watermark: Utc) -> Result<Vec<Closed<A>>> {
+        let known = self.watermark(out, partition)?;
+        let now = watermark.max(known).as_millis();
+        if watermark > known {
+            out.put(partition, self.layout.watermark(), now.to_be_bytes().to_vec());
+        }
+        let mut closed = Vec::new();
+        let mut from = self.layout.due_prefix();
+        loop {
+            let page = out.scan(partition, &self.layout.due_prefix(), &from, DUE_AT_ONCE)?;
+            for (entry, _) in &page {
+                let (due, key, start) = self.layout.read_due(entry)?;
+                if due > now {
+                    return Ok(closed);
+                }
+                closed.extend(self.take_due(out, partition, &key, start, due, now)?);
+            }
+            match page.last() {
+                Some((entry, _)) if page.len() == DUE_AT_ONCE => {
+                    from = [entry.as_ref(), &[0]].concat();
+                }
+                _ => return Ok(closed),
+            }
+        }
+    }
+
+    fn take_due(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        key: &Bytes,
+        start: i64,
+        due: i64,
+        now: i64,
+    ) -> Result<Option<Closed<A>>> {
+        let Some(mut stored) = self.layout.get::<A>(out, partition, key, start)? else {
+            return Err(Error::Corrupt(format!(
+                "a window that is due at {due} is not in the state of partition {partition}"
+            )));
+        };
+        let forget_at = self.forget_at(stored.end);
+        let changed = due == stored.end;
+        let revision = stored.revisions;
+        let replaces = std::mem::take(&mut stored.replaces);
+        if changed {
+            stored.revisions += 1;
+        }
+        let window = Window {
+            start,
+            end: stored.end,
+        };
+        let replaces = replaces.into_iter().filter(|other| *other != window).collect();
+        if forget_at <= now {
+            self.layout.remove(out, partition, key, start, stored.due);
+        } else {
+            self.layout
+                .move_due(out, partition, key, start, &mut stored.due, forget_at);
+            self.layout.put(out, partition, key, start, &stored);
+        }
+        Ok(changed.then(|| Closed {
+            key: key.clone(),
+            window,
+            value: stored.value,
+            revision,
+            replaces,
+        }))
+    }
+
+    /// When a window that ends at `end` is forgotten: no record that is not dropped can belong to it any more. Always after
+    /// its end, so that a due time tells a window to be handed out from one to be forgotten.
+    const fn forget_at(&self, end: i64) -> i64 {
+        let reach = match self.kind {
+            WindowKind::Session { gap } => gap,
+            WindowKind::Tumbling { .. } | WindowKind::Sliding { .. } => 0,
+        };
+        let at = end.saturating_add(reach).saturating_add(self.lateness);
+        if at > end { at } else { end.saturating_add(1) }
+    }
+
+    /// How far event time of the partition has come, as told to [`Windows::advance`].
+    pub fn watermark(&self, out: &Outputs<'_>, partition: u32) -> Result<Utc> {
+        let kept = out.get(partition, &self.layout.watermark())?;
+        kept.map_or(Ok(Utc::MIN), |bytes| layout::number(&bytes).map(Utc::from_millis))
+    }
+
+    /// How many records of the partition came too late for some window, ever.
+    pub fn dropped_late(&self, out: &Outputs<'_>, partition: u32) -> Result<u64> {
+        let kept = out.get(partition, &self.layout.dropped())?;
+        kept.map_or(Ok(0), |bytes| layout::number(&bytes).map(|n| n as u64))
+    }
+}

@@ -1,0 +1,80 @@
+//! Windows whose bounds are their records'.
+
+use bytes::Bytes;
+
+use super::layout::Layout;
+use super::{Added, Aggregate, Stored, Window, Windows};
+use crate::{Outputs, Result};
+
+/// Sessions of one key looked at together. They do not overlap and are a gap long at least, so that only records far ahead
+/// of the watermark could make them this many.
+const SESSIONS_AT_MOST: usize = 1 << 20;
+
+impl<A: Aggregate> Windows<A> {
+    /// A record is a session of its own, merged with those it overlaps. It is dropped by its own time alone, and sessions
+    /// are kept for as long as a record that is not dropped can reach them: so the order of arrival cannot matter.
+    #[expect(clippy::too_many_arguments, reason = "the body of one loop")]
+    pub(super) fn add_to_session(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        key: &Bytes,
+        at: i64,
+        gap: i64,
+        watermark: i64,
+        item: &A::Item,
+    ) -> Result<Added> {
+        let mut merged = Window {
+            start: at,
+            end: at.saturating_add(gap),
+        };
+        if merged.end.saturating_add(self.lateness) <= watermark {
+            return Ok(Added::DroppedLate);
+        }
+        let mut value = A::default();
+        value.add(item);
+        let mut revisions = 0;
+        let mut replaces = Vec::new();
+        let prefix = self.layout.of_key(key);
+        let reach = merged.end;
+        let overlapping = |start: i64, end: i64| start < reach && at < end;
+        for (place, bytes) in out.scan(partition, &prefix, &prefix, SESSIONS_AT_MOST)? {
+            let start = Layout::read_start(&place)?;
+            let known: Stored<A> = Layout::decode(&bytes)?;
+            if !overlapping(start, known.end) {
+                continue;
+            }
+            self.layout.remove(out, partition, key, start, known.due);
+            // `due == end` and handed out before: changed since, what it stands in for is in `replaces` already.
+            let window = Window {
+                start,
+                end: known.end,
+            };
+            replaces.extend(known.replaces);
+            if known.revisions > 0 && known.due != known.end {
+                replaces.push(window);
+            }
+            revisions = revisions.max(known.revisions);
+            merged.start = merged.start.min(start);
+            merged.end = merged.end.max(known.end);
+            value.merge(known.value);
+        }
+        replaces.sort_unstable();
+        replaces.dedup();
+        let mut stored = Stored {
+            end: merged.end,
+            value,
+            revisions,
+            due: i64::MIN,
+            replaces,
+        };
+        self.layout
+            .move_due(out, partition, key, merged.start, &mut stored.due, merged.end);
+        self.layout.put(out, partition, key, merged.start, &stored);
+        Ok(if revisions > 0 || merged.end <= watermark {
+            Added::Late
+        } else {
+            Added::OnTime
+        })
+    }
+}

@@ -1,0 +1,260 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::StateReader;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Sum {
+    count: u64,
+    sum: i64,
+}
+
+impl Aggregate for Sum {
+    type Item = i64;
+
+    fn add(&mut self, item: &i64) {
+        self.count += 1;
+        self.sum += item;
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+}
+
+/// What was committed.
+#[derive(Default)]
+struct Committed(BTreeMap<(u32, Bytes), Bytes>);
+
+impl Committed {
+    fn commit(&mut self, out: crate::Effects) {
+        for (partition, changes) in out.state {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => self.0.insert((partition, key), value),
+                    None => self.0.remove(&(partition, key)),
+                };
+            }
+        }
+    }
+}
+
+impl StateReader for Committed {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let start = Bytes::copy_from_slice(from.max(prefix));
+        let found = self.0.range((partition, start)..);
+        Ok(found
+            .take_while(|((of, key), _)| *of == partition && key.starts_with(prefix))
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .take(limit)
+            .collect())
+    }
+}
+
+type Item = (u8, i64, i64);
+type Results = BTreeMap<(Bytes, Window), Sum>;
+
+/// What stands in the end, after every correction. A result that is corrected must count its revisions without a gap.
+fn settle(results: &mut Results, revisions: &mut BTreeMap<(Bytes, Window), u32>, closed: Vec<Closed<Sum>>) {
+    for one in closed {
+        let before = revisions.insert((one.key.clone(), one.window), one.revision);
+        assert!(
+            before.is_none_or(|before| before < one.revision),
+            "a revision comes twice: {one:?}"
+        );
+        for replaced in one.replaces {
+            assert!(
+                results.remove(&(one.key.clone(), replaced)).is_some(),
+                "it replaces what never was"
+            );
+        }
+        results.insert((one.key, one.window), one.value);
+    }
+}
+
+/// Batches of `batch` records; the watermark trails the latest one by `disorder`. Between batches nothing is kept but the state.
+fn stream(
+    kind: WindowKind,
+    lateness: i64,
+    items: &[Item],
+    batch: usize,
+    disorder: i64,
+) -> (Results, u64, usize) {
+    let mut committed = Committed::default();
+    let mut results = Results::new();
+    let mut revisions = BTreeMap::new();
+    let mut latest = i64::MIN;
+    for records in items.chunks(batch) {
+        let windows = Windows::<Sum>::new("test", kind, lateness).unwrap();
+        let mut out = Outputs::new(&committed);
+        let keyed = records
+            .iter()
+            .map(|(key, at, item)| (Bytes::copy_from_slice(&[*key]), Utc::from_millis(*at), item));
+        windows.add_all(&mut out, 0, keyed, |_, _| {}).unwrap();
+        latest = records.iter().map(|(_, at, _)| *at).fold(latest, i64::max);
+        let closed = windows
+            .advance(&mut out, 0, Utc::from_millis(latest - disorder))
+            .unwrap();
+        let effects = out.into_effects();
+        committed.commit(effects);
+        settle(&mut results, &mut revisions, closed);
+    }
+    let windows = Windows::<Sum>::new("test", kind, lateness).unwrap();
+    let mut out = Outputs::new(&committed);
+    let closed = windows.advance(&mut out, 0, Utc::MAX).unwrap();
+    let dropped = windows.dropped_late(&out, 0).unwrap();
+    let effects = out.into_effects();
+    committed.commit(effects);
+    settle(&mut results, &mut revisions, closed);
+    let left = committed
+        .0
+        .keys()
+        .filter(|(_, key)| matches!(key[5], b'd' | b't'))
+        .count();
+    (results, dropped, left)
+}
+
+/// The same without a stream: all records at once.
+fn batch(kind: WindowKind, items: &[Item]) -> Results {
+    let mut results = Results::new();
+    let mut put = |key: u8, window: Window, item: i64| {
+        let key = Bytes::copy_from_slice(&[key]);
+        results.entry((key, window)).or_default().add(&item);
+    };
+    match kind {
+        WindowKind::Tumbling { size: step } | WindowKind::Sliding { step, .. } => {
+            let size = if let WindowKind::Sliding { size, .. } = kind {
+                size
+            } else {
+                step
+            };
+            for (key, at, item) in items {
+                for n in -400..400 {
+                    let window = Window {
+                        start: n * step,
+                        end: n * step + size,
+                    };
+                    if (window.start..window.end).contains(at) {
+                        put(*key, window, *item);
+                    }
+                }
+            }
+        }
+        WindowKind::Session { gap } => {
+            for key in 0..3 {
+                let mut own: Vec<&Item> = items.iter().filter(|item| item.0 == key).collect();
+                own.sort();
+                for session in own.chunk_by(|a, b| b.1 - a.1 < gap) {
+                    let window = Window {
+                        start: session[0].1,
+                        end: session[session.len() - 1].1 + gap,
+                    };
+                    for (_, _, item) in session {
+                        put(key, window, *item);
+                    }
+                }
+            }
+        }
+    }
+    results
+}
+
+fn kinds() -> impl Strategy<Value = WindowKind> {
+    prop_oneof![
+        (1..40i64).prop_map(|size| WindowKind::Tumbling { size }),
+        (5..40i64, 5..40i64).prop_map(|(a, b)| WindowKind::Sliding {
+            size: a.max(b),
+            step: a.min(b)
+        }),
+        (1..30i64).prop_map(|gap| WindowKind::Session { gap }),
+    ]
+}
+
+fn items() -> impl Strategy<Value = Vec<Item>> {
+    proptest::collection::vec((0..3u8, -100..300i64, -9..9i64), 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_order_and_any_restarts_end_at_what_all_records_at_once_give(
+        kind in kinds(), items in items(), size in 1..20usize, disorder in 0..100i64,
+    ) {
+        // No record is later than 400.
+        let (results, dropped, left) = stream(kind, 400, &items, size, disorder);
+        prop_assert_eq!(results, batch(kind, &items));
+        prop_assert_eq!((dropped, left), (0, 0), "nothing dropped, nothing left behind");
+    }
+
+    #[test]
+    fn what_is_too_late_is_counted_and_nothing_else_is_missing(
+        size in 1..40i64, lateness in 0..30i64, items in items(), disorder in 0..20i64,
+    ) {
+        let (results, dropped, left) = stream(WindowKind::Tumbling { size }, lateness, &items, 3, disorder);
+        let counted: u64 = results.values().map(|sum| sum.count).sum();
+        prop_assert_eq!(counted + dropped, items.len() as u64);
+        prop_assert_eq!(left, 0);
+    }
+}
+
+#[test]
+fn a_late_record_corrects_and_a_later_one_is_dropped() {
+    let committed = Committed::default();
+    let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
+    let mut out = Outputs::new(&committed);
+    let at = Utc::from_millis;
+    assert_eq!(windows.add(&mut out, 0, b"k", at(3), &1).unwrap(), Added::OnTime);
+    assert_eq!(windows.advance(&mut out, 0, at(9)).unwrap(), []);
+    let first = windows.advance(&mut out, 0, at(10)).unwrap();
+    assert_eq!((first.len(), first[0].revision, first[0].value.sum), (1, 0, 1));
+    assert_eq!(windows.advance(&mut out, 0, at(12)).unwrap(), [], "once only");
+    assert_eq!(windows.add(&mut out, 0, b"k", at(9), &5).unwrap(), Added::Late);
+    let second = windows.advance(&mut out, 0, at(12)).unwrap();
+    assert_eq!((second.len(), second[0].revision, second[0].value.sum), (1, 1, 6));
+    windows.advance(&mut out, 0, at(15)).unwrap();
+    assert_eq!(
+        windows.add(&mut out, 0, b"k", at(9), &5).unwrap(),
+        Added::DroppedLate
+    );
+    assert_eq!(windows.dropped_late(&out, 0).unwrap(), 1);
+    assert_eq!(windows.dropped_late(&out, 1).unwrap(), 0, "partitions do not mix");
+}
+
+#[test]
+fn a_record_between_two_closed_sessions_makes_them_one() {
+    let committed = Committed::default();
+    let windows = Windows::<Sum>::new("test", WindowKind::Session { gap: 10 }, 100).unwrap();
+    let mut out = Outputs::new(&committed);
+    let at = Utc::from_millis;
+    windows.add(&mut out, 0, b"k", at(0), &1).unwrap();
+    windows.add(&mut out, 0, b"k", at(15), &2).unwrap();
+    assert_eq!(windows.advance(&mut out, 0, at(50)).unwrap().len(), 2);
+    assert_eq!(windows.add(&mut out, 0, b"k", at(8), &4).unwrap(), Added::Late);
+    let corrected = windows.advance(&mut out, 0, at(50)).unwrap();
+    assert_eq!(corrected.len(), 1);
+    assert_eq!(corrected[0].window, Window { start: 0, end: 25 });
+    assert_eq!(corrected[0].value, Sum { count: 3, sum: 7 });
+    assert_eq!(
+        corrected[0].replaces,
+        [Window { start: 0, end: 10 }, Window { start: 15, end: 25 }]
+    );
+}
+
+#[test]
+fn windows_that_cannot_be_are_refused() {
+    for kind in [
+        WindowKind::Tumbling { size: 0 },
+        WindowKind::Sliding { size: 5, step: 6 },
+        WindowKind::Session { gap: -1 },
+    ] {
+        assert!(Windows::<Sum>::new("test", kind, 0).is_err(), "{kind:?}");
+    }
+}
