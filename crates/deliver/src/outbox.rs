@@ -54,6 +54,24 @@ impl Entry {
         Cause { partition, headers }
     }
 
+    /// When something that happens now happens in the decision's own time: as long after its moment as `now` is after
+    /// the edge took what led to it. Live that is now; in a replay it is then, so that the outcomes of an old stream
+    /// do not carry its decisions' windows into the present.
+    pub(crate) fn event_time(&self, now: Utc) -> Utc {
+        let accepted = self
+            .headers
+            .iter()
+            .find(|(name, _)| name == limbic_stream::header::ACCEPTED_AT)
+            .and_then(|(_, millis)| millis.parse().ok());
+        match accepted {
+            Some(accepted) => {
+                let since = now.millis_since(Utc::from_millis(accepted)).max(0);
+                self.delivery.timestamp.plus_millis(since)
+            }
+            None => now,
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an entry has string keys and finite numbers")
     }

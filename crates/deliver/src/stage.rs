@@ -239,7 +239,7 @@ fn conclude(
         detail,
     };
     let id = event_id("outcome", &[decision, &key]);
-    let envelope = Envelope::new(tenant.clone(), id, now, outcome);
+    let envelope = Envelope::new(tenant.clone(), id, entry.event_time(now), outcome);
     let record_key = format!("{tenant}/{campaign}");
     out.emit(&entry.cause(partition), topics::OUTCOMES, &record_key, &envelope);
 }

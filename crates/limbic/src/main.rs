@@ -4,6 +4,7 @@
     clippy::print_stderr,
     reason = "a program talks to its user"
 )]
+#![expect(unreachable_pub, reason = "a program has no public face")]
 
 mod cli;
 mod commands;

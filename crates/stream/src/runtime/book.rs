@@ -31,7 +31,8 @@ pub struct Counters {
 pub(super) struct Book {
     #[serde(flatten)]
     pub(super) counters: Counters,
-    #[serde(flatten)]
+    /// Nested, not flattened: serde reads the numbers that are keys of a flattened map as text.
+    #[serde(rename = "k", default)]
     pub(super) clock: InputClock,
     /// The watermark last announced to the stage and passed on, in milliseconds.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +119,13 @@ mod tests {
         book.counters.consumed = 3;
         book.counters.dead.insert("malformed".into(), 1);
         book.clock.saw_record(Utc::from_millis(9));
+        let mark = crate::WatermarkMark {
+            source: 2,
+            of: 3,
+            at: Utc::from_millis(4),
+            idle: true,
+        };
+        book.clock.saw_mark(crate::EventTime::Sources, &mark);
         book.announced = Some(5);
         assert_eq!(Book::from_metadata(&book.to_metadata()), book);
         assert_eq!(Book::from_metadata("not json"), Book::default());
