@@ -321,8 +321,18 @@ impl Model {
 
     /// The expected weighted sum.
     pub(crate) fn mean(&self, terms: &[Term]) -> f32 {
-        let products = terms.iter().map(|&(index, value)| self.hot(index).mean * value);
-        products.fold(0.0, |sum, product| sum + product)
+        // Four sums side by side: one would wait for its own last addition.
+        let mut sums = [0.0_f32; 4];
+        let (fours, rest) = terms.as_chunks::<4>();
+        for four in fours {
+            for (sum, &(index, value)) in sums.iter_mut().zip(four) {
+                *sum += self.hot(index).mean * value;
+            }
+        }
+        for (sum, &(index, value)) in sums.iter_mut().zip(rest) {
+            *sum += self.hot(index).mean * value;
+        }
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
     }
 
     /// The standard deviation of the weighted sum.
@@ -339,14 +349,24 @@ impl Model {
     pub(crate) fn draws(&self, terms: &[Term], first: usize, sums: &mut [[f32; RUN]]) {
         for (offset, sums) in sums.iter_mut().enumerate() {
             let run = &self.pool[(first + offset) % self.pool.len()][..];
-            let mut total = [0.0_f32; RUN];
-            for &(index, value) in terms {
-                let drawn = &run[self.slots[index as usize] as usize];
-                for (total, weight) in total.iter_mut().zip(drawn) {
-                    *total += value * weight;
+            // Two sums side by side: one would wait for its own last addition.
+            let (mut even, mut odd) = ([0.0_f32; RUN], [0.0_f32; RUN]);
+            let (pairs, last) = terms.as_chunks::<2>();
+            for &[(first, one), (second, two)] in pairs {
+                let first = &run[self.slots[first as usize] as usize];
+                let second = &run[self.slots[second as usize] as usize];
+                for lane in 0..RUN {
+                    even[lane] += one * first[lane];
+                    odd[lane] += two * second[lane];
                 }
             }
-            *sums = total;
+            for &(index, value) in last {
+                let drawn = &run[self.slots[index as usize] as usize];
+                for (even, weight) in even.iter_mut().zip(drawn) {
+                    *even += value * weight;
+                }
+            }
+            *sums = std::array::from_fn(|lane| even[lane] + odd[lane]);
         }
     }
 
