@@ -1,0 +1,143 @@
+//! The JSON Schema of every record is kept in `schemas/`, one file a type and version. What is on disk and in topics was
+//! written to those shapes: a change that old readers or old records cannot stand fails here.
+//!
+//! After a compatible change: `LIMBIC_WRITE_SCHEMAS=1 cargo test -p limbic-domain --test schemas`. An incompatible one
+//! needs a new `Record::VERSION`, which gets a file of its own beside the old.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::PathBuf;
+
+use limbic_domain::{CreativeSet, Decision, Envelope, Feeling, Moment, Outcome, Post, Reading, Record};
+use schemars::JsonSchema;
+use serde_json::Value;
+
+fn path_of<T: Record>() -> PathBuf {
+    let name = format!("{}.v{}.json", T::TYPE, T::VERSION);
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("schemas")
+        .join(name)
+}
+
+fn check<T: Record + JsonSchema>() {
+    let schema = schemars::schema_for!(Envelope<T>);
+    let now: Value = serde_json::to_value(schema).unwrap();
+    let path = path_of::<T>();
+    let kept: Option<Value> = std::fs::read(&path)
+        .ok()
+        .map(|bytes| serde_json::from_slice(&bytes).unwrap());
+    if let Some(kept) = &kept {
+        let problems = incompatible(kept, &now);
+        assert!(
+            problems.is_empty(),
+            "{}: old records or readers break: {problems:#?}",
+            T::TYPE
+        );
+    }
+    if std::env::var_os("LIMBIC_WRITE_SCHEMAS").is_some() {
+        std::fs::write(
+            &path,
+            format!("{}\n", serde_json::to_string_pretty(&now).unwrap()),
+        )
+        .unwrap();
+    } else {
+        let hint = "run with LIMBIC_WRITE_SCHEMAS=1 and commit what changed";
+        assert!(
+            kept.as_ref() == Some(&now),
+            "{} is not the schema of today: {hint}",
+            path.display()
+        );
+    }
+}
+
+/// What of `new` breaks records written, or readers built, to `old`.
+fn incompatible(old: &Value, new: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    compare("", old, new, &mut problems);
+    problems
+}
+
+fn compare(at: &str, old: &Value, new: &Value, problems: &mut Vec<String>) {
+    if old.get("type") != new.get("type") {
+        problems.push(format!(
+            "{at}: type {:?} became {:?}",
+            old.get("type"),
+            new.get("type")
+        ));
+    }
+    let names = |schema: &Value, key: &str| -> Vec<String> {
+        schema[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect()
+    };
+    for required in names(new, "required") {
+        if !names(old, "required").contains(&required) {
+            problems.push(format!(
+                "{at}: {required} is required now; old records may lack it"
+            ));
+        }
+    }
+    for key in ["enum", "oneOf"] {
+        for value in names(old, key) {
+            // Descriptions may change; what counts is that each constant is still there.
+            let constant = |text: &str| {
+                serde_json::from_str::<Value>(text)
+                    .ok()
+                    .map(|v| v.get("const").cloned().unwrap_or(v))
+            };
+            if !names(new, key)
+                .iter()
+                .any(|other| constant(other) == constant(&value))
+            {
+                problems.push(format!("{at}: {value} is no longer allowed"));
+            }
+        }
+    }
+    for key in ["properties", "$defs"] {
+        for (name, of_old) in old[key].as_object().into_iter().flatten() {
+            match new[key].get(name) {
+                Some(of_new) => compare(&format!("{at}/{name}"), of_old, of_new, problems),
+                None => problems.push(format!("{at}: `{name}` is gone")),
+            }
+        }
+    }
+    if let (Some(of_old), Some(of_new)) = (old.get("items"), new.get("items")) {
+        compare(&format!("{at}[]"), of_old, of_new, problems);
+    }
+}
+
+#[test]
+fn every_record_keeps_its_shape() {
+    check::<Post>();
+    check::<Reading>();
+    check::<Feeling>();
+    check::<Moment>();
+    check::<CreativeSet>();
+    check::<Decision>();
+    check::<Outcome>();
+}
+
+#[test]
+fn what_breaks_old_records_is_seen() {
+    let old: Value = serde_json::from_str(
+        r#"{"type":"object","required":["a"],"properties":{"a":{"type":"string"},"b":{"enum":["x","y"]}}}"#,
+    )
+    .unwrap();
+    let broken = [
+        r#"{"type":"object","required":["a","c"],"properties":{"a":{"type":"string"},"b":{"enum":["x","y"]},"c":{}}}"#,
+        r#"{"type":"object","required":["a"],"properties":{"a":{"type":"integer"},"b":{"enum":["x","y"]}}}"#,
+        r#"{"type":"object","required":["a"],"properties":{"a":{"type":"string"},"b":{"enum":["x"]}}}"#,
+        r#"{"type":"object","required":["a"],"properties":{"a":{"type":"string"}}}"#,
+    ];
+    for new in broken {
+        assert_eq!(
+            incompatible(&old, &serde_json::from_str(new).unwrap()).len(),
+            1,
+            "{new}"
+        );
+    }
+    let fine = r#"{"type":"object","required":[],"properties":{"a":{"type":"string"},"b":{"enum":["x","y","z"]},"n":{}}}"#;
+    assert!(incompatible(&old, &serde_json::from_str(fine).unwrap()).is_empty());
+}
