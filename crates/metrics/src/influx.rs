@@ -1,0 +1,273 @@
+//! Series in InfluxDB 2: line protocol in, Flux out.
+//! <https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/>
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Written};
+
+/// Where InfluxDB is.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InfluxOptions {
+    /// `http://HOST:PORT`.
+    pub url: String,
+    /// The organisation.
+    pub org: String,
+    /// The bucket.
+    pub bucket: String,
+    /// An API token that may read and write the bucket. Never printed.
+    #[serde(skip_serializing)]
+    pub token: String,
+}
+
+impl std::fmt::Debug for InfluxOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InfluxOptions")
+            .field("url", &self.url)
+            .field("org", &self.org)
+            .field("bucket", &self.bucket)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Series in a bucket. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Influx {
+    client: Client,
+    options: InfluxOptions,
+}
+
+/// Points in one request: what InfluxDB's guide to writing recommends at most.
+const POINTS_AT_ONCE: usize = 5_000;
+
+impl Influx {
+    /// Series at `options`. Nothing is sent yet.
+    pub fn new(options: InfluxOptions) -> Result<Self, SeriesError> {
+        let client = Client::builder()
+            .timeout(Duration::from_secs(10))
+            .build()
+            .map_err(|error| SeriesError::Unavailable(format!("preparing to call InfluxDB: {error}")))?;
+        Ok(Self { client, options })
+    }
+
+    async fn post(
+        &self,
+        call: &str,
+        parameters: &[(&str, &str)],
+        kind: &str,
+        body: String,
+    ) -> Result<(StatusCode, String), SeriesError> {
+        let url = format!("{}/api/v2/{call}", self.options.url.trim_end_matches('/'));
+        let failed = |error: reqwest::Error| {
+            SeriesError::Unavailable(format!(
+                "InfluxDB at {} does not answer: {error}",
+                self.options.url
+            ))
+        };
+        let url = reqwest::Url::parse_with_params(&url, parameters)
+            .map_err(|error| SeriesError::Unavailable(format!("`{url}` is not an address: {error}")))?;
+        let answer = self
+            .client
+            .post(url)
+            .header("Authorization", format!("Token {}", self.options.token))
+            .header("Content-Type", kind)
+            .header("Accept", "application/csv")
+            .body(body)
+            .send()
+            .await
+            .map_err(failed)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(failed)?;
+        Ok((status, text))
+    }
+
+    fn refusal(&self, status: StatusCode, text: &str) -> SeriesError {
+        let remedy = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "check the token and what it may do",
+            StatusCode::NOT_FOUND => "create the organisation and the bucket, or correct their names",
+            _ => "it is tried again",
+        };
+        let text: String = text.chars().take(300).collect();
+        SeriesError::Unavailable(format!(
+            "InfluxDB at {} answers {status}: {text} ({remedy})",
+            self.options.url
+        ))
+    }
+
+    async fn write_all(&self, points: &[Point]) -> Result<Written, SeriesError> {
+        let mut written = Written::default();
+        let mut waiting: Vec<&[Point]> = points.chunks(POINTS_AT_ONCE).rev().collect();
+        while let Some(chunk) = waiting.pop() {
+            let mut lines = String::new();
+            for point in chunk {
+                line(&mut lines, point);
+            }
+            let parameters = [
+                ("org", self.options.org.as_str()),
+                ("bucket", self.options.bucket.as_str()),
+                ("precision", "ms"),
+            ];
+            let (status, text) = self
+                .post("write", &parameters, "text/plain; charset=utf-8", lines)
+                .await?;
+            match status {
+                status if status.is_success() => {}
+                StatusCode::PAYLOAD_TOO_LARGE if chunk.len() > 1 => {
+                    let (first, second) = chunk.split_at(chunk.len() / 2);
+                    waiting.extend([second, first]);
+                }
+                // What it can take of such a request it has taken; the rest will never do.
+                StatusCode::BAD_REQUEST
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::PAYLOAD_TOO_LARGE => {
+                    written.refused.push(format!(
+                        "{status}: {}",
+                        text.chars().take(300).collect::<String>()
+                    ));
+                }
+                status => return Err(self.refusal(status, &text)),
+            }
+        }
+        Ok(written)
+    }
+
+    async fn add_up(&self, query: &Query) -> Result<Answer, SeriesError> {
+        let flux = flux(&self.options.bucket, query);
+        let body = serde_json::json!({"query": flux, "dialect": {"annotations": [], "header": true}});
+        let parameters = [("org", self.options.org.as_str())];
+        let (status, text) = self
+            .post("query", &parameters, "application/json", body.to_string())
+            .await?;
+        if !status.is_success() {
+            return Err(self.refusal(status, &text));
+        }
+        read_csv(&text)
+    }
+}
+
+/// One line of the protocol.
+fn line(lines: &mut String, point: &Point) {
+    escape(lines, &point.measurement, &[',', ' ']);
+    let own = [("tenant", point.tenant.as_str())];
+    let tags = point
+        .tags
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in own.into_iter().chain(tags).filter(|(_, value)| !value.is_empty()) {
+        lines.push(',');
+        escape(lines, name, &[',', '=', ' ']);
+        lines.push('=');
+        escape(lines, value, &[',', '=', ' ']);
+    }
+    let mut separator = ' ';
+    for (name, value) in &point.fields {
+        lines.push(separator);
+        separator = ',';
+        escape(lines, name, &[',', '=', ' ']);
+        let _ = write!(lines, "={value}");
+    }
+    let _ = writeln!(lines, " {}", point.at.as_millis());
+}
+
+/// Line breaks would end the line and a backslash at the end would swallow what follows: both become `_`.
+fn escape(lines: &mut String, text: &str, special: &[char]) {
+    for c in text.chars() {
+        if c.is_control() || c == '\\' {
+            lines.push('_');
+            continue;
+        }
+        if special.contains(&c) {
+            lines.push('\\');
+        }
+        lines.push(c);
+    }
+}
+
+/// A string of Flux; `${` would begin an interpolation.
+fn quoted(text: &str) -> String {
+    let text = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace("${", "\\${");
+    format!("\"{text}\"")
+}
+
+fn flux(bucket: &str, query: &Query) -> String {
+    let moment = |at: limbic_domain::Utc| format!("time(v: {})", i128::from(at.as_millis()) * 1_000_000);
+    let mut filter = format!(
+        "r._measurement == {} and r.tenant == {}",
+        quoted(&query.measurement),
+        quoted(query.tenant.as_str())
+    );
+    for (name, value) in &query.tags {
+        let _ = write!(filter, " and r[{}] == {}", quoted(name), quoted(value));
+    }
+    let fields: Vec<String> = query
+        .fields
+        .iter()
+        .map(|field| format!("r._field == {}", quoted(field)))
+        .collect();
+    let _ = write!(filter, " and ({})", fields.join(" or "));
+    format!(
+        "from(bucket: {}) |> range(start: {}, stop: {}) |> filter(fn: (r) => {filter}) |> group(columns: [\"_field\"]) \
+         |> aggregateWindow(every: {}ms, fn: sum, createEmpty: false, timeSrc: \"_start\") \
+         |> keep(columns: [\"_time\", \"_field\", \"_value\"])",
+        quoted(bucket),
+        moment(query.from),
+        moment(query.to),
+        query.step
+    )
+}
+
+fn read_csv(text: &str) -> Result<Answer, SeriesError> {
+    let wrong = |what: &str| SeriesError::Unavailable(format!("InfluxDB's answer cannot be read: {what}"));
+    let mut answer = Answer::new();
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let header = reader
+        .headers()
+        .map_err(|error| wrong(&error.to_string()))?
+        .clone();
+    if header.iter().all(str::is_empty) {
+        return Ok(answer);
+    }
+    let column = |name: &str| {
+        header
+            .iter()
+            .position(|column| column == name)
+            .ok_or_else(|| wrong(&format!("no column `{name}`: {text}")))
+    };
+    let (time, field, value) = (column("_time")?, column("_field")?, column("_value")?);
+    for row in reader.records() {
+        let row = row.map_err(|error| wrong(&error.to_string()))?;
+        let (Some(at), Some(name), Some(total)) = (row.get(time), row.get(field), row.get(value)) else {
+            continue;
+        };
+        // The header is repeated between tables.
+        if name == "_field" || at.is_empty() {
+            continue;
+        }
+        let at: limbic_domain::Utc = at.parse().map_err(|_| wrong(at))?;
+        let total: f64 = total.parse().map_err(|_| wrong(total))?;
+        answer
+            .entry(at.as_millis())
+            .or_default()
+            .insert(name.to_owned(), total);
+    }
+    Ok(answer)
+}
+
+impl SeriesStore for Influx {
+    fn write<'a>(&'a self, points: &'a [Point]) -> Pending<'a, Written> {
+        Box::pin(self.write_all(points))
+    }
+
+    fn sums<'a>(&'a self, query: &'a Query) -> Pending<'a, Answer> {
+        Box::pin(self.add_up(query))
+    }
+}

@@ -1,0 +1,128 @@
+//! Answers for those who ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use limbic_domain::{TenantId, Utc};
+use serde::Serialize;
+
+use crate::point::{Query, SeriesError, SeriesStore};
+use crate::settings::{MetricsSettings, window_tag};
+
+/// A field's value over one step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Value {
+    /// The step's start.
+    pub at: Utc,
+    /// The sum or the mean.
+    pub value: f64,
+}
+
+/// Reads series from either store. Cheap to clone.
+#[derive(Clone)]
+pub struct SeriesReader {
+    store: Arc<dyn SeriesStore>,
+    windows: Vec<u32>,
+}
+
+impl std::fmt::Debug for SeriesReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SeriesReader")
+            .field("windows", &self.windows)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Most steps in one answer.
+const MOST_STEPS: i64 = 10_000;
+
+impl SeriesReader {
+    /// Reads what a stage with these settings wrote to `store`.
+    pub fn new(store: Arc<dyn SeriesStore>, settings: &MetricsSettings) -> Self {
+        let mut windows = settings.windows_seconds.clone();
+        windows.sort_unstable();
+        Self { store, windows }
+    }
+
+    /// `field` of `measurement` over points with all of `tags`, from `from` (taken down to a whole step) until before `to`
+    /// (taken up to one), per `step_seconds`. Steps without points are absent.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parameters of the HTTP call, one by one"
+    )]
+    pub async fn query(
+        &self,
+        tenant: &TenantId,
+        measurement: &str,
+        tags: &BTreeMap<String, String>,
+        field: &str,
+        from: Utc,
+        to: Utc,
+        step_seconds: u32,
+    ) -> Result<Vec<Value>, SeriesError> {
+        let fits = |window: &&u32| step_seconds > 0 && step_seconds.is_multiple_of(**window);
+        let Some(window) = self.windows.iter().rev().find(fits) else {
+            return Err(SeriesError::BadQuery(format!(
+                "a step of {step_seconds} s is not a multiple of any window kept ({:?} s)",
+                self.windows
+            )));
+        };
+        let step = i64::from(step_seconds) * 1_000;
+        let first = from.as_millis().div_euclid(step).saturating_mul(step);
+        let end = to
+            .as_millis()
+            .saturating_add(step - 1)
+            .div_euclid(step)
+            .saturating_mul(step);
+        if end <= first || (end.saturating_sub(first)) / step > MOST_STEPS {
+            return Err(SeriesError::BadQuery(format!(
+                "`to` must be after `from`, and at most {MOST_STEPS} steps of {step_seconds} s after it"
+            )));
+        }
+        let (above, below) = parts(measurement, field).ok_or_else(|| {
+            SeriesError::BadQuery(format!(
+                "no measurement `{measurement}`: emotion, emotion_all, moments, decisions or outcomes"
+            ))
+        })?;
+        let mut tags = tags.clone();
+        tags.insert("window".into(), window_tag(*window));
+        let query = Query {
+            tenant: tenant.clone(),
+            measurement: measurement.to_owned(),
+            tags,
+            fields: std::iter::once(above.clone()).chain(below.clone()).collect(),
+            from: Utc::from_millis(first),
+            to: Utc::from_millis(end),
+            step,
+        };
+        let sums = self.store.sums(&query).await?;
+        let values = sums.into_iter().filter_map(|(at, fields)| {
+            let value = fields.get(&above).copied()?;
+            let value = match &below {
+                None => value,
+                Some(below) => value / fields.get(below).copied().filter(|count| *count > 0.0)?,
+            };
+            Some(Value {
+                at: Utc::from_millis(at),
+                value,
+            })
+        });
+        Ok(values.collect())
+    }
+}
+
+/// The field to add up for `field`, and the one to divide by where it is a mean.
+fn parts(measurement: &str, field: &str) -> Option<(String, Option<String>)> {
+    let sum = |field: &str| (field.to_owned(), None);
+    Some(match (measurement, field) {
+        ("emotion" | "emotion_all", "distress_share") => ("distress".to_owned(), Some("count".to_owned())),
+        ("emotion" | "emotion_all", "valence" | "arousal") | ("moments", "valence") => {
+            (format!("{field}_sum"), Some("count".to_owned()))
+        }
+        ("emotion" | "emotion_all", name) if name.starts_with("emotion.") => {
+            (format!("{name}_sum"), Some(format!("{name}_count")))
+        }
+        ("emotion" | "emotion_all" | "moments" | "decisions" | "outcomes", _) => sum(field),
+        _ => return None,
+    })
+}

@@ -1,0 +1,313 @@
+//! Every topic into series.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use limbic_domain::{
+    Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, TenantId, Utc, topics,
+};
+use limbic_stream::window::{Added, Closed, WindowKind, Windows};
+use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};
+use tokio::runtime::Handle;
+
+use crate::point::{Point, SeriesStore};
+use crate::settings::{MetricsSettings, window_tag};
+use crate::tally::{Entry, OTHER, Tally};
+
+/// What is measured, and the tag that tells its groups apart.
+const MEASUREMENTS: [(&str, Option<&str>); 5] = [
+    ("emotion", Some("topic")),
+    ("emotion_all", None),
+    ("moments", Some("audience")),
+    ("decisions", Some("campaign")),
+    ("outcomes", Some("campaign")),
+];
+
+/// A set of windows of one measurement and length.
+struct Kept {
+    measurement: &'static str,
+    tag: Option<&'static str>,
+    window: String,
+    windows: Windows<Tally>,
+}
+
+/// Writes what readings, moments, decisions and outcomes add up to into a [`SeriesStore`].
+///
+/// The store is written *before* the log commits. If the commit then fails, the same windows close again with the same or
+/// more in them, and their points overwrite what was written.
+pub struct MetricsStage {
+    store: Arc<dyn SeriesStore>,
+    handle: Handle,
+    kept: Vec<Kept>,
+    most: usize,
+}
+
+impl std::fmt::Debug for MetricsStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsStage")
+            .field("windows", &self.kept.len())
+            .finish_non_exhaustive()
+    }
+}
+
+type Measured = (&'static str, TenantId, Utc, Entry);
+/// The records of a batch by partition number and measurement, each with its window key, in their order.
+type Sorted = BTreeMap<(u32, &'static str), Vec<(Bytes, Utc, Entry)>>;
+
+impl MetricsStage {
+    /// A stage that writes to `store`, its calls running on `handle`. Settings that cannot work are an error.
+    pub fn new(
+        store: Arc<dyn SeriesStore>,
+        handle: Handle,
+        settings: &MetricsSettings,
+    ) -> Result<Self, Error> {
+        let unique: BTreeSet<u32> = settings.windows_seconds.iter().copied().collect();
+        if unique.is_empty() || settings.most_groups == 0 || settings.most_groups > 1_000 {
+            return Err(Error::Settings(
+                "metrics: `windows_seconds` needs a length at least, `most_groups` 1 to 1000".into(),
+            ));
+        }
+        let lateness = i64::from(settings.lateness_seconds) * 1_000;
+        let mut kept = Vec::new();
+        for seconds in unique {
+            for (measurement, tag) in MEASUREMENTS {
+                let window = window_tag(seconds);
+                let kind = WindowKind::Tumbling {
+                    size: i64::from(seconds) * 1_000,
+                };
+                let windows = Windows::new(&format!("{measurement}/{window}"), kind, lateness)?;
+                kept.push(Kept {
+                    measurement,
+                    tag,
+                    window,
+                    windows,
+                });
+            }
+        }
+        Ok(Self {
+            store,
+            handle,
+            kept,
+            most: settings.most_groups,
+        })
+    }
+
+    /// What the runtime must know.
+    pub fn spec(settings: &MetricsSettings) -> StageSpec {
+        let disorder = Duration::from_secs(settings.disorder_seconds.into());
+        [
+            topics::READINGS,
+            topics::MOMENTS,
+            topics::DECISIONS,
+            topics::OUTCOMES,
+        ]
+        .into_iter()
+        .fold(StageSpec::new("metrics").stateful(), |spec, topic| {
+            spec.reads(topic, EventTime::Records { disorder })
+        })
+    }
+
+    fn measure(&self, record: &Record) -> Result<Vec<Measured>, String> {
+        let decoded = |error: limbic_domain::DecodeError| error.to_string();
+        Ok(match &*record.topic {
+            topics::READINGS => {
+                let reading = Envelope::<Reading>::decode(&record.value).map_err(decoded)?;
+                let fields = of_reading(&reading.data);
+                let mut groups: Vec<String> = reading.data.topics.iter().map(ToString::to_string).collect();
+                groups.sort_unstable();
+                groups.dedup();
+                if groups.is_empty() {
+                    groups.push("none".to_owned());
+                }
+                let all = self.entry(vec!["all".to_owned()], fields.clone());
+                let by_topic = self.entry(groups, fields);
+                vec![
+                    ("emotion", reading.tenant.clone(), reading.at, by_topic),
+                    ("emotion_all", reading.tenant, reading.at, all),
+                ]
+            }
+            topics::MOMENTS => {
+                let moment = Envelope::<Moment>::decode(&record.value).map_err(decoded)?;
+                let way = match moment.data.direction {
+                    Direction::Up => "up",
+                    Direction::Down => "down",
+                };
+                let fields = vec![
+                    one("count"),
+                    one(way),
+                    ("valence_sum".to_owned(), moment.data.mood.valence),
+                ];
+                let entry = self.entry(vec![moment.data.audience.as_str().to_owned()], fields);
+                vec![("moments", moment.tenant, moment.at, entry)]
+            }
+            topics::DECISIONS => {
+                let decision = Envelope::<Decision>::decode(&record.value).map_err(decoded)?;
+                let mut fields = vec![one("count")];
+                match &decision.data.suppression {
+                    Some(suppression) => {
+                        fields.extend([
+                            one("suppressed"),
+                            one(&format!("suppressed.{}", suppression.rule)),
+                        ]);
+                    }
+                    None => fields.push(one("chosen")),
+                }
+                let entry = self.entry(vec![decision.data.campaign.to_string()], fields);
+                vec![("decisions", decision.tenant, decision.at, entry)]
+            }
+            topics::OUTCOMES => {
+                let outcome = Envelope::<Outcome>::decode(&record.value).map_err(decoded)?;
+                let kind = match outcome.data.kind {
+                    OutcomeKind::Delivered => "delivered",
+                    OutcomeKind::Refused => "refused",
+                    OutcomeKind::Impression => "impressions",
+                    OutcomeKind::Click => "clicks",
+                    OutcomeKind::Conversion => "conversions",
+                    OutcomeKind::Dismissal => "dismissals",
+                };
+                let mut fields = vec![one(kind)];
+                fields.extend(outcome.data.value.map(|value| ("value".to_owned(), value)));
+                let campaign = Decision::campaign_of(&outcome.data.decision)
+                    .ok_or_else(|| format!("`{}` names no campaign", outcome.data.decision))?;
+                let entry = self.entry(vec![campaign.to_string()], fields);
+                vec![("outcomes", outcome.tenant, outcome.at, entry)]
+            }
+            other => return Err(format!("topic `{other}` is not measured")),
+        })
+    }
+
+    fn entry(&self, groups: Vec<String>, fields: Vec<(String, f64)>) -> Entry {
+        Entry {
+            groups,
+            fields,
+            most: self.most,
+        }
+    }
+
+    /// Hands out what is due and writes it.
+    fn close(&self, out: &mut Outputs<'_>, due: &[(u32, Utc)]) -> Result<(), StageError> {
+        let mut points = Vec::new();
+        for (partition, watermark) in due {
+            for kept in &self.kept {
+                for closed in kept.windows.advance(out, *partition, *watermark)? {
+                    kept.points(*partition, closed, &mut points)?;
+                }
+            }
+        }
+        if points.is_empty() {
+            return Ok(());
+        }
+        let written = self
+            .handle
+            .block_on(self.store.write(&points))
+            .map_err(|error| StageError::unavailable("series_unavailable", error.to_string()))?;
+        for refused in written.refused {
+            tracing::error!(refused, "the series store refuses points for what they are");
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn points(
+        &self,
+        partition: u32,
+        closed: Closed<Tally>,
+        points: &mut Vec<Point>,
+    ) -> Result<(), StageError> {
+        let tenant = std::str::from_utf8(&closed.key)
+            .ok()
+            .and_then(|text| TenantId::new(text).ok())
+            .ok_or_else(|| StageError::internal("window_key", "a window's key is not a tenant"))?;
+        for (group, fields) in closed.value.into_groups() {
+            let mut tags = BTreeMap::from([
+                ("window".to_owned(), self.window.clone()),
+                ("partition".to_owned(), partition.to_string()),
+            ]);
+            if let Some(tag) = self.tag {
+                tags.insert(tag.to_owned(), group);
+            } else {
+                debug_assert_ne!(group, OTHER, "there is one group only");
+            }
+            points.push(Point {
+                tenant: tenant.clone(),
+                measurement: self.measurement.to_owned(),
+                tags,
+                fields,
+                at: Utc::from_millis(closed.window.start),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn one(field: &str) -> (String, f64) {
+    (field.to_owned(), 1.0)
+}
+
+fn of_reading(reading: &Reading) -> Vec<(String, f64)> {
+    let affect = &reading.affect;
+    let is_in_distress = !affect.distress.cues.is_empty() || affect.distress.score.get() >= 0.5;
+    let mut fields = vec![
+        one("count"),
+        ("valence_sum".to_owned(), affect.valence),
+        ("arousal_sum".to_owned(), affect.arousal),
+        ("distress".to_owned(), f64::from(u8::from(is_in_distress))),
+    ];
+    for (name, score) in &affect.emotions {
+        fields.push((format!("emotion.{name}_sum"), *score));
+        fields.push((format!("emotion.{name}_count"), 1.0));
+    }
+    fields
+}
+
+impl Stage for MetricsStage {
+    fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let mut measured = Sorted::new();
+        for record in &batch.records {
+            match self.measure(record) {
+                Ok(all) => {
+                    for (measurement, tenant, at, entry) in all {
+                        let key = Bytes::copy_from_slice(tenant.as_str().as_bytes());
+                        let place = (record.partition, measurement);
+                        measured.entry(place).or_default().push((key, at, entry));
+                    }
+                }
+                Err(problem) => out.dead(record, "malformed", problem),
+            }
+        }
+        let mut late: BTreeSet<u32> = BTreeSet::new();
+        for ((partition, measurement), entries) in &measured {
+            for kept in self.kept.iter().filter(|kept| kept.measurement == *measurement) {
+                let items = entries.iter().map(|(key, at, entry)| (key.clone(), *at, entry));
+                let mut dropped = 0_u64;
+                kept.windows
+                    .add_all(out, *partition, items, |_, added| match added {
+                        Added::OnTime => {}
+                        Added::Late => {
+                            late.insert(*partition);
+                        }
+                        Added::DroppedLate => dropped += 1,
+                    })?;
+                if dropped > 0 {
+                    tracing::warn!(
+                        partition,
+                        measurement,
+                        window = kept.window,
+                        dropped,
+                        "too late to be counted"
+                    );
+                }
+            }
+        }
+        // A correction does not wait for time to go on: this may be the last record for a while.
+        let due: Vec<(u32, Utc)> = late.into_iter().map(|partition| (partition, Utc::MIN)).collect();
+        self.close(out, &due)
+    }
+
+    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        self.close(out, &[(partition, watermark)])
+    }
+}

@@ -1,0 +1,341 @@
+//! Series over SQLite always, over InfluxDB where `LIMBIC_TEST_INFLUX_URL` names one.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use limbic_domain::{
+    Affect, ConsentState, Decision, Distress, Envelope, Label, Outcome, OutcomeKind, PostRef, Probability,
+    Pseudonym, Reading, Sentiment, Slug, TenantId, Utc, topics,
+};
+use limbic_metrics::{
+    Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesError, SeriesReader, SeriesStore,
+};
+use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader};
+use tokio::runtime::{Handle, Runtime};
+
+#[derive(Default)]
+struct Committed(RefCell<BTreeMap<(u32, Bytes), Bytes>>);
+
+impl Committed {
+    fn commit(&self, effects: Effects) {
+        let mut state = self.0.borrow_mut();
+        for (partition, changes) in effects.state {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => state.insert((partition, key), value),
+                    None => state.remove(&(partition, key)),
+                };
+            }
+        }
+    }
+}
+
+impl StateReader for Committed {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self
+            .0
+            .borrow()
+            .get(&(partition, Bytes::copy_from_slice(key)))
+            .cloned())
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let start = (partition, Bytes::copy_from_slice(from.max(prefix)));
+        Ok(self
+            .0
+            .borrow()
+            .range(start..)
+            .take_while(|((of, key), _)| *of == partition && key.starts_with(prefix))
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .take(limit)
+            .collect())
+    }
+}
+
+/// One store, and a tenant of this test's own in it.
+struct World {
+    store: Arc<dyn SeriesStore>,
+    handle: Handle,
+    tenant: TenantId,
+    settings: MetricsSettings,
+    committed: Committed,
+}
+
+impl World {
+    fn stage(&self) -> MetricsStage {
+        MetricsStage::new(Arc::clone(&self.store), self.handle.clone(), &self.settings).unwrap()
+    }
+
+    /// A batch and the watermark behind it; answers how many dead letters there were.
+    fn step(&self, records: Vec<Record>, watermarks: &[(u32, i64)], commits: bool) -> usize {
+        let mut stage = self.stage();
+        let mut out = Outputs::new(&self.committed);
+        stage.process(&Batch { records }, &mut out).unwrap();
+        for (partition, at) in watermarks {
+            stage
+                .watermark(*partition, Utc::from_millis(*at), &mut out)
+                .unwrap();
+        }
+        let effects = out.into_effects();
+        let dead = effects.dead.len();
+        if commits {
+            self.committed.commit(effects);
+        }
+        dead
+    }
+
+    fn ask(&self, measurement: &str, tag: Option<(&str, &str)>, field: &str, step: u32) -> Vec<(i64, f64)> {
+        let tags = tag
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
+        let reader = SeriesReader::new(Arc::clone(&self.store), &self.settings);
+        let (from, to) = (Utc::from_millis(T), Utc::from_millis(T + 180_000));
+        let values = self
+            .handle
+            .block_on(reader.query(&self.tenant, measurement, &tags, field, from, to, step))
+            .unwrap();
+        values
+            .into_iter()
+            .map(|value| (value.at.as_millis() - T, value.value))
+            .collect()
+    }
+
+    fn record<D: limbic_domain::Record>(&self, topic: &str, partition: u32, at: i64, data: D) -> Record {
+        let at = Utc::from_millis(T + at);
+        Record {
+            topic: topic.into(),
+            partition,
+            offset: 0,
+            key: Bytes::new(),
+            value: Envelope::new(self.tenant.clone(), "id".into(), at, data)
+                .encode()
+                .into(),
+            headers: Headers::new(),
+            timestamp: at,
+        }
+    }
+
+    fn reading(&self, partition: u32, at: i64, topic: &str, valence: f64) -> Record {
+        let affect = Affect {
+            sentiment: Sentiment {
+                label: Label::Neutral,
+                scores: BTreeMap::new(),
+                compound: valence,
+            },
+            emotions: BTreeMap::from([("joy".to_owned(), 0.5)]),
+            valence,
+            arousal: 0.25,
+            distress: Distress {
+                score: Probability::ZERO,
+                cues: Vec::new(),
+            },
+            language: "en".into(),
+            model: "test".into(),
+        };
+        let data = Reading {
+            post: PostRef {
+                platform: Slug::new("p").unwrap(),
+                id: "1".into(),
+            },
+            author: Pseudonym::new(&"a".repeat(32)).unwrap(),
+            affect,
+            topics: vec![Slug::new(topic).unwrap()],
+            consent: ConsentState::Given,
+            minor: false,
+        };
+        self.record(topics::READINGS, partition, at, data)
+    }
+
+    fn outcome(&self, at: i64, kind: OutcomeKind, value: Option<f64>) -> Record {
+        let data = Outcome {
+            decision: Decision::id_of(&Slug::new("acme").unwrap(), "m"),
+            kind,
+            value,
+            key: "k".into(),
+            detail: None,
+        };
+        self.record(topics::OUTCOMES, 0, at, data)
+    }
+}
+
+/// A whole minute in 2026.
+const T: i64 = 1_767_225_600_000;
+
+fn over_every_store(settings: &MetricsSettings, promise: impl Fn(&World)) {
+    let runtime = Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder
+        .path()
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .to_lowercase();
+    let world = |store: Arc<dyn SeriesStore>| World {
+        store,
+        handle: runtime.handle().clone(),
+        tenant: TenantId::new(&format!("t{}", name.replace('.', "x"))).unwrap(),
+        settings: settings.clone(),
+        committed: Committed::default(),
+    };
+    let embedded = runtime.block_on(Embedded::open(folder.path())).unwrap();
+    promise(&world(Arc::new(embedded)));
+    let variable = |name: &str| std::env::var(format!("LIMBIC_TEST_INFLUX_{name}"));
+    if let Ok(url) = variable("URL") {
+        let options = InfluxOptions {
+            url,
+            org: variable("ORG").unwrap(),
+            bucket: variable("BUCKET").unwrap(),
+            token: variable("TOKEN").unwrap(),
+        };
+        promise(&world(Arc::new(Influx::new(options).unwrap())));
+    } else {
+        eprintln!(
+            "\n*** SKIPPED over InfluxDB: LIMBIC_TEST_INFLUX_URL is not set (scripts/services up) ***\n"
+        );
+    }
+}
+
+#[test]
+fn partitions_add_up_and_means_are_of_records_not_of_windows() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        let records = vec![
+            world.reading(0, 1_000, "tea", 0.5),
+            world.reading(0, 2_000, "tea", 0.5),
+            world.reading(1, 3_000, "tea", -0.4),
+            world.reading(1, 12_000, "rain", -1.0),
+        ];
+        world.step(records, &[(0, T + 120_000), (1, T + 120_000)], true);
+        assert_eq!(
+            world.ask("emotion", Some(("topic", "tea")), "count", 10),
+            [(0, 3.0)]
+        );
+        let valence = world.ask("emotion", Some(("topic", "tea")), "valence", 10);
+        assert!((valence[0].1 - 0.2).abs() < 1e-9, "{valence:?}");
+        assert_eq!(
+            world.ask("emotion_all", None, "count", 10),
+            [(0, 3.0), (10_000, 1.0)]
+        );
+        assert_eq!(world.ask("emotion_all", None, "count", 60), [(0, 4.0)]);
+        assert_eq!(world.ask("emotion_all", None, "emotion.joy", 60), [(0, 0.5)]);
+        assert_eq!(
+            world.ask("emotion", Some(("topic", "none-such")), "count", 10),
+            []
+        );
+    });
+}
+
+#[test]
+fn a_replay_doubles_nothing_and_a_correction_overwrites() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        let batch = || {
+            vec![
+                world.reading(0, 1_000, "tea", 0.5),
+                world.reading(0, 2_000, "tea", 0.5),
+            ]
+        };
+        // Written, but the log's commit was lost: the same records come again.
+        world.step(batch(), &[(0, T + 20_000)], false);
+        world.step(batch(), &[(0, T + 20_000)], true);
+        assert_eq!(world.ask("emotion", None, "count", 10), [(0, 2.0)]);
+        // Late, and no watermark moves: the correction comes by itself.
+        world.step(vec![world.reading(0, 3_000, "tea", -1.0)], &[], true);
+        assert_eq!(world.ask("emotion", None, "count", 10), [(0, 3.0)]);
+        assert_eq!(world.ask("emotion", None, "valence", 10), [(0, 0.0)]);
+    });
+}
+
+#[test]
+fn outcomes_count_for_the_campaign_that_their_decision_names() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        let mut broken = world.outcome(1_000, OutcomeKind::Click, None);
+        broken.value = Bytes::from_static(b"{\xff");
+        let records = vec![
+            world.outcome(1_000, OutcomeKind::Click, None),
+            broken,
+            world.outcome(2_000, OutcomeKind::Conversion, Some(12.5)),
+        ];
+        assert_eq!(world.step(records, &[(0, T + 20_000)], true), 1);
+        let campaign = Some(("campaign", "acme"));
+        assert_eq!(world.ask("outcomes", campaign, "clicks", 10), [(0, 1.0)]);
+        assert_eq!(world.ask("outcomes", campaign, "value", 10), [(0, 12.5)]);
+        assert_eq!(world.ask("outcomes", campaign, "impressions", 10), []);
+    });
+}
+
+#[test]
+fn too_many_topics_are_counted_together() {
+    let settings = MetricsSettings {
+        most_groups: 2,
+        ..MetricsSettings::default()
+    };
+    over_every_store(&settings, |world| {
+        let records = ["a", "b", "c", "d", "a"].map(|topic| world.reading(0, 1_000, topic, 0.0));
+        world.step(records.into(), &[(0, T + 20_000)], true);
+        assert_eq!(
+            world.ask("emotion", Some(("topic", "a")), "count", 10),
+            [(0, 2.0)]
+        );
+        assert_eq!(
+            world.ask("emotion", Some(("topic", "other")), "count", 10),
+            [(0, 2.0)]
+        );
+        assert_eq!(
+            world.ask("emotion", Some(("topic", "other")), "folded", 10),
+            [(0, 2.0)]
+        );
+        assert_eq!(world.ask("emotion", Some(("topic", "c")), "count", 10), []);
+    });
+}
+
+#[test]
+fn a_question_without_an_answer_says_how_to_ask() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        let reader = SeriesReader::new(Arc::clone(&world.store), &world.settings);
+        let ask = |measurement: &str, to: i64, step: u32| {
+            let (from, to) = (Utc::from_millis(T), Utc::from_millis(to));
+            let tags = BTreeMap::new();
+            let answer = reader.query(&world.tenant, measurement, &tags, "count", from, to, step);
+            world.handle.block_on(answer)
+        };
+        for (measurement, to, step) in [
+            ("emotion", T + 1, 7),
+            ("emotion", T, 10),
+            ("x", T + 1, 10),
+            ("emotion", T + 1, 0),
+        ] {
+            assert!(
+                matches!(ask(measurement, to, step), Err(SeriesError::BadQuery(_))),
+                "{measurement} {step}"
+            );
+        }
+    });
+}
+
+#[test]
+fn quotes_and_spaces_in_a_tag_are_only_characters() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        let point = limbic_metrics::Point {
+            tenant: world.tenant.clone(),
+            measurement: "emotion".into(),
+            tags: BTreeMap::from([
+                ("topic".to_owned(), "a\"b, c=${d}".to_owned()),
+                ("window".to_owned(), "10s".to_owned()),
+            ]),
+            fields: BTreeMap::from([("count".to_owned(), 7.0)]),
+            at: Utc::from_millis(T),
+        };
+        world.handle.block_on(world.store.write(&[point])).unwrap();
+        assert_eq!(
+            world.ask("emotion", Some(("topic", "a\"b, c=${d}")), "count", 10),
+            [(0, 7.0)]
+        );
+        assert_eq!(
+            world.ask("emotion", Some(("topic", "\" or true or \"")), "count", 10),
+            []
+        );
+    });
+}
