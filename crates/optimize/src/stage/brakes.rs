@@ -1,0 +1,149 @@
+//! The brakes in the stage: whom a decision may reach, and whether its price may be reserved.
+
+use bytes::Bytes;
+use limbic_domain::{CreativeSet, Envelope, Micros, Outcome, OutcomeKind, Pseudonym, Removal, TenantId};
+use limbic_stream::{Outputs, StageError};
+
+use super::OptimizeStage;
+use super::state::{contacts_of, decode, due_key, encode, reached_key};
+use crate::brakes::pacing::{Held, Pacer, PacingConfig};
+use crate::decide::Rule;
+
+/// Who may be reached, everything that was taken out, and, if nobody is left, why.
+pub(super) struct Reach {
+    pub(super) people: Vec<Pseudonym>,
+    pub(super) removals: Vec<Removal>,
+    pub(super) nobody: Option<Rule>,
+}
+
+impl OptimizeStage {
+    /// Takes out who is held out, and whom the caps protect.
+    pub(super) fn reachable(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        out: &Outputs<'_>,
+    ) -> Result<Reach, StageError> {
+        let (mut people, mut removals) = (Vec::new(), set.data.removals.clone());
+        let mut nobody = Rule::NobodyLeft;
+        for person in set.data.pseudonyms() {
+            let rule = if self.settings.holdout.holds(&set.tenant, &person) {
+                Rule::HoldOut
+            } else if self.capped(partition, set, &person, out)? {
+                Rule::FrequencyCap
+            } else {
+                people.push(person);
+                continue;
+            };
+            nobody = rule;
+            removals.push(Removal {
+                rule: rule.name().to_owned(),
+                removed: format!("person/{person}"),
+                reason: rule.reason().to_owned(),
+            });
+        }
+        Ok(Reach {
+            nobody: people.is_empty().then_some(nobody),
+            people,
+            removals,
+        })
+    }
+
+    pub(super) fn capped(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        person: &Pseudonym,
+        out: &Outputs<'_>,
+    ) -> Result<bool, StageError> {
+        if self.settings.caps.is_empty() {
+            return Ok(false);
+        }
+        let contacts = contacts_of(partition, &reached_key(set, person), out)?;
+        Ok(!contacts.allow(set.at, &self.settings.caps))
+    }
+
+    pub(super) fn note_contacts(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        people: &[Pseudonym],
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let caps = &self.settings.caps;
+        if caps.is_empty() {
+            return Ok(());
+        }
+        for person in people {
+            let key = reached_key(set, person);
+            let mut contacts = contacts_of(partition, &key, out)?;
+            contacts.note(set.at, caps);
+            if let Some(expired) = contacts.expire(caps) {
+                out.put(partition, due_key(expired, &key), Bytes::new());
+            }
+            out.put(partition, key, encode(&contacts));
+        }
+        Ok(())
+    }
+
+    /// Reserves what the decision may cost; answers the rule that forbids it, if one does.
+    pub(super) fn reserve(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        id: &str,
+        price: Micros,
+        out: &mut Outputs<'_>,
+    ) -> Result<Option<Rule>, StageError> {
+        let campaign = set.data.campaign.as_str();
+        let mut held = None;
+        self.with_pacer(partition, &set.tenant, campaign, out, |pacer, config| {
+            held = pacer.reserve(config, id, price, set.at).err();
+        })?;
+        Ok(held.map(|held| match held {
+            Held::Exhausted => Rule::BudgetExhausted,
+            Held::Paced => Rule::BudgetPaced,
+        }))
+    }
+
+    /// Lets `act` change the campaign's pacer, if its spending is paced at all.
+    pub(super) fn with_pacer(
+        &self,
+        partition: u32,
+        tenant: &TenantId,
+        campaign: &str,
+        out: &mut Outputs<'_>,
+        act: impl FnOnce(&mut Pacer, &PacingConfig),
+    ) -> Result<(), StageError> {
+        let Some(config) = self.settings.budgets.get(campaign) else {
+            return Ok(());
+        };
+        let key = format!("budget/{tenant}/{campaign}");
+        let saved = out.get(partition, key.as_bytes())?;
+        let before: Pacer = saved.map_or_else(|| Ok(Pacer::default()), |saved| decode(&saved))?;
+        let mut pacer = before.clone();
+        act(&mut pacer, config);
+        if pacer != before {
+            out.put(partition, key, encode(&pacer));
+        }
+        Ok(())
+    }
+
+    /// What a platform's answer means for the money reserved.
+    pub(super) fn account_for(
+        &self,
+        partition: u32,
+        outcome: &Envelope<Outcome>,
+        campaign: &str,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let id = &outcome.data.decision;
+        self.with_pacer(partition, &outcome.tenant, campaign, out, |pacer, _| {
+            if outcome.data.kind == OutcomeKind::Refused {
+                pacer.release(id);
+            } else {
+                pacer.settle(id, None);
+            }
+        })
+    }
+}
