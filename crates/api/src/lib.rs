@@ -23,7 +23,6 @@ mod problem;
 mod read;
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +30,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use limbic_connect::Edge;
-use limbic_domain::{TenantId, Utc};
+use limbic_domain::TenantId;
+use limbic_metrics::SeriesReader;
 use limbic_query::Store;
 use limbic_stream::Log;
 use limbic_stream::runtime::StageStatus;
@@ -62,34 +62,6 @@ impl Default for Settings {
     }
 }
 
-/// A question for the time series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SeriesQuery {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Which measurement.
-    pub measurement: String,
-    /// Which field.
-    pub field: String,
-    /// Only points with these tags.
-    pub tags: BTreeMap<String, String>,
-    /// From here.
-    pub from: Utc,
-    /// To here, exclusive.
-    pub to: Utc,
-    /// Points of one step are added up or averaged; milliseconds.
-    pub step_millis: i64,
-}
-
-/// The answer of the time series: JSON, or why there is none.
-pub type SeriesAnswer = Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send>>;
-
-/// Where time series are read from.
-pub trait Series: Send + Sync {
-    /// Points, oldest first.
-    fn query(&self, query: SeriesQuery) -> SeriesAnswer;
-}
-
 /// What the handlers need.
 pub struct Context {
     /// The edge; `None` in a process that takes nothing in.
@@ -97,7 +69,7 @@ pub struct Context {
     /// The view; `None` in a process that answers no questions.
     pub store: Option<Store>,
     /// The time series, likewise.
-    pub series: Option<Arc<dyn Series>>,
+    pub series: Option<SeriesReader>,
     /// The log.
     pub log: Arc<dyn Log>,
     /// Every stage of the house, running here or not.

@@ -6,6 +6,7 @@
 )]
 #![expect(unreachable_pub, reason = "a program has no public face")]
 
+#[expect(clippy::doc_markdown, reason = "clap shows these words to people as they are")]
 mod cli;
 mod commands;
 mod house;
@@ -18,7 +19,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    match commands::run(cli) {
+    match commands::run(&cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

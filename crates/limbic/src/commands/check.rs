@@ -61,10 +61,10 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     }
     for name in house::STAGES {
         // The stages that speak to a database or open a file are covered above or opened by `run`.
-        if matches!(name, "query" | "deliver") {
+        if matches!(name, "query" | "deliver" | "metrics") {
             continue;
         }
-        let built = house::build_stages(&settings, &[name], None, runtime.handle());
+        let built = house::build_stages(&settings, &[name], &house::Databases::default(), runtime.handle());
         findings.push(Finding {
             what: format!("stage {name}"),
             result: built.map(|_| "can start".to_owned()),

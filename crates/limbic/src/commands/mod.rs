@@ -15,7 +15,7 @@ use crate::logging;
 use crate::settings::Settings;
 
 /// Does what the command line says.
-pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let common = &cli.common;
     // Commands that a person waits for are quiet; the service talks.
     let quiet = if matches!(cli.command, Command::Run(_)) {

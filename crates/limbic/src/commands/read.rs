@@ -17,11 +17,7 @@ pub fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     if args.text != "-" {
         let reading = &read(args, &[args.text.as_str()])[0];
-        if args.json {
-            writeln!(out, "{reading}")?
-        } else {
-            show(&mut out, reading)?
-        }
+        write(args, &mut out, reading)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = std::io::stdin().lock().split(b'\n');
@@ -37,15 +33,20 @@ pub fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         }
         let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
         for reading in read(args, &texts) {
-            if args.json {
-                writeln!(out, "{reading}")?
-            } else {
-                show(&mut out, &reading)?
-            }
+            write(args, &mut out, &reading)?;
         }
         out.flush()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A reading, as it was asked for.
+fn write(args: &ReadArgs, out: &mut impl std::io::Write, reading: &Value) -> std::io::Result<()> {
+    if args.json {
+        writeln!(out, "{reading}")
+    } else {
+        show(out, reading)
+    }
 }
 
 /// A line is a text, or an object with one.

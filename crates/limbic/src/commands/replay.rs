@@ -17,7 +17,7 @@ use crate::house::{House, Options};
 use crate::settings::Settings;
 
 /// How long to keep trying a target that does not answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Rejections shown in full.
 const SHOWN: usize = 10;
 
@@ -69,7 +69,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             .enable_all()
             .build()?;
         let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()?;
         (
             Target::Http {

@@ -31,9 +31,10 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
         tracing::info!(%address, log = %settings.log.shown(), "listening: http://{address}/ shows what is felt");
     }
     let failure = house.handle().block_on(wait(&house))?;
-    match &failure {
-        Some((stage, why)) => tracing::error!(stage, why, "a stage needs a person: stopping"),
-        None => tracing::info!("draining"),
+    if let Some((stage, why)) = &failure {
+        tracing::error!(stage, why, "a stage needs a person: stopping");
+    } else {
+        tracing::info!("draining");
     }
     let drained = house.close()?;
     tracing::info!(drained, "stopped");

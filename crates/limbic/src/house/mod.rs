@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use limbic_api::Context;
 use limbic_connect::{Edge, RecentIds, SeenIds, SharedIds};
+use limbic_metrics::{Embedded, Influx, InfluxOptions, SeriesReader, SeriesStore};
 use limbic_query::Store;
 use limbic_stream::Log;
 use limbic_stream::runtime::{Health, StageHandle, StageMeters, StageStatus};
@@ -20,7 +21,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 pub use log::{connect, open_log};
-pub use stages::{STAGES, build as build_stages};
+pub use stages::{Databases, STAGES, build as build_stages};
 
 use crate::settings::Settings;
 
@@ -118,9 +119,11 @@ impl House {
             .collect();
         let registry = prometheus::Registry::new();
         let meters = StageMeters::register(&registry).context("cannot register the meters")?;
-        let store = Some(runtime.block_on(open_view(settings))?);
+        let databases = runtime.block_on(open_databases(settings))?;
+        let store = databases.view.clone();
+        let series = databases.series.clone();
         let edge = Arc::new(open_edge(settings, Arc::clone(&log))?);
-        let built = stages::build(settings, &wanted, store.as_ref(), runtime.handle())?;
+        let built = stages::build(settings, &wanted, &databases, runtime.handle())?;
         let mut handles: Vec<StageHandle> = Vec::new();
         for (stage, spec) in built {
             let options = stages::run_options(settings);
@@ -140,7 +143,7 @@ impl House {
                 let context = Context {
                     edge: Some(Arc::clone(&edge)),
                     store: store.clone(),
-                    series: None,
+                    series: series.map(|series| SeriesReader::new(series, &settings.metrics)),
                     log,
                     stages: STAGES.to_vec(),
                     statuses: statuses_of(&stages),
@@ -220,6 +223,28 @@ fn statuses_of(
                 (handle.name.to_string(), handle.status())
             })
             .collect()
+    })
+}
+
+async fn open_databases(settings: &Settings) -> anyhow::Result<Databases> {
+    let view = open_view(settings).await?;
+    let series: Arc<dyn SeriesStore> = match settings.series.as_str() {
+        "embedded" | "" => Arc::new(
+            Embedded::open(&settings.data_dir)
+                .await
+                .context("cannot open the embedded series")?,
+        ),
+        url if url.starts_with("http") => Arc::new(Influx::new(InfluxOptions {
+            url: url.to_owned(),
+            org: settings.influxdb.org.clone(),
+            bucket: settings.influxdb.bucket.clone(),
+            token: settings.influxdb.token.reveal().to_owned(),
+        })?),
+        other => bail!("series = {other}: expected `embedded` or http://HOST:PORT of an InfluxDB 2"),
+    };
+    Ok(Databases {
+        view: Some(view),
+        series: Some(series),
     })
 }
 

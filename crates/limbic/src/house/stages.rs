@@ -8,6 +8,7 @@ use limbic_affect::{AffectStage, LexiconReader};
 use limbic_connect::ConnectStage;
 use limbic_creative::{Campaigns, CreativeStage};
 use limbic_deliver::DeliverStage;
+use limbic_metrics::{MetricsStage, SeriesStore};
 use limbic_optimize::OptimizeStage;
 use limbic_policy::{PolicyStage, Rules};
 use limbic_profile::{MomentStage, ProfileStage};
@@ -19,9 +20,19 @@ use tokio::runtime::Handle;
 use crate::settings::Settings;
 
 /// Every stage, upstream first.
-pub const STAGES: [&str; 9] = [
-    "connect", "affect", "profile", "moments", "creative", "policy", "optimize", "deliver", "query",
+pub const STAGES: [&str; 10] = [
+    "connect", "affect", "profile", "moments", "creative", "policy", "optimize", "deliver", "metrics",
+    "query",
 ];
+
+/// What stages write to, where this process has it.
+#[derive(Clone, Default)]
+pub struct Databases {
+    /// The view.
+    pub view: Option<Store>,
+    /// The time series.
+    pub series: Option<Arc<dyn SeriesStore>>,
+}
 
 type Built = (Box<dyn Stage>, StageSpec);
 
@@ -29,16 +40,16 @@ type Built = (Box<dyn Stage>, StageSpec);
 pub fn build(
     settings: &Settings,
     wanted: &[&'static str],
-    store: Option<&Store>,
+    databases: &Databases,
     handle: &Handle,
 ) -> anyhow::Result<Vec<Built>> {
     wanted
         .iter()
-        .map(|name| one(name, settings, store, handle).with_context(|| format!("stage {name}")))
+        .map(|name| one(name, settings, databases, handle).with_context(|| format!("stage {name}")))
         .collect()
 }
 
-fn one(name: &str, settings: &Settings, store: Option<&Store>, handle: &Handle) -> anyhow::Result<Built> {
+fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) -> anyhow::Result<Built> {
     Ok(match name {
         "connect" => (
             Box::new(ConnectStage::new(&settings.connect)),
@@ -73,8 +84,16 @@ fn one(name: &str, settings: &Settings, store: Option<&Store>, handle: &Handle) 
             let stage = DeliverStage::open(&settings.deliver, handle)?;
             (Box::new(stage), DeliverStage::spec(&settings.deliver))
         }
+        "metrics" => {
+            let series = databases
+                .series
+                .clone()
+                .context("it needs a store for its series")?;
+            let stage = MetricsStage::new(series, handle.clone(), &settings.metrics)?;
+            (Box::new(stage), MetricsStage::spec(&settings.metrics))
+        }
         "query" => {
-            let store = store.context("it needs a view")?.clone();
+            let store = databases.view.clone().context("it needs a view")?;
             let stage = QueryStage::new(store, handle.clone(), &log_name(settings));
             (Box::new(stage), QueryStage::spec())
         }

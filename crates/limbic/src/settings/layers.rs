@@ -169,7 +169,7 @@ mod tests {
             (5, 77, 3)
         );
         assert_eq!(settings.listen, "127.0.0.1:1");
-        assert_eq!(settings.data_dir, std::path::Path::new(".limbic"));
+        assert_eq!(settings.data_dir, Path::new(".limbic"));
     }
 
     #[test]

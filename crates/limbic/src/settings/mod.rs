@@ -30,7 +30,7 @@ pub struct Settings {
     pub view: Hidden,
     /// Ids accepted lately, shared between edges: `embedded` or `redis://…`.
     pub seen: Hidden,
-    /// Time series: `embedded` or `influxdb://HOST:PORT` with `[influxdb]`.
+    /// Time series: `embedded`, or `http://HOST:PORT` of an `InfluxDB` 2 described by `[influxdb]`.
     pub series: String,
     /// `InfluxDB`, where `series` names one.
     pub influxdb: Influx,
@@ -58,6 +58,8 @@ pub struct Settings {
     pub deliver: limbic_deliver::Settings,
     /// The API.
     pub api: limbic_api::Settings,
+    /// Windows and series.
+    pub metrics: limbic_metrics::MetricsSettings,
 }
 
 impl Default for Settings {
@@ -84,6 +86,7 @@ impl Default for Settings {
             optimize: limbic_optimize::OptimizeSettings::default(),
             deliver: limbic_deliver::Settings::default(),
             api: limbic_api::Settings::default(),
+            metrics: limbic_metrics::MetricsSettings::default(),
         }
     }
 }
