@@ -57,6 +57,9 @@ type Measured = (&'static str, TenantId, Utc, Entry);
 type Sorted = BTreeMap<(u32, &'static str), Vec<(Bytes, Utc, Entry)>>;
 
 impl MetricsStage {
+    /// The stage's name, and that of its consumer group.
+    pub const NAME: &'static str = "metrics";
+
     /// A stage that writes to `store`, its calls running on `handle`. Settings that cannot work are an error.
     pub fn new(
         store: Arc<dyn SeriesStore>,
@@ -104,7 +107,7 @@ impl MetricsStage {
             topics::OUTCOMES,
         ]
         .into_iter()
-        .fold(StageSpec::new("metrics").stateful(), |spec, topic| {
+        .fold(StageSpec::new(Self::NAME).stateful(), |spec, topic| {
             spec.reads(topic, EventTime::Records { disorder })
         })
     }
