@@ -1,0 +1,76 @@
+//! The dashboard and the alerts ask for meters that there are.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use limbic_stream::runtime::StageMeters;
+use prometheus::{Gauge, Registry};
+
+/// Every `limbic_…` word of `text`, as the family of meters it belongs to.
+fn families(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("limbic_"))
+        .map(|word| {
+            ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| word.strip_suffix(suffix))
+                .unwrap_or(word)
+        })
+        .collect()
+}
+
+/// A registry refuses a second meter of a name that is taken.
+fn is_taken(registry: &Registry, name: &str) -> bool {
+    let probe = Gauge::new(name, "probe").unwrap();
+    registry.register(Box::new(probe)).is_err()
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_ask_for_meters_that_there_are() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    for file in ["grafana/dashboards/limbic.json", "prometheus/alerts.yml"] {
+        let text = std::fs::read_to_string(config.join(file)).unwrap();
+        let registry = Registry::new();
+        StageMeters::register(&registry).unwrap();
+        let asked = families(&text);
+        assert!(asked.len() >= 5, "{file} asks for {asked:?} only");
+        let unknown: Vec<&str> = asked
+            .into_iter()
+            .filter(|name| !is_taken(&registry, name))
+            .collect();
+        assert!(
+            unknown.is_empty(),
+            "{file} asks for what no stage measures: {unknown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_meter_that_there_is_not_would_be_noticed() {
+    let registry = Registry::new();
+    StageMeters::register(&registry).unwrap();
+    assert!(is_taken(&registry, "limbic_lag_records"));
+    assert!(!is_taken(&registry, "limbic_lag_seconds"));
+}
+
+#[test]
+fn the_dashboard_is_json_whose_panels_do_not_overlap() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/grafana/dashboards/limbic.json");
+    let board: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut taken = BTreeSet::new();
+    for panel in board["panels"].as_array().unwrap() {
+        let side = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        for x in side("x")..side("x") + side("w") {
+            assert!(x < 24, "{} is wider than the board", panel["title"]);
+            for y in side("y")..side("y") + side("h") {
+                assert!(taken.insert((x, y)), "{} covers another panel", panel["title"]);
+            }
+        }
+        assert!(
+            !panel["targets"].as_array().unwrap().is_empty(),
+            "{}",
+            panel["title"]
+        );
+    }
+}
