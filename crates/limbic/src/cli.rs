@@ -172,7 +172,7 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  limbic read \"I can't believe we won!!! 😂\"
+  limbic read \"What a goal!!! 😍\"
   limbic read --json - < posts.txt        one reading a line, in order; lines are text or {\"text\": …}
   limbic read --engine vader \"not bad at all\"")]
 pub struct ReadArgs {

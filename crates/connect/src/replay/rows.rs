@@ -41,7 +41,7 @@ impl Format {
 #[derive(Debug, thiserror::Error)]
 pub enum RowsError {
     /// It cannot be opened or read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Io {
         /// The file.
         path: PathBuf,

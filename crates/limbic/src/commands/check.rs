@@ -34,7 +34,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
             report(&[Finding {
                 what: "settings".into(),
                 result: Err(error),
-            }]);
+            }])?;
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -80,7 +80,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         result: deliver,
     });
     let failed = findings.iter().any(|finding| finding.result.is_err());
-    report(&findings);
+    report(&findings)?;
     Ok(if failed {
         ExitCode::FAILURE
     } else {
@@ -107,11 +107,12 @@ async fn check_view(settings: &Settings) -> anyhow::Result<String> {
     Ok("answers".to_owned())
 }
 
-fn report(findings: &[Finding]) {
+fn report(findings: &[Finding]) -> std::io::Result<()> {
     for finding in findings {
         match &finding.result {
-            Ok(detail) => println!("  ok    {:<36} {detail}", finding.what),
-            Err(error) => println!("  FAIL  {:<36} {error:#}", finding.what),
+            Ok(detail) => say!("  ok    {:<36} {detail}", finding.what)?,
+            Err(error) => say!("  FAIL  {:<36} {error:#}", finding.what)?,
         }
     }
+    Ok(())
 }

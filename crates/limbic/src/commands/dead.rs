@@ -103,25 +103,25 @@ fn list(log: &Arc<dyn Log>, topic: Option<&str>, limit: usize, as_json: bool) ->
                         text(header::DEAD_PARTITION),
                         text(header::DEAD_OFFSET)
                     );
-                    println!(
+                    say!(
                         "{}",
                         json!({"letter": id, "from": from, "stage": stage, "reason": reason, "detail": detail})
-                    );
+                    )?;
                 } else {
                     if total == 1 {
-                        println!("{:<24} {:<10} {:<18} detail", "letter", "stage", "reason");
+                        say!("{:<24} {:<10} {:<18} detail", "letter", "stage", "reason")?;
                     }
-                    println!(
+                    say!(
                         "{id:<24} {stage:<10} {reason:<18} {}",
                         detail.chars().take(100).collect::<String>()
-                    );
+                    )?;
                 }
                 Ok(true)
             })?;
         }
     }
     if total == 0 && !as_json {
-        println!("no dead letters");
+        say!("no dead letters")?;
     }
     Ok(())
 }
@@ -141,13 +141,13 @@ fn show(log: &Arc<dyn Log>, id: &str) -> anyhow::Result<()> {
         .into_iter()
         .find(|record| record.offset == offset);
     let letter = found.with_context(|| format!("no dead letter {id}"))?;
-    println!("key      {}", String::from_utf8_lossy(&letter.key));
-    println!("time     {}", letter.timestamp);
+    say!("key      {}", String::from_utf8_lossy(&letter.key))?;
+    say!("time     {}", letter.timestamp)?;
     for (name, value) in letter.headers.iter() {
         let shown = std::str::from_utf8(value).map_or_else(|_| format!("{value:02x?}"), str::to_owned);
-        println!("{name:<24} {shown}");
+        say!("{name:<24} {shown}")?;
     }
-    println!("\n{}", String::from_utf8_lossy(&letter.value));
+    say!("\n{}", String::from_utf8_lossy(&letter.value))?;
     Ok(())
 }
 
@@ -169,11 +169,11 @@ fn replay(log: &Arc<dyn Log>, topic: &str, reason: Option<&str>, dry_run: bool) 
         }
     }
     let word = if dry_run { "would be sent" } else { "sent" };
-    println!("{sent} dead letters {word} to {topic}");
+    say!("{sent} dead letters {word} to {topic}")?;
     if sent > 0 && !dry_run {
-        println!(
+        say!(
             "they stay among the dead letters as well: what was mended is not sent twice only if you say so with --reason"
-        );
+        )?;
     }
     Ok(())
 }

@@ -39,9 +39,9 @@ pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
         std::fs::write(path, svg(&report)).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("{report}");
+        say!("{report}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,10 @@
 //! What each command does.
 
+/// Prints a line; unlike `println!`, a reader that has gone is an error to be passed on, not a panic.
+macro_rules! say {
+    ($($argument:tt)*) => { crate::commands::say(format_args!($($argument)*)) };
+}
+
 mod check;
 mod dead;
 mod evaluate;
@@ -8,6 +13,8 @@ mod replay;
 mod run;
 mod topics;
 
+use std::fmt::Arguments;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, ConfigCommand};
@@ -42,8 +49,15 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Config {
             command: ConfigCommand::Show,
         } => {
-            print!("{}", toml::to_string_pretty(&Settings::load(common, &[])?)?);
+            say(format_args!(
+                "{}",
+                toml::to_string_pretty(&Settings::load(common, &[])?)?.trim_end()
+            ))?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn say(line: Arguments<'_>) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")
 }

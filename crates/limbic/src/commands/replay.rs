@@ -121,9 +121,9 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         house.close()?;
     }
     if args.json {
-        println!("{}", serde_json::to_string(&totals)?);
+        say!("{}", serde_json::to_string(&totals)?)?;
     } else {
-        println!(
+        say!(
             "{} rows: {} accepted, {} duplicates, {} rejected{} in {:.1} s ({:.0} rows/s)",
             totals.rows,
             totals.accepted,
@@ -136,7 +136,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             },
             totals.seconds,
             (totals.rows - totals.resumed) as f64 / totals.seconds.max(1e-9),
-        );
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

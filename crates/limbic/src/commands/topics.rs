@@ -13,11 +13,11 @@ pub fn run(common: &Common, command: &TopicsCommand) -> anyhow::Result<ExitCode>
     match command {
         TopicsCommand::Create => {
             let log = house::open_log(&settings)?;
-            println!(
+            say!(
                 "{} topics with {} partitions each are there",
                 log.topics()?.len(),
                 settings.partitions
-            );
+            )?;
             log.close()?;
         }
         TopicsCommand::List { json } => {
@@ -29,23 +29,23 @@ pub fn run(common: &Common, command: &TopicsCommand) -> anyhow::Result<ExitCode>
                     .iter()
                     .map(|topic| json!({"topic": &*topic.name, "partitions": topic.offsets.len(), "offsets": topic.offsets}))
                     .collect();
-                println!("{}", serde_json::to_string_pretty(&rows)?);
+                say!("{}", serde_json::to_string_pretty(&rows)?)?;
             } else if topics.is_empty() {
-                println!("no topics yet: `limbic topics create` makes them");
+                say!("no topics yet: `limbic topics create` makes them")?;
             } else {
-                println!("{:<20} {:>10}  offsets (earliest–end)", "topic", "partitions");
+                say!("{:<20} {:>10}  offsets (earliest–end)", "topic", "partitions")?;
                 for topic in topics {
                     let offsets: Vec<String> = topic
                         .offsets
                         .iter()
                         .map(|(low, high)| format!("{low}–{high}"))
                         .collect();
-                    println!(
+                    say!(
                         "{:<20} {:>10}  {}",
                         topic.name,
                         topic.offsets.len(),
                         offsets.join("  ")
-                    );
+                    )?;
                 }
             }
             log.close()?;
