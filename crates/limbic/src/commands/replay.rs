@@ -117,6 +117,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     checkpoint.finish()?;
     drop(target);
+    let alone = house.is_some();
     if let Some(house) = house {
         house.close()?;
     }
@@ -137,6 +138,9 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             totals.seconds,
             (totals.rows - totals.resumed) as f64 / totals.seconds.max(1e-9),
         )?;
+    }
+    if alone && !args.json {
+        say!("the posts wait in the log: `limbic run` with the same --data or --log reads them")?;
     }
     Ok(ExitCode::SUCCESS)
 }
