@@ -21,7 +21,9 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 pub use log::{connect, open_log};
-pub use stages::{Databases, STAGES, build as build_stages};
+pub use stages::{Databases, build as build_stages};
+
+pub use crate::settings::STAGES;
 
 use crate::settings::Settings;
 

@@ -19,12 +19,6 @@ use tokio::runtime::Handle;
 
 use crate::settings::Settings;
 
-/// Every stage, upstream first.
-pub const STAGES: [&str; 10] = [
-    "connect", "affect", "profile", "moments", "creative", "policy", "optimize", "deliver", "metrics",
-    "query",
-];
-
 /// What stages write to, where this process has it.
 #[derive(Clone, Default)]
 pub struct Databases {

@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::Common;
 
+/// Every stage, upstream first.
+pub const STAGES: [&str; 10] = [
+    "connect", "affect", "profile", "moments", "creative", "policy", "optimize", "deliver", "metrics",
+    "query",
+];
+
 /// Every setting of the house.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -266,9 +272,9 @@ impl Settings {
             );
         }
         for name in &self.stages {
-            if !crate::house::STAGES.contains(&name.as_str()) {
-                let nearest = layers::nearest(name, crate::house::STAGES.iter().copied());
-                let stages = crate::house::STAGES.join(", ");
+            if !STAGES.contains(&name.as_str()) {
+                let nearest = layers::nearest(name, STAGES.iter().copied());
+                let stages = STAGES.join(", ");
                 bail!(
                     "no stage `{name}`{}; there are {stages}",
                     nearest.map_or(String::new(), |n| format!(", did you mean `{n}`?"))
