@@ -284,6 +284,7 @@ impl Worker {
         for partition in partitions {
             self.held.remove(partition);
         }
+        self.forget_gauges(partitions);
         self.stage.revoked(partitions);
         tracing::debug!(?partitions, "revoked");
         self.show_partitions();
@@ -291,8 +292,22 @@ impl Worker {
 
     fn forget_everything(&mut self) {
         let all: Vec<_> = std::mem::take(&mut self.held).into_keys().collect();
+        self.forget_gauges(&all);
         self.stage.revoked(&all);
         self.show_partitions();
+    }
+
+    /// What another instance holds now is not for this one to report.
+    fn forget_gauges(&self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            let labels = [
+                &*self.spec.name,
+                &*partition.topic,
+                &partition.partition.to_string(),
+            ];
+            // Absent is what it should be.
+            let _ = self.meters.lag.remove_label_values(&labels);
+        }
     }
 
     fn show_partitions(&self) {
