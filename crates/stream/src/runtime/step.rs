@@ -267,7 +267,7 @@ impl Worker {
         for letter in &effects.dead {
             tracing::warn!(
                 topic = %letter.record.topic, partition = letter.record.partition, offset = letter.record.offset,
-                reason = letter.reason, detail = %letter.detail, "dead letter"
+                trace = letter.record.headers.text(header::TRACE_PARENT), reason = letter.reason, detail = %letter.detail, "dead letter"
             );
             transaction.append(dead_letter(&self.spec.name, letter))?;
         }
