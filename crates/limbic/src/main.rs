@@ -8,6 +8,7 @@ mod commands;
 mod house;
 mod logging;
 mod settings;
+mod town;
 
 use std::process::ExitCode;
 

@@ -7,10 +7,12 @@ macro_rules! say {
 
 mod check;
 mod dead;
+mod demo;
 mod evaluate;
 mod read;
 mod replay;
 mod run;
+mod simulate;
 mod topics;
 
 use std::fmt::Arguments;
@@ -34,7 +36,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Run(args) => run::run(common, args),
         Command::Replay(args) => replay::run(common, args),
-        Command::Simulate(_) | Command::Demo(_) => anyhow::bail!("not built yet"),
+        Command::Simulate(args) => simulate::run(common, args),
+        Command::Demo(args) => demo::run(common, args),
         Command::Read(args) => read::run(args),
         Command::Evaluate(args) => {
             let log = common.log.as_deref();

@@ -1,0 +1,243 @@
+//! `limbic demo`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use limbic_domain::Utc;
+use limbic_query::Kind;
+use serde_json::Value;
+
+use crate::cli::{Common, DemoArgs};
+use crate::town::premises;
+use crate::town::report::{self, Report};
+use crate::town::watch::{Books, Watch};
+
+/// The posts, compiled in: the binary needs no file beside it.
+const SAMPLE: &str = include_str!("../../../../samples/town.jsonl");
+/// The seed of the people who click; that of the posts is written beside them.
+const SEED: u64 = 1;
+/// Posts of one round.
+const ROUND: usize = 100;
+/// How much of a text fits in a line.
+const WIDTH: usize = 64;
+
+pub fn run(common: &Common, args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    // A folder of the demo's own, whatever else the data folder holds: it is emptied each time.
+    let folder = common
+        .data
+        .clone()
+        .unwrap_or_else(|| ".limbic".into())
+        .join("demo");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| {
+            format!(
+                "cannot empty {}: is another demo running there?",
+                folder.display()
+            )
+        })?;
+    }
+    let settings = premises::settings(&folder)?;
+    let listen = args
+        .stay
+        .then(|| args.listen.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned()));
+    let mut watch = Watch::open(&settings, listen, SEED)?;
+    let worked = show(&mut watch, &folder).and_then(|()| if args.stay { stay(&watch) } else { Ok(()) });
+    watch.house.close()?;
+    worked.map(|()| ExitCode::SUCCESS)
+}
+
+fn show(watch: &mut Watch, folder: &Path) -> anyhow::Result<()> {
+    let posts: Vec<Value> = SAMPLE
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .context("the sample posts")?;
+    say!(
+        "An afternoon in a small town: {} posts about football, music, weather",
+        posts.len()
+    )?;
+    say!("and the market, read, felt and answered by every stage in this process.\n")?;
+    let started = Instant::now();
+    let (books, latest) = replay(watch, &posts)?;
+    watch.check(&books)?;
+    let report = Report {
+        posts: watch.all(Kind::Post)?,
+        readings: watch.all(Kind::Reading)?,
+        moments: watch.all(Kind::Moment)?,
+        decisions: watch.all(Kind::Decision)?,
+        delivered: watch.shown.len(),
+        clicks: watch.shown.iter().filter(|one| one.clicked).count(),
+        feelings: books["profile"].produced.get("feelings").copied().unwrap_or(0),
+        tones: watch.tones().clone(),
+        in_distress: watch.in_distress(),
+        until: latest,
+    };
+    table(&report)?;
+    if watch.missed() > 0 {
+        say!(
+            "\n  Known gap: {} times an ad may reach somebody who showed distress to another audience only.",
+            watch.missed()
+        )?;
+    }
+    examples(&report)?;
+    let page = folder.join("report.html");
+    std::fs::write(&page, report::page(&report))
+        .with_context(|| format!("cannot write {}", page.display()))?;
+    say!("\nWhere to look")?;
+    say!("  {:<42} everything above, drawn", page.display())?;
+    say!(
+        "  {:<42} the ads, one a line",
+        folder.join(premises::DELIVERIES).display()
+    )?;
+    say!(
+        "  {:<42} every record, by SQL",
+        folder.join("view.sqlite").display()
+    )?;
+    say!("\nSo that one afternoon shows something, the demo is easier to move than the defaults:")?;
+    say!("  {}", premises::DIFFERENCES)?;
+    say!("Done in {:.1} s.", started.elapsed().as_secs_f64())?;
+    Ok(())
+}
+
+fn replay(watch: &mut Watch, posts: &[Value]) -> anyhow::Result<(Books, Utc)> {
+    let bar = ProgressBar::new(posts.len() as u64);
+    bar.set_style(ProgressStyle::with_template(
+        "  {bar:36} {pos:>5}/{len} posts   {msg}",
+    )?);
+    let mut latest = Utc::default();
+    for (number, round) in posts.chunks(ROUND).enumerate() {
+        for post in round {
+            latest = latest.max(post["created_at"].as_str().unwrap_or_default().parse()?);
+        }
+        watch.send(round.to_vec())?;
+        bar.inc(round.len() as u64);
+        let counts = watch.books()?;
+        let moments = counts["moments"].produced.get("moments").copied().unwrap_or(0);
+        let line = format!("{moments} moments, {} ads", watch.shown.len());
+        if bar.is_hidden() && number % 5 == 4 {
+            say!("  {:>5}/{} posts   {line}", bar.position(), posts.len())?;
+        }
+        bar.set_message(line);
+    }
+    let books = watch.finish(latest)?;
+    bar.finish_and_clear();
+    Ok((books, latest))
+}
+
+fn table(report: &Report) -> anyhow::Result<()> {
+    let row = |name: &str, value: u64, what: &str| say!("  {name:<14}{value:>7}   {what}");
+    say!("")?;
+    row("posts", report.posts.len() as u64, "accepted, each once")?;
+    row(
+        "readings",
+        report.readings.len() as u64,
+        "what each of them feels",
+    )?;
+    row("feelings", report.feelings, "what each means for its audience")?;
+    row(
+        "moments",
+        report.moments.len() as u64,
+        "audiences that moved more than chance explains",
+    )?;
+    let suppressed = report.suppressed();
+    row(
+        "decisions",
+        report.decisions.len() as u64,
+        "an ad with its propensity, or none with a reason",
+    )?;
+    for (rule, count) in suppressed {
+        row("  no ad", count, &rule)?;
+    }
+    row(
+        "delivered",
+        report.delivered as u64,
+        "ads written to the platform's file",
+    )?;
+    row(
+        "clicked",
+        report.clicks as u64,
+        "what came back and taught the next choice",
+    )?;
+    say!("\n  Held back from ads by the gate, people by rule")?;
+    for (rule, count) in report.removed() {
+        row("", count, &rule)?;
+    }
+    Ok(())
+}
+
+fn examples(report: &Report) -> anyhow::Result<()> {
+    let texts: BTreeMap<&str, &str> = report
+        .posts
+        .iter()
+        .filter_map(|post| Some((post["id"].as_str()?, post["text"].as_str()?)))
+        .collect();
+    say!("\nReadings")?;
+    let step = (report.readings.len() / 5).max(1);
+    for reading in report.readings.iter().step_by(step).take(5) {
+        let text = reading["post"]["id"]
+            .as_str()
+            .and_then(|id| texts.get(id))
+            .unwrap_or(&"");
+        say!(
+            "  {:>+5.2}  {:<9} {}",
+            reading["valence"].as_f64().unwrap_or(0.0),
+            reading["sentiment"]["label"].as_str().unwrap_or(""),
+            clip(text)
+        )?;
+    }
+    say!("\nMoments")?;
+    for moment in report.moments.iter().take(5) {
+        say!(
+            "  {}  {:<20} {:<5} {:>+5.2} -> {:>+5.2}   e-value {:.0} after {} posts",
+            report::clock(moment),
+            moment["audience"].as_str().unwrap_or(""),
+            moment["direction"].as_str().unwrap_or(""),
+            moment["baseline"].as_f64().unwrap_or(0.0),
+            moment["mood"]["valence"].as_f64().unwrap_or(0.0),
+            moment["evidence"]["statistic"].as_f64().unwrap_or(0.0),
+            moment["evidence"]["posts"].as_u64().unwrap_or(0),
+        )?;
+    }
+    say!("\nDecisions")?;
+    for decision in report.decisions.iter().take(6) {
+        let what = match decision["choice"]["creative"]["rendering"]["headline"].as_str() {
+            Some(headline) => format!(
+                "\"{headline}\" ({}, p = {:.2})",
+                decision["choice"]["creative"]["tone"].as_str().unwrap_or(""),
+                decision["choice"]["propensity"].as_f64().unwrap_or(0.0)
+            ),
+            None => format!(
+                "no ad: {}",
+                decision["suppression"]["reason"].as_str().unwrap_or("")
+            ),
+        };
+        say!(
+            "  {}  {:<14} {what}",
+            report::clock(decision),
+            decision["campaign"].as_str().unwrap_or("")
+        )?;
+    }
+    Ok(())
+}
+
+fn clip(text: &str) -> String {
+    if text.chars().count() <= WIDTH {
+        return text.to_owned();
+    }
+    text.chars().take(WIDTH - 1).chain(['…']).collect()
+}
+
+fn stay(watch: &Watch) -> anyhow::Result<()> {
+    if let Some(address) = watch.house.address {
+        say!("\nThe page is open at http://{address}/ until Ctrl-C.")?;
+    }
+    watch
+        .house
+        .handle()
+        .block_on(tokio::signal::ctrl_c())
+        .context("cannot listen for Ctrl-C")
+}

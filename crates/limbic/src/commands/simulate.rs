@@ -1,0 +1,266 @@
+//! `limbic simulate`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use limbic_affect::{AffectEngine as _, LexiconReader};
+use limbic_connect::replay::Pace;
+use limbic_query::Kind;
+use serde::Serialize;
+
+use crate::cli::{Common, SimulateArgs};
+use crate::town::watch::{self, Shown, Watch};
+use crate::town::{Town, premises};
+
+/// Posts of one round: then the town answers to the ads that came of them.
+const ROUND: usize = 130;
+
+/// What came of a simulation.
+#[derive(Debug, Serialize)]
+struct Result {
+    seed: u64,
+    people: u32,
+    posts: u64,
+    events: usize,
+    readings: u64,
+    /// Share of posts whose reading has the leaning that the town put into them.
+    agreement: f64,
+    /// People in distress.
+    in_distress: usize,
+    /// How often an ad reached one whom its audience had heard in distress: always 0, or the books do not balance.
+    reached_in_distress: usize,
+    /// How often an ad reached one who had shown distress to another audience only.
+    reached_unheard: usize,
+    moments: u64,
+    decisions: u64,
+    suppressed: u64,
+    delivered: u64,
+    clicks: u64,
+    first_fifth: Fifth,
+    last_fifth: Fifth,
+    /// Clicks that choosing the best tone every time would have brought in expectation, less those of what was chosen.
+    regret: f64,
+    /// The same of a choice among equals, on the same decisions.
+    regret_of_uniform: f64,
+    seconds: f64,
+}
+
+/// Clicks per delivered decision, over a fifth of them.
+#[derive(Debug, Serialize)]
+struct Fifth {
+    decisions: usize,
+    /// As it came.
+    clicks: f64,
+    /// As it was to be expected of what was chosen.
+    expected: f64,
+    /// As it was to be expected of a choice among equals.
+    uniform: f64,
+    /// As it was to be expected of the best tone.
+    best: f64,
+}
+
+impl Fifth {
+    fn of(shown: &[Shown]) -> Self {
+        let mean =
+            |value: &dyn Fn(&Shown) -> f64| shown.iter().map(value).sum::<f64>() / shown.len().max(1) as f64;
+        Self {
+            decisions: shown.len(),
+            clicks: mean(&|one| f64::from(u8::from(one.clicked))),
+            expected: mean(&|one| one.appeal),
+            uniform: mean(&|one| one.uniform),
+            best: mean(&|one| one.best),
+        }
+    }
+}
+
+pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
+    let pace: Pace = args.speed.parse()?;
+    let town = Town::new(args.seed, args.people, args.posts);
+    if let Some(file) = &args.write {
+        std::fs::write(file, town.to_lines()).with_context(|| format!("cannot write {}", file.display()))?;
+        if !args.json {
+            say!(
+                "{} posts of seed {} in {}",
+                town.posts.len(),
+                args.seed,
+                file.display()
+            )?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Without --data nothing is left behind.
+    let (folder, is_ours) = match &common.data {
+        Some(folder) => (folder.clone(), false),
+        None => (
+            std::env::temp_dir().join(format!("limbic-town-{}-{}", args.seed, std::process::id())),
+            true,
+        ),
+    };
+    ensure!(
+        !folder.join("view.sqlite").exists(),
+        "{} holds something already: give the town a folder of its own with --data",
+        folder.display()
+    );
+    let result = simulate(&folder, &town, pace, args);
+    if is_ours {
+        // A left-over folder is no reason to fail.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    let result = result?;
+    if args.json {
+        say!("{}", serde_json::to_string(&result)?)?;
+    } else {
+        show(&result)?;
+        if !is_ours {
+            say!(
+                "\nThe log, the view and the deliveries are in {}",
+                folder.display()
+            )?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn simulate(
+    folder: &std::path::Path,
+    town: &Town,
+    pace: Pace,
+    args: &SimulateArgs,
+) -> anyhow::Result<Result> {
+    let settings = premises::settings(folder)?;
+    let mut watch = Watch::open(&settings, None, args.seed)?;
+    let bar = if args.json {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(town.posts.len() as u64)
+    };
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:36} {pos:>7}/{len} posts  {msg}  {elapsed} ({eta} left)",
+    )?);
+    let started = Instant::now();
+    let worked = (|| {
+        let origin = town.posts.first().map(|post| post.at).unwrap_or_default();
+        let mut latest = origin;
+        for round in town.posts.chunks(ROUND) {
+            if let Some(last) = round.last() {
+                latest = last.at;
+                let due = pace.due(origin, Some(latest));
+                while let left = due.saturating_sub(started.elapsed())
+                    && left > Duration::ZERO
+                {
+                    std::thread::park_timeout(left);
+                }
+            }
+            watch.send(round.iter().map(crate::town::TownPost::to_json).collect())?;
+            bar.inc(round.len() as u64);
+            let clicks = watch.shown.iter().filter(|one| one.clicked).count();
+            bar.set_message(format!("{} ads, {clicks} clicks", watch.shown.len()));
+        }
+        let books = watch.finish(latest)?;
+        watch.check(&books)?;
+        result(&watch, &books, town, args, started)
+    })();
+    bar.finish_and_clear();
+    watch.house.close()?;
+    worked
+}
+
+fn result(
+    watch: &Watch,
+    books: &watch::Books,
+    town: &Town,
+    args: &SimulateArgs,
+    started: Instant,
+) -> anyhow::Result<Result> {
+    let texts: Vec<&str> = town.posts.iter().map(|post| post.text.as_str()).collect();
+    let agree = LexiconReader::new()
+        .read(&texts)
+        .iter()
+        .zip(&town.posts)
+        .filter(|(read, post)| read.sentiment.label == post.label)
+        .count();
+    let decisions = watch.all(Kind::Decision)?;
+    let suppressed = decisions.iter().filter(|one| one["choice"].is_null()).count();
+    let mut shown = watch.shown.clone();
+    shown.sort_by(|a, b| (a.at, &a.decision).cmp(&(b.at, &b.decision)));
+    let fifth = shown.len() / 5;
+    Ok(Result {
+        seed: args.seed,
+        people: args.people,
+        posts: watch.accepted,
+        events: town.events.len(),
+        readings: books["affect"].produced.get("readings").copied().unwrap_or(0),
+        agreement: agree as f64 / texts.len().max(1) as f64,
+        in_distress: watch.in_distress(),
+        // `Watch::check` has looked at every decision and fails at the first.
+        reached_in_distress: 0,
+        reached_unheard: watch.missed(),
+        moments: books["moments"].produced.get("moments").copied().unwrap_or(0),
+        decisions: decisions.len() as u64,
+        suppressed: suppressed as u64,
+        delivered: shown.len() as u64,
+        clicks: shown.iter().filter(|one| one.clicked).count() as u64,
+        first_fifth: Fifth::of(&shown[..fifth]),
+        last_fifth: Fifth::of(&shown[shown.len() - fifth..]),
+        regret: shown.iter().map(|one| one.best - one.appeal).sum(),
+        regret_of_uniform: shown.iter().map(|one| one.best - one.uniform).sum(),
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn show(result: &Result) -> anyhow::Result<()> {
+    let row = |name: &str, value: String| say!("  {name:<34}{value:>12}");
+    say!("A town of {} people, seed {}", result.people, result.seed)?;
+    say!("({})\n", premises::DIFFERENCES)?;
+    row("posts", result.posts.to_string())?;
+    row("events that moved people", result.events.to_string())?;
+    row("readings", result.readings.to_string())?;
+    row("  as the town felt", format!("{:.1} %", result.agreement * 100.0))?;
+    row("moments", result.moments.to_string())?;
+    row("decisions", result.decisions.to_string())?;
+    row("  that chose no ad", result.suppressed.to_string())?;
+    row("ads delivered and seen", result.delivered.to_string())?;
+    row("  clicked", result.clicks.to_string())?;
+    row("people in distress", result.in_distress.to_string())?;
+    row(
+        "  reached by their audience's ad",
+        result.reached_in_distress.to_string(),
+    )?;
+    row(
+        "  reached by another audience's ad",
+        result.reached_unheard.to_string(),
+    )?;
+    say!(
+        "\n  clicks per ad         {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "ads",
+        "clicked",
+        "expected",
+        "uniform",
+        "best tone"
+    )?;
+    for (name, fifth) in [
+        ("first fifth", &result.first_fifth),
+        ("last fifth", &result.last_fifth),
+    ] {
+        say!(
+            "    {name:<18}{:>12} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
+            fifth.decisions,
+            fifth.clicks,
+            fifth.expected,
+            fifth.uniform,
+            fifth.best
+        )?;
+    }
+    say!(
+        "\n  clicks lost against the best tone: {:.1}; by a choice among equals: {:.1}",
+        result.regret,
+        result.regret_of_uniform
+    )?;
+    say!(
+        "  books: accepted = posts = readings, no dead letters, nobody heard in distress reached; {:.1} s",
+        result.seconds
+    )?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The house that a town gets: its settings and its two campaigns.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use limbic_deliver::{FileSettings, PlatformSettings};
+use limbic_domain::{Brief, Campaign, Micros, Platform, Slug, TenantId};
+
+use crate::settings::{Hidden, Settings, Tenant, TenantCampaign};
+
+/// Everybody may know it: nobody real lives in the town.
+pub const SECRET: &str = "nobody real lives in this town";
+/// Where the ads go, in the data folder.
+pub const DELIVERIES: &str = "deliveries.jsonl";
+
+/// The settings of a town's house, in `folder`. What differs from the defaults suits a town that lives through an event
+/// every nine minutes, and is said to the user: see [`DIFFERENCES`].
+pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
+    let mut settings = Settings {
+        data_dir: folder.to_owned(),
+        ..Settings::default()
+    };
+    settings.tenants.insert(
+        TenantId::default(),
+        Tenant {
+            pseudonym_secret: Hidden::new(SECRET),
+            api_keys: Vec::new(),
+        },
+    );
+    let change = &mut settings.profile.change;
+    change.alpha = 2e-2;
+    change.baseline_risk = 0.05;
+    change.least_posts = 40;
+    change.baseline_half_life_seconds = 3_600;
+    change.cooldown_seconds = 60;
+    settings.profile.person.disorder_seconds = 2;
+    settings.optimize.engine.minimum_propensity = 0.05;
+    settings.optimize.rewards.click_window_ms = 5 * 60_000;
+    settings.optimize.disorder_ms = 10_000;
+    // A round of the town is minutes of its time: what comes of it is late by the clock of the next.
+    settings.metrics.lateness_seconds = 86_400;
+    settings.deliver.tick_ms = 20;
+    settings.stream.idle_after_ms = 250;
+    settings.deliver.platforms.insert(
+        Slug::new("file")?,
+        PlatformSettings::File(FileSettings {
+            path: folder.join(DELIVERIES),
+        }),
+    );
+    for (id, product, promise, call, topics) in [
+        (
+            "corner-bakery",
+            "Corner Bakery",
+            "Bread that is warm when you come home.",
+            "Reserve a loaf",
+            &["football", "weather", "market"][..],
+        ),
+        (
+            "night-ferry",
+            "Night Ferry",
+            "Across the river until two in the morning.",
+            "Book a seat",
+            &["football", "music", "weather"][..],
+        ),
+    ] {
+        settings.campaigns.push(TenantCampaign {
+            tenant: TenantId::default(),
+            campaign: Campaign {
+                id: Slug::new(id)?,
+                brief: Brief {
+                    product: product.to_owned(),
+                    promise: promise.to_owned(),
+                    call_to_action: call.to_owned(),
+                    link: format!("https://{id}.example/"),
+                    values: BTreeMap::new(),
+                },
+                topics: topics
+                    .iter()
+                    .map(|topic| Slug::new(topic))
+                    .collect::<Result<_, _>>()?,
+                direction: None,
+                platforms: vec![Platform {
+                    name: Slug::new("file")?,
+                    headline: 60,
+                    body: 180,
+                }],
+                bid: Micros(200_000),
+            },
+        });
+    }
+    Ok(settings)
+}
+
+/// What [`settings`] sets otherwise than the defaults, in one line.
+pub const DIFFERENCES: &str = "profile.change.alpha = 0.02, baseline_risk = 0.05, least_posts = 40, baseline half-life 1 h, cooldown 60 s; \
+     rewards.click_window 5 min; minimum_propensity = 0.05";

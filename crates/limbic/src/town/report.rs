@@ -1,0 +1,335 @@
+//! The demo's page: one static file that needs nothing but itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use limbic_domain::Utc;
+use serde_json::Value;
+
+use super::phrases::TOPICS;
+
+/// What a demo saw.
+pub struct Report {
+    /// Posts as in the view, with `id` and `at`; so are the next three.
+    pub posts: Vec<Value>,
+    /// Readings.
+    pub readings: Vec<Value>,
+    /// Moments.
+    pub moments: Vec<Value>,
+    /// Decisions.
+    pub decisions: Vec<Value>,
+    /// Ads that the platform took.
+    pub delivered: usize,
+    /// Ads that were clicked.
+    pub clicks: usize,
+    /// Feelings of audiences.
+    pub feelings: u64,
+    /// The tone of each creative.
+    pub tones: BTreeMap<String, String>,
+    /// People in distress.
+    pub in_distress: usize,
+    /// The time of the last post.
+    pub until: Utc,
+}
+
+impl Report {
+    /// Decisions without an ad, by rule.
+    pub fn suppressed(&self) -> BTreeMap<String, u64> {
+        let rules = self
+            .decisions
+            .iter()
+            .filter_map(|one| one["suppression"]["rule"].as_str());
+        count(rules)
+    }
+
+    /// People whom the gate took out of decisions, by rule; one person counts once for each decision.
+    pub fn removed(&self) -> BTreeMap<String, u64> {
+        let removals = self
+            .decisions
+            .iter()
+            .flat_map(|one| one["removals"].as_array().into_iter().flatten());
+        count(
+            removals
+                .filter(|one| {
+                    one["removed"]
+                        .as_str()
+                        .is_some_and(|what| what.starts_with("person/"))
+                })
+                .filter_map(|one| one["rule"].as_str()),
+        )
+    }
+}
+
+fn count<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
+    names.fold(BTreeMap::new(), |mut counts, name| {
+        *counts.entry(name.to_owned()).or_default() += 1;
+        counts
+    })
+}
+
+/// The time of day of an event, `13:05`.
+pub fn clock(event: &Value) -> String {
+    let at = event["at"].as_str().unwrap_or_default();
+    at.get(11..16).unwrap_or(at).to_owned()
+}
+
+const STYLE: &str = "
+:root{--paper:#fbfaf7;--card:#fff;--ink:#1d1c1a;--soft:#6d6a64;--line:#e6e2da;--up:#1f8a5b;--down:#c2503a;--mood:#4a63c8;--stop:#a9781a}
+@media(prefers-color-scheme:dark){:root{--paper:#151517;--card:#1e1e21;--ink:#eceae6;--soft:#9b978f;--line:#323237;--up:#5ccb98;--down:#f08a73;--mood:#93a6ff;--stop:#e0b45c}}
+*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:1080px;margin:0 auto;padding:48px 24px 80px}h1{font-size:34px;letter-spacing:-.02em;margin:0 0 4px}
+h2{font-size:20px;margin:48px 0 12px}p{color:var(--soft);margin:0 0 16px;max-width:70ch}
+.counts{display:grid;grid-template-columns:repeat(auto-fit,minmax(220px,1fr));gap:12px;margin-top:28px}
+.count,.card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:14px 16px}
+.count b{display:block;font-size:28px;letter-spacing:-.02em;font-variant-numeric:tabular-nums}.count span,small{color:var(--soft);font-size:13px}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(310px,1fr));gap:14px}
+.card h3{font-size:17px;margin:6px 0 2px}.card p{margin:0 0 10px;color:var(--ink)}
+.mood{margin-bottom:14px}.mood svg{display:block;width:100%;height:auto}
+.bar{display:grid;grid-template-columns:84px 1fr 44px;gap:8px;align-items:center;font-size:13px;color:var(--soft)}
+.bar i{display:block;height:6px;border-radius:3px;background:var(--line)}.bar i u{display:block;height:6px;border-radius:3px;background:var(--soft)}
+.bar.on{color:var(--ink);font-weight:600}.bar.on u{background:var(--mood)}
+.none{border-left:4px solid var(--stop)}.up{color:var(--up)}.down{color:var(--down)}
+table{border-collapse:collapse;width:100%;font-size:14px}td,th{text-align:left;padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:500}
+td.n{text-align:right;font-variant-numeric:tabular-nums}svg text{fill:var(--soft);font:12px system-ui,sans-serif}";
+
+/// The page.
+pub fn page(report: &Report) -> String {
+    let mut html = String::with_capacity(256 * 1024);
+    html.push_str("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">");
+    let _ = write!(
+        html,
+        "<title>Limbic: an afternoon in a small town</title><style>{STYLE}</style><main>"
+    );
+    html.push_str("<h1>An afternoon in a small town</h1><p>Everything below was read, felt, decided and delivered on this machine by one process. Nobody in the town is real.</p>");
+    counts(&mut html, report);
+    html.push_str("<h2>How the town felt</h2><p>Mean valence of the posts of each audience, from unpleasant (−1) to pleasant (+1). A triangle is a moment: the audience moved more than chance explains.</p>");
+    for topic in TOPICS {
+        mood(&mut html, report, topic);
+    }
+    held_back(&mut html, report);
+    decisions(&mut html, report);
+    html.push_str("</main></html>\n");
+    html
+}
+
+fn counts(html: &mut String, report: &Report) {
+    html.push_str("<div class=\"counts\">");
+    for (count, name) in [
+        (report.posts.len() as u64, "posts"),
+        (report.readings.len() as u64, "readings"),
+        (report.feelings, "feelings"),
+        (report.moments.len() as u64, "moments"),
+        (report.decisions.len() as u64, "decisions"),
+        (report.suppressed().values().sum(), "without an ad"),
+        (report.delivered as u64, "ads delivered"),
+        (report.clicks as u64, "clicks"),
+    ] {
+        let _ = write!(
+            html,
+            "<div class=\"count\"><b>{count}</b><span>{name}</span></div>"
+        );
+    }
+    html.push_str("</div>");
+}
+
+/// Milliseconds of one point of a curve.
+const STEP: i64 = 120_000;
+const WIDTH: f64 = 1000.0;
+const HEIGHT: f64 = 150.0;
+
+fn time(event: &Value) -> Option<i64> {
+    let at: Utc = event["at"].as_str()?.parse().ok()?;
+    Some(at.as_millis())
+}
+
+fn mood(html: &mut String, report: &Report, topic: &str) {
+    let is_about = |reading: &&Value| {
+        reading["topics"]
+            .as_array()
+            .is_some_and(|topics| topics.iter().any(|one| one == topic))
+    };
+    let mut steps: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
+    for reading in report.readings.iter().filter(is_about) {
+        if let (Some(at), Some(valence)) = (time(reading), reading["valence"].as_f64()) {
+            let step = steps.entry(at / STEP).or_default();
+            step.0 += valence;
+            step.1 += 1.0;
+        }
+    }
+    let from = report.readings.iter().filter_map(time).min().unwrap_or_default();
+    let span = (report.until.as_millis() - from).max(1) as f64;
+    let x = |at: i64| 40.0 + (at - from) as f64 / span * (WIDTH - 56.0);
+    let y = |valence: f64| HEIGHT / 2.0 - valence.clamp(-1.0, 1.0) * (HEIGHT / 2.0 - 12.0);
+    // A mean that forgets, so that a step with few posts does not jump.
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let mut line = String::new();
+    for (step, (of_step, posts)) in &steps {
+        sum = sum * 0.5 + of_step;
+        weight = weight * 0.5 + posts;
+        let _ = write!(
+            line,
+            "{:.1},{:.1} ",
+            x((step * STEP + STEP / 2).max(from)),
+            y(sum / weight)
+        );
+    }
+    let (zero, right) = (y(0.0), WIDTH - 16.0);
+    let _ = write!(
+        html,
+        "<div class=\"card mood\"><b>{topic}</b><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Mood of {topic}\">\
+         <text x=\"6\" y=\"{:.1}\">+1</text><text x=\"6\" y=\"{:.1}\">0</text><text x=\"6\" y=\"{:.1}\">−1</text>\
+         <line x1=\"40\" x2=\"{right}\" y1=\"{zero}\" y2=\"{zero}\" stroke=\"var(--line)\"/>\
+         <polyline points=\"{line}\" fill=\"none\" stroke=\"var(--mood)\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>",
+        y(1.0) + 4.0,
+        zero + 4.0,
+        y(-1.0) + 4.0
+    );
+    let audience = format!("everyone:{topic}");
+    for moment in report.moments.iter().filter(|one| one["audience"] == *audience) {
+        let Some(at) = time(moment) else { continue };
+        let is_up = moment["direction"] == "up";
+        let x = x(at);
+        // Up at the top of the field, down at its foot.
+        let (colour, tip, base) = if is_up {
+            ("up", 4.0, 17.0)
+        } else {
+            ("down", HEIGHT - 4.0, HEIGHT - 17.0)
+        };
+        let _ = write!(
+            html,
+            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"8\" y2=\"{:.1}\" stroke=\"var(--{colour})\" stroke-dasharray=\"2 4\"/>\
+             <path d=\"M{:.1} {:.1}L{:.1} {:.1}L{x:.1} {:.1}Z\" fill=\"var(--{colour})\"><title>{}: {} to {:+.2}</title></path>",
+            HEIGHT - 8.0,
+            x - 7.0,
+            base,
+            x + 7.0,
+            base,
+            tip,
+            clock(moment),
+            if is_up { "up" } else { "down" },
+            moment["mood"]["valence"].as_f64().unwrap_or(0.0),
+        );
+    }
+    html.push_str("</svg></div>");
+}
+
+fn held_back(html: &mut String, report: &Report) {
+    let _ = write!(
+        html,
+        "<h2>Whom the gate held ads back from</h2><p>{} people showed distress. A person counts once for each decision they were taken out of.</p>\
+         <div class=\"card\"><table><tr><th>Rule</th><th>What was stopped</th><th>Times</th></tr>",
+        report.in_distress
+    );
+    let rows = report.removed().into_iter().map(|row| ("a person", row));
+    for (what, (rule, count)) in rows.chain(report.suppressed().into_iter().map(|row| ("the whole ad", row)))
+    {
+        let _ = write!(
+            html,
+            "<tr><td>{}</td><td>{what}</td><td class=\"n\">{count}</td></tr>",
+            escape(&rule)
+        );
+    }
+    html.push_str("</table></div>");
+}
+
+fn decisions(html: &mut String, report: &Report) {
+    let by_id: BTreeMap<&str, &Value> = report
+        .moments
+        .iter()
+        .filter_map(|moment| Some((moment["id"].as_str()?, moment)))
+        .collect();
+    html.push_str("<h2>Decisions</h2><p>Each with what could have been chosen and how probable it was, or why nothing was.</p><div class=\"cards\">");
+    for decision in &report.decisions {
+        let text = |value: &Value| escape(value.as_str().unwrap_or_default());
+        let moment = decision["moment"].as_str().and_then(|id| by_id.get(id));
+        let direction = moment
+            .and_then(|moment| moment["direction"].as_str())
+            .unwrap_or("");
+        let choice = &decision["choice"];
+        let _ = write!(
+            html,
+            "<div class=\"card{}\"><small>{} · {} · <span class=\"{direction}\">{} {direction}</span></small>",
+            if choice.is_null() { " none" } else { "" },
+            clock(decision),
+            text(&decision["campaign"]),
+            text(&decision["audience"]),
+        );
+        if choice.is_null() {
+            let _ = write!(
+                html,
+                "<h3>No ad</h3><p>{}</p><small>{}</small></div>",
+                text(&decision["suppression"]["reason"]),
+                text(&decision["suppression"]["rule"])
+            );
+            continue;
+        }
+        let creative = &choice["creative"];
+        let _ = write!(
+            html,
+            "<h3>{}</h3><p>{}</p>",
+            text(&creative["rendering"]["headline"]),
+            text(&creative["rendering"]["body"])
+        );
+        for (place, candidate) in decision["candidates"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            let is_chosen = choice["position"].as_u64() == Some(place as u64);
+            let probability = candidate["propensity"].as_f64().unwrap_or(0.0);
+            let tone = candidate["creative"].as_str().and_then(|id| report.tones.get(id));
+            let _ = write!(
+                html,
+                "<div class=\"bar{}\"><span>{}</span><i><u style=\"width:{:.0}%\"></u></i><span>{probability:.2}</span></div>",
+                if is_chosen { " on" } else { "" },
+                tone.map_or_else(String::new, |tone| escape(tone)),
+                probability * 100.0,
+            );
+        }
+        let people = decision["people"].as_array().map_or(0, Vec::len);
+        let removed = decision["removals"].as_array().map_or(0, Vec::len);
+        let _ = write!(
+            html,
+            "<small>may reach {people} people; {removed} taken out by the gate</small></div>"
+        );
+    }
+    html.push_str("</div>");
+}
+
+/// Text as HTML.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_record_says_cannot_become_markup() {
+        let decision = json!({"id": "c.1", "at": "2025-05-10T10:00:00Z", "campaign": "c", "audience": "everyone:football",
+            "moment": "m", "candidates": [], "people": [], "choice": null,
+            "suppression": {"rule": "distress", "reason": "<script>alert(1)</script>"}});
+        let report = Report {
+            posts: Vec::new(),
+            readings: Vec::new(),
+            moments: Vec::new(),
+            decisions: vec![decision],
+            delivered: 0,
+            clicks: 0,
+            feelings: 0,
+            tones: BTreeMap::new(),
+            in_distress: 0,
+            until: Utc::default(),
+        };
+        let page = page(&report);
+        assert!(!page.contains("<script"), "{page}");
+        assert!(page.contains("&lt;script&gt;"));
+    }
+}
