@@ -63,8 +63,9 @@ struct Fifth {
 
 impl Fifth {
     fn of(shown: &[Shown]) -> Self {
-        let mean =
-            |value: &dyn Fn(&Shown) -> f64| shown.iter().map(value).sum::<f64>() / shown.len().max(1) as f64;
+        let mean = |value: &dyn Fn(&Shown) -> f64| {
+            shown.iter().map(value).fold(0.0, |sum, one| sum + one) / shown.len().max(1) as f64
+        };
         Self {
             decisions: shown.len(),
             clicks: mean(&|one| f64::from(u8::from(one.clicked))),
@@ -204,8 +205,8 @@ fn result(
         clicks: shown.iter().filter(|one| one.clicked).count() as u64,
         first_fifth: Fifth::of(&shown[..fifth]),
         last_fifth: Fifth::of(&shown[shown.len() - fifth..]),
-        regret: shown.iter().map(|one| one.best - one.appeal).sum(),
-        regret_of_uniform: shown.iter().map(|one| one.best - one.uniform).sum(),
+        regret: shown.iter().fold(0.0, |sum, one| sum + one.best - one.appeal),
+        regret_of_uniform: shown.iter().fold(0.0, |sum, one| sum + one.best - one.uniform),
         seconds: started.elapsed().as_secs_f64(),
     })
 }
