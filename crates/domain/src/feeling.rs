@@ -63,6 +63,9 @@ pub struct Feeling {
     pub emotions: Emotions,
     /// The post's distress score in `[0, 1]`.
     pub distress: f64,
+    /// The person said this elsewhere: it counts for nothing here, but what is known of the person protects them here too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protects: bool,
 }
 
 impl Record for Feeling {

@@ -100,6 +100,13 @@ impl Audience {
         Some(self.moment(&verdict, heard, settings))
     }
 
+    /// Takes in what someone who spoke here said elsewhere: it protects them here, and counts for nothing else.
+    pub(crate) fn warn(&mut self, heard: &Heard, settings: &Settings) {
+        if self.people.iter().any(|known| known.person == heard.person) {
+            self.spoke(heard, settings);
+        }
+    }
+
     /// What the test says of this post; `None` while there is nothing to compare it with, or in the quiet after a moment.
     fn judge(&mut self, heard: &Heard, settings: &Settings) -> Option<Verdict> {
         if heard.at < self.quiet_until {
@@ -290,6 +297,24 @@ mod tests {
         let target = &audience.reach(Utc::from_millis(5_000), &settings)[0];
         assert_eq!(target.consent, ConsentState::Denied);
         assert!(target.distress > 0.89);
+    }
+
+    #[test]
+    fn what_is_said_elsewhere_protects_here_and_counts_for_nothing() {
+        let settings = Settings::default();
+        let mut audience = Audience::new();
+        audience.hear(&heard(1, 1_000, 0.5), &settings);
+        let mood = audience.mood();
+        let mut elsewhere = heard(1, 2_000, -1.0);
+        elsewhere.person_distress = 0.9;
+        elsewhere.consent = ConsentState::Denied;
+        elsewhere.minor = true;
+        audience.warn(&elsewhere, &settings);
+        audience.warn(&heard(2, 2_000, -1.0), &settings);
+        let reached = audience.reach(Utc::from_millis(2_000), &settings);
+        assert_eq!(reached.len(), 1, "who never spoke here is not known here");
+        assert!(reached[0].distress > 0.89 && reached[0].minor && reached[0].consent == ConsentState::Denied);
+        assert_eq!(audience.mood(), mood);
     }
 
     #[test]

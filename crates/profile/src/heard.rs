@@ -27,6 +27,8 @@ pub(crate) struct Heard {
     pub(crate) arousal: f64,
     pub(crate) distress: f64,
     pub(crate) emotions: Emotions,
+    /// Said elsewhere: only what is known of the person counts here.
+    pub(crate) protects: bool,
     /// Trace context and acceptance time: a moment continues the trace of the post that tipped it, however long that waited.
     pub(crate) cause: Cause,
 }
@@ -51,6 +53,7 @@ impl Heard {
             arousal: feeling.arousal,
             distress: feeling.distress,
             emotions: feeling.emotions,
+            protects: feeling.protects,
             cause: record.cause(),
         }
     }
@@ -81,6 +84,7 @@ impl Heard {
         writer.number(self.person_distress);
         writer.consent(self.consent);
         writer.byte(u8::from(self.minor));
+        writer.byte(u8::from(self.protects));
         for number in [self.valence, self.arousal, self.distress] {
             writer.number(number);
         }
@@ -113,6 +117,7 @@ impl Heard {
             person_distress: reader.number()?,
             consent: reader.consent()?,
             minor: reader.flag()?,
+            protects: reader.flag()?,
             valence: reader.number()?,
             arousal: reader.number()?,
             distress: reader.number()?,
@@ -165,6 +170,7 @@ pub(crate) mod tests {
             arousal: 0.5,
             distress: 0.0,
             emotions: Emotions::from([("joy".to_owned(), 0.25)]),
+            protects: false,
             cause: Cause {
                 partition: 2,
                 headers: Headers::new().with("traceparent", "00-ab-cd-01"),

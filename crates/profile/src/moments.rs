@@ -199,12 +199,17 @@ impl<'a> Audiences<'a> {
             std::collections::btree_map::Entry::Vacant(unknown) => {
                 let bytes: Option<Bytes> = out.get(partition, &unknown.key().1)?;
                 let known = bytes.map(|bytes| Audience::decode(&bytes)).transpose()?;
+                if known.is_none() && heard.protects {
+                    return Ok(());
+                }
                 let before = known.as_ref().map(Audience::at);
                 let audience = known.unwrap_or_else(Audience::new);
                 unknown.insert(Open { audience, before })
             }
         };
-        if let Some(moment) = open.audience.hear(heard, self.settings) {
+        if heard.protects {
+            open.audience.warn(heard, self.settings);
+        } else if let Some(moment) = open.audience.hear(heard, self.settings) {
             let trigger = heard.post.to_string();
             let causes = [heard.tenant.as_str(), heard.audience.as_str(), &trigger];
             let id = event_id("moment", &causes);

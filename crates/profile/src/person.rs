@@ -1,13 +1,17 @@
 //! A person, as far as their posts tell.
 
-use limbic_domain::{ConsentState, Emotions, Envelope, PersonState, Pseudonym, Reading, TenantId, Utc};
+use limbic_domain::{
+    AudienceId, ConsentState, Emotions, Envelope, PersonState, Pseudonym, Reading, TenantId, Utc,
+};
 
 use crate::arithmetic::decay;
 use crate::codec::{Reader, StateError, Writer};
 use crate::mood::{Felt, Mood};
 use crate::settings::{PersonSettings, millis};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Most audiences remembered of one person: those they spoke in last.
+const AUDIENCES: usize = 64;
 const WHAT: &str = "person";
 
 /// What is kept of a person: the value at [`Person::state_key`] in the state of the stage `profile`.
@@ -19,6 +23,8 @@ pub struct Person {
     consent: Consent,
     minor: bool,
     posts: u64,
+    /// Where they spoke last, and when: the oldest first.
+    audiences: Vec<(Utc, AudienceId)>,
 }
 
 /// Consent and when it was stated.
@@ -68,6 +74,7 @@ impl Person {
             },
             minor: false,
             posts: 0,
+            audiences: Vec::new(),
         }
     }
 
@@ -96,6 +103,37 @@ impl Person {
         self.consent = self.consent.and(said);
         self.minor |= reading.minor;
         self.posts += 1;
+    }
+
+    /// Notes that they spoke in `audiences` at `at`, and answers in which others they spoke within `reach_millis` of it.
+    pub(crate) fn speak_in(
+        &mut self,
+        audiences: &[AudienceId],
+        at: Utc,
+        reach_millis: i64,
+    ) -> Vec<AudienceId> {
+        self.audiences
+            .retain(|(spoke, _)| self.mood.at().millis_since(*spoke) <= reach_millis);
+        let others = self.audiences.iter().map(|(_, audience)| audience);
+        let others = others
+            .filter(|audience| !audiences.contains(audience))
+            .cloned()
+            .collect();
+        for audience in audiences {
+            let before = self.audiences.iter().position(|(_, known)| known == audience);
+            let before = before.map(|place| self.audiences.remove(place).0);
+            self.audiences
+                .push((before.map_or(at, |before| before.max(at)), audience.clone()));
+        }
+        self.audiences.sort_unstable();
+        let too_many = self.audiences.len().saturating_sub(AUDIENCES);
+        self.audiences.drain(..too_many);
+        others
+    }
+
+    /// Whether an ad may be chosen for them as far as consent and age go.
+    pub(crate) const fn may_be_addressed(&self) -> bool {
+        self.consent.state.permits() && !self.minor
     }
 
     /// Forgets everything but what protects them.
@@ -148,7 +186,7 @@ impl Person {
     /// Reads a value of the state.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         let mut reader = Reader::new(WHAT, VERSION, bytes)?;
-        let person = Self {
+        let mut person = Self {
             mood: Mood::read(&mut reader)?,
             distress: reader.number()?,
             consent: Consent {
@@ -157,7 +195,11 @@ impl Person {
             },
             minor: reader.flag()?,
             posts: reader.count()?,
+            audiences: Vec::new(),
         };
+        for _ in 0..reader.length()? {
+            person.audiences.push((reader.time()?, reader.id()?));
+        }
         reader.finish()?;
         Ok(person)
     }
@@ -170,6 +212,11 @@ impl Person {
         writer.time(self.consent.at);
         writer.byte(u8::from(self.minor));
         writer.count(self.posts);
+        writer.length(self.audiences.len());
+        for (spoke, audience) in &self.audiences {
+            writer.time(*spoke);
+            writer.text(audience.as_str());
+        }
         writer.finish()
     }
 }

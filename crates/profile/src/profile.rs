@@ -22,6 +22,8 @@ pub struct ProfileStage {
     everyone: Slug,
     all: Slug,
     segments: Vec<Segment>,
+    /// How long after they spoke an audience's moment may reach someone.
+    reach_millis: i64,
 }
 
 impl ProfileStage {
@@ -36,6 +38,7 @@ impl ProfileStage {
             everyone: Slug::new("everyone").expect("it is a slug"),
             all: Slug::new("all").expect("it is a slug"),
             segments: settings.segments.clone(),
+            reach_millis: millis(settings.audience.reach_seconds),
         })
     }
 
@@ -60,46 +63,18 @@ impl ProfileStage {
         let mut person = known.map(|bytes| Person::decode(&bytes)).transpose()?;
         let before = person.as_ref().map(Person::at);
         let person = person.get_or_insert_with(Person::new);
+        let was_addressable = person.may_be_addressed();
         person.read(&envelope, &self.person);
+        let audiences = self.audiences(&envelope.data, person);
+        let others = person.speak_in(&audiences, envelope.at, self.reach_millis);
+        // A cue of distress, a no, a minor: what is learnt here protects wherever they spoke.
+        let cue = envelope.data.affect.distress.score.get() > 0.0;
+        let protects = cue || (was_addressable && !person.may_be_addressed());
+        let others = if protects { others } else { Vec::new() };
         expiry::moved(out, partition, &key, before, person.at());
         out.put(partition, key, person.encode());
-        self.tell(record, envelope, person, out);
+        tell(record, envelope, person, (&audiences, &others), out);
         Ok(())
-    }
-
-    fn tell(&self, record: &Record, envelope: Envelope<Reading>, person: &Person, out: &mut Outputs<'_>) {
-        let Envelope {
-            tenant,
-            id: reading_id,
-            at,
-            data: reading,
-            ..
-        } = envelope;
-        let cause = record.cause();
-        let audiences = self.audiences(&reading, person);
-        let mut feeling = Envelope::new(
-            tenant,
-            String::new(),
-            at,
-            Feeling {
-                audience: audiences[0].clone(),
-                person: person.state(reading.author),
-                valence: reading.affect.valence,
-                arousal: reading.affect.arousal,
-                emotions: reading.affect.emotions,
-                distress: reading.affect.distress.score.get(),
-                post: reading.post,
-            },
-        );
-        for audience in audiences {
-            feeling.id = event_id(
-                "feeling",
-                &[feeling.tenant.as_str(), audience.as_str(), &reading_id],
-            );
-            let key = format!("{}/{audience}", feeling.tenant);
-            feeling.data.audience = audience;
-            out.emit(&cause, topics::FEELINGS, &key, &feeling);
-        }
     }
 
     /// The audiences a reading counts for, each once; never none.
@@ -116,6 +91,55 @@ impl ProfileStage {
             .chain(named)
             .flat_map(|segment| about.iter().map(move |topic| AudienceId::of(segment, topic)))
             .collect()
+    }
+}
+
+/// Writes what a reading means to the audiences it counts for, and to the others where its author spoke and is to be
+/// protected.
+fn tell(
+    record: &Record,
+    envelope: Envelope<Reading>,
+    person: &Person,
+    audiences: (&[AudienceId], &[AudienceId]),
+    out: &mut Outputs<'_>,
+) {
+    let Envelope {
+        tenant,
+        id: reading_id,
+        at,
+        data: reading,
+        ..
+    } = envelope;
+    let cause = record.cause();
+    let (audiences, others) = audiences;
+    let mut feeling = Envelope::new(
+        tenant,
+        String::new(),
+        at,
+        Feeling {
+            audience: audiences[0].clone(),
+            person: person.state(reading.author),
+            valence: reading.affect.valence,
+            arousal: reading.affect.arousal,
+            emotions: reading.affect.emotions,
+            distress: reading.affect.distress.score.get(),
+            post: reading.post,
+            protects: false,
+        },
+    );
+    for (audience, protects) in audiences
+        .iter()
+        .map(|audience| (audience, false))
+        .chain(others.iter().map(|audience| (audience, true)))
+    {
+        feeling.id = event_id(
+            "feeling",
+            &[feeling.tenant.as_str(), audience.as_str(), &reading_id],
+        );
+        let key = format!("{}/{audience}", feeling.tenant);
+        feeling.data.audience = audience.clone();
+        feeling.data.protects = protects;
+        out.emit(&cause, topics::FEELINGS, &key, &feeling);
     }
 }
 

@@ -192,6 +192,57 @@ fn distress_weighs_for_days_and_fades_by_half_lives() {
     assert!((profile_one(&mut memory, &late).data.person.distress - 0.4).abs() < 1e-12);
 }
 
+/// Where the feelings of a batch go, and whether they only protect there.
+fn told(memory: &mut Memory, reading: &Envelope<Reading>) -> Vec<(String, bool)> {
+    let effects = profile(memory, vec![record(topics::READINGS, 0, 0, write(reading))]);
+    let told = effects.records.iter().map(|(_, new)| {
+        let feeling = Envelope::<Feeling>::decode(&new.value).unwrap().data;
+        (feeling.audience.to_string(), feeling.protects)
+    });
+    told.collect()
+}
+
+#[test]
+fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
+    let here = |audience: &str| (audience.to_owned(), false);
+    let elsewhere = |audience: &str| (audience.to_owned(), true);
+    let mut memory = Memory::default();
+    assert_eq!(
+        told(&mut memory, &reading("ada", "1", at(0), 0.5, &["music"])),
+        [here("everyone:music")]
+    );
+    assert_eq!(
+        told(&mut memory, &reading("ada", "2", at(1), 0.5, &["tea"])),
+        [here("everyone:tea")]
+    );
+    let mut cry = reading("ada", "3", at(2), -0.5, &["rain"]);
+    cry.data.affect.distress = Distress {
+        score: Probability::new(0.8).unwrap(),
+        cues: vec!["grief".into()],
+    };
+    let expected = [
+        here("everyone:rain"),
+        elsewhere("everyone:music"),
+        elsewhere("everyone:tea"),
+    ];
+    assert_eq!(told(&mut memory, &cry), expected);
+
+    let mut no = reading("bea", "4", at(3), 0.5, &["tea"]);
+    no.data.consent = ConsentState::Given;
+    told(&mut memory, &no);
+    no.data.consent = ConsentState::Denied;
+    (no.at, no.data.topics) = (at(4), vec![Slug::new("music").unwrap()]);
+    assert_eq!(
+        told(&mut memory, &no),
+        [here("everyone:music"), elsewhere("everyone:tea")]
+    );
+    // Of what is too long ago to be reached by a moment nobody needs to be told.
+    no.at = at(30 * DAY);
+    no.data.minor = true;
+    no.data.topics = vec![Slug::new("rain").unwrap()];
+    assert_eq!(told(&mut memory, &no), [here("everyone:rain")]);
+}
+
 #[test]
 fn a_no_and_a_minor_outlive_the_expiry_and_nothing_else_does() {
     let mut memory = Memory::default();
