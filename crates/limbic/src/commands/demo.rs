@@ -77,12 +77,6 @@ fn show(watch: &mut Watch, folder: &Path) -> anyhow::Result<()> {
         until: latest,
     };
     table(&report)?;
-    if watch.missed() > 0 {
-        say!(
-            "\n  Known gap: {} times an ad may reach somebody who showed distress to another audience only.",
-            watch.missed()
-        )?;
-    }
     examples(&report)?;
     let page = folder.join("report.html");
     std::fs::write(&page, report::page(&report))

@@ -31,8 +31,6 @@ struct Result {
     in_distress: usize,
     /// How often an ad reached one whom its audience had heard in distress: always 0, or the books do not balance.
     reached_in_distress: usize,
-    /// How often an ad reached one who had shown distress to another audience only.
-    reached_unheard: usize,
     moments: u64,
     decisions: u64,
     suppressed: u64,
@@ -197,7 +195,6 @@ fn result(
         in_distress: watch.in_distress(),
         // `Watch::check` has looked at every decision and fails at the first.
         reached_in_distress: 0,
-        reached_unheard: watch.missed(),
         moments: books["moments"].produced.get("moments").copied().unwrap_or(0),
         decisions: decisions.len() as u64,
         suppressed: suppressed as u64,
@@ -225,14 +222,7 @@ fn show(result: &Result) -> anyhow::Result<()> {
     row("ads delivered and seen", result.delivered.to_string())?;
     row("  clicked", result.clicks.to_string())?;
     row("people in distress", result.in_distress.to_string())?;
-    row(
-        "  reached by their audience's ad",
-        result.reached_in_distress.to_string(),
-    )?;
-    row(
-        "  reached by another audience's ad",
-        result.reached_unheard.to_string(),
-    )?;
+    row("  reached by an ad", result.reached_in_distress.to_string())?;
     say!(
         "\n  clicks per ad         {:>10} {:>10} {:>10} {:>10} {:>10}",
         "ads",

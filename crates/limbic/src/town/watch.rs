@@ -88,8 +88,6 @@ pub struct Watch {
     distress: BTreeMap<Pseudonym, Utc>,
     /// Since when the audience of a topic has heard from them in that state.
     heard: BTreeMap<(Pseudonym, String), Utc>,
-    /// Decisions and people in distress whom they reach because the cue was spoken to another audience.
-    missed: BTreeSet<(String, Pseudonym)>,
     key: [u8; 32],
 }
 
@@ -112,7 +110,6 @@ impl Watch {
             deliveries: settings.data_dir.join(DELIVERIES),
             distress: BTreeMap::new(),
             heard: BTreeMap::new(),
-            missed: BTreeSet::new(),
             key: blake3::derive_key("limbic 2026-11 pseudonym key", SECRET.as_bytes()),
         })
     }
@@ -330,14 +327,8 @@ impl Watch {
         self.distress.len()
     }
 
-    /// How many times an ad reached somebody in distress whose cue was spoken to another audience than the ad's.
-    pub fn missed(&self) -> usize {
-        self.missed.len()
-    }
-
-    /// The books must balance: every accepted post became a record and a reading, nothing died, and nobody whom the
-    /// audience has heard in distress is in any decision that chose something. Those of whom it has not heard because they
-    /// spoke elsewhere are counted: [`Self::missed`].
+    /// The books must balance: every accepted post became a record and a reading, nothing died, and nobody who was
+    /// heard in distress, by that audience or by another, is in any decision that chose something.
     pub fn check(&mut self, books: &Books) -> anyhow::Result<()> {
         let of = |stage: &str, topic: &str| {
             books
@@ -395,7 +386,11 @@ impl Watch {
                 missed.insert((decision.moment.clone(), person.clone()));
             }
         }
-        self.missed = missed;
+        ensure!(
+            missed.is_empty(),
+            "{} times a decision reaches somebody whose distress was spoken to another audience",
+            missed.len()
+        );
         let chosen = self.shown.len();
         let delivered = of("deliver", "outcomes") as usize;
         ensure!(
