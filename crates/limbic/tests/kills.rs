@@ -1,0 +1,102 @@
+//! Whatever is killed, whenever: nothing is lost, nothing is doubled, and nothing comes out differently.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod house;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use house::{Dice, House, assert_same, posts};
+use limbic_connect::replay::{Mapping, Rows};
+use serde_json::{Value, json};
+
+type Made = BTreeMap<&'static str, BTreeSet<String>>;
+
+/// Sends `posts` and lets the house finish, killed `kills` times on the way; checks the counts; gives what was made of it.
+fn live_through(flags: &[&str], posts: &[Value], batch: usize, kills: u32, seed: u64) -> Made {
+    let mut house = House::new(flags);
+    house.start();
+    let mut dice = Dice(seed);
+    let batches: Vec<&[Value]> = posts.chunks(batch).collect();
+    // Four kills of five while posts come in, the rest while what came in is worked off.
+    let mut due: Vec<u64> = (0..kills)
+        .map(|_| dice.roll(batches.len() as u64 * 5 / 4))
+        .collect();
+    due.sort_unstable();
+    let mut killer: Option<JoinHandle<()>> = None;
+    for (at, batch) in batches.iter().enumerate() {
+        while due.first().is_some_and(|&first| first <= at as u64) {
+            due.remove(0);
+            // Each kill has a life of its own to end.
+            killer.take().map_or(Ok(()), JoinHandle::join).unwrap();
+            house.revive();
+            killer = Some(house.kill_after(Duration::from_micros(dice.roll(400_000))));
+        }
+        let receipt = house.insist("/v1/posts", &json!(batch));
+        let taken = receipt["accepted"].as_u64().unwrap() + receipt["duplicates"].as_u64().unwrap();
+        assert_eq!(taken, batch.len() as u64, "{receipt}");
+        assert_eq!(receipt["rejected"], json!([]));
+    }
+    house.insist("/v1/watermark", &json!({"at": "2026-03-02T00:00:00Z"}));
+    killer.take().map_or(Ok(()), JoinHandle::join).unwrap();
+    for _ in due {
+        house.revive();
+        let killer = house.kill_after(Duration::from_micros(dice.roll(1_500_000)));
+        killer.join().unwrap();
+    }
+    let counts = house.settle();
+    assert_eq!(house.starts, kills + 1, "every kill ended a life");
+    let n = posts.len() as u64;
+    assert_eq!(counts["topics"]["posts"]["records"], n, "{counts}");
+    assert_eq!(counts["topics"]["readings"]["records"], n, "{counts}");
+    for (topic, count) in counts["topics"].as_object().unwrap() {
+        assert_eq!(count["dead"], json!({}), "{topic}: {counts}");
+    }
+    let made = house.made();
+    assert_eq!(made["readings"].len(), posts.len());
+    made
+}
+
+#[test]
+fn kills_and_partitions_change_nothing_of_what_is_made() {
+    let posts = posts(1_200);
+    let calm = live_through(&["--set", "partitions=1"], &posts, 40, 0, 0);
+    assert!(
+        calm["moments"].len() > 1,
+        "the evening has moments: {}",
+        calm["moments"].len()
+    );
+    assert!(
+        calm["decisions"].len() > 10,
+        "and decisions: {}",
+        calm["decisions"].len()
+    );
+    let three = live_through(&["--set", "partitions=3"], &posts, 40, 0, 0);
+    assert_same(&calm, &three, "one partition and three");
+    let killed = live_through(&["--set", "partitions=3"], &posts, 40, 8, 7);
+    assert_same(&calm, &killed, "never killed and killed, three partitions");
+    let killed = live_through(&["--set", "partitions=1"], &posts, 40, 6, 11);
+    assert_same(&calm, &killed, "never killed and killed, one partition");
+}
+
+#[test]
+fn a_real_night_comes_out_the_same_whatever_is_killed() {
+    let Some(data) = limbic_domain::testing::data_dir() else {
+        return;
+    };
+    let file = data.join("replay_mayweather_mcgregor/tweets.csv");
+    let mapping = Mapping::parse("author=screen_name,platform:=twitter").unwrap();
+    let rows = Rows::open(&file, None, mapping).unwrap();
+    let night: Vec<Value> = rows.map(|row| row.unwrap().post.unwrap()).collect();
+    assert_eq!(night.len(), 12_118);
+    let calm = live_through(&["--set", "partitions=1"], &night, 200, 0, 0);
+    assert!(!calm["moments"].is_empty() && !calm["decisions"].is_empty());
+    let three = live_through(&["--set", "partitions=3"], &night, 200, 0, 0);
+    assert_same(&calm, &three, "one partition and three");
+    let killed = live_through(&["--set", "partitions=3"], &night, 200, 12, 3);
+    assert_same(&calm, &killed, "never killed and killed, three partitions");
+    let killed = live_through(&["--set", "partitions=1"], &night, 200, 8, 5);
+    assert_same(&calm, &killed, "never killed and killed, one partition");
+}
