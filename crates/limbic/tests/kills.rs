@@ -1,6 +1,6 @@
 //! Whatever is killed, whenever: nothing is lost, nothing is doubled, and nothing comes out differently.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
 
 mod house;
 
@@ -99,4 +99,56 @@ fn a_real_night_comes_out_the_same_whatever_is_killed() {
     assert_same(&calm, &killed, "never killed and killed, three partitions");
     let killed = live_through(&["--set", "partitions=1"], &night, 200, 8, 5);
     assert_same(&calm, &killed, "never killed and killed, one partition");
+}
+
+/// Settings of a house on Kafka that shares nothing with any other.
+fn on_kafka(broker: &str, name: &str) -> Vec<String> {
+    let prefix = format!("kafka.prefix={name}-{}", std::process::id());
+    let log = format!("kafka://{broker}");
+    ["--log", &log, "--set", &prefix, "--set", "partitions=3"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+#[test]
+fn on_kafka_the_same_comes_out_killed_or_not() {
+    let Ok(broker) = std::env::var("LIMBIC_TEST_KAFKA") else {
+        eprintln!("\n*** SKIPPED over Kafka: LIMBIC_TEST_KAFKA is not set (scripts/services up) ***\n");
+        return;
+    };
+    let posts = posts(400);
+    let calm = live_through(&["--set", "partitions=1"], &posts, 40, 0, 0);
+    let flags = on_kafka(&broker, "kills");
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let killed = live_through(&flags, &posts, 40, 3, 13);
+    assert_same(&calm, &killed, "embedded and never killed, Kafka and killed");
+}
+
+/// `scripts/torture`: as many kills as it is told, on the backend that it is told.
+#[test]
+fn torture() {
+    let Some(kills) = std::env::var("LIMBIC_TORTURE_KILLS")
+        .ok()
+        .and_then(|text| text.parse::<u32>().ok())
+    else {
+        eprintln!("\n*** SKIPPED: the long torture is `scripts/torture --kills N` ***\n");
+        return;
+    };
+    let seed = std::env::var("LIMBIC_TORTURE_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1);
+    let posts = posts(kills as usize * 30);
+    let calm = live_through(&["--set", "partitions=1"], &posts, 30, 0, 0);
+    let flags = match std::env::var("LIMBIC_TORTURE_KAFKA") {
+        Ok(broker) => on_kafka(&broker, "torture"),
+        Err(_) => ["--set", "partitions=3"].map(str::to_owned).to_vec(),
+    };
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let killed = live_through(&flags, &posts, 30, kills, seed);
+    assert_same(&calm, &killed, "never killed and tortured");
+    eprintln!(
+        "{kills} kills, {} posts: 0 lost, 0 doubled, nothing different",
+        posts.len()
+    );
 }

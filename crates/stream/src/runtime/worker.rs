@@ -12,8 +12,8 @@ use super::book::Book;
 use super::meters::StageMeters;
 use super::{Health, RunOptions, Shared};
 use crate::{
-    BatchLimits, Consumer, Error, EventTime, Log, Polled, Record, Stage, StageError, StageSpec, Subscription,
-    TopicPartition,
+    BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, Stage, StageError, StageSpec,
+    Subscription, TopicPartition,
 };
 
 /// An input partition that this instance holds.
@@ -254,6 +254,7 @@ impl Worker {
             .into_iter()
             .map(|(partition, next, _)| (partition, next))
             .collect();
+        let mut fresh = Vec::new();
         for partition in partitions {
             let held = match consumer.committed(partition)? {
                 Some(committed) => Held {
@@ -261,14 +262,18 @@ impl Worker {
                     next: committed.next,
                     caught_up: None,
                 },
-                None => Held {
-                    book: Book::default(),
-                    next: positions.get(partition).copied().unwrap_or(0),
-                    caught_up: None,
-                },
+                None => {
+                    fresh.push(partition.clone());
+                    Held {
+                        book: Book::default(),
+                        next: positions.get(partition).copied().unwrap_or(0),
+                        caught_up: None,
+                    }
+                }
             };
             self.held.insert(partition.clone(), held);
         }
+        self.open_books(consumer, fresh)?;
         for (partition, offset) in self.stage.assigned(partitions)? {
             if self.held.get(&partition).is_some_and(|held| offset < held.next) {
                 tracing::warn!(%partition, offset, "the stage's database is behind the log: reading from there again");
@@ -278,6 +283,26 @@ impl Worker {
         tracing::debug!(?partitions, "assigned");
         self.show_partitions();
         Ok(())
+    }
+
+    /// Commits where this group begins in partitions it never read: from now on its lag can be told from outside.
+    fn open_books(&self, consumer: &mut dyn Consumer, fresh: Vec<TopicPartition>) -> Result<(), Error> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = consumer.begin()?;
+        for partition in fresh {
+            let Some(held) = self.held.get(&partition) else {
+                continue;
+            };
+            let (next, metadata) = (held.next, held.book.to_metadata());
+            transaction.commit_offset(Committed {
+                partition,
+                next,
+                metadata,
+            })?;
+        }
+        transaction.commit()
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {
