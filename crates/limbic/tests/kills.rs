@@ -46,6 +46,8 @@ fn live_through(flags: &[&str], posts: &[Value], batch: usize, kills: u32, seed:
         let killer = house.kill_after(Duration::from_micros(dice.roll(1_500_000)));
         killer.join().unwrap();
     }
+    house.revive();
+    house.wait_ready();
     let counts = house.settle();
     assert_eq!(house.starts, kills + 1, "every kill ended a life");
     let n = posts.len() as u64;

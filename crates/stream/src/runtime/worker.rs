@@ -16,6 +16,9 @@ use crate::{
     Subscription, TopicPartition,
 };
 
+/// How long after joining its group an instance without partitions counts as one that stands by.
+const STANDBY_AFTER: Duration = Duration::from_secs(10);
+
 /// An input partition that this instance holds.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
@@ -79,6 +82,7 @@ pub(super) struct Worker {
     pub(super) held: BTreeMap<TopicPartition, Held>,
     /// How many partitions each input and output has.
     pub(super) partitions: BTreeMap<Arc<str>, u32>,
+    joined: Instant,
     last_tick: Instant,
     last_look: Instant,
 }
@@ -111,6 +115,7 @@ impl Worker {
             backoff,
             held: BTreeMap::new(),
             partitions: BTreeMap::new(),
+            joined: now,
             last_tick: now,
             last_look: now,
         }
@@ -175,7 +180,7 @@ impl Worker {
     /// Works until asked to stop.
     fn serve(&mut self, consumer: &mut dyn Consumer) -> Result<(), Trouble> {
         let limits = self.limits();
-        self.shared.set_health(Health::Running);
+        self.joined = Instant::now();
         while !self.shared.is_stopping() {
             let stepped = match consumer.poll(&limits)? {
                 Polled::Assigned(partitions) => self.assigned(consumer, &partitions),
@@ -236,10 +241,14 @@ impl Worker {
         }
     }
 
+    /// Shows that the stage works: once it holds partitions, or has waited so long that others must hold them all.
     fn running(&self) {
+        if self.held.is_empty() && self.joined.elapsed() < STANDBY_AFTER {
+            return;
+        }
         let mut status = self.shared.status.lock();
         if status.health != Health::Running {
-            tracing::info!("running again");
+            tracing::debug!("running");
             status.health = Health::Running;
         }
     }
