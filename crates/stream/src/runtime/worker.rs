@@ -265,20 +265,17 @@ impl Worker {
             .collect();
         let mut fresh = Vec::new();
         for partition in partitions {
-            let held = match consumer.committed(partition)? {
-                Some(committed) => Held {
-                    book: Book::from_metadata(&committed.metadata),
-                    next: committed.next,
-                    caught_up: None,
-                },
-                None => {
-                    fresh.push(partition.clone());
-                    Held {
-                        book: Book::default(),
-                        next: positions.get(partition).copied().unwrap_or(0),
-                        caught_up: None,
-                    }
-                }
+            let (book, next) = if let Some(committed) = consumer.committed(partition)? {
+                (Book::from_metadata(&committed.metadata), committed.next)
+            } else {
+                fresh.push(partition.clone());
+                (Book::default(), positions.get(partition).copied().unwrap_or(0))
+            };
+            let caught_up = None;
+            let held = Held {
+                book,
+                next,
+                caught_up,
             };
             self.held.insert(partition.clone(), held);
         }
