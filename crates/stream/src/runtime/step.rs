@@ -41,10 +41,11 @@ impl Worker {
             .map(|(partition, held)| (partition.clone(), held.book.clone()))
             .collect();
         let (data, next) = self.take_in(records, &mut books);
+        let batch = Batch { records: data };
 
         let mut out = Outputs::new(consumer.state());
-        if !data.is_empty() {
-            process(&mut *self.stage, &data, &mut out)?;
+        if !batch.records.is_empty() {
+            process(&mut *self.stage, &batch, &mut out)?;
         }
         let marks = self.advance_time(&mut books, &mut out)?;
         if tick {
@@ -73,7 +74,7 @@ impl Worker {
             return Ok(());
         }
         self.commit(consumer, &effects, marks, &books, &next, &changed)?;
-        self.measure(&data, &effects, started);
+        self.measure(&batch.records, &effects, started);
         for (partition, book) in books {
             if let Some(held) = self.held.get_mut(&partition) {
                 held.book = book;
@@ -337,13 +338,10 @@ impl Worker {
     }
 }
 
-/// Has the stage process `data`; what it cannot do is isolated and given up on.
-fn process(stage: &mut dyn Stage, data: &[Record], out: &mut Outputs<'_>) -> Result<(), StageError> {
+/// Has the stage process `batch`; what it cannot do is isolated and given up on.
+fn process(stage: &mut dyn Stage, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
     let untouched = out.effects.clone();
-    let batch = Batch {
-        records: data.to_vec(),
-    };
-    let failure = match guarded(stage, &batch, out) {
+    let failure = match guarded(stage, batch, out) {
         Ok(()) => return Ok(()),
         Err(failure) => failure,
     };
@@ -351,26 +349,30 @@ fn process(stage: &mut dyn Stage, data: &[Record], out: &mut Outputs<'_>) -> Res
     match failure {
         Failure::Stage(error) if error.retry == Retry::WithBackoff => Err(error),
         Failure::Stage(error) if error.fault == Fault::Internal => Err(error),
-        Failure::Stage(error) => isolate(stage, data, error.reason, &error.message, out),
-        Failure::Panic(message) => isolate(stage, data, "panic", &message, out),
+        Failure::Stage(error) => isolate(stage, batch, error.reason, &error.message, out),
+        Failure::Panic(message) => isolate(stage, batch, "panic", &message, out),
     }
 }
 
-/// `data` failed as a whole: gives up on it if it is one record, otherwise tries each half.
+/// `batch` failed as a whole: gives up on it if it is one record, otherwise tries each half.
 fn isolate(
     stage: &mut dyn Stage,
-    data: &[Record],
+    batch: &Batch,
     reason: &'static str,
     message: &str,
     out: &mut Outputs<'_>,
 ) -> Result<(), StageError> {
-    if let [record] = data {
+    if let [record] = &batch.records[..] {
         out.dead(record, reason, message);
         return Ok(());
     }
-    let (left, right) = data.split_at(data.len() / 2);
-    process(stage, left, out)?;
-    process(stage, right, out)
+    for half in batch.records.chunks(batch.records.len().div_ceil(2).max(1)) {
+        let half = Batch {
+            records: half.to_vec(),
+        };
+        process(stage, &half, out)?;
+    }
+    Ok(())
 }
 
 enum Failure {
