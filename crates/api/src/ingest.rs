@@ -123,6 +123,10 @@ fn edge_problem(error: EdgeError) -> Problem {
         EdgeError::TooMany { .. } => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too many items", error.to_string())
         }
+        EdgeError::Heartbeat(wrong) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "cannot be taken", wrong.problem)
+                .of_field(wrong.field)
+        }
         EdgeError::UnknownTenant(_) => {
             Problem::new(StatusCode::FORBIDDEN, "unknown tenant", error.to_string())
         }

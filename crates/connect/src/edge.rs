@@ -60,6 +60,9 @@ pub enum EdgeError {
     /// No key for this tenant's pseudonyms.
     #[error("no tenant `{0}` here")]
     UnknownTenant(TenantId),
+    /// A heartbeat that would carry event time where it cannot be.
+    #[error(transparent)]
+    Heartbeat(#[from] Problem),
     /// The log did not take it.
     #[error(transparent)]
     Log(#[from] limbic_stream::Error),
@@ -150,6 +153,7 @@ impl Edge {
     /// Takes a source's promise that it will send nothing written before `at`: event time moves on although no post says
     /// so. For sources that end, or pause.
     pub fn heartbeat(&self, at: Utc) -> Result<(), EdgeError> {
+        incoming::heartbeat(at, &self.settings, Utc::now())?;
         let topic: Arc<str> = topics::INTAKE.into();
         let mark = WatermarkMark {
             source: 0,

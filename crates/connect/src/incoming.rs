@@ -174,6 +174,12 @@ pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOu
     })
 }
 
+/// Checks a source's promise that nothing written before `at` will follow. One far in the future would make every later post
+/// late, for ever: event time never goes back.
+pub fn heartbeat(at: Utc, settings: &Settings, now: Utc) -> Result<(), Problem> {
+    in_range("at", at, settings, now)
+}
+
 /// Whether a reader would see something: not white space, not a control, not zero-width, not a direction mark.
 fn is_visible(c: char) -> bool {
     !(c.is_whitespace()
@@ -458,6 +464,17 @@ mod tests {
         let text = "\u{202e}shalom\u{202c} שלום\u{200d}";
         assert_eq!(with("text", json!(text)).unwrap().text, text);
         assert_eq!(with("likes", json!(3)).unwrap().meta["likes"], json!(3));
+    }
+
+    #[test]
+    fn nobody_can_promise_the_far_future() {
+        let settings = Settings::default();
+        assert!(heartbeat(now(), &settings, now()).is_ok());
+        let problem = heartbeat(now().plus_millis(86_400_000), &settings, now()).unwrap_err();
+        assert!(
+            problem.field == "at" && problem.problem.contains("in the future"),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -53,6 +53,11 @@ fn a_wrong_post_is_refused_by_the_name_of_its_field_and_the_next_one_is_taken() 
         .request("POST", "/v1/posts", "application/json", &vec![b' '; 17 << 20])
         .problem(413);
 
+    let problem = house
+        .post("/v1/watermark", &json!({"at": "2999-01-01T00:00:00Z"}))
+        .problem(422);
+    assert_eq!(problem["field"], "at", "{problem}");
+
     let lines = [
         serde_json::to_vec(&post("1")).unwrap(),
         b"{\"platform\": \"test\", \"id\":".to_vec(),
