@@ -40,6 +40,7 @@ mod language;
 mod normal;
 mod reader;
 mod stage;
+pub mod tokens;
 mod vader;
 
 use limbic_domain::Affect;
