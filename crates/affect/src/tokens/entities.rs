@@ -13,15 +13,12 @@ pub(super) fn resolve(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('&') {
         let (before, reference) = rest.split_at(at);
         plain.push_str(before);
-        match character(reference) {
-            Some((c, length)) => {
-                plain.push(c);
-                rest = &reference[length..];
-            }
-            None => {
-                plain.push('&');
-                rest = &reference[1..];
-            }
+        if let Some((c, length)) = character(reference) {
+            plain.push(c);
+            rest = &reference[length..];
+        } else {
+            plain.push('&');
+            rest = &reference[1..];
         }
     }
     plain.push_str(rest);

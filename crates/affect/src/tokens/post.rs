@@ -157,7 +157,7 @@ impl Walk<'_> {
         match c {
             // It would decompose into a blank and a mark.
             '\u{b4}' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' | '\u{2032}' | '\u{2bc}' => {
-                self.part('\'')
+                self.part('\'');
             }
             '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{2033}' => self.part('"'),
             JOINER => {
@@ -168,7 +168,7 @@ impl Walk<'_> {
             c if is_regional_indicator(c) => self.flag(),
             // A symbol is looked for as it is before it is taken apart: ™ has a meaning that `tm` has not.
             c if kind(c) == Kind::Alone && self.vocabulary.word(c.encode_utf8(&mut [0; 4])).is_some() => {
-                self.part(c)
+                self.part(c);
             }
             c => {
                 for part in std::iter::once(c).nfkd() {
