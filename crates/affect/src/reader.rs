@@ -85,6 +85,7 @@ impl LexiconReader {
             },
             language: language.to_owned(),
             model: Self::VERSION.to_owned(),
+            ..Affect::default()
         }
     }
 }

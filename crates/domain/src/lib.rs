@@ -39,5 +39,8 @@ pub use moment::{Direction, Evidence, Moment, MoodSummary, Target};
 pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind};
 pub use post::Post;
-pub use reading::{Affect, Distress, Emotions, Label, ModelVersion, Reading, Sentiment};
+pub use reading::{
+    Affect, Distress, Emotions, Entity, EntityKind, Intent, IntentKind, Label, ModelVersion, Reading,
+    Sentiment,
+};
 pub use time::{InvalidTime, Utc};

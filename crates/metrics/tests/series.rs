@@ -135,6 +135,7 @@ impl World {
             },
             language: "en".into(),
             model: "test".into(),
+            ..Affect::default()
         };
         let data = Reading {
             post: PostRef {

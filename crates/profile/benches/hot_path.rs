@@ -90,6 +90,7 @@ fn reading(post: u32) -> Record {
             },
             language: "en".to_owned(),
             model: "vader-3.3.2".to_owned(),
+            ..Affect::default()
         },
         topics: vec![Slug::new("football").expect("a slug")],
         consent: ConsentState::NotRequired,

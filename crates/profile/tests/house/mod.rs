@@ -119,6 +119,7 @@ pub(crate) fn reading(author: &str, id: &str, at: Utc, valence: f64, about: &[&s
         },
         language: "und".to_owned(),
         model: "test-1".to_owned(),
+        ..Affect::default()
     };
     let data = Reading {
         post,
