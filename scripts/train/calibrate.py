@@ -1,0 +1,122 @@
+"""From validation logits to what `config.json` says of a task: temperature, biases, thresholds, and how well they fit."""
+
+from __future__ import annotations
+
+import numpy
+
+import posts
+import scores
+
+# Fewer validation posts than this say too little about a label's own threshold.
+FEWEST = 30
+
+
+def softmax(logits):
+    powers = numpy.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def sigmoid(logits):
+    return 1 / (1 + numpy.exp(-logits))
+
+
+def best_temperature(loss) -> float:
+    grid = numpy.exp(numpy.arange(-1.2, 1.21, 0.02))
+    return float(round(grid[int(numpy.argmin([loss(t) for t in grid]))], 3))
+
+
+def smoothed_best(grid, values, reach: int = 2) -> float:
+    """The grid point whose neighbourhood does best: a validation split is small, a lone peak is luck."""
+    padded = numpy.pad(values, reach, mode="edge")
+    means = [padded[i : i + 2 * reach + 1].mean() for i in range(len(values))]
+    return float(grid[int(numpy.argmax(means))])
+
+
+def softmax_task(task: str, logit, truth) -> tuple[dict, dict]:
+    def loss(temperature):
+        chance = softmax(logit / temperature)
+        return -numpy.log(chance[numpy.arange(len(truth)), truth] + 1e-12).mean()
+
+    temperature = best_temperature(loss)
+    calibrated = logit / temperature
+    prior = numpy.log(numpy.bincount(truth, minlength=logit.shape[1]) / len(truth))
+    _, measure = scores.MEASURES[task]
+    grid = numpy.arange(-0.5, 1.51, 0.05)
+    moved = smoothed_best(grid, [measure(truth, (calibrated - a * prior).argmax(1)) for a in grid], 3)
+    biases = -moved * prior
+    biases -= biases.mean()
+    config = {"temperature": temperature, "biases": [round(float(b), 4) for b in biases]}
+    facts = {
+        "ece": scores.softmax_error(truth, softmax(calibrated)),
+        "ece_uncalibrated": scores.softmax_error(truth, softmax(logit)),
+        "ece_with_biases": scores.softmax_error(truth, softmax(calibrated + biases)),
+        "validation": measure(truth, (calibrated + biases).argmax(1)),
+        "validation_without_biases": measure(truth, logit.argmax(1)),
+        "moved": moved,
+    }
+    return config, facts
+
+
+def sigmoid_task(task: str, logit, truth) -> tuple[dict, dict]:
+    def loss(temperature):
+        return (numpy.logaddexp(0, logit / temperature) - truth * logit / temperature).mean()
+
+    temperature = best_temperature(loss)
+    chance = sigmoid(logit / temperature)
+    grid = numpy.arange(0.06, 0.71, 0.02)
+    macro = [scores.labels_f1(truth, chance >= t) for t in grid]
+    common = smoothed_best(grid, macro)
+    thresholds = []
+    for label in range(truth.shape[1]):
+        own = smoothed_best(grid, [scores.f1(truth[:, label] > 0.5, chance[:, label] >= t) for t in grid])
+        # A threshold of its own as far as the label is frequent enough to tell.
+        weight = min(1.0, truth[:, label].sum() / (3 * FEWEST))
+        thresholds.append(round(weight * own + (1 - weight) * common, 3))
+    said = chance >= numpy.array(thresholds)
+    config = {"temperature": temperature, "thresholds": thresholds}
+    facts = {
+        "ece": scores.sigmoid_error(truth, chance),
+        "ece_uncalibrated": scores.sigmoid_error(truth, sigmoid(logit)),
+        "validation": scores.MEASURES[task][1](truth, said),
+        "validation_at_half": scores.MEASURES[task][1](truth, chance >= 0.5),
+    }
+    return config, facts
+
+
+def regression_task(task: str, logit, truth) -> tuple[dict, dict]:
+    said = sigmoid(logit[:, 0])
+    facts = {"validation": scores.pearson(truth, said), "mean_error": float(numpy.abs(truth - said).mean())}
+    return {"temperature": 1.0, "range": [-1.0, 1.0] if task == "valence" else [0.0, 1.0]}, facts
+
+
+KINDS = {"softmax": softmax_task, "sigmoid": sigmoid_task, "regression": regression_task}
+
+
+def probabilities(config: dict, logit):
+    """What the engine makes of logits: the contract's rule."""
+    scaled = logit / config["temperature"] + numpy.array(config.get("biases", 0.0))
+    return softmax(scaled) if config["kind"] == "softmax" else sigmoid(scaled)
+
+
+def said(config: dict, logit):
+    """The labels, or the number, that a reading shows."""
+    chance = probabilities(config, logit)
+    if config["kind"] == "softmax":
+        return chance.argmax(1)
+    if config["kind"] == "sigmoid":
+        return (chance >= numpy.array(config["thresholds"])).astype(float)
+    return chance[:, 0]
+
+
+def confidence_for(task: str, early: dict, early_logit, late: dict, late_logit, truth, allowed: float = 0.005) -> tuple[float, float, float]:
+    """The least confidence of an early reading that costs at most `allowed` of the measure; the share it settles; the measure."""
+    _, measure = scores.MEASURES[task]
+    chance = probabilities(early, early_logit)
+    first, last = chance.argmax(1), said(late, late_logit)
+    whole = measure(truth, last)
+    for least in numpy.arange(0.40, 1.0, 0.01):
+        sure = chance.max(1) >= least
+        mixed = measure(truth, numpy.where(sure, first, last))
+        if mixed >= whole - allowed:
+            return round(float(least), 2), float(sure.mean()), mixed
+    return 1.0, 0.0, whole

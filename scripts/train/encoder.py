@@ -1,0 +1,142 @@
+"""The encoder: BERT's post-norm layers in plain PyTorch, with one linear head per task and per early exit.
+
+Names of tensors follow Hugging Face's BERT without its `bert.` prefix, so that a state dictionary of this module *is*
+the shipped file. Batches hold posts of nearly equal length; padding, where there is any, is masked.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+HIDDEN = 384
+LAYERS = 6
+HEADS = 12
+INTERMEDIATE = 1536
+EPS = 1e-12
+# Words the base was trained on; the rows after them are emoji.
+BASE_VOCABULARY = 30522
+
+
+class Norm(nn.LayerNorm):
+    def __init__(self) -> None:
+        super().__init__(HIDDEN, eps=EPS)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(HIDDEN, HIDDEN)
+        self.key = nn.Linear(HIDDEN, HIDDEN)
+        self.value = nn.Linear(HIDDEN, HIDDEN)
+
+
+class Projection(nn.Module):
+    """A dense layer whose result is added to the residual and normalised."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, HIDDEN)
+        self.LayerNorm = Norm()
+
+    def forward(self, hidden, residual, dropout: float):
+        hidden = F.dropout(self.dense(hidden), dropout, self.training)
+        return self.LayerNorm(hidden + residual)
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.self = SelfAttention()
+        self.output = Projection(HIDDEN)
+
+
+class Intermediate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(HIDDEN, INTERMEDIATE)
+
+
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = Attention()
+        self.intermediate = Intermediate()
+        self.output = Projection(INTERMEDIATE)
+
+    def forward(self, hidden, mask, dropout: float):
+        posts, length, _ = hidden.shape
+        projections = self.attention.self
+        # One product for the three projections: the matrices are small, and the input is read once.
+        weight = torch.cat([projections.query.weight, projections.key.weight, projections.value.weight])
+        bias = torch.cat([projections.query.bias, projections.key.bias, projections.value.bias])
+        mixed = F.linear(hidden, weight, bias).view(posts, length, 3, HEADS, HIDDEN // HEADS)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
+        context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        context = context.transpose(1, 2).reshape(posts, length, HIDDEN)
+        hidden = self.attention.output(context, hidden, dropout)
+        return self.output(F.gelu(self.intermediate.dense(hidden)), hidden, dropout)
+
+
+class Embeddings(nn.Module):
+    def __init__(self, vocabulary: int, positions: int) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(vocabulary, HIDDEN)
+        self.position_embeddings = nn.Embedding(positions, HIDDEN)
+        self.token_type_embeddings = nn.Embedding(2, HIDDEN)
+        self.LayerNorm = Norm()
+
+
+class Stack(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(Layer() for _ in range(LAYERS))
+
+
+class Encoder(nn.Module):
+    """`tasks` maps a task to its number of labels; `exits` maps a layer (counted from one) to the tasks read there."""
+
+    def __init__(self, vocabulary: int, tasks: dict[str, int], exits: dict[int, list[str]], positions: int = 512) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(vocabulary, positions)
+        self.encoder = Stack()
+        self.heads = nn.ModuleDict({task: nn.Linear(2 * HIDDEN, labels) for task, labels in tasks.items()})
+        self.exits = nn.ModuleDict(
+            {str(layer): nn.ModuleDict({task: nn.Linear(2 * HIDDEN, tasks[task]) for task in names}) for layer, names in exits.items()}
+        )
+        self.apply(initialise)
+
+    def embed(self, ids, dropout: float = 0.0):
+        rows = self.embeddings
+        hidden = rows.word_embeddings(ids) + rows.position_embeddings.weight[: ids.shape[1]] + rows.token_type_embeddings.weight[0]
+        return F.dropout(rows.LayerNorm(hidden), dropout, self.training)
+
+    def layers(self, hidden, present, begin: int = 0, dropout: float = 0.0, stop: int = LAYERS):
+        """Hidden states after each layer from `begin` to `stop`, by the layer's number counted from one.
+
+        `present` says which tokens are no padding; it is None where none is.
+        """
+        mask = None if present is None else torch.zeros(present.shape).masked_fill_(~present, -1e9)[:, None, None, :]
+        states = {}
+        for number in range(begin, stop):
+            hidden = self.encoder.layer[number](hidden, mask, dropout)
+            states[number + 1] = hidden
+        return states
+
+
+def pooled(hidden, present):
+    """Mean over all tokens, [CLS] and [SEP] included, beside the state of [CLS]."""
+    if present is None:
+        mean = hidden.mean(1)
+    else:
+        weight = present.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * weight).sum(1) / weight.sum(1)
+    return torch.cat([mean, hidden[:, 0]], -1)
+
+
+def initialise(module: nn.Module) -> None:
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,193 @@
+"""Reads the labelled posts of the data folder: one list of posts per task and split, with what leaks taken out.
+
+A training post is dropped where its normalised text stands in a validation or test split of any task that is evaluated,
+whatever the task it would train: the tests are then unseen in every sense. The synthetic rows of SemEval-2018 (its `mystery`
+sentences, in the test files only) are dropped on reading.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+SENTIMENT = ["negative", "neutral", "positive"]
+EMOTION = ["anger", "joy", "optimism", "sadness"]
+GOEMOTIONS = (
+    "admiration amusement anger annoyance approval caring confusion curiosity desire disappointment disapproval disgust "
+    "embarrassment excitement fear gratitude grief joy love nervousness optimism pride realization relief remorse sadness "
+    "surprise neutral"
+).split()
+EC = "anger anticipation disgust fear joy love optimism pessimism sadness surprise trust".split()
+INTENSITIES = ["anger", "fear", "joy", "sadness"]
+TEC = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
+# The Ekman view of GoEmotions, from its authors' map.
+EKMAN = {
+    "anger": ["anger", "annoyance", "disapproval"],
+    "disgust": ["disgust"],
+    "fear": ["fear", "nervousness"],
+    "joy": "joy amusement approval excitement gratitude love optimism relief pride admiration desire caring".split(),
+    "sadness": "sadness disappointment embarrassment grief remorse".split(),
+    "surprise": "surprise realization confusion curiosity".split(),
+    "neutral": ["neutral"],
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """`kind` says how logits become scores; `shipped` is false for labels that only help to train."""
+
+    name: str
+    kind: str
+    labels: list[str]
+    shipped: bool = True
+    restricted: bool = False
+
+
+TASKS = [
+    Task("sentiment", "softmax", SENTIMENT),
+    Task("emotion", "softmax", EMOTION),
+    Task("goemotions", "sigmoid", GOEMOTIONS),
+    Task("irony", "softmax", ["not", "irony"]),
+    Task("hate", "softmax", ["not", "hate"]),
+    Task("offensive", "softmax", ["not", "offensive"]),
+    Task("valence", "regression", ["valence"]),
+    Task("davidson", "softmax", ["hate", "offensive", "neither"], shipped=False),
+    Task("ec", "sigmoid", EC, restricted=True),
+    *(Task(f"ei_{name}", "regression", [name], restricted=True) for name in INTENSITIES),
+    Task("tec", "softmax", TEC, shipped=False, restricted=True),
+]
+BY_NAME = {task.name: task for task in TASKS}
+# Every split whose texts may not be trained on.
+HELD_OUT = ("validation", "test")
+
+
+def data_folder() -> Path:
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    return Path(os.environ.get("LIMBIC_DATA", default))
+
+
+def normalised(text: str) -> str:
+    """What two texts share if they are the same post: letters and digits, without mentions and links."""
+    text = unicodedata.normalize("NFKC", text).lower().replace("&amp;", "&")
+    text = re.sub(r"https?://\S+|\bhttp\b|@\w+", " ", text)
+    return " ".join(re.findall(r"\w+", text)) or text.strip()
+
+
+def unescaped(text: str) -> str:
+    r"""SemEval-2017's files, and TweetEval's validation split of sentiment with them, spell some letters as \uXXXX."""
+    text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.replace('\\""', '"').replace('\\"', '"').replace("\\n", " ")
+
+
+def lines(path: Path) -> list[str]:
+    with open(path, encoding="utf-8", newline="\n") as rows:
+        return [row.rstrip("\r\n") for row in rows]
+
+
+def tweeteval(name: str):
+    folder = data_folder() / "tweeteval" / name
+    for split, stem in (("train", "train"), ("validation", "val"), ("test", "test")):
+        if not (folder / f"{stem}_text.txt").exists():
+            continue
+        texts, labels = lines(folder / f"{stem}_text.txt"), lines(folder / f"{stem}_labels.txt")
+        assert len(texts) == len(labels), (name, split)
+        for text, label in zip(texts, labels):
+            yield split, unescaped(text) if name == "sentiment" else text, int(label)
+
+
+def sentiment_train():
+    for row in lines(data_folder() / "sentiment_train_reconstructed" / "train.tsv")[1:]:
+        _, _, label, text = row.split("\t", 3)
+        yield "train", unescaped(text), int(label)
+
+
+def goemotions():
+    folder = data_folder() / "goemotions" / "original"
+    for split, stem in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        for row in lines(folder / f"{stem}.tsv"):
+            text, labels, _ = row.split("\t")
+            named = {int(label) for label in labels.split(",")}
+            yield split, text, [float(i in named) for i in range(len(GOEMOTIONS))]
+
+
+def davidson():
+    with open(data_folder() / "hate_offensive_davidson" / "labeled_data.csv", encoding="utf-8", newline="") as rows:
+        for row in csv.DictReader(rows):
+            yield "train", row["tweet"], int(row["class"])
+
+
+def vader_tweets():
+    for row in lines(data_folder() / "vader" / "tweets_GroundTruth.txt"):
+        number, mean, text = row.split("\t", 2)
+        # The last tenth by its number is for choosing and calibrating.
+        yield "validation" if int(number) % 10 == 0 else "train", text, (float(mean) / 4 + 1) / 2
+
+
+def semeval_2018(folder: str, stem: str):
+    for split, name in (("train", "train"), ("validation", "dev"), ("test", "test-gold")):
+        for row in lines(data_folder() / "semeval2018" / "task1" / folder / f"{stem}-{name}.txt")[1:]:
+            fields = row.split("\t")
+            if "mystery" not in fields[0]:
+                yield split, fields[1], fields[2:]
+
+
+def tec():
+    for row in lines(data_folder() / "tec_hashtag_emotion" / "Jan9-2012-tweets-clean.txt"):
+        _, _, rest = row.partition(":")
+        text, _, label = rest.rpartition(":: ")
+        if label in TEC:
+            yield "train", text.strip(), TEC.index(label)
+
+
+def read() -> dict[str, dict[str, list]]:
+    """`read()[task][split]` is a list of (text, target)."""
+    found: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
+
+    def add(task, rows):
+        for split, text, target in rows:
+            found[task][split].append((text, target))
+
+    for task in ("emotion", "irony", "hate", "offensive", "sentiment"):
+        add(task, tweeteval(task))
+    add("sentiment", sentiment_train())
+    add("goemotions", goemotions())
+    add("davidson", davidson())
+    add("valence", vader_tweets())
+    add("ec", ((split, text, [float(x) for x in rest]) for split, text, rest in semeval_2018("E-c", "E-c-En")))
+    for name in INTENSITIES:
+        add(f"ei_{name}", ((split, text, float(rest[1])) for split, text, rest in semeval_2018("EI-reg", f"EI-reg-En-{name}")))
+    # Kept apart from the tweets of VADER, which the permissive model may learn valence from.
+    add("valence_semeval", ((split, text, float(rest[1])) for split, text, rest in semeval_2018("V-reg", "Valence-reg-En")))
+    add("tec", tec())
+    return without_leaks(found)
+
+
+def without_leaks(found):
+    held_out = {normalised(text) for splits in found.values() for split in HELD_OUT for text, _ in splits.get(split, ())}
+    for task, splits in found.items():
+        kept, seen = [], set()
+        for text, target in splits["train"]:
+            key = normalised(text)
+            if key in held_out or key in seen:
+                continue
+            seen.add(key)
+            kept.append((text, target))
+        print(f"{task}: train {len(kept)} of {len(splits['train'])}, " + ", ".join(f"{s} {len(splits[s])}" for s in HELD_OUT if s in splits))
+        splits["train"] = kept
+    return found
+
+
+def equity_corpus():
+    with open(data_folder() / "equity_evaluation_corpus" / "Equity-Evaluation-Corpus.csv", encoding="utf-8", newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def as_json_lines(texts) -> str:
+    return "".join(json.dumps(text) + "\n" for text in texts)
