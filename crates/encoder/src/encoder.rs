@@ -1,0 +1,357 @@
+//! The encoder: posts in, probabilities out.
+
+use std::sync::Arc;
+
+use crate::buffer::Buffer;
+use crate::forward::{Forward, LayerScratch, Packed, Span};
+use crate::heads;
+use crate::kernels::portable::Portable;
+use crate::kernels::{Kernels, KernelsError};
+use crate::model::{Embeddings, Heads, Model, Sizes, Task};
+use crate::reference::Reference;
+
+/// A model made ready for one kind of kernels. Shared by any number of threads, each with a [`Scratch`] of its own.
+pub struct Encoder {
+    kernels: Kernels,
+    sizes: Sizes,
+    embeddings: Arc<Embeddings>,
+    heads: Arc<Vec<Heads>>,
+    tasks: Arc<Vec<Task>>,
+    /// Where each task's numbers begin in a post's answers, and after the last task where they end.
+    starts: Vec<usize>,
+    forward: Box<dyn Forward>,
+}
+
+/// A place where posts may leave early.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Exit {
+    /// After how many layers; the model must have heads there ([`Model::exits`]).
+    pub layer: usize,
+    /// A post leaves if it is at least so confident: if of every task there, the largest probability (softmax), or the least
+    /// decided label's distance from its opposite (sigmoid: the least over labels of max(p, 1 − p)), is at least this. A
+    /// regression has no say.
+    pub min_confidence: f32,
+}
+
+/// Posts that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A post without tokens.
+    #[error("post {post} has no tokens: even an empty text has [CLS] and [SEP]")]
+    Empty {
+        /// Its place in the batch.
+        post: usize,
+    },
+    /// A post of more tokens than the model has positions for.
+    #[error("post {post} has {tokens} tokens, but the model takes {most}: cut it where it is tokenised")]
+    TooLong {
+        /// Its place in the batch.
+        post: usize,
+        /// Its length.
+        tokens: usize,
+        /// The model's `max_tokens`.
+        most: usize,
+    },
+    /// A token that the model does not have.
+    #[error(
+        "post {post} has the token {token}, but the model knows {vocabulary}: its vocab.txt is not this model's"
+    )]
+    OutOfVocabulary {
+        /// Its place in the batch.
+        post: usize,
+        /// The token.
+        token: u32,
+        /// How many tokens there are.
+        vocabulary: usize,
+    },
+    /// An exit where the model has no heads.
+    #[error("the model has no heads after layer {layer}, so that no post can leave there")]
+    NoExit {
+        /// The layer asked for.
+        layer: usize,
+    },
+}
+
+/// Memory for one thread's reading; grows to what the largest batch needs and stays there.
+pub struct Scratch {
+    x: Buffer<f32>,
+    spans: Vec<Span>,
+    /// The posts that are still in `x`, in order.
+    live: Vec<usize>,
+    layers: LayerScratch,
+    heads: heads::HeadScratch,
+    /// A row of all tasks' numbers for each post.
+    values: Vec<f32>,
+    /// Of each post, which of the model's [`Heads`] answered.
+    answered: Vec<usize>,
+}
+
+impl Scratch {
+    /// Without any memory yet.
+    #[must_use]
+    pub fn new() -> Scratch {
+        Scratch {
+            x: Buffer::new(),
+            spans: Vec::new(),
+            live: Vec::new(),
+            layers: LayerScratch::new(),
+            heads: heads::HeadScratch::default(),
+            values: Vec::new(),
+            answered: Vec::new(),
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch::new()
+    }
+}
+
+/// What was read, post by post in the order in which they came.
+pub struct Output<'a> {
+    encoder: &'a Encoder,
+    values: &'a [f32],
+    answered: &'a [usize],
+}
+
+/// What was read from one post.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    encoder: &'a Encoder,
+    values: &'a [f32],
+    heads: &'a Heads,
+}
+
+impl<'a> Output<'a> {
+    /// How many posts there are.
+    pub fn len(&self) -> usize {
+        self.answered.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.answered.is_empty()
+    }
+
+    /// One post's answer.
+    ///
+    /// # Panics
+    /// Where there is no such post.
+    pub fn post(&self, post: usize) -> Answer<'a> {
+        let width = self.encoder.width();
+        Answer {
+            encoder: self.encoder,
+            values: &self.values[post * width..][..width],
+            heads: &self.encoder.heads[self.answered[post]],
+        }
+    }
+
+    /// All answers.
+    pub fn posts(&self) -> impl Iterator<Item = Answer<'a>> + '_ {
+        (0..self.len()).map(|post| self.post(post))
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// After which layer the post was answered: the last, unless it left early.
+    pub fn layer(&self) -> usize {
+        self.heads.layer
+    }
+
+    /// The numbers of one of the model's tasks, one for each label: calibrated probabilities, or a regression's value
+    /// within its range. `None` where the post left early at a place without this task.
+    pub fn task(&self, task: usize) -> Option<&'a [f32]> {
+        let there = self.heads.heads.iter().any(|head| head.task == task);
+        there.then(|| &self.values[self.encoder.starts[task]..self.encoder.starts[task + 1]])
+    }
+}
+
+impl Encoder {
+    /// Rounds and packs the model's weights for these kernels, once.
+    pub fn new(model: &Model, kernels: Kernels) -> Result<Encoder, KernelsError> {
+        let kernels = match kernels {
+            Kernels::Auto => Kernels::best(),
+            asked => asked,
+        };
+        let forward: Option<Box<dyn Forward>> = match kernels {
+            Kernels::Reference => Some(Box::new(Reference::new(model))),
+            Kernels::Portable => Some(Box::new(Packed::new(Portable, model))),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => crate::kernels::avx2::Avx2::detect()
+                .map(|path| Box::new(Packed::new(path, model)) as Box<dyn Forward>),
+            _ => None,
+        };
+        let mut starts = vec![0];
+        for task in model.tasks() {
+            starts.push(starts[starts.len() - 1] + task.width());
+        }
+        Ok(Encoder {
+            kernels,
+            sizes: model.sizes,
+            embeddings: Arc::clone(&model.embeddings),
+            heads: Arc::clone(&model.heads),
+            tasks: Arc::clone(&model.tasks),
+            starts,
+            forward: forward.ok_or(KernelsError::Unavailable(kernels))?,
+        })
+    }
+
+    /// The kernels that run: never [`Kernels::Auto`].
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// What is answered, in order.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// Reads posts, each given by its tokens with `[CLS]` and `[SEP]`.
+    ///
+    /// A post's answer does not depend on the posts beside it, to the last bit.
+    pub fn read<'a>(&'a self, scratch: &'a mut Scratch, posts: &[&[u32]]) -> Result<Output<'a>, ReadError> {
+        self.read_early(scratch, posts, &[])
+    }
+
+    /// Reads posts, and lets those that are confident enough at one of the exits leave there.
+    ///
+    /// The others go on as if there were no exit: what is read from them at the end is the same to the last bit.
+    pub fn read_early<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        posts: &[&[u32]],
+        exits: &[Exit],
+    ) -> Result<Output<'a>, ReadError> {
+        self.check(posts, exits)?;
+        self.embed(scratch, posts);
+        scratch.values.resize(posts.len() * self.width(), 0.0);
+        scratch.answered.clear();
+        scratch.answered.resize(posts.len(), 0);
+        let mut done = 0;
+        let last = self.heads.len() - 1;
+        for (index, heads) in self.heads.iter().enumerate() {
+            let exit = exits.iter().find(|exit| exit.layer == heads.layer);
+            let min_confidence = match exit {
+                Some(exit) => exit.min_confidence,
+                None if index == last => f32::NEG_INFINITY,
+                None => continue,
+            };
+            let tokens = scratch.spans.last().map_or(0, |span| span.start + span.len);
+            let x = scratch.x.room_for(tokens * self.sizes.hidden);
+            self.forward
+                .run(done..heads.layer, x, &scratch.spans, &mut scratch.layers);
+            done = heads.layer;
+            self.answer(index, min_confidence, scratch);
+            if scratch.live.is_empty() {
+                break;
+            }
+        }
+        Ok(Output {
+            encoder: self,
+            values: &scratch.values,
+            answered: &scratch.answered,
+        })
+    }
+
+    /// How many numbers a post's answer has.
+    fn width(&self) -> usize {
+        self.starts[self.starts.len() - 1]
+    }
+
+    fn check(&self, posts: &[&[u32]], exits: &[Exit]) -> Result<(), ReadError> {
+        let (most, vocabulary) = (self.sizes.max_tokens, self.embeddings.vocabulary);
+        for (post, tokens) in posts.iter().enumerate() {
+            if tokens.is_empty() {
+                return Err(ReadError::Empty { post });
+            }
+            if tokens.len() > most {
+                return Err(ReadError::TooLong {
+                    post,
+                    tokens: tokens.len(),
+                    most,
+                });
+            }
+            if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
+                return Err(ReadError::OutOfVocabulary {
+                    post,
+                    token: *token,
+                    vocabulary,
+                });
+            }
+        }
+        let early = &self.heads[..self.heads.len() - 1];
+        match exits
+            .iter()
+            .find(|exit| early.iter().all(|heads| heads.layer != exit.layer))
+        {
+            Some(exit) => Err(ReadError::NoExit { layer: exit.layer }),
+            None => Ok(()),
+        }
+    }
+
+    /// Packs the posts' embeddings into one matrix, one post after the other.
+    fn embed(&self, scratch: &mut Scratch, posts: &[&[u32]]) {
+        let hidden = self.sizes.hidden;
+        scratch.spans.clear();
+        scratch.live.clear();
+        let mut start = 0;
+        for (post, tokens) in posts.iter().enumerate() {
+            let len = tokens.len();
+            scratch.spans.push(Span { start, len });
+            scratch.live.push(post);
+            start += len;
+        }
+        let x = scratch.x.room_for(start * hidden);
+        let mut rows = x.chunks_exact_mut(hidden);
+        for tokens in posts {
+            let positions = self.embeddings.positions.chunks_exact(hidden);
+            for ((token, position), row) in tokens.iter().zip(positions).zip(&mut rows) {
+                let word = &self.embeddings.words[*token as usize * hidden..][..hidden];
+                for ((x, word), position) in row.iter_mut().zip(word).zip(position) {
+                    *x = word + position;
+                }
+            }
+        }
+        self.forward.embed(x, &self.embeddings.norm);
+    }
+
+    /// Asks the heads after a layer, and takes the posts that are confident enough out of the matrix.
+    fn answer(&self, index: usize, min_confidence: f32, scratch: &mut Scratch) {
+        let hidden = self.sizes.hidden;
+        let width = self.width();
+        scratch.heads.pool(scratch.x.get(), hidden, &scratch.spans);
+        for head in &self.heads[index].heads {
+            let start = self.starts[head.task];
+            scratch.heads.ask(self.forward.as_ref(), head, |place, numbers| {
+                scratch.values[scratch.live[place] * width + start..][..numbers.len()]
+                    .copy_from_slice(numbers);
+            });
+        }
+        // Close the rows up over those that leave.
+        let x = scratch
+            .x
+            .room_for(scratch.spans.last().map_or(0, |span| span.start + span.len) * hidden);
+        let (mut kept, mut end) = (0, 0);
+        for place in 0..scratch.live.len() {
+            let (post, span) = (scratch.live[place], scratch.spans[place]);
+            if scratch.heads.confidence[place] >= min_confidence {
+                scratch.answered[post] = index;
+                continue;
+            }
+            x.copy_within(
+                span.start * hidden..(span.start + span.len) * hidden,
+                end * hidden,
+            );
+            scratch.live[kept] = post;
+            scratch.spans[kept] = Span {
+                start: end,
+                len: span.len,
+            };
+            (kept, end) = (kept + 1, end + span.len);
+        }
+        scratch.live.truncate(kept);
+        scratch.spans.truncate(kept);
+    }
+}

@@ -1,0 +1,169 @@
+//! The paths through the forward pass: what each must offer, and which of them this machine can run.
+//!
+//! All that is written for a particular processor is behind [`Path`]: sixteen numbers at a time, and products of small
+//! integers. The passes (`passes`, `attention`, `forward`) are safe code over this trait, compiled once for each path, so
+//! that a test of one path tests what all share.
+//!
+//! # Why the unsafe code under here is sound
+//!
+//! 1. A path's value is the proof that this machine runs its instructions: the types have private fields and are made by
+//!    `detect` alone, after asking the processor (and, for tiles, the system). Their methods may therefore use the
+//!    instructions.
+//! 2. Whatever takes raw pointers first asserts, in safe code, the lengths of the slices from which the pointers come.
+//! 3. Nothing is kept: no pointer outlives the call that made it.
+
+use std::fmt;
+use std::str::FromStr;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+pub(crate) mod portable;
+
+/// How activations and weights become small integers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scheme {
+    /// The largest activation: 127 (seven bits) or 255 (eight).
+    pub(crate) activation_max: i32,
+    /// How many steps of four inputs a kernel adds up in sixteen bits before it widens the sum; 0 where it adds in 32
+    /// bits from the beginning. Weights are scaled so that no activations whatever can overflow those sums.
+    pub(crate) narrow_steps: usize,
+}
+
+/// Sixteen lanes of `f32` and products of small integers, on one kind of processor.
+pub(crate) trait Path: Copy + Send + Sync + 'static {
+    /// Sixteen `f32`.
+    type F: Copy;
+    /// How numbers become integers on this path.
+    const SCHEME: Scheme;
+    /// Tokens that go through a layer together, so that what they need stays in the second-level cache.
+    const BLOCK: usize;
+
+    /// Runs `op` compiled with this path's instructions; `op` must be `#[inline(always)]`.
+    fn vectorise<R>(self, op: impl FnOnce() -> R) -> R;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn load(self, from: &[f32; 16]) -> Self::F;
+    fn store(self, x: Self::F, to: &mut [f32; 16]);
+    fn load_i32(self, from: &[i32; 16]) -> Self::F;
+    /// Rounds to the nearest integer, ties to even. Every lane must be within 0..=255.
+    fn store_u8(self, x: Self::F, to: &mut [u8; 16]);
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a·b + c
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    fn round(self, x: Self::F) -> Self::F;
+    /// 2ⁿ for integral n within −126..=127.
+    fn power_of_two(self, n: Self::F) -> Self::F;
+    fn sum(self, x: Self::F) -> f32;
+    fn largest(self, x: Self::F) -> f32;
+    fn least(self, x: Self::F) -> f32;
+
+    /// The products of `rows` rows of activations (`k` each) with [`COLUMNS`] columns of weights: `out[row][column]`.
+    ///
+    /// `weights` is two panels of sixteen columns, each by steps of four inputs: `[panel][k / 4][column][4]`. `k` is a
+    /// multiple of [`STEP`], `activations` and `out` have room for `rows` rounded up to [`ROWS`].
+    fn products(self, activations: &[u8], rows: usize, k: usize, weights: &[i8], out: &mut [[i32; COLUMNS]]);
+}
+
+/// Columns of weights that are multiplied together: two panels of sixteen.
+pub(crate) const COLUMNS: usize = 32;
+/// Rows come in buffers of multiples of this; what is past the last row is computed by some paths and read by nobody.
+pub(crate) const ROWS: usize = 32;
+/// Inputs of a product come in multiples of this: one tile's row.
+pub(crate) const STEP: usize = 64;
+
+/// Checks what every kernel relies on before it takes pointers.
+#[inline(always)]
+fn check_products(activations: &[u8], rows: usize, k: usize, weights: &[i8], out: &[[i32; COLUMNS]]) {
+    let room = rows.next_multiple_of(ROWS);
+    assert!(k.is_multiple_of(STEP), "inputs come in multiples of {STEP}");
+    assert!(activations.len() >= room * k, "room for the activations");
+    assert!(weights.len() == COLUMNS * k, "two panels of weights");
+    assert!(out.len() >= room, "room for the products");
+}
+
+/// Which code runs the forward pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Kernels {
+    /// The fastest that this machine has.
+    #[default]
+    Auto,
+    /// Integer tiles (Intel AMX), x86-64.
+    Amx,
+    /// AVX-512 with integer dot products, x86-64.
+    Avx512Vnni,
+    /// AVX2 and FMA, x86-64.
+    Avx2,
+    /// NEON, aarch64.
+    Neon,
+    /// The same integer arithmetic in plain Rust, on any processor.
+    Portable,
+    /// Plain 32-bit floating point, post by post: slow, and what all others are measured against.
+    Reference,
+}
+
+/// A choice of kernels that cannot be had.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum KernelsError {
+    /// No such name.
+    #[error("unknown kernels {0:?}: one of auto, amx, avx512-vnni, avx2, neon, portable, reference")]
+    Unknown(String),
+    /// The processor, or the system, does not offer them.
+    #[error("this machine cannot run the {0} kernels: choose auto, which takes the fastest that it has ({best})", best = Kernels::best())]
+    Unavailable(Kernels),
+}
+
+impl Kernels {
+    const NAMES: [(Kernels, &'static str); 7] = [
+        (Kernels::Auto, "auto"),
+        (Kernels::Amx, "amx"),
+        (Kernels::Avx512Vnni, "avx512-vnni"),
+        (Kernels::Avx2, "avx2"),
+        (Kernels::Neon, "neon"),
+        (Kernels::Portable, "portable"),
+        (Kernels::Reference, "reference"),
+    ];
+
+    /// The fastest kernels that this machine can run.
+    #[must_use]
+    pub fn best() -> Kernels {
+        [Kernels::Amx, Kernels::Avx512Vnni, Kernels::Avx2, Kernels::Neon]
+            .into_iter()
+            .find(|kernels| kernels.available())
+            .unwrap_or(Kernels::Portable)
+    }
+
+    /// Whether this machine can run them.
+    #[must_use]
+    pub fn available(self) -> bool {
+        match self {
+            Kernels::Auto | Kernels::Portable | Kernels::Reference => true,
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2::Avx2::detect().is_some(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Kernels::NAMES.iter().find(|(kernels, _)| kernels == self);
+        f.write_str(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Kernels {
+    type Err = KernelsError;
+
+    fn from_str(name: &str) -> Result<Kernels, KernelsError> {
+        Kernels::NAMES
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(kernels, _)| *kernels)
+            .ok_or_else(|| KernelsError::Unknown(name.to_owned()))
+    }
+}
