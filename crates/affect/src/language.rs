@@ -1,9 +1,18 @@
-//! A small guess at a text's language, by script and by the little words everyone uses.
+//! A guess at a text's language, by script, by the little words everyone uses, and by letters in a row.
 //!
-//! It names a language only on evidence and says `und` otherwise: a text of one or two words in Latin letters, an
-//! unknown language, a mixture. It tells apart English, Spanish, French, German, Portuguese, Italian, Dutch, Turkish,
-//! Indonesian, Swedish and Polish by their stop words; Japanese, Chinese, Korean, Thai, Greek, Hebrew, Hindi, Arabic, Persian,
-//! Russian and Ukrainian by their letters (some with a stop word to be sure).
+//! It names a language only on evidence and says `und` otherwise: a name, a shout, an unknown language, a mixture. In this
+//! order:
+//!
+//! 1. **Script**: Japanese, Chinese, Korean, Thai, Greek, Hebrew, Hindi, Arabic, Persian, Russian and Ukrainian by their
+//!    letters (some with a stop word to be sure).
+//! 2. **Stop words**, for Latin letters: English, Spanish, French, German, Portuguese, Italian, Dutch, Turkish, Indonesian,
+//!    Swedish and Polish.
+//! 3. **Letters in a row** where those do not decide (crate `whichlang`, a linear model over character n-grams, sixteen
+//!    languages): believed when it says English, and for another language only where no English stop word speaks against it
+//!    and a word or an accent speaks for it.
+//! 4. A text too short for either is English if a word of VADER's lexicon is in it (`lovely`, `ugh`).
+//!
+//! `tests/language.rs` measures it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -17,7 +26,8 @@ const STOP_WORDS: [(&str, &str); 11] = [
         "en",
         "the and to of is in that it you for on was with are this have be not i my me we so but what they at your just \
          all do im its dont can he she his her will if about how when who out up get from no like love an as has been \
-         or had were now more why there would than then our them their been really today good know think thats youre",
+         or had were now more why there would than then our them their been really today good know think thats youre again wait \
+         late rain thanks please need want going happy people never year new look little something someone",
     ),
     (
         "es",
@@ -79,6 +89,13 @@ static LANGUAGES_OF: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new
     languages
 });
 
+/// Room that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    word: String,
+    prose: String,
+}
+
 /// So many bytes are looked at.
 const LOOKED_AT: usize = 4096;
 
@@ -97,7 +114,7 @@ struct Letters {
 }
 
 /// BCP 47 tag of the language a text seems to be in, or `und`. `room` is used again.
-pub(crate) fn guess(text: &str, room: &mut String) -> &'static str {
+pub(crate) fn guess(text: &str, room: &mut Room) -> &'static str {
     let text = &text[..text.floor_char_boundary(LOOKED_AT)];
     let letters = count_letters(text);
     let all = letters.total();
@@ -125,7 +142,31 @@ pub(crate) fn guess(text: &str, room: &mut String) -> &'static str {
     } else if most(letters.cyrillic) {
         if has(&['і', 'ї', 'є', 'ґ']) {
             "uk"
-        } else if has(&['ы', 'э', 'ё']) || has_word(text, &["и", "не", "что", "это", "я", "как"])
+        } else if has(&['ы', 'э', 'ё'])
+            || has_word(
+                text,
+                &[
+                    "и",
+                    "не",
+                    "что",
+                    "это",
+                    "я",
+                    "как",
+                    "так",
+                    "на",
+                    "с",
+                    "же",
+                    "ты",
+                    "мне",
+                    "меня",
+                    "сегодня",
+                    "очень",
+                    "опять",
+                    "доброе",
+                    "утро",
+                    "день",
+                ],
+            )
         {
             "ru"
         } else {
@@ -189,47 +230,146 @@ impl Letters {
     }
 }
 
-/// The language with the most stop words, if it has at least two of them, or one that is no other language's, and
-/// strictly more than any other.
-fn guess_latin(text: &str, room: &mut String) -> &'static str {
-    let mut votes = [0usize; STOP_WORDS.len()];
-    let mut own = [false; STOP_WORDS.len()];
-    let mut words = 0;
-    for chunk in text.split_whitespace() {
-        if chunk.starts_with(['@', '#']) || chunk.contains("://") {
-            continue;
-        }
-        let word = chunk.trim_matches(|c: char| !c.is_alphabetic());
-        if word.is_empty() || word.len() > 16 {
-            words += usize::from(!word.is_empty());
-            continue;
-        }
-        words += 1;
-        room.clear();
-        room.extend(
-            word.chars()
-                .filter(|c| !matches!(c, '\'' | '’'))
-                .flat_map(char::to_lowercase),
-        );
-        if let Some(languages) = LANGUAGES_OF.get(room.as_str()) {
-            for &language in languages {
-                votes[language] += 1;
-                own[language] |= languages.len() == 1;
+/// Whether it is one of the little words of English, in lower case and without apostrophes.
+pub(crate) fn is_little_word(word: &str) -> bool {
+    LANGUAGES_OF
+        .get(word)
+        .is_some_and(|languages| languages.contains(&ENGLISH))
+}
+
+/// English's place in [`STOP_WORDS`].
+const ENGLISH: usize = 0;
+
+/// What a text in Latin letters shows.
+#[derive(Default)]
+struct Latin {
+    votes: [usize; STOP_WORDS.len()],
+    /// Whether a language has a vote of a word that is no other's.
+    own: [bool; STOP_WORDS.len()],
+    words: usize,
+    letters: usize,
+    /// Words of VADER's lexicon: English, of four letters or more.
+    rated: usize,
+    has_accents: bool,
+}
+
+impl Latin {
+    /// Reads the words; `prose` is left with them, and without mentions, hashtags and links.
+    fn read(text: &str, room: &mut String, prose: &mut String) -> Self {
+        let mut seen = Self::default();
+        prose.clear();
+        for chunk in text.split_whitespace() {
+            if chunk.starts_with(['@', '#', '＠', '＃']) || chunk.contains("://") || chunk.starts_with("www.")
+            {
+                continue;
+            }
+            let word = chunk.trim_matches(|c: char| !c.is_alphabetic());
+            if word.is_empty() {
+                continue;
+            }
+            prose.push_str(word);
+            prose.push(' ');
+            seen.words += 1;
+            if word.len() > 16 {
+                continue;
+            }
+            room.clear();
+            room.extend(
+                word.chars()
+                    .filter(|c| !matches!(c, '\'' | '’'))
+                    .flat_map(char::to_lowercase),
+            );
+            seen.letters += room.chars().count();
+            seen.has_accents |= room.chars().any(|c| !c.is_ascii() && c.is_alphabetic());
+            seen.rated += usize::from(room.len() >= 4 && crate::vader::rates(room));
+            if let Some(languages) = LANGUAGES_OF.get(room.as_str()) {
+                for &language in languages {
+                    seen.votes[language] += 1;
+                    seen.own[language] |= languages.len() == 1;
+                }
             }
         }
+        seen
     }
-    let best = votes.iter().copied().max().unwrap_or(0);
-    let mut winners = (0..votes.len()).filter(|&l| votes[l] == best);
-    match (winners.next(), winners.next()) {
-        // One little word in twenty is an accident.
-        (Some(winner), None) if (best >= 2 || own[winner]) && best * 10 >= words => STOP_WORDS[winner].0,
-        _ => UNDETERMINED,
+
+    /// The language with the most stop words, if it has at least two of them, or one that is no other language's, and
+    /// strictly more than any other.
+    fn by_stop_words(&self) -> Option<&'static str> {
+        let best = self.votes.iter().copied().max().unwrap_or(0);
+        let mut winners = (0..self.votes.len()).filter(|&l| self.votes[l] == best);
+        match (winners.next(), winners.next()) {
+            // One little word in twenty is an accident.
+            (Some(winner), None) if (best >= 2 || self.own[winner]) && best * 10 >= self.words => {
+                Some(STOP_WORDS[winner].0)
+            }
+            _ => None,
+        }
     }
+
+    /// What letters in a row say, where there is something that agrees.
+    fn by_letters(&self, prose: &str) -> Option<&'static str> {
+        const FEWEST_LETTERS: usize = 10;
+        const FEWEST_WORDS: usize = 2;
+        const MANY_WORDS: usize = 3;
+        if self.letters < FEWEST_LETTERS || self.words < FEWEST_WORDS {
+            return None;
+        }
+        let tag = tag(whichlang::detect_language(prose))?;
+        if tag == STOP_WORDS[ENGLISH].0 {
+            return (!self.has_accents || self.votes[ENGLISH] > 0).then_some(tag);
+        }
+        let votes = STOP_WORDS
+            .iter()
+            .position(|(name, _)| *name == tag)
+            .map_or(0, |place| self.votes[place]);
+        let for_it = votes > 0 || self.has_accents || self.words >= MANY_WORDS;
+        let against_it = self.votes[ENGLISH] > votes || self.rated > votes;
+        (for_it && !against_it).then_some(tag)
+    }
+}
+
+/// Of the languages that are written in Latin letters.
+fn tag(lang: whichlang::Lang) -> Option<&'static str> {
+    use whichlang::Lang;
+    Some(match lang {
+        Lang::Eng => "en",
+        Lang::Spa => "es",
+        Lang::Fra => "fr",
+        Lang::Deu => "de",
+        Lang::Por => "pt",
+        Lang::Ita => "it",
+        Lang::Nld => "nl",
+        Lang::Tur => "tr",
+        Lang::Swe => "sv",
+        Lang::Vie => "vi",
+        _ => return None,
+    })
+}
+
+fn guess_latin(text: &str, room: &mut Room) -> &'static str {
+    let seen = Latin::read(text, &mut room.word, &mut room.prose);
+    seen.by_stop_words()
+        .or_else(|| seen.by_letters(&room.prose))
+        .or_else(|| {
+            let speaks_against = seen.votes.iter().skip(1).any(|&votes| votes > 0) || seen.has_accents;
+            (seen.rated > 0 && !speaks_against).then_some(STOP_WORDS[ENGLISH].0)
+        })
+        .unwrap_or(UNDETERMINED)
+}
+
+/// Whether a reader of English may be asked: the language is English, or cannot be told and is not in letters that
+/// English does not use (a text of emoji is anyone's).
+pub(crate) fn may_be_english(language: &str, text: &str) -> bool {
+    language == STOP_WORDS[ENGLISH].0
+        || (language == UNDETERMINED && {
+            let letters = count_letters(&text[..text.floor_char_boundary(LOOKED_AT)]);
+            letters.latin * 2 >= letters.total()
+        })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::guess;
+    use super::{Room, guess, may_be_english};
 
     #[test]
     fn plain_sentences_are_told_apart() {
@@ -255,7 +395,40 @@ mod tests {
             ("th", "รถไฟมาสายอีกแล้ว"),
             ("hi", "ट्रेन फिर से देर से आई है"),
         ] {
-            assert_eq!(guess(text, &mut String::new()), language, "{text}");
+            assert_eq!(guess(text, &mut Room::default()), language, "{text}");
+        }
+    }
+
+    #[test]
+    fn short_texts_show_their_language_by_their_letters() {
+        for (language, text) in [
+            ("en", "lovely cake"),
+            ("en", "ugh Mondays"),
+            ("en", "amazing"),
+            ("en", "Watching television tonight"),
+            ("es", "mañana llueve"),
+            ("de", "schönes Wochenende"),
+            ("fr", "déjà fatiguée ce matin"),
+            ("pt", "saudades da minha avó"),
+            ("tr", "günaydın arkadaşlar"),
+            ("vi", "hôm nay trời đẹp quá"),
+        ] {
+            assert_eq!(guess(text, &mut Room::default()), language, "{text}");
+        }
+    }
+
+    #[test]
+    fn english_may_be_what_cannot_be_told_unless_its_letters_say_no() {
+        for (text, expected) in [
+            ("😂😂😂", true),
+            ("", true),
+            ("Bazinga", true),
+            ("а б в г д", false),
+            ("Der Zug ist schon wieder zu spät", false),
+            ("42", true),
+        ] {
+            let language = guess(text, &mut Room::default());
+            assert_eq!(may_be_english(language, text), expected, "{text} {language}");
         }
     }
 
@@ -265,12 +438,13 @@ mod tests {
             "",
             "😀😀",
             "Bazinga",
+            "Malmö 1-0",
             "12345 !!!",
             "@the_and_of",
             "https://example.org/the/and",
             "Lorem xyzzy",
         ] {
-            assert_eq!(guess(text, &mut String::new()), "und", "{text}");
+            assert_eq!(guess(text, &mut Room::default()), "und", "{text}");
         }
     }
 }

@@ -27,7 +27,15 @@
 //! * **Emotions** (`tests/reader.rs`), taking the strongest of anger, joy, sadness and the greater of trust and anticipation for
 //!   the four classes of the same posts: 59 % of them show a cue, and of those 72 % are right (the most
 //!   frequent class has 43 % of all).
-//! * **Language** is a guess by stop words; a short text is often `und`.
+//! * **Language** (`tests/language.rs`): of 92 short posts written for it in ten languages 80 are named right, 2 wrong, the others `und`.
+//!   Of 11,545 English posts of three public sets 98.3 % are `en`, 1.2 % `und`, 0.4 % another. Of the 2,447 posts of the Broad Twitter
+//!   Corpus that Twitter names a language of, 94 % agree (Twitter's own names of short ones are often wrong).
+//! * **Names** (`tests/entities.rs`): of 1,892 mentions and hashtags that Twitter linked none is missed; of 5,113 posts about Apple,
+//!   Google, Microsoft or Twitter 99.7 % have the brand or a product of it; of 3,979 topics of `SemEval` 2017 that stand in a
+//!   post with their capital, 75 % overlap with something found. How much of what is found is no name was not counted.
+//! * **Intent** (`tests/intent.rs`): all of 70 sentences written for it. Of 4,200 everyday tweets 11 % ask, 4.8 % praise,
+//!   0.8 % complain, 0.7 % buy; of 49 posts of customers to brands 27 % complain, 18 % praise. There are no labels to say how many of
+//!   these are right.
 //!
 //! # What must always hold
 //!
@@ -36,6 +44,8 @@
 //! * Every engine reads distress. One that cannot (VADER alone) is no [`AffectEngine`], because the policy gate relies on it.
 
 mod cues;
+pub mod emotions;
+mod entities;
 mod language;
 mod normal;
 mod reader;
@@ -46,6 +56,7 @@ mod vader;
 use limbic_domain::Affect;
 
 pub use cues::DistressScores;
+pub use entities::Names;
 pub use normal::normalise;
 pub use reader::LexiconReader;
 pub use stage::AffectStage;

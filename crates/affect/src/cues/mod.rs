@@ -2,6 +2,7 @@
 
 mod distress;
 mod emotions;
+mod intent;
 mod phrases;
 mod words;
 
@@ -10,6 +11,7 @@ use std::sync::LazyLock;
 
 pub use distress::DistressScores;
 pub(crate) use emotions::{EmotionScores, NAMES as EMOTIONS};
+pub(crate) use intent::IntentCues;
 pub(crate) use words::Words;
 
 use phrases::Phrases;
@@ -44,6 +46,7 @@ pub(crate) struct Knowledge {
     emotions: emotions::Lexicon,
     distress: Phrases,
     figurative: Phrases,
+    intent: Phrases,
 }
 
 pub(crate) static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(Knowledge::build);
@@ -56,6 +59,9 @@ impl Knowledge {
             id_of(&mut ids, word)
         });
         let figurative = Phrases::build(include_str!("../../data/figurative.tsv"), &mut |word| {
+            id_of(&mut ids, word)
+        });
+        let intent = Phrases::build(include_str!("../../data/intent.tsv"), &mut |word| {
             id_of(&mut ids, word)
         });
         let classes = [
@@ -81,6 +87,7 @@ impl Knowledge {
             emotions,
             distress,
             figurative,
+            intent,
         }
     }
 
@@ -106,6 +113,16 @@ impl Knowledge {
     pub(crate) fn distress(&self, words: &Words) -> DistressScores {
         distress::score(words, self)
     }
+
+    /// What a text with these words may be up to.
+    pub(crate) fn intent(&self, text: &str, words: &Words) -> IntentCues {
+        IntentCues::read(text, words, self)
+    }
+}
+
+/// Whether some list here has the word, in lower case and without apostrophes.
+pub(crate) fn is_known(word: &str) -> bool {
+    KNOWLEDGE.id(word) != UNKNOWN
 }
 
 fn id_of(ids: &mut HashMap<&'static str, WordId>, word: &'static str) -> WordId {
@@ -116,4 +133,9 @@ fn id_of(ids: &mut HashMap<&'static str, WordId>, word: &'static str) -> WordId 
 /// How likely it is that at least one of several independent cues is right.
 fn any_of(so_far: f64, cue: f64) -> f64 {
     1.0 - (1.0 - so_far) * (1.0 - cue)
+}
+
+/// Four decimals: more would be noise, and every machine agrees on these.
+pub(crate) fn rounded(score: f64) -> f64 {
+    (score * 1e4).round() / 1e4
 }

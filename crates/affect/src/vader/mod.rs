@@ -100,6 +100,11 @@ impl Vader {
     }
 }
 
+/// Whether the lexicon rates the word, in lower case.
+pub(crate) fn rates(word: &str) -> bool {
+    text::rates(word, &lexicon::WORDS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,6 +109,11 @@ fn look_up_unicode(token: &str, words: &Words) -> Word {
     known.seen(negates_by_spelling(lower.as_bytes()), is_upper(token))
 }
 
+/// Whether a lower-case word has a valence of its own.
+pub(super) fn rates(word: &str, words: &Words) -> bool {
+    look_up(word, words).rated()
+}
+
 fn negates_by_spelling(token: &[u8]) -> bool {
     token.windows(3).any(|w| w.eq_ignore_ascii_case(b"n't"))
 }

@@ -1,0 +1,195 @@
+//! Two smaller views of the emotions that a reading has, each derived from it and never stored.
+//!
+//! The 28 labels of a trained reader are `GoEmotions`' (Demszky et al., ACL 2020); both maps are by its names. A view's score is
+//! the score of the strongest label that belongs to it: no claim is made that several weak ones add up to a strong one.
+//!
+//! | Ekman | labels (table 1 of the paper's data release, `ekman_mapping.json`) |
+//! |---|---|
+//! | anger | anger, annoyance, disapproval |
+//! | disgust | disgust |
+//! | fear | fear, nervousness |
+//! | joy | joy, admiration, amusement, approval, caring, desire, excitement, gratitude, love, optimism, pride, relief |
+//! | sadness | sadness, disappointment, embarrassment, grief, remorse |
+//! | surprise | surprise, confusion, curiosity, realization |
+//!
+//! | Plutchik | labels: the emotion in its strengths, and the pairs that it is half of (Plutchik, *Emotion: A Psychoevolutionary Synthesis*, 1980) |
+//! |---|---|
+//! | anger | anger, annoyance |
+//! | anticipation | anticipation, excitement, desire; optimism (with joy), nervousness (with fear) |
+//! | disgust | disgust; remorse (with sadness), embarrassment (with fear) |
+//! | fear | fear, nervousness; embarrassment (with disgust) |
+//! | joy | joy, amusement, excitement, relief; love (with trust), optimism (with anticipation), pride, gratitude |
+//! | sadness | sadness, grief, pessimism; disappointment, disapproval (with surprise), remorse (with disgust) |
+//! | surprise | surprise, confusion, realization; disapproval, disappointment (with sadness), curiosity (with trust) |
+//! | trust | trust, approval, admiration, caring; love (with joy), curiosity (with surprise), gratitude |
+//!
+//! One half is left out: Plutchik makes pride of joy and *anger*, but nobody who says they are proud is taken for angry here.
+//!
+//! `neutral` is in neither. A lexicon's reading has Plutchik's eight by their own names, and they map to themselves.
+
+use limbic_domain::Emotions;
+
+/// Ekman's six.
+const EKMAN: [(&str, &[&str]); 6] = [
+    ("anger", &["anger", "annoyance", "disapproval"]),
+    ("disgust", &["disgust"]),
+    ("fear", &["fear", "nervousness"]),
+    (
+        "joy",
+        &[
+            "joy",
+            "admiration",
+            "amusement",
+            "approval",
+            "caring",
+            "desire",
+            "excitement",
+            "gratitude",
+            "love",
+            "optimism",
+            "pride",
+            "relief",
+        ],
+    ),
+    (
+        "sadness",
+        &["sadness", "disappointment", "embarrassment", "grief", "remorse"],
+    ),
+    ("surprise", &["surprise", "confusion", "curiosity", "realization"]),
+];
+
+/// Plutchik's eight.
+const PLUTCHIK: [(&str, &[&str]); 8] = [
+    ("anger", &["anger", "annoyance"]),
+    (
+        "anticipation",
+        &["anticipation", "excitement", "desire", "optimism", "nervousness"],
+    ),
+    ("disgust", &["disgust", "remorse", "embarrassment"]),
+    ("fear", &["fear", "nervousness", "embarrassment"]),
+    (
+        "joy",
+        &[
+            "joy",
+            "amusement",
+            "excitement",
+            "relief",
+            "love",
+            "optimism",
+            "pride",
+            "gratitude",
+        ],
+    ),
+    (
+        "sadness",
+        &[
+            "sadness",
+            "grief",
+            "pessimism",
+            "disappointment",
+            "disapproval",
+            "remorse",
+        ],
+    ),
+    (
+        "surprise",
+        &[
+            "surprise",
+            "confusion",
+            "realization",
+            "disapproval",
+            "disappointment",
+            "curiosity",
+        ],
+    ),
+    (
+        "trust",
+        &[
+            "trust",
+            "approval",
+            "admiration",
+            "caring",
+            "love",
+            "curiosity",
+            "gratitude",
+        ],
+    ),
+];
+
+/// Ekman's view of a reading's emotions. What no label tells is absent.
+pub fn ekman(emotions: &Emotions) -> Emotions {
+    view(&EKMAN, emotions)
+}
+
+/// Plutchik's view of a reading's emotions. What no label tells is absent.
+pub fn plutchik(emotions: &Emotions) -> Emotions {
+    view(&PLUTCHIK, emotions)
+}
+
+/// Which of Ekman's six a label of `GoEmotions` belongs to; `None` of `neutral` and of names it does not have.
+pub fn ekman_of(label: &str) -> Option<&'static str> {
+    EKMAN
+        .iter()
+        .find(|(_, labels)| labels.contains(&label))
+        .map(|(name, _)| *name)
+}
+
+fn view(map: &[(&str, &[&str])], emotions: &Emotions) -> Emotions {
+    map.iter()
+        .filter_map(|(name, labels)| {
+            let scores = labels.iter().filter_map(|label| emotions.get(*label).copied());
+            Some(((*name).to_owned(), scores.max_by(f64::total_cmp)?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The labels of `GoEmotions` but for `neutral`.
+    const LABELS: &str = "admiration amusement anger annoyance approval caring confusion curiosity desire disappointment disapproval \
+        disgust embarrassment excitement fear gratitude grief joy love nervousness optimism pride realization relief remorse sadness \
+        surprise";
+
+    #[test]
+    fn every_label_is_in_exactly_one_of_ekmans_and_in_some_of_plutchiks() {
+        for label in LABELS.split_ascii_whitespace() {
+            let homes =
+                |map: &[(&str, &[&str])]| map.iter().filter(|(_, labels)| labels.contains(&label)).count();
+            assert_eq!(homes(&EKMAN), 1, "{label}");
+            assert!((1..=2).contains(&homes(&PLUTCHIK)), "{label}");
+        }
+        assert_eq!(LABELS.split_ascii_whitespace().count(), 27);
+        assert_eq!(ekman_of("neutral"), None);
+    }
+
+    #[test]
+    fn a_view_takes_the_strongest_and_makes_nothing_up() {
+        let emotions = Emotions::from([
+            ("annoyance".to_owned(), 0.4),
+            ("anger".to_owned(), 0.3),
+            ("love".to_owned(), 0.9),
+            ("neutral".to_owned(), 0.2),
+        ]);
+        let expected = |pairs: &[(&str, f64)]| -> Emotions {
+            pairs.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect()
+        };
+        assert_eq!(ekman(&emotions), expected(&[("anger", 0.4), ("joy", 0.9)]));
+        assert_eq!(
+            plutchik(&emotions),
+            expected(&[("anger", 0.4), ("joy", 0.9), ("trust", 0.9)])
+        );
+        assert!(ekman(&Emotions::new()).is_empty());
+    }
+
+    #[test]
+    fn plutchiks_own_eight_map_to_themselves() {
+        let names = PLUTCHIK.iter().map(|(name, _)| *name);
+        let own: Emotions = names
+            .zip(1..)
+            .map(|(name, n)| (name.to_owned(), f64::from(n) / 10.0))
+            .collect();
+        assert_eq!(plutchik(&own), own);
+    }
+}
