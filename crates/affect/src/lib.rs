@@ -47,6 +47,7 @@ mod cues;
 pub mod emotions;
 mod entities;
 mod language;
+mod model;
 mod normal;
 mod reader;
 mod stage;
@@ -57,6 +58,8 @@ use limbic_domain::Affect;
 
 pub use cues::DistressScores;
 pub use entities::Names;
+pub use limbic_encoder::{Kernels, Kind as TaskKind, Task};
+pub use model::{CacheCounts, ModelOptions, ModelReader, Numbers, OpenError};
 pub use normal::normalise;
 pub use reader::LexiconReader;
 pub use stage::AffectStage;

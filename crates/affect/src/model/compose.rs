@@ -1,0 +1,135 @@
+//! From what the model and the rules saw to one reading.
+
+use limbic_domain::{Affect, Distress, Emotions, Label, Sentiment};
+
+use super::{ModelReader, Numbers};
+use crate::cues::{DistressScores, rounded};
+use crate::reader::{Seen, Stirring, probability};
+
+/// What a model's probability of grief counts for, beside the phrases'.
+const GRIEF: f64 = 0.8;
+/// Of fear, and of nervousness.
+const FEAR: f64 = 0.8;
+const NERVOUSNESS: f64 = 0.5;
+/// How much of what is missing to certainty despair (sadness, remorse, disappointment, pessimism) adds where a phrase was found.
+const DESPAIR: f64 = 0.4;
+
+impl ModelReader {
+    /// * **sentiment**: the model's three probabilities; compound = positive − negative.
+    /// * **valence**: the model's, where it has the task and answered it; the compound otherwise. With the cascade always the
+    ///   compound: posts that left early and posts that did not must be on one scale.
+    /// * **arousal**: as in the lexicon's reading, with the model's emotions.
+    /// * **intensity**: the greatest of the model's intensities, where it has those; otherwise the probability of anything
+    ///   but `neutral`.
+    pub(super) fn compose(&self, seen: Seen, numbers: &Numbers) -> Affect {
+        let plan = &self.plan;
+        let [negative, neutral, positive] = plan.sentiment(numbers);
+        let compound = rounded(positive - negative);
+        let emotions = plan.emotions(numbers);
+        let distress = with_evidence(seen.distress, &emotions);
+        let felt = emotions.get("neutral").map(|neutral| 1.0 - neutral);
+        let trained = if self.exits.is_empty() {
+            plan.intensity(numbers)
+        } else {
+            None
+        };
+        let valence = if self.exits.is_empty() {
+            plan.valence(numbers)
+        } else {
+            None
+        };
+        Affect {
+            sentiment: Sentiment {
+                label: label(negative, neutral, positive),
+                scores: [
+                    ("negative".to_owned(), rounded(negative)),
+                    ("neutral".to_owned(), rounded(neutral)),
+                    ("positive".to_owned(), rounded(positive)),
+                ]
+                .into(),
+                compound,
+            },
+            valence: valence.map_or(compound, |valence| rounded(valence.clamp(-1.0, 1.0))),
+            arousal: seen.arousal(stirring(&emotions)),
+            intensity: trained.or(felt).map(probability),
+            irony: plan.irony(numbers).map(probability),
+            offence: plan.offence(numbers).map(probability),
+            hate: plan.hate(numbers).map(probability),
+            intent: Some(seen.intent.intent(compound, &seen.entities)),
+            entities: seen.entities,
+            distress: Distress {
+                score: probability(distress.score()),
+                cues: distress.cues(),
+            },
+            emotions,
+            language: seen.language.to_owned(),
+            model: self.version.clone(),
+        }
+    }
+}
+
+/// The likeliest; of equals the calmer, then the less favourable.
+fn label(negative: f64, neutral: f64, positive: f64) -> Label {
+    if neutral >= negative && neutral >= positive {
+        Label::Neutral
+    } else if negative >= positive {
+        Label::Negative
+    } else {
+        Label::Positive
+    }
+}
+
+fn strongest(emotions: &Emotions, names: &[(&str, f64)]) -> f64 {
+    let weighed = names
+        .iter()
+        .map(|(name, worth)| emotions.get(*name).copied().unwrap_or(0.0) * worth);
+    weighed.fold(0.0, f64::max)
+}
+
+fn stirring(emotions: &Emotions) -> Stirring {
+    let of = |names: &[(&str, f64)]| strongest(emotions, names);
+    Stirring {
+        anger: of(&[("anger", 1.0), ("annoyance", 0.6)]),
+        fear: of(&[("fear", 1.0), ("nervousness", 0.8)]),
+        surprise: of(&[("surprise", 1.0)]),
+        joy: of(&[
+            ("joy", 1.0),
+            ("excitement", 1.0),
+            ("amusement", 0.8),
+            ("love", 0.8),
+        ]),
+        anticipation: of(&[("excitement", 1.0), ("desire", 0.8), ("anticipation", 1.0)]),
+        sadness: of(&[("sadness", 1.0), ("grief", 1.0), ("disappointment", 0.6)]),
+    }
+}
+
+/// What the phrases saw, raised by what the model sees; never lowered.
+fn with_evidence(seen: DistressScores, emotions: &Emotions) -> DistressScores {
+    let any_of = |so_far: f64, more: f64| 1.0 - (1.0 - so_far) * (1.0 - more);
+    let despair = strongest(
+        emotions,
+        &[
+            ("sadness", 1.0),
+            ("grief", 1.0),
+            ("remorse", 0.8),
+            ("disappointment", 0.6),
+            ("pessimism", 0.8),
+        ],
+    );
+    let raised = |score: f64| {
+        if score > 0.0 {
+            any_of(score, DESPAIR * despair)
+        } else {
+            0.0
+        }
+    };
+    DistressScores {
+        grief: any_of(raised(seen.grief), strongest(emotions, &[("grief", GRIEF)])),
+        fear: any_of(
+            raised(seen.fear),
+            strongest(emotions, &[("fear", FEAR), ("nervousness", NERVOUSNESS)]),
+        ),
+        crisis: raised(seen.crisis),
+        self_harm: raised(seen.self_harm),
+    }
+}

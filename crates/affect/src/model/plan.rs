@@ -1,0 +1,124 @@
+//! What a model's numbers mean, by the names of its tasks.
+
+use limbic_domain::Emotions;
+use limbic_encoder::{Kind, Task};
+
+use super::Numbers;
+use crate::cues::rounded;
+
+/// Names that the `ec` task has and `goemotions` lacks.
+const ONLY_IN_EC: [&str; 3] = ["anticipation", "pessimism", "trust"];
+
+/// Where a number stands: its task, and its place there.
+type Place = (usize, usize);
+
+/// Which of the model's numbers a reading is composed of. Tasks that it does not know are left alone.
+#[derive(Debug)]
+pub(super) struct Plan {
+    sentiment: [Place; 3],
+    emotions: Vec<(String, Place)>,
+    irony: Option<Place>,
+    offence: Option<Place>,
+    hate: Option<Place>,
+    valence: Option<Place>,
+    intensities: Vec<Place>,
+}
+
+impl Plan {
+    /// From the model's tasks; in words, what is missing.
+    pub(super) fn new(tasks: &[Task]) -> Result<Self, String> {
+        let find = |name: &str| tasks.iter().position(|task| task.name == name);
+        let label = |task: usize, label: &str| {
+            let place = tasks[task].labels.iter().position(|other| other == label);
+            place.map(|place| (task, place))
+        };
+        let sentiment = find("sentiment").ok_or("there is no task `sentiment`")?;
+        let leaning = |name: &str| {
+            label(sentiment, name).ok_or_else(|| format!("the task `sentiment` has no label `{name}`"))
+        };
+        let emotions = find("goemotions")
+            .or_else(|| find("emotion"))
+            .ok_or("there is neither a task `goemotions` nor a task `emotion`")?;
+        let mut names: Vec<(String, Place)> = (tasks[emotions].labels.iter().cloned())
+            .zip((0..).map(|place| (emotions, place)))
+            .collect();
+        if let Some(ec) = find("ec") {
+            names.extend(
+                ONLY_IN_EC
+                    .iter()
+                    .filter_map(|name| Some(((*name).to_owned(), label(ec, name)?))),
+            );
+        }
+        // Tasks with a yes and a no, the yes last.
+        let yes = |name: &str| {
+            let task = find(name)
+                .filter(|task| tasks[*task].kind == Kind::Softmax && tasks[*task].labels.len() == 2)?;
+            Some((task, 1))
+        };
+        let number = |name: &str| {
+            Some((
+                find(name).filter(|task| tasks[*task].kind == Kind::Regression)?,
+                0,
+            ))
+        };
+        Ok(Self {
+            sentiment: [leaning("negative")?, leaning("neutral")?, leaning("positive")?],
+            emotions: names,
+            irony: yes("irony"),
+            offence: yes("offensive"),
+            hate: yes("hate"),
+            valence: number("valence"),
+            intensities: ["ei_anger", "ei_fear", "ei_joy", "ei_sadness"]
+                .into_iter()
+                .filter_map(number)
+                .collect(),
+        })
+    }
+
+    /// The tasks without which there is no reading: where posts leave early, these must be answered.
+    pub(super) fn needs(&self) -> impl Iterator<Item = usize> + '_ {
+        let places = self
+            .sentiment
+            .iter()
+            .chain(self.emotions.iter().map(|(_, place)| place).take(1));
+        places.map(|(task, _)| *task)
+    }
+
+    /// Negative, neutral, positive.
+    pub(super) fn sentiment(&self, numbers: &Numbers) -> [f64; 3] {
+        self.sentiment.map(|place| at(numbers, place).unwrap_or(0.0))
+    }
+
+    pub(super) fn emotions(&self, numbers: &Numbers) -> Emotions {
+        let told = |(name, place): &(String, Place)| Some((name.clone(), rounded(at(numbers, *place)?)));
+        self.emotions.iter().filter_map(told).collect()
+    }
+
+    pub(super) fn irony(&self, numbers: &Numbers) -> Option<f64> {
+        at(numbers, self.irony?)
+    }
+
+    pub(super) fn offence(&self, numbers: &Numbers) -> Option<f64> {
+        at(numbers, self.offence?)
+    }
+
+    pub(super) fn hate(&self, numbers: &Numbers) -> Option<f64> {
+        at(numbers, self.hate?)
+    }
+
+    pub(super) fn valence(&self, numbers: &Numbers) -> Option<f64> {
+        at(numbers, self.valence?)
+    }
+
+    /// The greatest intensity, where the model was trained to tell any.
+    pub(super) fn intensity(&self, numbers: &Numbers) -> Option<f64> {
+        self.intensities
+            .iter()
+            .filter_map(|place| at(numbers, *place))
+            .reduce(f64::max)
+    }
+}
+
+fn at(numbers: &Numbers, (task, place): Place) -> Option<f64> {
+    numbers.task(task).map(|numbers| f64::from(numbers[place]))
+}
