@@ -47,10 +47,13 @@
 mod cues;
 pub mod emotions;
 mod entities;
+mod evidence;
 mod language;
 mod model;
 mod normal;
 mod reader;
+mod readers;
+mod settings;
 mod stage;
 pub mod tokens;
 mod vader;
@@ -59,10 +62,13 @@ use limbic_domain::Affect;
 
 pub use cues::DistressScores;
 pub use entities::Names;
+pub use evidence::{Evidence, Explained, explain};
 pub use limbic_encoder::{Kernels, Kind as TaskKind, Task};
 pub use model::{CacheCounts, ModelOptions, ModelReader, Numbers, OpenError};
 pub use normal::normalise;
 pub use reader::LexiconReader;
+pub use readers::{Overloaded, Pending, Readers, ReadersOptions};
+pub use settings::{Engine, Opened, Settings, SettingsError};
 pub use stage::AffectStage;
 pub use vader::{Scores, Scratch, Vader};
 

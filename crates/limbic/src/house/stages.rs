@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use limbic_affect::{AffectStage, LexiconReader};
+use limbic_affect::{AffectStage, Opened};
 use limbic_connect::ConnectStage;
 use limbic_creative::{Campaigns, CreativeStage};
 use limbic_deliver::DeliverStage;
@@ -49,10 +49,14 @@ fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) 
             Box::new(ConnectStage::new(&settings.connect)),
             ConnectStage::spec(),
         ),
-        "affect" => (
-            Box::new(AffectStage::new(Arc::new(LexiconReader::new()))),
-            AffectStage::spec(),
-        ),
+        "affect" => {
+            let Opened { engine, remark } = settings.affect.start()?;
+            if let Some(remark) = remark {
+                tracing::warn!("{remark}");
+            }
+            tracing::info!(version = engine.version(), "posts are read");
+            (Box::new(AffectStage::new(engine)), AffectStage::spec())
+        }
         "profile" => (
             Box::new(ProfileStage::new(&settings.profile)?),
             ProfileStage::spec(&settings.profile),

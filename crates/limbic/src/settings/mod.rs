@@ -52,6 +52,8 @@ pub struct Settings {
     pub campaigns: Vec<TenantCampaign>,
     /// The edge.
     pub connect: limbic_connect::Settings,
+    /// What reads the posts.
+    pub affect: limbic_affect::Settings,
     /// People and audiences.
     pub profile: limbic_profile::Settings,
     /// Templates.
@@ -86,6 +88,7 @@ impl Default for Settings {
             tenants: BTreeMap::new(),
             campaigns: Vec::new(),
             connect: limbic_connect::Settings::default(),
+            affect: limbic_affect::Settings::default(),
             profile: limbic_profile::Settings::default(),
             creative: limbic_creative::Settings::default(),
             policy: limbic_policy::Settings::default(),

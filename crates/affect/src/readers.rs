@@ -1,0 +1,351 @@
+//! Threads that read for whoever asks.
+//!
+//! ```text
+//! ask ─▶ queue (bounded: refuses, or makes wait) ─▶ batches by tokens ─▶ one batch ahead ─▶ compute threads ─▶ answers
+//! ```
+//!
+//! A batch is closed when its tokens are enough, when its first text has waited for its linger, or when whoever asked has
+//! nothing more to ask. One closed batch waits while others are read, so that no compute thread waits for the next. Nothing
+//! here runs on a thread of tokio.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use limbic_domain::Affect;
+
+use crate::AffectEngine;
+
+/// How many threads read, and how texts are put together for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadersOptions {
+    /// Compute threads, at least 1.
+    pub threads: usize,
+    /// A batch has about so many tokens; a text alone may have more.
+    pub batch_tokens: usize,
+    /// How long the first text of a batch waits for others.
+    pub linger: Duration,
+    /// How many texts may wait. Further ones are refused, or their senders wait.
+    pub queue: usize,
+}
+
+impl Default for ReadersOptions {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            batch_tokens: 2048,
+            linger: Duration::from_millis(2),
+            queue: 4096,
+        }
+    }
+}
+
+/// More texts wait already than there is room for: ask again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the readers are overloaded: {0} texts wait already; ask again later")]
+pub struct Overloaded(usize);
+
+/// An answer to come.
+#[derive(Debug)]
+pub struct Pending {
+    text: String,
+    answer: Receiver<(usize, Affect)>,
+}
+
+/// Compute threads around one engine. An engine itself: it reads a batch with all of them.
+pub struct Readers {
+    engine: Arc<dyn AffectEngine>,
+    queue: Option<Sender<Asked>>,
+    room: usize,
+    threads: Vec<JoinHandle<()>>,
+}
+
+enum Asked {
+    Text(Text),
+    /// Whoever asked has nothing more to ask.
+    Now,
+}
+
+struct Text {
+    written: String,
+    place: usize,
+    answer: Sender<(usize, Affect)>,
+}
+
+impl Readers {
+    /// Starts the threads. They end when it is dropped, after what was asked is answered.
+    pub fn start(engine: Arc<dyn AffectEngine>, options: ReadersOptions) -> std::io::Result<Self> {
+        let (queue, asked) = bounded(options.queue.max(1));
+        // One batch ahead, no more: what waits should wait where it is counted.
+        let (batches, ready) = bounded(1);
+        let named = |name: String| std::thread::Builder::new().name(name);
+        let mut threads =
+            vec![named("limbic-batches".to_owned()).spawn(move || put_together(&asked, &batches, options))?];
+        for number in 0..options.threads.max(1) {
+            let (engine, ready) = (Arc::clone(&engine), Receiver::clone(&ready));
+            threads.push(
+                named(format!("limbic-reader-{number}")).spawn(move || read_all(engine.as_ref(), &ready))?,
+            );
+        }
+        Ok(Self {
+            engine,
+            queue: Some(queue),
+            room: options.queue.max(1),
+            threads,
+        })
+    }
+
+    /// Asks for one text's reading; refuses instead of waiting when too many wait already.
+    pub fn ask(&self, text: &str) -> Result<Pending, Overloaded> {
+        let (answer, answers) = bounded(1);
+        let asked = Asked::Text(Text {
+            written: text.to_owned(),
+            place: 0,
+            answer,
+        });
+        match self.queue.as_ref().map(|queue| queue.try_send(asked)) {
+            Some(Err(TrySendError::Full(_))) => Err(Overloaded(self.room)),
+            _ => Ok(Pending {
+                text: text.to_owned(),
+                answer: answers,
+            }),
+        }
+    }
+
+    /// Waits for the answer.
+    pub fn wait(&self, pending: &Pending) -> Affect {
+        match pending.answer.recv() {
+            Ok((_, affect)) => affect,
+            Err(_) => self.alone(&pending.text),
+        }
+    }
+
+    /// Reads a text on this thread: an engine that panicked over a batch may do so over one of its texts alone, where whoever
+    /// asked for that one learns of it.
+    fn alone(&self, text: &str) -> Affect {
+        self.engine.read(&[text]).pop().unwrap_or_default()
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            // The threads catch what an engine throws.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl AffectEngine for Readers {
+    fn version(&self) -> &str {
+        self.engine.version()
+    }
+
+    /// With all threads. Waits where the queue is full.
+    fn read(&self, texts: &[&str]) -> Vec<Affect> {
+        let (answer, answers) = unbounded();
+        if let Some(queue) = &self.queue {
+            for (place, text) in texts.iter().enumerate() {
+                let text = Text {
+                    written: (*text).to_owned(),
+                    place,
+                    answer: Sender::clone(&answer),
+                };
+                if queue.send(Asked::Text(text)).is_err() {
+                    break;
+                }
+            }
+            let _ = queue.send(Asked::Now);
+        }
+        drop(answer);
+        let mut readings: Vec<Option<Affect>> = vec![None; texts.len()];
+        for (place, affect) in answers {
+            readings[place] = Some(affect);
+        }
+        let pairs = readings.into_iter().zip(texts);
+        pairs
+            .map(|(reading, text)| reading.unwrap_or_else(|| self.alone(text)))
+            .collect()
+    }
+}
+
+/// About how many tokens a text has; more than a model reads do not count.
+fn tokens(text: &str) -> usize {
+    text.len().min(512) / 4 + 2
+}
+
+/// Puts texts together until those who ask are gone.
+fn put_together(asked: &Receiver<Asked>, batches: &Sender<Vec<Text>>, options: ReadersOptions) {
+    while let Ok(first) = asked.recv() {
+        let Asked::Text(first) = first else { continue };
+        let deadline = Instant::now() + options.linger;
+        let mut sum = tokens(&first.written);
+        let mut batch = vec![first];
+        while sum < options.batch_tokens {
+            let Ok(Asked::Text(text)) = asked.recv_deadline(deadline) else {
+                break;
+            };
+            sum += tokens(&text.written);
+            batch.push(text);
+        }
+        if batches.send(batch).is_err() {
+            break;
+        }
+    }
+}
+
+/// Reads batches until there are no more to come.
+fn read_all(engine: &dyn AffectEngine, batches: &Receiver<Vec<Text>>) {
+    for batch in batches {
+        let texts: Vec<&str> = batch.iter().map(|text| text.written.as_str()).collect();
+        // An engine that panics leaves its texts unanswered; who asked sees it by the closed channel.
+        let Ok(readings) = catch_unwind(AssertUnwindSafe(|| engine.read(&texts))) else {
+            continue;
+        };
+        for (text, reading) in batch.iter().zip(readings) {
+            // Who asked may have gone.
+            let _ = text.answer.send((text.place, reading));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::LexiconReader;
+
+    fn options() -> ReadersOptions {
+        ReadersOptions {
+            threads: 2,
+            ..ReadersOptions::default()
+        }
+    }
+
+    /// Reads when it is let, and remembers the sizes of its batches.
+    struct Gated {
+        gate: Receiver<()>,
+        batches: Mutex<Vec<usize>>,
+    }
+
+    impl AffectEngine for Gated {
+        fn version(&self) -> &'static str {
+            "gated"
+        }
+        fn read(&self, texts: &[&str]) -> Vec<Affect> {
+            let _ = self.gate.recv();
+            self.batches.lock().unwrap().push(texts.len());
+            vec![Affect::default(); texts.len()]
+        }
+    }
+
+    fn gated() -> (Sender<()>, Arc<Gated>) {
+        let (open, gate) = unbounded();
+        let batches = Mutex::default();
+        (open, Arc::new(Gated { gate, batches }))
+    }
+
+    #[test]
+    fn many_threads_read_what_one_would() {
+        let texts: Vec<String> = (0..500)
+            .map(|n| format!("what a lovely day number {n} 😂 {}", "so ".repeat(n % 40)))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let engine = Arc::new(LexiconReader::new());
+        let readers = Readers::start(Arc::clone(&engine) as Arc<dyn AffectEngine>, options()).unwrap();
+        assert_eq!(readers.read(&texts), engine.read(&texts));
+        assert_eq!(readers.read(&[]), []);
+        assert_eq!(readers.version(), engine.version());
+    }
+
+    #[test]
+    fn who_asks_all_at_once_waits_for_no_linger() {
+        let engine = Arc::new(LexiconReader::new());
+        let patient = ReadersOptions {
+            linger: Duration::from_hours(1),
+            ..options()
+        };
+        let readers = Readers::start(engine, patient).unwrap();
+        assert_eq!(readers.read(&["good", "bad"]).len(), 2);
+    }
+
+    #[test]
+    fn a_batch_is_closed_by_its_tokens_without_waiting_for_its_linger() {
+        let (open, engine) = gated();
+        drop(open);
+        let patient = ReadersOptions {
+            threads: 1,
+            batch_tokens: 3 * tokens("good"),
+            linger: Duration::from_hours(1),
+            queue: 16,
+        };
+        let readers = Readers::start(Arc::clone(&engine) as Arc<dyn AffectEngine>, patient).unwrap();
+        let pending: Vec<Pending> = (0..6).map(|_| readers.ask("good").unwrap()).collect();
+        for one in pending {
+            readers.wait(&one);
+        }
+        assert_eq!(*engine.batches.lock().unwrap(), [3, 3]);
+    }
+
+    #[test]
+    fn a_lone_text_is_read_when_its_linger_is_over() {
+        let hasty = ReadersOptions {
+            linger: Duration::ZERO,
+            ..options()
+        };
+        let readers = Readers::start(Arc::new(LexiconReader::new()), hasty).unwrap();
+        let pending = readers.ask("what a lovely day").unwrap();
+        assert!(readers.wait(&pending).valence > 0.5);
+    }
+
+    #[test]
+    fn an_overloaded_reader_refuses_and_forgets_nobody_it_took() {
+        let (open, engine) = gated();
+        let small = ReadersOptions {
+            threads: 1,
+            batch_tokens: 1,
+            linger: Duration::ZERO,
+            queue: 2,
+        };
+        let readers = Readers::start(engine, small).unwrap();
+        let mut taken = Vec::new();
+        let refused = loop {
+            match readers.ask("good") {
+                Ok(pending) => taken.push(pending),
+                Err(refused) => break refused,
+            }
+        };
+        // Two wait; one may be read, one be ready, and one be in the hands between.
+        assert!((2..=5).contains(&taken.len()), "{}", taken.len());
+        assert!(refused.to_string().contains("2 texts wait"));
+        drop(open);
+        for pending in taken {
+            assert_eq!(readers.wait(&pending), Affect::default());
+        }
+    }
+
+    #[test]
+    fn an_engine_that_panics_over_a_text_spoils_no_other() {
+        struct Shy(AtomicUsize);
+        impl AffectEngine for Shy {
+            fn version(&self) -> &'static str {
+                "shy"
+            }
+            fn read(&self, texts: &[&str]) -> Vec<Affect> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                assert!(texts.len() == 1, "too many at once");
+                vec![Affect::default()]
+            }
+        }
+        let engine = Arc::new(Shy(AtomicUsize::new(0)));
+        let readers = Readers::start(Arc::clone(&engine) as Arc<dyn AffectEngine>, options()).unwrap();
+        assert_eq!(readers.read(&["a", "b", "c"]).len(), 3);
+        assert!(engine.0.load(Ordering::Relaxed) >= 4);
+        assert_eq!(readers.read(&["d"]).len(), 1, "the threads are still there");
+    }
+}
