@@ -172,18 +172,21 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  limbic read \"What a goal!!! 😍\"
+  limbic read \"What a goal!!! 😍\"         a reading, and which words and emoji moved it
   limbic read --json - < posts.txt        one reading a line, in order; lines are text or {\"text\": …}
-  limbic read --engine vader \"not bad at all\"")]
+  limbic read --engine vader \"not bad at all\"
+
+Without --engine the setting affect.engine decides (auto: the model where there is one, otherwise the lexica). A line that is
+neither text nor such an object gets {\"error\": …, \"line\": …} in its place.")]
 pub struct ReadArgs {
     /// The text, or - for lines from standard input
     pub text: String,
     /// Print readings as JSON, one a line
     #[arg(long)]
     pub json: bool,
-    /// Which engine: `lexicon` (what the stage uses) or `vader` (sentiment alone)
-    #[arg(long, default_value = "lexicon", value_parser = ["lexicon", "vader"])]
-    pub engine: String,
+    /// Who reads: `auto`, `model`, `lexicon`, or `vader` (sentiment alone)
+    #[arg(long, value_name = "NAME", value_parser = ["auto", "model", "lexicon", "vader"])]
+    pub engine: Option<String>,
 }
 
 /// `limbic evaluate`.

@@ -38,7 +38,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(common, args),
         Command::Simulate(args) => simulate::run(common, args),
         Command::Demo(args) => demo::run(common, args),
-        Command::Read(args) => read::run(args),
+        Command::Read(args) => read::run(common, args),
         Command::Evaluate(args) => {
             let log = common.log.as_deref();
             evaluate::run(

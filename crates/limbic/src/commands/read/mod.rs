@@ -1,138 +1,139 @@
 //! `limbic read`.
 
-use std::io::{BufRead as _, Write as _};
+mod lines;
+mod show;
+
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use limbic_affect::{AffectEngine, LexiconReader, Vader};
-use limbic_domain::Affect;
+use limbic_affect::{AffectEngine, Engine, Opened, Vader, explain};
+use limbic_domain::Label;
 use serde_json::{Value, json};
 
-use crate::cli::ReadArgs;
+use crate::cli::{Common, ReadArgs};
+use crate::settings::Settings;
 
-/// Lines read at once.
-const LINES: usize = 512;
+/// Who reads.
+enum Reader {
+    /// VADER alone: sentiment, and nothing that a stage could use.
+    Vader(Vader),
+    Engine(Arc<dyn AffectEngine>),
+}
 
-pub fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
+pub fn run(common: &Common, args: &ReadArgs) -> anyhow::Result<ExitCode> {
+    let reader = open(common, args)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    if args.text != "-" {
-        let reading = &read(args, &[args.text.as_str()])[0];
-        write(args, &mut out, reading)?;
-        return Ok(ExitCode::SUCCESS);
+    let style = show::Style::new(std::io::stdout().is_terminal());
+    if args.text == "-" {
+        return lines(args, &reader, &mut out, style);
     }
-    let mut lines = std::io::stdin().lock().split(b'\n');
-    loop {
-        let batch: Vec<String> = lines
-            .by_ref()
-            .take(LINES)
-            .map(|line| line.map(|bytes| text_of(&bytes)))
-            .collect::<Result<_, _>>()
-            .context("cannot read standard input")?;
-        if batch.is_empty() {
-            break;
+    let text = args.text.as_str();
+    match &reader {
+        _ if args.json => writeln!(out, "{}", reader.read(&[text])[0])?,
+        Reader::Vader(_) => show::reading(&mut out, &reader.read(&[text])[0], style)?,
+        Reader::Engine(engine) => {
+            let explained = explain(engine.as_ref(), text);
+            show::reading(&mut out, &json!(explained.reading), style)?;
+            show::evidence(&mut out, text, &explained, style)?;
         }
-        let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
-        for reading in read(args, &texts) {
-            write(args, &mut out, &reading)?;
-        }
-        out.flush()?;
     }
+    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A reading, as it was asked for.
-fn write(args: &ReadArgs, out: &mut impl std::io::Write, reading: &Value) -> std::io::Result<()> {
-    if args.json {
-        writeln!(out, "{reading}")
+fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
+    let mut settings = Settings::load(common, &[])?.affect;
+    match args.engine.as_deref() {
+        Some("vader") => return Ok(Reader::Vader(Vader::new())),
+        Some("model") => settings.engine = Engine::Model,
+        Some("lexicon") => settings.engine = Engine::Lexicon,
+        Some("auto") => settings.engine = Engine::Auto,
+        _ => {}
+    }
+    // One text is read sooner without threads.
+    let Opened { engine, remark } = if args.text == "-" {
+        settings.start()?
     } else {
-        show(out, reading)
+        settings.open()?
+    };
+    if let Some(remark) = remark {
+        tracing::info!("{remark}");
+    }
+    Ok(Reader::Engine(engine))
+}
+
+impl Reader {
+    fn read(&self, texts: &[&str]) -> Vec<Value> {
+        match self {
+            Self::Engine(engine) => engine.read(texts).iter().map(|affect| json!(affect)).collect(),
+            Self::Vader(vader) => texts.iter().map(|text| sentiment(*vader, text)).collect(),
+        }
     }
 }
 
-/// A line is a text, or an object with one.
-fn text_of(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = String::from_utf8_lossy(line);
-    let object = text
-        .trim_start()
-        .starts_with('{')
-        .then(|| serde_json::from_str::<Value>(&text).ok())
-        .flatten();
-    match object.as_ref().and_then(|object| object.get("text")?.as_str()) {
-        Some(inner) => inner.to_owned(),
-        None => text.into_owned(),
-    }
+/// What VADER alone says, in the shape of a reading.
+fn sentiment(vader: Vader, text: &str) -> Value {
+    let scores = vader.score(text);
+    let label = match scores.compound {
+        c if c >= 0.05 => Label::Positive,
+        c if c <= -0.05 => Label::Negative,
+        _ => Label::Neutral,
+    };
+    let shares = json!({"negative": scores.neg, "neutral": scores.neu, "positive": scores.pos});
+    json!({
+        "sentiment": {"label": label, "scores": shares, "compound": scores.compound},
+        "valence": scores.compound,
+        "model": Vader::VERSION,
+    })
 }
 
-fn read(args: &ReadArgs, texts: &[&str]) -> Vec<Value> {
-    if args.engine == "vader" {
-        let vader = Vader::new();
-        return texts
+/// A reading for each line of standard input, in order; a line that is none of what is taken gets an error in its place.
+fn lines(
+    args: &ReadArgs,
+    reader: &Reader,
+    out: &mut impl std::io::Write,
+    style: show::Style,
+) -> anyhow::Result<ExitCode> {
+    let mut refused = 0_u64;
+    let mut total = 0_u64;
+    for batch in lines::batches()? {
+        let batch = batch.context("cannot read standard input")?;
+        let texts: Vec<&str> = batch
             .iter()
-            .map(|text| {
-                let scores = vader.score(text);
-                let label = match scores.compound {
-                    c if c >= 0.05 => "positive",
-                    c if c <= -0.05 => "negative",
-                    _ => "neutral",
-                };
-                let shares = json!({"negative": scores.neg, "neutral": scores.neu, "positive": scores.pos});
-                let sentiment = json!({"label": label, "scores": shares, "compound": scores.compound});
-                json!({"sentiment": sentiment, "model": "vader-3.3.2"})
-            })
+            .filter_map(|line| line.as_ref().ok().map(|line| line.text.as_str()))
             .collect();
+        let mut readings = reader.read(&texts).into_iter();
+        for line in &batch {
+            total += 1;
+            let answer = match line {
+                Ok(line) => {
+                    let mut reading = readings.next().unwrap_or_default();
+                    if let Some(post) = &line.post {
+                        reading["post"] = post.clone();
+                    }
+                    Ok(reading)
+                }
+                Err(problem) => {
+                    refused += 1;
+                    Err(format!("line {total}: {problem}"))
+                }
+            };
+            match answer {
+                Ok(reading) if args.json => writeln!(out, "{reading}")?,
+                Ok(reading) => {
+                    show::reading(out, &reading, style)?;
+                    writeln!(out)?;
+                }
+                Err(error) if args.json => writeln!(out, "{}", json!({"error": error, "line": total}))?,
+                Err(error) => writeln!(out, "error      {error}\n")?,
+            }
+        }
+        out.flush()?;
     }
-    LexiconReader::new()
-        .read(texts)
-        .iter()
-        .map(|affect: &Affect| json!(affect))
-        .collect()
-}
-
-/// A reading for a person.
-fn show(out: &mut impl std::io::Write, reading: &Value) -> std::io::Result<()> {
-    let sentiment = &reading["sentiment"];
-    let label = sentiment["label"].as_str().unwrap_or("");
-    writeln!(
-        out,
-        "sentiment  {label} ({:+.4})",
-        sentiment["compound"].as_f64().unwrap_or(0.0)
-    )?;
-    if let Some(valence) = reading["valence"].as_f64() {
-        writeln!(
-            out,
-            "valence    {valence:+.2}   arousal {:.2}",
-            reading["arousal"].as_f64().unwrap_or(0.0)
-        )?;
+    if refused > 0 {
+        tracing::warn!("{refused} of {total} lines were not read; the answer in their place says why");
     }
-    let mut emotions: Vec<(&String, f64)> = reading["emotions"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, score)| Some((name, score.as_f64()?)))
-        .filter(|(_, score)| *score >= 0.05)
-        .collect();
-    emotions.sort_by(|a, b| b.1.total_cmp(&a.1));
-    for (name, score) in emotions {
-        writeln!(
-            out,
-            "  {name:<13}{:<20} {score:.2}",
-            "█".repeat((score * 20.0).round() as usize)
-        )?;
-    }
-    let cues: Vec<&str> = reading["distress"]["cues"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    if !cues.is_empty() {
-        let score = reading["distress"]["score"].as_f64().unwrap_or(0.0);
-        writeln!(
-            out,
-            "distress   {} ({score:.2}): no ad would be shown",
-            cues.join(", ")
-        )?;
-    }
-    writeln!(out, "model      {}", reading["model"].as_str().unwrap_or(""))
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,290 @@
+//! A reading for a person.
+
+use std::io::{Result, Write};
+
+use limbic_affect::{Evidence, Explained, emotions};
+use limbic_domain::Emotions;
+use serde_json::Value;
+
+/// Emotions below this are not worth a line.
+const SHOWN: f64 = 0.05;
+/// What stands over the words.
+const TITLE: &str = "what moved it";
+/// Words that move nothing by as much are not shown.
+const MOVES: f64 = 0.01;
+
+/// Whether to use colours.
+#[derive(Clone, Copy)]
+pub(super) struct Style {
+    colours: bool,
+}
+
+impl Style {
+    /// Colours for a terminal, unless `NO_COLOR` says otherwise.
+    pub(super) fn new(is_terminal: bool) -> Self {
+        Self {
+            colours: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+
+    fn paint(self, text: &str, code: u8) -> String {
+        if self.colours {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn leaning(self, text: &str, leaning: f64) -> String {
+        const RED: u8 = 31;
+        const GREEN: u8 = 32;
+        match leaning {
+            l if l > 0.0 => self.paint(text, GREEN),
+            l if l < 0.0 => self.paint(text, RED),
+            _ => text.to_owned(),
+        }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.paint(text, 1)
+    }
+}
+
+/// A bar of at most 20 blocks, in eighths.
+fn bar(score: f64) -> String {
+    let eighths = (score.clamp(0.0, 1.0) * 160.0).round() as usize;
+    let part = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
+    format!("{}{part}", "█".repeat(eighths / 8))
+}
+
+pub(super) fn reading(out: &mut impl Write, reading: &Value, style: Style) -> Result<()> {
+    let number = |value: &Value| value.as_f64();
+    let sentiment = &reading["sentiment"];
+    let compound = number(&sentiment["compound"]).unwrap_or(0.0);
+    let label = sentiment["label"].as_str().unwrap_or("");
+    let shares = ["negative", "neutral", "positive"]
+        .map(|name| format!("{name} {:.2}", number(&sentiment["scores"][name]).unwrap_or(0.0)));
+    writeln!(
+        out,
+        "sentiment  {} {compound:+.4}   {}",
+        style.leaning(label, compound),
+        shares.join("  ")
+    )?;
+    let pairs = |names: &[&str]| -> Vec<String> {
+        let told = |name: &&str| Some(format!("{name} {:.2}", number(&reading[*name])?));
+        names.iter().filter_map(told).collect()
+    };
+    if reading["emotions"].is_object() {
+        writeln!(
+            out,
+            "feeling    {}",
+            pairs(&["valence", "arousal", "intensity"]).join("   ")
+        )?;
+        feelings(out, reading, style)?;
+    }
+    let others = pairs(&["irony", "offence", "hate"]);
+    if !others.is_empty() {
+        writeln!(out, "also       {}", others.join("   "))?;
+    }
+    if let Some(kind) = reading["intent"]["kind"].as_str().filter(|kind| *kind != "none") {
+        writeln!(
+            out,
+            "intent     {kind} ({:.2})",
+            number(&reading["intent"]["score"]).unwrap_or(0.0)
+        )?;
+    }
+    let names: Vec<String> = array(&reading["entities"])
+        .map(|entity| {
+            let field = |name: &str| entity[name].as_str().unwrap_or("");
+            let known = entity["name"]
+                .as_str()
+                .map_or(String::new(), |name| format!(" = {name}"));
+            format!("{}{known} ({})", field("text"), field("kind"))
+        })
+        .collect();
+    if !names.is_empty() {
+        writeln!(out, "names      {}", names.join(", "))?;
+    }
+    let cues: Vec<&str> = array(&reading["distress"]["cues"])
+        .filter_map(Value::as_str)
+        .collect();
+    if !cues.is_empty() {
+        let score = number(&reading["distress"]["score"]).unwrap_or(0.0);
+        let line = format!("{} ({score:.2}): no ad would be shown", cues.join(", "));
+        writeln!(out, "distress   {}", style.bold(&line))?;
+    }
+    if let Some(language) = reading["language"].as_str() {
+        writeln!(out, "language   {language}")?;
+    }
+    writeln!(out, "read by    {}", reading["model"].as_str().unwrap_or(""))
+}
+
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The emotions with a bar each, and the two smaller views in a line.
+fn feelings(out: &mut impl Write, reading: &Value, style: Style) -> Result<()> {
+    let all: Emotions = serde_json::from_value(reading["emotions"].clone()).unwrap_or_default();
+    for (name, score) in sorted(&all) {
+        writeln!(out, "  {name:<15}{score:.2} {}", style.paint(&bar(score), 36))?;
+    }
+    for (view, seen) in [
+        ("Ekman", emotions::ekman(&all)),
+        ("Plutchik", emotions::plutchik(&all)),
+    ] {
+        let told: Vec<String> = sorted(&seen)
+            .map(|(name, score)| format!("{name} {score:.2}"))
+            .collect();
+        if !told.is_empty() {
+            writeln!(out, "  as {view:<12}{}", told.join("  "))?;
+        }
+    }
+    Ok(())
+}
+
+fn sorted(emotions: &Emotions) -> impl Iterator<Item = (&str, f64)> {
+    let mut all: Vec<(&str, f64)> = emotions
+        .iter()
+        .map(|(name, score)| (name.as_str(), *score))
+        .filter(|(_, score)| *score >= SHOWN)
+        .collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    all.into_iter()
+}
+
+/// Which words and emoji moved it.
+pub(super) fn evidence(out: &mut impl Write, text: &str, explained: &Explained, style: Style) -> Result<()> {
+    let moves = |word: &&Evidence| {
+        let numbers = word
+            .emotions
+            .iter()
+            .chain([&word.compound, &word.distress, &word.vader]);
+        numbers.into_iter().any(|moved| moved.abs() >= MOVES)
+    };
+    let words: Vec<&Evidence> = explained.words.iter().filter(moves).collect();
+    if words.is_empty() {
+        return Ok(());
+    }
+    let is_distressed = words.iter().any(|word| word.distress.abs() >= MOVES);
+    let written = |word: &Evidence| -> String { text[word.span.clone()].chars().take(24).collect() };
+    let width = words
+        .iter()
+        .map(|word| columns(&written(word)))
+        .max()
+        .unwrap_or(0)
+        .max(4);
+    let name_width = (width + 2).max(TITLE.len());
+    let mut head = vec![pad(TITLE, name_width), format!("{:>11}", "sentiment")];
+    head.extend(explained.emotions.iter().map(|emotion| format!("{emotion:>15}")));
+    head.extend(is_distressed.then(|| format!("{:>11}", "distress")));
+    head.push(format!("{:>9}", "VADER"));
+    writeln!(out, "\n{}", style.bold(&head.concat()))?;
+    for word in words {
+        let cell = |moved: f64, width: usize| {
+            let shown = if moved.abs() < 0.005 {
+                "·".to_owned()
+            } else {
+                format!("{moved:+.2}")
+            };
+            style.leaning(
+                &format!("{shown:>width$}"),
+                if moved.abs() < 0.005 { 0.0 } else { moved },
+            )
+        };
+        write!(
+            out,
+            "{}{}",
+            pad(&written(word), name_width),
+            cell(word.compound, 11)
+        )?;
+        for moved in &word.emotions {
+            write!(out, "{}", cell(*moved, 15))?;
+        }
+        if is_distressed {
+            write!(out, "{}", cell(word.distress, 11))?;
+        }
+        writeln!(out, "{}", cell(word.vader, 9))?;
+    }
+    Ok(())
+}
+
+/// How many columns a terminal takes for it, nearly: emoji and ideographs take two.
+fn columns(text: &str) -> usize {
+    let width = |c: char| match u32::from(c) {
+        0x200b..=0x200f | 0xfe00..=0xfe0f | 0x300..=0x36f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0x1f300..=0x1faff => 2,
+        _ => 1,
+    };
+    text.chars().map(width).sum()
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use limbic_affect::{LexiconReader, explain};
+    use serde_json::json;
+
+    use super::*;
+
+    const PLAIN: Style = Style { colours: false };
+
+    fn shown(text: &str) -> String {
+        let explained = explain(&LexiconReader::new(), text);
+        let mut out = Vec::new();
+        reading(&mut out, &json!(explained.reading), PLAIN).unwrap();
+        evidence(&mut out, text, &explained, PLAIN).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_reading_says_what_is_felt_and_what_moved_it() {
+        let text = shown("I love my new phone 😍 @AppleSupport");
+        for part in [
+            "sentiment  positive",
+            "joy",
+            "as Plutchik",
+            "intent     praise",
+            "@AppleSupport = Apple (mention)",
+            "language   en",
+            "what moved it",
+            "😍",
+            "love",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(!text.contains('\x1b') && !text.contains("distress"), "{text}");
+    }
+
+    #[test]
+    fn distress_is_told_with_what_follows_from_it() {
+        let text = shown("my dog died");
+        assert!(
+            text.contains("grief") && text.contains("no ad would be shown"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_moves_nothing_has_no_table() {
+        let text = shown("the");
+        assert!(!text.contains("what moved it"), "{text}");
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_scores() {
+        assert_eq!(bar(0.0), "");
+        assert_eq!(bar(1.0), "█".repeat(20));
+        assert_eq!(bar(0.475), format!("{}▌", "█".repeat(9)));
+        assert_eq!(bar(7.0), bar(1.0));
+    }
+}
