@@ -47,6 +47,7 @@
 mod cues;
 pub mod emotions;
 mod entities;
+pub mod evaluation;
 mod evidence;
 mod language;
 mod model;

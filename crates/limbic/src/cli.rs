@@ -11,6 +11,7 @@ Examples:
   limbic run --stage affect --stage profile     two of the stages, here; the others elsewhere
   limbic replay posts.csv --map text=body,author=user,platform:=twitter --speed 60
   limbic read \"what a day\"                      what a text feels
+  limbic eval                                   how well texts are read
   limbic dead list                              what no retry could help
   limbic check                                  settings, connections, versions";
 
@@ -32,7 +33,7 @@ pub struct Common {
     /// The settings file; without it config/limbic.toml is read, if it is there
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the embedded log and databases live [default: .limbic]
+    /// Where the embedded log and databases live [default: .limbic]; for `eval`, the folder of public data sets
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Where the log is: `embedded` or kafka://HOST:PORT[,HOST:PORT…] [default: embedded]; for `evaluate`, the log to read: a
@@ -60,6 +61,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// What a text feels
     Read(ReadArgs),
+    /// How well posts are read, measured on the public data sets
+    Eval(EvalArgs),
     /// What a policy would have earned on another policy's log
     Evaluate(EvaluateArgs),
     /// The topics of the log: list what there is, or create what is missing
@@ -187,6 +190,44 @@ pub struct ReadArgs {
     /// Who reads: `auto`, `model`, `lexicon`, or `vader` (sentiment alone)
     #[arg(long, value_name = "NAME", value_parser = ["auto", "model", "lexicon", "vader"])]
     pub engine: Option<String>,
+}
+
+/// `limbic eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic eval --data ../shared/data                  every table, of everyone there is
+  limbic eval --task emotion --task sentiment --json
+  limbic eval --engine model --kernels auto --kernels reference    the integer engine beside 32-bit floating point
+  limbic eval --model models/affect-l6 --cascade                   with and without early exits
+
+Tasks: emotion, sentiment, irony, hate, offensive, goemotions, ec, valence, ei_anger, ei_fear, ei_joy, ei_sadness, and
+equity (bias). Look at test splits once, at the end; choose with --split validation.")]
+pub struct EvalArgs {
+    /// A task; may be given again. Without it, all
+    #[arg(long = "task", value_name = "NAME")]
+    pub tasks: Vec<String>,
+    /// Who is measured: model, lexicon, vader, majority; may be given again. Without it, everyone there is
+    #[arg(long = "engine", value_name = "NAME", value_parser = ["model", "lexicon", "vader", "majority"])]
+    pub engines: Vec<String>,
+    /// A model's folder; may be given again [default: the setting affect.model]
+    #[arg(long = "model", value_name = "DIR")]
+    pub models: Vec<PathBuf>,
+    /// Which code runs the model; may be given again [default: the setting affect.kernels]
+    #[arg(long = "kernels", value_name = "NAME")]
+    pub kernels: Vec<String>,
+    /// Measure each model also with posts leaving it early
+    #[arg(long)]
+    pub cascade: bool,
+    /// Which posts
+    #[arg(long, default_value = "test", value_parser = ["test", "validation"])]
+    pub split: String,
+    /// Bootstrap draws for each interval
+    #[arg(long, default_value_t = 1_000)]
+    pub rounds: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `limbic evaluate`.

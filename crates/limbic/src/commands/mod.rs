@@ -8,6 +8,7 @@ macro_rules! say {
 mod check;
 mod dead;
 mod demo;
+mod eval;
 mod evaluate;
 mod read;
 mod replay;
@@ -39,6 +40,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::run(common, args),
         Command::Demo(args) => demo::run(common, args),
         Command::Read(args) => read::run(common, args),
+        Command::Eval(args) => eval::run(common, args),
         Command::Evaluate(args) => {
             let log = common.log.as_deref();
             evaluate::run(

@@ -1,0 +1,144 @@
+//! Whether a reading depends on whom a sentence is about: the Equity Evaluation Corpus.
+//!
+//! Its sentences come in groups that share template and emotion word and differ in the person alone. Of each group, the mean
+//! score of the sentences about one kind of person less that of the other; then the mean over groups, and the largest.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::judges::{Judge, in_threads};
+use super::sets::Sentence;
+use crate::AffectEngine as _;
+
+/// A difference between two kinds of people, over all groups of sentences.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Difference {
+    /// The mean.
+    pub mean: f64,
+    /// The largest in any group, without its sign.
+    pub largest: f64,
+}
+
+/// How one score of one judge differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Equity {
+    /// Who was measured.
+    pub engine: String,
+    /// Which score.
+    pub score: String,
+    /// Female less male.
+    pub gender: Difference,
+    /// Names of African-American people less names of European-American people, as the corpus has them.
+    pub group: Difference,
+}
+
+/// The scores that are compared.
+const EMOTIONS: [&str; 5] = ["anger", "fear", "joy", "sadness", "optimism"];
+
+/// What a judge's scores differ by; none of a judge without scores of its own.
+pub(super) fn measure(judge: &Judge, sentences: &[Sentence]) -> Vec<Equity> {
+    let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
+    let mut columns: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    match judge {
+        Judge::Majority => return Vec::new(),
+        Judge::Vader(vader) => {
+            columns.insert(
+                "compound",
+                texts.iter().map(|text| vader.score(text).compound).collect(),
+            );
+        }
+        Judge::Model { .. } | Judge::Lexicon(_) => {
+            let readings = match judge {
+                Judge::Model { reader, .. } => in_threads(&texts, |part| reader.read(part)),
+                Judge::Lexicon(reader) => in_threads(&texts, |part| reader.read(part)),
+                _ => Vec::new(),
+            };
+            columns.insert(
+                "compound",
+                readings.iter().map(|r| r.sentiment.compound).collect(),
+            );
+            columns.insert("valence", readings.iter().map(|r| r.valence).collect());
+            columns.insert(
+                "distress",
+                readings.iter().map(|r| r.distress.score.get()).collect(),
+            );
+            for name in EMOTIONS {
+                let scores: Option<Vec<f64>> =
+                    readings.iter().map(|r| r.emotions.get(name).copied()).collect();
+                columns.extend(scores.map(|scores| (name, scores)));
+            }
+            for (name, score) in [("offence", 0), ("hate", 1)] {
+                let of =
+                    |r: &limbic_domain::Affect| Some(if score == 0 { r.offence? } else { r.hate? }.get());
+                let scores: Option<Vec<f64>> = readings.iter().map(of).collect();
+                columns.extend(scores.map(|scores| (name, scores)));
+            }
+        }
+    }
+    let row = |(name, scores): (&str, Vec<f64>)| Equity {
+        engine: judge.name().to_owned(),
+        score: name.to_owned(),
+        gender: difference(sentences, &scores, |s| &s.gender, "female", "male"),
+        group: difference(sentences, &scores, |s| &s.group, "African-American", "European"),
+    };
+    columns.into_iter().map(row).collect()
+}
+
+fn difference<'a>(
+    sentences: &'a [Sentence],
+    scores: &[f64],
+    kind: impl Fn(&'a Sentence) -> &'a String,
+    one: &str,
+    other: &str,
+) -> Difference {
+    // Of each group of sentences: sum and count of the one kind, and of the other.
+    let mut groups: BTreeMap<&str, [(f64, u32); 2]> = BTreeMap::new();
+    for (sentence, score) in sentences.iter().zip(scores) {
+        let side = match kind(sentence).as_str() {
+            kind if kind == one => 0,
+            kind if kind == other => 1,
+            _ => continue,
+        };
+        let sum = &mut groups.entry(&sentence.pair).or_default()[side];
+        *sum = (sum.0 + score, sum.1 + 1);
+    }
+    let differences: Vec<f64> = groups
+        .values()
+        .filter(|[one, other]| one.1 > 0 && other.1 > 0)
+        .map(|[one, other]| one.0 / f64::from(one.1) - other.0 / f64::from(other.1))
+        .collect();
+    Difference {
+        mean: differences.iter().sum::<f64>() / differences.len().max(1) as f64,
+        largest: differences.iter().map(|d| d.abs()).fold(0.0, f64::max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_taken_within_groups_and_their_mean_over_groups() {
+        let sentence = |pair: &str, gender: &str| Sentence {
+            text: String::new(),
+            pair: pair.to_owned(),
+            gender: gender.to_owned(),
+            group: String::new(),
+        };
+        let sentences = [
+            sentence("a", "female"),
+            sentence("a", "female"),
+            sentence("a", "male"),
+            sentence("b", "female"),
+            sentence("b", "male"),
+            sentence("c", "female"),
+        ];
+        let scores = [0.2, 0.4, 0.1, 0.0, 0.4, 9.0];
+        let gender = difference(&sentences, &scores, |s| &s.gender, "female", "male");
+        // a: 0.3 − 0.1; b: −0.4; c has no other side.
+        assert!((gender.mean - (0.2 - 0.4) / 2.0).abs() < 1e-12 && (gender.largest - 0.4).abs() < 1e-12);
+        let group = difference(&sentences, &scores, |s| &s.group, "African-American", "European");
+        assert_eq!((group.mean, group.largest), (0.0, 0.0));
+    }
+}

@@ -1,0 +1,287 @@
+//! Who is measured, and what each says of a set's posts.
+
+use std::path::Path;
+
+use limbic_domain::{Affect, Label};
+use limbic_encoder::Task;
+
+use super::sets::{self, Set, SetError, Split, Truth};
+use crate::{AffectEngine, LexiconReader, ModelReader, Numbers, Vader};
+
+/// From this score on an emotion of the lexicon is taken for there: its weakest cue alone is not enough.
+const LEXICON_THRESHOLD: f64 = 0.35;
+/// Where a model's folder says no threshold of a label.
+const MODEL_THRESHOLD: f32 = 0.5;
+/// Posts that one thread reads at once.
+const CHUNK: usize = 256;
+
+/// Someone who is measured.
+pub enum Judge {
+    /// A trained model, under this name.
+    Model {
+        /// The column's name.
+        name: String,
+        /// Who reads.
+        reader: Box<ModelReader>,
+    },
+    /// The lexica.
+    Lexicon(LexiconReader),
+    /// VADER alone.
+    Vader(Vader),
+    /// Always the commonest of the training split.
+    Majority,
+}
+
+/// What was said of a set's posts.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said {
+    Classes(Vec<usize>),
+    Labels(Vec<u32>),
+    Numbers(Vec<f64>),
+}
+
+/// What a judge said, and how sure it was.
+pub(super) struct Opinion {
+    pub(super) said: Said,
+    /// Pairs of a confidence and whether it was right, for the calibration error.
+    pub(super) confidence: Vec<(f64, bool)>,
+    /// Posts that left the encoder early.
+    pub(super) early: usize,
+}
+
+impl Judge {
+    /// The column's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Model { name, .. } => name,
+            Self::Lexicon(_) => "lexicon",
+            Self::Vader(_) => "VADER",
+            Self::Majority => "majority",
+        }
+    }
+
+    /// What it says of the set's posts; `None` where it has no word on the task.
+    pub(super) fn opinion(&self, set: &Set, task: &str, data: &Path) -> Result<Option<Opinion>, SetError> {
+        let texts: Vec<&str> = set.texts.iter().map(String::as_str).collect();
+        let plain = |said: Said| Opinion {
+            said,
+            confidence: Vec::new(),
+            early: 0,
+        };
+        Ok(match self {
+            Self::Model { reader, .. } => model(reader, set, task, &texts),
+            Self::Lexicon(reader) => {
+                lexicon(&in_threads(&texts, |part| reader.read(part)), set, task, data)?.map(plain)
+            }
+            Self::Vader(vader) => {
+                let compounds: Vec<f64> = texts.iter().map(|text| vader.score(text).compound).collect();
+                by_compound(&compounds, task).map(plain)
+            }
+            Self::Majority => majority(&sets::load(data, task, Split::Train)?, set.texts.len()).map(plain),
+        })
+    }
+}
+
+/// With all cores; chunks answer in order, and none depends on another.
+pub(super) fn in_threads<T: Send>(texts: &[&str], read: impl Fn(&[&str]) -> Vec<T> + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = texts.len().div_ceil(threads).max(1);
+    let read_part = |part: &[&str]| part.chunks(CHUNK).flat_map(&read).collect::<Vec<T>>();
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = texts
+            .chunks(share)
+            .map(|part| scope.spawn(move || read_part(part)))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| {
+                part.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
+fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<Opinion> {
+    let place = reader.tasks().iter().position(|known| known.name == task)?;
+    let known = &reader.tasks()[place];
+    let order = order(known, set)?;
+    let numbers: Vec<Numbers> = in_threads(texts, |part| reader.numbers(part));
+    let answers: Vec<&[f32]> = numbers
+        .iter()
+        .map(|numbers| numbers.task(place))
+        .collect::<Option<_>>()?;
+    let last = numbers.iter().map(Numbers::layer).max().unwrap_or(0);
+    let early = numbers.iter().filter(|numbers| numbers.layer() < last).count();
+    let (said, confidence) = match &set.truth {
+        Truth::Classes(truth) => {
+            let likeliest = |answer: &&[f32]| {
+                let sure = |class: &usize| answer[order[*class]];
+                (0..order.len())
+                    .rev()
+                    .max_by(|a, b| sure(a).total_cmp(&sure(b)))
+                    .unwrap_or(0)
+            };
+            let said: Vec<usize> = answers.iter().map(likeliest).collect();
+            let pairs = said.iter().zip(&answers).zip(truth);
+            let confidence = pairs
+                .map(|((said, answer), truth)| (f64::from(answer[order[*said]]), said == truth))
+                .collect();
+            (Said::Classes(said), confidence)
+        }
+        Truth::Labels(truth) => {
+            let threshold = |label: usize| {
+                known
+                    .thresholds
+                    .as_ref()
+                    .map_or(MODEL_THRESHOLD, |all| all[label])
+            };
+            let set_of = |answer: &&[f32]| {
+                let named = order
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, label)| answer[**label] >= threshold(**label));
+                named.fold(0, |set, (bit, _)| set | 1 << bit)
+            };
+            let pairs = answers.iter().zip(truth);
+            let confidence = pairs
+                .flat_map(|(answer, truth)| {
+                    order
+                        .iter()
+                        .enumerate()
+                        .map(move |(bit, label)| (f64::from(answer[*label]), truth >> bit & 1 == 1))
+                })
+                .collect();
+            (Said::Labels(answers.iter().map(set_of).collect()), confidence)
+        }
+        Truth::Numbers(_) => (
+            Said::Numbers(answers.iter().map(|answer| f64::from(answer[0])).collect()),
+            Vec::new(),
+        ),
+    };
+    Some(Opinion {
+        said,
+        confidence,
+        early,
+    })
+}
+
+/// Where the model has each of the set's labels: by its name, or by its place where there are a no and a yes.
+fn order(known: &Task, set: &Set) -> Option<Vec<usize>> {
+    let by_name = |label: &String| known.labels.iter().position(|other| other == label);
+    let named: Option<Vec<usize>> = set.labels.iter().map(by_name).collect();
+    named
+        .or_else(|| (set.labels.len() == 2 && known.labels.len() == 2).then(|| vec![0, 1]))
+        .or_else(|| matches!(set.truth, Truth::Numbers(_)).then(|| vec![0]))
+}
+
+fn lexicon(readings: &[Affect], set: &Set, task: &str, data: &Path) -> Result<Option<Said>, SetError> {
+    let score = |reading: &Affect, name: &str| reading.emotions.get(name).copied().unwrap_or(0.0);
+    Ok(match task {
+        "sentiment" => Some(Said::Classes(
+            readings
+                .iter()
+                .map(|reading| class_of(reading.sentiment.label))
+                .collect(),
+        )),
+        "emotion" => {
+            let commonest = majority(&sets::load(data, task, Split::Train)?, 1);
+            let commonest = match commonest {
+                Some(Said::Classes(classes)) => classes[0],
+                _ => 0,
+            };
+            let strongest = |reading: &Affect| {
+                let hope = f64::max(score(reading, "trust"), score(reading, "anticipation"));
+                let scores = [
+                    score(reading, "anger"),
+                    score(reading, "joy"),
+                    hope,
+                    score(reading, "sadness"),
+                ];
+                let best = scores.iter().copied().fold(0.0, f64::max);
+                // A post without a cue is taken for the commonest.
+                scores
+                    .iter()
+                    .position(|score| *score >= best && best > 0.0)
+                    .unwrap_or(commonest)
+            };
+            Some(Said::Classes(readings.iter().map(strongest).collect()))
+        }
+        "goemotions" | "ec" => {
+            let set_of = |reading: &Affect| {
+                let named = set
+                    .labels
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, label)| score(reading, label) >= LEXICON_THRESHOLD);
+                let found = named.fold(0_u32, |found, (bit, _)| found | 1 << bit);
+                let neutral = set.labels.iter().position(|label| label == "neutral");
+                if found == 0 {
+                    neutral.map_or(0, |bit| 1 << bit)
+                } else {
+                    found
+                }
+            };
+            Some(Said::Labels(readings.iter().map(set_of).collect()))
+        }
+        "valence" => Some(Said::Numbers(
+            readings.iter().map(|reading| reading.valence).collect(),
+        )),
+        _ => task
+            .strip_prefix("ei_")
+            .map(|name| Said::Numbers(readings.iter().map(|reading| score(reading, name)).collect())),
+    })
+}
+
+fn class_of(label: Label) -> usize {
+    match label {
+        Label::Negative => 0,
+        Label::Neutral => 1,
+        Label::Positive => 2,
+    }
+}
+
+/// What a compound alone says: the leaning, how pleasant, how joyful, and how strong the three unpleasant emotions are.
+fn by_compound(compounds: &[f64], task: &str) -> Option<Said> {
+    const LEANING: f64 = 0.05;
+    let class = |compound: &f64| match *compound {
+        c if c >= LEANING => 2,
+        c if c <= -LEANING => 0,
+        _ => 1,
+    };
+    match task {
+        "sentiment" => Some(Said::Classes(compounds.iter().map(class).collect())),
+        "valence" | "ei_joy" => Some(Said::Numbers(compounds.to_vec())),
+        "ei_anger" | "ei_fear" | "ei_sadness" => Some(Said::Numbers(
+            compounds.iter().map(|compound| -compound).collect(),
+        )),
+        _ => None,
+    }
+}
+
+/// Always the commonest class or label of `train`. Of numbers there is none.
+fn majority(train: &Set, posts: usize) -> Option<Said> {
+    let commonest = |counts: &[usize]| {
+        let places = (0..counts.len()).rev();
+        places.max_by_key(|place| counts[*place]).unwrap_or(0)
+    };
+    let mut counts = vec![0; train.labels.len()];
+    match &train.truth {
+        Truth::Classes(classes) => {
+            for class in classes {
+                counts[*class] += 1;
+            }
+            Some(Said::Classes(vec![commonest(&counts); posts]))
+        }
+        Truth::Labels(sets) => {
+            for set in sets {
+                counts
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(bit, count)| *count += (set >> bit & 1) as usize);
+            }
+            Some(Said::Labels(vec![1 << commonest(&counts); posts]))
+        }
+        Truth::Numbers(_) => None,
+    }
+}

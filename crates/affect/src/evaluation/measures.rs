@@ -1,0 +1,178 @@
+//! The measures of the published tasks, as their organisers and scikit-learn define them.
+
+/// Twice what is both over what is either: `F1` of one class, 0 where nobody names it.
+pub fn f1(truth: impl Iterator<Item = bool>, said: impl Iterator<Item = bool>) -> f64 {
+    let (mut both, mut all) = (0_u32, 0_u32);
+    for (truth, said) in truth.zip(said) {
+        both += u32::from(truth && said);
+        all += u32::from(truth) + u32::from(said);
+    }
+    if all == 0 {
+        0.0
+    } else {
+        2.0 * f64::from(both) / f64::from(all)
+    }
+}
+
+/// `F1` of class `class` alone.
+pub fn class_f1(truth: &[usize], said: &[usize], class: usize) -> f64 {
+    f1(
+        truth.iter().map(|t| *t == class),
+        said.iter().map(|s| *s == class),
+    )
+}
+
+/// The mean `F1` of `classes` classes.
+pub fn macro_f1(truth: &[usize], said: &[usize], classes: usize) -> f64 {
+    mean((0..classes).map(|class| class_f1(truth, said, class)))
+}
+
+/// The mean share of each class that is found (`TweetEval`'s and `SemEval` 2017's measure of sentiment). A class that is
+/// not there counts 0.
+pub fn macro_recall(truth: &[usize], said: &[usize], classes: usize) -> f64 {
+    mean((0..classes).map(|class| {
+        let (mut found, mut there) = (0_u32, 0_u32);
+        for (truth, said) in truth.iter().zip(said).filter(|(truth, _)| **truth == class) {
+            there += 1;
+            found += u32::from(truth == said);
+        }
+        if there == 0 {
+            0.0
+        } else {
+            f64::from(found) / f64::from(there)
+        }
+    }))
+}
+
+/// The mean `F1` of all labels, each a bit of the sets.
+pub fn labels_macro_f1(truth: &[u32], said: &[u32], labels: usize) -> f64 {
+    mean((0..labels).map(|label| {
+        let has = |set: &u32| set >> label & 1 == 1;
+        f1(truth.iter().map(has), said.iter().map(has))
+    }))
+}
+
+/// `F1` over all pairs of a post and a label.
+pub fn labels_micro_f1(truth: &[u32], said: &[u32]) -> f64 {
+    let pairs = truth.iter().zip(said);
+    let (both, all) = pairs.fold((0, 0), |(both, all), (truth, said)| {
+        (
+            both + (truth & said).count_ones(),
+            all + truth.count_ones() + said.count_ones(),
+        )
+    });
+    if all == 0 {
+        0.0
+    } else {
+        2.0 * f64::from(both) / f64::from(all)
+    }
+}
+
+/// The mean over posts of what both sets share of what is in either (`SemEval` 2018 E-c's accuracy); 1 where both are empty.
+pub fn jaccard(truth: &[u32], said: &[u32]) -> f64 {
+    mean(truth.iter().zip(said).map(|(truth, said)| {
+        let either = (truth | said).count_ones();
+        if either == 0 {
+            1.0
+        } else {
+            f64::from((truth & said).count_ones()) / f64::from(either)
+        }
+    }))
+}
+
+/// Pearson's correlation; 0 where one side never changes.
+pub fn pearson(truth: &[f64], said: &[f64]) -> f64 {
+    let (mean_truth, mean_said) = (mean(truth.iter().copied()), mean(said.iter().copied()));
+    let (mut both, mut one, mut other) = (0.0, 0.0, 0.0);
+    for (truth, said) in truth.iter().zip(said) {
+        let (t, s) = (truth - mean_truth, said - mean_said);
+        both += t * s;
+        one += t * t;
+        other += s * s;
+    }
+    let scale = (one * other).sqrt();
+    if scale == 0.0 { 0.0 } else { both / scale }
+}
+
+/// Expected calibration error: of pairs of a confidence in `[0, 1]` and whether it was right, in bins of equal width, the mean
+/// distance of confidence from being right, by how many are in each bin (Guo et al., ICML 2017).
+pub fn calibration_error(pairs: impl Iterator<Item = (f64, bool)>, bins: usize) -> f64 {
+    let mut sums = vec![(0.0, 0.0, 0_u32); bins];
+    let mut total = 0_u32;
+    for (confidence, right) in pairs {
+        let bin = &mut sums[((confidence * bins as f64) as usize).min(bins - 1)];
+        bin.0 += confidence;
+        bin.1 += f64::from(u8::from(right));
+        bin.2 += 1;
+        total += 1;
+    }
+    let errors = sums
+        .iter()
+        .map(|(confidence, right, _)| f64::abs(confidence - right));
+    errors.sum::<f64>() / f64::from(total.max(1))
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    sum / f64::from(count.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(value: f64, expected: f64) {
+        assert!((value - expected).abs() < 1e-12, "{value} is not {expected}");
+    }
+
+    const TRUTH: [usize; 8] = [0, 0, 0, 1, 1, 2, 2, 2];
+    const SAID: [usize; 8] = [0, 0, 1, 1, 2, 2, 2, 0];
+
+    #[test]
+    fn classes_by_hand() {
+        // Class 0: 2 of 3 found, 3 said: F1 = 2·2/6. Class 1: 1 of 2, 2 said: 2/4. Class 2: 2 of 3, 3 said: 4/6.
+        near(class_f1(&TRUTH, &SAID, 0), 2.0 / 3.0);
+        near(macro_f1(&TRUTH, &SAID, 3), (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0);
+        near(
+            macro_recall(&TRUTH, &SAID, 3),
+            (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0,
+        );
+        // Always the commonest: one class in three is all found, none else.
+        near(macro_recall(&TRUTH, &[2; 8], 3), 1.0 / 3.0);
+        near(macro_f1(&TRUTH, &[2; 8], 3), (2.0 * 3.0 / 11.0) / 3.0);
+        near(class_f1(&TRUTH, &[2; 8], 1), 0.0);
+    }
+
+    #[test]
+    fn label_sets_by_hand() {
+        let (truth, said) = ([0b011, 0b100, 0b000, 0b110], [0b001, 0b110, 0b000, 0b001]);
+        // Both / either: 1/2, 1/2, empty = 1, 0/3.
+        near(jaccard(&truth, &said), (0.5 + 0.5 + 1.0 + 0.0) / 4.0);
+        // Two shared, 5 true and 4 said.
+        near(labels_micro_f1(&truth, &said), 4.0 / 9.0);
+        // Label 0: 1 shared of 1 and 2; label 1: 0 of 2 and 1; label 2: 1 of 2 and 1.
+        near(
+            labels_macro_f1(&truth, &said, 3),
+            (2.0 / 3.0 + 0.0 + 2.0 / 3.0) / 3.0,
+        );
+        near(labels_micro_f1(&[0], &[0]), 0.0);
+    }
+
+    #[test]
+    fn correlation_by_hand() {
+        near(pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]), 1.0);
+        near(pearson(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]), -1.0);
+        // Deviations (-1, 0, 1) and (-1, 1, 0): 1 over the root of 2·2.
+        near(pearson(&[1.0, 2.0, 3.0], &[1.0, 3.0, 2.0]), 0.5);
+        near(pearson(&[1.0, 2.0], &[5.0, 5.0]), 0.0);
+    }
+
+    #[test]
+    fn calibration_by_hand() {
+        // Two bins. Low: 0.2 and 0.4, one right: |0.6 − 1| = 0.4. High: 0.8 and 1.0, both right: |1.8 − 2| = 0.2. Over 4.
+        let pairs = [(0.2, false), (0.4, true), (0.8, true), (1.0, true)];
+        near(calibration_error(pairs.into_iter(), 2), 0.6 / 4.0);
+        near(calibration_error([(1.0, true)].into_iter(), 15), 0.0);
+        near(calibration_error(std::iter::empty(), 15), 0.0);
+    }
+}
