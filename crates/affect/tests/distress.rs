@@ -272,3 +272,38 @@ fn the_rates_on_public_posts_are_as_stated() {
     assert!(sadness > 3.0 * joy, "{sadness} {joy}");
     let _ = (anger, optimism);
 }
+
+/// How many of a list's sentences in distress have a cue, of how many; and of the others.
+fn found(list: &str, has_cue: impl Fn(&str) -> bool) -> [u32; 4] {
+    let rows = list
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once('\t').unwrap());
+    let (mut seen, mut total, mut alarms, mut calm) = (0, 0, 0, 0);
+    for (kind, sentence) in rows {
+        let found = has_cue(sentence);
+        if kind == "none" {
+            calm += 1;
+            alarms += u32::from(found);
+        } else {
+            total += 1;
+            seen += u32::from(found);
+        }
+        if found == (kind == "none") {
+            eprintln!("{} ({kind}): {sentence}", if found { "cue" } else { "no cue" });
+        }
+    }
+    [seen, total, alarms, calm]
+}
+
+#[test]
+fn the_recall_on_written_sentences_is_as_stated() {
+    let has_cue = |sentence: &str| !cues(sentence).is_empty();
+    let tuned_on = found(include_str!("fixtures/distress_development.tsv"), has_cue);
+    let held_out = found(include_str!("fixtures/distress_held_out.tsv"), has_cue);
+    eprintln!(
+        "tuned on: {tuned_on:?}, held out: {held_out:?} (in distress with a cue, of; others with a cue, of)"
+    );
+    let [seen, total, alarms, calm] = held_out;
+    assert!(seen * 4 > total && alarms * 4 < calm, "{held_out:?}");
+}
