@@ -278,7 +278,7 @@ fn found(list: &str, has_cue: impl Fn(&str) -> bool) -> [u32; 4] {
     let rows = list
         .lines()
         .filter(|line| !line.starts_with('#'))
-        .map(|line| line.split_once('\t').unwrap());
+        .map(|line| line.split_once('\t').expect("a label, a tab and a text"));
     let (mut seen, mut total, mut alarms, mut calm) = (0, 0, 0, 0);
     for (kind, sentence) in rows {
         let found = has_cue(sentence);

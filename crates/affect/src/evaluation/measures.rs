@@ -193,7 +193,7 @@ mod tests {
         near(macro_f1(&truth, &said, 3), 0.296_665_577_972_168_8);
         near(macro_recall(&truth, &said, 3), 0.336_022_408_907_544_1);
         near(class_f1(&truth, &said, 1), 0.381_609_195_402_298_9);
-        let truth: Vec<u32> = (0..500).map(|i| (i * i * 13 + i * 5) % 32 & (i % 32)).collect();
+        let truth: Vec<u32> = (0..500).map(|i| ((i * i * 13 + i * 5) % 32) & (i % 32)).collect();
         let said: Vec<u32> = (0..500).map(|i| (i * 11 + i / 3) % 32).collect();
         near(labels_macro_f1(&truth, &said, 5), 0.242_652_591_868_415_26);
         near(labels_micro_f1(&truth, &said), 0.278_583_865_351_131_8);

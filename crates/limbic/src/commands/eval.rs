@@ -314,7 +314,7 @@ mod tests {
         });
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "emotion (TweetEval emotion test, 1421 posts)");
-        assert_eq!(lines[1], "                         model           majority");
+        assert_eq!(lines[1], "                        model           majority");
         assert_eq!(lines[2], "  macro-F1  79.5 [77.0, 82.1]  79.5 [77.0, 82.1]");
         assert_eq!(lines[3], "  other     79.5 [77.0, 82.1]                  –");
         assert_eq!(lines[4], "  ECE                     2.1                  –");

@@ -1,0 +1,11 @@
+//! The normal form is one: normalising it again changes nothing, and nothing invisible is left.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use limbic_affect::normalise;
+
+fuzz_target!(|text: &str| {
+    let once = normalise(text);
+    assert_eq!(normalise(&once), once);
+    assert!(!once.contains(['\u{200b}', '\u{202e}', '\0', '\n']));
+});
