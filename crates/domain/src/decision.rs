@@ -47,6 +47,69 @@ pub struct Suppression {
     pub reason: String,
 }
 
+/// How a challenger takes part in the decisions of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContestMode {
+    /// It watches.
+    Shadow,
+    /// It decides a share, by lot.
+    Live,
+    /// It was surely worse and decides nothing any more.
+    RolledBack,
+}
+
+/// One of two policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The one that is in force.
+    Champion,
+    /// The one that would like to be.
+    Challenger,
+}
+
+/// The state of a contest of two policies when a decision was made, and what it had to do with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Contest {
+    /// How the challenger takes part.
+    pub mode: ContestMode,
+    /// Who decided.
+    pub by: Side,
+    /// The one who did not.
+    pub other: PolicyVersion,
+    /// With what probability that one would have chosen the same. `None` after a roll-back: it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_propensity: Option<Probability>,
+    /// Decisions judged so far: those whose outcome was known.
+    pub judged: u64,
+    /// How much more reward a decision the champion earns, for sure (negative: not surely more), at whatever moment one
+    /// looks.
+    pub champion_leads_by: f64,
+    /// The same of the challenger.
+    pub challenger_leads_by: f64,
+    /// Whether the judged decisions are divided between the two otherwise than they were drawn: then something is wrong
+    /// with how outcomes are joined, and the contest is not to be believed.
+    pub ratio_alarm: bool,
+}
+
+/// What those whom no ad may reach did without one, beside what the others did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldOut {
+    /// The decision about everyone else.
+    pub beside: String,
+    /// Decisions compared so far: those whose conversion window has passed.
+    pub compared: u64,
+    /// What conversions brought per person reached, on average over those decisions.
+    pub reached: f64,
+    /// What they brought per person held out.
+    pub held_out: f64,
+    /// What ads add per person, at least: the lower end of an interval that holds at whatever moment one looks.
+    pub adds_at_least: f64,
+    /// The upper end.
+    pub adds_at_most: f64,
+}
+
 /// A decision. Its envelope's `id` is `CAMPAIGN.HASH`: an outcome that names it can be routed to its campaign
 /// without a look-up. Its envelope's `at` is the moment's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,7 +133,7 @@ pub struct Decision {
     /// Why nothing was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppression: Option<Suppression>,
-    /// What the policy gate took out.
+    /// What was taken out, by the policy gate or by the engine's own rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removals: Vec<Removal>,
     /// The seed of the draw, a function of the decision's id and the policy's seed.
@@ -78,6 +141,13 @@ pub struct Decision {
     /// The features the policy saw (name → value), for evaluation and explanation.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub context: std::collections::BTreeMap<String, f64>,
+    /// Where two policies compete: how far they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contest: Option<Contest>,
+    /// In the decision about those who are held out: what is known of what ads add. Its outcomes are what these people
+    /// did anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_out: Option<HoldOut>,
 }
 
 impl Decision {
@@ -86,6 +156,14 @@ impl Decision {
         format!(
             "{campaign}.{}",
             crate::event_id("decision", &[campaign.as_str(), moment])
+        )
+    }
+
+    /// The id of the decision about those who are held out of the one about `campaign` for `moment`.
+    pub fn hold_out_id_of(campaign: &Slug, moment: &str) -> String {
+        format!(
+            "{campaign}.{}",
+            crate::event_id("hold_out", &[campaign.as_str(), moment])
         )
     }
 

@@ -147,6 +147,11 @@ impl AudienceId {
         &self.0
     }
 
+    /// The segment's slug.
+    pub fn segment(&self) -> &str {
+        self.0.split_once(':').map_or("", |(segment, _)| segment)
+    }
+
     /// The topic's slug.
     pub fn topic(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, topic)| topic)

@@ -30,7 +30,9 @@ pub mod topics;
 
 pub use campaign::{Brief, Campaign, Platform};
 pub use creative::{Creative, CreativeSet, Removal, Rendering};
-pub use decision::{Candidate, Choice, Decision, PolicyVersion, Suppression};
+pub use decision::{
+    Candidate, Choice, Contest, ContestMode, Decision, HoldOut, PolicyVersion, Side, Suppression,
+};
 pub use envelope::{DecodeError, Envelope, Record};
 pub use fault::{Fault, Retry};
 pub use feeling::{ConsentState, Feeling, PersonState};

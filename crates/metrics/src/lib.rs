@@ -12,7 +12,7 @@
 //! | `emotion` | `topic` | `count`, `distress` | `valence`, `arousal`, `distress_share`, `emotion.NAME` |
 //! | `emotion_all` | | the same, each reading once | |
 //! | `moments` | `audience` | `count`, `up`, `down` | `valence` |
-//! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE` | |
+//! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; in a contest `contest.shadow`, `contest.live`, `contest.rolled_back`, `contest.challenger` (decided by it), `contest.ratio_alarm` | |
 //! | `outcomes` | `campaign` | `delivered`, `refused`, `impressions`, `clicks`, `conversions`, `dismissals`, `value` | |
 //!
 //! Every point also has the tags `tenant`, `window` (`10s`) and `partition`.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use limbic_domain::{
-    Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, TenantId, Utc, topics,
+    ContestMode, Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, Side, TenantId, Utc,
+    topics,
 };
 use limbic_stream::window::{Added, Closed, WindowKind, Windows};
 use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};
@@ -156,6 +157,19 @@ impl MetricsStage {
                         ]);
                     }
                     None => fields.push(one("chosen")),
+                }
+                if let Some(contest) = &decision.data.contest {
+                    fields.push(one(match contest.mode {
+                        ContestMode::Shadow => "contest.shadow",
+                        ContestMode::Live => "contest.live",
+                        ContestMode::RolledBack => "contest.rolled_back",
+                    }));
+                    if contest.by == Side::Challenger {
+                        fields.push(one("contest.challenger"));
+                    }
+                    if contest.ratio_alarm {
+                        fields.push(one("contest.ratio_alarm"));
+                    }
                 }
                 let entry = self.entry(vec![decision.data.campaign.to_string()], fields);
                 vec![("decisions", decision.tenant, decision.at, entry)]

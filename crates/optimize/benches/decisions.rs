@@ -28,11 +28,11 @@ fn decisions(criterion: &mut Criterion) {
         ),
         (
             "linear-ts of 16 draws",
-            r#"{"name": "linear-ts", "draws": 16, "pool": 16, "model": {"bits": 16, "forgetting": 0.9999}}"#,
+            r#"{"name": "linear-ts", "draws": 16, "model": {"bits": 16, "forgetting": 0.9999}}"#,
         ),
         (
-            "linear-ts of 32 draws out of 64",
-            r#"{"name": "linear-ts", "draws": 32, "pool": 64, "model": {"bits": 16, "forgetting": 0.9999}}"#,
+            "linear-ts of 32 draws",
+            r#"{"name": "linear-ts", "draws": 32, "model": {"bits": 16, "forgetting": 0.9999}}"#,
         ),
     ] {
         let config: PolicyConfig = serde_json::from_str(settings).expect("settings of this bench");

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use limbic_optimize::policy::Lesson;
+use limbic_optimize::policy::{AnyPolicy, Lesson};
 use limbic_optimize::quadrature::{Beta, best_arm_probabilities};
 use limbic_optimize::{Arm, Features, Policy, PolicyConfig};
 
@@ -16,6 +16,16 @@ fn processor_time(begin: Instant) -> f64 {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = told.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
     nanos.map_or_else(|| begin.elapsed().as_secs_f64() * 1e6, |nanos| nanos / 1e3)
+}
+
+/// Rounds of each measurement; what is printed is their median, least and most.
+const ROUNDS: usize = 9;
+const DECISIONS: usize = 20_000;
+const UPDATES: usize = 10_000;
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 fn arms(own: usize) -> Vec<Arm> {
@@ -39,44 +49,58 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (label, own, interactions) in [("own features", 98, "[]"), ("interactions", 8, products)] {
         for policy in [
             r#""name": "softmax""#,
-            r#""name": "linear-ts", "draws": 16, "pool": 16"#,
-            r#""name": "linear-ts", "draws": 16, "pool": 64"#,
-            r#""name": "linear-ts", "draws": 32, "pool": 64"#,
+            r#""name": "linear-ts", "draws": 16"#,
+            r#""name": "linear-ts", "draws": 32"#,
+            r#""name": "logistic-ts", "draws": 16"#,
+            r#""name": "lin-ucb""#,
         ] {
             let model = format!(r#"{{"bits": 16, "forgetting": 0.9999, "interactions": {interactions}}}"#);
             let config: PolicyConfig = serde_json::from_str(&format!(r#"{{{policy}, "model": {model}}}"#))?;
             let (mut policy_at_work, arms) = (config.build()?, arms(own));
-            let (updates, decisions) = (2000, 20_000);
-            let start = processor_time(begin);
-            for update in 0..updates {
-                policy_at_work.learn(&Lesson {
-                    context: &context,
-                    arm: &arms[update % arms.len()],
-                    reward: (update % 3) as f64 / 2.0,
-                    corrects: None,
-                    propensity: 0.1,
-                })?;
-            }
-            let middle = processor_time(begin);
-            let mut waits = Vec::with_capacity(decisions);
+            let mut lessons = 0;
+            let mut learn = |policy: &mut AnyPolicy| -> Result<f64, Box<dyn Error>> {
+                let start = processor_time(begin);
+                for _ in 0..UPDATES {
+                    lessons += 1;
+                    policy.learn(&Lesson {
+                        context: &context,
+                        arm: &arms[lessons % arms.len()],
+                        reward: (lessons % 3) as f64 / 2.0,
+                        corrects: None,
+                        propensity: 0.1,
+                    })?;
+                }
+                Ok((processor_time(begin) - start) / UPDATES as f64)
+            };
+            learn(&mut policy_at_work)?;
+            let (mut updates, mut decisions, mut waits) = (Vec::new(), Vec::new(), Vec::new());
             let mut sum = 0.0;
-            for decision in 0..decisions {
-                let asked = Instant::now();
-                sum += policy_at_work.probabilities(&context, &arms, decision as u64)[0];
-                waits.push(asked.elapsed());
+            for round in 0..ROUNDS {
+                updates.push(learn(&mut policy_at_work)?);
+                let start = processor_time(begin);
+                for decision in 0..DECISIONS {
+                    let asked = Instant::now();
+                    let seed = (round * DECISIONS + decision) as u64;
+                    sum += policy_at_work.probabilities(&context, &arms, seed)[0];
+                    waits.push(asked.elapsed());
+                }
+                decisions.push((processor_time(begin) - start) / DECISIONS as f64);
             }
-            let end = processor_time(begin);
             assert!(sum.is_finite());
             waits.sort_unstable();
-            let each = (end - middle) / decisions as f64;
+            let each = median(&mut decisions);
             println!(
-                "| {policy}, {label}: decision | {each:.2} ({:.0}/s, 99 % below {:.1} by the clock) |",
+                "| {policy}, {label}: decision | {each:.2} ({:.0}/s; {:.2} to {:.2}; 99 % below {:.1} by the clock) |",
                 1e6 / each,
-                waits[decisions * 99 / 100].as_secs_f64() * 1e6
+                decisions[0],
+                decisions[ROUNDS - 1],
+                waits[waits.len() * 99 / 100].as_secs_f64() * 1e6
             );
+            let each = median(&mut updates);
             println!(
-                "| {policy}, {label}: update | {:.2} |",
-                (middle - start) / updates as f64
+                "| {policy}, {label}: update | {each:.2} ({:.2} to {:.2}) |",
+                updates[0],
+                updates[ROUNDS - 1]
             );
         }
     }

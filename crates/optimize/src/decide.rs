@@ -3,6 +3,7 @@
 use limbic_domain::{Micros, PolicyVersion, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::brakes::contest::Challenger;
 use crate::policy::{AnyPolicy, Lesson, Policy, PolicyConfig, PolicyError, within};
 use crate::random::{self, Random};
 use crate::{Arm, Features};
@@ -20,13 +21,17 @@ pub struct EngineConfig {
     pub minimum_propensity: f64,
     /// At most this much probability in all for candidates other than the likeliest; the minimum comes on top.
     pub exploration_budget: f64,
-    /// Importance weights (1 / propensity) are cut here wherever the engine itself uses them.
+    /// Importance weights are cut here wherever the engine itself uses them: where a contest compares two policies.
     pub maximum_weight: f64,
     /// A candidate that may cost less is not worth its place.
     pub floor_price: Micros,
     /// When anything may run; empty = always.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dayparts: Vec<Daypart>,
+    /// A policy that would like to take the place of `policy`. The optimize stage asks both; an engine by itself does
+    /// not look at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenger: Option<Challenger>,
 }
 
 impl Default for EngineConfig {
@@ -36,9 +41,10 @@ impl Default for EngineConfig {
             seed: 0,
             minimum_propensity: 0.0,
             exploration_budget: 1.0,
-            maximum_weight: 1000.0,
+            maximum_weight: 20.0,
             floor_price: Micros(0),
             dayparts: Vec::new(),
+            challenger: None,
         }
     }
 }
@@ -196,8 +202,8 @@ impl DecisionEngine {
         within(
             "maximum_weight",
             config.maximum_weight,
-            1.0..=f64::MAX,
-            "must be at least 1",
+            1.0..=1e6,
+            "must be in [1, 1000000]",
         )?;
         for part in &config.dayparts {
             within("dayparts.from", part.from.into(), 0.0..=23.0, "must be in 0..=23")?;
@@ -287,11 +293,6 @@ impl DecisionEngine {
             self.config.minimum_propensity,
         );
         probabilities
-    }
-
-    /// The importance weight of a choice made with `propensity`, cut at the maximum weight.
-    pub fn weight(&self, propensity: f64) -> f64 {
-        (1.0 / propensity).min(self.config.maximum_weight)
     }
 
     /// Learns from an outcome. An error changes nothing.

@@ -11,6 +11,9 @@ use crate::random;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Feature(pub u32, pub f32);
 
+/// The largest value a feature can have: the product of eight is still a number.
+pub const LARGEST: f64 = 30_000.0;
+
 /// What is known about a context or an arm.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Features {
@@ -21,14 +24,18 @@ pub struct Features {
 }
 
 /// The hash of a namespace's name.
-pub fn namespace(name: &str) -> u32 {
+pub const fn namespace(name: &str) -> u32 {
     (random::hash(name.as_bytes()) >> 32) as u32
 }
 
-/// The hash of an interaction of two features; not symmetric, so its caller fixes the order.
-pub(crate) const fn join(left: u32, right: u32) -> u32 {
-    let joined = left.wrapping_mul(0x9e37_79b1).rotate_left(13) ^ right;
-    joined.wrapping_mul(0x85eb_ca6b)
+/// A hash that another is to be joined to. Together with [`join`] it is not symmetric: their caller fixes the order.
+pub(crate) const fn ready(left: u32) -> u32 {
+    left.wrapping_mul(0x9e37_79b1).rotate_left(13)
+}
+
+/// The hash of an interaction: what is [`ready`], and another feature's hash.
+pub(crate) const fn join(ready: u32, right: u32) -> u32 {
+    (ready ^ right).wrapping_mul(0x85eb_ca6b)
 }
 
 impl Features {
@@ -43,15 +50,20 @@ impl Features {
     /// Adds "in `space`, it is `value`": a feature of value 1.
     #[must_use]
     pub fn with(self, space: &str, value: &str) -> Self {
-        let hash = join(namespace(space), namespace(value));
+        let hash = join(ready(namespace(space)), namespace(value));
         self.insert(namespace(space), Feature(hash, 1.0))
     }
 
-    /// Adds "in `space`, `name` measures `value`". A value that is not finite counts as 0.
+    /// Adds "in `space`, `name` measures `value`". A value that is no number counts as 0, and none as more than
+    /// [`LARGEST`]: measure in units that make most values about 1.
     #[must_use]
     pub fn with_number(self, space: &str, name: &str, value: f64) -> Self {
-        let value = if value.is_finite() { value as f32 } else { 0.0 };
-        let hash = join(namespace(space), namespace(name).rotate_left(7));
+        let value = if value.is_nan() {
+            0.0
+        } else {
+            value.clamp(-LARGEST, LARGEST) as f32
+        };
+        let hash = join(ready(namespace(space)), namespace(name).rotate_left(7));
         self.insert(namespace(space), Feature(hash, value))
     }
 
@@ -85,11 +97,15 @@ impl Features {
 
     /// The features of the namespace whose [`namespace`] hash is `name`; empty if there is none.
     pub fn in_namespace(&self, name: u32) -> &[Feature] {
-        self.namespaces
-            .binary_search_by_key(&name, |space| space.0)
-            .map_or(&[], |at| {
-                &self.features[self.start(at)..self.namespaces[at].1 as usize]
-            })
+        // They are few: looking at each is faster than a search.
+        let mut start = 0;
+        for &(known, end) in &self.namespaces {
+            if known == name {
+                return &self.features[start..end as usize];
+            }
+            start = end as usize;
+        }
+        &[]
     }
 
     /// All features, in an order that depends on nothing but themselves.

@@ -90,6 +90,11 @@ impl RewardConfig {
         )
     }
 
+    /// Of one conversion.
+    fn worth(&self, entry: &Entry) -> f64 {
+        self.conversion + self.conversion_value * entry.value.map_or(0.0, f64::from_bits)
+    }
+
     /// How long after its latest word a decision's account is kept.
     pub fn longest_window_ms(&self) -> i64 {
         self.restatement_window_ms
@@ -165,6 +170,9 @@ pub enum OutcomeError {
     /// A value that no reward can be computed from.
     #[error("the value {0} is negative or not a number")]
     Value(f64),
+    /// An impression, say, of those whom no ad may reach.
+    #[error("the people of `{0}` are held out: only conversions can come of it, what they did without an ad")]
+    HeldOut(String),
     /// One decision with implausibly many outcomes.
     #[error("more than {0} outcomes for one decision")]
     TooMany(usize),
@@ -177,6 +185,7 @@ impl OutcomeError {
             Self::UnknownDecision(_) => "unknown_decision",
             Self::BeforeDecision { .. } => "outcome_before_decision",
             Self::Value(_) => "bad_value",
+            Self::HeldOut(_) => "reached_hold_out",
             Self::TooMany(_) => "too_many_outcomes",
         }
     }
@@ -184,7 +193,7 @@ impl OutcomeError {
 
 impl Account {
     /// Most outcomes of one decision.
-    pub const MOST_OUTCOMES: usize = 64;
+    pub const MOST_OUTCOMES: usize = 1024;
 
     /// The account of a decision made at `decided`.
     pub const fn open(decided: Utc) -> Self {
@@ -250,10 +259,23 @@ impl Account {
 
     /// When silence becomes a failure: `None` if it was never shown, or something was taught already.
     pub fn closes(&self, config: &RewardConfig) -> Option<Utc> {
-        if self.taught.is_some() || self.refused() {
+        if self.taught.is_some() {
+            return None;
+        }
+        self.silence_ends(config)
+    }
+
+    /// When silence is an answer, whether or not it was broken: `None` if it was never shown.
+    pub fn silence_ends(&self, config: &RewardConfig) -> Option<Utc> {
+        if self.refused() {
             return None;
         }
         Some(self.exposed(config)?.plus_millis(config.click_window_ms))
+    }
+
+    /// When the decision was made.
+    pub const fn decided(&self) -> Utc {
+        self.decided
     }
 
     /// When nothing can change it any more.
@@ -301,7 +323,18 @@ impl Account {
             .min()
     }
 
-    fn reward(&self, config: &RewardConfig) -> f64 {
+    /// What conversions brought that came within their window from the decision, whether or not anything was seen: what
+    /// can be compared with people who saw nothing.
+    pub fn conversions(&self, config: &RewardConfig) -> f64 {
+        let of_window = self.entries.values().filter(|entry| {
+            entry.kind == OutcomeKind::Conversion
+                && entry.at.millis_since(self.decided) <= config.conversion_window_ms
+        });
+        of_window.fold(0.0, |sum, entry| sum + config.worth(entry))
+    }
+
+    /// What the choice is worth by all that is known.
+    pub fn reward(&self, config: &RewardConfig) -> f64 {
         if config.dismissal_voids && self.first_of(OutcomeKind::Dismissal).is_some() {
             return 0.0;
         }
@@ -315,8 +348,7 @@ impl Account {
             match entry.kind {
                 OutcomeKind::Click if counts(entry, config.click_window_ms) => clicked = true,
                 OutcomeKind::Conversion if counts(entry, config.conversion_window_ms) => {
-                    let value = entry.value.map_or(0.0, f64::from_bits);
-                    reward += config.conversion + config.conversion_value * value;
+                    reward += config.worth(entry);
                 }
                 _ => {}
             }

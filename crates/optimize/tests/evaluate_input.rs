@@ -295,6 +295,8 @@ fn decision(id: &str, at: i64, chosen: usize, probabilities: [f64; 2]) -> Envelo
         removals: Vec::new(),
         seed: 0,
         context: [("mood.valence".to_owned(), 0.5)].into(),
+        contest: None,
+        hold_out: None,
     };
     Envelope::new(TenantId::default(), id.to_owned(), Utc::from_millis(at), data)
 }

@@ -70,6 +70,8 @@ fn held(draft: CreativeSet, suppression: Suppression, removals: Vec<Removal>) ->
         removals,
         seed: 0,
         context: std::collections::BTreeMap::new(),
+        contest: None,
+        hold_out: None,
     }
 }
 

@@ -1,90 +1,119 @@
 //! Champion and challenger.
 //!
-//! In *shadow* a challenger decides nothing: what it would have earned is estimated from the champion's decisions by
-//! inverse propensity weighting. With a *share* it decides some, by lot. In both cases the difference of their rewards
-//! has a lower bound that is valid at every moment at once (the predictable plug-in empirical-Bernstein confidence
-//! sequence of Waudby-Smith and Ramdas 2024, Theorem 2), so looking after each outcome costs nothing: when the champion
-//! is better by more than a tolerance for sure, the challenger is rolled back; when the challenger is, it may be promoted.
+//! Two policies learn from the same outcomes. In *shadow* the champion decides alone; *live*, the challenger decides a
+//! share `s`, by lot. Of each decision it is known with what probabilities `p` and `q` the two would have made it, so it
+//! was made with `m = (1 − s) p + s q` (in shadow `s = 0`), and `r (p − q) / m` is in expectation what the champion earns
+//! more, whoever decided. A lower bound of its mean that holds at every moment at once (the predictable plug-in
+//! empirical-Bernstein confidence sequence of Waudby-Smith and Ramdas 2024, Theorem 2) makes it harmless to look after
+//! every outcome: when the champion is better for sure, by more than a tolerance, the challenger is rolled back.
+//!
+//! Weights `q / m` are cut where the engine cuts its weights. A cut makes the challenger look worse than it is; what it
+//! can have taken away is known when the decision is made, `Σ (q − W m)⁺` over all arms, and is granted to the challenger
+//! in full. So a cut never rolls back a challenger, it only makes the contest longer.
 
+use limbic_domain::{ContestMode, Side};
 use serde::{Deserialize, Serialize};
 
+use super::mismatch::RatioAlarm;
 use crate::exact;
-use crate::policy::{PolicyError, within};
+use crate::policy::{PolicyConfig, PolicyError, within};
 use crate::random::{Random, derive};
 
-/// How a challenger takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// It watches.
-    Shadow,
-    /// It decides the configured share.
-    Live,
-    /// It was surely worse and decides nothing any more.
-    RolledBack,
+/// A policy that would like to be in force, and how it is tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Challenger {
+    /// How it chooses, within the same bounds as the champion.
+    pub policy: PolicyConfig,
+    /// The contest.
+    #[serde(default)]
+    pub contest: ContestConfig,
 }
 
 /// Settings of a [`Contest`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContestConfig {
-    /// The challenger's share of decisions when live, in `(0, 1)`.
-    pub share: f64,
-    /// Whether it begins by watching.
+    /// Whether the challenger only watches.
     pub shadow: bool,
-    /// Probability of ever rolling back (or promoting) wrongly.
+    /// The challenger's share of decisions when it is live, in `(0, 1)`.
+    pub share: f64,
+    /// Probability of ever rolling back a challenger that is within the tolerance.
     pub alpha: f64,
     /// By how much of the largest reward the challenger may be worse.
     pub tolerance: f64,
-    /// Importance weights are cut here; it makes shadow estimates err on the low side, never on the high one.
-    pub maximum_weight: f64,
-    /// The largest reward.
-    pub most: f64,
+    /// Probability of ever raising the ratio alarm when shares are right.
+    pub ratio_alpha: f64,
 }
 
 impl Default for ContestConfig {
     fn default() -> Self {
         Self {
-            share: 0.1,
             shadow: true,
+            share: 0.1,
             alpha: 0.05,
             tolerance: 0.0,
-            maximum_weight: 20.0,
-            most: 1.0,
+            ratio_alpha: 0.001,
         }
     }
 }
 
-/// An anytime-valid confidence sequence for the mean of numbers in `[0, 1]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ConfidenceSequence {
+impl ContestConfig {
+    fn check(&self) -> Result<(), PolicyError> {
+        let small = 1e-12..=0.5;
+        within(
+            "challenger.contest.share",
+            self.share,
+            0.001..=0.999,
+            "must be in [0.001, 0.999]",
+        )?;
+        within(
+            "challenger.contest.alpha",
+            self.alpha,
+            small.clone(),
+            "must be in (0, 0.5]",
+        )?;
+        within(
+            "challenger.contest.ratio_alpha",
+            self.ratio_alpha,
+            small,
+            "must be in (0, 0.5]",
+        )?;
+        within(
+            "challenger.contest.tolerance",
+            self.tolerance,
+            0.0..=1.0,
+            "must be in [0, 1]",
+        )
+    }
+}
+
+/// What bounds the numbers of a contest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// The largest reward.
+    pub reward: f64,
+    /// Where weights are cut.
+    pub weight: f64,
+}
+
+/// A one-sided confidence sequence for the mean of numbers in `[0, 1]`: a lower bound at every moment at once.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LowerBound {
     count: u64,
     #[serde(with = "exact")]
     sum: f64,
     #[serde(with = "exact")]
     squares: f64,
     #[serde(with = "exact")]
-    weights: f64,
+    bets: f64,
     #[serde(with = "exact")]
     weighted: f64,
     #[serde(with = "exact")]
-    penalty: f64,
+    price: f64,
 }
 
-impl Default for ConfidenceSequence {
-    fn default() -> Self {
-        Self {
-            count: 0,
-            sum: 0.0,
-            squares: 0.0,
-            weights: 0.0,
-            weighted: 0.0,
-            penalty: 0.0,
-        }
-    }
-}
-
-impl ConfidenceSequence {
+impl LowerBound {
     /// One more number; what lies outside `[0, 1]` is cut.
     pub fn observe(&mut self, value: f64, alpha: f64) {
         let value = value.clamp(0.0, 1.0);
@@ -92,213 +121,339 @@ impl ConfidenceSequence {
         let mean = (0.5 + self.sum) / (before + 1.0);
         let variance = (0.25 + self.squares) / (before + 1.0);
         let count = before + 1.0;
-        let ideal = 2.0 * libm::log(2.0 / alpha) / (variance * count * libm::log(1.0 + count));
-        let lambda = ideal.sqrt().min(0.5);
-        let psi = (-libm::log(1.0 - lambda) - lambda) / 4.0;
-        self.penalty += 4.0 * (value - mean) * (value - mean) * psi;
-        self.weights += lambda;
-        self.weighted += lambda * value;
+        let ideal = -2.0 * libm::log(alpha) / (variance * count * libm::log(1.0 + count));
+        let bet = ideal.sqrt().min(0.5);
+        self.price += (value - mean) * (value - mean) * (-libm::log(1.0 - bet) - bet);
+        self.bets += bet;
+        self.weighted += bet * value;
         self.count += 1;
         self.sum += value;
         let now = (0.5 + self.sum) / (count + 1.0);
         self.squares += (value - now) * (value - now);
     }
 
-    /// An interval that contains the mean, at all moments together, with probability at least `1 − alpha`.
-    pub fn interval(&self, alpha: f64) -> (f64, f64) {
+    /// The mean is, at all moments together, at least this with probability `1 − alpha`.
+    pub fn at_least(&self, alpha: f64) -> f64 {
         if self.count == 0 {
-            return (0.0, 1.0);
+            return 0.0;
         }
-        let centre = self.weighted / self.weights;
-        let radius = (libm::log(2.0 / alpha) + self.penalty) / self.weights;
-        ((centre - radius).max(0.0), (centre + radius).min(1.0))
+        ((self.weighted - self.price + libm::log(alpha)) / self.bets).max(0.0)
+    }
+
+    /// How many numbers there were.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their mean; 0 of none.
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 {
+            0.0
+        } else {
+            self.sum / self.count as f64
+        }
     }
 }
 
-/// A contest's state.
+/// A decision in a contest, kept until its outcome is known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Which contest.
+    contest: u64,
+    by: Side,
+    /// The probability with which the champion would have chosen as was chosen.
+    #[serde(with = "exact")]
+    champion: f64,
+    /// The same of the challenger.
+    #[serde(with = "exact")]
+    challenger: f64,
+    /// What the cut of weights can take from the challenger, in expectation, as a part of the largest reward.
+    #[serde(with = "exact")]
+    lost: f64,
+}
+
+/// All that a contest has learnt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContestState {
+    id: u64,
+    mode: ContestMode,
+    judged: u64,
+    /// Of the champion's lead.
+    champion: LowerBound,
+    /// Of the challenger's.
+    challenger: LowerBound,
+    ratio: RatioAlarm,
+}
+
+/// What a judged decision changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing.
+    None,
+    /// The challenger is rolled back.
+    RolledBack,
+    /// The ratio alarm is on.
+    Alarm,
+    /// The challenger is better for sure.
+    ChallengerLeads,
+}
+
+/// A contest of two policies.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Contest {
     config: ContestConfig,
-    mode: Mode,
-    champion: ConfidenceSequence,
-    challenger: ConfidenceSequence,
+    limits: Limits,
+    state: ContestState,
 }
 
 impl Contest {
-    /// A contest not begun. Refuses settings outside their ranges.
-    pub fn new(config: ContestConfig) -> Result<Self, PolicyError> {
-        within(
-            "contest.share",
-            config.share,
-            1e-9..=1.0 - 1e-9,
-            "must be in (0, 1)",
-        )?;
-        within("contest.alpha", config.alpha, 1e-12..=0.5, "must be in (0, 0.5]")?;
-        within(
-            "contest.tolerance",
-            config.tolerance,
-            0.0..=1.0,
-            "must be in [0, 1]",
-        )?;
-        within(
-            "contest.maximum_weight",
-            config.maximum_weight,
-            1.0..=1e6,
-            "must be at least 1",
-        )?;
-        within(
-            "contest.most",
-            config.most,
-            f64::MIN_POSITIVE..=1e12,
-            "must be positive",
-        )?;
+    /// The contest `id`, not begun. Refuses settings outside their ranges.
+    pub fn new(config: ContestConfig, limits: Limits, id: u64) -> Result<Self, PolicyError> {
+        config.check()?;
+        let (mode, limits) = if config.shadow {
+            (ContestMode::Shadow, limits)
+        } else {
+            // The mixture bounds them already.
+            let weight = limits.weight.min(1.0 / config.share);
+            (ContestMode::Live, Limits { weight, ..limits })
+        };
         Ok(Self {
-            mode: if config.shadow { Mode::Shadow } else { Mode::Live },
-            champion: ConfidenceSequence::default(),
-            challenger: ConfidenceSequence::default(),
+            state: ContestState {
+                id,
+                mode,
+                judged: 0,
+                champion: LowerBound::default(),
+                challenger: LowerBound::default(),
+                ratio: RatioAlarm::new(&[1.0 - config.share, config.share])?,
+            },
             config,
+            limits,
         })
     }
 
-    /// How the challenger takes part now.
-    pub const fn mode(&self) -> Mode {
-        self.mode
+    /// What was learnt so far.
+    pub const fn state(&self) -> &ContestState {
+        &self.state
     }
 
-    /// Whether the challenger makes the decision of this seed.
-    pub fn challenger_decides(&self, seed: u64) -> bool {
-        self.mode == Mode::Live && Random::new(derive(seed, 7)).unit() < self.config.share
-    }
-
-    /// In live mode: what a decision brought, and who made it.
-    pub fn observe(&mut self, by_challenger: bool, reward: f64) -> Mode {
-        if self.mode != Mode::Live {
-            return self.mode;
+    /// Goes on where a contest of the same id was; another's state is no use.
+    pub fn resume(&mut self, state: ContestState) {
+        if state.id == self.state.id {
+            self.state = state;
         }
-        let alpha = self.config.alpha / 2.0;
-        let side = if by_challenger {
-            &mut self.challenger
+    }
+
+    /// How the challenger takes part.
+    pub const fn mode(&self) -> ContestMode {
+        self.state.mode
+    }
+
+    /// Who makes the decision of this seed.
+    pub fn decides(&self, seed: u64) -> Side {
+        let is_live = self.state.mode == ContestMode::Live;
+        if is_live && Random::new(derive(seed, 7)).unit() < self.config.share {
+            Side::Challenger
         } else {
-            &mut self.champion
+            Side::Champion
+        }
+    }
+
+    /// A decision for `choice`, made by `by`, with the probabilities that the two gave to the same arms.
+    pub fn trial(&self, by: Side, champion: &[f64], challenger: &[f64], choice: usize) -> Trial {
+        let pairs = champion.iter().zip(challenger);
+        let beyond = pairs.map(|(&p, &q)| (q - self.limits.weight * self.mixed(p, q)).max(0.0));
+        Trial {
+            contest: self.state.id,
+            by,
+            champion: champion[choice],
+            challenger: challenger[choice],
+            lost: beyond.fold(0.0, |sum, part| sum + part).min(1.0),
+        }
+    }
+
+    /// The probability with which the two together choose what they choose with `p` and `q`.
+    fn mixed(&self, p: f64, q: f64) -> f64 {
+        if self.config.shadow {
+            p
+        } else {
+            (1.0 - self.config.share) * p + self.config.share * q
+        }
+    }
+
+    /// What came of a decision. Decisions of another contest, and those that come to light after a roll-back, count for
+    /// nothing.
+    pub fn judge(&mut self, trial: &Trial, reward: f64) -> Turn {
+        if trial.contest != self.state.id || self.state.mode == ContestMode::RolledBack {
+            return Turn::None;
+        }
+        let before = (self.ratio_alarm(), self.challenger_leads_by() > 0.0);
+        let reward = (reward / self.limits.reward).clamp(0.0, 1.0);
+        let mixed = self.mixed(trial.champion, trial.challenger);
+        let champion = trial.champion / mixed;
+        let challenger = (trial.challenger / mixed).min(self.limits.weight);
+        let lead = reward * (champion - challenger);
+        let (low, high) = self.range();
+        let scaled = |lead: f64| (lead - low) / (high - low);
+        let alpha = self.config.alpha;
+        self.state.champion.observe(scaled(lead - trial.lost), alpha);
+        // The other way round, the cut only makes the bound lower.
+        self.state.challenger.observe(1.0 - scaled(lead), alpha);
+        self.state.judged += 1;
+        if self.state.mode == ContestMode::Live {
+            self.state
+                .ratio
+                .observe(usize::from(trial.by == Side::Challenger), self.config.ratio_alpha);
+        }
+        if self.champion_leads_by() > self.config.tolerance * self.limits.reward {
+            self.state.mode = ContestMode::RolledBack;
+            return Turn::RolledBack;
+        }
+        match (before, (self.ratio_alarm(), self.challenger_leads_by() > 0.0)) {
+            ((false, _), (true, _)) => Turn::Alarm,
+            ((_, false), (false, true)) => Turn::ChallengerLeads,
+            _ => Turn::None,
+        }
+    }
+
+    /// The least and the largest that a lead of the champion's can be, with what is granted for cuts.
+    fn range(&self) -> (f64, f64) {
+        let champion = if self.config.shadow {
+            1.0
+        } else {
+            1.0 / (1.0 - self.config.share)
         };
-        side.observe(reward / self.config.most, alpha);
-        self.judge(1.0)
+        (-self.limits.weight - 1.0, champion)
     }
 
-    /// In shadow mode: what a decision of the champion's brought, the propensity it had, and the probability with which
-    /// the challenger would have chosen the same.
-    ///
-    /// The weighted rewards of both sides are divided by the maximum weight so that they lie in `[0, 1]`.
-    pub fn observe_shadow(
-        &mut self,
-        reward: f64,
-        propensity: f64,
-        challenger: f64,
-    ) -> Result<Mode, PolicyError> {
-        if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err(PolicyError::Propensity(propensity));
-        }
-        if self.mode != Mode::Shadow {
-            return Ok(self.mode);
-        }
-        let (alpha, most) = (self.config.alpha / 2.0, self.config.maximum_weight);
-        let reward = reward / self.config.most;
-        let weight = (challenger / propensity).min(most);
-        self.champion.observe(reward / most, alpha);
-        self.challenger.observe(reward * weight / most, alpha);
-        Ok(self.judge(most))
+    /// Decisions judged so far.
+    pub const fn judged(&self) -> u64 {
+        self.state.judged
     }
 
-    /// How much better the champion is, for sure, as a part of the largest reward (negative: not surely better).
+    /// How much more reward a decision the champion earns, for sure (negative: not surely more).
     pub fn champion_leads_by(&self) -> f64 {
-        let scale = if self.mode == Mode::Live {
-            1.0
-        } else {
-            self.config.maximum_weight
-        };
-        scale * self.lead(&self.champion, &self.challenger)
+        let (low, high) = self.range();
+        let bound = self.state.champion.at_least(self.config.alpha);
+        (low + (high - low) * bound) * self.limits.reward
     }
 
-    /// How much better the challenger is, for sure: above 0 it may be promoted.
+    /// The same of the challenger: above 0 it deserves to be the champion.
     pub fn challenger_leads_by(&self) -> f64 {
-        let scale = if self.mode == Mode::Live {
-            1.0
-        } else {
-            self.config.maximum_weight
-        };
-        scale * self.lead(&self.challenger, &self.champion)
+        let (low, high) = self.range();
+        let bound = self.state.challenger.at_least(self.config.alpha);
+        (-high + (high - low) * bound) * self.limits.reward
     }
 
-    /// From shadow to live: what was seen in shadow is not mixed with what is to come.
-    pub fn go_live(&mut self) {
-        if self.mode == Mode::Shadow {
-            self.mode = Mode::Live;
-            self.champion = ConfidenceSequence::default();
-            self.challenger = ConfidenceSequence::default();
-        }
-    }
-
-    fn lead(&self, one: &ConfidenceSequence, other: &ConfidenceSequence) -> f64 {
-        let alpha = self.config.alpha / 2.0;
-        one.interval(alpha).0 - other.interval(alpha).1
-    }
-
-    fn judge(&mut self, scale: f64) -> Mode {
-        if scale * self.lead(&self.champion, &self.challenger) > self.config.tolerance {
-            self.mode = Mode::RolledBack;
-        }
-        self.mode
+    /// Whether the judged decisions are divided otherwise than they were drawn.
+    pub fn ratio_alarm(&self) -> bool {
+        self.state.ratio.alarmed(self.config.ratio_alpha)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::choose;
 
-    fn play(champion: f64, challenger: f64, rounds: u64, seed: u64) -> Mode {
-        let config = ContestConfig {
-            share: 0.5,
+    const LIMITS: Limits = Limits {
+        reward: 1.0,
+        weight: 20.0,
+    };
+
+    fn live(share: f64) -> ContestConfig {
+        ContestConfig {
             shadow: false,
+            share,
             ..ContestConfig::default()
-        };
-        let mut contest = Contest::new(config).unwrap();
+        }
+    }
+
+    fn clicks(random: &mut Random, rate: f64) -> f64 {
+        f64::from(u8::from(random.unit() < rate))
+    }
+
+    /// Plays two policies over the same arms; answers the contest, and whether the champion was ever said to be better.
+    fn play(
+        config: ContestConfig,
+        (champion, challenger): (&[f64], &[f64]),
+        rates: &[f64],
+        rounds: u64,
+        seed: u64,
+    ) -> Contest {
+        let mut contest = Contest::new(config, LIMITS, 1).unwrap();
         let mut random = Random::new(seed);
         for round in 0..rounds {
-            let by_challenger = contest.challenger_decides(derive(seed, round));
-            let rate = if by_challenger { challenger } else { champion };
-            let reward = if random.unit() < rate { 1.0 } else { 0.0 };
-            contest.observe(by_challenger, reward);
+            let by = contest.decides(derive(seed, round));
+            let chosen_from = match by {
+                Side::Champion => champion,
+                Side::Challenger => challenger,
+            };
+            let choice = choose(chosen_from, random.unit()).unwrap();
+            let trial = contest.trial(by, champion, challenger, choice);
+            contest.judge(&trial, clicks(&mut random, rates[choice]));
         }
-        contest.mode()
+        contest
+    }
+
+    fn rolled_back(contest: &Contest) -> bool {
+        contest.mode() == ContestMode::RolledBack
     }
 
     #[test]
-    fn a_surely_worse_challenger_is_rolled_back() {
-        let back = (0..100)
-            .filter(|&seed| play(0.3, 0.2, 6000, seed) == Mode::RolledBack)
-            .count();
-        assert!(back > 95, "{back}");
+    fn a_surely_worse_challenger_is_rolled_back_live_and_in_shadow() {
+        let (good, bad) = ([0.8, 0.2], [0.2, 0.8]);
+        for config in [live(0.5), live(0.2), ContestConfig::default()] {
+            let back = (0..40)
+                .filter(|&seed| rolled_back(&play(config, (&good, &bad), &[0.3, 0.1], 6000, seed)))
+                .count();
+            assert!(back >= 38, "{config:?}: {back}");
+        }
+    }
+
+    #[test]
+    fn a_better_challenger_is_said_to_be_and_never_rolled_back() {
+        let (good, bad) = ([0.8, 0.2], [0.2, 0.8]);
+        for config in [live(0.3), ContestConfig::default()] {
+            let contest = play(config, (&bad, &good), &[0.3, 0.1], 8000, 5);
+            assert!(contest.challenger_leads_by() > 0.0, "{config:?}");
+            assert!(contest.champion_leads_by() < 0.0 && !rolled_back(&contest));
+        }
     }
 
     #[test]
     fn an_equal_challenger_is_rarely_rolled_back_however_often_one_looks() {
-        let back = (0..200)
-            .filter(|&seed| play(0.2, 0.2, 3000, seed) == Mode::RolledBack)
-            .count();
-        // 5 % of 200, and four standard deviations.
-        assert!(back <= 22, "{back}");
+        // Other choices, the same value.
+        for config in [live(0.2), ContestConfig::default()] {
+            let back = (0..200)
+                .filter(|&seed| {
+                    let policies: (&[f64], &[f64]) = (&[0.5, 0.5], &[0.1, 0.9]);
+                    rolled_back(&play(config, policies, &[0.2, 0.2], 2000, seed))
+                })
+                .count();
+            // 5 % of 200, and four standard deviations.
+            assert!(back <= 22, "{config:?}: {back}");
+        }
     }
 
     #[test]
-    fn a_confidence_sequence_covers_at_all_moments_together() {
+    fn a_cut_never_rolls_back_a_challenger_that_is_as_good() {
+        // The challenger wants what the champion gives a chance of 1 in 100: most of its weight is cut.
+        let policies: (&[f64], &[f64]) = (&[0.99, 0.01], &[0.01, 0.99]);
+        for seed in 0..20 {
+            let contest = play(ContestConfig::default(), policies, &[0.4, 0.4], 3000, seed);
+            assert!(!rolled_back(&contest), "{seed}: {}", contest.champion_leads_by());
+        }
+    }
+
+    #[test]
+    fn a_bound_covers_at_all_moments_together() {
         let missed = (0..300)
             .filter(|&seed| {
                 let mut random = Random::new(seed);
-                let mut sequence = ConfidenceSequence::default();
+                let mut bound = LowerBound::default();
                 (0..2000).any(|_| {
-                    sequence.observe(if random.unit() < 0.1 { 1.0 } else { 0.0 }, 0.05);
-                    let (low, high) = sequence.interval(0.05);
-                    !(low..=high).contains(&0.1)
+                    bound.observe(clicks(&mut random, 0.1), 0.05);
+                    bound.at_least(0.05) > 0.1
                 })
             })
             .count();
@@ -306,39 +461,61 @@ mod tests {
     }
 
     #[test]
-    fn a_shadow_decides_nothing_and_is_judged_by_the_champions_log() {
-        let mut contest = Contest::new(ContestConfig {
-            maximum_weight: 2.0,
-            ..ContestConfig::default()
-        })
-        .unwrap();
-        let mut random = Random::new(3);
-        assert!((0..100).all(|seed| !contest.challenger_decides(seed)));
-        // Two arms at equal propensity, the first pays .6, the second .1; the challenger wants the second only.
-        for _ in 0..20_000 {
-            let first = random.unit() < 0.5;
-            let reward = if random.unit() < if first { 0.6 } else { 0.1 } {
-                1.0
-            } else {
-                0.0
-            };
-            contest
-                .observe_shadow(reward, 0.5, if first { 0.0 } else { 1.0 })
-                .unwrap();
-        }
-        assert_eq!(contest.mode(), Mode::RolledBack);
-        assert!(contest.observe_shadow(1.0, 0.0, 0.5).is_err());
+    fn a_shadow_decides_nothing_and_a_live_challenger_its_share() {
+        let shadow = Contest::new(ContestConfig::default(), LIMITS, 1).unwrap();
+        assert!((0..100).all(|seed| shadow.decides(seed) == Side::Champion));
+        let contest = Contest::new(live(0.2), LIMITS, 1).unwrap();
+        let share = (0..10_000)
+            .filter(|&seed| contest.decides(seed) == Side::Challenger)
+            .count();
+        assert!((1840..2160).contains(&share), "{share}");
     }
 
     #[test]
-    fn a_snapshot_gives_back_the_same_bits() {
-        let mut contest = Contest::new(ContestConfig::default()).unwrap();
-        for round in 0..100_u32 {
-            contest
-                .observe_shadow(f64::from(round % 3) / 3.0, 0.3, 0.1)
-                .unwrap();
+    fn outcomes_that_are_lost_for_one_side_raise_the_alarm() {
+        let mut contest = Contest::new(live(0.3), LIMITS, 1).unwrap();
+        let equal = [0.5, 0.5];
+        let mut random = Random::new(3);
+        let mut turns = Vec::new();
+        for seed in 0..4000 {
+            let by = contest.decides(seed);
+            // A third of the challenger's outcomes never arrives.
+            if by == Side::Champion || random.below(3) > 0 {
+                let trial = contest.trial(by, &equal, &equal, 0);
+                turns.push(contest.judge(&trial, 0.0));
+            }
         }
-        let text = serde_json::to_string(&contest).unwrap();
-        assert_eq!(serde_json::from_str::<Contest>(&text).unwrap(), contest);
+        assert!(contest.ratio_alarm());
+        assert_eq!(turns.iter().filter(|&&turn| turn == Turn::Alarm).count(), 1);
+        assert!(!rolled_back(&contest), "two that are alike have no loser");
+    }
+
+    #[test]
+    fn a_state_resumes_its_own_contest_to_the_bit_and_no_other() {
+        let contest = play(live(0.3), (&[0.6, 0.4], &[0.3, 0.7]), &[0.3, 0.2], 100, 9);
+        let text = serde_json::to_string(contest.state()).unwrap();
+        let state: ContestState = serde_json::from_str(&text).unwrap();
+        let mut again = Contest::new(live(0.3), LIMITS, 1).unwrap();
+        again.resume(state.clone());
+        assert_eq!(again, contest);
+        let fresh = Contest::new(live(0.3), LIMITS, 2).unwrap();
+        let mut other = fresh.clone();
+        other.resume(state);
+        assert_eq!(other, fresh);
+        let stray = contest.trial(Side::Champion, &[1.0], &[1.0], 0);
+        assert_eq!(other.judge(&stray, 1.0), Turn::None);
+        assert_eq!(other, fresh);
+    }
+
+    #[test]
+    fn settings_outside_their_ranges_are_refused() {
+        for (share, alpha) in [(0.0, 0.05), (1.0, 0.05), (f64::NAN, 0.05), (0.5, 0.0)] {
+            let config = ContestConfig {
+                share,
+                alpha,
+                ..ContestConfig::default()
+            };
+            assert!(Contest::new(config, LIMITS, 1).is_err());
+        }
     }
 }

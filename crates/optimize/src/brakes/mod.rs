@@ -2,7 +2,7 @@
 //!
 //! * [`pacing`]: a budget spent evenly, reserved before it is spent.
 //! * [`frequency`]: how often one person may be reached.
-//! * [`holdout`]: people who are never reached, for ever, so that what the engine adds can be measured.
+//! * [`holdout`]: people who are never reached, for ever, and what the engine adds, measured by them.
 //! * [`contest`]: a challenger beside the champion, in shadow or with a share, rolled back when it is surely worse.
 //! * [`mismatch`]: an alarm when shares are not what they should be.
 //!

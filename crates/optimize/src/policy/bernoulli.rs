@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{Lesson, Policy, PolicyError, check, within};
-use crate::features::{join, namespace};
+use crate::features::{join, namespace, ready};
 use crate::quadrature::{Beta, best_arm_probabilities};
 use crate::{Arm, Features, exact};
 
@@ -178,7 +178,7 @@ impl BernoulliThompson {
     fn stratum(&self, context: &Features) -> u32 {
         let features = self.strata.iter().flat_map(|&name| context.in_namespace(name));
         features.fold(0, |stratum, feature| {
-            join(join(stratum, feature.0), feature.1.to_bits())
+            join(ready(join(ready(stratum), feature.0)), feature.1.to_bits())
         })
     }
 

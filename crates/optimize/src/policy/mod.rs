@@ -27,7 +27,7 @@ pub struct Lesson<'a> {
     pub context: &'a Features,
     /// What was chosen.
     pub arm: &'a Arm,
-    /// What it brought: finite, not negative; at most 1 where the policy's model is of clicks.
+    /// What it brought: finite, not negative; at most 1 where the policy's model is of clicks, else 10¹².
     pub reward: f64,
     /// The reward taught before, if this lesson corrects one.
     pub corrects: Option<f64>,
@@ -49,7 +49,9 @@ pub enum PolicyError {
         rule: &'static str,
     },
     /// A reward that is NaN, negative, or too large for the policy's model.
-    #[error("reward {0} is not usable: it must be finite, not negative, and at most 1 for a model of clicks")]
+    #[error(
+        "reward {0} is not usable: it must be finite, not negative, and at most 1 for a model of clicks (else 1e12)"
+    )]
     Reward(f64),
     /// A propensity of 0, above 1, or NaN: nothing was ever chosen with it.
     #[error("propensity {0} is not in (0, 1]")]
@@ -75,6 +77,9 @@ pub trait Policy {
     /// Takes on what was learnt by a policy of the same settings.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError>;
 }
+
+/// No reward may be larger, whatever the model.
+pub(crate) const MOST_REWARD: f64 = 1e12;
 
 /// Refuses a lesson that no policy can use.
 pub(crate) fn check(lesson: &Lesson<'_>, most: f64) -> Result<(), PolicyError> {
@@ -151,8 +156,20 @@ impl PolicyConfig {
         let settings = serde_json::to_vec(self).expect("settings are plain numbers and names");
         PolicyVersion {
             name: self.name().to_owned(),
-            version: 1,
+            version: match self {
+                Self::Uniform(_) | Self::BernoulliTs(_) => 1,
+                // 2: draws come from a ring, snapshots are packed.
+                _ => 2,
+            },
             hash: format!("{:016x}", random::hash(&settings)),
+        }
+    }
+
+    /// The largest reward it can learn from: 1 for a model of clicks.
+    pub const fn largest_reward(&self) -> f64 {
+        match self {
+            Self::BernoulliTs(_) | Self::LogisticTs(_) => 1.0,
+            _ => MOST_REWARD,
         }
     }
 

@@ -3,23 +3,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Link, MOST_DRAWS, Model, ModelConfig, RUN, Term};
-use super::{Lesson, Policy, PolicyError, check, within};
+use super::model::{Draws, Link, MOST_DRAWS, Model, ModelConfig, RUN, Term};
+use super::{Lesson, MOST_REWARD, Policy, PolicyError, check, within};
 use crate::{Arm, Features};
 
 /// Thompson sampling over a regression (linear: Agrawal and Goyal 2013; logistic: Chapelle and Li 2011).
 ///
 /// Arms share weights, so the probability of being the best has no one-dimensional integral. The distribution that is
 /// chosen from is therefore itself the empirical one of `draws` seeded posterior draws, mixed with a floor: the logged
-/// propensity is exact by construction, and a replay computes it again to the bit.
+/// propensity is exact by construction, and a replay computes it again to the bit. Draws come in antithetic pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThompsonConfig {
     /// Posterior draws that one decision looks at; rounded up to a multiple of 16.
     pub draws: usize,
-    /// Posterior draws kept of every weight, of which each decision's seed says where to begin (`draws` are
-    /// kept in any case). Each takes 4 bytes for every weight that was touched.
-    pub pool: usize,
     /// Probability shared out equally before the draws decide the rest.
     pub floor: f64,
     /// Multiplies the width of the draws.
@@ -32,7 +29,6 @@ impl Default for ThompsonConfig {
     fn default() -> Self {
         Self {
             draws: 16,
-            pool: 64,
             floor: 0.01,
             scale: 1.0,
             model: ModelConfig::default(),
@@ -125,7 +121,7 @@ impl Default for SoftmaxConfig {
 /// How predictions become probabilities.
 #[derive(Debug, Clone, Copy)]
 enum Explore {
-    Thompson { runs: usize, floor: f64 },
+    Thompson { runs: usize, scale: f32, floor: f64 },
     Greedy { epsilon: f64 },
     Ucb { alpha: f32, floor: f64 },
     Gap { gamma: f64, exponent: f64 },
@@ -146,7 +142,7 @@ impl Regression {
             model: Model::new(model.clone(), link)?,
             explore,
             most: match link {
-                Link::Identity => f64::MAX,
+                Link::Identity => MOST_REWARD,
                 Link::Logistic => 1.0,
             },
         })
@@ -165,17 +161,14 @@ impl Regression {
     fn thompson(config: &ThompsonConfig, link: Link) -> Result<Self, PolicyError> {
         let most = MOST_DRAWS as f64;
         within("draws", config.draws as f64, 1.0..=most, "must be in 1..=4096")?;
-        within("pool", config.pool as f64, 0.0..=most, "must be in 0..=4096")?;
         within("floor", config.floor, 0.0..=1.0, "must be in [0, 1]")?;
         within("scale", config.scale, 0.0..=1e3, "must be in [0, 1000]")?;
         let explore = Explore::Thompson {
             runs: config.draws.div_ceil(RUN),
+            scale: config.scale as f32,
             floor: config.floor,
         };
-        let mut policy = Self::new(&config.model, link, explore)?;
-        let pool = config.pool.max(config.draws).div_ceil(RUN);
-        policy.model = policy.model.with_pool(pool, config.scale as f32);
-        Ok(policy)
+        Self::new(&config.model, link, explore)
     }
 
     /// ε-greedy. Refuses settings outside their ranges.
@@ -218,51 +211,72 @@ impl Regression {
         Self::new(&config.model, Link::Identity, explore)
     }
 
-    /// For every arm, in order, its terms.
-    fn each_arm<T>(
-        &self,
-        context: &Features,
-        arms: &[Arm],
-        terms: &mut Vec<Term>,
-        mut of: impl FnMut(&Model, &[Term]) -> T,
-    ) -> Vec<T> {
+    /// Every arm's score, in order. Absurd features may make a score that is no number: it counts as 0.
+    fn scores(&self, context: &Features, arms: &[Arm], of: impl Fn(&Model, &[Term]) -> f32) -> Vec<f64> {
+        let asked = self.model.ask(context);
+        let mut terms = Vec::with_capacity(256);
         arms.iter()
             .map(|arm| {
                 terms.clear();
-                self.model.arm_terms(context, arm, terms);
-                of(&self.model, terms)
+                asked.arm_terms(arm, &mut terms);
+                let score = of(&self.model, &terms);
+                if score.is_finite() { f64::from(score) } else { 0.0 }
             })
             .collect()
     }
 
     /// The share of the posterior draws under which each arm is the best.
-    fn wins(&self, context: &Features, arms: &[Arm], seed: u64, runs: usize) -> Vec<f64> {
+    fn wins(&self, context: &Features, arms: &[Arm], draws: &Draws<'_>) -> Vec<f64> {
+        let asked = self.model.ask(context);
         let mut terms = Vec::with_capacity(256);
-        let mut best = vec![(f32::NEG_INFINITY, 0_u32); runs * RUN];
-        let mut sums = vec![[0.0; RUN]; runs];
-        let first = (seed % self.model.runs() as u64) as usize;
-        for (position, arm) in arms.iter().enumerate() {
+        let mut best = vec![Best::default(); draws.runs()];
+        for (position, arm) in (0_u32..).zip(arms) {
             terms.clear();
-            self.model.arm_terms(context, arm, &mut terms);
-            self.model.draws(&terms, first, &mut sums);
-            for (best, &draw) in best.iter_mut().zip(sums.as_flattened()) {
-                if draw > best.0 {
-                    *best = (draw, position as u32);
-                }
+            asked.arm_terms(arm, &mut terms);
+            for (best, sums) in best.iter_mut().zip(draws.sums(&terms)) {
+                best.meet(&sums, position);
             }
         }
-        let share = 1.0 / best.len() as f64;
+        let share = 1.0 / (RUN * best.len()) as f64;
         let mut wins = vec![0.0; arms.len()];
-        for (_, winner) in best {
-            wins[winner as usize] += share;
+        for winner in best.iter().flat_map(|best| &best.winners) {
+            wins[*winner as usize] += share;
         }
         wins
     }
 }
 
+/// The highest sum under each draw of a run so far, and whose it is.
+#[derive(Clone)]
+struct Best {
+    highest: [f32; RUN],
+    winners: [u32; RUN],
+}
+
+impl Default for Best {
+    fn default() -> Self {
+        Self {
+            highest: [f32::NEG_INFINITY; RUN],
+            winners: [0; RUN],
+        }
+    }
+}
+
+impl Best {
+    /// A sum that is no number is higher than none.
+    fn meet(&mut self, sums: &[f32; RUN], position: u32) {
+        let lanes = self.highest.iter_mut().zip(&mut self.winners).zip(sums);
+        for ((highest, winner), &sum) in lanes {
+            let is_higher = sum > *highest;
+            *highest = if is_higher { sum } else { *highest };
+            *winner = if is_higher { position } else { *winner };
+        }
+    }
+}
+
 /// All probability to the highest score (shared by equals), then a part of it shared out equally.
-fn greedy(scores: &[f32], floor: f64) -> Vec<f64> {
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+fn greedy(scores: &[f64], floor: f64) -> Vec<f64> {
+    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let equals = scores.iter().filter(|&&score| score >= highest).count() as f64;
     let best = scores
         .iter()
@@ -278,7 +292,7 @@ fn mix(mut probabilities: Vec<f64>, floor: f64) -> Vec<f64> {
     probabilities
 }
 
-fn inverse_gap(scores: &[f32], gamma: f64) -> Vec<f64> {
+fn inverse_gap(scores: &[f64], gamma: f64) -> Vec<f64> {
     let best = scores
         .iter()
         .enumerate()
@@ -289,18 +303,18 @@ fn inverse_gap(scores: &[f32], gamma: f64) -> Vec<f64> {
     let arms = scores.len() as f64;
     let mut probabilities: Vec<f64> = scores
         .iter()
-        .map(|&score| 1.0 / (arms + gamma * f64::from(highest - score)))
+        .map(|&score| 1.0 / (arms + gamma * (highest - score)))
         .collect();
     let others: f64 = probabilities.iter().sum::<f64>() - probabilities[best];
     probabilities[best] = 1.0 - others;
     probabilities
 }
 
-fn softmax(scores: &[f32], lambda: f64) -> Vec<f64> {
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+fn softmax(scores: &[f64], lambda: f64) -> Vec<f64> {
+    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let odds: Vec<f64> = scores
         .iter()
-        .map(|&score| libm::exp(lambda * f64::from(score - highest)))
+        .map(|&score| libm::exp(lambda * (score - highest)))
         .collect();
     let total: f64 = odds.iter().sum();
     odds.iter().map(|odd| odd / total).collect()
@@ -311,25 +325,23 @@ impl Policy for Regression {
         if arms.is_empty() {
             return Vec::new();
         }
-        let mut terms = Vec::with_capacity(256);
         match self.explore {
-            Explore::Thompson { runs, floor } => mix(self.wins(context, arms, seed, runs), floor),
-            Explore::Greedy { epsilon } => {
-                greedy(&self.each_arm(context, arms, &mut terms, Model::mean), epsilon)
+            Explore::Thompson { runs, scale, floor } => {
+                let draws = self.model.draws(seed, runs, scale);
+                mix(self.wins(context, arms, &draws), floor)
             }
+            Explore::Greedy { epsilon } => greedy(&self.scores(context, arms, Model::mean), epsilon),
             Explore::Ucb { alpha, floor } => {
                 let bound =
                     |model: &Model, terms: &[Term]| model.mean(terms) + alpha * model.deviation(terms);
-                greedy(&self.each_arm(context, arms, &mut terms, bound), floor)
+                greedy(&self.scores(context, arms, bound), floor)
             }
             Explore::Gap { gamma, exponent } => {
                 let lessons = (self.model.lessons() + 1) as f64;
-                let scores = self.each_arm(context, arms, &mut terms, Model::mean);
+                let scores = self.scores(context, arms, Model::mean);
                 inverse_gap(&scores, gamma * libm::pow(lessons, exponent))
             }
-            Explore::Softmax { lambda } => {
-                softmax(&self.each_arm(context, arms, &mut terms, Model::mean), lambda)
-            }
+            Explore::Softmax { lambda } => softmax(&self.scores(context, arms, Model::mean), lambda),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lesson, Policy, PolicyError, check};
+use super::{Lesson, MOST_REWARD, Policy, PolicyError, check};
 use crate::{Arm, Features};
 
 /// The control has no settings; whatever is written beside its name is refused.
@@ -20,7 +20,7 @@ impl Policy for Uniform {
     }
 
     fn learn(&mut self, lesson: &Lesson<'_>) -> Result<(), PolicyError> {
-        check(lesson, f64::MAX)
+        check(lesson, MOST_REWARD)
     }
 
     fn snapshot(&self) -> Vec<u8> {

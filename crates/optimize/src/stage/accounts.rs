@@ -1,14 +1,82 @@
-//! Accounts of open decisions in the stage's state: opened, attended to when they are due, taught from, closed.
+//! Accounts of open decisions in the stage's state: opened, entered into, attended to when they are due, taught from,
+//! closed.
 
 use bytes::Bytes;
-use limbic_domain::{TenantId, Utc};
-use limbic_stream::{Outputs, StageError};
+use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc};
+use limbic_stream::{Outputs, Record, StageError};
+use serde::{Deserialize, Serialize};
 
+use super::OptimizeStage;
+use super::desk::Desk;
+use super::held_out::Beside;
 use super::state::{counter, decode, due_key, encode, open_key, set_counter, split_due, split_open};
-use super::{Desk, OptimizeStage, Pending};
+use crate::brakes::contest::Trial;
 use crate::brakes::frequency::Contacts;
-use crate::outcomes::Teaching;
+use crate::outcomes::{Account, OutcomeError, RewardConfig, Teaching};
 use crate::policy::Lesson;
+use crate::{Arm, Features};
+
+/// A decision whose outcomes may still come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) campaign: String,
+    pub(super) account: Account,
+    /// Nothing for those who are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) chosen: Option<Chosen>,
+    /// Until it is judged: its part in a contest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trial: Option<Trial>,
+    /// Until they are compared: those who were held out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) beside: Option<Beside>,
+    /// The `due/…` entry that points here.
+    due: Utc,
+}
+
+/// What was chosen, as the policy must be told again when it learns from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Chosen {
+    pub(super) arm: Arm,
+    pub(super) context: Features,
+    /// The bits of its probability.
+    pub(super) propensity: u64,
+}
+
+impl Pending {
+    pub(super) fn of(campaign: &str, account: Account) -> Self {
+        Self {
+            campaign: campaign.to_owned(),
+            account,
+            chosen: None,
+            trial: None,
+            beside: None,
+            due: Utc::MIN,
+        }
+    }
+
+    /// When the contest may judge it: every choice that was shown waits as long, so that bad news is not later than good.
+    fn judged_at(&self, rewards: &RewardConfig) -> Option<Utc> {
+        self.trial.as_ref()?;
+        self.account.silence_ends(rewards)
+    }
+
+    fn compared_at(&self, rewards: &RewardConfig) -> Option<Utc> {
+        self.beside.as_ref()?;
+        Some(self.account.decided().plus_millis(rewards.conversion_window_ms))
+    }
+
+    /// When it next wants attention.
+    fn next_due(&self, rewards: &RewardConfig) -> Utc {
+        let waits = [
+            self.judged_at(rewards),
+            self.account.closes(rewards),
+            self.compared_at(rewards),
+        ];
+        let expires = self.account.expires(rewards);
+        waits.into_iter().flatten().fold(expires, Utc::min)
+    }
+}
 
 impl OptimizeStage {
     pub(super) fn open(
@@ -16,7 +84,7 @@ impl OptimizeStage {
         partition: u32,
         tenant: &TenantId,
         id: &str,
-        pending: &Pending,
+        mut pending: Pending,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let mut count = counter(partition, b"count", out)?;
@@ -40,25 +108,15 @@ impl OptimizeStage {
         }
         set_counter(partition, b"count", count + 1, out);
         let open = open_key(tenant, id);
+        pending.due = pending.next_due(&self.settings.rewards);
         out.put(partition, due_key(pending.due, &open), Bytes::new());
-        out.put(partition, open, encode(pending));
+        out.put(partition, open, encode(&pending));
         Ok(())
     }
 
     /// Writes a pending decision back, due when it next wants attention.
-    pub(super) fn keep(
-        &self,
-        partition: u32,
-        tenant: &TenantId,
-        id: &str,
-        mut pending: Pending,
-        out: &mut Outputs<'_>,
-    ) {
-        let rewards = &self.settings.rewards;
-        let due = pending
-            .account
-            .closes(rewards)
-            .unwrap_or_else(|| pending.account.expires(rewards));
+    fn keep(&self, partition: u32, tenant: &TenantId, id: &str, mut pending: Pending, out: &mut Outputs<'_>) {
+        let due = pending.next_due(&self.settings.rewards);
         let open = open_key(tenant, id);
         out.remove(partition, due_key(pending.due, &open));
         out.put(partition, due_key(due, &open), Bytes::new());
@@ -66,8 +124,8 @@ impl OptimizeStage {
         out.put(partition, open, encode(&pending));
     }
 
-    /// Does what is due before `now`: believes the silence of accounts whose window has passed, closes those that have
-    /// expired, forgets contacts that no cap looks back to.
+    /// Does what is due before `now`: believes the silence of accounts whose window has passed, judges and compares those
+    /// that have waited for it, closes those that have expired, forgets contacts that no cap looks back to.
     pub(super) fn attend(
         &self,
         desk: &mut Desk,
@@ -92,42 +150,54 @@ impl OptimizeStage {
             if target.starts_with("reached/") {
                 self.forget(partition, &target, now, out)?;
             } else {
-                self.attend_account(desk, partition, &target, out)?;
+                self.attend_account(desk, partition, &target, now, out)?;
             }
         }
     }
 
-    pub(super) fn attend_account(
+    fn attend_account(
         &self,
         desk: &mut Desk,
         partition: u32,
         target: &str,
+        now: Utc,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let Some(saved) = out.get(partition, target.as_bytes())? else {
             return Ok(());
         };
         let mut pending: Pending = decode(&saved)?;
-        if pending.account.closes(&self.settings.rewards).is_some() {
-            let (tenant, id) = split_open(target)?;
-            let teaching = pending.account.close(&self.settings.rewards);
+        let (tenant, id) = split_open(target)?;
+        let rewards = &self.settings.rewards;
+        let is_past = |due: Option<Utc>| due.is_some_and(|due| due < now);
+        if is_past(pending.account.closes(rewards)) {
+            let teaching = pending.account.close(rewards);
             self.teach(desk, partition, &tenant, &pending, teaching, out)?;
-            self.keep(partition, &tenant, id, pending, out);
-            return Ok(());
         }
-        self.close(partition, target, out)?;
-        let count = counter(partition, b"count", out)?;
-        set_counter(partition, b"count", count - 1, out);
+        if is_past(pending.judged_at(rewards))
+            && let Some(trial) = pending.trial.take()
+        {
+            let reward = pending.account.reward(rewards);
+            self.policies(desk, partition, &tenant, &pending.campaign, out)?
+                .judge(&tenant, &pending.campaign, &trial, reward);
+        }
+        if is_past(pending.compared_at(rewards))
+            && let Some(beside) = pending.beside.take()
+        {
+            self.compare(partition, &tenant, &pending, &beside, out)?;
+        }
+        if pending.account.expires(rewards) < now {
+            self.close(partition, target, out)?;
+            let count = counter(partition, b"count", out)?;
+            set_counter(partition, b"count", count - 1, out);
+        } else {
+            self.keep(partition, &tenant, id, pending, out);
+        }
         Ok(())
     }
 
     /// Closes an account: nothing more will be learnt from it, and money still reserved for it is free again.
-    pub(super) fn close(
-        &self,
-        partition: u32,
-        target: &str,
-        out: &mut Outputs<'_>,
-    ) -> Result<(), StageError> {
+    fn close(&self, partition: u32, target: &str, out: &mut Outputs<'_>) -> Result<(), StageError> {
         if let Some(saved) = out.get(partition, target.as_bytes())? {
             let pending: Pending = decode(&saved)?;
             let (tenant, id) = split_open(target)?;
@@ -139,7 +209,7 @@ impl OptimizeStage {
         Ok(())
     }
 
-    pub(super) fn forget(
+    fn forget(
         &self,
         partition: u32,
         target: &str,
@@ -160,7 +230,7 @@ impl OptimizeStage {
         Ok(())
     }
 
-    pub(super) fn teach(
+    fn teach(
         &self,
         desk: &mut Desk,
         partition: u32,
@@ -169,26 +239,80 @@ impl OptimizeStage {
         teaching: Teaching,
         out: &Outputs<'_>,
     ) -> Result<(), StageError> {
+        let Some(chosen) = &pending.chosen else {
+            return Ok(());
+        };
         let (reward, corrects) = match teaching {
             Teaching::Nothing => return Ok(()),
             Teaching::Reward(reward) => (reward, None),
             Teaching::Correction { before, now } => (now, Some(before)),
         };
-        let at_work = self.engine(desk, partition, tenant, &pending.campaign, out)?;
+        let policies = self.policies(desk, partition, tenant, &pending.campaign, out)?;
         let lesson = Lesson {
-            context: &pending.context,
-            arm: &pending.arm,
+            context: &chosen.context,
+            arm: &chosen.arm,
             reward,
             corrects,
-            propensity: f64::from_bits(pending.propensity),
+            propensity: f64::from_bits(chosen.propensity),
         };
-        at_work.engine.learn(&lesson).map_err(|error| {
+        policies.learn(&lesson).map_err(|error| {
             StageError::poison(
                 "reward",
                 format!("{error}: `rewards` and the campaign's policy do not fit"),
             )
-        })?;
-        at_work.learnt = true;
+        })
+    }
+
+    /// Enters an outcome into its decision's account.
+    pub(super) fn enter(
+        &self,
+        desk: &mut Desk,
+        record: &Record,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let outcome = match Envelope::<Outcome>::decode(&record.value) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                out.dead(record, "malformed", error);
+                return Ok(());
+            }
+        };
+        let partition = record.partition;
+        let clock = counter(partition, b"clock", out)?;
+        if outcome.at.as_millis() > clock {
+            set_counter(partition, b"clock", outcome.at.as_millis(), out);
+            let believed = outcome.at.plus_millis(-self.settings.disorder_ms);
+            self.attend(desk, partition, believed, out)?;
+        }
+        let id = &outcome.data.decision;
+        let Some(saved) = out.get(partition, open_key(&outcome.tenant, id).as_bytes())? else {
+            let unknown = OutcomeError::UnknownDecision(id.clone());
+            out.dead(record, unknown.reason(), unknown);
+            return Ok(());
+        };
+        let mut pending: Pending = decode(&saved)?;
+        let before = pending.clone();
+        let is_possible = pending.chosen.is_some() || outcome.data.kind == OutcomeKind::Conversion;
+        let accepted = if is_possible {
+            pending
+                .account
+                .accept(&outcome.data, outcome.at, &self.settings.rewards)
+        } else {
+            Err(OutcomeError::HeldOut(id.clone()))
+        };
+        match accepted {
+            Ok((_, teaching)) => {
+                self.account_for(partition, &outcome, &pending.campaign, out)?;
+                self.teach(desk, partition, &outcome.tenant, &pending, teaching, out)?;
+            }
+            Err(error) => {
+                out.dead(record, error.reason(), error);
+                return Ok(());
+            }
+        }
+        if pending != before {
+            self.keep(partition, &outcome.tenant, id, pending, out);
+        }
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use crate::decide::Rule;
 /// Who may be reached, everything that was taken out, and, if nobody is left, why.
 pub(super) struct Reach {
     pub(super) people: Vec<Pseudonym>,
+    pub(super) held_out: Vec<Pseudonym>,
     pub(super) removals: Vec<Removal>,
     pub(super) nobody: Option<Rule>,
 }
@@ -24,7 +25,8 @@ impl OptimizeStage {
         set: &Envelope<CreativeSet>,
         out: &Outputs<'_>,
     ) -> Result<Reach, StageError> {
-        let (mut people, mut removals) = (Vec::new(), set.data.removals.clone());
+        let (mut people, mut held_out) = (Vec::new(), Vec::new());
+        let mut removals = set.data.removals.clone();
         let mut nobody = Rule::NobodyLeft;
         for person in set.data.pseudonyms() {
             let rule = if self.settings.holdout.holds(&set.tenant, &person) {
@@ -41,10 +43,14 @@ impl OptimizeStage {
                 removed: format!("person/{person}"),
                 reason: rule.reason().to_owned(),
             });
+            if rule == Rule::HoldOut {
+                held_out.push(person);
+            }
         }
         Ok(Reach {
             nobody: people.is_empty().then_some(nobody),
             people,
+            held_out,
             removals,
         })
     }

@@ -1,0 +1,93 @@
+//! What a policy is told of a moment and of an ad: features in namespaces, to be multiplied with one another.
+
+use std::collections::BTreeMap;
+
+use limbic_domain::{Creative, CreativeSet, Direction, Emotions, Utc};
+
+use crate::decide::Offer;
+use crate::{Arm, Features};
+
+/// An emotion no stronger than this has no name.
+const FAINT: f64 = 0.05;
+
+/// The features of a moment, hashed for the policy and named for whoever asks.
+///
+/// | namespace | what is in it |
+/// |---|---|
+/// | `feeling` | `up` or `down`, with the strongest emotion: `up joy` |
+/// | `direction` | `up` or `down` |
+/// | `emotion` | how strong each emotion is |
+/// | `mood` | valence, arousal, distress |
+/// | `segment`, `topic` | of the audience |
+/// | `hour` | of the day, UTC |
+pub fn context_of(set: &CreativeSet, at: Utc) -> (Features, BTreeMap<String, f64>) {
+    let direction = match set.direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    };
+    let feeling = strongest(&set.mood.emotions).map_or_else(
+        || direction.to_owned(),
+        |emotion| format!("{direction} {emotion}"),
+    );
+    let hour = at.as_millis().div_euclid(3_600_000).rem_euclid(24);
+    let names = [
+        ("feeling", feeling),
+        ("direction", direction.to_owned()),
+        ("segment", set.audience.segment().to_owned()),
+        ("topic", set.audience.topic().to_owned()),
+        ("hour", hour.to_string()),
+    ];
+    let moods = [
+        ("valence", set.mood.valence),
+        ("arousal", set.mood.arousal),
+        ("distress", set.mood.distress),
+    ];
+    let moods = moods.map(|(name, value)| ("mood", name, value));
+    let emotions = &set.mood.emotions;
+    let emotions = emotions
+        .iter()
+        .map(|(name, &value)| ("emotion", name.as_str(), value));
+    let mut features = Features::new();
+    let mut described = BTreeMap::new();
+    for (space, value) in &names {
+        features = features.with(space, value);
+        described.insert(format!("{space}={value}"), 1.0);
+    }
+    for (space, name, value) in moods.into_iter().chain(emotions) {
+        features = features.with_number(space, name, value);
+        described.insert(format!("{space}.{name}"), value);
+    }
+    (features, described)
+}
+
+/// The strongest emotion that is there at all; of equals, the first by name.
+fn strongest(emotions: &Emotions) -> Option<&str> {
+    let mut strongest = None;
+    let mut most = FAINT;
+    for (name, &strength) in emotions {
+        if strength > most {
+            (strongest, most) = (Some(name.as_str()), strength);
+        }
+    }
+    strongest
+}
+
+/// What there is to choose from. Namespaces of an ad: `arm` (itself), `family` and `tone` (its creative factor),
+/// `platform`, `generator`.
+pub fn offers_of(set: &CreativeSet) -> Vec<Offer> {
+    set.creatives
+        .iter()
+        .map(|creative| Offer {
+            arm: arm_of(creative),
+            price: set.bid,
+        })
+        .collect()
+}
+
+fn arm_of(creative: &Creative) -> Arm {
+    let features = Features::new()
+        .with("tone", creative.tone.as_str())
+        .with("platform", creative.rendering.platform.as_str())
+        .with("generator", &creative.generator);
+    Arm::new(creative.id.clone(), creative.tone.as_str(), features)
+}
