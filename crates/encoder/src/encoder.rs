@@ -175,6 +175,7 @@ impl Encoder {
             Kernels::Auto => Kernels::best(),
             asked => asked,
         };
+        kernels.check()?;
         let forward: Option<Box<dyn Forward>> = match kernels {
             Kernels::Reference => Some(Box::new(Reference::new(model))),
             Kernels::Portable => Some(Box::new(Packed::new(Portable, model))),

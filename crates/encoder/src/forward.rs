@@ -195,9 +195,17 @@ impl<P: Path> Packed<P> {
             #[inline(always)]
             || {
                 round_rows(p, x, &layer.qkv, rounded, roundings);
-                multiply(p, &layer.qkv, rounded, roundings, products, |row, column, y| {
-                    put(p, y, &mut wide[row * 3 * hidden + column..]);
-                });
+                multiply(
+                    p,
+                    &layer.qkv,
+                    rounded,
+                    roundings,
+                    products,
+                    #[inline(always)]
+                    |row, column, y| {
+                        put(p, y, &mut wide[row * 3 * hidden + column..]);
+                    },
+                );
             },
         );
         for post in posts {
@@ -219,6 +227,7 @@ impl<P: Path> Packed<P> {
                     rounded,
                     roundings,
                     products,
+                    #[inline(always)]
                     |row, column, y| {
                         accumulate(p, y, &mut x[row * hidden + column..]);
                     },
@@ -240,6 +249,7 @@ impl<P: Path> Packed<P> {
                     rounded,
                     roundings,
                     products,
+                    #[inline(always)]
                     |row, column, y| {
                         put(
                             p,
@@ -260,6 +270,7 @@ impl<P: Path> Packed<P> {
                     rounded,
                     roundings,
                     products,
+                    #[inline(always)]
                     |row, column, y| {
                         accumulate(p, y, &mut x[row * hidden + column..]);
                     },
@@ -270,6 +281,11 @@ impl<P: Path> Packed<P> {
             },
         );
     }
+}
+
+#[inline(always)]
+fn load<P: Path>(p: P, from: &[[f32; 16]; 2]) -> [P::F; 2] {
+    [p.load(&from[0]), p.load(&from[1])]
 }
 
 #[inline(always)]
@@ -317,18 +333,16 @@ fn multiply<P: Path>(
     let numbers = numbers.zip(units(&linear.biases).as_chunks::<2>().0);
     for (pair, (weights, ((scales, offsets), biases))) in linear.pairs().zip(numbers).enumerate() {
         p.products(rounded, roundings.len(), linear.inputs, weights, products);
-        let load = |from: &[[f32; 16]; 2]| [p.load(&from[0]), p.load(&from[1])];
-        let (scales, offsets, biases) = (load(scales), load(offsets), load(biases));
+        let (scales, offsets, biases) = (load(p, scales), load(p, offsets), load(p, biases));
         for (row, (rounding, products)) in roundings.iter().zip(products.iter()).enumerate() {
             let (scale, least) = (p.splat(rounding.scale), p.splat(rounding.least));
             let products = products.as_chunks::<16>().0;
-            let y = [0, 1].map(
-                #[inline(always)]
-                |c| {
-                    let constant = p.mul_add(least, offsets[c], biases[c]);
-                    p.mul_add(p.load_i32(&products[c]), p.mul(scale, scales[c]), constant)
-                },
-            );
+            // No closure: one that is not inlined is compiled without the path's instructions.
+            let mut y = [least; 2];
+            for c in 0..2 {
+                let constant = p.mul_add(least, offsets[c], biases[c]);
+                y[c] = p.mul_add(p.load_i32(&products[c]), p.mul(scale, scales[c]), constant);
+            }
             hand_on(row, pair * COLUMNS, y);
         }
     }

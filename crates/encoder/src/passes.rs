@@ -54,21 +54,35 @@ pub(crate) fn round_row<P: Path>(
     factors: &[f32],
     to: &mut [u8],
 ) -> Rounding {
-    let (row, shifts, factors) = (units(row), units(shifts), units(factors));
-    let value = |i: usize| p.mul(p.sub(p.load(&row[i]), p.load(&shifts[i])), p.load(&factors[i]));
-    let (mut least, mut largest) = (value(0), value(0));
-    for i in 1..row.len().min(shifts.len()).min(factors.len()) {
-        let x = value(i);
+    let numbers = [units(row), units(shifts), units(factors)];
+    let mut least = smoothed(p, numbers, 0);
+    let mut largest = least;
+    for i in 1..row.len() / 16 {
+        let x = smoothed(p, numbers, i);
         least = p.min(least, x);
         largest = p.max(largest, x);
     }
     let (rounding, inverse) = rounding::<P>(p.least(least), p.largest(largest));
     let (least, inverse) = (p.splat(rounding.least), p.splat(inverse));
     let top = p.splat(P::SCHEME.activation_max as f32);
-    for (i, to) in to.as_chunks_mut::<16>().0.iter_mut().enumerate().take(row.len()) {
-        p.store_u8(p.min(p.mul(p.sub(value(i), least), inverse), top), to);
+    for (i, to) in to
+        .as_chunks_mut::<16>()
+        .0
+        .iter_mut()
+        .enumerate()
+        .take(row.len() / 16)
+    {
+        let x = p.sub(smoothed(p, numbers, i), least);
+        p.store_u8(p.min(p.mul(x, inverse), top), to);
     }
     rounding
+}
+
+/// Sixteen of (row − shifts)·factors. A function, not a closure: one that is not inlined is compiled without the path's
+/// instructions.
+#[inline(always)]
+fn smoothed<P: Path>(p: P, [row, shifts, factors]: [&[[f32; 16]]; 3], i: usize) -> P::F {
+    p.mul(p.sub(p.load(&row[i]), p.load(&shifts[i])), p.load(&factors[i]))
 }
 
 /// The same for a row that is rounded as it is.
@@ -137,14 +151,20 @@ fn erf<P: Path>(p: P, x: P::F) -> P::F {
     ];
     let x = p.max(p.min(x, p.splat(4.0)), p.splat(-4.0));
     let square = p.mul(x, x);
-    let polynomial = |coefficients: &[f32]| {
-        let mut sum = p.splat(coefficients[0]);
-        for c in &coefficients[1..] {
-            sum = p.mul_add(sum, square, p.splat(*c));
-        }
-        sum
-    };
-    p.div(p.mul(x, polynomial(&ABOVE)), polynomial(&BELOW))
+    p.div(
+        p.mul(x, polynomial(p, square, &ABOVE)),
+        polynomial(p, square, &BELOW),
+    )
+}
+
+/// The value at `x` of a polynomial by its coefficients, the highest power's first.
+#[inline(always)]
+fn polynomial<P: Path>(p: P, x: P::F, coefficients: &[f32]) -> P::F {
+    let mut sum = p.splat(coefficients[0]);
+    for c in &coefficients[1..] {
+        sum = p.mul_add(sum, x, p.splat(*c));
+    }
+    sum
 }
 
 /// eˣ for x ≤ 88; below −87 as at −87.

@@ -189,13 +189,21 @@ fn kernels_are_chosen_by_name() {
         Encoder::new(&model, Kernels::Auto).unwrap().kernels(),
         Kernels::best()
     );
-    let foreign = if cfg!(target_arch = "aarch64") {
-        Kernels::Avx2
-    } else {
-        Kernels::Neon
-    };
-    assert_eq!(
-        Encoder::new(&model, foreign).err(),
-        Some(KernelsError::Unavailable(foreign))
-    );
+    for lacking in [Kernels::Amx, Kernels::Avx512Vnni, Kernels::Avx2, Kernels::Neon] {
+        let Some(error) = Encoder::new(&model, lacking).err() else {
+            assert!(lacking.available());
+            continue;
+        };
+        let says = error.to_string();
+        assert!(
+            !lacking.available() && says.contains(&lacking.to_string()),
+            "{says}"
+        );
+        assert!(
+            says.contains("choose auto") && says.contains(&Kernels::best().to_string()),
+            "{says}"
+        );
+    }
+    let error = Encoder::new(&model, Kernels::Amx).err();
+    assert_eq!(error, Some(KernelsError::NotBuilt(Kernels::Amx)));
 }

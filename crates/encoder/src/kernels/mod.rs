@@ -7,8 +7,7 @@
 //! # Why the unsafe code under here is sound
 //!
 //! 1. A path's value is the proof that this machine runs its instructions: the types have private fields and are made by
-//!    `detect` alone, after asking the processor (and, for tiles, the system). Their methods may therefore use the
-//!    instructions.
+//!    `detect` alone, after asking the processor. Their methods may therefore use the instructions.
 //! 2. Whatever takes raw pointers first asserts, in safe code, the lengths of the slices from which the pointers come.
 //! 3. Nothing is kept: no pointer outlives the call that made it.
 
@@ -72,8 +71,8 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
 /// Columns of weights that are multiplied together: two panels of sixteen.
 pub(crate) const COLUMNS: usize = 32;
 /// Rows come in buffers of multiples of this; what is past the last row is computed by some paths and read by nobody.
-pub(crate) const ROWS: usize = 32;
-/// Inputs of a product come in multiples of this: one tile's row.
+pub(crate) const ROWS: usize = 3;
+/// Inputs of a product come in multiples of this: a cache line.
 pub(crate) const STEP: usize = 64;
 
 /// Checks what every kernel relies on before it takes pointers.
@@ -92,13 +91,13 @@ pub enum Kernels {
     /// The fastest that this machine has.
     #[default]
     Auto,
-    /// Integer tiles (Intel AMX), x86-64.
+    /// Integer tiles (Intel AMX), x86-64. No build has them yet.
     Amx,
-    /// AVX-512 with integer dot products, x86-64.
+    /// AVX-512 with integer dot products, x86-64. No build has them yet.
     Avx512Vnni,
     /// AVX2 and FMA, x86-64.
     Avx2,
-    /// NEON, aarch64.
+    /// NEON, aarch64. No build has them yet.
     Neon,
     /// The same integer arithmetic in plain Rust, on any processor.
     Portable,
@@ -112,8 +111,11 @@ pub enum KernelsError {
     /// No such name.
     #[error("unknown kernels {0:?}: one of auto, amx, avx512-vnni, avx2, neon, portable, reference")]
     Unknown(String),
-    /// The processor, or the system, does not offer them.
-    #[error("this machine cannot run the {0} kernels: choose auto, which takes the fastest that it has ({best})", best = Kernels::best())]
+    /// This program was built without them: for another kind of processor, or they are not written.
+    #[error("this build has no {0} kernels: choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
+    NotBuilt(Kernels),
+    /// The processor does not offer their instructions.
+    #[error("this processor cannot run the {0} kernels: choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
     Unavailable(Kernels),
 }
 
@@ -140,11 +142,19 @@ impl Kernels {
     /// Whether this machine can run them.
     #[must_use]
     pub fn available(self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// Why this machine cannot run them, if it cannot.
+    pub fn check(self) -> Result<(), KernelsError> {
         match self {
-            Kernels::Auto | Kernels::Portable | Kernels::Reference => true,
+            Kernels::Auto | Kernels::Portable | Kernels::Reference => Ok(()),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx2 => avx2::Avx2::detect().is_some(),
-            _ => false,
+            Kernels::Avx2 => match avx2::Avx2::detect() {
+                Some(_) => Ok(()),
+                None => Err(KernelsError::Unavailable(self)),
+            },
+            _ => Err(KernelsError::NotBuilt(self)),
         }
     }
 }

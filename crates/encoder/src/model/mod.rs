@@ -241,6 +241,12 @@ impl Model {
         self.layers.len()
     }
 
+    /// How many weights each token is multiplied with: those of all layers' matrices.
+    pub fn weights(&self) -> usize {
+        let Sizes { hidden, inner, .. } = self.sizes;
+        self.layers.len() * hidden * (4 * hidden + 2 * inner)
+    }
+
     /// The layers after which a post may leave, in order, with the confidence that the recipe proposes (the largest of its
     /// tasks').
     pub fn exits(&self) -> impl Iterator<Item = (usize, Option<f32>)> + '_ {

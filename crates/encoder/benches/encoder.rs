@@ -1,0 +1,301 @@
+//! How many posts a second the encoder reads, path by path, and what share of the processor's peak that is.
+//!
+//! `cargo bench -p limbic-encoder --bench encoder [-- MODEL [KERNELS…]]`. MODEL is a model's folder (default:
+//! `models/affect-l6`), KERNELS are those to be measured (default: all that this machine can run). Posts
+//! are random tokens, 8 to 64 of them and 28 in the mean, as short posts have; a figure is the median of several rounds, and
+//! within a round paths and batches take turns, so that all meet the same weather.
+//!
+//! * **posts/s**: by batch, two workers of one thread each; and of one thread alone, by the processor's time (Linux), which
+//!   other work on the machine disturbs less.
+//! * **p50, p99**: of one batch on one thread, in milliseconds.
+//! * **peak**: the integer instructions of the AVX2 kernel, with nothing to load or store, on one thread and on two.
+#![expect(clippy::print_stdout, reason = "its output is its purpose")]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use limbic_encoder::{Encoder, Kernels, Model, Scratch};
+
+const ROUNDS: usize = 5;
+const BATCHES: [usize; 4] = [1, 8, 32, 64];
+/// How long one cell of a round is measured.
+const SLICE: Duration = Duration::from_millis(400);
+const WORKERS: usize = 2;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'));
+    let folder = arguments.next().map_or_else(default_model, PathBuf::from);
+    let mut asked = arguments
+        .map(|name| name.parse())
+        .collect::<Result<Vec<Kernels>, _>>()?;
+    if asked.is_empty() {
+        asked = [Kernels::Avx2, Kernels::Portable, Kernels::Reference].into();
+        asked.retain(|kernels| kernels.available());
+    }
+    let model = Model::open(&folder)?;
+    let posts = posts(model.vocabulary());
+    let tokens: usize = posts.iter().map(Vec::len).sum();
+    let mean = tokens as f64 / posts.len() as f64;
+    println!(
+        "{}, {mean:.1} tokens a post, medians of {ROUNDS} rounds\n",
+        model.version()
+    );
+
+    let peak = peak::measure();
+    let encoders = asked.into_iter().map(|kernels| Encoder::new(&model, kernels));
+    let encoders: Vec<Encoder> = encoders.collect::<Result<_, _>>()?;
+    let mut cells = vec![Vec::new(); encoders.len() * BATCHES.len()];
+    for _ in 0..ROUNDS {
+        let places = encoders
+            .iter()
+            .flat_map(|encoder| BATCHES.map(|batch| (encoder, batch)));
+        for (cell, (encoder, batch)) in cells.iter_mut().zip(places) {
+            cell.push(Round::measure(encoder, &posts, batch));
+        }
+    }
+    let operations = posts
+        .iter()
+        .map(|post| operations(&model, post.len()))
+        .sum::<f64>()
+        / posts.len() as f64;
+    println!("kernels    batch  1 thread  {WORKERS} workers   p50 ms   p99 ms  of the peak");
+    for (place, rounds) in cells.iter().enumerate() {
+        let (encoder, batch) = (&encoders[place / BATCHES.len()], BATCHES[place % BATCHES.len()]);
+        let both = median(rounds.iter().map(|round| round.both));
+        let share = match (&peak, encoder.kernels()) {
+            (Some(peak), Kernels::Avx2) => format!("{:10.0} %", 100.0 * both * operations / peak.both),
+            _ => String::new(),
+        };
+        println!(
+            "{:<10} {batch:>5}  {:8.0}  {both:9.0}  {:7.2}  {:7.2}  {share}",
+            encoder.kernels().to_string(),
+            median(rounds.iter().map(|round| round.alone)),
+            median(rounds.iter().map(|round| round.p50)),
+            median(rounds.iter().map(|round| round.p99)),
+        );
+    }
+    println!(
+        "\n{:.3} billion integer operations a post, attention's own (in 32 bits) not among them",
+        operations / 1e9
+    );
+    if let Some(peak) = peak {
+        println!(
+            "peak: {:.0} GOP/s on one thread, {:.0} on {WORKERS}",
+            peak.alone / 1e9,
+            peak.both / 1e9
+        );
+    }
+    Ok(())
+}
+
+fn default_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/affect-l6")
+}
+
+/// What was measured of one path and batch in one round.
+#[derive(Clone)]
+struct Round {
+    alone: f64,
+    both: f64,
+    p50: f64,
+    p99: f64,
+}
+
+impl Round {
+    fn measure(encoder: &Encoder, posts: &[Vec<u32>], batch: usize) -> Round {
+        let Speed {
+            by_the_processor: alone,
+            mut times,
+            ..
+        } = read(encoder, posts, batch);
+        let both = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..WORKERS)
+                .map(|_| scope.spawn(|| read(encoder, posts, batch).by_the_clock))
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or(f64::NAN))
+                .sum()
+        });
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| 1e3 * times[(share * (times.len() - 1) as f64) as usize];
+        Round {
+            alone,
+            both,
+            p50: at(0.5),
+            p99: at(0.99),
+        }
+    }
+}
+
+/// Posts a second, and each batch's seconds.
+struct Speed {
+    by_the_clock: f64,
+    by_the_processor: f64,
+    times: Vec<f64>,
+}
+
+/// Reads for a while on this thread.
+fn read(encoder: &Encoder, posts: &[Vec<u32>], batch: usize) -> Speed {
+    let mut scratch = Scratch::new();
+    let (mut count, mut times) = (0, Vec::new());
+    let (began, processor) = (Instant::now(), processor_time());
+    for posts in posts.chunks(batch).cycle() {
+        let posts: Vec<&[u32]> = posts.iter().map(Vec::as_slice).collect();
+        let started = Instant::now();
+        count += encoder
+            .read(&mut scratch, &posts)
+            .map_or(0, |output| output.len());
+        times.push(started.elapsed().as_secs_f64());
+        if began.elapsed() >= SLICE {
+            break;
+        }
+    }
+    let spent = processor_time()
+        .zip(processor)
+        .and_then(|(now, then)| now.checked_sub(then));
+    Speed {
+        by_the_clock: count as f64 / began.elapsed().as_secs_f64(),
+        by_the_processor: count as f64 / spent.unwrap_or(began.elapsed()).as_secs_f64(),
+        times,
+    }
+}
+
+/// How long this thread has run on a processor.
+fn processor_time() -> Option<Duration> {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    times.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Posts of random tokens, as long as short posts are.
+fn posts(vocabulary: usize) -> Vec<Vec<u32>> {
+    let mut state = 7_u64;
+    let mut below = move |n: usize| {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    };
+    (0..2048)
+        .map(|_| {
+            // The least of two draws: most posts are short, few are long.
+            let length = 8 + below(61).min(below(61)).min(56);
+            (0..length).map(|_| below(vocabulary) as u32).collect()
+        })
+        .collect()
+}
+
+/// Multiplications and additions of a post's products in integers.
+fn operations(model: &Model, tokens: usize) -> f64 {
+    (2 * model.weights() * tokens) as f64
+}
+
+fn median(rounds: impl Iterator<Item = f64>) -> f64 {
+    let mut rounds: Vec<f64> = rounds.collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[rounds.len() / 2]
+}
+
+/// What the processor can do of the AVX2 kernel's instructions where nothing else is in their way.
+mod peak {
+    use super::{Duration, Instant, ROUNDS, SLICE, WORKERS, median, processor_time};
+
+    /// Operations a second.
+    pub(super) struct Peak {
+        pub(super) alone: f64,
+        pub(super) both: f64,
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn measure() -> Option<Peak> {
+        None
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn measure() -> Option<Peak> {
+        if !is_x86_feature_detected!("avx2") {
+            return None;
+        }
+        let slice = SLICE.min(Duration::from_millis(200));
+        let alone = median((0..ROUNDS).map(|_| run(slice).1));
+        let both = median((0..ROUNDS).map(|_| {
+            std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(|| run(slice).0)).collect();
+                workers
+                    .into_iter()
+                    .map(|worker| worker.join().unwrap_or(f64::NAN))
+                    .sum()
+            })
+        }));
+        Some(Peak { alone, both })
+    }
+
+    /// Groups of the kernel: six products in sixteen bits added up, then widened; six such sums at a time. Operations a
+    /// second, and a second of the processor's time.
+    #[cfg(target_arch = "x86_64")]
+    fn run(slice: Duration) -> (f64, f64) {
+        const GROUPS: u64 = 20_000;
+        const OPERATIONS: u64 = 6 * 6 * 64;
+        let (began, processor) = (Instant::now(), processor_time());
+        let mut groups = 0;
+        while began.elapsed() < slice {
+            group(GROUPS);
+            groups += GROUPS;
+        }
+        let operations = (groups * OPERATIONS) as f64;
+        let spent = processor_time()
+            .zip(processor)
+            .and_then(|(now, then)| now.checked_sub(then));
+        (
+            operations / began.elapsed().as_secs_f64(),
+            operations / spent.unwrap_or(began.elapsed()).as_secs_f64(),
+        )
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[expect(unsafe_code, reason = "instructions whose speed is asked")]
+    fn group(count: u64) {
+        macro_rules! step {
+            ($($sum:literal)*) => {
+                concat!($("vpmaddubsw ymm13, ymm14, ymm15\n", "vpaddw ymm", $sum, ", ymm", $sum, ", ymm13\n"),*)
+            };
+        }
+        macro_rules! first {
+            ($($sum:literal)*) => { concat!($("vpmaddubsw ymm", $sum, ", ymm14, ymm15\n"),*) };
+        }
+        macro_rules! widen {
+            ($($sum:literal $wide:literal)*) => {
+                concat!($(
+                    "vpmaddwd ymm", $sum, ", ymm", $sum, ", ymm12\n",
+                    "vpaddd ymm", $wide, ", ymm", $wide, ", ymm", $sum, "\n"
+                ),*)
+            };
+        }
+        // SAFETY: registers only, all of them declared; the caller has asked whether there is AVX2.
+        unsafe {
+            std::arch::asm!(
+                "vpxor ymm12, ymm12, ymm12",
+                "vpxor ymm14, ymm14, ymm14",
+                "vpxor ymm15, ymm15, ymm15",
+                "2:",
+                first!(0 1 2 3 4 5),
+                step!(0 1 2 3 4 5),
+                step!(0 1 2 3 4 5),
+                step!(0 1 2 3 4 5),
+                step!(0 1 2 3 4 5),
+                step!(0 1 2 3 4 5),
+                widen!(0 6 1 7 2 8 3 9 4 10 5 11),
+                "dec {count}",
+                "jnz 2b",
+                count = inout(reg) count => _,
+                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _,
+                out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
+                out("ymm12") _, out("ymm13") _, out("ymm14") _, out("ymm15") _,
+                options(nomem, nostack),
+            );
+        }
+    }
+}
