@@ -1,168 +1,18 @@
-//! The optimize stage, driven record by record over a state in memory.
+//! The optimize stage: creatives and outcomes in, decisions out.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use std::collections::BTreeMap;
+mod house;
 
-use bytes::Bytes;
-use limbic_domain::{
-    AudienceId, Creative, CreativeSet, Decision, Direction, Emotions, Envelope, Micros, MoodSummary, Outcome,
-    OutcomeKind, Rendering, Slug, Target, TenantId, Utc, topics,
-};
+use limbic_domain::{Decision, Envelope, Micros, Outcome, OutcomeKind, Slug, TenantId, topics};
+use limbic_optimize::OptimizeSettings;
 use limbic_optimize::brakes::frequency::FrequencyCap;
 use limbic_optimize::brakes::holdout::HoldoutConfig;
 use limbic_optimize::brakes::pacing::PacingConfig;
-use limbic_optimize::{OptimizeSettings, OptimizeStage};
-use limbic_stream::{Batch, DeadLetter, Headers, Outputs, Record, Result, Stage, StateReader};
+use limbic_optimize::decide::{Daypart, EngineConfig};
+use limbic_optimize::outcomes::RewardConfig;
 
-const MINUTE: i64 = 60_000;
-
-#[derive(Default)]
-struct Memory(BTreeMap<(u32, Bytes), Bytes>);
-
-impl StateReader for Memory {
-    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
-    }
-
-    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let start = (partition, Bytes::copy_from_slice(from.max(prefix)));
-        let found = self.0.range(start..);
-        Ok(found
-            .take_while(|((number, key), _)| *number == partition && key.starts_with(prefix))
-            .take(limit)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect())
-    }
-}
-
-/// A stage and everything it has done.
-struct House {
-    stage: OptimizeStage,
-    state: Memory,
-    decisions: Vec<Envelope<Decision>>,
-    dead: Vec<DeadLetter>,
-    offset: u64,
-}
-
-impl House {
-    fn new(settings: OptimizeSettings) -> Self {
-        Self {
-            stage: OptimizeStage::new(settings).unwrap(),
-            state: Memory::default(),
-            decisions: Vec::new(),
-            dead: Vec::new(),
-            offset: 0,
-        }
-    }
-
-    fn record(&mut self, topic: &str, value: Vec<u8>) -> Record {
-        self.offset += 1;
-        Record {
-            topic: topic.into(),
-            partition: 0,
-            offset: self.offset,
-            key: Bytes::from_static(b"default/spring"),
-            value: value.into(),
-            headers: Headers::new(),
-            timestamp: Utc::from_millis(0),
-        }
-    }
-
-    fn commit(&mut self, act: impl FnOnce(&mut OptimizeStage, &mut Outputs<'_>)) {
-        let mut out = Outputs::new(&self.state);
-        act(&mut self.stage, &mut out);
-        let effects = out.into_effects();
-        for (partition, changes) in effects.state {
-            for (key, change) in changes {
-                match change {
-                    Some(value) => self.state.0.insert((partition, key), value),
-                    None => self.state.0.remove(&(partition, key)),
-                };
-            }
-        }
-        let decisions = effects.records.iter();
-        self.decisions
-            .extend(decisions.map(|(_, record)| Envelope::decode(&record.value).unwrap()));
-        self.dead.extend(effects.dead);
-    }
-
-    fn feed(&mut self, values: Vec<(&str, Vec<u8>)>) {
-        let records = values.into_iter().map(|(topic, value)| self.record(topic, value));
-        let batch = Batch {
-            records: records.collect::<Vec<_>>(),
-        };
-        self.commit(|stage, out| stage.process(&batch, out).unwrap());
-    }
-
-    fn watermark(&mut self, at: Utc) {
-        self.commit(|stage, out| stage.watermark(0, at, out).unwrap());
-    }
-
-    fn posterior(&self) -> Option<Bytes> {
-        self.state.get(0, b"policy/default/spring").unwrap()
-    }
-}
-
-fn at(minutes: i64) -> Utc {
-    Utc::from_millis(minutes * MINUTE)
-}
-
-fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
-    let creative = |tone: &str| Creative {
-        id: format!("{tone}-1"),
-        generator: format!("template/{tone}-1"),
-        tone: Slug::new(tone).unwrap(),
-        rendering: Rendering {
-            platform: Slug::new("webhook").unwrap(),
-            headline: tone.into(),
-            body: "b".into(),
-            link: "https://example.invalid".into(),
-        },
-    };
-    let person = limbic_domain::Pseudonym::new("9f86d081884c7d659a2feaa0c55ad015").unwrap();
-    let set = CreativeSet {
-        moment: moment.into(),
-        campaign: Slug::new("spring").unwrap(),
-        bid: Micros(5),
-        audience: AudienceId::new("everyone:football").unwrap(),
-        direction: Direction::Up,
-        mood: MoodSummary {
-            valence: 0.6,
-            arousal: 0.7,
-            emotions: Emotions::default(),
-            distress: 0.0,
-            weight: 30.0,
-        },
-        people: vec![Target {
-            person,
-            distress: 0.0,
-            consent: limbic_domain::ConsentState::Given,
-            minor: false,
-        }],
-        creatives: vec![creative("celebrate"), creative("calm"), creative("plain")],
-        removals: Vec::new(),
-        cleared_by: Some("rules-1".into()),
-    };
-    Envelope::new(TenantId::default(), format!("set-{moment}"), at(minutes), set)
-}
-
-fn outcome(decision: &str, kind: OutcomeKind, key: &str, minutes: i64) -> (&'static str, Vec<u8>) {
-    let outcome = Outcome {
-        decision: decision.into(),
-        kind,
-        value: None,
-        key: key.into(),
-        detail: None,
-    };
-    let envelope = Envelope::new(TenantId::default(), key.into(), at(minutes), outcome);
-    (topics::OUTCOMES, envelope.encode())
-}
-
-fn decided(house: &mut House, moment: &str, minutes: i64) -> String {
-    house.feed(vec![(topics::CREATIVES, creatives(moment, minutes).encode())]);
-    house.decisions.last().unwrap().id.clone()
-}
+use house::{House, LARGEST, MINUTE, at, creatives, decided, outcome};
 
 #[test]
 fn cleared_creatives_become_a_decision_with_exact_propensities() {
@@ -293,6 +143,98 @@ fn what_cannot_be_joined_goes_to_the_dead_letters() {
     assert_eq!(reasons, ["unknown_decision", "outcome_before_decision"]);
 }
 
+/// A sale that was worth `value`.
+fn sale(decision: &str, value: f64, minutes: i64) -> (&'static str, Vec<u8>) {
+    let sale = Outcome {
+        decision: decision.into(),
+        kind: OutcomeKind::Conversion,
+        value: Some(value),
+        key: "sale".into(),
+        detail: None,
+    };
+    let envelope = Envelope::new(TenantId::default(), "sale".into(), at(minutes), sale);
+    (topics::OUTCOMES, envelope.encode())
+}
+
+#[test]
+fn a_platform_may_restate_for_28_days_and_the_posterior_is_as_if_it_had_known() {
+    const DAY: i64 = 24 * 60;
+    let settings = OptimizeSettings {
+        rewards: RewardConfig {
+            conversion: 0.0,
+            // A power of two: sums of such rewards are exact.
+            conversion_value: 0.125,
+            ..RewardConfig::default()
+        },
+        ..OptimizeSettings::default()
+    };
+    let mut house = House::new(settings.clone());
+    let id = decided(&mut house, "m", 0);
+    house.feed(vec![sale(&id, 4.0, 1)]);
+    for (day, value) in [(3, 2.0), (14, 7.0), (27, 3.0)] {
+        house.feed(vec![sale(&id, value, day * DAY)]);
+        let mut knew = House::new(settings.clone());
+        let same = decided(&mut knew, "m", 0);
+        knew.feed(vec![sale(&same, value, 1)]);
+        assert_eq!(house.posterior(), knew.posterior(), "day {day}");
+    }
+    // Whatever else is said keeps the account; the sale's 28 days have passed all the same.
+    house.feed(vec![outcome(&id, OutcomeKind::Delivered, "d", 28 * DAY)]);
+    let last = house.posterior();
+    house.feed(vec![sale(&id, 1.0, 29 * DAY)]);
+    assert_eq!(house.posterior(), last);
+    assert!(house.dead.is_empty());
+}
+
+#[test]
+fn a_value_that_cannot_be_is_a_dead_letter_and_teaches_nothing() {
+    let mut house = House::new(OptimizeSettings::default());
+    let id = decided(&mut house, "m", 0);
+    house.feed(vec![sale(&id, -1.0, 1)]);
+    // JSON has no NaN: what a stranger writes instead is no outcome at all.
+    let (topic, negative) = sale(&id, -1.0, 1);
+    let text = String::from_utf8(negative).unwrap();
+    house.feed(vec![(topic, text.replace("-1.0", "NaN").into_bytes())]);
+    let reasons: Vec<_> = house.dead.iter().map(|dead| dead.reason).collect();
+    assert_eq!(reasons, ["bad_value", "malformed"]);
+    assert_eq!(house.posterior(), None);
+}
+
+#[test]
+fn a_model_too_large_for_one_record_is_kept_in_pieces_and_comes_back_to_the_bit() {
+    let settings = OptimizeSettings {
+        engine: EngineConfig {
+            policy: serde_json::from_str(r#"{"name": "linear-ts", "model": {"bits": 16}}"#).unwrap(),
+            ..EngineConfig::default()
+        },
+        ..OptimizeSettings::default()
+    };
+    let (mut one, mut two) = (House::new(settings.clone()), House::new(settings.clone()));
+    for moment in 0..12 {
+        for house in [&mut one, &mut two] {
+            let name = format!("m{moment}");
+            let mut set = creatives(&name, moment);
+            // Feelings that no moment had before.
+            for feeling in 0..1000 {
+                let name = format!("feeling-{moment}-{feeling}");
+                set.data.mood.emotions.insert(name, 0.5);
+            }
+            house.feed(vec![(topics::CREATIVES, set.encode())]);
+            let id = house.decisions.last().unwrap().id.clone();
+            house.feed(vec![outcome(&id, OutcomeKind::Click, &name, moment)]);
+        }
+        two.restart(settings.clone());
+    }
+    assert_eq!(one.decisions, two.decisions);
+    assert_eq!(one.state.0, two.state.0);
+    let pieces = one.state.0.iter();
+    let size: usize = pieces
+        .filter(|((_, key), _)| key.starts_with(b"policy/"))
+        .map(|(_, piece)| piece.len())
+        .sum();
+    assert!(size > 2 * LARGEST, "{size}");
+}
+
 #[test]
 fn an_account_is_closed_when_nothing_can_change_it_any_more() {
     let mut house = House::new(OptimizeSettings::default());
@@ -377,6 +319,86 @@ fn a_budget_is_reserved_before_it_is_spent_and_free_again_after_a_refusal() {
     house.feed(vec![outcome(&first, OutcomeKind::Refused, "r", 0)]);
     decided(&mut house, "d", 0);
     assert!(house.decisions[3].data.choice.is_some());
+}
+
+#[test]
+fn any_number_of_open_reservations_leaves_a_budgets_state_as_small_as_it_was() {
+    let mut house = House::new(OptimizeSettings {
+        budgets: [("spring".to_owned(), PacingConfig::daily(Micros(i64::MAX / 2)))].into(),
+        ..OptimizeSettings::default()
+    });
+    let budget = |house: &House| house.saved("budget/default/spring").unwrap();
+    let first = decided(&mut house, "m", 0);
+    let small = budget(&house).len();
+    for moment in 0..3_000 {
+        decided(&mut house, &format!("m{moment}"), 0);
+    }
+    let text = String::from_utf8(budget(&house).to_vec()).unwrap();
+    assert!(text.contains(&format!("\"reserved\":{}", 5 * 3_001)), "{text}");
+    assert!(text.len() < small + 10);
+    for kind in [OutcomeKind::Delivered, OutcomeKind::Impression] {
+        house.feed(vec![outcome(&first, kind, "d", 1)]);
+    }
+    let text = String::from_utf8(budget(&house).to_vec()).unwrap();
+    assert!(text.contains("\"spent\":5,"), "settled once: {text}");
+}
+
+#[test]
+fn a_campaign_does_not_run_outside_its_dayparts_nor_below_its_floor_price() {
+    // Thursday 1970-01-01.
+    let morning = Daypart {
+        days: vec![3],
+        from: 6,
+        until: 12,
+        utc_offset_minutes: 60,
+    };
+    let mut house = House::new(OptimizeSettings {
+        engine: EngineConfig {
+            dayparts: vec![morning],
+            floor_price: Micros(5),
+            ..EngineConfig::default()
+        },
+        ..OptimizeSettings::default()
+    });
+    for (moment, hour) in [("a", 4), ("b", 5), ("c", 10), ("d", 11), ("e", 29)] {
+        decided(&mut house, moment, hour * 60);
+    }
+    let mut cheap = creatives("f", 6 * 60);
+    cheap.data.bid = Micros(4);
+    house.feed(vec![(topics::CREATIVES, cheap.encode())]);
+    let rules: Vec<_> = house
+        .decisions
+        .iter()
+        .map(|decision| decision.data.suppression.as_ref().map(|one| one.rule.clone()))
+        .collect();
+    let rules: Vec<_> = rules.iter().map(Option::as_deref).collect();
+    let (day, floor) = (Some("daypart"), Some("floor_price"));
+    assert_eq!(rules, [day, None, None, day, day, floor]);
+}
+
+#[test]
+fn the_exploration_budget_and_the_least_propensity_bound_every_decision() {
+    let mut house = House::new(OptimizeSettings {
+        engine: EngineConfig {
+            policy: serde_json::from_str(r#"{"name": "uniform"}"#).unwrap(),
+            exploration_budget: 0.1,
+            minimum_propensity: 0.02,
+            ..EngineConfig::default()
+        },
+        ..OptimizeSettings::default()
+    });
+    decided(&mut house, "m", 0);
+    let mut propensities: Vec<f64> = house.decisions[0]
+        .data
+        .candidates
+        .iter()
+        .map(|candidate| candidate.propensity.get())
+        .collect();
+    propensities.sort_by(f64::total_cmp);
+    // 0.05 and 0.9 of what three times 0.02 leave, and 0.02 on top.
+    for (found, expected) in propensities.iter().zip([0.067, 0.067, 0.866]) {
+        assert!((found - expected).abs() < 1e-12, "{propensities:?}");
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! bounded step towards whatever would have met the plan. Money is *reserved* when a decision is made and settled when
 //! the platform answers, so reserved and spent together never exceed the budget: overspend is bounded by the difference
 //! between one reservation and its actual price, and is zero if prices are maxima.
-
-use std::collections::BTreeMap;
+//!
+//! Each reservation is kept by whoever made it, with the decision it is for: a campaign may have any number of them open,
+//! and the budget's own state stays a few numbers.
 
 use limbic_domain::{Micros, Utc};
 use serde::{Deserialize, Serialize};
@@ -98,9 +99,8 @@ pub struct Pacer {
     period: i64,
     interval: i64,
     spent: i64,
-    /// Open reservations: the decision and what it may cost.
-    reserved: BTreeMap<String, i64>,
-    reserved_total: i64,
+    /// The sum of the open reservations.
+    reserved: i64,
     /// What was committed when the interval began.
     at_interval: i64,
     /// The bits of the pass-through rate.
@@ -113,8 +113,7 @@ impl Default for Pacer {
             period: i64::MIN,
             interval: i64::MIN,
             spent: 0,
-            reserved: BTreeMap::new(),
-            reserved_total: 0,
+            reserved: 0,
             at_interval: 0,
             rate: 1.0_f64.to_bits(),
         }
@@ -122,18 +121,16 @@ impl Default for Pacer {
 }
 
 impl Pacer {
-    /// Reserves `price` for a decision. Reserving twice for the same decision reserves once.
+    /// Reserves `price` (nothing, if it is negative) for a decision. What it answers must be settled or released exactly
+    /// once.
     pub fn reserve(
         &mut self,
         config: &PacingConfig,
         decision: &str,
         price: Micros,
         at: Utc,
-    ) -> Result<(), Held> {
+    ) -> Result<Micros, Held> {
         self.advance(config, at);
-        if self.reserved.contains_key(decision) {
-            return Ok(());
-        }
         let price = price.0.max(0);
         if self.committed().saturating_add(price) > config.budget.0 {
             return Err(Held::Exhausted);
@@ -143,31 +140,25 @@ impl Pacer {
         if lot >= self.rate() {
             return Err(Held::Paced);
         }
-        self.reserved.insert(decision.to_owned(), price);
-        self.reserved_total += price;
-        Ok(())
+        self.reserved += price;
+        Ok(Micros(price))
     }
 
-    /// The platform delivered: the reservation becomes spending, at the price it was reserved at or the `actual` one.
-    /// Without a reservation (settled before, or of another period) nothing changes.
-    pub fn settle(&mut self, decision: &str, actual: Option<Micros>) {
-        if let Some(price) = self.release(decision) {
-            self.spent = self
-                .spent
-                .saturating_add(actual.map_or(price, |actual| actual.0.max(0)));
-        }
+    /// The platform delivered: what was `reserved` becomes spending, at that price or the `actual` one.
+    pub fn settle(&mut self, reserved: Micros, actual: Option<Micros>) {
+        self.release(reserved);
+        let price = actual.unwrap_or(reserved).0.max(0);
+        self.spent = self.spent.saturating_add(price);
     }
 
-    /// The platform refused, or the decision expired: the money is free again. Answers what was reserved.
-    pub fn release(&mut self, decision: &str) -> Option<i64> {
-        let price = self.reserved.remove(decision)?;
-        self.reserved_total -= price;
-        Some(price)
+    /// The platform refused, or the decision expired: the money is free again.
+    pub const fn release(&mut self, reserved: Micros) {
+        self.reserved = self.reserved.saturating_sub(reserved.0);
     }
 
     /// What is spent or reserved.
     pub const fn committed(&self) -> i64 {
-        self.spent.saturating_add(self.reserved_total)
+        self.spent.saturating_add(self.reserved)
     }
 
     /// What is spent.
@@ -237,8 +228,8 @@ mod tests {
             for chance in 0..100 {
                 let id = format!("{minute}.{chance}");
                 let at = Utc::from_millis(minute * 60_000);
-                if pacer.reserve(&config, &id, Micros(1), at).is_ok() {
-                    pacer.settle(&id, None);
+                if let Ok(reserved) = pacer.reserve(&config, &id, Micros(1), at) {
+                    pacer.settle(reserved, None);
                 }
             }
             if minute == 720 {
@@ -254,26 +245,23 @@ mod tests {
         let config = config(10);
         let mut pacer = Pacer::default();
         let at = Utc::from_millis;
-        assert_eq!(pacer.reserve(&config, "a", Micros(10), at(0)), Ok(()));
-        assert_eq!(
-            pacer.reserve(&config, "a", Micros(10), at(0)),
-            Ok(()),
-            "the same decision"
-        );
+        let reserved = pacer.reserve(&config, "a", Micros(10), at(0)).unwrap();
         assert_eq!(
             pacer.reserve(&config, "b", Micros(1), at(1)),
             Err(Held::Exhausted)
         );
-        pacer.release("a");
-        assert_eq!(pacer.reserve(&config, "b", Micros(10), at(2)), Ok(()));
-        pacer.settle("b", None);
-        pacer.settle("b", None);
+        pacer.release(reserved);
+        let reserved = pacer.reserve(&config, "b", Micros(10), at(2)).unwrap();
+        pacer.settle(reserved, None);
         assert_eq!(pacer.spent(), Micros(10));
         assert_eq!(
             pacer.reserve(&config, "c", Micros(1), at(3)),
             Err(Held::Exhausted)
         );
-        assert_eq!(pacer.reserve(&config, "c", Micros(1), at(86_400_000)), Ok(()));
+        assert_eq!(
+            pacer.reserve(&config, "c", Micros(1), at(86_400_000)),
+            Ok(Micros(1))
+        );
     }
 
     proptest! {
@@ -286,15 +274,15 @@ mod tests {
             for turn in 0..300_i64 {
                 let id = turn.to_string();
                 let price = Micros((40.0 * random.unit()) as i64);
-                if pacer.reserve(&config, &id, price, Utc::from_millis(turn * 1000)).is_ok() {
-                    open.push((id, price));
+                if let Ok(reserved) = pacer.reserve(&config, &id, price, Utc::from_millis(turn * 1000)) {
+                    open.push(reserved);
                 }
                 if random.below(3) == 0 && !open.is_empty() {
-                    let (id, price) = open.swap_remove(random.below(open.len()));
+                    let reserved = open.swap_remove(random.below(open.len()));
                     if random.below(2) == 0 {
-                        pacer.settle(&id, Some(Micros((price.0 as f64 * random.unit()) as i64)));
+                        pacer.settle(reserved, Some(Micros((reserved.0 as f64 * random.unit()) as i64)));
                     } else {
-                        pacer.release(&id);
+                        pacer.release(reserved);
                     }
                 }
                 prop_assert!(pacer.committed() <= budget);

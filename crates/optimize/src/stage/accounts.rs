@@ -2,7 +2,7 @@
 //! closed.
 
 use bytes::Bytes;
-use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc};
+use limbic_domain::{Envelope, Micros, Outcome, OutcomeKind, TenantId, Utc};
 use limbic_stream::{Outputs, Record, StageError};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub(super) struct Pending {
     /// Until they are compared: those who were held out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) beside: Option<Beside>,
+    /// Until it is settled or released: what its campaign's pacer keeps for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reserved: Option<Micros>,
     /// The `due/…` entry that points here.
     due: Utc,
 }
@@ -51,6 +54,7 @@ impl Pending {
             chosen: None,
             trial: None,
             beside: None,
+            reserved: None,
             due: Utc::MIN,
         }
     }
@@ -200,10 +204,12 @@ impl OptimizeStage {
     fn close(&self, partition: u32, target: &str, out: &mut Outputs<'_>) -> Result<(), StageError> {
         if let Some(saved) = out.get(partition, target.as_bytes())? {
             let pending: Pending = decode(&saved)?;
-            let (tenant, id) = split_open(target)?;
-            self.with_pacer(partition, &tenant, &pending.campaign, out, |pacer, _| {
-                pacer.release(id);
-            })?;
+            let (tenant, _) = split_open(target)?;
+            if let Some(reserved) = pending.reserved {
+                self.with_pacer(partition, &tenant, &pending.campaign, out, |pacer, _| {
+                    pacer.release(reserved);
+                })?;
+            }
         }
         out.remove(partition, target.to_owned());
         Ok(())
@@ -302,7 +308,7 @@ impl OptimizeStage {
         };
         match accepted {
             Ok((_, teaching)) => {
-                self.account_for(partition, &outcome, &pending.campaign, out)?;
+                self.account_for(partition, &outcome, &mut pending, out)?;
                 self.teach(desk, partition, &outcome.tenant, &pending, teaching, out)?;
             }
             Err(error) => {

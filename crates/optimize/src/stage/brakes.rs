@@ -5,6 +5,7 @@ use limbic_domain::{CreativeSet, Envelope, Micros, Outcome, OutcomeKind, Pseudon
 use limbic_stream::{Outputs, StageError};
 
 use super::OptimizeStage;
+use super::accounts::Pending;
 use super::state::{contacts_of, decode, due_key, encode, reached_key};
 use crate::brakes::pacing::{Held, Pacer, PacingConfig};
 use crate::decide::Rule;
@@ -92,7 +93,7 @@ impl OptimizeStage {
         Ok(())
     }
 
-    /// Reserves what the decision may cost; answers the rule that forbids it, if one does.
+    /// Reserves what the decision may cost, if the campaign's spending is paced; an error is the rule that forbids it.
     pub(super) fn reserve(
         &self,
         partition: u32,
@@ -100,13 +101,13 @@ impl OptimizeStage {
         id: &str,
         price: Micros,
         out: &mut Outputs<'_>,
-    ) -> Result<Option<Rule>, StageError> {
+    ) -> Result<Result<Option<Micros>, Rule>, StageError> {
         let campaign = set.data.campaign.as_str();
-        let mut held = None;
+        let mut reserved = Ok(None);
         self.with_pacer(partition, &set.tenant, campaign, out, |pacer, config| {
-            held = pacer.reserve(config, id, price, set.at).err();
+            reserved = pacer.reserve(config, id, price, set.at).map(Some);
         })?;
-        Ok(held.map(|held| match held {
+        Ok(reserved.map_err(|held| match held {
             Held::Exhausted => Rule::BudgetExhausted,
             Held::Paced => Rule::BudgetPaced,
         }))
@@ -135,20 +136,22 @@ impl OptimizeStage {
         Ok(())
     }
 
-    /// What a platform's answer means for the money reserved.
+    /// What a platform's answer means for the money that is reserved.
     pub(super) fn account_for(
         &self,
         partition: u32,
         outcome: &Envelope<Outcome>,
-        campaign: &str,
+        pending: &mut Pending,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        let id = &outcome.data.decision;
-        self.with_pacer(partition, &outcome.tenant, campaign, out, |pacer, _| {
+        let Some(reserved) = pending.reserved.take() else {
+            return Ok(());
+        };
+        self.with_pacer(partition, &outcome.tenant, &pending.campaign, out, |pacer, _| {
             if outcome.data.kind == OutcomeKind::Refused {
-                pacer.release(id);
+                pacer.release(reserved);
             } else {
-                pacer.settle(id, None);
+                pacer.settle(reserved, None);
             }
         })
     }

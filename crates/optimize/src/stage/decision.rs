@@ -62,10 +62,12 @@ impl OptimizeStage {
             Some(rule) => policies.refuse(&id, rule),
             None => policies.decide(&id, set.at, &context, &offers),
         };
+        let mut reserved = None;
         if let Answer::Chosen(draft) = &answer {
             let price = offers[draft.eligible[draft.choice]].price;
-            if let Some(rule) = self.reserve(partition, &set, &id, price, out)? {
-                answer = Answer::NoAd(rule);
+            match self.reserve(partition, &set, &id, price, out)? {
+                Ok(price) => reserved = price,
+                Err(rule) => answer = Answer::NoAd(rule),
             }
         }
         let (mut candidates, mut choice, mut suppression) = (Vec::new(), None, None);
@@ -89,6 +91,7 @@ impl OptimizeStage {
                 let mut pending = Pending::of(set.data.campaign.as_str(), Account::open(set.at));
                 pending.chosen = Some(chosen);
                 pending.trial = trial;
+                pending.reserved = reserved;
                 pending.beside = Beside::of(&set, &people, &held_out);
                 self.open(partition, &set.tenant, &id, pending, out)?;
                 self.note_contacts(partition, &set, &people, out)?;

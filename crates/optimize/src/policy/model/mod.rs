@@ -394,6 +394,44 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_mind_widens_what_it_is_about_and_nothing_else() {
+        let watchful = ModelConfig {
+            change: Some(WidenConfig {
+                rate: 0.2,
+                limit: 4.0,
+                widen: 1.0,
+            }),
+            noise_variance: 0.01,
+            ..config()
+        };
+        let mut model = Model::new(watchful, Link::Identity).unwrap();
+        let context = Features::new();
+        let width = |model: &Model, id: &str| {
+            // Of its own name alone: the family is shared.
+            let arm = Arm {
+                features: Features::new().with("arm", id),
+                ..arm(id)
+            };
+            let mut terms = Vec::new();
+            model.ask(&context).arm_terms(&arm, &mut terms);
+            model.deviation(&terms)
+        };
+        for round in 0..400 {
+            let (id, reward) = [("a", 0.8), ("b", 0.2)][round % 2];
+            model.learn(&context, &arm(id), reward, None);
+        }
+        let (learnt, other) = (width(&model, "a"), width(&model, "b"));
+        let widest = (0..20)
+            .map(|_| {
+                model.learn(&context, &arm("a"), 0.0, None);
+                width(&model, "a")
+            })
+            .fold(0.0, f32::max);
+        assert!(widest > 2.0 * learnt, "{widest} {learnt}");
+        assert!(width(&model, "b") < 1.01 * other, "nothing was heard of it");
+    }
+
+    #[test]
     fn forgetting_widens_again_what_is_not_seen() {
         let forgetful = ModelConfig {
             forgetting: 0.99,

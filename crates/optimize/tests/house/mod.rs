@@ -1,0 +1,181 @@
+//! The optimize stage, driven record by record over a state in memory.
+
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "each test that shares this file uses a part of it"
+)]
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use limbic_domain::{
+    AudienceId, Creative, CreativeSet, Decision, Direction, Emotions, Envelope, Micros, MoodSummary, Outcome,
+    OutcomeKind, Pseudonym, Rendering, Slug, Target, TenantId, Utc, topics,
+};
+use limbic_optimize::{OptimizeSettings, OptimizeStage};
+use limbic_stream::{Batch, DeadLetter, Headers, Outputs, Record, Result, Stage, StateReader};
+
+pub const MINUTE: i64 = 60_000;
+
+/// A broker that was set up by nobody takes 1 MB; nothing that the stage keeps may come near it.
+pub const LARGEST: usize = 500_000;
+
+#[derive(Default)]
+pub struct Memory(pub BTreeMap<(u32, Bytes), Bytes>);
+
+impl StateReader for Memory {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let start = (partition, Bytes::copy_from_slice(from.max(prefix)));
+        let found = self.0.range(start..);
+        Ok(found
+            .take_while(|((number, key), _)| *number == partition && key.starts_with(prefix))
+            .take(limit)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect())
+    }
+}
+
+/// A stage and everything it has done.
+pub struct House {
+    stage: OptimizeStage,
+    pub state: Memory,
+    pub decisions: Vec<Envelope<Decision>>,
+    pub dead: Vec<DeadLetter>,
+    offset: u64,
+}
+
+impl House {
+    pub fn new(settings: OptimizeSettings) -> Self {
+        Self {
+            stage: OptimizeStage::new(settings).unwrap(),
+            state: Memory::default(),
+            decisions: Vec::new(),
+            dead: Vec::new(),
+            offset: 0,
+        }
+    }
+
+    fn record(&mut self, topic: &str, value: Vec<u8>) -> Record {
+        self.offset += 1;
+        Record {
+            topic: topic.into(),
+            partition: 0,
+            offset: self.offset,
+            key: Bytes::from_static(b"default/spring"),
+            value: value.into(),
+            headers: Headers::new(),
+            timestamp: Utc::from_millis(0),
+        }
+    }
+
+    fn commit(&mut self, act: impl FnOnce(&mut OptimizeStage, &mut Outputs<'_>)) {
+        let mut out = Outputs::new(&self.state);
+        act(&mut self.stage, &mut out);
+        let effects = out.into_effects();
+        for (partition, changes) in effects.state {
+            for (key, change) in changes {
+                match change {
+                    Some(value) => {
+                        assert!(value.len() < LARGEST, "{key:?} takes {} bytes", value.len());
+                        self.state.0.insert((partition, key), value)
+                    }
+                    None => self.state.0.remove(&(partition, key)),
+                };
+            }
+        }
+        let decisions = effects.records.iter();
+        self.decisions
+            .extend(decisions.map(|(_, record)| Envelope::decode(&record.value).unwrap()));
+        self.dead.extend(effects.dead);
+    }
+
+    pub fn feed(&mut self, values: Vec<(&str, Vec<u8>)>) {
+        let records = values.into_iter().map(|(topic, value)| self.record(topic, value));
+        let batch = Batch {
+            records: records.collect::<Vec<_>>(),
+        };
+        self.commit(|stage, out| stage.process(&batch, out).unwrap());
+    }
+
+    pub fn watermark(&mut self, at: Utc) {
+        self.commit(|stage, out| stage.watermark(0, at, out).unwrap());
+    }
+
+    pub fn posterior(&self) -> Option<Bytes> {
+        self.saved("policy/default/spring")
+    }
+
+    pub fn saved(&self, key: &str) -> Option<Bytes> {
+        self.state.get(0, key.as_bytes()).unwrap()
+    }
+
+    /// The same state in the hands of a new process, which may have other settings.
+    pub fn restart(&mut self, settings: OptimizeSettings) {
+        self.stage = OptimizeStage::new(settings).unwrap();
+    }
+}
+
+pub fn at(minutes: i64) -> Utc {
+    Utc::from_millis(minutes * MINUTE)
+}
+
+pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
+    let creative = |tone: &str| Creative {
+        id: format!("{tone}-1"),
+        generator: format!("template/{tone}-1"),
+        tone: Slug::new(tone).unwrap(),
+        rendering: Rendering {
+            platform: Slug::new("webhook").unwrap(),
+            headline: tone.into(),
+            body: "b".into(),
+            link: "https://example.invalid".into(),
+        },
+    };
+    let person = Pseudonym::new("9f86d081884c7d659a2feaa0c55ad015").unwrap();
+    let set = CreativeSet {
+        moment: moment.into(),
+        campaign: Slug::new("spring").unwrap(),
+        bid: Micros(5),
+        audience: AudienceId::new("everyone:football").unwrap(),
+        direction: Direction::Up,
+        mood: MoodSummary {
+            valence: 0.6,
+            arousal: 0.7,
+            emotions: Emotions::default(),
+            distress: 0.0,
+            weight: 30.0,
+        },
+        people: vec![Target {
+            person,
+            distress: 0.0,
+            consent: limbic_domain::ConsentState::Given,
+            minor: false,
+        }],
+        creatives: vec![creative("celebrate"), creative("calm"), creative("plain")],
+        removals: Vec::new(),
+        cleared_by: Some("rules-1".into()),
+    };
+    Envelope::new(TenantId::default(), format!("set-{moment}"), at(minutes), set)
+}
+
+pub fn outcome(decision: &str, kind: OutcomeKind, key: &str, minutes: i64) -> (&'static str, Vec<u8>) {
+    let outcome = Outcome {
+        decision: decision.into(),
+        kind,
+        value: None,
+        key: key.into(),
+        detail: None,
+    };
+    let envelope = Envelope::new(TenantId::default(), key.into(), at(minutes), outcome);
+    (topics::OUTCOMES, envelope.encode())
+}
+
+pub fn decided(house: &mut House, moment: &str, minutes: i64) -> String {
+    house.feed(vec![(topics::CREATIVES, creatives(moment, minutes).encode())]);
+    house.decisions.last().unwrap().id.clone()
+}
