@@ -71,7 +71,7 @@ pub trait Policy {
     /// Learns from an outcome. An error changes nothing.
     fn learn(&mut self, lesson: &Lesson<'_>) -> Result<(), PolicyError>;
 
-    /// All that was learnt, as JSON; [`Policy::restore`] gives it back to the last bit.
+    /// All that was learnt, as a JSON object; [`Policy::restore`] gives it back to the last bit.
     fn snapshot(&self) -> Vec<u8>;
 
     /// Takes on what was learnt by a policy of the same settings.

@@ -24,10 +24,11 @@ impl Policy for Uniform {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        b"null".to_vec()
+        b"{}".to_vec()
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError> {
-        Ok(serde_json::from_slice::<()>(snapshot)?)
+        serde_json::from_slice::<UniformConfig>(snapshot)?;
+        Ok(())
     }
 }

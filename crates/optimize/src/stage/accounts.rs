@@ -70,6 +70,16 @@ impl Pending {
         Some(self.account.decided().plus_millis(rewards.conversion_window_ms))
     }
 
+    /// When nothing can change it any more. Those who are held out are still there when the others are compared with them.
+    fn expires(&self, rewards: &RewardConfig) -> Utc {
+        let expires = self.account.expires(rewards);
+        if self.chosen.is_some() {
+            return expires;
+        }
+        let compared = self.account.decided().plus_millis(rewards.conversion_window_ms);
+        expires.max(compared.plus_millis(1))
+    }
+
     /// When it next wants attention.
     fn next_due(&self, rewards: &RewardConfig) -> Utc {
         let waits = [
@@ -77,8 +87,7 @@ impl Pending {
             self.account.closes(rewards),
             self.compared_at(rewards),
         ];
-        let expires = self.account.expires(rewards);
-        waits.into_iter().flatten().fold(expires, Utc::min)
+        waits.into_iter().flatten().fold(self.expires(rewards), Utc::min)
     }
 }
 
@@ -190,7 +199,7 @@ impl OptimizeStage {
         {
             self.compare(partition, &tenant, &pending, &beside, out)?;
         }
-        if pending.account.expires(rewards) < now {
+        if pending.expires(rewards) < now {
             self.close(partition, target, out)?;
             let count = counter(partition, b"count", out)?;
             set_counter(partition, b"count", count - 1, out);
