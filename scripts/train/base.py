@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import posts
 import recipe
@@ -47,19 +47,29 @@ def emoji_rows(words: torch.Tensor, vocabulary: list[str]) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def model(cache: Path) -> Encoder:
-    """An encoder with the base's weights, new heads, and every task there is: a stage trains those that it has posts for."""
+def save(cache: Path) -> None:
+    """The base's weights with the emoji's rows, in 16 bits, as the file that training starts from."""
     vocabulary = pieces()
-    made = Encoder(len(vocabulary), {task.name: len(task.labels) for task in posts.TASKS}, recipe.EXITS)
     weights = load_file(package() / "model.safetensors")
     words = weights["embeddings.word_embeddings.weight"]
     weights["embeddings.word_embeddings.weight"] = torch.cat([words, emoji_rows(words, vocabulary)])
-    weights = {name: tensor for name, tensor in weights.items() if name in made.state_dict()}
+    names = Encoder(len(vocabulary), {}, {}).state_dict()
+    save_file({name: weights[name].half().contiguous() for name in names}, cache / "base.safetensors")
+
+
+def model(cache: Path) -> Encoder:
+    """An encoder with the base's weights, new heads, and every task there is: a stage trains those that it has posts for."""
+    weights = {name: tensor.float() for name, tensor in load_file(cache / "base.safetensors").items()}
+    vocabulary = weights["embeddings.word_embeddings.weight"].shape[0]
+    made = Encoder(vocabulary, {task.name: len(task.labels) for task in posts.TASKS}, recipe.EXITS)
     missing, unexpected = made.load_state_dict(weights, strict=False)
     assert not unexpected and all(name.startswith(("heads.", "exits.")) for name in missing), (missing, unexpected)
     return made
 
 
-def started(cache: Path, stage: str, model: Encoder) -> dict[str, torch.Tensor]:
-    """The averaged weights that an earlier stage ended with."""
-    return torch.load(next(cache.glob(f"{stage}/checkpoint.pt")), weights_only=True)["averages"]
+def started(cache: Path, stage: str) -> dict[str, torch.Tensor]:
+    """The weights that an earlier stage ended with; the mean of several, where `stage` names several seeds with a star."""
+    paths = sorted(cache.glob(f"{stage}/weights.safetensors"))
+    assert paths, f"no weights of the stage {stage} in {cache}"
+    ends = [load_file(path) for path in paths]
+    return {name: torch.stack([end[name].float() for end in ends]).mean(0) for name in ends[0]}

@@ -1,4 +1,4 @@
-"""The order of posts: mixed over tasks, of nearly equal length within a batch, the same for the same seed."""
+"""The order of posts: mixed over sets, of nearly equal length within a batch, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -11,78 +11,96 @@ import posts
 
 
 class Corpus:
-    """All posts of some tasks and one split, as ragged arrays."""
+    """All training posts of some sets as one ragged array of ids on the device, and each set's targets."""
 
-    def __init__(self, cache: Path, wanted: list[tuple[str, str, str]]) -> None:
-        """`wanted` lists (task, file's stem, split): a task may take the posts of several files."""
-        self.tasks: list[str] = []
-        self.ids: list[numpy.ndarray] = []
-        self.targets: list = []
-        for task, stem, split in wanted:
-            with numpy.load(cache / f"{stem}.{split}.npz") as file:
-                offsets, ids, targets = file["offsets"], file["ids"], file["targets"]
-            for number in range(len(targets)):
-                self.tasks.append(task)
-                self.ids.append(ids[offsets[number] : offsets[number + 1]])
-                self.targets.append(targets[number])
-        self.lengths = numpy.array([len(row) for row in self.ids])
+    def __init__(self, tokens: Path, wanted: list[tuple[str, str]], device: torch.device) -> None:
+        """`wanted` lists (set, file's stem): a set may take the posts of several files."""
+        self.device = device
+        self.names = sorted({name for name, _ in wanted})
+        ids, lengths, of, rows = [], [], [], []
+        targets: dict[str, list] = {name: [] for name in self.names}
+        for name, stem in wanted:
+            with numpy.load(tokens / f"{stem}.train.npz") as file:
+                ids.append(file["ids"])
+                lengths.append(numpy.diff(file["offsets"]))
+                begin = sum(map(len, targets[name]))
+                targets[name].append(file["targets"])
+            of.append(numpy.full(len(lengths[-1]), self.names.index(name)))
+            rows.append(begin + numpy.arange(len(lengths[-1])))
+        self.lengths = numpy.concatenate(lengths)
+        self.of, self.rows = numpy.concatenate(of), numpy.concatenate(rows)
+        self.ids = torch.from_numpy(numpy.concatenate(ids).astype(numpy.int32)).to(device)
+        self.begins = torch.from_numpy(numpy.cumsum(numpy.concatenate([[0], self.lengths[:-1]]))).to(device)
+        self.sizes = torch.from_numpy(self.lengths.astype(numpy.int64)).to(device)
+        self.targets = {name: numpy.concatenate(parts) for name, parts in targets.items()}
 
-    def of(self, task: str) -> numpy.ndarray:
-        return numpy.array([i for i, name in enumerate(self.tasks) if name == task])
+    def members(self, name: str) -> numpy.ndarray:
+        return numpy.flatnonzero(self.of == self.names.index(name))
+
+    def sent(self, array: numpy.ndarray) -> torch.Tensor:
+        return torch.from_numpy(numpy.ascontiguousarray(array, dtype=numpy.int64)).to(self.device)
+
+    def padded(self, which: torch.Tensor, length: int):
+        """Ids as a matrix of `length` columns, and which of them are no padding."""
+        place = torch.arange(length, device=self.device)[None, :]
+        present = place < self.sizes[which][:, None]
+        ids = self.ids[(self.begins[which][:, None] + place).clamp_(max=len(self.ids) - 1)].long()
+        return ids.masked_fill_(~present, 0), present
+
+    def labelled(self, tasks: list[posts.Task], smoothing: float):
+        """Targets of all tasks side by side, posts × columns, and which tasks a post is labelled for, posts × tasks."""
+        targets = torch.zeros(len(self.of), sum(len(task.labels) for task in tasks), device=self.device)
+        weights = torch.zeros(len(self.of), len(tasks), device=self.device)
+        begin = 0
+        for number, task in enumerate(tasks):
+            if task.name in self.names:
+                members = self.members(task.name)
+                truth = torch.from_numpy(self.targets[task.name][self.rows[members]]).to(self.device)
+                if task.kind == "softmax":
+                    truth = torch.nn.functional.one_hot(truth, len(task.labels)).float()
+                    truth = truth * (1 - smoothing) + smoothing / len(task.labels)
+                members = self.sent(members)
+                targets[members, begin : begin + len(task.labels)] = truth.float().reshape(len(members), -1)
+                weights[members, number] = 1.0
+            begin += len(task.labels)
+        return targets.half(), weights.half()
 
 
-def schedule(corpus: Corpus, passes: dict[str, float], tokens: int, workers: int, seed: int) -> list[numpy.ndarray]:
-    """Batches of about `tokens` tokens; `workers` neighbours in the list have nearly the same cost.
+# Batches come in these lengths, so that a device can run what it has recorded.
+LENGTHS = (16, 24, 32, 40, 48, 64, 96, 128)
 
-    Every task's posts are spread evenly over the run: `passes` times each, a part of them in the last pass.
+
+def schedule(corpus: Corpus, passes: dict[str, float], tokens: int, seed: int) -> list[tuple[int, numpy.ndarray]]:
+    """Batches of one of the lengths and as many posts as make `tokens`, padding counted.
+
+    Every set's posts are spread evenly over the run: `passes` times each, a part of them in the last pass. Posts that fill no
+    batch of their length at the end are left out.
     """
     random = numpy.random.default_rng(seed)
     when, which = [], []
-    for task, times in passes.items():
-        members = corpus.of(task)
+    for name, times in passes.items():
+        members = corpus.members(name)
         order = numpy.concatenate([random.permutation(members) for _ in range(int(numpy.ceil(times)))])[: round(times * len(members))]
         which.append(order)
         when.append((numpy.arange(len(order)) + random.random(len(order))) / max(len(order), 1))
     which = numpy.concatenate(which)[numpy.argsort(numpy.concatenate(when), kind="stable")]
-    batches = []
-    pool = 40 * tokens // 25
-    for begin in range(0, len(which), pool):
-        chunk = which[begin : begin + pool]
-        chunk = chunk[numpy.argsort(corpus.lengths[chunk], kind="stable")]
-        cut, first = [], 0
-        while first < len(chunk):
-            last = first + 1
-            while last < len(chunk) and (last + 1 - first) * corpus.lengths[chunk[last]] <= tokens:
-                last += 1
-            cut.append(chunk[first:last])
-            first = last
-        groups = [cut[i : i + workers] for i in range(0, len(cut), workers)]
-        groups = [group for group in groups if len(group) == workers]
-        for group in random.permutation(len(groups)):
-            batches.extend(groups[group])
-    return batches
+    bucket = numpy.searchsorted(LENGTHS, corpus.lengths[which])
+    ends, batches = [], []
+    for number, length in enumerate(LENGTHS):
+        places = numpy.flatnonzero(bucket == number)
+        size = tokens // length
+        for first in range(0, len(places) - size + 1, size):
+            part = places[first : first + size]
+            ends.append(part[-1])
+            batches.append((length, which[part]))
+    return [batches[i] for i in numpy.argsort(ends, kind="stable")]
 
 
 def padded(rows: list[numpy.ndarray]):
-    """Ids as a matrix, and which of them are no padding (None where none is)."""
+    """Ids as a matrix, and which of them are no padding."""
     longest = max(map(len, rows))
     ids = numpy.zeros((len(rows), longest), numpy.int64)
     for number, row in enumerate(rows):
         ids[number, : len(row)] = row
-    ids = torch.from_numpy(ids)
-    if all(len(row) == longest for row in rows):
-        return ids, None
     present = torch.arange(longest)[None, :] < torch.tensor([len(row) for row in rows])[:, None]
-    return ids, present
-
-
-def targets_by_task(corpus: Corpus, batch) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """For each task of the batch: the rows that carry it, and their targets."""
-    found: dict[str, list[int]] = {}
-    for row, number in enumerate(batch):
-        found.setdefault(corpus.tasks[number], []).append(row)
-    result = {}
-    for task, rows in found.items():
-        kind = torch.int64 if posts.BY_NAME[task].kind == "softmax" else torch.float32
-        result[task] = (torch.tensor(rows), torch.tensor(numpy.array([corpus.targets[batch[row]] for row in rows]), dtype=kind))
-    return result
+    return torch.from_numpy(ids), present

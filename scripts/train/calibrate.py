@@ -9,6 +9,8 @@ import scores
 
 # Fewer validation posts than this say too little about a label's own threshold.
 FEWEST = 30
+# And fewer posts than this too little about how far towards rare labels a task should lean.
+FEWEST_POSTS = 500
 
 
 def softmax(logits):
@@ -42,7 +44,9 @@ def softmax_task(task: str, logit, truth) -> tuple[dict, dict]:
     prior = numpy.log(numpy.bincount(truth, minlength=logit.shape[1]) / len(truth))
     _, measure = scores.MEASURES[task]
     grid = numpy.arange(-0.5, 1.51, 0.05)
-    moved = smoothed_best(grid, [measure(truth, (calibrated - a * prior).argmax(1)) for a in grid], 3)
+    moved = 0.0
+    if len(truth) >= FEWEST_POSTS:
+        moved = smoothed_best(grid, [measure(truth, (calibrated - a * prior).argmax(1)) for a in grid], 3)
     biases = -moved * prior
     biases -= biases.mean()
     config = {"temperature": temperature, "biases": [round(float(b), 4) for b in biases]}
@@ -71,7 +75,7 @@ def sigmoid_task(task: str, logit, truth) -> tuple[dict, dict]:
         own = smoothed_best(grid, [scores.f1(truth[:, label] > 0.5, chance[:, label] >= t) for t in grid])
         # A threshold of its own as far as the label is frequent enough to tell.
         weight = min(1.0, truth[:, label].sum() / (3 * FEWEST))
-        thresholds.append(round(weight * own + (1 - weight) * common, 3))
+        thresholds.append(round(float(weight * own + (1 - weight) * common), 3))
     said = chance >= numpy.array(thresholds)
     config = {"temperature": temperature, "thresholds": thresholds}
     facts = {

@@ -1,7 +1,7 @@
 """The encoder: BERT's post-norm layers in plain PyTorch, with one linear head per task and per early exit.
 
 Names of tensors follow Hugging Face's BERT without its `bert.` prefix, so that a state dictionary of this module *is*
-the shipped file. Batches hold posts of nearly equal length; padding, where there is any, is masked.
+the shipped file. Batches hold posts of nearly equal length; padding is masked.
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ class Encoder(nn.Module):
     def layers(self, hidden, present, begin: int = 0, dropout: float = 0.0, stop: int = LAYERS):
         """Hidden states after each layer from `begin` to `stop`, by the layer's number counted from one.
 
-        `present` says which tokens are no padding; it is None where none is.
+        `present` says which tokens are no padding.
         """
-        mask = None if present is None else torch.zeros(present.shape).masked_fill_(~present, -1e9)[:, None, None, :]
+        mask = present[:, None, None, :]
         states = {}
         for number in range(begin, stop):
             hidden = self.encoder.layer[number](hidden, mask, dropout)
@@ -127,11 +127,8 @@ class Encoder(nn.Module):
 
 def pooled(hidden, present):
     """Mean over all tokens, [CLS] and [SEP] included, beside the state of [CLS]."""
-    if present is None:
-        mean = hidden.mean(1)
-    else:
-        weight = present.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * weight).sum(1) / weight.sum(1)
+    weight = present.unsqueeze(-1).to(hidden.dtype)
+    mean = (hidden * weight).sum(1) / weight.sum(1)
     return torch.cat([mean, hidden[:, 0]], -1)
 
 

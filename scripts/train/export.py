@@ -1,6 +1,6 @@
 """Writes a model's folder: 16-bit weights and `config.json`, calibrated on validation splits.
 
-    python export.py CHECKPOINT.pt CACHE MODEL_FOLDER VERSION [--full]
+    python export.py STAGE.SEED CACHE MODEL_FOLDER VERSION [--full]
 """
 
 from __future__ import annotations
@@ -35,12 +35,7 @@ def validation_stem(task: str, full: bool) -> str:
 def load(folder: Path, cache: Path) -> Encoder:
     """The model as shipped: its 16-bit weights, computed with in 32 bits."""
     model = base.model(cache)
-    state = model.state_dict()
-    base_folder = json.loads((folder / "config.json").read_text()).get("base")
-    if base_folder:
-        state.update({name: tensor.float() for name, tensor in load_file(folder.parent / base_folder / "model.safetensors").items()})
-    state.update({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
-    model.load_state_dict(state)
+    model.load_state_dict(model.state_dict() | {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
     return model
 
 
@@ -70,21 +65,20 @@ def calibrated(model: Encoder, cache: Path, tasks: list[posts.Task], full: bool)
                 least, share, kept = calibrate.confidence_for(task.name, early, found[layer, task.name], entry, found[LAYERS, task.name], truth)
                 made["confidence"][task.name] = least
                 fact |= {"confidence": least, "settles": share, "cascade": kept}
-        print(json.dumps({task.name: facts[task.name]}), flush=True)
+        print(json.dumps({task.name: facts[task.name]}, default=float), flush=True)
     return entries, list(exits.values()), facts
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("checkpoint", type=Path)
+    arguments.add_argument("stage")
     arguments.add_argument("cache", type=Path)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("version")
     arguments.add_argument("--full", action="store_true")
     given = arguments.parse_args()
-    torch.set_num_threads(1)
     model = base.model(given.cache)
-    kept = torch.load(given.checkpoint, weights_only=True)["averages"]
+    kept = base.started(given.cache, given.stage)
     tasks = [task for task in posts.TASKS if task.shipped and (given.full or not task.restricted)]
     names = {task.name for task in tasks}
 
@@ -116,7 +110,7 @@ def main() -> None:
         },
     }
     (given.folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-    (given.cache / f"facts.{given.version}.json").write_text(json.dumps(facts, indent=1))
+    (given.cache / f"facts.{given.version}.json").write_text(json.dumps(facts, indent=1, default=float))
 
 
 if __name__ == "__main__":

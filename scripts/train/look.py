@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 
 import numpy
-import torch
-
 import calibrate
 import export
 import posts
@@ -69,7 +67,6 @@ def equity(model, cache: Path, config: dict) -> list[dict]:
 
 
 def main(folder: str, cache: str) -> None:
-    torch.set_num_threads(1)
     folder, cache = Path(folder), Path(cache)
     config = json.loads((folder / "config.json").read_text())
     full = any(task["name"] == "ec" for task in config["tasks"])
@@ -113,9 +110,9 @@ def main(folder: str, cache: str) -> None:
                 mixed = numpy.where(sure, calibrate.said(early, found[key]), said)
                 entry[f"cascade at layer {made['layer']}"] = [measure(truth, mixed), float(sure.mean())]
         result["tasks"][task["name"]] = entry
-        print(json.dumps({task["name"]: entry}), flush=True)
+        print(json.dumps({task["name"]: entry}, default=float), flush=True)
     result["equity"] = equity(model, cache, config)
-    looks.write_text(json.dumps(result, indent=1))
+    looks.write_text(json.dumps(result, indent=1, default=float))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ GOEMOTIONS = (
 EC = "anger anticipation disgust fear joy love optimism pessimism sadness surprise trust".split()
 INTENSITIES = ["anger", "fear", "joy", "sadness"]
 TEC = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
+CROWDFLOWER = "neutral worry happiness sadness love surprise fun relief hate empty enthusiasm boredom anger".split()
+DAIR = ["sadness", "joy", "love", "anger", "fear", "surprise"]
+MIXTURE = ["joy", "sadness", "fear", "anger", "surprise", "neutral", "disgust", "shame"]
 # The Ekman view of GoEmotions, from its authors' map.
 EKMAN = {
     "anger": ["anger", "annoyance", "disapproval"],
@@ -40,7 +43,10 @@ EKMAN = {
 
 @dataclass(frozen=True)
 class Task:
-    """`kind` says how logits become scores; `shipped` is false for labels that only help to train."""
+    """`kind` says how logits become scores; `shipped` is false for labels that only help to train.
+
+    `restricted` marks labels whose source is for research only, is not for commerce, or is a mixture of unnamed sources.
+    """
 
     name: str
     kind: str
@@ -58,10 +64,18 @@ TASKS = [
     Task("offensive", "softmax", ["not", "offensive"]),
     Task("valence", "regression", ["valence"]),
     Task("davidson", "softmax", ["hate", "offensive", "neither"], shipped=False),
+    Task("emoji", "softmax", [str(number) for number in range(20)], shipped=False),
+    Task("topic2", "softmax", ["negative", "positive"], shipped=False),
+    Task("topic5", "softmax", ["-2", "-1", "0", "1", "2"], shipped=False),
+    Task("crowdflower", "softmax", CROWDFLOWER, shipped=False),
     Task("ec", "sigmoid", EC, restricted=True),
     *(Task(f"ei_{name}", "regression", [name], restricted=True) for name in INTENSITIES),
     Task("tec", "softmax", TEC, shipped=False, restricted=True),
+    Task("dair", "softmax", DAIR, shipped=False, restricted=True),
+    Task("mixture", "softmax", MIXTURE, shipped=False, restricted=True),
 ]
+# Posts without labels: for masked words and for the distillation.
+PLAIN = "plain"
 BY_NAME = {task.name: task for task in TASKS}
 # Every split whose texts may not be trained on.
 HELD_OUT = ("validation", "test")
@@ -146,6 +160,67 @@ def tec():
             yield "train", text.strip(), TEC.index(label)
 
 
+def table(path: Path) -> list[dict[str, str]]:
+    # Some of these files mix encodings.
+    with open(path, encoding="utf-8", errors="replace", newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def emoji():
+    """Which emoji a post carried: 20 labels that people gave themselves."""
+    for split, text, label in tweeteval("emoji"):
+        if split == "train":
+            yield split, text, label
+
+
+def topics(folder: str, labels: dict[str, int]):
+    """SemEval-2017's feelings towards a topic: what a post of several lines says of one thing."""
+    for path in sorted((data_folder() / "semeval2017_task4" / folder / "downloaded").iterdir()):
+        for row in lines(path):
+            fields = row.split("\t")
+            if len(fields) >= 4 and fields[2] in labels and fields[3] != "Not Available":
+                yield "train", unescaped(fields[3]), labels[fields[2]]
+
+
+def crowdflower():
+    for row in table(data_folder() / "crowdflower_text_emotion" / "text_emotion.csv"):
+        yield "train", row["content"], CROWDFLOWER.index(row["sentiment"])
+
+
+def dair():
+    for row in lines(data_folder() / "dair_emotion_balanced" / "train.jsonl"):
+        row = json.loads(row)
+        yield "train", row["text"], row["label"]
+
+
+def mixture():
+    for row in table(data_folder() / "emotion_dataset_raw_mix" / "emotion_dataset_raw.csv"):
+        yield "train", row["Text"], MIXTURE.index(row["Emotion"])
+
+
+def plain():
+    """Posts whose labels, if any, nothing here learns."""
+    folder = data_folder()
+    for row in table(folder / "replay_mayweather_mcgregor" / "tweets.csv"):
+        yield row["text"]
+    for name in ("BarackObama", "realDonaldTrump"):
+        for row in table(folder / "replay_twitter_ratio" / f"{name}.csv"):
+            yield row["text"]
+    for row in table(folder / "sanders_brands" / "full-corpus.csv"):
+        yield row["TweetText"]
+    for path in sorted((folder / "replay_broad_twitter_corpus").glob("*.json")):
+        for row in lines(path):
+            yield json.loads(row)["text"]
+    for path in sorted((folder / "replay_ark_tweets").glob("*.tsv")):
+        for row in lines(path):
+            yield json.loads(row.split("\t", 2)[2])["text"]
+    with open(folder / "replay_reddit" / "lifestyle_drunk.csv", encoding="utf-8", newline="") as rows:
+        for row in csv.reader(rows):
+            yield row[1]
+    for path in sorted((folder / "tweeteval" / "stance").glob("*/train_text.txt")):
+        yield from lines(path)
+
+
 def read() -> dict[str, dict[str, list]]:
     """`read()[task][split]` is a list of (text, target)."""
     found: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
@@ -166,6 +241,13 @@ def read() -> dict[str, dict[str, list]]:
     # Kept apart from the tweets of VADER, which the permissive model may learn valence from.
     add("valence_semeval", ((split, text, float(rest[1])) for split, text, rest in semeval_2018("V-reg", "Valence-reg-En")))
     add("tec", tec())
+    add("emoji", emoji())
+    add("topic2", topics("Subtask_BD", {"negative": 0, "positive": 1}))
+    add("topic5", topics("Subtask_CE", {str(number - 2): number for number in range(5)}))
+    add("crowdflower", crowdflower())
+    add("dair", dair())
+    add("mixture", mixture())
+    add(PLAIN, (("train", text, 0) for text in plain()))
     return without_leaks(found)
 
 
@@ -175,7 +257,7 @@ def without_leaks(found):
         kept, seen = [], set()
         for text, target in splits["train"]:
             key = normalised(text)
-            if key in held_out or key in seen:
+            if not key or key in held_out or key in seen:
                 continue
             seen.add(key)
             kept.append((text, target))

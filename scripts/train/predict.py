@@ -1,4 +1,4 @@
-"""Raw logits of every head, early exits included, for the posts of a split. One thread, no padding worth speaking of."""
+"""Raw logits of every head, early exits included, for the posts of a split: in 32 bits, on the device where the model lies."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ def ragged(path: Path):
 def logits(model: Encoder, rows: list[numpy.ndarray], tasks: list[str], posts_a_batch: int = 48) -> dict[tuple[int, str], numpy.ndarray]:
     """By (layer, task): a matrix of posts × labels."""
     model.eval()
+    device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     found: dict[tuple[int, str], list] = {}
     with torch.no_grad():
         for first in range(0, len(order), posts_a_batch):
             ids, present = padded([rows[i] for i in order[first : first + posts_a_batch]])
+            ids, present = ids.to(device), present.to(device)
             for layer, hidden in model.layers(model.embed(ids), present).items():
                 heads = model.heads if layer == LAYERS else model.exits[str(layer)] if str(layer) in model.exits else {}
                 if not len(heads):
@@ -32,6 +34,6 @@ def logits(model: Encoder, rows: list[numpy.ndarray], tasks: list[str], posts_a_
                 read = pooled(hidden, present)
                 for task in tasks:
                     if task in heads:
-                        found.setdefault((layer, task), []).append(heads[task](read).numpy())
+                        found.setdefault((layer, task), []).append(heads[task](read).cpu().numpy())
     back = numpy.argsort(order)
     return {key: numpy.concatenate(parts)[back] for key, parts in found.items()}

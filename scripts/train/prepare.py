@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy
 
+import base
 import posts
 
 MOST_TOKENS = 128
@@ -23,15 +24,15 @@ def tokenise(program: list[str], vocabulary: Path, texts: list[str]) -> list[lis
 
 def save(path: Path, ids: list[list[int]], targets) -> None:
     """Ragged ids as one array with offsets; written aside, then moved into place."""
-    offsets = numpy.cumsum([0, *map(len, ids)]).astype(numpy.int64)
+    offsets = numpy.cumsum([0, *map(len, ids)]).astype(numpy.int32)
     aside = path.with_suffix(".part")
     with open(aside, "wb") as file:
-        numpy.savez(file, ids=numpy.fromiter((i for row in ids for i in row), numpy.int32), offsets=offsets, targets=targets)
+        numpy.savez(file, ids=numpy.fromiter((i for row in ids for i in row), numpy.uint16), offsets=offsets, targets=targets)
     aside.replace(path)
 
 
 def main(program: str, vocabulary: str, cache: str) -> None:
-    folder = Path(cache)
+    folder = Path(cache) / "tokens"
     folder.mkdir(parents=True, exist_ok=True)
     found = posts.read()
     jobs = [(task, split, rows) for task, splits in found.items() for split, rows in splits.items() if rows]
@@ -45,6 +46,7 @@ def main(program: str, vocabulary: str, cache: str) -> None:
         print(f"{task}.{split}: {len(part)} posts, {sum(map(len, part)) / len(part):.1f} tokens each")
     equity = tokenise([program], Path(vocabulary), [row["Sentence"] for row in posts.equity_corpus()])
     save(folder / "equity.npz", equity, numpy.zeros(len(equity)))
+    base.save(Path(cache))
 
 
 if __name__ == "__main__":

@@ -1,92 +1,95 @@
-"""What is trained on what, how long, and how fast: every number of the recipe that is a choice."""
+"""What is trained on what, how long, and how fast: every number of the recipe that is a choice.
+
+    pretrain          masked words and the emoji that a post carried, on every post that may be used
+    teacher, 4 seeds  all tasks at once, each post read twice under dropout, the two readings held together (R-Drop)
+    student           starts from the teachers' mean weights and learns their mean scores on every post, labels beside them
+
+`-full` stages do the same with the sets for research only and fewer teachers; they tell what leaving those out costs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # Layers whose states are also read by heads of their own, for the cascade, and the tasks that these heads carry.
 EXITS = {2: ["sentiment", "emotion", "goemotions"], 3: ["sentiment", "emotion", "goemotions"]}
 EXIT_WEIGHT = 0.25
 # Losses are brought to about the same size: the binary ones are summed over labels, the squared ones are small.
-LOSS_WEIGHT = {"goemotions": 0.6, "ec": 0.4, "davidson": 0.5, "tec": 0.5, "hate": 0.7, "offensive": 0.7}
+LOSS_WEIGHT = {"goemotions": 0.6, "ec": 0.4, "davidson": 0.5, "hate": 0.7, "offensive": 0.7}
 LOSS_WEIGHT |= {"valence": 8.0, "ei_anger": 8.0, "ei_fear": 8.0, "ei_joy": 8.0, "ei_sadness": 8.0}
+# Labels that only help, and are noisy or were given for another purpose.
+LOSS_WEIGHT |= {"emoji": 0.3, "topic2": 0.4, "topic5": 0.3, "crowdflower": 0.3, "tec": 0.3, "dair": 0.3, "mixture": 0.3}
+
+TEACHERS = {"student": 4, "student-full": 2}
+# What a label adds to the teachers' mean where a post has one.
+LABEL_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`passes` says how often each task's posts are seen; `frozen` counts the layers (with the embeddings) that stay."""
+    """`passes` says how often each set's posts are seen."""
 
+    kind: str
     start: str
     passes: dict[str, float]
     rate: float
-    layer_decay: float
-    frozen: int = 0
-    tokens: int = 1024
-    warmup: int = 60
-    # The part of the steps, at the end, over which the rate falls to nothing.
-    cooldown: float = 0.0
-    dropout: float = 0.0
+    tokens: int = 6144
+    warmup: float = 0.06
+    layer_decay: float = 1.0
+    dropout: float = 0.1
     smoothing: float = 0.05
-    average: float = 0.97
+    # How strongly two readings of a post under dropout are held together; 0: one reading.
+    agreement: float = 0.0
     sources: dict[str, list[str]] = field(default_factory=dict)
-    # Stop after so many steps: posts of all tasks are spread evenly, so a run can end anywhere. 0: at the end.
-    until: int = 0
 
 
-SHARED = Stage(
+PERMITTED = ["sentiment", "goemotions", "emotion", "irony", "hate", "offensive", "valence", "davidson", "emoji", "topic2", "topic5", "crowdflower", "plain"]
+RESTRICTED = ["ec", "tec", "dair", "mixture"]
+
+PRETRAIN = Stage(
+    kind="masked",
     start="base",
-    passes={
-        "sentiment": 1.0,
-        "goemotions": 1.0,
-        "emotion": 3.0,
-        "irony": 2.0,
-        "hate": 1.0,
-        "offensive": 1.0,
-        "valence": 1.0,
-        "davidson": 0.3,
-    },
-    rate=1.0e-4,
-    layer_decay=0.9,
+    passes={name: 3.213 for name in PERMITTED},
+    rate=4e-4,
+    tokens=12288,
 )
-# From here on the embeddings and the lower half stay: the two models share them, and a pass costs half.
-PERMISSIVE = Stage(
-    start="shared.7",
+TEACHER = Stage(
+    kind="labels",
+    start="pretrain.7",
     passes={
-        "sentiment": 0.8,
-        "goemotions": 0.6,
-        "emotion": 5.0,
-        "irony": 3.0,
-        "hate": 0.7,
-        "offensive": 0.7,
-        "valence": 2.0,
+        "sentiment": 4.0,
+        "goemotions": 4.0,
+        "emotion": 10.0,
+        "irony": 8.0,
+        "hate": 4.0,
+        "offensive": 4.0,
+        "valence": 8.0,
+        "davidson": 1.0,
+        "emoji": 1.0,
+        "topic2": 1.0,
+        "topic5": 1.0,
+        "crowdflower": 1.0,
     },
-    rate=8e-5,
+    rate=1.5e-4,
     layer_decay=0.9,
-    frozen=3,
-    cooldown=1.0,
-    dropout=0.1,
+    agreement=1.0,
 )
-FULL = Stage(
-    start="permissive.7",
-    passes={
-        "ec": 3.0,
-        "ei_anger": 2.0,
-        "ei_fear": 2.0,
-        "ei_joy": 2.0,
-        "ei_sadness": 2.0,
-        "valence": 2.0,
-        "emotion": 2.0,
-        "sentiment": 0.25,
-        "goemotions": 0.2,
-        "irony": 1.0,
-        "hate": 0.1,
-        "offensive": 0.1,
-    },
-    rate=8e-5,
-    layer_decay=0.9,
-    frozen=3,
-    cooldown=1.0,
-    dropout=0.1,
-    sources={"valence": ["valence_semeval"]},
+STUDENT = Stage(
+    kind="scores",
+    start="teacher.*",
+    passes={name: 5.0 for name in PERMITTED} | {"emotion": 15.0, "irony": 10.0, "valence": 10.0},
+    rate=2e-4,
+    layer_decay=0.95,
+    dropout=0.0,
 )
-STAGES = {"shared": SHARED, "permissive": PERMISSIVE, "full": FULL}
+TEACHER_FULL = replace(
+    TEACHER,
+    passes=TEACHER.passes | {"ec": 6.0, "ei_anger": 6.0, "ei_fear": 6.0, "ei_joy": 6.0, "ei_sadness": 6.0, "tec": 1.0, "dair": 1.0, "mixture": 1.0},
+    sources={"valence": ["valence", "valence_semeval"]},
+)
+STUDENT_FULL = replace(
+    STUDENT,
+    start="teacher-full.*",
+    passes={name: 0.6 * times for name, times in (STUDENT.passes | {"ec": 10.0, "tec": 3.0, "dair": 3.0, "mixture": 3.0}).items()},
+)
+STAGES = {"pretrain": PRETRAIN, "teacher": TEACHER, "student": STUDENT, "teacher-full": TEACHER_FULL, "student-full": STUDENT_FULL}

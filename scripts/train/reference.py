@@ -1,18 +1,17 @@
-"""Logits of every head in 32-bit arithmetic, for the engine's tests: one JSON object a post.
+"""What the shipped model answers in 32-bit arithmetic, for the engine's tests: one JSON object a post.
 
     python reference.py MODEL_FOLDER CACHE TOKENISE_PROGRAM crates/affect/tests/texts/posts.txt > crates/affect/tests/fixtures/affect-l6.jsonl
 
 `{"ids": […], "heads": {task: […]}, "exits": {"2": {task: […]}}}`, in the order of the lines. The weights are the file's, 16-bit
-numbers widened to 32; nothing is calibrated.
+numbers widened to 32; the numbers are calibrated, as `config.json` says.
 """
 
 import json
 import sys
 from pathlib import Path
 
-import torch
-
 import base
+import calibrate
 import export
 import posts
 import predict
@@ -20,17 +19,32 @@ from encoder import LAYERS
 from prepare import tokenise
 
 
+def numbers(config: dict, logits):
+    chance = calibrate.probabilities(config, logits)
+    if config["kind"] == "regression":
+        low, high = config["range"]
+        chance = low + (high - low) * chance
+    return chance
+
+
 def main(folder: str, cache: str, program: str, texts: str) -> None:
-    torch.set_num_threads(1)
     lines = posts.lines(Path(texts))
     ids = tokenise([program], base.VOCABULARY, lines)
     config = json.loads((Path(folder) / "config.json").read_text())
-    found = predict.logits(export.load(Path(folder), Path(cache)), ids, [task["name"] for task in config["tasks"]], posts_a_batch=1)
+    tasks = {task["name"]: task for task in config["tasks"]}
+    found = predict.logits(export.load(Path(folder), Path(cache)), ids, list(tasks), posts_a_batch=1)
+    said = {}
+    for (layer, task), logits in found.items():
+        own = tasks[task]
+        if layer != LAYERS:
+            there = next(made for made in config["exits"] if made["layer"] == layer)
+            own = {"kind": own["kind"], "temperature": there["temperature"][task], "biases": there["biases"].get(task, 0.0)}
+        said[layer, task] = numbers(own, logits)
     for number, row in enumerate(ids):
         record: dict = {"ids": row, "heads": {}, "exits": {}}
-        for (layer, task), logits in found.items():
+        for (layer, task), values in said.items():
             where = record["heads"] if layer == LAYERS else record["exits"].setdefault(str(layer), {})
-            where[task] = [round(float(x), 4) for x in logits[number]]
+            where[task] = [round(float(x), 5) for x in values[number]]
         print(json.dumps(record, separators=(",", ":")))
 
 

@@ -1,175 +1,223 @@
-"""One stage of training, by workers of one thread each that share their parameters' memory.
+"""One stage of training, on a GPU where there is one.
 
-    python train.py --process limbic-train-worker --stage shared --cache ~/.cache/limbic/train
+    python train.py --stage teacher --seed 3 --cache ~/.cache/limbic/train
 
-Two workers of one thread use two cores better than one of two threads, and far better where other work shares the machine.
-Each computes the gradient of its own batch; then each adds the other's to its own for the half of the parameters that it
-keeps the moments of, and steps them. Nothing depends on the clock; a stage goes on from its last checkpoint.
+Nothing depends on the clock. A stage goes on from its last checkpoint; on one device the same seed gives the same order of posts,
+and the same weights up to the rounding of the device's sums.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import torch
-import torch.multiprocessing
 import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
 
 import base
 import posts
 import recipe
-from batches import Corpus, padded, schedule, targets_by_task
-from encoder import Encoder, LAYERS, pooled
+import teach
+from batches import Corpus, schedule
+from encoder import HIDDEN, LAYERS, Encoder, Norm, initialise, pooled
 
-CHECKPOINT_EVERY = 100
-AVERAGE_EVERY = 5
-
-
-def loss_of(task: str, logits, target, smoothing: float):
-    kind = posts.BY_NAME[task].kind
-    if kind == "softmax":
-        loss = F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="sum")
-    elif kind == "sigmoid":
-        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="sum")
-    else:
-        loss = F.mse_loss(torch.sigmoid(logits[:, 0]), target, reduction="sum")
-    return recipe.LOSS_WEIGHT.get(task, 1.0) * loss
+CHECKPOINT_EVERY = 2000
+SAY_EVERY = 200
+MASK, CLS, SEP, FIRST_WORD = 103, 101, 102, 999
+MASKED_SHARE = 0.15
 
 
-def batch_loss(model: Encoder, stage: recipe.Stage, hidden, present, targets, log: dict):
-    states = model.layers(hidden, present, stage.frozen, stage.dropout)
-    total = 0.0
-    for layer, state in states.items():
-        heads = model.heads if layer == LAYERS else model.exits[str(layer)] if str(layer) in model.exits else None
-        if heads is None:
-            continue
-        read = F.dropout(pooled(state, present), 0.1, model.training)
-        for task, (rows, target) in targets.items():
-            if task in heads:
-                loss = loss_of(task, heads[task](read[rows]), target, stage.smoothing)
-                total = total + (1.0 if layer == LAYERS else recipe.EXIT_WEIGHT) * loss
-                if layer == LAYERS:
-                    seen = log.setdefault(task, [0.0, 0])
-                    seen[0] += loss.item()
-                    seen[1] += len(rows)
-    return total / hidden.shape[0]
+def loss_of(task: posts.Task, logits, target):
+    """One number for each post; targets are scores in the logits' shape."""
+    weight = recipe.LOSS_WEIGHT.get(task.name, 1.0)
+    if task.kind == "softmax":
+        return -weight * (target * F.log_softmax(logits, -1)).sum(-1)
+    if task.kind == "sigmoid":
+        return weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(-1)
+    return weight * (torch.sigmoid(logits) - target).square().sum(-1)
 
 
-def rate_of(name: str, stage: recipe.Stage) -> float | None:
-    """The learning rate of a tensor; None where it is frozen. Lower layers learn more slowly, heads three times faster."""
-    if name.startswith("heads."):
-        return 3 * stage.rate
-    if name.startswith("exits."):
-        return None if int(name.split(".")[1]) <= stage.frozen else 3 * stage.rate
+def disagreement(task: posts.Task, one, other):
+    """Symmetric divergence of two readings of each post; squares for a regression, which has none."""
+    weight = recipe.LOSS_WEIGHT.get(task.name, 1.0)
+    if task.kind == "softmax":
+        one, other = F.log_softmax(one, -1), F.log_softmax(other, -1)
+        return weight * 0.5 * ((one.exp() - other.exp()) * (one - other)).sum(-1)
+    if task.kind == "sigmoid":
+        return weight * 0.5 * ((torch.sigmoid(one) - torch.sigmoid(other)) * (one - other)).sum(-1)
+    return weight * (torch.sigmoid(one) - torch.sigmoid(other)).square().sum(-1)
+
+
+class MaskedWords(nn.Module):
+    """The head that guesses masked words: a layer, then the word embeddings themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(HIDDEN, HIDDEN)
+        self.norm = Norm()
+        self.apply(initialise)
+        nn.init.eye_(self.dense.weight)
+
+    def forward(self, hidden, words):
+        return F.linear(self.norm(F.gelu(self.dense(hidden))), words)
+
+
+class Run:
+    """A stage's loss, the mean over a batch's posts. Everything a batch needs lies on the device; `lost` gathers what it says."""
+
+    def __init__(self, stage: recipe.Stage, model: Encoder, corpus: Corpus, cache: Path) -> None:
+        self.stage, self.model, self.corpus = stage, model, corpus
+        self.extra = MaskedWords().to(corpus.device) if stage.kind == "masked" else nn.Module()
+        if stage.kind == "scores":
+            self.tasks, self.targets, self.weights = teach.targets(stage, corpus, cache)
+        else:
+            names = ["emoji"] if stage.kind == "masked" else list(stage.passes)
+            self.tasks = [task for task in posts.TASKS if task.name in names]
+            self.targets, self.weights = corpus.labelled(self.tasks, stage.smoothing)
+        self.lost = torch.zeros(len(self.tasks) + 1, 2, device=corpus.device)
+
+    def loss(self, which, length: int):
+        ids, present = self.corpus.padded(which, length)
+        if self.stage.kind == "masked":
+            return self.masked(which, ids, present)
+        readings = 2 if self.stage.agreement else 1
+        states = self.states(ids.repeat(readings, 1), present.repeat(readings, 1))
+        total = self.read(which, states[LAYERS], present, self.model.heads, readings, self.lost)
+        if self.stage.kind == "scores":
+            for layer, heads in self.model.exits.items():
+                total = total + recipe.EXIT_WEIGHT * self.read(which, states[int(layer)], present, heads, readings, None)
+        return total
+
+    def states(self, ids, present):
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda, cache_enabled=False):
+            return self.model.layers(self.model.embed(ids, self.stage.dropout), present, 0, self.stage.dropout)
+
+    def read(self, which, hidden, present, heads, readings: int, lost):
+        """The mean loss of what these heads make of the states."""
+        read = F.dropout(pooled(hidden.float(), present.repeat(readings, 1)), self.stage.dropout, self.model.training)
+        tasks = [(number, task) for number, task in enumerate(self.tasks) if task.name in heads]
+        logits = F.linear(read, torch.cat([heads[task.name].weight for _, task in tasks]), torch.cat([heads[task.name].bias for _, task in tasks]))
+        logits = logits.split([len(task.labels) for _, task in tasks], 1)
+        targets = self.targets[which].float().split([len(task.labels) for task in self.tasks], 1)
+        weights = self.weights[which].float()
+        total = 0.0
+        for (number, task), said in zip(tasks, logits):
+            parts, weight = said.chunk(readings), weights[:, number]
+            loss = (weight * sum(loss_of(task, part, targets[number]) for part in parts)).sum() / readings
+            if lost is not None:
+                lost[number, 0] += loss.detach()
+                lost[number, 1] += weight.sum()
+            if self.stage.agreement:
+                loss = loss + self.stage.agreement * (weight * disagreement(task, *parts)).sum()
+            total = total + loss
+        return total / len(which)
+
+    def masked(self, which, ids, present):
+        words = present & (ids >= FIRST_WORD)
+        # As many as of posts that fill three quarters of their length.
+        count = int(0.75 * MASKED_SHARE * ids.numel())
+        chance = torch.rand(ids.shape, device=ids.device).masked_fill_(~words, -1.0)
+        picked = chance.view(-1).topk(count).indices
+        truth = ids.view(-1)[picked]
+        what = torch.rand(count, device=ids.device)
+        other = torch.randint(FIRST_WORD, self.model.embeddings.word_embeddings.num_embeddings, (count,), device=ids.device)
+        shown = torch.where(what < 0.8, MASK, torch.where(what < 0.9, other, truth))
+        hidden = self.states(ids.view(-1).scatter(0, picked, shown).view(ids.shape), present)[LAYERS]
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda, cache_enabled=False):
+            guessed = self.extra(hidden.reshape(-1, HIDDEN).index_select(0, picked), self.model.embeddings.word_embeddings.weight)
+        total = F.cross_entropy(guessed.float(), truth)
+        self.lost[-1, 0] += total.detach()
+        self.lost[-1, 1] += 1
+        return total + self.read(which, hidden, present, self.model.heads, 1, self.lost)
+
+    def said(self) -> dict[str, float]:
+        names = [task.name for task in self.tasks] + ["masked words"]
+        told = {name: round(total / count, 3) for name, (total, count) in zip(names, self.lost.tolist()) if count}
+        self.lost.zero_()
+        return told
+
+
+class Steps:
+    """Makes a step for a batch. On a GPU the kernels of a step are recorded once for each length and played again from then on."""
+
+    EAGER = 3
+
+    def __init__(self, run: Run, optimiser) -> None:
+        self.run, self.optimiser = run, optimiser
+        self.cuda = run.corpus.device.type == "cuda"
+        self.made: dict[int, int] = {}
+        self.recorded: dict[int, tuple] = {}
+        self.pool = torch.cuda.graph_pool_handle() if self.cuda else None
+
+    def step(self, which, length: int) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        self.run.loss(which, length).backward()
+        torch.nn.utils.clip_grad_norm_(self.run.model.parameters(), 1.0, foreach=True)
+        self.optimiser.step()
+
+    def __call__(self, batch, length: int) -> None:
+        which = self.run.corpus.sent(batch)
+        if length in self.recorded:
+            graph, place = self.recorded[length]
+            place.copy_(which)
+            graph.replay()
+            return
+        self.made[length] = self.made.get(length, 0) + 1
+        if not self.cuda:
+            return self.step(which, length)
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            self.step(which, length)
+        torch.cuda.current_stream().wait_stream(aside)
+        if self.made[length] == self.EAGER:
+            torch.cuda.synchronize()
+            graph, place = torch.cuda.CUDAGraph(), which.clone()
+            self.optimiser.zero_grad(set_to_none=True)
+            with torch.cuda.graph(graph, pool=self.pool):
+                self.step(place, length)
+            self.recorded[length] = graph, place
+
+
+def rate_of(name: str, stage: recipe.Stage) -> float:
+    """The learning rate of a tensor. Lower layers learn more slowly, heads three times faster."""
     if name.startswith("encoder.layer."):
-        number = int(name.split(".")[2])
-        return None if number < stage.frozen else stage.rate * stage.layer_decay ** (LAYERS - 1 - number)
-    return None if stage.frozen else stage.rate * stage.layer_decay**LAYERS
+        return stage.rate * stage.layer_decay ** (LAYERS - 1 - int(name.split(".")[2]))
+    if name.startswith("embeddings."):
+        return stage.rate * stage.layer_decay**LAYERS
+    return 3 * stage.rate
+
+
+def optimiser_of(run: Run, stage: recipe.Stage):
+    groups: dict[tuple[float, float], list] = {}
+    for module in (run.model, run.extra):
+        for name, parameter in module.named_parameters():
+            decays = name.endswith("weight") and "norm" not in name.lower() and "embeddings" not in name
+            groups.setdefault((rate_of(name, stage) if module is run.model else stage.rate, 0.01 if decays else 0.0), []).append(parameter)
+    device = run.corpus.device
+    capturable = device.type == "cuda"
+    made = []
+    for (rate, decay), part in groups.items():
+        # A recorded step reads its rate from the device.
+        lr = torch.tensor(rate, device=device) if capturable else rate
+        made.append({"params": part, "peak": rate, "lr": lr, "weight_decay": decay})
+    return torch.optim.AdamW(made, betas=(0.9, 0.98), eps=1e-6, fused=True, capturable=capturable)
+
+
+def set_rate(group, rate: float) -> None:
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def pace(step: int, steps: int, stage: recipe.Stage) -> float:
-    left = (steps - step) / max(stage.cooldown * steps, 1)
-    return min(1.0, (step + 1) / stage.warmup, left if stage.cooldown else 1.0)
-
-
-class Shared:
-    """The memory that the workers share: parameters, their running average, and one gradient for each worker."""
-
-    def __init__(self, model: Encoder, names: list[str], workers: int) -> None:
-        self.names = names
-        parameters = dict(model.named_parameters())
-        self.shapes = [parameters[name].shape for name in names]
-        sizes = [shape.numel() for shape in self.shapes]
-        self.begins = [sum(sizes[:i]) for i in range(len(sizes))]
-        self.sizes = sizes
-        self.values = torch.cat([parameters[name].detach().reshape(-1) for name in names]).share_memory_()
-        self.averages = self.values.clone().share_memory_()
-        self.gradients = [torch.zeros_like(self.values).share_memory_() for _ in range(workers)]
-        # Parameters by worker: the largest first, each to whoever has least.
-        self.owner, load = {}, [0] * workers
-        for number in sorted(range(len(names)), key=lambda i: -sizes[i]):
-            worker = load.index(min(load))
-            self.owner[number] = worker
-            load[worker] += sizes[number]
-
-    def view(self, flat, number: int):
-        return flat[self.begins[number] : self.begins[number] + self.sizes[number]].view(self.shapes[number])
-
-    def state(self, flat) -> dict[str, torch.Tensor]:
-        return {name: self.view(flat, number) for number, name in enumerate(self.names)}
-
-
-def work(rank: int, stage_name: str, folder: Path, cache: Path, model: Encoder, shared: Shared, corpus, batches, first: int, barrier, seed: int, frozen):
-    torch.set_num_threads(1)
-    stage = recipe.STAGES[stage_name]
-    workers = len(shared.gradients)
-    steps = len(batches) // workers
-    parameters = dict(model.named_parameters())
-    for number, name in enumerate(shared.names):
-        parameters[name].data = shared.view(shared.values, number)
-        parameters[name].grad = shared.view(shared.gradients[rank], number)
-    for name, parameter in parameters.items():
-        parameter.requires_grad_(name in set(shared.names))
-    mine = [number for number in range(len(shared.names)) if shared.owner[number] == rank]
-    groups = []
-    for number in mine:
-        name = shared.names[number]
-        decays = name.endswith("weight") and "LayerNorm" not in name and "embeddings" not in name
-        groups.append({"params": [parameters[name]], "peak": rate_of(name, stage), "weight_decay": 0.01 if decays else 0.0})
-    optimiser = torch.optim.AdamW(groups, lr=1e-4, betas=(0.9, 0.99), eps=1e-7, fused=True)
-    if first:
-        optimiser.load_state_dict(torch.load(folder / f"moments.{rank}.{first}.pt", weights_only=True))
-    model.train()
-    parent = os.getppid()
-    log: dict = {}
-    began, tokens_seen = time.time(), 0
-    for step in range(first, steps):
-        if os.getppid() != parent:
-            raise SystemExit("the parent is gone")
-        torch.manual_seed(seed * 1_000_003 + step * workers + rank)
-        batch = batches[step * workers + rank]
-        shared.gradients[rank].zero_()
-        if frozen is None:
-            ids, present = padded([corpus.ids[i] for i in batch])
-            hidden = model.embed(ids, stage.dropout)
-        else:
-            hidden, present = frozen.take(batch)
-        tokens_seen += hidden.shape[0] * hidden.shape[1]
-        batch_loss(model, stage, hidden, present, targets_by_task(corpus, batch), log).backward()
-        barrier.wait()
-        for number in mine:
-            gradient = parameters[shared.names[number]].grad
-            for other in range(workers):
-                if other != rank:
-                    gradient.add_(shared.view(shared.gradients[other], number))
-            gradient.div_(workers)
-        for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * pace(step, steps, stage)
-        optimiser.step()
-        if (step + 1) % AVERAGE_EVERY == 0:
-            # A short memory at first, so that the start is forgotten.
-            keep = min(stage.average, (step + 1) / (step + 1 + 10 * AVERAGE_EVERY))
-            for number in mine:
-                shared.view(shared.averages, number).lerp_(shared.view(shared.values, number), 1 - keep)
-        barrier.wait()
-        done = step + 1
-        if done % 20 == 0 and rank == 0:
-            means = {task: round(total / count, 3) for task, (total, count) in sorted(log.items())}
-            print(json.dumps({"stage": stage_name, "step": done, "of": steps, "tokens/s": round(workers * tokens_seen / (time.time() - began)), "loss": means}), flush=True)
-            log.clear()
-            began, tokens_seen = time.time(), 0
-        if done % CHECKPOINT_EVERY == 0 or done == steps:
-            save(folder / f"moments.{rank}.{done}.pt", optimiser.state_dict())
-            barrier.wait()
-            if rank == 0:
-                checkpoint(folder, shared, model, done, steps, workers)
-            barrier.wait()
+    warmup = max(1, round(stage.warmup * steps))
+    return min((step + 1) / warmup, (steps - step) / (steps - warmup + 1))
 
 
 def save(path: Path, value) -> None:
@@ -178,71 +226,64 @@ def save(path: Path, value) -> None:
     aside.replace(path)
 
 
-def checkpoint(folder: Path, shared: Shared, model: Encoder, done: int, steps: int, workers: int) -> None:
-    """The values and averages of all parameters; the moments of all workers lie there already. Older ones go."""
-    everything = {name: tensor.detach() for name, tensor in model.named_parameters()}
-    values = everything | shared.state(shared.values)
-    averages = everything | shared.state(shared.averages)
-    save(folder / "checkpoint.pt", {"step": done, "steps": steps, "values": values, "averages": averages})
-    for old in folder.glob("moments.*.pt"):
-        if int(old.suffixes[-2][1:]) != done:
-            old.unlink()
+def train(stage_name: str, seed: int, cache: Path, device: torch.device, until: int | None) -> None:
+    stage = recipe.STAGES[stage_name]
+    folder = cache / f"{stage_name}.{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    ends = folder / "weights.safetensors"
+    if ends.exists():
+        print(f"{stage_name}.{seed}: done", flush=True)
+        return
+    torch.manual_seed(seed)
+    model = base.model(cache)
+    if stage.start != "base":
+        model.load_state_dict(base.started(cache, stage.start))
+    model.to(device).train()
+    corpus = Corpus(cache / "tokens", [(name, stem) for name in stage.passes for stem in stage.sources.get(name, [name])], device)
+    batches = schedule(corpus, stage.passes, stage.tokens, seed)[:until]
+    run = Run(stage, model, corpus, cache)
+    optimiser = optimiser_of(run, stage)
+    steps, first = len(batches), 0
+    if (folder / "checkpoint.pt").exists():
+        kept = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=device)
+        first = kept["step"]
+        model.load_state_dict(kept["model"])
+        run.extra.load_state_dict(kept["extra"])
+        optimiser.load_state_dict(kept["moments"])
+        torch.manual_seed(seed + 1_000_003 * first)
+    count = sum(len(batch) for _, batch in batches)
+    print(f"{stage_name}.{seed}: {count} posts in {steps} steps, from step {first}, on {device}", flush=True)
+    make_step = Steps(run, optimiser)
+    began, seen = time.time(), 0
+    for step in range(first, steps):
+        for group in optimiser.param_groups:
+            set_rate(group, group["peak"] * pace(step, steps, stage))
+        length, batch = batches[step]
+        make_step(batch, length)
+        seen += len(batch)
+        done = step + 1
+        if done % SAY_EVERY == 0 or done == steps:
+            means = run.said()
+            assert all(mean == mean for mean in means.values()), means
+            print(json.dumps({"stage": f"{stage_name}.{seed}", "step": done, "of": steps, "posts/s": round(seen / (time.time() - began)), "loss": means}), flush=True)
+            began, seen = time.time(), 0
+        if done % CHECKPOINT_EVERY == 0 and done < steps:
+            save(folder / "checkpoint.pt", {"step": done, "model": model.state_dict(), "extra": run.extra.state_dict(), "moments": optimiser.state_dict()})
+    save_file({name: tensor.half().cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / "weights.part")
+    (folder / "weights.part").replace(ends)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--process", help="a name to find the process by; means nothing")
-    arguments.add_argument("--stage", required=True)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--stage", required=True, choices=recipe.STAGES)
     arguments.add_argument("--cache", type=Path, required=True)
-    arguments.add_argument("--workers", type=int, default=2)
     arguments.add_argument("--seed", type=int, default=7)
+    arguments.add_argument("--until", type=int, help="stop after so many steps, as if there were no more (to try it out)")
     given = arguments.parse_args()
-    stage = recipe.STAGES[given.stage]
-    folder = given.cache / f"{given.stage}.{given.seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    torch.manual_seed(given.seed)
-    model = base.model(given.cache)
-    corpus = Corpus(given.cache / "tokens", [(task, stem, "train") for task in stage.passes for stem in stage.sources.get(task, [task])])
-    batches = schedule(corpus, stage.passes, stage.tokens, given.workers, given.seed)
-    if stage.until:
-        batches = batches[: stage.until * given.workers]
-    first, averages = 0, None
-    if (folder / "checkpoint.pt").exists():
-        kept = torch.load(folder / "checkpoint.pt", weights_only=True)
-        first, averages = kept["step"], kept["averages"]
-        model.load_state_dict(kept["values"])
-    elif stage.start != "base":
-        model.load_state_dict(base.started(given.cache, stage.start, model))
-    names = [name for name, _ in model.named_parameters() if rate_of(name, stage) is not None]
-    shared = Shared(model, names, given.workers)
-    if averages is not None:
-        for number, name in enumerate(names):
-            shared.view(shared.averages, number).copy_(averages[name])
-    frozen = None
-    if stage.frozen:
-        from frozen import Frozen
-
-        frozen = Frozen(model, corpus, stage.frozen, sorted({int(i) for batch in batches for i in batch}))
-    print(f"{given.stage}: {len(batches) // given.workers} steps of {given.workers} batches, from step {first}", flush=True)
-    context = torch.multiprocessing.get_context("fork")
-    barrier = context.Barrier(given.workers)
-    processes = [
-        context.Process(
-            target=work,
-            args=(rank, given.stage, folder, given.cache, model, shared, corpus, batches, first, barrier, given.seed, frozen),
-        )
-        for rank in range(given.workers)
-    ]
-    for process in processes:
-        process.start()
-    while any(process.is_alive() for process in processes):
-        for process in processes:
-            process.join(1)
-        if any(process.exitcode for process in processes):
-            for process in processes:
-                process.terminate()
-            raise SystemExit("a worker failed; start again to go on from the last checkpoint")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = True
+    train(given.stage, given.seed, given.cache, device, given.until)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Scores of a checkpoint on validation splits, uncalibrated: to choose by, never a test.
+"""Scores of a stage's end on validation splits, uncalibrated: to choose by, never a test. A star asks several ends in the mean.
 
-    python validate.py CHECKPOINT.pt TOKENS_FOLDER [values|averages] [TASK…]
+    python validate.py CACHE STAGE.SEED [TASK…]          # python validate.py ~/.cache/limbic/train 'teacher.*' emotion
 """
 
 import sys
@@ -10,38 +10,49 @@ import numpy
 import torch
 
 import base
+import calibrate
 import posts
 import predict
 import scores
+from encoder import LAYERS
 
 STEMS = {"valence": ["valence", "valence_semeval"]}
+USUAL = ["sentiment", "emotion", "irony", "hate", "offensive", "goemotions", "valence"]
 
 
-def best_offset(task: str, measure, logit, truth):
-    """The best score over one number: how far towards equal priors labels are moved."""
-    prior = numpy.log(numpy.bincount(truth, minlength=logit.shape[1]) / len(truth))
-    return max((measure(truth, (logit - a * prior).argmax(1)), a) for a in numpy.arange(0, 1.3, 0.1))
+def best_offset(measure, chance, truth):
+    """The best score over one number, how far towards equal priors labels are moved; and that number."""
+    prior = numpy.log(numpy.bincount(truth, minlength=chance.shape[1]) / len(truth))
+    return max((round(measure(truth, (numpy.log(chance) - a * prior).argmax(1)), 4), round(float(a), 1)) for a in numpy.arange(0, 1.3, 0.1))
 
 
-def main(checkpoint: str, tokens: str, which: str = "averages", *wanted: str) -> None:
-    torch.set_num_threads(1)
-    model = base.model(Path(tokens).parent)
-    kept = torch.load(checkpoint, weights_only=True)
-    model.load_state_dict(kept[which])
-    print(f"step {kept['step']} of {kept['steps']}, {which}")
-    for task in wanted or ["emotion", "sentiment"]:
-        for stem in STEMS.get(task, [task]):
-            rows, truth = predict.ragged(Path(tokens) / f"{stem}.validation.npz")
-            name, measure = scores.MEASURES[task]
-            for (layer, _), logit in predict.logits(model, rows, [task]).items():
-                kind = posts.BY_NAME[task].kind
-                if kind == "softmax":
-                    plain = measure(truth, logit.argmax(1))
-                    print(f"{task} at {layer}: {name} {plain:.4f}; moved: {best_offset(task, measure, logit, truth)}")
-                elif kind == "sigmoid":
-                    print(f"{task} at {layer}: {name} at 0.3: {measure(truth, logit > -0.85):.4f}, at 0.5: {measure(truth, logit > 0):.4f}")
-                else:
-                    print(f"{stem} at {layer}: {name} {measure(truth, logit[:, 0]):.4f}")
+def main(cache: str, stage: str, *wanted: str) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tasks = wanted or USUAL
+    found: dict = {}
+    paths = sorted(Path(cache).glob(f"{stage}/weights.safetensors"))
+    for path in paths:
+        model = base.model(Path(cache))
+        model.load_state_dict(base.started(Path(cache), path.parent.name))
+        model.to(device)
+        for task in tasks:
+            for stem in STEMS.get(task, [task]):
+                rows, truth = predict.ragged(Path(cache) / "tokens" / f"{stem}.validation.npz")
+                for (layer, _), logit in predict.logits(model, rows, [task], 512).items():
+                    chance = calibrate.softmax(logit) if posts.BY_NAME[task].kind == "softmax" else calibrate.sigmoid(logit)
+                    found.setdefault((stem, task, layer), []).append((chance, truth))
+    for (stem, task, layer), parts in found.items():
+        chance, truth = sum(part for part, _ in parts) / len(parts), parts[0][1]
+        name, measure = scores.MEASURES[task]
+        kind = posts.BY_NAME[task].kind
+        if kind == "softmax":
+            single = [round(measure(truth, part.argmax(1)), 4) for part, _ in parts] if layer == LAYERS else ""
+            said = f"{measure(truth, chance.argmax(1)):.4f}; moved {best_offset(measure, chance, truth)}; singly {single}"
+        elif kind == "sigmoid":
+            said = f"at .3 {measure(truth, chance > 0.3):.4f}, at .5 {measure(truth, chance > 0.5):.4f}"
+        else:
+            said = f"{measure(truth, chance[:, 0]):.4f}"
+        print(f"{stage} {stem} at {layer}: {name} {said}", flush=True)
 
 
 if __name__ == "__main__":

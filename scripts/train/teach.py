@@ -1,0 +1,82 @@
+"""What the teachers say, in the mean, of every post that the student learns from.
+
+    python teach.py --stage student --cache ~/.cache/limbic/train
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy
+import torch
+
+import base
+import posts
+import recipe
+from batches import Corpus
+from encoder import LAYERS, pooled
+
+POSTS_A_BATCH = 512
+
+
+def tasks_of(stage: recipe.Stage) -> list[posts.Task]:
+    """Of the shipped tasks, those that the stage's teachers learnt."""
+    learnt = recipe.STAGES[stage.start.split(".")[0]].passes
+    return [task for task in posts.TASKS if task.shipped and task.name in learnt]
+
+
+def sets_of(stage: recipe.Stage) -> list[tuple[str, str]]:
+    return [(name, stem) for name in stage.passes for stem in stage.sources.get(name, [name])]
+
+
+def mean_scores(stage_name: str, cache: Path, device: torch.device) -> None:
+    """Writes a matrix of 16-bit scores, posts × labels of all tasks side by side, in the corpus's order."""
+    stage = recipe.STAGES[stage_name]
+    tasks = tasks_of(stage)
+    corpus = Corpus(cache / "tokens", sets_of(stage), device)
+    order = numpy.argsort(corpus.lengths, kind="stable")
+    scores = torch.zeros(len(order), sum(len(task.labels) for task in tasks), device=device)
+    paths = sorted(cache.glob(stage.start))
+    assert paths, f"no teachers {stage.start} in {cache}"
+    for path in paths:
+        model = base.model(cache)
+        model.load_state_dict(base.started(cache, path.name))
+        model.to(device).eval()
+        with torch.no_grad():
+            for first in range(0, len(order), POSTS_A_BATCH):
+                batch = order[first : first + POSTS_A_BATCH]
+                which = corpus.sent(batch)
+                ids, present = corpus.padded(which, int(corpus.lengths[batch].max()))
+                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                    hidden = model.layers(model.embed(ids), present)[LAYERS]
+                read = pooled(hidden.float(), present)
+                said = []
+                for task in tasks:
+                    logits = model.heads[task.name](read)
+                    said.append(logits.softmax(-1) if task.kind == "softmax" else logits.sigmoid())
+                scores[which] += torch.cat(said, 1) / len(paths)
+        print(f"{path.name}: read {len(order)} posts", flush=True)
+    folder = cache / "scores"
+    folder.mkdir(exist_ok=True)
+    torch.save(scores.half().cpu(), folder / f"{stage_name}.part")
+    (folder / f"{stage_name}.part").replace(folder / f"{stage_name}.pt")
+
+
+def targets(stage: recipe.Stage, corpus: Corpus, cache: Path):
+    """The tasks, the scores to learn with labels mixed in where there are any, and weights of one."""
+    name = next(name for name, other in recipe.STAGES.items() if other is stage)
+    scores = torch.load(cache / "scores" / f"{name}.pt", weights_only=True).to(corpus.device)
+    assert len(scores) == len(corpus.of), "the posts changed since the teachers read them: remove the folder scores"
+    tasks = tasks_of(stage)
+    labels, weights = corpus.labelled(tasks, 0.0)
+    share = recipe.LABEL_SHARE * torch.repeat_interleave(weights, torch.tensor([len(task.labels) for task in tasks], device=corpus.device), 1)
+    return tasks, torch.lerp(scores.float(), labels.float(), share.float()).half(), torch.ones_like(weights)
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--stage", required=True)
+    arguments.add_argument("--cache", type=Path, required=True)
+    given = arguments.parse_args()
+    mean_scores(given.stage, given.cache, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
