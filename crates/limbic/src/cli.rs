@@ -152,6 +152,12 @@ pub struct SimulateArgs {
     /// How many seconds of the town pass in one of ours; `max` = as fast as it goes
     #[arg(long, default_value = "max")]
     pub speed: String,
+    /// How often every policy replays the town's decisions; 0 = not at all
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub runs: u64,
+    /// Also write a page to look at
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
     /// Write the posts to this file instead of running the loop on them
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,

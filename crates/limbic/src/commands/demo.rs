@@ -8,7 +8,6 @@ use std::time::Instant;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_domain::Utc;
-use limbic_query::Kind;
 use serde_json::Value;
 
 use crate::cli::{Common, DemoArgs};
@@ -64,18 +63,7 @@ fn show(watch: &mut Watch, folder: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
     let (books, latest) = replay(watch, &posts)?;
     watch.check(&books)?;
-    let report = Report {
-        posts: watch.all(Kind::Post)?,
-        readings: watch.all(Kind::Reading)?,
-        moments: watch.all(Kind::Moment)?,
-        decisions: watch.all(Kind::Decision)?,
-        delivered: watch.shown.len(),
-        clicks: watch.shown.iter().filter(|one| one.clicked).count(),
-        feelings: books["profile"].produced.get("feelings").copied().unwrap_or(0),
-        tones: watch.tones().clone(),
-        in_distress: watch.in_distress(),
-        until: latest,
-    };
+    let report = Report::of(watch, &books, latest)?;
     table(&report)?;
     examples(&report)?;
     let page = folder.join("report.html");

@@ -7,12 +7,15 @@ use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_affect::{AffectEngine as _, LexiconReader};
 use limbic_connect::replay::Pace;
+use limbic_optimize::simulator::{Spread, Standing};
 use limbic_query::Kind;
 use serde::Serialize;
 
 use crate::cli::{Common, SimulateArgs};
+use crate::settings::Settings;
+use crate::town::report::{self, Report};
 use crate::town::watch::{self, Shown, Watch};
-use crate::town::{Town, premises};
+use crate::town::{Town, policies, premises};
 
 /// Posts of one round: then the town answers to the ads that came of them.
 const ROUND: usize = 130;
@@ -42,6 +45,12 @@ struct Result {
     regret: f64,
     /// The same of a choice among equals, on the same decisions.
     regret_of_uniform: f64,
+    /// How often every policy replayed the town's decisions.
+    runs: u64,
+    /// How many there were.
+    situations: usize,
+    /// How every policy did, best first.
+    policies: Vec<Standing>,
     seconds: f64,
 }
 
@@ -112,6 +121,9 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         say!("{}", serde_json::to_string(&result)?)?;
     } else {
         show(&result)?;
+        if let Some(page) = &args.page {
+            say!("\nA page to look at is in {}", page.display())?;
+        }
         if !is_ours {
             say!(
                 "\nThe log, the view and the deliveries are in {}",
@@ -159,7 +171,16 @@ fn simulate(
         }
         let books = watch.finish(latest)?;
         watch.check(&books)?;
-        result(&watch, &books, town, args, started)
+        bar.set_message("every policy on the same decisions");
+        let mut result = result(&watch, &books, town, args, &settings)?;
+        if let Some(page) = &args.page {
+            let mut report = Report::of(&watch, &books, latest)?;
+            report.policies.clone_from(&result.policies);
+            std::fs::write(page, report::page(&report))
+                .with_context(|| format!("cannot write {}", page.display()))?;
+        }
+        result.seconds = started.elapsed().as_secs_f64();
+        Ok(result)
     })();
     bar.finish_and_clear();
     watch.house.close()?;
@@ -171,7 +192,7 @@ fn result(
     books: &watch::Books,
     town: &Town,
     args: &SimulateArgs,
-    started: Instant,
+    settings: &Settings,
 ) -> anyhow::Result<Result> {
     let texts: Vec<&str> = town.posts.iter().map(|post| post.text.as_str()).collect();
     let agree = LexiconReader::new()
@@ -185,6 +206,7 @@ fn result(
     let mut shown = watch.shown.clone();
     shown.sort_by(|a, b| (a.at, &a.decision).cmp(&(b.at, &b.decision)));
     let fifth = shown.len() / 5;
+    let situations = policies::situations(watch, settings)?;
     Ok(Result {
         seed: args.seed,
         people: args.people,
@@ -204,7 +226,14 @@ fn result(
         last_fifth: Fifth::of(&shown[shown.len() - fifth..]),
         regret: shown.iter().fold(0.0, |sum, one| sum + one.best - one.appeal),
         regret_of_uniform: shown.iter().fold(0.0, |sum, one| sum + one.best - one.uniform),
-        seconds: started.elapsed().as_secs_f64(),
+        runs: args.runs,
+        situations: situations.len(),
+        policies: if args.runs == 0 {
+            Vec::new()
+        } else {
+            policies::standings(&situations, settings, args.seed, args.runs)?
+        },
+        seconds: 0.0,
     })
 }
 
@@ -249,9 +278,51 @@ fn show(result: &Result) -> anyhow::Result<()> {
         result.regret,
         result.regret_of_uniform
     )?;
+    show_policies(result)?;
     say!(
-        "  books: accepted = posts = readings, no dead letters, nobody heard in distress reached; {:.1} s",
+        "\n  books: accepted = posts = readings, no dead letters, nobody heard in distress reached; {:.1} s",
         result.seconds
     )?;
+    Ok(())
+}
+
+/// A table of every policy.
+fn show_policies(result: &Result) -> anyhow::Result<()> {
+    if result.policies.is_empty() {
+        return Ok(());
+    }
+    say!(
+        "\n  Every policy on these {} decisions, drawn anew in each of {} runs: the mean, and in brackets\n  where the middle 95 of \
+         100 runs lie. Regret: clicks per hundred ads that the oracle has more.\n",
+        result.situations,
+        result.runs
+    )?;
+    say!(
+        "  {:<35} {:>8} {:>20} {:>22} {:>22}",
+        "",
+        "clicks",
+        "regret",
+        "over random",
+        "over the best fixed"
+    )?;
+    for one in &result.policies {
+        let percent = |spread: Spread| {
+            format!(
+                "{:+.0} % ({:+.0} to {:+.0})",
+                100.0 * spread.mean,
+                100.0 * spread.low,
+                100.0 * spread.high
+            )
+        };
+        let regret = one.regret;
+        say!(
+            "  {:<35} {:>8.3} {:>20} {:>22} {:>22}",
+            one.name,
+            one.clicks.mean,
+            format!("{:.1} ({:.1} to {:.1})", regret.mean, regret.low, regret.high),
+            percent(one.over_random),
+            percent(one.over_fixed)
+        )?;
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod dice;
 mod phrases;
+pub mod policies;
 pub mod premises;
 pub mod report;
 pub mod watch;

@@ -1,14 +1,17 @@
-//! The demo's page: one static file that needs nothing but itself.
+//! The page of a town: one static file that needs nothing but itself.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use limbic_domain::Utc;
+use limbic_optimize::simulator::{Spread, Standing};
+use limbic_query::Kind;
 use serde_json::Value;
 
 use super::phrases::TOPICS;
+use super::watch::{Books, Watch};
 
-/// What a demo saw.
+/// What was seen of a town.
 pub struct Report {
     /// Posts as in the view, with `id` and `at`; so are the next three.
     pub posts: Vec<Value>,
@@ -30,9 +33,28 @@ pub struct Report {
     pub in_distress: usize,
     /// The time of the last post.
     pub until: Utc,
+    /// How every policy did on the town's decisions; empty = it was not tried.
+    pub policies: Vec<Standing>,
 }
 
 impl Report {
+    /// All that a watch saw until the last post.
+    pub fn of(watch: &Watch, books: &Books, until: Utc) -> anyhow::Result<Self> {
+        Ok(Self {
+            posts: watch.all(Kind::Post)?,
+            readings: watch.all(Kind::Reading)?,
+            moments: watch.all(Kind::Moment)?,
+            decisions: watch.all(Kind::Decision)?,
+            delivered: watch.shown.len(),
+            clicks: watch.shown.iter().filter(|one| one.clicked).count(),
+            feelings: books["profile"].produced.get("feelings").copied().unwrap_or(0),
+            tones: watch.tones().clone(),
+            in_distress: watch.in_distress(),
+            until,
+            policies: Vec::new(),
+        })
+    }
+
     /// Decisions without an ad, by rule.
     pub fn suppressed(&self) -> BTreeMap<String, u64> {
         let rules = self
@@ -90,7 +112,7 @@ h2{font-size:20px;margin:48px 0 12px}p{color:var(--soft);margin:0 0 16px;max-wid
 .bar.on{color:var(--ink);font-weight:600}.bar.on u{background:var(--mood)}
 .none{border-left:4px solid var(--stop)}.up{color:var(--up)}.down{color:var(--down)}
 table{border-collapse:collapse;width:100%;font-size:14px}td,th{text-align:left;padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:500}
-td.n{text-align:right;font-variant-numeric:tabular-nums}svg text{fill:var(--soft);font:12px system-ui,sans-serif}";
+tr.stick td{color:var(--soft)}td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}svg text{fill:var(--soft);font:12px system-ui,sans-serif}";
 
 /// The page.
 pub fn page(report: &Report) -> String {
@@ -105,6 +127,9 @@ pub fn page(report: &Report) -> String {
     html.push_str("<h2>How the town felt</h2><p>Mean valence of the posts of each audience, from unpleasant (−1) to pleasant (+1). A triangle is a moment: the audience moved more than chance explains.</p>");
     for topic in TOPICS {
         mood(&mut html, report, topic);
+    }
+    if !report.policies.is_empty() {
+        policies(&mut html, &report.policies);
     }
     held_back(&mut html, report);
     decisions(&mut html, report);
@@ -217,7 +242,7 @@ fn held_back(html: &mut String, report: &Report) {
     let _ = write!(
         html,
         "<h2>Whom the gate held ads back from</h2><p>{} people showed distress. A person counts once for each decision they were taken out of.</p>\
-         <div class=\"card\"><table><tr><th>Rule</th><th>What was stopped</th><th>Times</th></tr>",
+         <div class=\"card\"><table><tr><th>Rule</th><th>What was stopped</th><th class=\"n\">Times</th></tr>",
         report.in_distress
     );
     let rows = report.removed().into_iter().map(|row| ("a person", row));
@@ -230,6 +255,56 @@ fn held_back(html: &mut String, report: &Report) {
         );
     }
     html.push_str("</table></div>");
+}
+
+/// Width of the picture of an interval.
+const SPAN: f64 = 150.0;
+
+fn policies(html: &mut String, standings: &[Standing]) {
+    html.push_str("<h2>Every policy on the same decisions</h2><p>The town's decisions again, drawn anew in each run, each policy learning from its own clicks alone. The mean over the runs and, in small print and as a line, where the middle 95 of 100 runs lie. Regret is what the oracle has more, in clicks per hundred ads.</p>\
+         <div class=\"card\"><table><tr><th>Policy</th><th class=\"n\">Clicks per ad</th><th class=\"n\">Regret</th><th colspan=\"2\">Over random</th><th colspan=\"2\">Over the best fixed creative</th></tr>");
+    for one in standings {
+        let is_yardstick = one.name.starts_with('(');
+        let _ = write!(
+            html,
+            "<tr{}><td>{}</td><td class=\"n\">{:.3}</td><td class=\"n\">{:.1}<br><small>{:.1} to {:.1}</small></td>",
+            if is_yardstick { " class=\"stick\"" } else { "" },
+            escape(&one.name),
+            one.clicks.mean,
+            one.regret.mean,
+            one.regret.low,
+            one.regret.high,
+        );
+        uplift(html, one.over_random, standings.iter().map(|one| one.over_random));
+        uplift(html, one.over_fixed, standings.iter().map(|one| one.over_fixed));
+        html.push_str("</tr>");
+    }
+    html.push_str("</table></div>");
+}
+
+/// An uplift in words, and as a line on the scale of its whole column, with a mark at nothing gained.
+fn uplift(html: &mut String, own: Spread, column: impl Iterator<Item = Spread>) {
+    let (low, high) = column.fold((0.0_f64, 0.0_f64), |(low, high), one| {
+        (low.min(one.low), high.max(one.high))
+    });
+    let x = |value: f64| 6.0 + (value - low) / (high - low).max(1e-9) * (SPAN - 12.0);
+    let _ = write!(
+        html,
+        "<td class=\"n\">{:+.0} %<br><small>{:+.0} to {:+.0}</small></td>\
+         <td><svg width=\"{SPAN}\" height=\"22\" role=\"img\" aria-label=\"{:+.0} to {:+.0} percent\">\
+         <line x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"2\" y2=\"20\" stroke=\"var(--soft)\" stroke-dasharray=\"2 2\"/>\
+         <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"11\" y2=\"11\" stroke=\"var(--mood)\" stroke-width=\"2\"/>\
+         <circle cx=\"{:.1}\" cy=\"11\" r=\"4\" fill=\"var(--mood)\"/></svg></td>",
+        100.0 * own.mean,
+        100.0 * own.low,
+        100.0 * own.high,
+        100.0 * own.low,
+        100.0 * own.high,
+        x(own.low),
+        x(own.high),
+        x(own.mean),
+        zero = x(0.0),
+    );
 }
 
 fn decisions(html: &mut String, report: &Report) {
@@ -327,6 +402,7 @@ mod tests {
             tones: BTreeMap::new(),
             in_distress: 0,
             until: Utc::default(),
+            policies: Vec::new(),
         };
         let page = page(&report);
         assert!(!page.contains("<script"), "{page}");

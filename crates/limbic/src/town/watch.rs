@@ -54,13 +54,17 @@ pub struct Shown {
     pub clicked: bool,
 }
 
-/// How likely an ad of a tone is clicked after a move in a direction to a mood. Only the town knows.
-fn appeal(direction: Direction, tone: &str, valence: f64) -> f64 {
-    let of_tone = match (direction, tone) {
-        (Direction::Up, "celebrate") => 0.50,
-        (Direction::Up, "bright") => 0.22,
-        (Direction::Down, "calm") => 0.42,
-        (Direction::Down, "practical") => 0.18,
+/// How likely an ad of a tone is clicked after a move in a direction to a mood. Only the town knows: joy wants to be
+/// celebrated, but those who come from a concert want something new; who is low wants to be left in peace, but after a
+/// storm people need what is practical. No tone is the best everywhere.
+pub(super) fn appeal(direction: Direction, topic: &str, tone: &str, valence: f64) -> f64 {
+    let of_tone = match (direction, topic, tone) {
+        (Direction::Up, "music", "bright")
+        | (Direction::Up, "football" | "weather" | "market", "celebrate") => 0.50,
+        (Direction::Down, "weather", "practical")
+        | (Direction::Down, "football" | "music" | "market", "calm") => 0.42,
+        (Direction::Up, _, "bright" | "celebrate") => 0.22,
+        (Direction::Down, _, "calm" | "practical") => 0.18,
         _ => 0.06,
     };
     of_tone * (0.8 + 0.4 * valence.abs().min(1.0))
@@ -240,14 +244,14 @@ impl Watch {
             let Some(choice) = &decision.choice else {
                 bail!("{} was delivered but chose nothing", delivered.decision);
             };
-            let valence = moment.mood.valence;
+            let (topic, valence) = (moment.audience.topic(), moment.mood.valence);
             let mut appeals = Vec::with_capacity(decision.candidates.len());
             for candidate in &decision.candidates {
                 let tone = self.tone_of(&candidate.creative)?;
-                appeals.push(appeal(moment.direction, &tone, valence));
+                appeals.push(appeal(moment.direction, topic, &tone, valence));
             }
             let tone = choice.creative.tone.to_string();
-            let own = appeal(moment.direction, &tone, valence);
+            let own = appeal(moment.direction, topic, &tone, valence);
             let mut dice = Dice::for_name(self.seed, &delivered.decision);
             let clicked = dice.happens(own);
             let seen = at.plus_millis(1_000 + dice.below(20_000) as i64);
