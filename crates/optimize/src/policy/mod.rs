@@ -158,8 +158,8 @@ impl PolicyConfig {
             name: self.name().to_owned(),
             version: match self {
                 Self::Uniform(_) | Self::BernoulliTs(_) => 1,
-                // 2: draws come from a ring, snapshots are packed.
-                _ => 2,
+                // 2: draws come from a ring, snapshots are packed. 3: sums of draws are added up in another order.
+                _ => 3,
             },
             hash: format!("{:016x}", random::hash(&settings)),
         }

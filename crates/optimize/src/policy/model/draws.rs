@@ -78,28 +78,45 @@ impl Draws<'_> {
     // On its own, or the compiler weaves its lanes into its caller's and takes half as long again.
     #[inline(never)]
     fn run(&self, terms: &[Term], seed: u32) -> [f32; RUN] {
-        let mut mean = 0.0_f32;
-        let mut noise = [0.0_f32; LANES];
-        for &(index, value) in terms {
-            let hot = self.model.hot[index as usize];
-            let place = ((index ^ seed).wrapping_mul(0x9e37_79b1) >> (32 - RING_BITS)) as usize;
-            let normals: &[f32; LANES] = self.normals[place..place + LANES]
-                .try_into()
-                .expect("so many were taken");
-            mean += value * hot.mean;
-            let width = value * hot.deviation;
-            for lane in 0..LANES {
-                noise[lane] += width * normals[lane];
+        // Two sums side by side: one would wait for its own last addition.
+        let mut sums = [Sum::default(); 2];
+        let (pairs, rest) = terms.as_chunks::<2>();
+        for pair in pairs {
+            for (sum, &term) in sums.iter_mut().zip(pair) {
+                self.add(term, seed, sum);
             }
         }
+        for &term in rest {
+            self.add(term, seed, &mut sums[0]);
+        }
+        let [one, two] = sums;
+        let mean = one.mean + two.mean;
         std::array::from_fn(|lane| {
-            if lane < LANES {
-                mean + self.scale * noise[lane]
-            } else {
-                mean - self.scale * noise[lane - LANES]
-            }
+            let noise = self.scale * (one.noise[lane % LANES] + two.noise[lane % LANES]);
+            if lane < LANES { mean + noise } else { mean - noise }
         })
     }
+
+    #[inline]
+    fn add(&self, (index, value): Term, seed: u32, sum: &mut Sum) {
+        let hot = self.model.hot[index as usize];
+        let place = ((index ^ seed).wrapping_mul(0x9e37_79b1) >> (32 - RING_BITS)) as usize;
+        let normals: &[f32; LANES] = self.normals[place..place + LANES]
+            .try_into()
+            .expect("so many were taken");
+        sum.mean += value * hot.mean;
+        let width = value * hot.deviation;
+        for (noise, normal) in sum.noise.iter_mut().zip(normals) {
+            *noise += width * normal;
+        }
+    }
+}
+
+/// A part of a weighted sum: its mean, and what half of its draws lie above it.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    mean: f32,
+    noise: [f32; LANES],
 }
 
 #[cfg(test)]
