@@ -241,20 +241,40 @@ pub struct EvalArgs {
 #[command(after_help = "\
 Examples:
   limbic evaluate --log obd/random/all --format open-bandit --policy bernoulli-ts --prior prior_bts.yaml
-  limbic evaluate --log decisions.jsonl --format limbic --policy uniform --json --svg estimates.svg")]
+  limbic evaluate --log decisions.jsonl --format limbic --policy uniform --json --svg estimates.svg
+  limbic evaluate --log decisions.jsonl --format limbic --policy '{\"name\": \"linear-ts\", \"draws\": 64}' --reward conversion
+
+A policy that learns is asked before each row and taught it afterwards. With --prior, bernoulli-ts is the fixed policy of those
+priors. Rows that cannot be used are counted by reason.")]
 pub struct EvaluateArgs {
     /// How it is written
     #[arg(long, value_parser = ["open-bandit", "dsjson", "limbic"])]
     pub format: String,
-    /// The policy to evaluate: uniform, bernoulli-ts, or one of the house as JSON
-    #[arg(long)]
+    /// The policy to evaluate: uniform, bernoulli-ts, epsilon-greedy, linear-ts, logistic-ts, lin-ucb, square-cb, softmax,
+    /// or its settings as JSON
+    #[arg(long, value_name = "NAME|JSON")]
     pub policy: String,
     /// The priors of bernoulli-ts
     #[arg(long, value_name = "FILE")]
     pub prior: Option<PathBuf>,
+    /// Whose priors to take from the file [default: the name of the log's file]
+    #[arg(long, value_name = "NAME")]
+    pub campaign: Option<String>,
     /// An estimator; may be given again. Without it, all
     #[arg(long = "estimator", value_name = "NAME")]
     pub estimators: Vec<String>,
+    /// Estimate propensities that the log lacks by how often each arm was chosen; without it such a log is refused
+    #[arg(long)]
+    pub estimate_propensities: bool,
+    /// Cut weights here
+    #[arg(long, value_name = "WEIGHT")]
+    pub max_weight: Option<f64>,
+    /// Of our own log: the outcome that is worth 1
+    #[arg(long, value_name = "KIND", default_value = "click", value_parser = ["click", "conversion"])]
+    pub reward: String,
+    /// Of our own log: for how many hours after its decision an outcome counts; without it, for ever
+    #[arg(long, value_name = "HOURS")]
+    pub within: Option<u32>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -157,6 +157,14 @@ fn what_cannot_be_evaluated_says_what_to_do() {
     std::fs::write(folder.path().join("another.csv"), "").unwrap();
     assert!(error(&options).contains("2 logs beside item_context.csv"));
 
+    let empty = folder.path().join("empty.jsonl");
+    std::fs::write(&empty, "").unwrap();
+    options = Options::new(&empty, Format::Limbic, EvaluationPolicy::Uniform);
+    assert!(error(&options).contains("it holds no decision"));
+
+    let settings = EvaluationPolicy::named(r#"{"name": "linear-ts", "draws": 64}"#, None).unwrap();
+    assert!(matches!(settings, EvaluationPolicy::Learning(policy) if policy.name() == "linear-ts"));
+    assert!(EvaluationPolicy::named(r#"{"name": "linear-ts", "drawz": 64}"#, None).is_err());
     assert!(EvaluationPolicy::named("mystery", None).is_err());
     assert!(EvaluationPolicy::named("uniform", Some(Path::new("p"))).is_err());
 }

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use limbic_optimize::evaluate::{Estimator, EvaluationPolicy, Format, Options, Progress, evaluate, svg};
+use limbic_domain::OutcomeKind;
+use limbic_optimize::evaluate::{
+    Estimator, EvaluationPolicy, Format, MissingPropensity, Options, Progress, evaluate, svg,
+};
 
 use crate::cli::EvaluateArgs;
 
@@ -20,6 +23,15 @@ pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
                 .map_err(|error| anyhow::anyhow!("{error}"))
         })
         .collect::<anyhow::Result<_>>()?;
+    options.campaign.clone_from(&args.campaign);
+    options.max_weight = args.max_weight;
+    if args.estimate_propensities {
+        options.missing_propensity = MissingPropensity::Estimate;
+    }
+    if args.reward == "conversion" {
+        options.reward = OutcomeKind::Conversion;
+    }
+    options.attribution_window_millis = args.within.map(|hours| i64::from(hours) * 3_600_000);
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{msg:<12} {bar:40} {bytes}/{total_bytes}")
             .context("the bar's template")?,
@@ -41,7 +53,7 @@ pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        say!("{report}")?;
+        say!("{}", report.to_string().trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }

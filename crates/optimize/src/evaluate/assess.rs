@@ -6,7 +6,7 @@ use super::Options;
 use super::estimator::{self, Estimator, Scored, Sums, Tuning};
 use super::intervals::{self, ConfidenceSequence, Interval, Moments};
 use super::log::BanditLog;
-use super::report::{Estimate, Report, Weights};
+use super::report::{Estimate, Report, Weights, counted};
 use super::score::Predictor;
 
 /// Rows with their weights and predictions.
@@ -91,7 +91,10 @@ fn warn(report: &mut Report, weight_square: f64) {
         let clicks = report.clicks;
         report.warnings.insert(
             0,
-            format!("{clicks} clicks: this checks arithmetic, it is no evidence of lift"),
+            format!(
+                "{}: this checks arithmetic, it is no evidence of lift",
+                counted(clicks, "click")
+            ),
         );
     }
     if report.effective_sample_size < 100.0 {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     /// A file could not be opened or read.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}", path = path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum EvaluateError {
     /// Without the probability of what was logged, a weight cannot be computed.
     #[error(
         "{rows} of {total} rows have no propensity, the first on line {line}: they cannot be weighted; \
-         log the propensity, or ask for it to be estimated (the report then says what that assumed)"
+         log the propensity, or have it estimated with --estimate-propensities (the report then says what that assumes)"
     )]
     MissingPropensity {
         /// How many rows lack it.

@@ -96,6 +96,12 @@ pub fn read_log(options: &Options, mut progress: impl FnMut(Progress)) -> Result
         Format::Limbic => decisions::read(options, reading)?,
     };
     log.seal();
+    if log.rows.is_empty() && log.rejections.rows == 0 {
+        return Err(EvaluateError::malformed(
+            &options.log,
+            "it holds no decision that chose something",
+        ));
+    }
     if log.rows.is_empty() {
         let first = log.rejections.examples.first();
         return Err(EvaluateError::NoRows {

@@ -53,7 +53,8 @@ pub enum EvaluationPolicy {
 
 impl EvaluationPolicy {
     /// The policy of a name on the command line: `uniform`; `bernoulli-ts` with its priors; without them it and every other
-    /// policy of the engine (`linear-ts`, `square-cb`...), with its usual settings, learning along the log.
+    /// policy of the engine (`linear-ts`, `square-cb`...), with its usual settings, learning along the log. Or the settings
+    /// themselves, as the engine's: `{"name": "linear-ts", "draws": 64}`.
     pub fn named(name: &str, prior: Option<&Path>) -> Result<Self, EvaluateError> {
         match (name, prior) {
             ("uniform", None) => Ok(Self::Uniform),
@@ -64,6 +65,9 @@ impl EvaluationPolicy {
                 name,
                 "only bernoulli-ts takes priors: leave --prior away",
             )),
+            (settings, None) if settings.trim_start().starts_with('{') => serde_json::from_str(settings)
+                .map(Self::Learning)
+                .map_err(|e| EvaluateError::policy(settings, e.to_string())),
             // Every policy of the engine has usual settings.
             (_, None) => serde_json::from_value(serde_json::json!({ "name": name }))
                 .map(Self::Learning)

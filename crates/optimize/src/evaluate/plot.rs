@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::Report;
+use super::report::{Report, counted};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 130.0;
@@ -130,9 +130,9 @@ pub fn svg(report: &Report) -> String {
         &format!("Value of policy {}", report.policy),
     );
     let facts = format!(
-        "{} rows, {} clicks; effective sample {:.0}; largest weight {:.2}; intervals {}%",
-        report.rows,
-        report.clicks,
+        "{}, {}; effective sample {:.0}; largest weight {:.2}; intervals {}%",
+        counted(report.rows, "row"),
+        counted(report.clicks, "click"),
         report.effective_sample_size,
         report.max_weight,
         100.0 * report.confidence
@@ -189,7 +189,8 @@ pub fn svg(report: &Report) -> String {
                 text(
                     &mut out,
                     (x, y - 9.0),
-                    r#"text-anchor="middle" font-size="11""#,
+                    // On a ground of its own, where a line passes behind it.
+                    r##"text-anchor="middle" font-size="11" stroke="#fff" stroke-width="3" paint-order="stroke""##,
                     &format!("{value:.6}"),
                 );
             }

@@ -75,6 +75,11 @@ impl Report {
     }
 }
 
+/// `1 click`, `2 clicks`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn cell(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.6}"))
 }
@@ -92,15 +97,18 @@ impl fmt::Display for Report {
         let percent = 100.0 * self.confidence;
         writeln!(
             f,
-            "policy {}: {} rows, {} clicks, logged value {:.6}",
-            self.policy, self.rows, self.clicks, self.logged_value
+            "policy {}: {}, {}, logged value {:.6}",
+            self.policy,
+            counted(self.rows, "row"),
+            counted(self.clicks, "click"),
+            self.logged_value
         )?;
         writeln!(f)?;
         let heading = format!("bootstrap {percent}%");
         writeln!(
             f,
-            "{:<10} {:>10}  {:<22}  {:<22}  {:<22}",
-            "estimator", "value", heading, "empirical Bernstein", "confidence sequence"
+            "{:<10} {:>10}  {:<22}  {:<22}  confidence sequence",
+            "estimator", "value", heading, "empirical Bernstein"
         )?;
         for estimate in &self.estimates {
             let interval = |name| range(estimate.intervals.get(name));
@@ -138,7 +146,7 @@ impl fmt::Display for Report {
             )?;
         }
         if self.rejected.rows > 0 {
-            writeln!(f, "rejected: {} rows", self.rejected.rows)?;
+            writeln!(f, "rejected: {}", counted(self.rejected.rows, "row"))?;
             for (reason, count) in &self.rejected.reasons {
                 writeln!(f, "  {count} × {reason}")?;
             }
