@@ -90,7 +90,7 @@ def main():
     examples, count = sys.argv[1], int(sys.argv[2])
     here = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(here, "configurations.jsonl"), encoding="utf-8") as settings:
-        ours = subprocess.run([os.path.join(examples, "tutorial"), str(FIRST_SEED), str(count)],
+        ours = subprocess.run([os.path.join(examples, "tutorial"), str(FIRST_SEED), str(count), "-"],
                               stdin=settings, capture_output=True, text=True, check=True)
     print(f"click-through, mean of {count} seeds ± half of a 95 % interval (second half where there is a drift)\n")
     print("| policy | stationary | first drift | second drift |\n|---|---|---|---|")
