@@ -1,4 +1,4 @@
-//! Replays randomised headline tests as one bandit per test, and prints one line of JSON per configuration.
+//! Replays randomised headline tests as one bandit per test, and prints a table with a row per configuration.
 //!
 //! ```text
 //! benches/upworthy/run.sh        # converts the data, then runs this
@@ -82,8 +82,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .nth(1)
         .ok_or("usage: headlines CSV < configurations.jsonl")?;
     let tests = read(&path)?;
+    let mut is_first = true;
     for line in std::io::stdin().lines() {
-        let config: EngineConfig = serde_json::from_str(&line?)?;
+        let settings: serde_json::Value = serde_json::from_str(&line?)?;
+        let config: EngineConfig = serde_json::from_value(settings.clone())?;
         let (mut total, mut gains) = ([0.0; 4], Vec::with_capacity(tests.len()));
         for (number, test) in tests.iter().enumerate() {
             let replayed = replay(&config, test, derive(77, number as u64))?;
@@ -92,27 +94,32 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             gains.push(replayed[0] - replayed[1]);
         }
+        let [clicks, uniform, best, impressions] = total;
+        if is_first {
+            println!(
+                "{} tests, {impressions:.0} impressions; a choice among equals expects {uniform:.0} clicks, the best headline of each \
+                 test {:.0} more\n",
+                tests.len(),
+                best - uniform
+            );
+            println!(
+                "| policy | clicks gained over uniform (± half of a 95 % interval) | | of what the best gains | regret |"
+            );
+            println!("|---|---|---|---|---|");
+            is_first = false;
+        }
         let count = gains.len() as f64;
         let mean = gains.iter().sum::<f64>() / count;
-        let variance = gains
-            .iter()
-            .map(|gain| (gain - mean) * (gain - mean))
-            .sum::<f64>()
-            / (count - 1.0);
+        let squares = gains.iter().map(|gain| (gain - mean) * (gain - mean));
+        let variance = squares.sum::<f64>() / (count - 1.0);
         println!(
-            "{}",
-            serde_json::json!({
-                "policy": config.policy,
-                "tests": gains.len(),
-                "impressions": total[3],
-                "clicks": total[0],
-                "uniform_clicks": total[1],
-                "gained": total[0] - total[1],
-                "gained_half_interval_95": 1.96 * (variance * count).sqrt(),
-                "gained_percent": 100.0 * (total[0] / total[1] - 1.0),
-                "regret_against_best": total[2] - total[0],
-                "best_possible_gain": total[2] - total[1],
-            })
+            "| `{}` | {:+.0} ± {:.0} | {:+.1} % | {:.0} % | {:.0} |",
+            settings["policy"],
+            clicks - uniform,
+            1.96 * (variance * count).sqrt(),
+            100.0 * (clicks / uniform - 1.0),
+            100.0 * (clicks - uniform) / (best - uniform),
+            best - clicks,
         );
     }
     Ok(())
