@@ -5,6 +5,12 @@
 //! Writes an Open Bandit folder of its own (80 items, 3 positions, 240 contexts, clicks of half a percent, and as many
 //! user-item affinity columns as the dataset's campaign `all` has, which an evaluation does not read but must step over),
 //! evaluates Bernoulli Thompson sampling on it with every estimator and interval, and prints the times and the memory.
+//!
+//!     cargo bench -p limbic-optimize --bench evaluate -- --rows 10000000 --candidates 5 --threads 2
+//!
+//! With `--candidates` it is our own log instead: decisions as the optimize stage writes them (that many candidates, 19
+//! features of 240 contexts, one person each) and a click for one in twenty, evaluated for a choice among equals. `TMPDIR`
+//! says where the log lies while it is needed.
 
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
@@ -13,6 +19,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use limbic_domain::{
+    AudienceId, Candidate, Choice, Creative, Decision, Envelope, Micros, Outcome, OutcomeKind, Probability,
+    Pseudonym, Rendering, Slug, TenantId, Utc,
+};
 use limbic_optimize::evaluate::{EvaluationPolicy, Format, Options, Progress, evaluate};
 use limbic_optimize::random::Random;
 
@@ -21,6 +31,8 @@ const ITEMS: usize = 80;
 struct Settings {
     rows: u64,
     affinities: usize,
+    /// Of our own log; 0 = Open Bandit.
+    candidates: usize,
     threads: usize,
 }
 
@@ -28,6 +40,7 @@ fn settings() -> Settings {
     let mut settings = Settings {
         rows: 10_000_000,
         affinities: 80,
+        candidates: 0,
         threads: 2,
     };
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +53,7 @@ fn settings() -> Settings {
         match pair[0].as_str() {
             "--rows" => settings.rows = value(),
             "--affinities" => settings.affinities = value() as usize,
+            "--candidates" => settings.candidates = value() as usize,
             "--threads" => settings.threads = value() as usize,
             _ => {}
         }
@@ -107,6 +121,110 @@ fn write_log(folder: &Path, settings: &Settings) -> std::io::Result<u64> {
     Ok(std::fs::metadata(path)?.len())
 }
 
+/// A decision, and where in its text the id, the time and the context are to be written anew.
+fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decision> {
+    let creative = |number: usize| Creative {
+        id: format!(
+            "{:032x}",
+            u128::from(limbic_optimize::random::derive(7, number as u64)) << 64
+        ),
+        generator: format!("template/tone-{number}"),
+        tone: Slug::new("celebrate").expect("a slug"),
+        rendering: Rendering {
+            platform: Slug::new("webhook").expect("a slug"),
+            headline: "What a day for Corner Bakery!".into(),
+            body: "Bread that is warm when you come home. Reserve a loaf.".into(),
+            link: "https://corner-bakery.example/".into(),
+        },
+    };
+    let propensity = Probability::new(1.0 / candidates as f64).expect("a probability");
+    let mut features: std::collections::BTreeMap<String, f64> = [
+        format!("direction={}", ["up", "down"][context % 2]),
+        format!("topic=topic-{}", context / 2 % 5),
+        format!("hour={}", context / 10),
+        "segment=everyone".to_owned(),
+        "feeling=up joy".to_owned(),
+    ]
+    .into_iter()
+    .map(|name| (name, 1.0))
+    .collect();
+    for number in 0..14 {
+        features.insert(
+            format!("emotion.feeling-{number}"),
+            (context * 31 + number * 17) as f64 / 9973.0,
+        );
+    }
+    let decision = Decision {
+        moment: "0123456789abcdef0123456789abcdef".into(),
+        campaign: Slug::new("corner-bakery").expect("a slug"),
+        audience: AudienceId::new("everyone:football").expect("an audience"),
+        people: vec![Pseudonym::new("9f86d081884c7d659a2feaa0c55ad015").expect("a pseudonym")],
+        policy: None,
+        candidates: (0..candidates)
+            .map(|number| Candidate {
+                creative: creative(number).id,
+                propensity,
+            })
+            .collect(),
+        choice: Some(Choice {
+            creative: creative(chosen),
+            propensity,
+            position: chosen,
+            price: Micros(200_000),
+        }),
+        suppression: None,
+        removals: Vec::new(),
+        seed: 1,
+        context: features,
+        contest: None,
+        hold_out: None,
+    };
+    Envelope::new(TenantId::default(), "ID".into(), Utc::from_millis(0), decision)
+}
+
+fn write_our_log(path: &Path, settings: &Settings) -> std::io::Result<u64> {
+    let mut random = Random::new(1);
+    // Encoded once for each context and choice; what differs from row to row is put in between.
+    let texts: Vec<Vec<(String, String, String)>> = (0..240)
+        .map(|context| {
+            (0..settings.candidates)
+                .map(|chosen| {
+                    let bytes = decision(context, settings.candidates, chosen).encode();
+                    let text = String::from_utf8(bytes).expect("JSON is text");
+                    let (before, rest) = text.split_once("\"ID\"").expect("its id");
+                    let (between, after) = rest
+                        .split_once("\"1970-01-01T00:00:00Z\"")
+                        .or_else(|| rest.split_once("\"1970-01-01T00:00:00.000Z\""))
+                        .expect("its time");
+                    (before.to_owned(), between.to_owned(), after.to_owned())
+                })
+                .collect()
+        })
+        .collect();
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?);
+    for row in 0..settings.rows {
+        let (context, chosen) = (random.below(240), random.below(settings.candidates));
+        let (before, between, after) = &texts[context][chosen];
+        let id = format!("corner-bakery.{row:032x}");
+        let at = Utc::from_millis(row as i64);
+        writeln!(out, "{before}\"{id}\"{between}\"{at}\"{after}")?;
+        if random.unit() < 0.02 + 0.01 * chosen as f64 {
+            let click = Outcome {
+                decision: id,
+                kind: OutcomeKind::Click,
+                value: None,
+                key: "click".into(),
+                detail: None,
+            };
+            let envelope = Envelope::new(TenantId::default(), format!("{row:032x}"), at, click);
+            out.write_all(&envelope.encode())?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(std::fs::metadata(path)?.len())
+}
+
 /// The most memory this process ever held, in MiB, where the system says.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -119,16 +237,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = settings();
     let folder = tempfile::tempdir()?;
     let begin = Instant::now();
-    let size = write_log(folder.path(), &settings)?;
+    let own = folder.path().join("decisions.jsonl");
+    let size = if settings.candidates > 0 {
+        write_our_log(&own, &settings)?
+    } else {
+        write_log(folder.path(), &settings)?
+    };
     println!(
         "wrote {} rows, {:.2} GB, in {:.1} s",
         settings.rows,
         size as f64 / 1e9,
         begin.elapsed().as_secs_f64()
     );
-    let prior = folder.path().join("prior.yaml");
-    let policy = EvaluationPolicy::BernoulliThompson { prior };
-    let mut options = Options::new(folder.path(), Format::OpenBandit, policy);
+    let mut options = if settings.candidates > 0 {
+        Options::new(&own, Format::Limbic, EvaluationPolicy::named("uniform", None)?)
+    } else {
+        let prior = folder.path().join("prior.yaml");
+        let policy = EvaluationPolicy::BernoulliThompson { prior };
+        Options::new(folder.path(), Format::OpenBandit, policy)
+    };
     options.threads = settings.threads;
     let begin = Instant::now();
     let report = evaluate(&options, |progress| {
