@@ -29,6 +29,8 @@ bench:
     cargo bench -p limbic-stream --bench passthrough
     cargo bench -p limbic-connect --bench edge
     cargo bench -p limbic-affect --bench vader
+    cargo bench -p limbic-encoder --bench encoder
+    cargo bench -p limbic-affect --bench model
     cargo bench -p limbic-optimize
 
 # Start or stop the real servers that tests use
