@@ -32,6 +32,7 @@ pub mod embedded;
 mod error;
 pub mod kafka;
 mod log;
+mod overlay;
 mod partition;
 mod record;
 pub mod runtime;

@@ -198,6 +198,14 @@ pub trait Transaction {
     /// Changes the state of a partition number; `None` removes.
     fn put_state(&mut self, partition: u32, key: Bytes, value: Option<Bytes>) -> Result<()>;
 
+    /// More records of the partitions held, where commits are dear and a good part of a batch lies ready: they may be done
+    /// in this transaction too, and an abort is about them as well. `None` = it is time to commit: nothing lies ready,
+    /// partitions are to change hands, or a commit costs so little that each batch has its own.
+    fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>>;
+
+    /// The state that the group last committed: without what this transaction changes.
+    fn state(&self) -> &dyn StateReader;
+
     /// Marks how far the group has come.
     fn commit_offset(&mut self, committed: Committed) -> Result<()>;
 

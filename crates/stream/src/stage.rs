@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use limbic_domain::{Envelope, Fault, Record as DomainRecord, Retry, Utc};
 
+use crate::overlay::Overlay;
 use crate::record::header;
 use crate::{BatchLimits, Headers, NewRecord, Record, Result, StateReader, TopicPartition};
 
@@ -290,15 +291,15 @@ pub struct Effects {
 
 /// Where a stage puts what it does, and reads its state as it will be after.
 pub struct Outputs<'a> {
-    committed: &'a dyn StateReader,
+    before: &'a dyn StateReader,
     pub(crate) effects: Effects,
 }
 
 impl<'a> Outputs<'a> {
-    /// Nothing done yet, over the committed state.
-    pub fn new(committed: &'a dyn StateReader) -> Self {
+    /// Nothing done yet, over the state before.
+    pub fn new(before: &'a dyn StateReader) -> Self {
         Self {
-            committed,
+            before,
             effects: Effects::default(),
         }
     }
@@ -332,15 +333,7 @@ impl<'a> Outputs<'a> {
 
     /// The state at `key`, changes of this batch included.
     pub fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        match self
-            .effects
-            .state
-            .get(&partition)
-            .and_then(|changes| changes.get(key))
-        {
-            Some(change) => Ok(change.clone()),
-            None => self.committed.get(partition, key),
-        }
+        self.state().get(partition, key)
     }
 
     /// Up to `limit` entries whose key has the prefix and is at least `from`, in key order, changes of this batch included.
@@ -351,28 +344,14 @@ impl<'a> Outputs<'a> {
         from: &[u8],
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>> {
-        let Some(overlay) = self.effects.state.get(&partition) else {
-            return self.committed.scan(partition, prefix, from, limit);
-        };
-        // Every removal may hide one committed entry, so that many more are asked for.
-        let start = if from > prefix { from } else { prefix };
-        let changed = overlay
-            .range(Bytes::copy_from_slice(start)..)
-            .take_while(|(key, _)| key.starts_with(prefix));
-        let removals = changed.clone().filter(|(_, value)| value.is_none()).count();
-        let committed = self
-            .committed
-            .scan(partition, prefix, from, limit.saturating_add(removals))?;
-        let mut merged: BTreeMap<Bytes, Option<Bytes>> = committed
-            .into_iter()
-            .map(|(key, value)| (key, Some(value)))
-            .collect();
-        merged.extend(changed.map(|(key, value)| (key.clone(), value.clone())));
-        Ok(merged
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)))
-            .take(limit)
-            .collect())
+        self.state().scan(partition, prefix, from, limit)
+    }
+
+    const fn state(&self) -> Overlay<'_> {
+        Overlay {
+            below: self.before,
+            changes: &self.effects.state,
+        }
     }
 
     /// Sets the state at `key`. It belongs to the partition number and moves with it to whoever takes over.

@@ -215,6 +215,7 @@ impl Consumer for Member {
         Ok(Box::new(Open {
             outgoing: Outgoing::new(&self.shared),
             membership: &self.membership,
+            committed: &self.state,
             state: Vec::new(),
             offsets: Vec::new(),
             numbers: BTreeSet::new(),
@@ -274,6 +275,7 @@ fn start(shared: &Shared, group: &str, partition: &Partition) -> u64 {
 struct Open<'a> {
     outgoing: Outgoing<'a>,
     membership: &'a Membership,
+    committed: &'a GroupState,
     state: Vec<(Bytes, Option<Bytes>)>,
     offsets: Vec<Committed>,
     /// The partition numbers that the member must hold when it commits.
@@ -292,6 +294,15 @@ impl Transaction for Open<'_> {
         Ok(())
     }
 
+    /// Commits share their flushes already.
+    fn ready(&mut self, _: &BatchLimits) -> Result<Option<Vec<Record>>> {
+        Ok(None)
+    }
+
+    fn state(&self) -> &dyn StateReader {
+        self.committed
+    }
+
     fn commit_offset(&mut self, committed: Committed) -> Result<()> {
         if committed.metadata.len() > METADATA {
             return Err(Error::TooLarge {
@@ -308,6 +319,7 @@ impl Transaction for Open<'_> {
         let Self {
             outgoing,
             membership,
+            committed: _,
             state,
             offsets,
             numbers,

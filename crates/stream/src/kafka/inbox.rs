@@ -42,6 +42,9 @@ pub(super) enum Taken {
     Nothing,
 }
 
+/// Records, and where to read on in each partition that they are of.
+pub(super) type Gathered = (Vec<Record>, Vec<(TopicPartition, u64)>);
+
 /// Why a member is of no use any more.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
@@ -142,7 +145,21 @@ impl Inbox {
         let batch = gather(&mut state, limits);
         drop(state);
         self.bell.ring();
-        Ok(batch)
+        let (records, positions) = batch;
+        Ok(Taken::Records(records, positions))
+    }
+
+    /// Records that lie ready, if they are worth a batch and nothing else has happened; and where to read on after them.
+    pub(super) fn take_ready(&self, limits: &BatchLimits) -> Option<Gathered> {
+        let mut state = self.state.lock();
+        let enough = state.records >= limits.records / 2 || state.bytes >= limits.bytes / 2;
+        if state.failure.is_some() || !state.events.is_empty() || state.chunks.is_empty() || !enough {
+            return None;
+        }
+        let batch = gather(&mut state, limits);
+        drop(state);
+        self.bell.ring();
+        Some(batch)
     }
 
     /// Remembers that the worker polls, until the answer is dropped.
@@ -287,7 +304,7 @@ impl Inbox {
 }
 
 /// A batch within `limits`: at least one record.
-fn gather(state: &mut State, limits: &BatchLimits) -> Taken {
+fn gather(state: &mut State, limits: &BatchLimits) -> Gathered {
     let mut batch: Vec<Record> = Vec::new();
     let mut positions: BTreeMap<TopicPartition, u64> = BTreeMap::new();
     let mut bytes = 0;
@@ -318,5 +335,5 @@ fn gather(state: &mut State, limits: &BatchLimits) -> Taken {
     }
     state.records = state.records.saturating_sub(batch.len());
     state.bytes = state.bytes.saturating_sub(bytes);
-    Taken::Records(batch, positions.into_iter().collect())
+    (batch, positions.into_iter().collect())
 }

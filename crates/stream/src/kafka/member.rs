@@ -17,8 +17,8 @@ use super::producer::{Ended, TransactionalProducer, offset_list};
 use super::state::Stores;
 use super::transaction::KafkaTransaction;
 use crate::{
-    BatchLimits, Committed, Consumer, Error, Polled, Result, StateReader, Subscription, TopicPartition,
-    Transaction,
+    BatchLimits, Committed, Consumer, Error, Polled, Record, Result, StateReader, Subscription,
+    TopicPartition, Transaction,
 };
 
 /// A partition that this member holds.
@@ -268,6 +268,29 @@ impl Member {
         }
     }
 
+    /// Records that lie ready, without waiting; `None` where something else comes first.
+    pub(super) fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>> {
+        let inbox = Arc::clone(&self.inbox);
+        let _polling = inbox.polling();
+        self.check()?;
+        self.producer.serve();
+        if self.preparing.is_some() {
+            return Ok(None);
+        }
+        Ok(self.inbox.take_ready(limits).map(|(records, positions)| {
+            self.moved_to(positions);
+            records
+        }))
+    }
+
+    fn moved_to(&mut self, positions: Vec<(TopicPartition, u64)>) {
+        for (partition, position) in positions {
+            if let Some(held) = self.held.get_mut(&partition) {
+                held.position = position;
+            }
+        }
+    }
+
     fn leave(&mut self) {
         self.inbox.stop();
         if let Some(poller) = self.poller.take() {
@@ -290,11 +313,7 @@ impl Consumer for Member {
         if self.preparing.is_none() {
             match self.inbox.take(limits)? {
                 Taken::Records(records, positions) => {
-                    for (partition, position) in positions {
-                        if let Some(held) = self.held.get_mut(&partition) {
-                            held.position = position;
-                        }
-                    }
+                    self.moved_to(positions);
                     return Ok(Polled::Records(records));
                 }
                 Taken::Revoked(partitions) => {

@@ -6,7 +6,10 @@ use fail::fail_point;
 use super::member::Member;
 use super::producer::Ended;
 use super::wire::headers_of;
-use crate::{Committed, Error, NewRecord, Result, StateChange, Transaction, partition_of};
+use crate::{
+    BatchLimits, Committed, Error, NewRecord, Record, Result, StateChange, StateReader, Transaction,
+    partition_of,
+};
 
 pub(super) struct KafkaTransaction<'a> {
     member: &'a mut Member,
@@ -99,6 +102,14 @@ impl Transaction for KafkaTransaction<'_> {
             .send(&changelog, partition, &key, value.as_deref(), None)?;
         self.changes.push((partition, key, value));
         Ok(())
+    }
+
+    fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>> {
+        self.member.ready(limits)
+    }
+
+    fn state(&self) -> &dyn StateReader {
+        &self.member.state
     }
 
     fn commit_offset(&mut self, committed: Committed) -> Result<()> {

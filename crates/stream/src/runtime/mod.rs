@@ -6,7 +6,7 @@
 //! |---|---|
 //! | the stage says "later" ([`Retry::WithBackoff`]) | rewind, wait (exponentially, with jitter), poll again: a rebalance is never held up |
 //! | the stage says "never", or panics | halve the batch until one record stands alone; it goes to the dead letters |
-//! | the transaction was aborted | rewind and process again |
+//! | the transaction was aborted | rewind and process again, every batch that shared it |
 //! | the instance was fenced, or it is not known whether a commit took | subscribe again; the committed offset tells |
 //! | the log is full or out of reach | wait and try again: the source slows down, nothing is dropped |
 //! | settings that cannot work, a damaged log | stop, with the error in [`StageStatus`] |
@@ -16,9 +16,12 @@
 mod backoff;
 mod book;
 mod dead;
+mod isolate;
 mod meters;
 mod step;
+mod tally;
 mod time;
+mod work;
 mod worker;
 
 use std::sync::Arc;
@@ -42,6 +45,9 @@ pub struct RunOptions {
     pub instance: Arc<str>,
     /// How long a partition must have nothing to read before event time stops waiting for it (wall clock).
     pub idle_after: Duration,
+    /// How long a transaction may be open before it is committed, where batches that lie ready share one because commits
+    /// are dear (Kafka).
+    pub share_for: Duration,
     /// The first wait after a failure; each further one doubles.
     pub backoff_first: Duration,
     /// The longest wait after a failure.
@@ -53,6 +59,7 @@ impl Default for RunOptions {
         Self {
             instance: "0".into(),
             idle_after: Duration::from_secs(1),
+            share_for: Duration::from_millis(60),
             backoff_first: Duration::from_millis(50),
             backoff_most: Duration::from_secs(15),
         }

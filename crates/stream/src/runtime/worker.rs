@@ -82,6 +82,8 @@ pub(super) struct Worker {
     pub(super) held: BTreeMap<TopicPartition, Held>,
     /// How many partitions each input and output has.
     pub(super) partitions: BTreeMap<Arc<str>, u32>,
+    /// The next batch has a transaction of its own, because the last one failed.
+    pub(super) alone: bool,
     joined: Instant,
     last_tick: Instant,
     last_look: Instant,
@@ -115,6 +117,7 @@ impl Worker {
             backoff,
             held: BTreeMap::new(),
             partitions: BTreeMap::new(),
+            alone: false,
             joined: now,
             last_tick: now,
             last_look: now,
@@ -125,7 +128,7 @@ impl Worker {
     pub(super) fn run(mut self) {
         let span = tracing::info_span!("stage", stage = %self.spec.name, instance = %self.options.instance);
         let _entered = span.enter();
-        while !self.shared.is_stopping() {
+        while !self.is_stopping() {
             match self.serve_once() {
                 Ok(()) => break,
                 Err(Trouble::Fatal(message)) => {
@@ -181,7 +184,7 @@ impl Worker {
     fn serve(&mut self, consumer: &mut dyn Consumer) -> Result<(), Trouble> {
         let limits = self.limits();
         self.joined = Instant::now();
-        while !self.shared.is_stopping() {
+        while !self.is_stopping() {
             let stepped = match consumer.poll(&limits)? {
                 Polled::Assigned(partitions) => self.assigned(consumer, &partitions),
                 Polled::Revoked(partitions) => {
@@ -216,7 +219,7 @@ impl Worker {
     }
 
     /// The stage's limits, with a linger short enough for its ticks and for noticing idleness.
-    fn limits(&self) -> BatchLimits {
+    pub(super) fn limits(&self) -> BatchLimits {
         let mut limits = self.spec.limits;
         limits.linger = limits
             .linger
@@ -225,10 +228,14 @@ impl Worker {
         limits
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
+    }
+
     fn wait(&mut self, message: String) {
         tracing::warn!(%message, "trying again in a while");
         self.shared.set_health(Health::Waiting(message));
-        if !self.shared.is_stopping() {
+        if !self.is_stopping() {
             self.backoff.wait(&self.woken);
         }
     }

@@ -6,8 +6,10 @@
     reason = "a skipped test must be seen by whoever runs it"
 )]
 
+mod patient;
 mod restart;
 mod security;
+mod sharing;
 mod town;
 mod zombies;
 

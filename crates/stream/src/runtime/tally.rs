@@ -1,0 +1,76 @@
+//! What the meters are told of a batch once it is committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use limbic_domain::Utc;
+
+use super::meters::StageMeters;
+use super::work::Work;
+use crate::record::header;
+
+/// Numbers of one batch, kept until its transaction has committed.
+pub(super) struct Tally {
+    started: Instant,
+    records: usize,
+    consumed: BTreeMap<Arc<str>, u64>,
+    produced: BTreeMap<Arc<str>, u64>,
+    /// When the edge accepted the posts that led to what was written, in milliseconds.
+    accepted: Vec<i64>,
+    dead: Vec<&'static str>,
+}
+
+impl Tally {
+    pub(super) fn of(work: &Work) -> Self {
+        let written = work.effects.records.iter().map(|(_, record)| record);
+        let accepted = written
+            .clone()
+            .filter_map(|record| record.headers.text(header::ACCEPTED_AT)?.parse().ok());
+        Self {
+            started: work.started,
+            records: work.data.len(),
+            consumed: by_topic(work.data.iter().map(|record| &record.topic)),
+            produced: by_topic(written.map(|record| &record.topic)),
+            accepted: accepted.collect(),
+            dead: work.effects.dead.iter().map(|letter| letter.reason).collect(),
+        }
+    }
+
+    /// It is committed: the meters may know.
+    pub(super) fn report(&self, stage: &str, meters: &StageMeters) {
+        for (topic, n) in &self.consumed {
+            meters.records_in.with_label_values(&[stage, topic]).inc_by(*n);
+        }
+        for (topic, n) in &self.produced {
+            meters.records_out.with_label_values(&[stage, topic]).inc_by(*n);
+        }
+        for reason in &self.dead {
+            meters.dead.with_label_values(&[stage, *reason]).inc();
+        }
+        let end_to_end = meters.end_to_end_seconds.with_label_values(&[stage]);
+        let now = Utc::now();
+        for accepted in &self.accepted {
+            end_to_end.observe(now.millis_since(Utc::from_millis(*accepted)).max(0) as f64 / 1e3);
+        }
+        if self.records > 0 {
+            let (records, seconds) = (&meters.batch_records, &meters.batch_seconds);
+            records.with_label_values(&[stage]).observe(self.records as f64);
+            let took = self.started.elapsed().as_secs_f64();
+            seconds.with_label_values(&[stage]).observe(took);
+        }
+    }
+}
+
+fn by_topic<'a>(topics: impl Iterator<Item = &'a Arc<str>>) -> BTreeMap<Arc<str>, u64> {
+    let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for topic in topics {
+        match counts.get_mut(topic) {
+            Some(n) => *n += 1,
+            None => {
+                counts.insert(Arc::clone(topic), 1);
+            }
+        }
+    }
+    counts
+}
