@@ -125,7 +125,8 @@ pub struct GroupProgress {
 /// A durable, partitioned log with transactions. Cheap to share; every call blocks until it is done.
 pub trait Log: Send + Sync + 'static {
     /// Creates the topics that are missing and checks those that are there: a topic with another number of partitions
-    /// is an [`crate::Error::Settings`] that says both numbers.
+    /// is an [`crate::Error::Settings`] that says both numbers. So is one of a Kafka cluster that keeps its records for
+    /// longer or shorter; the embedded log keeps them from now on as stated.
     fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()>;
 
     /// All topics, internal ones left out.

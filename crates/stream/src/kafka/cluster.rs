@@ -9,16 +9,17 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::Onlooker;
-use super::failure::told;
+use super::failure::{is_refusal, told};
 use super::names::Names;
 use super::options::{Clients, KafkaOptions};
+use super::wanted::Wanted;
 use crate::{Error, Result, TopicInfo, TopicPartition, TopicSpec};
 
 /// Where the records of a topic go.
@@ -188,22 +189,19 @@ impl Cluster {
 
     fn ensure_all(&self, wanted: &[Wanted]) -> Result<()> {
         let existing = self.metadata(None)?;
-        let mut missing = Vec::new();
-        for topic in wanted {
-            match existing.get(&topic.name) {
-                Some(partitions) => topic.check(*partitions)?,
-                None => missing.push(topic),
-            }
+        let (there, missing): (Vec<&Wanted>, Vec<&Wanted>) = wanted
+            .iter()
+            .partition(|topic| existing.contains_key(&topic.name));
+        for topic in &there {
+            topic.check_partitions(existing[&topic.name])?;
         }
+        self.check_settings(&there)?;
         if missing.is_empty() {
             return Ok(());
         }
         let replication = self.options.replication.map_or(-1, i32::from);
         let new: Vec<NewTopic<'_>> = missing.iter().map(|topic| topic.request(replication)).collect();
-        let options = AdminOptions::new()
-            .request_timeout(Some(self.options.patience))
-            .operation_timeout(Some(self.options.patience));
-        let results = wait_for(self.admin.create_topics(&new, &options))
+        let results = wait_for(self.admin.create_topics(&new, &self.admin_options()))
             .map_err(|error| told("creating topics", &error))?;
         for result in results {
             match result {
@@ -219,6 +217,50 @@ impl Cluster {
         self.await_topics(&missing)
     }
 
+    fn admin_options(&self) -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(self.options.patience))
+            .operation_timeout(Some(self.options.patience))
+    }
+
+    /// Compares what the cluster keeps of topics with what should be kept. Everything that differs is said at once.
+    fn check_settings(&self, topics: &[&Wanted]) -> Result<()> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let context = "asking Kafka for the settings of topics";
+        let names: Vec<ResourceSpecifier<'_>> = topics
+            .iter()
+            .map(|topic| ResourceSpecifier::Topic(&topic.name))
+            .collect();
+        let described = wait_for(self.admin.describe_configs(&names, &self.admin_options()))
+            .map_err(|error| told(context, &error))?;
+        let mut differences = Vec::new();
+        for described in described {
+            match described {
+                Ok(settings) => {
+                    let topic = topics.iter().find(|topic| {
+                        settings.specifier == OwnedResourceSpecifier::Topic(topic.name.clone())
+                    });
+                    differences.extend(topic.and_then(|topic| topic.differences(&settings)));
+                }
+                Err(code) if is_refusal(code) => {
+                    tracing::warn!(%code, "not allowed to see how long a topic keeps its records: not checked");
+                }
+                Err(code) => {
+                    return Err(Error::Unavailable {
+                        context: context.to_owned(),
+                        message: code.to_string(),
+                    });
+                }
+            }
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Settings(differences.join("; ")))
+    }
+
     /// A topic is of use once the broker that answers knows it.
     fn await_topics(&self, topics: &[&Wanted]) -> Result<()> {
         let deadline = Instant::now() + self.options.patience;
@@ -228,7 +270,7 @@ impl Cluster {
             let Some(unknown) = unknown else {
                 return topics
                     .iter()
-                    .try_for_each(|topic| topic.check(known[&topic.name]));
+                    .try_for_each(|topic| topic.check_partitions(known[&topic.name]));
             };
             if Instant::now() > deadline {
                 return Err(Error::Unavailable {
@@ -238,74 +280,6 @@ impl Cluster {
             }
             drop(self.observer.poll(Duration::from_millis(20)));
         }
-    }
-}
-
-/// A topic as it should be, in the cluster's words.
-struct Wanted {
-    name: String,
-    partitions: u32,
-    config: Vec<(&'static str, String)>,
-}
-
-impl Wanted {
-    fn topic(spec: &TopicSpec, names: &Names) -> Self {
-        let forever = || "-1".to_owned();
-        Self {
-            name: names.topic(&spec.name),
-            partitions: spec.partitions,
-            config: vec![
-                ("cleanup.policy", "delete".into()),
-                (
-                    "retention.ms",
-                    spec.retention
-                        .age
-                        .map_or_else(forever, |age| age.as_millis().to_string()),
-                ),
-                (
-                    "retention.bytes",
-                    spec.retention
-                        .bytes
-                        .map_or_else(forever, |bytes| bytes.to_string()),
-                ),
-                ("message.timestamp.type", "LogAppendTime".into()),
-            ],
-        }
-    }
-
-    fn changelog(name: String, partitions: u32) -> Self {
-        Self {
-            name,
-            partitions,
-            config: vec![
-                ("cleanup.policy", "compact".into()),
-                // A restore reads what is not yet compacted: small segments, compacted early.
-                ("segment.bytes", (64 << 20).to_string()),
-                ("min.cleanable.dirty.ratio", "0.2".into()),
-            ],
-        }
-    }
-
-    fn request(&self, replication: i32) -> NewTopic<'_> {
-        let topic = NewTopic::new(
-            &self.name,
-            self.partitions as i32,
-            TopicReplication::Fixed(replication),
-        );
-        self.config
-            .iter()
-            .fold(topic, |topic, (name, value)| topic.set(name, value))
-    }
-
-    fn check(&self, partitions: u32) -> Result<()> {
-        if partitions == self.partitions {
-            return Ok(());
-        }
-        Err(Error::Settings(format!(
-            "the topic `{}` has {partitions} partitions, the settings say {}: change the settings, or replay into a new topic \
-             (a key's partition depends on their number)",
-            self.name, self.partitions
-        )))
     }
 }
 

@@ -35,6 +35,7 @@ mod publisher;
 mod reader;
 mod state;
 mod transaction;
+mod wanted;
 mod wire;
 
 use std::collections::BTreeMap;

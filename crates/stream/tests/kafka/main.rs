@@ -234,6 +234,27 @@ fn topics_are_created_once_and_then_checked() {
 }
 
 #[test]
+fn a_topic_that_keeps_its_records_otherwise_is_refused_with_a_remedy() {
+    let Some(address) = address() else { return };
+    let options = options();
+    let log = log(&address, &options, 1);
+    let mut shorter = [topic("in", 1), topic("out", 1)];
+    shorter[0].retention.age = Some(std::time::Duration::from_hours(1));
+    let error = log.ensure_topics(&shorter).unwrap_err();
+    assert!(matches!(error, Error::Settings(_)), "{error}");
+    let name = format!("{}.in", options.prefix);
+    let text = error.to_string();
+    for part in [
+        &*name,
+        "retention.ms is -1, should be 3600000",
+        "kafka-configs.sh",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains(&format!("{}.out", options.prefix)), "{text}");
+}
+
+#[test]
 fn what_cannot_work_says_why() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 1);
