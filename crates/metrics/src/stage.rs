@@ -81,7 +81,10 @@ impl MetricsStage {
                 let kind = WindowKind::Tumbling {
                     size: i64::from(seconds) * 1_000,
                 };
-                let windows = Windows::new(&format!("{measurement}/{window}"), kind, lateness)?;
+                // Moments, decisions and outcomes are rare, and come after what led to them: readings move the time
+                // on without them.
+                let windows =
+                    Windows::new(&format!("{measurement}/{window}"), kind, lateness)?.late_by_own_records();
                 kept.push(Kept {
                     measurement,
                     tag,

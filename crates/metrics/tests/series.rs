@@ -250,6 +250,22 @@ fn a_replay_doubles_nothing_and_a_correction_overwrites() {
 }
 
 #[test]
+fn what_is_rare_counts_however_far_readings_have_run_ahead() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        // A replay, flat out: hours of readings are through before the first outcome is there.
+        let hours = 6 * 3_600_000;
+        world.step(vec![world.reading(0, hours, "tea", 0.5)], &[(0, T + hours)], true);
+        let click = |at| world.outcome(at, OutcomeKind::Click, None);
+        world.step(vec![click(1_000), click(31_000)], &[(0, T + hours)], true);
+        world.step(vec![click(2_000)], &[], true);
+        assert_eq!(
+            world.ask("outcomes", None, "clicks", 10),
+            [(0, 2.0), (30_000, 1.0)]
+        );
+    });
+}
+
+#[test]
 fn outcomes_count_for_the_campaign_that_their_decision_names() {
     over_every_store(&MetricsSettings::default(), |world| {
         let mut broken = world.outcome(1_000, OutcomeKind::Click, None);

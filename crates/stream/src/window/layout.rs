@@ -47,6 +47,10 @@ impl Layout {
         self.with(&[b"w"])
     }
 
+    pub(super) fn latest(&self) -> Vec<u8> {
+        self.with(&[b"o"])
+    }
+
     pub(super) fn dropped(&self) -> Vec<u8> {
         self.with(&[b"l"])
     }

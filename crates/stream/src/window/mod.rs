@@ -8,9 +8,12 @@
 //! * A record that comes later, but within the lateness, leads to a **correction**: the window again, whole, with the next
 //!   revision. A session that grew or merged names the windows its result stands in for ([`Closed::replaces`]).
 //! * What comes later still is dropped, and counted where it is not forgotten ([`Windows::dropped_late`]).
+//! * Of a topic that the watermark does not wait for, records may come long after it has passed. Its windows close with the
+//!   watermark and yet take them in, if their lateness is counted [by its own records](Windows::late_by_own_records).
 //!
 //! Keys of the state, behind the name of the windows: `d` key start → the window; `t` due time, key, start → nothing, in
-//! the order of time, so that closing looks only at what is due; `w` → the watermark; `l` → how many were dropped.
+//! the order of time, so that closing looks only at what is due; `w` → the watermark; `o` → the latest record, where it is
+//! needed; `l` → how many were dropped.
 
 mod layout;
 mod session;
@@ -119,7 +122,27 @@ pub struct Windows<A> {
     layout: Layout,
     kind: WindowKind,
     lateness: i64,
+    by_own_records: bool,
     of: std::marker::PhantomData<fn() -> A>,
+}
+
+/// How far time has come, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    watermark: i64,
+    /// The latest record, where it counts.
+    latest: i64,
+}
+
+impl Time {
+    /// From here on backwards, lateness is counted.
+    const fn forgotten(self) -> i64 {
+        if self.latest < self.watermark {
+            self.latest
+        } else {
+            self.watermark
+        }
+    }
 }
 
 /// How many due windows are read at once.
@@ -143,8 +166,18 @@ impl<A: Aggregate> Windows<A> {
             layout: Layout::new(name),
             kind,
             lateness,
+            by_own_records: false,
             of: std::marker::PhantomData,
         })
+    }
+
+    /// Counts the lateness from the latest record added, where the watermark is ahead of it: for records of a topic that a
+    /// stage reads beside others and whose silence holds time back for none of them. How many windows are kept is
+    /// still bounded: by what the lateness covers before that latest record.
+    #[must_use]
+    pub const fn late_by_own_records(mut self) -> Self {
+        self.by_own_records = true;
+        self
     }
 
     /// Adds one record of `key` that happened at `at`.
@@ -179,14 +212,15 @@ impl<A: Aggregate> Windows<A> {
     where
         A::Item: 'i,
     {
-        let watermark = self.watermark(out, partition)?.as_millis();
+        let mut time = self.time(out, partition)?;
+        let latest_before = time.latest;
         let mut dropped = 0;
         let mut open: BTreeMap<(Bytes, i64), Stored<A>> = BTreeMap::new();
         for (place, (key, at, item)) in items.into_iter().enumerate() {
             let at = at.as_millis();
             let added = match self.kind {
                 WindowKind::Session { gap } => {
-                    self.add_to_session(out, partition, &key, at, gap, watermark, item)?
+                    self.add_to_session(out, partition, &key, at, gap, time, item)?
                 }
                 WindowKind::Tumbling { size } => self.add_aligned(
                     out,
@@ -195,7 +229,7 @@ impl<A: Aggregate> Windows<A> {
                     &key,
                     [at.div_euclid(size) * size],
                     size,
-                    watermark,
+                    time,
                     item,
                 )?,
                 WindowKind::Sliding { size, step } => {
@@ -203,13 +237,18 @@ impl<A: Aggregate> Windows<A> {
                     let starts = (0..)
                         .map(|n| last - n * step)
                         .take_while(|start| start + size > at);
-                    self.add_aligned(out, partition, &mut open, &key, starts, size, watermark, item)?
+                    self.add_aligned(out, partition, &mut open, &key, starts, size, time, item)?
                 }
             };
             if added == Added::DroppedLate {
                 dropped += 1;
             }
+            time.latest = time.latest.max(at);
             tell(place, added);
+        }
+        if self.by_own_records && time.latest > latest_before {
+            let latest = time.latest.to_be_bytes().to_vec();
+            out.put(partition, self.layout.latest(), latest);
         }
         for ((key, start), stored) in open {
             self.layout.put(out, partition, &key, start, &stored);
@@ -231,18 +270,18 @@ impl<A: Aggregate> Windows<A> {
         key: &Bytes,
         starts: impl IntoIterator<Item = i64>,
         size: i64,
-        watermark: i64,
+        time: Time,
         item: &A::Item,
     ) -> Result<Added> {
         use std::collections::btree_map::Entry;
         let mut worst = Added::OnTime;
         for start in starts {
             let end = start.saturating_add(size);
-            if end.saturating_add(self.lateness) <= watermark {
+            if end.saturating_add(self.lateness) <= time.forgotten() {
                 worst = Added::DroppedLate;
                 continue;
             }
-            if end <= watermark {
+            if end <= time.watermark {
                 worst = worst.max(Added::Late);
             }
             let stored = match open.entry((key.clone(), start)) {
@@ -269,10 +308,11 @@ impl<A: Aggregate> Windows<A> {
     /// The results due now that event time has come to `watermark`: first ones and corrections, in the order of time. Call
     /// it after each batch, too, with the watermark as it stands, for the corrections to be handed out.
     pub fn advance(&self, out: &mut Outputs<'_>, partition: u32, watermark: Utc) -> Result<Vec<Closed<A>>> {
-        let known = self.watermark(out, partition)?;
-        let now = watermark.max(known).as_millis();
-        if watermark > known {
-            out.put(partition, self.layout.watermark(), now.to_be_bytes().to_vec());
+        let mut time = self.time(out, partition)?;
+        if watermark.as_millis() > time.watermark {
+            time.watermark = watermark.as_millis();
+            let watermark = time.watermark.to_be_bytes().to_vec();
+            out.put(partition, self.layout.watermark(), watermark);
         }
         let mut closed = Vec::new();
         let mut from = self.layout.due_prefix();
@@ -280,10 +320,10 @@ impl<A: Aggregate> Windows<A> {
             let page = out.scan(partition, &self.layout.due_prefix(), &from, DUE_AT_ONCE)?;
             for (entry, _) in &page {
                 let (due, key, start) = self.layout.read_due(entry)?;
-                if due > now {
+                if due > time.watermark {
                     return Ok(closed);
                 }
-                closed.extend(self.take_due(out, partition, &key, start, due, now)?);
+                closed.extend(self.take_due(out, partition, &key, start, due, time)?);
             }
             match page.last() {
                 Some((entry, _)) if page.len() == DUE_AT_ONCE => {
@@ -301,7 +341,7 @@ impl<A: Aggregate> Windows<A> {
         key: &Bytes,
         start: i64,
         due: i64,
-        now: i64,
+        time: Time,
     ) -> Result<Option<Closed<A>>> {
         let Some(mut stored) = self.layout.get::<A>(out, partition, key, start)? else {
             return Err(Error::Corrupt(format!(
@@ -310,6 +350,10 @@ impl<A: Aggregate> Windows<A> {
         };
         let forget_at = self.forget_at(stored.end);
         let changed = due == stored.end;
+        if !changed && forget_at > time.forgotten() {
+            // Its own records have not come that far.
+            return Ok(None);
+        }
         let revision = stored.revisions;
         let replaces = std::mem::take(&mut stored.replaces);
         if changed {
@@ -320,7 +364,7 @@ impl<A: Aggregate> Windows<A> {
             end: stored.end,
         };
         let replaces = replaces.into_iter().filter(|other| *other != window).collect();
-        if forget_at <= now {
+        if forget_at <= time.forgotten() {
             self.layout.remove(out, partition, key, start, stored.due);
         } else {
             self.layout
@@ -351,6 +395,19 @@ impl<A: Aggregate> Windows<A> {
     pub fn watermark(&self, out: &Outputs<'_>, partition: u32) -> Result<Utc> {
         let kept = out.get(partition, &self.layout.watermark())?;
         kept.map_or(Ok(Utc::MIN), |bytes| layout::number(&bytes).map(Utc::from_millis))
+    }
+
+    fn time(&self, out: &Outputs<'_>, partition: u32) -> Result<Time> {
+        let latest = if self.by_own_records {
+            let kept = out.get(partition, &self.layout.latest())?;
+            kept.map_or(Ok(i64::MIN), |bytes| layout::number(&bytes))?
+        } else {
+            i64::MAX
+        };
+        Ok(Time {
+            watermark: self.watermark(out, partition)?.as_millis(),
+            latest,
+        })
     }
 
     /// How many records of the partition came too late for some window, ever.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::layout::Layout;
-use super::{Added, Aggregate, Stored, Window, Windows};
+use super::{Added, Aggregate, Stored, Time, Window, Windows};
 use crate::{Outputs, Result};
 
 /// Sessions of one key looked at together. They do not overlap and are a gap long at least, so that only records far ahead
@@ -21,14 +21,14 @@ impl<A: Aggregate> Windows<A> {
         key: &Bytes,
         at: i64,
         gap: i64,
-        watermark: i64,
+        time: Time,
         item: &A::Item,
     ) -> Result<Added> {
         let mut merged = Window {
             start: at,
             end: at.saturating_add(gap),
         };
-        if merged.end.saturating_add(self.lateness) <= watermark {
+        if merged.end.saturating_add(self.lateness) <= time.forgotten() {
             return Ok(Added::DroppedLate);
         }
         let mut value = A::default();
@@ -71,7 +71,7 @@ impl<A: Aggregate> Windows<A> {
         self.layout
             .move_due(out, partition, key, merged.start, &mut stored.due, merged.end);
         self.layout.put(out, partition, key, merged.start, &stored);
-        Ok(if revisions > 0 || merged.end <= watermark {
+        Ok(if revisions > 0 || merged.end <= time.watermark {
             Added::Late
         } else {
             Added::OnTime

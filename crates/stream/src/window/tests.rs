@@ -229,6 +229,36 @@ fn a_late_record_corrects_and_a_later_one_is_dropped() {
 }
 
 #[test]
+fn a_rare_record_far_behind_the_watermark_counts_if_its_own_kind_has_come_no_further() {
+    let mut committed = Committed::default();
+    let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5)
+        .unwrap()
+        .late_by_own_records();
+    let mut out = Outputs::new(&committed);
+    let at = Utc::from_millis;
+    windows.add(&mut out, 0, b"k", at(3), &1).unwrap();
+    let first = windows.advance(&mut out, 0, at(1_000)).unwrap();
+    assert_eq!((first.len(), first[0].value.sum), (1, 1), "the watermark closes");
+    assert_eq!(windows.add(&mut out, 0, b"k", at(9), &5).unwrap(), Added::Late);
+    let second = windows.advance(&mut out, 0, at(1_000)).unwrap();
+    assert_eq!((second.len(), second[0].revision, second[0].value.sum), (1, 1, 6));
+
+    assert_eq!(windows.add(&mut out, 0, b"k", at(25), &2).unwrap(), Added::Late);
+    let third = windows.advance(&mut out, 0, at(1_000)).unwrap();
+    assert_eq!((third.len(), third[0].revision, third[0].value.sum), (1, 0, 2));
+    assert_eq!(
+        windows.add(&mut out, 0, b"k", at(8), &1).unwrap(),
+        Added::DroppedLate,
+        "later than the lateness behind its own kind"
+    );
+    windows.advance(&mut out, 0, at(1_001)).unwrap();
+    let effects = out.into_effects();
+    committed.commit(effects);
+    let kept = committed.0.keys().filter(|(_, key)| key[5] == b'd').count();
+    assert_eq!(kept, 1, "what none of its kind can reach any more is forgotten");
+}
+
+#[test]
 fn a_record_between_two_closed_sessions_makes_them_one() {
     let committed = Committed::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Session { gap: 10 }, 100).unwrap();
