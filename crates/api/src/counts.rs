@@ -39,8 +39,9 @@ struct StageView {
 pub(crate) async fn show(State(app): State<App>) -> Result<Json<Counts>, Problem> {
     let counted = tokio::task::spawn_blocking(move || {
         let mut all = Vec::new();
-        for name in &app.context.stages {
-            all.push((*name, count_stages(&*app.context.log, name)?));
+        for stage in &app.context.stages {
+            let counts = count_stages(&*app.context.log, stage)?;
+            all.push((stage.name.to_string(), counts));
         }
         Ok::<_, limbic_stream::Error>(add_up(all))
     });
@@ -51,7 +52,7 @@ pub(crate) async fn show(State(app): State<App>) -> Result<Json<Counts>, Problem
     }
 }
 
-fn add_up(stages: Vec<(&'static str, StageCounts)>) -> Counts {
+fn add_up(stages: Vec<(String, StageCounts)>) -> Counts {
     let mut counts = Counts::default();
     for topic in topics::ALL {
         counts.topics.insert(topic.to_owned(), TopicCounts::default());
@@ -80,7 +81,7 @@ fn add_up(stages: Vec<(&'static str, StageCounts)>) -> Counts {
             lag: stage.lag,
             produced: stage.produced,
         };
-        counts.stages.insert(name.to_owned(), view);
+        counts.stages.insert(name, view);
     }
     counts
 }
@@ -95,7 +96,10 @@ mod tests {
             produced: [("outcomes".to_owned(), n)].into(),
             ..StageCounts::default()
         };
-        let counts = add_up(vec![("connect", wrote(2)), ("deliver", wrote(3))]);
+        let counts = add_up(vec![
+            ("connect".to_owned(), wrote(2)),
+            ("deliver".to_owned(), wrote(3)),
+        ]);
         assert_eq!(counts.topics["outcomes"].records, 5);
         assert_eq!(
             counts.topics["posts"].records, 0,

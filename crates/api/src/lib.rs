@@ -33,8 +33,8 @@ use limbic_connect::Edge;
 use limbic_domain::TenantId;
 use limbic_metrics::SeriesReader;
 use limbic_query::Store;
-use limbic_stream::Log;
 use limbic_stream::runtime::StageStatus;
+use limbic_stream::{Log, StageSpec};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -73,7 +73,7 @@ pub struct Context {
     /// The log.
     pub log: Arc<dyn Log>,
     /// Every stage of the house, running here or not.
-    pub stages: Vec<&'static str>,
+    pub stages: Vec<StageSpec>,
     /// How the stages that run here are.
     pub statuses: Box<dyn Fn() -> Vec<(String, StageStatus)> + Send + Sync>,
     /// What Prometheus sees.

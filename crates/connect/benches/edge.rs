@@ -37,7 +37,7 @@ impl Log for Sink {
     fn read(&self, _: &TopicPartition, _: u64, _: usize) -> Result<Vec<Record>> {
         Ok(Vec::new())
     }
-    fn progress(&self, _: &str) -> Result<Vec<GroupProgress>> {
+    fn progress(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         Ok(Vec::new())
     }
     fn peek_state(&self, _: &str, _: u32, _: &[u8]) -> Result<Option<Bytes>> {

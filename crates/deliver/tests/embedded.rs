@@ -180,7 +180,7 @@ fn through_a_restart_and_a_bad_day_of_the_platform_every_decision_has_one_outcom
         "the malformed one"
     );
     assert_eq!(
-        log.progress(STAGE)
+        log.progress(STAGE, &[topics::DECISIONS.into()])
             .unwrap()
             .iter()
             .map(|group| group.end - group.committed.next)

@@ -116,7 +116,7 @@ pub struct Committed {
 /// How far a group has come, as seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupProgress {
-    /// What it last committed.
+    /// What it last committed; where it never did, the earliest record.
     pub committed: Committed,
     /// The offset the partition's next record will have at least.
     pub end: u64,
@@ -144,8 +144,9 @@ pub trait Log: Send + Sync + 'static {
     /// Offsets before the earliest still there begin at the earliest.
     fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>>;
 
-    /// How far each group has come.
-    fn progress(&self, group: &str) -> Result<Vec<GroupProgress>>;
+    /// How far a group has come in each partition of these topics, whoever holds it. One in which the group never
+    /// committed is there too: all of it is still to be read.
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>>;
 
     /// The committed state of a group's partition, for a look from outside (the embedded log only; a distributed one
     /// answers `None`: its state lives with the member that owns the partition).

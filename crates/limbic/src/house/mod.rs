@@ -14,8 +14,8 @@ use limbic_api::Context;
 use limbic_connect::{Edge, RecentIds, SeenIds, SharedIds};
 use limbic_metrics::{Embedded, Influx, InfluxOptions, SeriesReader, SeriesStore};
 use limbic_query::Store;
-use limbic_stream::Log;
 use limbic_stream::runtime::{Health, StageHandle, StageMeters, StageStatus};
+use limbic_stream::{Log, StageSpec};
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ pub struct House {
     pub edge: Arc<Edge>,
     /// The view, if this process keeps or reads one.
     pub store: Option<Store>,
+    /// What each of [`STAGES`] reads and writes, running here or not.
+    pub specs: Vec<StageSpec>,
     /// Where the API listens, if it does.
     pub address: Option<SocketAddr>,
     runtime: Runtime,
@@ -74,13 +76,16 @@ impl House {
             .enable_all()
             .build()
             .context("cannot start the I/O threads")?;
+        let specs = STAGES.into_iter().map(|name| stages::spec(name, settings));
+        let specs = specs.collect::<anyhow::Result<Vec<_>>>()?;
         let log = open_log(settings)?;
-        let opened = Self::open_over(settings, options, &runtime, Arc::clone(&log));
+        let opened = Self::open_over(settings, options, &runtime, Arc::clone(&log), specs.clone());
         match opened {
             Ok((edge, store, stages, address, stop_api, api)) => Ok(Self {
                 log,
                 edge,
                 store,
+                specs,
                 address,
                 runtime,
                 stages,
@@ -107,6 +112,7 @@ impl House {
         options: &Options,
         runtime: &Runtime,
         log: Arc<dyn Log>,
+        specs: Vec<StageSpec>,
     ) -> anyhow::Result<(
         Arc<Edge>,
         Option<Store>,
@@ -147,7 +153,7 @@ impl House {
                     store: store.clone(),
                     series: series.map(|series| SeriesReader::new(series, &settings.metrics)),
                     log,
-                    stages: STAGES.to_vec(),
+                    stages: specs,
                     statuses: statuses_of(&stages),
                     registry,
                     keys: keys::api_keys(settings),

@@ -44,57 +44,54 @@ pub fn build(
 }
 
 fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) -> anyhow::Result<Built> {
-    Ok(match name {
-        "connect" => (
-            Box::new(ConnectStage::new(&settings.connect)),
-            ConnectStage::spec(),
-        ),
+    let stage: Box<dyn Stage> = match name {
+        "connect" => Box::new(ConnectStage::new(&settings.connect)),
         "affect" => {
             let Opened { engine, remark } = settings.affect.start()?;
             if let Some(remark) = remark {
                 tracing::warn!("{remark}");
             }
             tracing::info!(version = engine.version(), "posts are read");
-            (Box::new(AffectStage::new(engine)), AffectStage::spec())
+            Box::new(AffectStage::new(engine))
         }
-        "profile" => (
-            Box::new(ProfileStage::new(&settings.profile)?),
-            ProfileStage::spec(&settings.profile),
-        ),
-        "moments" => (
-            Box::new(MomentStage::new(&settings.profile)?),
-            MomentStage::spec(),
-        ),
-        "creative" => {
-            let stage = CreativeStage::new(&settings.creative, Arc::new(campaigns(settings)))?;
-            (Box::new(stage), CreativeStage::spec())
-        }
-        "policy" => (
-            Box::new(PolicyStage::new(Rules::new(&settings.policy)?)),
-            PolicyStage::spec(),
-        ),
-        "optimize" => {
-            let stage = OptimizeStage::new(settings.optimize.clone())?;
-            let spec = stage.spec();
-            (Box::new(stage), spec)
-        }
-        "deliver" => {
-            let stage = DeliverStage::open(&settings.deliver, handle)?;
-            (Box::new(stage), DeliverStage::spec(&settings.deliver))
-        }
+        "profile" => Box::new(ProfileStage::new(&settings.profile)?),
+        "moments" => Box::new(MomentStage::new(&settings.profile)?),
+        "creative" => Box::new(CreativeStage::new(
+            &settings.creative,
+            Arc::new(campaigns(settings)),
+        )?),
+        "policy" => Box::new(PolicyStage::new(Rules::new(&settings.policy)?)),
+        "optimize" => Box::new(OptimizeStage::new(settings.optimize.clone())?),
+        "deliver" => Box::new(DeliverStage::open(&settings.deliver, handle)?),
         "metrics" => {
             let series = databases
                 .series
                 .clone()
                 .context("it needs a store for its series")?;
-            let stage = MetricsStage::new(series, handle.clone(), &settings.metrics)?;
-            (Box::new(stage), MetricsStage::spec(&settings.metrics))
+            Box::new(MetricsStage::new(series, handle.clone(), &settings.metrics)?)
         }
         "query" => {
             let store = databases.view.clone().context("it needs a view")?;
-            let stage = QueryStage::new(store, handle.clone(), &log_name(settings));
-            (Box::new(stage), QueryStage::spec())
+            Box::new(QueryStage::new(store, handle.clone(), &log_name(settings)))
         }
+        other => anyhow::bail!("no stage `{other}`"),
+    };
+    Ok((stage, spec(name, settings)?))
+}
+
+/// What a stage reads and writes, whether or not it runs here.
+pub fn spec(name: &str, settings: &Settings) -> anyhow::Result<StageSpec> {
+    Ok(match name {
+        "connect" => ConnectStage::spec(),
+        "affect" => AffectStage::spec(),
+        "profile" => ProfileStage::spec(&settings.profile),
+        "moments" => MomentStage::spec(),
+        "creative" => CreativeStage::spec(),
+        "policy" => PolicyStage::spec(),
+        "optimize" => OptimizeStage::new(settings.optimize.clone())?.spec(),
+        "deliver" => DeliverStage::spec(&settings.deliver),
+        "metrics" => MetricsStage::spec(&settings.metrics),
+        "query" => QueryStage::spec(),
         other => anyhow::bail!("no stage `{other}`"),
     })
 }

@@ -204,7 +204,8 @@ impl Watch {
     pub fn books(&self) -> anyhow::Result<Books> {
         STAGES
             .into_iter()
-            .map(|stage| Ok((stage, count_stages(&*self.house.log, stage)?)))
+            .zip(&self.house.specs)
+            .map(|(stage, spec)| Ok((stage, count_stages(&*self.house.log, spec)?)))
             .collect()
     }
 

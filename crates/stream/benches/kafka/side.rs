@@ -78,8 +78,8 @@ impl Log for Side {
         self.log.read(partition, from, records)
     }
 
-    fn progress(&self, group: &str) -> Result<Vec<GroupProgress>> {
-        self.log.progress(group)
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
+        self.log.progress(group, topics)
     }
 
     fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {

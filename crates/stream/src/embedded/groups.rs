@@ -236,22 +236,6 @@ impl Groups {
         })
     }
 
-    /// How far a group has come, everywhere.
-    pub(super) fn progress(&self, group: &str) -> Vec<Committed> {
-        let Some(group) = self.groups.get(group) else {
-            return Vec::new();
-        };
-        group
-            .progress
-            .iter()
-            .map(|(partition, (next, metadata))| Committed {
-                partition: partition.clone(),
-                next: *next,
-                metadata: metadata.clone(),
-            })
-            .collect()
-    }
-
     /// The group's epoch: how often a member has joined it.
     pub(super) fn epoch(&self, group: &str) -> u64 {
         self.groups.get(group).map_or(0, |group| group.epoch)

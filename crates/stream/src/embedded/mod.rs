@@ -52,8 +52,8 @@ use self::shared::{Shared, recover_topics};
 use self::signal::Signal;
 use self::store::{Store, state_key};
 use crate::{
-    Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
-    TopicSpec,
+    Committed, Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec,
 };
 
 /// Requests that may wait for the committer; each belongs to a thread that waits too.
@@ -266,16 +266,22 @@ impl Log for EmbeddedLog {
         Ok(found)
     }
 
-    fn progress(&self, group: &str) -> Result<Vec<GroupProgress>> {
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         self.shared.check_open()?;
-        let committed = self.shared.groups.lock().progress(group);
-        committed
-            .into_iter()
-            .map(|committed| {
-                let end = self.shared.partition(&committed.partition)?.end();
-                Ok(GroupProgress { committed, end })
-            })
-            .collect()
+        let mut all = Vec::new();
+        for topic in topics {
+            for partition in self.shared.topic(topic)?.partitions {
+                let committed = self.shared.groups.lock().committed(group, &partition.name);
+                let committed = committed.unwrap_or_else(|| Committed {
+                    partition: partition.name.clone(),
+                    next: partition.earliest(),
+                    metadata: String::new(),
+                });
+                let end = partition.end();
+                all.push(GroupProgress { committed, end });
+            }
+        }
+        Ok(all)
     }
 
     fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {

@@ -12,7 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::Onlooker;
@@ -20,7 +21,10 @@ use super::failure::{is_refusal, told};
 use super::names::Names;
 use super::options::{Clients, KafkaOptions};
 use super::wanted::Wanted;
-use crate::{Error, Result, TopicInfo, TopicPartition, TopicSpec};
+use crate::{Error, Result, TopicInfo, TopicSpec};
+
+/// How long a commit that is undecided is waited for by those who only look.
+const DECISION: Duration = Duration::from_secs(2);
 
 /// Where the records of a topic go.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(super) struct Target {
     pub(super) partitions: u32,
 }
 
+type GroupObserver = Arc<BaseConsumer<Onlooker>>;
+
 pub(super) struct Cluster {
     pub(super) clients: Clients,
     pub(super) names: Names,
@@ -37,8 +43,8 @@ pub(super) struct Cluster {
     observer: BaseConsumer<Onlooker>,
     admin: AdminClient<DefaultClientContext>,
     targets: RwLock<HashMap<Arc<str>, Arc<Target>>>,
-    /// One observer for each group that was asked about.
-    groups: Mutex<HashMap<String, Arc<BaseConsumer<Onlooker>>>>,
+    /// One observer for each group that was asked about, by what it sees.
+    groups: Mutex<HashMap<(String, bool), GroupObserver>>,
 }
 
 impl Cluster {
@@ -130,35 +136,37 @@ impl Cluster {
             .collect()
     }
 
-    /// Every partition of every topic.
-    pub(super) fn partitions(&self) -> Result<Vec<TopicPartition>> {
-        let mut all: Vec<TopicPartition> = self
-            .metadata(None)?
-            .into_iter()
-            .filter_map(|(name, partitions)| Some((self.names.logical(&name)?, partitions)))
-            .flat_map(|(topic, partitions)| {
-                (0..partitions).map(move |partition| TopicPartition {
-                    topic: Arc::clone(&topic),
-                    partition,
-                })
-            })
-            .collect();
-        all.sort();
-        Ok(all)
+    /// What `group` has committed in these partitions, asked without joining it. The brokers answer a commit before its
+    /// offsets are seen by everyone, so what is undecided is waited for; not for long, since a process that was killed
+    /// may have left it so.
+    pub(super) fn committed_offsets(
+        &self,
+        group: &str,
+        partitions: &TopicPartitionList,
+    ) -> KafkaResult<TopicPartitionList> {
+        let patience = self.options.patience;
+        let decided = self
+            .group_observer(group, true)?
+            .committed_offsets(partitions.clone(), patience.min(DECISION));
+        match decided {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => self
+                .group_observer(group, false)?
+                .committed_offsets(partitions.clone(), patience),
+            answer => answer,
+        }
     }
 
-    /// A client that asks for the committed offsets of `group` and never joins it.
-    pub(super) fn group_observer(&self, group: &str) -> Result<Arc<BaseConsumer<Onlooker>>> {
-        let name = self.names.group(group);
+    fn group_observer(&self, group: &str, decided: bool) -> KafkaResult<GroupObserver> {
+        let name = (self.names.group(group), decided);
         let mut groups = self.groups.lock();
         if let Some(known) = groups.get(&name) {
             return Ok(Arc::clone(known));
         }
         let observer = self
             .clients
-            .group_observer(&name)
+            .group_observer(&name.0, decided)
             .create_with_context(Onlooker::default());
-        let observer = Arc::new(observer.map_err(|error| told("looking at a group", &error))?);
+        let observer = Arc::new(observer?);
         groups.insert(name, Arc::clone(&observer));
         Ok(observer)
     }

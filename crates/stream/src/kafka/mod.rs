@@ -142,9 +142,9 @@ impl Log for KafkaLog {
         Ok(found)
     }
 
-    fn progress(&self, group: &str) -> Result<Vec<GroupProgress>> {
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         let inner = self.open()?;
-        progress::progress(&inner.cluster, &inner.readers, group)
+        progress::progress(&inner.cluster, &inner.readers, group, topics)
     }
 
     fn peek_state(&self, _group: &str, _partition: u32, _key: &[u8]) -> Result<Option<Bytes>> {

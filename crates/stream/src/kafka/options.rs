@@ -173,10 +173,14 @@ impl Clients {
         )
     }
 
-    /// Looks at what a group has committed, without joining it.
-    pub(super) fn group_observer(&self, group: &str) -> ClientConfig {
+    /// Looks at what a group has committed, without joining it. `decided` = an offset that a transaction is about to
+    /// commit or abort is waited for; otherwise the one before it is the answer.
+    pub(super) fn group_observer(&self, group: &str, decided: bool) -> ClientConfig {
         let mut config = self.observer();
         config.set("group.id", group).set("enable.auto.commit", "false");
+        if decided {
+            config.set("isolation.level", "read_committed");
+        }
         config
     }
 

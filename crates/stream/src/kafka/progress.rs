@@ -8,50 +8,56 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::cluster::Cluster;
 use super::failure::told;
 use super::member::committed_of;
 use super::reader::Readers;
-use crate::{GroupProgress, Result, TopicPartition};
+use crate::{Committed, GroupProgress, Result, TopicPartition};
 
-pub(super) fn progress(cluster: &Cluster, readers: &Readers, group: &str) -> Result<Vec<GroupProgress>> {
+pub(super) fn progress(
+    cluster: &Cluster,
+    readers: &Readers,
+    group: &str,
+    topics: &[Arc<str>],
+) -> Result<Vec<GroupProgress>> {
     let context = format!("asking Kafka how far `{group}` has come");
-    let observer = cluster.group_observer(group)?;
     let mut list = TopicPartitionList::new();
-    for partition in cluster.partitions()? {
-        list.add_partition(&cluster.names.topic(&partition.topic), partition.partition as i32);
+    for topic in topics {
+        let target = cluster.target(topic)?;
+        list.add_partition_range(&target.name, 0, target.partitions as i32 - 1);
     }
     if list.count() == 0 {
         return Ok(Vec::new());
     }
-    let list = observer
-        .committed_offsets(list, cluster.options.patience)
+    let list = cluster
+        .committed_offsets(group, &list)
         .map_err(|error| told(&context, &error))?;
-    let mut all: BTreeMap<Arc<str>, Vec<GroupProgress>> = BTreeMap::new();
-    for element in list.elements() {
-        let Some(topic) = cluster.names.logical(element.topic()) else {
-            continue;
-        };
-        element.error().map_err(|error| told(&context, &error))?;
-        let partition = TopicPartition {
-            topic: Arc::clone(&topic),
-            partition: element.partition() as u32,
-        };
-        if let Some(committed) = committed_of(&partition, element.offset(), element.metadata()) {
-            let (_, end) = readers.ends(cluster, element.topic(), partition.partition)?;
+    let mut all = Vec::new();
+    for topic in topics {
+        let name = cluster.names.topic(topic);
+        let mut of_topic = Vec::new();
+        for element in list.elements_for_topic(&name) {
+            element.error().map_err(|error| told(&context, &error))?;
+            let partition = TopicPartition {
+                topic: Arc::clone(topic),
+                partition: element.partition() as u32,
+            };
+            let (earliest, end) = readers.ends(cluster, &name, partition.partition)?;
+            let committed = committed_of(&partition, element.offset(), element.metadata());
+            let committed = committed.unwrap_or_else(|| Committed {
+                partition,
+                next: earliest,
+                metadata: String::new(),
+            });
             let end = end.max(committed.next);
-            all.entry(topic)
-                .or_default()
-                .push(GroupProgress { committed, end });
+            of_topic.push(GroupProgress { committed, end });
         }
+        settle(cluster, readers, &name, &mut of_topic)?;
+        all.extend(of_topic);
     }
-    for (topic, progress) in &mut all {
-        settle(cluster, readers, &cluster.names.topic(topic), progress)?;
-    }
-    Ok(all.into_values().flatten().collect())
+    Ok(all)
 }
 
 /// Brings the end back to the group where no record lies between.

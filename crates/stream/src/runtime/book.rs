@@ -5,12 +5,13 @@
 //! them up and see that nothing was lost or doubled ([`count_stages`]).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use limbic_domain::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::time::InputClock;
-use crate::{Log, Result};
+use crate::{Log, Result, StageSpec};
 
 /// Exact counts of one partition of one group, since the beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -83,10 +84,15 @@ pub struct StageCounts {
     pub dead: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// Adds up the books of `group` as committed.
-pub fn count_stages(log: &dyn Log, group: &str) -> Result<StageCounts> {
+/// Adds up the books of a stage as committed, whichever processes run it; what it has never begun to read is lag.
+pub fn count_stages(log: &dyn Log, stage: &StageSpec) -> Result<StageCounts> {
+    let topics: Vec<Arc<str>> = stage
+        .inputs
+        .iter()
+        .map(|input| Arc::clone(&input.topic))
+        .collect();
     let mut total = StageCounts::default();
-    for progress in log.progress(group)? {
+    for progress in log.progress(&stage.name, &topics)? {
         let topic = progress.committed.partition.topic.to_string();
         let counters = Book::from_metadata(&progress.committed.metadata).counters;
         let lag = progress.end.saturating_sub(progress.committed.next);

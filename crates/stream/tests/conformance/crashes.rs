@@ -126,7 +126,7 @@ pub(crate) fn a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles(backend: 
 /// What is in the output is what the group has read of the input, no more and no less.
 fn check(backend: &dyn Backend, job: &Job, topics: &[Arc<str>], written: &[String]) {
     let log = backend.log();
-    let progress = log.progress(&job.group).unwrap();
+    let progress = log.progress(&job.group, &topics[..1]).unwrap();
     let read: Vec<_> = all_of(&log, &topics[0])
         .into_iter()
         .filter(|record| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use limbic_stream::{Log, Polled, Record};
+use limbic_stream::{GroupProgress, Log, Polled, Record};
 
 use crate::backend::Backend;
 use crate::client::{Client, all_of, limits, numbered, read_up_to, says_in, sorted, values};
@@ -179,8 +179,32 @@ pub(crate) fn a_revived_zombie_is_fenced(backend: &mut dyn Backend) {
         values(&all_of(&log, output)),
         [vec!["alive".into()], written].concat()
     );
-    let progress = log.progress(group).unwrap().remove(0);
+    let progress = log.progress(group, own).unwrap().remove(0);
     assert_eq!(progress.committed.next, read_up_to(&records)[0].next);
+}
+
+pub(crate) fn anyone_can_ask_how_far_a_group_has_come(backend: &mut dyn Backend) {
+    let topics = backend.topics(&["asked", "asked-out"], 2);
+    let log = backend.log();
+    fill(&log, &topics[0], 2, 20);
+    // Another process, which holds nothing.
+    let onlooker = backend.other();
+    let ask = || {
+        let progress = onlooker.progress("g", &topics[..1]).unwrap();
+        assert_eq!(progress.len(), 2, "{progress:?}");
+        let of = |progress: &GroupProgress| (progress.committed.next, progress.end - progress.committed.next);
+        progress.iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(), [(0, 20), (0, 20)], "nobody has begun");
+    let mut client = Client::join(&log, "g", "a", &topics[..1]);
+    let records = client.take(40);
+    assert_eq!(ask(), [(0, 20), (0, 20)], "what is read is not done");
+    let first: Vec<_> = records
+        .into_iter()
+        .filter(|record| record.partition == 1)
+        .collect();
+    client.pass(&first, &topics[1]).unwrap();
+    assert_eq!(ask(), [(0, 20), (20, 0)], "one partition was never committed in");
 }
 
 pub(crate) fn groups_do_not_disturb_each_other(backend: &mut dyn Backend) {

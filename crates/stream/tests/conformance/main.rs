@@ -61,6 +61,7 @@ promises! {
         every_topic_of_a_number_goes_to_the_same_member
         a_rebalance_in_mid_batch_neither_loses_nor_doubles
         a_revived_zombie_is_fenced
+        anyone_can_ask_how_far_a_group_has_come
         groups_do_not_disturb_each_other;
     transactions:
         outputs_and_offsets_are_seen_together

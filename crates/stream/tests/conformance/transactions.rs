@@ -21,7 +21,7 @@ pub(crate) fn outputs_and_offsets_are_seen_together(backend: &mut dyn Backend) {
     let records = client.take(25);
     client.pass(&records[..10], &topics[1]).unwrap();
     assert_eq!(values(&all_of(&log, &topics[1])), written[..10]);
-    let progress = log.progress(group).unwrap().remove(0);
+    let progress = log.progress(group, &topics[..1]).unwrap().remove(0);
     assert_eq!(progress.committed.next, records[9].offset + 1);
     assert!(progress.end > records[24].offset);
     client.consumer.close().unwrap();
@@ -105,7 +105,7 @@ pub(crate) fn the_metadata_of_an_offset_comes_back(backend: &mut dyn Backend) {
     let mut client = Client::join(&backend.other(), group, "b", own);
     client.hold(1);
     assert_eq!(client.consumer.committed(&partition).unwrap().unwrap(), committed);
-    assert_eq!(log.progress(group).unwrap()[0].committed, committed);
+    assert_eq!(log.progress(group, own).unwrap()[0].committed, committed);
 }
 
 pub(crate) fn a_transaction_may_span_every_partition(backend: &mut dyn Backend) {

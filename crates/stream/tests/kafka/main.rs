@@ -128,7 +128,7 @@ fn a_group_that_has_read_everything_lags_by_nothing() {
     transaction.commit().unwrap();
     poll_until(&mut *second, |polled| matches!(polled, Polled::Idle));
 
-    let progress = log.progress("reader").unwrap();
+    let progress = log.progress("reader", &["out".into()]).unwrap();
     assert_eq!(progress.len(), 1);
     assert_eq!((progress[0].committed.next, progress[0].end), (3, 3));
     let deadline = Instant::now() + town::PATIENCE;
@@ -139,7 +139,7 @@ fn a_group_that_has_read_everything_lags_by_nothing() {
 
     // And one more record is a lag again.
     log.publish(vec![record("out", "k", 3)]).unwrap();
-    let progress = log.progress("reader").unwrap();
+    let progress = log.progress("reader", &["out".into()]).unwrap();
     assert!(progress[0].end > progress[0].committed.next);
     first.close().unwrap();
     second.close().unwrap();
@@ -177,7 +177,7 @@ fn two_instances_share_the_work_and_a_batch_in_hand_is_finished_before_its_parti
             let records = take(&mut *second, 1);
             pass_on(&mut *second, &records).unwrap();
             while log
-                .progress("stage")
+                .progress("stage", &["in".into()])
                 .unwrap()
                 .iter()
                 .any(|p| p.end > p.committed.next)

@@ -71,8 +71,8 @@ impl Log for Patient {
         self.log.read(partition, from, records)
     }
 
-    fn progress(&self, group: &str) -> Result<Vec<GroupProgress>> {
-        self.log.progress(group)
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
+        self.log.progress(group, topics)
     }
 
     fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {

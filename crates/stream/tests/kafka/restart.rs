@@ -118,7 +118,7 @@ fn a_broker_that_dies_in_mid_transaction_costs_nothing_but_time() {
                     Err(error) => panic!("{error}"),
                 },
             }
-            let progress = log.progress("stage").unwrap_or_default();
+            let progress = log.progress("stage", &["in".into()]).unwrap_or_default();
             done = progress.iter().any(|progress| progress.committed.next == 200);
         }
         assert!(kills > 0);

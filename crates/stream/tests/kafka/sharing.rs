@@ -67,16 +67,19 @@ fn filled(address: &str, options: &KafkaOptions) -> KafkaLog {
     log
 }
 
-/// Runs the stage until it has done everything.
-fn run(log: &KafkaLog, notes: &Arc<Notes>, stage: Numbering) {
-    let spec = StageSpec::new("stage")
+fn spec() -> StageSpec {
+    StageSpec::new("stage")
         .reads("in", EventTime::Ignored)
         .writes("out", Forward::Nothing)
         .stateful()
         .batches(BatchLimits {
             records: BATCH,
             ..town::limits()
-        });
+        })
+}
+
+/// Runs the stage until it has done everything.
+fn run(log: &KafkaLog, notes: &Arc<Notes>, stage: Numbering) {
     let run = RunOptions {
         // Only what is ready bounds a transaction.
         share_for: town::PATIENCE,
@@ -89,9 +92,9 @@ fn run(log: &KafkaLog, notes: &Arc<Notes>, stage: Numbering) {
         notes: Arc::clone(notes),
         records: RECORDS as u64,
     });
-    let mut handle = spawn(patient, Box::new(stage), spec, run, &meters).unwrap();
+    let mut handle = spawn(patient, Box::new(stage), spec(), run, &meters).unwrap();
     let deadline = Instant::now() + town::PATIENCE;
-    while count_stages(log, "stage").unwrap().consumed < RECORDS as u64 {
+    while count_stages(log, &spec()).unwrap().consumed < RECORDS as u64 {
         assert!(Instant::now() < deadline, "{:?}", handle.status());
     }
     handle.stop();
@@ -109,7 +112,7 @@ fn check(log: &KafkaLog) {
         .collect();
     assert_eq!(values(log, "in.dead", 1), poison);
 
-    let counts = count_stages(log, "stage").unwrap();
+    let counts = count_stages(log, &spec()).unwrap();
     assert_eq!((counts.consumed, counts.lag), (RECORDS as u64, 0));
     assert_eq!(counts.produced["out"], good as u64);
     assert_eq!(counts.dead["in"]["poison"], poison.len() as u64);
@@ -183,7 +186,7 @@ fn a_kill_between_batches_that_share_neither_loses_nor_doubles() {
         partition: 0,
     };
     assert_eq!(log.read(&from_the_start, 0, 1).unwrap(), []);
-    assert_eq!(count_stages(&log, "stage").unwrap().consumed, 0);
+    assert_eq!(count_stages(&log, &spec()).unwrap().consumed, 0);
 
     run(&log, &Arc::default(), Numbering::default());
     check(&log);
