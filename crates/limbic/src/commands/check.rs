@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use limbic_connect::SharedIds;
 use limbic_query::Store;
 
@@ -90,12 +91,19 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
 
 fn check_log(settings: &Settings) -> anyhow::Result<String> {
     let log = house::connect(settings)?;
-    let topics = log.topics()?.len();
+    let there = log.topics()?;
+    // To look is not to make: what is missing is left to `run`.
+    let wanted: Vec<_> = house::topic_specs(settings)
+        .into_iter()
+        .filter(|spec| there.iter().any(|topic| topic.name == spec.name))
+        .collect();
+    let as_wanted = log.ensure_topics(&wanted);
     log.close()?;
-    Ok(if topics == 0 {
+    as_wanted.context("the topics are not as the settings want them")?;
+    Ok(if there.is_empty() {
         "answers; no topics yet (`limbic run` or `limbic topics create` makes them)".to_owned()
     } else {
-        format!("answers; {topics} topics")
+        format!("answers; {} topics", there.len())
     })
 }
 

@@ -11,9 +11,12 @@ use limbic_stream::{Log, Retention, TopicSpec};
 
 use crate::settings::Settings;
 
+/// How long a command that only looks waits for brokers that do not answer.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// Opens the log that the settings name, and creates or checks its topics.
 pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
-    let log = connect(settings)?;
+    let log = connect_within(settings, KafkaOptions::default().patience)?;
     if let Err(error) = log.ensure_topics(&topic_specs(settings)) {
         let _ = log.close();
         return Err(error).context("the topics are not as the settings want them");
@@ -21,8 +24,12 @@ pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     Ok(log)
 }
 
-/// Opens the log as it is.
+/// Opens the log as it is, for a look.
 pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
+    connect_within(settings, LOOK)
+}
+
+fn connect_within(settings: &Settings, patience: Duration) -> anyhow::Result<Arc<dyn Log>> {
     if settings.is_embedded() {
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot create {}", settings.data_dir.display()))?;
@@ -30,6 +37,7 @@ pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
         return Ok(Arc::new(log));
     }
     let mut options = KafkaOptions::default().prefixed(settings.kafka.prefix.clone());
+    options.patience = patience;
     options.replication = (settings.kafka.replication > 0).then_some(settings.kafka.replication);
     for (name, value) in &settings.kafka.settings {
         options = options.with(name.clone(), value.reveal());

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
-pub use log::{connect, open_log};
+pub use log::{connect, open_log, topic_specs};
 pub use stages::{Databases, build as build_stages};
 
 pub use crate::settings::STAGES;

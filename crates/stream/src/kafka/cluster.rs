@@ -23,6 +23,9 @@ use super::options::{Clients, KafkaOptions};
 use super::wanted::Wanted;
 use crate::{Error, Result, TopicInfo, TopicSpec};
 
+/// How long the first question waits for an answer before it is looked at why there is none.
+const GREETING: Duration = Duration::from_secs(1);
+
 /// How long a commit that is undecided is waited for by those who only look.
 const DECISION: Duration = Duration::from_secs(2);
 
@@ -66,14 +69,34 @@ impl Cluster {
             targets: RwLock::default(),
             groups: Mutex::default(),
         };
-        cluster.metadata(None)?;
+        cluster.greet()?;
         Ok(cluster)
+    }
+
+    /// Waits for an answer. A wrong password is no matter of patience.
+    fn greet(&self) -> Result<()> {
+        let deadline = Instant::now() + self.options.patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.metadata_within(None, left.min(GREETING)) {
+                Ok(_) => return Ok(()),
+                Err(Error::Unavailable { context, message }) if self.observer.context().0.is_refused() => {
+                    return Err(Error::Settings(format!("{context}: {message}")));
+                }
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Partition counts of one topic, or of all, by their names in the cluster.
     fn metadata(&self, topic: Option<&str>) -> Result<HashMap<String, u32>> {
+        self.metadata_within(topic, self.options.patience)
+    }
+
+    fn metadata_within(&self, topic: Option<&str>, patience: Duration) -> Result<HashMap<String, u32>> {
         drain(&self.observer);
-        let metadata = match self.observer.fetch_metadata(topic, self.options.patience) {
+        let metadata = match self.observer.fetch_metadata(topic, patience) {
             Ok(metadata) => metadata,
             Err(error) => {
                 drain(&self.observer);

@@ -14,6 +14,8 @@ use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
+use super::failure::is_refusal;
+
 fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
         RDKafkaLogLevel::Emerg
@@ -33,7 +35,11 @@ fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
 
 /// Remembers the last thing that went wrong, to explain a time-out with.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(Mutex<Option<String>>);
+pub(super) struct Troubles {
+    last: Mutex<Option<String>>,
+    /// A right or a password is wrong.
+    refused: AtomicBool,
+}
 
 impl Troubles {
     fn note(&self, error: &KafkaError, reason: &str) {
@@ -42,7 +48,10 @@ impl Troubles {
             return;
         }
         tracing::debug!(target: "librdkafka", %error, "{reason}");
-        let mut last = self.0.lock();
+        if code.is_some_and(is_refusal) {
+            self.refused.store(true, Ordering::SeqCst);
+        }
+        let mut last = self.last.lock();
         // That no broker is left says less than what happened to the last one.
         if last.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
             *last = Some(reason.to_owned());
@@ -50,7 +59,12 @@ impl Troubles {
     }
 
     pub(super) fn take(&self) -> Option<String> {
-        self.0.lock().take()
+        self.last.lock().take()
+    }
+
+    /// Whether the cluster refuses, rather than not answering.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::SeqCst)
     }
 }
 
