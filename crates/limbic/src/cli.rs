@@ -31,22 +31,24 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// The settings file; without it config/limbic.toml is read, if it is there
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
-    /// Where the embedded log and databases live [default: .limbic]; for `eval`, the folder of public data sets
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Where the embedded log and databases live [default: .limbic]
+    #[arg(long, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     pub data: Option<PathBuf>,
-    /// Where the log is: `embedded` or kafka://HOST:PORT[,HOST:PORT…] [default: embedded]; for `evaluate`, the log to read: a
-    /// file, or for open-bandit the folder with the log and item_context.csv
-    #[arg(long, global = true, value_name = "URL")]
+    /// Where the log is: `embedded` or kafka://HOST:PORT[,HOST:PORT…] [default: embedded]
+    #[arg(long, global = true, value_name = "URL", help_heading = EVERYWHERE)]
     pub log: Option<String>,
     /// Any other setting, for instance --set connect.request_items=500; may be given again
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = EVERYWHERE)]
     pub set: Vec<String>,
     /// How much to log: error, warn, info, debug, trace, or a filter such as limbic_stream=debug [default: info]
-    #[arg(long, global = true, value_name = "FILTER")]
+    #[arg(long, global = true, value_name = "FILTER", help_heading = EVERYWHERE)]
     pub log_level: Option<String>,
 }
+
+/// The heading of what every command takes: behind its own options.
+const EVERYWHERE: &str = "For every command";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -107,15 +109,20 @@ pub struct RunArgs {
 Examples:
   limbic replay posts.jsonl
   limbic replay tweets.csv --map author=screen_name,platform:=twitter --speed max
-  limbic replay tweets.csv --map author=screen_name,platform:=twitter --speed 60 --to http://127.0.0.1:8080
+  limbic replay tweets.csv --map author=screen_name --speed 60 --to http://127.0.0.1:8080
 
-FIELD=COLUMN takes a field from a column, FIELD:=VALUE sets it for every row; a column that is named as a field
-needs no mapping. Interrupted, the same command goes on where it stopped.")]
+FIELD=COLUMN takes a field from a column, FIELD:=VALUE sets it for every row; a column that is
+named as a field needs no mapping. Interrupted, the same command goes on where it stopped.")]
 pub struct ReplayArgs {
     /// The file: .jsonl, .ndjson, .csv or .tsv
     pub file: PathBuf,
     /// Which column is which field
-    #[arg(long, value_name = "FIELD=COLUMN,…", default_value = "")]
+    #[arg(
+        long,
+        value_name = "FIELD=COLUMN,…",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub map: String,
     /// 1 = as it was written, N = N times faster, max = flat out
     #[arg(long, default_value = "max")]
@@ -182,11 +189,11 @@ pub struct DemoArgs {
 #[command(after_help = "\
 Examples:
   limbic read \"What a goal!!! 😍\"         a reading, and which words and emoji moved it
-  limbic read --json - < posts.txt        one reading a line, in order; lines are text or {\"text\": …}
+  limbic read --json - < posts.txt        one reading a line; lines are text or {\"text\": …}
   limbic read --engine vader \"not bad at all\"
 
-Without --engine the setting affect.engine decides (auto: the model where there is one, otherwise the lexica). A line that is
-neither text nor such an object gets {\"error\": …, \"line\": …} in its place.")]
+Without --engine the setting affect.engine decides (auto: the model where there is one, otherwise
+the lexica). A line that is neither text nor such an object gets {\"error\": …, \"line\": …} in its place.")]
 pub struct ReadArgs {
     /// The text, or - for lines from standard input
     pub text: String,
@@ -204,11 +211,12 @@ pub struct ReadArgs {
 Examples:
   limbic eval --data ../shared/data                  every table, of everyone there is
   limbic eval --task emotion --task sentiment --json
-  limbic eval --engine model --kernels auto --kernels reference    the integer engine beside 32-bit floating point
+  limbic eval --engine model --kernels auto --kernels reference    integers beside 32-bit floats
   limbic eval --model models/affect-l6 --cascade                   with and without early exits
 
-Tasks: emotion, sentiment, irony, hate, offensive, goemotions, ec, valence, ei_anger, ei_fear, ei_joy, ei_sadness, and
-equity (bias). Look at test splits once, at the end; choose with --split validation.")]
+Tasks: emotion, sentiment, irony, hate, offensive, goemotions, ec, valence, ei_anger, ei_fear,
+ei_joy, ei_sadness, and equity (bias). --data is the folder of the public data sets. Look at test
+splits once, at the end; choose with --split validation.")]
 pub struct EvalArgs {
     /// A task; may be given again. Without it, all
     #[arg(long = "task", value_name = "NAME")]
@@ -245,7 +253,9 @@ Examples:
   limbic evaluate --log decisions.jsonl --format limbic --policy '{\"name\": \"linear-ts\", \"draws\": 64}' --reward conversion
 
 A policy that learns is asked before each row and taught it afterwards. With --prior, bernoulli-ts is the fixed policy of those
-priors. Rows that cannot be used are counted by reason.")]
+priors. Rows that cannot be used are counted by reason.
+
+--log is the log to read: a file, or for open-bandit the folder with the log and item_context.csv.")]
 pub struct EvaluateArgs {
     /// How it is written
     #[arg(long, value_parser = ["open-bandit", "dsjson", "limbic"])]

@@ -125,6 +125,11 @@ impl House {
             .into_iter()
             .filter(|name| options.stages.is_empty() || options.stages.iter().any(|wanted| wanted == name))
             .collect();
+        // Before any stage runs: a port that is taken is the commonest thing to go wrong.
+        let listener = options.listen.as_deref();
+        let listener = listener
+            .map(|listen| bind(runtime.handle(), listen))
+            .transpose()?;
         let registry = prometheus::Registry::new();
         let meters = StageMeters::register(&registry).context("cannot register the meters")?;
         let databases = runtime.block_on(open_databases(settings))?;
@@ -145,9 +150,9 @@ impl House {
                 .collect(),
         );
         let (stop_api, stopped) = watch::channel(false);
-        let (address, api) = match &options.listen {
+        let (address, api) = match listener {
             None => (None, None),
-            Some(listen) => {
+            Some(listener) => {
                 let context = Context {
                     edge: Some(Arc::clone(&edge)),
                     store: store.clone(),
@@ -159,7 +164,7 @@ impl House {
                     keys: keys::api_keys(settings),
                     settings: settings.api.clone(),
                 };
-                let (address, api) = serve(runtime.handle(), listen, context, stopped)?;
+                let (address, api) = serve(runtime.handle(), listener, context, stopped)?;
                 (Some(address), Some(api))
             }
         };
@@ -298,16 +303,19 @@ fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
     Edge::new(log, settings.partitions, settings.connect.clone(), keys, seen).context("the edge's settings")
 }
 
-/// Binds and serves; requests under way are finished after `stopped` turns true.
+fn bind(handle: &Handle, listen: &str) -> anyhow::Result<TcpListener> {
+    handle.block_on(TcpListener::bind(listen)).with_context(|| {
+        format!("cannot listen at {listen}: is the port taken? choose another with --listen ADDR:PORT")
+    })
+}
+
+/// Serves; requests under way are finished after `stopped` turns true.
 fn serve(
     handle: &Handle,
-    listen: &str,
+    listener: TcpListener,
     context: Context,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
-    let listener = handle.block_on(TcpListener::bind(listen)).with_context(|| {
-        format!("cannot listen at {listen}: is the port taken? choose another with --listen ADDR:PORT")
-    })?;
     let address = listener.local_addr().context("the listener has no address")?;
     let router = limbic_api::router(context);
     let task = handle.spawn(async move {

@@ -147,7 +147,10 @@ fn counts(html: &mut String, report: &Report) {
         (report.decisions.len() as u64, "decisions"),
         (report.suppressed().values().sum(), "without an ad"),
         (report.delivered as u64, "ads delivered"),
-        (report.clicks as u64, "clicks"),
+        (
+            report.clicks as u64,
+            if report.clicks == 1 { "click" } else { "clicks" },
+        ),
     ] {
         let _ = write!(
             html,

@@ -37,6 +37,8 @@ pub(super) enum Trouble {
     Retry { reason: &'static str, message: String },
     /// This member is no member any more, or does not know whether it committed: subscribe again.
     Resubscribe(String),
+    /// The log was closed under it: the process is ending.
+    Closed,
     /// Only a person can help.
     Fatal(String),
 }
@@ -52,6 +54,7 @@ impl From<Error> for Trouble {
                 reason: "disk_full",
                 message: error.to_string(),
             },
+            Error::Closed => Self::Closed,
             Error::Fenced(_) | Error::Unavailable { .. } => Self::Resubscribe(error.to_string()),
             _ => Self::Fatal(error.to_string()),
         }
@@ -130,7 +133,7 @@ impl Worker {
         let _entered = span.enter();
         while !self.is_stopping() {
             match self.serve_once() {
-                Ok(()) => break,
+                Ok(()) | Err(Trouble::Closed) => break,
                 Err(Trouble::Fatal(message)) => {
                     tracing::error!(%message, "stopped: this needs a person");
                     return self.shared.set_health(Health::Failed(message));
@@ -152,7 +155,9 @@ impl Worker {
         let mut consumer = self.subscribe()?;
         let served = self.serve(&mut *consumer);
         self.forget_everything();
-        if let Err(error) = consumer.close() {
+        if let Err(error) = consumer.close()
+            && !matches!(error, Error::Closed)
+        {
             tracing::warn!(%error, "left the group uncleanly: others wait a little longer");
         }
         served
