@@ -2,9 +2,10 @@
 //! the decision it leads to is on disk. And the memory of the whole loop.
 //!
 //! `cargo bench -p limbic --bench latency [-- POSTS_PER_SECOND SECONDS]` (1,000 and 60 if not given). Runs the release binary
-//! on a fresh folder with one partition, audiences that swing every five seconds, and a change test with alpha 0.05, so that
-//! there are decisions to measure; event time has no disorder, since one sender writes in order. The figures are those of
-//! the program's own histogram (`limbic_end_to_end_seconds`), so a quantile is an upper bound: its bucket's edge.
+//! on a fresh folder with one partition. A hundred audiences swing between delight and dismay every two seconds, not all at
+//! once, and a baseline that forgets within a second lets each swing be a moment, so that a minute has thousands of
+//! decisions; event time has no disorder, since one sender writes in order. The figures are those of the program's own
+//! histogram (`limbic_end_to_end_seconds`), so a quantile is an upper bound: its bucket's edge.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -18,13 +19,15 @@ use std::time::{Duration, Instant};
 
 const CONFIG: &str = r#"
 partitions = 1
-[connect.topics]
-football = ["goal"]
-music = ["encore"]
 [profile.person]
 disorder_seconds = 0
+[profile.audience]
+half_life_seconds = 1
 [profile.change]
 alpha = 0.05
+least_posts = 5
+baseline_half_life_seconds = 1
+cooldown_seconds = 0
 [[campaigns]]
 id = "snacks"
 platforms = [{ name = "file", headline = 60, body = 180 }]
@@ -36,6 +39,11 @@ link = "https://crunch.example/order"
 [deliver.platforms.file]
 kind = "file"
 "#;
+
+/// Each is the audience of a topic of its own.
+const AUDIENCES: u64 = 100;
+/// How long a mood lasts.
+const SWING: Duration = Duration::from_secs(2);
 
 fn main() {
     let mut arguments = std::env::args()
@@ -49,8 +57,15 @@ fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = folder.path().join("limbic.toml");
     let deliveries = folder.path().join("deliveries.jsonl");
-    std::fs::write(&config, format!("{CONFIG}path = \"{}\"\n", deliveries.display()))
-        .expect("a settings file");
+    let topics: Vec<String> = (0..AUDIENCES)
+        .map(|n| format!("topic-{n} = [\"thing{n}\"]\n"))
+        .collect();
+    let settings = format!(
+        "{CONFIG}path = \"{}\"\n[connect.topics]\n{}",
+        deliveries.display(),
+        topics.concat()
+    );
+    std::fs::write(&config, settings).expect("a settings file");
     let mut program = Command::new(env!("CARGO_BIN_EXE_limbic"))
         .args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(&config)
@@ -105,17 +120,20 @@ fn main() {
     program.wait().expect("the program ends");
 }
 
-/// Audiences swing every five seconds between delight and dismay.
+/// One of an audience that is delighted for a while and then dismayed, each beginning a little later than the last.
 fn post(n: u64, at: Duration) -> String {
-    let text = match (at.as_secs() / 5 % 2, n % 4) {
-        (0, 0) => "What a wonderful goal, I love this team",
-        (0, _) => "An encore! Fantastic, brilliant, I am so happy",
-        (_, 0) => "That goal was a disgrace, a terrible, awful mess",
-        (_, _) => "No encore, what a horrible, boring disappointment",
+    let audience = n % AUDIENCES;
+    let late = SWING * u32::try_from(audience).unwrap_or_default() / u32::try_from(AUDIENCES).unwrap_or(1);
+    let is_delighted = ((at + late).as_millis() / SWING.as_millis()).is_multiple_of(2);
+    let text = match (is_delighted, n / AUDIENCES % 2) {
+        (true, 0) => "What a wonderful thing, I love this, my favourite",
+        (true, _) => "Fantastic, brilliant, I am so happy about this",
+        (false, 0) => "A disgrace, a terrible, awful mess, and the worst",
+        (false, _) => "What a horrible, boring, sad disappointment",
     };
     let created = limbic_domain::Utc::now();
     format!(
-        r#"{{"platform":"bench","id":"{n}","author":"a{}","text":"{text} {n}","created_at":"{created}"}}"#,
+        r#"{{"platform":"bench","id":"{n}","author":"a{}","text":"{text}: thing{audience} {n}","created_at":"{created}"}}"#,
         n % 5_000
     )
 }
