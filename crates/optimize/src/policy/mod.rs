@@ -2,6 +2,7 @@
 //!
 //! [`PolicyConfig`] names a policy and its settings; [`PolicyConfig::build`] makes the [`AnyPolicy`] that serves it.
 
+mod arms;
 mod bernoulli;
 mod model;
 mod regression;

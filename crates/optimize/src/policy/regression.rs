@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Draws, Link, MOST_DRAWS, Model, ModelConfig, RUN, Term};
+use super::arms::{scores, wins};
+use super::model::{Link, MOST_DRAWS, Model, ModelConfig, RUN};
 use super::{Lesson, MOST_REWARD, Policy, PolicyError, check, within};
 use crate::{Arm, Features};
 
@@ -210,68 +211,6 @@ impl Regression {
         };
         Self::new(&config.model, Link::Identity, explore)
     }
-
-    /// Every arm's score, in order. Absurd features may make a score that is no number: it counts as 0.
-    fn scores(&self, context: &Features, arms: &[Arm], of: impl Fn(&Model, &[Term]) -> f32) -> Vec<f64> {
-        let asked = self.model.ask(context);
-        let mut terms = Vec::with_capacity(256);
-        arms.iter()
-            .map(|arm| {
-                terms.clear();
-                asked.arm_terms(arm, &mut terms);
-                let score = of(&self.model, &terms);
-                if score.is_finite() { f64::from(score) } else { 0.0 }
-            })
-            .collect()
-    }
-
-    /// The share of the posterior draws under which each arm is the best.
-    fn wins(&self, context: &Features, arms: &[Arm], draws: &Draws<'_>) -> Vec<f64> {
-        let asked = self.model.ask(context);
-        let mut terms = Vec::with_capacity(256);
-        let mut best = vec![Best::default(); draws.runs()];
-        for (position, arm) in (0_u32..).zip(arms) {
-            terms.clear();
-            asked.arm_terms(arm, &mut terms);
-            for (best, sums) in best.iter_mut().zip(draws.sums(&terms)) {
-                best.meet(&sums, position);
-            }
-        }
-        let share = 1.0 / (RUN * best.len()) as f64;
-        let mut wins = vec![0.0; arms.len()];
-        for winner in best.iter().flat_map(|best| &best.winners) {
-            wins[*winner as usize] += share;
-        }
-        wins
-    }
-}
-
-/// The highest sum under each draw of a run so far, and whose it is.
-#[derive(Clone)]
-struct Best {
-    highest: [f32; RUN],
-    winners: [u32; RUN],
-}
-
-impl Default for Best {
-    fn default() -> Self {
-        Self {
-            highest: [f32::NEG_INFINITY; RUN],
-            winners: [0; RUN],
-        }
-    }
-}
-
-impl Best {
-    /// A sum that is no number is higher than none.
-    fn meet(&mut self, sums: &[f32; RUN], position: u32) {
-        let lanes = self.highest.iter_mut().zip(&mut self.winners).zip(sums);
-        for ((highest, winner), &sum) in lanes {
-            let is_higher = sum > *highest;
-            *highest = if is_higher { sum } else { *highest };
-            *winner = if is_higher { position } else { *winner };
-        }
-    }
 }
 
 /// All probability to the highest score (shared by equals), then a part of it shared out equally.
@@ -325,23 +264,20 @@ impl Policy for Regression {
         if arms.is_empty() {
             return Vec::new();
         }
+        let asked = self.model.ask(context);
+        let scores = |alpha| scores(&self.model, &asked, arms, alpha);
         match self.explore {
             Explore::Thompson { runs, scale, floor } => {
                 let draws = self.model.draws(seed, runs, scale);
-                mix(self.wins(context, arms, &draws), floor)
+                mix(wins(&asked, arms, &draws), floor)
             }
-            Explore::Greedy { epsilon } => greedy(&self.scores(context, arms, Model::mean), epsilon),
-            Explore::Ucb { alpha, floor } => {
-                let bound =
-                    |model: &Model, terms: &[Term]| model.mean(terms) + alpha * model.deviation(terms);
-                greedy(&self.scores(context, arms, bound), floor)
-            }
+            Explore::Greedy { epsilon } => greedy(&scores(0.0), epsilon),
+            Explore::Ucb { alpha, floor } => greedy(&scores(alpha), floor),
             Explore::Gap { gamma, exponent } => {
                 let lessons = (self.model.lessons() + 1) as f64;
-                let scores = self.scores(context, arms, Model::mean);
-                inverse_gap(&scores, gamma * libm::pow(lessons, exponent))
+                inverse_gap(&scores(0.0), gamma * libm::pow(lessons, exponent))
             }
-            Explore::Softmax { lambda } => softmax(&self.scores(context, arms, Model::mean), lambda),
+            Explore::Softmax { lambda } => softmax(&scores(0.0), lambda),
         }
     }
 

@@ -9,6 +9,11 @@
 //! the same, as those of no two independent weights should be. Over the terms of a candidate that is a correlation of
 //! about a hundredth of itself times their number, far below what sixteen draws can resolve.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined into a dispatched loop is compiled for the oldest processor"
+)]
+
 use std::sync::LazyLock;
 
 use super::{Model, Term};
@@ -25,17 +30,22 @@ const RING_BITS: u32 = 12;
 /// How many places there are on the ring.
 const RING: usize = 1 << RING_BITS;
 
-type Ring = [f32; RING + LANES];
+/// A normal number is kept as a multiple of this: the ring then stays in the nearest cache beside the weights, which come
+/// from farther away.
+const NORMAL_UNIT: f32 = 1.0 / 4096.0;
 
-/// Normal numbers with mean 0 and variance 1 exactly, so that draws have no bias of the ring's; its beginning follows its
-/// end once more.
+type Ring = [i16; RING + LANES];
+
+/// Normal numbers with mean 0 and variance 1 (to one part in a million), so that draws have no bias of the ring's; its
+/// beginning follows its end once more.
 static NORMALS: LazyLock<Box<Ring>> = LazyLock::new(|| {
     let mut random = Random::new(hash(b"limbic normal numbers"));
     let raw: Vec<f64> = (0..RING).map(|_| random.normal()).collect();
     let mean = raw.iter().sum::<f64>() / RING as f64;
     let square = raw.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / RING as f64;
-    let ring = raw.iter().cycle().map(|x| ((x - mean) / square.sqrt()) as f32);
-    let mut normals = Box::new([0.0; RING + LANES]);
+    let unit = square.sqrt() * f64::from(NORMAL_UNIT);
+    let ring = raw.iter().cycle().map(|x| ((x - mean) / unit).round() as i16);
+    let mut normals = Box::new([0; RING + LANES]);
     for (place, normal) in normals.iter_mut().zip(ring) {
         *place = normal;
     }
@@ -70,45 +80,44 @@ impl Draws<'_> {
         self.seeds.len()
     }
 
-    /// The weighted sum of `terms` under each draw, one run after the other. Arms which share a weight share its draws.
-    pub(crate) fn sums<'s>(&'s self, terms: &'s [Term]) -> impl Iterator<Item = [f32; RUN]> + 's {
-        self.seeds.iter().map(|&seed| self.run(terms, seed))
-    }
-
-    // On its own, or the compiler weaves its lanes into its caller's and takes half as long again.
-    #[inline(never)]
-    fn run(&self, terms: &[Term], seed: u32) -> [f32; RUN] {
+    /// The weighted sum of `terms` under each draw of run `run`. Arms which share a weight share its draws.
+    #[inline(always)]
+    pub(crate) fn sums(&self, terms: &[Term], run: usize) -> [f32; RUN] {
+        let (hot, normals, seed) = (self.model.hot.as_slice(), self.normals, self.seeds[run]);
+        let add = |(index, value): Term, sum: &mut Sum| {
+            let hot = hot[index as usize];
+            let place = ((index ^ seed).wrapping_mul(0x9e37_79b1) >> (32 - RING_BITS)) as usize;
+            let normals: &[i16; LANES] = normals[place..place + LANES]
+                .try_into()
+                .expect("so many were taken");
+            sum.mean += value * hot.mean;
+            let width = value * hot.deviation;
+            for (noise, &normal) in sum.noise.iter_mut().zip(normals) {
+                *noise += width * f32::from(normal);
+            }
+        };
         // Two sums side by side: one would wait for its own last addition.
         let mut sums = [Sum::default(); 2];
         let (pairs, rest) = terms.as_chunks::<2>();
         for pair in pairs {
             for (sum, &term) in sums.iter_mut().zip(pair) {
-                self.add(term, seed, sum);
+                add(term, sum);
             }
         }
         for &term in rest {
-            self.add(term, seed, &mut sums[0]);
+            add(term, &mut sums[0]);
         }
         let [one, two] = sums;
         let mean = one.mean + two.mean;
-        std::array::from_fn(|lane| {
-            let noise = self.scale * (one.noise[lane % LANES] + two.noise[lane % LANES]);
-            if lane < LANES { mean + noise } else { mean - noise }
-        })
-    }
-
-    #[inline]
-    fn add(&self, (index, value): Term, seed: u32, sum: &mut Sum) {
-        let hot = self.model.hot[index as usize];
-        let place = ((index ^ seed).wrapping_mul(0x9e37_79b1) >> (32 - RING_BITS)) as usize;
-        let normals: &[f32; LANES] = self.normals[place..place + LANES]
-            .try_into()
-            .expect("so many were taken");
-        sum.mean += value * hot.mean;
-        let width = value * hot.deviation;
-        for (noise, normal) in sum.noise.iter_mut().zip(normals) {
-            *noise += width * normal;
+        let scale = self.scale * NORMAL_UNIT;
+        let mut lanes = [0.0; RUN];
+        let (above, below) = lanes.split_at_mut(LANES);
+        for lane in 0..LANES {
+            let noise = scale * (one.noise[lane] + two.noise[lane]);
+            above[lane] = mean + noise;
+            below[lane] = mean - noise;
         }
+        lanes
     }
 }
 
@@ -129,7 +138,9 @@ mod tests {
     fn sums(model: &Model, terms: &[Term]) -> Vec<f64> {
         let decisions = (0..10_000).flat_map(|seed| {
             let draws = model.draws(seed, 2, 1.0);
-            draws.sums(terms).flatten().collect::<Vec<f32>>()
+            (0..2)
+                .flat_map(|run| draws.sums(terms, run))
+                .collect::<Vec<f32>>()
         });
         decisions.map(f64::from).collect()
     }

@@ -22,7 +22,7 @@ use crate::features::namespace;
 use crate::{Arm, Features};
 
 pub(crate) use draws::{Draws, MOST_DRAWS, RUN};
-pub(crate) use terms::Term;
+pub(crate) use terms::{Asked, Term};
 
 /// Settings of the regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,6 +193,11 @@ impl Model {
     }
 
     /// The expected weighted sum.
+    #[expect(
+        clippy::inline_always,
+        reason = "a dispatched loop wants it compiled for its processor"
+    )]
+    #[inline(always)]
     pub(crate) fn mean(&self, terms: &[Term]) -> f32 {
         // Four sums side by side: one would wait for its own last addition.
         let mut sums = [0.0_f32; 4];
@@ -209,6 +214,11 @@ impl Model {
     }
 
     /// The standard deviation of the weighted sum.
+    #[expect(
+        clippy::inline_always,
+        reason = "a dispatched loop wants it compiled for its processor"
+    )]
+    #[inline(always)]
     pub(crate) fn deviation(&self, terms: &[Term]) -> f32 {
         let squares = terms.iter().map(|&(index, value)| {
             let part = self.hot[index as usize].deviation * value;

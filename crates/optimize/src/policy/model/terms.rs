@@ -3,6 +3,11 @@
 //! The factors of an interaction that come from the context are multiplied once for a decision; each arm then only has
 //! to multiply its own to what was begun.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined into a dispatched loop is compiled for the oldest processor"
+)]
+
 use super::Model;
 use crate::Arm;
 use crate::Features;
@@ -38,6 +43,14 @@ struct Crossing {
 /// The weight of a hash, where `shift` is what the model's bits leave of 32.
 const fn index(hash: u32, shift: u32) -> u32 {
     hash.wrapping_mul(0x9e37_79b1) >> shift
+}
+
+/// Room for `count` terms more.
+#[inline(always)]
+fn more(terms: &mut Vec<Term>, count: usize) -> &mut [Term] {
+    let start = terms.len();
+    terms.resize(start + count, (0, 0.0));
+    &mut terms[start..]
 }
 
 impl Model {
@@ -93,10 +106,13 @@ impl Asked<'_> {
     }
 
     /// Appends what distinguishes an arm in this context: its own features and the interactions it is part of.
+    #[inline(always)]
     pub(crate) fn arm_terms(&self, arm: &Arm, terms: &mut Vec<Term>) {
         let shift = self.shift;
-        let own = arm.features.as_slice().iter();
-        terms.extend(own.map(|feature| (index(feature.0, shift), feature.1)));
+        let own = arm.features.as_slice();
+        for (term, feature) in more(terms, own.len()).iter_mut().zip(own) {
+            *term = (index(feature.0, shift), feature.1);
+        }
         for crossing in &self.crossings {
             let begun = &self.begun[crossing.begun.0..crossing.begun.1];
             match &crossing.wanted[..crossing.count] {
@@ -120,12 +136,14 @@ impl Asked<'_> {
     }
 
     /// Appends the products of what was begun and the last factor.
+    #[inline(always)]
     fn end(&self, begun: &[(u32, f32)], last: &[Feature], terms: &mut Vec<Term>) {
         let shift = self.shift;
-        terms.reserve(begun.len() * last.len());
-        for &Feature(name, amount) in last {
-            let product = |&(hash, value): &(u32, f32)| (index(join(hash, name), shift), value * amount);
-            terms.extend(begun.iter().map(product));
+        let products = more(terms, begun.len() * last.len()).chunks_exact_mut(begun.len());
+        for (products, &Feature(name, amount)) in products.zip(last) {
+            for (term, &(hash, value)) in products.iter_mut().zip(begun) {
+                *term = (index(join(hash, name), shift), value * amount);
+            }
         }
     }
 
