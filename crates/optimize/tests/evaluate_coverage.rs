@@ -35,11 +35,11 @@ fn simulate(seed: u64, rows: usize) -> BanditLog {
     let mut random = Random::new(seed);
     let mut log = BanditLog::new();
     let arms: Vec<u32> = (0..ARMS).map(|arm| log.arm(&format!("arm {arm}"))).collect();
-    let set = log.set(arms.clone());
+    let set = log.set(&arms);
     let situations: Vec<u32> = (0..CONTEXTS)
         .map(|context| {
             let feature = log.feature(&format!("context={context}"));
-            let context = log.context(vec![(feature, 1.0)]);
+            let context = log.context(&mut vec![(feature, 1.0)]);
             log.situation(Situation {
                 context,
                 set,

@@ -4,15 +4,17 @@
 //! twice counts once. Decisions repeated under one id count once.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Probability, Record, Utc};
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::lines::{LineReader, Start, read_lines};
 use super::log::{BanditLog, MixMap, MixSet, Row, Situation, Sparse};
 use super::{EvaluateError, Options};
-use crate::random;
 
 /// Reads the log and joins outcomes to decisions.
 pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<BanditLog, EvaluateError> {
@@ -20,6 +22,10 @@ pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<
     let reader = || Reader {
         part: Part::default(),
         wanted: options.reward,
+        arms: Vec::new(),
+        arm_places: Places::default(),
+        features: Sparse::new(),
+        feature_places: Places::default(),
     };
     let merge = |part: Part, lines| whole.absorb(part, lines);
     read_lines(
@@ -35,11 +41,8 @@ pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<
 
 /// A decision's id, hashed to 128 bits.
 fn key_of(tenant: &str, id: &str) -> (u64, u64) {
-    let text = format!("{tenant}/{id}");
-    (
-        random::hash(text.as_bytes()),
-        random::derive(random::hash(id.as_bytes()), random::hash(text.as_bytes())),
-    )
+    let hash = xxh3_128_with_seed(id.as_bytes(), xxh3_64(tenant.as_bytes()));
+    ((hash >> 64) as u64, hash as u64)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +166,29 @@ impl Part {
 struct Reader {
     part: Part,
     wanted: OutcomeKind,
+    /// Room for the candidates and the context of a row.
+    arms: Vec<u32>,
+    features: Sparse,
+    arm_places: Places,
+    feature_places: Places,
+}
+
+/// What was named in which place of the row before: most rows name the same there, and comparing is faster than looking up.
+#[derive(Default)]
+struct Places(Vec<u32>);
+
+impl Places {
+    fn find(&self, place: usize, name: &str, names: &[String]) -> Option<u32> {
+        let before = *self.0.get(place)?;
+        (names[before as usize] == name).then_some(before)
+    }
+
+    fn remember(&mut self, place: usize, number: u32) {
+        match self.0.get_mut(place) {
+            Some(known) => *known = number,
+            None => self.0.push(number),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -191,7 +217,7 @@ struct LoggedDecision<'a> {
     #[serde(borrow, default)]
     choice: Option<LoggedChoice<'a>>,
     #[serde(borrow, default)]
-    context: BTreeMap<Cow<'a, str>, f64>,
+    context: LoggedContext<'a>,
 }
 
 #[derive(Deserialize)]
@@ -215,17 +241,49 @@ struct LoggedCreative<'a> {
     id: Cow<'a, str>,
 }
 
+/// Features by name, in the order they stand in.
+#[derive(Default)]
+struct LoggedContext<'a>(Vec<(Name<'a>, f64)>);
+
+/// A text that is borrowed where it has no escapes: serde borrows a `Cow` in a field only.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for LoggedContext<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<'a>(PhantomData<Name<'a>>);
+        impl<'de: 'a, 'a> Visitor<'de> for Entries<'a> {
+            type Value = LoggedContext<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(32);
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(LoggedContext(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
 type Wrong = (&'static str, String);
 
 impl Reader {
     fn parse(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+        let not_an_envelope = |reason: String| ("not an envelope", reason);
+        let text = str::from_utf8(bytes).map_err(|e| not_an_envelope(e.to_string()))?;
         // Our own programs write the type first; whoever does not is read twice.
-        if bytes.starts_with(br#"{"type":"decision""#) {
-            return self.decision(line, bytes);
+        if text.starts_with(r#"{"type":"decision""#) {
+            return self.decision(line, text);
         }
-        let head: Head<'_> = serde_json::from_slice(bytes).map_err(|e| ("not an envelope", e.to_string()))?;
+        let head: Head<'_> = serde_json::from_str(text).map_err(|e| not_an_envelope(e.to_string()))?;
         match &*head.kind {
-            Decision::TYPE => self.decision(line, bytes),
+            Decision::TYPE => self.decision(line, text),
             Outcome::TYPE => self.outcome(line, bytes),
             other => Err(("neither decision nor outcome", format!("`{other}`"))),
         }
@@ -244,9 +302,9 @@ impl Reader {
         Ok(())
     }
 
-    fn decision(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+    fn decision(&mut self, line: u64, text: &str) -> Result<(), Wrong> {
         let unreadable = |reason: String| ("not a readable decision", reason);
-        let envelope: Logged<'_> = serde_json::from_slice(bytes).map_err(|e| unreadable(e.to_string()))?;
+        let envelope: Logged<'_> = sonic_rs::from_str(text).map_err(|e| unreadable(e.to_string()))?;
         if envelope.v > Decision::VERSION {
             return Err(unreadable(format!(
                 "version {}, this program reads up to {}",
@@ -276,22 +334,26 @@ impl Reader {
             return Err(("the choice's propensity is 0 or not its candidate's", both));
         }
         let log = &mut self.part.log;
-        let mut arms: Vec<u32> = Vec::with_capacity(decision.candidates.len());
-        for candidate in &decision.candidates {
-            let arm = log.arm(&candidate.creative);
-            if arms.contains(&arm) {
+        self.arms.clear();
+        for (place, candidate) in decision.candidates.iter().enumerate() {
+            let known = self.arm_places.find(place, &candidate.creative, &log.arms);
+            let arm = known.unwrap_or_else(|| log.arm(&candidate.creative));
+            if self.arms.contains(&arm) {
                 return Err(("a candidate twice", format!("`{}`", candidate.creative)));
             }
-            arms.push(arm);
+            self.arm_places.remember(place, arm);
+            self.arms.push(arm);
         }
-        let features: Sparse = decision
-            .context
-            .iter()
-            .map(|(name, &value)| (log.feature(name), value))
-            .collect();
-        let arm = arms[choice.position];
-        let context = log.context(features);
-        let set = log.set(arms);
+        self.features.clear();
+        for (place, (name, value)) in decision.context.0.iter().enumerate() {
+            let known = self.feature_places.find(place, &name.0, &log.feature_names);
+            let feature = known.unwrap_or_else(|| log.feature(&name.0));
+            self.feature_places.remember(place, feature);
+            self.features.push((feature, *value));
+        }
+        let arm = self.arms[choice.position];
+        let context = log.context(&mut self.features);
+        let set = log.set(&self.arms);
         let situation = log.situation(Situation {
             context,
             set,

@@ -123,7 +123,7 @@ impl Reader {
         };
         let mut features = Sparse::new();
         flatten(&mut self.log, "", &Value::Object(context), &mut features);
-        let context = self.log.context(features);
+        let context = self.log.context(&mut features);
         let set = self.candidates(&actions);
         let arm = self.log.sets[set as usize][action - 1];
         let situation = self.log.situation(Situation {
@@ -152,7 +152,7 @@ impl Reader {
             }
             arms.push(arm);
         }
-        self.log.set(arms)
+        self.log.set(&arms)
     }
 }
 

@@ -38,6 +38,9 @@ impl Hasher for MixHasher {
 pub(super) type MixMap<K, V> = HashMap<K, V, BuildHasherDefault<MixHasher>>;
 pub(super) type MixSet<K> = HashSet<K, BuildHasherDefault<MixHasher>>;
 
+/// Names come from a file, perhaps an adversary's: hashed with a seed, and fast.
+type NameMap = HashMap<String, u32, foldhash::fast::RandomState>;
+
 /// A sparse vector: feature → value, ascending by feature.
 pub type Sparse = Vec<(u32, f64)>;
 
@@ -146,11 +149,13 @@ pub struct BanditLog {
     /// What else the reader has to say: counts of things that are neither rows nor errors.
     pub notes: Vec<String>,
 
-    known_arms: HashMap<String, u32>,
-    known_features: HashMap<String, u32>,
+    known_arms: NameMap,
+    known_features: NameMap,
     known_contexts: MixMap<Vec<(u32, u64)>, u32>,
     known_sets: MixMap<Vec<u32>, u32>,
     known_situations: MixMap<Situation, u32>,
+    /// Room for the key of a context.
+    key: Vec<(u32, u64)>,
 }
 
 impl BanditLog {
@@ -172,30 +177,35 @@ impl BanditLog {
         intern(&mut self.known_features, &mut self.feature_names, name)
     }
 
-    /// The context with these features; a feature named twice counts with the sum of its values.
-    pub fn context(&mut self, mut features: Sparse) -> u32 {
+    /// The context with these features, which are left sorted; a feature named twice counts with the sum of its values.
+    pub fn context(&mut self, features: &mut Sparse) -> u32 {
         features.sort_unstable_by_key(|&(feature, _)| feature);
         features.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
             kept.1 += if same { next.1 } else { 0.0 };
             same
         });
-        let key = features.iter().map(|&(f, value)| (f, value.to_bits())).collect();
-        let contexts = &mut self.contexts;
-        *self.known_contexts.entry(key).or_insert_with(|| {
-            contexts.push(features);
-            contexts.len() as u32 - 1
-        })
+        self.key.clear();
+        self.key
+            .extend(features.iter().map(|&(f, value)| (f, value.to_bits())));
+        if let Some(&known) = self.known_contexts.get(self.key.as_slice()) {
+            return known;
+        }
+        let new = self.contexts.len() as u32;
+        self.contexts.push(features.clone());
+        self.known_contexts.insert(self.key.clone(), new);
+        new
     }
 
     /// The candidate set of these arms, in this order.
-    pub fn set(&mut self, arms: Vec<u32>) -> u32 {
-        if let Some(&known) = self.known_sets.get(&arms) {
+    pub fn set(&mut self, arms: &[u32]) -> u32 {
+        if let Some(&known) = self.known_sets.get(arms) {
             return known;
         }
-        self.sets.push(arms.clone());
-        self.known_sets.insert(arms, self.sets.len() as u32 - 1);
-        self.sets.len() as u32 - 1
+        let new = self.sets.len() as u32;
+        self.sets.push(arms.to_vec());
+        self.known_sets.insert(arms.to_vec(), new);
+        new
     }
 
     /// The situation of these three.
@@ -230,13 +240,16 @@ impl BanditLog {
                 let renamed = context
                     .into_iter()
                     .map(|(f, value)| (features[f as usize], value));
-                self.context(renamed.collect())
+                self.context(&mut renamed.collect())
             })
             .collect();
         let sets: Vec<u32> = part
             .sets
             .into_iter()
-            .map(|set| self.set(set.into_iter().map(|arm| arms[arm as usize]).collect()))
+            .map(|set| {
+                let renamed: Vec<u32> = set.into_iter().map(|arm| arms[arm as usize]).collect();
+                self.set(&renamed)
+            })
             .collect();
         let situations: Vec<u32> = part
             .situations
@@ -263,8 +276,8 @@ impl BanditLog {
 
     /// Forgets the look-up tables that only reading needs.
     pub(super) fn seal(&mut self) {
-        self.known_arms = HashMap::new();
-        self.known_features = HashMap::new();
+        self.known_arms = NameMap::default();
+        self.known_features = NameMap::default();
         self.known_contexts = MixMap::default();
         self.known_sets = MixMap::default();
         self.known_situations = MixMap::default();
@@ -299,7 +312,7 @@ impl BanditLog {
     }
 }
 
-fn intern(known: &mut HashMap<String, u32>, names: &mut Vec<String>, name: &str) -> u32 {
+fn intern(known: &mut NameMap, names: &mut Vec<String>, name: &str) -> u32 {
     if let Some(&index) = known.get(name) {
         return index;
     }
@@ -317,8 +330,8 @@ mod tests {
         let mut log = BanditLog::new();
         let arm = log.arm(arm);
         let feature = log.feature(feature);
-        let context = log.context(vec![(feature, 1.0)]);
-        let set = log.set(vec![arm]);
+        let context = log.context(&mut vec![(feature, 1.0)]);
+        let set = log.set(&[arm]);
         let situation = log.situation(Situation {
             context,
             set,

@@ -49,7 +49,7 @@ pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<
     let mut log = BanditLog::new();
     read_items(&items, &mut log)?;
     let (columns, start) = Columns::of(&path)?;
-    let all_arms = log.set((0..log.arms.len() as u32).collect());
+    let all_arms = log.set(&(0..log.arms.len() as u32).collect::<Vec<u32>>());
     let mut positions = PositionSet::default();
     let arms = log.arms.clone();
     let known: HashMap<&[u8], u32> = arms
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
         for name in arms {
             log.arm(name);
         }
-        let set = log.set((0..arms.len() as u32).collect());
+        let set = log.set(&(0..arms.len() as u32).collect::<Vec<u32>>());
         Self {
             columns,
             known_arms,
@@ -310,7 +310,7 @@ impl<'a> Reader<'a> {
                 features.push((self.log.feature(&format!("{name}={text}")), 1.0));
             }
         }
-        let context = self.log.context(features);
+        let context = self.log.context(&mut features);
         self.contexts.insert(self.key.clone(), context);
         Ok(context)
     }
