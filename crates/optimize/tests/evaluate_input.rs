@@ -409,3 +409,34 @@ fn a_young_decision_waits_until_its_attribution_window_is_over() {
             .any(|a| a.starts_with("1 decisions were left out"))
     );
 }
+
+#[test]
+fn a_name_is_itself_wherever_it_stands_and_however_it_is_spelt() {
+    // "calm" always pays and "loud" never does, in changing order; one row in three spells it with an escape.
+    let mut lines = Vec::new();
+    for n in 0..400_usize {
+        let id = format!("d{n}");
+        let mut row = decision(&id, n as i64, n / 2 % 2, [0.5, 0.5]);
+        if n.is_multiple_of(2) {
+            row.data.candidates.reverse();
+            let choice = row.data.choice.as_mut().unwrap();
+            choice.position = 1 - choice.position;
+        }
+        let text = encoded(&row);
+        lines.push(match n % 3 {
+            0 => text.replace("calm", "c\\u0061lm").replace("mood", "m\\u006fod"),
+            _ => text,
+        });
+        if n / 2 % 2 == 0 {
+            lines.push(outcome(&id, n as i64, OutcomeKind::Click));
+        }
+    }
+    let (_folder, mut options) = decisions(&lines);
+    for name in ["bernoulli-ts", "linear-ts"] {
+        options.policy = EvaluationPolicy::named(name, None).unwrap();
+        options.estimators = vec![Estimator::Snipw];
+        let report = evaluate(&options, |_| {}).unwrap();
+        assert_eq!((report.rows, report.rejected.rows), (400, 0), "{report}");
+        assert!(value(&report, Estimator::Snipw) > 0.8, "{report}");
+    }
+}

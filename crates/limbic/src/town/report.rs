@@ -164,6 +164,21 @@ fn counts(html: &mut String, report: &Report) {
 const STEP: i64 = 120_000;
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 150.0;
+/// What the times below the field take.
+const AXIS: f64 = 20.0;
+const MINUTE: i64 = 60_000;
+
+/// Round times between two instants, as many as there is room for.
+fn ticks(from: i64, until: i64) -> impl Iterator<Item = i64> {
+    let every = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1440]
+        .map(|minutes| minutes * MINUTE)
+        .into_iter()
+        .find(|every| (until - from) / every <= 10)
+        .unwrap_or((until - from).max(1));
+    (from.div_euclid(every) + 1..)
+        .map(move |number| number * every)
+        .take_while(move |at| *at <= until)
+}
 
 fn time(event: &Value) -> Option<i64> {
     let at: Utc = event["at"].as_str()?.parse().ok()?;
@@ -204,14 +219,26 @@ fn mood(html: &mut String, report: &Report, topic: &str) {
     let (zero, right) = (y(0.0), WIDTH - 16.0);
     let _ = write!(
         html,
-        "<div class=\"card mood\"><b>{topic}</b><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Mood of {topic}\">\
+        "<div class=\"card mood\"><b>{topic}</b><svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"Mood of {topic}\">\
          <text x=\"6\" y=\"{:.1}\">+1</text><text x=\"6\" y=\"{:.1}\">0</text><text x=\"6\" y=\"{:.1}\">−1</text>\
          <line x1=\"40\" x2=\"{right}\" y1=\"{zero}\" y2=\"{zero}\" stroke=\"var(--line)\"/>\
          <polyline points=\"{line}\" fill=\"none\" stroke=\"var(--mood)\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>",
+        HEIGHT + AXIS,
         y(1.0) + 4.0,
         zero + 4.0,
         y(-1.0) + 4.0
     );
+    for at in ticks(from, report.until.as_millis()) {
+        let (x, when) = (x(at), Utc::from_millis(at).to_string());
+        let _ = write!(
+            html,
+            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{zero}\" y2=\"{:.1}\" stroke=\"var(--line)\"/>\
+             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            zero + 4.0,
+            HEIGHT + AXIS - 6.0,
+            when.get(11..16).unwrap_or_default()
+        );
+    }
     let audience = format!("everyone:{topic}");
     for moment in report.moments.iter().filter(|one| one["audience"] == *audience) {
         let Some(at) = time(moment) else { continue };
@@ -388,6 +415,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_axis_has_round_times_and_not_too_many() {
+        let clock = |at: i64| (at / MINUTE / 60, at / MINUTE % 60);
+        let from = 13 * 60 * MINUTE + 7 * MINUTE;
+        let an_hour: Vec<_> = ticks(from, from + 60 * MINUTE).map(clock).collect();
+        assert_eq!(an_hour.first(), Some(&(13, 10)));
+        assert_eq!(an_hour.last(), Some(&(14, 0)));
+        for minutes in [1, 59, 600, 1_000_000] {
+            assert!(ticks(from, from + minutes * MINUTE).count() <= 11, "{minutes}");
+        }
+        assert_eq!(ticks(from, from).count(), 0);
+    }
 
     #[test]
     fn what_a_record_says_cannot_become_markup() {
