@@ -101,26 +101,47 @@ fn a_real_night_comes_out_the_same_whatever_is_killed() {
     assert_same(&calm, &killed, "never killed and killed, three partitions");
     let killed = live_through(&["--set", "partitions=1"], &night, 200, 8, 5);
     assert_same(&calm, &killed, "never killed and killed, one partition");
+
+    let Some(broker) = kafka() else {
+        return;
+    };
+    for (partitions, kills) in [(1, 0), (3, 0), (1, 4), (3, 6)] {
+        let name = format!("night-{partitions}-{kills}");
+        let flags = on_kafka(&broker, &name, partitions);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let made = live_through(&flags, &night, 200, kills, 17);
+        let what = format!("embedded, and Kafka with {partitions} partitions and {kills} kills");
+        assert_same(&calm, &made, &what);
+    }
+}
+
+/// The real broker, if there is one.
+fn kafka() -> Option<String> {
+    let broker = std::env::var("LIMBIC_TEST_KAFKA").ok();
+    if broker.is_none() {
+        eprintln!("\n*** SKIPPED over Kafka: LIMBIC_TEST_KAFKA is not set (scripts/services up) ***\n");
+    }
+    broker
 }
 
 /// Settings of a house on Kafka that shares nothing with any other.
-fn on_kafka(broker: &str, name: &str) -> Vec<String> {
+fn on_kafka(broker: &str, name: &str, partitions: u32) -> Vec<String> {
     let prefix = format!("kafka.prefix={name}-{}", std::process::id());
     let log = format!("kafka://{broker}");
-    ["--log", &log, "--set", &prefix, "--set", "partitions=3"]
+    let partitions = format!("partitions={partitions}");
+    ["--log", &log, "--set", &prefix, "--set", &partitions]
         .map(str::to_owned)
         .to_vec()
 }
 
 #[test]
 fn on_kafka_the_same_comes_out_killed_or_not() {
-    let Ok(broker) = std::env::var("LIMBIC_TEST_KAFKA") else {
-        eprintln!("\n*** SKIPPED over Kafka: LIMBIC_TEST_KAFKA is not set (scripts/services up) ***\n");
+    let Some(broker) = kafka() else {
         return;
     };
     let posts = posts(400);
     let calm = live_through(&["--set", "partitions=1"], &posts, 40, 0, 0);
-    let flags = on_kafka(&broker, "kills");
+    let flags = on_kafka(&broker, "kills", 3);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let killed = live_through(&flags, &posts, 40, 3, 13);
     assert_same(&calm, &killed, "embedded and never killed, Kafka and killed");
@@ -143,7 +164,7 @@ fn torture() {
     let posts = posts(kills as usize * 30);
     let calm = live_through(&["--set", "partitions=1"], &posts, 30, 0, 0);
     let flags = match std::env::var("LIMBIC_TORTURE_KAFKA") {
-        Ok(broker) => on_kafka(&broker, "torture"),
+        Ok(broker) => on_kafka(&broker, "torture", 3),
         Err(_) => ["--set", "partitions=3"].map(str::to_owned).to_vec(),
     };
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
