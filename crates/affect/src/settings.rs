@@ -32,7 +32,7 @@ pub struct Settings {
     /// The model's folder, with `config.json`, `model.safetensors` and `vocab.txt`.
     pub model: PathBuf,
     /// Which code runs the model: `auto` (the fastest that this machine can), `amx`, `avx512-vnni`, `avx2`, `neon`,
-    /// `portable`, `reference`. Each is a version of its own: they round differently.
+    /// `portable`, `torch`, `reference`. Each is a version of its own: they round differently.
     pub kernels: String,
     /// Threads that read; 0 = one for each core.
     pub threads: usize,

@@ -182,6 +182,8 @@ impl Encoder {
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => crate::kernels::avx2::Avx2::detect()
                 .map(|path| Box::new(Packed::new(path, model)) as Box<dyn Forward>),
+            #[cfg(feature = "torch")]
+            Kernels::Torch => Some(Box::new(crate::torch::Torch::new(model))),
             _ => None,
         };
         let mut starts = vec![0];
@@ -211,7 +213,7 @@ impl Encoder {
 
     /// Reads posts, each given by its tokens with `[CLS]` and `[SEP]`.
     ///
-    /// A post's answer does not depend on the posts beside it, to the last bit.
+    /// A post's answer does not depend on the posts beside it, to the last bit ([`Kernels::Torch`]: to about six digits).
     pub fn read<'a>(&'a self, scratch: &'a mut Scratch, posts: &[&[u32]]) -> Result<Output<'a>, ReadError> {
         self.read_early(scratch, posts, &[])
     }

@@ -40,6 +40,8 @@ mod model;
 mod passes;
 mod quantise;
 mod reference;
+#[cfg(feature = "torch")]
+mod torch;
 
 pub use encoder::{Answer, Encoder, Exit, Output, ReadError, Scratch};
 pub use kernels::{Kernels, KernelsError};

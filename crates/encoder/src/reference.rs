@@ -98,7 +98,7 @@ fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-fn normalise(x: &mut [f32], norm: &Norm, epsilon: f32) {
+pub(crate) fn normalise(x: &mut [f32], norm: &Norm, epsilon: f32) {
     let n = norm.scale.len();
     for row in x.chunks_exact_mut(n) {
         let mean = row.iter().sum::<f32>() / n as f32;
@@ -111,7 +111,7 @@ fn normalise(x: &mut [f32], norm: &Norm, epsilon: f32) {
 }
 
 /// Each row of `x` by each row of the matrix.
-fn product(dense: &Dense, x: &[f32]) -> Vec<f32> {
+pub(crate) fn product(dense: &Dense, x: &[f32]) -> Vec<f32> {
     let outputs = dense.bias.len();
     let inputs = dense.weight.len() / outputs;
     let mut out = vec![0.0; x.len() / inputs * outputs];

@@ -57,6 +57,31 @@ fn every_path_agrees_with_the_reference() {
     }
 }
 
+#[cfg(feature = "torch")]
+#[test]
+fn libtorch_agrees_with_the_reference_alone_and_in_company() {
+    let model = model(3);
+    let posts = posts(3, &[21, 1, 34, 2, MAX_TOKENS, 5, 33, 16, MAX_TOKENS, 8]);
+    let torch = Encoder::new(&model, Kernels::Torch).unwrap();
+    let exits = [Exit {
+        layer: model.exits().next().unwrap().0,
+        min_confidence: 0.4,
+    }];
+    let reference = numbers(&Encoder::new(&model, Kernels::Reference).unwrap(), &posts, &exits);
+    assert!(reference.iter().any(|(layer, _)| *layer == exits[0].layer));
+    let together = numbers(&torch, &posts, &exits);
+    let alone = posts
+        .iter()
+        .flat_map(|post| numbers(&torch, std::slice::from_ref(post), &exits));
+    for (found, wanted) in together.into_iter().chain(alone).zip(reference.iter().cycle()) {
+        assert_eq!(found.0, wanted.0);
+        let found = found.1.iter().flatten().flatten();
+        for (found, wanted) in found.zip(wanted.1.iter().flatten().flatten()) {
+            assert!((found - wanted).abs() < 1e-5, "{found} {wanted}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
@@ -178,6 +203,7 @@ fn kernels_are_chosen_by_name() {
         "avx2",
         "neon",
         "portable",
+        "torch",
         "reference",
     ] {
         assert_eq!(name.parse::<Kernels>().unwrap().to_string(), name);
@@ -189,7 +215,13 @@ fn kernels_are_chosen_by_name() {
         Encoder::new(&model, Kernels::Auto).unwrap().kernels(),
         Kernels::best()
     );
-    for lacking in [Kernels::Amx, Kernels::Avx512Vnni, Kernels::Avx2, Kernels::Neon] {
+    for lacking in [
+        Kernels::Amx,
+        Kernels::Avx512Vnni,
+        Kernels::Avx2,
+        Kernels::Neon,
+        Kernels::Torch,
+    ] {
         let Some(error) = Encoder::new(&model, lacking).err() else {
             assert!(lacking.available());
             continue;

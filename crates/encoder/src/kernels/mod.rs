@@ -101,6 +101,8 @@ pub enum Kernels {
     Neon,
     /// The same integer arithmetic in plain Rust, on any processor.
     Portable,
+    /// libtorch, in 32 bits: on a GPU where there is one. Only in builds with the feature `torch`.
+    Torch,
     /// Plain 32-bit floating point, post by post: slow, and what all others are measured against.
     Reference,
 }
@@ -109,8 +111,11 @@ pub enum Kernels {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KernelsError {
     /// No such name.
-    #[error("unknown kernels {0:?}: one of auto, amx, avx512-vnni, avx2, neon, portable, reference")]
+    #[error("unknown kernels {0:?}: one of auto, amx, avx512-vnni, avx2, neon, portable, torch, reference")]
     Unknown(String),
+    /// This program was built without the feature `torch`.
+    #[error("this build has no torch kernels: build it with --features torch where libtorch is (docs/torch.md says how), or choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
+    NoTorch,
     /// This program was built without them: for another kind of processor, or they are not written.
     #[error("this build has no {0} kernels: choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
     NotBuilt(Kernels),
@@ -120,13 +125,14 @@ pub enum KernelsError {
 }
 
 impl Kernels {
-    const NAMES: [(Kernels, &'static str); 7] = [
+    const NAMES: [(Kernels, &'static str); 8] = [
         (Kernels::Auto, "auto"),
         (Kernels::Amx, "amx"),
         (Kernels::Avx512Vnni, "avx512-vnni"),
         (Kernels::Avx2, "avx2"),
         (Kernels::Neon, "neon"),
         (Kernels::Portable, "portable"),
+        (Kernels::Torch, "torch"),
         (Kernels::Reference, "reference"),
     ];
 
@@ -154,6 +160,8 @@ impl Kernels {
                 Some(_) => Ok(()),
                 None => Err(KernelsError::Unavailable(self)),
             },
+            Kernels::Torch if cfg!(feature = "torch") => Ok(()),
+            Kernels::Torch => Err(KernelsError::NoTorch),
             _ => Err(KernelsError::NotBuilt(self)),
         }
     }
