@@ -1,6 +1,6 @@
 //! From a context and its candidates to one choice with its exact probability, or a stated reason for none.
 
-use limbic_domain::{Micros, PolicyVersion, Utc};
+use limbic_domain::{Micros, PolicyVersion, Suppression, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::brakes::contest::Challenger;
@@ -130,6 +130,14 @@ impl Rule {
             Self::BudgetPaced => "budget_paced",
             Self::Daypart => "daypart",
             Self::FloorPrice => "floor_price",
+        }
+    }
+
+    /// Why nothing was chosen, as a decision says it.
+    pub fn suppression(self) -> Suppression {
+        Suppression {
+            rule: self.name().to_owned(),
+            reason: self.reason().to_owned(),
         }
     }
 

@@ -2,94 +2,16 @@
 //! closed.
 
 use bytes::Bytes;
-use limbic_domain::{Envelope, Micros, Outcome, OutcomeKind, TenantId, Utc};
+use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc};
 use limbic_stream::{Outputs, Record, StageError};
-use serde::{Deserialize, Serialize};
 
 use super::OptimizeStage;
 use super::desk::Desk;
-use super::held_out::Beside;
+use super::pending::Pending;
 use super::state::{counter, decode, due_key, encode, open_key, set_counter, split_due, split_open};
-use crate::brakes::contest::Trial;
 use crate::brakes::frequency::Contacts;
-use crate::outcomes::{Account, OutcomeError, RewardConfig, Teaching};
+use crate::outcomes::{OutcomeError, Teaching};
 use crate::policy::Lesson;
-use crate::{Arm, Features};
-
-/// A decision whose outcomes may still come.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Pending {
-    pub(super) campaign: String,
-    pub(super) account: Account,
-    /// Nothing for those who are held out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) chosen: Option<Chosen>,
-    /// Until it is judged: its part in a contest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) trial: Option<Trial>,
-    /// Until they are compared: those who were held out of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) beside: Option<Beside>,
-    /// Until it is settled or released: what its campaign's pacer keeps for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) reserved: Option<Micros>,
-    /// The `due/…` entry that points here.
-    due: Utc,
-}
-
-/// What was chosen, as the policy must be told again when it learns from it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Chosen {
-    pub(super) arm: Arm,
-    pub(super) context: Features,
-    /// The bits of its probability.
-    pub(super) propensity: u64,
-}
-
-impl Pending {
-    pub(super) fn of(campaign: &str, account: Account) -> Self {
-        Self {
-            campaign: campaign.to_owned(),
-            account,
-            chosen: None,
-            trial: None,
-            beside: None,
-            reserved: None,
-            due: Utc::MIN,
-        }
-    }
-
-    /// When the contest may judge it: every choice that was shown waits as long, so that bad news is not later than good.
-    fn judged_at(&self, rewards: &RewardConfig) -> Option<Utc> {
-        self.trial.as_ref()?;
-        self.account.silence_ends(rewards)
-    }
-
-    fn compared_at(&self, rewards: &RewardConfig) -> Option<Utc> {
-        self.beside.as_ref()?;
-        Some(self.account.decided().plus_millis(rewards.conversion_window_ms))
-    }
-
-    /// When nothing can change it any more. Those who are held out are still there when the others are compared with them.
-    fn expires(&self, rewards: &RewardConfig) -> Utc {
-        let expires = self.account.expires(rewards);
-        if self.chosen.is_some() {
-            return expires;
-        }
-        let compared = self.account.decided().plus_millis(rewards.conversion_window_ms);
-        expires.max(compared.plus_millis(1))
-    }
-
-    /// When it next wants attention.
-    fn next_due(&self, rewards: &RewardConfig) -> Utc {
-        let waits = [
-            self.judged_at(rewards),
-            self.account.closes(rewards),
-            self.compared_at(rewards),
-        ];
-        waits.into_iter().flatten().fold(self.expires(rewards), Utc::min)
-    }
-}
 
 impl OptimizeStage {
     pub(super) fn open(

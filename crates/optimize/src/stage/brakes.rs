@@ -5,7 +5,7 @@ use limbic_domain::{CreativeSet, Envelope, Micros, Outcome, OutcomeKind, Pseudon
 use limbic_stream::{Outputs, StageError};
 
 use super::OptimizeStage;
-use super::accounts::Pending;
+use super::pending::Pending;
 use super::state::{contacts_of, decode, due_key, encode, reached_key};
 use crate::brakes::pacing::{Held, Pacer, PacingConfig};
 use crate::decide::Rule;

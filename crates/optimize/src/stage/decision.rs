@@ -1,18 +1,15 @@
 //! From a cleared set of creatives to a decision.
 
-use limbic_domain::{
-    Candidate, Choice, Creative, CreativeSet, Decision, Envelope, Removal, Suppression, topics,
-};
+use limbic_domain::{Candidate, Choice, Creative, CreativeSet, Decision, Envelope, Removal, topics};
 use limbic_stream::{Outputs, Record, StageError};
 
 use super::OptimizeStage;
-use super::accounts::{Chosen, Pending};
 use super::brakes::Reach;
 use super::desk::{Decided, Desk, probability};
 use super::features::{context_of, offers_of};
-use super::held_out::Beside;
+use super::pending::{Beside, Chosen, Pending};
 use super::state::open_key;
-use crate::decide::{Answer, DecisionDraft, Rule};
+use crate::decide::{Answer, DecisionDraft};
 use crate::outcomes::Account;
 
 impl OptimizeStage {
@@ -72,7 +69,7 @@ impl OptimizeStage {
         }
         let (mut candidates, mut choice, mut suppression) = (Vec::new(), None, None);
         match answer {
-            Answer::NoAd(rule) => suppression = Some(suppressed(rule)),
+            Answer::NoAd(rule) => suppression = Some(rule.suppression()),
             Answer::Chosen(draft) => {
                 let position = draft.eligible[draft.choice];
                 candidates = candidates_of(&set.data.creatives, &draft);
@@ -121,14 +118,6 @@ impl OptimizeStage {
             self.decide_for_held_out(record, &set, &id, held_out, out)?;
         }
         Ok(())
-    }
-}
-
-/// Why nothing was chosen, as a decision says it.
-pub(super) fn suppressed(rule: Rule) -> Suppression {
-    Suppression {
-        rule: rule.name().to_owned(),
-        reason: rule.reason().to_owned(),
     }
 }
 

@@ -7,41 +7,13 @@
 
 use limbic_domain::{CreativeSet, Decision, Envelope, HoldOut, Pseudonym, TenantId, topics};
 use limbic_stream::{Outputs, Record, StageError};
-use serde::{Deserialize, Serialize};
 
 use super::OptimizeStage;
-use super::accounts::Pending;
-use super::decision::suppressed;
+use super::pending::{Beside, Pending};
 use super::state::{decode, encode, open_key};
 use crate::brakes::holdout::Added;
 use crate::decide::Rule;
 use crate::outcomes::Account;
-
-/// The two groups of a moment, until their conversions are compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Beside {
-    /// The decision about those who are held out.
-    hold_out: String,
-    /// How many people an ad may reach.
-    reached: u64,
-    /// How many are held out.
-    held_out: u64,
-}
-
-impl Beside {
-    /// Nothing where nobody is held out.
-    pub(super) fn of(
-        set: &Envelope<CreativeSet>,
-        people: &[Pseudonym],
-        held_out: &[Pseudonym],
-    ) -> Option<Self> {
-        (!held_out.is_empty()).then(|| Self {
-            hold_out: Decision::hold_out_id_of(&set.data.campaign, &set.data.moment),
-            reached: people.len() as u64,
-            held_out: held_out.len() as u64,
-        })
-    }
-}
 
 fn added_key(tenant: &TenantId, campaign: &str) -> String {
     format!("added/{tenant}/{campaign}")
@@ -78,7 +50,7 @@ impl OptimizeStage {
             policy: None,
             candidates: Vec::new(),
             choice: None,
-            suppression: Some(suppressed(Rule::HoldOut)),
+            suppression: Some(Rule::HoldOut.suppression()),
             removals: Vec::new(),
             seed: 0,
             context: std::collections::BTreeMap::new(),

@@ -25,6 +25,7 @@ mod decision;
 mod desk;
 mod features;
 mod held_out;
+mod pending;
 mod state;
 
 use std::collections::BTreeMap;
