@@ -98,7 +98,7 @@ impl<P: Path> Packed<P> {
 }
 
 /// Queries (scaled), keys and values in one matrix.
-fn joined(query: &Dense, scale: f32, key: &Dense, value: &Dense) -> Dense {
+pub(crate) fn joined(query: &Dense, scale: f32, key: &Dense, value: &Dense) -> Dense {
     let join = |query: &[f32], key: &[f32], value: &[f32]| -> Vec<f32> {
         query
             .iter()

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Tensor};
 
-use crate::forward::{Forward, LayerScratch, Span};
+use crate::forward::{Forward, LayerScratch, Span, joined};
 use crate::model::{Dense, Model, Norm, Sizes};
 use crate::reference;
 
@@ -108,7 +108,7 @@ impl Torch {
             tch::set_num_threads(1);
         }
         let layers = model.layers.iter().map(|layer| Layer {
-            qkv: Pair::dense(&joined(&layer.query, &layer.key, &layer.value), device),
+            qkv: Pair::dense(&joined(&layer.query, 1.0, &layer.key, &layer.value), device),
             context: Pair::dense(&layer.context, device),
             context_norm: Pair::norm(&layer.context_norm, device),
             expand: Pair::dense(&layer.expand, device),
@@ -158,14 +158,6 @@ impl Torch {
         for (post, rows) in posts.iter().zip(padded.chunks_exact(posts[0].len * hidden)) {
             x[post.start * hidden..][..post.len * hidden].copy_from_slice(&rows[..post.len * hidden]);
         }
-    }
-}
-
-/// Queries, keys and values in one matrix.
-fn joined(query: &Dense, key: &Dense, value: &Dense) -> Dense {
-    Dense {
-        weight: [&*query.weight, &*key.weight, &*value.weight].concat(),
-        bias: [&*query.bias, &*key.bias, &*value.bias].concat(),
     }
 }
 
