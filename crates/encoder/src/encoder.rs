@@ -6,7 +6,7 @@ use crate::buffer::Buffer;
 use crate::forward::{Forward, LayerScratch, Packed, Span};
 use crate::heads;
 use crate::kernels::portable::Portable;
-use crate::kernels::{Kernels, KernelsError};
+use crate::kernels::{Kernels, KernelsError, Path};
 use crate::model::{Embeddings, Heads, Model, Sizes, Task};
 use crate::reference::Reference;
 
@@ -168,6 +168,11 @@ impl<'a> Answer<'a> {
     }
 }
 
+/// The model packed for a path that this machine may have.
+fn packed(path: Option<impl Path>, model: &Model) -> Option<Box<dyn Forward>> {
+    path.map(|path| Box::new(Packed::new(path, model)) as Box<dyn Forward>)
+}
+
 impl Encoder {
     /// Rounds and packs the model's weights for these kernels, once.
     pub fn new(model: &Model, kernels: Kernels) -> Result<Encoder, KernelsError> {
@@ -178,10 +183,15 @@ impl Encoder {
         kernels.check()?;
         let forward: Option<Box<dyn Forward>> = match kernels {
             Kernels::Reference => Some(Box::new(Reference::new(model))),
-            Kernels::Portable => Some(Box::new(Packed::new(Portable, model))),
+            Kernels::Portable => packed(Some(Portable), model),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx2 => crate::kernels::avx2::Avx2::detect()
-                .map(|path| Box::new(Packed::new(path, model)) as Box<dyn Forward>),
+            Kernels::Amx => packed(crate::kernels::avx512::Amx::detect(), model),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512Vnni => packed(crate::kernels::avx512::Avx512Vnni::detect(), model),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => packed(crate::kernels::avx2::Avx2::detect(), model),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => packed(crate::kernels::neon::Neon::detect(), model),
             #[cfg(feature = "torch")]
             Kernels::Torch => Some(Box::new(crate::torch::Torch::new(model))),
             _ => None,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::attention::{AttentionScratch, attend};
 use crate::buffer::Buffer;
-use crate::kernels::{COLUMNS, Path, ROWS};
+use crate::kernels::{COLUMNS, Path};
 use crate::model::{Dense, Model, Norm, Sizes};
 use crate::passes::{Rounding, dot, gelu, normalise, round_plain_row, round_row, tanh, units, units_mut};
 use crate::quantise::Linear;
@@ -177,7 +177,7 @@ impl<P: Path> Packed<P> {
         ) = (self.path, self.sizes);
         let rows = x.len() / hidden;
         let first = posts.first().map_or(0, |post| post.start);
-        let room = rows.next_multiple_of(ROWS);
+        let room = rows.next_multiple_of(P::ROWS);
         let rounded = scratch.rounded.room_for(room * inner.max(hidden));
         scratch
             .roundings
@@ -328,11 +328,19 @@ fn multiply<P: Path>(
     products: &mut [[i32; COLUMNS]],
     mut hand_on: impl FnMut(usize, usize, [P::F; 2]),
 ) {
+    let mut multiplier = p.multiplier();
     let numbers = units(&linear.scales).as_chunks::<2>().0.iter();
     let numbers = numbers.zip(units(&linear.offsets).as_chunks::<2>().0);
     let numbers = numbers.zip(units(&linear.biases).as_chunks::<2>().0);
     for (pair, (weights, ((scales, offsets), biases))) in linear.pairs().zip(numbers).enumerate() {
-        p.products(rounded, roundings.len(), linear.inputs, weights, products);
+        p.products(
+            &mut multiplier,
+            rounded,
+            roundings.len(),
+            linear.inputs,
+            weights,
+            products,
+        );
         let (scales, offsets, biases) = (load(p, scales), load(p, offsets), load(p, biases));
         for (row, (rounding, products)) in roundings.iter().zip(products.iter()).enumerate() {
             let (scale, least) = (p.splat(rounding.scale), p.splat(rounding.least));

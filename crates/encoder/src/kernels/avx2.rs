@@ -71,6 +71,8 @@ impl Path for Avx2 {
         narrow_steps: STEPS,
     };
     const BLOCK: usize = 64;
+    const ROWS: usize = products::ROWS;
+    type Multiplier = ();
 
     #[inline(always)]
     fn vectorise<R>(self, op: impl FnOnce() -> R) -> R {
@@ -188,9 +190,18 @@ impl Path for Avx2 {
         fold!(x, _mm256_min_ps, _mm_min_ps, _mm_min_ss)
     }
 
-    fn products(self, activations: &[u8], rows: usize, k: usize, weights: &[i8], out: &mut [[i32; COLUMNS]]) {
-        const { assert!(super::ROWS == products::ROWS, "buffers hold whole groups of rows") };
-        check_products(activations, rows, k, weights, out);
+    fn multiplier(self) {}
+
+    fn products(
+        self,
+        (): &mut (),
+        activations: &[u8],
+        rows: usize,
+        k: usize,
+        weights: &[i8],
+        out: &mut [[i32; COLUMNS]],
+    ) {
+        check_products(Self::ROWS, activations, rows, k, weights, out);
         let out = out.as_mut_ptr().cast::<i32>();
         let panel_len = 16 * k;
         // What lies after the second panel is the next pair, which is asked for next.
@@ -214,49 +225,6 @@ impl Path for Avx2 {
                     );
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::buffer::Buffer;
-    use crate::kernels::ROWS;
-    use crate::kernels::portable::Portable;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Even where the largest activations meet the heaviest weights that a sum of sixteen bits can take.
-        #[test]
-        fn products_are_exact(
-            rows in 1_usize..20,
-            k in prop::sample::select(vec![64_usize, 128, 192, 384]),
-            seed in any::<u64>(),
-            extreme in any::<bool>(),
-        ) {
-            let Some(avx2) = Avx2::detect() else { return Ok(()) };
-            let mut state = seed;
-            let mut below = |n: u64| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 33) % n
-            };
-            // Twelve weights share a sum: 21·12·127 is the most that fits.
-            let (mut activations, mut weights) = (Buffer::<u8>::new(), Buffer::<i8>::new());
-            let activations = activations.room_for(rows.next_multiple_of(ROWS) * k);
-            for a in activations.iter_mut() {
-                *a = if extreme { 127 } else { below(128) as u8 };
-            }
-            let heaviest = [21, -21][below(2) as usize];
-            let weights = weights.room_for(COLUMNS * k);
-            for w in weights.iter_mut() {
-                *w = if extreme { heaviest } else { below(43) as i8 - 21 };
-            }
-            let mut found = vec![[0; COLUMNS]; rows.next_multiple_of(ROWS)];
-            let mut wanted = found.clone();
-            avx2.products(activations, rows, k, weights, &mut found);
-            Portable.products(activations, rows, k, weights, &mut wanted);
-            prop_assert_eq!(&found[..rows], &wanted[..rows]);
         }
     }
 }

@@ -16,6 +16,10 @@ use std::str::FromStr;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 pub(crate) mod portable;
 
 /// How activations and weights become small integers.
@@ -36,6 +40,11 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
     const SCHEME: Scheme;
     /// Tokens that go through a layer together, so that what they need stays in the second-level cache.
     const BLOCK: usize;
+    /// Rows of activations that are multiplied together. Buffers hold whole groups of them; what is past the last row is
+    /// computed by some paths and read by nobody.
+    const ROWS: usize;
+    /// What a thread holds while it multiplies: the shapes of its tiles, where there are tiles.
+    type Multiplier;
 
     /// Runs `op` compiled with this path's instructions; `op` must be `#[inline(always)]`.
     fn vectorise<R>(self, op: impl FnOnce() -> R) -> R;
@@ -61,24 +70,40 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
     fn largest(self, x: Self::F) -> f32;
     fn least(self, x: Self::F) -> f32;
 
+    /// Makes this thread ready for products: once for each matrix.
+    fn multiplier(self) -> Self::Multiplier;
+
     /// The products of `rows` rows of activations (`k` each) with [`COLUMNS`] columns of weights: `out[row][column]`.
     ///
     /// `weights` is two panels of sixteen columns, each by steps of four inputs: `[panel][k / 4][column][4]`. `k` is a
-    /// multiple of [`STEP`], `activations` and `out` have room for `rows` rounded up to [`ROWS`].
-    fn products(self, activations: &[u8], rows: usize, k: usize, weights: &[i8], out: &mut [[i32; COLUMNS]]);
+    /// multiple of [`STEP`], `activations` and `out` have room for `rows` rounded up to [`Path::ROWS`].
+    fn products(
+        self,
+        multiplier: &mut Self::Multiplier,
+        activations: &[u8],
+        rows: usize,
+        k: usize,
+        weights: &[i8],
+        out: &mut [[i32; COLUMNS]],
+    );
 }
 
 /// Columns of weights that are multiplied together: two panels of sixteen.
 pub(crate) const COLUMNS: usize = 32;
-/// Rows come in buffers of multiples of this; what is past the last row is computed by some paths and read by nobody.
-pub(crate) const ROWS: usize = 3;
 /// Inputs of a product come in multiples of this: a cache line.
 pub(crate) const STEP: usize = 64;
 
-/// Checks what every kernel relies on before it takes pointers.
+/// Checks what every kernel relies on before it takes pointers: `group` is how many rows it multiplies together.
 #[inline(always)]
-fn check_products(activations: &[u8], rows: usize, k: usize, weights: &[i8], out: &[[i32; COLUMNS]]) {
-    let room = rows.next_multiple_of(ROWS);
+fn check_products(
+    group: usize,
+    activations: &[u8],
+    rows: usize,
+    k: usize,
+    weights: &[i8],
+    out: &[[i32; COLUMNS]],
+) {
+    let room = rows.next_multiple_of(group);
     assert!(k.is_multiple_of(STEP), "inputs come in multiples of {STEP}");
     assert!(activations.len() >= room * k, "room for the activations");
     assert!(weights.len() == COLUMNS * k, "two panels of weights");
@@ -91,13 +116,13 @@ pub enum Kernels {
     /// The fastest that this machine has.
     #[default]
     Auto,
-    /// Integer tiles (Intel AMX), x86-64. No build has them yet.
+    /// Integer tiles (Intel AMX) beside AVX-512, x86-64 under Linux.
     Amx,
-    /// AVX-512 with integer dot products, x86-64. No build has them yet.
+    /// AVX-512 with integer dot products, x86-64.
     Avx512Vnni,
     /// AVX2 and FMA, x86-64.
     Avx2,
-    /// NEON, aarch64. No build has them yet.
+    /// NEON with integer dot products (Armv8.2 and newer), aarch64.
     Neon,
     /// The same integer arithmetic in plain Rust, on any processor.
     Portable,
@@ -116,7 +141,7 @@ pub enum KernelsError {
     /// This program was built without the feature `torch`.
     #[error("this build has no torch kernels: build it with --features torch where libtorch is (docs/torch.md says how), or choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
     NoTorch,
-    /// This program was built without them: for another kind of processor, or they are not written.
+    /// This program was built for another kind of processor.
     #[error("this build has no {0} kernels: choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
     NotBuilt(Kernels),
     /// The processor does not offer their instructions.
@@ -156,13 +181,23 @@ impl Kernels {
         match self {
             Kernels::Auto | Kernels::Portable | Kernels::Reference => Ok(()),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx2 => match avx2::Avx2::detect() {
-                Some(_) => Ok(()),
-                None => Err(KernelsError::Unavailable(self)),
-            },
+            Kernels::Amx => self.if_any(avx512::Amx::detect()),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512Vnni => self.if_any(avx512::Avx512Vnni::detect()),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => self.if_any(avx2::Avx2::detect()),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => self.if_any(neon::Neon::detect()),
             Kernels::Torch if cfg!(feature = "torch") => Ok(()),
             Kernels::Torch => Err(KernelsError::NoTorch),
             _ => Err(KernelsError::NotBuilt(self)),
+        }
+    }
+
+    fn if_any(self, path: Option<impl Path>) -> Result<(), KernelsError> {
+        match path {
+            Some(_) => Ok(()),
+            None => Err(KernelsError::Unavailable(self)),
         }
     }
 }
@@ -185,3 +220,6 @@ impl FromStr for Kernels {
             .ok_or_else(|| KernelsError::Unknown(name.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests;

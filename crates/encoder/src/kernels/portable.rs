@@ -26,6 +26,8 @@ impl Path for Portable {
         narrow_steps: 0,
     };
     const BLOCK: usize = 64;
+    const ROWS: usize = 1;
+    type Multiplier = ();
 
     #[inline(always)]
     fn vectorise<R>(self, op: impl FnOnce() -> R) -> R {
@@ -101,8 +103,18 @@ impl Path for Portable {
         fold(x, |a, b| if a < b { a } else { b })
     }
 
-    fn products(self, activations: &[u8], rows: usize, k: usize, weights: &[i8], out: &mut [[i32; COLUMNS]]) {
-        check_products(activations, rows, k, weights, out);
+    fn multiplier(self) {}
+
+    fn products(
+        self,
+        (): &mut (),
+        activations: &[u8],
+        rows: usize,
+        k: usize,
+        weights: &[i8],
+        out: &mut [[i32; COLUMNS]],
+    ) {
+        check_products(Self::ROWS, activations, rows, k, weights, out);
         let (left, right) = weights.split_at(16 * k);
         for (row, out) in activations.chunks_exact(k).zip(out).take(rows) {
             for (panel, out) in [left, right].into_iter().zip(out.as_chunks_mut::<16>().0) {

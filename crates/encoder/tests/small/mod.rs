@@ -156,17 +156,24 @@ pub(crate) fn borrowed(posts: &[Vec<u32>]) -> Vec<&[u32]> {
     posts.iter().map(Vec::as_slice).collect()
 }
 
-/// The model on all kernels that this machine can run, the reference left out.
+/// The model on all kernels that this machine can run, the reference left out; or on those that `LIMBIC_KERNELS` names, which
+/// must then be there.
 pub(crate) fn encoders(model: &Model) -> Vec<Encoder> {
-    [
-        Kernels::Amx,
-        Kernels::Avx512Vnni,
-        Kernels::Avx2,
-        Kernels::Neon,
-        Kernels::Portable,
-    ]
-    .into_iter()
-    .filter(|kernels| kernels.available())
-    .map(|kernels| Encoder::new(model, kernels).unwrap())
-    .collect()
+    let kernels: Vec<Kernels> = match std::env::var("LIMBIC_KERNELS") {
+        Ok(names) => names.split(',').map(|name| name.parse().unwrap()).collect(),
+        Err(_) => [
+            Kernels::Amx,
+            Kernels::Avx512Vnni,
+            Kernels::Avx2,
+            Kernels::Neon,
+            Kernels::Portable,
+        ]
+        .into_iter()
+        .filter(|kernels| kernels.available())
+        .collect(),
+    };
+    kernels
+        .into_iter()
+        .map(|kernels| Encoder::new(model, kernels).unwrap())
+        .collect()
 }

@@ -1,0 +1,231 @@
+//! Products by tiles (Intel AMX): `tdpbusd` multiplies 16 rows of 64 bytes with 64 × 16 weights in one instruction.
+//!
+//! The weights' panels are what a tile of weights wants, unchanged: sixteen rows of sixteen columns of four inputs. Two tiles
+//! of activations meet two of weights in four of sums, so that each load serves two multiplications (Intel's optimisation
+//! manual, 248966, §20.5). Shapes are loaded once for each matrix: loading them costs about as much as a dozen
+//! multiplications.
+//!
+//! The instructions are written in assembly because the intrinsics are not stable.
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid, __cpuid_count};
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use super::{COLUMNS, Multiply};
+
+/// Rows of a tile.
+const ROWS: usize = 16;
+/// Bytes of a row of a tile.
+const WIDTH: usize = 64;
+
+/// Proof that this machine has tiles of bytes, and that the system lets this process use them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tiles(());
+
+impl Multiply for Tiles {
+    // Twice that of the others: tiles are fast enough for the loading of their shapes to be seen.
+    const BLOCK: usize = 128;
+    const ROWS: usize = ROWS;
+    type Multiplier = Shaped;
+
+    fn detect() -> Option<Tiles> {
+        static PERMITTED: OnceLock<bool> = OnceLock::new();
+        (*PERMITTED.get_or_init(|| has_tiles() && permitted())).then_some(Tiles(()))
+    }
+
+    fn multiplier(self) -> Shaped {
+        Shaped::new(self)
+    }
+
+    unsafe fn products(
+        _: &mut Shaped,
+        activations: *const u8,
+        rows: usize,
+        k: usize,
+        weights: *const i8,
+        out: *mut i32,
+    ) {
+        let groups = rows.div_ceil(ROWS);
+        for pair in 0..groups / 2 {
+            let row = pair * 2 * ROWS;
+            // SAFETY: the caller's promise, for the two groups of rows that begin here; `Shaped` has shaped the tiles.
+            unsafe { multiply_two(activations.add(row * k), k, weights, out.add(row * COLUMNS)) };
+        }
+        if groups % 2 == 1 {
+            let row = (groups - 1) * ROWS;
+            // SAFETY: the same, for the last group.
+            unsafe { multiply_one(activations.add(row * k), k, weights, out.add(row * COLUMNS)) };
+        }
+    }
+}
+
+/// Whether the processor has tiles of bytes and the system keeps them for each thread (Intel's manual, volume 1, §18.2).
+fn has_tiles() -> bool {
+    const OSXSAVE: u32 = 1 << 27;
+    const AMX_TILE: u32 = 1 << 24;
+    const AMX_INT8: u32 = 1 << 25;
+    const TILE_STATE: u64 = 0b11 << 17;
+    if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
+        return false;
+    }
+    if __cpuid_count(7, 0).edx & (AMX_TILE | AMX_INT8) != AMX_TILE | AMX_INT8 {
+        return false;
+    }
+    let (low, high): (u32, u32);
+    // SAFETY: OSXSAVE says that the instruction may be used.
+    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack)) };
+    let enabled = u64::from(high) << 32 | u64::from(low);
+    enabled & TILE_STATE == TILE_STATE
+}
+
+/// Asks the system to let this process use tiles, which Linux grants on demand (`Documentation/arch/x86/xstate.rst`).
+#[cfg(target_os = "linux")]
+fn permitted() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+    const XFEATURE_XTILEDATA: usize = 18;
+    let mut answer = ARCH_PRCTL as isize;
+    // SAFETY: this call reads and writes no memory of ours; the kernel changes rcx and r11.
+    unsafe {
+        asm!("syscall", inout("rax") answer, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XFEATURE_XTILEDATA,
+            out("rcx") _, out("r11") _, options(nostack));
+    }
+    answer == 0
+}
+
+/// How other systems grant them is not known here.
+#[cfg(not(target_os = "linux"))]
+fn permitted() -> bool {
+    false
+}
+
+/// This thread's tiles have their shapes, until it is dropped. It is the thread's alone: it cannot be sent.
+pub(crate) struct Shaped(PhantomData<*mut ()>);
+
+/// What `ldtilecfg` reads (Intel's manual, volume 2, LDTILECFG).
+#[repr(C, align(64))]
+struct Shapes {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// Eight tiles, all of the largest shape.
+static SHAPES: Shapes = {
+    let mut shapes = Shapes {
+        palette: 1,
+        start_row: 0,
+        reserved: [0; 14],
+        bytes: [0; 16],
+        rows: [0; 16],
+    };
+    let mut tile = 0;
+    while tile < 8 {
+        shapes.bytes[tile] = WIDTH as u16;
+        shapes.rows[tile] = ROWS as u8;
+        tile += 1;
+    }
+    shapes
+};
+
+impl Shaped {
+    fn new(_: Tiles) -> Shaped {
+        // SAFETY: `Tiles` proves the instruction; it reads the 64 bytes of a valid description.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly)) };
+        Shaped(PhantomData)
+    }
+}
+
+impl Drop for Shaped {
+    fn drop(&mut self) {
+        // SAFETY: that there is a `Shaped` proves the instruction.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// 32 rows by two panels.
+///
+/// # Safety
+/// As [`Multiply::products`], for two groups of [`ROWS`] rows, with all tiles of the largest shape.
+unsafe fn multiply_two(activations: *const u8, k: usize, weights: *const i8, out: *mut i32) {
+    // SAFETY: each load is of the next 64 bytes of sixteen rows of activations, of which each row has k, or the next
+    // kilobyte of a panel, which has k / 64; the stores are sixteen numbers of each row, 128 bytes apart. No stack is used.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{upper} + {k}*1]",
+            "tileloadd tmm6, [{left} + {width}*1]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{right} + {width}*1]",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{lower} + {k}*1]",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "tdpbusd tmm3, tmm5, tmm7",
+            "add {upper}, 64",
+            "add {lower}, 64",
+            "add {left}, 1024",
+            "add {right}, 1024",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{out} + {width}*2], tmm0",
+            "tilestored [{out} + {width}*2 + 64], tmm1",
+            "tilestored [{below} + {width}*2], tmm2",
+            "tilestored [{below} + {width}*2 + 64], tmm3",
+            upper = inout(reg) activations => _,
+            lower = inout(reg) activations.add(ROWS * k) => _,
+            left = inout(reg) weights => _,
+            right = inout(reg) weights.add(16 * k) => _,
+            steps = inout(reg) k / WIDTH => _,
+            k = in(reg) k,
+            width = in(reg) WIDTH,
+            out = in(reg) out,
+            below = in(reg) out.add(ROWS * COLUMNS),
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// 16 rows by two panels.
+///
+/// # Safety
+/// As [`Multiply::products`], for one group of [`ROWS`] rows, with all tiles of the largest shape.
+unsafe fn multiply_one(activations: *const u8, k: usize, weights: *const i8, out: *mut i32) {
+    // SAFETY: as in `multiply_two`.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "2:",
+            "tileloadd tmm4, [{rows} + {k}*1]",
+            "tileloadd tmm6, [{left} + {width}*1]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{right} + {width}*1]",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "add {rows}, 64",
+            "add {left}, 1024",
+            "add {right}, 1024",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{out} + {width}*2], tmm0",
+            "tilestored [{out} + {width}*2 + 64], tmm1",
+            rows = inout(reg) activations => _,
+            left = inout(reg) weights => _,
+            right = inout(reg) weights.add(16 * k) => _,
+            steps = inout(reg) k / WIDTH => _,
+            k = in(reg) k,
+            width = in(reg) WIDTH,
+            out = in(reg) out,
+            out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

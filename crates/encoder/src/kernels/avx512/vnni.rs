@@ -1,0 +1,77 @@
+//! Products by `vpdpbusd`: four products of bytes in each of sixteen lanes, added in 32 bits.
+
+use std::arch::x86_64::{
+    _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+};
+
+use super::{COLUMNS, Multiply};
+
+/// Rows that are multiplied together: sixteen sums, enough to cover the latency of the instruction on two ports, with
+/// registers left for the weights and the activations.
+const ROWS: usize = 8;
+
+/// The processor has VNNI, which every [`super::Avx512`] proves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vnni(());
+
+impl Multiply for Vnni {
+    const BLOCK: usize = 64;
+    const ROWS: usize = ROWS;
+    type Multiplier = ();
+
+    fn detect() -> Option<Vnni> {
+        is_x86_feature_detected!("avx512vnni").then_some(Vnni(()))
+    }
+
+    fn multiplier(self) {}
+
+    unsafe fn products(
+        (): &mut (),
+        activations: *const u8,
+        rows: usize,
+        k: usize,
+        weights: *const i8,
+        out: *mut i32,
+    ) {
+        for row in (0..rows).step_by(ROWS) {
+            // SAFETY: the caller's promise, for the group of rows that begins here.
+            unsafe {
+                multiply(activations.add(row * k), k, weights, out.add(row * COLUMNS));
+            }
+        }
+    }
+}
+
+/// One group of rows by two panels.
+///
+/// # Safety
+/// As [`Multiply::products`], for [`ROWS`] rows.
+#[target_feature(enable = "avx512f,avx512vnni")]
+#[expect(
+    clippy::cast_ptr_alignment,
+    reason = "it is read and written as what may lie anywhere"
+)]
+unsafe fn multiply(activations: *const u8, k: usize, weights: *const i8, out: *mut i32) {
+    const { assert!(COLUMNS == 32, "two panels of sixteen columns") };
+    let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
+    for step in 0..k / 4 {
+        // SAFETY: both panels have k / 4 steps of 64 weights, each row as many of four activations.
+        unsafe {
+            let left = _mm512_loadu_si512(weights.add(64 * step).cast());
+            let right = _mm512_loadu_si512(weights.add(16 * k + 64 * step).cast());
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let four = activations.add(row * k + 4 * step).cast::<i32>();
+                let four = _mm512_set1_epi32(four.read_unaligned());
+                sums[0] = _mm512_dpbusd_epi32(sums[0], four, left);
+                sums[1] = _mm512_dpbusd_epi32(sums[1], four, right);
+            }
+        }
+    }
+    for (row, sums) in sums.iter().enumerate() {
+        // SAFETY: each row of `out` has 32 numbers.
+        unsafe {
+            _mm512_storeu_si512(out.add(row * COLUMNS).cast(), sums[0]);
+            _mm512_storeu_si512(out.add(row * COLUMNS + 16).cast(), sums[1]);
+        }
+    }
+}
