@@ -15,6 +15,10 @@ run *ARGS:
 test *ARGS:
     scripts/test {{ARGS}}
 
+# The encoder's kernels for other processors, emulated
+processors *ARGS:
+    scripts/processors/run {{ARGS}}
+
 # What decides whether a change lands
 ci:
     .ci/run

@@ -1,0 +1,49 @@
+/* What stands between the Python package of Bochs's processor and this use of it.
+ *
+ * Loaded before the package (emulate.py does it), so that these functions are taken instead of its own:
+ * - which processor is emulated: the package is built for one kind, but carries them all;
+ * - what that processor says of itself: tiles (AMX) are added to it, whose instructions tiles.py carries out;
+ * - two functions of newer C libraries than some systems have.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct leaf { unsigned eax, ebx, ecx, edx; };
+
+static void *original(const char *name) {
+  void *package = dlopen(getenv("BOCHS_PACKAGE"), RTLD_LAZY | RTLD_NOLOAD);
+  void *found = package ? dlsym(package, name) : NULL;
+  if (!found) {
+    fprintf(stderr, "the package of Bochs has no %s: another version than the pinned one?\n", name);
+    abort();
+  }
+  return found;
+}
+
+/* The package makes a Core i3-8121U; we make a Sapphire Rapids. */
+void *_Z23create_corei3_cnl_cpuidP8BX_CPU_C(void *cpu) {
+  void *(*create)(void *) = original("_Z28create_sapphire_rapids_cpuidP8BX_CPU_C");
+  return create(cpu);
+}
+
+void _ZNK17sapphire_rapids_t14get_cpuid_leafEjjP16cpuid_function_t(void *self, unsigned function, unsigned subfunction,
+                                                                    struct leaf *leaf) {
+  void (*get)(void *, unsigned, unsigned, struct leaf *) =
+      original("_ZNK17sapphire_rapids_t14get_cpuid_leafEjjP16cpuid_function_t");
+  get(self, function, subfunction, leaf);
+  if (function == 7 && subfunction == 0)
+    leaf->edx |= 1u << 24 | 1u << 25; /* AMX-TILE, AMX-INT8 */
+}
+
+unsigned long long __isoc23_strtoull(const char *text, char **end, int base) { return strtoull(text, end, base); }
+
+int __isoc23_sscanf(const char *text, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  int read = vsscanf(text, format, arguments);
+  va_end(arguments);
+  return read;
+}
