@@ -8,13 +8,15 @@
 //! * **posts/s**: by batch, two workers of one thread each; and of one thread alone, by the processor's time (Linux), which
 //!   other work on the machine disturbs less.
 //! * **p50, p99**: of one batch on one thread, in milliseconds.
-//! * **peak**: the integer instructions of the AVX2 kernel, with nothing to load or store, on one thread and on two.
+//! * **peak**: the integer instructions of a path's kernel, with nothing to load or store, on one thread and on two.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use limbic_encoder::{Encoder, Kernels, Model, Scratch};
+
+mod peak;
 
 const ROUNDS: usize = 5;
 const BATCHES: [usize; 4] = [1, 8, 32, 64];
@@ -31,7 +33,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|name| name.parse())
         .collect::<Result<Vec<Kernels>, _>>()?;
     if asked.is_empty() {
-        asked = [Kernels::Avx2, Kernels::Portable, Kernels::Reference].into();
+        asked = [
+            Kernels::Amx,
+            Kernels::Avx512Vnni,
+            Kernels::Avx2,
+            Kernels::Neon,
+            Kernels::Portable,
+            Kernels::Reference,
+        ]
+        .into();
         asked.retain(|kernels| kernels.available());
     }
     let model = Model::open(&folder)?;
@@ -43,9 +53,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         model.version()
     );
 
-    let peak = peak::measure();
     let encoders = asked.into_iter().map(|kernels| Encoder::new(&model, kernels));
     let encoders: Vec<Encoder> = encoders.collect::<Result<_, _>>()?;
+    let peaks: Vec<_> = encoders
+        .iter()
+        .map(|encoder| peak::measure(encoder.kernels()))
+        .collect();
     let mut cells = vec![Vec::new(); encoders.len() * BATCHES.len()];
     for _ in 0..ROUNDS {
         let places = encoders
@@ -60,16 +73,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|post| operations(&model, post.len()))
         .sum::<f64>()
         / posts.len() as f64;
-    println!("kernels    batch  1 thread  {WORKERS} workers   p50 ms   p99 ms  of the peak");
+    println!("kernels     batch  1 thread  {WORKERS} workers   p50 ms   p99 ms  of the peak");
     for (place, rounds) in cells.iter().enumerate() {
         let (encoder, batch) = (&encoders[place / BATCHES.len()], BATCHES[place % BATCHES.len()]);
         let both = median(rounds.iter().map(|round| round.both));
-        let share = match (&peak, encoder.kernels()) {
-            (Some(peak), Kernels::Avx2) => format!("{:10.0} %", 100.0 * both * operations / peak.both),
-            _ => String::new(),
-        };
+        let share = peaks[place / BATCHES.len()]
+            .as_ref()
+            .map_or_else(String::new, |peak| {
+                format!("{:10.0} %", 100.0 * both * operations / peak.both)
+            });
         println!(
-            "{:<10} {batch:>5}  {:8.0}  {both:9.0}  {:7.2}  {:7.2}  {share}",
+            "{:<11} {batch:>4}  {:8.0}  {both:9.0}  {:7.2}  {:7.2}  {share}",
             encoder.kernels().to_string(),
             median(rounds.iter().map(|round| round.alone)),
             median(rounds.iter().map(|round| round.p50)),
@@ -80,9 +94,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "\n{:.3} billion integer operations a post, attention's own (in 32 bits) not among them",
         operations / 1e9
     );
-    if let Some(peak) = peak {
+    for (encoder, peak) in encoders.iter().zip(peaks) {
+        let Some(peak) = peak else { continue };
         println!(
-            "peak: {:.0} GOP/s on one thread, {:.0} on {WORKERS}",
+            "peak of {}: {:.0} GOP/s on one thread, {:.0} on {WORKERS}",
+            encoder.kernels(),
             peak.alone / 1e9,
             peak.both / 1e9
         );
@@ -197,105 +213,4 @@ fn median(rounds: impl Iterator<Item = f64>) -> f64 {
     let mut rounds: Vec<f64> = rounds.collect();
     rounds.sort_by(f64::total_cmp);
     rounds[rounds.len() / 2]
-}
-
-/// What the processor can do of the AVX2 kernel's instructions where nothing else is in their way.
-mod peak {
-    use super::{Duration, Instant, ROUNDS, SLICE, WORKERS, median, processor_time};
-
-    /// Operations a second.
-    pub(super) struct Peak {
-        pub(super) alone: f64,
-        pub(super) both: f64,
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn measure() -> Option<Peak> {
-        None
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn measure() -> Option<Peak> {
-        if !is_x86_feature_detected!("avx2") {
-            return None;
-        }
-        let slice = SLICE.min(Duration::from_millis(200));
-        let alone = median((0..ROUNDS).map(|_| run(slice).1));
-        let both = median((0..ROUNDS).map(|_| {
-            std::thread::scope(|scope| {
-                let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(|| run(slice).0)).collect();
-                workers
-                    .into_iter()
-                    .map(|worker| worker.join().unwrap_or(f64::NAN))
-                    .sum()
-            })
-        }));
-        Some(Peak { alone, both })
-    }
-
-    /// Groups of the kernel: six products in sixteen bits added up, then widened; six such sums at a time. Operations a
-    /// second, and a second of the processor's time.
-    #[cfg(target_arch = "x86_64")]
-    fn run(slice: Duration) -> (f64, f64) {
-        const GROUPS: u64 = 20_000;
-        const OPERATIONS: u64 = 6 * 6 * 64;
-        let (began, processor) = (Instant::now(), processor_time());
-        let mut groups = 0;
-        while began.elapsed() < slice {
-            group(GROUPS);
-            groups += GROUPS;
-        }
-        let operations = (groups * OPERATIONS) as f64;
-        let spent = processor_time()
-            .zip(processor)
-            .and_then(|(now, then)| now.checked_sub(then));
-        (
-            operations / began.elapsed().as_secs_f64(),
-            operations / spent.unwrap_or(began.elapsed()).as_secs_f64(),
-        )
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code, reason = "instructions whose speed is asked")]
-    fn group(count: u64) {
-        macro_rules! step {
-            ($($sum:literal)*) => {
-                concat!($("vpmaddubsw ymm13, ymm14, ymm15\n", "vpaddw ymm", $sum, ", ymm", $sum, ", ymm13\n"),*)
-            };
-        }
-        macro_rules! first {
-            ($($sum:literal)*) => { concat!($("vpmaddubsw ymm", $sum, ", ymm14, ymm15\n"),*) };
-        }
-        macro_rules! widen {
-            ($($sum:literal $wide:literal)*) => {
-                concat!($(
-                    "vpmaddwd ymm", $sum, ", ymm", $sum, ", ymm12\n",
-                    "vpaddd ymm", $wide, ", ymm", $wide, ", ymm", $sum, "\n"
-                ),*)
-            };
-        }
-        // SAFETY: registers only, all of them declared; the caller has asked whether there is AVX2.
-        unsafe {
-            std::arch::asm!(
-                "vpxor ymm12, ymm12, ymm12",
-                "vpxor ymm14, ymm14, ymm14",
-                "vpxor ymm15, ymm15, ymm15",
-                "2:",
-                first!(0 1 2 3 4 5),
-                step!(0 1 2 3 4 5),
-                step!(0 1 2 3 4 5),
-                step!(0 1 2 3 4 5),
-                step!(0 1 2 3 4 5),
-                step!(0 1 2 3 4 5),
-                widen!(0 6 1 7 2 8 3 9 4 10 5 11),
-                "dec {count}",
-                "jnz 2b",
-                count = inout(reg) count => _,
-                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _,
-                out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
-                out("ymm12") _, out("ymm13") _, out("ymm14") _, out("ymm15") _,
-                options(nomem, nostack),
-            );
-        }
-    }
 }
