@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import base
 import posts
 
 MOST_TOKENS = 128
+# Of each training set, how much is kept: less than all is for trying the recipe out (`run --try`).
+SHARE = float(os.environ.get("LIMBIC_TRAIN_SHARE", "1"))
 
 
 def tokenise(program: list[str], vocabulary: Path, texts: list[str]) -> list[list[int]]:
@@ -35,6 +38,9 @@ def main(program: str, vocabulary: str, cache: str) -> None:
     folder = Path(cache) / "tokens"
     folder.mkdir(parents=True, exist_ok=True)
     found = posts.read()
+    if SHARE < 1:
+        for splits in found.values():
+            splits["train"] = splits["train"][:: round(1 / SHARE)]
     jobs = [(task, split, rows) for task, splits in found.items() for split, rows in splits.items() if rows]
     ids = tokenise([program], Path(vocabulary), [text for _, _, rows in jobs for text, _ in rows])
     begin = 0
