@@ -38,6 +38,7 @@ void _ZNK17sapphire_rapids_t14get_cpuid_leafEjjP16cpuid_function_t(void *self, u
     leaf->edx |= 1u << 24 | 1u << 25; /* AMX-TILE, AMX-INT8 */
 }
 
+#if defined(__GLIBC__) && !__GLIBC_PREREQ(2, 38)
 unsigned long long __isoc23_strtoull(const char *text, char **end, int base) { return strtoull(text, end, base); }
 
 int __isoc23_sscanf(const char *text, const char *format, ...) {
@@ -47,3 +48,4 @@ int __isoc23_sscanf(const char *text, const char *format, ...) {
   va_end(arguments);
   return read;
 }
+#endif

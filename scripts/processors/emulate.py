@@ -69,7 +69,10 @@ class Machine:
         self.write(TASK + 4, struct.pack("<Q", SYSTEM_STACK))
         self.words(TABLES, TABLES + 0x1000 | 7)
         self.words(TABLES + 0x1000, TABLES + 0x2000 | 7)
-        self.words(TABLES + 0x2000, *(page << 21 | 0x87 for page in range(SIZE >> 21)))
+        self.words(TABLES + 0x2000, TABLES + 0x3000 | 7, *(page << 21 | 0x87 for page in range(1, SIZE >> 21)))
+        # Nothing at address zero, and the system's own pages are not the program's.
+        small = [page << 12 | (3 if page << 12 < SYSTEM_END else 7) for page in range(1, 512)]
+        self.words(TABLES + 0x3000, 0, *small)
 
     def load(self, program: str, arguments: list[str], environment: dict[str, str]) -> None:
         image = Path(program).read_bytes()
@@ -119,10 +122,12 @@ class Machine:
             case 257:  # openat
                 return os.open(self.text(b), c, d, dir_fd=folder(a))
             case 3:  # close
+                self.listed.discard(a)
                 if a > 2:
                     os.close(a)
                 return 0
             case 8:  # lseek
+                self.listed.discard(a)
                 return os.lseek(a, b - (b >> 63 << 64), c)
             case 5:  # fstat
                 return self.describe(os.fstat(a), b)
@@ -190,6 +195,8 @@ class Machine:
                 return NO_TERMINAL
             case 89:  # readlink
                 return REFUSED
+            case 72 if b in (0, 1030):  # fcntl, F_DUPFD and F_DUPFD_CLOEXEC
+                return os.dup(a)
             case 10 | 11 | 28 | 13 | 14 | 131 | 202 | 302 | 273 | 7 | 72:
                 # mprotect, munmap, madvise, signals, futex, prlimit64, set_robust_list, poll, fcntl: nothing to do for one thread
                 return 0

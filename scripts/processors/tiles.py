@@ -40,15 +40,17 @@ class Tiles:
         mod, reg, rm = code[4] >> 6, code[4] >> 3 & 7, code[4] & 7
         if not self.permitted:
             raise Forbidden("tiles before the system was asked for them (ARCH_REQ_XCOMP_PERM)")
+        if operation != 0x5E and other:
+            raise Forbidden("a second register where the instruction has none")
         self.carried_out += 1
-        if operation == 0x49 and prefix == 0 and mod == 3:
+        if operation == 0x49 and prefix == 0 and code[4] == 0xC0:
             self.shapes = None
             return 5
-        if operation == 0x49 and prefix == 0:
+        if operation == 0x49 and prefix == 0 and mod != 3 and reg == 0:
             address, _, length = self.address(cpu, code)
             self.configure(self.ram[address : address + 64])
             return length
-        if operation == 0x49 and prefix == 3:
+        if operation == 0x49 and prefix == 3 and mod == 3 and rm == 0:
             self.shape(reg)
             self.tiles[reg][:] = 0
             return 5
@@ -95,6 +97,8 @@ class Tiles:
         widths, rows = struct.unpack_from("<8H", said, 16), said[48:56]
         if any(width > WIDTH for width in widths) or any(row > ROWS for row in rows):
             raise Forbidden("a tile larger than there is")
+        if any((width == 0) != (row == 0) for width, row in zip(widths, rows)):
+            raise Forbidden("rows without a width, or a width without rows")
         self.shapes = list(zip(rows, widths))
         for tile in self.tiles:
             tile[:] = 0

@@ -190,7 +190,7 @@ impl Encoder {
             Kernels::Avx512Vnni => packed(crate::kernels::avx512::Avx512Vnni::detect(), model),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => packed(crate::kernels::avx2::Avx2::detect(), model),
-            #[cfg(target_arch = "aarch64")]
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Kernels::Neon => packed(crate::kernels::neon::Neon::detect(), model),
             #[cfg(feature = "torch")]
             Kernels::Torch => Some(Box::new(crate::torch::Torch::new(model))),

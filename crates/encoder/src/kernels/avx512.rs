@@ -5,13 +5,14 @@
 #![expect(unsafe_code, reason = "instructions; see the invariants in the parent module")]
 
 use std::arch::x86_64::{
-    __m128i, __m512, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32,
-    _mm_max_ps, _mm_max_ss, _mm_min_ps, _mm_min_ss, _mm_movehl_ps, _mm_shuffle_ps, _mm_storeu_si128,
-    _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_max_ps, _mm256_min_ps,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cvtepi32_ps,
-    _mm512_cvtps_epi32, _mm512_cvtusepi32_epi8, _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_roundscale_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    __m128i, __m512, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T1, _mm_add_ps, _mm_add_ss,
+    _mm_cvtss_f32, _mm_max_ps, _mm_max_ss, _mm_min_ps, _mm_min_ss, _mm_movehl_ps, _mm_prefetch,
+    _mm_shuffle_ps, _mm_storeu_si128, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castps512_ps256,
+    _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_cvtusepi32_epi8, _mm512_div_ps,
+    _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_roundscale_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::{COLUMNS, Path, Scheme, check_products};
@@ -24,18 +25,33 @@ pub(crate) type Avx512Vnni = Avx512<vnni::Vnni>;
 /// AVX-512 with tiles.
 pub(crate) type Amx = Avx512<tiles::Tiles>;
 
-/// Proof that this machine has AVX-512 (F, BW, DQ, VL, VNNI), and what `M` proves.
+/// Proof that this machine has AVX-512 (F, BW, DQ, VL, VNNI) with AVX2 and FMA, and what `M` proves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512<M>(M);
 
 impl<M: Multiply> Avx512<M> {
     pub(crate) fn detect() -> Option<Avx512<M>> {
-        let lanes = is_x86_feature_detected!("avx512f")
+        let lanes = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni");
         if lanes { M::detect().map(Avx512) } else { None }
+    }
+}
+
+/// Asks for some lines of what comes after these panels: the next pair, of which a group of rows asks for its share, so that it
+/// has come when it is wanted.
+#[inline(always)]
+fn ask_for_the_next(weights: *const i8, k: usize, group: usize, groups: usize) {
+    const LINE: usize = 64;
+    let lines = (COLUMNS * k / LINE).div_ceil(groups);
+    let next = weights.wrapping_add(COLUMNS * k);
+    for line in group * lines..(group + 1) * lines {
+        // SAFETY: the processor may be told of any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line * LINE)) };
     }
 }
 
@@ -58,7 +74,7 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     ///
     /// # Safety
     /// The processor has AVX-512 with VNNI. `activations` points to `rows` rows of `k` bytes, `rows` rounded up to
-    /// [`Multiply::ROWS`] and `k` a multiple of 64; `weights` to 32·k; `out` to as many rows of [`COLUMNS`] numbers.
+    /// [`Multiply::ROWS`] and `k` a multiple of 64 and not zero; `weights` to 32·k; `out` to as many rows of [`COLUMNS`] numbers.
     unsafe fn products(
         multiplier: &mut Self::Multiplier,
         activations: *const u8,
@@ -208,7 +224,7 @@ impl<M: Multiply> Path for Avx512<M> {
         check_products(M::ROWS, activations, rows, k, weights, out);
         let out = out.as_mut_ptr().cast::<i32>();
         // SAFETY: `self` proves AVX-512 with VNNI; the check found room for the rows rounded up to whole groups, a `k` that is
-        // a multiple of 64, and 32·k weights.
+        // a multiple of 64 and not zero, and 32·k weights.
         unsafe {
             M::products(multiplier, activations.as_ptr(), rows, k, weights.as_ptr(), out);
         }

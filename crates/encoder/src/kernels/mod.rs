@@ -18,7 +18,7 @@ use std::str::FromStr;
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 pub(crate) mod neon;
 pub(crate) mod portable;
 
@@ -104,9 +104,16 @@ fn check_products(
     out: &[[i32; COLUMNS]],
 ) {
     let room = rows.next_multiple_of(group);
-    assert!(k.is_multiple_of(STEP), "inputs come in multiples of {STEP}");
-    assert!(activations.len() >= room * k, "room for the activations");
-    assert!(weights.len() == COLUMNS * k, "two panels of weights");
+    assert!(
+        k > 0 && k.is_multiple_of(STEP),
+        "inputs come in multiples of {STEP}, and there are some"
+    );
+    let (wanted, weighed) = (room.checked_mul(k), k.checked_mul(COLUMNS));
+    assert!(
+        wanted.is_some_and(|wanted| activations.len() >= wanted),
+        "room for the activations"
+    );
+    assert!(weighed == Some(weights.len()), "two panels of weights");
     assert!(out.len() >= room, "room for the products");
 }
 
@@ -186,7 +193,7 @@ impl Kernels {
             Kernels::Avx512Vnni => self.if_any(avx512::Avx512Vnni::detect()),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => self.if_any(avx2::Avx2::detect()),
-            #[cfg(target_arch = "aarch64")]
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Kernels::Neon => self.if_any(neon::Neon::detect()),
             Kernels::Torch if cfg!(feature = "torch") => Ok(()),
             Kernels::Torch => Err(KernelsError::NoTorch),

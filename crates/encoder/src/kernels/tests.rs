@@ -6,9 +6,24 @@ use super::portable::Portable;
 use super::{COLUMNS, Path};
 use crate::buffer::Buffer;
 
+/// Stands around the room that a path may write to.
+const UNTOUCHED: [i32; COLUMNS] = [i32::MIN; COLUMNS];
+
+/// Fails where kernels that `LIMBIC_KERNELS` names do not run here.
+fn the_named_are_here() {
+    for name in std::env::var("LIMBIC_KERNELS")
+        .iter()
+        .flat_map(|names| names.split(','))
+    {
+        let kernels: super::Kernels = name.parse().expect("a name of kernels");
+        kernels.check().expect("kernels that run here");
+    }
+}
+
 /// Runs a check on every path of this machine.
 macro_rules! on_every_path {
     ($check:ident($($argument:expr),*)) => {
+        the_named_are_here();
         #[cfg(target_arch = "x86_64")]
         {
             if let Some(path) = super::avx2::Avx2::detect() {
@@ -21,7 +36,7 @@ macro_rules! on_every_path {
                 $check(path, $($argument),*)?;
             }
         }
-        #[cfg(target_arch = "aarch64")]
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         if let Some(path) = super::neon::Neon::detect() {
             $check(path, $($argument),*)?;
         }
@@ -67,11 +82,19 @@ fn products_are_exact<P: Path>(
             below(2 * heaviest as u64 + 1) as i64 - heaviest
         } as i8;
     }
-    let mut found = vec![[0; COLUMNS]; room];
+    let mut found = vec![UNTOUCHED; room + 2];
     let mut wanted = found.clone();
-    path.products(&mut path.multiplier(), activations, rows, k, weights, &mut found);
-    Portable.products(&mut (), activations, rows, k, weights, &mut wanted);
-    prop_assert_eq!(&found[..rows], &wanted[..rows]);
+    path.products(
+        &mut path.multiplier(),
+        activations,
+        rows,
+        k,
+        weights,
+        &mut found[1..=room],
+    );
+    Portable.products(&mut (), activations, rows, k, weights, &mut wanted[1..]);
+    prop_assert_eq!(&found[1..=rows], &wanted[1..=rows]);
+    prop_assert!(found[0] == UNTOUCHED && found[room + 1] == UNTOUCHED);
     Ok(())
 }
 

@@ -5,14 +5,18 @@
 //! manual, 248966, §20.5). Shapes are loaded once for each matrix: loading them costs about as much as a dozen
 //! multiplications.
 //!
-//! The instructions are written in assembly because the intrinsics are not stable.
+//! The instructions are written in assembly because the intrinsics are not stable. Nobody has run them on silicon yet, so that a
+//! machine must show once that it multiplies as plain Rust does before it is believed.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use super::{COLUMNS, Multiply};
+use super::super::{Path, portable::Portable};
+use super::{COLUMNS, Multiply, ask_for_the_next};
+use crate::buffer::Buffer;
 
 /// Rows of a tile.
 const ROWS: usize = 16;
@@ -30,8 +34,8 @@ impl Multiply for Tiles {
     type Multiplier = Shaped;
 
     fn detect() -> Option<Tiles> {
-        static PERMITTED: OnceLock<bool> = OnceLock::new();
-        (*PERMITTED.get_or_init(|| has_tiles() && permitted())).then_some(Tiles(()))
+        static BELIEVED: OnceLock<bool> = OnceLock::new();
+        (*BELIEVED.get_or_init(|| has_tiles() && permitted() && multiplies(Tiles(())))).then_some(Tiles(()))
     }
 
     fn multiplier(self) -> Shaped {
@@ -49,6 +53,7 @@ impl Multiply for Tiles {
         let groups = rows.div_ceil(ROWS);
         for pair in 0..groups / 2 {
             let row = pair * 2 * ROWS;
+            ask_for_the_next(weights, k, pair, groups / 2);
             // SAFETY: the caller's promise, for the two groups of rows that begin here; `Shaped` has shaped the tiles.
             unsafe { multiply_two(activations.add(row * k), k, weights, out.add(row * COLUMNS)) };
         }
@@ -100,8 +105,45 @@ fn permitted() -> bool {
     false
 }
 
-/// This thread's tiles have their shapes, until it is dropped. It is the thread's alone: it cannot be sent.
+/// Whether this machine's tiles give what plain Rust does, with the largest activations and every weight, whole groups and
+/// a half.
+fn multiplies(tiles: Tiles) -> bool {
+    const SOME_ROWS: usize = 3 * ROWS;
+    const K: usize = 2 * WIDTH;
+    let (mut activations, mut weights) = (Buffer::<u8>::new(), Buffer::<i8>::new());
+    let activations = activations.room_for(SOME_ROWS * K);
+    for (i, a) in activations.iter_mut().enumerate() {
+        *a = 255 - (i * i / 7 % 251) as u8;
+    }
+    let weights = weights.room_for(COLUMNS * K);
+    for (i, w) in weights.iter_mut().enumerate() {
+        *w = (i * 29 % 255) as u8 as i8;
+    }
+    let mut found = [[0; COLUMNS]; SOME_ROWS];
+    let mut wanted = found;
+    // SAFETY: only a processor with tiles and VNNI comes here; there are as many rows, weights and sums as are promised.
+    unsafe {
+        let out = found.as_mut_ptr().cast();
+        Tiles::products(
+            &mut tiles.multiplier(),
+            activations.as_ptr(),
+            SOME_ROWS,
+            K,
+            weights.as_ptr(),
+            out,
+        );
+    }
+    Portable.products(&mut (), activations, SOME_ROWS, K, weights, &mut wanted);
+    found == wanted
+}
+
+/// This thread's tiles have their shapes, until it is dropped. It is the thread's alone, and its only one.
 pub(crate) struct Shaped(PhantomData<*mut ()>);
+
+thread_local! {
+    /// Whether this thread has a [`Shaped`].
+    static IS_SHAPED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// What `ldtilecfg` reads (Intel's manual, volume 2, LDTILECFG).
 #[repr(C, align(64))]
@@ -133,8 +175,17 @@ static SHAPES: Shapes = {
 
 impl Shaped {
     fn new(_: Tiles) -> Shaped {
+        assert!(
+            !IS_SHAPED.replace(true),
+            "a thread multiplies one matrix at a time"
+        );
         // SAFETY: `Tiles` proves the instruction; it reads the 64 bytes of a valid description.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly)) };
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, readonly));
+        }
         Shaped(PhantomData)
     }
 }
@@ -142,7 +193,13 @@ impl Shaped {
 impl Drop for Shaped {
     fn drop(&mut self) {
         // SAFETY: that there is a `Shaped` proves the instruction.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        unsafe {
+            asm!("tilerelease",
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, nomem));
+        }
+        IS_SHAPED.set(false);
     }
 }
 
@@ -151,6 +208,12 @@ impl Drop for Shaped {
 /// # Safety
 /// As [`Multiply::products`], for two groups of [`ROWS`] rows, with all tiles of the largest shape.
 unsafe fn multiply_two(activations: *const u8, k: usize, weights: *const i8, out: *mut i32) {
+    const {
+        assert!(
+            COLUMNS * size_of::<i32>() == 2 * WIDTH,
+            "rows of `out` are two widths apart"
+        );
+    };
     // SAFETY: each load is of the next 64 bytes of sixteen rows of activations, of which each row has k, or the next
     // kilobyte of a panel, which has k / 64; the stores are sixteen numbers of each row, 128 bytes apart. No stack is used.
     unsafe {

@@ -4,7 +4,7 @@ use std::arch::x86_64::{
     _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
 };
 
-use super::{COLUMNS, Multiply};
+use super::{COLUMNS, Multiply, ask_for_the_next};
 
 /// Rows that are multiplied together: sixteen sums, enough to cover the latency of the instruction on two ports, with
 /// registers left for the weights and the activations.
@@ -33,7 +33,10 @@ impl Multiply for Vnni {
         weights: *const i8,
         out: *mut i32,
     ) {
-        for row in (0..rows).step_by(ROWS) {
+        let groups = rows.div_ceil(ROWS);
+        for group in 0..groups {
+            let row = group * ROWS;
+            ask_for_the_next(weights, k, group, groups);
             // SAFETY: the caller's promise, for the group of rows that begins here.
             unsafe {
                 multiply(activations.add(row * k), k, weights, out.add(row * COLUMNS));
