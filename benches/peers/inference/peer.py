@@ -18,6 +18,8 @@ from safetensors.numpy import load_file
 LAYERS, HEADS, HIDDEN = 6, 12, 384
 WIDTH = HIDDEN // HEADS
 BATCH = 32
+# Of so many batches one is compared with PyTorch.
+COMPARED = 20
 
 
 def batches(ids: Path) -> list[numpy.ndarray]:
@@ -115,6 +117,10 @@ def make(peer: str, model: Path, ids: Path, cache: Path) -> None:
         calibration = nncf.Dataset([{"ids": batch} for batch in batches(ids)[::2]])
         read = openvino.Core().read_model(cache / "fp32.onnx")
         openvino.save_model(nncf.quantize(read, calibration, model_type=nncf.ModelType.TRANSFORMER, subset_size=60), file(peer, cache))
+    elif peer == "rten-fp32":
+        plain = torch(model)
+        labels = [int(label) for batch in batches(ids)[::COMPARED] for label in plain(batch).argmax(1)]
+        (cache / "labels.json").write_text(json.dumps(labels))
 
 
 def onnxruntime(peer: str, cache: Path):
@@ -181,7 +187,7 @@ def read(peer: str, model: Path, ids: Path, cache: Path) -> None:
     # What it answers beside the plainest of them, once: they are the same model or this is no comparison.
     if peer != "torch-fp32":
         plain = torch(model)
-        own, wanted = (numpy.concatenate([f(batch) for batch in work[::20]]) for f in (run, plain))
+        own, wanted = (numpy.concatenate([f(batch) for batch in work[::COMPARED]]) for f in (run, plain))
         labels = (own.argmax(1) == wanted.argmax(1)).mean()
         print(f"{peer}: mean |logit difference| {numpy.abs(own - wanted).mean():.5f}, {100 * labels:.1f} % of labels as in PyTorch", file=sys.stderr)
     # The long and the short ones in no order, so that a round of any length meets the same mixture.

@@ -13,6 +13,8 @@ HERE = Path(__file__).resolve().parent
 WORKERS = 2
 POSTS = 4000
 SHORTEST, LONGEST = 18, 64
+# rten reads what ONNX Runtime does.
+RTEN = {"rten-fp32": "fp32.onnx", "rten-int8": "onnxruntime-int8.onnx", "rten-int8-u8": "onnxruntime-int8-u8.onnx"}
 PEERS = ["onnxruntime-fp32", "onnxruntime-int8", "onnxruntime-int8-u8", "openvino-fp32", "openvino-int8", "torch-fp32"]
 
 
@@ -61,6 +63,10 @@ def main(programs: str, model: str, data: str, cache: str, rounds: str, seconds:
     for peer in PEERS:
         subprocess.run([sys.executable, HERE / "peer.py", "make", peer, model, ids, cache], check=False)
         sides.append(Side(peer, [[sys.executable, HERE / "peer.py", "read", peer, model, ids, cache]] * WORKERS))
+    subprocess.run([sys.executable, HERE / "peer.py", "make", "rten-fp32", model, ids, cache], check=False)
+    for peer, file in RTEN.items():
+        command = ["env", "RTEN_NUM_THREADS=1", programs.parent / "peer-rten", cache / file, ids, cache / "labels.json"]
+        sides.append(Side(peer, [command] * WORKERS))
     ready = []
     for side in sides:
         if trouble := side.warm():

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Limbic's encoder beside ONNX Runtime, OpenVINO and PyTorch: the same weights, the same posts, one run.
+# Limbic's encoder beside ONNX Runtime, OpenVINO, PyTorch and rten: the same weights, the same posts, one run.
 # usage: benches/peers/inference/run.sh [ROUNDS [SECONDS]]
 #
 # Installs the others, in pinned versions, below ~/.cache/limbic (LIMBIC_CACHE); PEERS_PYTHON names a Python that has them
@@ -17,4 +17,5 @@ if [[ -z ${PEERS_PYTHON:-} && ! -e $cache/venv/ready ]]; then
 fi
 cargo build --quiet --release --locked -p limbic-affect --example throughput --example tokenise
 target=$(cargo metadata --format-version 1 --no-deps --locked | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+cargo build --quiet --release --locked --manifest-path benches/peers/inference/rten/Cargo.toml --target-dir "$target"
 exec "$python" benches/peers/inference/run.py "$target/release/examples" "$model" "$data" "$cache" "${1:-5}" "${2:-3}"
