@@ -11,6 +11,7 @@ use std::arch::aarch64::{
 };
 use std::arch::is_aarch64_feature_detected;
 
+use super::portable::fold;
 use super::{COLUMNS, Path, Scheme, check_products};
 
 mod products;
@@ -34,14 +35,12 @@ macro_rules! each {
 }
 
 impl Neon {
-    /// Folds all lanes into one, halves onto halves, as the other paths do.
+    /// Folds all lanes into one, in the order of the other paths.
     #[inline(always)]
-    fn fold(self, x: [float32x4_t; 4], fold: impl Fn(f32, f32) -> f32) -> f32 {
+    fn fold(self, x: [float32x4_t; 4], op: impl Fn(f32, f32) -> f32) -> f32 {
         let mut lanes = [0.0; 16];
         self.store(x, &mut lanes);
-        let lanes: [f32; 8] = std::array::from_fn(|i| fold(lanes[i], lanes[i + 8]));
-        let lanes: [f32; 4] = std::array::from_fn(|i| fold(lanes[i], lanes[i + 4]));
-        fold(fold(lanes[0], lanes[2]), fold(lanes[1], lanes[3]))
+        fold(lanes, op)
     }
 }
 

@@ -13,7 +13,7 @@ fn each(a: [f32; 16], b: [f32; 16], op: impl Fn(f32, f32) -> f32) -> [f32; 16] {
 
 /// Folds sixteen lanes in the order in which the other paths fold theirs: halves onto halves.
 #[inline(always)]
-fn fold(x: [f32; 16], op: impl Fn(f32, f32) -> f32) -> f32 {
+pub(super) fn fold(x: [f32; 16], op: impl Fn(f32, f32) -> f32) -> f32 {
     let x: [f32; 8] = std::array::from_fn(|i| op(x[i], x[i + 8]));
     let x: [f32; 4] = std::array::from_fn(|i| op(x[i], x[i + 4]));
     op(op(x[0], x[2]), op(x[1], x[3]))
