@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the model's vocabulary: the base's, then one line for every emoji that it lacks.
 
-    scripts/train/vocabulary.py BASE_VOCAB crates/affect/data/vader_emoji.tsv > models/affect-l6/vocab.txt
+    scripts/train/vocabulary.py BASE_VOCAB crates/science/affect/data/vader_emoji.tsv > models/affect-l6/vocab.txt
 
 Only emoji of one code point get a row: the tokeniser takes sequences apart (skin tones and selectors fall away, a family is
 its people), so every sequence is made of these.

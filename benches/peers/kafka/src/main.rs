@@ -6,7 +6,7 @@
 //!
 //! Both sides read the same topic and write the same one, in turns, each turn as a group of its own.
 
-#[path = "../../../../crates/stream/benches/kafka.rs"]
+#[path = "../../../../crates/engine/stream/benches/kafka.rs"]
 mod ours;
 
 use std::borrow::Borrow;

@@ -116,7 +116,7 @@ fn reference_scores<'a>(texts: impl Iterator<Item = &'a String>) -> Option<Strin
             line
         })
         .collect();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/vader-reference");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../scripts/vader-reference");
     let mut input = tempfile::tempfile().unwrap();
     input.write_all(&lines).unwrap();
     std::io::Seek::rewind(&mut input).unwrap();

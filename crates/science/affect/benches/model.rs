@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn default_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/affect-l6")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/affect-l6")
 }
 
 fn open(folder: &Path, cascade: bool, cache: usize) -> Result<ModelReader, limbic_affect::OpenError> {

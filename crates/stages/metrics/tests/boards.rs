@@ -28,7 +28,7 @@ fn is_taken(registry: &Registry, name: &str) -> bool {
 
 #[test]
 fn the_dashboard_and_the_alerts_ask_for_meters_that_there_are() {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../config");
     for file in ["grafana/dashboards/limbic.json", "prometheus/alerts.yml"] {
         let text = std::fs::read_to_string(config.join(file)).unwrap();
         let registry = Registry::new();
@@ -56,7 +56,7 @@ fn a_meter_that_there_is_not_would_be_noticed() {
 
 #[test]
 fn the_dashboard_is_json_whose_panels_do_not_overlap() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/grafana/dashboards/limbic.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../config/grafana/dashboards/limbic.json");
     let board: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut taken = BTreeSet::new();
     for panel in board["panels"].as_array().unwrap() {

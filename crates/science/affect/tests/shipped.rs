@@ -21,7 +21,7 @@ struct Wanted {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/affect-l6")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/affect-l6")
 }
 
 fn wanted() -> Vec<Wanted> {

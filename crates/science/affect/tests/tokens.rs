@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 fn tokeniser() -> &'static Tokeniser {
     static SHARED: LazyLock<Tokeniser> = LazyLock::new(|| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/affect-l6/vocab.txt");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/affect-l6/vocab.txt");
         Tokeniser::open(&path).expect("the vocabulary is in the repository")
     });
     &SHARED

@@ -15,7 +15,7 @@ use std::io::Read as _;
 use limbic_optimize::decide::{DecisionEngine, EngineConfig};
 use limbic_optimize::simulator::{Drift, Tutorial};
 
-const CONFIGURATIONS: &str = include_str!("../../../benches/vw/configurations.jsonl");
+const CONFIGURATIONS: &str = include_str!("../../../../benches/vw/configurations.jsonl");
 const USAGE: &str = "usage: tutorial [FIRST_SEED [SEEDS [-]]]";
 
 /// Click-through of each seed: without drift, and in the second half after either drift.

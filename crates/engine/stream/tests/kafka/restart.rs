@@ -22,7 +22,7 @@ impl Broker {
     }
 
     fn services(&self, command: &str) -> String {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts/services");
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../scripts/services");
         let output = Command::new(script)
             .args([command, "kafka"])
             .env("LIMBIC_SERVICES_RUN", self.folder.path().join("run"))

@@ -107,7 +107,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn default_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/affect-l6")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/affect-l6")
 }
 
 /// What was measured of one path and batch in one round.
