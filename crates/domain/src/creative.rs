@@ -1,4 +1,4 @@
-//! Ads ready to run, and what became of them at the policy gate.
+//! Ads ready to run, and what became of them at the safety gate.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct Creative {
     pub rendering: Rendering,
 }
 
-/// Something the policy gate took out, and why.
+/// Something the safety gate took out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Removal {
     /// The rule, for instance `distress`, `consent`, `minor`, `sensitive_category`.
@@ -43,7 +43,7 @@ pub struct Removal {
     pub reason: String,
 }
 
-/// The creatives of one campaign for one moment: a draft before the policy gate, cleared behind it.
+/// The creatives of one campaign for one moment: a draft before the safety gate, cleared behind it.
 /// Its envelope's `at` is the moment's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreativeSet {

@@ -120,9 +120,9 @@ pub struct Decision {
     pub campaign: Slug,
     /// Whom it is for.
     pub audience: AudienceId,
-    /// The people it may reach, after the policy gate.
+    /// The people it may reach, after the safety gate.
     pub people: Vec<Pseudonym>,
-    /// Who chose. `None` for a suppression made by the policy gate.
+    /// Who chose. `None` for a suppression made by the safety gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyVersion>,
     /// Everything that could have been chosen, with its probability.
@@ -133,7 +133,7 @@ pub struct Decision {
     /// Why nothing was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppression: Option<Suppression>,
-    /// What was taken out, by the policy gate or by the engine's own rules.
+    /// What was taken out, by the safety gate or by the engine's own rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removals: Vec<Removal>,
     /// The seed of the draw, a function of the decision's id and the policy's seed.

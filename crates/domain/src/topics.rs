@@ -1,7 +1,7 @@
 //! The topics that join the stages, and how each is keyed.
 //!
 //! Two were added to the plan of the house. `intake` is where the edge writes: a post or an outcome is *accepted*
-//! once it is durable there, and the connect stage removes duplicates on the way to `posts` and `outcomes`, exactly
+//! once it is durable there, and the ingest stage removes duplicates on the way to `posts` and `outcomes`, exactly
 //! once. `feelings` regroups what was read by author into what an audience feels, because an audience's authors
 //! are spread over every partition of `readings`.
 
@@ -15,9 +15,9 @@ pub const READINGS: &str = "readings";
 pub const FEELINGS: &str = "feelings";
 /// An audience whose feeling has moved, keyed by audience.
 pub const MOMENTS: &str = "moments";
-/// Creatives before the policy gate, keyed by campaign.
+/// Creatives before the safety gate, keyed by campaign.
 pub const DRAFTS: &str = "drafts";
-/// Creatives that the policy gate let through, keyed by campaign.
+/// Creatives that the safety gate let through, keyed by campaign.
 pub const CREATIVES: &str = "creatives";
 /// Choices, suppressions and their reasons, keyed by campaign.
 pub const DECISIONS: &str = "decisions";

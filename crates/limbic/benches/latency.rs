@@ -65,7 +65,7 @@ fn main() {
         .map(|n| format!("topic-{n} = [\"thing{n}\"]\n"))
         .collect();
     let settings = format!(
-        "{config_text}path = \"{}\"\n[connect.topics]\n{}",
+        "{config_text}path = \"{}\"\n[ingest.topics]\n{}",
         deliveries.display(),
         topics.concat()
     );

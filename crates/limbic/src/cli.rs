@@ -39,7 +39,7 @@ pub struct Common {
     /// Where the log is: `embedded` or kafka://HOST:PORT[,HOST:PORT…] [default: embedded]
     #[arg(long, global = true, value_name = "URL", help_heading = EVERYWHERE)]
     pub log: Option<String>,
-    /// Any other setting, for instance --set connect.request_items=500; may be given again
+    /// Any other setting, for instance --set ingest.request_items=500; may be given again
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = EVERYWHERE)]
     pub set: Vec<String>,
     /// How much to log: error, warn, info, debug, trace, or a filter such as limbic_stream=debug [default: info]

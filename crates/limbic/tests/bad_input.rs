@@ -145,7 +145,7 @@ fn garbage_in_a_topic_goes_to_the_dead_letters_with_its_reason_and_can_be_sent_a
     };
     assert_eq!(
         (&of("intake")["stage"], &of("intake")["reason"]),
-        (&json!("connect"), &json!("unroutable"))
+        (&json!("ingest"), &json!("unroutable"))
     );
     let shown = house.run(&["dead", "show", of("intake")["letter"].as_str().unwrap()]);
     assert!(

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use house::{Dice, House, assert_same, posts};
-use limbic_connect::replay::{Mapping, Rows};
+use limbic_ingest::replay::{Mapping, Rows};
 use serde_json::{Value, json};
 
 type Made = BTreeMap<&'static str, BTreeSet<String>>;

@@ -97,7 +97,7 @@ mod tests {
             ..StageCounts::default()
         };
         let counts = add_up(vec![
-            ("connect".to_owned(), wrote(2)),
+            ("ingest".to_owned(), wrote(2)),
             ("deliver".to_owned(), wrote(3)),
         ]);
         assert_eq!(counts.topics["outcomes"].records, 5);

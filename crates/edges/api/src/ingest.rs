@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
-use limbic_connect::{Edge, EdgeError, Receipt};
+use limbic_ingest::{Edge, EdgeError, Receipt};
 use limbic_domain::Utc;
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ async fn write<T: Send + 'static>(
     call: impl FnOnce(&Edge) -> Result<T, EdgeError> + Send + 'static,
 ) -> Result<T, Problem> {
     let edge: Arc<Edge> = app.context.edge.clone().ok_or_else(|| {
-        let detail = "this process takes nothing in: send it to one that runs the stage `connect`";
+        let detail = "this process takes nothing in: send it to one that runs the stage `ingest`";
         Problem::new(StatusCode::NOT_FOUND, "no edge here", detail)
     })?;
     let permit = Arc::clone(&app.writers).try_acquire_owned();

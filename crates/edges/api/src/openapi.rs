@@ -116,7 +116,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/creatives",
-            "Ads that the policy gate let through.",
+            "Ads that the safety gate let through.",
             &[("campaign", "only of this campaign"), LIST[0], LIST[1]],
             Answer::Page("CreativeSet"),
             None,

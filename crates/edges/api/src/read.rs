@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use limbic_domain::{TenantId, Utc};
 use limbic_metrics::SeriesError;
-use limbic_query::{Cursor, Kind, Page, Store, StoreError};
+use limbic_views::{Cursor, Kind, Page, Store, StoreError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ type Params = Result<Query<ListParams>, axum::extract::rejection::QueryRejection
 
 fn store(app: &App) -> Result<&Store, Problem> {
     app.context.store.as_ref().ok_or_else(|| {
-        let detail = "this process keeps no view: ask one that runs the stage `query`";
+        let detail = "this process keeps no view: ask one that runs the stage `views`";
         Problem::new(StatusCode::NOT_FOUND, "no view here", detail)
     })
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use limbic_connect::SharedIds;
-use limbic_query::Store;
+use limbic_ingest::SharedIds;
+use limbic_views::Store;
 
 use crate::cli::Common;
 use crate::house;
@@ -62,7 +62,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     }
     for name in house::STAGES {
         // The stages that speak to a database or open a file are covered above or opened by `run`.
-        if matches!(name, "query" | "deliver" | "metrics") {
+        if matches!(name, "views" | "deliver" | "metrics") {
             continue;
         }
         let built = house::build_stages(&settings, &[name], &house::Databases::default(), runtime.handle());

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use limbic_connect::replay::{Checkpoint, Mapping, Pace, Row, Rows};
-use limbic_connect::{Edge, Receipt};
+use limbic_ingest::replay::{Checkpoint, Mapping, Pace, Row, Rows};
+use limbic_ingest::{Edge, Receipt};
 use limbic_domain::{TenantId, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -254,7 +254,7 @@ impl Target {
                             posts.push(post);
                         }
                         Err(problem) => {
-                            rejected.push(limbic_connect::Rejection {
+                            rejected.push(limbic_ingest::Rejection {
                                 index,
                                 field: "row".to_owned(),
                                 problem,

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_affect::{AffectEngine as _, LexiconReader};
-use limbic_connect::replay::Pace;
+use limbic_ingest::replay::Pace;
 use limbic_optimize::simulator::{Spread, Standing};
-use limbic_query::Kind;
+use limbic_views::Kind;
 use serde::Serialize;
 
 use crate::cli::{Common, SimulateArgs};

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use limbic_api::Context;
-use limbic_connect::{Edge, RecentIds, SeenIds, SharedIds};
+use limbic_ingest::{Edge, RecentIds, SeenIds, SharedIds};
 use limbic_metrics::{Embedded, Influx, InfluxOptions, SeriesReader, SeriesStore};
-use limbic_query::Store;
+use limbic_views::Store;
 use limbic_stream::runtime::{Health, StageHandle, StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
 use tokio::net::TcpListener;
@@ -288,7 +288,7 @@ fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
     match settings.seen.reveal() {
         "embedded" | "" => {}
         url if url.starts_with("redis") => {
-            let keep = u64::from(settings.connect.remember_days) * 86_400;
+            let keep = u64::from(settings.ingest.remember_days) * 86_400;
             let prefix = format!("{}:seen:", settings.kafka.prefix);
             let shared = SharedIds::connect(url, &prefix, keep)
                 .with_context(|| format!("cannot use Redis at {}: is it running?", settings.seen.shown()))?;
@@ -300,7 +300,7 @@ fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
         ),
     }
     let keys: BTreeMap<_, _> = keys::pseudonym_keys(settings)?;
-    Edge::new(log, settings.partitions, settings.connect.clone(), keys, seen).context("the edge's settings")
+    Edge::new(log, settings.partitions, settings.ingest.clone(), keys, seen).context("the edge's settings")
 }
 
 fn bind(handle: &Handle, listen: &str) -> anyhow::Result<TcpListener> {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use limbic_affect::{AffectStage, Opened};
-use limbic_connect::ConnectStage;
+use limbic_ingest::IngestStage;
 use limbic_creative::{Campaigns, CreativeStage};
 use limbic_deliver::DeliverStage;
 use limbic_metrics::{MetricsStage, SeriesStore};
 use limbic_optimize::OptimizeStage;
-use limbic_policy::{PolicyStage, Rules};
+use limbic_safety::{SafetyStage, Rules};
 use limbic_profile::{MomentStage, ProfileStage};
-use limbic_query::{QueryStage, Store};
+use limbic_views::{ViewsStage, Store};
 use limbic_stream::runtime::RunOptions;
 use limbic_stream::{Stage, StageSpec};
 use tokio::runtime::Handle;
@@ -45,7 +45,7 @@ pub fn build(
 
 fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) -> anyhow::Result<Built> {
     let stage: Box<dyn Stage> = match name {
-        "connect" => Box::new(ConnectStage::new(&settings.connect)),
+        "ingest" => Box::new(IngestStage::new(&settings.ingest)),
         "affect" => {
             let Opened { engine, remark } = settings.affect.start()?;
             if let Some(remark) = remark {
@@ -60,7 +60,7 @@ fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) 
             &settings.creative,
             Arc::new(campaigns(settings)),
         )?),
-        "policy" => Box::new(PolicyStage::new(Rules::new(&settings.policy)?)),
+        "safety" => Box::new(SafetyStage::new(Rules::new(&settings.safety)?)),
         "optimize" => Box::new(OptimizeStage::new(settings.optimize.clone())?),
         "deliver" => Box::new(DeliverStage::open(&settings.deliver, handle)?),
         "metrics" => {
@@ -70,9 +70,9 @@ fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) 
                 .context("it needs a store for its series")?;
             Box::new(MetricsStage::new(series, handle.clone(), &settings.metrics)?)
         }
-        "query" => {
+        "views" => {
             let store = databases.view.clone().context("it needs a view")?;
-            Box::new(QueryStage::new(store, handle.clone(), &log_name(settings)))
+            Box::new(ViewsStage::new(store, handle.clone(), &log_name(settings)))
         }
         other => anyhow::bail!("no stage `{other}`"),
     };
@@ -82,16 +82,16 @@ fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) 
 /// What a stage reads and writes, whether or not it runs here.
 pub fn spec(name: &str, settings: &Settings) -> anyhow::Result<StageSpec> {
     Ok(match name {
-        "connect" => ConnectStage::spec(),
+        "ingest" => IngestStage::spec(),
         "affect" => AffectStage::spec(),
         "profile" => ProfileStage::spec(&settings.profile),
         "moments" => MomentStage::spec(),
         "creative" => CreativeStage::spec(),
-        "policy" => PolicyStage::spec(),
+        "safety" => SafetyStage::spec(),
         "optimize" => OptimizeStage::new(settings.optimize.clone())?.spec(),
         "deliver" => DeliverStage::spec(&settings.deliver),
         "metrics" => MetricsStage::spec(&settings.metrics),
-        "query" => QueryStage::spec(),
+        "views" => ViewsStage::spec(),
         other => anyhow::bail!("no stage `{other}`"),
     })
 }

@@ -14,8 +14,8 @@ use crate::cli::Common;
 
 /// Every stage, upstream first.
 pub const STAGES: [&str; 10] = [
-    "connect", "affect", "profile", "moments", "creative", "policy", "optimize", "deliver", "metrics",
-    "query",
+    "ingest", "affect", "profile", "moments", "creative", "safety", "optimize", "deliver", "metrics",
+    "views",
 ];
 
 /// Every setting of the house.
@@ -51,15 +51,15 @@ pub struct Settings {
     /// What advertisers want.
     pub campaigns: Vec<TenantCampaign>,
     /// The edge.
-    pub connect: limbic_connect::Settings,
+    pub ingest: limbic_ingest::Settings,
     /// What reads the posts.
     pub affect: limbic_affect::Settings,
     /// People and audiences.
     pub profile: limbic_profile::Settings,
     /// Templates.
     pub creative: limbic_creative::Settings,
-    /// The policy gate. Can only be made stricter.
-    pub policy: limbic_policy::Settings,
+    /// The safety gate. Can only be made stricter.
+    pub safety: limbic_safety::Settings,
     /// The bandit.
     pub optimize: limbic_optimize::OptimizeSettings,
     /// Ad platforms.
@@ -87,11 +87,11 @@ impl Default for Settings {
             retention: Retention::default(),
             tenants: BTreeMap::new(),
             campaigns: Vec::new(),
-            connect: limbic_connect::Settings::default(),
+            ingest: limbic_ingest::Settings::default(),
             affect: limbic_affect::Settings::default(),
             profile: limbic_profile::Settings::default(),
             creative: limbic_creative::Settings::default(),
-            policy: limbic_policy::Settings::default(),
+            safety: limbic_safety::Settings::default(),
             optimize: limbic_optimize::OptimizeSettings::default(),
             deliver: limbic_deliver::Settings::default(),
             api: limbic_api::Settings::default(),

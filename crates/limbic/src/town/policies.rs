@@ -4,7 +4,7 @@ use limbic_domain::{CreativeSet, Utc};
 use limbic_optimize::decide::EngineConfig;
 use limbic_optimize::simulator::{Situation, Standing, every_policy, tournament};
 use limbic_optimize::stage::{context_of, offers_of};
-use limbic_query::Kind;
+use limbic_views::Kind;
 
 use super::watch::{Watch, appeal};
 use crate::settings::Settings;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use limbic_domain::Utc;
 use limbic_optimize::simulator::{Spread, Standing};
-use limbic_query::Kind;
+use limbic_views::Kind;
 use serde_json::Value;
 
 use super::phrases::TOPICS;

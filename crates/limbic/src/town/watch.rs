@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use limbic_domain::{Decision, Direction, Moment, Pseudonym, Slug, TenantId, Utc};
-use limbic_query::{Kind, Store};
+use limbic_views::{Kind, Store};
 use limbic_stream::runtime::{StageCounts, count_stages};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -189,7 +189,7 @@ impl Watch {
                 looks = 0;
                 moved = Instant::now();
             }
-            let is_read = books["connect"].consumed >= self.accepted + self.outcomes;
+            let is_read = books["ingest"].consumed >= self.accepted + self.outcomes;
             if lag == 0 && is_read && looks >= still {
                 return Ok(books);
             }
@@ -341,7 +341,7 @@ impl Watch {
                 .and_then(|counts| counts.produced.get(topic).copied())
                 .unwrap_or(0)
         };
-        let posts = of("connect", "posts");
+        let posts = of("ingest", "posts");
         ensure!(
             posts == self.accepted,
             "{} posts accepted, {posts} in the log",

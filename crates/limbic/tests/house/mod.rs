@@ -35,7 +35,7 @@ alpha = 0.05
 least_posts = 30
 cooldown_seconds = 60
 
-[connect.topics]
+[ingest.topics]
 boxing = ["fight", "fighter", "boxing", "#mayweathervmcgregor", "mayweather", "mcgregor", "#maymac", "ring", "knockout"]
 music = ["concert", "encore", "band", "song"]
 
@@ -64,16 +64,16 @@ link = "https://groove.example/tonight"
 
 /// Who reads what, as far as the posts of a test go.
 const READERS: [(&str, &[&str]); 9] = [
-    ("connect", &["intake"]),
+    ("ingest", &["intake"]),
     ("affect", &["posts"]),
     ("profile", &["readings"]),
     ("moments", &["feelings"]),
     ("creative", &["moments"]),
-    ("policy", &["drafts"]),
+    ("safety", &["drafts"]),
     ("optimize", &["creatives"]),
     ("deliver", &["decisions"]),
     (
-        "query",
+        "views",
         &[
             "posts",
             "readings",

@@ -42,7 +42,7 @@
 //!
 //! * No text makes a reader panic, and what a text costs grows with its length, hardly faster.
 //! * A reading is a function of its text and the reader's version: batches, order and machine do not matter.
-//! * Every engine reads distress. One that cannot (VADER alone) is no [`AffectEngine`], because the policy gate relies on it.
+//! * Every engine reads distress. One that cannot (VADER alone) is no [`AffectEngine`], because the safety gate relies on it.
 
 mod cues;
 pub mod emotions;

@@ -27,7 +27,7 @@
 //! * Templates see the brief and the topic, **never** a person, a post or a feeling's strength. Undefined names are
 //!   errors, loops are bounded by fuel, nothing is escaped (the output is text, not markup), and what comes out holds
 //!   no control, bidi or zero-width character.
-//! * A draft is not an ad: nothing runs before the policy gate has cleared it.
+//! * A draft is not an ad: nothing runs before the safety gate has cleared it.
 
 mod campaigns;
 mod settings;

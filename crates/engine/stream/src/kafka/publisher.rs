@@ -2,7 +2,7 @@
 //!
 //! One idempotent producer for all threads, so that what many write at once shares requests. A record that was
 //! acknowledged is on all in-sync replicas. Unlike in the embedded log, a call that *fails* may have written some of its
-//! records: the edge's idempotency (the connect stage removes duplicates) is what makes calling again safe.
+//! records: the edge's idempotency (the ingest stage removes duplicates) is what makes calling again safe.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -31,7 +31,7 @@ pub struct Scores {
 
 /// The VADER reader. Its lexicon is part of the program; making one costs nothing after the first.
 ///
-/// It is no [`crate::AffectEngine`]: it cannot see distress, and no engine may stand before the policy gate without
+/// It is no [`crate::AffectEngine`]: it cannot see distress, and no engine may stand before the safety gate without
 /// (DESIGN, law 8). [`crate::LexiconReader`] is the engine around it.
 #[derive(Debug, Clone, Copy)]
 pub struct Vader {

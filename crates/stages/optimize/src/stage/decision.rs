@@ -30,7 +30,7 @@ impl OptimizeStage {
             out.dead(
                 record,
                 "not_cleared",
-                "no policy gate has cleared these creatives",
+                "no safety gate has cleared these creatives",
             );
             return Ok(());
         }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use crate::store::{NewRow, Store, StoreError};
 
 /// Writes posts, readings, moments, creatives, decisions and outcomes into the view.
-pub struct QueryStage {
+pub struct ViewsStage {
     store: Store,
     handle: Handle,
     /// What the database holds of each source, as far as this instance knows.
@@ -21,9 +21,9 @@ pub struct QueryStage {
     log: Arc<str>,
 }
 
-impl std::fmt::Debug for QueryStage {
+impl std::fmt::Debug for ViewsStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueryStage")
+        f.debug_struct("ViewsStage")
             .field("log", &self.log)
             .finish_non_exhaustive()
     }
@@ -56,7 +56,7 @@ struct PostSubject {
     id: String,
 }
 
-impl QueryStage {
+impl ViewsStage {
     /// A stage that writes to `store`; its database calls run on `handle`. `log` names the log that it reads.
     pub fn new(store: Store, handle: Handle, log: &str) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl QueryStage {
 
     /// What the runtime must know.
     pub fn spec() -> StageSpec {
-        let mut spec = StageSpec::new("query");
+        let mut spec = StageSpec::new("views");
         for topic in [
             topics::POSTS,
             topics::READINGS,
@@ -115,7 +115,7 @@ fn row(record: &Record) -> Result<NewRow, String> {
     })
 }
 
-impl Stage for QueryStage {
+impl Stage for ViewsStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut moves: BTreeMap<TopicPartition, u64> = BTreeMap::new();
         let mut rows = Vec::with_capacity(batch.records.len());

@@ -1,6 +1,6 @@
 //! Which posts were accepted lately: what lets the edge say "duplicate" at once.
 //!
-//! This is a courtesy, not the guarantee: that is the connect stage's. An id is noted only *after* its record is
+//! This is a courtesy, not the guarantee: that is the ingest stage's. An id is noted only *after* its record is
 //! durable, so a crash in between can only make the edge accept a post again, never refuse one it has lost.
 
 use std::collections::{HashSet, VecDeque};
@@ -59,7 +59,7 @@ impl SeenIds for RecentIds {
 
 /// Ids shared by every process at the edge, in Redis (`SET key 1 EX ttl`).
 ///
-/// When Redis does not answer, nothing is known: posts are taken, and the connect stage removes what is double.
+/// When Redis does not answer, nothing is known: posts are taken, and the ingest stage removes what is double.
 pub struct SharedIds {
     client: redis::Client,
     connection: Mutex<Option<redis::Connection>>,
@@ -112,7 +112,7 @@ impl SharedIds {
                 {
                     Ok(connection) => connection,
                     Err(error) => {
-                        tracing::warn!(%error, "Redis does not answer: duplicates are found by the connect stage alone");
+                        tracing::warn!(%error, "Redis does not answer: duplicates are found by the ingest stage alone");
                         return None;
                     }
                 },

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
 use crate::seen::SeenId;
-use crate::{ConnectStage, SeenIds, Settings, SettingsError, TopicTagger};
+use crate::{IngestStage, SeenIds, Settings, SettingsError, TopicTagger};
 
 /// Headers that only `intake` has.
 pub(crate) mod header {
@@ -231,13 +231,13 @@ impl Edge {
             let mut known = seen.known(&ids).into_iter();
             admitted.retain(|_| !known.next().unwrap_or(false));
         }
-        // What the connect stage remembers, where it can be looked at from here.
+        // What the ingest stage remembers, where it can be looked at from here.
         let mut kept = Vec::with_capacity(admitted.len());
         for item in admitted.drain(..) {
             let partition = partition_of(&item.record.key, self.partitions);
             let mut known = false;
-            for key in ConnectStage::keys_at(&self.settings, now, &item.id) {
-                known |= self.log.peek_state("connect", partition, &key)?.is_some();
+            for key in IngestStage::keys_at(&self.settings, now, &item.id) {
+                known |= self.log.peek_state("ingest", partition, &key)?.is_some();
             }
             if !known {
                 kept.push(item);

@@ -27,7 +27,7 @@ pub mod ceiling {
     pub const BODY: usize = 5_000;
 }
 
-/// The settings of the policy gate: `[policy]`. Every one of them can only make it stricter.
+/// The settings of the safety gate: `[safety]`. Every one of them can only make it stricter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -87,7 +87,7 @@ impl Settings {
 pub enum SettingsError {
     /// More lenient than the law, or no number of its kind.
     #[error(
-        "policy.{name} = {value}: must be above 0 and at most {most}; the gate can be made stricter, never more lenient"
+        "safety.{name} = {value}: must be above 0 and at most {most}; the gate can be made stricter, never more lenient"
     )]
     Limit {
         /// The setting.
@@ -99,7 +99,7 @@ pub enum SettingsError {
     },
     /// A count out of its range.
     #[error(
-        "policy.{name} = {value}: must be {least} to {most}; the gate can be made stricter, never more lenient"
+        "safety.{name} = {value}: must be {least} to {most}; the gate can be made stricter, never more lenient"
     )]
     Count {
         /// The setting.
@@ -113,7 +113,7 @@ pub enum SettingsError {
     },
     /// A word that no text could match, or that every text would.
     #[error(
-        "policy.{name}: `{word}` is no word: give letters or digits, with `*` only at the end of a word of three or more"
+        "safety.{name}: `{word}` is no word: give letters or digits, with `*` only at the end of a word of three or more"
     )]
     Word {
         /// The setting.
@@ -193,7 +193,7 @@ impl Rules {
         }
         let canonical =
             serde_json::to_string(settings).expect("settings have string keys and finite numbers");
-        let digest = event_id("policy-rules", &[&canonical, &words::canonical()]);
+        let digest = event_id("safety-rules", &[&canonical, &words::canonical()]);
         Ok(Self {
             audience_distress: settings.audience_distress,
             person_distress: settings.person_distress,

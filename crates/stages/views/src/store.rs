@@ -46,7 +46,7 @@ pub enum Kind {
     Reading,
     /// A moment; its subject is the audience.
     Moment,
-    /// Creatives behind the policy gate; their subject is the campaign.
+    /// Creatives behind the safety gate; their subject is the campaign.
     CreativeSet,
     /// A decision; its subject is the campaign.
     Decision,

@@ -17,13 +17,13 @@ const FORGET_AT_ONCE: usize = 2_000;
 /// State, per partition number: `s` + generation (4 bytes, big-endian) + id (16 bytes) → nothing. A generation is
 /// [`Settings::remember_days`] long; ids of the current and the one before are known, older ones are forgotten.
 #[derive(Debug)]
-pub struct ConnectStage {
+pub struct IngestStage {
     generation_millis: i64,
     /// What the newest record seen says of the time, for forgetting.
     newest: i64,
 }
 
-impl ConnectStage {
+impl IngestStage {
     /// The stage under `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl ConnectStage {
 
     /// What the runtime must know.
     pub fn spec() -> StageSpec {
-        StageSpec::new("connect")
+        StageSpec::new("ingest")
             .reads(topics::INTAKE, EventTime::Ignored)
             .writes(topics::POSTS, Forward::Aligned)
             .writes(topics::OUTCOMES, Forward::Nothing)
@@ -110,7 +110,7 @@ impl ConnectStage {
     }
 }
 
-impl Stage for ConnectStage {
+impl Stage for IngestStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for record in &batch.records {
             self.route(record, out)?;
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    fn run(stage: &mut ConnectStage, records: Vec<Record>) -> limbic_stream::Effects {
+    fn run(stage: &mut IngestStage, records: Vec<Record>) -> limbic_stream::Effects {
         let mut out = Outputs::new(&Nothing);
         stage.process(&Batch { records }, &mut out).unwrap();
         stage.tick(&[0], Utc::MIN, &mut out).unwrap();
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_post_is_passed_on_once_and_garbage_dies() {
-        let mut stage = ConnectStage::new(&Settings::default());
+        let mut stage = IngestStage::new(&Settings::default());
         let records = vec![
             record(1, "posts", 0),
             record(1, "posts", 5),
@@ -195,7 +195,7 @@ mod tests {
     fn an_id_is_remembered_over_the_turn_of_a_generation_and_forgotten_after() {
         let settings = Settings::default();
         let length = i64::from(settings.remember_days) * DAY;
-        let mut stage = ConnectStage::new(&settings);
+        let mut stage = IngestStage::new(&settings);
         let effects = run(
             &mut stage,
             vec![record(1, "posts", length - 1), record(1, "posts", length + 1)],

@@ -42,10 +42,10 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A topic without words would never be found.
-    #[error("connect.topics.{0}: give at least one word")]
+    #[error("ingest.topics.{0}: give at least one word")]
     NoWords(Slug),
     /// A word that can never match.
-    #[error("connect.topics.{topic}: `{word}` is not one word (letters and digits, `#` or `@` before it)")]
+    #[error("ingest.topics.{topic}: `{word}` is not one word (letters and digits, `#` or `@` before it)")]
     BadWord {
         /// The topic.
         topic: Slug,

@@ -1,6 +1,6 @@
 //! What happened, to be asked for: a view of every topic in SQLite or PostgreSQL.
 //!
-//! [`QueryStage`] writes each event as one row, with the offset it came from in the **same database transaction**: what
+//! [`ViewsStage`] writes each event as one row, with the offset it came from in the **same database transaction**: what
 //! the database knows already is skipped, so that a kill between the database's commit and the log's loses nothing and
 //! doubles nothing. [`Store`] reads it: one event, or pages of them in the order they were written.
 //!
@@ -11,5 +11,5 @@ mod schema;
 mod stage;
 mod store;
 
-pub use stage::QueryStage;
+pub use stage::ViewsStage;
 pub use store::{Cursor, Kind, Page, Store, StoreError};

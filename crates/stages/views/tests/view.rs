@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc, topics};
-use limbic_query::{Kind, QueryStage, Store};
+use limbic_views::{Kind, ViewsStage, Store};
 use limbic_stream::{Batch, Headers, Outputs, Record, Result, Stage, StateReader, TopicPartition};
 
 struct NoState;
@@ -50,7 +50,7 @@ fn partition() -> TopicPartition {
     }
 }
 
-fn process(stage: &mut QueryStage, records: Vec<Record>) -> (Result<(), String>, usize) {
+fn process(stage: &mut ViewsStage, records: Vec<Record>) -> (Result<(), String>, usize) {
     let mut out = Outputs::new(&NoState);
     let done = stage
         .process(&Batch { records }, &mut out)
@@ -88,13 +88,13 @@ fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) 
 #[test]
 fn what_the_database_knows_is_skipped_after_a_crash() {
     over_every_database(|store, handle, log| {
-        let mut stage = QueryStage::new(store.clone(), handle.clone(), log);
+        let mut stage = ViewsStage::new(store.clone(), handle.clone(), log);
         stage.assigned(&[partition()]).unwrap();
         process(&mut stage, vec![outcome(log, 0), outcome(log, 1)])
             .0
             .unwrap();
         // The log's commit was lost: another instance is shown the same records again, and one more.
-        let mut next = QueryStage::new(store.clone(), handle.clone(), log);
+        let mut next = ViewsStage::new(store.clone(), handle.clone(), log);
         assert_eq!(next.assigned(&[partition()]).unwrap(), [(partition(), 2)]);
         process(&mut next, vec![outcome(log, 0), outcome(log, 1), outcome(log, 2)])
             .0
@@ -111,7 +111,7 @@ fn what_the_database_knows_is_skipped_after_a_crash() {
 #[test]
 fn pages_follow_each_other_without_gap_or_repeat_and_tenants_do_not_mix() {
     over_every_database(|store, handle, log| {
-        let mut stage = QueryStage::new(store.clone(), handle.clone(), log);
+        let mut stage = ViewsStage::new(store.clone(), handle.clone(), log);
         stage.assigned(&[partition()]).unwrap();
         let other = format!("{log}-other");
         let mut records: Vec<Record> = (0..25).map(|n| outcome(log, n)).collect();
@@ -157,7 +157,7 @@ fn pages_follow_each_other_without_gap_or_repeat_and_tenants_do_not_mix() {
 #[test]
 fn garbage_goes_to_the_dead_letters_and_the_rest_is_written() {
     over_every_database(|store, handle, log| {
-        let mut stage = QueryStage::new(store.clone(), handle.clone(), log);
+        let mut stage = ViewsStage::new(store.clone(), handle.clone(), log);
         stage.assigned(&[partition()]).unwrap();
         let mut broken = outcome(log, 1);
         broken.value = Bytes::from_static(b"{\"tenant\":\xff");

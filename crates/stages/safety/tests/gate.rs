@@ -13,7 +13,7 @@ use limbic_domain::{
     ConsentState, CreativeSet, Decision, Direction, Envelope, Platform, Pseudonym, Removal, Slug,
     Suppression, Target, TenantId, Utc, topics,
 };
-use limbic_policy::{PolicyStage, Rules, Settings, SettingsError, Verdict, ceiling, gate};
+use limbic_safety::{SafetyStage, Rules, Settings, SettingsError, Verdict, ceiling, gate};
 use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader};
 use proptest::prelude::*;
 use serde_json::json;
@@ -378,7 +378,7 @@ fn process(values: Vec<Vec<u8>>) -> Effects {
         records: records.collect(),
     };
     let mut out = Outputs::new(&NoState);
-    PolicyStage::new(rules()).process(&batch, &mut out).unwrap();
+    SafetyStage::new(rules()).process(&batch, &mut out).unwrap();
     out.into_effects()
 }
 

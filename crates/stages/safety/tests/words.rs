@@ -6,7 +6,7 @@
 )]
 
 use limbic_domain::{CreativeSet, Removal};
-use limbic_policy::{Rules, Settings, Verdict, gate};
+use limbic_safety::{Rules, Settings, Verdict, gate};
 use serde_json::json;
 
 fn draft(topic: &str, campaign: &str, headline: &str, body: &str) -> CreativeSet {

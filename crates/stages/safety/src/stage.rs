@@ -1,4 +1,4 @@
-//! The policy stage: every draft passes the gate, and what does not is a decision that says why.
+//! The safety stage: every draft passes the gate, and what does not is a decision that says why.
 
 use limbic_domain::{CreativeSet, Decision, Envelope, Removal, Suppression, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
@@ -6,15 +6,15 @@ use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageErro
 use crate::{Rules, Verdict, gate};
 
 /// The stage's name.
-pub const STAGE: &str = "policy";
+pub const STAGE: &str = "safety";
 
 /// Reads `drafts`; writes what is cleared to `creatives` and what is held to `decisions`. Stateless.
 #[derive(Debug, Clone)]
-pub struct PolicyStage {
+pub struct SafetyStage {
     rules: Rules,
 }
 
-impl PolicyStage {
+impl SafetyStage {
     /// A stage with these rules.
     pub const fn new(rules: Rules) -> Self {
         Self { rules }
@@ -75,7 +75,7 @@ fn held(draft: CreativeSet, suppression: Suppression, removals: Vec<Removal>) ->
     }
 }
 
-impl Stage for PolicyStage {
+impl Stage for SafetyStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for record in &batch.records {
             match Envelope::<CreativeSet>::decode(&record.value) {

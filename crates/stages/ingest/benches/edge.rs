@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use limbic_connect::{Edge, RecentIds, Settings};
+use limbic_ingest::{Edge, RecentIds, Settings};
 use limbic_domain::{Slug, TenantId};
 use limbic_stream::{
     Consumer, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,

@@ -11,7 +11,7 @@
 //! * [`Rules`] are built from [`Settings`] and from nothing else. Settings can only make them **stricter**: each limit
 //!   has a compiled-in [`maximum`](ceiling), word lists are only added to, and there is no switch. That is a law of the
 //!   house, not a default.
-//! * [`PolicyStage`] is the stage around the gate.
+//! * [`SafetyStage`] is the stage around the gate.
 //!
 //! # The rules
 //!
@@ -47,4 +47,4 @@ mod words;
 
 pub use gate::{Verdict, gate};
 pub use settings::{Rules, Settings, SettingsError, ceiling};
-pub use stage::{PolicyStage, STAGE};
+pub use stage::{SafetyStage, STAGE};
