@@ -44,9 +44,9 @@ pub struct Campaign {
     pub id: Slug,
     /// What its creatives say.
     pub brief: Brief,
-    /// Topics of the audiences it wants; empty = every topic.
+    /// Subjects of the audiences it wants; empty = every subject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub topics: Vec<Slug>,
+    pub subjects: Vec<Slug>,
     /// Moments it wants; absent = both directions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,

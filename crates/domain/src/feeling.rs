@@ -1,4 +1,4 @@
-//! A person's feeling towards an audience's topic: a reading, regrouped.
+//! A person's feeling towards an audience's subject: a reading, regrouped.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::{AudienceId, Emotions, PostRef, Pseudonym, Record};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsentState {
-    /// The source does not ask for consent: the platform's own terms cover it.
+    /// The source does not ask for consent: the network's own terms cover it.
     NotRequired,
     /// They agreed.
     Given,

@@ -84,17 +84,17 @@ impl Default for TenantId {
 }
 
 /// A person, as everything behind the edge knows them: 32 lower-case hexadecimal digits of a keyed hash of
-/// platform and author, the key being the tenant's (BLAKE3 in its keyed mode). Nothing behind the edge can
+/// network and author, the key being the tenant's (BLAKE3 in its keyed mode). Nothing behind the edge can
 /// turn it back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pseudonym(Arc<str>);
 
 impl Pseudonym {
-    /// The pseudonym of `author` on `platform` under the tenant's secret `key`.
-    pub fn of(key: &[u8; 32], platform: &Slug, author: &str) -> Self {
+    /// The pseudonym of `author` on `network` under the tenant's secret `key`.
+    pub fn of(key: &[u8; 32], network: &Slug, author: &str) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(key);
         hasher
-            .update(platform.as_str().as_bytes())
+            .update(network.as_str().as_bytes())
             .update(&[0])
             .update(author.as_bytes());
         Self(hasher.finalize().to_hex()[..32].into())
@@ -123,26 +123,26 @@ impl Pseudonym {
     }
 }
 
-/// An audience: `segment:topic`, two slugs; a segment of people (`everyone`, `fans`...) × what they feel about.
+/// An audience: `segment:subject`, two slugs; a segment of people (`everyone`, `fans`...) × what they feel about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AudienceId(Arc<str>);
 
 impl AudienceId {
-    /// The audience of `segment` that talks about `topic`.
-    pub fn of(segment: &Slug, topic: &Slug) -> Self {
-        Self(format!("{}:{}", segment.as_str(), topic.as_str()).into())
+    /// The audience of `segment` that talks about `subject`.
+    pub fn of(segment: &Slug, subject: &Slug) -> Self {
+        Self(format!("{}:{}", segment.as_str(), subject.as_str()).into())
     }
 
     /// Refuses what is not two slugs with a colon between.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
-        let err = || InvalidId::new("audience", "segment:topic, two slugs", text);
-        let (segment, topic) = text.split_once(':').ok_or_else(err)?;
+        let err = || InvalidId::new("audience", "segment:subject, two slugs", text);
+        let (segment, subject) = text.split_once(':').ok_or_else(err)?;
         let segment = Slug::new(segment).map_err(|_| err())?;
-        let topic = Slug::new(topic).map_err(|_| err())?;
-        Ok(Self::of(&segment, &topic))
+        let subject = Slug::new(subject).map_err(|_| err())?;
+        Ok(Self::of(&segment, &subject))
     }
 
-    /// `segment:topic`.
+    /// `segment:subject`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -152,9 +152,9 @@ impl AudienceId {
         self.0.split_once(':').map_or("", |(segment, _)| segment)
     }
 
-    /// The topic's slug.
-    pub fn topic(&self) -> &str {
-        self.0.split_once(':').map_or("", |(_, topic)| topic)
+    /// The subject's slug.
+    pub fn subject(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, subject)| subject)
     }
 }
 
@@ -206,18 +206,18 @@ text_id! {
     AudienceId, "everyone:football";
 }
 
-/// A post, as its platform names it.
+/// A post, as its social network names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PostRef {
-    /// The platform's slug.
-    pub platform: Slug,
-    /// The platform's own id of the post, 1 to 512 bytes.
+    /// The social network's slug, for instance `bluesky`.
+    pub network: Slug,
+    /// The network's own id of the post, 1 to 512 bytes.
     pub id: String,
 }
 
 impl fmt::Display for PostRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.platform, self.id)
+        write!(f, "{}/{}", self.network, self.id)
     }
 }
 
@@ -245,9 +245,9 @@ mod tests {
 
     #[test]
     fn a_pseudonym_needs_the_tenants_key() {
-        let platform = Slug::new("bluesky").unwrap();
-        let a = Pseudonym::of(&[1; 32], &platform, "ada");
-        assert_ne!(a, Pseudonym::of(&[2; 32], &platform, "ada"));
+        let network = Slug::new("bluesky").unwrap();
+        let a = Pseudonym::of(&[1; 32], &network, "ada");
+        assert_ne!(a, Pseudonym::of(&[2; 32], &network, "ada"));
         assert_eq!(Pseudonym::new(a.as_str()).unwrap(), a);
         assert!(Pseudonym::new("ada").is_err());
     }

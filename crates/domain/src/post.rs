@@ -8,7 +8,7 @@ use crate::{ConsentState, PostRef, Pseudonym, Record, Slug, Utc};
 /// A social post behind the edge. Its envelope's `at` is [`Post::created_at`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Post {
-    /// Which post, on which platform.
+    /// Which post, on which social network.
     #[serde(flatten)]
     pub post: PostRef,
     /// Who wrote it.
@@ -17,21 +17,21 @@ pub struct Post {
     pub text: String,
     /// When it was written.
     pub created_at: Utc,
-    /// BCP 47 language tag, where the platform names one.
+    /// BCP 47 language tag, where the network names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<String>,
-    /// The platform's id of the post it answers.
+    /// The network's id of the post it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
-    /// The platform's id of the post it repeats.
+    /// The network's id of the post it repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repost_of: Option<String>,
     /// Where it can be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What the post is about: topics or brands the source was asked for (`football`, `acme`), at most 16.
+    /// What the post is about: subjects or brands the source was asked for (`football`, `acme`), at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub topics: Vec<Slug>,
+    pub subjects: Vec<Slug>,
     /// Whether its author agreed to be shown ads on the ground of what they write.
     #[serde(default)]
     pub consent: ConsentState,

@@ -61,13 +61,13 @@ fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = folder.path().join("limbic.toml");
     let deliveries = folder.path().join("deliveries.jsonl");
-    let topics: Vec<String> = (0..AUDIENCES)
+    let subjects: Vec<String> = (0..AUDIENCES)
         .map(|n| format!("topic-{n} = [\"thing{n}\"]\n"))
         .collect();
     let settings = format!(
-        "{config_text}path = \"{}\"\n[ingest.topics]\n{}",
+        "{config_text}path = \"{}\"\n[ingest.subjects]\n{}",
         deliveries.display(),
-        topics.concat()
+        subjects.concat()
     );
     std::fs::write(&config, settings).expect("a settings file");
     let mut program = Command::new(env!("CARGO_BIN_EXE_limbic"))
@@ -137,7 +137,7 @@ fn post(n: u64, at: Duration) -> String {
     };
     let created = limbic_domain::Utc::now();
     format!(
-        r#"{{"platform":"bench","id":"{n}","author":"a{}","text":"{text}: thing{audience} {n}","created_at":"{created}"}}"#,
+        r#"{{"network":"bench","id":"{n}","author":"a{}","text":"{text}: thing{audience} {n}","created_at":"{created}"}}"#,
         n % 5_000
     )
 }

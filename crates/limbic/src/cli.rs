@@ -9,7 +9,7 @@ Examples:
   limbic run                                    everything embedded, http://127.0.0.1:8080
   limbic run --log kafka://127.0.0.1:9092       the same stages, on Kafka
   limbic run --stage affect --stage profile     two of the stages, here; the others elsewhere
-  limbic replay posts.csv --map text=body,author=user,platform:=twitter --speed 60
+  limbic replay posts.csv --map text=body,author=user,network:=twitter --speed 60
   limbic read \"what a day\"                      what a text feels
   limbic eval                                   how well texts are read
   limbic dead list                              what no retry could help
@@ -108,7 +108,7 @@ pub struct RunArgs {
 #[command(after_help = "\
 Examples:
   limbic replay posts.jsonl
-  limbic replay tweets.csv --map author=screen_name,platform:=twitter --speed max
+  limbic replay tweets.csv --map author=screen_name,network:=twitter --speed max
   limbic replay tweets.csv --map author=screen_name --speed 60 --to http://127.0.0.1:8080
 
 FIELD=COLUMN takes a field from a column, FIELD:=VALUE sets it for every row; a column that is

@@ -10,7 +10,7 @@ use limbic_stream::{Headers, Log as _, NewRecord};
 use serde_json::{Value, json};
 
 fn post(id: &str) -> Value {
-    json!({"platform": "test", "id": id, "author": "ada", "text": "What a goal!", "created_at": "2026-03-01T10:00:00Z"})
+    json!({"network": "test", "id": id, "author": "ada", "text": "What a goal!", "created_at": "2026-03-01T10:00:00Z"})
 }
 
 fn with(field: &str, value: Value) -> Value {
@@ -34,14 +34,14 @@ fn a_wrong_post_is_refused_by_the_name_of_its_field_and_the_next_one_is_taken() 
         ("created_at", with("created_at", json!("yesterday"))),
         ("consent", with("consent", json!("perhaps"))),
         ("id", with("id", json!(7))),
-        ("platform", with("platform", json!("No Slug"))),
+        ("network", with("network", json!("No Slug"))),
     ];
     for (field, body) in cases {
         let problem = house.post("/v1/posts", &body).problem(422);
         assert_eq!(problem["field"], field, "{problem}");
     }
     house
-        .request("POST", "/v1/posts", "application/json", b"{\"platform\": ")
+        .request("POST", "/v1/posts", "application/json", b"{\"network\": ")
         .problem(400);
     house
         .request("POST", "/v1/posts", "application/json", b"3")
@@ -60,7 +60,7 @@ fn a_wrong_post_is_refused_by_the_name_of_its_field_and_the_next_one_is_taken() 
 
     let lines = [
         serde_json::to_vec(&post("1")).unwrap(),
-        b"{\"platform\": \"test\", \"id\":".to_vec(),
+        b"{\"network\": \"test\", \"id\":".to_vec(),
         b"{\"text\": \"\xff\xfe\"}".to_vec(),
         serde_json::to_vec(&with("text", json!("😂😂😂"))).unwrap(),
         serde_json::to_vec(&with("id", json!("rtl"))).unwrap(),

@@ -8,7 +8,7 @@ use house::{House, posts};
 use serde_json::{Value, json};
 
 fn post(id: &str, text: &str) -> Value {
-    json!({"platform": "town", "id": id, "author": "ann", "text": text, "created_at": "2026-03-01T10:00:00Z"})
+    json!({"network": "town", "id": id, "author": "ann", "text": text, "created_at": "2026-03-01T10:00:00Z"})
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn a_reading_carries_what_was_promised() {
     let mut house = House::open(&[]);
     house.post("/v1/posts", &post("happy/1", "what a wonderful day, I love it"));
     house.settle();
-    let page = house.get("/v1/readings?platform=town&id=happy/1").json();
+    let page = house.get("/v1/readings?network=town&id=happy/1").json();
     assert_eq!(page["next"], Value::Null);
     let [reading] = page["items"].as_array().unwrap().as_slice() else {
         panic!("one reading: {page}")
     };
-    assert_eq!(reading["post"], json!({"platform": "town", "id": "happy/1"}));
+    assert_eq!(reading["post"], json!({"network": "town", "id": "happy/1"}));
     assert_eq!(reading["sentiment"]["label"], "positive");
     assert!(
         reading["sentiment"]["compound"].as_f64().unwrap() > 0.5,
@@ -75,7 +75,7 @@ fn a_reading_carries_what_was_promised() {
         !page.to_string().contains("ann\""),
         "no author's name passes the edge: {page}"
     );
-    for path in ["/v1/posts/town/happy%2F1", "/v1/posts/happy%2F1?platform=town"] {
+    for path in ["/v1/posts/town/happy%2F1", "/v1/posts/happy%2F1?network=town"] {
         let found = house.get(path);
         assert_eq!(found.status, 200, "{path}");
         assert_eq!(found.json()["text"], "what a wonderful day, I love it");
@@ -100,7 +100,7 @@ fn pages_hold_everything_once_in_one_order() {
         "limit=many",
         "after=nonsense",
         "colour=red",
-        "platform=town",
+        "network=town",
     ] {
         house.get(&format!("/v1/readings?{wrong}")).problem(400);
     }
@@ -164,7 +164,7 @@ fn it_says_how_it_is_and_what_it_can() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys() {
-            let real = path.replace("{platform}", "town").replace("{id}", "none");
+            let real = path.replace("{network}", "town").replace("{id}", "none");
             let kind = if method == "post" { "application/json" } else { "" };
             let answer = house.request(&method.to_uppercase(), &real, kind, b"");
             assert_ne!(answer.status, 405, "{method} {path} is documented");
@@ -244,7 +244,7 @@ fn a_file_is_replayed_once_however_often_it_is_sent() {
             "replay",
             file,
             "--map",
-            "author=who,platform:=town",
+            "author=who,network:=town",
             "--to",
             &url,
             "--json",

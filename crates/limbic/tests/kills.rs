@@ -89,7 +89,7 @@ fn a_real_night_comes_out_the_same_whatever_is_killed() {
         return;
     };
     let file = data.join("replay_mayweather_mcgregor/tweets.csv");
-    let mapping = Mapping::parse("author=screen_name,platform:=twitter").unwrap();
+    let mapping = Mapping::parse("author=screen_name,network:=twitter").unwrap();
     let rows = Rows::open(&file, None, mapping).unwrap();
     let night: Vec<Value> = rows.map(|row| row.unwrap().post.unwrap()).collect();
     assert_eq!(night.len(), 12_118);

@@ -4,7 +4,7 @@
 //! | module | what it answers |
 //! |---|---|
 //! | [`ingest`](self) | `POST /v1/posts`, `/v1/outcomes`, `/v1/watermark` |
-//! | `read` | `GET /v1/posts/{platform}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
+//! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
 //! | `counts` | `GET /v1/counts`: exact, so that a stranger can check that nothing was lost or doubled |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `openapi` | `/openapi.json`, from the types of the house |
@@ -115,7 +115,7 @@ pub fn router(context: Context) -> Router {
     Router::new()
         .route("/", get(page::show))
         .route("/v1/posts", post(ingest::posts))
-        .route("/v1/posts/{platform}/{id}", get(read::post_by_platform))
+        .route("/v1/posts/{network}/{id}", get(read::post_by_network))
         .route("/v1/posts/{id}", get(read::post))
         .route("/v1/outcomes", post(ingest::outcomes).get(read::outcomes))
         .route("/v1/watermark", post(ingest::watermark))

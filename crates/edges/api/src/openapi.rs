@@ -54,8 +54,8 @@ fn operations() -> [Operation; OPERATIONS] {
         ),
         op(
             "get",
-            "/v1/posts/{platform}/{id}",
-            "A post, by its platform's id.",
+            "/v1/posts/{network}/{id}",
+            "A post, by its network's id.",
             &[],
             Answer::One("Post"),
             None,
@@ -63,8 +63,8 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/posts/{id}",
-            "A post, by its event id, or by its platform's with `platform`.",
-            &[("platform", "the platform's name")],
+            "A post, by its event id, or by its network's with `network`.",
+            &[("network", "the social network's name")],
             Answer::One("Post"),
             None,
         ),
@@ -97,8 +97,8 @@ fn operations() -> [Operation; OPERATIONS] {
             "/v1/readings",
             "What posts feel.",
             &[
-                ("platform", "with `id`: only of this post"),
-                ("id", "with `platform`"),
+                ("network", "with `id`: only of this post"),
+                ("id", "with `network`"),
                 LIST[0],
                 LIST[1],
             ],
@@ -267,11 +267,11 @@ fn schemas() -> Map<String, Value> {
     let text = json!({"type": "string"});
     schemas.insert("IncomingPost".into(), json!({
         "type": "object",
-        "required": ["platform", "id", "author", "text", "created_at"],
+        "required": ["network", "id", "author", "text", "created_at"],
         "properties": {
-            "platform": text, "id": text, "author": text, "text": {"type": "string", "maxLength": 65_536},
+            "network": text, "id": text, "author": text, "text": {"type": "string", "maxLength": 65_536},
             "created_at": time, "lang": {"type": "string", "description": "BCP 47"}, "reply_to": text, "repost_of": text,
-            "url": text, "topics": {"type": "array", "items": text, "maxItems": 16},
+            "url": text, "subjects": {"type": "array", "items": text, "maxItems": 16},
             "consent": {"enum": ["given", "denied", "unknown"]}, "minor": {"type": "boolean"}, "meta": {"type": "object"}
         }
     }));

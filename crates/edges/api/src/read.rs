@@ -21,7 +21,8 @@ use crate::problem::Problem;
 pub(crate) struct ListParams {
     after: Option<String>,
     limit: Option<u32>,
-    platform: Option<String>,
+    #[serde(alias = "platform")]
+    network: Option<String>,
     id: Option<String>,
     audience: Option<String>,
     campaign: Option<String>,
@@ -80,12 +81,12 @@ fn params(given: Params) -> Result<ListParams, Problem> {
 
 pub(crate) async fn readings(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
     let given = params(given)?;
-    let subject = match (given.platform, given.id) {
-        (Some(platform), Some(id)) => Some(format!("{platform}/{id}")),
+    let subject = match (given.network, given.id) {
+        (Some(network), Some(id)) => Some(format!("{network}/{id}")),
         (None, None) => None,
         _ => {
             return Err(
-                Problem::bad_request("give both `platform` and `id`, or neither").of_field("platform")
+                Problem::bad_request("give both `network` and `id`, or neither").of_field("network")
             );
         }
     };
@@ -161,18 +162,19 @@ pub(crate) async fn decision(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PostParams {
-    platform: Option<String>,
+    #[serde(alias = "platform")]
+    network: Option<String>,
 }
 
-/// `GET /v1/posts/{id}?platform=…`: the platform's own id, or the post's event id.
+/// `GET /v1/posts/{id}?network=…`: the network's own id, or the post's event id.
 pub(crate) async fn post(
     State(app): State<App>,
     Caller(tenant): Caller,
     Path(id): Path<String>,
     Query(given): Query<PostParams>,
 ) -> Result<Json<Value>, Problem> {
-    if let Some(platform) = given.platform {
-        return post_by_platform(State(app), Caller(tenant), Path((platform, id))).await;
+    if let Some(network) = given.network {
+        return post_by_network(State(app), Caller(tenant), Path((network, id))).await;
     }
     let found = store(&app)?
         .by_id(&tenant, Kind::Post, &id)
@@ -180,23 +182,23 @@ pub(crate) async fn post(
         .map_err(store_problem)?;
     found.map(Json).ok_or_else(|| {
         let detail =
-            format!("no post with the event id `{id}`; for the platform's own id say ?platform=NAME");
+            format!("no post with the event id `{id}`; for the network's own id say ?network=NAME");
         Problem::new(StatusCode::NOT_FOUND, "not found", detail)
     })
 }
 
-pub(crate) async fn post_by_platform(
+pub(crate) async fn post_by_network(
     State(app): State<App>,
     Caller(tenant): Caller,
-    Path((platform, id)): Path<(String, String)>,
+    Path((network, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
-    let subject = format!("{platform}/{id}");
+    let subject = format!("{network}/{id}");
     let page = store(&app)?
         .list(&tenant, Kind::Post, Some(&subject), None, 1)
         .await
         .map_err(store_problem)?;
     page.items.into_iter().next().map(Json).ok_or_else(|| {
-        let detail = format!("no post `{id}` of `{platform}` (one just sent appears within a second or so)");
+        let detail = format!("no post `{id}` of `{network}` (one just sent appears within a second or so)");
         Problem::new(StatusCode::NOT_FOUND, "not found", detail)
     })
 }

@@ -13,10 +13,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use dice::Dice;
-pub use phrases::TOPICS;
+pub use phrases::SUBJECTS;
 
-/// The platform that the town posts on.
-pub const PLATFORM: &str = "townsquare";
+/// The social network that the town posts on.
+pub const NETWORK: &str = "townsquare";
 /// 2025-05-10 10:00 UTC: when the town wakes up.
 const MORNING: i64 = 1_746_871_200_000;
 /// Milliseconds between posts, on average.
@@ -34,7 +34,7 @@ const DISTRESS: f64 = 0.004;
 /// The same of the posts that speak of a death.
 const GRIEF: f64 = 0.5;
 
-/// Something that happens to everyone who follows a topic.
+/// Something that happens to everyone who follows a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
@@ -56,7 +56,7 @@ pub enum EventKind {
     Mourning,
 }
 
-/// What happens, in turn; each with its topic (place in [`TOPICS`]) and which way it moves people.
+/// What happens, in turn; each with its subject (place in [`SUBJECTS`]) and which way it moves people.
 const EVENTS: [(EventKind, usize, f64); 10] = [
     (EventKind::Goal, 0, 0.8),
     (EventKind::Storm, 2, -0.8),
@@ -76,7 +76,7 @@ pub struct Event {
     /// What happens.
     pub kind: EventKind,
     /// Whom it moves.
-    pub topic: &'static str,
+    pub subject: &'static str,
     /// When it begins.
     pub at: Utc,
 }
@@ -87,7 +87,7 @@ struct Person {
     mood: f64,
     /// How much events move them, in `[0.6, 1]`.
     temperament: f64,
-    /// The topics they follow, at least two.
+    /// The subjects they follow, at least two.
     follows: Vec<usize>,
     consent: &'static str,
     minor: bool,
@@ -96,14 +96,14 @@ struct Person {
 /// A post of the town, and the feeling it was given.
 #[derive(Debug, Clone)]
 pub struct TownPost {
-    /// Its id on the platform.
+    /// Its id on the network.
     pub id: String,
-    /// Who wrote it, as the platform names them.
+    /// Who wrote it, as the network names them.
     pub author: String,
     /// When.
     pub at: Utc,
     /// What it is about.
-    pub topic: &'static str,
+    pub subject: &'static str,
     /// What it says.
     pub text: String,
     /// The leaning that the town put into it.
@@ -118,8 +118,8 @@ impl TownPost {
     /// As a connector would send it. `meta` keeps the known feeling with the post.
     pub fn to_json(&self) -> Value {
         json!({
-            "platform": PLATFORM, "id": self.id, "author": self.author, "text": self.text, "created_at": self.at,
-            "lang": "en", "topics": [self.topic], "consent": self.consent, "minor": self.minor,
+            "network": NETWORK, "id": self.id, "author": self.author, "text": self.text, "created_at": self.at,
+            "lang": "en", "subjects": [self.subject], "consent": self.consent, "minor": self.minor,
             "meta": {"feeling": self.label, "distress": self.distress},
         })
     }
@@ -148,10 +148,10 @@ impl Town {
             let pause = -(1.0 - dice.share()).ln() * PAUSE;
             at = at.plus_millis(1 + pause as i64);
             let event = event_at(number);
-            if let Some((kind, topic, _)) = event.filter(|_| (number - QUIET).is_multiple_of(EVERY)) {
+            if let Some((kind, subject, _)) = event.filter(|_| (number - QUIET).is_multiple_of(EVERY)) {
                 town.events.push(Event {
                     kind,
-                    topic: TOPICS[topic],
+                    subject: SUBJECTS[subject],
                     at,
                 });
             }
@@ -172,11 +172,11 @@ impl Town {
 }
 
 fn person(dice: &mut Dice) -> Person {
-    let mut follows: Vec<usize> = (0..TOPICS.len()).filter(|_| dice.happens(0.5)).collect();
+    let mut follows: Vec<usize> = (0..SUBJECTS.len()).filter(|_| dice.happens(0.5)).collect();
     while follows.len() < 2 {
-        let topic = dice.below(TOPICS.len());
-        if !follows.contains(&topic) {
-            follows.push(topic);
+        let subject = dice.below(SUBJECTS.len());
+        if !follows.contains(&subject) {
+            follows.push(subject);
         }
     }
     Person {
@@ -204,16 +204,16 @@ fn post(
 ) -> TownPost {
     let moved = event.filter(|_| dice.happens(TALK));
     let mut who = dice.below(people.len());
-    let topic = match moved {
-        Some((_, topic, _)) => {
+    let subject = match moved {
+        Some((_, subject, _)) => {
             // Somebody who follows it; in a very small town perhaps nobody does, then anybody.
             for _ in 0..16 {
-                if people[who].follows.contains(&topic) {
+                if people[who].follows.contains(&subject) {
                     break;
                 }
                 who = dice.below(people.len());
             }
-            topic
+            subject
         }
         None => *dice.one_of(&people[who].follows),
     };
@@ -229,13 +229,13 @@ fn post(
             f if f < -0.25 => Label::Negative,
             _ => Label::Neutral,
         };
-        phrases::say(topic, label, dice)
+        phrases::say(subject, label, dice)
     };
     TownPost {
         id: format!("t{number:06}"),
         author: format!("neighbour-{who:05}"),
         at,
-        topic: TOPICS[topic],
+        subject: SUBJECTS[subject],
         text: said.text,
         label: said.label,
         distress: said.distress,

@@ -5,7 +5,7 @@ use limbic_domain::Label;
 use super::dice::Dice;
 
 /// What the people of the town talk about.
-pub const TOPICS: [&str; 4] = ["football", "music", "weather", "market"];
+pub const SUBJECTS: [&str; 4] = ["football", "music", "weather", "market"];
 
 const OPENERS: [&str; 8] = [
     "",
@@ -46,7 +46,7 @@ const EVEN_CLOSERS: [&str; 5] = [
     "See the board by the bridge.",
 ];
 
-/// Cores by topic: glad, sore, even.
+/// Cores by subject: glad, sore, even.
 type Cores = [&'static [&'static str]; 3];
 
 const FOOTBALL: Cores = [
@@ -173,9 +173,9 @@ pub struct Said {
     pub distress: bool,
 }
 
-/// Says something about a topic (its place in [`TOPICS`]) with a feeling.
-pub fn say(topic: usize, label: Label, dice: &mut Dice) -> Said {
-    let cores = [FOOTBALL, MUSIC, WEATHER, MARKET][topic];
+/// Says something about a subject (its place in [`SUBJECTS`]) with a feeling.
+pub fn say(subject: usize, label: Label, dice: &mut Dice) -> Said {
+    let cores = [FOOTBALL, MUSIC, WEATHER, MARKET][subject];
     let (cores, closers): (&[&str], &[&str]) = match label {
         Label::Positive => (cores[0], &GLAD_CLOSERS),
         Label::Negative => (cores[1], &SORE_CLOSERS),
@@ -197,7 +197,7 @@ pub fn say(topic: usize, label: Label, dice: &mut Dice) -> Said {
     }
     if dice.happens(0.2) {
         text.push_str(" #");
-        text.push_str(TOPICS[topic]);
+        text.push_str(SUBJECTS[subject]);
     }
     Said {
         text,

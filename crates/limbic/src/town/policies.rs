@@ -20,8 +20,8 @@ pub fn situations(watch: &Watch, settings: &Settings) -> anyhow::Result<Vec<Situ
             continue;
         }
         let appeals = set.creatives.iter().map(|creative| {
-            let topic = set.audience.topic();
-            appeal(set.direction, topic, creative.tone.as_str(), set.mood.valence)
+            let subject = set.audience.subject();
+            appeal(set.direction, subject, creative.tone.as_str(), set.mood.valence)
         });
         situations.push(Situation {
             campaign: set.campaign.to_string(),

@@ -47,7 +47,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
             path: folder.join(DELIVERIES),
         }),
     );
-    for (id, product, promise, call, topics) in [
+    for (id, product, promise, call, subjects) in [
         (
             "corner-bakery",
             "Corner Bakery",
@@ -74,9 +74,9 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
                     link: format!("https://{id}.example/"),
                     values: BTreeMap::new(),
                 },
-                topics: topics
+                subjects: subjects
                     .iter()
-                    .map(|topic| Slug::new(topic))
+                    .map(|subject| Slug::new(subject))
                     .collect::<Result<_, _>>()?,
                 direction: None,
                 platforms: vec![Platform {

@@ -8,7 +8,7 @@ use limbic_optimize::simulator::{Spread, Standing};
 use limbic_views::Kind;
 use serde_json::Value;
 
-use super::phrases::TOPICS;
+use super::phrases::SUBJECTS;
 use super::watch::{Books, Watch};
 
 /// What was seen of a town.
@@ -125,8 +125,8 @@ pub fn page(report: &Report) -> String {
     html.push_str("<h1>An afternoon in a small town</h1><p>Everything below was read, felt, decided and delivered on this machine by one process. Nobody in the town is real.</p>");
     counts(&mut html, report);
     html.push_str("<h2>How the town felt</h2><p>Mean valence of the posts of each audience, from unpleasant (−1) to pleasant (+1). A triangle is a moment: the audience moved more than chance explains.</p>");
-    for topic in TOPICS {
-        mood(&mut html, report, topic);
+    for subject in SUBJECTS {
+        mood(&mut html, report, subject);
     }
     if !report.policies.is_empty() {
         policies(&mut html, &report.policies);
@@ -185,11 +185,11 @@ fn time(event: &Value) -> Option<i64> {
     Some(at.as_millis())
 }
 
-fn mood(html: &mut String, report: &Report, topic: &str) {
+fn mood(html: &mut String, report: &Report, subject: &str) {
     let is_about = |reading: &&Value| {
-        reading["topics"]
+        reading["subjects"]
             .as_array()
-            .is_some_and(|topics| topics.iter().any(|one| one == topic))
+            .is_some_and(|subjects| subjects.iter().any(|one| one == subject))
     };
     let mut steps: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
     for reading in report.readings.iter().filter(is_about) {
@@ -219,7 +219,7 @@ fn mood(html: &mut String, report: &Report, topic: &str) {
     let (zero, right) = (y(0.0), WIDTH - 16.0);
     let _ = write!(
         html,
-        "<div class=\"card mood\"><b>{topic}</b><svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"Mood of {topic}\">\
+        "<div class=\"card mood\"><b>{subject}</b><svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"Mood of {subject}\">\
          <text x=\"6\" y=\"{:.1}\">+1</text><text x=\"6\" y=\"{:.1}\">0</text><text x=\"6\" y=\"{:.1}\">−1</text>\
          <line x1=\"40\" x2=\"{right}\" y1=\"{zero}\" y2=\"{zero}\" stroke=\"var(--line)\"/>\
          <polyline points=\"{line}\" fill=\"none\" stroke=\"var(--mood)\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>",
@@ -239,7 +239,7 @@ fn mood(html: &mut String, report: &Report, topic: &str) {
             when.get(11..16).unwrap_or_default()
         );
     }
-    let audience = format!("everyone:{topic}");
+    let audience = format!("everyone:{subject}");
     for moment in report.moments.iter().filter(|one| one["audience"] == *audience) {
         let Some(at) = time(moment) else { continue };
         let is_up = moment["direction"] == "up";

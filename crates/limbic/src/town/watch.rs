@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::premises::{DELIVERIES, SECRET};
-use super::{Dice, PLATFORM};
+use super::{Dice, NETWORK};
 use crate::house::{House, Options, STAGES};
 use crate::settings::Settings;
 
@@ -57,8 +57,8 @@ pub struct Shown {
 /// How likely an ad of a tone is clicked after a move in a direction to a mood. Only the town knows: joy wants to be
 /// celebrated, but those who come from a concert want something new; who is low wants to be left in peace, but after a
 /// storm people need what is practical. No tone is the best everywhere.
-pub(super) fn appeal(direction: Direction, topic: &str, tone: &str, valence: f64) -> f64 {
-    let of_tone = match (direction, topic, tone) {
+pub(super) fn appeal(direction: Direction, subject: &str, tone: &str, valence: f64) -> f64 {
+    let of_tone = match (direction, subject, tone) {
         (Direction::Up, "music", "bright")
         | (Direction::Up, "football" | "weather" | "market", "celebrate") => 0.50,
         (Direction::Down, "weather", "practical")
@@ -90,7 +90,7 @@ pub struct Watch {
     deliveries: PathBuf,
     /// Since when each person is in distress.
     distress: BTreeMap<Pseudonym, Utc>,
-    /// Since when the audience of a topic has heard from them in that state.
+    /// Since when the audience of a subject has heard from them in that state.
     heard: BTreeMap<(Pseudonym, String), Utc>,
     key: [u8; 32],
 }
@@ -129,18 +129,18 @@ impl Watch {
                 .parse()?;
             latest = latest.max(Some(at));
             let author = post["author"].as_str().context("a post without author")?;
-            let person = Pseudonym::of(&self.key, &Slug::new(PLATFORM)?, author);
+            let person = Pseudonym::of(&self.key, &Slug::new(NETWORK)?, author);
             if post["meta"]["distress"] == true {
                 self.distress.entry(person.clone()).or_insert(at);
             }
             if self.distress.contains_key(&person) {
-                for topic in post["topics"]
+                for subject in post["subjects"]
                     .as_array()
                     .into_iter()
                     .flatten()
                     .filter_map(Value::as_str)
                 {
-                    self.heard.entry((person.clone(), topic.to_owned())).or_insert(at);
+                    self.heard.entry((person.clone(), subject.to_owned())).or_insert(at);
                 }
             }
         }
@@ -245,14 +245,14 @@ impl Watch {
             let Some(choice) = &decision.choice else {
                 bail!("{} was delivered but chose nothing", delivered.decision);
             };
-            let (topic, valence) = (moment.audience.topic(), moment.mood.valence);
+            let (subject, valence) = (moment.audience.subject(), moment.mood.valence);
             let mut appeals = Vec::with_capacity(decision.candidates.len());
             for candidate in &decision.candidates {
                 let tone = self.tone_of(&candidate.creative)?;
-                appeals.push(appeal(moment.direction, topic, &tone, valence));
+                appeals.push(appeal(moment.direction, subject, &tone, valence));
             }
             let tone = choice.creative.tone.to_string();
-            let own = appeal(moment.direction, topic, &tone, valence);
+            let own = appeal(moment.direction, subject, &tone, valence);
             let mut dice = Dice::for_name(self.seed, &delivered.decision);
             let clicked = dice.happens(own);
             let seen = at.plus_millis(1_000 + dice.below(20_000) as i64);
@@ -381,7 +381,7 @@ impl Watch {
                 }
                 let heard = self
                     .heard
-                    .get(&(person.clone(), decision.audience.topic().to_owned()));
+                    .get(&(person.clone(), decision.audience.subject().to_owned()));
                 if heard.is_some_and(|heard| *heard <= at) {
                     bail!(
                         "a decision for {} reaches {person}, who is in distress",

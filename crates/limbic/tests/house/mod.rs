@@ -35,13 +35,13 @@ alpha = 0.05
 least_posts = 30
 cooldown_seconds = 60
 
-[ingest.topics]
+[ingest.subjects]
 boxing = ["fight", "fighter", "boxing", "#mayweathervmcgregor", "mayweather", "mcgregor", "#maymac", "ring", "knockout"]
 music = ["concert", "encore", "band", "song"]
 
 [[campaigns]]
 id = "night-snacks"
-topics = ["boxing"]
+subjects = ["boxing"]
 platforms = [{ name = "file", headline = 60, body = 180 }]
 bid = 250000
 [campaigns.brief]
@@ -52,7 +52,7 @@ link = "https://crunch.example/order"
 
 [[campaigns]]
 id = "record-store"
-topics = ["music"]
+subjects = ["music"]
 platforms = [{ name = "file", headline = 60, body = 180 }]
 bid = 180000
 [campaigns.brief]
@@ -532,7 +532,7 @@ pub(crate) fn posts(n: usize) -> Vec<Value> {
             let mood = if (i / 100) % 2 == 0 { glad } else { sour };
             let second = i * 2;
             json!({
-                "platform": "town",
+                "network": "town",
                 "id": format!("p{i}"),
                 "author": format!("person-{}", (i * 7) % 40),
                 "text": format!("{} {} no. {i}", mood[i % 4], things[(i / 3) % 4]),

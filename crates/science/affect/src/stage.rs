@@ -42,7 +42,7 @@ impl AffectStage {
             "reading",
             &[
                 tenant.as_str(),
-                post.post.platform.as_str(),
+                post.post.network.as_str(),
                 &post.post.id,
                 &affect.model,
             ],
@@ -52,7 +52,7 @@ impl AffectStage {
             post: post.post,
             author: post.author,
             affect,
-            topics: post.topics,
+            subjects: post.subjects,
             consent: post.consent,
             minor: post.minor,
         };
@@ -119,12 +119,12 @@ mod tests {
     }
 
     fn post(id: &str, text: &str) -> Envelope<Post> {
-        let platform = Slug::new("bluesky").unwrap();
+        let network = Slug::new("bluesky").unwrap();
         let at = Utc::from_millis(1_700_000_000_000);
         let post = Post {
-            author: Pseudonym::of(&[7; 32], &platform, "someone"),
+            author: Pseudonym::of(&[7; 32], &network, "someone"),
             post: PostRef {
-                platform,
+                network,
                 id: id.to_owned(),
             },
             text: text.to_owned(),
@@ -133,7 +133,7 @@ mod tests {
             reply_to: None,
             repost_of: None,
             url: None,
-            topics: vec![Slug::new("tea").unwrap()],
+            subjects: vec![Slug::new("tea").unwrap()],
             consent: ConsentState::default(),
             minor: true,
             meta: serde_json::Map::new(),
@@ -181,7 +181,7 @@ mod tests {
             event_id("reading", &["default", "bluesky", "1", LexiconReader::VERSION])
         );
         assert_eq!(reading.data.author, sent.data.author);
-        assert_eq!(reading.data.topics, sent.data.topics);
+        assert_eq!(reading.data.subjects, sent.data.subjects);
         assert!(reading.data.minor && reading.data.affect.valence > 0.5);
     }
 

@@ -46,9 +46,9 @@ impl Campaigns {
     ) -> impl Iterator<Item = &'a Campaign> {
         self.of(tenant).iter().filter(move |campaign| {
             let wants_direction = campaign.direction.is_none_or(|wanted| wanted == direction);
-            let topic = audience.topic();
+            let subject = audience.subject();
             let wants_topic =
-                campaign.topics.is_empty() || campaign.topics.iter().any(|wanted| wanted.as_str() == topic);
+                campaign.subjects.is_empty() || campaign.subjects.iter().any(|wanted| wanted.as_str() == subject);
             wants_direction && wants_topic
         })
     }

@@ -6,7 +6,7 @@
 //!               └─ Writer: templates × platforms
 //! ```
 //!
-//! * [`Campaigns`] says what each tenant's advertisers want: which topics, which direction, which platforms, and a
+//! * [`Campaigns`] says what each tenant's advertisers want: which subjects, which direction, which platforms, and a
 //!   brief with the words.
 //! * [`Settings`] adds templates to the built-in set ([`built_in`]) and bounds how many ads one platform gets.
 //! * [`Writer`] is both, compiled and checked: *every* brief is rendered through *every* template that may be used on
@@ -24,7 +24,7 @@
 //!
 //! * A creative's id is a function of tenant, campaign, template, platform and the copy itself: what a bandit learnt
 //!   about a copy stays with it, and a changed copy is a new creative.
-//! * Templates see the brief and the topic, **never** a person, a post or a feeling's strength. Undefined names are
+//! * Templates see the brief and the subject, **never** a person, a post or a feeling's strength. Undefined names are
 //!   errors, loops are bounded by fuel, nothing is escaped (the output is text, not markup), and what comes out holds
 //!   no control, bidi or zero-width character.
 //! * A draft is not an ad: nothing runs before the safety gate has cleared it.

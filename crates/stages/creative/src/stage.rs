@@ -53,7 +53,7 @@ impl CreativeStage {
         for campaign in self.campaigns.wanting(&moment.tenant, audience, *direction) {
             let draft = self
                 .writer
-                .write(&moment.tenant, campaign, audience.topic(), *direction);
+                .write(&moment.tenant, campaign, audience.subject(), *direction);
             let set = CreativeSet {
                 moment: moment.id.clone(),
                 campaign: campaign.id.clone(),

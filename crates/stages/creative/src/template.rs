@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A way to say a brief, in minijinja's syntax.
 ///
-/// Templates see `product`, `promise`, `call_to_action`, `topic`, `platform` and `values` (the brief's further values),
+/// Templates see `product`, `promise`, `call_to_action`, `subject`, `platform` and `values` (the brief's further values),
 /// and the filter `sentence`, which ends a text with a full stop unless it has its own. An undefined name is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,7 +16,7 @@ const FUEL: u64 = 20_000;
 const LONGEST_VALUE: usize = 2_000;
 
 /// What a template sees of a campaign.
-fn words(campaign: &Campaign, platform: &Platform, topic: &str) -> Value {
+fn words(campaign: &Campaign, platform: &Platform, subject: &str) -> Value {
     let Brief {
         product,
         promise,
@@ -30,7 +30,7 @@ fn words(campaign: &Campaign, platform: &Platform, topic: &str) -> Value {
         ("promise", Value::from(promise.as_str())),
         ("call_to_action", Value::from(call_to_action.as_str())),
         ("values", Value::from_pairs(values)),
-        ("topic", Value::from(topic.replace(['-', '_', '.'], " "))),
+        ("subject", Value::from(subject.replace(['-', '_', '.'], " "))),
         ("platform", Value::from(platform.name.as_str())),
     ])
 }
@@ -58,7 +58,7 @@ impl Copy<'_> {
 pub struct Draft {
     /// The ads, platform by platform, each platform's in the order of the templates.
     pub creatives: Vec<Creative>,
-    /// Templates that failed on this topic, with the rule `render`: said, not swallowed.
+    /// Templates that failed on this subject, with the rule `render`: said, not swallowed.
     pub removals: Vec<Removal>,
 }
 
@@ -102,11 +102,11 @@ impl Writer {
         }
     }
 
-    /// The ads of a campaign for an audience of `topic` that went in this direction. A function of its arguments.
-    pub fn write(&self, tenant: &TenantId, campaign: &Campaign, topic: &str, direction: Direction) -> Draft {
+    /// The ads of a campaign for an audience of `subject` that went in this direction. A function of its arguments.
+    pub fn write(&self, tenant: &TenantId, campaign: &Campaign, subject: &str, direction: Direction) -> Draft {
         let mut draft = Draft::default();
         for platform in &campaign.platforms {
-            let (copies, failures) = self.copies(tenant, campaign, platform, topic, direction);
+            let (copies, failures) = self.copies(tenant, campaign, platform, subject, direction);
             for (template, problem) in failures {
                 draft.removals.push(Removal {
                     rule: "render".to_owned(),
@@ -135,10 +135,10 @@ impl Writer {
         tenant: &TenantId,
         campaign: &Campaign,
         platform: &Platform,
-        topic: &str,
+        subject: &str,
         direction: Direction,
     ) -> (Vec<Copy<'a>>, Vec<(&'a Template, String)>) {
-        let words = words(campaign, platform, topic);
+        let words = words(campaign, platform, subject);
         let mut copies = Vec::new();
         let mut failures = Vec::new();
         let suiting = self
@@ -223,21 +223,21 @@ impl Writer {
         }
     }
 
-    /// Renders the campaign as the stage will, for every topic it can meet (the longest one, if it takes any).
+    /// Renders the campaign as the stage will, for every subject it can meet (the longest one, if it takes any).
     fn check_fit(&self, tenant: &TenantId, campaign: &Campaign, problems: &mut Vec<Problem>) {
         let longest = "m".repeat(64);
-        let topics: Vec<&str> = if campaign.topics.is_empty() {
+        let subjects: Vec<&str> = if campaign.subjects.is_empty() {
             vec![&longest]
         } else {
-            campaign.topics.iter().map(Slug::as_str).collect()
+            campaign.subjects.iter().map(Slug::as_str).collect()
         };
         let directions = campaign
             .direction
             .map_or_else(|| vec![Direction::Up, Direction::Down], |wanted| vec![wanted]);
         for platform in &campaign.platforms {
             for &direction in &directions {
-                for topic in &topics {
-                    let (copies, failures) = self.copies(tenant, campaign, platform, topic, direction);
+                for subject in &subjects {
+                    let (copies, failures) = self.copies(tenant, campaign, platform, subject, direction);
                     for (template, problem) in failures {
                         let problem = Problem::Render {
                             tenant: tenant.clone(),

@@ -52,7 +52,7 @@ fn campaign(id: &str) -> Campaign {
             link: "https://example.com/boots".into(),
             values: BTreeMap::new(),
         },
-        topics: Vec::new(),
+        subjects: Vec::new(),
         direction: None,
         platforms: vec![platform("webhook", 40, 120)],
         bid: Micros(250_000),
@@ -63,9 +63,9 @@ fn alone(campaign: Campaign) -> Campaigns {
     Campaigns::new().with(TenantId::default(), campaign)
 }
 
-fn moment(topic: &str, direction: Direction) -> Envelope<Moment> {
+fn moment(subject: &str, direction: Direction) -> Envelope<Moment> {
     let data = Moment {
-        audience: AudienceId::of(&slug("everyone"), &slug(topic)),
+        audience: AudienceId::of(&slug("everyone"), &slug(subject)),
         direction,
         since: Utc::from_millis(0),
         mood: MoodSummary {
@@ -83,7 +83,7 @@ fn moment(topic: &str, direction: Direction) -> Envelope<Moment> {
             posts: 50,
         },
         trigger: PostRef {
-            platform: slug("bluesky"),
+            network: slug("bluesky"),
             id: "1".into(),
         },
         people: vec![Target {
@@ -95,7 +95,7 @@ fn moment(topic: &str, direction: Direction) -> Envelope<Moment> {
     };
     Envelope::new(
         TenantId::default(),
-        event_id("moment", &[topic]),
+        event_id("moment", &[subject]),
         Utc::from_millis(7_000),
         data,
     )
@@ -143,12 +143,12 @@ fn problems(settings: &Settings, campaigns: &Campaigns) -> Vec<Problem> {
 #[test]
 fn a_moment_becomes_one_draft_for_each_campaign_that_wants_it() {
     let mut football_up = campaign("football-up");
-    football_up.topics = vec![slug("football")];
+    football_up.subjects = vec![slug("football")];
     football_up.direction = Some(Direction::Up);
     let mut down = campaign("down");
     down.direction = Some(Direction::Down);
     let mut tennis = campaign("tennis");
-    tennis.topics = vec![slug("tennis")];
+    tennis.subjects = vec![slug("tennis")];
     let campaigns = [football_up, down, tennis, campaign("all")]
         .into_iter()
         .fold(Campaigns::new(), |all, one| all.with(TenantId::default(), one))
@@ -236,10 +236,10 @@ fn a_malformed_moment_is_a_dead_letter_and_the_others_go_on() {
 #[test]
 fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
     let tenant = TenantId::default();
-    let ids = |tenant: &TenantId, campaign: &Campaign, topic: &str| -> BTreeSet<String> {
+    let ids = |tenant: &TenantId, campaign: &Campaign, subject: &str| -> BTreeSet<String> {
         let campaigns = Campaigns::new().with(tenant.clone(), campaign.clone());
         let writer = Writer::new(&Settings::default(), &campaigns).unwrap();
-        let draft = writer.write(tenant, campaign, topic, Direction::Up);
+        let draft = writer.write(tenant, campaign, subject, Direction::Up);
         let ids: BTreeSet<_> = draft
             .creatives
             .iter()
@@ -253,7 +253,7 @@ fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
     assert_eq!(
         base,
         ids(&tenant, &spring, "tennis"),
-        "another topic, the same copy"
+        "another subject, the same copy"
     );
     let mut dearer = spring.clone();
     dearer.bid = Micros(1);
@@ -473,7 +473,7 @@ fn a_tenants_template_writes_for_that_tenant_alone() {
 fn a_template_that_fails_on_a_topic_is_said_in_the_draft() {
     let odd = template(
         "odd",
-        "{% if topic == 'football' %}{{ missing }}{% endif %}x",
+        "{% if subject == 'football' %}{{ missing }}{% endif %}x",
         "x",
     );
     let settings = Settings {
@@ -520,7 +520,7 @@ proptest! {
         call_to_action in "([a-zé👨‍👩‍👧 ]){1,40}",
         headline in 1usize..40,
         body in 1usize..90,
-        topic in "[a-z][a-z-]{0,20}",
+        subject in "[a-z][a-z-]{0,20}",
     ) {
         let mut any = campaign("any");
         any.brief.product = product;
@@ -529,7 +529,7 @@ proptest! {
         any.platforms = vec![platform("one", headline, body)];
         if let Ok(writer) = Writer::new(&Settings::default(), &alone(any.clone())) {
             for direction in [Direction::Up, Direction::Down] {
-                let draft = writer.write(&TenantId::default(), &any, &topic, direction);
+                let draft = writer.write(&TenantId::default(), &any, &subject, direction);
                 prop_assert!(!draft.creatives.is_empty());
                 for creative in draft.creatives {
                     prop_assert!(creative.rendering.headline.graphemes(true).count() <= headline);

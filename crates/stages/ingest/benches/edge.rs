@@ -51,7 +51,7 @@ impl Log for Sink {
 fn main() {
     const POSTS: usize = 200_000;
     let mut settings = Settings::default();
-    settings.topics.insert(
+    settings.subjects.insert(
         Slug::new("football").expect("a slug"),
         vec!["goal".into(), "#cup".into()],
     );
@@ -64,7 +64,7 @@ fn main() {
         let lines: Vec<String> = (0..POSTS)
             .map(|i| {
                 format!(
-                    "{{\"platform\":\"bluesky\",\"id\":\"r{run}p{i}\",\"author\":\"did:plc:{}\",\"text\":\"What a goal by \
+                    "{{\"network\":\"bluesky\",\"id\":\"r{run}p{i}\",\"author\":\"did:plc:{}\",\"text\":\"What a goal by \
                      @number{} in the last minute, nobody saw that coming 😂 the whole stadium is on its feet and so am I \
                      #cup\",\"created_at\":\"2026-11-21T08:59:00.123Z\",\"lang\":\"en\",\"meta\":{{\"likes\":{}}}}}",
                     i % 5_000,

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
 use crate::seen::SeenId;
-use crate::{IngestStage, SeenIds, Settings, SettingsError, TopicTagger};
+use crate::{IngestStage, SeenIds, Settings, SettingsError, SubjectTagger};
 
 /// Headers that only `intake` has.
 pub(crate) mod header {
@@ -72,7 +72,7 @@ pub enum EdgeError {
 pub struct Edge {
     log: Arc<dyn Log>,
     settings: Settings,
-    tagger: TopicTagger,
+    tagger: SubjectTagger,
     keys: BTreeMap<TenantId, [u8; 32]>,
     seen: Vec<Arc<dyn SeenIds>>,
     partitions: u32,
@@ -103,7 +103,7 @@ impl Edge {
         keys: BTreeMap<TenantId, [u8; 32]>,
         seen: Vec<Arc<dyn SeenIds>>,
     ) -> Result<Self, SettingsError> {
-        let tagger = TopicTagger::new(&settings.topics)?;
+        let tagger = SubjectTagger::new(&settings.subjects)?;
         Ok(Self {
             log,
             settings,
@@ -256,8 +256,8 @@ impl Edge {
         now: Utc,
         trace: Option<&str>,
     ) -> Admitted {
-        let author = Pseudonym::of(key, &incoming.post.platform, &incoming.author);
-        let demanded = self.settings.consent_required.contains(&incoming.post.platform);
+        let author = Pseudonym::of(key, &incoming.post.network, &incoming.author);
+        let demanded = self.settings.consent_required.contains(&incoming.post.network);
         let consent = match incoming.consent {
             Some(stated) => stated,
             None if demanded => ConsentState::Unknown,
@@ -265,13 +265,13 @@ impl Edge {
         };
         let causes = [
             tenant.as_str(),
-            incoming.post.platform.as_str(),
+            incoming.post.network.as_str(),
             &incoming.post.id,
         ];
         let id = event_id("post", &causes);
         let record_key = format!("{tenant}/{author}");
         let post = Post {
-            topics: self.tagger.tag(&incoming.text, &incoming.topics),
+            subjects: self.tagger.tag(&incoming.text, &incoming.subjects),
             post: incoming.post,
             author,
             text: incoming.text,

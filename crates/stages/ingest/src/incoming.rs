@@ -15,12 +15,15 @@ pub const NAME_LIMIT: usize = 512;
 /// Longest `meta`, in bytes of JSON.
 pub const META_LIMIT: usize = 16 * 1024;
 
+/// Former names of a post's fields, which are still accepted: `(former, current)`.
+pub const FORMER_NAMES: [(&str, &str); 2] = [("platform", "network"), ("topics", "subjects")];
+
 /// A post as a connector sends it, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IncomingPost {
     /// Which post.
     pub post: PostRef,
-    /// Who wrote it, as the platform names them. Goes no further than the edge.
+    /// Who wrote it, as the network names them. Goes no further than the edge.
     pub author: String,
     /// What was written.
     pub text: String,
@@ -28,14 +31,14 @@ pub struct IncomingPost {
     pub created_at: Utc,
     /// BCP 47 tag.
     pub lang: Option<String>,
-    /// The platform's id of the post it answers.
+    /// The network's id of the post it answers.
     pub reply_to: Option<String>,
-    /// The platform's id of the post it repeats.
+    /// The network's id of the post it repeats.
     pub repost_of: Option<String>,
     /// Where it can be seen.
     pub url: Option<String>,
-    /// Topics that the source names.
-    pub topics: Vec<Slug>,
+    /// Subjects that the source names.
+    pub subjects: Vec<Slug>,
     /// Consent, if the source says.
     pub consent: Option<ConsentState>,
     /// Whether the source says that the author is a minor.
@@ -44,7 +47,7 @@ pub struct IncomingPost {
     pub meta: Map<String, Value>,
 }
 
-/// An outcome as a platform sends it, checked.
+/// An outcome as an ad platform sends it, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IncomingOutcome {
     /// The decision's id.
@@ -83,10 +86,11 @@ impl Problem {
 /// Checks a post. `now` is the wall clock.
 pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost, Problem> {
     let mut fields = Fields::of(value)?;
-    let platform = fields
-        .text("platform", NAME_LIMIT)?
-        .ok_or_else(|| missing("platform"))?;
-    let platform = Slug::new(&platform).map_err(|error| Problem::new("platform", error.to_string()))?;
+    fields.use_current_names();
+    let network = fields
+        .text("network", NAME_LIMIT)?
+        .ok_or_else(|| missing("network"))?;
+    let network = Slug::new(&network).map_err(|error| Problem::new("network", error.to_string()))?;
     let id = fields.name("id")?.ok_or_else(|| missing("id"))?;
     let author = fields.name("author")?.ok_or_else(|| missing("author"))?;
     let text = fields.text("text", TEXT_LIMIT)?.ok_or_else(|| missing("text"))?;
@@ -113,7 +117,7 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         ));
     }
     Ok(IncomingPost {
-        post: PostRef { platform, id },
+        post: PostRef { network, id },
         author,
         text,
         created_at,
@@ -121,7 +125,7 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         reply_to: fields.name("reply_to")?,
         repost_of,
         url: fields.text("url", 2_048)?,
-        topics: fields.slugs("topics", 16)?,
+        subjects: fields.slugs("subjects", 16)?,
         consent: fields.consent()?,
         minor: fields.flag("minor")?.unwrap_or(false),
         meta: fields.rest()?,
@@ -329,6 +333,17 @@ impl Fields {
         }
     }
 
+    /// Renames fields that have a former name, unless the current name is there too.
+    fn use_current_names(&mut self) {
+        for (former, current) in FORMER_NAMES {
+            if !self.0.contains_key(current)
+                && let Some(value) = self.0.remove(former)
+            {
+                self.0.insert(current.to_owned(), value);
+            }
+        }
+    }
+
     fn slugs(&mut self, field: &'static str, most: usize) -> Result<Vec<Slug>, Problem> {
         let items = match self.take(field) {
             None => return Ok(Vec::new()),
@@ -408,7 +423,7 @@ mod tests {
     }
 
     fn good() -> Value {
-        json!({"platform": "bluesky", "id": "3k", "author": "ada", "text": "What a goal!",
+        json!({"network": "bluesky", "id": "3k", "author": "ada", "text": "What a goal!",
                "created_at": "2026-11-21T08:59:00Z"})
     }
 
@@ -419,10 +434,21 @@ mod tests {
     }
 
     #[test]
+    fn former_field_names_are_accepted() {
+        let value = json!({"platform": "bluesky", "topics": ["football"], "id": "3k", "author": "ada", "text": "What a goal!",
+            "created_at": "2026-03-01T10:00:00Z"});
+        let now = "2026-03-02T00:00:00Z".parse().unwrap();
+        let post = post(value, &Settings::default(), now).unwrap();
+        assert_eq!(post.post.network.as_str(), "bluesky");
+        assert_eq!(post.subjects, [Slug::new("football").unwrap()]);
+        assert!(post.meta.is_empty());
+    }
+
+    #[test]
     fn every_wrong_field_is_named() {
         for (field, value, hint) in [
-            ("platform", json!("Blue Sky"), "a-z"),
-            ("platform", Value::Null, "missing"),
+            ("network", json!("Blue Sky"), "a-z"),
+            ("network", Value::Null, "missing"),
             ("id", json!(123), "expected a string, found a number"),
             ("id", json!(""), "empty"),
             ("id", json!("a\nb"), "control"),
@@ -440,8 +466,8 @@ mod tests {
             ("consent", json!("yes"), "not one of"),
             ("consent", json!("gven"), "did you mean `given`"),
             ("minor", json!("no"), "boolean"),
-            ("topics", json!("football"), "expected an array"),
-            ("topics", json!(["Foot Ball"]), "a-z"),
+            ("subjects", json!("football"), "expected an array"),
+            ("subjects", json!(["Foot Ball"]), "a-z"),
             ("meta", json!("x"), "expected an object"),
             ("meta", json!({"x": "y".repeat(20_000)}), "limit"),
         ] {

@@ -2,7 +2,7 @@
 //!
 //! * [`incoming`] says what a post and an outcome look like on the wire, and names the field that is wrong.
 //! * [`Edge`] turns what is right into records of the topic `intake`: authors become pseudonyms, posts are tagged with
-//!   the topics they speak of, and a record is *accepted* once it is durable.
+//!   the subjects they speak of, and a record is *accepted* once it is durable.
 //! * [`IngestStage`] removes duplicates, exactly once, on the way from `intake` to `posts` and `outcomes`.
 //! * [`replay`] reads files of posts (JSON Lines, CSV, TSV), at the speed they were written, faster, or flat out.
 //!
@@ -21,4 +21,4 @@ pub use edge::{Edge, EdgeError, Receipt, Rejection};
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};
 pub use settings::{Settings, SettingsError};
 pub use stage::IngestStage;
-pub use tagging::TopicTagger;
+pub use tagging::SubjectTagger;

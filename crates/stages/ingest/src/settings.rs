@@ -12,8 +12,8 @@ pub struct Settings {
     /// Platforms whose users must have agreed before an ad may be chosen for them. A post from one of these that says
     /// nothing of consent counts as "unknown", which permits nothing.
     pub consent_required: Vec<Slug>,
-    /// Topics and the words that speak of them: words, `#hashtags`, `@mentions`, case and accents ignored.
-    pub topics: BTreeMap<Slug, Vec<String>>,
+    /// Subjects and the words that speak of them: words, `#hashtags`, `@mentions`, case and accents ignored.
+    pub subjects: BTreeMap<Slug, Vec<String>>,
     /// Oldest `created_at` taken, RFC 3339.
     pub oldest: limbic_domain::Utc,
     /// How many seconds ahead of this machine's clock a `created_at` may be.
@@ -28,7 +28,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             consent_required: Vec::new(),
-            topics: BTreeMap::new(),
+            subjects: BTreeMap::new(),
             // Before this there was nothing that could be called a social post.
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),
             future_seconds: 300,
@@ -41,14 +41,14 @@ impl Default for Settings {
 /// A setting that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// A topic without words would never be found.
-    #[error("ingest.topics.{0}: give at least one word")]
+    /// A subject without words would never be found.
+    #[error("ingest.subjects.{0}: give at least one word")]
     NoWords(Slug),
     /// A word that can never match.
-    #[error("ingest.topics.{topic}: `{word}` is not one word (letters and digits, `#` or `@` before it)")]
+    #[error("ingest.subjects.{subject}: `{word}` is not one word (letters and digits, `#` or `@` before it)")]
     BadWord {
-        /// The topic.
-        topic: Slug,
+        /// The subject.
+        subject: Slug,
         /// The word.
         word: String,
     },

@@ -1,4 +1,4 @@
-//! Which topics a post speaks of.
+//! Which subjects a post speaks of.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,39 +6,39 @@ use limbic_domain::Slug;
 
 use crate::SettingsError;
 
-/// Finds topics by their words. A word matches whole, ignoring case; `#word` matches the hashtag only, `word` both.
+/// Finds subjects by their words. A word matches whole, ignoring case; `#word` matches the hashtag only, `word` both.
 #[derive(Debug, Clone, Default)]
-pub struct TopicTagger {
+pub struct SubjectTagger {
     words: HashMap<String, Vec<Slug>>,
 }
 
-/// Most topics kept of one post.
-const MOST_TOPICS: usize = 16;
+/// Most subjects kept of one post.
+const MOST_SUBJECTS: usize = 16;
 
-impl TopicTagger {
-    /// From `topic → words`.
-    pub fn new(topics: &BTreeMap<Slug, Vec<String>>) -> Result<Self, SettingsError> {
+impl SubjectTagger {
+    /// From `subject → words`.
+    pub fn new(subjects: &BTreeMap<Slug, Vec<String>>) -> Result<Self, SettingsError> {
         let mut words: HashMap<String, Vec<Slug>> = HashMap::new();
-        for (topic, given) in topics {
+        for (subject, given) in subjects {
             if given.is_empty() {
-                return Err(SettingsError::NoWords(topic.clone()));
+                return Err(SettingsError::NoWords(subject.clone()));
             }
             for word in given {
                 let lower = word.to_lowercase();
                 let bare = lower.strip_prefix(['#', '@']).unwrap_or(&lower);
                 if bare.is_empty() || !bare.chars().all(is_of_word) {
                     return Err(SettingsError::BadWord {
-                        topic: topic.clone(),
+                        subject: subject.clone(),
                         word: word.clone(),
                     });
                 }
-                words.entry(lower).or_default().push(topic.clone());
+                words.entry(lower).or_default().push(subject.clone());
             }
         }
         Ok(Self { words })
     }
 
-    /// The topics that `text` speaks of, and those its source named, sorted, at most 16.
+    /// The subjects that `text` speaks of, and those its source named, sorted, at most 16.
     pub fn tag(&self, text: &str, named: &[Slug]) -> Vec<Slug> {
         let mut found: BTreeSet<Slug> = named.iter().cloned().collect();
         if !self.words.is_empty() {
@@ -50,7 +50,7 @@ impl TopicTagger {
                 }
             }
         }
-        found.into_iter().take(MOST_TOPICS).collect()
+        found.into_iter().take(MOST_SUBJECTS).collect()
     }
 }
 
@@ -73,14 +73,14 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn tagger() -> TopicTagger {
-        let topics = [("boxing", vec!["fight", "#MayMac"]), ("tea", vec!["Tee", "чай"])];
-        TopicTagger::new(
-            &topics
+    fn tagger() -> SubjectTagger {
+        let subjects = [("boxing", vec!["fight", "#MayMac"]), ("tea", vec!["Tee", "чай"])];
+        SubjectTagger::new(
+            &subjects
                 .into_iter()
-                .map(|(topic, words)| {
+                .map(|(subject, words)| {
                     (
-                        Slug::new(topic).unwrap(),
+                        Slug::new(subject).unwrap(),
                         words.into_iter().map(str::to_owned).collect(),
                     )
                 })
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn a_word_that_can_never_match_is_refused() {
-        let topics = [(Slug::new("x").unwrap(), vec!["two words".to_owned()])]
+        let subjects = [(Slug::new("x").unwrap(), vec!["two words".to_owned()])]
             .into_iter()
             .collect();
-        assert!(TopicTagger::new(&topics).is_err());
+        assert!(SubjectTagger::new(&subjects).is_err());
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! | measurement | tag | sums | means |
 //! |---|---|---|---|
-//! | `emotion` | `topic` | `count`, `distress` | `valence`, `arousal`, `distress_share`, `emotion.NAME` |
+//! | `emotion` | `subject` | `count`, `distress` | `valence`, `arousal`, `distress_share`, `emotion.NAME` |
 //! | `emotion_all` | | the same, each reading once | |
 //! | `moments` | `audience` | `count`, `up`, `down` | `valence` |
 //! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; in a contest `contest.shadow`, `contest.live`, `contest.rolled_back`, `contest.challenger` (decided by it), `contest.ratio_alarm` | |

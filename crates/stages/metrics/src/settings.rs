@@ -12,7 +12,7 @@ pub struct MetricsSettings {
     pub disorder_seconds: u32,
     /// How long after that a window is still corrected, in seconds.
     pub lateness_seconds: u32,
-    /// Most distinct topics, audiences or campaigns in one window of a tenant and partition, at most 1,000; the rest are
+    /// Most distinct subjects, audiences or campaigns in one window of a tenant and partition, at most 1,000; the rest are
     /// counted together under `other`.
     pub most_groups: usize,
 }

@@ -19,7 +19,7 @@ use crate::tally::{Entry, OTHER, Tally};
 
 /// What is measured, and the tag that tells its groups apart.
 const MEASUREMENTS: [(&str, Option<&str>); 5] = [
-    ("emotion", Some("topic")),
+    ("emotion", Some("subject")),
     ("emotion_all", None),
     ("moments", Some("audience")),
     ("decisions", Some("campaign")),
@@ -122,7 +122,7 @@ impl MetricsStage {
             topics::READINGS => {
                 let reading = Envelope::<Reading>::decode(&record.value).map_err(decoded)?;
                 let fields = of_reading(&reading.data);
-                let mut groups: Vec<String> = reading.data.topics.iter().map(ToString::to_string).collect();
+                let mut groups: Vec<String> = reading.data.subjects.iter().map(ToString::to_string).collect();
                 groups.sort_unstable();
                 groups.dedup();
                 if groups.is_empty() {

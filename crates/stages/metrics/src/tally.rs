@@ -15,7 +15,7 @@ pub(crate) const OTHER: &str = "other";
 /// One record's part in a window.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
-    /// The topics, audience or campaign; each is counted.
+    /// The subjects, audience or campaign; each is counted.
     pub(crate) groups: Vec<String>,
     /// What to add to each.
     pub(crate) fields: Vec<(String, f64)>,

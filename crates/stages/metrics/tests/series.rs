@@ -139,12 +139,12 @@ impl World {
         };
         let data = Reading {
             post: PostRef {
-                platform: Slug::new("p").unwrap(),
+                network: Slug::new("p").unwrap(),
                 id: "1".into(),
             },
             author: Pseudonym::new(&"a".repeat(32)).unwrap(),
             affect,
-            topics: vec![Slug::new(topic).unwrap()],
+            subjects: vec![Slug::new(topic).unwrap()],
             consent: ConsentState::Given,
             minor: false,
         };
@@ -211,10 +211,10 @@ fn partitions_add_up_and_means_are_of_records_not_of_windows() {
         ];
         world.step(records, &[(0, T + 120_000), (1, T + 120_000)], true);
         assert_eq!(
-            world.ask("emotion", Some(("topic", "tea")), "count", 10),
+            world.ask("emotion", Some(("subject", "tea")), "count", 10),
             [(0, 3.0)]
         );
-        let valence = world.ask("emotion", Some(("topic", "tea")), "valence", 10);
+        let valence = world.ask("emotion", Some(("subject", "tea")), "valence", 10);
         assert!((valence[0].1 - 0.2).abs() < 1e-9, "{valence:?}");
         assert_eq!(
             world.ask("emotion_all", None, "count", 10),
@@ -223,7 +223,7 @@ fn partitions_add_up_and_means_are_of_records_not_of_windows() {
         assert_eq!(world.ask("emotion_all", None, "count", 60), [(0, 4.0)]);
         assert_eq!(world.ask("emotion_all", None, "emotion.joy", 60), [(0, 0.5)]);
         assert_eq!(
-            world.ask("emotion", Some(("topic", "none-such")), "count", 10),
+            world.ask("emotion", Some(("subject", "none-such")), "count", 10),
             []
         );
     });
@@ -284,7 +284,7 @@ fn outcomes_count_for_the_campaign_that_their_decision_names() {
 }
 
 #[test]
-fn too_many_topics_are_counted_together() {
+fn too_many_subjects_are_counted_together() {
     let settings = MetricsSettings {
         most_groups: 2,
         ..MetricsSettings::default()
@@ -293,18 +293,18 @@ fn too_many_topics_are_counted_together() {
         let records = ["a", "b", "c", "d", "a"].map(|topic| world.reading(0, 1_000, topic, 0.0));
         world.step(records.into(), &[(0, T + 20_000)], true);
         assert_eq!(
-            world.ask("emotion", Some(("topic", "a")), "count", 10),
+            world.ask("emotion", Some(("subject", "a")), "count", 10),
             [(0, 2.0)]
         );
         assert_eq!(
-            world.ask("emotion", Some(("topic", "other")), "count", 10),
+            world.ask("emotion", Some(("subject", "other")), "count", 10),
             [(0, 2.0)]
         );
         assert_eq!(
-            world.ask("emotion", Some(("topic", "other")), "folded", 10),
+            world.ask("emotion", Some(("subject", "other")), "folded", 10),
             [(0, 2.0)]
         );
-        assert_eq!(world.ask("emotion", Some(("topic", "c")), "count", 10), []);
+        assert_eq!(world.ask("emotion", Some(("subject", "c")), "count", 10), []);
     });
 }
 
@@ -339,7 +339,7 @@ fn quotes_and_spaces_in_a_tag_are_only_characters() {
             tenant: world.tenant.clone(),
             measurement: "emotion".into(),
             tags: BTreeMap::from([
-                ("topic".to_owned(), "a\"b, c=${d}".to_owned()),
+                ("subject".to_owned(), "a\"b, c=${d}".to_owned()),
                 ("window".to_owned(), "10s".to_owned()),
             ]),
             fields: BTreeMap::from([("count".to_owned(), 7.0)]),
@@ -347,11 +347,11 @@ fn quotes_and_spaces_in_a_tag_are_only_characters() {
         };
         world.handle.block_on(world.store.write(&[point])).unwrap();
         assert_eq!(
-            world.ask("emotion", Some(("topic", "a\"b, c=${d}")), "count", 10),
+            world.ask("emotion", Some(("subject", "a\"b, c=${d}")), "count", 10),
             [(0, 7.0)]
         );
         assert_eq!(
-            world.ask("emotion", Some(("topic", "\" or true or \"")), "count", 10),
+            world.ask("emotion", Some(("subject", "\" or true or \"")), "count", 10),
             []
         );
     });

@@ -140,7 +140,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
     let propensity = Probability::new(1.0 / candidates as f64).expect("a probability");
     let mut features: std::collections::BTreeMap<String, f64> = [
         format!("direction={}", ["up", "down"][context % 2]),
-        format!("topic=topic-{}", context / 2 % 5),
+        format!("subject=subject-{}", context / 2 % 5),
         format!("hour={}", context / 10),
         "segment=everyone".to_owned(),
         "feeling=up joy".to_owned(),

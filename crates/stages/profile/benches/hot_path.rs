@@ -53,14 +53,14 @@ impl Memory {
     }
 }
 
-/// A reading of one topic, four emotions and a language, by one of `AUTHORS` people: some 620 bytes.
+/// A reading of one subject, four emotions and a language, by one of `AUTHORS` people: some 620 bytes.
 fn reading(post: u32) -> Record {
     let hash = post.wrapping_mul(2_654_435_761) >> 8;
     let valence = f64::from(hash % 2_000) / 1_000.0 - 1.0;
-    let platform = Slug::new("bluesky").expect("a slug");
-    let author = Pseudonym::of(&[1; 32], &platform, &(hash % AUTHORS).to_string());
+    let network = Slug::new("bluesky").expect("a slug");
+    let author = Pseudonym::of(&[1; 32], &network, &(hash % AUTHORS).to_string());
     let post_ref = PostRef {
-        platform,
+        network,
         id: format!("at://did:plc:z72i7hdynmk6r22z27h6tvur/{post}"),
     };
     let id = event_id("reading", &["default", &post_ref.to_string()]);
@@ -92,7 +92,7 @@ fn reading(post: u32) -> Record {
             model: "vader-3.3.2".to_owned(),
             ..Affect::default()
         },
-        topics: vec![Slug::new("football").expect("a slug")],
+        subjects: vec![Slug::new("football").expect("a slug")],
         consent: ConsentState::NotRequired,
         minor: false,
     };

@@ -37,8 +37,8 @@ fn out_of_range(detail: String) -> Rejected {
 const LONGEST_NAME: usize = 64;
 /// Longest id of a post, in bytes.
 const LONGEST_POST_ID: usize = 512;
-/// Most topics of a post.
-const MOST_TOPICS: usize = 16;
+/// Most subjects of a post.
+const MOST_SUBJECTS: usize = 16;
 
 pub(crate) fn reading(bytes: &[u8]) -> Result<Envelope<Reading>, Rejected> {
     let envelope = Envelope::<Reading>::decode(bytes)?;
@@ -49,10 +49,10 @@ pub(crate) fn reading(bytes: &[u8]) -> Result<Envelope<Reading>, Rejected> {
         reading.affect.arousal,
         &reading.affect.emotions,
     )?;
-    let topics = reading.topics.len();
-    if topics > MOST_TOPICS {
+    let subjects = reading.subjects.len();
+    if subjects > MOST_SUBJECTS {
         return Err(out_of_range(format!(
-            "{topics} topics, a post has at most {MOST_TOPICS}"
+            "{subjects} subjects, a post has at most {MOST_SUBJECTS}"
         )));
     }
     Ok(envelope)

@@ -78,7 +78,7 @@ impl Heard {
         writer.text(&self.id);
         writer.text(self.tenant.as_str());
         writer.text(self.audience.as_str());
-        writer.text(self.post.platform.as_str());
+        writer.text(self.post.network.as_str());
         writer.text(&self.post.id);
         writer.pseudonym(&self.person);
         writer.number(self.person_distress);
@@ -110,7 +110,7 @@ impl Heard {
             tenant: reader.id()?,
             audience: reader.id()?,
             post: PostRef {
-                platform: reader.id::<Slug>()?,
+                network: reader.id::<Slug>()?,
                 id: reader.text()?.to_owned(),
             },
             person: reader.pseudonym()?,
@@ -159,7 +159,7 @@ pub(crate) mod tests {
             tenant: TenantId::default(),
             audience: "everyone:football".parse().unwrap(),
             post: PostRef {
-                platform: "town".parse().unwrap(),
+                network: "town".parse().unwrap(),
                 id: post.to_string(),
             },
             person: format!("{post:032x}").parse().unwrap(),

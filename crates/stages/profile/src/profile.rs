@@ -11,7 +11,7 @@ use crate::{Person, check, expiry};
 /// Keeps a state per person and tells every audience what was felt.
 ///
 /// Reads [`topics::READINGS`], writes [`topics::FEELINGS`] and its watermark with them. A post counts for the audiences of its
-/// topics, or for the topic `all` when it names none (not for both: `all` is what belongs nowhere else); in each for the
+/// subjects, or for the subject `all` when it names none (not for both: `all` is what belongs nowhere else); in each for the
 /// segment `everyone` and every segment of the settings whose conditions hold.
 ///
 /// State, per partition number: a [`Person`] per author (100 to 2,000 bytes), dropped after
@@ -79,7 +79,7 @@ impl ProfileStage {
 
     /// The audiences a reading counts for, each once; never none.
     fn audiences(&self, reading: &Reading, person: &Person) -> Vec<AudienceId> {
-        let mut about: Vec<&Slug> = reading.topics.iter().collect();
+        let mut about: Vec<&Slug> = reading.subjects.iter().collect();
         about.sort_unstable();
         about.dedup();
         if about.is_empty() {
@@ -89,7 +89,7 @@ impl ProfileStage {
         let named = self.segments.iter().filter(holds).map(|segment| &segment.name);
         std::iter::once(&self.everyone)
             .chain(named)
-            .flat_map(|segment| about.iter().map(move |topic| AudienceId::of(segment, topic)))
+            .flat_map(|segment| about.iter().map(move |subject| AudienceId::of(segment, subject)))
             .collect()
     }
 }
@@ -147,7 +147,7 @@ impl Segment {
     fn holds(&self, reading: &Reading, person: &Person) -> bool {
         let language = primary_subtag(&reading.affect.language);
         let speaks = |wanted: &String| primary_subtag(wanted).eq_ignore_ascii_case(language);
-        (self.platforms.is_empty() || self.platforms.contains(&reading.post.platform))
+        (self.networks.is_empty() || self.networks.contains(&reading.post.network))
             && (self.languages.is_empty() || self.languages.iter().any(speaks))
             && person.posts() >= self.least_posts
     }

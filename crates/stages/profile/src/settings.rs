@@ -51,7 +51,7 @@ pub struct Segment {
     pub name: Slug,
     /// Platforms the post may come from; empty = any.
     #[serde(default)]
-    pub platforms: Vec<Slug>,
+    pub networks: Vec<Slug>,
     /// Languages the post may be in, compared by the primary subtag (`en` holds for `en-GB`); empty = any.
     #[serde(default)]
     pub languages: Vec<String>,

@@ -115,9 +115,9 @@ fn a_broken_feeling_goes_to_the_dead_letters_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_reading_of_too_many_topics_is_refused() {
+fn a_reading_of_too_many_subjects_is_refused() {
     let mut flood = plain("1");
-    flood.data.topics = (0..17).map(|n| Slug::new(&format!("t{n}")).unwrap()).collect();
+    flood.data.subjects = (0..17).map(|n| Slug::new(&format!("t{n}")).unwrap()).collect();
     let effects = profile(
         &mut Memory::default(),
         vec![record(topics::READINGS, 0, 0, write(&flood))],
@@ -231,7 +231,7 @@ fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
     no.data.consent = ConsentState::Given;
     told(&mut memory, &no);
     no.data.consent = ConsentState::Denied;
-    (no.at, no.data.topics) = (at(4), vec![Slug::new("music").unwrap()]);
+    (no.at, no.data.subjects) = (at(4), vec![Slug::new("music").unwrap()]);
     assert_eq!(
         told(&mut memory, &no),
         [here("everyone:music"), elsewhere("everyone:tea")]
@@ -239,7 +239,7 @@ fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
     // Of what is too long ago to be reached by a moment nobody needs to be told.
     no.at = at(30 * DAY);
     no.data.minor = true;
-    no.data.topics = vec![Slug::new("rain").unwrap()];
+    no.data.subjects = vec![Slug::new("rain").unwrap()];
     assert_eq!(told(&mut memory, &no), [here("everyone:rain")]);
 }
 
@@ -312,7 +312,7 @@ fn a_post_counts_for_its_topics_and_for_the_segments_it_fits() {
     let mut settings = Settings::default();
     let segment = |name: &str, languages: &[&str], least_posts| Segment {
         name: Slug::new(name).unwrap(),
-        platforms: Vec::new(),
+        networks: Vec::new(),
         languages: languages.iter().map(|&tag| tag.to_owned()).collect(),
         least_posts,
     };

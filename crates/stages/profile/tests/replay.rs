@@ -114,7 +114,7 @@ fn shuffled_real_posts_raise_no_more_false_alarms_than_promised() {
         let mut affects: Vec<_> = posts.iter().map(|post| post.data.affect.clone()).collect();
         affects.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         for (post, affect) in posts.iter_mut().zip(affects) {
-            feelings += post.data.topics.len().max(1);
+            feelings += post.data.subjects.len().max(1);
             post.data.affect = affect;
         }
         let house = House::new(&settings(), 1, posts.iter().map(write).collect()).run(0);
@@ -157,9 +157,9 @@ proptest! {
     fn a_town_gives_the_same_moments_however_it_is_cut(partitions in 1_u32..6, seed: u64, shuffle in 0_u32..30_000) {
         let alone = House::new(&settings(), 1, town(2_000, shuffle)).run(0).outcome;
         prop_assert_eq!(alone.late, 0);
-        for topic in ["tea", "rain", "all"] {
-            let up = alone.moments.values().any(|(moment, _)| moment.data.audience.topic() == topic && moment.data.direction == Direction::Up);
-            prop_assert!(up, "no moment for {}", topic);
+        for subject in ["tea", "rain", "all"] {
+            let up = alone.moments.values().any(|(moment, _)| moment.data.audience.subject() == subject && moment.data.direction == Direction::Up);
+            prop_assert!(up, "no moment for {}", subject);
         }
         for (moment, trace) in alone.moments.values() {
             prop_assert_eq!(&moment.data.trigger.id, trace, "a moment continues the trace of its trigger");

@@ -48,7 +48,7 @@ pub struct Settings {
     pub people: usize,
     /// Fewest people that must remain for an ad to run, at least 1. Default: 1.
     pub fewest_people: usize,
-    /// Further words that make a topic or a campaign sensitive. `cancer` is that word and its plural, `canc*` all that
+    /// Further words that make a subject or a campaign sensitive. `cancer` is that word and its plural, `canc*` all that
     /// begin so, `mental health` a phrase.
     pub sensitive_words: Vec<String>,
     /// Further words that an ad may not contain, in the same form.

@@ -244,7 +244,7 @@ impl Lexicon {
         })
     }
 
-    /// What makes a name (of a topic, an audience, a campaign) sensitive.
+    /// What makes a name (of a subject, an audience, a campaign) sensitive.
     pub(crate) fn sensitive_name(&self, name: &str) -> Option<Found> {
         let read = sentences(&name.replace(['-', '_', '.'], " "));
         let part = self.sensitive.find(&read, |scope| scope != Scope::WholeName);

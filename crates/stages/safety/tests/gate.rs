@@ -462,7 +462,7 @@ fn any_draft() -> impl Strategy<Value = CreativeSet> {
         any::<bool>(),
         "(football|cancer|coffee|islam)",
     )
-        .prop_map(|(people, headlines, distress, emotions, falls, topic)| {
+        .prop_map(|(people, headlines, distress, emotions, falls, subject)| {
             let mut set = draft();
             let template = set.creatives[0].clone();
             set.creatives = headlines
@@ -479,7 +479,7 @@ fn any_draft() -> impl Strategy<Value = CreativeSet> {
             set.mood.distress = distress;
             set.mood.emotions = emotions;
             set.direction = if falls { Direction::Down } else { Direction::Up };
-            set.audience = format!("everyone:{topic}").parse().unwrap();
+            set.audience = format!("everyone:{subject}").parse().unwrap();
             set
         })
 }
@@ -514,7 +514,7 @@ proptest! {
                     }
                 }
                 prop_assert!(cleared.mood.distress < ceiling::AUDIENCE_DISTRESS);
-                prop_assert!(!matches!(set.audience.topic(), "cancer" | "islam"));
+                prop_assert!(!matches!(set.audience.subject(), "cancer" | "islam"));
                 &cleared.removals
             }
             Verdict::Suppressed { suppression, removals } => {

@@ -9,9 +9,9 @@ use limbic_domain::{CreativeSet, Removal};
 use limbic_safety::{Rules, Settings, Verdict, gate};
 use serde_json::json;
 
-fn draft(topic: &str, campaign: &str, headline: &str, body: &str) -> CreativeSet {
+fn draft(subject: &str, campaign: &str, headline: &str, body: &str) -> CreativeSet {
     serde_json::from_value(json!({
-        "moment": "m", "campaign": campaign, "bid": 1, "audience": format!("everyone:{topic}"), "direction": "up",
+        "moment": "m", "campaign": campaign, "bid": 1, "audience": format!("everyone:{subject}"), "direction": "up",
         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
         "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
         "creatives": [{"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
@@ -24,9 +24,9 @@ fn rules() -> Rules {
     Rules::new(&Settings::default()).unwrap()
 }
 
-/// The rule that holds a topic back, if one does.
-fn held(rules: &Rules, topic: &str) -> Option<String> {
-    match gate(&draft(topic, "spring", "Acme Boots", "Try a pair."), rules) {
+/// The rule that holds a subject back, if one does.
+fn held(rules: &Rules, subject: &str) -> Option<String> {
+    match gate(&draft(subject, "spring", "Acme Boots", "Try a pair."), rules) {
         Verdict::Cleared(_) => None,
         Verdict::Suppressed { suppression, .. } => Some(suppression.rule),
     }
@@ -49,7 +49,7 @@ fn against(rules: &Rules, headline: &str, body: &str) -> Option<Removal> {
 #[test]
 fn a_sensitive_topic_or_campaign_is_never_a_ground() {
     let rules = rules();
-    for topic in [
+    for subject in [
         "cancer",
         "mental-health",
         "mentalhealth",
@@ -77,24 +77,24 @@ fn a_sensitive_topic_or_campaign_is_never_a_ground() {
         "hiv.aids",
     ] {
         assert_eq!(
-            held(&rules, topic).as_deref(),
+            held(&rules, subject).as_deref(),
             Some("sensitive_audience"),
-            "{topic}"
+            "{subject}"
         );
-        let by_campaign = gate(&draft("football", topic, "Acme Boots", "Try a pair."), &rules);
-        if topic != "union" {
+        let by_campaign = gate(&draft("football", subject, "Acme Boots", "Try a pair."), &rules);
+        if subject != "union" {
             assert!(
                 matches!(by_campaign, Verdict::Suppressed { .. }),
-                "campaign {topic}"
+                "campaign {subject}"
             );
         }
     }
 }
 
 #[test]
-fn ordinary_topics_are_not_sensitive() {
+fn ordinary_subjects_are_not_sensitive() {
     let rules = rules();
-    for topic in [
+    for subject in [
         "football",
         "union-berlin",
         "rugby-union",
@@ -120,7 +120,7 @@ fn ordinary_topics_are_not_sensitive() {
         "jewellery",
         "christmas",
     ] {
-        assert_eq!(held(&rules, topic), None, "{topic}");
+        assert_eq!(held(&rules, subject), None, "{subject}");
     }
 }
 
@@ -233,7 +233,7 @@ fn the_settings_words_count_too() {
 #[test]
 fn the_iab_taxonomys_sensitive_nodes_are_held() {
     const SENSITIVE: [&str; 7] = [
-        "Sensitive Topics",
+        "Sensitive Subjects",
         "Medical Health",
         "Religion & Spirituality",
         "Politics",
@@ -286,8 +286,8 @@ fn the_iab_taxonomys_sensitive_nodes_are_held() {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
-        let topic = letters.trim_matches('-').chars().take(64).collect::<String>();
-        let is_held = held(&rules, &topic).is_some();
+        let subject = letters.trim_matches('-').chars().take(64).collect::<String>();
+        let is_held = held(&rules, &subject).is_some();
         if SENSITIVE.contains(&tree) || SENSITIVE_LEAVES.contains(&name) {
             sensitive += 1;
             if !is_held {

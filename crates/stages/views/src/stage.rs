@@ -42,7 +42,7 @@ struct Head<'a> {
 /// The parts of the data that say what it is about.
 #[derive(Deserialize)]
 struct Subject {
-    platform: Option<String>,
+    network: Option<String>,
     id: Option<String>,
     post: Option<PostSubject>,
     audience: Option<String>,
@@ -52,7 +52,7 @@ struct Subject {
 
 #[derive(Deserialize)]
 struct PostSubject {
-    platform: String,
+    network: String,
     id: String,
 }
 
@@ -92,12 +92,12 @@ impl ViewsStage {
 fn row(record: &Record) -> Result<NewRow, String> {
     let head: Head<'_> = serde_json::from_slice(&record.value).map_err(|error| error.to_string())?;
     let subject: Subject = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
-    let of_post = |platform: Option<String>, id: Option<String>| Some(format!("{}/{}", platform?, id?));
+    let of_post = |network: Option<String>, id: Option<String>| Some(format!("{}/{}", network?, id?));
     let (kind, subject) = match &*record.topic {
-        topics::POSTS => ("post", of_post(subject.platform, subject.id)),
+        topics::POSTS => ("post", of_post(subject.network, subject.id)),
         topics::READINGS => (
             "reading",
-            subject.post.map(|post| format!("{}/{}", post.platform, post.id)),
+            subject.post.map(|post| format!("{}/{}", post.network, post.id)),
         ),
         topics::MOMENTS => ("moment", subject.audience),
         topics::CREATIVES => ("creative_set", subject.campaign),

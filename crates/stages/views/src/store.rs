@@ -40,7 +40,7 @@ pub(crate) fn database(context: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A post; its subject is `platform/id`.
+    /// A post; its subject is `network/id`.
     Post,
     /// A reading; its subject is the post's.
     Reading,
@@ -208,7 +208,7 @@ impl Store {
         Ok(row.as_ref().map(item))
     }
 
-    /// Events of one subject (a post's `platform/id`, an audience, a campaign, a decision), or of all, after `after`.
+    /// Events of one subject (a post's `network/id`, an audience, a campaign, a decision), or of all, after `after`.
     pub async fn list(
         &self,
         tenant: &TenantId,

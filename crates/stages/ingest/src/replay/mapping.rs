@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use limbic_domain::Utc;
 use serde_json::{Map, Value};
 
+use crate::incoming::FORMER_NAMES;
+
 /// The fields that a mapping can fill.
 const FIELDS: [&str; 12] = [
-    "platform",
+    "network",
     "id",
     "author",
     "text",
@@ -18,7 +20,7 @@ const FIELDS: [&str; 12] = [
     "url",
     "consent",
     "minor",
-    "topics",
+    "subjects",
 ];
 
 /// Where a field comes from.
@@ -39,7 +41,7 @@ pub struct Mapping(BTreeMap<&'static str, Source>);
 pub enum MappingError {
     /// Not `field=COLUMN` or `field:=VALUE`.
     #[error(
-        "`{0}` is not FIELD=COLUMN (or FIELD:=VALUE for a constant), for instance text=body,platform:=twitter"
+        "`{0}` is not FIELD=COLUMN (or FIELD:=VALUE for a constant), for instance text=body,network:=twitter"
     )]
     Form(String),
     /// No such field.
@@ -64,7 +66,8 @@ impl Mapping {
             } else {
                 return Err(MappingError::Form(part.to_owned()));
             };
-            let known = FIELDS.iter().find(|known| **known == field.trim());
+            let field = current_name(field.trim());
+            let known = FIELDS.iter().find(|known| **known == field);
             let known = known.ok_or_else(|| MappingError::Field {
                 given: field.to_owned(),
                 nearest: FIELDS
@@ -80,6 +83,14 @@ impl Mapping {
     /// The post that `row` stands for: what a connector would have sent.
     pub(super) fn apply(&self, row: Map<String, Value>) -> Value {
         let mut rest = row;
+        for (former, current) in FORMER_NAMES {
+            if !self.0.contains_key(current)
+                && !rest.contains_key(current)
+                && let Some(value) = rest.remove(former)
+            {
+                rest.insert(current.to_owned(), value);
+            }
+        }
         let mut post = Map::new();
         for field in FIELDS {
             let value = match self.0.get(field) {
@@ -108,6 +119,11 @@ impl Mapping {
     }
 }
 
+fn current_name(field: &str) -> &str {
+    let known = FORMER_NAMES.iter().find(|(former, _)| *former == field);
+    known.map_or(field, |(_, current)| current)
+}
+
 /// Files spell things as they like: numbers for ids, dates of a dozen forms, "true" for true.
 fn coerce(field: &str, value: Value) -> Value {
     match (field, value) {
@@ -127,9 +143,9 @@ fn coerce(field: &str, value: Value) -> Value {
             "" | "false" | "0" | "no" => false.into(),
             _ => Value::String(text),
         },
-        ("topics", Value::String(text)) => text
+        ("subjects", Value::String(text)) => text
             .split([' ', ';'])
-            .filter(|topic| !topic.is_empty())
+            .filter(|subject| !subject.is_empty())
             .map(Value::from)
             .collect::<Vec<_>>()
             .into(),
@@ -183,13 +199,13 @@ mod tests {
 
     #[test]
     fn columns_become_fields_and_the_rest_is_kept() {
-        let mapping = Mapping::parse("text=body, author=user,platform:=twitter").unwrap();
+        let mapping = Mapping::parse("text=body, author=user,network:=twitter").unwrap();
         let row =
             json!({"body": "hi", "user": 7, "id": "1", "created_at": "2017-08-27 00:05:34", "likes": "3"});
         let Value::Object(row) = row else { unreachable!() };
         assert_eq!(
             mapping.apply(row),
-            json!({"platform": "twitter", "id": "1", "author": "7", "text": "hi",
+            json!({"network": "twitter", "id": "1", "author": "7", "text": "hi",
                    "created_at": "2017-08-27T00:05:34.000Z", "meta": {"likes": "3"}})
         );
     }

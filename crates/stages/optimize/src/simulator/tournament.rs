@@ -86,7 +86,7 @@ struct Yardsticks {
 }
 
 /// Every policy there is, as its defaults are, and Bernoulli Thompson sampling once more with a table of its own for each
-/// feeling and topic.
+/// feeling and subject.
 pub fn every_policy() -> Vec<(String, PolicyConfig)> {
     let mut all: Vec<(String, PolicyConfig)> = [
         "uniform",
@@ -101,11 +101,11 @@ pub fn every_policy() -> Vec<(String, PolicyConfig)> {
     .into_iter()
     .map(|name| (name.to_owned(), configured(&serde_json::json!({ "name": name }))))
     .collect();
-    let strata = serde_json::json!({"name": "bernoulli-ts", "stratify": ["direction", "topic"]});
+    let strata = serde_json::json!({"name": "bernoulli-ts", "stratify": ["direction", "subject"]});
     all.insert(
         3,
         (
-            "bernoulli-ts by direction × topic".to_owned(),
+            "bernoulli-ts by direction × subject".to_owned(),
             configured(&strata),
         ),
     );
@@ -301,7 +301,7 @@ mod tests {
         }
         let uniform = of(&standings, "uniform");
         assert!(uniform.over_random.mean.abs() < 0.1, "{uniform:?}");
-        for name in ["linear-ts", "bernoulli-ts by direction × topic"] {
+        for name in ["linear-ts", "bernoulli-ts by direction × subject"] {
             let one = of(&standings, name);
             assert!(one.over_fixed.mean > 0.0 && one.over_random.low > 0.2, "{one:?}");
         }

@@ -18,7 +18,7 @@ const FAINT: f64 = 0.05;
 /// | `direction` | `up` or `down` |
 /// | `emotion` | how strong each emotion is |
 /// | `mood` | valence, arousal, distress |
-/// | `segment`, `topic` | of the audience |
+/// | `segment`, `subject` | of the audience |
 /// | `hour` | of the day, UTC |
 pub fn context_of(set: &CreativeSet, at: Utc) -> (Features, BTreeMap<String, f64>) {
     let direction = match set.direction {
@@ -34,7 +34,7 @@ pub fn context_of(set: &CreativeSet, at: Utc) -> (Features, BTreeMap<String, f64
         ("feeling", feeling),
         ("direction", direction.to_owned()),
         ("segment", set.audience.segment().to_owned()),
-        ("topic", set.audience.topic().to_owned()),
+        ("subject", set.audience.subject().to_owned()),
         ("hour", hour.to_string()),
     ];
     let moods = [

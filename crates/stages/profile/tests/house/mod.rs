@@ -94,9 +94,9 @@ pub(crate) fn write(reading: &Envelope<Reading>) -> NewRecord {
 
 /// A reading of the post `id` by `author`.
 pub(crate) fn reading(author: &str, id: &str, at: Utc, valence: f64, about: &[&str]) -> Envelope<Reading> {
-    let platform = Slug::new("town").unwrap();
+    let network = Slug::new("town").unwrap();
     let post = PostRef {
-        platform: platform.clone(),
+        network: network.clone(),
         id: id.to_owned(),
     };
     let tenant = TenantId::default();
@@ -123,9 +123,9 @@ pub(crate) fn reading(author: &str, id: &str, at: Utc, valence: f64, about: &[&s
     };
     let data = Reading {
         post,
-        author: Pseudonym::of(&[7; 32], &platform, author),
+        author: Pseudonym::of(&[7; 32], &network, author),
         affect,
-        topics: about.iter().map(|topic| Slug::new(topic).unwrap()).collect(),
+        subjects: about.iter().map(|subject| Slug::new(subject).unwrap()).collect(),
         consent: ConsentState::NotRequired,
         minor: false,
     };

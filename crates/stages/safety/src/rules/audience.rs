@@ -75,7 +75,7 @@ pub(crate) fn feeling(draft: &CreativeSet, rules: &Rules) -> Result<Option<Suppr
 pub(crate) fn sensitive(draft: &CreativeSet, rules: &Rules) -> Result<Option<Suppression>, RuleError> {
     let names = [
         ("audience", draft.audience.as_str().replace(':', "-")),
-        ("topic", draft.audience.topic().to_owned()),
+        ("subject", draft.audience.subject().to_owned()),
         ("campaign", draft.campaign.as_str().to_owned()),
     ];
     for (what, name) in &names {
