@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use limbic_node::Settings;
+use limbic_node::settings::Overrides;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +47,19 @@ pub struct Common {
     /// How much to log: error, warn, info, debug, trace, or a filter such as limbic_stream=debug [default: info]
     #[arg(long, global = true, value_name = "FILTER", help_heading = EVERYWHERE)]
     pub log_level: Option<String>,
+}
+
+impl Common {
+    /// The settings in force; `flags` are further settings as `(key, value)`, from the command's own flags.
+    pub fn settings(&self, flags: &[(&str, String)]) -> anyhow::Result<Settings> {
+        let overrides = Overrides {
+            config: self.config.clone(),
+            data: self.data.clone(),
+            log: self.log.clone(),
+            set: self.set.clone(),
+        };
+        Settings::load(&overrides, flags)
+    }
 }
 
 /// The heading of what every command takes: behind its own options.

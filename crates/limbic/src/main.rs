@@ -5,10 +5,7 @@
 #[expect(clippy::doc_markdown, reason = "clap shows these words to people as they are")]
 mod cli;
 mod commands;
-mod house;
 mod logging;
-mod settings;
-mod town;
 
 use std::process::ExitCode;
 

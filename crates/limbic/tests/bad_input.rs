@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-mod house;
+mod node;
 
-use house::House;
+use node::TestNode;
 use limbic_stream::embedded::{EmbeddedLog, EmbeddedOptions};
 use limbic_stream::{Headers, Log as _, NewRecord};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn with(field: &str, value: Value) -> Value {
 
 #[test]
 fn a_wrong_post_is_refused_by_the_name_of_its_field_and_the_next_one_is_taken() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     let mut missing = post("x");
     missing.as_object_mut().unwrap().remove("author");
     let cases = [
@@ -88,7 +88,7 @@ fn a_wrong_post_is_refused_by_the_name_of_its_field_and_the_next_one_is_taken() 
 
 #[test]
 fn garbage_in_a_topic_goes_to_the_dead_letters_with_its_reason_and_can_be_sent_again() {
-    let mut house = House::open(&["--set", "partitions=1"]);
+    let mut house = TestNode::open(&["--set", "partitions=1"]);
     house.insist("/v1/posts", &json!([post("1")]));
     house.settle();
     let (status, _) = house.terminate();

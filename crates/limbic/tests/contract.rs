@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-mod house;
+mod node;
 
-use house::{House, posts};
+use node::{TestNode, posts};
 use serde_json::{Value, json};
 
 fn post(id: &str, text: &str) -> Value {
@@ -13,7 +13,7 @@ fn post(id: &str, text: &str) -> Value {
 
 #[test]
 fn posts_are_taken_one_by_one_in_arrays_and_in_lines() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     let one = house.post("/v1/posts", &post("1", "what a wonderful day"));
     assert_eq!(one.status, 202);
     assert_eq!(one.content_type, "application/json");
@@ -50,7 +50,7 @@ fn posts_are_taken_one_by_one_in_arrays_and_in_lines() {
 
 #[test]
 fn a_reading_carries_what_was_promised() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     house.post("/v1/posts", &post("happy/1", "what a wonderful day, I love it"));
     house.settle();
     let page = house.get("/v1/readings?network=town&id=happy/1").json();
@@ -85,7 +85,7 @@ fn a_reading_carries_what_was_promised() {
 
 #[test]
 fn pages_hold_everything_once_in_one_order() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     let town = posts(95);
     assert_eq!(house.post("/v1/posts", &json!(town)).json()["accepted"], 95);
     house.settle();
@@ -108,7 +108,7 @@ fn pages_hold_everything_once_in_one_order() {
 
 #[test]
 fn an_outcome_counts_once() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     house.insist("/v1/posts", &json!(posts(600)));
     house.insist("/v1/watermark", &json!({"at": "2026-03-02T00:00:00Z"}));
     house.settle();
@@ -142,7 +142,7 @@ fn an_outcome_counts_once() {
 
 #[test]
 fn it_says_how_it_is_and_what_it_can() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     assert_eq!(house.get("/healthz").text, "ok\n");
     house.insist("/v1/posts", &post("1", "a fight"));
     house.settle();
@@ -178,7 +178,7 @@ fn it_says_how_it_is_and_what_it_can() {
 
 #[test]
 fn what_is_not_there_is_a_problem_that_says_so() {
-    let house = House::open(&[]);
+    let house = TestNode::open(&[]);
     let lost = house.get("/v2/everything").problem(404);
     assert!(
         lost["detail"].as_str().unwrap().contains("/v2/everything"),
@@ -194,7 +194,7 @@ fn what_is_not_there_is_a_problem_that_says_so() {
 
 #[test]
 fn told_to_stop_it_drains_and_knows_everything_at_the_next_start() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     let town = posts(300);
     assert_eq!(house.post("/v1/posts", &json!(town)).json()["accepted"], 300);
     let (status, log) = house.terminate();
@@ -208,7 +208,7 @@ fn told_to_stop_it_drains_and_knows_everything_at_the_next_start() {
 
 #[test]
 fn a_second_process_over_the_same_folder_is_refused() {
-    let house = House::open(&[]);
+    let house = TestNode::open(&[]);
     let second = house.run(&["run", "--listen", "127.0.0.1:0"]);
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -221,7 +221,7 @@ fn a_second_process_over_the_same_folder_is_refused() {
 
 #[test]
 fn a_file_is_replayed_once_however_often_it_is_sent() {
-    let mut house = House::open(&[]);
+    let mut house = TestNode::open(&[]);
     let file = house.data().join("evening.csv");
     let rows: Vec<String> = posts(50)
         .iter()

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
 
-mod house;
+mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use house::{Dice, House, assert_same, posts};
+use node::{Dice, TestNode, assert_same, posts};
 use limbic_ingest::replay::{Mapping, Rows};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ type Made = BTreeMap<&'static str, BTreeSet<String>>;
 
 /// Sends `posts` and lets the house finish, killed `kills` times on the way; checks the counts; gives what was made of it.
 fn live_through(flags: &[&str], posts: &[Value], batch: usize, kills: u32, seed: u64) -> Made {
-    let mut house = House::new(flags);
+    let mut house = TestNode::new(flags);
     house.start();
     let mut dice = Dice(seed);
     let batches: Vec<&[Value]> = posts.chunks(batch).collect();

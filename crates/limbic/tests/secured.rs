@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
 
-mod house;
+mod node;
 
-use house::{House, posts};
+use node::{TestNode, posts};
 use serde_json::json;
 
 /// Flags for the secured listener of `scripts/services up kafka`, with a prefix of this test's own.
@@ -34,9 +34,9 @@ fn flags(name: &str, password: Option<&str>) -> Option<Vec<String>> {
     Some(flags.into())
 }
 
-fn open(flags: &[String]) -> House {
+fn open(flags: &[String]) -> TestNode {
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    House::new(&flags)
+    TestNode::new(&flags)
 }
 
 #[test]

@@ -7,8 +7,8 @@ use limbic_ingest::SharedIds;
 use limbic_views::Store;
 
 use crate::cli::Common;
-use crate::house;
-use crate::settings::Settings;
+use limbic_node as node;
+use limbic_node::Settings;
 
 /// What was looked at, and what came of it.
 struct Finding {
@@ -18,7 +18,7 @@ struct Finding {
 
 pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let mut findings = Vec::new();
-    let settings = match Settings::load(common, &[]) {
+    let settings = match common.settings(&[]) {
         Ok(settings) => {
             let of = format!(
                 "{} campaigns, {} platforms",
@@ -60,12 +60,12 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
             result,
         });
     }
-    for name in house::STAGES {
+    for name in node::STAGES {
         // The stages that speak to a database or open a file are covered above or opened by `run`.
         if matches!(name, "views" | "deliver" | "metrics") {
             continue;
         }
-        let built = house::build_stages(&settings, &[name], &house::Databases::default(), runtime.handle());
+        let built = node::build_stages(&settings, &[name], &node::Databases::default(), runtime.handle());
         findings.push(Finding {
             what: format!("stage {name}"),
             result: built.map(|_| "can start".to_owned()),
@@ -90,10 +90,10 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
 }
 
 fn check_log(settings: &Settings) -> anyhow::Result<String> {
-    let log = house::connect(settings)?;
+    let log = node::connect(settings)?;
     let there = log.topics()?;
     // To look is not to make: what is missing is left to `run`.
-    let wanted: Vec<_> = house::topic_specs(settings)
+    let wanted: Vec<_> = node::topic_specs(settings)
         .into_iter()
         .filter(|spec| there.iter().any(|topic| topic.name == spec.name))
         .collect();

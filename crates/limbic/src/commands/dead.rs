@@ -10,15 +10,14 @@ use limbic_stream::{Log, Record, TopicPartition, header};
 use serde_json::json;
 
 use crate::cli::{Common, DeadCommand};
-use crate::house;
-use crate::settings::Settings;
+use limbic_node as node;
 
 /// Records read at once.
 const READ: usize = 500;
 
 pub fn run(common: &Common, command: &DeadCommand) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(common, &[])?;
-    let log = house::connect(&settings)?;
+    let settings = common.settings(&[])?;
+    let log = node::connect(&settings)?;
     let done = match command {
         DeadCommand::List { topic, limit, json } => list(&log, topic.as_deref(), *limit, *json),
         DeadCommand::Show { letter } => show(&log, letter),

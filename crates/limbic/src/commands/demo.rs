@@ -11,9 +11,9 @@ use limbic_domain::Utc;
 use serde_json::Value;
 
 use crate::cli::{Common, DemoArgs};
-use crate::town::premises;
-use crate::town::report::{self, Report};
-use crate::town::watch::{Books, Watch};
+use limbic_simulation::setup;
+use limbic_simulation::report::{self, Report};
+use limbic_simulation::observer::{Counts, Observer};
 
 /// The posts, compiled in: the binary needs no file beside it.
 const SAMPLE: &str = include_str!("../../../../samples/town.jsonl");
@@ -39,17 +39,17 @@ pub fn run(common: &Common, args: &DemoArgs) -> anyhow::Result<ExitCode> {
             )
         })?;
     }
-    let settings = premises::settings(&folder)?;
+    let settings = setup::settings(&folder)?;
     let listen = args
         .stay
         .then(|| args.listen.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned()));
-    let mut watch = Watch::open(&settings, listen, SEED)?;
+    let mut watch = Observer::open(&settings, listen, SEED)?;
     let worked = show(&mut watch, &folder).and_then(|()| if args.stay { stay(&watch) } else { Ok(()) });
-    watch.house.close()?;
+    watch.node.close()?;
     worked.map(|()| ExitCode::SUCCESS)
 }
 
-fn show(watch: &mut Watch, folder: &Path) -> anyhow::Result<()> {
+fn show(watch: &mut Observer, folder: &Path) -> anyhow::Result<()> {
     let posts: Vec<Value> = SAMPLE
         .lines()
         .map(serde_json::from_str)
@@ -73,19 +73,19 @@ fn show(watch: &mut Watch, folder: &Path) -> anyhow::Result<()> {
     say!("  {:<42} everything above, drawn", page.display())?;
     say!(
         "  {:<42} the ads, one a line",
-        folder.join(premises::DELIVERIES).display()
+        folder.join(setup::DELIVERIES).display()
     )?;
     say!(
         "  {:<42} every record, by SQL",
         folder.join("view.sqlite").display()
     )?;
     say!("\nSo that one afternoon shows something, the demo is easier to move than the defaults:")?;
-    say!("  {}", premises::DIFFERENCES)?;
+    say!("  {}", setup::DIFFERENCES)?;
     say!("Done in {:.1} s.", started.elapsed().as_secs_f64())?;
     Ok(())
 }
 
-fn replay(watch: &mut Watch, posts: &[Value]) -> anyhow::Result<(Books, Utc)> {
+fn replay(watch: &mut Observer, posts: &[Value]) -> anyhow::Result<(Counts, Utc)> {
     let bar = ProgressBar::new(posts.len() as u64);
     bar.set_style(ProgressStyle::with_template(
         "  {bar:36} {pos:>5}/{len} posts   {msg}",
@@ -213,12 +213,12 @@ fn clip(text: &str) -> String {
     text.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
-fn stay(watch: &Watch) -> anyhow::Result<()> {
-    if let Some(address) = watch.house.address {
+fn stay(watch: &Observer) -> anyhow::Result<()> {
+    if let Some(address) = watch.node.address {
         say!("\nThe page is open at http://{address}/ until Ctrl-C.")?;
     }
     watch
-        .house
+        .node
         .handle()
         .block_on(tokio::signal::ctrl_c())
         .context("cannot listen for Ctrl-C")

@@ -9,7 +9,6 @@ use limbic_affect::evaluation::{Cell, Draws, Judge, Options, Report, Split, Task
 use limbic_affect::{LexiconReader, ModelOptions, ModelReader, Vader};
 
 use crate::cli::{Common, EvalArgs};
-use crate::settings::Settings;
 
 /// What others report of the same posts (issue tables of `TweetEval` and the papers named).
 const PUBLISHED: [(&str, &str); 3] = [
@@ -80,14 +79,11 @@ fn data(common: &Common) -> anyhow::Result<PathBuf> {
 
 fn judges(common: &Common, args: &EvalArgs) -> anyhow::Result<Vec<Judge>> {
     // `--data` names the data sets here, not the folder of a log.
-    let settings = Settings::load(
-        &Common {
-            data: None,
-            ..common.clone()
-        },
-        &[],
-    )?
-    .affect;
+    let common = Common {
+        data: None,
+        ..common.clone()
+    };
+    let settings = common.settings(&[])?.affect;
     let wants = |name: &str| args.engines.is_empty() || args.engines.iter().any(|wanted| wanted == name);
     let mut judges = Vec::new();
     if wants("model") {

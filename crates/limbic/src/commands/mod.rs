@@ -22,7 +22,6 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, ConfigCommand};
 use crate::logging;
-use crate::settings::Settings;
 
 /// Does what the command line says.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -56,7 +55,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         } => {
             say(format_args!(
                 "{}",
-                toml::to_string_pretty(&Settings::load(common, &[])?)?.trim_end()
+                toml::to_string_pretty(&common.settings(&[])?)?.trim_end()
             ))?;
             Ok(ExitCode::SUCCESS)
         }

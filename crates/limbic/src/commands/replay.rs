@@ -13,8 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::{Common, ReplayArgs};
-use crate::house::{House, Options};
-use crate::settings::Settings;
+use limbic_node::{Node, Options};
 
 /// How long to keep trying a target that does not answer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -61,8 +60,8 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let pace: Pace = args.speed.parse()?;
     // Look at the file before anything is opened for it.
     let rows = Rows::open(&args.file, None, mapping)?;
-    let settings = Settings::load(common, &[])?;
-    let (target, house, name) = if let Some(url) = &args.to {
+    let settings = common.settings(&[])?;
+    let (target, node, name) = if let Some(url) = &args.to {
         let url = url.trim_end_matches('/').to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -86,9 +85,9 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             stages: vec!["none".to_owned()],
             listen: None,
         };
-        let house = House::open(&settings, &options)?;
+        let node = Node::open(&settings, &options)?;
         let name = format!("{} {}", settings.log.shown(), settings.data_dir.display());
-        (Target::Edge(Arc::clone(&house.edge)), Some(house), name)
+        (Target::Edge(Arc::clone(&node.edge)), Some(node), name)
     };
     let folder = settings.data_dir.join("replay");
     let mut checkpoint = Checkpoint::open(&folder, &args.file, &name)
@@ -117,9 +116,9 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     checkpoint.finish()?;
     drop(target);
-    let alone = house.is_some();
-    if let Some(house) = house {
-        house.close()?;
+    let alone = node.is_some();
+    if let Some(node) = node {
+        node.close()?;
     }
     if args.json {
         say!("{}", serde_json::to_string(&totals)?)?;

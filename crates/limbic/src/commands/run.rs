@@ -7,8 +7,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Common, RunArgs};
-use crate::house::{House, Options};
-use crate::settings::Settings;
+use limbic_node::{Node, Options};
 
 /// How often the stages are looked after.
 const LOOK: Duration = Duration::from_millis(500);
@@ -21,22 +20,22 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     if !args.stages.is_empty() {
         flags.push(("stages", format!("{:?}", args.stages)));
     }
-    let settings = Settings::load(common, &flags)?;
+    let settings = common.settings(&flags)?;
     let options = Options {
         stages: settings.stages.clone(),
         listen: Some(settings.listen.clone()),
     };
-    let house = House::open(&settings, &options)?;
-    if let Some(address) = house.address {
+    let node = Node::open(&settings, &options)?;
+    if let Some(address) = node.address {
         tracing::info!(%address, log = %settings.log.shown(), "listening: http://{address}/ shows what is felt");
     }
-    let failure = house.handle().block_on(wait(&house))?;
+    let failure = node.handle().block_on(wait(&node))?;
     if let Some((stage, why)) = &failure {
         tracing::error!(stage, why, "a stage needs a person: stopping");
     } else {
         tracing::info!("draining");
     }
-    let drained = house.close()?;
+    let drained = node.close()?;
     tracing::info!(drained, "stopped");
     Ok(if failure.is_some() || !drained {
         ExitCode::FAILURE
@@ -46,7 +45,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Until somebody asks to stop, or a stage gives up.
-async fn wait(house: &House) -> anyhow::Result<Option<(String, String)>> {
+async fn wait(node: &Node) -> anyhow::Result<Option<(String, String)>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut look = tokio::time::interval(LOOK);
@@ -54,7 +53,7 @@ async fn wait(house: &House) -> anyhow::Result<Option<(String, String)>> {
         tokio::select! {
             _ = terminate.recv() => return Ok(None),
             _ = interrupt.recv() => return Ok(None),
-            _ = look.tick() => if let Some(failure) = house.failure() { return Ok(Some(failure)) },
+            _ = look.tick() => if let Some(failure) = node.failure() { return Ok(Some(failure)) },
         }
     }
 }

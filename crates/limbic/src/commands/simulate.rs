@@ -12,10 +12,10 @@ use limbic_views::Kind;
 use serde::Serialize;
 
 use crate::cli::{Common, SimulateArgs};
-use crate::settings::Settings;
-use crate::town::report::{self, Report};
-use crate::town::watch::{self, Shown, Watch};
-use crate::town::{Town, policies, premises};
+use limbic_node::Settings;
+use limbic_simulation::report::{self, Report};
+use limbic_simulation::observer::{self, Shown, Observer};
+use limbic_simulation::{Population, policies, setup};
 
 /// Posts of one round: then the town answers to the ads that came of them.
 const ROUND: usize = 130;
@@ -85,13 +85,13 @@ impl Fifth {
 
 pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let pace: Pace = args.speed.parse()?;
-    let town = Town::new(args.seed, args.people, args.posts);
+    let population = Population::new(args.seed, args.people, args.posts);
     if let Some(file) = &args.write {
-        std::fs::write(file, town.to_lines()).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(file, population.to_lines()).with_context(|| format!("cannot write {}", file.display()))?;
         if !args.json {
             say!(
                 "{} posts of seed {} in {}",
-                town.posts.len(),
+                population.posts.len(),
                 args.seed,
                 file.display()
             )?;
@@ -111,7 +111,7 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         "{} holds something already: give the town a folder of its own with --data",
         folder.display()
     );
-    let result = simulate(&folder, &town, pace, args);
+    let result = simulate(&folder, &population, pace, args);
     if is_ours {
         // A left-over folder is no reason to fail.
         let _ = std::fs::remove_dir_all(&folder);
@@ -136,25 +136,25 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
 
 fn simulate(
     folder: &std::path::Path,
-    town: &Town,
+    population: &Population,
     pace: Pace,
     args: &SimulateArgs,
 ) -> anyhow::Result<Result> {
-    let settings = premises::settings(folder)?;
-    let mut watch = Watch::open(&settings, None, args.seed)?;
+    let settings = setup::settings(folder)?;
+    let mut watch = Observer::open(&settings, None, args.seed)?;
     let bar = if args.json {
         ProgressBar::hidden()
     } else {
-        ProgressBar::new(town.posts.len() as u64)
+        ProgressBar::new(population.posts.len() as u64)
     };
     bar.set_style(ProgressStyle::with_template(
         "{bar:36} {pos:>7}/{len} posts  {msg}  {elapsed} ({eta} left)",
     )?);
     let started = Instant::now();
     let worked = (|| {
-        let origin = town.posts.first().map(|post| post.at).unwrap_or_default();
+        let origin = population.posts.first().map(|post| post.at).unwrap_or_default();
         let mut latest = origin;
-        for round in town.posts.chunks(ROUND) {
+        for round in population.posts.chunks(ROUND) {
             if let Some(last) = round.last() {
                 latest = last.at;
                 let due = pace.due(origin, Some(latest));
@@ -164,7 +164,7 @@ fn simulate(
                     std::thread::park_timeout(left);
                 }
             }
-            watch.send(round.iter().map(crate::town::TownPost::to_json).collect())?;
+            watch.send(round.iter().map(limbic_simulation::SimulatedPost::to_json).collect())?;
             bar.inc(round.len() as u64);
             let clicks = watch.shown.iter().filter(|one| one.clicked).count();
             bar.set_message(format!("{} ads, {clicks} clicks", watch.shown.len()));
@@ -172,7 +172,7 @@ fn simulate(
         let books = watch.finish(latest)?;
         watch.check(&books)?;
         bar.set_message("every policy on the same decisions");
-        let mut result = result(&watch, &books, town, args, &settings)?;
+        let mut result = result(&watch, &books, population, args, &settings)?;
         if let Some(page) = &args.page {
             let mut report = Report::of(&watch, &books, latest)?;
             report.policies.clone_from(&result.policies);
@@ -183,22 +183,22 @@ fn simulate(
         Ok(result)
     })();
     bar.finish_and_clear();
-    watch.house.close()?;
+    watch.node.close()?;
     worked
 }
 
 fn result(
-    watch: &Watch,
-    books: &watch::Books,
-    town: &Town,
+    watch: &Observer,
+    books: &observer::Counts,
+    population: &Population,
     args: &SimulateArgs,
     settings: &Settings,
 ) -> anyhow::Result<Result> {
-    let texts: Vec<&str> = town.posts.iter().map(|post| post.text.as_str()).collect();
+    let texts: Vec<&str> = population.posts.iter().map(|post| post.text.as_str()).collect();
     let agree = LexiconReader::new()
         .read(&texts)
         .iter()
-        .zip(&town.posts)
+        .zip(&population.posts)
         .filter(|(read, post)| read.sentiment.label == post.label)
         .count();
     let decisions = watch.all(Kind::Decision)?;
@@ -211,11 +211,11 @@ fn result(
         seed: args.seed,
         people: args.people,
         posts: watch.accepted,
-        events: town.events.len(),
+        events: population.events.len(),
         readings: books["affect"].produced.get("readings").copied().unwrap_or(0),
         agreement: agree as f64 / texts.len().max(1) as f64,
         in_distress: watch.in_distress(),
-        // `Watch::check` has looked at every decision and fails at the first.
+        // `Observer::check` has looked at every decision and fails at the first.
         reached_in_distress: 0,
         moments: books["moments"].produced.get("moments").copied().unwrap_or(0),
         decisions: decisions.len() as u64,
@@ -240,7 +240,7 @@ fn result(
 fn show(result: &Result) -> anyhow::Result<()> {
     let row = |name: &str, value: String| say!("  {name:<34}{value:>12}");
     say!("A town of {} people, seed {}", result.people, result.seed)?;
-    say!("({})\n", premises::DIFFERENCES)?;
+    say!("({})\n", setup::DIFFERENCES)?;
     row("posts", result.posts.to_string())?;
     row("events that moved people", result.events.to_string())?;
     row("readings", result.readings.to_string())?;

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::{Common, TopicsCommand};
-use crate::house;
-use crate::settings::Settings;
+use limbic_node as node;
 
 pub fn run(common: &Common, command: &TopicsCommand) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(common, &[])?;
+    let settings = common.settings(&[])?;
     match command {
         TopicsCommand::Create => {
-            let log = house::open_log(&settings)?;
+            let log = node::open_log(&settings)?;
             say!(
                 "{} topics with {} partitions each are there",
                 log.topics()?.len(),
@@ -21,7 +20,7 @@ pub fn run(common: &Common, command: &TopicsCommand) -> anyhow::Result<ExitCode>
             log.close()?;
         }
         TopicsCommand::List { json } => {
-            let log = house::connect(&settings)?;
+            let log = node::connect(&settings)?;
             let mut topics = log.topics()?;
             topics.sort_by(|a, b| a.name.cmp(&b.name));
             if *json {

@@ -13,7 +13,6 @@ use limbic_domain::Label;
 use serde_json::{Value, json};
 
 use crate::cli::{Common, ReadArgs};
-use crate::settings::Settings;
 
 /// Who reads.
 enum Reader {
@@ -44,7 +43,7 @@ pub fn run(common: &Common, args: &ReadArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
-    let mut settings = Settings::load(common, &[])?.affect;
+    let mut settings = common.settings(&[])?.affect;
     match args.engine.as_deref() {
         Some("vader") => return Ok(Reader::Vader(Vader::new())),
         Some("model") => settings.engine = Engine::Model,

@@ -80,7 +80,7 @@ fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) 
 }
 
 /// What a stage reads and writes, whether or not it runs here.
-pub fn spec(name: &str, settings: &Settings) -> anyhow::Result<StageSpec> {
+pub(crate) fn spec(name: &str, settings: &Settings) -> anyhow::Result<StageSpec> {
     Ok(match name {
         "ingest" => IngestStage::spec(),
         "affect" => AffectStage::spec(),
@@ -110,14 +110,14 @@ fn log_name(settings: &Settings) -> String {
 }
 
 /// The campaigns, by tenant.
-pub fn campaigns(settings: &Settings) -> Campaigns {
+pub(crate) fn campaigns(settings: &Settings) -> Campaigns {
     settings.campaigns.iter().fold(Campaigns::new(), |all, one| {
         all.with(one.tenant.clone(), one.campaign.clone())
     })
 }
 
 /// How every stage of this process runs.
-pub fn run_options(settings: &Settings) -> RunOptions {
+pub(crate) fn run_options(settings: &Settings) -> RunOptions {
     RunOptions {
         instance: settings.stream.instance.as_str().into(),
         idle_after: Duration::from_millis(settings.stream.idle_after_ms.max(1)),

@@ -2,7 +2,7 @@
 
 use limbic_domain::Label;
 
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// What the people of the town talk about.
 pub const SUBJECTS: [&str; 4] = ["football", "music", "weather", "market"];
@@ -164,7 +164,7 @@ const GRIEF: [&str; 4] = [
 
 /// What a post says, and the feeling it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub(crate) struct Said {
     /// The text.
     pub text: String,
     /// The leaning that the grammar put into it.
@@ -174,7 +174,7 @@ pub struct Said {
 }
 
 /// Says something about a subject (its place in [`SUBJECTS`]) with a feeling.
-pub fn say(subject: usize, label: Label, dice: &mut Dice) -> Said {
+pub(crate) fn say(subject: usize, label: Label, dice: &mut Dice) -> Said {
     let cores = [FOOTBALL, MUSIC, WEATHER, MARKET][subject];
     let (cores, closers): (&[&str], &[&str]) = match label {
         Label::Positive => (cores[0], &GLAD_CLOSERS),
@@ -207,7 +207,7 @@ pub fn say(subject: usize, label: Label, dice: &mut Dice) -> Said {
 }
 
 /// Says something that nobody should be sold anything after: of a death that everyone grieves, or of oneself.
-pub fn say_distress(grieves: bool, dice: &mut Dice) -> Said {
+pub(crate) fn say_distress(grieves: bool, dice: &mut Dice) -> Said {
     let cores: &[&str] = if grieves { &GRIEF } else { &DISTRESS };
     Said {
         text: format!("{}.", dice.one_of(cores)),

@@ -6,11 +6,11 @@ use limbic_optimize::simulator::{Situation, Standing, every_policy, tournament};
 use limbic_optimize::stage::{context_of, offers_of};
 use limbic_views::Kind;
 
-use super::watch::{Watch, appeal};
-use crate::settings::Settings;
+use crate::observer::{Observer, appeal};
+use limbic_node::settings::Settings;
 
 /// What was decided, or would have been, with what each ad is worth to the town.
-pub fn situations(watch: &Watch, settings: &Settings) -> anyhow::Result<Vec<Situation>> {
+pub fn situations(watch: &Observer, settings: &Settings) -> anyhow::Result<Vec<Situation>> {
     let window = settings.optimize.rewards.click_window_ms.max(1);
     let mut situations = Vec::new();
     for found in watch.all(Kind::CreativeSet)? {

@@ -1,19 +1,12 @@
 //! A town that does not exist: people with moods and temperaments, events that move them, and posts whose feeling is known
 //! because the town put it there. Everything follows from the seed; time is the town's own.
 
-mod dice;
-mod phrases;
-pub mod policies;
-pub mod premises;
-pub mod report;
-pub mod watch;
-
 use limbic_domain::{Label, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use dice::Dice;
-pub use phrases::SUBJECTS;
+use crate::dice::Dice;
+use crate::phrases::{self, SUBJECTS};
 
 /// The social network that the town posts on.
 pub const NETWORK: &str = "townsquare";
@@ -95,7 +88,7 @@ struct Person {
 
 /// A post of the town, and the feeling it was given.
 #[derive(Debug, Clone)]
-pub struct TownPost {
+pub struct SimulatedPost {
     /// Its id on the network.
     pub id: String,
     /// Who wrote it, as the network names them.
@@ -114,7 +107,7 @@ pub struct TownPost {
     minor: bool,
 }
 
-impl TownPost {
+impl SimulatedPost {
     /// As a connector would send it. `meta` keeps the known feeling with the post.
     pub fn to_json(&self) -> Value {
         json!({
@@ -127,14 +120,14 @@ impl TownPost {
 
 /// A town, and everything that is said in it.
 #[derive(Debug)]
-pub struct Town {
+pub struct Population {
     /// The posts, by time.
-    pub posts: Vec<TownPost>,
+    pub posts: Vec<SimulatedPost>,
     /// The events, by time.
     pub events: Vec<Event>,
 }
 
-impl Town {
+impl Population {
     /// The town of a seed.
     pub fn new(seed: u64, people: u32, posts: u32) -> Self {
         let mut dice = Dice::new(seed);
@@ -201,7 +194,7 @@ fn post(
     event: Option<(EventKind, usize, f64)>,
     people: &[Person],
     dice: &mut Dice,
-) -> TownPost {
+) -> SimulatedPost {
     let moved = event.filter(|_| dice.happens(TALK));
     let mut who = dice.below(people.len());
     let subject = match moved {
@@ -231,7 +224,7 @@ fn post(
         };
         phrases::say(subject, label, dice)
     };
-    TownPost {
+    SimulatedPost {
         id: format!("t{number:06}"),
         author: format!("neighbour-{who:05}"),
         at,
@@ -252,27 +245,27 @@ mod tests {
 
     #[test]
     fn a_seed_says_everything() {
-        let lines = Town::new(7, 60, 900).to_lines();
-        assert_eq!(lines, Town::new(7, 60, 900).to_lines());
-        assert_ne!(lines, Town::new(8, 60, 900).to_lines());
+        let lines = Population::new(7, 60, 900).to_lines();
+        assert_eq!(lines, Population::new(7, 60, 900).to_lines());
+        assert_ne!(lines, Population::new(8, 60, 900).to_lines());
         assert_eq!(lines.lines().count(), 900);
     }
 
     #[test]
     fn a_longer_town_begins_as_the_shorter_one() {
-        let (short, long) = (Town::new(3, 40, 300).to_lines(), Town::new(3, 40, 500).to_lines());
+        let (short, long) = (Population::new(3, 40, 300).to_lines(), Population::new(3, 40, 500).to_lines());
         assert!(long.starts_with(&short));
     }
 
     #[test]
     fn the_smallest_towns_are_towns() {
-        assert_eq!(Town::new(1, 1, 500).posts.len(), 500);
-        assert_eq!(Town::new(1, 3, 0).posts.len(), 0);
+        assert_eq!(Population::new(1, 1, 500).posts.len(), 500);
+        assert_eq!(Population::new(1, 3, 0).posts.len(), 0);
     }
 
     #[test]
     fn the_reading_finds_the_feeling_that_the_town_put_in() {
-        let town = Town::new(1, 200, 4_000);
+        let town = Population::new(1, 200, 4_000);
         let texts: Vec<&str> = town.posts.iter().map(|post| post.text.as_str()).collect();
         let readings = LexiconReader::new().read(&texts);
         let pairs = || town.posts.iter().zip(&readings);

@@ -6,14 +6,14 @@ use std::path::Path;
 use limbic_deliver::{FileSettings, PlatformSettings};
 use limbic_domain::{Brief, Campaign, Micros, Platform, Slug, TenantId};
 
-use crate::settings::{Hidden, Settings, Tenant, TenantCampaign};
+use limbic_node::settings::{Hidden, Settings, Tenant, TenantCampaign};
 
 /// Everybody may know it: nobody real lives in the town.
 pub const SECRET: &str = "nobody real lives in this town";
 /// Where the ads go, in the data folder.
 pub const DELIVERIES: &str = "deliveries.jsonl";
 
-/// The settings of a town's house, in `folder`. What differs from the defaults suits a town that lives through an event
+/// The settings of a town's node, in `folder`. What differs from the defaults suits a town that lives through an event
 /// every nine minutes, and is said to the user: see [`DIFFERENCES`].
 pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     let mut settings = Settings {

@@ -10,7 +10,6 @@ use anyhow::{Context as _, bail};
 use limbic_domain::{Campaign, TenantId};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Common;
 
 /// Every stage, upstream first.
 pub const STAGES: [&str; 10] = [
@@ -188,6 +187,19 @@ pub struct TenantCampaign {
     pub campaign: Campaign,
 }
 
+/// Where settings come from besides the environment: the options that every command takes.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The settings file. `None` = `config/limbic.toml`, if it is there.
+    pub config: Option<PathBuf>,
+    /// Replaces `data_dir`.
+    pub data: Option<PathBuf>,
+    /// Replaces `log`.
+    pub log: Option<String>,
+    /// `KEY=VALUE` pairs, in the order given.
+    pub set: Vec<String>,
+}
+
 /// Text that may hold a secret: whole (a token) or in part (a URL with a password).
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
@@ -235,25 +247,25 @@ impl Serialize for Hidden {
 
 impl Settings {
     /// Reads all layers. `flags` are further settings as `key=value`, from the command's own flags.
-    pub fn load(common: &Common, flags: &[(&str, String)]) -> anyhow::Result<Self> {
+    pub fn load(overrides: &Overrides, flags: &[(&str, String)]) -> anyhow::Result<Self> {
         let mut layers = layers::Layers::default();
         let usual = Path::new("config/limbic.toml");
-        match &common.config {
+        match &overrides.config {
             Some(file) => layers.file(file)?,
             None if usual.is_file() => layers.file(usual)?,
             None => {}
         }
         layers.environment(std::env::vars())?;
-        if let Some(folder) = &common.data {
+        if let Some(folder) = &overrides.data {
             layers.set("data_dir", folder.to_string_lossy().into_owned().into());
         }
-        if let Some(log) = &common.log {
+        if let Some(log) = &overrides.log {
             layers.set("log", log.clone().into());
         }
         for (key, value) in flags {
             layers.set(key, layers::value(value));
         }
-        for pair in &common.set {
+        for pair in &overrides.set {
             let (key, value) = pair
                 .split_once('=')
                 .with_context(|| format!("--set {pair}: expected KEY=VALUE, for instance partitions=6"))?;

@@ -1,9 +1,5 @@
 //! The wiring: a log, the stages over it, the API before it.
 
-mod keys;
-mod log;
-mod stages;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,18 +16,16 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
-pub use log::{connect, open_log, topic_specs};
-pub use stages::{Databases, build as build_stages};
-
-pub use crate::settings::STAGES;
-
-use crate::settings::Settings;
+use crate::log::open_log;
+use crate::settings::{STAGES, Settings};
+use crate::stages::{self, Databases};
+use crate::keys;
 
 /// How many ids each edge remembers by itself: some 60 MB when full.
 const RECENT_IDS: usize = 1_000_000;
 
 /// A running Limbic.
-pub struct House {
+pub struct Node {
     /// The log.
     pub log: Arc<dyn Log>,
     /// The edge.
@@ -56,10 +50,10 @@ mod parking {
     use limbic_stream::runtime::StageHandle;
 
     /// One stage's handle.
-    pub struct Slot(pub Mutex<StageHandle>);
+    pub(super) struct Slot(pub(super) Mutex<StageHandle>);
 }
 
-/// How a house is to be opened.
+/// How a node is to be opened.
 pub struct Options {
     /// The stages to run; empty = all.
     pub stages: Vec<String>,
@@ -67,7 +61,7 @@ pub struct Options {
     pub listen: Option<String>,
 }
 
-impl House {
+impl Node {
     /// Opens everything: log, databases, platforms, stages, API.
     pub fn open(settings: &Settings, options: &Options) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -105,7 +99,7 @@ impl House {
 
     #[expect(
         clippy::type_complexity,
-        reason = "the parts of a house, taken apart at its only caller"
+        reason = "the parts of a node, taken apart at its only caller"
     )]
     fn open_over(
         settings: &Settings,

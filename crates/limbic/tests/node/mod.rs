@@ -114,12 +114,12 @@ impl Answer {
 }
 
 /// A folder with settings and data, and the process that works there, if one does.
-pub(crate) struct House {
+pub(crate) struct TestNode {
     folder: Arc<TempDir>,
     data: PathBuf,
     flags: Vec<String>,
     process: Option<Process>,
-    /// How often [`House::start`] was called.
+    /// How often [`TestNode::start`] was called.
     pub(crate) starts: u32,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
@@ -131,7 +131,7 @@ struct Process {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-impl House {
+impl TestNode {
     /// An empty house, where nothing runs yet. `flags` go to every command.
     pub(crate) fn new(flags: &[&str]) -> Self {
         Self::sharing(Arc::new(tempfile::tempdir().unwrap()), "data", flags)
@@ -459,7 +459,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestNode {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
             let mut child = process

@@ -8,8 +8,8 @@ use limbic_optimize::simulator::{Spread, Standing};
 use limbic_views::Kind;
 use serde_json::Value;
 
-use super::phrases::SUBJECTS;
-use super::watch::{Books, Watch};
+use crate::phrases::SUBJECTS;
+use crate::observer::{Counts, Observer};
 
 /// What was seen of a town.
 pub struct Report {
@@ -39,7 +39,7 @@ pub struct Report {
 
 impl Report {
     /// All that a watch saw until the last post.
-    pub fn of(watch: &Watch, books: &Books, until: Utc) -> anyhow::Result<Self> {
+    pub fn of(watch: &Observer, books: &Counts, until: Utc) -> anyhow::Result<Self> {
         Ok(Self {
             posts: watch.all(Kind::Post)?,
             readings: watch.all(Kind::Reading)?,

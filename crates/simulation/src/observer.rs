@@ -11,10 +11,11 @@ use limbic_stream::runtime::{StageCounts, count_stages};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::premises::{DELIVERIES, SECRET};
-use super::{Dice, NETWORK};
-use crate::house::{House, Options, STAGES};
-use crate::settings::Settings;
+use crate::setup::{DELIVERIES, SECRET};
+use crate::dice::Dice;
+use crate::population::NETWORK;
+use limbic_node::{Node, Options, STAGES};
+use limbic_node::settings::Settings;
 
 /// How often the books are looked at while the stages work.
 const LOOK: Duration = Duration::from_millis(25);
@@ -57,7 +58,7 @@ pub struct Shown {
 /// How likely an ad of a tone is clicked after a move in a direction to a mood. Only the town knows: joy wants to be
 /// celebrated, but those who come from a concert want something new; who is low wants to be left in peace, but after a
 /// storm people need what is practical. No tone is the best everywhere.
-pub(super) fn appeal(direction: Direction, subject: &str, tone: &str, valence: f64) -> f64 {
+pub(crate) fn appeal(direction: Direction, subject: &str, tone: &str, valence: f64) -> f64 {
     let of_tone = match (direction, subject, tone) {
         (Direction::Up, "music", "bright")
         | (Direction::Up, "football" | "weather" | "market", "celebrate") => 0.50,
@@ -71,12 +72,12 @@ pub(super) fn appeal(direction: Direction, subject: &str, tone: &str, valence: f
 }
 
 /// The counts of every stage, by name.
-pub type Books = BTreeMap<&'static str, StageCounts>;
+pub type Counts = BTreeMap<&'static str, StageCounts>;
 
-/// A house, a town before it, and what was seen.
-pub struct Watch {
-    /// The house.
-    pub house: House,
+/// A node, a town before it, and what was seen.
+pub struct Observer {
+    /// The node.
+    pub node: Node,
     /// What was shown.
     pub shown: Vec<Shown>,
     /// Posts that were accepted.
@@ -95,15 +96,15 @@ pub struct Watch {
     key: [u8; 32],
 }
 
-impl Watch {
-    /// Opens the house.
+impl Observer {
+    /// Opens the node.
     pub fn open(settings: &Settings, listen: Option<String>, seed: u64) -> anyhow::Result<Self> {
         let options = Options {
             stages: Vec::new(),
             listen,
         };
         Ok(Self {
-            house: House::open(settings, &options)?,
+            node: Node::open(settings, &options)?,
             shown: Vec::new(),
             accepted: 0,
             outcomes: 0,
@@ -145,7 +146,7 @@ impl Watch {
             }
         }
         let receipt =
-            self.house
+            self.node
                 .edge
                 .accept_posts(&self.tenant, posts.into_iter().map(Ok).collect(), None)?;
         ensure!(
@@ -155,27 +156,27 @@ impl Watch {
         );
         self.accepted += receipt.accepted;
         if let Some(latest) = latest {
-            self.house.edge.heartbeat(latest)?;
+            self.node.edge.heartbeat(latest)?;
         }
         self.settle(STILL)?;
         self.answer()
     }
 
     /// Ends event time and waits until everything is through.
-    pub fn finish(&mut self, latest: Utc) -> anyhow::Result<Books> {
-        self.house.edge.heartbeat(latest.plus_millis(3_600_000))?;
+    pub fn finish(&mut self, latest: Utc) -> anyhow::Result<Counts> {
+        self.node.edge.heartbeat(latest.plus_millis(3_600_000))?;
         self.settle(STILL_AT_THE_END)?;
         self.answer()?;
         self.settle(STILL_AT_THE_END)
     }
 
     /// Looks at the books until nothing is left to read and nothing moves.
-    pub fn settle(&self, still: u32) -> anyhow::Result<Books> {
+    pub fn settle(&self, still: u32) -> anyhow::Result<Counts> {
         let mut before: Option<(u64, u64)> = None;
         let mut looks = 0;
         let mut moved = Instant::now();
         loop {
-            if let Some((stage, why)) = self.house.failure() {
+            if let Some((stage, why)) = self.node.failure() {
                 bail!("stage {stage} gave up: {why}");
             }
             let books = self.books()?;
@@ -201,17 +202,17 @@ impl Watch {
     }
 
     /// The counts of every stage.
-    pub fn books(&self) -> anyhow::Result<Books> {
+    pub fn books(&self) -> anyhow::Result<Counts> {
         STAGES
             .into_iter()
-            .zip(&self.house.specs)
-            .map(|(stage, spec)| Ok((stage, count_stages(&*self.house.log, spec)?)))
+            .zip(&self.node.specs)
+            .map(|(stage, spec)| Ok((stage, count_stages(&*self.node.log, spec)?)))
             .collect()
     }
 
     /// The view.
     pub fn store(&self) -> anyhow::Result<&Store> {
-        self.house.store.as_ref().context("the house keeps no view")
+        self.node.store.as_ref().context("the house keeps no view")
     }
 
     /// Everything of a kind, oldest first, with `id` and `at`.
@@ -221,7 +222,7 @@ impl Watch {
         let mut after = None;
         loop {
             let page = store.list(&self.tenant, kind, None, after, 1_000);
-            let page = self.house.handle().block_on(page)?;
+            let page = self.node.handle().block_on(page)?;
             all.extend(page.items);
             match page.next {
                 Some(next) => after = Some(next.parse()?),
@@ -276,7 +277,7 @@ impl Watch {
         }
         if !outcomes.is_empty() {
             let items = outcomes.into_iter().map(Ok).collect();
-            let receipt = self.house.edge.accept_outcomes(&self.tenant, items, None)?;
+            let receipt = self.node.edge.accept_outcomes(&self.tenant, items, None)?;
             ensure!(
                 receipt.rejected.is_empty(),
                 "the edge rejects {:?}",
@@ -290,7 +291,7 @@ impl Watch {
 
     fn look_up(&self, decision: &str) -> anyhow::Result<Option<(Utc, Decision, Moment)>> {
         let store = self.store()?;
-        let handle = self.house.handle();
+        let handle = self.node.handle();
         let Some(found) = handle.block_on(store.by_id(&self.tenant, Kind::Decision, decision))? else {
             return Ok(None);
         };
@@ -334,7 +335,7 @@ impl Watch {
 
     /// The books must balance: every accepted post became a record and a reading, nothing died, and nobody who was
     /// heard in distress, by that audience or by another, is in any decision that chose something.
-    pub fn check(&mut self, books: &Books) -> anyhow::Result<()> {
+    pub fn check(&mut self, books: &Counts) -> anyhow::Result<()> {
         let of = |stage: &str, topic: &str| {
             books
                 .get(stage)
