@@ -30,7 +30,7 @@ lint:
 
 # Benchmarks: the log, the edge, the reader, the bandit
 bench:
-    cargo bench -p limbic-stream --bench passthrough
+    cargo bench -p limbic-stream-embedded --bench passthrough
     cargo bench -p limbic-ingest --bench edge
     cargo bench -p limbic-affect --bench vader
     cargo bench -p limbic-encoder --bench encoder

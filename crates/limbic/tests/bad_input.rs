@@ -5,7 +5,7 @@
 mod node;
 
 use node::TestNode;
-use limbic_stream::embedded::{EmbeddedLog, EmbeddedOptions};
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use limbic_stream::{Headers, Log as _, NewRecord};
 use serde_json::{Value, json};
 

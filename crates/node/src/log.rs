@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use limbic_domain::topics;
-use limbic_stream::embedded::{EmbeddedLog, EmbeddedOptions};
-use limbic_stream::kafka::{KafkaLog, KafkaOptions};
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
+use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 use limbic_stream::{Log, Retention, TopicSpec};
 
 use crate::settings::Settings;

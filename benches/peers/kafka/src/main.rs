@@ -6,7 +6,7 @@
 //!
 //! Both sides read the same topic and write the same one, in turns, each turn as a group of its own.
 
-#[path = "../../../../crates/engine/stream/benches/kafka.rs"]
+#[path = "../../../../crates/engine/stream-kafka/benches/kafka.rs"]
 mod ours;
 
 use std::borrow::Borrow;
@@ -120,8 +120,8 @@ fn theirs(town: &ours::Town, round: usize) -> (f64, f64) {
 
 fn main() {
     let town = ours::Town::build(ours::number("RECORDS", 300_000));
-    let bare = limbic_stream::kafka::KafkaOptions::default().prefixed("");
-    limbic_stream::kafka::KafkaLog::connect(&format!("kafka://{}", town.servers), bare)
+    let bare = limbic_stream_kafka::KafkaOptions::default().prefixed("");
+    limbic_stream_kafka::KafkaLog::connect(&format!("kafka://{}", town.servers), bare)
         .expect("a cluster")
         .ensure_topics(&[limbic_stream::TopicSpec {
             name: OUTPUT.into(),

@@ -28,15 +28,15 @@
 //!   instance holds the same number of each.
 
 mod control;
-pub mod embedded;
 mod error;
-pub mod kafka;
 mod log;
 mod overlay;
 mod partition;
 mod record;
 pub mod runtime;
 mod stage;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod window;
 
 pub use control::{Control, WatermarkMark};

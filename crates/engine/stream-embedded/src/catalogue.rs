@@ -1,0 +1,103 @@
+//! The catalogue: topics are created, checked, and kept as their settings say.
+
+use std::sync::Arc;
+
+use crate::commit::Committer;
+use crate::partition::Partition;
+use crate::shared::Topic;
+use crate::store::{Changes, TopicRow, failure};
+use limbic_stream::{Error, Result, TopicPartition, TopicSpec};
+
+impl Committer {
+    /// Creates what is missing, takes over changed retention, refuses another number of partitions.
+    pub(super) fn ensure_topics(&mut self, specs: &[TopicSpec]) -> Result<()> {
+        let mut rows: Vec<(Arc<str>, TopicRow)> = Vec::new();
+        {
+            let topics = self.shared.topics.read();
+            let mut next_id = topics.values().map(|topic| topic.row.id + 1).max().unwrap_or(0);
+            for spec in specs {
+                if spec.partitions == 0 {
+                    return Err(Error::Settings(format!(
+                        "topic `{}` needs at least one partition",
+                        spec.name
+                    )));
+                }
+                let known = topics.get(&spec.name).map(|topic| &topic.row).or_else(|| {
+                    rows.iter()
+                        .find(|(name, _)| *name == spec.name)
+                        .map(|(_, row)| row)
+                });
+                let id = match known {
+                    Some(row) if row.partitions != spec.partitions => {
+                        return Err(Error::Settings(format!(
+                            "topic `{}` has {} partitions, the settings say {}",
+                            spec.name, row.partitions, spec.partitions
+                        )));
+                    }
+                    Some(row) if row.retention == spec.retention => continue,
+                    Some(row) => row.id,
+                    None => {
+                        next_id += 1;
+                        next_id - 1
+                    }
+                };
+                let row = TopicRow {
+                    id,
+                    partitions: spec.partitions,
+                    retention: spec.retention,
+                };
+                rows.push((spec.name.clone(), row));
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.heal()?;
+        self.check_room(0)?;
+        self.alter(|changes| {
+            for (name, row) in &rows {
+                changes.topic(name, row);
+            }
+        })?;
+        let mut topics = self.shared.topics.write();
+        for (name, row) in rows {
+            let partitions = match topics.get(&name) {
+                Some(topic) => topic.partitions.clone(),
+                None => new_partitions(&name, &row),
+            };
+            topics.insert(name, Topic { row, partitions });
+        }
+        Ok(())
+    }
+
+    /// Writes to the catalogue, durably.
+    pub(super) fn alter(&mut self, change: impl FnOnce(&mut Changes<'_>)) -> Result<()> {
+        let number = self.commits + 1;
+        let result = {
+            let store = self.shared.store.read();
+            let store = store.as_ref().ok_or(Error::Closed)?;
+            let mut changes = store.changes();
+            change(&mut changes);
+            changes.write(number).and_then(|()| store.persist())
+        };
+        if let Err(error) = result {
+            let meant = failure(&self.shared.path, "changing the catalogue", &error);
+            *self.shared.store.write() = None;
+            return Err(meant);
+        }
+        self.commits = number;
+        Ok(())
+    }
+}
+
+fn new_partitions(topic: &Arc<str>, row: &TopicRow) -> Vec<Arc<Partition>> {
+    (0..row.partitions)
+        .map(|partition| {
+            let name = TopicPartition {
+                topic: topic.clone(),
+                partition,
+            };
+            Arc::new(Partition::new(name, row.id, 0, 0, Vec::new()))
+        })
+        .collect()
+}

@@ -1,0 +1,324 @@
+//! The embedded log: Kafka's topics, partitions, groups and transactions in one process, on fjall, with no server.
+//!
+//! ```text
+//!  publish / commit          committer (one at a time)                    poll
+//!  pack records  ──────▶ gather · fence · give offsets ─▶ fjall ─▶ flush ─▶ newest batches in memory ─▶ unpack
+//!  (any thread)          (everything that came in meanwhile shares one flush)    (older ones from fjall)
+//! ```
+//!
+//! * Everything that a commit does is one atomic fjall batch, flushed (`fdatasync`) before it is seen or acknowledged.
+//! * Records are [packed](packed) into one value per producer batch and partition; small batches that meet in the committer
+//!   become one.
+//! * Records live in *segments*, a keyspace each; topics with the same retention share them. [Retention](retention) drops
+//!   whole segments.
+//! * [`groups`] deals out partition numbers and fences; [`commit`] is the only writer; [`read`] and [`consumer`] are the
+//!   way out.
+//!
+//! The log belongs to one process: a second one is refused ([`limbic_stream::Error::InUse`]).
+
+mod catalogue;
+mod commit;
+mod consumer;
+mod groups;
+mod healing;
+mod journal;
+mod outgoing;
+mod packed;
+mod partition;
+mod read;
+mod retention;
+mod shared;
+mod signal;
+mod space;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{RecvTimeoutError, Sender};
+use limbic_domain::Utc;
+use parking_lot::{Mutex, RwLock};
+
+use self::commit::{Committer, Request, Step};
+use self::consumer::Member;
+use self::groups::Groups;
+use self::outgoing::Outgoing;
+use self::read::{Cursor, Room};
+use self::shared::{Shared, recover_topics};
+use self::signal::Signal;
+use self::store::{Store, state_key};
+use limbic_stream::{
+    Committed, Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec,
+};
+
+/// Requests that may wait for the committer; each belongs to a thread that waits too.
+const WAITING: usize = 256;
+
+/// How the embedded log behaves. The defaults suit a machine with a few gigabytes of memory.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// Bytes of newest batches kept in memory over all partitions, so that a following stage does not read the disk.
+    pub tail_bytes: usize,
+    /// Bytes of fjall's block cache.
+    pub cache_bytes: u64,
+    /// Bytes that one keyspace gathers in memory before it writes a table.
+    pub memtable_bytes: u64,
+    /// Bytes of fjall's journals, at least 64 MiB: what a crash may have to replay.
+    pub journal_bytes: u64,
+    /// Bytes after which a group commit takes in no more.
+    pub group_bytes: usize,
+    /// Bytes of a segment, at most, where retention is limited.
+    pub segment_bytes: u64,
+    /// Bytes of key, value and headers of the largest record.
+    pub max_record_bytes: usize,
+    /// Bytes that are left free on the disk: below, writes are refused with [`Error::DiskFull`]. fjall needs them to write
+    /// its tables, so they should be at least four times `memtable_bytes`.
+    pub reserve_bytes: u64,
+    /// A member that has not polled or committed for this long loses its partitions, if another waits for them.
+    pub max_poll_interval: Duration,
+    /// How often retention is looked at; zero = only by [`EmbeddedLog::retain`].
+    pub retention_interval: Duration,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self {
+            tail_bytes: 16 << 20,
+            cache_bytes: 16 << 20,
+            memtable_bytes: 16 << 20,
+            journal_bytes: 128 << 20,
+            group_bytes: 8 << 20,
+            segment_bytes: 256 << 20,
+            max_record_bytes: 4 << 20,
+            reserve_bytes: 128 << 20,
+            max_poll_interval: Duration::from_mins(5),
+            retention_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A log in a folder of this machine.
+pub struct EmbeddedLog {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    committer: JoinHandle<()>,
+    retention: JoinHandle<()>,
+    /// Dropped to stop the retention thread.
+    stop: Sender<()>,
+}
+
+impl EmbeddedLog {
+    /// Opens the log in the folder `path`, or begins one. What was acknowledged before a crash is there again.
+    pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let io = |error: std::io::Error| store::failure(path, "opening the log", &fjall::Error::Io(error));
+        std::fs::create_dir_all(path).map_err(io)?;
+        let (store, mut meta) = Store::open(path, &options)?;
+        let topics = recover_topics(&store, &meta, path)?;
+        let offsets = std::mem::take(&mut meta.offsets);
+        let epochs = std::mem::take(&mut meta.epochs);
+        let (requests, received) = crossbeam_channel::bounded(WAITING);
+        let shared = Arc::new(Shared {
+            path: path.into(),
+            options,
+            store: RwLock::new(Some(store)),
+            topics: RwLock::new(topics),
+            groups: Mutex::new(Groups::recover(offsets, epochs)),
+            signal: Signal::default(),
+            requests,
+            committer: Mutex::new(None),
+            closed: AtomicBool::new(false),
+        });
+        *shared.committer.lock() = Some(Committer::new(shared.clone(), &meta));
+        let served = shared.clone();
+        let committer = std::thread::Builder::new()
+            .name("log-commit".into())
+            .spawn(move || commit::run(&served, &received))
+            .map_err(io)?;
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let retained = shared.clone();
+        let retention = std::thread::Builder::new()
+            .name("log-retention".into())
+            .spawn(move || {
+                let interval = match retained.options.retention_interval {
+                    Duration::ZERO => Duration::from_secs(u64::from(u32::MAX)),
+                    interval => interval,
+                };
+                while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                    match retained.ask(|answer| Request::Retain(Utc::now(), answer)) {
+                        Ok(()) | Err(Error::Closed) => {}
+                        Err(error) => tracing::warn!(%error, "retention could not drop what is old"),
+                    }
+                }
+            })
+            .map_err(io)?;
+        let threads = Threads {
+            committer,
+            retention,
+            stop,
+        };
+        Ok(Self {
+            shared,
+            threads: Mutex::new(Some(threads)),
+        })
+    }
+
+    /// Drops what retention no longer keeps when the wall clock says `now`.
+    pub fn retain(&self, now: Utc) -> Result<()> {
+        self.shared.ask(|answer| Request::Retain(now, answer))
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
+        self.shared
+            .ask(|answer| Request::EnsureTopics(specs.to_vec(), answer))
+    }
+
+    fn topics(&self) -> Result<Vec<TopicInfo>> {
+        self.shared.check_open()?;
+        let topics = self.shared.topics.read();
+        Ok(topics
+            .iter()
+            .map(|(name, topic)| TopicInfo {
+                name: name.clone(),
+                offsets: topic
+                    .partitions
+                    .iter()
+                    .map(|partition| (partition.earliest(), partition.end()))
+                    .collect(),
+            })
+            .collect())
+    }
+
+    fn publish(&self, records: Vec<NewRecord>) -> Result<()> {
+        self.shared.check_open()?;
+        let mut outgoing = Outgoing::new(&self.shared);
+        for record in &records {
+            outgoing.push(record)?;
+        }
+        let records = outgoing.finish();
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.shared.ask(|answer| {
+            Request::Commit(Step {
+                records,
+                state: Vec::new(),
+                offsets: Vec::new(),
+                member: None,
+                answer,
+            })
+        })
+    }
+
+    fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>> {
+        self.shared.check_open()?;
+        let topics = subscription
+            .topics
+            .iter()
+            .map(|topic| self.shared.topic(topic).map(|topic| topic.partitions))
+            .collect::<Result<Vec<_>>>()?;
+        let Some(numbers) = topics.first().map(Vec::len) else {
+            return Err(Error::Settings(format!(
+                "group `{}` subscribes to no topic",
+                subscription.group
+            )));
+        };
+        if let Some((name, _)) = subscription
+            .topics
+            .iter()
+            .zip(&topics)
+            .find(|(_, partitions)| partitions.len() != numbers)
+        {
+            return Err(Error::Settings(format!(
+                "group `{}` reads topics that must have equally many partitions, but `{name}` has not the {numbers} of `{}`",
+                subscription.group, subscription.topics[0]
+            )));
+        }
+        let membership = self.shared.groups.lock().join(
+            &subscription.group,
+            &subscription.instance,
+            &subscription.topics,
+            numbers as u32,
+        )?;
+        self.shared.signal.raise();
+        Ok(Box::new(Member::new(self.shared.clone(), membership, topics)))
+    }
+
+    fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>> {
+        self.shared.check_open()?;
+        let partition = self.shared.partition(partition)?;
+        let mut found = Vec::new();
+        let mut room = Room {
+            records,
+            bytes: usize::MAX,
+        };
+        Cursor::at(from).read(&self.shared, &partition, &mut room, &mut found)?;
+        Ok(found)
+    }
+
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
+        self.shared.check_open()?;
+        let mut all = Vec::new();
+        for topic in topics {
+            for partition in self.shared.topic(topic)?.partitions {
+                let committed = self.shared.groups.lock().committed(group, &partition.name);
+                let committed = committed.unwrap_or_else(|| Committed {
+                    partition: partition.name.clone(),
+                    next: partition.earliest(),
+                    metadata: String::new(),
+                });
+                let end = partition.end();
+                all.push(GroupProgress { committed, end });
+            }
+        }
+        Ok(all)
+    }
+
+    fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        self.shared.check_open()?;
+        let key = state_key(group, partition, key);
+        self.shared.with_store(|store| store.state(&key))
+    }
+
+    fn close(&self) -> Result<()> {
+        let Some(threads) = self.threads.lock().take() else {
+            return Ok(());
+        };
+        self.shared.closed.store(true, Ordering::Release);
+        // Whoever waits finds the log closed; what was asked for before is still done.
+        self.shared.signal.raise();
+        drop(threads.stop);
+        let _ = self.shared.requests.send(Request::Stop);
+        let stopped = [threads.retention.join(), threads.committer.join()];
+        // Waits for whoever works it just now.
+        *self.shared.committer.lock() = None;
+        let store = self.shared.store.write().take();
+        let flushed = store.map_or(Ok(()), |store| {
+            store
+                .persist()
+                .map_err(|error| store::failure(&self.shared.path, "closing the log", &error))
+        });
+        if stopped.iter().any(Result::is_err) {
+            return Err(Error::Corrupt("a thread of the log ended in a panic".into()));
+        }
+        flushed
+    }
+}
+
+impl Drop for EmbeddedLog {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "closing the log failed");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A partition as the process sees it: where it begins and ends, which segments hold it, and its newest batches in memory.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use limbic_domain::Utc;
+use parking_lot::RwLock;
+
+use limbic_stream::TopicPartition;
+
+/// Part of a partition: what one segment holds of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) segment: u32,
+    pub(super) first: u64,
+    pub(super) bytes: u64,
+    pub(super) written_at: Utc,
+}
+
+/// One partition. The committer writes, everybody reads.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) name: TopicPartition,
+    pub(super) topic_id: u32,
+    earliest: AtomicU64,
+    end: AtomicU64,
+    /// Oldest first.
+    spans: RwLock<Vec<Span>>,
+    /// Newest batches with the offsets they span, oldest first; a suffix of the partition.
+    tail: RwLock<VecDeque<(u64, u64, Bytes)>>,
+}
+
+impl Partition {
+    pub(super) fn new(
+        name: TopicPartition,
+        topic_id: u32,
+        earliest: u64,
+        end: u64,
+        spans: Vec<Span>,
+    ) -> Self {
+        Self {
+            name,
+            topic_id,
+            earliest: AtomicU64::new(earliest),
+            end: AtomicU64::new(end),
+            spans: RwLock::new(spans),
+            tail: RwLock::default(),
+        }
+    }
+
+    pub(super) const fn number(&self) -> u32 {
+        self.name.partition
+    }
+
+    /// The earliest offset still there.
+    pub(super) fn earliest(&self) -> u64 {
+        self.earliest.load(Ordering::Acquire)
+    }
+
+    /// The offset the next record will have.
+    pub(super) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// What each segment holds, oldest first.
+    pub(super) fn spans(&self) -> Vec<Span> {
+        self.spans.read().clone()
+    }
+
+    /// Bytes that `segment` holds of this partition so far.
+    pub(super) fn bytes_in(&self, segment: u32) -> u64 {
+        match self.spans.read().last() {
+            Some(span) if span.segment == segment => span.bytes,
+            _ => 0,
+        }
+    }
+
+    /// The segment to read `offset` from.
+    pub(super) fn segment_of(&self, offset: u64) -> Option<u32> {
+        let spans = self.spans.read();
+        let after = spans.partition_point(|span| span.first <= offset);
+        spans.get(after.saturating_sub(1)).map(|span| span.segment)
+    }
+
+    /// The batch in memory that holds `offset`.
+    pub(super) fn recent(&self, offset: u64) -> Option<Bytes> {
+        let tail = self.tail.read();
+        let after = tail.partition_point(|(first, ..)| *first <= offset);
+        let (_, end, batch) = tail.get(after.checked_sub(1)?)?;
+        (offset < *end).then(|| batch.clone())
+    }
+
+    /// A batch is durable: now it can be seen.
+    pub(super) fn grow(&self, segment: u32, first: u64, end: u64, written_at: Utc, batch: Bytes) {
+        {
+            let mut spans = self.spans.write();
+            match spans.last_mut() {
+                Some(span) if span.segment == segment => {
+                    span.bytes += batch.len() as u64;
+                    span.written_at = written_at;
+                }
+                _ => spans.push(Span {
+                    segment,
+                    first,
+                    bytes: batch.len() as u64,
+                    written_at,
+                }),
+            }
+        }
+        self.tail.write().push_back((first, end, batch));
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// Drops the oldest batch in memory; answers its size.
+    pub(super) fn forget_oldest(&self) -> usize {
+        self.tail
+            .write()
+            .pop_front()
+            .map_or(0, |(_, _, batch)| batch.len())
+    }
+
+    /// Where the partition will begin without `segment`, its oldest; `None` if it holds nothing of it.
+    pub(super) fn earliest_without(&self, segment: u32) -> Option<u64> {
+        let spans = self.spans.read();
+        let at = spans.iter().position(|span| span.segment == segment)?;
+        Some(spans.get(at + 1).map_or_else(|| self.end(), |next| next.first))
+    }
+
+    /// `segment` is gone, and everything before `earliest` with it.
+    pub(super) fn shrink(&self, segment: u32, earliest: u64) {
+        self.earliest.store(earliest, Ordering::Release);
+        self.spans.write().retain(|span| span.segment != segment);
+    }
+}

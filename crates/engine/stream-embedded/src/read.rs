@@ -1,0 +1,131 @@
+//! Reading a partition: from the newest batches in memory when they hold it, else from the store.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::packed::{Unpacker, summary};
+use crate::partition::Partition;
+use crate::shared::Shared;
+use limbic_stream::{Record, Result};
+
+/// How much is read from the store at once.
+const READ_AHEAD: usize = 1 << 20;
+
+/// Where a reader is in a partition, and what it has at hand.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    position: u64,
+    current: Option<Unpacker>,
+    ahead: VecDeque<Bytes>,
+}
+
+/// How much a reader still takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+impl Cursor {
+    pub(super) const fn at(position: u64) -> Self {
+        Self {
+            position,
+            current: None,
+            ahead: VecDeque::new(),
+        }
+    }
+
+    /// The offset of the next record.
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Reads on until there is no room or nothing more. The first record ever read (`into` is empty) always fits.
+    pub(super) fn read(
+        &mut self,
+        shared: &Shared,
+        partition: &Partition,
+        room: &mut Room,
+        into: &mut Vec<Record>,
+    ) -> Result<()> {
+        while room.records > 0 {
+            self.position = self.position.max(partition.earliest());
+            self.bring_batch(shared, partition)?;
+            let Some(batch) = &mut self.current else {
+                return Ok(());
+            };
+            batch.skip_to(self.position)?;
+            while room.records > 0 {
+                let before = batch.mark();
+                let Some(record) = batch.next(&partition.name)? else {
+                    break;
+                };
+                let size = record.size();
+                if size > room.bytes && !into.is_empty() {
+                    batch.return_to(before);
+                    room.bytes = 0;
+                    return Ok(());
+                }
+                room.records -= 1;
+                room.bytes = room.bytes.saturating_sub(size);
+                self.position = record.offset + 1;
+                into.push(record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the batch at hand that holds the position, or the next one there is; none at the end of the partition.
+    fn bring_batch(&mut self, shared: &Shared, partition: &Partition) -> Result<()> {
+        let at_hand = self
+            .current
+            .as_ref()
+            .is_some_and(|batch| batch.position() <= self.position && self.position < batch.end());
+        if !at_hand {
+            self.current = self.load(shared, partition)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, shared: &Shared, partition: &Partition) -> Result<Option<Unpacker>> {
+        let end = partition.end();
+        if self.position >= end {
+            return Ok(None);
+        }
+        while let Some(batch) = self.ahead.pop_front() {
+            let summary = summary(&batch)?;
+            if summary.first <= self.position && self.position < summary.end() {
+                return Unpacker::verified(batch).map(Some);
+            }
+        }
+        if let Some(batch) = partition.recent(self.position) {
+            return Unpacker::trusted(batch).map(Some);
+        }
+        // A segment may be dropped between the look at where it is and the look into it: then the partition begins later.
+        while let Some(segment) = partition.segment_of(self.position) {
+            let at = (partition.topic_id, partition.number());
+            let found =
+                shared.with_store(|store| store.batches(segment, at, self.position, end, READ_AHEAD))?;
+            let mut found = VecDeque::from(found);
+            while let Some(batch) = found.pop_front() {
+                let summary = summary(&batch)?;
+                if self.position < summary.end() {
+                    self.position = self.position.max(summary.first);
+                    self.ahead = found;
+                    return Unpacker::verified(batch).map(Some);
+                }
+            }
+            if partition.earliest() <= self.position {
+                break;
+            }
+            self.position = partition.earliest();
+        }
+        Err(limbic_stream::Error::Corrupt(format!(
+            "{} has no batch at offset {}, though it reaches from {} to {end}",
+            partition.name,
+            self.position,
+            partition.earliest()
+        )))
+    }
+}

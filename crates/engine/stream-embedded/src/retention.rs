@@ -1,0 +1,98 @@
+//! Retention: whole segments go, oldest first, once no topic in them needs them any more.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use limbic_domain::Utc;
+
+use crate::commit::Committer;
+use crate::partition::Partition;
+use crate::shared::Topic;
+use limbic_stream::{Result, Retention};
+
+impl Committer {
+    /// Drops what no topic's retention keeps at `now`. A limit in bytes holds for a topic's partitions together
+    /// (keys spread evenly), one in age from the last write to a segment.
+    pub(super) fn retain(&mut self, now: Utc) -> Result<()> {
+        self.heal()?;
+        loop {
+            let Some(segment) = self.expired(now) else {
+                return Ok(());
+            };
+            self.seal(&HashSet::from([segment]));
+            self.drop_segment(segment)?;
+        }
+    }
+
+    /// The oldest segment that nobody needs.
+    fn expired(&self, now: Utc) -> Option<u32> {
+        let topics = self.shared.topics.read();
+        let mut segments: BTreeMap<u32, bool> = BTreeMap::new();
+        for topic in topics.values() {
+            let kept = kept_segments(topic, now);
+            for span in topic.partitions.iter().flat_map(|partition| partition.spans()) {
+                let expired = !kept.contains(&span.segment);
+                segments
+                    .entry(span.segment)
+                    .and_modify(|all| *all &= expired)
+                    .or_insert(expired);
+            }
+        }
+        segments
+            .into_iter()
+            .find(|(_, expired)| *expired)
+            .map(|(segment, _)| segment)
+    }
+
+    fn drop_segment(&mut self, segment: u32) -> Result<()> {
+        let floors: Vec<(Arc<Partition>, u64)> = {
+            let topics = self.shared.topics.read();
+            topics
+                .values()
+                .flat_map(|topic| &topic.partitions)
+                .filter_map(|partition| Some((partition.clone(), partition.earliest_without(segment)?)))
+                .collect()
+        };
+        self.alter(|changes| {
+            changes.forget_segment(segment);
+            for (partition, floor) in &floors {
+                changes.floor(partition.topic_id, partition.number(), *floor);
+            }
+        })?;
+        for (partition, floor) in &floors {
+            partition.shrink(segment, *floor);
+        }
+        self.unlist(segment);
+        tracing::info!(segment, "dropped a segment that retention no longer keeps");
+        fail::fail_point!("retention::before-delete");
+        match self.shared.store.write().as_mut() {
+            Some(store) => store.delete_segment(segment, &self.shared.path),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The segments that a topic still needs.
+fn kept_segments(topic: &Topic, now: Utc) -> BTreeSet<u32> {
+    let Retention { bytes, age } = topic.row.retention;
+    let mut segments: BTreeMap<u32, (u64, Utc)> = BTreeMap::new();
+    for span in topic.partitions.iter().flat_map(|partition| partition.spans()) {
+        let (size, written_at) = segments.entry(span.segment).or_insert((0, span.written_at));
+        *size += span.bytes;
+        *written_at = (*written_at).max(span.written_at);
+    }
+    let budget = bytes.map(|bytes| bytes.saturating_mul(u64::from(topic.row.partitions)));
+    let mut newer = 0;
+    let mut kept = BTreeSet::new();
+    for (segment, (size, written_at)) in segments.into_iter().rev() {
+        let too_much = budget.is_some_and(|budget| newer >= budget);
+        let too_old = age.is_some_and(|age| now.millis_since(written_at) > age.as_millis() as i64);
+        if too_much || too_old {
+            // Everything older goes with it.
+            break;
+        }
+        kept.insert(segment);
+        newer += size;
+    }
+    kept
+}

@@ -1,0 +1,433 @@
+//! What only a log on this machine's own disk can meet: a second process, a torn tail, a full disk; and its retention.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limbic_domain::Utc;
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
+use limbic_stream::{BatchLimits, Error, Log, Retention, TopicSpec};
+
+use crate::options;
+use limbic_stream::testing::conformance::client::{Client, all_of, limits, numbered, says_in, values};
+
+const SCENARIO: &str = "LIMBIC_SCENARIO";
+
+/// Runs what a test has left to a child process, if this is one: failpoints are global to a process.
+fn run_child_if_asked() {
+    let Ok(scenario) = std::env::var(SCENARIO) else {
+        return;
+    };
+    let (name, path) = scenario.split_once(' ').unwrap();
+    let path = Path::new(path);
+    match name {
+        "refused" => {
+            let error = EmbeddedLog::open(path, options()).err().unwrap();
+            assert!(matches!(error, Error::InUse { .. }), "{error}");
+        }
+        "half-written" => leave_half_written(path),
+        "full" => meet_a_full_disk(path),
+        "failing" => meet_a_failing_disk(path),
+        other => panic!("there is no scenario `{other}`"),
+    }
+}
+
+/// What a killed process runs. Not a test of its own.
+#[test]
+fn child() {
+    run_child_if_asked();
+}
+
+/// Runs a scenario in a child; whether it came to its end, and what it said.
+fn run(name: &str, path: &Path) -> (bool, String) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "disk::child", "--test-threads", "1", "--nocapture"])
+        .env(SCENARIO, format!("{name} {}", path.display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), said)
+}
+
+fn open(path: &Path) -> Arc<dyn Log> {
+    Arc::new(EmbeddedLog::open(path, options()).unwrap())
+}
+
+fn topic(log: &Arc<dyn Log>, name: &str, retention: Retention) -> Arc<str> {
+    let spec = TopicSpec {
+        name: name.into(),
+        partitions: 1,
+        retention,
+    };
+    log.ensure_topics(&[spec]).unwrap();
+    name.into()
+}
+
+fn write(log: &Arc<dyn Log>, topic: &Arc<str>, values: &[String]) -> limbic_stream::Result<()> {
+    log.publish(values.iter().map(|value| says_in(topic, 0, value)).collect())
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let (passed, said) = run("refused", folder.path());
+    assert!(passed, "{said}");
+    log.close().unwrap();
+    open(folder.path()).close().unwrap();
+}
+
+#[test]
+fn a_closed_log_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let topic = topic(&log, "t", Retention::default());
+    let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
+    client.hold(1);
+    let patient = BatchLimits {
+        linger: Duration::from_mins(1),
+        ..limits()
+    };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.poll(&patient));
+        log.close().unwrap();
+        assert!(matches!(waiting.join().unwrap(), Err(Error::Closed)));
+    });
+    assert!(matches!(client.consumer.rewind(), Err(Error::Closed)));
+    assert!(matches!(
+        write(&log, &topic, &numbered("", 1)),
+        Err(Error::Closed)
+    ));
+    log.close().unwrap();
+}
+
+#[test]
+fn a_record_too_large_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let topic = topic(&log, "t", Retention::default());
+    let limit = options().max_record_bytes;
+    let error = write(&log, &topic, &["x".repeat(limit)]).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    write(&log, &topic, &["x".repeat(limit - "key".len())]).unwrap();
+}
+
+#[test]
+fn a_log_whose_creation_was_cut_short_is_created() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("keyspaces")).unwrap();
+    for (name, bytes) in [("lock", 0), ("0.jnl", 4_096)] {
+        std::fs::write(folder.path().join(name), vec![0; bytes]).unwrap();
+    }
+    let log = open(folder.path());
+    let topic = topic(&log, "t", Retention::default());
+    write(&log, &topic, &numbered("", 1)).unwrap();
+    log.close().unwrap();
+}
+
+/// In a child: three batches are acknowledged, a fourth is written but not flushed.
+fn leave_half_written(path: &Path) {
+    let log = open(path);
+    let topic = topic(&log, "t", Retention::default());
+    for batch in numbered("", 30).chunks(10) {
+        write(&log, &topic, batch).unwrap();
+    }
+    fail::cfg_callback("commit::after-write-before-sync", || std::process::abort()).unwrap();
+    let _ = write(&log, &topic, &["x".repeat(100_000)]);
+}
+
+fn newest_journal(path: &Path) -> PathBuf {
+    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    std::fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
+        .max_by_key(number)
+        .unwrap()
+}
+
+/// A machine that loses power may keep any part of what was not flushed. Whatever that is, the log opens, and all that
+/// was acknowledged is there.
+#[test]
+fn a_torn_tail_is_cut_off() {
+    let made = tempfile::tempdir().unwrap();
+    let (passed, _) = run("half-written", made.path());
+    assert!(!passed, "the child was to die");
+    let journal = std::fs::read(newest_journal(made.path())).unwrap();
+    let end = journal.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    // The last batch is some 100,000 bytes long; a hole in it, or its end gone.
+    let holes = [
+        (end - 100_100, 4),
+        (end - 50_000, 4_096),
+        (end - 90_000, 8),
+        (end - 13, 13),
+        (end - 4, 4),
+        (end - 40_000, 40_000),
+    ];
+    for (start, length) in holes {
+        let folder = tempfile::tempdir().unwrap();
+        copy(made.path(), folder.path());
+        let mut torn = journal.clone();
+        torn[start..start + length].fill(0);
+        std::fs::write(newest_journal(folder.path()), &torn).unwrap();
+        let log = open(folder.path());
+        let topic: Arc<str> = "t".into();
+        assert_eq!(values(&all_of(&log, &topic)), numbered("", 30), "hole at {start}");
+        write(&log, &topic, &["after".into()]).unwrap();
+        log.close().unwrap();
+        let log = open(folder.path());
+        assert_eq!(all_of(&log, &topic).len(), 31, "hole at {start}");
+    }
+    // A hole in what was acknowledged is no torn tail: nothing is thrown away.
+    let folder = tempfile::tempdir().unwrap();
+    copy(made.path(), folder.path());
+    let mut torn = journal;
+    let acknowledged = torn.windows(5).position(|bytes| bytes == b"00015").unwrap();
+    torn[acknowledged] = b'9';
+    std::fs::write(newest_journal(folder.path()), &torn).unwrap();
+    let error = EmbeddedLog::open(folder.path(), options()).err().unwrap();
+    assert!(matches!(error, Error::Corrupt(_)), "{error}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A small disk of its own, unmounted when it goes.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// Needs root; `None`, said loudly, without.
+    fn mount(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "none"])
+            .arg(folder.path())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("\n*** SKIPPED: a small disk cannot be mounted (only root can) ***\n");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_writers_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount(96) else {
+        return;
+    };
+    let filler = disk.0.path().join("filler");
+    std::fs::write(&filler, vec![1; 40 << 20]).unwrap();
+    let path = disk.0.path().join("log");
+    let log = open(&path);
+    let topic = topic(&log, "t", Retention::default());
+    let batch = |number: usize| vec![format!("{number:05} {}", "x".repeat(1 << 20))];
+    let mut acknowledged = 0;
+    let error = loop {
+        match write(&log, &topic, &batch(acknowledged)) {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::DiskFull { .. }), "{error}");
+    assert!(acknowledged > 5, "{acknowledged}");
+    assert_eq!(all_of(&log, &topic).len(), acknowledged);
+    std::fs::remove_file(filler).unwrap();
+    write(&log, &topic, &batch(acknowledged)).unwrap();
+    log.close().unwrap();
+    drop(log);
+    let log = open(&path);
+    let found = values(&all_of(&log, &topic));
+    let expected: Vec<String> = (0..=acknowledged).flat_map(batch).collect();
+    assert!(found == expected, "what was acknowledged is there once, in order");
+    log.close().unwrap();
+}
+
+#[test]
+fn a_full_disk_is_met_without_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (passed, said) = run("full", folder.path());
+    assert!(passed, "{said}");
+}
+
+/// In a child: the system says that there is no room.
+fn meet_a_full_disk(path: &Path) {
+    let log = open(path);
+    let topic = topic(&log, "t", Retention::default());
+    write(&log, &topic, &numbered("", 1)).unwrap();
+    fail::cfg("space::available", "return(1000)").unwrap();
+    let error = write(&log, &topic, &["refused".into()]).unwrap_err();
+    assert!(matches!(error, Error::DiskFull { .. }), "{error}");
+    let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
+    let records = client.take(1);
+    let error = client.pass(&records, &topic).unwrap_err();
+    assert!(matches!(error, Error::DiskFull { .. }), "{error}");
+    fail::remove("space::available");
+    client.pass(&records, &topic).unwrap();
+    assert_eq!(values(&all_of(&log, &topic)), ["00000", "00000"]);
+}
+
+#[test]
+fn a_failing_disk_loses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (passed, said) = run("failing", folder.path());
+    assert!(passed, "{said}");
+}
+
+/// In a child: writes fail before and after they have reached the journal.
+fn meet_a_failing_disk(path: &Path) {
+    let log = open(path);
+    let topic = topic(&log, "t", Retention::default());
+    let other = Retention {
+        age: Some(Duration::from_hours(1)),
+        ..Retention::default()
+    };
+    let output = self::topic(&log, "out", other);
+    write(&log, &topic, &numbered("", 10)).unwrap();
+    let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
+    let records = client.take(10);
+    // Refused before it reached the journal: no trace, and the same call passes.
+    fail::cfg("commit::refused", "1*return").unwrap();
+    let error = client.pass(&records[..4], &output).unwrap_err();
+    assert!(matches!(error, Error::DiskFull { .. }), "{error}");
+    assert!(all_of(&log, &output).is_empty());
+    client.pass(&records[..4], &output).unwrap();
+    // In the journal, then the flush failed: opening the log again shows that it is there.
+    fail::cfg("commit::sync-failed", "1*return").unwrap();
+    client.pass(&records[4..], &output).unwrap();
+    assert_eq!(values(&all_of(&log, &output)), numbered("", 10));
+    client.consumer.rewind().unwrap();
+    assert!(
+        client
+            .consumer
+            .positions()
+            .unwrap()
+            .iter()
+            .all(|(_, next, end)| next == end)
+    );
+    write(&log, &topic, &["later".into()]).unwrap();
+    let records = client.take(1);
+    assert_eq!(values(&records), ["later"]);
+    // Nobody knows until the log opens again: the member is told so and shut out, its partition stays where it is, and
+    // whoever comes after finds what became of it.
+    fail::cfg("commit::sync-failed", "1*return").unwrap();
+    fail::cfg("store::open", "1*return").unwrap();
+    let error = client.pass(&records, &output).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    let error = client.pass(&records, &output).unwrap_err();
+    assert!(error.is_fenced(), "{error}");
+    let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
+    client.hold(1);
+    let committed = client.consumer.committed(&client.held[0]).unwrap().unwrap();
+    assert_eq!(committed.next, records[0].offset + 1);
+    drop(client);
+    log.close().unwrap();
+    let expected = [numbered("", 10), vec!["later".into()]].concat();
+    assert_eq!(values(&all_of(&open(path), &output)), expected);
+}
+
+fn span(log: &Arc<dyn Log>, topic: &Arc<str>) -> (u64, u64) {
+    let info = log.topics().unwrap();
+    info.into_iter().find(|info| info.name == *topic).unwrap().offsets[0]
+}
+
+fn folders(path: &Path) -> usize {
+    std::fs::read_dir(path.join("keyspaces")).unwrap().count()
+}
+
+#[test]
+fn retention_by_size_drops_the_oldest_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = EmbeddedOptions {
+        segment_bytes: 50_000,
+        ..options()
+    };
+    let embedded = Arc::new(EmbeddedLog::open(folder.path(), small.clone()).unwrap());
+    let log: Arc<dyn Log> = embedded.clone();
+    let short = topic(
+        &log,
+        "short",
+        Retention {
+            bytes: Some(200_000),
+            age: None,
+        },
+    );
+    let forever = topic(&log, "forever", Retention::default());
+    let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&short));
+    client.hold(1);
+    let kilobyte = "x".repeat(1_000);
+    for i in 0..60 {
+        let batch: Vec<String> = (0..10).map(|j| format!("{:05}{kilobyte}", i * 10 + j)).collect();
+        write(&log, &short, &batch).unwrap();
+        write(&log, &forever, &batch).unwrap();
+    }
+    embedded.retain(Utc::now()).unwrap();
+    let (earliest, end) = span(&log, &short);
+    assert_eq!(end, 600);
+    // At least 200,000 bytes are kept, and at most two segments more.
+    assert!((250..=401).contains(&earliest), "{earliest}");
+    assert_eq!(span(&log, &forever), (0, 600));
+    assert_eq!(all_of(&log, &forever).len(), 600);
+    let kept = all_of(&log, &short);
+    assert_eq!(kept.first().unwrap().offset, earliest);
+    assert_eq!(kept.len() as u64, end - earliest);
+    // A reader that was behind goes on at the earliest record.
+    let records = client.take(1);
+    assert_eq!(records[0].offset, earliest);
+    drop(client);
+    let before = folders(folder.path());
+    assert!(before < 12, "dropped segments leave the disk: {before} keyspaces");
+    drop(log);
+    embedded.close().unwrap();
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(folder.path(), small).unwrap());
+    assert_eq!(span(&log, &short), (earliest, end));
+    assert_eq!(all_of(&log, &short), kept);
+}
+
+#[test]
+fn retention_by_age_drops_what_is_old_and_never_an_offset() {
+    let folder = tempfile::tempdir().unwrap();
+    let embedded = Arc::new(EmbeddedLog::open(folder.path(), options()).unwrap());
+    let log: Arc<dyn Log> = embedded.clone();
+    let hour = Retention {
+        bytes: None,
+        age: Some(Duration::from_hours(1)),
+    };
+    let (left, right) = (topic(&log, "left", hour), topic(&log, "right", hour));
+    for topic in [&left, &right] {
+        write(&log, topic, &numbered("", 20)).unwrap();
+    }
+    let now = Utc::now();
+    embedded.retain(now).unwrap();
+    assert_eq!(span(&log, &left), (0, 20));
+    embedded.retain(now.plus_millis(2 * 3_600_000)).unwrap();
+    for topic in [&left, &right] {
+        assert_eq!(span(&log, topic), (20, 20));
+        assert!(all_of(&log, topic).is_empty());
+    }
+    embedded.close().unwrap();
+    drop((log, embedded));
+    let log = open(folder.path());
+    assert_eq!(span(&log, &left), (20, 20));
+    write(&log, &left, &["on".into()]).unwrap();
+    let records = all_of(&log, &left);
+    assert_eq!((records[0].offset, records.len()), (20, 1));
+}

@@ -1,0 +1,90 @@
+//! The embedded log, held to the specification of every backend, and to what a log on a disk of its own must do.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod disk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limbic_stream::Log;
+use limbic_stream::testing::conformance::Backend;
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
+
+limbic_stream::conformance!(Embedded, Some(Embedded::new()));
+
+/// The embedded log, in a folder that goes with it.
+pub(crate) struct Embedded {
+    folder: tempfile::TempDir,
+    log: Option<Arc<EmbeddedLog>>,
+}
+
+impl Embedded {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path(), options()).unwrap();
+        Self {
+            folder,
+            log: Some(Arc::new(log)),
+        }
+    }
+
+    fn close(&mut self) {
+        let log = self.log.take().unwrap();
+        log.close().unwrap();
+    }
+
+    fn open_again(&mut self) {
+        self.log = Some(Arc::new(
+            EmbeddedLog::open(self.folder.path(), options()).unwrap(),
+        ));
+    }
+}
+
+/// Small, so that tests come to the edges of what is in memory.
+pub(crate) fn options() -> EmbeddedOptions {
+    EmbeddedOptions {
+        tail_bytes: 64 << 10,
+        memtable_bytes: 1 << 20,
+        reserve_bytes: 8 << 20,
+        retention_interval: Duration::ZERO,
+        ..EmbeddedOptions::default()
+    }
+}
+
+impl Backend for Embedded {
+    fn log(&self) -> Arc<dyn Log> {
+        self.log.clone().unwrap()
+    }
+
+    fn other(&self) -> Arc<dyn Log> {
+        self.log()
+    }
+
+    fn open(address: &str) -> Arc<dyn Log> {
+        Arc::new(EmbeddedLog::open(address, options()).unwrap())
+    }
+
+    fn reopen(&mut self) {
+        self.close();
+        self.open_again();
+    }
+
+    fn steps(&self) -> &'static [&'static str] {
+        &[
+            "commit::before-write",
+            "commit::after-write-before-sync",
+            "commit::after-sync-before-ack",
+        ]
+    }
+
+    fn address(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    fn lend(&mut self, run: &mut dyn FnMut()) {
+        self.close();
+        run();
+        self.open_again();
+    }
+}
+

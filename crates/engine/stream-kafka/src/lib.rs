@@ -1,0 +1,231 @@
+//! The log on Apache Kafka, through librdkafka.
+//!
+//! ```text
+//!              polling thread                          worker thread (the stage's own)
+//!  brokers ──▶ a queue per partition ──▶ Inbox ──▶ poll ──▶ begin … append … commit ──▶ brokers
+//!              rebalances: a hand-shake ◀──▶ │                (transactional producer, offsets of the group)
+//! ```
+//!
+//! * A member reads committed records only, on a polling thread of its own ([`poller`]); a bounded [`inbox`] lies between.
+//! * Each instance of a stage has one transactional producer with a stable id. A transaction carries outputs, state and
+//!   the group's offsets together with the group's generation (KIP-447), so that neither a process that was revived nor
+//!   one whose partitions went to another can commit ([`producer`], [`transaction`]).
+//! * State lives in memory, behind a compacted changelog ([`state`]).
+//! * Nothing is left to a destructor's luck: [`limbic_stream::Consumer::close`] ends the thread, gives the partitions back and
+//!   leaves the group.
+//!
+//! The partition of a record is computed here ([`limbic_stream::partition_of`]), never by librdkafka.
+
+#![expect(
+    clippy::cast_possible_wrap,
+    reason = "Kafka counts partitions and offsets with signed numbers that are never negative"
+)]
+
+mod cluster;
+mod context;
+mod failure;
+mod inbox;
+mod member;
+mod names;
+mod options;
+mod poller;
+mod producer;
+mod progress;
+mod publisher;
+mod reader;
+mod state;
+mod transaction;
+mod wanted;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+pub use options::KafkaOptions;
+
+use self::cluster::Cluster;
+use self::inbox::{Failure, Inbox};
+use self::member::Member;
+use self::publisher::Publisher;
+use self::reader::Readers;
+use self::wire::Decoder;
+use limbic_stream::{
+    Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
+    TopicSpec,
+};
+
+/// A log on a Kafka cluster. Clones share everything.
+#[derive(Clone)]
+pub struct KafkaLog(Arc<Inner>);
+
+struct Inner {
+    cluster: Cluster,
+    publisher: Publisher,
+    readers: Readers,
+    members: Members,
+    closed: AtomicBool,
+}
+
+impl KafkaLog {
+    /// Connects to the cluster at `kafka://HOST:PORT[,HOST:PORT…]`; returns once a broker has answered.
+    pub fn connect(url: &str, options: KafkaOptions) -> Result<Self> {
+        Ok(Self(Arc::new(Inner {
+            cluster: Cluster::connect(url, options)?,
+            publisher: Publisher::default(),
+            readers: Readers::default(),
+            members: Members::default(),
+            closed: AtomicBool::new(false),
+        })))
+    }
+
+    /// How much memory the state takes, in bytes, of each member in this process (group and instance).
+    pub fn state_bytes(&self) -> Vec<(Arc<str>, Arc<str>, u64)> {
+        self.0.members.state_bytes()
+    }
+
+    fn open(&self) -> Result<&Arc<Inner>> {
+        if self.0.closed.load(Ordering::SeqCst) {
+            return Err(Error::Closed);
+        }
+        Ok(&self.0)
+    }
+}
+
+impl std::fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KafkaLog").field(&self.0.cluster.options).finish()
+    }
+}
+
+impl Log for KafkaLog {
+    fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
+        self.open()?.cluster.ensure(specs)
+    }
+
+    fn topics(&self) -> Result<Vec<TopicInfo>> {
+        self.open()?.cluster.topics()
+    }
+
+    fn publish(&self, records: Vec<NewRecord>) -> Result<()> {
+        let inner = self.open()?;
+        inner.publisher.publish(&inner.cluster, &records)
+    }
+
+    fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>> {
+        Ok(Box::new(Member::join(self.open()?, subscription)?))
+    }
+
+    fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>> {
+        let inner = self.open()?;
+        let target = inner.cluster.target(&partition.topic)?;
+        let mut found = Vec::new();
+        if records == 0 {
+            return Ok(found);
+        }
+        let mut decoder = Decoder::default();
+        let start = BTreeMap::from([(partition.partition, from)]);
+        inner
+            .readers
+            .scan(&inner.cluster, &target.name, &start, |_, message| {
+                found.push(decoder.record(message, &partition.topic));
+                if found.len() < records {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+        Ok(found)
+    }
+
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
+        let inner = self.open()?;
+        progress::progress(&inner.cluster, &inner.readers, group, topics)
+    }
+
+    fn peek_state(&self, _group: &str, _partition: u32, _key: &[u8]) -> Result<Option<Bytes>> {
+        self.open().map(|_| None)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.members.fail_all(&Failure::Closed);
+        self.0.publisher.close();
+        self.0.readers.close();
+        self.0.cluster.forget_groups();
+        Ok(())
+    }
+}
+
+/// Group and instance.
+type MemberName = (Arc<str>, Arc<str>);
+
+/// The members in this process.
+#[derive(Default)]
+struct Members(Mutex<BTreeMap<MemberName, Entry>>);
+
+struct Entry {
+    inbox: Weak<Inbox>,
+    state_bytes: Arc<AtomicU64>,
+}
+
+impl Members {
+    /// A new member. One of the same name is fenced at once: its partitions need not wait until the brokers notice.
+    fn enter(&self, subscription: &Subscription, inbox: &Arc<Inbox>, state_bytes: Arc<AtomicU64>) {
+        let name = (
+            Arc::clone(&subscription.group),
+            Arc::clone(&subscription.instance),
+        );
+        let entry = Entry {
+            inbox: Arc::downgrade(inbox),
+            state_bytes,
+        };
+        let before = self.0.lock().insert(name, entry);
+        if let Some(before) = before.and_then(|entry| entry.inbox.upgrade()) {
+            before.fail(Failure::Fenced(format!(
+                "the instance `{}` has subscribed again",
+                subscription.instance
+            )));
+        }
+    }
+
+    fn exit(&self, subscription: &Subscription, inbox: &Arc<Inbox>) {
+        let name = (
+            Arc::clone(&subscription.group),
+            Arc::clone(&subscription.instance),
+        );
+        let mut members = self.0.lock();
+        if members
+            .get(&name)
+            .is_some_and(|entry| entry.inbox.as_ptr() == Arc::as_ptr(inbox))
+        {
+            members.remove(&name);
+        }
+    }
+
+    fn fail_all(&self, failure: &Failure) {
+        for entry in self.0.lock().values() {
+            if let Some(inbox) = entry.inbox.upgrade() {
+                inbox.fail(failure.clone());
+            }
+        }
+    }
+
+    fn state_bytes(&self) -> Vec<(Arc<str>, Arc<str>, u64)> {
+        self.0
+            .lock()
+            .iter()
+            .map(|((group, instance), entry)| {
+                (
+                    Arc::clone(group),
+                    Arc::clone(instance),
+                    entry.state_bytes.load(Ordering::Relaxed),
+                )
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,429 @@
+//! One member of a group: the worker's side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use crate::Inner;
+use crate::context::Membership;
+use crate::failure::told;
+use crate::inbox::{Failure, Inbox, Taken};
+use crate::poller::Poller;
+use crate::producer::{Ended, TransactionalProducer, offset_list};
+use crate::state::Stores;
+use crate::transaction::KafkaTransaction;
+use limbic_stream::{
+    BatchLimits, Committed, Consumer, Error, Polled, Record, Result, StateReader, Subscription,
+    TopicPartition, Transaction,
+};
+
+/// A partition that this member holds.
+#[derive(Debug)]
+struct Held {
+    /// The next offset the worker will read.
+    position: u64,
+    /// Where to begin when nothing was ever committed.
+    start: u64,
+    committed: Option<Committed>,
+}
+
+pub(super) struct Member {
+    pub(super) log: Arc<Inner>,
+    pub(super) subscription: Subscription,
+    pub(super) producer: TransactionalProducer,
+    pub(super) state: Stores,
+    consumer: Arc<BaseConsumer<Membership>>,
+    inbox: Arc<Inbox>,
+    poller: Option<JoinHandle<()>>,
+    held: BTreeMap<TopicPartition, Held>,
+    /// Assigned, but not yet ready to be shown: the state is still to be read.
+    preparing: Option<Vec<TopicPartition>>,
+    /// The next poll tells the polling thread that what was revoked is let go.
+    owes_acknowledgement: bool,
+}
+
+/// Says that the polling thread has ended, however it did: nobody must wait for it.
+struct LastWord(Arc<Inbox>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.0
+            .fail(Failure::Unavailable("the polling thread has ended".into()));
+    }
+}
+
+impl Member {
+    pub(super) fn join(log: &Arc<Inner>, subscription: Subscription) -> Result<Self> {
+        let partitions = co_partitioned(log, &subscription)?;
+        if subscription.stateful {
+            log.cluster.ensure_changelog(&subscription.group, partitions)?;
+        }
+        let names = &log.cluster.names;
+        let inbox = Arc::new(Inbox::default());
+        let state = Stores::default();
+        // First the old owner of this instance's name is fenced, then its partitions are asked for.
+        log.members.enter(&subscription, &inbox, state.gauge());
+        let id = names.transactional_id(&subscription.group, &subscription.instance);
+        let producer = TransactionalProducer::register(&log.cluster, &id)?;
+
+        // One topic: partitions move one by one. Several: whoever has a number of one topic must have it of all, and
+        // of librdkafka's assignors only `range` promises that (it deals out each topic over the same sorted members).
+        let strategy = if subscription.topics.len() == 1 {
+            "cooperative-sticky"
+        } else {
+            "range"
+        };
+        let context = format!("joining the group `{}`", subscription.group);
+        let consumer: BaseConsumer<Membership> = log
+            .cluster
+            .clients
+            .member(&names.group(&subscription.group), strategy)
+            .create_with_context(Membership::default())
+            .map_err(|error| told(&context, &error))?;
+        let mut consumer = consumer;
+        let bell = Arc::clone(&inbox.bell);
+        consumer.set_nonempty_callback(move || bell.ring());
+        let consumer = Arc::new(consumer);
+        let topics: Vec<String> = subscription
+            .topics
+            .iter()
+            .map(|topic| names.topic(topic))
+            .collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer
+            .subscribe(&topics)
+            .map_err(|error| told(&context, &error))?;
+
+        let poller = Poller::new(
+            Arc::clone(&consumer),
+            Arc::clone(&inbox),
+            names.clone(),
+            log.cluster.options.max_poll_interval,
+        );
+        let last_word = LastWord(Arc::clone(&inbox));
+        let poller = std::thread::Builder::new()
+            .name(format!("poll {}", subscription.group))
+            .spawn(move || {
+                let _last_word = last_word;
+                poller.run();
+            })
+            .map_err(|error| Error::Unavailable {
+                context,
+                message: error.to_string(),
+            })?;
+        Ok(Self {
+            log: Arc::clone(log),
+            subscription,
+            producer,
+            state,
+            consumer,
+            inbox,
+            poller: Some(poller),
+            held: BTreeMap::new(),
+            preparing: None,
+            owes_acknowledgement: false,
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.inbox
+            .failure()
+            .map_or(Ok(()), |failure| Err(failure.error()))
+    }
+
+    /// Finds out where to read on, and restores the state.
+    fn prepare(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let names = &self.log.cluster.names;
+        let context = "asking Kafka for committed offsets";
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&names.topic(&partition.topic), partition.partition as i32);
+        }
+        let list = self
+            .consumer
+            .committed_offsets(list, self.log.cluster.options.patience)
+            .map_err(|error| told(context, &error))?;
+        let mut held = BTreeMap::new();
+        for partition in partitions {
+            let topic = names.topic(&partition.topic);
+            let element = list.find_partition(&topic, partition.partition as i32);
+            let committed = match element {
+                Some(element) => {
+                    element.error().map_err(|error| told(context, &error))?;
+                    committed_of(partition, element.offset(), element.metadata())
+                }
+                None => None,
+            };
+            let start = self.log.cluster.watermarks(&topic, partition.partition)?.0;
+            let position = committed
+                .as_ref()
+                .map_or(start, |committed| committed.next.max(start));
+            held.insert(
+                partition.clone(),
+                Held {
+                    position,
+                    start,
+                    committed,
+                },
+            );
+        }
+        if self.subscription.stateful {
+            let mut numbers: Vec<u32> = partitions.iter().map(|partition| partition.partition).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers.retain(|number| !self.state.holds(*number));
+            let changelog = names.state(&self.subscription.group);
+            self.state
+                .restore(&self.log.cluster, &self.log.readers, &changelog, &numbers)?;
+        }
+        self.held.extend(held);
+        Ok(())
+    }
+
+    fn let_go(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.held.remove(partition);
+        }
+        for partition in partitions {
+            let number = partition.partition;
+            if !self.held.keys().any(|held| held.partition == number) {
+                self.state.give_up(number);
+            }
+        }
+    }
+
+    fn holding(&self, partition: &TopicPartition) -> Result<&Held> {
+        self.held
+            .get(partition)
+            .ok_or_else(|| Error::Fenced(format!("{partition} is not held by this member")))
+    }
+
+    /// The offsets of a transaction. Without any, the one last committed is committed again: that is what lets the
+    /// brokers refuse the transaction if this member is a zombie.
+    pub(super) fn offsets(&self, given: &[Committed]) -> Result<Option<TopicPartitionList>> {
+        for committed in given {
+            self.holding(&committed.partition)?;
+        }
+        let names = &self.log.cluster.names;
+        if given.is_empty() {
+            let Some((partition, held)) = self.held.first_key_value() else {
+                return Ok(None);
+            };
+            let again = held.committed.clone().unwrap_or_else(|| Committed {
+                partition: partition.clone(),
+                next: held.start,
+                metadata: String::new(),
+            });
+            return offset_list(&[(names.topic(&partition.topic), &again)]).map(Some);
+        }
+        let offsets: Vec<_> = given
+            .iter()
+            .map(|committed| (names.topic(&committed.partition.topic), committed))
+            .collect();
+        offset_list(&offsets).map(Some)
+    }
+
+    /// What proves to the brokers that this member is of the group's present generation. The order matters: a
+    /// membership that is lost *after* the proof was taken makes the proof worthless to the brokers; one lost before
+    /// would make it a proof of nothing, which they accept.
+    pub(super) fn proof(&self) -> Result<ConsumerGroupMetadata> {
+        let proof = self.consumer.group_metadata();
+        self.check()?;
+        if self.consumer.assignment_lost() {
+            return Err(Error::Fenced(
+                "the group has given this member's partitions to others".into(),
+            ));
+        }
+        proof.ok_or_else(|| Error::Fenced("not a member of the group".into()))
+    }
+
+    /// What was committed is now so.
+    pub(super) fn committed_now(&mut self, offsets: Vec<Committed>) {
+        for committed in offsets {
+            if let Some(held) = self.held.get_mut(&committed.partition) {
+                held.committed = Some(committed);
+            }
+        }
+    }
+
+    /// The error of a transaction that ended badly; a member that was fenced stays so.
+    pub(super) fn failed(&self, ended: Ended) -> Error {
+        match ended {
+            Ended::Aborted(reason) => Error::Aborted(reason),
+            Ended::Fenced(by) => {
+                self.inbox.fail(Failure::Fenced(by.clone()));
+                Error::Fenced(by)
+            }
+            Ended::Unknown(message) => {
+                self.inbox.fail(Failure::Unavailable(message.clone()));
+                Error::Unavailable {
+                    context: "committing to Kafka".into(),
+                    message,
+                }
+            }
+        }
+    }
+
+    /// Records that lie ready, without waiting; `None` where something else comes first.
+    pub(super) fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>> {
+        let inbox = Arc::clone(&self.inbox);
+        let _polling = inbox.polling();
+        self.check()?;
+        self.producer.serve();
+        if self.preparing.is_some() {
+            return Ok(None);
+        }
+        Ok(self.inbox.take_ready(limits).map(|(records, positions)| {
+            self.moved_to(positions);
+            records
+        }))
+    }
+
+    fn moved_to(&mut self, positions: Vec<(TopicPartition, u64)>) {
+        for (partition, position) in positions {
+            if let Some(held) = self.held.get_mut(&partition) {
+                held.position = position;
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        self.inbox.stop();
+        if let Some(poller) = self.poller.take() {
+            // Its last word is in the inbox; a panic in it was shown when it happened.
+            drop(poller.join());
+        }
+        self.log.members.exit(&self.subscription, &self.inbox);
+    }
+}
+
+impl Consumer for Member {
+    fn poll(&mut self, limits: &BatchLimits) -> Result<Polled> {
+        let inbox = Arc::clone(&self.inbox);
+        let _polling = inbox.polling();
+        self.check()?;
+        self.producer.serve();
+        if std::mem::take(&mut self.owes_acknowledgement) {
+            self.inbox.acknowledge();
+        }
+        if self.preparing.is_none() {
+            match self.inbox.take(limits)? {
+                Taken::Records(records, positions) => {
+                    self.moved_to(positions);
+                    return Ok(Polled::Records(records));
+                }
+                Taken::Revoked(partitions) => {
+                    self.let_go(&partitions);
+                    self.owes_acknowledgement = true;
+                    return Ok(Polled::Revoked(partitions));
+                }
+                Taken::Nothing => return Ok(Polled::Idle),
+                Taken::Assigned(partitions) => self.preparing = Some(partitions),
+            }
+        }
+        let partitions = self.preparing.take().unwrap_or_default();
+        if let Err(error) = self.prepare(&partitions) {
+            self.preparing = Some(partitions);
+            return Err(error);
+        }
+        Ok(Polled::Assigned(partitions))
+    }
+
+    fn positions(&self) -> Result<Vec<(TopicPartition, u64, u64)>> {
+        self.check()?;
+        let mut positions = Vec::with_capacity(self.held.len());
+        for (partition, held) in &self.held {
+            // The last offsets of a partition may be transaction markers, which no position ever passes: a member
+            // that was told of the end is at the end.
+            let end = if self.inbox.is_drained(partition) {
+                held.position
+            } else {
+                let topic = self.log.cluster.names.topic(&partition.topic);
+                self.log
+                    .readers
+                    .ends(&self.log.cluster, &topic, partition.partition)?
+                    .1
+            };
+            positions.push((partition.clone(), held.position, end.max(held.position)));
+        }
+        Ok(positions)
+    }
+
+    fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>> {
+        Ok(self.holding(partition)?.committed.clone())
+    }
+
+    fn state(&self) -> &dyn StateReader {
+        &self.state
+    }
+
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
+        self.check()?;
+        self.producer.begin().map_err(|ended| self.failed(ended))?;
+        Ok(Box::new(KafkaTransaction::new(self)))
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        let mut targets = BTreeMap::new();
+        for (partition, held) in &mut self.held {
+            held.position = held
+                .committed
+                .as_ref()
+                .map_or(held.start, |committed| committed.next.max(held.start));
+            targets.insert(partition.clone(), Offset::Offset(held.position as i64));
+        }
+        self.inbox.seek(targets)
+    }
+
+    fn seek(&mut self, partition: &TopicPartition, offset: u64) -> Result<()> {
+        let Some(held) = self.held.get_mut(partition) else {
+            return Err(Error::Fenced(format!("{partition} is not held by this member")));
+        };
+        held.position = offset;
+        self.inbox.seek(BTreeMap::from([(
+            partition.clone(),
+            Offset::Offset(offset as i64),
+        )]))
+    }
+
+    fn close(mut self: Box<Self>) -> Result<()> {
+        self.leave();
+        Ok(())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// An offset as the group committed it.
+pub(super) fn committed_of(partition: &TopicPartition, offset: Offset, metadata: &str) -> Option<Committed> {
+    let Offset::Offset(next) = offset else { return None };
+    Some(Committed {
+        partition: partition.clone(),
+        next: next.max(0) as u64,
+        metadata: metadata.to_owned(),
+    })
+}
+
+/// How many partitions the topics of a subscription have: all the same.
+fn co_partitioned(log: &Inner, subscription: &Subscription) -> Result<u32> {
+    let mut partitions = None;
+    for topic in &subscription.topics {
+        let target = log.cluster.target(topic)?;
+        let number = *partitions.get_or_insert(target.partitions);
+        if number != target.partitions {
+            return Err(Error::Settings(format!(
+                "the group `{}` reads topics with {number} and with {} partitions (`{topic}`): they must have equally many",
+                subscription.group, target.partitions
+            )));
+        }
+    }
+    partitions.ok_or_else(|| Error::Settings(format!("the group `{}` reads no topic", subscription.group)))
+}

@@ -1,0 +1,173 @@
+//! The state of the partitions that a member holds, in memory, with a changelog behind it.
+//!
+//! The changelog is a compacted topic of the group with as many partitions as its inputs: key and value as the stage
+//! put them, no value for a removal, written in the transaction that made the change. A member restores a partition
+//! number when it is assigned. It reads committed records, up to the end of the log *as it is for those who read
+//! everything*: so it waits until what another member left open is decided, and no change comes after it was read.
+//!
+//! Memory: each entry costs its key and value and some 100 bytes. A stage whose state outgrows memory needs more
+//! instances; [`crate::KafkaLog::state_bytes`] says how much there is.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::message::Message;
+
+use crate::cluster::Cluster;
+use crate::inbox::Bell;
+use crate::reader::Readers;
+use limbic_stream::{Error, Result, StateReader};
+
+/// The state of one partition number.
+#[derive(Debug, Default)]
+struct Store {
+    entries: BTreeMap<Bytes, Bytes>,
+    bytes: u64,
+    /// Where in the changelog the next restore goes on.
+    restored_to: u64,
+}
+
+/// How long a store that was given up can be taken up again: well before the brokers forget removals (a day).
+const WARM: Duration = Duration::from_hours(1);
+
+/// What the bookkeeping of an entry takes, about.
+const ENTRY: u64 = 100;
+
+impl Store {
+    fn apply(&mut self, key: Bytes, value: Option<Bytes>) {
+        let key_length = key.len();
+        let size = |value: &Bytes| (key_length + value.len()) as u64 + ENTRY;
+        let old = match value {
+            Some(value) => {
+                self.bytes += size(&value);
+                self.entries.insert(key, value)
+            }
+            None => self.entries.remove(&key),
+        };
+        self.bytes -= old.as_ref().map_or(0, size);
+    }
+}
+
+/// The state of all partition numbers held.
+#[derive(Debug, Default)]
+pub(super) struct Stores {
+    held: BTreeMap<u32, Store>,
+    /// Given up in the last rebalance, and when. If they come back, only what was written since has to be read.
+    warm: BTreeMap<u32, (Instant, Store)>,
+    gauge: Arc<AtomicU64>,
+}
+
+impl Stores {
+    /// Bytes in memory, kept up to date.
+    pub(super) fn gauge(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.gauge)
+    }
+
+    pub(super) fn apply(&mut self, partition: u32, key: Bytes, value: Option<Bytes>) {
+        self.held.entry(partition).or_default().apply(key, value);
+    }
+
+    pub(super) fn give_up(&mut self, partition: u32) {
+        if let Some(store) = self.held.remove(&partition) {
+            self.warm.insert(partition, (Instant::now(), store));
+        }
+        self.measure();
+    }
+
+    pub(super) fn holds(&self, partition: u32) -> bool {
+        self.held.contains_key(&partition)
+    }
+
+    /// Reads the changelog `topic` of these partition numbers.
+    pub(super) fn restore(
+        &mut self,
+        cluster: &Cluster,
+        readers: &Readers,
+        topic: &str,
+        partitions: &[u32],
+    ) -> Result<()> {
+        let started = Instant::now();
+        let mut stores: BTreeMap<u32, Store> = std::mem::take(&mut self.warm)
+            .into_iter()
+            .filter(|(partition, (since, _))| partitions.contains(partition) && since.elapsed() < WARM)
+            .map(|(partition, (_, store))| (partition, store))
+            .collect();
+        let mut from = BTreeMap::new();
+        let mut ends = BTreeMap::new();
+        for partition in partitions {
+            let (_, end) = cluster.watermarks(topic, *partition)?;
+            await_decision(cluster, readers, topic, *partition, end)?;
+            from.insert(*partition, stores.entry(*partition).or_default().restored_to);
+            ends.insert(*partition, end);
+        }
+        let mut records = 0_u64;
+        readers.scan(cluster, topic, &from, |partition, message| {
+            let key = Bytes::copy_from_slice(message.key().unwrap_or_default());
+            let value = message.payload().map(Bytes::copy_from_slice);
+            stores.entry(partition).or_default().apply(key, value);
+            records += 1;
+            ControlFlow::Continue(())
+        })?;
+        for (partition, end) in ends {
+            stores.entry(partition).or_default().restored_to = end;
+        }
+        self.held.extend(stores);
+        self.measure();
+        tracing::info!(topic, ?partitions, records, took = ?started.elapsed(), "state restored");
+        Ok(())
+    }
+
+    pub(super) fn measure(&self) {
+        self.gauge.store(
+            self.held.values().map(|store| store.bytes).sum(),
+            Ordering::Relaxed,
+        );
+    }
+}
+
+/// Waits until every transaction that wrote before `end` is committed or aborted: the brokers abort one whose
+/// producer is gone.
+fn await_decision(cluster: &Cluster, readers: &Readers, topic: &str, partition: u32, end: u64) -> Result<()> {
+    let deadline = Instant::now() + cluster.options.patience;
+    let nobody_rings = Bell::default();
+    let mut pause = Duration::from_millis(5);
+    while readers.ends(cluster, topic, partition)?.1 < end {
+        if Instant::now() > deadline {
+            return Err(Error::Unavailable {
+                context: format!("restoring {topic}/{partition}"),
+                message: "a transaction in it is still open".into(),
+            });
+        }
+        nobody_rings.wait(Instant::now() + pause);
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+impl StateReader for Stores {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self
+            .held
+            .get(&partition)
+            .and_then(|store| store.entries.get(key))
+            .cloned())
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let Some(store) = self.held.get(&partition) else {
+            return Ok(Vec::new());
+        };
+        let start = if from > prefix { from } else { prefix };
+        Ok(store
+            .entries
+            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+}

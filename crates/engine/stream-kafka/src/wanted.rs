@@ -1,0 +1,157 @@
+//! A topic as it should be: made so, or checked.
+
+use rdkafka::admin::{ConfigResource, NewTopic, TopicReplication};
+
+use crate::names::Names;
+use limbic_stream::{Error, Result, TopicSpec};
+
+/// What decides how long records are kept, and so what must be as it should.
+const DECIDES: [&str; 3] = ["cleanup.policy", "retention.ms", "retention.bytes"];
+
+/// A topic as it should be, in the cluster's words.
+pub(super) struct Wanted {
+    pub(super) name: String,
+    partitions: u32,
+    config: Vec<(&'static str, String)>,
+}
+
+impl Wanted {
+    pub(super) fn topic(spec: &TopicSpec, names: &Names) -> Self {
+        let forever = || "-1".to_owned();
+        Self {
+            name: names.topic(&spec.name),
+            partitions: spec.partitions,
+            config: vec![
+                ("cleanup.policy", "delete".into()),
+                (
+                    "retention.ms",
+                    spec.retention
+                        .age
+                        .map_or_else(forever, |age| age.as_millis().to_string()),
+                ),
+                (
+                    "retention.bytes",
+                    spec.retention
+                        .bytes
+                        .map_or_else(forever, |bytes| bytes.to_string()),
+                ),
+                ("message.timestamp.type", "LogAppendTime".into()),
+            ],
+        }
+    }
+
+    pub(super) fn changelog(name: String, partitions: u32) -> Self {
+        Self {
+            name,
+            partitions,
+            config: vec![
+                ("cleanup.policy", "compact".into()),
+                // A restore reads what is not yet compacted: small segments, compacted early.
+                ("segment.bytes", (64 << 20).to_string()),
+                ("min.cleanable.dirty.ratio", "0.2".into()),
+            ],
+        }
+    }
+
+    pub(super) fn request(&self, replication: i32) -> NewTopic<'_> {
+        let topic = NewTopic::new(
+            &self.name,
+            self.partitions as i32,
+            TopicReplication::Fixed(replication),
+        );
+        self.config
+            .iter()
+            .fold(topic, |topic, (name, value)| topic.set(name, value))
+    }
+
+    pub(super) fn check_partitions(&self, partitions: u32) -> Result<()> {
+        if partitions == self.partitions {
+            return Ok(());
+        }
+        Err(Error::Settings(format!(
+            "the topic `{}` has {partitions} partitions, the settings say {}: change the settings, or replay into a new topic \
+             (a key's partition depends on their number)",
+            self.name, self.partitions
+        )))
+    }
+
+    /// What the cluster does otherwise with its records, in words, and what to do about it.
+    pub(super) fn differences(&self, settings: &ConfigResource) -> Option<String> {
+        let mut differences = Vec::new();
+        let mut remedies = Vec::new();
+        for (name, wanted) in self.config.iter().filter(|(name, _)| DECIDES.contains(name)) {
+            let is = settings.get(name).and_then(|entry| entry.value.as_deref());
+            if let Some(is) = is.filter(|is| is != wanted) {
+                differences.push(format!("{name} is {is}, should be {wanted}"));
+                remedies.push(format!("{name}={wanted}"));
+            }
+        }
+        if differences.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "the topic `{topic}` keeps its records otherwise than it should: {}. Change the settings, or the topic: kafka-configs.sh \
+             --bootstrap-server … --alter --entity-type topics --entity-name {topic} --add-config {}",
+            differences.join(", "),
+            remedies.join(","),
+            topic = self.name
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::admin::{ConfigEntry, ConfigSource, OwnedResourceSpecifier};
+
+    use super::*;
+    use limbic_stream::Retention;
+
+    fn described(settings: &[(&str, &str)]) -> ConfigResource {
+        let entry = |(name, value): &(&str, &str)| ConfigEntry {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+            source: ConfigSource::DynamicTopic,
+            is_read_only: false,
+            is_default: false,
+            is_sensitive: false,
+        };
+        ConfigResource {
+            specifier: OwnedResourceSpecifier::Topic("t".into()),
+            entries: settings.iter().map(entry).collect(),
+        }
+    }
+
+    #[test]
+    fn every_difference_is_said_with_what_to_do() {
+        let spec = TopicSpec {
+            name: "posts".into(),
+            partitions: 3,
+            retention: Retention {
+                bytes: None,
+                age: Some(std::time::Duration::from_hours(1)),
+            },
+        };
+        let wanted = Wanted::topic(&spec, &Names::new("limbic"));
+        let same = [
+            ("cleanup.policy", "delete"),
+            ("retention.ms", "3600000"),
+            ("retention.bytes", "-1"),
+            ("segment.bytes", "7"),
+        ];
+        assert_eq!(wanted.differences(&described(&same)), None);
+        let other = [
+            ("cleanup.policy", "delete"),
+            ("retention.ms", "60000"),
+            ("retention.bytes", "1024"),
+        ];
+        let said = wanted.differences(&described(&other)).unwrap();
+        for part in [
+            "`limbic.posts`",
+            "retention.ms is 60000, should be 3600000",
+            "retention.bytes is 1024, should be -1",
+            "--entity-name limbic.posts --add-config retention.ms=3600000,retention.bytes=-1",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A log whose transactions wait until the next batch lies ready, so that sharing does not depend on who is faster.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use limbic_stream_kafka::KafkaLog;
+use limbic_stream::{
+    BatchLimits, Committed, Consumer, Error, GroupProgress, Log, NewRecord, Polled, Record, Result,
+    StateReader, Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
+};
+
+/// How many batches the transactions had, and which is to fail.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(Mutex<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    committed: Vec<usize>,
+    aborted: Vec<usize>,
+    abort_next: bool,
+}
+
+impl Notes {
+    /// How many batches each transaction had that was committed.
+    pub(crate) fn committed(&self) -> Vec<usize> {
+        self.0.lock().unwrap().committed.clone()
+    }
+
+    /// The same of those that were aborted because the test wanted it.
+    pub(crate) fn aborted(&self) -> Vec<usize> {
+        self.0.lock().unwrap().aborted.clone()
+    }
+
+    /// The next transaction with a batch is aborted when it is to be committed.
+    pub(crate) fn abort_next(&self) {
+        self.0.lock().unwrap().abort_next = true;
+    }
+}
+
+/// A log with one input partition of `records` records.
+pub(crate) struct Patient {
+    pub(crate) log: KafkaLog,
+    pub(crate) notes: Arc<Notes>,
+    pub(crate) records: u64,
+}
+
+impl Log for Patient {
+    fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
+        self.log.ensure_topics(specs)
+    }
+
+    fn topics(&self) -> Result<Vec<TopicInfo>> {
+        self.log.topics()
+    }
+
+    fn publish(&self, records: Vec<NewRecord>) -> Result<()> {
+        self.log.publish(records)
+    }
+
+    fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>> {
+        Ok(Box::new(Member {
+            inner: self.log.subscribe(subscription)?,
+            notes: Arc::clone(&self.notes),
+            records: self.records,
+            position: 0,
+            in_hand: 0,
+        }))
+    }
+
+    fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>> {
+        self.log.read(partition, from, records)
+    }
+
+    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
+        self.log.progress(group, topics)
+    }
+
+    fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        self.log.peek_state(group, partition, key)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.log.close()
+    }
+}
+
+struct Member {
+    inner: Box<dyn Consumer>,
+    notes: Arc<Notes>,
+    records: u64,
+    /// The offset after the last record given out.
+    position: u64,
+    /// Batches given out since the last transaction.
+    in_hand: usize,
+}
+
+impl Consumer for Member {
+    fn poll(&mut self, limits: &BatchLimits) -> Result<Polled> {
+        let polled = self.inner.poll(limits)?;
+        self.in_hand = 0;
+        if let Polled::Records(records) = &polled {
+            self.in_hand = 1;
+            self.position = after(records);
+        }
+        Ok(polled)
+    }
+
+    fn positions(&self) -> Result<Vec<(TopicPartition, u64, u64)>> {
+        self.inner.positions()
+    }
+
+    fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>> {
+        self.inner.committed(partition)
+    }
+
+    fn state(&self) -> &dyn StateReader {
+        self.inner.state()
+    }
+
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(Open {
+            inner: self.inner.begin()?,
+            notes: &self.notes,
+            records: self.records,
+            position: &mut self.position,
+            batches: std::mem::take(&mut self.in_hand),
+        }))
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        self.inner.rewind()
+    }
+
+    fn seek(&mut self, partition: &TopicPartition, offset: u64) -> Result<()> {
+        self.inner.seek(partition, offset)
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+struct Open<'a> {
+    inner: Box<dyn Transaction + 'a>,
+    notes: &'a Notes,
+    records: u64,
+    position: &'a mut u64,
+    batches: usize,
+}
+
+impl Transaction for Open<'_> {
+    fn append(&mut self, record: NewRecord) -> Result<()> {
+        self.inner.append(record)
+    }
+
+    fn put_state(&mut self, partition: u32, key: Bytes, value: Option<Bytes>) -> Result<()> {
+        self.inner.put_state(partition, key, value)
+    }
+
+    fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>> {
+        // What is left at the end may be too little for a batch to be worth it.
+        while self.records - *self.position >= limits.records as u64 / 2 {
+            if let Some(records) = self.inner.ready(limits)? {
+                *self.position = after(&records);
+                self.batches += 1;
+                return Ok(Some(records));
+            }
+            std::thread::yield_now();
+        }
+        Ok(None)
+    }
+
+    fn state(&self) -> &dyn StateReader {
+        self.inner.state()
+    }
+
+    fn commit_offset(&mut self, committed: Committed) -> Result<()> {
+        self.inner.commit_offset(committed)
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        let mut said = self.notes.0.lock().unwrap();
+        if self.batches == 0 {
+            return self.inner.commit();
+        }
+        if std::mem::take(&mut said.abort_next) {
+            said.aborted.push(self.batches);
+            self.inner.abort()?;
+            return Err(Error::Aborted("as the test wants".into()));
+        }
+        self.inner.commit()?;
+        said.committed.push(self.batches);
+        Ok(())
+    }
+
+    fn abort(self: Box<Self>) -> Result<()> {
+        self.inner.abort()
+    }
+}
+
+fn after(records: &[Record]) -> u64 {
+    records.last().map_or(0, |record| record.offset + 1)
+}
