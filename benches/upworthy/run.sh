@@ -22,5 +22,5 @@ with open(sys.argv[2], "w", newline="") as file:
     writer.writerows([row[name] for name in columns] for row in table)
 PYTHON
 fi
-cargo build --quiet --release -p limbic-optimize --example headlines
+cargo build --quiet --release -p limbic-bandit --example headlines
 "${CARGO_TARGET_DIR:-target}/release/examples/headlines" "$rows" < benches/upworthy/configurations.jsonl

@@ -10,5 +10,5 @@ if ! "$venv/bin/python" -c 'import vowpalwabbit, numpy' 2>/dev/null; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet vowpalwabbit==9.11.* numpy
 fi
-cargo build --quiet --release -p limbic-optimize --example tutorial --example speed
+cargo build --quiet --release -p limbic-bandit --example tutorial --example speed
 exec "$venv/bin/python" benches/vw/run.py "${CARGO_TARGET_DIR:-target}/release/examples" "${1:-20}"

@@ -50,7 +50,7 @@ pub struct Suppression {
 /// How a challenger takes part in the decisions of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ContestMode {
+pub enum ChallengerMode {
     /// It watches.
     Shadow,
     /// It decides a share, by lot.
@@ -71,9 +71,9 @@ pub enum Side {
 
 /// The state of a contest of two policies when a decision was made, and what it had to do with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Contest {
+pub struct ChampionChallenger {
     /// How the challenger takes part.
-    pub mode: ContestMode,
+    pub mode: ChallengerMode,
     /// Who decided.
     pub by: Side,
     /// The one who did not.
@@ -143,7 +143,7 @@ pub struct Decision {
     pub context: std::collections::BTreeMap<String, f64>,
     /// Where two policies compete: how far they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contest: Option<Contest>,
+    pub champion_challenger: Option<ChampionChallenger>,
     /// In the decision about those who are held out: what is known of what ads add. Its outcomes are what these people
     /// did anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,9 @@
 //! Every policy on the decisions that the town really had to make.
 
 use limbic_domain::{CreativeSet, Utc};
-use limbic_optimize::decide::EngineConfig;
-use limbic_optimize::simulator::{Situation, Standing, every_policy, tournament};
-use limbic_optimize::stage::{context_of, offers_of};
+use limbic_bandit::decide::EngineConfig;
+use limbic_bandit::simulator::{Situation, Standing, every_policy, tournament};
+use limbic_optimize::{context_of, offers_of};
 use limbic_views::Kind;
 
 use crate::observer::{Observer, appeal};

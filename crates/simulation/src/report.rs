@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use limbic_domain::Utc;
-use limbic_optimize::simulator::{Spread, Standing};
+use limbic_bandit::simulator::{Spread, Standing};
 use limbic_views::Kind;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_domain::OutcomeKind;
-use limbic_optimize::evaluate::{
+use limbic_evaluation::{
     Estimator, EvaluationPolicy, Format, MissingPropensity, Options, Progress, evaluate, svg,
 };
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_affect::{AffectEngine as _, LexiconReader};
 use limbic_ingest::replay::Pace;
-use limbic_optimize::simulator::{Spread, Standing};
+use limbic_bandit::simulator::{Spread, Standing};
 use limbic_views::Kind;
 use serde::Serialize;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use limbic_domain::{
-    ContestMode, Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, Side, TenantId, Utc,
+    ChallengerMode, Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, Side, TenantId, Utc,
     topics,
 };
 use limbic_stream::window::{Added, Closed, WindowKind, Windows};
@@ -161,11 +161,11 @@ impl MetricsStage {
                     }
                     None => fields.push(one("chosen")),
                 }
-                if let Some(contest) = &decision.data.contest {
+                if let Some(contest) = &decision.data.champion_challenger {
                     fields.push(one(match contest.mode {
-                        ContestMode::Shadow => "contest.shadow",
-                        ContestMode::Live => "contest.live",
-                        ContestMode::RolledBack => "contest.rolled_back",
+                        ChallengerMode::Shadow => "contest.shadow",
+                        ChallengerMode::Live => "contest.live",
+                        ChallengerMode::RolledBack => "contest.rolled_back",
                     }));
                     if contest.by == Side::Challenger {
                         fields.push(one("contest.challenger"));

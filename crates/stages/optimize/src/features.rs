@@ -1,175 +1,93 @@
-//! Hashed sparse features, in namespaces, and the arms that carry them.
-//!
-//! A feature is a 32-bit hash and a value. Its namespace says which interactions it takes part in: `feeling × tone`
-//! multiplies every feature of the one with every feature of the other. Order of insertion never matters.
+//! What a policy is told of a moment and of an ad: features in namespaces, to be multiplied with one another.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::random;
+use limbic_domain::{Creative, CreativeSet, Direction, Emotions, Utc};
 
-/// One feature: what it is, hashed, and how much of it there is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Feature(pub u32, pub f32);
+use limbic_bandit::decide::Offer;
+use limbic_bandit::{Arm, Features};
 
-/// The largest value a feature can have: the product of eight is still a number.
-pub const LARGEST: f64 = 30_000.0;
+/// An emotion no stronger than this has no name.
+const FAINT: f64 = 0.05;
 
-/// What is known about a context or an arm.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Features {
-    /// Hash of each namespace's name, ascending, and where its features end in `features`.
-    namespaces: Vec<(u32, u32)>,
-    /// By namespace, then by hash.
-    features: Vec<Feature>,
+/// The features of a moment, hashed for the policy and named for whoever asks.
+///
+/// | namespace | what is in it |
+/// |---|---|
+/// | `feeling` | `up` or `down`, with the strongest emotion: `up joy` |
+/// | `direction` | `up` or `down` |
+/// | `emotion` | how strong each emotion is |
+/// | `mood` | valence, arousal, distress |
+/// | `segment`, `subject` | of the audience |
+/// | `hour` | of the day, UTC |
+pub fn context_of(set: &CreativeSet, at: Utc) -> (Features, BTreeMap<String, f64>) {
+    let direction = match set.direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    };
+    let feeling = strongest(&set.mood.emotions).map_or_else(
+        || direction.to_owned(),
+        |emotion| format!("{direction} {emotion}"),
+    );
+    let hour = at.as_millis().div_euclid(3_600_000).rem_euclid(24);
+    let names = [
+        ("feeling", feeling),
+        ("direction", direction.to_owned()),
+        ("segment", set.audience.segment().to_owned()),
+        ("subject", set.audience.subject().to_owned()),
+        ("hour", hour.to_string()),
+    ];
+    let moods = [
+        ("valence", set.mood.valence),
+        ("arousal", set.mood.arousal),
+        ("distress", set.mood.distress),
+    ];
+    let moods = moods.map(|(name, value)| ("mood", name, value));
+    let emotions = &set.mood.emotions;
+    let emotions = emotions
+        .iter()
+        .map(|(name, &value)| ("emotion", name.as_str(), value));
+    let mut features = Features::new();
+    let mut described = BTreeMap::new();
+    for (space, value) in &names {
+        features = features.with(space, value);
+        described.insert(format!("{space}={value}"), 1.0);
+    }
+    for (space, name, value) in moods.into_iter().chain(emotions) {
+        features = features.with_number(space, name, value);
+        described.insert(format!("{space}.{name}"), value);
+    }
+    (features, described)
 }
 
-/// The hash of a namespace's name.
-pub const fn namespace(name: &str) -> u32 {
-    (random::hash(name.as_bytes()) >> 32) as u32
-}
-
-/// A hash that another is to be joined to. Together with [`join`] it is not symmetric: their caller fixes the order.
-pub(crate) const fn ready(left: u32) -> u32 {
-    left.wrapping_mul(0x9e37_79b1).rotate_left(13)
-}
-
-/// The hash of an interaction: what is [`ready`], and another feature's hash.
-pub(crate) const fn join(ready: u32, right: u32) -> u32 {
-    (ready ^ right).wrapping_mul(0x85eb_ca6b)
-}
-
-impl Features {
-    /// No features.
-    pub const fn new() -> Self {
-        Self {
-            namespaces: Vec::new(),
-            features: Vec::new(),
+/// The strongest emotion that is there at all; of equals, the first by name.
+fn strongest(emotions: &Emotions) -> Option<&str> {
+    let mut strongest = None;
+    let mut most = FAINT;
+    for (name, &strength) in emotions {
+        if strength > most {
+            (strongest, most) = (Some(name.as_str()), strength);
         }
     }
-
-    /// Adds "in `space`, it is `value`": a feature of value 1.
-    #[must_use]
-    pub fn with(self, space: &str, value: &str) -> Self {
-        let hash = join(ready(namespace(space)), namespace(value));
-        self.insert(namespace(space), Feature(hash, 1.0))
-    }
-
-    /// Adds "in `space`, `name` measures `value`". A value that is no number counts as 0, and none as more than
-    /// [`LARGEST`]: measure in units that make most values about 1.
-    #[must_use]
-    pub fn with_number(self, space: &str, name: &str, value: f64) -> Self {
-        let value = if value.is_nan() {
-            0.0
-        } else {
-            value.clamp(-LARGEST, LARGEST) as f32
-        };
-        let hash = join(ready(namespace(space)), namespace(name).rotate_left(7));
-        self.insert(namespace(space), Feature(hash, value))
-    }
-
-    fn insert(mut self, name: u32, feature: Feature) -> Self {
-        let at = match self.namespaces.binary_search_by_key(&name, |space| space.0) {
-            Ok(at) => at,
-            Err(at) => {
-                let start = self.start(at);
-                self.namespaces.insert(at, (name, start as u32));
-                at
-            }
-        };
-        let (start, end) = (self.start(at), self.namespaces[at].1 as usize);
-        match self.features[start..end].binary_search_by_key(&feature.0, |known| known.0) {
-            Ok(known) => self.features[start + known].1 = feature.1,
-            Err(new) => {
-                self.features.insert(start + new, feature);
-                for space in &mut self.namespaces[at..] {
-                    space.1 += 1;
-                }
-            }
-        }
-        self
-    }
-
-    fn start(&self, namespace: usize) -> usize {
-        namespace
-            .checked_sub(1)
-            .map_or(0, |before| self.namespaces[before].1 as usize)
-    }
-
-    /// The features of the namespace whose [`namespace`] hash is `name`; empty if there is none.
-    pub fn in_namespace(&self, name: u32) -> &[Feature] {
-        // They are few: looking at each is faster than a search.
-        let mut start = 0;
-        for &(known, end) in &self.namespaces {
-            if known == name {
-                return &self.features[start..end as usize];
-            }
-            start = end as usize;
-        }
-        &[]
-    }
-
-    /// All features, in an order that depends on nothing but themselves.
-    pub fn as_slice(&self) -> &[Feature] {
-        &self.features
-    }
-
-    /// How many features there are.
-    pub const fn len(&self) -> usize {
-        self.features.len()
-    }
-
-    /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.features.is_empty()
-    }
+    strongest
 }
 
-/// One of the things that can be chosen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Arm {
-    /// Its name: what is learnt about it is kept under this.
-    pub id: String,
-    /// What it shares with its kin (a creative's tone or generator); a new arm starts from its family's record.
-    pub family: String,
-    /// What is known about it, its own name (namespace `arm`) and family (namespace `family`) included.
-    pub features: Features,
+/// What there is to choose from. Namespaces of an ad: `arm` (itself), `family` and `tone` (its creative factor),
+/// `platform`, `generator`.
+pub fn offers_of(set: &CreativeSet) -> Vec<Offer> {
+    set.creatives
+        .iter()
+        .map(|creative| Offer {
+            arm: arm_of(creative),
+            price: set.bid,
+        })
+        .collect()
 }
 
-impl Arm {
-    /// An arm; its name and family become features too.
-    pub fn new(id: impl Into<String>, family: impl Into<String>, features: Features) -> Self {
-        let (id, family) = (id.into(), family.into());
-        let features = features.with("arm", &id).with("family", &family);
-        Self { id, family, features }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_order_of_insertion_does_not_matter() {
-        let one = Features::new()
-            .with("user", "tom")
-            .with("time", "noon")
-            .with_number("mood", "valence", 0.3);
-        let two = Features::new()
-            .with_number("mood", "valence", 0.3)
-            .with("time", "noon")
-            .with("user", "tom");
-        assert_eq!(one, two);
-        assert_eq!(one.len(), 3);
-        assert_eq!(one.in_namespace(namespace("mood")).len(), 1);
-        assert!(one.in_namespace(namespace("absent")).is_empty());
-    }
-
-    #[test]
-    fn features_survive_a_snapshot_to_the_bit() {
-        let features = Features::new()
-            .with_number("m", "x", 0.1)
-            .with_number("m", "y", 1.0 / 3.0);
-        let text = serde_json::to_string(&features).unwrap();
-        assert_eq!(serde_json::from_str::<Features>(&text).unwrap(), features);
-    }
+fn arm_of(creative: &Creative) -> Arm {
+    let features = Features::new()
+        .with("tone", creative.tone.as_str())
+        .with("platform", creative.rendering.platform.as_str())
+        .with("generator", &creative.generator);
+    Arm::new(creative.id.clone(), creative.tone.as_str(), features)
 }

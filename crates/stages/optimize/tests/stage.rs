@@ -2,17 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-mod house;
+mod harness;
 
 use limbic_domain::{Decision, Envelope, Micros, Outcome, OutcomeKind, Slug, TenantId, topics};
 use limbic_optimize::OptimizeSettings;
-use limbic_optimize::brakes::frequency::FrequencyCap;
-use limbic_optimize::brakes::holdout::HoldoutConfig;
-use limbic_optimize::brakes::pacing::PacingConfig;
-use limbic_optimize::decide::{Daypart, EngineConfig};
-use limbic_optimize::outcomes::RewardConfig;
+use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
+use limbic_bandit::guardrails::hold_out::HoldoutConfig;
+use limbic_bandit::guardrails::pacing::PacingConfig;
+use limbic_bandit::decide::{Daypart, EngineConfig};
+use limbic_bandit::outcomes::RewardConfig;
 
-use house::{House, LARGEST, MINUTE, at, creatives, decided, outcome};
+use harness::{House, LARGEST, MINUTE, at, creatives, decided, outcome};
 
 #[test]
 fn cleared_creatives_become_a_decision_with_exact_propensities() {

@@ -70,7 +70,7 @@ fn held(draft: CreativeSet, suppression: Suppression, removals: Vec<Removal>) ->
         removals,
         seed: 0,
         context: std::collections::BTreeMap::new(),
-        contest: None,
+        champion_challenger: None,
         hold_out: None,
     }
 }

@@ -1,0 +1,465 @@
+//! Thompson sampling with independent Beta arms; its probabilities are exact, by quadrature.
+//!
+//! Forgetting is either a discount per feedback (discounted Thompson sampling, Raj and Kalyani 2017) or a sliding window
+//! (Trovò et al. 2020). A hierarchy lets a new arm start from its family's record, and a new family from the whole
+//! table's: empirical Bayes, each level shrunk towards the one above by a number of pseudo-observations. Change
+//! detection (an EWMA control chart on the prediction error) divides an arm's record when its rate has moved, which
+//! widens its posterior.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Feedback, Policy, PolicyError, check, within};
+use crate::features::{join, namespace, ready};
+use crate::quadrature::{Beta, best_arm_probabilities};
+use crate::{Arm, Features, exact};
+
+/// Settings of [`BernoulliThompson`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BernoulliConfig {
+    /// Successes believed before any was seen.
+    pub prior_alpha: f64,
+    /// Failures believed before any was seen.
+    pub prior_beta: f64,
+    /// What every record of a table keeps at each feedback, in `(0, 1]`; 1 = nothing is forgotten.
+    pub discount: f64,
+    /// How many feedback of a table count, the latest; absent = all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+    /// Context namespaces whose every combination has a table of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stratify: Vec<String>,
+    /// Where a new arm's belief comes from; absent = the prior.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hierarchy: Option<HierarchyConfig>,
+    /// When to doubt a record; absent = never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeConfig>,
+}
+
+impl Default for BernoulliConfig {
+    fn default() -> Self {
+        Self {
+            prior_alpha: 1.0,
+            prior_beta: 1.0,
+            discount: 1.0,
+            window: None,
+            stratify: Vec::new(),
+            hierarchy: None,
+            change: None,
+        }
+    }
+}
+
+/// How strongly each level believes the one above, in pseudo-observations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HierarchyConfig {
+    /// Of a creative, in its family's rate.
+    pub creative: f64,
+    /// Of a family, in the table's rate.
+    pub family: f64,
+}
+
+/// The control chart that watches each arm's prediction error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeConfig {
+    /// Weight of the newest error in the moving average, in `(0, 1]`.
+    pub rate: f64,
+    /// How many standard deviations of the average are an alarm.
+    pub limit: f64,
+    /// What an arm's record keeps at an alarm, in `[0, 1]`.
+    pub keep: f64,
+}
+
+/// One arm's record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Tally {
+    family: String,
+    #[serde(with = "exact")]
+    successes: f64,
+    #[serde(with = "exact")]
+    failures: f64,
+    /// The table's clock when the two numbers were right.
+    at: u64,
+    /// Moving average of the prediction error.
+    #[serde(with = "exact")]
+    error: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Table {
+    /// Lessons so far.
+    clock: u64,
+    arms: BTreeMap<String, Tally>,
+    /// With a window: the feedback in it, as arm and the bits of its reward.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    window: VecDeque<(String, u64)>,
+}
+
+/// See the module's page.
+#[derive(Debug, Clone)]
+pub struct BernoulliThompson {
+    config: BernoulliConfig,
+    strata: Vec<u32>,
+    tables: BTreeMap<u32, Table>,
+}
+
+impl BernoulliThompson {
+    /// Refuses settings outside their ranges.
+    pub fn new(config: BernoulliConfig) -> Result<Self, PolicyError> {
+        let positive = f64::MIN_POSITIVE..=1e12;
+        within(
+            "prior_alpha",
+            config.prior_alpha,
+            positive.clone(),
+            "must be positive",
+        )?;
+        within(
+            "prior_beta",
+            config.prior_beta,
+            positive.clone(),
+            "must be positive",
+        )?;
+        within("discount", config.discount, 0.01..=1.0, "must be in [0.01, 1]")?;
+        if let Some(window) = config.window {
+            within("window", window as f64, 1.0..=1e6, "must be in 1..=1000000")?;
+        }
+        if let Some(hierarchy) = config.hierarchy {
+            within(
+                "hierarchy.creative",
+                hierarchy.creative,
+                positive.clone(),
+                "must be positive",
+            )?;
+            within("hierarchy.family", hierarchy.family, positive, "must be positive")?;
+        }
+        if let Some(change) = config.change {
+            within("change.rate", change.rate, 1e-6..=1.0, "must be in (0, 1]")?;
+            within("change.limit", change.limit, 0.0..=1e6, "must not be negative")?;
+            within("change.keep", change.keep, 0.0..=1.0, "must be in [0, 1]")?;
+        }
+        let strata = config.stratify.iter().map(|name| namespace(name)).collect();
+        Ok(Self {
+            config,
+            strata,
+            tables: BTreeMap::new(),
+        })
+    }
+
+    /// The belief about each arm in this context.
+    pub fn posteriors(&self, context: &Features, arms: &[Arm]) -> Vec<Beta> {
+        let empty = Table::default();
+        let table = self.tables.get(&self.stratum(context)).unwrap_or(&empty);
+        let levels = self
+            .config
+            .hierarchy
+            .map(|strength| Levels::of(self, table, strength));
+        arms.iter()
+            .map(|arm| {
+                let known = table.arms.get(&arm.id);
+                let (successes, failures) = known.map_or((0.0, 0.0), |tally| self.current(table, tally));
+                let (alpha, beta) = levels
+                    .as_ref()
+                    .map_or((self.config.prior_alpha, self.config.prior_beta), |levels| {
+                        levels.prior(&arm.family, known.map(|_| (successes, failures)))
+                    });
+                Beta {
+                    alpha: alpha + successes,
+                    beta: beta + failures,
+                }
+            })
+            .collect()
+    }
+
+    fn stratum(&self, context: &Features) -> u32 {
+        let features = self.strata.iter().flat_map(|&name| context.in_namespace(name));
+        features.fold(0, |stratum, feature| {
+            join(ready(join(ready(stratum), feature.0)), feature.1.to_bits())
+        })
+    }
+
+    /// An arm's successes and failures, discounted to the table's clock.
+    fn current(&self, table: &Table, tally: &Tally) -> (f64, f64) {
+        let age = table.clock - tally.at;
+        let kept = if age == 0 || self.config.discount >= 1.0 {
+            1.0
+        } else {
+            libm::pow(self.config.discount, age as f64)
+        };
+        (tally.successes * kept, tally.failures * kept)
+    }
+}
+
+/// Sums over a table, from which an arm's own record can be taken out again.
+struct Levels<'a> {
+    prior: (f64, f64),
+    strength: HierarchyConfig,
+    all: (f64, f64),
+    families: BTreeMap<&'a str, (f64, f64)>,
+}
+
+impl<'a> Levels<'a> {
+    fn of(policy: &BernoulliThompson, table: &'a Table, strength: HierarchyConfig) -> Self {
+        let mut all = (0.0, 0.0);
+        let mut families: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for tally in table.arms.values() {
+            let (successes, failures) = policy.current(table, tally);
+            let family = families.entry(&tally.family).or_default();
+            for sums in [&mut all, family] {
+                sums.0 += successes;
+                sums.1 += failures;
+            }
+        }
+        Self {
+            prior: (policy.config.prior_alpha, policy.config.prior_beta),
+            strength,
+            all,
+            families,
+        }
+    }
+
+    /// The prior of an arm of `family`, from everyone's record but its own.
+    fn prior(&self, family: &str, own: Option<(f64, f64)>) -> (f64, f64) {
+        let own = own.unwrap_or_default();
+        let others = |sums: (f64, f64)| ((sums.0 - own.0).max(0.0), (sums.1 - own.1).max(0.0));
+        let all = others(self.all);
+        let kin = others(self.families.get(family).copied().unwrap_or(own));
+        let table_rate = (self.prior.0 + all.0) / (self.prior.0 + self.prior.1 + all.0 + all.1);
+        let family_rate =
+            (self.strength.family * table_rate + kin.0) / (self.strength.family + kin.0 + kin.1);
+        let alpha = self.strength.creative * family_rate;
+        (alpha.max(1e-9), (self.strength.creative - alpha).max(1e-9))
+    }
+}
+
+impl Policy for BernoulliThompson {
+    fn probabilities(&self, context: &Features, arms: &[Arm], _: u64) -> Vec<f64> {
+        best_arm_probabilities(&self.posteriors(context, arms))
+    }
+
+    fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        check(feedback, 1.0)?;
+        let stratum = self.stratum(feedback.context);
+        let expected = self.posteriors(feedback.context, std::slice::from_ref(feedback.arm))[0].mean();
+        let mut table = self.tables.remove(&stratum).unwrap_or_default();
+        if feedback.corrects.is_none() {
+            table.clock += 1;
+        }
+        let fresh = Tally {
+            family: feedback.arm.family.clone(),
+            successes: 0.0,
+            failures: 0.0,
+            at: table.clock,
+            error: 0.0,
+        };
+        let mut tally = table.arms.remove(&feedback.arm.id).unwrap_or(fresh);
+        (tally.successes, tally.failures) = self.current(&table, &tally);
+        tally.at = table.clock;
+        if let Some(before) = feedback.corrects {
+            let change = feedback.reward - before;
+            tally.successes = (tally.successes + change).max(0.0);
+            tally.failures = (tally.failures - change).max(0.0);
+        } else {
+            if let Some(change) = self.config.change {
+                tally.watch(change, feedback.reward, expected);
+            }
+            tally.successes += feedback.reward;
+            tally.failures += 1.0 - feedback.reward;
+        }
+        table.arms.insert(feedback.arm.id.clone(), tally);
+        if let Some(window) = self.config.window {
+            table.slide(window, feedback);
+        }
+        self.tables.insert(stratum, table);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.tables).expect("tables have string and number keys")
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError> {
+        self.tables = serde_json::from_slice(snapshot)?;
+        Ok(())
+    }
+}
+
+impl Tally {
+    fn watch(&mut self, change: ChangeConfig, reward: f64, expected: f64) {
+        self.error += change.rate * (reward - expected - self.error);
+        let deviation = (expected * (1.0 - expected) * change.rate / (2.0 - change.rate)).sqrt();
+        if self.error.abs() > change.limit * deviation.max(1e-3) {
+            self.successes *= change.keep;
+            self.failures *= change.keep;
+            self.error = 0.0;
+        }
+    }
+}
+
+impl Table {
+    /// Takes the feedback into the window, and whatever fell out of it off the books.
+    fn slide(&mut self, window: usize, feedback: &Feedback<'_>) {
+        let bits = feedback.reward.to_bits();
+        if let Some(before) = feedback.corrects {
+            let known = |entry: &&mut (String, u64)| entry.0 == feedback.arm.id && entry.1 == before.to_bits();
+            if let Some(entry) = self.window.iter_mut().find(known) {
+                entry.1 = bits;
+            }
+            return;
+        }
+        self.window.push_back((feedback.arm.id.clone(), bits));
+        while self.window.len() > window {
+            let Some((arm, bits)) = self.window.pop_front() else {
+                return;
+            };
+            if let Some(tally) = self.arms.get_mut(&arm) {
+                let reward = f64::from_bits(bits);
+                tally.successes = (tally.successes - reward).max(0.0);
+                tally.failures = (tally.failures - (1.0 - reward)).max(0.0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arm(id: &str, family: &str) -> Arm {
+        Arm::new(id, family, Features::new())
+    }
+
+    fn teach(policy: &mut BernoulliThompson, arm: &Arm, reward: f64) {
+        let context = Features::new();
+        let feedback = Feedback {
+            context: &context,
+            arm,
+            reward,
+            corrects: None,
+            propensity: 0.5,
+        };
+        policy.learn(&feedback).unwrap();
+    }
+
+    #[test]
+    fn without_forgetting_the_order_of_lessons_does_not_matter() {
+        let arms = [arm("a", "f"), arm("b", "f")];
+        let mut one = BernoulliThompson::new(BernoulliConfig::default()).unwrap();
+        let mut two = one.clone();
+        let feedback = [(0, 1.0), (1, 0.0), (0, 0.0), (1, 1.0), (0, 1.0)];
+        for &(index, reward) in &feedback {
+            teach(&mut one, &arms[index], reward);
+        }
+        for &(index, reward) in feedback.iter().rev() {
+            teach(&mut two, &arms[index], reward);
+        }
+        let context = Features::new();
+        assert_eq!(
+            one.probabilities(&context, &arms, 0),
+            two.probabilities(&context, &arms, 9)
+        );
+    }
+
+    #[test]
+    fn a_window_counts_its_lessons_only() {
+        let config = BernoulliConfig {
+            window: Some(3),
+            ..BernoulliConfig::default()
+        };
+        let mut policy = BernoulliThompson::new(config).unwrap();
+        let arm = arm("a", "f");
+        for reward in [1.0, 1.0, 1.0, 0.0, 0.0] {
+            teach(&mut policy, &arm, reward);
+        }
+        let belief = policy.posteriors(&Features::new(), &[arm])[0];
+        assert_eq!((belief.alpha, belief.beta), (2.0, 3.0));
+    }
+
+    #[test]
+    fn a_discount_forgets_what_was_long_ago() {
+        let config = BernoulliConfig {
+            discount: 0.5,
+            ..BernoulliConfig::default()
+        };
+        let mut policy = BernoulliThompson::new(config).unwrap();
+        let (a, b) = (arm("a", "f"), arm("b", "f"));
+        teach(&mut policy, &a, 1.0);
+        teach(&mut policy, &b, 0.0);
+        teach(&mut policy, &b, 0.0);
+        let belief = policy.posteriors(&Features::new(), &[a, b]);
+        assert_eq!((belief[0].alpha, belief[0].beta), (1.25, 1.0));
+        assert_eq!((belief[1].alpha, belief[1].beta), (1.0, 2.5));
+    }
+
+    #[test]
+    fn a_new_arm_starts_from_its_family() {
+        let config = BernoulliConfig {
+            hierarchy: Some(HierarchyConfig {
+                creative: 10.0,
+                family: 5.0,
+            }),
+            ..BernoulliConfig::default()
+        };
+        let mut policy = BernoulliThompson::new(config).unwrap();
+        for _ in 0..50 {
+            teach(&mut policy, &arm("warm-1", "warm"), 1.0);
+            teach(&mut policy, &arm("cold-1", "cold"), 0.0);
+        }
+        let new = [arm("warm-2", "warm"), arm("cold-2", "cold"), arm("odd", "odd")];
+        let belief = policy.posteriors(&Features::new(), &new);
+        assert!(belief[0].mean() > 0.9 && belief[1].mean() < 0.1);
+        assert!((belief[2].mean() - 0.5).abs() < 1e-9);
+        assert!(
+            (belief[0].alpha + belief[0].beta - 10.0).abs() < 1e-9,
+            "still as wide as its prior"
+        );
+    }
+
+    #[test]
+    fn a_change_widens_the_posterior() {
+        let config = BernoulliConfig {
+            change: Some(ChangeConfig {
+                rate: 0.2,
+                limit: 4.0,
+                keep: 0.1,
+            }),
+            ..BernoulliConfig::default()
+        };
+        let mut policy = BernoulliThompson::new(config).unwrap();
+        let arm = arm("a", "f");
+        for _ in 0..300 {
+            teach(&mut policy, &arm, 1.0);
+        }
+        let mass = |policy: &BernoulliThompson| {
+            let belief = policy.posteriors(&Features::new(), std::slice::from_ref(&arm))[0];
+            belief.alpha + belief.beta
+        };
+        assert!(mass(&policy) > 300.0);
+        for _ in 0..5 {
+            teach(&mut policy, &arm, 0.0);
+        }
+        assert!(mass(&policy) < 60.0);
+    }
+
+    #[test]
+    fn a_corrected_reward_is_as_if_it_had_been_right_at_once() {
+        let mut policy = BernoulliThompson::new(BernoulliConfig::default()).unwrap();
+        let arm = arm("a", "f");
+        teach(&mut policy, &arm, 0.0);
+        let context = Features::new();
+        let feedback = Feedback {
+            context: &context,
+            arm: &arm,
+            reward: 1.0,
+            corrects: Some(0.0),
+            propensity: 0.5,
+        };
+        policy.learn(&feedback).unwrap();
+        let belief = policy.posteriors(&context, &[arm])[0];
+        assert_eq!((belief.alpha, belief.beta), (2.0, 1.0));
+    }
+}

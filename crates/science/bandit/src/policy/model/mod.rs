@@ -1,0 +1,468 @@
+//! A regression over hashed features with a diagonal Gaussian posterior: what every policy that generalises stands on.
+//!
+//! A feedback is one step of a Kalman filter whose covariance is kept diagonal (assumed density filtering); with the
+//! logistic link the step is the Laplace approximation's (one Newton step at the predicted probability).
+//! Forgetting discounts the natural parameters towards the prior, lazily, by the number of feedback since a weight was
+//! last touched; a sweep that touches a few more weights at each feedback keeps the widths used for choosing fresh.
+//! Change detection is an EWMA control chart of the standardised error on every weight: an alarm widens that weight
+//! towards its prior, so that only what has moved is learnt anew.
+//!
+//! * [`terms`]: from a context and an arm to the weights that speak, interactions included.
+//! * [`draws`]: weighted sums under many posterior draws at once.
+//! * [`snapshot`]: all of it as text, and back to the bit.
+
+mod draws;
+mod snapshot;
+mod terms;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PolicyError, within};
+use crate::features::namespace;
+use crate::{Arm, Features};
+
+pub(crate) use draws::{Draws, MOST_DRAWS, RUN};
+pub(crate) use terms::{Asked, Term};
+
+/// Settings of the regression.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Two to this many weights, 4 to 22.
+    pub bits: u8,
+    /// Sets of namespaces whose features are multiplied with one another. A namespace is looked for in the context first,
+    /// then in the arm; `*` is everything known of the context. Without a word, everything known of the context meets
+    /// the arm and its family: a new arm then starts from what its family is worth there.
+    pub interactions: Vec<Vec<String>>,
+    /// Variance of each weight before anything was learnt.
+    pub prior_variance: f64,
+    /// Variance of a reward around its prediction (of no meaning with the logistic link).
+    pub noise_variance: f64,
+    /// What the posterior keeps at each feedback, in `(0, 1]`; 1 = nothing is forgotten.
+    pub forgetting: f64,
+    /// When to doubt a weight; absent = never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<WidenConfig>,
+}
+
+/// The control chart on every weight.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WidenConfig {
+    /// Weight of the newest error in the moving average, in `(0, 1]`.
+    pub rate: f64,
+    /// How many standard deviations of the average are an alarm.
+    pub limit: f64,
+    /// How far an alarm takes a weight's variance back to the prior's, in `[0, 1]`.
+    pub widen: f64,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            bits: 14,
+            interactions: ["arm", "family"]
+                .map(|own| vec!["*".to_owned(), own.to_owned()])
+                .into(),
+            prior_variance: 0.25,
+            noise_variance: 0.25,
+            forgetting: 1.0,
+            change: None,
+        }
+    }
+}
+
+/// What a reward is to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The weighted sum itself.
+    Identity,
+    /// A click with the probability whose log-odds are the weighted sum.
+    Logistic,
+}
+
+/// What choosing needs of a weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Hot {
+    mean: f32,
+    deviation: f32,
+}
+
+/// What learning needs of a weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Weight {
+    mean: f64,
+    variance: f64,
+    /// Moving average of the standardised error.
+    error: f64,
+    /// How many feedback there had been when the others were right.
+    at: u64,
+}
+
+/// See the module's page.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    config: ModelConfig,
+    link: Link,
+    /// Hashes of the namespaces of each interaction.
+    interactions: Vec<Vec<u32>>,
+    /// Powers of the forgetting.
+    powers: Vec<f64>,
+    /// What choosing needs, by weight.
+    hot: Vec<Hot>,
+    /// Where each weight is in `touched`; [`UNTOUCHED`] if it is not.
+    places: Vec<u32>,
+    /// What learning needs, in the order in which weights were first touched.
+    touched: Vec<(u32, Weight)>,
+    feedback: u64,
+    /// The place in `touched` that was refreshed last.
+    sweep: usize,
+}
+
+/// The place of a weight that no feedback has touched.
+const UNTOUCHED: u32 = u32::MAX;
+/// How many weights each feedback refreshes besides its own.
+const SWEEP: usize = 8;
+
+impl Model {
+    pub(crate) fn new(config: ModelConfig, link: Link) -> Result<Self, PolicyError> {
+        let positive = 1e-12..=1e12;
+        within("model.bits", config.bits.into(), 4.0..=22.0, "must be in 4..=22")?;
+        within(
+            "model.prior_variance",
+            config.prior_variance,
+            positive.clone(),
+            "must be positive",
+        )?;
+        within(
+            "model.noise_variance",
+            config.noise_variance,
+            positive,
+            "must be positive",
+        )?;
+        within(
+            "model.forgetting",
+            config.forgetting,
+            0.5..=1.0,
+            "must be in [0.5, 1]",
+        )?;
+        if let Some(change) = config.change {
+            within("model.change.rate", change.rate, 1e-6..=1.0, "must be in (0, 1]")?;
+            within(
+                "model.change.limit",
+                change.limit,
+                0.0..=1e6,
+                "must not be negative",
+            )?;
+            within("model.change.widen", change.widen, 0.0..=1.0, "must be in [0, 1]")?;
+        }
+        let interactions: Vec<Vec<u32>> = config
+            .interactions
+            .iter()
+            .map(|names| names.iter().map(|name| namespace(name)).collect())
+            .collect();
+        for names in &interactions {
+            within(
+                "model.interactions",
+                names.len() as f64,
+                2.0..=8.0,
+                "each must name 2 to 8 namespaces",
+            )?;
+        }
+        let stranger = Hot {
+            mean: 0.0,
+            deviation: config.prior_variance.sqrt() as f32,
+        };
+        let powers = std::iter::successors(Some(1.0), |power| Some(power * config.forgetting));
+        Ok(Self {
+            powers: powers.take(1024).collect(),
+            interactions,
+            link,
+            hot: vec![stranger; 1 << config.bits],
+            places: vec![UNTOUCHED; 1 << config.bits],
+            touched: Vec::new(),
+            feedback: 0,
+            sweep: 0,
+            config,
+        })
+    }
+
+    /// Lessons so far.
+    pub(crate) const fn feedback(&self) -> u64 {
+        self.feedback
+    }
+
+    /// The expected weighted sum.
+    #[expect(
+        clippy::inline_always,
+        reason = "a dispatched loop wants it compiled for its processor"
+    )]
+    #[inline(always)]
+    pub(crate) fn mean(&self, terms: &[Term]) -> f32 {
+        // Four sums side by side: one would wait for its own last addition.
+        let mut sums = [0.0_f32; 4];
+        let (fours, rest) = terms.as_chunks::<4>();
+        for four in fours {
+            for (sum, &(index, value)) in sums.iter_mut().zip(four) {
+                *sum += self.hot[index as usize].mean * value;
+            }
+        }
+        for (sum, &(index, value)) in sums.iter_mut().zip(rest) {
+            *sum += self.hot[index as usize].mean * value;
+        }
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
+    }
+
+    /// The standard deviation of the weighted sum.
+    #[expect(
+        clippy::inline_always,
+        reason = "a dispatched loop wants it compiled for its processor"
+    )]
+    #[inline(always)]
+    pub(crate) fn deviation(&self, terms: &[Term]) -> f32 {
+        let squares = terms.iter().map(|&(index, value)| {
+            let part = self.hot[index as usize].deviation * value;
+            part * part
+        });
+        squares.fold(0.0_f32, |sum, square| sum + square).sqrt()
+    }
+
+    /// Learns that in `context` the arm brought `reward`.
+    pub(crate) fn learn(&mut self, context: &Features, arm: &Arm, reward: f64, corrects: Option<f64>) {
+        let mut terms = Vec::with_capacity(128);
+        let asked = self.ask(context);
+        asked.shared_terms(&mut terms);
+        asked.arm_terms(arm, &mut terms);
+        if corrects.is_none() {
+            self.feedback += 1;
+        }
+        let (mut sum, mut spread) = (0.0, 0.0);
+        for &(index, value) in &terms {
+            let (value, weight) = (f64::from(value), self.refresh(index));
+            sum += weight.mean * value;
+            spread += weight.variance * value * value;
+        }
+        // With the logistic link: the working response and its variance at the predicted probability.
+        let (predicted, noise, response) = match self.link {
+            Link::Identity => (sum, self.config.noise_variance, 1.0),
+            Link::Logistic => {
+                let chance = logistic(sum / (1.0 + spread * std::f64::consts::PI / 8.0).sqrt());
+                let information = (chance * (1.0 - chance)).max(1e-4);
+                (chance, 1.0 / information, 1.0 / information)
+            }
+        };
+        let total = noise + spread;
+        if let Some(before) = corrects {
+            // The evidence stays as strong as it was; only what it said moves.
+            let step = (reward - before) * response / total;
+            for &(index, value) in &terms {
+                let weight = self.weight(index);
+                weight.mean += weight.variance * f64::from(value) * step;
+                self.heat(index);
+            }
+            return;
+        }
+        let error = (reward - predicted) * response;
+        let surprise = error / total.sqrt();
+        for &(index, value) in &terms {
+            let (change, prior) = (self.config.change, self.config.prior_variance);
+            let weight = self.weight(index);
+            let gain = weight.variance * f64::from(value) / total;
+            weight.mean += gain * error;
+            // However loud a feature is, something is left to learn: a variance of nothing would never widen again.
+            weight.variance = (weight.variance * (1.0 - gain * f64::from(value))).max(1e-12 * prior);
+            if let Some(change) = change {
+                weight.error += change.rate * (surprise - weight.error);
+                if weight.error.abs() > change.limit * (change.rate / (2.0 - change.rate)).sqrt() {
+                    weight.variance += change.widen * (prior - weight.variance).max(0.0);
+                    weight.error = 0.0;
+                }
+            }
+            self.heat(index);
+        }
+        self.sweep();
+    }
+
+    fn weight(&mut self, index: u32) -> &mut Weight {
+        let place = &mut self.places[index as usize];
+        if *place == UNTOUCHED {
+            *place = self.touched.len() as u32;
+            let fresh = Weight {
+                mean: 0.0,
+                variance: self.config.prior_variance,
+                error: 0.0,
+                at: self.feedback,
+            };
+            self.touched.push((index, fresh));
+        }
+        &mut self.touched[*place as usize].1
+    }
+
+    /// The weight as forgetting has left it now.
+    fn refresh(&mut self, index: u32) -> Weight {
+        let feedback = self.feedback;
+        let age = feedback - self.weight(index).at;
+        if age == 0 || self.config.forgetting >= 1.0 {
+            let weight = self.weight(index);
+            weight.at = feedback;
+            return *weight;
+        }
+        let kept = match self.powers.get(age as usize) {
+            Some(power) => *power,
+            None => libm::pow(self.config.forgetting, age as f64),
+        };
+        let prior = 1.0 / self.config.prior_variance;
+        let weight = self.weight(index);
+        let precision = 1.0 / weight.variance;
+        let left = (prior + kept * (precision - prior)).max(1e-12);
+        weight.mean *= kept * precision / left;
+        weight.variance = 1.0 / left;
+        weight.at = feedback;
+        *weight
+    }
+
+    /// Makes choosing see the weight as it is.
+    fn heat(&mut self, index: u32) {
+        let weight = *self.weight(index);
+        self.hot[index as usize] = Hot {
+            mean: weight.mean as f32,
+            deviation: weight.variance.sqrt() as f32,
+        };
+    }
+
+    fn sweep(&mut self) {
+        if self.config.forgetting >= 1.0 {
+            return;
+        }
+        for _ in 0..SWEEP.min(self.touched.len()) {
+            self.sweep = (self.sweep + 1) % self.touched.len();
+            let index = self.touched[self.sweep].0;
+            self.refresh(index);
+            self.heat(index);
+        }
+    }
+}
+
+fn logistic(sum: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-sum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arm(id: &str) -> Arm {
+        Arm::new(id, "f", Features::new())
+    }
+
+    fn predict(model: &Model, context: &Features, arm: &Arm) -> f64 {
+        let mut terms = Vec::new();
+        let asked = model.ask(context);
+        asked.shared_terms(&mut terms);
+        asked.arm_terms(arm, &mut terms);
+        f64::from(model.mean(&terms))
+    }
+
+    fn config() -> ModelConfig {
+        ModelConfig {
+            interactions: vec![vec!["user".into(), "arm".into()]],
+            ..ModelConfig::default()
+        }
+    }
+
+    #[test]
+    fn it_learns_what_interacts() {
+        let mut model = Model::new(config(), Link::Identity).unwrap();
+        let users = ["tom", "anna"].map(|name| Features::new().with("user", name));
+        let arms = [arm("a"), arm("b")];
+        for round in 0..400 {
+            let (user, choice) = (round % 2, (round / 2) % 2);
+            model.learn(
+                &users[user],
+                &arms[choice],
+                if user == choice { 0.9 } else { 0.1 },
+                None,
+            );
+        }
+        for (user, context) in users.iter().enumerate() {
+            for (choice, arm) in arms.iter().enumerate() {
+                let right = if user == choice { 0.9 } else { 0.1 };
+                assert!((predict(&model, context, arm) - right).abs() < 0.05);
+            }
+        }
+    }
+
+    #[test]
+    fn logistic_predictions_become_the_rate() {
+        let mut model = Model::new(config(), Link::Logistic).unwrap();
+        let (context, arm) = (Features::new(), arm("a"));
+        for round in 0..4000 {
+            model.learn(&context, &arm, if round % 10 == 0 { 1.0 } else { 0.0 }, None);
+        }
+        let rate = logistic(predict(&model, &context, &arm));
+        assert!((rate - 0.1).abs() < 0.02, "{rate}");
+    }
+
+    #[test]
+    fn a_change_of_mind_widens_what_it_is_about_and_nothing_else() {
+        let watchful = ModelConfig {
+            change: Some(WidenConfig {
+                rate: 0.2,
+                limit: 4.0,
+                widen: 1.0,
+            }),
+            noise_variance: 0.01,
+            ..config()
+        };
+        let mut model = Model::new(watchful, Link::Identity).unwrap();
+        let context = Features::new();
+        let width = |model: &Model, id: &str| {
+            // Of its own name alone: the family is shared.
+            let arm = Arm {
+                features: Features::new().with("arm", id),
+                ..arm(id)
+            };
+            let mut terms = Vec::new();
+            model.ask(&context).arm_terms(&arm, &mut terms);
+            model.deviation(&terms)
+        };
+        for round in 0..400 {
+            let (id, reward) = [("a", 0.8), ("b", 0.2)][round % 2];
+            model.learn(&context, &arm(id), reward, None);
+        }
+        let (learnt, other) = (width(&model, "a"), width(&model, "b"));
+        let widest = (0..20)
+            .map(|_| {
+                model.learn(&context, &arm("a"), 0.0, None);
+                width(&model, "a")
+            })
+            .fold(0.0, f32::max);
+        assert!(widest > 2.0 * learnt, "{widest} {learnt}");
+        assert!(width(&model, "b") < 1.01 * other, "nothing was heard of it");
+    }
+
+    #[test]
+    fn forgetting_widens_again_what_is_not_seen() {
+        let forgetful = ModelConfig {
+            forgetting: 0.99,
+            ..config()
+        };
+        let mut model = Model::new(forgetful, Link::Identity).unwrap();
+        let context = Features::new();
+        let width = |model: &Model| {
+            let mut terms = Vec::new();
+            model.ask(&context).arm_terms(&arm("a"), &mut terms);
+            model.deviation(&terms)
+        };
+        let before = width(&model);
+        for _ in 0..50 {
+            model.learn(&context, &arm("a"), 1.0, None);
+        }
+        let learnt = width(&model);
+        for _ in 0..1500 {
+            model.learn(&context, &arm("b"), 0.0, None);
+        }
+        // Two terms (name and family); the family is shared with the other arm and stays known.
+        assert!(learnt < 0.6 * before && width(&model) > 1.2 * learnt);
+    }
+}

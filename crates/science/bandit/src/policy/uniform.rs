@@ -1,0 +1,34 @@
+//! The control: every arm alike, nothing learnt.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Feedback, MOST_REWARD, Policy, PolicyError, check};
+use crate::{Arm, Features};
+
+/// The control has no settings; whatever is written beside its name is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UniformConfig {}
+
+/// Every arm with the same probability.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Uniform;
+
+impl Policy for Uniform {
+    fn probabilities(&self, _: &Features, arms: &[Arm], _: u64) -> Vec<f64> {
+        vec![1.0 / arms.len() as f64; arms.len()]
+    }
+
+    fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        check(feedback, MOST_REWARD)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        b"{}".to_vec()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError> {
+        serde_json::from_slice::<UniformConfig>(snapshot)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! What every policy promises, whatever its settings.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use limbic_domain::{Micros, Utc};
+use limbic_bandit::decide::{Answer, DecisionEngine, EngineConfig, Offer};
+use limbic_bandit::policy::Feedback;
+use limbic_bandit::random::{Random, derive};
+use limbic_bandit::simulator::{Drift, Tutorial};
+use limbic_bandit::{Arm, Features, Policy, PolicyConfig, PolicyError};
+use proptest::prelude::*;
+
+const MODEL: &str = r#"{"bits": 8, "interactions": [["user", "arm"], ["user", "tone"]], "forgetting": 0.999,
+    "change": {"rate": 0.1, "limit": 3, "widen": 0.5}}"#;
+
+fn policies() -> Vec<PolicyConfig> {
+    let settings = [
+        r#"{"name": "uniform"}"#.to_owned(),
+        r#"{"name": "bernoulli-ts"}"#.to_owned(),
+        r#"{"name": "bernoulli-ts", "discount": 0.97, "stratify": ["user"],
+            "hierarchy": {"creative": 20, "family": 10}, "change": {"rate": 0.1, "limit": 3, "keep": 0.3}}"#
+            .to_owned(),
+        r#"{"name": "bernoulli-ts", "window": 7}"#.to_owned(),
+        format!(r#"{{"name": "epsilon-greedy", "model": {MODEL}}}"#),
+        format!(r#"{{"name": "linear-ts", "model": {MODEL}}}"#),
+        format!(r#"{{"name": "logistic-ts", "draws": 100, "model": {MODEL}}}"#),
+        format!(r#"{{"name": "lin-ucb", "model": {MODEL}}}"#),
+        format!(r#"{{"name": "square-cb", "model": {MODEL}}}"#),
+        format!(r#"{{"name": "softmax", "model": {MODEL}}}"#),
+    ];
+    settings
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect()
+}
+
+fn arms(count: usize) -> Vec<Arm> {
+    (0..count)
+        .map(|index| {
+            let tone = ["warm", "calm", "plain"][index % 3];
+            Arm::new(format!("arm-{index}"), tone, Features::new().with("tone", tone))
+        })
+        .collect()
+}
+
+fn context(user: usize) -> Features {
+    Features::new().with("user", &format!("user-{user}")).with_number(
+        "mood",
+        "valence",
+        user as f64 / 3.0 - 0.5,
+    )
+}
+
+fn teach(policy: &mut impl Policy, feedback: usize, seed: u64) {
+    let arms = arms(5);
+    for feedback in 0..feedback {
+        let mut random = Random::new(derive(seed, feedback as u64));
+        let (user, arm) = (random.below(4), random.below(arms.len()));
+        let reward = if random.unit() < 0.1 + 0.2 * arm as f64 {
+            1.0
+        } else {
+            0.0
+        };
+        let feedback = Feedback {
+            context: &context(user),
+            arm: &arms[arm],
+            reward,
+            corrects: None,
+            propensity: 0.2,
+        };
+        policy.learn(&feedback).unwrap();
+    }
+}
+
+fn bits(probabilities: &[f64]) -> Vec<u64> {
+    probabilities
+        .iter()
+        .map(|probability| probability.to_bits())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn probabilities_sum_to_one_and_follow_from_state_and_seed(
+        feedback in 0..120usize, count in 1..20usize, user in 0..6usize, seed: u64,
+    ) {
+        for config in policies() {
+            let mut policy = config.build().unwrap();
+            teach(&mut policy, feedback, seed);
+            let (context, arms) = (context(user), arms(count));
+            let probabilities = policy.probabilities(&context, &arms, seed);
+            let total: f64 = probabilities.iter().sum();
+            prop_assert_eq!(probabilities.len(), count);
+            prop_assert!((total - 1.0).abs() < 1e-9, "{} {}", config.name(), total);
+            prop_assert!(probabilities.iter().all(|probability| (0.0..=1.0).contains(probability)));
+            prop_assert_eq!(bits(&probabilities), bits(&policy.probabilities(&context, &arms, seed)));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_gives_back_the_same_bits_now_and_after_more_lessons(feedback in 0..200usize, seed: u64) {
+        for config in policies() {
+            let mut policy = config.build().unwrap();
+            teach(&mut policy, feedback, seed);
+            let snapshot = policy.snapshot();
+            let mut restored = config.build().unwrap();
+            restored.restore(&snapshot).unwrap();
+            prop_assert_eq!(&restored.snapshot(), &snapshot);
+            teach(&mut policy, 30, seed ^ 1);
+            teach(&mut restored, 30, seed ^ 1);
+            prop_assert_eq!(restored.snapshot(), policy.snapshot());
+            let (one, two) = (
+                policy.probabilities(&context(1), &arms(7), 5),
+                restored.probabilities(&context(1), &arms(7), 5),
+            );
+            prop_assert_eq!(bits(&one), bits(&two), "{}", config.name());
+        }
+    }
+}
+
+#[test]
+fn propensities_are_the_frequencies_of_many_seeded_draws() {
+    for policy in policies() {
+        let mut engine = DecisionEngine::new(EngineConfig {
+            policy: policy.clone(),
+            ..EngineConfig::default()
+        })
+        .unwrap();
+        let (context, arms) = (context(2), arms(5));
+        for feedback in 0..60_usize {
+            let feedback = Feedback {
+                context: &context,
+                arm: &arms[feedback % 5],
+                reward: if feedback % 7 < 3 { 1.0 } else { 0.0 },
+                corrects: None,
+                propensity: 0.2,
+            };
+            engine.learn(&feedback).unwrap();
+        }
+        let offers: Vec<Offer> = arms
+            .iter()
+            .map(|arm| Offer {
+                arm: arm.clone(),
+                price: Micros(0),
+            })
+            .collect();
+        let decisions = 3000;
+        let (mut chosen, mut logged) = ([0.0; 5], [0.0; 5]);
+        for decision in 0..decisions {
+            let answer = engine.decide(&decision.to_string(), Utc::from_millis(0), &context, &offers);
+            let Answer::Chosen(draft) = answer else {
+                panic!("five offers")
+            };
+            chosen[draft.choice] += 1.0 / f64::from(decisions);
+            for (sum, probability) in logged.iter_mut().zip(&draft.probabilities) {
+                *sum += probability / f64::from(decisions);
+            }
+        }
+        // Four standard deviations of a frequency over 3000 decisions, at most.
+        for (count, probability) in chosen.iter().zip(&logged) {
+            assert!(
+                (count - probability).abs() < 0.037,
+                "{}: {chosen:?} {logged:?}",
+                policy.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn rewards_and_propensities_that_cannot_be_are_refused_and_change_nothing() {
+    for config in policies() {
+        let mut policy = config.build().unwrap();
+        let before = policy.snapshot();
+        let (context, arms) = (context(0), arms(1));
+        for (reward, propensity) in [
+            (f64::NAN, 0.5),
+            (-1.0, 0.5),
+            (f64::INFINITY, 0.5),
+            (1.0, 0.0),
+            (1.0, 1.5),
+            (1.0, f64::NAN),
+        ] {
+            let feedback = Feedback {
+                context: &context,
+                arm: &arms[0],
+                reward,
+                corrects: None,
+                propensity,
+            };
+            let refused = policy.learn(&feedback);
+            let expected = matches!(refused, Err(PolicyError::Reward(_) | PolicyError::Propensity(_)));
+            assert!(expected, "{}", config.name());
+        }
+        assert_eq!(policy.snapshot(), before);
+        assert!(policy.restore(b"{\"other\": 1}").is_err(), "{}", config.name());
+    }
+}
+
+#[test]
+fn no_arms_have_no_probabilities() {
+    for config in policies() {
+        assert!(
+            config
+                .build()
+                .unwrap()
+                .probabilities(&context(0), &[], 1)
+                .is_empty()
+        );
+    }
+}
+
+#[test]
+fn settings_name_their_policy_and_refuse_what_they_do_not_know() {
+    for config in policies() {
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<PolicyConfig>(&text).unwrap(), config);
+        assert_eq!(config.version().name, config.name());
+        let hash = config.version().hash;
+        assert!(hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+    assert!(serde_json::from_str::<PolicyConfig>(r#"{"name": "softmax", "lamda": 3}"#).is_err());
+    assert!(serde_json::from_str::<PolicyConfig>(r#"{"name": "uniform", "floor": 3}"#).is_err());
+    assert!(serde_json::from_str::<PolicyConfig>(r#"{"name": "magic"}"#).is_err());
+}
+
+#[test]
+fn a_change_of_mind_is_learnt() {
+    let settings = r#"{"policy": {"name": "lin-ucb", "alpha": 1.0, "floor": 0.01,
+        "model": {"interactions": [["user", "time", "arm"]], "forgetting": 0.999}}}"#;
+    let config: EngineConfig = serde_json::from_str(settings).unwrap();
+    for drift in [Drift::Known, Drift::Unknown] {
+        let mut engine = DecisionEngine::new(config.clone()).unwrap();
+        let run = Tutorial { rounds: 2000, drift }.play(&mut engine, 11).unwrap();
+        assert!(run.first > 0.9 && run.second > 0.9, "{drift:?} {run:?}");
+    }
+}

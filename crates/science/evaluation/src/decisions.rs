@@ -1,0 +1,390 @@
+//! Our own log: JSON Lines of decision and outcome envelopes, in any order.
+//!
+//! A row is a decision that chose something; it brought 1 if the wanted outcome came of it, else 0, so the same outcome
+//! twice counts once. Decisions repeated under one id count once.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Probability, Record, Utc};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+use crate::lines::{LineReader, Start, read_lines};
+use crate::log::{BanditLog, MixMap, MixSet, Row, Situation, Sparse};
+use crate::{EvaluateError, Options};
+
+/// Reads the log and joins outcomes to decisions.
+pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<BanditLog, EvaluateError> {
+    let mut whole = Part::default();
+    let reader = || Reader {
+        part: Part::default(),
+        wanted: options.reward,
+        arms: Vec::new(),
+        arm_places: Places::default(),
+        features: Sparse::new(),
+        feature_places: Places::default(),
+    };
+    let merge = |part: Part, lines| whole.absorb(part, lines);
+    read_lines(
+        &options.log,
+        Start::default(),
+        options.threads,
+        reader,
+        merge,
+        progress,
+    )?;
+    Ok(whole.join(options.attribution_window_millis))
+}
+
+/// A decision's id, hashed to 128 bits.
+fn key_of(tenant: &str, id: &str) -> (u64, u64) {
+    let hash = xxh3_128_with_seed(id.as_bytes(), xxh3_64(tenant.as_bytes()));
+    ((hash >> 64) as u64, hash as u64)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Made {
+    key: (u64, u64),
+    at: i64,
+    line: u64,
+}
+
+struct Came {
+    decision: (u64, u64),
+    at: i64,
+    line: u64,
+    wanted: bool,
+}
+
+/// What a piece of the file holds. `made` runs parallel to the log's rows.
+struct Part {
+    log: BanditLog,
+    made: Vec<Made>,
+    came: Vec<Came>,
+    /// Decisions that chose nothing.
+    empty: MixSet<(u64, u64)>,
+    last: i64,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            log: BanditLog::new(),
+            made: Vec::new(),
+            came: Vec::new(),
+            empty: MixSet::default(),
+            last: i64::MIN,
+        }
+    }
+}
+
+impl Part {
+    fn absorb(&mut self, part: Self, lines_before: u64) {
+        self.log.absorb(part.log, lines_before);
+        self.made.extend(part.made.into_iter().map(|made| Made {
+            line: made.line + lines_before,
+            ..made
+        }));
+        self.came.extend(part.came.into_iter().map(|came| Came {
+            line: came.line + lines_before,
+            ..came
+        }));
+        self.empty.extend(part.empty);
+        self.last = self.last.max(part.last);
+    }
+
+    fn join(mut self, window: Option<i64>) -> BanditLog {
+        let mut row_of: MixMap<(u64, u64), u32> = MixMap::default();
+        let mut keep = vec![true; self.made.len()];
+        for (row, made) in (0_u32..).zip(&self.made) {
+            if *row_of.entry(made.key).or_insert(row) != row {
+                keep[row as usize] = false;
+                self.log
+                    .rejections
+                    .add(made.line, "the same decision once more", "");
+            }
+        }
+        let mut late = 0_u64;
+        for came in &self.came {
+            let Some(&row) = row_of.get(&came.decision) else {
+                let kind = if self.empty.contains(&came.decision) {
+                    "outcome of a decision that chose nothing"
+                } else {
+                    "outcome of an unknown decision"
+                };
+                self.log.rejections.add(came.line, kind, "");
+                continue;
+            };
+            let waited = came.at.saturating_sub(self.made[row as usize].at);
+            if waited < 0 {
+                self.log
+                    .rejections
+                    .add(came.line, "outcome before its decision", "");
+            } else if came.wanted {
+                if window.is_some_and(|window| waited > window) {
+                    late += 1;
+                } else {
+                    self.log.rows[row as usize].reward = 1.0;
+                }
+            }
+        }
+        let mut young = 0_u64;
+        if let Some(window) = window {
+            for (keep, made) in keep.iter_mut().zip(&self.made) {
+                if *keep && made.at.saturating_add(window) > self.last {
+                    *keep = false;
+                    young += 1;
+                }
+            }
+        }
+        let mut kept = keep.iter();
+        self.log.rows.retain(|_| kept.next().is_some_and(|&keep| keep));
+        let mut note = |count: u64, what: &str| {
+            if count > 0 {
+                self.log.notes.push(format!("{count} {what}"));
+            }
+        };
+        note(
+            self.empty.len() as u64,
+            "decisions chose nothing and are not evaluated",
+        );
+        note(
+            late,
+            "outcomes came after the attribution window and do not count",
+        );
+        note(
+            young,
+            "decisions were left out: their attribution window was not over when the log ended",
+        );
+        self.log
+    }
+}
+
+struct Reader {
+    part: Part,
+    wanted: OutcomeKind,
+    /// Room for the candidates and the context of a row.
+    arms: Vec<u32>,
+    features: Sparse,
+    arm_places: Places,
+    feature_places: Places,
+}
+
+/// What was named in which place of the row before: most rows name the same there, and comparing is faster than looking up.
+#[derive(Default)]
+struct Places(Vec<u32>);
+
+impl Places {
+    fn find(&self, place: usize, name: &str, names: &[String]) -> Option<u32> {
+        let before = *self.0.get(place)?;
+        (names[before as usize] == name).then_some(before)
+    }
+
+    fn remember(&mut self, place: usize, number: u32) {
+        match self.0.get_mut(place) {
+            Some(known) => *known = number,
+            None => self.0.push(number),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+/// What an evaluation needs of a decision's envelope. To build all of it would take twice as long.
+#[derive(Deserialize)]
+struct Logged<'a> {
+    v: u32,
+    #[serde(borrow)]
+    tenant: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    at: Utc,
+    #[serde(borrow)]
+    data: LoggedDecision<'a>,
+}
+
+#[derive(Deserialize)]
+struct LoggedDecision<'a> {
+    #[serde(borrow)]
+    candidates: Vec<LoggedCandidate<'a>>,
+    #[serde(borrow, default)]
+    choice: Option<LoggedChoice<'a>>,
+    #[serde(borrow, default)]
+    context: LoggedContext<'a>,
+}
+
+#[derive(Deserialize)]
+struct LoggedCandidate<'a> {
+    #[serde(borrow)]
+    creative: Cow<'a, str>,
+    propensity: Probability,
+}
+
+#[derive(Deserialize)]
+struct LoggedChoice<'a> {
+    #[serde(borrow)]
+    creative: LoggedCreative<'a>,
+    propensity: Probability,
+    position: usize,
+}
+
+#[derive(Deserialize)]
+struct LoggedCreative<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
+/// Features by name, in the order they stand in.
+#[derive(Default)]
+struct LoggedContext<'a>(Vec<(Name<'a>, f64)>);
+
+/// A text that is borrowed where it has no escapes: serde borrows a `Cow` in a field only.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for LoggedContext<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<'a>(PhantomData<Name<'a>>);
+        impl<'de: 'a, 'a> Visitor<'de> for Entries<'a> {
+            type Value = LoggedContext<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(32);
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(LoggedContext(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+type Wrong = (&'static str, String);
+
+impl Reader {
+    fn parse(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+        let not_an_envelope = |reason: String| ("not an envelope", reason);
+        let text = str::from_utf8(bytes).map_err(|e| not_an_envelope(e.to_string()))?;
+        // Our own programs write the type first; whoever does not is read twice.
+        if text.starts_with(r#"{"type":"decision""#) {
+            return self.decision(line, text);
+        }
+        let head: Head<'_> = serde_json::from_str(text).map_err(|e| not_an_envelope(e.to_string()))?;
+        match &*head.kind {
+            Decision::TYPE => self.decision(line, text),
+            Outcome::TYPE => self.outcome(line, bytes),
+            other => Err(("neither decision nor outcome", format!("`{other}`"))),
+        }
+    }
+
+    fn outcome(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
+        let envelope =
+            Envelope::<Outcome>::decode(bytes).map_err(|e| ("not a readable outcome", e.to_string()))?;
+        self.part.last = self.part.last.max(envelope.at.as_millis());
+        self.part.came.push(Came {
+            decision: key_of(envelope.tenant.as_str(), &envelope.data.decision),
+            at: envelope.at.as_millis(),
+            line,
+            wanted: envelope.data.kind == self.wanted,
+        });
+        Ok(())
+    }
+
+    fn decision(&mut self, line: u64, text: &str) -> Result<(), Wrong> {
+        let unreadable = |reason: String| ("not a readable decision", reason);
+        let envelope: Logged<'_> = sonic_rs::from_str(text).map_err(|e| unreadable(e.to_string()))?;
+        if envelope.v > Decision::VERSION {
+            return Err(unreadable(format!(
+                "version {}, this program reads up to {}",
+                envelope.v,
+                Decision::VERSION
+            )));
+        }
+        let decision = &envelope.data;
+        let key = key_of(&envelope.tenant, &envelope.id);
+        self.part.last = self.part.last.max(envelope.at.as_millis());
+        let Some(choice) = &decision.choice else {
+            self.part.empty.insert(key);
+            return Ok(());
+        };
+        let total: f64 = decision.candidates.iter().map(|c| c.propensity.get()).sum();
+        if (total - 1.0).abs() > 1e-6 {
+            return Err(("probabilities do not add up to 1", total.to_string()));
+        }
+        let chosen = decision
+            .candidates
+            .get(choice.position)
+            .filter(|candidate| candidate.creative == choice.creative.id)
+            .ok_or(("the choice is no candidate", String::new()))?;
+        let propensity = choice.propensity.get();
+        if propensity <= 0.0 || (propensity - chosen.propensity.get()).abs() > 1e-9 {
+            let both = format!("{propensity} and {}", chosen.propensity.get());
+            return Err(("the choice's propensity is 0 or not its candidate's", both));
+        }
+        let log = &mut self.part.log;
+        self.arms.clear();
+        for (place, candidate) in decision.candidates.iter().enumerate() {
+            let known = self.arm_places.find(place, &candidate.creative, &log.arms);
+            let arm = known.unwrap_or_else(|| log.arm(&candidate.creative));
+            if self.arms.contains(&arm) {
+                return Err(("a candidate twice", format!("`{}`", candidate.creative)));
+            }
+            self.arm_places.remember(place, arm);
+            self.arms.push(arm);
+        }
+        self.features.clear();
+        for (place, (name, value)) in decision.context.0.iter().enumerate() {
+            let known = self.feature_places.find(place, &name.0, &log.feature_names);
+            let feature = known.unwrap_or_else(|| log.feature(&name.0));
+            self.feature_places.remember(place, feature);
+            self.features.push((feature, *value));
+        }
+        let arm = self.arms[choice.position];
+        let context = log.context(&mut self.features);
+        let set = log.set(&self.arms);
+        let situation = log.situation(Situation {
+            context,
+            set,
+            position: 0,
+        });
+        let row = Row {
+            situation,
+            arm,
+            reward: 0.0,
+            propensity,
+        };
+        log.push(row, line);
+        self.part.made.push(Made {
+            key,
+            at: envelope.at.as_millis(),
+            line,
+        });
+        Ok(())
+    }
+}
+
+impl LineReader for Reader {
+    type Part = Part;
+
+    fn read(&mut self, line: u64, bytes: &[u8]) {
+        if let Err((kind, detail)) = self.parse(line, bytes) {
+            self.part.log.rejections.add(line, kind, &detail);
+        }
+    }
+
+    fn finish(self) -> Part {
+        self.part
+    }
+}

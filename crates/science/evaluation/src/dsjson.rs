@@ -1,0 +1,203 @@
+//! Vowpal Wabbit's DSJSON: one joined decision a line.
+//!
+//! A line has the label (`_label_cost`, `_label_probability`, `_label_Action`, counted from 1), the context `c` with its
+//! actions `_multi`, and the whole distribution (`a`, `p`). The reward is the cost with its sign turned. An arm *is* its
+//! action's features; a context's features are the rest of `c`, flattened to `namespace.name=text` and
+//! `namespace.name` for numbers.
+//!
+//! Not supported, and rejected as such: several slots in one decision (`_outcomes`), decisions that were never activated
+//! (`_skipLearn`), and logs thinned before they were written (`pdrop`).
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::lines::{LineReader, Start, read_lines};
+use crate::log::{BanditLog, Row, Situation, Sparse};
+use crate::{EvaluateError, Options};
+
+/// Reads the log.
+pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<BanditLog, EvaluateError> {
+    let mut log = BanditLog::new();
+    let mut dangling = 0;
+    let reader = || Reader {
+        log: BanditLog::new(),
+        reward_range: options.reward_range,
+        dangling: 0,
+    };
+    let merge = |(part, lost): (BanditLog, u64), lines| {
+        dangling += lost;
+        log.absorb(part, lines);
+    };
+    read_lines(
+        &options.log,
+        Start::default(),
+        options.threads,
+        reader,
+        merge,
+        progress,
+    )?;
+    if dangling > 0 {
+        log.notes.push(format!(
+            "{dangling} observations without a decision were left out (a joined log carries them where they belong)"
+        ));
+    }
+    Ok(log)
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "_label_cost")]
+    cost: Option<f64>,
+    #[serde(rename = "_label_probability")]
+    probability: Option<f64>,
+    #[serde(rename = "_label_Action")]
+    action: Option<usize>,
+    #[serde(default)]
+    a: Vec<usize>,
+    #[serde(default)]
+    p: Vec<f64>,
+    c: Option<Map<String, Value>>,
+    #[serde(rename = "_outcomes")]
+    outcomes: Option<Value>,
+    #[serde(rename = "_skipLearn", default)]
+    skipped: bool,
+    #[serde(default)]
+    pdrop: f64,
+    #[serde(rename = "RewardValue")]
+    observation: Option<Value>,
+}
+
+struct Reader {
+    log: BanditLog,
+    reward_range: (f64, f64),
+    dangling: u64,
+}
+
+type Wrong = (&'static str, String);
+
+impl Reader {
+    fn parse(&mut self, bytes: &[u8]) -> Result<Option<Row>, Wrong> {
+        let line: Line = serde_json::from_slice(bytes).map_err(|e| ("not a DSJSON line", e.to_string()))?;
+        let missing = |field: &str| ("incomplete decision", format!("no `{field}`"));
+        if line.outcomes.is_some() {
+            return Err(("several slots in one decision are not supported", String::new()));
+        }
+        if line.c.is_none() && line.observation.is_some() {
+            self.dangling += 1;
+            return Ok(None);
+        }
+        if line.skipped {
+            return Err(("never activated (_skipLearn)", String::new()));
+        }
+        if line.pdrop != 0.0 {
+            return Err(("thinned log is not supported", format!("pdrop {}", line.pdrop)));
+        }
+        let cost = line.cost.ok_or_else(|| missing("_label_cost"))?;
+        let action = line.action.ok_or_else(|| missing("_label_Action"))?;
+        let mut context = line.c.ok_or_else(|| missing("c"))?;
+        let Some(Value::Array(actions)) = context.remove("_multi") else {
+            return Err(missing("c._multi"));
+        };
+        if action == 0 || action > actions.len() {
+            return Err((
+                "chosen action is no candidate",
+                format!("{action} of {}", actions.len()),
+            ));
+        }
+        if line.a.len() != line.p.len() || line.a.len() > actions.len() {
+            let lengths = format!("{} actions, {} probabilities", line.a.len(), line.p.len());
+            return Err(("actions and probabilities differ in number", lengths));
+        }
+        let total: f64 = line.p.iter().sum();
+        if !line.p.is_empty() && (total - 1.0).abs() > 1e-3 {
+            return Err(("probabilities do not add up to 1", total.to_string()));
+        }
+        let reward = 0.0 - cost;
+        if !(self.reward_range.0..=self.reward_range.1).contains(&reward) {
+            return Err(("reward outside the reward range", reward.to_string()));
+        }
+        let propensity = match line.probability {
+            None => f64::NAN,
+            Some(p) if p > 0.0 && p <= 1.0 => p,
+            Some(p) => return Err(("_label_probability outside (0, 1]", p.to_string())),
+        };
+        let mut features = Sparse::new();
+        flatten(&mut self.log, "", &Value::Object(context), &mut features);
+        let context = self.log.context(&mut features);
+        let set = self.candidates(&actions);
+        let arm = self.log.sets[set as usize][action - 1];
+        let situation = self.log.situation(Situation {
+            context,
+            set,
+            position: 0,
+        });
+        Ok(Some(Row {
+            situation,
+            arm,
+            reward,
+            propensity,
+        }))
+    }
+
+    /// The candidate set; actions with the same features are told apart by their number.
+    fn candidates(&mut self, actions: &[Value]) -> u32 {
+        let mut arms: Vec<u32> = Vec::with_capacity(actions.len());
+        for action in actions {
+            let name = action.to_string();
+            let mut arm = self.log.arm(&name);
+            let mut copy = 2;
+            while arms.contains(&arm) {
+                arm = self.log.arm(&format!("{name} #{copy}"));
+                copy += 1;
+            }
+            arms.push(arm);
+        }
+        self.log.set(&arms)
+    }
+}
+
+fn flatten(log: &mut BanditLog, path: &str, value: &Value, features: &mut Sparse) {
+    let below = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
+    match value {
+        Value::Null | Value::Bool(false) => {}
+        Value::Bool(true) => features.push((log.feature(path), 1.0)),
+        Value::Number(number) => {
+            let value = number.as_f64().unwrap_or(0.0);
+            features.push((log.feature(path), value));
+        }
+        Value::String(text) => features.push((log.feature(&format!("{path}={text}")), 1.0)),
+        Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                flatten(log, &below(&index.to_string()), value, features);
+            }
+        }
+        Value::Object(fields) => {
+            // What begins with an underscore speaks to Vowpal Wabbit, not about the context.
+            for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with('_')) {
+                flatten(log, &below(name), value, features);
+            }
+        }
+    }
+}
+
+impl LineReader for Reader {
+    type Part = (BanditLog, u64);
+
+    fn read(&mut self, line: u64, bytes: &[u8]) {
+        match self.parse(bytes) {
+            Ok(Some(row)) => self.log.push(row, line),
+            Ok(None) => {}
+            Err((kind, detail)) => self.log.rejections.add(line, kind, &detail),
+        }
+    }
+
+    fn finish(self) -> Self::Part {
+        (self.log, self.dangling)
+    }
+}

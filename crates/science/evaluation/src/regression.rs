@@ -1,0 +1,455 @@
+//! The model of rewards behind the direct method and its doubly robust kin: logistic regression with an L2 penalty, as the
+//! reference's (`LogisticRegression`, C = 1: ½‖β‖² + Σ log-loss, the intercept free), fitted to convergence.
+//!
+//! Rows that share context and arm are one cell, so the cost of a pass is the number of cells, not of rows. Newton's
+//! method with an exact Hessian while there are few features, with conjugate gradients beyond that. The objective is
+//! strictly convex: whoever converges finds the same optimum. Where rewards leave `[0, 1]`, ridge regression.
+
+use crate::log::Sparse;
+
+/// All rows of one context and arm.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    pub(super) context: u32,
+    pub(super) arm: u32,
+    pub(super) rows: f64,
+    pub(super) reward: f64,
+}
+
+/// How a linear score becomes a reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Link {
+    Logit,
+    Identity,
+}
+
+impl Link {
+    fn mean(self, score: f64) -> f64 {
+        match self {
+            Self::Logit => 1.0 / (1.0 + (-score).exp()),
+            Self::Identity => score,
+        }
+    }
+}
+
+/// What is known of contexts and arms.
+#[derive(Clone, Copy)]
+pub(super) struct Design<'a> {
+    pub(super) contexts: &'a [Sparse],
+    pub(super) arms: &'a [Sparse],
+    pub(super) context_features: usize,
+    pub(super) arm_features: usize,
+}
+
+/// A fitted model: `mean(intercept + context · β + arm · γ)`.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    link: Link,
+    coefficients: Vec<f64>,
+    /// The score of each arm, without context and intercept.
+    arm_scores: Vec<f64>,
+    /// The reward of everything, where there was nothing to fit.
+    constant: Option<f64>,
+}
+
+impl Model {
+    pub(super) const fn constant(value: f64) -> Self {
+        Self {
+            link: Link::Identity,
+            coefficients: Vec::new(),
+            arm_scores: Vec::new(),
+            constant: Some(value),
+        }
+    }
+
+    pub(super) const fn is_constant(&self) -> bool {
+        self.constant.is_some()
+    }
+
+    pub(super) fn is_bounded(&self) -> bool {
+        self.link == Link::Logit || self.constant.is_some_and(|value| (0.0..=1.0).contains(&value))
+    }
+
+    /// The part of the score that all arms share.
+    pub(super) fn context_score(&self, context: &Sparse) -> f64 {
+        match self.coefficients.last() {
+            Some(intercept) => intercept + dot(context, &self.coefficients),
+            None => 0.0,
+        }
+    }
+
+    /// The expected reward of an arm in a context with that score.
+    pub(super) fn predict(&self, context_score: f64, arm: u32) -> f64 {
+        match self.constant {
+            Some(value) => value,
+            None => self.link.mean(context_score + self.arm_scores[arm as usize]),
+        }
+    }
+}
+
+/// The strength of the penalty: 1/C of the reference.
+const PENALTY: f64 = 1.0;
+/// Beyond so many features the Hessian is not written down.
+const DENSE: usize = 512;
+const STEPS: usize = 100;
+
+/// Fits the cells, which must be sorted by context. One class alone, or nothing, gives a constant.
+pub(super) fn fit(design: Design<'_>, cells: &[Cell], link: Link) -> Model {
+    let rows: f64 = cells.iter().map(|cell| cell.rows).sum();
+    let reward: f64 = cells.iter().map(|cell| cell.reward).sum();
+    if rows <= 0.0 {
+        return Model::constant(0.0);
+    }
+    if link == Link::Logit && (reward <= 0.0 || reward >= rows) {
+        return Model::constant(reward / rows);
+    }
+    let size = design.context_features + design.arm_features + 1;
+    let mut fit = Fit {
+        design,
+        cells,
+        link,
+        size,
+        curvature: vec![0.0; cells.len()],
+        slopes: vec![0.0; cells.len()],
+    };
+    let mut at = vec![0.0; size];
+    if link == Link::Logit {
+        at[size - 1] = (reward / (rows - reward)).ln();
+    }
+    let mut value = fit.evaluate(&at);
+    for _ in 0..STEPS {
+        let gradient = fit.gradient(&at);
+        let direction = if size <= DENSE {
+            fit.newton_direction(&gradient)
+        } else {
+            fit.conjugate_direction(&gradient)
+        };
+        let descent: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+        // The Newton decrement is twice the distance to the optimum's value.
+        if descent.abs() <= 1e-15 * (1.0 + value.abs()) {
+            break;
+        }
+        let mut step = 1.0;
+        let mut improved = false;
+        while step > 1e-10 {
+            let there: Vec<f64> = at.iter().zip(&direction).map(|(a, d)| a + step * d).collect();
+            let found = fit.evaluate(&there);
+            if found <= value + 1e-4 * step * descent {
+                improved = found < value;
+                (at, value) = (there, found);
+                break;
+            }
+            step *= 0.5;
+        }
+        if !improved {
+            break;
+        }
+    }
+    let arm_coefficients = &at[design.context_features..size - 1];
+    let arm_scores = design
+        .arms
+        .iter()
+        .map(|features| dot(features, arm_coefficients))
+        .collect();
+    Model {
+        link,
+        coefficients: at,
+        arm_scores,
+        constant: None,
+    }
+}
+
+fn dot(features: &Sparse, coefficients: &[f64]) -> f64 {
+    features
+        .iter()
+        .map(|&(feature, value)| coefficients[feature as usize] * value)
+        .sum()
+}
+
+struct Fit<'a> {
+    design: Design<'a>,
+    cells: &'a [Cell],
+    link: Link,
+    size: usize,
+    /// The second derivative of each cell's loss by its score, where it was last evaluated.
+    curvature: Vec<f64>,
+    /// The first.
+    slopes: Vec<f64>,
+}
+
+impl Fit<'_> {
+    /// For every cell, `intercept + context · v + arm · v`.
+    fn scores<'b>(&'b self, v: &'b [f64]) -> impl Iterator<Item = f64> + 'b {
+        let arm_part = &v[self.design.context_features..self.size - 1];
+        let arm_scores: Vec<f64> = self
+            .design
+            .arms
+            .iter()
+            .map(|features| dot(features, arm_part))
+            .collect();
+        let mut last = (u32::MAX, 0.0);
+        self.cells.iter().map(move |cell| {
+            if cell.context != last.0 {
+                let context = &self.design.contexts[cell.context as usize];
+                last = (cell.context, v[self.size - 1] + dot(context, v));
+            }
+            last.1 + arm_scores[cell.arm as usize]
+        })
+    }
+
+    /// The objective; leaves slopes and curvatures behind.
+    fn evaluate(&mut self, at: &[f64]) -> f64 {
+        let mut slopes = std::mem::take(&mut self.slopes);
+        let mut curvature = std::mem::take(&mut self.curvature);
+        let penalty: f64 = at[..self.size - 1].iter().map(|b| b * b).sum();
+        let mut value = 0.5 * PENALTY * penalty;
+        for (index, (score, cell)) in self.scores(at).zip(self.cells).enumerate() {
+            match self.link {
+                Link::Logit => {
+                    let mean = Link::Logit.mean(score);
+                    let softplus = score.max(0.0) + (-score.abs()).exp().ln_1p();
+                    value += cell.rows * softplus - cell.reward * score;
+                    slopes[index] = cell.rows * mean - cell.reward;
+                    curvature[index] = cell.rows * mean * (1.0 - mean);
+                }
+                Link::Identity => {
+                    value += (0.5 * cell.rows * score - cell.reward) * score;
+                    slopes[index] = cell.rows * score - cell.reward;
+                    curvature[index] = cell.rows;
+                }
+            }
+        }
+        (self.slopes, self.curvature) = (slopes, curvature);
+        value
+    }
+
+    fn gradient(&self, at: &[f64]) -> Vec<f64> {
+        let mut gradient = self.gather(self.slopes.iter().copied());
+        for (g, b) in gradient.iter_mut().zip(&at[..self.size - 1]) {
+            *g += PENALTY * b;
+        }
+        gradient
+    }
+
+    /// Xᵀ times one number per cell.
+    fn gather(&self, per_cell: impl Iterator<Item = f64>) -> Vec<f64> {
+        let mut result = vec![0.0; self.size];
+        let mut by_arm = vec![0.0; self.design.arms.len()];
+        let mut numbers = per_cell;
+        for run in self.cells.chunk_by(|a, b| a.context == b.context) {
+            let mut sum = 0.0;
+            for (cell, number) in run.iter().zip(&mut numbers) {
+                sum += number;
+                by_arm[cell.arm as usize] += number;
+            }
+            for &(feature, value) in &self.design.contexts[run[0].context as usize] {
+                result[feature as usize] += sum * value;
+            }
+            result[self.size - 1] += sum;
+        }
+        for (features, sum) in self.design.arms.iter().zip(by_arm) {
+            for &(feature, value) in features {
+                result[self.design.context_features + feature as usize] += sum * value;
+            }
+        }
+        result
+    }
+
+    fn hessian(&self) -> Vec<f64> {
+        let (size, offset) = (self.size, self.design.context_features);
+        let intercept = size - 1;
+        let mut h = vec![0.0; size * size];
+        let mut by_arm = vec![0.0; self.design.arms.len()];
+        let mut across = vec![0.0; self.design.arm_features];
+        let mut numbers = self.curvature.iter();
+        for run in self.cells.chunk_by(|a, b| a.context == b.context) {
+            let mut sum = 0.0;
+            across.fill(0.0);
+            for (cell, &number) in run.iter().zip(&mut numbers) {
+                sum += number;
+                by_arm[cell.arm as usize] += number;
+                for &(feature, value) in &self.design.arms[cell.arm as usize] {
+                    across[feature as usize] += number * value;
+                }
+            }
+            let ones = [(intercept as u32, 1.0)];
+            let context = &self.design.contexts[run[0].context as usize];
+            for &(row, left) in context.iter().chain(&ones) {
+                let row = row as usize;
+                for &(column, right) in context.iter().chain(&ones) {
+                    h[row * size + column as usize] += sum * left * right;
+                }
+                for (column, &sum) in across.iter().enumerate() {
+                    h[row * size + offset + column] += left * sum;
+                    h[(offset + column) * size + row] += left * sum;
+                }
+            }
+        }
+        for (features, sum) in self.design.arms.iter().zip(by_arm) {
+            for &(row, left) in features {
+                for &(column, right) in features {
+                    h[(offset + row as usize) * size + offset + column as usize] += sum * left * right;
+                }
+            }
+        }
+        for feature in 0..intercept {
+            h[feature * size + feature] += PENALTY;
+        }
+        h
+    }
+
+    /// Solves Hd = −g by Cholesky's decomposition.
+    fn newton_direction(&self, gradient: &[f64]) -> Vec<f64> {
+        let size = self.size;
+        let mut l = self.hessian();
+        for column in 0..size {
+            for row in column..size {
+                let (upper, lower) = (column * size, row * size);
+                let part: f64 = (0..column).map(|k| l[lower + k] * l[upper + k]).sum();
+                let rest = l[lower + column] - part;
+                l[lower + column] = if row == column {
+                    rest.max(f64::MIN_POSITIVE).sqrt()
+                } else {
+                    rest / l[upper + column]
+                };
+            }
+        }
+        let mut x: Vec<f64> = gradient.iter().map(|g| -g).collect();
+        for row in 0..size {
+            let part: f64 = (0..row).map(|k| l[row * size + k] * x[k]).sum();
+            x[row] = (x[row] - part) / l[row * size + row];
+        }
+        for row in (0..size).rev() {
+            let part: f64 = (row + 1..size).map(|k| l[k * size + row] * x[k]).sum();
+            x[row] = (x[row] - part) / l[row * size + row];
+        }
+        x
+    }
+
+    /// Solves Hd = −g by conjugate gradients, as far as the gradient deserves.
+    fn conjugate_direction(&self, gradient: &[f64]) -> Vec<f64> {
+        let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>();
+        let mut x = vec![0.0; self.size];
+        let mut residual: Vec<f64> = gradient.iter().map(|g| -g).collect();
+        let mut direction = residual.clone();
+        let mut square = norm(&residual);
+        let enough = square * square.sqrt().clamp(1e-16, 1e-4);
+        for _ in 0..4 * self.size.min(1000) {
+            if square <= enough || square == 0.0 {
+                break;
+            }
+            let scores = self.scores(&direction).zip(&self.curvature);
+            let mut image = self.gather(scores.map(|(score, curvature)| score * curvature));
+            for (i, d) in image.iter_mut().zip(&direction[..self.size - 1]) {
+                *i += PENALTY * d;
+            }
+            let curvature: f64 = direction.iter().zip(&image).map(|(d, i)| d * i).sum();
+            if curvature <= 0.0 {
+                break;
+            }
+            let step = square / curvature;
+            for index in 0..self.size {
+                x[index] += step * direction[index];
+                residual[index] -= step * image[index];
+            }
+            let next = norm(&residual);
+            for index in 0..self.size {
+                direction[index] = residual[index] + next / square * direction[index];
+            }
+            square = next;
+        }
+        x
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells() -> (Vec<Sparse>, Vec<Sparse>, Vec<Cell>) {
+        let contexts = vec![vec![], vec![(0, 1.0)], vec![(0, 1.0), (1, -2.0)]];
+        let arms = vec![vec![(0, 0.5)], vec![(0, 3.0), (1, 1.0)]];
+        let mut cells = Vec::new();
+        for context in 0..3_u32 {
+            for arm in 0..2_u32 {
+                cells.push(Cell {
+                    context,
+                    arm,
+                    rows: f64::from(10 + 3 * context + arm),
+                    reward: f64::from(2 + context * (1 + arm)),
+                });
+            }
+        }
+        (contexts, arms, cells)
+    }
+
+    fn fit_with(dense: bool, link: Link) -> (Vec<f64>, Vec<f64>) {
+        let (contexts, arms, cells) = cells();
+        // Features that occur nowhere change nothing but the way the system is solved.
+        let design = Design {
+            contexts: &contexts,
+            arms: &arms,
+            context_features: if dense { 2 } else { DENSE },
+            arm_features: 2,
+        };
+        let model = fit(design, &cells, link);
+        let predicted = cells
+            .iter()
+            .map(|cell| model.predict(model.context_score(&contexts[cell.context as usize]), cell.arm))
+            .collect();
+        (predicted, model.coefficients)
+    }
+
+    #[test]
+    fn the_fit_is_where_the_gradient_vanishes() {
+        for link in [Link::Logit, Link::Identity] {
+            let (predicted, coefficients) = fit_with(true, link);
+            let (contexts, arms, cells) = cells();
+            let mut gradient = [
+                coefficients[0],
+                coefficients[1],
+                coefficients[2],
+                coefficients[3],
+                0.0,
+            ];
+            for (cell, mean) in cells.iter().zip(&predicted) {
+                let slope = cell.rows * mean - cell.reward;
+                for &(f, v) in &contexts[cell.context as usize] {
+                    gradient[f as usize] += slope * v;
+                }
+                for &(f, v) in &arms[cell.arm as usize] {
+                    gradient[2 + f as usize] += slope * v;
+                }
+                gradient[4] += slope;
+            }
+            for g in gradient {
+                assert!(g.abs() < 1e-6, "{link:?} {gradient:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_of_solving_find_the_same_optimum() {
+        for link in [Link::Logit, Link::Identity] {
+            for (dense, iterative) in fit_with(true, link).0.iter().zip(fit_with(false, link).0) {
+                assert!((dense - iterative).abs() < 1e-7, "{link:?} {dense} {iterative}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_class_alone_is_a_constant() {
+        let (contexts, arms, mut cells) = cells();
+        for cell in &mut cells {
+            cell.reward = 0.0;
+        }
+        let design = Design {
+            contexts: &contexts,
+            arms: &arms,
+            context_features: 2,
+            arm_features: 2,
+        };
+        let model = fit(design, &cells, Link::Logit);
+        assert!(model.is_constant() && model.predict(model.context_score(&contexts[2]), 1).abs() < 1e-15);
+    }
+}

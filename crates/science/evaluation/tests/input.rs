@@ -1,0 +1,442 @@
+//! What an evaluation makes of good, bad and missing input, in each of the three log formats.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use limbic_domain::{
+    AudienceId, Candidate, Choice, Creative, Decision, Envelope, Micros, Outcome, OutcomeKind, Probability,
+    Rendering, Slug, Suppression, TenantId, Utc,
+};
+use limbic_evaluation::{
+    Estimator, EvaluateError, EvaluationPolicy, Format, MissingPropensity, Options, Report, evaluate,
+    read_log, svg,
+};
+
+const HEADER: &str =
+    ",timestamp,item_id,position,click,propensity_score,user_feature_0,user-item_affinity_0\n";
+const ITEMS: &str = ",item_id,item_feature_0,item_feature_1\n0,0,0.5,red\n1,1,-0.5,blue\n";
+
+fn open_bandit(folder: &Path, rows: &str) -> Options {
+    std::fs::write(folder.join("spring.csv"), format!("{HEADER}{rows}")).unwrap();
+    std::fs::write(folder.join("item_context.csv"), ITEMS).unwrap();
+    Options::new(folder, Format::OpenBandit, EvaluationPolicy::Uniform)
+}
+
+fn value(report: &Report, estimator: Estimator) -> f64 {
+    report.estimate(estimator).unwrap().value.unwrap()
+}
+
+/// Four good rows: item 0 with 0.8, item 1 with 0.2.
+const GOOD: &str = "0,t,0,1,1,0.8,a,0.0\n1,t,0,1,0,0.8,b,0.0\n2,t,1,2,1,0.2,a,0.0\n3,t,0,1,0,0.8,a,0.0\n";
+
+#[test]
+fn a_log_is_weighed_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = evaluate(&open_bandit(folder.path(), GOOD), |_| {}).unwrap();
+    assert_eq!((report.rows, report.clicks, report.rejected.rows), (4, 2, 0));
+    let weights = [0.625, 0.625, 2.5, 0.625];
+    let sum: f64 = weights.iter().sum();
+    assert!((value(&report, Estimator::Ipw) - 3.125 / 4.0).abs() < 1e-12);
+    assert!((value(&report, Estimator::Snipw) - 3.125 / sum).abs() < 1e-12);
+    let square: f64 = weights.iter().map(|w| w * w).sum();
+    assert!((report.effective_sample_size - sum * sum / square).abs() < 1e-9);
+    assert!((report.max_weight - 2.5).abs() < 1e-12);
+}
+
+#[test]
+fn weights_are_cut_where_asked_and_the_report_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = open_bandit(folder.path(), GOOD);
+    options.max_weight = Some(1.0);
+    options.estimators = vec![Estimator::Ipw];
+    let report = evaluate(&options, |_| {}).unwrap();
+    assert!((value(&report, Estimator::Ipw) - 1.625 / 4.0).abs() < 1e-12);
+    assert!((report.weights.clipped_share - 0.25).abs() < 1e-12);
+    assert_eq!(report.estimates.len(), 1);
+    assert!(
+        report
+            .to_string()
+            .contains("weights cut at 1: 25.000% of the rows")
+    );
+}
+
+#[test]
+fn every_malformed_row_is_counted_with_its_line_and_reason() {
+    let bad = [
+        ("9,t,7,1,0,0.8,a,0.0", "unknown item_id"),
+        ("9,t,0,1,x,0.8,a,0.0", "click is not a number"),
+        ("9,t,0,1,-1,0.8,a,0.0", "click outside the reward range"),
+        ("9,t,0,1,NaN,0.8,a,0.0", "click is not a number"),
+        ("9,t,0,1,0,0,a,0.0", "propensity_score outside (0, 1]"),
+        ("9,t,0,1,0,1.5,a,0.0", "propensity_score outside (0, 1]"),
+        ("9,t,0,1,0,nan,a,0.0", "propensity_score is not a number"),
+        ("9,t,0,-1,0,0.8,a,0.0", "position is not a number from 0 to 63"),
+        ("9,t,0,1,0,0.8,a", "wrong number of fields"),
+        ("", "wrong number of fields"),
+        ("9,t,0,1,0,0.8,\"a\",0.0,1", "wrong number of fields"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = GOOD.to_owned();
+    for (row, _) in bad {
+        rows.push_str(row);
+        rows.push('\n');
+    }
+    rows.push_str("4,t,1,2,0,0.2,\"a\",0.0\r\n");
+    let report = evaluate(&open_bandit(folder.path(), &rows), |_| {}).unwrap();
+    assert_eq!(
+        report.rows, 5,
+        "a quoted field and a carriage return are no faults"
+    );
+    assert_eq!(report.rejected.rows, bad.len() as u64);
+    for ((line, (_, reason)), found) in (6..).zip(bad).zip(&report.rejected.examples) {
+        assert_eq!(found.line, line);
+        assert!(found.reason.starts_with(reason), "{found:?} {reason}");
+    }
+    assert!(report.to_string().contains("rejected: 11 rows"));
+}
+
+#[test]
+fn missing_propensities_are_refused_or_estimated_with_the_assumption_stated() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "0,t,0,1,1,,a,0.0\n1,t,0,1,0,,b,0.0\n2,t,1,1,1,,a,0.0\n3,t,0,1,0,,a,0.0\n";
+    let mut options = open_bandit(folder.path(), rows);
+    let refused = evaluate(&options, |_| {}).unwrap_err();
+    assert!(matches!(
+        refused,
+        EvaluateError::MissingPropensity {
+            rows: 4,
+            total: 4,
+            line: 2
+        }
+    ));
+    options.missing_propensity = MissingPropensity::Estimate;
+    let report = evaluate(&options, |_| {}).unwrap();
+    // Item 0 was logged three times of four.
+    assert!((value(&report, Estimator::Ipw) - (0.5 / 0.75 + 0.5 / 0.25) / 4.0).abs() < 1e-12);
+    assert!(
+        report
+            .assumptions
+            .iter()
+            .any(|a| a.contains("looked at nothing else"))
+    );
+
+    let header = HEADER.replace(",propensity_score", "");
+    let rows = "0,t,0,1,1,a,0.0\n";
+    std::fs::write(folder.path().join("spring.csv"), format!("{header}{rows}")).unwrap();
+    options.missing_propensity = MissingPropensity::Refuse;
+    assert!(matches!(
+        evaluate(&options, |_| {}),
+        Err(EvaluateError::MissingPropensity { rows: 1, .. })
+    ));
+}
+
+#[test]
+fn what_cannot_be_evaluated_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = open_bandit(folder.path(), "0,t,9,1,0,0.8,a,0.0\n");
+    let error = |options: &Options| evaluate(options, |_| {}).unwrap_err().to_string();
+    assert!(error(&options).contains("no usable row (1 rejected: line 2: unknown item_id"));
+
+    let options_of = |rows: &str| open_bandit(folder.path(), rows);
+    let prior = folder.path().join("prior.json");
+    std::fs::write(&prior, r#"{"spring": {"alpha": [1, 2, 3], "beta": [4, 5, 6]}}"#).unwrap();
+    options = options_of(GOOD);
+    options.policy = EvaluationPolicy::BernoulliThompson { prior };
+    assert!(error(&options).contains("3 priors for 2 items"));
+
+    options = options_of(GOOD);
+    options.folds = 0;
+    assert!(error(&options).contains("`folds` is 0"));
+    options = options_of(GOOD);
+    options.log = PathBuf::from("/nowhere");
+    assert!(error(&options).starts_with("cannot read /nowhere"));
+    options = options_of(GOOD);
+    std::fs::write(folder.path().join("item_context.csv"), "item_id\n0\n2\n").unwrap();
+    assert!(error(&options).contains("found 2 instead of 1"));
+    std::fs::write(folder.path().join("another.csv"), "").unwrap();
+    assert!(error(&options).contains("2 logs beside item_context.csv"));
+
+    let empty = folder.path().join("empty.jsonl");
+    std::fs::write(&empty, "").unwrap();
+    options = Options::new(&empty, Format::Limbic, EvaluationPolicy::Uniform);
+    assert!(error(&options).contains("it holds no decision"));
+
+    let settings = EvaluationPolicy::named(r#"{"name": "linear-ts", "draws": 64}"#, None).unwrap();
+    assert!(matches!(settings, EvaluationPolicy::Learning(policy) if policy.name() == "linear-ts"));
+    assert!(EvaluationPolicy::named(r#"{"name": "linear-ts", "drawz": 64}"#, None).is_err());
+    assert!(EvaluationPolicy::named("mystery", None).is_err());
+    assert!(EvaluationPolicy::named("uniform", Some(Path::new("p"))).is_err());
+}
+
+#[test]
+fn the_picture_names_every_estimator_and_warns_of_few_clicks() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = evaluate(&open_bandit(folder.path(), GOOD), |_| {}).unwrap();
+    let picture = svg(&report);
+    for estimator in Estimator::ALL {
+        assert!(
+            picture.contains(&format!(">{}</text>", estimator.name())),
+            "{estimator}"
+        );
+    }
+    assert!(picture.contains("no evidence of lift"));
+    assert!(!picture.contains("NaN") && !picture.contains("inf"));
+    assert_eq!(picture.matches('<').count(), picture.matches('>').count());
+}
+
+#[test]
+fn an_engines_policy_learns_along_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    // Item 1 always pays, item 0 never does.
+    let rows: Vec<String> = (0..400)
+        .map(|i| format!("{i},t,{},1,{},0.5,a,0.0\n", i % 2, i % 2))
+        .collect();
+    let mut options = open_bandit(folder.path(), &rows.concat());
+    for name in ["bernoulli-ts", "linear-ts", "square-cb"] {
+        options.policy = EvaluationPolicy::named(name, None).unwrap();
+        options.estimators = vec![Estimator::Snipw, Estimator::Dr];
+        let report = evaluate(&options, |_| {}).unwrap();
+        assert_eq!(report.policy, name);
+        assert!(value(&report, Estimator::Snipw) > 0.8, "{report}");
+        assert!(
+            report
+                .assumptions
+                .iter()
+                .any(|a| a.contains("learnt along the log"))
+        );
+    }
+}
+
+fn dsjson(lines: &[&str]) -> (tempfile::TempDir, Options) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.dsjson");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let options = Options::new(path, Format::Dsjson, EvaluationPolicy::Uniform);
+    (folder, options)
+}
+
+const CONTEXT: &str =
+    r#""c":{"user":{"name":"tom","age":30},"_multi":[{"article":"sport"},{"article":"art"}]}"#;
+
+#[test]
+fn dsjson_is_read_and_its_faults_are_told_apart() {
+    let label = |cost: &str, action: u32, p: &str| {
+        format!(
+            r#"{{"_label_cost":{cost},"_label_probability":{p},"_label_Action":{action},"EventId":"e","a":[1,2],{CONTEXT},"p":[0.8,0.2]}}"#
+        )
+    };
+    let lines = [
+        label("-1", 2, "0.2"),
+        label("0", 1, "0.8"),
+        label("0", 3, "0.8"),
+        label("-1", 1, "0"),
+        label("3", 1, "0.8"),
+        "{".to_owned(),
+        r#"{"RewardValue":1,"EventId":"e","Observations":[]}"#.to_owned(),
+        r#"{"_outcomes":[]}"#.to_owned(),
+        label("0", 1, "0.8").replace(r#""p":[0.8,0.2]"#, r#""p":[0.8,0.3]"#),
+        label("0", 1, "0.8").replace(r#""a":[1,2]"#, r#""_skipLearn":true,"a":[1,2]"#),
+        label("0", 1, "0.8").replace(r#""a":[1,2]"#, r#""pdrop":0.5,"a":[1,2]"#),
+        r#"{"_label_cost":0,"_label_Action":1}"#.to_owned(),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let (_folder, options) = dsjson(&lines);
+    let log = read_log(&options, |_| {}).unwrap();
+    assert_eq!(log.feature_names, ["user.age", "user.name=tom"]);
+    let report = evaluate(&options, |_| {}).unwrap();
+    assert_eq!((report.rows, report.clicks), (2, 1));
+    assert!((value(&report, Estimator::Ipw) - 0.5 * 0.5 / 0.2).abs() < 1e-12);
+    let lines: Vec<u64> = report.rejected.examples.iter().map(|e| e.line).collect();
+    assert_eq!(lines, [3, 4, 5, 6, 8, 9, 10, 11, 12]);
+    assert!(report.assumptions[0].starts_with("1 observations without a decision"));
+    assert_eq!(report.rejected.reasons["never activated (_skipLearn)"], 1);
+    assert_eq!(report.rejected.reasons["thinned log is not supported"], 1);
+}
+
+#[test]
+fn a_dsjson_log_without_probabilities_is_refused() {
+    let line = format!(r#"{{"_label_cost":0,"_label_Action":1,"a":[],{CONTEXT},"p":[]}}"#);
+    let (_folder, options) = dsjson(&[&line]);
+    assert!(matches!(
+        evaluate(&options, |_| {}),
+        Err(EvaluateError::MissingPropensity { line: 1, .. })
+    ));
+}
+
+fn creative(id: &str) -> Creative {
+    let slug = |text| Slug::new(text).unwrap();
+    Creative {
+        id: id.to_owned(),
+        generator: "template/plain-1".to_owned(),
+        tone: slug("plain"),
+        rendering: Rendering {
+            platform: slug("bluesky"),
+            headline: "h".to_owned(),
+            body: "b".to_owned(),
+            link: "https://example.invalid".to_owned(),
+        },
+    }
+}
+
+fn decision(id: &str, at: i64, chosen: usize, probabilities: [f64; 2]) -> Envelope<Decision> {
+    let slug = |text| Slug::new(text).unwrap();
+    let names = ["calm", "loud"];
+    let candidates = names.iter().zip(probabilities).map(|(name, p)| Candidate {
+        creative: (*name).to_owned(),
+        propensity: Probability::new(p).unwrap(),
+    });
+    let data = Decision {
+        moment: "m".to_owned(),
+        campaign: slug("spring"),
+        audience: AudienceId::new("everyone:football").unwrap(),
+        people: Vec::new(),
+        policy: None,
+        candidates: candidates.collect(),
+        choice: Some(Choice {
+            creative: creative(names[chosen]),
+            propensity: Probability::new(probabilities[chosen]).unwrap(),
+            position: chosen,
+            price: Micros(1),
+        }),
+        suppression: None,
+        removals: Vec::new(),
+        seed: 0,
+        context: [("mood.valence".to_owned(), 0.5)].into(),
+        champion_challenger: None,
+        hold_out: None,
+    };
+    Envelope::new(TenantId::default(), id.to_owned(), Utc::from_millis(at), data)
+}
+
+fn outcome(decision: &str, at: i64, kind: OutcomeKind) -> String {
+    let data = Outcome {
+        decision: decision.to_owned(),
+        kind,
+        value: None,
+        key: "k".to_owned(),
+        detail: None,
+    };
+    let envelope = Envelope::new(
+        TenantId::default(),
+        format!("o/{decision}/{at}"),
+        Utc::from_millis(at),
+        data,
+    );
+    String::from_utf8(envelope.encode()).unwrap()
+}
+
+fn encoded(envelope: &Envelope<Decision>) -> String {
+    String::from_utf8(envelope.encode()).unwrap()
+}
+
+fn decisions(lines: &[String]) -> (tempfile::TempDir, Options) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let options = Options::new(path, Format::Limbic, EvaluationPolicy::Uniform);
+    (folder, options)
+}
+
+#[test]
+fn our_own_log_joins_late_repeated_and_early_outcomes() {
+    let mut silent = decision("d4", 400, 0, [0.5, 0.5]);
+    silent.data.choice = None;
+    silent.data.suppression = Some(Suppression {
+        rule: "no_person_left".to_owned(),
+        reason: "r".to_owned(),
+    });
+    let mut torn = decision("d5", 500, 0, [0.5, 0.4]);
+    torn.data.seed = 1;
+    let lines = [
+        outcome("d1", 150, OutcomeKind::Click),
+        encoded(&decision("d1", 100, 0, [0.8, 0.2])),
+        encoded(&decision("d2", 200, 1, [0.8, 0.2])),
+        outcome("d1", 160, OutcomeKind::Click),
+        outcome("d2", 250, OutcomeKind::Impression),
+        encoded(&decision("d2", 200, 1, [0.8, 0.2])),
+        outcome("d9", 300, OutcomeKind::Click),
+        outcome("d2", 150, OutcomeKind::Click),
+        encoded(&silent),
+        outcome("d4", 450, OutcomeKind::Click),
+        encoded(&torn),
+        "{\"type\":\"post\",\"v\":1}".to_owned(),
+        "garbage".to_owned(),
+        encoded(&decision("d6", 600, 0, [0.5, 0.5])).replacen("\"v\":1", "\"v\":9", 1),
+    ];
+    let (_folder, options) = decisions(&lines);
+    let report = evaluate(&options, |_| {}).unwrap();
+    assert_eq!((report.rows, report.clicks), (2, 1));
+    assert!((value(&report, Estimator::Ipw) - 0.5 * 0.5 / 0.8).abs() < 1e-12);
+    for reason in [
+        "the same decision once more",
+        "outcome of an unknown decision",
+        "outcome before its decision",
+        "outcome of a decision that chose nothing",
+        "probabilities do not add up to 1",
+        "neither decision nor outcome",
+        "not an envelope",
+        "not a readable decision",
+    ] {
+        assert_eq!(report.rejected.reasons.get(reason), Some(&1), "{reason}");
+    }
+    assert!(report.assumptions[0].starts_with("1 decisions chose nothing"));
+}
+
+#[test]
+fn a_young_decision_waits_until_its_attribution_window_is_over() {
+    let lines = [
+        encoded(&decision("d1", 0, 0, [0.5, 0.5])),
+        encoded(&decision("d2", 0, 0, [0.5, 0.5])),
+        encoded(&decision("d3", 1000, 0, [0.5, 0.5])),
+        outcome("d1", 90, OutcomeKind::Click),
+        outcome("d2", 101, OutcomeKind::Click),
+    ];
+    let (_folder, mut options) = decisions(&lines);
+    options.attribution_window_millis = Some(100);
+    let report = evaluate(&options, |_| {}).unwrap();
+    assert_eq!((report.rows, report.clicks), (2, 1));
+    assert!(
+        report
+            .assumptions
+            .iter()
+            .any(|a| a.starts_with("1 outcomes came after"))
+    );
+    assert!(
+        report
+            .assumptions
+            .iter()
+            .any(|a| a.starts_with("1 decisions were left out"))
+    );
+}
+
+#[test]
+fn a_name_is_itself_wherever_it_stands_and_however_it_is_spelt() {
+    // "calm" always pays and "loud" never does, in changing order; one row in three spells it with an escape.
+    let mut lines = Vec::new();
+    for n in 0..400_usize {
+        let id = format!("d{n}");
+        let mut row = decision(&id, n as i64, n / 2 % 2, [0.5, 0.5]);
+        if n.is_multiple_of(2) {
+            row.data.candidates.reverse();
+            let choice = row.data.choice.as_mut().unwrap();
+            choice.position = 1 - choice.position;
+        }
+        let text = encoded(&row);
+        lines.push(match n % 3 {
+            0 => text.replace("calm", "c\\u0061lm").replace("mood", "m\\u006fod"),
+            _ => text,
+        });
+        if n / 2 % 2 == 0 {
+            lines.push(outcome(&id, n as i64, OutcomeKind::Click));
+        }
+    }
+    let (_folder, mut options) = decisions(&lines);
+    for name in ["bernoulli-ts", "linear-ts"] {
+        options.policy = EvaluationPolicy::named(name, None).unwrap();
+        options.estimators = vec![Estimator::Snipw];
+        let report = evaluate(&options, |_| {}).unwrap();
+        assert_eq!((report.rows, report.rejected.rows), (400, 0), "{report}");
+        assert!(value(&report, Estimator::Snipw) > 0.8, "{report}");
+    }
+}

@@ -1,0 +1,366 @@
+//! The contest and the hold-out in the optimize stage: what is tried, what is measured, and what they never touch.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod harness;
+
+use limbic_domain::{ChallengerMode, Decision, Envelope, OutcomeKind, Pseudonym, Side, Slug, topics};
+use limbic_bandit::guardrails::champion_challenger::{Challenger, ChampionChallengerConfig};
+use limbic_bandit::guardrails::hold_out::HoldoutConfig;
+use limbic_bandit::decide::EngineConfig;
+use limbic_bandit::outcomes::RewardConfig;
+use limbic_bandit::random::{Random, hash};
+use limbic_bandit::PolicyConfig;
+use limbic_optimize::OptimizeSettings;
+
+use harness::{House, MINUTE, creatives, decided, outcome};
+
+fn policy(text: &str) -> PolicyConfig {
+    serde_json::from_str(text).unwrap()
+}
+
+fn live(share: f64) -> ChampionChallengerConfig {
+    ChampionChallengerConfig {
+        shadow: false,
+        share,
+        ..ChampionChallengerConfig::default()
+    }
+}
+
+fn settings(champion: &str, challenger: Option<(&str, ChampionChallengerConfig)>) -> OptimizeSettings {
+    let challenger = challenger.map(|(text, contest)| Challenger {
+        policy: policy(text),
+        contest,
+    });
+    let engine = EngineConfig {
+        policy: policy(champion),
+        challenger,
+        ..EngineConfig::default()
+    };
+    OptimizeSettings {
+        engine,
+        ..OptimizeSettings::default()
+    }
+}
+
+/// One moment a minute; the choice is seen and, in some of the cases that `rate` says, clicked, unless it is `lost`.
+fn play(
+    house: &mut House,
+    minutes: std::ops::Range<i64>,
+    rate: impl Fn(&str) -> f64,
+    lost: impl Fn(&Decision) -> bool,
+) {
+    for minute in minutes {
+        let id = decided(house, &format!("m{minute}"), minute);
+        let decision = &house.decisions.last().unwrap().data;
+        if lost(decision) {
+            continue;
+        }
+        let liked = rate(&decision.choice.as_ref().unwrap().creative.id);
+        let mut outcomes = vec![outcome(
+            &id,
+            OutcomeKind::Impression,
+            &format!("i{minute}"),
+            minute,
+        )];
+        if Random::new(hash(id.as_bytes())).unit() < liked {
+            outcomes.push(outcome(&id, OutcomeKind::Click, &format!("c{minute}"), minute));
+        }
+        house.feed(outcomes);
+    }
+}
+
+fn celebrate(creative: &str) -> f64 {
+    if creative == "celebrate-1" { 0.8 } else { 0.1 }
+}
+
+fn nothing_is_lost(_: &Decision) -> bool {
+    false
+}
+
+fn standing(decision: &Envelope<Decision>) -> &limbic_domain::ChampionChallenger {
+    decision.data.champion_challenger.as_ref().unwrap()
+}
+
+const BERNOULLI: &str = r#"{"name": "bernoulli-ts"}"#;
+const UCB: &str = r#"{"name": "lin-ucb"}"#;
+const UNIFORM: &str = r#"{"name": "uniform"}"#;
+
+#[test]
+fn a_shadow_challenger_is_judged_and_nothing_live_knows_of_it() {
+    let mut alone = House::new(settings(BERNOULLI, None));
+    let mut watched = House::new(settings(BERNOULLI, Some((UCB, ChampionChallengerConfig::default()))));
+    for house in [&mut alone, &mut watched] {
+        play(house, 0..300, celebrate, nothing_is_lost);
+    }
+    assert_eq!(alone.posterior(), watched.posterior());
+    let last = standing(watched.decisions.last().unwrap());
+    assert_eq!((last.mode, last.by), (ChallengerMode::Shadow, Side::Champion));
+    assert_eq!(last.other.name, "lin-ucb");
+    assert!(last.other_propensity.is_some());
+    // Silence lasts 30 minutes and a minute of disorder; a click waits as long, or good news would be judged first. The
+    // last decision knows the time of the last outcome before it.
+    assert_eq!(last.judged, 300 - 33);
+    assert!(watched.saved("challenger/default/spring").is_some(), "it learns");
+    for decision in &mut watched.decisions {
+        decision.data.champion_challenger = None;
+    }
+    assert_eq!(alone.decisions, watched.decisions);
+}
+
+#[test]
+fn a_live_challenger_makes_its_share_of_decisions_with_its_own_probabilities() {
+    let mut house = House::new(settings(BERNOULLI, Some((UNIFORM, live(0.3)))));
+    // Nobody clicks: the two stay alike enough for the contest to go on.
+    play(&mut house, 0..2000, |_| 0.0, nothing_is_lost);
+    let (mut by_challenger, third) = (0, 1.0 / 3.0);
+    for decision in &house.decisions {
+        let contest = standing(decision);
+        assert_eq!(contest.mode, ChallengerMode::Live);
+        let own = decision.data.choice.as_ref().unwrap().propensity.get();
+        let (name, uniform) = match contest.by {
+            Side::Champion => ("bernoulli-ts", contest.other_propensity.unwrap().get()),
+            Side::Challenger => {
+                by_challenger += 1;
+                ("uniform", own)
+            }
+        };
+        assert_eq!(decision.data.policy.as_ref().unwrap().name, name);
+        assert!((uniform - third).abs() < 1e-12, "{uniform}");
+    }
+    // Four standard deviations around 600.
+    assert!((518..=682).contains(&by_challenger), "{by_challenger}");
+    assert!(!standing(house.decisions.last().unwrap()).ratio_alarm);
+}
+
+#[test]
+fn a_worse_challenger_is_rolled_back_for_good_when_the_bound_says_so() {
+    let settings = settings(BERNOULLI, Some((UNIFORM, live(0.5))));
+    let mut house = House::new(settings.clone());
+    play(&mut house, 0..1500, celebrate, nothing_is_lost);
+    let turn = house
+        .decisions
+        .iter()
+        .position(|decision| standing(decision).mode == ChallengerMode::RolledBack);
+    let turn = turn.expect("it earns half of what the champion earns");
+    let before = standing(&house.decisions[turn - 1]);
+    assert!(
+        before.champion_leads_by <= 0.0 && before.judged > 50,
+        "{before:?}"
+    );
+    let after: Vec<_> = house.decisions[turn..].iter().map(standing).collect();
+    assert!(after[0].champion_leads_by > 0.0);
+    assert!(after.iter().all(|contest| contest.by == Side::Champion
+        && contest.mode == ChallengerMode::RolledBack
+        && contest.other_propensity.is_none()
+        && contest.judged == after[0].judged));
+    assert!(
+        house.decisions[turn..]
+            .iter()
+            .all(|decision| decision.data.policy.as_ref().unwrap().name == "bernoulli-ts")
+    );
+    house.restart(settings);
+    play(&mut house, 1500..1501, celebrate, nothing_is_lost);
+    assert_eq!(
+        standing(house.decisions.last().unwrap()).mode,
+        ChallengerMode::RolledBack
+    );
+}
+
+#[test]
+fn a_better_challenger_is_seen_to_lead_and_goes_on() {
+    let mut house = House::new(settings(UNIFORM, Some((BERNOULLI, live(0.5)))));
+    play(&mut house, 0..1500, celebrate, nothing_is_lost);
+    let last = standing(house.decisions.last().unwrap());
+    assert_eq!(last.mode, ChallengerMode::Live);
+    assert!(last.challenger_leads_by > 0.0 && last.champion_leads_by < 0.0);
+}
+
+#[test]
+fn outcomes_that_are_lost_for_one_side_raise_the_ratio_alarm() {
+    let mut house = House::new(settings(BERNOULLI, Some((UNIFORM, live(0.5)))));
+    let lost = |decision: &Decision| decision.champion_challenger.as_ref().unwrap().by == Side::Challenger;
+    play(&mut house, 0..300, |_| 0.0, lost);
+    assert!(standing(house.decisions.last().unwrap()).ratio_alarm);
+}
+
+#[test]
+fn a_contest_of_which_anything_changed_begins_anew_and_the_champion_keeps_what_it_knows() {
+    let first = settings(BERNOULLI, Some((UNIFORM, ChampionChallengerConfig::default())));
+    let mut house = House::new(first.clone());
+    play(&mut house, 0..100, celebrate, nothing_is_lost);
+    let judged = standing(house.decisions.last().unwrap()).judged;
+    assert!(judged > 0);
+
+    house.restart(first);
+    play(&mut house, 100..101, celebrate, nothing_is_lost);
+    assert!(
+        standing(house.decisions.last().unwrap()).judged >= judged,
+        "the same goes on"
+    );
+
+    let known = house.posterior();
+    house.restart(settings(BERNOULLI, Some((UCB, ChampionChallengerConfig::default()))));
+    play(&mut house, 101..102, celebrate, nothing_is_lost);
+    let last = standing(house.decisions.last().unwrap());
+    assert_eq!((last.judged, last.other.name.as_str()), (0, "lin-ucb"));
+    assert!(
+        known.is_some()
+            && house
+                .decisions
+                .last()
+                .unwrap()
+                .data
+                .candidates
+                .iter()
+                .any(|candidate| candidate.creative == "celebrate-1" && candidate.propensity.get() > 0.9)
+    );
+    // Trials of the contest before count for nothing: of this one, only its own will.
+    play(&mut house, 102..132, celebrate, nothing_is_lost);
+    assert_eq!(standing(house.decisions.last().unwrap()).judged, 0);
+    play(&mut house, 132..142, celebrate, nothing_is_lost);
+    assert!(standing(house.decisions.last().unwrap()).judged > 0);
+
+    house.restart(settings(r#"{"name": "bernoulli-ts", "discount": 0.99}"#, None));
+    play(&mut house, 142..143, celebrate, nothing_is_lost);
+    let candidates = &house.decisions.last().unwrap().data.candidates;
+    assert!(
+        candidates
+            .iter()
+            .all(|candidate| (candidate.propensity.get() - 1.0 / 3.0).abs() < 1e-9),
+        "another policy has learnt nothing yet"
+    );
+}
+
+/// A crowd of which some are held out.
+fn crowd(moment: &str, minute: i64) -> Vec<u8> {
+    let mut set = creatives(moment, minute);
+    let one = set.data.people.remove(0);
+    for person in 0..40 {
+        let mut next = one.clone();
+        next.person = Pseudonym::new(&format!("{person:032x}")).unwrap();
+        set.data.people.push(next);
+    }
+    set.encode()
+}
+
+fn with_hold_out(mut settings: OptimizeSettings) -> OptimizeSettings {
+    settings.holdout = HoldoutConfig {
+        share: 0.3,
+        ..HoldoutConfig::default()
+    };
+    settings.rewards = RewardConfig {
+        click_window_ms: 10 * MINUTE,
+        conversion_window_ms: 60 * MINUTE,
+        restatement_window_ms: 60 * MINUTE,
+        ..RewardConfig::default()
+    };
+    settings
+}
+
+#[test]
+fn the_hold_out_measures_what_ads_add_person_for_person() {
+    let mut house = House::new(with_hold_out(OptimizeSettings::default()));
+    let (with, without) = (0.30, 0.12);
+    for minute in 0..600 {
+        let moment = format!("m{minute}");
+        house.feed(vec![(topics::CREATIVES, crowd(&moment, minute))]);
+        let pair = &house.decisions[house.decisions.len() - 2..];
+        let mut outcomes = Vec::new();
+        for (decision, rate) in pair.iter().zip([with, without]) {
+            for person in &decision.data.people {
+                let key = format!("{moment}/{person}");
+                if Random::new(hash(key.as_bytes())).unit() < rate {
+                    outcomes.push((decision.id.clone(), key));
+                }
+            }
+        }
+        let outcomes = outcomes
+            .iter()
+            .map(|(id, key)| outcome(id, OutcomeKind::Conversion, key, minute));
+        house.feed(outcomes.collect());
+    }
+    let [.., reached, held_out] = &house.decisions[..] else {
+        panic!("two decisions a moment")
+    };
+    let known = held_out.data.hold_out.as_ref().unwrap();
+    assert_eq!(known.beside, reached.id);
+    assert_eq!(held_out.data.suppression.as_ref().unwrap().rule, "hold_out");
+    assert_eq!(reached.data.people.len() + held_out.data.people.len(), 40);
+    assert!((7..=17).contains(&held_out.data.people.len()));
+    // An hour and a minute of disorder have passed for all moments but the last.
+    assert_eq!(known.compared, 600 - 63);
+    assert!((known.reached - with).abs() < 0.01, "{known:?}");
+    assert!((known.held_out - without).abs() < 0.01, "{known:?}");
+    let truth = with - without;
+    assert!(
+        known.adds_at_least < truth && truth < known.adds_at_most,
+        "{known:?}"
+    );
+    assert!(
+        known.adds_at_least > truth - 0.1 && known.adds_at_most < truth + 0.1,
+        "{known:?}"
+    );
+}
+
+#[test]
+fn what_only_an_ad_can_bring_is_refused_under_the_hold_outs_name() {
+    let mut house = House::new(with_hold_out(OptimizeSettings::default()));
+    house.feed(vec![(topics::CREATIVES, crowd("m", 0))]);
+    let held_out = house.decisions.last().unwrap().id.clone();
+    assert_eq!(
+        held_out,
+        Decision::hold_out_id_of(&Slug::new("spring").unwrap(), "m")
+    );
+    house.feed(vec![
+        outcome(&held_out, OutcomeKind::Impression, "i", 1),
+        outcome(&held_out, OutcomeKind::Conversion, "s", 1),
+    ]);
+    let reasons: Vec<_> = house.dead.iter().map(|dead| dead.reason).collect();
+    assert_eq!(reasons, ["reached_hold_out"]);
+}
+
+#[test]
+fn contest_and_hold_out_replay_to_the_bit_however_the_records_are_batched() {
+    let settings = with_hold_out(settings(UCB, Some((BERNOULLI, live(0.4)))));
+    let campaign = Slug::new("spring").unwrap();
+    let mut records = Vec::new();
+    for minute in 0..200 {
+        let moment = format!("m{minute}");
+        let id = Decision::id_of(&campaign, &moment);
+        records.push((topics::CREATIVES, crowd(&moment, minute)));
+        records.push(outcome(
+            &id,
+            OutcomeKind::Impression,
+            &format!("i{minute}"),
+            minute,
+        ));
+        if minute % 3 == 0 {
+            records.push(outcome(&id, OutcomeKind::Click, &format!("c{minute}"), minute));
+            let held_out = Decision::hold_out_id_of(&campaign, &moment);
+            records.push(outcome(
+                &held_out,
+                OutcomeKind::Conversion,
+                &format!("s{minute}"),
+                minute,
+            ));
+        }
+    }
+    let houses = [1, 7, records.len()].map(|size| {
+        let mut house = House::new(settings.clone());
+        for (number, batch) in records.chunks(size).enumerate() {
+            if number % 5 == 4 {
+                house.restart(settings.clone());
+            }
+            house.feed(batch.to_vec());
+        }
+        house
+    });
+    let [one, seven, all] = &houses;
+    for other in [seven, all] {
+        assert_eq!(one.decisions, other.decisions);
+        assert_eq!(one.state.0, other.state.0);
+    }
+    let last = one.decisions.last().unwrap().data.hold_out.as_ref().unwrap();
+    assert!(one.saved("champion_challenger/default/spring").is_some() && last.compared > 0);
+}
