@@ -31,7 +31,8 @@ pub mod topics;
 pub use campaign::{Brief, Campaign, Platform};
 pub use creative::{Creative, CreativeSet, Removal, Rendering};
 pub use decision::{
-    Candidate, Choice, ChampionChallenger, ChallengerMode, Decision, HoldOut, PolicyVersion, Side, Suppression,
+    Candidate, ChallengerMode, ChampionChallenger, Choice, Decision, HoldOut, PolicyVersion, Side,
+    Suppression,
 };
 pub use envelope::{DecodeError, Envelope, Record};
 pub use fault::{Fault, Retry};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use limbic_domain::topics;
+use limbic_stream::{Log, Retention, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};
-use limbic_stream::{Log, Retention, TopicSpec};
 
 use crate::settings::Settings;
 

@@ -9,17 +9,17 @@ use anyhow::{Context as _, bail};
 use limbic_api::Context;
 use limbic_ingest::{Edge, RecentIds, SeenIds, SharedIds};
 use limbic_metrics::{Embedded, Influx, InfluxOptions, SeriesReader, SeriesStore};
-use limbic_views::Store;
 use limbic_stream::runtime::{Health, StageHandle, StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
+use limbic_views::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
+use crate::keys;
 use crate::log::open_log;
 use crate::settings::{STAGES, Settings};
 use crate::stages::{self, Databases};
-use crate::keys;
 
 /// How many ids each edge remembers by itself: some 60 MB when full.
 const RECENT_IDS: usize = 1_000_000;

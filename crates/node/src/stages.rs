@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use limbic_affect::{AffectStage, Opened};
-use limbic_ingest::IngestStage;
+use limbic_affect::Opened;
+use limbic_affect_stage::AffectStage;
 use limbic_creative::{Campaigns, CreativeStage};
 use limbic_deliver::DeliverStage;
+use limbic_ingest::IngestStage;
 use limbic_metrics::{MetricsStage, SeriesStore};
 use limbic_optimize::OptimizeStage;
-use limbic_safety::{SafetyStage, Rules};
 use limbic_profile::{MomentStage, ProfileStage};
-use limbic_views::{ViewsStage, Store};
+use limbic_safety::{Rules, SafetyStage};
 use limbic_stream::runtime::RunOptions;
 use limbic_stream::{Stage, StageSpec};
+use limbic_views::{Store, ViewsStage};
 use tokio::runtime::Handle;
 
 use crate::settings::Settings;

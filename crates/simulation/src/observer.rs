@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use limbic_domain::{Decision, Direction, Moment, Pseudonym, Slug, TenantId, Utc};
-use limbic_views::{Kind, Store};
 use limbic_stream::runtime::{StageCounts, count_stages};
+use limbic_views::{Kind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::setup::{DELIVERIES, SECRET};
 use crate::dice::Dice;
 use crate::population::NETWORK;
-use limbic_node::{Node, Options, STAGES};
+use crate::setup::{DELIVERIES, SECRET};
 use limbic_node::settings::Settings;
+use limbic_node::{Node, Options, STAGES};
 
 /// How often the books are looked at while the stages work.
 const LOOK: Duration = Duration::from_millis(25);
@@ -141,14 +141,16 @@ impl Observer {
                     .flatten()
                     .filter_map(Value::as_str)
                 {
-                    self.heard.entry((person.clone(), subject.to_owned())).or_insert(at);
+                    self.heard
+                        .entry((person.clone(), subject.to_owned()))
+                        .or_insert(at);
                 }
             }
         }
-        let receipt =
-            self.node
-                .edge
-                .accept_posts(&self.tenant, posts.into_iter().map(Ok).collect(), None)?;
+        let receipt = self
+            .node
+            .edge
+            .accept_posts(&self.tenant, posts.into_iter().map(Ok).collect(), None)?;
         ensure!(
             receipt.rejected.is_empty(),
             "the edge rejects {:?}",

@@ -1,8 +1,8 @@
 //! Every policy on the decisions that the town really had to make.
 
-use limbic_domain::{CreativeSet, Utc};
 use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::simulator::{Situation, Standing, every_policy, tournament};
+use limbic_domain::{CreativeSet, Utc};
 use limbic_optimize::{context_of, offers_of};
 use limbic_views::Kind;
 

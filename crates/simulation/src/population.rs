@@ -253,7 +253,10 @@ mod tests {
 
     #[test]
     fn a_longer_town_begins_as_the_shorter_one() {
-        let (short, long) = (Population::new(3, 40, 300).to_lines(), Population::new(3, 40, 500).to_lines());
+        let (short, long) = (
+            Population::new(3, 40, 300).to_lines(),
+            Population::new(3, 40, 500).to_lines(),
+        );
         assert!(long.starts_with(&short));
     }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use limbic_domain::Utc;
 use limbic_bandit::simulator::{Spread, Standing};
+use limbic_domain::Utc;
 use limbic_views::Kind;
 use serde_json::Value;
 
-use crate::phrases::SUBJECTS;
 use crate::observer::{Counts, Observer};
+use crate::phrases::SUBJECTS;
 
 /// What was seen of a town.
 pub struct Report {

@@ -7,8 +7,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
-use limbic_ingest::{Edge, EdgeError, Receipt};
 use limbic_domain::Utc;
+use limbic_ingest::{Edge, EdgeError, Receipt};
 use serde_json::{Value, json};
 
 use crate::App;

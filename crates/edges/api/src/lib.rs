@@ -29,12 +29,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use limbic_ingest::Edge;
 use limbic_domain::TenantId;
+use limbic_ingest::Edge;
 use limbic_metrics::SeriesReader;
-use limbic_views::Store;
 use limbic_stream::runtime::StageStatus;
 use limbic_stream::{Log, StageSpec};
+use limbic_views::Store;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 

@@ -85,9 +85,7 @@ pub(crate) async fn readings(State(app): State<App>, Caller(tenant): Caller, giv
         (Some(network), Some(id)) => Some(format!("{network}/{id}")),
         (None, None) => None,
         _ => {
-            return Err(
-                Problem::bad_request("give both `network` and `id`, or neither").of_field("network")
-            );
+            return Err(Problem::bad_request("give both `network` and `id`, or neither").of_field("network"));
         }
     };
     list(&app, &tenant, Kind::Reading, subject, given.after, given.limit).await
@@ -181,8 +179,7 @@ pub(crate) async fn post(
         .await
         .map_err(store_problem)?;
     found.map(Json).ok_or_else(|| {
-        let detail =
-            format!("no post with the event id `{id}`; for the network's own id say ?network=NAME");
+        let detail = format!("no post with the event id `{id}`; for the network's own id say ?network=NAME");
         Problem::new(StatusCode::NOT_FOUND, "not found", detail)
     })
 }

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use limbic_domain::Utc;
-use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use limbic_stream::{
     BatchLimits, Committed, Consumer, Headers, Log, NewRecord, Polled, Retention, Subscription,
     TopicPartition, TopicSpec,
 };
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
 const RECORD: usize = 512;
 const ROUNDS: usize = 5;

@@ -24,12 +24,12 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use limbic_domain::Utc;
-use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 use limbic_stream::runtime::{RunOptions, StageMeters, spawn};
 use limbic_stream::{
     Batch, BatchLimits, EventTime, Forward, Headers, Log, NewRecord, Outputs, Retention, Stage, StageError,
     StageSpec, TopicSpec,
 };
+use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
 use side::{Promise, Side};
 

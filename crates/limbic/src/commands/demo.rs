@@ -11,9 +11,9 @@ use limbic_domain::Utc;
 use serde_json::Value;
 
 use crate::cli::{Common, DemoArgs};
-use limbic_simulation::setup;
-use limbic_simulation::report::{self, Report};
 use limbic_simulation::observer::{Counts, Observer};
+use limbic_simulation::report::{self, Report};
+use limbic_simulation::setup;
 
 /// The posts, compiled in: the binary needs no file beside it.
 const SAMPLE: &str = include_str!("../../../../samples/town.jsonl");

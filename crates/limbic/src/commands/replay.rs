@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use limbic_domain::{TenantId, Utc};
 use limbic_ingest::replay::{Checkpoint, Mapping, Pace, Row, Rows};
 use limbic_ingest::{Edge, Receipt};
-use limbic_domain::{TenantId, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 

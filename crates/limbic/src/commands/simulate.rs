@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_affect::{AffectEngine as _, LexiconReader};
-use limbic_ingest::replay::Pace;
 use limbic_bandit::simulator::{Spread, Standing};
+use limbic_ingest::replay::Pace;
 use limbic_views::Kind;
 use serde::Serialize;
 
 use crate::cli::{Common, SimulateArgs};
 use limbic_node::Settings;
+use limbic_simulation::observer::{self, Observer, Shown};
 use limbic_simulation::report::{self, Report};
-use limbic_simulation::observer::{self, Shown, Observer};
 use limbic_simulation::{Population, policies, setup};
 
 /// Posts of one round: then the town answers to the ads that came of them.
@@ -87,7 +87,8 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let pace: Pace = args.speed.parse()?;
     let population = Population::new(args.seed, args.people, args.posts);
     if let Some(file) = &args.write {
-        std::fs::write(file, population.to_lines()).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(file, population.to_lines())
+            .with_context(|| format!("cannot write {}", file.display()))?;
         if !args.json {
             say!(
                 "{} posts of seed {} in {}",
@@ -164,7 +165,12 @@ fn simulate(
                     std::thread::park_timeout(left);
                 }
             }
-            watch.send(round.iter().map(limbic_simulation::SimulatedPost::to_json).collect())?;
+            watch.send(
+                round
+                    .iter()
+                    .map(limbic_simulation::SimulatedPost::to_json)
+                    .collect(),
+            )?;
             bar.inc(round.len() as u64);
             let clicks = watch.shown.iter().filter(|one| one.clicked).count();
             bar.set_message(format!("{} ads, {clicks} clicks", watch.shown.len()));

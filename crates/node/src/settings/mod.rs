@@ -10,11 +10,9 @@ use anyhow::{Context as _, bail};
 use limbic_domain::{Campaign, TenantId};
 use serde::{Deserialize, Serialize};
 
-
 /// Every stage, upstream first.
 pub const STAGES: [&str; 10] = [
-    "ingest", "affect", "profile", "moments", "creative", "safety", "optimize", "deliver", "metrics",
-    "views",
+    "ingest", "affect", "profile", "moments", "creative", "safety", "optimize", "deliver", "metrics", "views",
 ];
 
 /// Every setting of the house.

@@ -13,10 +13,10 @@
 //! * [`features`]: hashed sparse features with namespaces and interactions.
 //! * [`random`]: the generator everything draws from.
 
-pub mod guardrails;
 pub mod decide;
 pub mod exact;
 pub mod features;
+pub mod guardrails;
 pub mod outcomes;
 pub mod policy;
 pub mod quadrature;

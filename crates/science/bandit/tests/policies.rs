@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use limbic_domain::{Micros, Utc};
 use limbic_bandit::decide::{Answer, DecisionEngine, EngineConfig, Offer};
 use limbic_bandit::policy::Feedback;
 use limbic_bandit::random::{Random, derive};
 use limbic_bandit::simulator::{Drift, Tutorial};
 use limbic_bandit::{Arm, Features, Policy, PolicyConfig, PolicyError};
+use limbic_domain::{Micros, Utc};
 use proptest::prelude::*;
 
 const MODEL: &str = r#"{"bits": 8, "interactions": [["user", "arm"], ["user", "tone"]], "forgetting": 0.999,

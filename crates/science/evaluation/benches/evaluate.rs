@@ -19,12 +19,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use limbic_bandit::random::Random;
 use limbic_domain::{
     AudienceId, Candidate, Choice, Creative, Decision, Envelope, Micros, Outcome, OutcomeKind, Probability,
     Pseudonym, Rendering, Slug, TenantId, Utc,
 };
 use limbic_evaluation::{EvaluationPolicy, Format, Options, Progress, evaluate};
-use limbic_bandit::random::Random;
 
 const ITEMS: usize = 80;
 

@@ -4,10 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use limbic_bandit::random::{Random, choose};
 use limbic_evaluation::{
     BanditLog, Estimator, EvaluationPolicy, Format, Options, Report, Row, Situation, Table, evaluate_log,
 };
-use limbic_bandit::random::{Random, choose};
 
 const ARMS: usize = 4;
 const CONTEXTS: usize = 3;

@@ -128,8 +128,7 @@ fn evaluate_probabilities(log: &BanditLog, options: &Options) -> Vec<Vec<f64>> {
     let EvaluationPolicy::BernoulliThompson { prior } = &options.policy else {
         unreachable!()
     };
-    let priors =
-        limbic_evaluation::read_priors(prior, options.log.file_name().unwrap().to_str()).unwrap();
+    let priors = limbic_evaluation::read_priors(prior, options.log.file_name().unwrap().to_str()).unwrap();
     let policy = Table::bernoulli_thompson(log, &priors);
     (0..log.positions)
         .map(|position| {

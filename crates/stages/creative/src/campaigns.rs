@@ -47,8 +47,8 @@ impl Campaigns {
         self.of(tenant).iter().filter(move |campaign| {
             let wants_direction = campaign.direction.is_none_or(|wanted| wanted == direction);
             let subject = audience.subject();
-            let wants_topic =
-                campaign.subjects.is_empty() || campaign.subjects.iter().any(|wanted| wanted.as_str() == subject);
+            let wants_topic = campaign.subjects.is_empty()
+                || campaign.subjects.iter().any(|wanted| wanted.as_str() == subject);
             wants_direction && wants_topic
         })
     }

@@ -103,7 +103,13 @@ impl Writer {
     }
 
     /// The ads of a campaign for an audience of `subject` that went in this direction. A function of its arguments.
-    pub fn write(&self, tenant: &TenantId, campaign: &Campaign, subject: &str, direction: Direction) -> Draft {
+    pub fn write(
+        &self,
+        tenant: &TenantId,
+        campaign: &Campaign,
+        subject: &str,
+        direction: Direction,
+    ) -> Draft {
         let mut draft = Draft::default();
         for platform in &campaign.platforms {
             let (copies, failures) = self.copies(tenant, campaign, platform, subject, direction);

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use limbic_deliver::testing::{Chaos, PlatformServer, ServerOptions};
 use limbic_deliver::{DeliverStage, PlatformSettings, STAGE, Settings, WebhookSettings};
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
-use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use limbic_stream::runtime::{RunOptions, StageHandle, StageMeters, spawn};
 use limbic_stream::{
     BatchLimits, Headers, Log, NewRecord, Polled, Retention, Subscription, TopicPartition, TopicSpec,
 };
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use serde_json::json;
 use tokio::runtime::Runtime;
 

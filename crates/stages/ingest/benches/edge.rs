@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use limbic_ingest::{Edge, RecentIds, Settings};
 use limbic_domain::{Slug, TenantId};
+use limbic_ingest::{Edge, RecentIds, Settings};
 use limbic_stream::{
     Consumer, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
     TopicSpec,

@@ -263,11 +263,7 @@ impl Edge {
             None if demanded => ConsentState::Unknown,
             None => ConsentState::NotRequired,
         };
-        let causes = [
-            tenant.as_str(),
-            incoming.post.network.as_str(),
-            &incoming.post.id,
-        ];
+        let causes = [tenant.as_str(), incoming.post.network.as_str(), &incoming.post.id];
         let id = event_id("post", &causes);
         let record_key = format!("{tenant}/{author}");
         let post = Post {

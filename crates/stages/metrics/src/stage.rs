@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use limbic_domain::{
-    ChallengerMode, Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, Side, TenantId, Utc,
-    topics,
+    ChallengerMode, Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, Side, TenantId,
+    Utc, topics,
 };
 use limbic_stream::window::{Added, Closed, WindowKind, Windows};
 use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};

@@ -6,8 +6,8 @@ use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc};
 use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
-use crate::policies::PolicyCache;
 use crate::pending::Pending;
+use crate::policies::PolicyCache;
 use crate::state::{counter, decode, due_key, encode, open_key, set_counter, split_due, split_open};
 use limbic_bandit::guardrails::frequency_cap::Contacts;
 use limbic_bandit::outcomes::{OutcomeError, Teaching};

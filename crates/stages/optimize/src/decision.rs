@@ -4,10 +4,10 @@ use limbic_domain::{Candidate, Choice, Creative, CreativeSet, Decision, Envelope
 use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
-use crate::guardrails::Reach;
-use crate::policies::{Decided, PolicyCache, probability};
 use crate::features::{context_of, offers_of};
+use crate::guardrails::Reach;
 use crate::pending::{Beside, Chosen, Pending};
+use crate::policies::{Decided, PolicyCache, probability};
 use crate::state::open_key;
 use limbic_bandit::decide::{Answer, DecisionDraft};
 use limbic_bandit::outcomes::Account;

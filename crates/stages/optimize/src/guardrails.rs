@@ -7,8 +7,8 @@ use limbic_stream::{Outputs, StageError};
 use crate::OptimizeStage;
 use crate::pending::Pending;
 use crate::state::{contacts_of, decode, due_key, encode, reached_key};
-use limbic_bandit::guardrails::pacing::{Held, Pacer, PacingConfig};
 use limbic_bandit::decide::Rule;
+use limbic_bandit::guardrails::pacing::{Held, Pacer, PacingConfig};
 
 /// Who may be reached, everything that was taken out, and, if nobody is left, why.
 pub(crate) struct Reach {

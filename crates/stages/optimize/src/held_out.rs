@@ -11,8 +11,8 @@ use limbic_stream::{Outputs, Record, StageError};
 use crate::OptimizeStage;
 use crate::pending::{Beside, Pending};
 use crate::state::{decode, encode, open_key};
-use limbic_bandit::guardrails::hold_out::Added;
 use limbic_bandit::decide::Rule;
+use limbic_bandit::guardrails::hold_out::Added;
 use limbic_bandit::outcomes::Account;
 
 fn added_key(tenant: &TenantId, campaign: &str) -> String {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::OptimizeStage;
 use crate::state::{damaged, decode, encode};
-use limbic_bandit::guardrails::champion_challenger::{ChampionChallengerTest, Limits, Trial, Turn};
 use limbic_bandit::decide::{Answer, DecisionEngine, EngineConfig, Offer, Rule};
+use limbic_bandit::guardrails::champion_challenger::{ChampionChallengerTest, Limits, Trial, Turn};
 use limbic_bandit::policy::{Feedback, PolicyError, within};
 use limbic_bandit::random;
 use limbic_bandit::{Arm, Features};

@@ -26,12 +26,12 @@ use limbic_domain::{Utc, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::policies::{PolicyCache, Model};
+use crate::policies::{Model, PolicyCache};
+use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::guardrails::champion_challenger::Limits;
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
 use limbic_bandit::guardrails::pacing::PacingConfig;
-use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::outcomes::RewardConfig;
 use limbic_bandit::policy::PolicyError;
 

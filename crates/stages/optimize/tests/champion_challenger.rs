@@ -4,13 +4,13 @@
 
 mod harness;
 
-use limbic_domain::{ChallengerMode, Decision, Envelope, OutcomeKind, Pseudonym, Side, Slug, topics};
+use limbic_bandit::PolicyConfig;
+use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::guardrails::champion_challenger::{Challenger, ChampionChallengerConfig};
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
-use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::outcomes::RewardConfig;
 use limbic_bandit::random::{Random, hash};
-use limbic_bandit::PolicyConfig;
+use limbic_domain::{ChallengerMode, Decision, Envelope, OutcomeKind, Pseudonym, Side, Slug, topics};
 use limbic_optimize::OptimizeSettings;
 
 use harness::{House, MINUTE, creatives, decided, outcome};
@@ -89,7 +89,10 @@ const UNIFORM: &str = r#"{"name": "uniform"}"#;
 #[test]
 fn a_shadow_challenger_is_judged_and_nothing_live_knows_of_it() {
     let mut alone = House::new(settings(BERNOULLI, None));
-    let mut watched = House::new(settings(BERNOULLI, Some((UCB, ChampionChallengerConfig::default()))));
+    let mut watched = House::new(settings(
+        BERNOULLI,
+        Some((UCB, ChampionChallengerConfig::default())),
+    ));
     for house in [&mut alone, &mut watched] {
         play(house, 0..300, celebrate, nothing_is_lost);
     }
@@ -200,7 +203,10 @@ fn a_contest_of_which_anything_changed_begins_anew_and_the_champion_keeps_what_i
     );
 
     let known = house.posterior();
-    house.restart(settings(BERNOULLI, Some((UCB, ChampionChallengerConfig::default()))));
+    house.restart(settings(
+        BERNOULLI,
+        Some((UCB, ChampionChallengerConfig::default())),
+    ));
     play(&mut house, 101..102, celebrate, nothing_is_lost);
     let last = standing(house.decisions.last().unwrap());
     assert_eq!((last.judged, last.other.name.as_str()), (0, "lin-ucb"));

@@ -4,13 +4,13 @@
 
 mod harness;
 
-use limbic_domain::{Decision, Envelope, Micros, Outcome, OutcomeKind, Slug, TenantId, topics};
-use limbic_optimize::OptimizeSettings;
+use limbic_bandit::decide::{Daypart, EngineConfig};
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
 use limbic_bandit::guardrails::pacing::PacingConfig;
-use limbic_bandit::decide::{Daypart, EngineConfig};
 use limbic_bandit::outcomes::RewardConfig;
+use limbic_domain::{Decision, Envelope, Micros, Outcome, OutcomeKind, Slug, TenantId, topics};
+use limbic_optimize::OptimizeSettings;
 
 use harness::{House, LARGEST, MINUTE, at, creatives, decided, outcome};
 

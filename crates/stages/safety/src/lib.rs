@@ -47,4 +47,4 @@ mod words;
 
 pub use gate::{Verdict, gate};
 pub use settings::{Rules, Settings, SettingsError, ceiling};
-pub use stage::{SafetyStage, STAGE};
+pub use stage::{STAGE, SafetyStage};

@@ -13,7 +13,7 @@ use limbic_domain::{
     ConsentState, CreativeSet, Decision, Direction, Envelope, Platform, Pseudonym, Removal, Slug,
     Suppression, Target, TenantId, Utc, topics,
 };
-use limbic_safety::{SafetyStage, Rules, Settings, SettingsError, Verdict, ceiling, gate};
+use limbic_safety::{Rules, SafetyStage, Settings, SettingsError, Verdict, ceiling, gate};
 use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader};
 use proptest::prelude::*;
 use serde_json::json;

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc, topics};
-use limbic_views::{Kind, ViewsStage, Store};
 use limbic_stream::{Batch, Headers, Outputs, Record, Result, Stage, StateReader, TopicPartition};
+use limbic_views::{Kind, Store, ViewsStage};
 
 struct NoState;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_domain::Utc;
-use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use limbic_stream::{BatchLimits, Error, Log, Retention, TopicSpec};
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
 use crate::options;
 use limbic_stream::testing::conformance::client::{Client, all_of, limits, numbered, says_in, values};

@@ -87,4 +87,3 @@ impl Backend for Embedded {
         self.open_again();
     }
 }
-

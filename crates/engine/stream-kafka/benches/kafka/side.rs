@@ -6,11 +6,11 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use limbic_stream_kafka::KafkaLog;
 use limbic_stream::{
     BatchLimits, Committed, Consumer, GroupProgress, Log, NewRecord, Polled, Record, Result, StateReader,
     Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
 };
+use limbic_stream_kafka::KafkaLog;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use limbic_domain::Utc;
-use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 use limbic_stream::{
     BatchLimits, Committed, Consumer, Error, Headers, Log, NewRecord, Polled, Record, Retention,
     Subscription, TopicPartition, TopicSpec,
 };
+use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
 /// Longest that a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

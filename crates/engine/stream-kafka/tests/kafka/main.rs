@@ -6,18 +6,18 @@
     reason = "a skipped test must be seen by whoever runs it"
 )]
 
+mod cluster;
 mod patient;
 mod restart;
 mod security;
 mod sharing;
-mod cluster;
 mod zombies;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use limbic_stream_kafka::KafkaLog;
 use limbic_stream::{Error, Log, Polled, TopicPartition};
+use limbic_stream_kafka::KafkaLog;
 
 use cluster::{
     address, join, limits, log, options, pass_on, poll_until, record, sorted, subscription, take, topic,

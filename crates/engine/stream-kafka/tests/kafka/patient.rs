@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use limbic_stream_kafka::KafkaLog;
 use limbic_stream::{
     BatchLimits, Committed, Consumer, Error, GroupProgress, Log, NewRecord, Polled, Record, Result,
     StateReader, Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
 };
+use limbic_stream_kafka::KafkaLog;
 
 /// How many batches the transactions had, and which is to fail.
 #[derive(Debug, Default)]

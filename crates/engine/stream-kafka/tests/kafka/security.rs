@@ -1,7 +1,7 @@
 //! Managed brokers are reached over TLS, with a user and a password.
 
-use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 use limbic_stream::{Error, Log};
+use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
 use crate::cluster::{address, log, options, pass_on, record, subscription, take, values};
 

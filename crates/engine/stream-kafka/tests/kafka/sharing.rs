@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 use limbic_stream::runtime::{RunOptions, StageMeters, count_stages, spawn};
 use limbic_stream::{
     Batch, BatchLimits, EventTime, Forward, Log, Outputs, Stage, StageError, StageSpec, TopicPartition,
 };
+use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
-use crate::patient::{Notes, Patient};
 use crate::cluster::{self, address, log, options, record, topic, values};
+use crate::patient::{Notes, Patient};
 
 const RECORDS: usize = 1_000;
 const BATCH: usize = 100;

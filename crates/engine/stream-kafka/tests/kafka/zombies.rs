@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 use limbic_stream::{Log, Polled};
+use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
 use crate::cluster::{
     address, join, limits, log, options, pass_on, poll_until, record, subscription, take, values,

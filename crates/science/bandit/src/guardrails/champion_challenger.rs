@@ -440,7 +440,13 @@ mod tests {
         // The challenger wants what the champion gives a chance of 1 in 100: most of its weight is cut.
         let policies: (&[f64], &[f64]) = (&[0.99, 0.01], &[0.01, 0.99]);
         for seed in 0..20 {
-            let contest = play(ChampionChallengerConfig::default(), policies, &[0.4, 0.4], 3000, seed);
+            let contest = play(
+                ChampionChallengerConfig::default(),
+                policies,
+                &[0.4, 0.4],
+                3000,
+                seed,
+            );
             assert!(!rolled_back(&contest), "{seed}: {}", contest.champion_leads_by());
         }
     }

@@ -11,5 +11,5 @@
 pub mod champion_challenger;
 pub mod frequency_cap;
 pub mod hold_out;
-pub mod ratio_alarm;
 pub mod pacing;
+pub mod ratio_alarm;

@@ -305,7 +305,8 @@ impl Table {
     fn slide(&mut self, window: usize, feedback: &Feedback<'_>) {
         let bits = feedback.reward.to_bits();
         if let Some(before) = feedback.corrects {
-            let known = |entry: &&mut (String, u64)| entry.0 == feedback.arm.id && entry.1 == before.to_bits();
+            let known =
+                |entry: &&mut (String, u64)| entry.0 == feedback.arm.id && entry.1 == before.to_bits();
             if let Some(entry) = self.window.iter_mut().find(known) {
                 entry.1 = bits;
             }

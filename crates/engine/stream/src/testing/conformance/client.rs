@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use limbic_domain::Utc;
 use crate::{
     BatchLimits, Committed, Consumer, Headers, Log, NewRecord, Polled, Record, Result, Subscription,
     TopicPartition,
 };
+use bytes::Bytes;
+use limbic_domain::Utc;
 
 /// How often a poll may be idle before a test gives up: a minute, for a broker that has groups to form.
 const PATIENCE: usize = 600;

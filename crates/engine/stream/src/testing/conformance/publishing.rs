@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::{Error, Headers, NewRecord, Retention, TopicPartition, TopicSpec, partition_of};
 use bytes::Bytes;
 use limbic_domain::Utc;
-use crate::{Error, Headers, NewRecord, Retention, TopicPartition, TopicSpec, partition_of};
 
 use super::Backend;
 use super::client::{all_of, numbered, says, says_in, sorted, values};

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use node::{Dice, TestNode, assert_same, posts};
 use limbic_ingest::replay::{Mapping, Rows};
+use node::{Dice, TestNode, assert_same, posts};
 use serde_json::{Value, json};
 
 type Made = BTreeMap<&'static str, BTreeSet<String>>;

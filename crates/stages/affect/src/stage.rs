@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limbic_domain::{Affect, Envelope, Post, Reading, TenantId, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use crate::AffectEngine;
+use limbic_affect::AffectEngine;
 
 /// Reads every post of a batch in one call of its engine.
 ///
@@ -98,7 +98,7 @@ mod tests {
     use limbic_stream::{Effects, Headers, StateReader, header};
 
     use super::*;
-    use crate::LexiconReader;
+    use limbic_affect::LexiconReader;
 
     struct NoState;
 

@@ -4,9 +4,9 @@
 
 mod node;
 
-use node::TestNode;
-use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use limbic_stream::{Headers, Log as _, NewRecord};
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
+use node::TestNode;
 use serde_json::{Value, json};
 
 fn post(id: &str) -> Value {

@@ -1,0 +1,103 @@
+//! The layers of the workspace: a crate's folder says what it may depend on. And files that tell one story.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Lowest first. A crate depends on crates of lower layers only, except where [`ALLOWED_WITHIN`] says so.
+const LAYERS: [&str; 8] = [
+    "domain",
+    "engine",
+    "science",
+    "stages",
+    "control",
+    "edges",
+    "node",
+    "simulation",
+];
+
+/// Within a layer: who may depend on whom. A stage never depends on another stage, an edge never on another edge.
+const ALLOWED_WITHIN: [(&str, &str); 4] = [
+    ("limbic-stream-embedded", "limbic-stream"),
+    ("limbic-stream-kafka", "limbic-stream"),
+    ("limbic-affect", "limbic-encoder"),
+    ("limbic-evaluation", "limbic-bandit"),
+];
+
+/// Pure computation: these never depend on the engine.
+const WITHOUT_ENGINE: &str = "science";
+
+struct Crate {
+    layer: usize,
+    folder: PathBuf,
+    dependencies: Vec<String>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("crates/limbic lies in the repository")
+        .to_owned()
+}
+
+/// Every library crate, by package name. The program is above all layers.
+fn crates() -> BTreeMap<String, Crate> {
+    let mut found = BTreeMap::new();
+    for (layer, name) in LAYERS.into_iter().enumerate() {
+        let folder = root().join("crates").join(name);
+        let mut folders = vec![folder.clone()];
+        if let Ok(entries) = std::fs::read_dir(&folder) {
+            folders.extend(entries.map(|entry| entry.unwrap().path()));
+        }
+        for folder in folders {
+            let Ok(text) = std::fs::read_to_string(folder.join("Cargo.toml")) else {
+                continue;
+            };
+            let manifest: toml::Table = toml::from_str(&text).unwrap();
+            let package = manifest["package"]["name"].as_str().unwrap().to_owned();
+            let dependencies = manifest.get("dependencies").and_then(toml::Value::as_table);
+            let dependencies = dependencies.into_iter().flat_map(toml::Table::keys);
+            let dependencies = dependencies.filter(|name| name.starts_with("limbic-")).cloned();
+            let dependencies = dependencies.collect();
+            let one = Crate {
+                layer,
+                folder,
+                dependencies,
+            };
+            found.insert(package, one);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_crate_depends_on_lower_layers_only() {
+    let crates = crates();
+    assert!(crates.len() > 15, "only {} crates were found", crates.len());
+    for (name, one) in &crates {
+        for dependency in &one.dependencies {
+            let below = &crates[dependency];
+            let within = ALLOWED_WITHIN.contains(&(name.as_str(), dependency.as_str()));
+            assert!(
+                below.layer < one.layer || within,
+                "{name} ({}) must not depend on {dependency} ({})",
+                LAYERS[one.layer],
+                LAYERS[below.layer],
+            );
+            assert!(
+                LAYERS[one.layer] != WITHOUT_ENGINE || LAYERS[below.layer] != "engine",
+                "{name} is pure computation and must not depend on {dependency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_crate_explains_itself() {
+    let faces = crates().into_values().map(|one| one.folder.join("src/lib.rs"));
+    for face in faces.chain([root().join("crates/limbic/src/main.rs")]) {
+        let text = std::fs::read_to_string(&face).unwrap();
+        assert!(text.starts_with("//! "), "{} has no page", face.display());
+    }
+}
