@@ -23,10 +23,12 @@ mod moment;
 mod number;
 mod outcome;
 mod post;
+pub mod random;
 mod reading;
 pub mod testing;
 mod time;
 pub mod topics;
+mod units;
 
 pub use campaign::{Brief, Campaign, Platform};
 pub use creative::{Creative, CreativeSet, Removal, Rendering};
@@ -47,3 +49,4 @@ pub use reading::{
     Sentiment,
 };
 pub use time::{InvalidTime, Utc};
+pub use units::{ByteSize, ConnectionUrl, HumanDuration, InvalidByteSize, InvalidDuration, Secret};

@@ -43,7 +43,7 @@ fn connect_within(settings: &Settings, patience: Duration) -> anyhow::Result<Arc
         options = options.with(name.clone(), value.reveal());
     }
     let log = KafkaLog::connect(settings.log.reveal(), options)
-        .with_context(|| format!("cannot use Kafka at {}", settings.log.shown()))?;
+        .with_context(|| format!("cannot use Kafka at {}", settings.log))?;
     Ok(Arc::new(log))
 }
 

@@ -267,13 +267,10 @@ async fn open_view(settings: &Settings) -> anyhow::Result<Store> {
         url if url.starts_with("postgres") => Store::postgres(url).await.with_context(|| {
             format!(
                 "cannot use the view at {}: is PostgreSQL running, and the password right?",
-                settings.view.shown()
+                settings.view
             )
         }),
-        _ => bail!(
-            "view = {}: expected `embedded` or postgres://…",
-            settings.view.shown()
-        ),
+        _ => bail!("view = {}: expected `embedded` or postgres://…", settings.view),
     }
 }
 
@@ -285,13 +282,10 @@ fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
             let keep = u64::from(settings.ingest.remember_days) * 86_400;
             let prefix = format!("{}:seen:", settings.kafka.prefix);
             let shared = SharedIds::connect(url, &prefix, keep)
-                .with_context(|| format!("cannot use Redis at {}: is it running?", settings.seen.shown()))?;
+                .with_context(|| format!("cannot use Redis at {}: is it running?", settings.seen))?;
             seen.push(Arc::new(shared));
         }
-        _ => bail!(
-            "seen = {}: expected `embedded` or redis://…",
-            settings.seen.shown()
-        ),
+        _ => bail!("seen = {}: expected `embedded` or redis://…", settings.seen),
     }
     let keys: BTreeMap<_, _> = keys::pseudonym_keys(settings)?;
     Edge::new(log, settings.partitions, settings.ingest.clone(), keys, seen).context("the edge's settings")

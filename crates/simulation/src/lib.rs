@@ -1,7 +1,6 @@
 //! A synthetic population: people with moods and temperaments, events that move them, posts whose feeling is known because
 //! the simulation put it there, and people who click ads or do not. Everything follows from a seed.
 
-mod dice;
 pub mod observer;
 mod phrases;
 pub mod policies;
@@ -9,6 +8,5 @@ mod population;
 pub mod report;
 pub mod setup;
 
-pub use dice::Dice;
 pub use phrases::SUBJECTS;
 pub use population::{EventKind, NETWORK, Population, SimulatedPost};

@@ -11,9 +11,9 @@ use limbic_views::{Kind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::dice::Dice;
 use crate::population::NETWORK;
 use crate::setup::{DELIVERIES, SECRET};
+use limbic_domain::random::Random;
 use limbic_node::settings::Settings;
 use limbic_node::{Node, Options, STAGES};
 
@@ -256,13 +256,13 @@ impl Observer {
             }
             let tone = choice.creative.tone.to_string();
             let own = appeal(moment.direction, subject, &tone, valence);
-            let mut dice = Dice::for_name(self.seed, &delivered.decision);
-            let clicked = dice.happens(own);
-            let seen = at.plus_millis(1_000 + dice.below(20_000) as i64);
+            let mut random = Random::for_name(self.seed, &delivered.decision);
+            let clicked = random.happens(own);
+            let seen = at.plus_millis(1_000 + random.below(20_000) as i64);
             let id = &delivered.decision;
             outcomes.push(json!({"decision": id, "kind": "impression", "at": seen, "id": "seen"}));
             if clicked {
-                let at = seen.plus_millis(1_000 + dice.below(60_000) as i64);
+                let at = seen.plus_millis(1_000 + random.below(60_000) as i64);
                 outcomes.push(json!({"decision": id, "kind": "click", "at": at, "id": "clicked"}));
             }
             self.shown.push(Shown {

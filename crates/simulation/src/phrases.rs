@@ -2,7 +2,7 @@
 
 use limbic_domain::Label;
 
-use crate::dice::Dice;
+use limbic_domain::random::Random;
 
 /// What the people of the town talk about.
 pub const SUBJECTS: [&str; 4] = ["football", "music", "weather", "market"];
@@ -174,14 +174,18 @@ pub(crate) struct Said {
 }
 
 /// Says something about a subject (its place in [`SUBJECTS`]) with a feeling.
-pub(crate) fn say(subject: usize, label: Label, dice: &mut Dice) -> Said {
+pub(crate) fn say(subject: usize, label: Label, random: &mut Random) -> Said {
     let cores = [FOOTBALL, MUSIC, WEATHER, MARKET][subject];
     let (cores, closers): (&[&str], &[&str]) = match label {
         Label::Positive => (cores[0], &GLAD_CLOSERS),
         Label::Negative => (cores[1], &SORE_CLOSERS),
         Label::Neutral => (cores[2], &EVEN_CLOSERS),
     };
-    let (opener, core, closer) = (dice.one_of(&OPENERS), dice.one_of(cores), dice.one_of(closers));
+    let (opener, core, closer) = (
+        random.one_of(&OPENERS),
+        random.one_of(cores),
+        random.one_of(closers),
+    );
     let mut text = if opener.is_empty() {
         let mut letters = core.chars();
         letters.next().map_or_else(String::new, |first| {
@@ -195,7 +199,7 @@ pub(crate) fn say(subject: usize, label: Label, dice: &mut Dice) -> Said {
         text.push(' ');
         text.push_str(closer);
     }
-    if dice.happens(0.2) {
+    if random.happens(0.2) {
         text.push_str(" #");
         text.push_str(SUBJECTS[subject]);
     }
@@ -207,10 +211,10 @@ pub(crate) fn say(subject: usize, label: Label, dice: &mut Dice) -> Said {
 }
 
 /// Says something that nobody should be sold anything after: of a death that everyone grieves, or of oneself.
-pub(crate) fn say_distress(grieves: bool, dice: &mut Dice) -> Said {
+pub(crate) fn say_distress(grieves: bool, random: &mut Random) -> Said {
     let cores: &[&str] = if grieves { &GRIEF } else { &DISTRESS };
     Said {
-        text: format!("{}.", dice.one_of(cores)),
+        text: format!("{}.", random.one_of(cores)),
         label: Label::Negative,
         distress: true,
     }

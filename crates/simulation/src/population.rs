@@ -5,8 +5,8 @@ use limbic_domain::{Label, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::dice::Dice;
 use crate::phrases::{self, SUBJECTS};
+use limbic_domain::random::Random;
 
 /// The social network that the town posts on.
 pub const NETWORK: &str = "townsquare";
@@ -130,15 +130,15 @@ pub struct Population {
 impl Population {
     /// The town of a seed.
     pub fn new(seed: u64, people: u32, posts: u32) -> Self {
-        let mut dice = Dice::new(seed);
-        let people: Vec<Person> = (0..people.max(1)).map(|_| person(&mut dice)).collect();
+        let mut random = Random::new(seed);
+        let people: Vec<Person> = (0..people.max(1)).map(|_| person(&mut random)).collect();
         let mut town = Self {
             posts: Vec::with_capacity(posts as usize),
             events: Vec::new(),
         };
         let mut at = Utc::from_millis(MORNING);
         for number in 0..posts {
-            let pause = -(1.0 - dice.share()).ln() * PAUSE;
+            let pause = -(1.0 - random.unit()).ln() * PAUSE;
             at = at.plus_millis(1 + pause as i64);
             let event = event_at(number);
             if let Some((kind, subject, _)) = event.filter(|_| (number - QUIET).is_multiple_of(EVERY)) {
@@ -148,7 +148,7 @@ impl Population {
                     at,
                 });
             }
-            town.posts.push(post(number, at, event, &people, &mut dice));
+            town.posts.push(post(number, at, event, &people, &mut random));
         }
         town
     }
@@ -164,20 +164,20 @@ impl Population {
     }
 }
 
-fn person(dice: &mut Dice) -> Person {
-    let mut follows: Vec<usize> = (0..SUBJECTS.len()).filter(|_| dice.happens(0.5)).collect();
+fn person(random: &mut Random) -> Person {
+    let mut follows: Vec<usize> = (0..SUBJECTS.len()).filter(|_| random.happens(0.5)).collect();
     while follows.len() < 2 {
-        let subject = dice.below(SUBJECTS.len());
+        let subject = random.below(SUBJECTS.len());
         if !follows.contains(&subject) {
             follows.push(subject);
         }
     }
     Person {
-        mood: dice.share() * 0.6 - 0.3,
-        temperament: 0.6 + dice.share() * 0.4,
+        mood: random.unit() * 0.6 - 0.3,
+        temperament: 0.6 + random.unit() * 0.4,
         follows,
-        consent: if dice.happens(0.06) { "denied" } else { "given" },
-        minor: dice.happens(0.03),
+        consent: if random.happens(0.06) { "denied" } else { "given" },
+        minor: random.happens(0.03),
     }
 }
 
@@ -193,10 +193,10 @@ fn post(
     at: Utc,
     event: Option<(EventKind, usize, f64)>,
     people: &[Person],
-    dice: &mut Dice,
+    random: &mut Random,
 ) -> SimulatedPost {
-    let moved = event.filter(|_| dice.happens(TALK));
-    let mut who = dice.below(people.len());
+    let moved = event.filter(|_| random.happens(TALK));
+    let mut who = random.below(people.len());
     let subject = match moved {
         Some((_, subject, _)) => {
             // Somebody who follows it; in a very small town perhaps nobody does, then anybody.
@@ -204,25 +204,25 @@ fn post(
                 if people[who].follows.contains(&subject) {
                     break;
                 }
-                who = dice.below(people.len());
+                who = random.below(people.len());
             }
             subject
         }
-        None => *dice.one_of(&people[who].follows),
+        None => *random.one_of(&people[who].follows),
     };
     let person = &people[who];
     let push = moved.map_or(0.0, |(_, _, push)| push * person.temperament);
     let grieves = moved.is_some_and(|(kind, ..)| kind == EventKind::Mourning);
-    let said = if dice.happens(if grieves { GRIEF } else { DISTRESS }) {
-        phrases::say_distress(grieves, dice)
+    let said = if random.happens(if grieves { GRIEF } else { DISTRESS }) {
+        phrases::say_distress(grieves, random)
     } else {
-        let feeling = person.mood + push + (dice.share() + dice.share() - 1.0) * 0.6;
+        let feeling = person.mood + push + (random.unit() + random.unit() - 1.0) * 0.6;
         let label = match feeling {
             f if f > 0.25 => Label::Positive,
             f if f < -0.25 => Label::Negative,
             _ => Label::Neutral,
         };
-        phrases::say(subject, label, dice)
+        phrases::say(subject, label, random)
     };
     SimulatedPost {
         id: format!("t{number:06}"),

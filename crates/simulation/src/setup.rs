@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use limbic_deliver::{FileSettings, PlatformSettings};
-use limbic_domain::{Brief, Campaign, Micros, Platform, Slug, TenantId};
+use limbic_domain::{Brief, Campaign, Micros, Platform, Secret, Slug, TenantId};
 
-use limbic_node::settings::{Hidden, Settings, Tenant, TenantCampaign};
+use limbic_node::settings::{Settings, Tenant, TenantCampaign};
 
 /// Everybody may know it: nobody real lives in the town.
 pub const SECRET: &str = "nobody real lives in this town";
@@ -23,7 +23,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     settings.tenants.insert(
         TenantId::default(),
         Tenant {
-            pseudonym_secret: Hidden::new(SECRET),
+            pseudonym_secret: Secret::new(SECRET),
             api_keys: Vec::new(),
         },
     );

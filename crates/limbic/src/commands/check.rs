@@ -40,7 +40,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         }
     };
     findings.push(Finding {
-        what: format!("log {}", settings.log.shown()),
+        what: format!("log {}", settings.log),
         result: check_log(&settings),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,7 +48,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     findings.push(Finding {
-        what: format!("view {}", settings.view.shown()),
+        what: format!("view {}", settings.view),
         result: runtime.block_on(check_view(&settings)),
     });
     if settings.seen.reveal() != "embedded" {
@@ -56,7 +56,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
             .map(|_| "answers".to_owned())
             .map_err(|error| anyhow::anyhow!("{error}: is Redis running there?"));
         findings.push(Finding {
-            what: format!("seen {}", settings.seen.shown()),
+            what: format!("seen {}", settings.seen),
             result,
         });
     }

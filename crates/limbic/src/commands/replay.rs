@@ -86,7 +86,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             listen: None,
         };
         let node = Node::open(&settings, &options)?;
-        let name = format!("{} {}", settings.log.shown(), settings.data_dir.display());
+        let name = format!("{} {}", settings.log, settings.data_dir.display());
         (Target::Edge(Arc::clone(&node.edge)), Some(node), name)
     };
     let folder = settings.data_dir.join("replay");

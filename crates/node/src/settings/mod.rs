@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use limbic_domain::{Campaign, TenantId};
+use limbic_domain::{Campaign, ConnectionUrl, Secret, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// Every stage, upstream first.
@@ -24,15 +24,15 @@ pub struct Settings {
     /// Where the API and the page listen.
     pub listen: String,
     /// Where the log is: `embedded` or `kafka://…`.
-    pub log: Hidden,
+    pub log: ConnectionUrl,
     /// How many partitions each topic has. Fixed once the topics exist.
     pub partitions: u32,
     /// The stages to run; empty = all.
     pub stages: Vec<String>,
     /// The view: `embedded` (`SQLite`) or `postgres://…`.
-    pub view: Hidden,
+    pub view: ConnectionUrl,
     /// Ids accepted lately, shared between edges: `embedded` or `redis://…`.
-    pub seen: Hidden,
+    pub seen: ConnectionUrl,
     /// Time series: `embedded`, or `http://HOST:PORT` of an `InfluxDB` 2 described by `[influxdb]`.
     pub series: String,
     /// `InfluxDB`, where `series` names one.
@@ -72,11 +72,11 @@ impl Default for Settings {
         Self {
             data_dir: ".limbic".into(),
             listen: "127.0.0.1:8080".into(),
-            log: Hidden::new("embedded"),
+            log: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
             partitions: 3,
             stages: Vec::new(),
-            view: Hidden::new("embedded"),
-            seen: Hidden::new("embedded"),
+            view: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
+            seen: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
             series: "embedded".into(),
             influxdb: Influx::default(),
             kafka: Kafka::default(),
@@ -106,7 +106,7 @@ pub struct Influx {
     /// The bucket.
     pub bucket: String,
     /// The token.
-    pub token: Hidden,
+    pub token: Secret,
 }
 
 /// Kafka.
@@ -118,7 +118,7 @@ pub struct Kafka {
     /// Replicas of a topic that is created here; 0 = the brokers' default.
     pub replication: u16,
     /// Any setting of librdkafka, by its own name (`security.protocol`, `sasl.password`…).
-    pub settings: BTreeMap<String, Hidden>,
+    pub settings: BTreeMap<String, Secret>,
 }
 
 impl Default for Kafka {
@@ -169,9 +169,9 @@ pub struct Retention {
 pub struct Tenant {
     /// The secret that pseudonyms are made with: at least 16 characters. Must be the same in every process, for ever.
     /// Empty = made at the first start and kept in the data folder (embedded only).
-    pub pseudonym_secret: Hidden,
+    pub pseudonym_secret: Secret,
     /// API keys that speak for it.
-    pub api_keys: Vec<Hidden>,
+    pub api_keys: Vec<Secret>,
 }
 
 /// A campaign, and whose it is.
@@ -196,51 +196,6 @@ pub struct Overrides {
     pub log: Option<String>,
     /// `KEY=VALUE` pairs, in the order given.
     pub set: Vec<String>,
-}
-
-/// Text that may hold a secret: whole (a token) or in part (a URL with a password).
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// Hides `text`.
-    pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// The text, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// The text as it may be shown: of a URL all but its user information, of anything else nothing, except words that
-    /// are no secret anywhere.
-    pub fn shown(&self) -> String {
-        if let Some((scheme, rest)) = self.0.split_once("://") {
-            return match rest.rsplit_once('@') {
-                Some((_, host)) => format!("{scheme}://***@{host}"),
-                None => self.0.clone(),
-            };
-        }
-        if self.0.is_empty() || self.0 == "embedded" {
-            self.0.clone()
-        } else {
-            "***".to_owned()
-        }
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.shown())
-    }
-}
-
-impl Serialize for Hidden {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.shown())
-    }
 }
 
 impl Settings {
@@ -278,11 +233,8 @@ impl Settings {
         if !(1..=64).contains(&self.partitions) {
             bail!("partitions = {}: choose 1 to 64", self.partitions);
         }
-        if !(self.log.reveal() == "embedded" || self.log.reveal().starts_with("kafka://")) {
-            bail!(
-                "log = {}: expected `embedded` or kafka://HOST:PORT",
-                self.log.shown()
-            );
+        if !(self.is_embedded() || self.log.scheme() == "kafka") {
+            bail!("log = {}: write `embedded` or kafka://HOST:PORT", self.log);
         }
         for name in &self.stages {
             if !STAGES.contains(&name.as_str()) {
@@ -310,7 +262,7 @@ impl Settings {
 
     /// Whether the log is in this process.
     pub fn is_embedded(&self) -> bool {
-        self.log.reveal() == "embedded"
+        self.log.is_embedded()
     }
 }
 
@@ -320,19 +272,14 @@ mod tests {
 
     #[test]
     fn no_secret_is_ever_shown() {
-        assert_eq!(
-            Hidden::new("postgres://u:pass@db/x").shown(),
-            "postgres://***@db/x"
-        );
-        assert_eq!(Hidden::new("hunter2hunter2").shown(), "***");
         let mut settings = Settings::default();
         settings
             .kafka
             .settings
-            .insert("sasl.password".into(), Hidden::new("hunter2"));
+            .insert("sasl.password".into(), Secret::new("hunter2"));
         let tenant = Tenant {
-            pseudonym_secret: Hidden::new("hunter2hunter2xx"),
-            api_keys: vec![Hidden::new("hunter2")],
+            pseudonym_secret: Secret::new("hunter2hunter2xx"),
+            api_keys: vec![Secret::new("hunter2")],
         };
         settings.tenants.insert(TenantId::default(), tenant);
         for shown in [format!("{settings:?}"), toml::to_string(&settings).unwrap()] {

@@ -20,8 +20,9 @@ pub mod guardrails;
 pub mod outcomes;
 pub mod policy;
 pub mod quadrature;
-pub mod random;
 pub mod simulator;
+
+pub use limbic_domain::random;
 
 pub use features::{Arm, Features};
 pub use policy::{Policy, PolicyConfig, PolicyError};

@@ -15,7 +15,7 @@
 //!   [Standard Webhooks](https://www.standardwebhooks.com) says; [`FilePlatform`] appends lines to a file and never writes a
 //!   decision twice.
 //! * [`Answer`] is what a platform says, [`triage`] how an HTTP answer becomes one.
-//! * [`Settings`] names the platforms and bounds patience. Secrets are [`Secret`]s: nothing prints them.
+//! * [`Settings`] names the platforms and bounds patience. Secrets are [`Secret`](limbic_domain::Secret)s: nothing prints them.
 //!
 //! | the platform says | so |
 //! |---|---|
@@ -51,7 +51,7 @@ pub use answer::{Answer, triage};
 pub use delivery::Delivery;
 pub use file::{FileError, FilePlatform};
 pub use platform::AdPlatform;
-pub use secret::{InvalidSecret, Secret, SigningKey};
+pub use secret::{InvalidSecret, SigningKey};
 pub use settings::{FileSettings, PlatformSettings, Settings, SettingsError, WebhookSettings};
 pub use stage::{DeliverStage, STAGE};
 pub use webhook::WebhookPlatform;

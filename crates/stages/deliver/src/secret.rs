@@ -1,41 +1,12 @@
-//! Secrets, and signing with them.
+//! Signing with secrets.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize, Serializer};
+use limbic_domain::Secret;
 use sha2::Sha256;
-
-/// Text that nothing prints: it shows and serialises as `***`.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one place that needs it.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
-}
 
 /// A secret is not of the form that Standard Webhooks demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -113,12 +84,8 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_never_printed() {
+    fn a_signing_key_is_never_printed() {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        assert_eq!(
-            format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()),
-            "*** \"***\""
-        );
         assert_eq!(
             format!("{:?}", SigningKey::new(&secret).unwrap()),
             "SigningKey(***)"

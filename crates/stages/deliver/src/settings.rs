@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use limbic_domain::Slug;
+use limbic_domain::{Secret, Slug};
 use serde::{Deserialize, Serialize};
 
+use crate::InvalidSecret;
 use crate::file::FileError;
-use crate::{InvalidSecret, Secret};
 
 /// The settings of the deliver stage: `[deliver]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,10 +11,12 @@ use std::path::Path;
 use bytes::Bytes;
 use limbic_deliver::testing::{Behaviour, Chaos, PlatformServer, ServerOptions};
 use limbic_deliver::{
-    AdPlatform, Answer, DeliverStage, Delivery, FilePlatform, FileSettings, PlatformSettings, Secret,
-    Settings, SigningKey, WebhookSettings,
+    AdPlatform, Answer, DeliverStage, Delivery, FilePlatform, FileSettings, PlatformSettings, Settings,
+    SigningKey, WebhookSettings,
 };
-use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, event_id, topics};
+use limbic_domain::{
+    Decision, Envelope, Outcome, OutcomeKind, Secret, Slug, TenantId, Utc, event_id, topics,
+};
 use limbic_stream::{
     Batch, Effects, Headers, NewRecord, Outputs, Record, Result, Stage, StateReader, header,
 };

@@ -1,7 +1,7 @@
-//! One generator, ours, so that a seed means the same draw on every machine and in every year.
+//! The random generator of the whole project: a seed gives the same numbers on every machine and in every version.
 //!
-//! [`Random`] is xoshiro256++ (Blackman and Vigna 2019), seeded by splitmix64. It is statistically sound and fast; it is
-//! no secret: nothing that must not be guessed may come from it.
+//! [`Random`] is xoshiro256++ (Blackman and Vigna 2019), seeded by splitmix64. It is statistically sound and fast, but
+//! predictable: never use it for a key, a token or anything else that must not be guessed.
 
 /// Mixes 64 bits so that each bit of the result depends on each bit of `value` (splitmix64's finaliser).
 pub const fn mix(value: u64) -> u64 {
@@ -36,6 +36,11 @@ impl Random {
         Self([derive(seed, 0), derive(seed, 1), derive(seed, 2), derive(seed, 3)])
     }
 
+    /// The stream of a named thing under `seed`: it depends on nothing else that is drawn.
+    pub const fn for_name(seed: u64, name: &str) -> Self {
+        Self::new(derive(seed, hash(name.as_bytes())))
+    }
+
     /// The next 64 random bits.
     pub const fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.0;
@@ -48,6 +53,16 @@ impl Random {
     /// Uniform on `[0, 1)`, a multiple of 2⁻⁵³.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+    }
+
+    /// Whether something of this probability happens.
+    pub fn happens(&mut self, probability: f64) -> bool {
+        self.unit() < probability
+    }
+
+    /// One of `items`, each equally likely; `items` must not be empty.
+    pub fn one_of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
     }
 
     /// Uniform on `0..bound`; `bound` must not be 0. Its bias is below `bound`·2⁻⁶⁴.
@@ -113,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_means_the_same_stream_for_ever() {
+    fn a_seed_always_gives_the_same_stream() {
         let mut random = Random::new(7);
         let bits: Vec<u64> = (0..3).map(|_| random.bits()).collect();
         let mut again = Random::new(7);
