@@ -279,7 +279,7 @@ pub struct DeadLetter {
 pub type StateChange = (u32, Bytes, Option<Bytes>);
 
 /// Everything a stage did, to be committed at once.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Records to write, with the partition number that caused each.
     pub records: Vec<(u32, NewRecord)>,
@@ -287,6 +287,17 @@ pub struct Effects {
     pub dead: Vec<DeadLetter>,
     /// State as changed: partition number → key → value or removal.
     pub state: HashMap<u32, BTreeMap<Bytes, Option<Bytes>>>,
+}
+
+impl Effects {
+    /// Adds what was done after this.
+    pub fn extend(&mut self, later: Self) {
+        self.records.extend(later.records);
+        self.dead.extend(later.dead);
+        for (partition, changes) in later.state {
+            self.state.entry(partition).or_default().extend(changes);
+        }
+    }
 }
 
 /// Where a stage puts what it does, and reads its state as it will be after.

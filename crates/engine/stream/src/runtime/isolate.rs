@@ -10,7 +10,11 @@ use crate::{Batch, Outputs, Stage, StageError};
 const LARGEST_OUTPUT: usize = 1_000_000 - 16_384;
 
 /// Has the stage process `batch`; what it cannot do is isolated and given up on.
-pub(super) fn process(stage: &mut dyn Stage, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+pub(crate) fn process_isolated(
+    stage: &mut dyn Stage,
+    batch: &Batch,
+    out: &mut Outputs<'_>,
+) -> Result<(), StageError> {
     let untouched = out.effects.clone();
     let failure = match guarded(stage, batch, out) {
         Ok(()) => return Ok(()),
@@ -41,7 +45,7 @@ fn isolate(
         let half = Batch {
             records: half.to_vec(),
         };
-        process(stage, &half, out)?;
+        process_isolated(stage, &half, out)?;
     }
     Ok(())
 }

@@ -13,7 +13,6 @@
 //!
 //! [`Retry::WithBackoff`]: limbic_domain::Retry::WithBackoff
 
-mod backoff;
 mod book;
 mod dead;
 mod isolate;
@@ -34,9 +33,11 @@ use parking_lot::Mutex;
 
 pub use book::{Counters, StageCounts, count_stages};
 pub use dead::{dead_letter, revive};
+#[cfg(feature = "testing")]
+pub(crate) use isolate::process_isolated;
 pub use meters::StageMeters;
 
-use crate::{Log, Stage, StageSpec, TopicPartition};
+use crate::{Backoff, Log, Stage, StageSpec, TopicPartition};
 
 /// How an instance runs.
 #[derive(Debug, Clone)]
@@ -48,10 +49,8 @@ pub struct RunOptions {
     /// How long a transaction may be open before it is committed, where batches that lie ready share one because commits
     /// are dear (Kafka).
     pub share_for: Duration,
-    /// The first wait after a failure; each further one doubles.
-    pub backoff_first: Duration,
-    /// The longest wait after a failure.
-    pub backoff_most: Duration,
+    /// The waits after failures. The seed is mixed with the names of stage and instance.
+    pub backoff: Backoff,
 }
 
 impl Default for RunOptions {
@@ -60,8 +59,7 @@ impl Default for RunOptions {
             instance: "0".into(),
             idle_after: Duration::from_secs(1),
             share_for: Duration::from_millis(60),
-            backoff_first: Duration::from_millis(50),
-            backoff_most: Duration::from_secs(15),
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(15)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use limbic_domain::Utc;
 
 use super::book::Book;
-use super::isolate::process;
+use super::isolate::process_isolated;
 use super::time::{self, Progress};
 use super::worker::{Trouble, Worker};
 use crate::{
@@ -61,7 +61,7 @@ impl Worker {
         let batch = Batch { records: data };
         let mut out = Outputs::new(before);
         if !batch.records.is_empty() {
-            process(&mut *self.stage, &batch, &mut out)?;
+            process_isolated(&mut *self.stage, &batch, &mut out)?;
         }
         let marks = self.advance_time(books, &mut out)?;
         if tick {
