@@ -1,25 +1,25 @@
-# Daily commands. `just` lists them.
+# Daily work. `just` lists it.
 
 default:
     @just --list
 
-# Run the whole loop on the sample posts and write a report page
+# Run the whole loop on the sample posts and leave a page
 demo:
     cargo run --release -- demo
 
-# Run all stages embedded; the page is at http://127.0.0.1:8080
+# Everything embedded, with the page at http://127.0.0.1:8080
 run *ARGS:
     cargo run --release -- run {{ARGS}}
 
-# Run every test with real servers
+# Every test, over real servers
 test *ARGS:
     scripts/test {{ARGS}}
 
-# Test the encoder's kernels for other processors on emulators
+# The encoder's kernels for other processors, emulated
 processors *ARGS:
     scripts/processors/run {{ARGS}}
 
-# Run the checks that decide whether a change is accepted
+# What decides whether a change lands
 ci:
     .ci/run
 
@@ -28,7 +28,7 @@ lint:
     cargo fmt --all
     cargo clippy --workspace --all-targets -- -D warnings
 
-# Run the benchmarks: log, edge, readers, encoder, bandit
+# Benchmarks: the log, the edge, the reader, the bandit
 bench:
     cargo bench -p limbic-stream-embedded --bench passthrough
     cargo bench -p limbic-ingest --bench edge

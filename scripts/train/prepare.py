@@ -1,4 +1,4 @@
-"""Tokenises every post once, with the engine's own tokeniser, and writes arrays to the cache."""
+"""Cuts every post into word pieces, once, with the tokeniser that serves the model, into arrays beside the checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import base
 import posts
 
 MOST_TOKENS = 128
-# Share of each training set that is kept. Less than 1 is for a trial run (`run --try`).
+# Of each training set, how much is kept: less than all is for trying the recipe out (`run --try`).
 SHARE = float(os.environ.get("LIMBIC_TRAIN_SHARE", "1"))
 
 
@@ -26,7 +26,7 @@ def tokenise(program: list[str], vocabulary: Path, texts: list[str]) -> list[lis
 
 
 def save(path: Path, ids: list[list[int]], targets) -> None:
-    """Writes ragged ids as one array with offsets: first to a temporary file, then renamed."""
+    """Ragged ids as one array with offsets; written aside, then moved into place."""
     offsets = numpy.cumsum([0, *map(len, ids)]).astype(numpy.int32)
     aside = path.with_suffix(".part")
     with open(aside, "wb") as file:

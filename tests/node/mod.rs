@@ -35,7 +35,7 @@ alpha = 0.05
 least_posts = 30
 cooldown_seconds = 60
 
-[affect.subjects]
+[ingest.subjects]
 boxing = ["fight", "fighter", "boxing", "#mayweathervmcgregor", "mayweather", "mcgregor", "#maymac", "ring", "knockout"]
 music = ["concert", "encore", "band", "song"]
 

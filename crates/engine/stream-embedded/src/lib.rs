@@ -38,6 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use limbic_domain::Utc;
 use parking_lot::{Mutex, RwLock};
@@ -49,7 +50,7 @@ use self::outgoing::Outgoing;
 use self::read::{Cursor, Room};
 use self::shared::{Shared, recover_topics};
 use self::signal::Signal;
-use self::store::Store;
+use self::store::{Store, state_key};
 use limbic_stream::{
     Committed, Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo,
     TopicPartition, TopicSpec,
@@ -281,6 +282,12 @@ impl Log for EmbeddedLog {
             }
         }
         Ok(all)
+    }
+
+    fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        self.shared.check_open()?;
+        let key = state_key(group, partition, key);
+        self.shared.with_store(|store| store.state(&key))
     }
 
     fn close(&self) -> Result<()> {

@@ -27,6 +27,7 @@
 //! * Stage state belongs to a partition *number*: every input topic of a stage has equally many partitions, and one
 //!   instance holds the same number of each.
 
+mod backoff;
 mod control;
 mod error;
 mod log;
@@ -39,6 +40,7 @@ mod stage;
 pub mod testing;
 pub mod window;
 
+pub use backoff::Backoff;
 pub use control::{Control, WatermarkMark};
 pub use error::{Error, Result};
 pub use log::{

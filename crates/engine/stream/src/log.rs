@@ -148,6 +148,10 @@ pub trait Log: Send + Sync + 'static {
     /// committed is there too: all of it is still to be read.
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>>;
 
+    /// The committed state of a group's partition, for a look from outside (the embedded log only; a distributed one
+    /// answers `None`: its state lives with the member that owns the partition).
+    fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>>;
+
     /// Flushes and releases everything. Consumers still open fail with [`crate::Error::Closed`].
     fn close(&self) -> Result<()>;
 }

@@ -5,29 +5,28 @@ use std::sync::Arc;
 use limbic_domain::{Affect, Envelope, Post, Reading, TenantId, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use limbic_affect::{AffectEngine, SubjectTagger};
+use limbic_affect::AffectEngine;
 
 /// Reads every post of a batch in one call of its engine.
 ///
-/// A reading has its post's key and time. Its id is a function of tenant, post, model and subject lists: reading a post
-/// again with the same model and the same lists is the same event. A record that is not a post goes to the dead letters.
-/// A repost is read as its own text, which may be empty.
+/// A reading has its post's key and time, and an id that is a function of tenant, post and model: reading a post again
+/// with the same model is the same event. What is no post goes to the dead letters. A repost is read as the text it
+/// carries itself; one that carries none is a text without a word.
 pub struct AffectStage {
     engine: Arc<dyn AffectEngine>,
-    tagger: SubjectTagger,
 }
 
 impl AffectStage {
     /// The stage's name, and that of its consumer group.
     pub const NAME: &'static str = "affect";
-    /// The reason in the dead letters for a record that is not a `post` envelope.
+    /// Why a record that is no `post` envelope is in the dead letters.
     pub const MALFORMED: &'static str = "malformed";
-    /// The reason in the dead letters for a record whose key is not UTF-8.
+    /// Why a record whose key is not UTF-8 is in the dead letters.
     pub const BAD_KEY: &'static str = "bad_key";
 
-    /// A stage that reads posts with `engine` and finds their subjects with `tagger`.
-    pub fn new(engine: Arc<dyn AffectEngine>, tagger: SubjectTagger) -> Self {
-        Self { engine, tagger }
+    /// The stage around an engine.
+    pub fn new(engine: Arc<dyn AffectEngine>) -> Self {
+        Self { engine }
     }
 
     /// Reads `posts`, writes `readings` (keyed alike), keeps no state.
@@ -37,7 +36,8 @@ impl AffectStage {
             .writes(topics::READINGS, Forward::Aligned)
     }
 
-    fn reading(&self, tenant: TenantId, post: Post, affect: Affect) -> Envelope<Reading> {
+    /// The envelope around a post's reading.
+    pub fn envelope(tenant: TenantId, post: Post, affect: Affect) -> Envelope<Reading> {
         let id = event_id(
             "reading",
             &[
@@ -45,7 +45,6 @@ impl AffectStage {
                 post.post.network.as_str(),
                 &post.post.id,
                 &affect.model,
-                self.tagger.version(),
             ],
         );
         let at = post.created_at;
@@ -53,7 +52,7 @@ impl AffectStage {
             post: post.post,
             author: post.author,
             affect,
-            subjects: self.tagger.tag(&post.text, &post.subjects),
+            subjects: post.subjects,
             consent: post.consent,
             minor: post.minor,
         };
@@ -86,7 +85,7 @@ impl Stage for AffectStage {
             return Err(StageError::internal("engine", message));
         }
         for ((record, key, post), affect) in posts.into_iter().zip(affects) {
-            let reading = self.reading(post.tenant, post.data, affect);
+            let reading = Self::envelope(post.tenant, post.data, affect);
             out.emit(&record.cause(), topics::READINGS, key, &reading);
         }
         Ok(())
@@ -163,7 +162,7 @@ mod tests {
     }
 
     fn stage() -> AffectStage {
-        AffectStage::new(Arc::new(LexiconReader::new()), SubjectTagger::default())
+        AffectStage::new(Arc::new(LexiconReader::new()))
     }
 
     #[test]
@@ -179,16 +178,7 @@ mod tests {
         assert_eq!(written.headers.text(header::TRACE_PARENT), Some("00-1-2-01"));
         assert_eq!(
             reading.id,
-            event_id(
-                "reading",
-                &[
-                    "default",
-                    "bluesky",
-                    "1",
-                    LexiconReader::VERSION,
-                    SubjectTagger::default().version()
-                ]
-            )
+            event_id("reading", &["default", "bluesky", "1", LexiconReader::VERSION])
         );
         assert_eq!(reading.data.author, sent.data.author);
         assert_eq!(reading.data.subjects, sent.data.subjects);
@@ -211,30 +201,6 @@ mod tests {
         let dead: Vec<_> = effects.dead.iter().map(|d| (d.record.offset, d.reason)).collect();
         assert_eq!(dead, [(1, "malformed"), (2, "malformed"), (3, "bad_key")]);
         assert_eq!(effects.dead[0].record, records[1]);
-    }
-
-    #[test]
-    fn a_post_read_again_after_a_change_of_the_settings_has_the_new_subjects() {
-        let records = vec![record(0, post("0", "A cup of tea at the match").encode())];
-        let read = |words: &[(&str, &str)]| {
-            let subjects = words
-                .iter()
-                .map(|(subject, word)| (Slug::new(subject).unwrap(), vec![(*word).to_owned()]));
-            let tagger = SubjectTagger::new(&subjects.collect()).unwrap();
-            let mut stage = AffectStage::new(Arc::new(LexiconReader::new()), tagger);
-            let effects = process(&mut stage, records.clone());
-            Envelope::<Reading>::decode(&effects.records[0].1.value).unwrap()
-        };
-        let subjects = |reading: &Envelope<Reading>| {
-            let subjects = reading.data.subjects.iter().map(ToString::to_string);
-            subjects.collect::<Vec<_>>()
-        };
-        let before = read(&[("football", "goal")]);
-        let after = read(&[("football", "match")]);
-        assert_eq!(subjects(&before), ["tea"], "the source named tea");
-        assert_eq!(subjects(&after), ["football", "tea"]);
-        assert_ne!(before.id, after.id, "another reading is another event");
-        assert_eq!(before, read(&[("football", "goal")]));
     }
 
     #[test]
@@ -264,7 +230,7 @@ mod tests {
             records: vec![record(0, post("0", "x").encode())],
         };
         let mut out = Outputs::new(&NoState);
-        let error = AffectStage::new(Arc::new(Forgetful), SubjectTagger::default())
+        let error = AffectStage::new(Arc::new(Forgetful))
             .process(&batch, &mut out)
             .unwrap_err();
         assert_eq!(error.fault, limbic_domain::Fault::Internal);

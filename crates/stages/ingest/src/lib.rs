@@ -1,8 +1,8 @@
 //! Social platforms → posts: the edge where the world comes in.
 //!
 //! * [`incoming`] says what a post and an outcome look like on the wire, and names the field that is wrong.
-//! * [`Edge`] turns what is right into records of the topic `intake`: authors become pseudonyms, and a record is *accepted*
-//!   once it is durable.
+//! * [`Edge`] turns what is right into records of the topic `intake`: authors become pseudonyms, posts are tagged with
+//!   the subjects they speak of, and a record is *accepted* once it is durable.
 //! * [`IngestStage`] removes duplicates, exactly once, on the way from `intake` to `posts` and `outcomes`.
 //! * [`replay`] reads files of posts (JSON Lines, CSV, TSV), at the speed they were written, faster, or flat out.
 //!
@@ -15,8 +15,10 @@ pub mod replay;
 mod seen;
 mod settings;
 mod stage;
+mod tagging;
 
 pub use edge::{Edge, EdgeError, Receipt, Rejection};
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};
-pub use settings::Settings;
+pub use settings::{Settings, SettingsError};
 pub use stage::IngestStage;
+pub use tagging::SubjectTagger;

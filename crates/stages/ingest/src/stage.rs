@@ -55,6 +55,13 @@ impl IngestStage {
         accepted_at.div_euclid(self.generation_millis)
     }
 
+    /// The keys under which an id may be remembered at `accepted_at`: what [`crate::Edge`] looks up in the embedded log.
+    pub(crate) fn keys_at(settings: &Settings, accepted_at: Utc, id: &[u8]) -> [Bytes; 2] {
+        let stage = Self::new(settings);
+        let generation = stage.generation(accepted_at.as_millis());
+        [Self::key(generation, id), Self::key(generation - 1, id)]
+    }
+
     fn route(&mut self, record: &Record, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let to = record.headers.text(header::TO);
         let Some(to) = to.filter(|to| [topics::POSTS, topics::OUTCOMES].contains(to)) else {

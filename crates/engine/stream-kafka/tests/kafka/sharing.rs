@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use limbic_stream::runtime::{RunOptions, StageMeters, count_stages, spawn};
 use limbic_stream::{
-    Batch, BatchLimits, EventTime, Forward, Log, Outputs, Stage, StageError, StageSpec, TopicPartition,
+    Backoff, Batch, BatchLimits, EventTime, Forward, Log, Outputs, Stage, StageError, StageSpec,
+    TopicPartition,
 };
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
@@ -83,7 +84,7 @@ fn run(log: &KafkaLog, notes: &Arc<Notes>, stage: Numbering) {
     let run = RunOptions {
         // Only what is ready bounds a transaction.
         share_for: cluster::PATIENCE,
-        backoff_first: Duration::from_millis(1),
+        backoff: Backoff::new(Duration::from_millis(1), Duration::from_secs(15)),
         ..RunOptions::default()
     };
     let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();

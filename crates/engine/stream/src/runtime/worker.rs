@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use limbic_domain::Retry;
+use limbic_domain::{Retry, random};
 
-use super::backoff::Backoff;
 use super::book::Book;
 use super::meters::StageMeters;
 use super::{Health, RunOptions, Shared};
 use crate::{
-    BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, Stage, StageError, StageSpec,
-    Subscription, TopicPartition,
+    Backoff, BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, Stage, StageError,
+    StageSpec, Subscription, TopicPartition,
 };
 
 /// How long after joining its group an instance without partitions counts as one that stands by.
@@ -82,6 +81,8 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     woken: Receiver<()>,
     backoff: Backoff,
+    /// Failures in a row.
+    failures: u32,
     pub(super) held: BTreeMap<TopicPartition, Held>,
     /// How many partitions each input and output has.
     pub(super) partitions: BTreeMap<Arc<str>, u32>,
@@ -102,12 +103,9 @@ impl Worker {
         shared: Arc<Shared>,
         woken: Receiver<()>,
     ) -> Self {
-        let seed = options
-            .instance
-            .bytes()
-            .chain(spec.name.bytes())
-            .fold(0, |h: u64, b| h.wrapping_mul(31) + u64::from(b));
-        let backoff = Backoff::new(options.backoff_first, options.backoff_most, seed);
+        let name = format!("{}/{}", spec.name, options.instance);
+        let seed = random::hash(name.as_bytes());
+        let backoff = options.backoff.with_seed(seed);
         let now = Instant::now();
         Self {
             log,
@@ -118,6 +116,7 @@ impl Worker {
             shared,
             woken,
             backoff,
+            failures: 0,
             held: BTreeMap::new(),
             partitions: BTreeMap::new(),
             alone: false,
@@ -202,7 +201,7 @@ impl Worker {
             let stepped = stepped.and_then(|()| self.between_batches(consumer));
             match stepped {
                 Ok(()) => {
-                    self.backoff.succeeded();
+                    self.failures = 0;
                     self.running();
                 }
                 Err(Trouble::Retry { reason, message }) => {
@@ -241,7 +240,10 @@ impl Worker {
         tracing::warn!(%message, "trying again in a while");
         self.shared.set_health(Health::Waiting(message));
         if !self.is_stopping() {
-            self.backoff.wait(&self.woken);
+            let wait = self.backoff.wait(self.failures);
+            self.failures = self.failures.saturating_add(1);
+            // Woken or not: the loop looks whether it is to stop.
+            let _ = self.woken.recv_timeout(wait);
         }
     }
 
