@@ -9,7 +9,7 @@ pub(crate) const SQLITE: &[&str] = &[
         id TEXT NOT NULL,
         at BIGINT NOT NULL,
         subject TEXT NOT NULL,
-        body TEXT NOT NULL,
+        body BLOB NOT NULL,
         UNIQUE (tenant, kind, id))",
     "CREATE INDEX IF NOT EXISTS limbic_events_subject ON limbic_events (tenant, kind, subject, seq)",
     "CREATE INDEX IF NOT EXISTS limbic_events_seq ON limbic_events (tenant, kind, seq)",

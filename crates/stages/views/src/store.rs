@@ -10,6 +10,7 @@ use serde_json::Value;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyPool, Row as _, Transaction};
 
+use crate::compression::{self, BodyError, BodyWriter};
 use crate::schema;
 
 /// Why the view cannot be read or written.
@@ -27,6 +28,15 @@ pub enum StoreError {
     /// Another instance wrote what this one was about to write.
     #[error("another instance has written {0} already")]
     Overtaken(String),
+    /// A row's body cannot be read.
+    #[error("the body of event `{id}`: {source}")]
+    Body {
+        /// The event's id.
+        id: String,
+        /// Why.
+        #[source]
+        source: BodyError,
+    },
     /// The cursor is not one of ours.
     #[error("`{0}` is not a cursor: pass `next` of the page before, unchanged")]
     BadCursor(String),
@@ -205,7 +215,7 @@ impl Store {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(database("reading an event"))?;
-        Ok(row.as_ref().map(item))
+        row.as_ref().map(|row| self.item(row)).transpose()
     }
 
     /// Events of one subject (a post's `network/id`, an audience, a campaign, a decision), or of all, after `after`.
@@ -248,7 +258,7 @@ impl Store {
         let rows = &rows[..rows.len().min(limit)];
         let last = rows.last().map(|row| Cursor(row.get::<i64, _>("seq")));
         Ok(Page {
-            items: rows.iter().map(item).collect(),
+            items: rows.iter().map(|row| self.item(row)).collect::<Result<_, _>>()?,
             next: last.filter(|_| more).map(|cursor| cursor.to_string()),
         })
     }
@@ -347,33 +357,21 @@ impl Store {
                 return Err(StoreError::Overtaken(source.clone()));
             }
         }
+        let mut writer = BodyWriter::new();
         for chunk in rows.chunks(ROWS_AT_ONCE) {
-            let mut sql =
-                String::from("INSERT INTO limbic_events (tenant, kind, id, at, subject, body) VALUES ");
-            for i in 0..chunk.len() {
-                let p = i * 6;
-                let comma = if i == 0 { "" } else { ", " };
-                let _ = write!(
-                    sql,
-                    "{comma}(${}, ${}, ${}, ${}, ${}, ${})",
-                    p + 1,
-                    p + 2,
-                    p + 3,
-                    p + 4,
-                    p + 5,
-                    p + 6
-                );
-            }
-            sql.push_str(" ON CONFLICT (tenant, kind, id) DO NOTHING");
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(self.insert(chunk.len())));
             for row in chunk {
                 query = query
                     .bind(row.tenant.clone())
                     .bind(row.kind)
                     .bind(row.id.clone())
                     .bind(row.at)
-                    .bind(row.subject.clone())
-                    .bind(row.body.clone());
+                    .bind(row.subject.clone());
+                query = if self.postgres {
+                    query.bind(row.body.clone())
+                } else {
+                    query.bind(writer.write(&row.body))
+                };
             }
             query
                 .execute(&mut *transaction)
@@ -382,18 +380,51 @@ impl Store {
         }
         transaction.commit().await.map_err(database("committing events"))
     }
-}
 
-/// An event as it is answered: its data, with `id` and `at` where the data has no such field of its own.
-fn item(row: &AnyRow) -> Value {
-    let body: String = row.get("body");
-    let mut value = serde_json::from_str(&body).unwrap_or(Value::Null);
-    if let Value::Object(fields) = &mut value {
-        fields
-            .entry("id")
-            .or_insert_with(|| row.get::<String, _>("id").into());
-        let at = limbic_domain::Utc::from_millis(row.get("at"));
-        fields.entry("at").or_insert_with(|| at.to_string().into());
+    /// The statement that inserts `rows` rows.
+    fn insert(&self, rows: usize) -> String {
+        let mut sql = String::from("INSERT INTO limbic_events (tenant, kind, id, at, subject, body) VALUES ");
+        for row in 0..rows {
+            sql.push_str(if row == 0 { "" } else { ", " });
+            if self.postgres {
+                let p = row * 6;
+                let _ = write!(
+                    sql,
+                    "(${}, ${}, ${}, ${}, ${}, ${})",
+                    p + 1,
+                    p + 2,
+                    p + 3,
+                    p + 4,
+                    p + 5,
+                    p + 6
+                );
+            } else {
+                // Without names: SQLite looks each name up by going through all of them.
+                sql.push_str("(?, ?, ?, ?, ?, ?)");
+            }
+        }
+        sql.push_str(" ON CONFLICT (tenant, kind, id) DO NOTHING");
+        sql
     }
-    value
+
+    /// An event as it is answered: its data, with `id` and `at` where the data has no such field of its own.
+    fn item(&self, row: &AnyRow) -> Result<Value, StoreError> {
+        let body = if self.postgres {
+            row.get::<String, _>("body")
+        } else {
+            compression::read(row.get::<&[u8], _>("body")).map_err(|source| StoreError::Body {
+                id: row.get("id"),
+                source,
+            })?
+        };
+        let mut value = serde_json::from_str(&body).unwrap_or(Value::Null);
+        if let Value::Object(fields) = &mut value {
+            fields
+                .entry("id")
+                .or_insert_with(|| row.get::<String, _>("id").into());
+            let at = limbic_domain::Utc::from_millis(row.get("at"));
+            fields.entry("at").or_insert_with(|| at.to_string().into());
+        }
+        Ok(value)
+    }
 }
