@@ -1,26 +1,55 @@
 //! Series in a SQLite file.
+//!
+//! A point is one row: a number for what identifies its series (tenant, measurement, tags), its time, and its fields as
+//! [`fields`](super::fields) packs them. Names and series are written once, in tables of their own.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Row as _};
+use sqlx::{Any, AnyPool, Row as _, Transaction};
 
+use crate::fields;
 use crate::point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Written};
 
 /// Series in `series.sqlite`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pool: AnyPool,
+    known: Arc<Mutex<Known>>,
+}
+
+/// Numbers of names and series that are committed.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    names: HashMap<String, i64>,
+    series: HashMap<Series, i64>,
+}
+
+/// What identifies a series: tenant, measurement, tags as JSON in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Series {
+    tenant: String,
+    measurement: String,
+    tags: String,
 }
 
 /// Rows in one statement.
-const ROWS_AT_ONCE: usize = 200;
+const ROWS_AT_ONCE: usize = 400;
 
 fn unavailable(what: &'static str) -> impl FnOnce(sqlx::Error) -> SeriesError {
     move |error| SeriesError::Unavailable(format!("{what}: {error}"))
 }
+
+const TABLES: [&str; 3] = [
+    "CREATE TABLE IF NOT EXISTS limbic_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE IF NOT EXISTS limbic_series_keys (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, measurement TEXT NOT NULL,
+        tags TEXT NOT NULL, UNIQUE (tenant, measurement, tags))",
+    "CREATE TABLE IF NOT EXISTS limbic_points (series INTEGER NOT NULL, at BIGINT NOT NULL, fields BLOB NOT NULL,
+        PRIMARY KEY (series, at)) WITHOUT ROWID",
+];
 
 impl Embedded {
     /// Opens or creates the file in `folder`.
@@ -47,103 +76,156 @@ impl Embedded {
             .connect(&url)
             .await
             .map_err(unavailable("opening the series"))?;
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS limbic_series (
-                tenant TEXT NOT NULL, measurement TEXT NOT NULL, at BIGINT NOT NULL, tags TEXT NOT NULL,
-                fields TEXT NOT NULL, PRIMARY KEY (tenant, measurement, at, tags)) WITHOUT ROWID",
-        )
-        .execute(&pool)
-        .await
-        .map_err(unavailable("creating the series"))?;
-        Ok(Self { pool })
+        for table in TABLES {
+            sqlx::query(table)
+                .execute(&pool)
+                .await
+                .map_err(unavailable("creating the series"))?;
+        }
+        Ok(Self {
+            pool,
+            known: Arc::default(),
+        })
     }
 
     async fn write_all(&self, points: &[Point]) -> Result<Written, SeriesError> {
         let failed = || unavailable("writing the series");
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
-        for chunk in points.chunks(ROWS_AT_ONCE) {
-            let mut sql =
-                String::from("INSERT INTO limbic_series (tenant, measurement, at, tags, fields) VALUES ");
-            for row in 0..chunk.len() {
-                let comma = if row == 0 { "" } else { ", " };
-                let p = row * 5;
-                let _ = write!(
-                    sql,
-                    "{comma}(${}, ${}, ${}, ${}, ${})",
-                    p + 1,
-                    p + 2,
-                    p + 3,
-                    p + 4,
-                    p + 5
-                );
+        // Numbers that this transaction gives are known only once it has committed.
+        let mut known = self.known.lock().clone();
+        let mut rows: BTreeMap<(i64, i64), Vec<u8>> = BTreeMap::new();
+        for point in points {
+            let series = Series {
+                tenant: point.tenant.as_str().to_owned(),
+                measurement: point.measurement.clone(),
+                tags: serde_json::to_string(&point.tags).expect("tags are text"),
+            };
+            let series = number_of_series(&mut transaction, &mut known, series).await?;
+            let mut packed = Vec::with_capacity(point.fields.len() * 4);
+            for (name, value) in &point.fields {
+                let name = number_of_name(&mut transaction, &mut known, name).await?;
+                fields::push(&mut packed, name, *value);
             }
-            // The later of two in one statement wins, too.
-            sql.push_str(
-                " ON CONFLICT (tenant, measurement, at, tags) DO UPDATE SET fields = excluded.fields",
-            );
+            // The later of two points of one series and time wins.
+            rows.insert((series, point.at.as_millis()), packed);
+        }
+        let rows: Vec<((i64, i64), Vec<u8>)> = rows.into_iter().collect();
+        for chunk in rows.chunks(ROWS_AT_ONCE) {
+            let mut sql = String::from("INSERT INTO limbic_points (series, at, fields) VALUES ");
+            for row in 0..chunk.len() {
+                // Without names: SQLite looks each name up by going through all of them.
+                sql.push_str(if row == 0 { "(?, ?, ?)" } else { ", (?, ?, ?)" });
+            }
+            sql.push_str(" ON CONFLICT (series, at) DO UPDATE SET fields = excluded.fields");
             let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-            for point in chunk {
-                let json = |map: serde_json::Result<String>| map.expect("names and finite numbers");
-                statement = statement
-                    .bind(point.tenant.as_str().to_owned())
-                    .bind(point.measurement.clone())
-                    .bind(point.at.as_millis())
-                    .bind(json(serde_json::to_string(&point.tags)))
-                    .bind(json(serde_json::to_string(&point.fields)));
+            for ((series, at), packed) in chunk {
+                statement = statement.bind(*series).bind(*at).bind(packed.clone());
             }
             statement.execute(&mut *transaction).await.map_err(failed())?;
         }
         transaction.commit().await.map_err(failed())?;
+        *self.known.lock() = known;
         Ok(Written::default())
     }
 
     async fn add_up(&self, query: &Query) -> Result<Answer, SeriesError> {
-        // Tags and fields are compared as values, never pasted into the statement.
-        let mut sql = String::from(
-            "SELECT $1 + ((s.at - $1) / $2) * $2 AS step, f.key AS field, SUM(f.value) AS total
-             FROM limbic_series AS s, json_each(s.fields) AS f
-             WHERE s.tenant = $3 AND s.measurement = $4 AND s.at >= $1 AND s.at < $5 AND f.key IN (",
-        );
-        let mut next = 6;
-        for place in 0..query.fields.len() {
-            let comma = if place == 0 { "" } else { ", " };
-            let _ = write!(sql, "{comma}${next}");
-            next += 1;
-        }
-        sql.push(')');
-        for _ in &query.tags {
-            let _ = write!(
-                sql,
-                " AND EXISTS (SELECT 1 FROM json_each(s.tags) AS t WHERE t.key = ${} AND t.value = ${})",
-                next,
-                next + 1
-            );
-            next += 2;
-        }
-        sql.push_str(" GROUP BY 1, 2");
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(query.from.as_millis())
-            .bind(query.step)
-            .bind(query.tenant.as_str().to_owned())
-            .bind(query.measurement.clone())
-            .bind(query.to.as_millis());
-        for field in &query.fields {
-            statement = statement.bind(field.clone());
-        }
-        for (name, value) in &query.tags {
-            statement = statement.bind(name.clone()).bind(value.clone());
-        }
-        let rows = statement
-            .fetch_all(&self.pool)
-            .await
-            .map_err(unavailable("reading the series"))?;
+        let failed = || unavailable("reading the series");
+        let wanted = self.wanted_names(query).await?;
+        let series =
+            sqlx::query("SELECT id, tags FROM limbic_series_keys WHERE tenant = ? AND measurement = ?")
+                .bind(query.tenant.as_str())
+                .bind(&query.measurement)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed())?;
         let mut answer = Answer::new();
-        for row in rows {
-            let fields: &mut BTreeMap<String, f64> = answer.entry(row.get("step")).or_default();
-            fields.insert(row.get("field"), row.get("total"));
+        for one in series {
+            let tags: BTreeMap<String, String> = serde_json::from_str(one.get("tags")).unwrap_or_default();
+            if query
+                .tags
+                .iter()
+                .any(|(name, value)| tags.get(name) != Some(value))
+            {
+                continue;
+            }
+            let rows =
+                sqlx::query("SELECT at, fields FROM limbic_points WHERE series = ? AND at >= ? AND at < ?")
+                    .bind(one.get::<i64, _>("id"))
+                    .bind(query.from.as_millis())
+                    .bind(query.to.as_millis())
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(failed())?;
+            for row in rows {
+                let since = row.get::<i64, _>("at") - query.from.as_millis();
+                let step = query.from.as_millis() + since.div_euclid(query.step) * query.step;
+                for (name, value) in fields::read(row.get::<&[u8], _>("fields")) {
+                    if let Some(name) = wanted.get(&name) {
+                        let sums = answer.entry(step).or_default();
+                        *sums.entry(name.clone()).or_default() += value;
+                    }
+                }
+            }
         }
         Ok(answer)
     }
+
+    /// The numbers of the fields that are asked for, as far as any point has them.
+    async fn wanted_names(&self, query: &Query) -> Result<HashMap<i64, String>, SeriesError> {
+        let mut wanted = HashMap::new();
+        for name in &query.fields {
+            let found = sqlx::query("SELECT id FROM limbic_names WHERE name = ?")
+                .bind(name)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(unavailable("reading the series"))?;
+            wanted.extend(found.map(|row| (row.get::<i64, _>("id"), name.clone())));
+        }
+        Ok(wanted)
+    }
+}
+
+async fn number_of_name(
+    transaction: &mut Transaction<'static, Any>,
+    known: &mut Known,
+    name: &str,
+) -> Result<i64, SeriesError> {
+    if let Some(number) = known.names.get(name) {
+        return Ok(*number);
+    }
+    let row = sqlx::query(
+        "INSERT INTO limbic_names (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
+    )
+    .bind(name)
+    .fetch_one(&mut **transaction)
+    .await
+    .map_err(unavailable("naming a field"))?;
+    let number = row.get("id");
+    known.names.insert(name.to_owned(), number);
+    Ok(number)
+}
+
+async fn number_of_series(
+    transaction: &mut Transaction<'static, Any>,
+    known: &mut Known,
+    series: Series,
+) -> Result<i64, SeriesError> {
+    if let Some(number) = known.series.get(&series) {
+        return Ok(*number);
+    }
+    let row = sqlx::query(
+        "INSERT INTO limbic_series_keys (tenant, measurement, tags) VALUES (?, ?, ?)
+         ON CONFLICT (tenant, measurement, tags) DO UPDATE SET tags = excluded.tags RETURNING id",
+    )
+    .bind(&series.tenant)
+    .bind(&series.measurement)
+    .bind(&series.tags)
+    .fetch_one(&mut **transaction)
+    .await
+    .map_err(unavailable("naming a series"))?;
+    let number = row.get("id");
+    known.series.insert(series, number);
+    Ok(number)
 }
 
 impl SeriesStore for Embedded {

@@ -18,6 +18,7 @@
 //! Every point also has the tags `tenant`, `window` (`10s`) and `partition`.
 
 mod embedded;
+mod fields;
 mod influx;
 mod point;
 mod reader;
