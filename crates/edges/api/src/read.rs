@@ -47,7 +47,7 @@ fn store_problem(error: StoreError) -> Problem {
             tracing::warn!(%error, "the view did not answer");
             Problem::busy("the view's database does not answer: try again")
         }
-        StoreError::Overtaken(_) => Problem::internal(&error),
+        StoreError::Overtaken(_) | StoreError::Body { .. } => Problem::internal(&error),
     }
 }
 
