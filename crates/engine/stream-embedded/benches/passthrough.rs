@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use limbic_domain::Utc;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Headers, Log, NewRecord, Polled, Retention, Subscription,
-    TopicPartition, TopicSpec,
+    BatchLimits, Committed, Consumer, Headers, Log, NewRecord, Polled, Subscription, TopicPartition,
+    TopicSpec,
 };
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
@@ -192,14 +192,7 @@ fn disk(folder: &Path, piece: usize, pieces: usize) -> Outcome<f64> {
 }
 
 fn create(log: &EmbeddedLog, topics: &[&str]) -> Outcome<()> {
-    let specs: Vec<TopicSpec> = topics
-        .iter()
-        .map(|name| TopicSpec {
-            name: (*name).into(),
-            partitions: 1,
-            retention: Retention::default(),
-        })
-        .collect();
+    let specs: Vec<TopicSpec> = topics.iter().map(|name| TopicSpec::new(*name, 1)).collect();
     Ok(log.ensure_topics(&specs)?)
 }
 

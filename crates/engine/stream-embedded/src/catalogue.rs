@@ -6,10 +6,11 @@ use crate::commit::Committer;
 use crate::partition::Partition;
 use crate::shared::Topic;
 use crate::store::{Changes, TopicRow, failure};
-use limbic_stream::{Error, Result, TopicPartition, TopicSpec};
+use limbic_stream::{Cleanup, Error, Result, TopicPartition, TopicSpec};
 
 impl Committer {
-    /// Creates what is missing, takes over changed retention, refuses another number of partitions.
+    /// Creates missing topics and applies a changed retention. Another number of partitions, or a change between deletion and
+    /// compaction, is an error.
     pub(super) fn ensure_topics(&mut self, specs: &[TopicSpec]) -> Result<()> {
         let mut rows: Vec<(Arc<str>, TopicRow)> = Vec::new();
         {
@@ -30,11 +31,23 @@ impl Committer {
                 let id = match known {
                     Some(row) if row.partitions != spec.partitions => {
                         return Err(Error::Settings(format!(
-                            "topic `{}` has {} partitions, the settings say {}",
+                            "topic `{}` has {} partitions, the settings say {}: change the settings, or replay into a new topic \
+                             (a key's partition depends on their number)",
                             spec.name, row.partitions, spec.partitions
                         )));
                     }
-                    Some(row) if row.retention == spec.retention => continue,
+                    Some(row) if row.cleanup == spec.cleanup => continue,
+                    Some(row) if row.is_compacted() || spec.cleanup == Cleanup::Compact => {
+                        let (is, should) = match spec.cleanup {
+                            Cleanup::Compact => ("keeps records by age and size", "be compacted"),
+                            Cleanup::Delete(_) => ("is compacted", "keep records by age and size"),
+                        };
+                        return Err(Error::Settings(format!(
+                            "topic `{}` {is} and should {should}, which cannot change once it exists: use a new topic, or \
+                             remove the log's folder if nothing in it is needed",
+                            spec.name
+                        )));
+                    }
                     Some(row) => row.id,
                     None => {
                         next_id += 1;
@@ -44,7 +57,7 @@ impl Committer {
                 let row = TopicRow {
                     id,
                     partitions: spec.partitions,
-                    retention: spec.retention,
+                    cleanup: spec.cleanup,
                 };
                 rows.push((spec.name.clone(), row));
             }

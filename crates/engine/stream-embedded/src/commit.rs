@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fail::fail_point;
 use limbic_domain::Utc;
 
+use crate::compaction::{self, Swap};
 use crate::groups::Membership;
 use crate::packed::Payload;
 use crate::partition::Partition;
@@ -26,6 +27,9 @@ use limbic_stream::{Committed, Error, Result, TopicSpec};
 
 /// Payloads of different producers become one batch up to this size.
 const MERGED: usize = 256 << 10;
+
+/// Bytes of a segment of a compacted topic, at most: what one round of compaction reads at least.
+const COMPACTED_SEGMENT: u64 = 16 << 20;
 
 /// How often the store is tried again after its disk failed.
 const HEALING: Duration = Duration::from_secs(1);
@@ -114,6 +118,10 @@ pub(super) struct Committer {
     /// Segments that a durable commit names.
     pub(super) listed: HashSet<u32>,
     epochs: HashMap<Arc<str>, u64>,
+    /// For each compacted topic, the segment that compaction wrote last.
+    pub(super) clean: HashMap<u32, u32>,
+    /// A swap of segments whose commit is under way, or failed and may have been made.
+    pub(super) swapping: Option<Swap>,
     /// Whose batches are in memory, oldest first, and how many bytes.
     tail: VecDeque<Arc<Partition>>,
     tail_bytes: usize,
@@ -131,6 +139,8 @@ impl Committer {
             next_segment: meta.segments.keys().last().map_or(0, |last| last + 1),
             listed: meta.segments.keys().copied().collect(),
             epochs: HashMap::new(),
+            clean: compaction::clean_segments(meta),
+            swapping: None,
             tail: VecDeque::new(),
             tail_bytes: 0,
             in_doubt: None,
@@ -249,29 +259,38 @@ impl Committer {
 
     fn active_segment(&mut self, class: &str, row: &TopicRow, now: Utc) -> Result<u32> {
         let options = &self.shared.options;
-        let largest = match row.retention.bytes {
+        let retention = row.retention();
+        let largest = match retention.bytes {
+            _ if row.is_compacted() => options.segment_bytes.min(COMPACTED_SEGMENT),
             Some(bytes) => (bytes.saturating_mul(u64::from(row.partitions)) / 4).min(options.segment_bytes),
             None => options.segment_bytes,
         };
-        let longest = row.retention.age.map(|age| age.as_millis() as i64 / 4);
+        let longest = retention.age.map(|age| age.as_millis() as i64 / 4);
         if let Some(active) = self.active.get(class) {
-            let full = row.retention != limbic_stream::Retention::default() && active.bytes >= largest;
+            let is_limited = row.is_compacted() || retention != limbic_stream::Retention::default();
+            let full = is_limited && active.bytes >= largest;
             let old = longest.is_some_and(|longest| now.millis_since(active.since) > longest);
             if !full && !old {
                 return Ok(active.id);
             }
         }
-        let id = self.next_segment;
-        if let Some(store) = self.shared.store.write().as_mut() {
-            store.create_segment(id, &self.shared.path)?;
-        }
-        self.next_segment += 1;
+        let id = self.new_segment()?;
         let active = Active {
             id,
             bytes: 0,
             since: now,
         };
         self.active.insert(class.into(), active);
+        Ok(id)
+    }
+
+    /// Creates a segment under a number never used before. It lasts once a commit names it.
+    pub(super) fn new_segment(&mut self) -> Result<u32> {
+        let id = self.next_segment;
+        if let Some(store) = self.shared.store.write().as_mut() {
+            store.create_segment(id, &self.shared.path)?;
+        }
+        self.next_segment += 1;
         Ok(id)
     }
 
@@ -435,6 +454,20 @@ impl Committer {
         Ok(())
     }
 
+    /// Takes batches of this partition out of memory, whose records all lie before `end`.
+    pub(super) fn forget_before(&mut self, partition: &Arc<Partition>, end: u64) {
+        let mut left = partition.recent_before(end);
+        let tail_bytes = &mut self.tail_bytes;
+        self.tail.retain(|other| {
+            let is_forgotten = left > 0 && Arc::ptr_eq(other, partition);
+            if is_forgotten {
+                left -= 1;
+                *tail_bytes -= partition.forget_oldest();
+            }
+            !is_forgotten
+        });
+    }
+
     /// A segment is gone.
     pub(super) fn unlist(&mut self, segment: u32) {
         self.listed.remove(&segment);
@@ -458,9 +491,11 @@ impl Step {
     }
 }
 
-/// Topics that are kept alike share segments; one with a limit in bytes has its own.
-fn class(row: &TopicRow) -> String {
-    match (row.retention.bytes, row.retention.age) {
+/// Topics that are kept alike share segments; one that is compacted or has a limit in bytes has its own.
+pub(super) fn class(row: &TopicRow) -> String {
+    let retention = row.retention();
+    match (retention.bytes, retention.age) {
+        _ if row.is_compacted() => format!("compact {}", row.id),
         (Some(_), _) => format!("topic {}", row.id),
         (None, Some(age)) => format!("age {}", age.as_millis()),
         (None, None) => "keep".into(),

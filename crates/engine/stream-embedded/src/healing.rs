@@ -47,6 +47,13 @@ impl Committer {
         let listed = &self.listed;
         self.active.retain(|_, active| listed.contains(&active.id));
         self.commits = meta.commits;
+        if let Some(swap) = &self.swapping {
+            if self.listed.contains(&swap.target) {
+                self.finish_swap();
+            } else {
+                self.swapping = None;
+            }
+        }
         let Some((written, no_trace)) = self.in_doubt.take() else {
             return Ok(());
         };

@@ -18,6 +18,7 @@
 
 mod catalogue;
 mod commit;
+mod compaction;
 mod consumer;
 mod groups;
 mod healing;
@@ -52,8 +53,8 @@ use self::shared::{Shared, recover_topics};
 use self::signal::Signal;
 use self::store::{Store, state_key};
 use limbic_stream::{
-    Committed, Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo,
-    TopicPartition, TopicSpec,
+    Committed, Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription,
+    TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec,
 };
 
 /// Requests that may wait for the committer; each belongs to a thread that waits too.
@@ -81,8 +82,18 @@ pub struct EmbeddedOptions {
     pub reserve_bytes: u64,
     /// A member that has not polled or committed for this long loses its partitions, if another waits for them.
     pub max_poll_interval: Duration,
-    /// How often retention is looked at; zero = only by [`EmbeddedLog::retain`].
+    /// How often retention and compaction are looked at; zero = only by [`EmbeddedLog::retain`] and [`EmbeddedLog::compact`].
     pub retention_interval: Duration,
+    /// Share of a compacted topic's bytes that must have been written since its last compaction before it is compacted again,
+    /// from 0 to 1. Compaction reads and writes the whole topic, so a record is copied about `1 / share` times.
+    pub compaction_share: f64,
+    /// Bytes that must have been written to a compacted topic since its last compaction before it is compacted again.
+    pub compaction_bytes: u64,
+    /// Distinct keys in memory while a topic is compacted, some 40 bytes each. The keys of one segment (at most 16 MiB) always
+    /// fit.
+    pub compaction_keys: usize,
+    /// How long a tombstone in a compacted topic is kept at least. The first compaction after this time removes it.
+    pub tombstone_retention: Duration,
 }
 
 impl Default for EmbeddedOptions {
@@ -98,6 +109,10 @@ impl Default for EmbeddedOptions {
             reserve_bytes: 128 << 20,
             max_poll_interval: Duration::from_mins(5),
             retention_interval: Duration::from_secs(30),
+            compaction_share: 0.5,
+            compaction_bytes: 1 << 20,
+            compaction_keys: 500_000,
+            tombstone_retention: TOMBSTONE_RETENTION,
         }
     }
 }
@@ -135,6 +150,7 @@ impl EmbeddedLog {
             signal: Signal::default(),
             requests,
             committer: Mutex::new(None),
+            compacting: Mutex::new(()),
             closed: AtomicBool::new(false),
         });
         *shared.committer.lock() = Some(Committer::new(shared.clone(), &meta));
@@ -153,9 +169,16 @@ impl EmbeddedLog {
                     interval => interval,
                 };
                 while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                    match retained.ask(|answer| Request::Retain(Utc::now(), answer)) {
+                    let now = Utc::now();
+                    match retained.ask(|answer| Request::Retain(now, answer)) {
                         Ok(()) | Err(Error::Closed) => {}
-                        Err(error) => tracing::warn!(%error, "retention could not drop what is old"),
+                        Err(error) => {
+                            tracing::warn!(%error, "old segments were not dropped: tried again later")
+                        }
+                    }
+                    match compaction::compact(&retained, now, false) {
+                        Ok(()) | Err(Error::Closed) => {}
+                        Err(error) => tracing::warn!(%error, "a topic was not compacted: tried again later"),
                     }
                 }
             })
@@ -174,6 +197,14 @@ impl EmbeddedLog {
     /// Drops what retention no longer keeps when the wall clock says `now`.
     pub fn retain(&self, now: Utc) -> Result<()> {
         self.shared.ask(|answer| Request::Retain(now, answer))
+    }
+
+    /// Compacts every compacted topic, however little has been written to it. Tombstones written longer than
+    /// [`EmbeddedOptions::tombstone_retention`] before `now` are removed. Records written while this runs are left for the next
+    /// time.
+    pub fn compact(&self, now: Utc) -> Result<()> {
+        self.shared.check_open()?;
+        compaction::compact(&self.shared, now, true)
     }
 }
 
@@ -197,6 +228,18 @@ impl Log for EmbeddedLog {
                     .collect(),
             })
             .collect())
+    }
+
+    fn topic(&self, name: &Arc<str>) -> Result<TopicInfo> {
+        self.shared.check_open()?;
+        let topic = self.shared.topic(name)?;
+        let offsets = topic.partitions.iter();
+        Ok(TopicInfo {
+            name: name.clone(),
+            offsets: offsets
+                .map(|partition| (partition.earliest(), partition.end()))
+                .collect(),
+        })
     }
 
     fn publish(&self, records: Vec<NewRecord>) -> Result<()> {

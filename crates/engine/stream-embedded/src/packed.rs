@@ -90,6 +90,12 @@ impl Packer {
         self.records += 1;
     }
 
+    /// Adds a record as it was packed before.
+    pub(super) fn push_raw(&mut self, record: &RawRecord) {
+        self.bytes.extend_from_slice(&record.packed);
+        self.records += 1;
+    }
+
     pub(super) fn finish(self) -> Payload {
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(&self.bytes[HEADER..]);
@@ -130,6 +136,16 @@ impl Payload {
         header[4..8].copy_from_slice(&checksum.to_le_bytes());
         Bytes::from(self.bytes)
     }
+}
+
+/// A record that is passed on without being unpacked.
+#[derive(Debug)]
+pub(super) struct RawRecord {
+    pub(super) offset: u64,
+    pub(super) key: Bytes,
+    /// Whether its value is empty.
+    pub(super) is_tombstone: bool,
+    packed: Bytes,
 }
 
 /// Reads a header, its checksum verified.
@@ -219,19 +235,44 @@ impl Unpacker {
         (self.at, self.next) = mark;
     }
 
+    /// The next record's key, whether its value is empty, and its bytes as they were packed. `None` at the end.
+    pub(super) fn next_raw(&mut self) -> Result<Option<RawRecord>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let start = self.at;
+        self.take(8)?;
+        let (key, value, headers) = (self.length()?, self.length()?, self.length()?);
+        let key = self.slice(key)?;
+        self.skip_rest(0, value, headers)?;
+        let offset = self.next;
+        self.next += 1;
+        Ok(Some(RawRecord {
+            offset,
+            key,
+            is_tombstone: value == 0,
+            packed: self.bytes.slice(start..self.at),
+        }))
+    }
+
     /// Leaves out records before `offset`.
     pub(super) fn skip_to(&mut self, offset: u64) -> Result<()> {
         while self.next < offset && !self.is_empty() {
             self.at += 8;
             let (key, value, headers) = (self.length()?, self.length()?, self.length()?);
-            self.take(key)?;
-            self.take(value)?;
-            for _ in 0..headers {
-                let (name, value) = (self.length()?, self.length()?);
-                self.take(name)?;
-                self.take(value)?;
-            }
+            self.skip_rest(key, value, headers)?;
             self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn skip_rest(&mut self, key: usize, value: usize, headers: usize) -> Result<()> {
+        self.take(key)?;
+        self.take(value)?;
+        for _ in 0..headers {
+            let (name, value) = (self.length()?, self.length()?);
+            self.take(name)?;
+            self.take(value)?;
         }
         Ok(())
     }

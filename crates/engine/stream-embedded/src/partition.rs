@@ -76,11 +76,14 @@ impl Partition {
         }
     }
 
-    /// The segment to read `offset` from.
-    pub(super) fn segment_of(&self, offset: u64) -> Option<u32> {
+    /// The segment to read `offset` from, and where the next segment begins.
+    pub(super) fn segment_of(&self, offset: u64) -> Option<(u32, Option<u64>)> {
         let spans = self.spans.read();
-        let after = spans.partition_point(|span| span.first <= offset);
-        spans.get(after.saturating_sub(1)).map(|span| span.segment)
+        let at = spans
+            .partition_point(|span| span.first <= offset)
+            .saturating_sub(1);
+        let next = spans.get(at + 1).map(|next| next.first);
+        spans.get(at).map(|span| (span.segment, next))
     }
 
     /// The batch in memory that holds `offset`.
@@ -118,6 +121,22 @@ impl Partition {
             .write()
             .pop_front()
             .map_or(0, |(_, _, batch)| batch.len())
+    }
+
+    /// How many of the oldest batches in memory lie wholly before `end`.
+    pub(super) fn recent_before(&self, end: u64) -> usize {
+        self.tail
+            .read()
+            .partition_point(|(_, batch_end, _)| *batch_end <= end)
+    }
+
+    /// The partition's oldest segments `replaced` are gone, and `by` holds what is left of them.
+    pub(super) fn replace(&self, replaced: &[u32], by: Option<Span>) {
+        let mut spans = self.spans.write();
+        spans.retain(|span| !replaced.contains(&span.segment));
+        if let Some(span) = by {
+            spans.insert(0, span);
+        }
     }
 
     /// Where the partition will begin without `segment`, its oldest; `None` if it holds nothing of it.

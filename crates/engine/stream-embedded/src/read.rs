@@ -95,15 +95,15 @@ impl Cursor {
         }
         while let Some(batch) = self.ahead.pop_front() {
             let summary = summary(&batch)?;
-            if summary.first <= self.position && self.position < summary.end() {
+            if self.position < summary.end() {
+                self.position = self.position.max(summary.first);
                 return Unpacker::verified(batch).map(Some);
             }
         }
         if let Some(batch) = partition.recent(self.position) {
             return Unpacker::trusted(batch).map(Some);
         }
-        // A segment may be dropped between the look at where it is and the look into it: then the partition begins later.
-        while let Some(segment) = partition.segment_of(self.position) {
+        while let Some((segment, next_segment)) = partition.segment_of(self.position) {
             let at = (partition.topic_id, partition.number());
             let found =
                 shared.with_store(|store| store.batches(segment, at, self.position, end, READ_AHEAD))?;
@@ -116,13 +116,21 @@ impl Cursor {
                     return Unpacker::verified(batch).map(Some);
                 }
             }
-            if partition.earliest() <= self.position {
+            let earliest = partition.earliest();
+            if earliest > self.position {
+                // Retention has dropped the segment in the meantime.
+                self.position = earliest;
+            } else if partition.segment_of(self.position).map(|(now, _)| now) != Some(segment) {
+                // Compaction has replaced the segment in the meantime: look into the new one.
+            } else if let Some(next) = next_segment {
+                // Compaction has removed the records at the end of the segment.
+                self.position = next;
+            } else {
                 break;
             }
-            self.position = partition.earliest();
         }
         Err(limbic_stream::Error::Corrupt(format!(
-            "{} has no batch at offset {}, though it reaches from {} to {end}",
+            "{} has no batch at offset {}, but its offsets reach from {} to {end}: restore the log's folder from a backup",
             partition.name,
             self.position,
             partition.earliest()

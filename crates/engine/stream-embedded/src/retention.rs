@@ -74,7 +74,7 @@ impl Committer {
 
 /// The segments that a topic still needs.
 fn kept_segments(topic: &Topic, now: Utc) -> BTreeSet<u32> {
-    let Retention { bytes, age } = topic.row.retention;
+    let Retention { bytes, age } = topic.row.retention();
     let mut segments: BTreeMap<u32, (u64, Utc)> = BTreeMap::new();
     for span in topic.partitions.iter().flat_map(|partition| partition.spans()) {
         let (size, written_at) = segments.entry(span.segment).or_insert((0, span.written_at));

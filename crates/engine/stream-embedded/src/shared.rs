@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) requests: Sender<Request>,
     /// `None` once closed.
     pub(super) committer: Mutex<Option<Committer>>,
+    /// Held by whoever compacts.
+    pub(super) compacting: Mutex<()>,
     pub(super) closed: AtomicBool,
 }
 
@@ -85,6 +87,20 @@ impl Shared {
             });
         };
         read(store).map_err(|error| failure(&self.path, "reading the log", &error))
+    }
+
+    /// Takes the committer for one short step.
+    pub(super) fn with_committer<T>(&self, step: impl FnOnce(&mut Committer) -> Result<T>) -> Result<T> {
+        self.check_open()?;
+        let result = {
+            let mut committer = self.committer.lock();
+            step(committer.as_mut().ok_or(Error::Closed)?)
+        };
+        if self.store.read().is_none() {
+            // From here on it is the committer's thread that tries to open it again.
+            let _ = self.requests.send(Request::Heal);
+        }
+        result
     }
 
     /// Has the committer do a request, on this thread if it is idle, and waits for its answer.

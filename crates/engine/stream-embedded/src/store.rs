@@ -22,7 +22,7 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
 
 use crate::{EmbeddedOptions, journal, space};
-use limbic_stream::{Committed, Error, Result, Retention, TopicPartition};
+use limbic_stream::{Cleanup, Committed, Error, Result, Retention, TopicPartition};
 
 const SEGMENT: &str = "segment-";
 
@@ -40,7 +40,24 @@ pub(super) struct Store {
 pub(super) struct TopicRow {
     pub(super) id: u32,
     pub(super) partitions: u32,
-    pub(super) retention: Retention,
+    pub(super) cleanup: Cleanup,
+}
+
+impl TopicRow {
+    /// What the topic keeps by age and size; everything, if it is compacted.
+    pub(super) const fn retention(&self) -> Retention {
+        match self.cleanup {
+            Cleanup::Delete(retention) => retention,
+            Cleanup::Compact => Retention {
+                bytes: None,
+                age: None,
+            },
+        }
+    }
+
+    pub(super) const fn is_compacted(&self) -> bool {
+        matches!(self.cleanup, Cleanup::Compact)
+    }
 }
 
 /// Everything small, as it was at the last commit.
@@ -182,17 +199,26 @@ impl Store {
             Some(batch) => batch.key()?.to_vec(),
             None => batch_key(topic, partition, offset),
         };
+        // A batch that begins before `offset` may end before it too: it does not count.
+        let mut is_counted = start >= batch_key(topic, partition, offset);
         let mut found = Vec::new();
         let mut size = 0;
         for batch in keyspace.range(start..batch_key(topic, partition, end)) {
             let batch: Bytes = batch.value()?.into();
-            size += batch.len();
+            if is_counted {
+                size += batch.len();
+            }
+            is_counted = true;
             found.push(batch);
             if size >= bytes {
                 break;
             }
         }
         Ok(found)
+    }
+
+    pub(super) fn has_segment(&self, id: u32) -> bool {
+        self.segments.contains_key(&id)
     }
 
     pub(super) fn state(&self, key: &[u8]) -> Result<Option<Bytes>, fjall::Error> {
@@ -235,17 +261,16 @@ pub(super) struct Changes<'a> {
 
 impl Changes<'_> {
     pub(super) fn topic(&mut self, name: &str, row: &TopicRow) {
-        let mut value = Vec::with_capacity(26);
+        let mut value = Vec::with_capacity(27);
         value.extend_from_slice(&row.id.to_be_bytes());
         value.extend_from_slice(&row.partitions.to_be_bytes());
-        let age = row
-            .retention
-            .age
-            .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        for limit in [row.retention.bytes, age] {
+        let Retention { bytes, age } = row.retention();
+        let age = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        for limit in [bytes, age] {
             value.push(u8::from(limit.is_some()));
             value.extend_from_slice(&limit.unwrap_or(0).to_be_bytes());
         }
+        value.push(u8::from(row.is_compacted()));
         self.put([b"t", name.as_bytes()].concat(), value);
     }
 
@@ -254,6 +279,7 @@ impl Changes<'_> {
         self.put(key, offset.to_be_bytes().to_vec());
     }
 
+    /// Names a segment: from this commit on it exists.
     pub(super) fn segment(&mut self, id: u32, class: &str) {
         self.put([&b"s"[..], &id.to_be_bytes()].concat(), class.as_bytes().to_vec());
     }
@@ -377,10 +403,16 @@ fn read_row(meta: &mut Meta, key: &[u8], mut value: &[u8]) -> Option<()> {
                 bytes: limit()?,
                 age: limit()?.map(Duration::from_millis),
             };
+            // A row without this byte is of a log that had no compacted topics.
+            let is_compacted = value.first() == Some(&1);
             let row = TopicRow {
                 id,
                 partitions,
-                retention,
+                cleanup: if is_compacted {
+                    Cleanup::Compact
+                } else {
+                    Cleanup::Delete(retention)
+                },
             };
             meta.topics.insert(text(key)?, row);
         }

@@ -55,12 +55,8 @@ fn open(path: &Path) -> Arc<dyn Log> {
 }
 
 fn topic(log: &Arc<dyn Log>, name: &str, retention: Retention) -> Arc<str> {
-    let spec = TopicSpec {
-        name: name.into(),
-        partitions: 1,
-        retention,
-    };
-    log.ensure_topics(&[spec]).unwrap();
+    log.ensure_topics(&[TopicSpec::new(name, 1).kept(retention)])
+        .unwrap();
     name.into()
 }
 
