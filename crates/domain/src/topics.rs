@@ -24,10 +24,19 @@ pub const DECISIONS: &str = "decisions";
 /// What came of decisions, keyed by campaign (which a decision's id names).
 pub const OUTCOMES: &str = "outcomes";
 
-/// Every topic, upstream first.
+/// Every topic whose records stages consume, upstream first.
 pub const ALL: [&str; 9] = [
     INTAKE, POSTS, READINGS, FEELINGS, MOMENTS, DRAFTS, CREATIVES, DECISIONS, OUTCOMES,
 ];
+
+/// What advertisers want, as the settings or a control plane publish it: compacted, keyed `tenant/campaign`.
+pub const CAMPAIGNS: &str = "campaigns";
+/// What each campaign's policy has learnt, as the optimize stage publishes it: compacted, keyed `tenant/campaign`.
+pub const POSTERIORS: &str = "posteriors";
+
+/// Every compacted topic: the latest value of each key, read as a table. No stage consumes one record by record, so they have
+/// no dead-letter topics.
+pub const COMPACTED: [&str; 2] = [CAMPAIGNS, POSTERIORS];
 
 /// The dead-letter topic of `topic`.
 pub fn dead(topic: &str) -> String {

@@ -47,21 +47,18 @@ fn connect_within(settings: &Settings, patience: Duration) -> anyhow::Result<Arc
     Ok(Arc::new(log))
 }
 
-/// Every topic of the house, and its dead letters.
+/// Every topic of Limbic: those of records with their dead-letter topics, and the compacted ones.
 pub fn topic_specs(settings: &Settings) -> Vec<TopicSpec> {
     let limit = |n: u64, unit: u64| (n > 0).then(|| n.saturating_mul(unit));
     let retention = Retention {
         bytes: limit(settings.retention.mebibytes, 1 << 20),
         age: limit(settings.retention.hours, 3_600).map(Duration::from_secs),
     };
-    let spec = |name: String, retention| TopicSpec {
-        name: name.into(),
-        partitions: settings.partitions,
-        retention,
-    };
-    topics::ALL
-        .into_iter()
-        // Dead letters are for people: no clock takes them away.
-        .flat_map(|topic| [spec(topic.to_owned(), retention), spec(topics::dead(topic), Retention::default())])
-        .collect()
+    let spec = |name: &str| TopicSpec::new(name, settings.partitions);
+    let of_records = topics::ALL.into_iter().flat_map(|topic| {
+        // Dead letters are for people: they are never deleted by age or size.
+        [spec(topic).kept(retention), spec(&topics::dead(topic))]
+    });
+    let of_tables = topics::COMPACTED.into_iter().map(|topic| spec(topic).compacted());
+    of_records.chain(of_tables).collect()
 }

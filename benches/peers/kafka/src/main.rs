@@ -123,11 +123,7 @@ fn main() {
     let bare = limbic_stream_kafka::KafkaOptions::default().prefixed("");
     limbic_stream_kafka::KafkaLog::connect(&format!("kafka://{}", town.servers), bare)
         .expect("a cluster")
-        .ensure_topics(&[limbic_stream::TopicSpec {
-            name: OUTPUT.into(),
-            partitions: ours::PARTITIONS,
-            retention: limbic_stream::Retention::default(),
-        }])
+        .ensure_topics(&[limbic_stream::TopicSpec::new(OUTPUT, ours::PARTITIONS)])
         .expect("a topic");
     TOPIC.set(format!("{}.in", town.prefix)).expect("once");
     let (mut limbic, mut ruststream, mut plain) = (Vec::new(), Vec::new(), Vec::new());

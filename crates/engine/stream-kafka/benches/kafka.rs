@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 use limbic_domain::Utc;
 use limbic_stream::runtime::{RunOptions, StageMeters, spawn};
 use limbic_stream::{
-    Batch, BatchLimits, EventTime, Forward, Headers, Log, NewRecord, Outputs, Retention, Stage, StageError,
-    StageSpec, TopicSpec,
+    Batch, BatchLimits, EventTime, Forward, Headers, Log, NewRecord, Outputs, Stage, StageError, StageSpec,
+    TopicSpec,
 };
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
@@ -55,11 +55,7 @@ impl Town {
         let prefix = format!("bench-{}", Utc::now().as_millis());
         let options = KafkaOptions::default().prefixed(&prefix);
         let log = KafkaLog::connect(&format!("kafka://{servers}"), options).unwrap();
-        let topics = ["in", "out"].map(|name| TopicSpec {
-            name: name.into(),
-            partitions: PARTITIONS,
-            retention: Retention::default(),
-        });
+        let topics = ["in", "out"].map(|name| TopicSpec::new(name, PARTITIONS));
         log.ensure_topics(&topics).unwrap();
         let topic: Arc<str> = "in".into();
         for from in (0..records).step_by(10_000) {

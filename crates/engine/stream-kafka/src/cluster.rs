@@ -159,6 +159,16 @@ impl Cluster {
             .collect()
     }
 
+    /// One topic, asked for nothing but its ends once its partitions are known.
+    pub(super) fn topic(&self, name: &Arc<str>) -> Result<TopicInfo> {
+        let target = self.target(name)?;
+        let offsets = (0..target.partitions).map(|partition| self.watermarks(&target.name, partition));
+        Ok(TopicInfo {
+            name: Arc::clone(name),
+            offsets: offsets.collect::<Result<_>>()?,
+        })
+    }
+
     /// What `group` has committed in these partitions, asked without joining it. The brokers answer a commit before its
     /// offsets are seen by everyone, so what is undecided is waited for; not for long, since a process that was killed
     /// may have left it so.

@@ -111,6 +111,10 @@ impl Log for KafkaLog {
         self.open()?.cluster.topics()
     }
 
+    fn topic(&self, name: &Arc<str>) -> Result<TopicInfo> {
+        self.open()?.cluster.topic(name)
+    }
+
     fn publish(&self, records: Vec<NewRecord>) -> Result<()> {
         let inner = self.open()?;
         inner.publisher.publish(&inner.cluster, &records)

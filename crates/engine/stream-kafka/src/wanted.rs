@@ -3,7 +3,7 @@
 use rdkafka::admin::{ConfigResource, NewTopic, TopicReplication};
 
 use crate::names::Names;
-use limbic_stream::{Error, Result, TopicSpec};
+use limbic_stream::{Cleanup, Error, Result, Retention, TOMBSTONE_RETENTION, TopicSpec};
 
 /// What decides how long records are kept, and so what must be as it should.
 const DECIDES: [&str; 3] = ["cleanup.policy", "retention.ms", "retention.bytes"];
@@ -15,28 +15,36 @@ pub(super) struct Wanted {
     config: Vec<(&'static str, String)>,
 }
 
+/// The settings of a compacted topic. A table that is loaded reads what is not yet compacted, so segments are small and are
+/// compacted early.
+fn compaction() -> Vec<(&'static str, String)> {
+    vec![
+        ("cleanup.policy", "compact".to_owned()),
+        ("delete.retention.ms", TOMBSTONE_RETENTION.as_millis().to_string()),
+        ("segment.bytes", (64 << 20).to_string()),
+        ("min.cleanable.dirty.ratio", "0.2".to_owned()),
+    ]
+}
+
 impl Wanted {
     pub(super) fn topic(spec: &TopicSpec, names: &Names) -> Self {
-        let forever = || "-1".to_owned();
+        let mut config = match spec.cleanup {
+            Cleanup::Compact => compaction(),
+            Cleanup::Delete(Retention { bytes, age }) => {
+                let limit =
+                    |limit: Option<u128>| limit.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
+                vec![
+                    ("cleanup.policy", "delete".to_owned()),
+                    ("retention.ms", limit(age.map(|age| age.as_millis()))),
+                    ("retention.bytes", limit(bytes.map(u128::from))),
+                ]
+            }
+        };
+        config.push(("message.timestamp.type", "LogAppendTime".into()));
         Self {
             name: names.topic(&spec.name),
             partitions: spec.partitions,
-            config: vec![
-                ("cleanup.policy", "delete".into()),
-                (
-                    "retention.ms",
-                    spec.retention
-                        .age
-                        .map_or_else(forever, |age| age.as_millis().to_string()),
-                ),
-                (
-                    "retention.bytes",
-                    spec.retention
-                        .bytes
-                        .map_or_else(forever, |bytes| bytes.to_string()),
-                ),
-                ("message.timestamp.type", "LogAppendTime".into()),
-            ],
+            config,
         }
     }
 
@@ -44,12 +52,7 @@ impl Wanted {
         Self {
             name,
             partitions,
-            config: vec![
-                ("cleanup.policy", "compact".into()),
-                // A restore reads what is not yet compacted: small segments, compacted early.
-                ("segment.bytes", (64 << 20).to_string()),
-                ("min.cleanable.dirty.ratio", "0.2".into()),
-            ],
+            config: compaction(),
         }
     }
 
@@ -104,7 +107,6 @@ mod tests {
     use rdkafka::admin::{ConfigEntry, ConfigSource, OwnedResourceSpecifier};
 
     use super::*;
-    use limbic_stream::Retention;
 
     fn described(settings: &[(&str, &str)]) -> ConfigResource {
         let entry = |(name, value): &(&str, &str)| ConfigEntry {
@@ -123,14 +125,10 @@ mod tests {
 
     #[test]
     fn every_difference_is_said_with_what_to_do() {
-        let spec = TopicSpec {
-            name: "posts".into(),
-            partitions: 3,
-            retention: Retention {
-                bytes: None,
-                age: Some(std::time::Duration::from_hours(1)),
-            },
-        };
+        let spec = TopicSpec::new("posts", 3).kept(Retention {
+            bytes: None,
+            age: Some(std::time::Duration::from_hours(1)),
+        });
         let wanted = Wanted::topic(&spec, &Names::new("limbic"));
         let same = [
             ("cleanup.policy", "delete"),
@@ -150,6 +148,21 @@ mod tests {
             "retention.ms is 60000, should be 3600000",
             "retention.bytes is 1024, should be -1",
             "--entity-name limbic.posts --add-config retention.ms=3600000,retention.bytes=-1",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    #[test]
+    fn a_topic_that_should_be_compacted_is_named_with_its_remedy() {
+        let wanted = Wanted::topic(&TopicSpec::new("campaigns", 3).compacted(), &Names::new("limbic"));
+        let is_compacted = described(&[("cleanup.policy", "compact"), ("delete.retention.ms", "86400000")]);
+        assert_eq!(wanted.differences(&is_compacted), None);
+        let is_deleted = described(&[("cleanup.policy", "delete"), ("retention.ms", "604800000")]);
+        let said = wanted.differences(&is_deleted).unwrap();
+        for part in [
+            "`limbic.campaigns`",
+            "cleanup.policy is delete, should be compact",
+            "--entity-name limbic.campaigns --add-config cleanup.policy=compact",
         ] {
             assert!(said.contains(part), "{said}");
         }

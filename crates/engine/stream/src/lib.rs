@@ -34,6 +34,7 @@ mod log;
 mod overlay;
 mod partition;
 mod record;
+pub mod reference;
 pub mod runtime;
 mod stage;
 #[cfg(feature = "testing")]
@@ -44,12 +45,13 @@ pub use backoff::Backoff;
 pub use control::{Control, WatermarkMark};
 pub use error::{Error, Result};
 pub use log::{
-    BatchLimits, Committed, Consumer, GroupProgress, Log, Polled, Retention, StateReader, Subscription,
-    TopicInfo, TopicPartition, TopicSpec, Transaction,
+    BatchLimits, Cleanup, Committed, Consumer, GroupProgress, Log, Polled, Retention, StateReader,
+    Subscription, TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec, Transaction,
 };
 pub use partition::partition_of;
 pub use record::{Headers, NewRecord, Record, header};
+pub use reference::{Reference, References};
 pub use stage::{
-    Batch, Cause, DeadLetter, Effects, EventTime, Forward, Input, Output, Outputs, Stage, StageError,
-    StageSpec, StateChange,
+    Batch, Broadcast, Cause, DeadLetter, Effects, EventTime, Forward, Input, Output, Outputs, Stage,
+    StageError, StageSpec, StateChange,
 };

@@ -32,15 +32,62 @@ pub struct Retention {
     pub age: Option<Duration>,
 }
 
+/// How old records leave a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Old records are deleted by age or size, whatever their keys.
+    Delete(Retention),
+    /// At least the latest record of each key is kept; a record that a later one of its key has superseded may be removed at
+    /// any time. An empty value is a tombstone: it removes its key, and is itself removed after [`TOMBSTONE_RETENTION`].
+    /// The records that remain keep their offsets, so offsets have gaps.
+    Compact,
+}
+
+/// How long a tombstone in a compacted topic is kept at least (wall clock): a reader that is no further behind than this sees
+/// every removal. The embedded log's options may set another time.
+pub const TOMBSTONE_RETENTION: Duration = Duration::from_hours(24);
+
+impl Default for Cleanup {
+    /// Nothing is ever deleted.
+    fn default() -> Self {
+        Self::Delete(Retention::default())
+    }
+}
+
 /// A topic as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSpec {
     /// Its name.
     pub name: Arc<str>,
-    /// How many partitions.
+    /// How many partitions, at least 1. Fixed once the topic exists.
     pub partitions: u32,
-    /// How long records are kept.
-    pub retention: Retention,
+    /// How old records leave it.
+    pub cleanup: Cleanup,
+}
+
+impl TopicSpec {
+    /// A topic that keeps all its records.
+    pub fn new(name: impl Into<Arc<str>>, partitions: u32) -> Self {
+        Self {
+            name: name.into(),
+            partitions,
+            cleanup: Cleanup::default(),
+        }
+    }
+
+    /// Keeps records for as long as `retention` says.
+    #[must_use]
+    pub const fn kept(mut self, retention: Retention) -> Self {
+        self.cleanup = Cleanup::Delete(retention);
+        self
+    }
+
+    /// Keeps the latest record of each key.
+    #[must_use]
+    pub const fn compacted(mut self) -> Self {
+        self.cleanup = Cleanup::Compact;
+        self
+    }
 }
 
 /// A topic as it is.
@@ -124,13 +171,21 @@ pub struct GroupProgress {
 
 /// A durable, partitioned log with transactions. Cheap to share; every call blocks until it is done.
 pub trait Log: Send + Sync + 'static {
-    /// Creates the topics that are missing and checks those that are there: a topic with another number of partitions
-    /// is an [`crate::Error::Settings`] that says both numbers. So is one of a Kafka cluster that keeps its records for
-    /// longer or shorter; the embedded log keeps them from now on as stated.
+    /// Creates the topics that are missing and checks those that are there. A topic with another number of partitions
+    /// is an [`crate::Error::Settings`] that names both numbers, and so is a topic that is compacted and should not be, or the
+    /// other way round. A different retention is an error on a Kafka cluster; the embedded log applies the new one.
     fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()>;
 
     /// All topics, internal ones left out.
     fn topics(&self) -> Result<Vec<TopicInfo>>;
+
+    /// One topic: cheaper than [`Log::topics`] where each partition is asked over the network.
+    fn topic(&self, name: &Arc<str>) -> Result<TopicInfo> {
+        self.topics()?
+            .into_iter()
+            .find(|topic| topic.name == *name)
+            .ok_or_else(|| crate::Error::UnknownTopic(name.to_string()))
+    }
 
     /// Writes outside any group, all or nothing per partition; returns when durable. Calls from many threads at once
     /// share their flushes. (On Kafka a call that *fails* may have written some of its records: call again, and remove

@@ -13,6 +13,8 @@ pub mod header {
     pub const ACCEPTED_AT: &str = "limbic-accepted-at";
     /// Marks a control record: a watermark ([`crate::Control`]). Never shown to a stage.
     pub const CONTROL: &str = "limbic-control";
+    /// The versions of the tables that the writing stage had ([`crate::reference`]): `campaigns@12.0.7`.
+    pub const REFERENCES: &str = "limbic-references";
     /// Of a dead letter: the topic it came from.
     pub const DEAD_TOPIC: &str = "limbic-dead-topic";
     /// Of a dead letter: the partition it came from.

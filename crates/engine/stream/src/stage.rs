@@ -10,7 +10,9 @@ use limbic_domain::{Envelope, Fault, Record as DomainRecord, Retry, Utc};
 
 use crate::overlay::Overlay;
 use crate::record::header;
-use crate::{BatchLimits, Headers, NewRecord, Record, Result, StateReader, TopicPartition};
+use crate::{
+    BatchLimits, Headers, NewRecord, Record, Reference, References, Result, StateReader, TopicPartition,
+};
 
 /// Where the event time of an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,15 @@ pub struct Output {
     pub forward: Forward,
 }
 
+/// A compacted topic that a stage reads as a table ([`crate::reference`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broadcast {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// Bytes of keys and values that the table may hold. An instance whose table grows beyond it stops.
+    pub limit: usize,
+}
+
 /// What the runtime must know of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageSpec {
@@ -65,6 +76,8 @@ pub struct StageSpec {
     pub inputs: Vec<Input>,
     /// What it writes.
     pub outputs: Vec<Output>,
+    /// The compacted topics that every instance holds as tables.
+    pub broadcasts: Vec<Broadcast>,
     /// Whether it keeps state in the log.
     pub stateful: bool,
     /// How large its batches may be.
@@ -80,6 +93,7 @@ impl StageSpec {
             name: name.into(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            broadcasts: Vec::new(),
             stateful: false,
             limits: BatchLimits::default(),
             tick: None,
@@ -102,6 +116,22 @@ impl StageSpec {
         self.outputs.push(Output {
             topic: topic.into(),
             forward,
+        });
+        self
+    }
+
+    /// Holds the compacted topic `topic` as a table of at most 64 MiB.
+    #[must_use]
+    pub fn broadcasts(self, topic: &str) -> Self {
+        self.broadcasts_within(topic, 64 << 20)
+    }
+
+    /// Holds the compacted topic `topic` as a table of at most `limit` bytes of keys and values.
+    #[must_use]
+    pub fn broadcasts_within(mut self, topic: &str, limit: usize) -> Self {
+        self.broadcasts.push(Broadcast {
+            topic: topic.into(),
+            limit,
         });
         self
     }
@@ -303,14 +333,22 @@ impl Effects {
 /// Where a stage puts what it does, and reads its state as it will be after.
 pub struct Outputs<'a> {
     before: &'a dyn StateReader,
+    references: &'a References,
     pub(crate) effects: Effects,
 }
 
 impl<'a> Outputs<'a> {
     /// Nothing done yet, over the state before.
     pub fn new(before: &'a dyn StateReader) -> Self {
+        static NONE: References = References::new();
+        Self::with_references(before, &NONE)
+    }
+
+    /// Nothing done yet, over the state before and these tables.
+    pub fn with_references(before: &'a dyn StateReader, references: &'a References) -> Self {
         Self {
             before,
+            references,
             effects: Effects::default(),
         }
     }
@@ -322,15 +360,31 @@ impl<'a> Outputs<'a> {
 
     /// Writes a value that is encoded already.
     pub fn emit_bytes(&mut self, cause: &Cause, topic: &str, key: &str, at: Utc, value: impl Into<Bytes>) {
+        let mut headers = cause.headers.clone();
+        if let Some((name, versions)) = self.references.header() {
+            headers.push(Arc::clone(name), versions.clone());
+        }
         let record = NewRecord {
             topic: topic.into(),
             partition: None,
             key: Bytes::copy_from_slice(key.as_bytes()),
             value: value.into(),
-            headers: cause.headers.clone(),
+            headers,
             timestamp: at,
         };
         self.effects.records.push((cause.partition, record));
+    }
+
+    /// The table of a compacted topic, the same for the whole call. An error if [`StageSpec::broadcasts`] does not declare it.
+    pub fn reference(&self, topic: &str) -> Result<Reference<'a>, StageError> {
+        self.references.get(topic).ok_or_else(|| {
+            StageError::internal(
+                "reference",
+                format!(
+                    "the stage has no table of the topic `{topic}`: declare it with StageSpec::broadcasts"
+                ),
+            )
+        })
     }
 
     /// Gives up on a record: it goes to its topic's dead letters, untouched, and the stream goes on.

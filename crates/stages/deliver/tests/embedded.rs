@@ -14,9 +14,7 @@ use limbic_deliver::testing::{Chaos, PlatformServer, ServerOptions};
 use limbic_deliver::{DeliverStage, PlatformSettings, STAGE, Settings, WebhookSettings};
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
 use limbic_stream::runtime::{RunOptions, StageHandle, StageMeters, spawn};
-use limbic_stream::{
-    BatchLimits, Headers, Log, NewRecord, Polled, Retention, Subscription, TopicPartition, TopicSpec,
-};
+use limbic_stream::{BatchLimits, Headers, Log, NewRecord, Polled, Subscription, TopicPartition, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -31,11 +29,7 @@ fn open(folder: &Path) -> Arc<dyn Log> {
         topics::OUTCOMES.to_owned(),
         topics::dead(topics::DECISIONS),
     ];
-    let specs = names.map(|name| TopicSpec {
-        name: name.into(),
-        partitions: PARTITIONS,
-        retention: Retention::default(),
-    });
+    let specs = names.map(|name| TopicSpec::new(name, PARTITIONS));
     log.ensure_topics(&specs).unwrap();
     Arc::new(log)
 }

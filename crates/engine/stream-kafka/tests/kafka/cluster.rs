@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use limbic_domain::Utc;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, Headers, Log, NewRecord, Polled, Record, Retention,
-    Subscription, TopicPartition, TopicSpec,
+    BatchLimits, Committed, Consumer, Error, Headers, Log, NewRecord, Polled, Record, Subscription,
+    TopicPartition, TopicSpec,
 };
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
@@ -40,11 +40,7 @@ pub(crate) fn options() -> KafkaOptions {
 }
 
 pub(crate) fn topic(name: &str, partitions: u32) -> TopicSpec {
-    TopicSpec {
-        name: name.into(),
-        partitions,
-        retention: Retention::default(),
-    }
+    TopicSpec::new(name, partitions)
 }
 
 /// A log with the topics `in` and `out`.

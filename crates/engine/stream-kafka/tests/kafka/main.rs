@@ -16,7 +16,7 @@ mod zombies;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use limbic_stream::{Error, Log, Polled, TopicPartition};
+use limbic_stream::{Cleanup, Error, Log, Polled, Retention, TopicPartition};
 use limbic_stream_kafka::KafkaLog;
 
 use cluster::{
@@ -239,7 +239,10 @@ fn a_topic_that_keeps_its_records_otherwise_is_refused_with_a_remedy() {
     let options = options();
     let log = log(&address, &options, 1);
     let mut shorter = [topic("in", 1), topic("out", 1)];
-    shorter[0].retention.age = Some(std::time::Duration::from_hours(1));
+    shorter[0].cleanup = Cleanup::Delete(Retention {
+        age: Some(std::time::Duration::from_hours(1)),
+        bytes: None,
+    });
     let error = log.ensure_topics(&shorter).unwrap_err();
     assert!(matches!(error, Error::Settings(_)), "{error}");
     let name = format!("{}.in", options.prefix);

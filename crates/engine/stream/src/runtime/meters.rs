@@ -24,6 +24,8 @@ pub struct StageMeters {
     pub(super) end_to_end_seconds: HistogramVec,
     pub(super) lag: IntGaugeVec,
     pub(super) watermark: IntGaugeVec,
+    reference_lag: IntGaugeVec,
+    reference_keys: IntGaugeVec,
 }
 
 impl StageMeters {
@@ -95,6 +97,28 @@ impl StageMeters {
                 "Event time of the stage, in milliseconds since the epoch.",
                 &["stage", "partition"],
             )?,
+            reference_lag: gauge(
+                "limbic_reference_lag_records",
+                "Records of a reference topic that the stage's table does not hold yet.",
+                &["stage", "topic"],
+            )?,
+            reference_keys: gauge(
+                "limbic_reference_keys",
+                "Keys in the stage's table of a reference topic.",
+                &["stage", "topic"],
+            )?,
         })
+    }
+
+    pub(crate) fn show_reference_lag(&self, stage: &str, topic: &str, lag: u64) {
+        self.reference_lag
+            .with_label_values(&[stage, topic])
+            .set(i64::try_from(lag).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn show_reference_keys(&self, stage: &str, topic: &str, keys: usize) {
+        self.reference_keys
+            .with_label_values(&[stage, topic])
+            .set(i64::try_from(keys).unwrap_or(i64::MAX));
     }
 }

@@ -51,6 +51,8 @@ pub struct RunOptions {
     pub share_for: Duration,
     /// The waits after failures. The seed is mixed with the names of stage and instance.
     pub backoff: Backoff,
+    /// How often an instance looks for changes of its reference topics.
+    pub reference_interval: Duration,
 }
 
 impl Default for RunOptions {
@@ -60,6 +62,7 @@ impl Default for RunOptions {
             idle_after: Duration::from_secs(1),
             share_for: Duration::from_millis(60),
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(15)),
+            reference_interval: Duration::from_secs(1),
         }
     }
 }

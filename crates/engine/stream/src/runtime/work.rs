@@ -1,6 +1,7 @@
 //! What a batch (or a tick, or time itself) leads to, before any of it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use limbic_domain::Utc;
@@ -59,7 +60,8 @@ impl Worker {
         let started = Instant::now();
         let (data, next) = self.take_in(records, books);
         let batch = Batch { records: data };
-        let mut out = Outputs::new(before);
+        let references = Arc::clone(&self.references);
+        let mut out = Outputs::with_references(before, &references);
         if !batch.records.is_empty() {
             process_isolated(&mut *self.stage, &batch, &mut out)?;
         }

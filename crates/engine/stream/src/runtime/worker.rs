@@ -10,9 +10,10 @@ use limbic_domain::{Retry, random};
 use super::book::Book;
 use super::meters::StageMeters;
 use super::{Health, RunOptions, Shared};
+use crate::reference::{Follower, Updates};
 use crate::{
-    Backoff, BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, Stage, StageError,
-    StageSpec, Subscription, TopicPartition,
+    Backoff, BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, References, Stage,
+    StageError, StageSpec, Subscription, TopicPartition,
 };
 
 /// How long after joining its group an instance without partitions counts as one that stands by.
@@ -83,6 +84,10 @@ pub(super) struct Worker {
     backoff: Backoff,
     /// Failures in a row.
     failures: u32,
+    /// The tables of the reference topics.
+    pub(super) references: Arc<References>,
+    /// Follows the reference topics; `None` until the tables are loaded, and for a stage without any.
+    updates: Option<Updates>,
     pub(super) held: BTreeMap<TopicPartition, Held>,
     /// How many partitions each input and output has.
     pub(super) partitions: BTreeMap<Arc<str>, u32>,
@@ -117,6 +122,8 @@ impl Worker {
             woken,
             backoff,
             failures: 0,
+            references: Arc::default(),
+            updates: None,
             held: BTreeMap::new(),
             partitions: BTreeMap::new(),
             alone: false,
@@ -151,6 +158,7 @@ impl Worker {
 
     /// One membership of the group, from subscription to leave.
     fn serve_once(&mut self) -> Result<(), Trouble> {
+        self.load_references()?;
         let mut consumer = self.subscribe()?;
         let served = self.serve(&mut *consumer);
         self.forget_everything();
@@ -160,6 +168,57 @@ impl Worker {
             tracing::warn!(%error, "left the group uncleanly: others wait a little longer");
         }
         served
+    }
+
+    /// Loads the tables of the reference topics, and begins to follow them, unless that is done already.
+    fn load_references(&mut self) -> Result<(), Trouble> {
+        if self.spec.broadcasts.is_empty() || self.updates.is_some() {
+            return Ok(());
+        }
+        let (follower, references) = Follower::load(&self.log, &self.spec.broadcasts)?;
+        self.references = Arc::new(references);
+        self.show_references();
+        let stage = Arc::clone(&self.spec.name);
+        let updates = Updates::spawn(
+            follower,
+            self.options.reference_interval,
+            stage,
+            self.meters.clone(),
+        );
+        self.updates =
+            Some(updates.map_err(|error| Trouble::Fatal(format!("cannot start a thread: {error}")))?);
+        Ok(())
+    }
+
+    /// Takes over what has changed in the reference topics.
+    fn update_references(&mut self) -> Result<(), Trouble> {
+        let Some(updates) = &self.updates else {
+            return Ok(());
+        };
+        match updates.apply_to(&mut self.references) {
+            Ok(false) => {}
+            Ok(true) => self.show_references(),
+            Err(error) => {
+                self.updates = None;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn show_references(&self) {
+        for broadcast in &self.spec.broadcasts {
+            if let Some(table) = self.references.get(&broadcast.topic) {
+                self.meters
+                    .show_reference_keys(&self.spec.name, &broadcast.topic, table.len());
+                tracing::info!(
+                    topic = %broadcast.topic,
+                    version = table.version(),
+                    keys = table.len(),
+                    "read a reference table"
+                );
+            }
+        }
     }
 
     fn subscribe(&mut self) -> Result<Box<dyn Consumer>, Error> {
@@ -189,6 +248,7 @@ impl Worker {
         let limits = self.limits();
         self.joined = Instant::now();
         while !self.is_stopping() {
+            self.update_references()?;
             let stepped = match consumer.poll(&limits)? {
                 Polled::Assigned(partitions) => self.assigned(consumer, &partitions),
                 Polled::Revoked(partitions) => {

@@ -19,7 +19,7 @@ pub mod transactions;
 
 use std::sync::Arc;
 
-use crate::{Log, Retention, TopicSpec};
+use crate::{Log, TopicSpec};
 
 /// A log to be tested.
 pub trait Backend {
@@ -51,11 +51,7 @@ pub trait Backend {
         let names: Vec<Arc<str>> = bases.iter().map(|base| (*base).into()).collect();
         let specs: Vec<TopicSpec> = names
             .iter()
-            .map(|name| TopicSpec {
-                name: name.clone(),
-                partitions,
-                retention: Retention::default(),
-            })
+            .map(|name| TopicSpec::new(name.clone(), partitions))
             .collect();
         self.log().ensure_topics(&specs).unwrap();
         names

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{Error, Headers, NewRecord, Retention, TopicPartition, TopicSpec, partition_of};
+use crate::{Error, Headers, NewRecord, TopicPartition, TopicSpec, partition_of};
 use bytes::Bytes;
 use limbic_domain::Utc;
 
@@ -137,12 +137,8 @@ pub fn a_topic_is_created_once_and_checked_ever_after(backend: &mut dyn Backend)
     let topic = backend.topics(&["checked"], 2).remove(0);
     let again = backend.topics(&["checked"], 2).remove(0);
     assert_eq!(topic, again);
-    let spec = TopicSpec {
-        name: topic,
-        partitions: 5,
-        retention: Retention::default(),
-    };
-    let error = backend.log().ensure_topics(&[spec]).unwrap_err();
+    let other = TopicSpec::new(topic, 5);
+    let error = backend.log().ensure_topics(&[other]).unwrap_err();
     assert!(matches!(error, Error::Settings(_)), "{error}");
     let message = error.to_string();
     assert!(message.contains('2') && message.contains('5'), "{message}");
