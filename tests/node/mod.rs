@@ -145,7 +145,7 @@ impl TestNode {
     fn sharing(folder: Arc<TempDir>, data: &str, flags: &[&str]) -> Self {
         let data = folder.path().join(data);
         let settings = format!(
-            "{SETTINGS}\n[deliver.platforms.file]\nkind = \"file\"\npath = \"{}\"\n",
+            "{SETTINGS}\n[ad_platforms.file]\nkind = \"file\"\npath = \"{}\"\n",
             data.join("deliveries.jsonl").display()
         );
         std::fs::create_dir_all(&data).unwrap();

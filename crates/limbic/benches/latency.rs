@@ -39,7 +39,7 @@ product = "Crunch Bowl"
 promise = "Popcorn that is hot when the second half begins."
 call_to_action = "Order a bowl"
 link = "https://crunch.example/order"
-[deliver.platforms.file]
+[ad_platforms.file]
 kind = "file"
 "#;
 

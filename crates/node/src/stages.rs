@@ -63,7 +63,10 @@ fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) 
         )?),
         "safety" => Box::new(SafetyStage::new(Rules::new(&settings.safety)?)),
         "optimize" => Box::new(OptimizeStage::new(settings.optimize.clone())?),
-        "deliver" => Box::new(DeliverStage::open(&settings.deliver, handle)?),
+        "deliver" => {
+            let platforms = limbic_ad_platforms::open_all(&settings.ad_platforms, handle)?;
+            Box::new(DeliverStage::new(&settings.deliver, platforms)?)
+        }
         "metrics" => {
             let series = databases
                 .series

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use limbic_deliver::{FileSettings, PlatformSettings};
+use limbic_ad_platforms::{FileSettings, PlatformSettings};
 use limbic_domain::{Brief, Campaign, Micros, Platform, Secret, Slug, TenantId};
 
 use limbic_node::settings::{Settings, Tenant, TenantCampaign};
@@ -41,7 +41,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     settings.metrics.lateness_seconds = 86_400;
     settings.deliver.tick_ms = 20;
     settings.stream.idle_after_ms = 250;
-    settings.deliver.platforms.insert(
+    settings.ad_platforms.insert(
         Slug::new("file")?,
         PlatformSettings::File(FileSettings {
             path: folder.join(DELIVERIES),

@@ -23,7 +23,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
             let of = format!(
                 "{} campaigns, {} platforms",
                 settings.campaigns.len(),
-                settings.deliver.platforms.len()
+                settings.ad_platforms.len()
             );
             findings.push(Finding {
                 what: "settings".into(),
@@ -74,8 +74,9 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let deliver = settings
         .deliver
         .check()
-        .map(|()| "can start".to_owned())
-        .map_err(anyhow::Error::from);
+        .map_err(anyhow::Error::from)
+        .and_then(|()| Ok(limbic_ad_platforms::check(&settings.ad_platforms)?))
+        .map(|()| "can start".to_owned());
     findings.push(Finding {
         what: "stage deliver".into(),
         result: deliver,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use limbic_domain::{Campaign, ConnectionUrl, Secret, TenantId};
+use limbic_domain::{Campaign, ConnectionUrl, Secret, Slug, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// Every stage, upstream first.
@@ -59,8 +59,10 @@ pub struct Settings {
     pub safety: limbic_safety::Settings,
     /// The bandit.
     pub optimize: limbic_optimize::OptimizeSettings,
-    /// Ad platforms.
+    /// The deliver stage.
     pub deliver: limbic_deliver::Settings,
+    /// Ad platforms, by the name that campaigns use.
+    pub ad_platforms: BTreeMap<Slug, limbic_ad_platforms::PlatformSettings>,
     /// The API.
     pub api: limbic_api::Settings,
     /// Windows and series.
@@ -91,6 +93,7 @@ impl Default for Settings {
             safety: limbic_safety::Settings::default(),
             optimize: limbic_optimize::OptimizeSettings::default(),
             deliver: limbic_deliver::Settings::default(),
+            ad_platforms: BTreeMap::new(),
             api: limbic_api::Settings::default(),
             metrics: limbic_metrics::MetricsSettings::default(),
         }

@@ -35,7 +35,7 @@ const WORDS: usize = 300;
 /// at `now`; `words` the beginning of the body.
 pub fn triage(status: u16, retry_after: Option<&str>, words: &str, now: Utc) -> Answer {
     let wait = retry_after.and_then(|value| wait(value, now));
-    let detail = || match short(words) {
+    let detail = || match excerpt(words) {
         words if words.is_empty() => status.to_string(),
         words => format!("{status}: {words}"),
     };
@@ -66,8 +66,9 @@ fn wait(value: &str, now: Utc) -> Option<Duration> {
     Some(until.saturating_sub(now))
 }
 
-/// One line, without controls, at most [`WORDS`] characters.
-pub(crate) fn short(words: &str) -> String {
+/// The beginning of a platform's words for logs and outcomes: one line without control characters, at most 300
+/// characters and an ellipsis.
+pub fn excerpt(words: &str) -> String {
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut kept: String = line.chars().filter(|c| !c.is_control()).take(WORDS + 1).collect();
     if kept.chars().count() > WORDS {

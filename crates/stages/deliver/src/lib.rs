@@ -11,11 +11,10 @@
 //! * [`DeliverStage`] puts every decision with a choice into its outbox, in the transaction that consumes it; each tick
 //!   sends what is due. A process killed between sending and committing sends again, with the **same key**: the
 //!   platform's idempotency makes the two sendings one effect.
-//! * [`AdPlatform`] is where ads run. It blocks: the stage owns its thread. [`WebhookPlatform`] posts JSON, signed as
-//!   [Standard Webhooks](https://www.standardwebhooks.com) says; [`FilePlatform`] appends lines to a file and never writes a
-//!   decision twice.
+//! * [`AdPlatform`] is where ads run. It blocks: the stage owns its thread. The platforms themselves are in the crate
+//!   `limbic-ad-platforms`.
 //! * [`Answer`] is what a platform says, [`triage`] how an HTTP answer becomes one.
-//! * [`Settings`] names the platforms and bounds patience. Secrets are [`Secret`](limbic_domain::Secret)s: nothing prints them.
+//! * [`Settings`] bounds batches, attempts and waits.
 //!
 //! | the platform says | so |
 //! |---|---|
@@ -36,22 +35,14 @@
 
 mod answer;
 mod delivery;
-mod file;
 mod outbox;
 mod platform;
 mod rest;
-mod secret;
 mod settings;
 mod stage;
-#[cfg(feature = "testing")]
-pub mod testing;
-mod webhook;
 
-pub use answer::{Answer, triage};
+pub use answer::{Answer, excerpt, triage};
 pub use delivery::Delivery;
-pub use file::{FileError, FilePlatform};
 pub use platform::AdPlatform;
-pub use secret::{InvalidSecret, SigningKey};
-pub use settings::{FileSettings, PlatformSettings, Settings, SettingsError, WebhookSettings};
+pub use settings::{Settings, SettingsError};
 pub use stage::{DeliverStage, STAGE};
-pub use webhook::WebhookPlatform;

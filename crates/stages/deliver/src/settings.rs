@@ -1,14 +1,8 @@
 //! What may be set.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use limbic_domain::{Secret, Slug};
 use serde::{Deserialize, Serialize};
-
-use crate::InvalidSecret;
-use crate::file::FileError;
 
 /// The settings of the deliver stage: `[deliver]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,8 +27,6 @@ pub struct Settings {
     pub circuit_failures: u32,
     /// How long it rests before one delivery probes it, in milliseconds. Default: 15,000.
     pub circuit_rest_ms: u64,
-    /// The platforms, by the name that campaigns use: `[deliver.platforms.NAME]`.
-    pub platforms: BTreeMap<Slug, PlatformSettings>,
 }
 
 impl Default for Settings {
@@ -49,68 +41,8 @@ impl Default for Settings {
             retry_after_most_s: 3_600,
             circuit_failures: 5,
             circuit_rest_ms: 15_000,
-            platforms: BTreeMap::new(),
         }
     }
-}
-
-/// One platform: `kind = "webhook"` or `kind = "file"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum PlatformSettings {
-    /// Posts each delivery to a URL.
-    Webhook(WebhookSettings),
-    /// Appends each delivery to a file.
-    File(FileSettings),
-}
-
-/// A webhook.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookSettings {
-    /// Where to post.
-    pub url: String,
-    /// The signing secret, `whsec_…`; without one nothing is signed. Never printed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<Secret>,
-    /// Further headers, for instance `authorization`. Their values are never printed.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Secret>,
-    /// How long to wait for an answer, in milliseconds. Default: 10,000.
-    #[serde(default = "WebhookSettings::default_timeout")]
-    pub timeout_ms: u64,
-    /// Most requests at once. Default: 16.
-    #[serde(default = "WebhookSettings::default_concurrency")]
-    pub concurrency: usize,
-}
-
-impl WebhookSettings {
-    /// A webhook with everything else as it is by default.
-    pub fn to(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            secret: None,
-            headers: BTreeMap::new(),
-            timeout_ms: Self::default_timeout(),
-            concurrency: Self::default_concurrency(),
-        }
-    }
-
-    const fn default_timeout() -> u64 {
-        10_000
-    }
-
-    const fn default_concurrency() -> usize {
-        16
-    }
-}
-
-/// A file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileSettings {
-    /// Where; its folder is made if it is missing.
-    pub path: PathBuf,
 }
 
 /// Settings that cannot work.
@@ -128,50 +60,10 @@ pub enum SettingsError {
         /// The most.
         most: u64,
     },
-    /// A webhook's URL.
-    #[error("deliver.platforms.{platform}.url: {problem}")]
-    Url {
-        /// Which platform.
-        platform: Slug,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A webhook's secret.
-    #[error("deliver.platforms.{platform}.secret: {source}")]
-    Secret {
-        /// Which platform.
-        platform: Slug,
-        /// What is wrong.
-        source: InvalidSecret,
-    },
-    /// A webhook's header.
-    #[error("deliver.platforms.{platform}.headers.{header}: not a header that may be set")]
-    Header {
-        /// Which platform.
-        platform: Slug,
-        /// Which header.
-        header: String,
-    },
-    /// The HTTP client.
-    #[error("deliver.platforms.{platform}: no HTTP client: {source}")]
-    Client {
-        /// Which platform.
-        platform: Slug,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// A platform's file.
-    #[error("deliver.platforms.{platform}: {source}")]
-    File {
-        /// Which platform.
-        platform: Slug,
-        /// Why.
-        source: FileError,
-    },
 }
 
 impl Settings {
-    /// Whether the numbers make sense. (Opening the platforms checks the rest.)
+    /// Whether the numbers make sense.
     pub fn check(&self) -> Result<(), SettingsError> {
         let numbers = [
             ("tick_ms", self.tick_ms, 1, 60_000),
@@ -191,13 +83,6 @@ impl Settings {
         ];
         for (name, value, least, most) in numbers {
             in_range(&format!("deliver.{name}"), value, least, most)?;
-        }
-        for (platform, settings) in &self.platforms {
-            if let PlatformSettings::Webhook(webhook) = settings {
-                let name = |field: &str| format!("deliver.platforms.{platform}.{field}");
-                in_range(&name("timeout_ms"), webhook.timeout_ms, 1, 120_000)?;
-                in_range(&name("concurrency"), webhook.concurrency as u64, 1, 256)?;
-            }
         }
         Ok(())
     }
@@ -221,4 +106,27 @@ fn in_range(name: &str, value: u64, least: u64, most: u64) -> Result<(), Setting
         least,
         most,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_by_name_and_value() {
+        let none = Settings {
+            attempts: 0,
+            ..Settings::default()
+        };
+        let error = none.check().unwrap_err().to_string();
+        assert!(error.contains("deliver.attempts = 0"), "{error}");
+        let shrinking = Settings {
+            backoff_ms: 10,
+            backoff_most_ms: 5,
+            ..Settings::default()
+        };
+        let error = shrinking.check().unwrap_err().to_string();
+        assert!(error.contains("deliver.backoff_most_ms = 5"), "{error}");
+        assert!(Settings::default().check().is_ok());
+    }
 }

@@ -5,13 +5,10 @@ use std::time::{Duration, Instant};
 
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
-use tokio::runtime::Handle;
 
 use crate::outbox::{self, Due, Entry};
 use crate::rest::{Circuit, Permit, back_off, later};
-use crate::{
-    AdPlatform, Answer, Delivery, FilePlatform, PlatformSettings, Settings, SettingsError, WebhookPlatform,
-};
+use crate::{AdPlatform, Answer, Delivery, Settings, SettingsError};
 
 /// The stage's name.
 pub const STAGE: &str = "deliver";
@@ -31,28 +28,6 @@ struct Connected {
 }
 
 impl DeliverStage {
-    /// A stage with the platforms of the settings opened; requests run on `handle`, which must outlive the stage.
-    pub fn open(settings: &Settings, handle: &Handle) -> Result<Self, SettingsError> {
-        settings.check()?;
-        let mut platforms: BTreeMap<Slug, Box<dyn AdPlatform>> = BTreeMap::new();
-        for (name, kind) in &settings.platforms {
-            let platform: Box<dyn AdPlatform> = match kind {
-                PlatformSettings::Webhook(webhook) => {
-                    Box::new(WebhookPlatform::new(name, webhook, handle.clone())?)
-                }
-                PlatformSettings::File(file) => {
-                    let opened = FilePlatform::open(&file.path).map_err(|source| SettingsError::File {
-                        platform: name.clone(),
-                        source,
-                    })?;
-                    Box::new(opened)
-                }
-            };
-            platforms.insert(name.clone(), platform);
-        }
-        Self::new(settings, platforms)
-    }
-
     /// A stage over platforms that are open already.
     pub fn new(
         settings: &Settings,
@@ -111,7 +86,7 @@ impl DeliverStage {
         }
         if !self.platforms.contains_key(delivery.platform()) {
             let detail = format!(
-                "no platform `{0}` is set up: add [deliver.platforms.{0}], then replay this dead letter",
+                "no platform `{0}` is set up: add [ad_platforms.{0}], then replay this dead letter",
                 delivery.platform()
             );
             return out.dead(record, "unknown_platform", detail);

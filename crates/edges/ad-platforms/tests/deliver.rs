@@ -9,14 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
-use limbic_deliver::testing::{Behaviour, Chaos, PlatformServer, ServerOptions};
-use limbic_deliver::{
-    AdPlatform, Answer, DeliverStage, Delivery, FilePlatform, FileSettings, PlatformSettings, Settings,
-    SigningKey, WebhookSettings,
+use limbic_ad_platforms::testing::{Behaviour, Chaos, PlatformServer, ServerOptions};
+use limbic_ad_platforms::{
+    FilePlatform, FileSettings, PlatformSettings, SigningKey, WebhookSettings, open_all,
 };
-use limbic_domain::{
-    Decision, Envelope, Outcome, OutcomeKind, Secret, Slug, TenantId, Utc, event_id, topics,
-};
+use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Settings};
+use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Secret, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::{
     Batch, Effects, Headers, NewRecord, Outputs, Record, Result, Stage, StateReader, header,
 };
@@ -157,15 +155,12 @@ fn delivery(n: usize) -> Delivery {
     Delivery::of(decision(n, "file")).unwrap()
 }
 
-fn settings(url: &str) -> Settings {
-    let webhook = WebhookSettings {
-        secret: Some(Secret::new(SECRET)),
-        ..WebhookSettings::to(url)
-    };
-    Settings {
-        platforms: [(slug("webhook"), PlatformSettings::Webhook(webhook))].into(),
-        ..Settings::default()
-    }
+/// What a test may change before the scene is set up.
+struct Setup {
+    server: ServerOptions,
+    deliver: Settings,
+    webhook: WebhookSettings,
+    file: Option<FileSettings>,
 }
 
 /// A running platform with a stage that sends to it.
@@ -173,32 +168,42 @@ struct Scene {
     server: PlatformServer,
     runtime: Runtime,
     settings: Settings,
+    platforms: BTreeMap<Slug, PlatformSettings>,
 }
 
 impl Scene {
-    fn new(change: impl FnOnce(&mut ServerOptions, &mut Settings)) -> Self {
+    fn new(change: impl FnOnce(&mut Setup)) -> Self {
         let runtime = Runtime::new().unwrap();
-        let mut options = ServerOptions {
-            key: Some(SigningKey::new(&Secret::new(SECRET)).unwrap()),
-            ..ServerOptions::default()
+        let mut setup = Setup {
+            server: ServerOptions {
+                key: Some(SigningKey::new(&Secret::new(SECRET)).unwrap()),
+                ..ServerOptions::default()
+            },
+            deliver: Settings::default(),
+            webhook: WebhookSettings {
+                secret: Some(Secret::new(SECRET)),
+                ..WebhookSettings::to("http://replaced")
+            },
+            file: None,
         };
-        let mut settings = settings("http://replaced");
-        change(&mut options, &mut settings);
-        let server = PlatformServer::start(runtime.handle(), options).unwrap();
-        for platform in settings.platforms.values_mut() {
-            if let PlatformSettings::Webhook(webhook) = platform {
-                webhook.url = server.url();
-            }
-        }
+        change(&mut setup);
+        let server = PlatformServer::start(runtime.handle(), setup.server).unwrap();
+        setup.webhook.url = server.url();
+        let webhook = (slug("webhook"), PlatformSettings::Webhook(setup.webhook));
+        let file = setup
+            .file
+            .map(|file| (slug("file"), PlatformSettings::File(file)));
         Self {
             server,
             runtime,
-            settings,
+            settings: setup.deliver,
+            platforms: std::iter::once(webhook).chain(file).collect(),
         }
     }
 
     fn stage(&self) -> DeliverStage {
-        DeliverStage::open(&self.settings, self.runtime.handle()).unwrap()
+        let platforms = open_all(&self.platforms, self.runtime.handle()).unwrap();
+        DeliverStage::new(&self.settings, platforms).unwrap()
     }
 
     /// A stage with one decision in its outbox.
@@ -211,7 +216,7 @@ impl Scene {
 
 #[test]
 fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {
-    let scene = Scene::new(|_, _| {});
+    let scene = Scene::new(|_| {});
     let (mut stage, mut member) = scene.with_one();
     assert_eq!(
         (member.pending(), scene.server.received().len()),
@@ -273,7 +278,7 @@ fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {
 #[test]
 fn killed_between_sending_and_committing_it_sends_the_same_key_again_to_one_effect() {
     for conflict in [false, true] {
-        let scene = Scene::new(|options, _| options.conflict = conflict);
+        let scene = Scene::new(|setup| setup.server.conflict = conflict);
         let (mut stage, mut member) = scene.with_one();
         let lost = member.tick_without_commit(&mut stage, 1_000);
         assert_eq!(lost.records.len(), 1, "it was sent and answered");
@@ -296,7 +301,7 @@ fn killed_between_sending_and_committing_it_sends_the_same_key_again_to_one_effe
 
 #[test]
 fn an_answer_that_is_lost_is_asked_for_again() {
-    let scene = Scene::new(|_, _| {});
+    let scene = Scene::new(|_| {});
     scene.server.script([Behaviour::LoseAnswer, Behaviour::Reset]);
     let (mut stage, mut member) = scene.with_one();
     member.tick(&mut stage, 0);
@@ -323,12 +328,7 @@ fn an_answer_that_is_lost_is_asked_for_again() {
 
 #[test]
 fn no_answer_in_time_is_no_answer() {
-    let scene = Scene::new(|_, settings| {
-        let Some(PlatformSettings::Webhook(webhook)) = settings.platforms.get_mut(&slug("webhook")) else {
-            panic!("a webhook")
-        };
-        webhook.timeout_ms = 200;
-    });
+    let scene = Scene::new(|setup| setup.webhook.timeout_ms = 200);
     scene.server.script([Behaviour::Hang]);
     let (mut stage, mut member) = scene.with_one();
     member.tick(&mut stage, 0);
@@ -340,7 +340,7 @@ fn no_answer_in_time_is_no_answer() {
 
 #[test]
 fn a_refusal_is_for_good_and_in_the_platforms_words() {
-    let scene = Scene::new(|_, _| {});
+    let scene = Scene::new(|_| {});
     scene
         .server
         .script([Behaviour::refuse("headline not allowed here")]);
@@ -356,12 +356,9 @@ fn a_refusal_is_for_good_and_in_the_platforms_words() {
 
 #[test]
 fn a_wrong_secret_is_refused_and_never_shown() {
-    let scene = Scene::new(|_, settings| {
-        let Some(PlatformSettings::Webhook(webhook)) = settings.platforms.get_mut(&slug("webhook")) else {
-            panic!("a webhook")
-        };
-        webhook.secret = Some(Secret::new(format!("whsec_{}", "QUJD".repeat(8))));
-        webhook.headers = [("authorization".to_owned(), Secret::new("Bearer hidden"))].into();
+    let scene = Scene::new(|setup| {
+        setup.webhook.secret = Some(Secret::new(format!("whsec_{}", "QUJD".repeat(8))));
+        setup.webhook.headers = [("authorization".to_owned(), Secret::new("Bearer hidden"))].into();
     });
     let (mut stage, mut member) = scene.with_one();
     member.tick(&mut stage, 0);
@@ -375,15 +372,15 @@ fn a_wrong_secret_is_refused_and_never_shown() {
     );
     let shown = format!(
         "{:?} {}",
-        scene.settings,
-        serde_json::to_string(&scene.settings).unwrap()
+        scene.platforms,
+        serde_json::to_string(&scene.platforms).unwrap()
     );
     assert!(!shown.contains("QUJD") && !shown.contains("hidden"), "{shown}");
 }
 
 #[test]
 fn a_throttle_rests_the_whole_platform_as_long_as_it_asks_and_counts_no_attempt() {
-    let scene = Scene::new(|_, settings| settings.attempts = 1);
+    let scene = Scene::new(|setup| setup.deliver.attempts = 1);
     scene.server.script([
         Behaviour::throttle("30"),
         Behaviour::throttle("Thu, 01 Jan 1970 00:01:10 GMT"),
@@ -403,9 +400,9 @@ fn a_throttle_rests_the_whole_platform_as_long_as_it_asks_and_counts_no_attempt(
 
 #[test]
 fn a_failing_platform_is_given_up_on_with_a_reason() {
-    let scene = Scene::new(|_, settings| {
-        settings.attempts = 3;
-        settings.circuit_failures = 100;
+    let scene = Scene::new(|setup| {
+        setup.deliver.attempts = 3;
+        setup.deliver.circuit_failures = 100;
     });
     scene.server.script([
         Behaviour::status(500),
@@ -428,7 +425,7 @@ fn a_failing_platform_is_given_up_on_with_a_reason() {
 
 #[test]
 fn throttles_without_end_are_given_up_on_by_the_clock() {
-    let scene = Scene::new(|_, settings| settings.give_up_after_s = 100);
+    let scene = Scene::new(|setup| setup.deliver.give_up_after_s = 100);
     scene
         .server
         .script([Behaviour::throttle("60"), Behaviour::throttle("60")]);
@@ -446,16 +443,11 @@ fn throttles_without_end_are_given_up_on_by_the_clock() {
 fn a_circuit_opens_probes_and_closes_and_holds_up_no_other_platform() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ads.jsonl");
-    let scene = Scene::new(|_, settings| {
-        settings.circuit_failures = 3;
-        settings.circuit_rest_ms = 50_000;
-        if let Some(PlatformSettings::Webhook(webhook)) = settings.platforms.get_mut(&slug("webhook")) {
-            webhook.concurrency = 1;
-        }
-        settings.platforms.insert(
-            slug("file"),
-            PlatformSettings::File(FileSettings { path: path.clone() }),
-        );
+    let scene = Scene::new(|setup| {
+        setup.deliver.circuit_failures = 3;
+        setup.deliver.circuit_rest_ms = 50_000;
+        setup.webhook.concurrency = 1;
+        setup.file = Some(FileSettings { path: path.clone() });
     });
     scene.server.script(vec![Behaviour::status(500); 4]);
     let (mut stage, mut member) = (scene.stage(), Member::default());
@@ -483,8 +475,8 @@ fn a_circuit_opens_probes_and_closes_and_holds_up_no_other_platform() {
 #[test]
 fn whatever_the_platform_does_and_wherever_it_is_killed_every_decision_has_one_effect() {
     const DECISIONS: usize = 60;
-    let scene = Scene::new(|options, settings| {
-        options.chaos = Chaos {
+    let scene = Scene::new(|setup| {
+        setup.server.chaos = Chaos {
             seed: 7,
             refuse: 50,
             throttle: 100,
@@ -492,9 +484,9 @@ fn whatever_the_platform_does_and_wherever_it_is_killed_every_decision_has_one_e
             lose_answer: 150,
             reset: 100,
         };
-        settings.attempts = 1_000;
-        settings.circuit_rest_ms = 1;
-        settings.backoff_ms = 1;
+        setup.deliver.attempts = 1_000;
+        setup.deliver.circuit_rest_ms = 1;
+        setup.deliver.backoff_ms = 1;
     });
     let mut member = Member::default();
     let mut stage = scene.stage();
@@ -547,7 +539,7 @@ fn whatever_the_platform_does_and_wherever_it_is_killed_every_decision_has_one_e
 
 #[test]
 fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
-    let scene = Scene::new(|_, _| {});
+    let scene = Scene::new(|_| {});
     let (mut stage, mut member) = (scene.stage(), Member::default());
     let mut suppressed = decision(1, "webhook");
     suppressed.data.choice = None;
@@ -593,7 +585,7 @@ fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
 
 #[test]
 fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
-    let scene = Scene::new(|_, _| {});
+    let scene = Scene::new(|_| {});
     let (mut stage, mut member) = scene.with_one();
     for value in member.state.0.values_mut() {
         *value = String::from_utf8(value.to_vec())
@@ -608,26 +600,20 @@ fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
 
 #[test]
 fn settings_read_from_toml_and_refuse_what_cannot_work() {
-    let read = |text: &str| toml::from_str::<Settings>(text).map_err(|error| error.to_string());
+    type Platforms = BTreeMap<Slug, PlatformSettings>;
     let runtime = Runtime::new().unwrap();
     let opens = |text: &str| {
-        let settings = read(text)?;
-        DeliverStage::open(&settings, runtime.handle())
+        let platforms = toml::from_str::<Platforms>(text).map_err(|error| error.to_string())?;
+        open_all(&platforms, runtime.handle())
             .map(|_| ())
             .map_err(|error| error.to_string())
     };
-    let webhook = |rest: &str| format!("[platforms.ads]\nkind = \"webhook\"\n{rest}");
+    let webhook = |rest: &str| format!("[ads]\nkind = \"webhook\"\n{rest}");
     let good = webhook(&format!(
         "url = \"https://example.com/ads\"\nsecret = \"{SECRET}\"\nconcurrency = 4\nheaders.authorization = \"Bearer x\"\n"
     ));
     assert_eq!(opens(&good), Ok(()));
     for (bad, said) in [
-        ("tick = 1".to_owned(), "unknown field"),
-        ("attempts = 0".to_owned(), "deliver.attempts = 0"),
-        (
-            "backoff_ms = 10\nbackoff_most_ms = 5".to_owned(),
-            "backoff_most_ms",
-        ),
         (webhook("url = \"nonsense\""), "not a URL"),
         (webhook("url = \"ftp://example.com\""), "use https"),
         (webhook("url = \"https://u:p@example.com\""), "password"),
@@ -647,7 +633,7 @@ fn settings_read_from_toml_and_refuse_what_cannot_work() {
             webhook("url = \"https://example.com\"\npath = \"x\""),
             "unknown field",
         ),
-        ("[platforms.ads]\nkind = \"pigeon\"".to_owned(), "pigeon"),
+        ("[ads]\nkind = \"pigeon\"".to_owned(), "pigeon"),
     ] {
         let error = opens(&bad).unwrap_err();
         assert!(error.contains(said), "`{said}` is not in: {error}");

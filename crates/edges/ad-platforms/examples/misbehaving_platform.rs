@@ -1,12 +1,12 @@
 //! An ad platform that misbehaves by chance, for torturing a running loop.
 //!
-//! `cargo run -p limbic-deliver --features testing --example ad_platform -- [PORT [SEED [PER_MILLE]]]`: prints its URL, takes
+//! `cargo run -p limbic-ad-platforms --features testing --example misbehaving_platform -- [PORT [SEED [PER_MILLE]]]`: prints its URL, takes
 //! deliveries at `POST /ads` and says at `GET /effects` how many requests came and how many took effect. `PER_MILLE` is the
 //! share of each kind of misbehaviour: throttles, failures, lost answers, resets. Runs until it is killed.
 
 use std::io::Write as _;
 
-use limbic_deliver::testing::{Chaos, PlatformServer, ServerOptions};
+use limbic_ad_platforms::testing::{Chaos, PlatformServer, ServerOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

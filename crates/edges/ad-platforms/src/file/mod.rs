@@ -10,7 +10,11 @@ use std::time::Duration;
 use limbic_domain::{Utc, event_id};
 use serde::{Deserialize, Serialize};
 
-use crate::{AdPlatform, Answer, Delivery};
+use limbic_deliver::{AdPlatform, Answer, Delivery};
+
+mod settings;
+
+pub use settings::FileSettings;
 
 /// How many lines to write with one flush.
 const AT_ONCE: usize = 256;

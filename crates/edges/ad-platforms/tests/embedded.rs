@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use limbic_deliver::testing::{Chaos, PlatformServer, ServerOptions};
-use limbic_deliver::{DeliverStage, PlatformSettings, STAGE, Settings, WebhookSettings};
+use limbic_ad_platforms::testing::{Chaos, PlatformServer, ServerOptions};
+use limbic_ad_platforms::{PlatformSettings, WebhookSettings, open_all};
+use limbic_deliver::{DeliverStage, STAGE, Settings};
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
 use limbic_stream::runtime::{RunOptions, StageHandle, StageMeters, spawn};
 use limbic_stream::{BatchLimits, Headers, Log, NewRecord, Polled, Subscription, TopicPartition, TopicSpec};
@@ -61,8 +62,16 @@ fn raw(key: &str, value: Vec<u8>) -> NewRecord {
     }
 }
 
-fn start(log: &Arc<dyn Log>, settings: &Settings, runtime: &Runtime) -> StageHandle {
-    let stage = DeliverStage::open(settings, runtime.handle()).unwrap();
+fn start(
+    log: &Arc<dyn Log>,
+    settings: &Settings,
+    webhook: &WebhookSettings,
+    runtime: &Runtime,
+) -> StageHandle {
+    let webhook = PlatformSettings::Webhook(webhook.clone());
+    let platforms = [(Slug::new("webhook").unwrap(), webhook)].into();
+    let platforms = open_all(&platforms, runtime.handle()).unwrap();
+    let stage = DeliverStage::new(settings, platforms).unwrap();
     let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
     let spec = DeliverStage::spec(settings);
     spawn(log.clone(), Box::new(stage), spec, RunOptions::default(), &meters).unwrap()
@@ -131,7 +140,6 @@ fn through_a_restart_and_a_bad_day_of_the_platform_every_decision_has_one_outcom
         backoff_ms: 1,
         circuit_rest_ms: 1,
         batch: 8,
-        platforms: [(Slug::new("webhook").unwrap(), PlatformSettings::Webhook(webhook))].into(),
         ..Settings::default()
     };
 
@@ -142,14 +150,14 @@ fn through_a_restart_and_a_bad_day_of_the_platform_every_decision_has_one_outcom
         raw("default/campaign-1", b"{\"type\":\"decision\",\"v\":1,".to_vec()),
     );
     log.publish(records).unwrap();
-    let first = start(&log, &settings, &runtime);
+    let first = start(&log, &settings, &webhook, &runtime);
     wait_for(&log, topics::OUTCOMES, 5);
     stop(first);
     log.close().unwrap();
     drop(log);
 
     let log = open(folder.path());
-    let second = start(&log, &settings, &runtime);
+    let second = start(&log, &settings, &webhook, &runtime);
     wait_for(&log, topics::OUTCOMES, DECISIONS);
     stop(second);
 

@@ -9,8 +9,15 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::answer::short;
-use crate::{AdPlatform, Answer, Delivery, SettingsError, SigningKey, WebhookSettings, triage};
+use limbic_deliver::{AdPlatform, Answer, Delivery, excerpt, triage};
+
+use crate::SettingsError;
+
+mod settings;
+mod signature;
+
+pub use settings::WebhookSettings;
+pub use signature::{InvalidSecret, SigningKey};
 
 /// Most bytes of an answer's body that are read: what a platform says of a refusal.
 const WORDS_READ: usize = 2_048;
@@ -173,7 +180,7 @@ fn explain(error: reqwest::Error) -> String {
         source = cause.source();
     }
     match causes.last() {
-        Some(cause) => short(&format!("{what}: {cause}")),
+        Some(cause) => excerpt(&format!("{what}: {cause}")),
         None => what.to_owned(),
     }
 }

@@ -1,0 +1,13 @@
+//! The settings of a file platform.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `kind = "file"`: appends each delivery to a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSettings {
+    /// The file. Missing folders are created.
+    pub path: PathBuf,
+}
