@@ -14,7 +14,9 @@ use limbic_ad_platforms::{
     FilePlatform, FileSettings, PlatformSettings, SigningKey, WebhookSettings, open_all,
 };
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Settings};
-use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Secret, Slug, TenantId, Utc, event_id, topics};
+use limbic_domain::{
+    Decision, Envelope, Outcome, OutcomeKind, Secret, Slug, TenantId, Utc, event_id, topics,
+};
 use limbic_stream::{
     Batch, Effects, Headers, NewRecord, Outputs, Record, Result, Stage, StateReader, header,
 };
