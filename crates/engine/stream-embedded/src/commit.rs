@@ -17,6 +17,7 @@ use fail::fail_point;
 use limbic_domain::Utc;
 
 use crate::compaction::{self, Swap};
+use crate::compression::Compressor;
 use crate::groups::Membership;
 use crate::packed::Payload;
 use crate::partition::Partition;
@@ -106,7 +107,10 @@ pub(super) struct Batch {
     pub(super) segment: u32,
     pub(super) first: u64,
     pub(super) end: u64,
+    /// As readers of new records get it.
     pub(super) bytes: Bytes,
+    /// As it is on disk.
+    pub(super) stored: Bytes,
 }
 
 pub(super) struct Committer {
@@ -125,6 +129,7 @@ pub(super) struct Committer {
     /// Whose batches are in memory, oldest first, and how many bytes.
     tail: VecDeque<Arc<Partition>>,
     tail_bytes: usize,
+    compressor: Compressor,
     /// A group whose fate the next opening of the store will tell, and what its members are told if it left no trace.
     pub(super) in_doubt: Option<(Written, Error)>,
 }
@@ -143,6 +148,7 @@ impl Committer {
             swapping: None,
             tail: VecDeque::new(),
             tail_bytes: 0,
+            compressor: Compressor::default(),
             in_doubt: None,
         }
     }
@@ -316,12 +322,14 @@ impl Committer {
             for payload in payloads {
                 let end = first + u64::from(payload.records());
                 let bytes = payload.seal(first, now, before);
+                let stored = self.compressor.write(partition.topic_id, &bytes);
                 before += bytes.len() as u64;
                 let batch = Batch {
                     segment,
                     first,
                     end,
                     bytes,
+                    stored,
                 };
                 batches.push((partition.clone(), batch));
                 first = end;
@@ -359,7 +367,7 @@ impl Committer {
                 partition.topic_id,
                 partition.number(),
                 batch.first,
-                batch.bytes.clone(),
+                batch.stored.clone(),
             );
         }
         for (group, epoch) in &written.epochs {

@@ -26,6 +26,7 @@ use limbic_stream::{Error, Result};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::commit::{Committer, class};
+use crate::compression::Compressor;
 use crate::packed::{Packer, Unpacker, summary};
 use crate::partition::{Partition, Span};
 use crate::shared::{Shared, Topic};
@@ -204,6 +205,7 @@ impl<'a> Round<'a> {
                 span: None,
                 chunk: Vec::new(),
                 chunk_bytes: 0,
+                compressor: Compressor::default(),
             };
             let mut spans = partition.spans();
             spans.retain(|span| self.sources.contains(&span.segment));
@@ -278,6 +280,7 @@ struct Copy<'a> {
     span: Option<Span>,
     chunk: Vec<(u64, Bytes)>,
     chunk_bytes: usize,
+    compressor: Compressor,
 }
 
 impl Copy<'_> {
@@ -291,8 +294,9 @@ impl Copy<'_> {
         let batch = run.finish().seal(first, written_at, span.bytes);
         span.bytes += batch.len() as u64;
         span.written_at = written_at;
-        self.chunk_bytes += batch.len();
-        self.chunk.push((first, batch));
+        let stored = self.compressor.write(self.partition.topic_id, &batch);
+        self.chunk_bytes += stored.len();
+        self.chunk.push((first, stored));
         if self.chunk_bytes >= CHUNK {
             self.flush()?;
         }

@@ -19,6 +19,7 @@
 mod catalogue;
 mod commit;
 mod compaction;
+mod compression;
 mod consumer;
 mod groups;
 mod healing;

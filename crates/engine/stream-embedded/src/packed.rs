@@ -1,7 +1,7 @@
 //! How records lie on disk: packed into one value per producer batch.
 //!
 //! ```text
-//! header   0  version (1)          one byte, three of padding
+//! header   0  version              one byte (1; 2 = compressed on disk), three of padding
 //!          4  crc32 of bytes 8..40
 //!          8  written at           i64, milliseconds since the epoch, wall clock
 //!         16  bytes before         u64, of this partition in this segment
@@ -22,8 +22,12 @@ use limbic_domain::Utc;
 
 use limbic_stream::{Error, Headers, NewRecord, Record, Result, TopicPartition};
 
-const VERSION: u8 = 1;
-const HEADER: usize = 40;
+/// Format version of a batch as it is in memory.
+pub(super) const PLAIN: u8 = 1;
+/// Format version of a batch that is compressed on disk (see `compression`).
+pub(super) const COMPRESSED: u8 = 2;
+/// Bytes of a header.
+pub(super) const HEADER: usize = 40;
 
 /// What a header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +130,7 @@ impl Payload {
     /// Fills in the header.
     pub(super) fn seal(mut self, first: u64, written_at: Utc, bytes_before: u64) -> Bytes {
         let header = &mut self.bytes[..HEADER];
-        header[0] = VERSION;
+        header[0] = PLAIN;
         header[8..16].copy_from_slice(&written_at.as_millis().to_le_bytes());
         header[16..24].copy_from_slice(&bytes_before.to_le_bytes());
         header[24..28].copy_from_slice(&self.records.to_le_bytes());
@@ -156,9 +160,9 @@ pub(super) fn summary(bytes: &[u8]) -> Result<Summary> {
             bytes.len()
         ))
     })?;
-    if header[0] != VERSION {
+    if !matches!(header[0], PLAIN | COMPRESSED) {
         return Err(Error::Corrupt(format!(
-            "a batch has format version {}, this program reads {VERSION}",
+            "a batch has format version {}, this program reads up to {COMPRESSED}: upgrade it",
             header[0]
         )));
     }
@@ -201,7 +205,8 @@ impl Unpacker {
 
     /// Over bytes that come from the disk: the payload's checksum is verified too.
     pub(super) fn verified(bytes: Bytes) -> Result<Self> {
-        let unpacker = Self::trusted(bytes)?;
+        summary(&bytes)?;
+        let unpacker = Self::trusted(crate::compression::read(bytes)?)?;
         if crc32fast::hash(&unpacker.bytes[HEADER..]) != u32_at(&unpacker.bytes, 28) {
             return Err(Error::Corrupt(format!(
                 "the checksum of the batch at offset {} does not match",

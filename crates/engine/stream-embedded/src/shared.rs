@@ -173,7 +173,7 @@ fn recover_partition(
         spans.push(Span {
             segment: *segment,
             first: first.first,
-            bytes: last.bytes_before + newest.len() as u64,
+            bytes: last.bytes_before + crate::compression::original_length(&newest) as u64,
             written_at: last.written_at,
         });
     }

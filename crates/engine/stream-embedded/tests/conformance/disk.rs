@@ -130,7 +130,19 @@ fn leave_half_written(path: &Path) {
         write(&log, &topic, batch).unwrap();
     }
     fail::cfg_callback("commit::after-write-before-sync", || std::process::abort()).unwrap();
-    let _ = write(&log, &topic, &["x".repeat(100_000)]);
+    let _ = write(&log, &topic, &[noise(100_000)]);
+}
+
+/// Text that does not shrink: its place on disk is as long as it is.
+fn noise(length: usize) -> String {
+    let mut state = 1_u64;
+    let letter = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (state >> 58) as u8)
+    };
+    std::iter::repeat_with(letter).take(length).collect()
 }
 
 fn newest_journal(path: &Path) -> PathBuf {
