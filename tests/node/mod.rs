@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// time that moves by what the source says alone, so that no run depends on the speed of the machine.
 const SETTINGS: &str = r##"
 [stream]
-idle_after_ms = 600000
+idle_after = "10min"
 
 [tenants.default]
 pseudonym_secret = "a secret of the tests, not of anyone"
@@ -33,7 +33,7 @@ pseudonym_secret = "a secret of the tests, not of anyone"
 [profile.change]
 alpha = 0.05
 least_posts = 30
-cooldown_seconds = 60
+cooldown = "1min"
 
 [ingest.subjects]
 boxing = ["fight", "fighter", "boxing", "#mayweathervmcgregor", "mayweather", "mcgregor", "#maymac", "ring", "knockout"]

@@ -49,4 +49,7 @@ pub use reading::{
     Sentiment,
 };
 pub use time::{InvalidTime, Utc};
-pub use units::{ByteSize, ConnectionUrl, HumanDuration, InvalidByteSize, InvalidDuration, Secret};
+pub use units::{
+    ByteSize, ConnectionUrl, HumanDuration, InvalidByteSize, InvalidDuration, InvalidOffset, Secret,
+    UtcOffset,
+};

@@ -23,14 +23,14 @@ partitions = 1
 [affect]
 engine = "ENGINE"
 [profile.person]
-disorder_seconds = 0
+disorder = "0s"
 [profile.audience]
-half_life_seconds = 1
+half_life = "1s"
 [profile.change]
 alpha = 0.05
 least_posts = 5
-baseline_half_life_seconds = 1
-cooldown_seconds = 0
+baseline_half_life = "1s"
+cooldown = "0s"
 [[campaigns]]
 id = "snacks"
 platforms = [{ name = "file", headline = 60, body = 180 }]

@@ -49,10 +49,9 @@ fn connect_within(settings: &Settings, patience: Duration) -> anyhow::Result<Arc
 
 /// Every topic of Limbic: those of records with their dead-letter topics, and the compacted ones.
 pub fn topic_specs(settings: &Settings) -> Vec<TopicSpec> {
-    let limit = |n: u64, unit: u64| (n > 0).then(|| n.saturating_mul(unit));
     let retention = Retention {
-        bytes: limit(settings.retention.mebibytes, 1 << 20),
-        age: limit(settings.retention.hours, 3_600).map(Duration::from_secs),
+        bytes: Some(settings.retention.size.get()).filter(|size| *size > 0),
+        age: Some(settings.retention.age.get()).filter(|age| !age.is_zero()),
     };
     let spec = |name: &str| TopicSpec::new(name, settings.partitions);
     let of_records = topics::ALL.into_iter().flat_map(|topic| {

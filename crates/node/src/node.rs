@@ -85,7 +85,7 @@ impl Node {
                 stages,
                 stop_api,
                 api,
-                drain: Duration::from_secs(settings.stream.drain_seconds),
+                drain: settings.stream.drain.get(),
             }),
             Err(error) => {
                 // Release the log's lock: whoever mends the cause wants to try again at once.
@@ -279,7 +279,7 @@ fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
     match settings.seen.reveal() {
         "embedded" | "" => {}
         url if url.starts_with("redis") => {
-            let keep = u64::from(settings.ingest.remember_days) * 86_400;
+            let keep = settings.ingest.remember.as_secs();
             let prefix = format!("{}:seen:", settings.kafka.prefix);
             let shared = SharedIds::connect(url, &prefix, keep)
                 .with_context(|| format!("cannot use Redis at {}: is it running?", settings.seen))?;

@@ -124,7 +124,7 @@ pub(crate) fn campaigns(settings: &Settings) -> Campaigns {
 pub(crate) fn run_options(settings: &Settings) -> RunOptions {
     RunOptions {
         instance: settings.stream.instance.as_str().into(),
-        idle_after: Duration::from_millis(settings.stream.idle_after_ms.max(1)),
+        idle_after: settings.stream.idle_after.get().max(Duration::from_millis(1)),
         ..RunOptions::default()
     }
 }

@@ -11,7 +11,7 @@ use limbic_node::settings::Settings;
 
 /// What was decided, or would have been, with what each ad is worth to the town.
 pub fn situations(watch: &Observer, settings: &Settings) -> anyhow::Result<Vec<Situation>> {
-    let window = settings.optimize.rewards.click_window_ms.max(1);
+    let window = settings.optimize.rewards.click_window.as_millis().max(1);
     let mut situations = Vec::new();
     for found in watch.all(Kind::CreativeSet)? {
         let at: Utc = found["at"].as_str().unwrap_or_default().parse()?;

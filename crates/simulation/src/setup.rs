@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use limbic_ad_platforms::{FileSettings, PlatformSettings};
-use limbic_domain::{Brief, Campaign, Micros, Platform, Secret, Slug, TenantId};
+use limbic_domain::{Brief, Campaign, HumanDuration, Micros, Platform, Secret, Slug, TenantId};
 
 use limbic_node::settings::{Settings, Tenant, TenantCampaign};
 
@@ -31,16 +31,16 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     change.alpha = 2e-2;
     change.baseline_risk = 0.05;
     change.least_posts = 40;
-    change.baseline_half_life_seconds = 3_600;
-    change.cooldown_seconds = 60;
-    settings.profile.person.disorder_seconds = 2;
+    change.baseline_half_life = HumanDuration::from_hours(1);
+    change.cooldown = HumanDuration::from_mins(1);
+    settings.profile.person.disorder = HumanDuration::from_secs(2);
     settings.optimize.engine.minimum_propensity = 0.05;
-    settings.optimize.rewards.click_window_ms = 5 * 60_000;
-    settings.optimize.disorder_ms = 10_000;
+    settings.optimize.rewards.click_window = HumanDuration::from_mins(5);
+    settings.optimize.disorder = HumanDuration::from_secs(10);
     // A round of the town is minutes of its time: what comes of it is late by the clock of the next.
-    settings.metrics.lateness_seconds = 86_400;
+    settings.metrics.lateness = HumanDuration::from_days(1);
     settings.deliver.tick_ms = 20;
-    settings.stream.idle_after_ms = 250;
+    settings.stream.idle_after = HumanDuration::from_millis(250);
     settings.ad_platforms.insert(
         Slug::new("file")?,
         PlatformSettings::File(FileSettings {

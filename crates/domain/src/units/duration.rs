@@ -55,8 +55,9 @@ impl HumanDuration {
 
     /// Whole milliseconds, rounded down, in the type of event time; saturates at `i64::MAX`.
     pub const fn as_millis(self) -> i64 {
-        let millis = self.0.as_millis();
-        if millis > i64::MAX as u128 {
+        let seconds = self.0.as_secs().saturating_mul(1_000);
+        let millis = seconds.saturating_add(self.0.subsec_millis() as u64);
+        if millis > i64::MAX as u64 {
             return i64::MAX;
         }
         millis as i64
@@ -65,11 +66,6 @@ impl HumanDuration {
     /// Whole seconds, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0.as_secs()
-    }
-
-    /// Whether it is a whole number of milliseconds above 0, the finest step of event time.
-    pub const fn is_positive(self) -> bool {
-        self.0.as_millis() > 0
     }
 
     /// Whether it is 0.

@@ -4,8 +4,10 @@
 
 mod bytes;
 mod duration;
+mod offset;
 mod secret;
 
 pub use bytes::{ByteSize, InvalidByteSize};
 pub use duration::{HumanDuration, InvalidDuration};
+pub use offset::{InvalidOffset, UtcOffset};
 pub use secret::{ConnectionUrl, Secret};

@@ -65,7 +65,7 @@ async fn take(
     body: Result<Bytes, BytesRejection>,
     accept: impl FnOnce(&Edge, Items) -> Result<Receipt, EdgeError> + Send + 'static,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
-    let limit = app.context.settings.body_bytes;
+    let limit = app.context.settings.max_body.as_usize();
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,

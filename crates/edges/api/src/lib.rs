@@ -24,12 +24,11 @@ mod read;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use limbic_domain::TenantId;
+use limbic_domain::{ByteSize, HumanDuration, TenantId};
 use limbic_ingest::Edge;
 use limbic_metrics::SeriesReader;
 use limbic_stream::runtime::StageStatus;
@@ -44,20 +43,20 @@ pub use problem::Problem;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Largest request body, in bytes.
-    pub body_bytes: usize,
-    /// How many requests may be writing to the log at once; more are answered 503 with `Retry-After`.
+    /// Largest request body. Default 16MiB.
+    pub max_body: ByteSize,
+    /// Most requests that write to the log at once; further ones are answered 503 with `Retry-After`. Default 256.
     pub writers: usize,
-    /// How many seconds a request may take.
-    pub timeout_seconds: u64,
+    /// Longest time that a request may take. Default 30s.
+    pub timeout: HumanDuration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            body_bytes: 16 << 20,
+            max_body: ByteSize::from_mebibytes(16),
             writers: 256,
-            timeout_seconds: 30,
+            timeout: HumanDuration::from_secs(30),
         }
     }
 }
@@ -108,8 +107,8 @@ pub fn hash_key(key: &str) -> [u8; 32] {
 
 /// The API over `context`.
 pub fn router(context: Context) -> Router {
-    let body_bytes = context.settings.body_bytes;
-    let timeout = Duration::from_secs(context.settings.timeout_seconds);
+    let max_body = context.settings.max_body.as_usize();
+    let timeout = context.settings.timeout.get();
     let writers = Arc::new(Semaphore::new(context.settings.writers));
     let app = App(Arc::new(Inner { context, writers }));
     Router::new()
@@ -132,7 +131,7 @@ pub fn router(context: Context) -> Router {
         .route("/openapi.json", get(openapi::show))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(body_bytes))
+        .layer(DefaultBodyLimit::max(max_body))
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(
             axum::http::StatusCode::SERVICE_UNAVAILABLE,
             timeout,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-/// What begins the name of a setting in the environment. `LIMBIC_API__BODY_BYTES` is `api.body_bytes`.
+/// What begins the name of a setting in the environment. `LIMBIC_API__MAX_BODY` is `api.max_body`.
 const PREFIX: &str = "LIMBIC_";
 
 /// Variables of the same prefix that are no settings: the data sets of tests, the servers of tests, the log's filter.
@@ -59,7 +59,7 @@ impl Layers {
                 continue;
             }
             if path.is_empty() {
-                bail!("{name}: name a setting, for instance LIMBIC_LISTEN or LIMBIC_API__BODY_BYTES");
+                bail!("{name}: name a setting, for instance LIMBIC_LISTEN or LIMBIC_API__MAX_BODY");
             }
             self.set(&path.to_ascii_lowercase().replace("__", "."), value(&text));
             self.sources.push(name);
@@ -82,15 +82,21 @@ impl Layers {
 
     /// The settings; an unknown key is answered with the nearest known one.
     pub(super) fn finish<T: DeserializeOwned>(self) -> anyhow::Result<T> {
-        let text = toml::to_string(&self.merged).context("cannot merge the settings")?;
-        toml::from_str(&text).map_err(|error| {
-            let hint = unknown_field(error.message()).unwrap_or_default();
+        serde_path_to_error::deserialize(self.merged).map_err(|error| {
+            let message = error.inner().message();
+            let hint = unknown_field(message).unwrap_or_default();
             let from = if self.sources.is_empty() {
                 String::new()
             } else {
                 format!(" (from {})", self.sources.join(", "))
             };
-            anyhow!("settings{from}: {}{hint}", error.message())
+            let path = error.path().to_string();
+            let setting = if path == "." {
+                String::new()
+            } else {
+                format!("{path}: ")
+            };
+            anyhow!("settings{from}: {setting}{message}{hint}")
         })
     }
 }
@@ -155,7 +161,7 @@ mod tests {
         let settings = of(
             "partitions = 2\n[api]\nwriters = 3",
             &[
-                ("LIMBIC_API__BODY_BYTES", "77"),
+                ("LIMBIC_API__MAX_BODY", "77KiB"),
                 ("LIMBIC_PARTITIONS", "5"),
                 ("LIMBIC_LISTEN", "127.0.0.1:1"),
                 ("LIMBIC_DATA", "/elsewhere"),
@@ -165,18 +171,58 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            (settings.partitions, settings.api.body_bytes, settings.api.writers),
-            (5, 77, 3)
+            (
+                settings.partitions,
+                settings.api.max_body.get(),
+                settings.api.writers
+            ),
+            (5, 77 << 10, 3)
         );
         assert_eq!(settings.listen, "127.0.0.1:1");
         assert_eq!(settings.data_dir, Path::new(".limbic"));
     }
 
     #[test]
+    fn a_wrong_value_is_answered_with_its_key() {
+        for (text, key, problem) in [
+            (
+                "[profile.person]\nhalf_life = 30",
+                "profile.person.half_life",
+                "has no unit",
+            ),
+            ("[api]\nmax_body = \"64\"", "api.max_body", "has no unit"),
+            ("partitions = \"many\"", "partitions", "invalid type"),
+        ] {
+            let error = of(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_campaign_is_refused() {
+        let text = "[[campaigns]]\nid = \"a\"\nplatfroms = []\nplatforms = []\n[campaigns.brief]\nproduct = \"\"\n\
+                    promise = \"\"\ncall_to_action = \"\"\nlink = \"\"";
+        let error = of(text, &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("campaigns[0]") && error.contains("did you mean `platforms`?"),
+            "{error}"
+        );
+        let settings = of(&text.replace("platfroms = []", "tenant = \"acme\""), &[]).unwrap();
+        assert_eq!(settings.campaigns[0].tenant.as_str(), "acme");
+        assert_eq!(settings.campaigns[0].campaign.id.as_str(), "a");
+    }
+
+    #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
         for (text, hint) in [
             ("partition = 3", "`partitions`"),
-            ("[api]\nbody_byte = 3", "`body_bytes`"),
+            ("[api]\nmax_bod = \"3B\"", "`max_body`"),
+            ("[profile.person]\nhalflife = \"1s\"", "`half_life`"),
+            ("[[optimize.caps]]\ntimes = 1\nwindows = \"1d\"", "`window`"),
+            (
+                "[ad_platforms.ads]\nkind = \"file\"\npaht = \"x\"\npath = \"x\"",
+                "`path`",
+            ),
         ] {
             let error = of(text, &[]).unwrap_err().to_string();
             assert!(error.contains("did you mean") && error.contains(hint), "{error}");

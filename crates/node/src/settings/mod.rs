@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use limbic_domain::{Campaign, ConnectionUrl, Secret, Slug, TenantId};
+use limbic_domain::{ByteSize, Campaign, ConnectionUrl, HumanDuration, Secret, Slug, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// Every stage, upstream first.
@@ -140,18 +140,18 @@ impl Default for Kafka {
 pub struct Stream {
     /// Which instance this process is: stable over restarts, unique among those that run.
     pub instance: String,
-    /// Milliseconds without anything to read after which event time stops waiting for a partition.
-    pub idle_after_ms: u64,
-    /// Seconds that a drain may take.
-    pub drain_seconds: u64,
+    /// Time without records after which event time stops waiting for a partition. At least 1ms; default 1s.
+    pub idle_after: HumanDuration,
+    /// Longest time that stages may take to finish their batches when the process stops. Default 20s.
+    pub drain: HumanDuration,
 }
 
 impl Default for Stream {
     fn default() -> Self {
         Self {
             instance: "0".into(),
-            idle_after_ms: 1_000,
-            drain_seconds: 20,
+            idle_after: HumanDuration::from_secs(1),
+            drain: HumanDuration::from_secs(20),
         }
     }
 }
@@ -160,10 +160,10 @@ impl Default for Stream {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Hours; 0 = for ever.
-    pub hours: u64,
-    /// Mebibytes of each partition; 0 = without limit.
-    pub mebibytes: u64,
+    /// Oldest age of a record; `0s` keeps records of any age (default).
+    pub age: HumanDuration,
+    /// Largest size of each partition; `0B` sets no limit (default).
+    pub size: ByteSize,
 }
 
 /// A tenant.
@@ -177,15 +177,32 @@ pub struct Tenant {
     pub api_keys: Vec<Secret>,
 }
 
-/// A campaign, and whose it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A campaign and the tenant it belongs to. In the file both are one table: the campaign's fields, and `tenant`.
+#[derive(Debug, Clone, Serialize)]
 pub struct TenantCampaign {
-    /// Whose.
-    #[serde(default)]
+    /// The tenant; `default` if the table does not name one.
     pub tenant: TenantId,
-    /// What they want.
+    /// The campaign.
     #[serde(flatten)]
     pub campaign: Campaign,
+}
+
+impl<'de> Deserialize<'de> for TenantCampaign {
+    /// Not derived: `#[serde(flatten)]` would accept unknown keys.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = toml::Table::deserialize(deserializer)?;
+        let tenant = match table.remove("tenant") {
+            None => TenantId::default(),
+            Some(tenant) => TenantId::deserialize(tenant).map_err(inner_error)?,
+        };
+        let campaign = Campaign::deserialize(table).map_err(inner_error)?;
+        Ok(Self { tenant, campaign })
+    }
+}
+
+/// Passes the error of an inner value on, without the position that means nothing outside of it.
+fn inner_error<E: serde::de::Error>(error: toml::de::Error) -> E {
+    E::custom(error.message())
 }
 
 /// Where settings come from besides the environment: the options that every command takes.
@@ -246,6 +263,16 @@ impl Settings {
                 bail!(
                     "no stage `{name}`{}; there are {stages}",
                     nearest.map_or(String::new(), |n| format!(", did you mean `{n}`?"))
+                );
+            }
+        }
+        for TenantCampaign { tenant, campaign } in &self.campaigns {
+            if campaign.bid.0 <= 0 {
+                bail!(
+                    "campaign {tenant}/{}: bid = {}: must be above 0; it is the most that one delivery may cost, in \
+                     millionths of the currency",
+                    campaign.id,
+                    campaign.bid.0
                 );
             }
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use limbic_domain::HumanDuration;
 use limbic_encoder::{Kernels, KernelsError};
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +42,8 @@ pub struct Settings {
     pub cache: usize,
     /// About how many tokens are read at once.
     pub batch_tokens: usize,
-    /// Milliseconds that a lone text waits for others to be read with.
-    pub linger_ms: u64,
+    /// How long a lone text waits for others to be read with. Default 2ms.
+    pub linger: HumanDuration,
     /// How many texts may wait to be read.
     pub queue: usize,
     /// Whether a model that is missing or broken is replaced by the lexica, instead of being an error.
@@ -64,7 +64,7 @@ impl Default for Settings {
             cascade: false,
             cache: ModelOptions::default().cache,
             batch_tokens: readers.batch_tokens,
-            linger_ms: 2,
+            linger: HumanDuration::from_millis(2),
             queue: readers.queue,
             fallback: false,
             brands: BTreeMap::new(),
@@ -172,7 +172,7 @@ impl Settings {
                 self.threads
             },
             batch_tokens: self.batch_tokens,
-            linger: Duration::from_millis(self.linger_ms),
+            linger: self.linger.get(),
             queue: self.queue,
         };
         let readers = Readers::start(engine, options).map_err(|source| SettingsError::Threads {

@@ -1,6 +1,6 @@
 //! From a context and its candidates to one choice with its exact probability, or a stated reason for none.
 
-use limbic_domain::{Micros, PolicyVersion, Suppression, Utc};
+use limbic_domain::{Micros, PolicyVersion, Suppression, Utc, UtcOffset};
 use serde::{Deserialize, Serialize};
 
 use crate::guardrails::champion_challenger::Challenger;
@@ -60,15 +60,15 @@ pub struct Daypart {
     pub from: u8,
     /// The hour it ends before, 1 to 24; not after `from` = it runs past midnight.
     pub until: u8,
-    /// Minutes to add to UTC for the audience's clock.
+    /// The audience's clock. Default `Z`.
     #[serde(default)]
-    pub utc_offset_minutes: i32,
+    pub utc_offset: UtcOffset,
 }
 
 impl Daypart {
     /// Whether `at` lies within.
     pub fn contains(&self, at: Utc) -> bool {
-        let minutes = at.as_millis().div_euclid(60_000) + i64::from(self.utc_offset_minutes);
+        let minutes = at.as_millis().div_euclid(60_000) + self.utc_offset.as_minutes();
         let hour = minutes.div_euclid(60).rem_euclid(24);
         let (from, until) = (i64::from(self.from), i64::from(self.until));
         let past_midnight = until <= from;
@@ -466,7 +466,7 @@ mod tests {
             days: vec![4],
             from: 22,
             until: 2,
-            utc_offset_minutes: 60,
+            utc_offset: UtcOffset::from_minutes(60),
         };
         let at = |text: &str| text.parse::<Utc>().unwrap();
         // Friday 2026-11-20, an hour ahead of UTC.

@@ -9,13 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{Outcome, OutcomeKind, Utc};
+use limbic_domain::{HumanDuration, Outcome, OutcomeKind, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{PolicyError, within};
-
-const MINUTE: i64 = 60_000;
-const DAY: i64 = 24 * 60 * MINUTE;
 
 /// From which sign of life a choice's attribution windows run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,12 +41,12 @@ pub struct RewardConfig {
     pub most: f64,
     /// What makes a choice count as shown.
     pub exposure: Exposure,
-    /// Milliseconds from exposure within which a click counts, and after which silence is a failure.
-    pub click_window_ms: i64,
-    /// Milliseconds from exposure within which a conversion counts.
-    pub conversion_window_ms: i64,
-    /// Milliseconds from the first word of it during which an outcome may be restated.
-    pub restatement_window_ms: i64,
+    /// Time from exposure within which a click counts, and after which silence is a failure. Default 30min.
+    pub click_window: HumanDuration,
+    /// Time from exposure within which a conversion counts. Default 7d.
+    pub conversion_window: HumanDuration,
+    /// Time from its first report within which an outcome may be restated. Default 28d.
+    pub restatement_window: HumanDuration,
 }
 
 impl Default for RewardConfig {
@@ -61,9 +58,9 @@ impl Default for RewardConfig {
             dismissal_voids: true,
             most: 1.0,
             exposure: Exposure::Impression,
-            click_window_ms: 30 * MINUTE,
-            conversion_window_ms: 7 * DAY,
-            restatement_window_ms: 28 * DAY,
+            click_window: HumanDuration::from_mins(30),
+            conversion_window: HumanDuration::from_days(7),
+            restatement_window: HumanDuration::from_days(28),
         }
     }
 }
@@ -76,9 +73,15 @@ impl RewardConfig {
             ("rewards.click", self.click),
             ("rewards.conversion", self.conversion),
             ("rewards.conversion_value", self.conversion_value),
-            ("rewards.click_window_ms", self.click_window_ms as f64),
-            ("rewards.conversion_window_ms", self.conversion_window_ms as f64),
-            ("rewards.restatement_window_ms", self.restatement_window_ms as f64),
+            ("rewards.click_window", self.click_window.as_millis() as f64),
+            (
+                "rewards.conversion_window",
+                self.conversion_window.as_millis() as f64,
+            ),
+            (
+                "rewards.restatement_window",
+                self.restatement_window.as_millis() as f64,
+            ),
         ] {
             within(setting, value, usable.clone(), "must be finite and not negative")?;
         }
@@ -96,10 +99,11 @@ impl RewardConfig {
     }
 
     /// How long after its latest word a decision's account is kept.
-    pub fn longest_window_ms(&self) -> i64 {
-        self.restatement_window_ms
-            .max(self.conversion_window_ms)
-            .max(self.click_window_ms)
+    pub fn longest_window_millis(&self) -> i64 {
+        self.restatement_window
+            .as_millis()
+            .max(self.conversion_window.as_millis())
+            .max(self.click_window.as_millis())
     }
 }
 
@@ -234,7 +238,7 @@ impl Account {
             Some(entry) if entry.kind == outcome.kind && entry.value == value => {
                 return Ok((Accepted::Duplicate, Teaching::Nothing));
             }
-            Some(entry) if at.millis_since(entry.first) > config.restatement_window_ms => {
+            Some(entry) if at.millis_since(entry.first) > config.restatement_window.as_millis() => {
                 return Ok((Accepted::TooLate, Teaching::Nothing));
             }
             Some(_) => Accepted::Restated,
@@ -270,7 +274,7 @@ impl Account {
         if self.refused() {
             return None;
         }
-        Some(self.exposed(config)?.plus_millis(config.click_window_ms))
+        Some(self.exposed(config)?.plus_millis(config.click_window.as_millis()))
     }
 
     /// When the decision was made.
@@ -280,7 +284,7 @@ impl Account {
 
     /// When nothing can change it any more.
     pub fn expires(&self, config: &RewardConfig) -> Utc {
-        self.latest.plus_millis(config.longest_window_ms())
+        self.latest.plus_millis(config.longest_window_millis())
     }
 
     /// Whether the platform refused the creative.
@@ -328,7 +332,7 @@ impl Account {
     pub fn conversions(&self, config: &RewardConfig) -> f64 {
         let of_window = self.entries.values().filter(|entry| {
             entry.kind == OutcomeKind::Conversion
-                && entry.at.millis_since(self.decided) <= config.conversion_window_ms
+                && entry.at.millis_since(self.decided) <= config.conversion_window.as_millis()
         });
         of_window.fold(0.0, |sum, entry| sum + config.worth(entry))
     }
@@ -346,8 +350,8 @@ impl Account {
         let mut clicked = false;
         for entry in self.entries.values() {
             match entry.kind {
-                OutcomeKind::Click if counts(entry, config.click_window_ms) => clicked = true,
-                OutcomeKind::Conversion if counts(entry, config.conversion_window_ms) => {
+                OutcomeKind::Click if counts(entry, config.click_window.as_millis()) => clicked = true,
+                OutcomeKind::Conversion if counts(entry, config.conversion_window.as_millis()) => {
                     reward += config.worth(entry);
                 }
                 _ => {}
@@ -376,7 +380,7 @@ mod tests {
     }
 
     fn at(minutes: i64) -> Utc {
-        Utc::from_millis(minutes * MINUTE)
+        Utc::from_millis(minutes * 60_000)
     }
 
     #[test]

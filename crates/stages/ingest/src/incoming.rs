@@ -211,7 +211,7 @@ fn in_range(field: &'static str, at: Utc, settings: &Settings, now: Utc) -> Resu
             ),
         ));
     }
-    let latest = now.plus_millis(i64::from(settings.future_seconds) * 1_000);
+    let latest = now.plus_millis(settings.max_future.as_millis());
     if at > latest {
         let ahead = at.millis_since(now) / 1_000;
         return Err(Problem::new(

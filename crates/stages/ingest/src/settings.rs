@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::Slug;
+use limbic_domain::{HumanDuration, Slug};
 use serde::{Deserialize, Serialize};
 
 /// The settings of the edge.
@@ -16,12 +16,13 @@ pub struct Settings {
     pub subjects: BTreeMap<Slug, Vec<String>>,
     /// Oldest `created_at` taken, RFC 3339.
     pub oldest: limbic_domain::Utc,
-    /// How many seconds ahead of this machine's clock a `created_at` may be.
-    pub future_seconds: u32,
+    /// How far ahead of this machine's clock a `created_at` may be. Default 5min.
+    pub max_future: HumanDuration,
     /// Most posts in one request.
     pub request_items: usize,
-    /// How many days a post is remembered, so that it is not taken twice. At least this long, at most twice.
-    pub remember_days: u32,
+    /// How long the id of a post is remembered, so that a repeated post is recognised: at least this long, at most twice as
+    /// long. At least 1s; default 15d.
+    pub remember: HumanDuration,
 }
 
 impl Default for Settings {
@@ -31,9 +32,9 @@ impl Default for Settings {
             subjects: BTreeMap::new(),
             // Before this there was nothing that could be called a social post.
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),
-            future_seconds: 300,
+            max_future: HumanDuration::from_mins(5),
             request_items: 10_000,
-            remember_days: 15,
+            remember: HumanDuration::from_days(15),
         }
     }
 }

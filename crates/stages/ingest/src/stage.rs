@@ -7,15 +7,13 @@ use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageErro
 use crate::Settings;
 use crate::edge::header;
 
-/// Milliseconds in a day.
-const DAY: i64 = 86_400_000;
 /// How many forgotten ids are removed in one tick and partition.
 const FORGET_AT_ONCE: usize = 2_000;
 
 /// Removes duplicates on the way from `intake` to `posts` and `outcomes`.
 ///
 /// State, per partition number: `s` + generation (4 bytes, big-endian) + id (16 bytes) → nothing. A generation is
-/// [`Settings::remember_days`] long; ids of the current and the one before are known, older ones are forgotten.
+/// [`Settings::remember`] long; ids of the current and the one before are known, older ones are forgotten.
 #[derive(Debug)]
 pub struct IngestStage {
     generation_millis: i64,
@@ -27,7 +25,7 @@ impl IngestStage {
     /// The stage under `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
-            generation_millis: i64::from(settings.remember_days.max(1)) * DAY,
+            generation_millis: settings.remember.as_millis().max(1_000),
             newest: 0,
         }
     }
@@ -194,7 +192,7 @@ mod tests {
     #[test]
     fn an_id_is_remembered_over_the_turn_of_a_generation_and_forgotten_after() {
         let settings = Settings::default();
-        let length = i64::from(settings.remember_days) * DAY;
+        let length = settings.remember.as_millis();
         let mut stage = IngestStage::new(&settings);
         let effects = run(
             &mut stage,

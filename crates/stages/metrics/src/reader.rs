@@ -39,9 +39,11 @@ const MOST_STEPS: i64 = 10_000;
 impl SeriesReader {
     /// Reads what a stage with these settings wrote to `store`.
     pub fn new(store: Arc<dyn SeriesStore>, settings: &MetricsSettings) -> Self {
-        let mut windows = settings.windows_seconds.clone();
-        windows.sort_unstable();
-        Self { store, windows }
+        let windows = settings.window_seconds().unwrap_or_default();
+        Self {
+            store,
+            windows: windows.into_iter().collect(),
+        }
     }
 
     /// `field` of `measurement` over points with all of `tags`, from `from` (taken down to a whole step) until before `to`

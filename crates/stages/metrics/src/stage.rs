@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use limbic_domain::{
@@ -67,13 +66,19 @@ impl MetricsStage {
         handle: Handle,
         settings: &MetricsSettings,
     ) -> Result<Self, Error> {
-        let unique: BTreeSet<u32> = settings.windows_seconds.iter().copied().collect();
-        if unique.is_empty() || settings.most_groups == 0 || settings.most_groups > 1_000 {
+        let unique = settings.window_seconds().filter(|windows| !windows.is_empty());
+        let Some(unique) = unique else {
             return Err(Error::Settings(
-                "metrics: `windows_seconds` needs a length at least, `most_groups` 1 to 1000".into(),
+                "metrics.windows: give at least one length; each must be a whole number of seconds from 1s to 365d".into(),
             ));
+        };
+        if !(1..=1_000).contains(&settings.most_groups) {
+            let given = settings.most_groups;
+            return Err(Error::Settings(format!(
+                "metrics.most_groups = {given}: must be 1 to 1,000"
+            )));
         }
-        let lateness = i64::from(settings.lateness_seconds) * 1_000;
+        let lateness = settings.lateness.as_millis();
         let mut kept = Vec::new();
         for seconds in unique {
             for (measurement, tag) in MEASUREMENTS {
@@ -103,7 +108,7 @@ impl MetricsStage {
 
     /// What the runtime must know.
     pub fn spec(settings: &MetricsSettings) -> StageSpec {
-        let disorder = Duration::from_secs(settings.disorder_seconds.into());
+        let disorder = settings.disorder.get();
         [
             topics::READINGS,
             topics::MOMENTS,

@@ -218,7 +218,7 @@ impl OptimizeStage {
         let clock = counter(partition, b"clock", out)?;
         if outcome.at.as_millis() > clock {
             set_counter(partition, b"clock", outcome.at.as_millis(), out);
-            let believed = outcome.at.plus_millis(-self.settings.disorder_ms);
+            let believed = outcome.at.plus_millis(-self.settings.disorder.as_millis());
             self.attend(cache, partition, believed, out)?;
         }
         let id = &outcome.data.decision;

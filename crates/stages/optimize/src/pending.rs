@@ -58,7 +58,11 @@ impl Pending {
 
     pub(crate) fn compared_at(&self, rewards: &RewardConfig) -> Option<Utc> {
         self.beside.as_ref()?;
-        Some(self.account.decided().plus_millis(rewards.conversion_window_ms))
+        Some(
+            self.account
+                .decided()
+                .plus_millis(rewards.conversion_window.as_millis()),
+        )
     }
 
     /// When nothing can change it any more. Those who are held out are still there when the others are compared with them.
@@ -67,7 +71,10 @@ impl Pending {
         if self.chosen.is_some() {
             return expires;
         }
-        let compared = self.account.decided().plus_millis(rewards.conversion_window_ms);
+        let compared = self
+            .account
+            .decided()
+            .plus_millis(rewards.conversion_window.as_millis());
         expires.max(compared.plus_millis(1))
     }
 

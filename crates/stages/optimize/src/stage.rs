@@ -20,9 +20,8 @@
 //! contest of which anything changed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use limbic_domain::{Utc, topics};
+use limbic_domain::{HumanDuration, Utc, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +53,8 @@ pub struct OptimizeSettings {
     pub holdout: HoldoutConfig,
     /// What outcomes are worth.
     pub rewards: RewardConfig,
-    /// Milliseconds that outcomes may be out of order before one's silence is believed.
-    pub disorder_ms: i64,
+    /// How much later than its successors an outcome may come before its absence counts. Default 1min.
+    pub disorder: HumanDuration,
     /// Most open decisions per partition; above it, those that would expire first are closed.
     pub most_open: u64,
 }
@@ -69,7 +68,7 @@ impl Default for OptimizeSettings {
             budgets: BTreeMap::new(),
             holdout: HoldoutConfig::default(),
             rewards: RewardConfig::default(),
-            disorder_ms: 60_000,
+            disorder: HumanDuration::from_mins(1),
             most_open: 1_000_000,
         }
     }
@@ -112,7 +111,7 @@ impl OptimizeStage {
     /// What the runtime must know.
     pub fn spec(&self) -> StageSpec {
         let time = EventTime::Records {
-            disorder: Duration::from_millis(self.settings.disorder_ms.max(0).cast_unsigned()),
+            disorder: self.settings.disorder.get(),
         };
         StageSpec::new("optimize")
             .reads(topics::CREATIVES, time)

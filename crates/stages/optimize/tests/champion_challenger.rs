@@ -256,9 +256,9 @@ fn with_hold_out(mut settings: OptimizeSettings) -> OptimizeSettings {
         ..HoldoutConfig::default()
     };
     settings.rewards = RewardConfig {
-        click_window_ms: 10 * MINUTE,
-        conversion_window_ms: 60 * MINUTE,
-        restatement_window_ms: 60 * MINUTE,
+        click_window: limbic_domain::HumanDuration::from_mins(10),
+        conversion_window: limbic_domain::HumanDuration::from_mins(60),
+        restatement_window: limbic_domain::HumanDuration::from_mins(60),
         ..RewardConfig::default()
     };
     settings

@@ -281,7 +281,7 @@ fn a_person_is_reached_no_oftener_than_the_cap_allows() {
     let mut house = House::new(OptimizeSettings {
         caps: vec![FrequencyCap {
             times: 2,
-            window_ms: 60 * MINUTE,
+            window: limbic_domain::HumanDuration::from_mins(60),
         }],
         ..OptimizeSettings::default()
     });
@@ -350,7 +350,7 @@ fn a_campaign_does_not_run_outside_its_dayparts_nor_below_its_floor_price() {
         days: vec![3],
         from: 6,
         until: 12,
-        utc_offset_minutes: 60,
+        utc_offset: limbic_domain::UtcOffset::from_minutes(60),
     };
     let mut house = House::new(OptimizeSettings {
         engine: EngineConfig {

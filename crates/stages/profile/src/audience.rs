@@ -10,7 +10,7 @@ use crate::codec::{Reader, StateError, Writer};
 use crate::detector::{Detector, Verdict};
 use crate::heard::Heard;
 use crate::mood::{Felt, Mood};
-use crate::settings::{Settings, millis};
+use crate::settings::Settings;
 
 const VERSION: u8 = 1;
 const WHAT: &str = "audience";
@@ -81,7 +81,7 @@ impl Audience {
 
     /// Takes in a post; answers the moment if it tipped the test.
     pub(crate) fn hear(&mut self, heard: &Heard, settings: &Settings) -> Option<Moment> {
-        if heard.at.millis_since(self.at()) > millis(settings.audience.expiry_seconds) {
+        if heard.at.millis_since(self.at()) > settings.audience.expiry.as_millis() {
             *self = Self::new();
         }
         let felt = Felt {
@@ -91,7 +91,7 @@ impl Audience {
             distressed: heard.distress >= settings.audience.distress_from,
         };
         self.mood
-            .add(heard.at, millis(settings.audience.half_life_seconds), &felt);
+            .add(heard.at, settings.audience.half_life.as_millis(), &felt);
         self.spoke(heard, settings);
         let verdict = self.judge(heard, settings);
         // Only now: what a post is compared with must not know it.
@@ -140,13 +140,13 @@ impl Audience {
     fn settle(&mut self, direction: Direction, at: Utc, settings: &Settings) {
         self.baseline = Baseline::of(&self.detector.run(direction), at);
         self.detector = Detector::new();
-        self.quiet_until = at.plus_millis(millis(settings.change.cooldown_seconds));
+        self.quiet_until = at.plus_millis(settings.change.cooldown.as_millis());
     }
 
     /// Who may be reached at `now`, newest first.
     fn reach(&self, now: Utc, settings: &Settings) -> Vec<Target> {
-        let reach = millis(settings.audience.reach_seconds);
-        let half_life = millis(settings.person.distress_half_life_seconds);
+        let reach = settings.audience.reach.as_millis();
+        let half_life = settings.person.distress_half_life.as_millis();
         self.people
             .iter()
             .filter(|speaker| now.millis_since(speaker.at) <= reach)
@@ -351,7 +351,7 @@ mod tests {
         settings.audience.people = 1;
         settings.change.alpha = 1e-2;
         settings.change.tolerance = 0.0;
-        settings.change.cooldown_seconds = 0;
+        settings.change.cooldown = limbic_domain::HumanDuration::ZERO;
         let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(4);
         let (mut posts, mut moments) = (0_u64, 0_u64);
         for audience_number in 0..30 {

@@ -5,7 +5,7 @@ use limbic_domain::Utc;
 use crate::arithmetic::{decay, ln};
 use crate::codec::{Reader, StateError, Writer};
 use crate::detector::{Band, Run};
-use crate::settings::{ChangeSettings, millis};
+use crate::settings::ChangeSettings;
 
 /// Decayed sums of valence.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,7 @@ impl Baseline {
     }
 
     pub(crate) fn add(&mut self, x: f64, at: Utc, settings: &ChangeSettings) {
-        let half_life = millis(settings.baseline_half_life_seconds);
+        let half_life = settings.baseline_half_life.as_millis();
         if at > self.at {
             let left = decay(at.millis_since(self.at), half_life);
             self.weight *= left;
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn old_posts_count_for_less() {
         let settings = ChangeSettings {
-            baseline_half_life_seconds: 1,
+            baseline_half_life: limbic_domain::HumanDuration::from_secs(1),
             ..ChangeSettings::default()
         };
         let mut baseline = Baseline::new();

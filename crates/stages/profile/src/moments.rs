@@ -7,7 +7,7 @@ use limbic_domain::{Envelope, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
 
 use crate::heard::Heard;
-use crate::settings::{InvalidSetting, Settings, millis};
+use crate::settings::{InvalidSetting, Settings};
 use crate::{Audience, check, expiry};
 
 /// Key of the last watermark that was announced for a partition number, 8 bytes.
@@ -102,7 +102,7 @@ impl Stage for MomentStage {
         let mut audiences = Audiences::new(&self.settings);
         release(partition, watermark, &mut audiences, out)?;
         audiences.keep(out);
-        let silence = millis(self.settings.audience.expiry_seconds);
+        let silence = self.settings.audience.expiry.as_millis();
         expiry::sweep(out, partition, watermark, silence, |out, key| {
             out.remove(partition, key.to_vec());
             Ok(())

@@ -7,7 +7,7 @@ use limbic_domain::{
 use crate::arithmetic::decay;
 use crate::codec::{Reader, StateError, Writer};
 use crate::mood::{Felt, Mood};
-use crate::settings::{PersonSettings, millis};
+use crate::settings::PersonSettings;
 
 const VERSION: u8 = 2;
 /// Most audiences remembered of one person: those they spoke in last.
@@ -81,11 +81,11 @@ impl Person {
     /// Takes in a reading of theirs.
     pub(crate) fn read(&mut self, envelope: &Envelope<Reading>, settings: &PersonSettings) {
         let (at, reading) = (envelope.at, &envelope.data);
-        if at.millis_since(self.at()) > millis(settings.expiry_seconds) {
+        if at.millis_since(self.at()) > settings.expiry.as_millis() {
             self.forget();
         }
         let score = reading.affect.distress.score.get();
-        let half_life = millis(settings.distress_half_life_seconds);
+        let half_life = settings.distress_half_life.as_millis();
         let kept = self.distress * decay(at.millis_since(self.at()), half_life);
         let new = score * decay(self.at().millis_since(at), half_life);
         self.distress = kept.max(new);
@@ -95,7 +95,7 @@ impl Person {
             emotions: &reading.affect.emotions,
             distressed: false,
         };
-        self.mood.add(at, millis(settings.half_life_seconds), &felt);
+        self.mood.add(at, settings.half_life.as_millis(), &felt);
         let said = Consent {
             state: reading.consent,
             at,

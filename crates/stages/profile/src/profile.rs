@@ -1,11 +1,9 @@
 //! The stage `profile`: readings in, feelings of audiences out.
 
-use std::time::Duration;
-
 use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings, millis};
+use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings};
 use crate::{Person, check, expiry};
 
 /// Keeps a state per person and tells every audience what was felt.
@@ -15,7 +13,7 @@ use crate::{Person, check, expiry};
 /// segment `everyone` and every segment of the settings whose conditions hold.
 ///
 /// State, per partition number: a [`Person`] per author (100 to 2,000 bytes), dropped after
-/// [`PersonSettings::expiry_seconds`] unless they denied consent or may be a minor.
+/// [`PersonSettings::expiry`] unless they denied consent or may be a minor.
 #[derive(Debug)]
 pub struct ProfileStage {
     person: PersonSettings,
@@ -38,13 +36,13 @@ impl ProfileStage {
             everyone: Slug::new("everyone").expect("it is a slug"),
             all: Slug::new("all").expect("it is a slug"),
             segments: settings.segments.clone(),
-            reach_millis: millis(settings.audience.reach_seconds),
+            reach_millis: settings.audience.reach.as_millis(),
         })
     }
 
     /// What the runtime must know.
     pub fn spec(settings: &Settings) -> StageSpec {
-        let disorder = Duration::from_secs(settings.person.disorder_seconds);
+        let disorder = settings.person.disorder.get();
         StageSpec::new(Self::NAME)
             .reads(topics::READINGS, EventTime::Records { disorder })
             .writes(topics::FEELINGS, Forward::Broadcast)
@@ -169,7 +167,7 @@ impl Stage for ProfileStage {
     }
 
     fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        let silence = millis(self.person.expiry_seconds);
+        let silence = self.person.expiry.as_millis();
         expiry::sweep(out, partition, watermark, silence, |out, key| {
             let Some(bytes) = out.get(partition, key)? else {
                 return Ok(());

@@ -1,6 +1,6 @@
 //! What may be set, with its unit and default.
 
-use limbic_domain::Slug;
+use limbic_domain::{HumanDuration, Slug};
 use serde::{Deserialize, Serialize};
 
 /// Settings of both stages.
@@ -21,24 +21,24 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PersonSettings {
-    /// After how many seconds a post weighs half in a person's mood. Default 6 hours.
-    pub half_life_seconds: u64,
-    /// After how many seconds a cue of distress weighs half. Default 3 days: a cue protects for days, not for one post.
-    pub distress_half_life_seconds: u64,
-    /// A person silent for this many seconds is forgotten, unless they denied consent or may be a minor. Default 90 days.
-    pub expiry_seconds: u64,
-    /// How many seconds later than its successors a reading may come and still be on time. Default 30 seconds; more
-    /// means later moments.
-    pub disorder_seconds: u64,
+    /// Age at which a post counts half in a person's mood. At least 1s; default 6h.
+    pub half_life: HumanDuration,
+    /// Age at which a cue of distress counts half. At least 1s; default 3d: a cue protects for days, not for one post.
+    pub distress_half_life: HumanDuration,
+    /// A person without posts for this long is forgotten, unless they denied consent or may be a minor. At least 1s;
+    /// default 90d.
+    pub expiry: HumanDuration,
+    /// How much later than its successors a reading may come and still be on time. Default 30s; more means later moments.
+    pub disorder: HumanDuration,
 }
 
 impl Default for PersonSettings {
     fn default() -> Self {
         Self {
-            half_life_seconds: 6 * 3_600,
-            distress_half_life_seconds: 3 * 86_400,
-            expiry_seconds: 90 * 86_400,
-            disorder_seconds: 30,
+            half_life: HumanDuration::from_hours(6),
+            distress_half_life: HumanDuration::from_days(3),
+            expiry: HumanDuration::from_days(90),
+            disorder: HumanDuration::from_secs(30),
         }
     }
 }
@@ -64,26 +64,26 @@ pub struct Segment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AudienceSettings {
-    /// After how many seconds a post weighs half in the audience's mood. Default 10 minutes.
-    pub half_life_seconds: u64,
+    /// Age at which a post counts half in the audience's mood. At least 1s; default 10min.
+    pub half_life: HumanDuration,
     /// From which distress score, in `[0, 1]`, a post counts into the share in distress. Default 0.5.
     pub distress_from: f64,
     /// How many people a moment names at most, 1 to 256. Default 256.
     pub people: usize,
-    /// How many seconds ago a person may have spoken last to be named by a moment. Default 1 day.
-    pub reach_seconds: u64,
-    /// An audience silent for this many seconds is forgotten. Default 30 days.
-    pub expiry_seconds: u64,
+    /// How long ago a person's last post may be for a moment to name them. At least 1s; default 1d.
+    pub reach: HumanDuration,
+    /// An audience without posts for this long is forgotten. At least 1s; default 30d.
+    pub expiry: HumanDuration,
 }
 
 impl Default for AudienceSettings {
     fn default() -> Self {
         Self {
-            half_life_seconds: 600,
+            half_life: HumanDuration::from_mins(10),
             distress_from: 0.5,
             people: 256,
-            reach_seconds: 86_400,
-            expiry_seconds: 30 * 86_400,
+            reach: HumanDuration::from_days(1),
+            expiry: HumanDuration::from_days(30),
         }
     }
 }
@@ -101,10 +101,10 @@ pub struct ChangeSettings {
     pub baseline_risk: f64,
     /// How many posts a baseline needs before anything is compared with it, at least 2. Default 100.
     pub least_posts: u64,
-    /// After how many seconds a post weighs half in the baseline. Default 7 days.
-    pub baseline_half_life_seconds: u64,
-    /// For how many seconds after a moment there is no other for the audience. Default 10 minutes.
-    pub cooldown_seconds: u64,
+    /// Age at which a post counts half in the baseline. At least 1s; default 7d.
+    pub baseline_half_life: HumanDuration,
+    /// Least time between two moments of one audience. Default 10min.
+    pub cooldown: HumanDuration,
 }
 
 impl Default for ChangeSettings {
@@ -114,8 +114,8 @@ impl Default for ChangeSettings {
             tolerance: 0.02,
             baseline_risk: 0.01,
             least_posts: 100,
-            baseline_half_life_seconds: 7 * 86_400,
-            cooldown_seconds: 600,
+            baseline_half_life: HumanDuration::from_days(7),
+            cooldown: HumanDuration::from_mins(10),
         }
     }
 }
@@ -130,39 +130,20 @@ pub struct InvalidSetting {
     pub rule: &'static str,
 }
 
-/// The longest time that may be set: a hundred years.
-const LONGEST_SECONDS: u64 = 100 * 366 * 86_400;
-
 impl Settings {
     /// Refuses what cannot work. Every stage calls it when it is built.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let (person, audience, change) = (&self.person, &self.audience, &self.change);
-        for (setting, seconds) in [
-            ("person.half_life_seconds", person.half_life_seconds),
-            (
-                "person.distress_half_life_seconds",
-                person.distress_half_life_seconds,
-            ),
-            ("person.expiry_seconds", person.expiry_seconds),
-            ("audience.half_life_seconds", audience.half_life_seconds),
-            ("audience.reach_seconds", audience.reach_seconds),
-            ("audience.expiry_seconds", audience.expiry_seconds),
-            (
-                "change.baseline_half_life_seconds",
-                change.baseline_half_life_seconds,
-            ),
+        for (setting, duration) in [
+            ("person.half_life", person.half_life),
+            ("person.distress_half_life", person.distress_half_life),
+            ("person.expiry", person.expiry),
+            ("audience.half_life", audience.half_life),
+            ("audience.reach", audience.reach),
+            ("audience.expiry", audience.expiry),
+            ("change.baseline_half_life", change.baseline_half_life),
         ] {
-            require(
-                (1..=LONGEST_SECONDS).contains(&seconds),
-                setting,
-                "must be 1 second to 100 years",
-            )?;
-        }
-        for (setting, seconds) in [
-            ("person.disorder_seconds", person.disorder_seconds),
-            ("change.cooldown_seconds", change.cooldown_seconds),
-        ] {
-            require(seconds <= LONGEST_SECONDS, setting, "must be at most 100 years")?;
+            require(duration.as_secs() >= 1, setting, "must be at least 1s")?;
         }
         for (setting, risk) in [
             ("change.alpha", change.alpha),
@@ -215,11 +196,6 @@ const fn require(holds: bool, setting: &'static str, rule: &'static str) -> Resu
     }
 }
 
-/// Seconds, as validated, in milliseconds.
-pub(crate) const fn millis(seconds: u64) -> i64 {
-    seconds.cast_signed() * 1_000
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,14 +219,8 @@ mod tests {
         for (text, setting) in [
             (r#"{"change":{"alpha":0}}"#, "change.alpha"),
             (r#"{"change":{"tolerance":-0.1}}"#, "change.tolerance"),
-            (
-                r#"{"person":{"half_life_seconds":0}}"#,
-                "person.half_life_seconds",
-            ),
-            (
-                r#"{"person":{"expiry_seconds":18446744073709551615}}"#,
-                "person.expiry_seconds",
-            ),
+            (r#"{"person":{"half_life":"0s"}}"#, "person.half_life"),
+            (r#"{"person":{"expiry":"1ms"}}"#, "person.expiry"),
             (r#"{"audience":{"people":257}}"#, "audience.people"),
             (r#"{"segments":[{"name":"everyone"}]}"#, "segments.name"),
             (

@@ -72,7 +72,7 @@ fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.change.alpha = 1e-3;
     settings.change.tolerance = 0.0;
-    settings.change.cooldown_seconds = 120;
+    settings.change.cooldown = limbic_domain::HumanDuration::from_mins(2);
     settings
 }
 

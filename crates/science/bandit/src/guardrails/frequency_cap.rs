@@ -2,22 +2,22 @@
 
 use std::collections::VecDeque;
 
-use limbic_domain::Utc;
+use limbic_domain::{HumanDuration, Utc};
 use serde::{Deserialize, Serialize};
 
-/// At most `times` within `window_ms` milliseconds.
+/// At most `times` contacts within `window` of event time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrequencyCap {
     /// How often.
     pub times: u32,
-    /// Within how many milliseconds.
-    pub window_ms: i64,
+    /// The window, in event time.
+    pub window: HumanDuration,
 }
 
 /// How far back any of the caps looks, in milliseconds.
-pub fn longest_window_ms(caps: &[FrequencyCap]) -> i64 {
-    caps.iter().map(|cap| cap.window_ms).max().unwrap_or(0)
+pub fn longest_window_millis(caps: &[FrequencyCap]) -> i64 {
+    caps.iter().map(|cap| cap.window.as_millis()).max().unwrap_or(0)
 }
 
 /// When one person was reached by one campaign, ascending. Never longer than the largest cap.
@@ -33,7 +33,7 @@ impl Contacts {
             let recent = self
                 .0
                 .iter()
-                .filter(|past| at.millis_since(**past) < cap.window_ms);
+                .filter(|past| at.millis_since(**past) < cap.window.as_millis());
             recent.count() < cap.times as usize
         })
     }
@@ -58,7 +58,7 @@ impl Contacts {
     /// When no cap looks back to any of it any more; `None` if there is nothing.
     pub fn expire(&self, caps: &[FrequencyCap]) -> Option<Utc> {
         let latest = self.0.back()?;
-        Some(latest.plus_millis(longest_window_ms(caps)))
+        Some(latest.plus_millis(longest_window_millis(caps)))
     }
 }
 
@@ -69,11 +69,11 @@ mod tests {
     const CAPS: [FrequencyCap; 2] = [
         FrequencyCap {
             times: 2,
-            window_ms: 100,
+            window: HumanDuration::from_millis(100),
         },
         FrequencyCap {
             times: 3,
-            window_ms: 1000,
+            window: HumanDuration::from_secs(1),
         },
     ];
 

@@ -8,7 +8,7 @@
 //! Each reservation is kept by whoever made it, with the decision it is for: a campaign may have any number of them open,
 //! and the budget's own state stays a few numbers.
 
-use limbic_domain::{Micros, Utc};
+use limbic_domain::{HumanDuration, Micros, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::random;
@@ -19,12 +19,12 @@ use crate::random;
 pub struct PacingConfig {
     /// What may be spent per period.
     pub budget: Micros,
-    /// How long a period lasts, in milliseconds of event time; periods are aligned with 1970-01-01T00:00Z.
+    /// Length of a period of event time; periods are aligned with 1970-01-01T00:00Z. Default 1d.
     #[serde(default = "day")]
-    pub period_ms: i64,
-    /// How often the rate is adjusted, in milliseconds.
+    pub period: HumanDuration,
+    /// How often the rate is adjusted, in event time. Default 1min.
     #[serde(default = "minute")]
-    pub interval_ms: i64,
+    pub interval: HumanDuration,
     /// The largest relative step of the rate, in `(0, 1)`.
     #[serde(default = "tenth")]
     pub step: f64,
@@ -33,11 +33,11 @@ pub struct PacingConfig {
     pub least: f64,
 }
 
-const fn day() -> i64 {
-    86_400_000
+const fn day() -> HumanDuration {
+    HumanDuration::from_days(1)
 }
-const fn minute() -> i64 {
-    60_000
+const fn minute() -> HumanDuration {
+    HumanDuration::from_mins(1)
 }
 const fn tenth() -> f64 {
     0.1
@@ -51,8 +51,8 @@ impl PacingConfig {
     pub const fn daily(budget: Micros) -> Self {
         Self {
             budget,
-            period_ms: day(),
-            interval_ms: minute(),
+            period: day(),
+            interval: minute(),
             step: tenth(),
             least: hundredth(),
         }
@@ -68,15 +68,15 @@ impl PacingConfig {
             "must not be negative",
         )?;
         within(
-            "pacing.interval_ms",
-            self.interval_ms as f64,
+            "pacing.interval",
+            self.interval.as_millis() as f64,
             1.0..=1e15,
             "must be positive",
         )?;
         within(
-            "pacing.period_ms",
-            self.period_ms as f64,
-            self.interval_ms as f64..=1e15,
+            "pacing.period",
+            self.period.as_millis() as f64,
+            self.interval.as_millis() as f64..=1e15,
             "must be at least one interval",
         )?;
         within("pacing.step", self.step, 1e-6..=0.99, "must be in (0, 1)")?;
@@ -173,7 +173,7 @@ impl Pacer {
 
     fn advance(&mut self, config: &PacingConfig, at: Utc) {
         let millis = at.as_millis();
-        let period = millis.div_euclid(config.period_ms);
+        let period = millis.div_euclid(config.period.as_millis());
         if period > self.period {
             // What is still reserved will be spent in this period: it stays on the books.
             self.period = period;
@@ -181,7 +181,7 @@ impl Pacer {
             self.interval = i64::MIN;
             self.at_interval = self.committed();
         }
-        let interval = millis.div_euclid(config.interval_ms);
+        let interval = millis.div_euclid(config.interval.as_millis());
         if interval <= self.interval {
             return;
         }
@@ -194,8 +194,10 @@ impl Pacer {
 
     /// One step: what is left of the budget, spread over what is left of the period, is the target for an interval.
     fn adjust(&mut self, config: &PacingConfig, millis: i64) {
-        let left_of_period = 1.0 - millis.rem_euclid(config.period_ms) as f64 / config.period_ms as f64;
-        let intervals_left = (left_of_period * config.period_ms as f64 / config.interval_ms as f64).max(1.0);
+        let left_of_period =
+            1.0 - millis.rem_euclid(config.period.as_millis()) as f64 / config.period.as_millis() as f64;
+        let intervals_left =
+            (left_of_period * config.period.as_millis() as f64 / config.interval.as_millis() as f64).max(1.0);
         let target = (config.budget.0 - self.committed()).max(0) as f64 / intervals_left;
         let used = (self.committed() - self.at_interval).max(0) as f64;
         let wanted = if used > 0.0 {

@@ -231,7 +231,7 @@ impl House {
             return;
         };
         let newest = newest.max(self.newest[partition]);
-        let watermark = newest.plus_millis(-1_000 * self.settings.person.disorder_seconds.cast_signed());
+        let watermark = newest.plus_millis(-self.settings.person.disorder.as_millis());
         let taken = records.len();
         let mut out = Outputs::new(&self.profile_state);
         self.profile.process(&Batch { records }, &mut out).unwrap();
