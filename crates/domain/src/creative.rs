@@ -1,81 +1,128 @@
-//! Ads ready to run, and what became of them at the safety gate.
+//! Ads: drafts before the safety gate, creative sets behind it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, Direction, Micros, MoodSummary, Pseudonym, Record, Slug};
+use crate::{AudienceId, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record, Slug};
 
-/// The words of an ad, within the limits of one platform.
+/// The words of an ad, within the limits of one ad platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rendering {
-    /// The platform it was made for.
+    /// The ad platform that the words fit.
     pub platform: Slug,
-    /// The headline.
+    /// One line.
     pub headline: String,
-    /// The body.
+    /// One line.
     pub body: String,
-    /// Where a click leads.
+    /// The web address that a click opens.
     pub link: String,
 }
 
 /// One ad.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Creative {
-    /// A function of campaign, template and platform: the same copy is the same creative, whatever the moment,
-    /// so that what is learnt about it is kept.
+    /// A function of campaign, template and platform. The same words are the same creative in every moment, so that
+    /// what a policy learned about them is kept.
     pub id: String,
-    /// Which template (or model) wrote it, for instance `template/celebrate-1`.
+    /// The template or model that wrote it, for instance `template/celebrate-1`.
     pub generator: String,
-    /// The creative factor it tries (tone), for instance `celebrate`, `calm`, `plain`.
+    /// Its tone, for instance `celebrate`, `calm`, `plain`.
     pub tone: Slug,
     /// What a person sees.
     pub rendering: Rendering,
 }
 
-/// Something the safety gate took out, and why.
+/// What one rule removed from a draft, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Removal {
     /// The rule, for instance `distress`, `consent`, `minor`, `sensitive_category`.
     pub rule: String,
-    /// What was removed: `creative/ID` or `person/PSEUDONYM`.
-    pub removed: String,
-    /// One sentence for a person who asks.
+    /// One sentence, true of everything in [`Removal::removed`].
     pub reason: String,
+    /// What was removed, at least one: `creative/ID`, `person/PSEUDONYM` or `template/NAME`.
+    pub removed: Vec<String>,
 }
 
-/// The creatives of one campaign for one moment: a draft before the safety gate, cleared behind it.
-/// Its envelope's `at` is the moment's.
+impl Removal {
+    /// Adds one removal to `removals`. Those with the same rule and reason share an entry, so that the reason is
+    /// written once.
+    pub fn note(removals: &mut Vec<Self>, rule: &str, reason: &str, removed: String) {
+        let same = removals
+            .iter_mut()
+            .find(|removal| removal.rule == rule && removal.reason == reason);
+        match same {
+            Some(removal) => removal.removed.push(removed),
+            None => removals.push(Self {
+                rule: rule.to_owned(),
+                reason: reason.to_owned(),
+                removed: vec![removed],
+            }),
+        }
+    }
+}
+
+/// The ads of one campaign in a [`Draft`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CampaignDraft {
+    /// The campaign.
+    pub campaign: Slug,
+    /// The most that one delivery may cost.
+    pub bid: Micros,
+    /// The ads to choose from.
+    pub creatives: Vec<Creative>,
+    /// Templates that could not be rendered, with the rule `render`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removals: Vec<Removal>,
+}
+
+/// Ads for one moment before the safety gate. Its envelope's `at` is the moment's.
+///
+/// One record holds the ads of many campaigns, so that the people of a moment travel once and not with each campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Draft {
+    /// The moment's id.
+    pub moment: String,
+    /// The audience whose mood changed.
+    pub audience: AudienceId,
+    /// The direction of the change.
+    pub direction: Direction,
+    /// The audience's state.
+    pub mood: MoodSummary,
+    /// The people that the moment could reach.
+    pub people: Vec<Recipient>,
+    /// The campaigns that want the moment, at least one.
+    pub campaigns: Vec<CampaignDraft>,
+}
+
+impl Record for Draft {
+    const TYPE: &'static str = "draft";
+    const VERSION: u32 = 1;
+}
+
+/// What the safety gate cleared for one campaign and moment. Its envelope's `at` is the moment's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreativeSet {
     /// The moment's id.
     pub moment: String,
     /// The campaign.
     pub campaign: Slug,
-    /// What one delivery costs at most.
+    /// The most that one delivery may cost.
     pub bid: Micros,
-    /// Whom it is for.
+    /// The audience whose mood changed.
     pub audience: AudienceId,
-    /// Which way the audience moved.
+    /// The direction of the change.
     pub direction: Direction,
     /// The audience's state.
     pub mood: MoodSummary,
-    /// The people it may reach (before the gate: could reach).
-    pub people: Vec<crate::Target>,
-    /// The ads to choose from.
+    /// The people whom an ad may reach, at least one, each once.
+    pub people: Vec<Pseudonym>,
+    /// The ads to choose from, at least one.
     pub creatives: Vec<Creative>,
-    /// What the gate took out. Empty before it.
+    /// What did not pass the gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removals: Vec<Removal>,
-    /// The version of the rules that cleared it; `None` before the gate. Nothing is decided without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cleared_by: Option<String>,
-}
-
-impl CreativeSet {
-    /// The people it may reach, by pseudonym.
-    pub fn pseudonyms(&self) -> Vec<Pseudonym> {
-        self.people.iter().map(|target| target.person.clone()).collect()
-    }
+    /// The version of the safety rules that cleared it. Nothing is decided without it.
+    pub cleared_by: String,
 }
 
 impl Record for CreativeSet {

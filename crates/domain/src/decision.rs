@@ -1,47 +1,34 @@
-//! Which creative, with what probability; or none, and why.
+//! The choice of a creative with its probability, or the reason why there is none.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AudienceId, Creative, Micros, Probability, Pseudonym, Record, Removal, Slug};
 
-/// Which policy chose, exactly.
+/// A policy with its exact settings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyVersion {
-    /// Its name, for instance `bernoulli-ts`.
+    /// For instance `bernoulli-ts`.
     pub name: String,
-    /// Its version.
+    /// Grows when the policy's computation changes.
     pub version: u32,
     /// Hash of its settings, 16 hexadecimal digits.
     pub hash: String,
 }
 
-/// One of the things that could have been chosen.
+/// An ad that could have been chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
     /// The creative's id.
     pub creative: String,
-    /// The probability with which the policy would choose it now. All candidates' add up to 1.
+    /// The probability with which the policy chooses it. Those of all candidates add up to 1.
     pub propensity: Probability,
-}
-
-/// What was chosen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Choice {
-    /// The creative, whole: delivery needs no other record.
-    pub creative: Creative,
-    /// The probability it was chosen with.
-    pub propensity: Probability,
-    /// Its place in [`Decision::candidates`].
-    pub position: usize,
-    /// What it may cost.
-    pub price: Micros,
 }
 
 /// Why nothing was chosen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suppression {
-    /// The rule that stopped it, for instance `audience_distress`, `no_person_left`, `no_eligible_candidate`.
+    /// The rule, for instance `audience_distress`, `no_person_left`, `no_eligible_candidate`.
     pub rule: String,
     /// One sentence for a person who asks.
     pub reason: String,
@@ -51,106 +38,193 @@ pub struct Suppression {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChallengerMode {
-    /// It watches.
+    /// It decides nothing; its probabilities are recorded.
     Shadow,
-    /// It decides a share, by lot.
+    /// It makes a random share of the decisions.
     Live,
-    /// It was surely worse and decides nothing any more.
+    /// It was worse with statistical certainty, and makes no further decision.
     RolledBack,
 }
 
-/// One of two policies.
+/// The role of a policy in a comparison of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The one that is in force.
+pub enum PolicyRole {
+    /// The policy in force.
     Champion,
-    /// The one that would like to be.
+    /// The policy that may replace it.
     Challenger,
 }
 
-/// The state of a contest of two policies when a decision was made, and what it had to do with it.
+/// The comparison of champion and challenger at the time of a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChampionChallenger {
     /// How the challenger takes part.
     pub mode: ChallengerMode,
-    /// Who decided.
-    pub by: Side,
-    /// The one who did not.
+    /// The role of the policy that made this decision.
+    pub by: PolicyRole,
+    /// The other policy.
     pub other: PolicyVersion,
-    /// With what probability that one would have chosen the same. `None` after a roll-back: it was not asked.
+    /// The probability with which the other policy would have made the same choice. `None` after a roll-back, when the
+    /// challenger is not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_propensity: Option<Probability>,
-    /// Decisions judged so far: those whose outcome was known.
+    /// How many decisions with a known outcome were compared so far.
     pub judged: u64,
-    /// How much more reward a decision the champion earns, for sure (negative: not surely more), at whatever moment one
-    /// looks.
+    /// A lower bound of how much more reward the champion earns per decision. It holds at every time at once. Negative:
+    /// the champion may be worse.
     pub champion_leads_by: f64,
-    /// The same of the challenger.
+    /// The same bound for the challenger.
     pub challenger_leads_by: f64,
-    /// Whether the judged decisions are divided between the two otherwise than they were drawn: then something is wrong
-    /// with how outcomes are joined, and the contest is not to be believed.
+    /// Whether the compared decisions are divided between the two policies in another ratio than they were drawn in.
+    /// Then outcomes are joined wrongly, and the comparison is not valid.
     pub ratio_alarm: bool,
 }
 
-/// What those whom no ad may reach did without one, beside what the others did.
+/// What ads add, measured on the people whom no ad reaches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HoldOut {
-    /// The decision about everyone else.
-    pub beside: String,
-    /// Decisions compared so far: those whose conversion window has passed.
+pub struct Lift {
+    /// How many decisions were compared so far: those whose conversion window is over.
     pub compared: u64,
-    /// What conversions brought per person reached, on average over those decisions.
+    /// Mean value of conversions per person reached.
     pub reached: f64,
-    /// What they brought per person held out.
+    /// Mean value of conversions per person held out.
     pub held_out: f64,
-    /// What ads add per person, at least: the lower end of an interval that holds at whatever moment one looks.
+    /// The lower end of a confidence interval of what ads add per person. The interval holds at every time at once.
     pub adds_at_least: f64,
-    /// The upper end.
+    /// Its upper end.
     pub adds_at_most: f64,
 }
 
-/// A decision. Its envelope's `id` is `CAMPAIGN.HASH`: an outcome that names it can be routed to its campaign
-/// without a look-up. Its envelope's `at` is the moment's.
+/// One answer to a moment for one campaign.
+///
+/// The envelope's `id` is `CAMPAIGN.HASH`, so that an outcome, which names a decision, reaches the campaign's partition
+/// without a look-up. The envelope's `at` is the moment's.
+///
+/// As JSON, the key in `result` says what happened: `"result": {"chosen": {…}}`, `{"suppressed": {…}}` or
+/// `{"held_out": {…}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
-    /// The moment it answers.
+    /// The moment's id.
     pub moment: String,
     /// The campaign.
     pub campaign: Slug,
-    /// Whom it is for.
+    /// The audience whose mood changed.
     pub audience: AudienceId,
-    /// The people it may reach, after the safety gate.
-    pub people: Vec<Pseudonym>,
-    /// Who chose. `None` for a suppression made by the safety gate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<PolicyVersion>,
-    /// Everything that could have been chosen, with its probability.
-    pub candidates: Vec<Candidate>,
-    /// What was chosen; `None` with a [`Decision::suppression`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub choice: Option<Choice>,
-    /// Why nothing was chosen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suppression: Option<Suppression>,
-    /// What was taken out, by the safety gate or by the engine's own rules.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub removals: Vec<Removal>,
-    /// The seed of the draw, a function of the decision's id and the policy's seed.
-    pub seed: u64,
-    /// The features the policy saw (name → value), for evaluation and explanation.
+    /// The features that the policy saw (name → value), for evaluation and explanation. Empty if no policy was asked.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub context: std::collections::BTreeMap<String, f64>,
-    /// Where two policies compete: how far they are.
+    /// What the safety gate or a guardrail removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removals: Vec<Removal>,
+    /// What happened.
+    pub result: DecisionResult,
+}
+
+/// What a decision decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionResult {
+    /// A policy chose an ad.
+    Chosen(Chosen),
+    /// No ad runs.
+    Suppressed(Suppressed),
+    /// No ad reaches these people, so that what ads add can be measured.
+    HeldOut(HeldOut),
+}
+
+/// An ad, the people it may reach, and the probabilities of the choice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Chosen {
+    /// Everything that could have been chosen, with its probability.
+    pub candidates: Vec<Candidate>,
+    /// The ad as a whole: delivery needs no other record.
+    pub creative: Creative,
+    /// The probability with which it was chosen, above 0.
+    pub propensity: Probability,
+    /// Its place in [`Chosen::candidates`].
+    pub position: usize,
+    /// The most that its delivery may cost.
+    pub price: Micros,
+    /// The people it may reach, at least one.
+    pub people: Vec<Pseudonym>,
+    /// The policy that chose.
+    pub policy: PolicyVersion,
+    /// The seed of the draw, a function of the decision's id and the policy's seed.
+    pub seed: u64,
+    /// If two policies compete: the state of the comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion_challenger: Option<ChampionChallenger>,
-    /// In the decision about those who are held out: what is known of what ads add. Its outcomes are what these people
-    /// did anyway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold_out: Option<HoldOut>,
+}
+
+/// Who suppressed a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SuppressedBy {
+    /// The safety gate, with the version of its rules.
+    SafetyGate(String),
+    /// The guardrails or the policy of the campaign.
+    Policy(PolicyVersion),
+}
+
+/// Why no ad runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Suppressed {
+    /// The rule, for instance `audience_distress`, `no_person_left`, `no_eligible_candidate`.
+    pub rule: String,
+    /// One sentence for a person who asks.
+    pub reason: String,
+    /// Who applied the rule.
+    pub by: SuppressedBy,
+}
+
+impl Suppressed {
+    /// The suppression that `by` made.
+    pub fn new(suppression: Suppression, by: SuppressedBy) -> Self {
+        Self {
+            rule: suppression.rule,
+            reason: suppression.reason,
+            by,
+        }
+    }
+}
+
+/// The people whom a chosen ad does not reach, for comparison. Outcomes of this decision are what they do without an ad.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldOut {
+    /// The id of the decision about the people who are reached.
+    pub beside: String,
+    /// The people held out, at least one.
+    pub people: Vec<Pseudonym>,
+    /// What ads add, as far as it is known.
+    pub lift: Lift,
 }
 
 impl Decision {
+    /// The choice, if an ad was chosen.
+    pub const fn chosen(&self) -> Option<&Chosen> {
+        match &self.result {
+            DecisionResult::Chosen(chosen) => Some(chosen),
+            DecisionResult::Suppressed(_) | DecisionResult::HeldOut(_) => None,
+        }
+    }
+
+    /// The suppression, if no ad runs.
+    pub const fn suppressed(&self) -> Option<&Suppressed> {
+        match &self.result {
+            DecisionResult::Suppressed(suppressed) => Some(suppressed),
+            DecisionResult::Chosen(_) | DecisionResult::HeldOut(_) => None,
+        }
+    }
+
+    /// The people held out, if this decision is about them.
+    pub const fn held_out(&self) -> Option<&HeldOut> {
+        match &self.result {
+            DecisionResult::HeldOut(held_out) => Some(held_out),
+            DecisionResult::Chosen(_) | DecisionResult::Suppressed(_) => None,
+        }
+    }
+
     /// The id of the decision about `campaign` for `moment`.
     pub fn id_of(campaign: &Slug, moment: &str) -> String {
         format!(
@@ -167,7 +241,7 @@ impl Decision {
         )
     }
 
-    /// The campaign that a decision's id names, if it is of the right form.
+    /// The campaign that a decision's id names; `None` if the text is not the id of a decision.
     pub fn campaign_of(id: &str) -> Option<Slug> {
         let (campaign, hash) = id.rsplit_once('.')?;
         let is_hash = hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit());

@@ -31,16 +31,16 @@ pub mod topics;
 mod units;
 
 pub use campaign::{Brief, Campaign, Platform};
-pub use creative::{Creative, CreativeSet, Removal, Rendering};
+pub use creative::{CampaignDraft, Creative, CreativeSet, Draft, Removal, Rendering};
 pub use decision::{
-    Candidate, ChallengerMode, ChampionChallenger, Choice, Decision, HoldOut, PolicyVersion, Side,
-    Suppression,
+    Candidate, ChallengerMode, ChampionChallenger, Chosen, Decision, DecisionResult, HeldOut, Lift,
+    PolicyRole, PolicyVersion, Suppressed, SuppressedBy, Suppression,
 };
 pub use envelope::{DecodeError, Envelope, Record};
 pub use fault::{Fault, Retry};
 pub use feeling::{ConsentState, Feeling, PersonState};
 pub use ids::{AudienceId, InvalidId, PostRef, Pseudonym, Slug, TenantId, event_id};
-pub use moment::{Direction, Evidence, Moment, MoodSummary, Target};
+pub use moment::{Direction, Evidence, Moment, MoodSummary, Recipient};
 pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind};
 pub use post::Post;

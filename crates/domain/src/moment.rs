@@ -45,7 +45,7 @@ pub struct MoodSummary {
 
 /// A person whom the moment could reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Target {
+pub struct Recipient {
     /// Who.
     pub person: Pseudonym,
     /// Decayed maximum of their distress scores, in `[0, 1]`.
@@ -74,7 +74,7 @@ pub struct Moment {
     /// The post that tipped the test.
     pub trigger: PostRef,
     /// People who spoke most recently, newest first, at most 256.
-    pub people: Vec<Target>,
+    pub people: Vec<Recipient>,
 }
 
 impl Record for Moment {

@@ -1,27 +1,30 @@
-//! The topics that join the stages, and how each is keyed.
+//! The topics that join the stages, with their keys. `TENANT/…` precedes every key but that of `intake`.
 //!
-//! Two were added to the plan of the house. `intake` is where the edge writes: a post or an outcome is *accepted*
-//! once it is durable there, and the ingest stage removes duplicates on the way to `posts` and `outcomes`, exactly
-//! once. `feelings` regroups what was read by author into what an audience feels, because an audience's authors
-//! are spread over every partition of `readings`.
+//! | topic | key | why it exists |
+//! |---|---|---|
+//! | `intake` | as in the topic that the record goes to | A record is *accepted* once it is durable here. The ingest stage removes duplicates on the way to `posts` and `outcomes`, exactly once. |
+//! | `posts`, `readings` | author | A person's state is in one partition. |
+//! | `feelings`, `moments`, `drafts` | audience | The authors of an audience are spread over all partitions of `readings`; `feelings` brings an audience together. |
+//! | `creatives`, `decisions`, `outcomes` | campaign | A campaign's policy and its outcomes are in one partition. |
+//! | `campaigns`, `posteriors` | campaign | Compacted: stages read the latest value of each key as a table. |
 
-/// What the edge accepted, keyed as its destination will be.
+/// Posts and outcomes that the edge accepted, before duplicates are removed.
 pub const INTAKE: &str = "intake";
-/// Social posts, normalised, keyed by author.
+/// Social posts ([`Post`](crate::Post)).
 pub const POSTS: &str = "posts";
-/// A post's affect, keyed by author.
+/// The affect of each post ([`Reading`](crate::Reading)).
 pub const READINGS: &str = "readings";
-/// A person's feeling towards an audience, keyed by audience.
+/// The feeling of a person towards an audience's subject ([`Feeling`](crate::Feeling)).
 pub const FEELINGS: &str = "feelings";
-/// An audience whose feeling has moved, keyed by audience.
+/// Changes of an audience's mood ([`Moment`](crate::Moment)).
 pub const MOMENTS: &str = "moments";
-/// Creatives before the safety gate, keyed by campaign.
+/// Ads before the safety gate ([`Draft`](crate::Draft)).
 pub const DRAFTS: &str = "drafts";
-/// Creatives that the safety gate let through, keyed by campaign.
+/// Ads that the safety gate cleared ([`CreativeSet`](crate::CreativeSet)).
 pub const CREATIVES: &str = "creatives";
-/// Choices, suppressions and their reasons, keyed by campaign.
+/// Choices, suppressions and hold-outs ([`Decision`](crate::Decision)).
 pub const DECISIONS: &str = "decisions";
-/// What came of decisions, keyed by campaign (which a decision's id names).
+/// Results of decisions ([`Outcome`](crate::Outcome)).
 pub const OUTCOMES: &str = "outcomes";
 
 /// Every topic whose records stages consume, upstream first.
@@ -29,13 +32,12 @@ pub const ALL: [&str; 9] = [
     INTAKE, POSTS, READINGS, FEELINGS, MOMENTS, DRAFTS, CREATIVES, DECISIONS, OUTCOMES,
 ];
 
-/// What advertisers want, as the settings or a control plane publish it: compacted, keyed `tenant/campaign`.
+/// What advertisers want ([`Campaign`](crate::Campaign)), as the settings or a control plane publish it. Compacted.
 pub const CAMPAIGNS: &str = "campaigns";
-/// What each campaign's policy has learnt, as the optimize stage publishes it: compacted, keyed `tenant/campaign`.
+/// What each campaign's policy has learned, as the optimize stage publishes it. Compacted.
 pub const POSTERIORS: &str = "posteriors";
 
-/// Every compacted topic: the latest value of each key, read as a table. No stage consumes one record by record, so they have
-/// no dead-letter topics.
+/// Every compacted topic. No stage consumes one record by record, so they have no dead-letter topics.
 pub const COMPACTED: [&str; 2] = [CAMPAIGNS, POSTERIORS];
 
 /// The dead-letter topic of `topic`.

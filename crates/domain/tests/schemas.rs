@@ -7,7 +7,9 @@
 
 use std::path::PathBuf;
 
-use limbic_domain::{CreativeSet, Decision, Envelope, Feeling, Moment, Outcome, Post, Reading, Record};
+use limbic_domain::{
+    CreativeSet, Decision, Draft, Envelope, Feeling, Moment, Outcome, Post, Reading, Record,
+};
 use schemars::JsonSchema;
 use serde_json::Value;
 
@@ -114,6 +116,7 @@ fn every_record_keeps_its_shape() {
     check::<Reading>();
     check::<Feeling>();
     check::<Moment>();
+    check::<Draft>();
     check::<CreativeSet>();
     check::<Decision>();
     check::<Outcome>();

@@ -245,12 +245,12 @@ impl Observer {
             let Some((at, decision, moment)) = self.look_up(&delivered.decision)? else {
                 continue; // The view has not heard of it yet.
             };
-            let Some(choice) = &decision.choice else {
+            let Some(choice) = decision.chosen() else {
                 bail!("{} was delivered but chose nothing", delivered.decision);
             };
             let (subject, valence) = (moment.audience.subject(), moment.mood.valence);
-            let mut appeals = Vec::with_capacity(decision.candidates.len());
-            for candidate in &decision.candidates {
+            let mut appeals = Vec::with_capacity(choice.candidates.len());
+            for candidate in &choice.candidates {
                 let tone = self.tone_of(&candidate.creative)?;
                 appeals.push(appeal(moment.direction, subject, &tone, valence));
             }
@@ -371,10 +371,10 @@ impl Observer {
                 .context("a decision without a time")?
                 .parse()?;
             let decision: Decision = serde_json::from_value(found)?;
-            if decision.choice.is_none() {
+            let Some(chosen) = decision.chosen() else {
                 continue;
-            }
-            for person in &decision.people {
+            };
+            for person in &chosen.people {
                 let Some(since) = self.distress.get(person).filter(|since| **since <= at) else {
                     continue;
                 };

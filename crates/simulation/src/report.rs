@@ -60,26 +60,28 @@ impl Report {
         let rules = self
             .decisions
             .iter()
-            .filter_map(|one| one["suppression"]["rule"].as_str());
+            .filter_map(|one| one["result"]["suppressed"]["rule"].as_str());
         count(rules)
     }
 
-    /// People whom the gate took out of decisions, by rule; one person counts once for each decision.
+    /// People whom a rule removed from decisions, by rule. A person counts once for each decision.
     pub fn removed(&self) -> BTreeMap<String, u64> {
-        let removals = self
-            .decisions
-            .iter()
-            .flat_map(|one| one["removals"].as_array().into_iter().flatten());
-        count(
-            removals
-                .filter(|one| {
-                    one["removed"]
-                        .as_str()
-                        .is_some_and(|what| what.starts_with("person/"))
-                })
-                .filter_map(|one| one["rule"].as_str()),
-        )
+        let removals = self.decisions.iter().flat_map(|one| list(&one["removals"]));
+        count(removals.flat_map(|removal| {
+            let rule = removal["rule"].as_str();
+            people_in(removal).filter_map(move |_| rule)
+        }))
     }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The people that a removal names.
+fn people_in(removal: &Value) -> impl Iterator<Item = &str> {
+    let removed = list(&removal["removed"]).filter_map(Value::as_str);
+    removed.filter(|what| what.starts_with("person/"))
 }
 
 fn count<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
@@ -350,7 +352,7 @@ fn decisions(html: &mut String, report: &Report) {
         let direction = moment
             .and_then(|moment| moment["direction"].as_str())
             .unwrap_or("");
-        let choice = &decision["choice"];
+        let choice = &decision["result"]["chosen"];
         let _ = write!(
             html,
             "<div class=\"card{}\"><small>{} · {} · <span class=\"{direction}\">{} {direction}</span></small>",
@@ -360,11 +362,12 @@ fn decisions(html: &mut String, report: &Report) {
             text(&decision["audience"]),
         );
         if choice.is_null() {
+            let no_ad = &decision["result"]["suppressed"];
             let _ = write!(
                 html,
                 "<h3>No ad</h3><p>{}</p><small>{}</small></div>",
-                text(&decision["suppression"]["reason"]),
-                text(&decision["suppression"]["rule"])
+                text(&no_ad["reason"]),
+                text(&no_ad["rule"])
             );
             continue;
         }
@@ -375,12 +378,7 @@ fn decisions(html: &mut String, report: &Report) {
             text(&creative["rendering"]["headline"]),
             text(&creative["rendering"]["body"])
         );
-        for (place, candidate) in decision["candidates"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
+        for (place, candidate) in choice["candidates"].as_array().into_iter().flatten().enumerate() {
             let is_chosen = choice["position"].as_u64() == Some(place as u64);
             let probability = candidate["propensity"].as_f64().unwrap_or(0.0);
             let tone = candidate["creative"].as_str().and_then(|id| report.tones.get(id));
@@ -392,11 +390,11 @@ fn decisions(html: &mut String, report: &Report) {
                 probability * 100.0,
             );
         }
-        let people = decision["people"].as_array().map_or(0, Vec::len);
-        let removed = decision["removals"].as_array().map_or(0, Vec::len);
+        let people = choice["people"].as_array().map_or(0, Vec::len);
+        let removed = list(&decision["removals"]).flat_map(people_in).count();
         let _ = write!(
             html,
-            "<small>may reach {people} people; {removed} taken out by the gate</small></div>"
+            "<small>may reach {people} people; {removed} people removed</small></div>"
         );
     }
     html.push_str("</div>");
@@ -432,8 +430,7 @@ mod tests {
     #[test]
     fn what_a_record_says_cannot_become_markup() {
         let decision = json!({"id": "c.1", "at": "2025-05-10T10:00:00Z", "campaign": "c", "audience": "everyone:football",
-            "moment": "m", "candidates": [], "people": [], "choice": null,
-            "suppression": {"rule": "distress", "reason": "<script>alert(1)</script>"}});
+            "moment": "m", "result": {"suppressed": {"rule": "distress", "reason": "<script>alert(1)</script>"}}});
         let report = Report {
             posts: Vec::new(),
             readings: Vec::new(),

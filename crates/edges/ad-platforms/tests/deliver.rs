@@ -15,7 +15,8 @@ use limbic_ad_platforms::{
 };
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Settings};
 use limbic_domain::{
-    Decision, Envelope, Outcome, OutcomeKind, Secret, Slug, TenantId, Utc, event_id, topics,
+    Decision, DecisionResult, Envelope, Outcome, OutcomeKind, Secret, Slug, Suppressed, SuppressedBy,
+    TenantId, Utc, event_id, topics,
 };
 use limbic_stream::{
     Batch, Effects, Headers, NewRecord, Outputs, Record, Result, Stage, StateReader, header,
@@ -137,11 +138,13 @@ fn slug(text: &str) -> Slug {
 fn decision(n: usize, platform: &str) -> Envelope<Decision> {
     let data: Decision = serde_json::from_value(json!({
         "moment": format!("m{n}"), "campaign": "spring", "audience": "everyone:football",
-        "people": ["a".repeat(32)], "candidates": [{"creative": "c", "propensity": 1.0}],
-        "choice": {"propensity": 1.0, "position": 0, "price": 250_000,
+        "context": {"valence": 0.5},
+        "result": {"chosen": {
+            "candidates": [{"creative": "c", "propensity": 1.0}],
+            "propensity": 1.0, "position": 0, "price": 250_000, "people": ["a".repeat(32)], "seed": 7,
+            "policy": {"name": "uniform", "version": 1, "hash": "0123456789abcdef"},
             "creative": {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
-                {"platform": platform, "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}},
-        "seed": 7, "context": {"valence": 0.5},
+                {"platform": platform, "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}}},
     }))
     .unwrap();
     let id = Decision::id_of(&data.campaign, &data.moment);
@@ -544,22 +547,29 @@ fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
     let scene = Scene::new(|_| {});
     let (mut stage, mut member) = (scene.stage(), Member::default());
     let mut suppressed = decision(1, "webhook");
-    suppressed.data.choice = None;
-    suppressed.data.suppression = Some(limbic_domain::Suppression {
+    suppressed.data.result = DecisionResult::Suppressed(Suppressed {
         rule: "r".into(),
         reason: "R.".into(),
+        by: SuppressedBy::SafetyGate("gate-1".into()),
     });
-    let mut contradiction = decision(2, "webhook");
-    contradiction.data.suppression = suppressed.data.suppression.clone();
+    // Neither chosen nor suppressed, because it claims to be both.
+    let contradiction = String::from_utf8(decision(2, "webhook").encode()).unwrap();
+    let contradiction = contradiction.replace(
+        r#""result":{"#,
+        r#""result":{"suppressed":{"rule":"r","reason":"R.","by":{"safety_gate":"gate-1"}},"#,
+    );
     let mut nobody = decision(3, "webhook");
-    nobody.data.people.clear();
+    let DecisionResult::Chosen(chosen) = &mut nobody.data.result else {
+        panic!("{nobody:?}");
+    };
+    chosen.people.clear();
     let mut wrong_id = decision(4, "webhook");
     wrong_id.id = "x".into();
     let mut truncated = decision(5, "webhook").encode();
     truncated.truncate(40);
     let values = vec![
         suppressed.encode(),
-        contradiction.encode(),
+        contradiction.into_bytes(),
         nobody.encode(),
         wrong_id.encode(),
         truncated,
@@ -570,7 +580,7 @@ fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
     ];
     member.process(&mut stage, values);
     let expected = [
-        (1, "contradiction"),
+        (1, "malformed"),
         (2, "nobody"),
         (3, "malformed"),
         (4, "malformed"),
@@ -579,7 +589,7 @@ fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
     ];
     assert_eq!(
         member.dead, expected,
-        "a suppression is no dead letter: there is nothing to deliver"
+        "a suppression is not a dead letter: there is nothing to deliver"
     );
     member.tick(&mut stage, 0);
     assert_eq!(scene.server.effects().len(), 1, "the good one");

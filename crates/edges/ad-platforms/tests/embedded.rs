@@ -39,11 +39,12 @@ fn decision(n: usize) -> NewRecord {
     let campaign = format!("campaign-{}", n % 7);
     let data: Decision = serde_json::from_value(json!({
         "moment": format!("m{n}"), "campaign": campaign, "audience": "everyone:football",
-        "people": ["a".repeat(32)], "candidates": [{"creative": "c", "propensity": 1.0}],
-        "choice": {"propensity": 1.0, "position": 0, "price": 1,
+        "result": {"chosen": {
+            "candidates": [{"creative": "c", "propensity": 1.0}],
+            "propensity": 1.0, "position": 0, "price": 1, "people": ["a".repeat(32)], "seed": 7,
+            "policy": {"name": "uniform", "version": 1, "hash": "0123456789abcdef"},
             "creative": {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
-                {"platform": "webhook", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}},
-        "seed": 7,
+                {"platform": "webhook", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}}},
     }))
     .unwrap();
     let id = Decision::id_of(&data.campaign, &data.moment);

@@ -186,15 +186,17 @@ fn examples(report: &Report) -> anyhow::Result<()> {
     }
     say!("\nDecisions")?;
     for decision in report.decisions.iter().take(6) {
-        let what = match decision["choice"]["creative"]["rendering"]["headline"].as_str() {
+        let what = match decision["result"]["chosen"]["creative"]["rendering"]["headline"].as_str() {
             Some(headline) => format!(
                 "\"{headline}\" ({}, p = {:.2})",
-                decision["choice"]["creative"]["tone"].as_str().unwrap_or(""),
-                decision["choice"]["propensity"].as_f64().unwrap_or(0.0)
+                decision["result"]["chosen"]["creative"]["tone"]
+                    .as_str()
+                    .unwrap_or(""),
+                decision["result"]["chosen"]["propensity"].as_f64().unwrap_or(0.0)
             ),
             None => format!(
                 "no ad: {}",
-                decision["suppression"]["reason"].as_str().unwrap_or("")
+                decision["result"]["suppressed"]["reason"].as_str().unwrap_or("")
             ),
         };
         say!(

@@ -208,7 +208,10 @@ fn result(
         .filter(|(read, post)| read.sentiment.label == post.label)
         .count();
     let decisions = watch.all(Kind::Decision)?;
-    let suppressed = decisions.iter().filter(|one| one["choice"].is_null()).count();
+    let suppressed = decisions
+        .iter()
+        .filter(|one| one["result"]["chosen"].is_null())
+        .count();
     let mut shown = watch.shown.clone();
     shown.sort_by(|a, b| (a.at, &a.decision).cmp(&(b.at, &b.decision)));
     let fifth = shown.len() / 5;

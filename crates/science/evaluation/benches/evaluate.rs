@@ -21,8 +21,8 @@ use std::time::Instant;
 
 use limbic_bandit::random::Random;
 use limbic_domain::{
-    AudienceId, Candidate, Choice, Creative, Decision, Envelope, Micros, Outcome, OutcomeKind, Probability,
-    Pseudonym, Rendering, Slug, TenantId, Utc,
+    AudienceId, Candidate, Chosen, Creative, Decision, DecisionResult, Envelope, Micros, Outcome,
+    OutcomeKind, PolicyVersion, Probability, Pseudonym, Rendering, Slug, TenantId, Utc,
 };
 use limbic_evaluation::{EvaluationPolicy, Format, Options, Progress, evaluate};
 
@@ -158,26 +158,28 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
         moment: "0123456789abcdef0123456789abcdef".into(),
         campaign: Slug::new("corner-bakery").expect("a slug"),
         audience: AudienceId::new("everyone:football").expect("an audience"),
-        people: vec![Pseudonym::new("9f86d081884c7d659a2feaa0c55ad015").expect("a pseudonym")],
-        policy: None,
-        candidates: (0..candidates)
-            .map(|number| Candidate {
-                creative: creative(number).id,
-                propensity,
-            })
-            .collect(),
-        choice: Some(Choice {
+        context: features,
+        removals: Vec::new(),
+        result: DecisionResult::Chosen(Chosen {
+            candidates: (0..candidates)
+                .map(|number| Candidate {
+                    creative: creative(number).id,
+                    propensity,
+                })
+                .collect(),
             creative: creative(chosen),
             propensity,
             position: chosen,
             price: Micros(200_000),
+            people: vec![Pseudonym::new("9f86d081884c7d659a2feaa0c55ad015").expect("a pseudonym")],
+            policy: PolicyVersion {
+                name: "linear-ts".into(),
+                version: 1,
+                hash: "0123456789abcdef".into(),
+            },
+            seed: 1,
+            champion_challenger: None,
         }),
-        suppression: None,
-        removals: Vec::new(),
-        seed: 1,
-        context: features,
-        champion_challenger: None,
-        hold_out: None,
     };
     Envelope::new(TenantId::default(), "ID".into(), Utc::from_millis(0), decision)
 }

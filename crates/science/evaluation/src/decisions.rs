@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Probability, Record, Utc};
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
@@ -212,12 +212,19 @@ struct Logged<'a> {
 
 #[derive(Deserialize)]
 struct LoggedDecision<'a> {
-    #[serde(borrow)]
-    candidates: Vec<LoggedCandidate<'a>>,
-    #[serde(borrow, default)]
-    choice: Option<LoggedChoice<'a>>,
     #[serde(borrow, default)]
     context: LoggedContext<'a>,
+    #[serde(borrow)]
+    result: LoggedResult<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LoggedResult<'a> {
+    #[serde(borrow)]
+    Chosen(LoggedChoice<'a>),
+    Suppressed(IgnoredAny),
+    HeldOut(IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -229,6 +236,8 @@ struct LoggedCandidate<'a> {
 
 #[derive(Deserialize)]
 struct LoggedChoice<'a> {
+    #[serde(borrow)]
+    candidates: Vec<LoggedCandidate<'a>>,
     #[serde(borrow)]
     creative: LoggedCreative<'a>,
     propensity: Probability,
@@ -315,15 +324,18 @@ impl Reader {
         let decision = &envelope.data;
         let key = key_of(&envelope.tenant, &envelope.id);
         self.part.last = self.part.last.max(envelope.at.as_millis());
-        let Some(choice) = &decision.choice else {
-            self.part.empty.insert(key);
-            return Ok(());
+        let choice = match &decision.result {
+            LoggedResult::Chosen(choice) => choice,
+            LoggedResult::Suppressed(_) | LoggedResult::HeldOut(_) => {
+                self.part.empty.insert(key);
+                return Ok(());
+            }
         };
-        let total: f64 = decision.candidates.iter().map(|c| c.propensity.get()).sum();
+        let total: f64 = choice.candidates.iter().map(|c| c.propensity.get()).sum();
         if (total - 1.0).abs() > 1e-6 {
             return Err(("probabilities do not add up to 1", total.to_string()));
         }
-        let chosen = decision
+        let chosen = choice
             .candidates
             .get(choice.position)
             .filter(|candidate| candidate.creative == choice.creative.id)
@@ -335,7 +347,7 @@ impl Reader {
         }
         let log = &mut self.part.log;
         self.arms.clear();
-        for (place, candidate) in decision.candidates.iter().enumerate() {
+        for (place, candidate) in choice.candidates.iter().enumerate() {
             let known = self.arm_places.find(place, &candidate.creative, &log.arms);
             let arm = known.unwrap_or_else(|| log.arm(&candidate.creative));
             if self.arms.contains(&arm) {

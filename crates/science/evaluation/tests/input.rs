@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use limbic_domain::{
-    AudienceId, Candidate, Choice, Creative, Decision, Envelope, Micros, Outcome, OutcomeKind, Probability,
-    Rendering, Slug, Suppression, TenantId, Utc,
+    AudienceId, Candidate, Chosen, Creative, Decision, DecisionResult, Envelope, HeldOut, Lift, Micros,
+    Outcome, OutcomeKind, PolicyVersion, Probability, Rendering, Slug, Suppressed, SuppressedBy, TenantId,
+    Utc,
 };
 use limbic_evaluation::{
     Estimator, EvaluateError, EvaluationPolicy, Format, MissingPropensity, Options, Report, evaluate,
@@ -279,6 +280,21 @@ fn creative(id: &str) -> Creative {
     }
 }
 
+fn version() -> PolicyVersion {
+    PolicyVersion {
+        name: "uniform".to_owned(),
+        version: 1,
+        hash: "0123456789abcdef".to_owned(),
+    }
+}
+
+fn chosen_of(decision: &mut Envelope<Decision>) -> &mut Chosen {
+    match &mut decision.data.result {
+        DecisionResult::Chosen(chosen) => chosen,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn decision(id: &str, at: i64, chosen: usize, probabilities: [f64; 2]) -> Envelope<Decision> {
     let slug = |text| Slug::new(text).unwrap();
     let names = ["calm", "loud"];
@@ -290,21 +306,19 @@ fn decision(id: &str, at: i64, chosen: usize, probabilities: [f64; 2]) -> Envelo
         moment: "m".to_owned(),
         campaign: slug("spring"),
         audience: AudienceId::new("everyone:football").unwrap(),
-        people: Vec::new(),
-        policy: None,
-        candidates: candidates.collect(),
-        choice: Some(Choice {
+        context: [("mood.valence".to_owned(), 0.5)].into(),
+        removals: Vec::new(),
+        result: DecisionResult::Chosen(Chosen {
+            candidates: candidates.collect(),
             creative: creative(names[chosen]),
             propensity: Probability::new(probabilities[chosen]).unwrap(),
             position: chosen,
             price: Micros(1),
+            people: Vec::new(),
+            policy: version(),
+            seed: 0,
+            champion_challenger: None,
         }),
-        suppression: None,
-        removals: Vec::new(),
-        seed: 0,
-        context: [("mood.valence".to_owned(), 0.5)].into(),
-        champion_challenger: None,
-        hold_out: None,
     };
     Envelope::new(TenantId::default(), id.to_owned(), Utc::from_millis(at), data)
 }
@@ -341,13 +355,25 @@ fn decisions(lines: &[String]) -> (tempfile::TempDir, Options) {
 #[test]
 fn our_own_log_joins_late_repeated_and_early_outcomes() {
     let mut silent = decision("d4", 400, 0, [0.5, 0.5]);
-    silent.data.choice = None;
-    silent.data.suppression = Some(Suppression {
+    silent.data.result = DecisionResult::Suppressed(Suppressed {
         rule: "no_person_left".to_owned(),
         reason: "r".to_owned(),
+        by: SuppressedBy::Policy(version()),
+    });
+    let mut held_out = decision("d7", 400, 0, [0.5, 0.5]);
+    held_out.data.result = DecisionResult::HeldOut(HeldOut {
+        beside: "d1".to_owned(),
+        people: Vec::new(),
+        lift: Lift {
+            compared: 0,
+            reached: 0.0,
+            held_out: 0.0,
+            adds_at_least: -1.0,
+            adds_at_most: 1.0,
+        },
     });
     let mut torn = decision("d5", 500, 0, [0.5, 0.4]);
-    torn.data.seed = 1;
+    chosen_of(&mut torn).seed = 1;
     let lines = [
         outcome("d1", 150, OutcomeKind::Click),
         encoded(&decision("d1", 100, 0, [0.8, 0.2])),
@@ -358,6 +384,7 @@ fn our_own_log_joins_late_repeated_and_early_outcomes() {
         outcome("d9", 300, OutcomeKind::Click),
         outcome("d2", 150, OutcomeKind::Click),
         encoded(&silent),
+        encoded(&held_out),
         outcome("d4", 450, OutcomeKind::Click),
         encoded(&torn),
         "{\"type\":\"post\",\"v\":1}".to_owned(),
@@ -380,7 +407,7 @@ fn our_own_log_joins_late_repeated_and_early_outcomes() {
     ] {
         assert_eq!(report.rejected.reasons.get(reason), Some(&1), "{reason}");
     }
-    assert!(report.assumptions[0].starts_with("1 decisions chose nothing"));
+    assert!(report.assumptions[0].starts_with("2 decisions chose nothing"));
 }
 
 #[test]
@@ -418,9 +445,9 @@ fn a_name_is_itself_wherever_it_stands_and_however_it_is_spelt() {
         let id = format!("d{n}");
         let mut row = decision(&id, n as i64, n / 2 % 2, [0.5, 0.5]);
         if n.is_multiple_of(2) {
-            row.data.candidates.reverse();
-            let choice = row.data.choice.as_mut().unwrap();
-            choice.position = 1 - choice.position;
+            let chosen = chosen_of(&mut row);
+            chosen.candidates.reverse();
+            chosen.position = 1 - chosen.position;
         }
         let text = encoded(&row);
         lines.push(match n % 3 {

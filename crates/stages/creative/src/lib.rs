@@ -40,4 +40,4 @@ pub use campaigns::Campaigns;
 pub use settings::{Problem, Settings, SettingsError};
 pub use stage::{CreativeStage, STAGE};
 pub use template::{Template, built_in};
-pub use writer::{Draft, Writer};
+pub use writer::Writer;

@@ -1,16 +1,20 @@
-//! The creative stage: a moment in, a draft for every campaign that wants it out.
+//! The creative stage: a moment in, a draft with the ads of every campaign that wants it out.
 
 use std::sync::Arc;
 
-use limbic_domain::{CreativeSet, Envelope, Moment, event_id, topics};
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+use limbic_domain::{CampaignDraft, Creative, Draft, Envelope, Moment, event_id, topics};
+use limbic_stream::{Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use crate::{Campaigns, Settings, SettingsError, Writer};
 
-/// The stage's name.
+/// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "creative";
 
-/// Reads `moments`, writes `drafts`. Stateless: what it writes is a function of the moment, the campaigns and the
+/// A draft that has reached about this many bytes of ads takes no further campaign: brokers refuse records above 1 MB by
+/// default, and the people of a moment take up to 30 kB.
+const FULL: usize = 256 * 1024;
+
+/// Reads `moments`, writes `drafts`. It keeps no state: a draft is a function of the moment, the campaigns and the
 /// templates.
 #[derive(Debug)]
 pub struct CreativeStage {
@@ -19,13 +23,13 @@ pub struct CreativeStage {
 }
 
 impl CreativeStage {
-    /// A stage over these campaigns; fails where [`Settings::check`] does.
+    /// A stage over `campaigns`. Fails if [`Settings::check`] does.
     pub fn new(settings: &Settings, campaigns: Arc<Campaigns>) -> Result<Self, SettingsError> {
         let writer = Arc::new(Writer::new(settings, &campaigns)?);
         Ok(Self { campaigns, writer })
     }
 
-    /// Another instance of the same stage.
+    /// A further instance, with the same campaigns and compiled templates.
     #[must_use]
     pub fn another(&self) -> Self {
         Self {
@@ -34,7 +38,7 @@ impl CreativeStage {
         }
     }
 
-    /// What the runtime must know of it.
+    /// Its topics.
     pub fn spec() -> StageSpec {
         StageSpec::new(STAGE)
             .reads(topics::MOMENTS, EventTime::Ignored)
@@ -43,35 +47,61 @@ impl CreativeStage {
 
     fn draft(&self, record: &Record, moment: &Envelope<Moment>, out: &mut Outputs<'_>) {
         let Moment {
-            audience,
-            direction,
-            mood,
-            people,
-            ..
+            audience, direction, ..
         } = &moment.data;
         let cause = record.cause();
+        let mut campaigns = Vec::new();
+        let mut size = 0;
         for campaign in self.campaigns.wanting(&moment.tenant, audience, *direction) {
             let draft = self
                 .writer
                 .write(&moment.tenant, campaign, audience.subject(), *direction);
-            let set = CreativeSet {
-                moment: moment.id.clone(),
-                campaign: campaign.id.clone(),
-                bid: campaign.bid,
-                audience: audience.clone(),
-                direction: *direction,
-                mood: mood.clone(),
-                people: people.clone(),
-                creatives: draft.creatives,
-                removals: draft.removals,
-                cleared_by: None,
-            };
-            let id = event_id("draft", &[&moment.id, campaign.id.as_str()]);
-            let key = format!("{}/{}", moment.tenant, campaign.id);
-            let envelope = Envelope::new(moment.tenant.clone(), id, moment.at, set);
-            out.emit(&cause, topics::DRAFTS, &key, &envelope);
+            size += size_of_texts(&draft);
+            campaigns.push(draft);
+            if size >= FULL {
+                emit(&cause, moment, std::mem::take(&mut campaigns), out);
+                size = 0;
+            }
+        }
+        if !campaigns.is_empty() {
+            emit(&cause, moment, campaigns, out);
         }
     }
+}
+
+/// Writes one draft. Its id is a function of the moment and of the first campaign in it.
+fn emit(cause: &Cause, moment: &Envelope<Moment>, campaigns: Vec<CampaignDraft>, out: &mut Outputs<'_>) {
+    let Moment {
+        audience,
+        direction,
+        mood,
+        people,
+        ..
+    } = &moment.data;
+    let id = event_id("draft", &[&moment.id, campaigns[0].campaign.as_str()]);
+    let draft = Draft {
+        moment: moment.id.clone(),
+        audience: audience.clone(),
+        direction: *direction,
+        mood: mood.clone(),
+        people: people.clone(),
+        campaigns,
+    };
+    let key = format!("{}/{audience}", moment.tenant);
+    let envelope = Envelope::new(moment.tenant.clone(), id, moment.at, draft);
+    out.emit(cause, topics::DRAFTS, &key, &envelope);
+}
+
+/// About how many bytes the ads of a campaign take in a record.
+fn size_of_texts(draft: &CampaignDraft) -> usize {
+    /// Ids, names of fields and punctuation of one ad.
+    const REST: usize = 250;
+    let creatives = draft.creatives.iter();
+    creatives
+        .map(|Creative { rendering, .. }| {
+            rendering.headline.len() + rendering.body.len() + rendering.link.len() + REST
+        })
+        .sum()
 }
 
 impl Stage for CreativeStage {

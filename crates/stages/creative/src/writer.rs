@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use limbic_domain::{
-    Brief, Campaign, Creative, Direction, Platform, Removal, Rendering, Slug, TenantId, event_id,
+    Brief, Campaign, CampaignDraft, Creative, Direction, Platform, Removal, Rendering, Slug, TenantId,
+    event_id,
 };
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
@@ -53,15 +54,6 @@ impl Copy<'_> {
     }
 }
 
-/// What was written for one campaign and moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Draft {
-    /// The ads, platform by platform, each platform's in the order of the templates.
-    pub creatives: Vec<Creative>,
-    /// Templates that failed on this subject, with the rule `render`: said, not swallowed.
-    pub removals: Vec<Removal>,
-}
-
 /// Templates, compiled, and checked against every campaign.
 #[derive(Debug)]
 pub struct Writer {
@@ -102,26 +94,31 @@ impl Writer {
         }
     }
 
-    /// The ads of a campaign for an audience of `subject` that went in this direction. A function of its arguments.
+    /// The ads of a campaign for an audience of `subject` whose mood went in this direction: platform by platform, each
+    /// platform's in the order of the templates. A template that fails is in the removals, with the rule `render`. The
+    /// result is a function of the arguments.
     pub fn write(
         &self,
         tenant: &TenantId,
         campaign: &Campaign,
         subject: &str,
         direction: Direction,
-    ) -> Draft {
-        let mut draft = Draft::default();
+    ) -> CampaignDraft {
+        let mut draft = CampaignDraft {
+            campaign: campaign.id.clone(),
+            bid: campaign.bid,
+            creatives: Vec::new(),
+            removals: Vec::new(),
+        };
         for platform in &campaign.platforms {
             let (copies, failures) = self.copies(tenant, campaign, platform, subject, direction);
             for (template, problem) in failures {
-                draft.removals.push(Removal {
-                    rule: "render".to_owned(),
-                    removed: format!("template/{}", template.name),
-                    reason: format!(
-                        "The template {} could not be rendered for {}: {problem}.",
-                        template.name, platform.name
-                    ),
-                });
+                let reason = format!(
+                    "The template {} could not be rendered for {}: {problem}.",
+                    template.name, platform.name
+                );
+                let removed = format!("template/{}", template.name);
+                Removal::note(&mut draft.removals, "render", &reason, removed);
             }
             let mut said = HashSet::new();
             draft.creatives.extend(

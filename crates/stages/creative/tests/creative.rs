@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use limbic_creative::{Campaigns, CreativeStage, Problem, Settings, Template, Writer};
 use limbic_domain::{
-    AudienceId, Brief, Campaign, ConsentState, CreativeSet, Direction, Envelope, Evidence, Micros, Moment,
-    MoodSummary, Platform, PostRef, Pseudonym, Slug, Target, TenantId, Utc, event_id, topics,
+    AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, Evidence, Micros, Moment,
+    MoodSummary, Platform, PostRef, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader, header};
 use proptest::prelude::*;
@@ -86,7 +86,7 @@ fn moment(subject: &str, direction: Direction) -> Envelope<Moment> {
             network: slug("bluesky"),
             id: "1".into(),
         },
-        people: vec![Target {
+        people: vec![Recipient {
             person: Pseudonym::new(&"a".repeat(32)).unwrap(),
             distress: 0.0,
             consent: ConsentState::Given,
@@ -126,7 +126,7 @@ fn process(stage: &mut CreativeStage, values: Vec<Vec<u8>>) -> Effects {
     out.into_effects()
 }
 
-fn drafts(effects: &Effects) -> Vec<Envelope<CreativeSet>> {
+fn drafts(effects: &Effects) -> Vec<Envelope<Draft>> {
     effects
         .records
         .iter()
@@ -141,7 +141,7 @@ fn problems(settings: &Settings, campaigns: &Campaigns) -> Vec<Problem> {
 }
 
 #[test]
-fn a_moment_becomes_one_draft_for_each_campaign_that_wants_it() {
+fn a_moment_becomes_one_draft_with_every_campaign_that_wants_it() {
     let mut football_up = campaign("football-up");
     football_up.subjects = vec![slug("football")];
     football_up.direction = Some(Direction::Up);
@@ -163,7 +163,7 @@ fn a_moment_becomes_one_draft_for_each_campaign_that_wants_it() {
         .iter()
         .map(|(_, record)| record.key.clone())
         .collect();
-    assert_eq!(keys, ["default/football-up", "default/all"]);
+    assert_eq!(keys, ["default/everyone:football"]);
     let (partition, written) = &effects.records[0];
     assert_eq!((*partition, &*written.topic), (2, topics::DRAFTS));
     assert_eq!(written.headers.text(header::TRACE_PARENT), Some("00-1-2-01"));
@@ -172,8 +172,42 @@ fn a_moment_becomes_one_draft_for_each_campaign_that_wants_it() {
     assert_eq!((draft.at, &draft.tenant), (moment.at, &moment.tenant));
     assert_eq!(draft.data.people, moment.data.people);
     assert_eq!(draft.data.mood, moment.data.mood);
-    assert_eq!(draft.data.cleared_by, None);
-    assert_eq!(draft.data.bid, Micros(250_000));
+    let campaigns: Vec<_> = draft
+        .data
+        .campaigns
+        .iter()
+        .map(|one| (one.campaign.as_str(), one.bid))
+        .collect();
+    assert_eq!(
+        campaigns,
+        [("football-up", Micros(250_000)), ("all", Micros(250_000))]
+    );
+    assert!(draft.data.campaigns.iter().all(|one| !one.creatives.is_empty()));
+}
+
+#[test]
+fn many_campaigns_are_spread_over_drafts_that_a_broker_takes() {
+    const CAMPAIGNS: usize = 150;
+    let all = (0..CAMPAIGNS)
+        .map(|n| {
+            let mut one = campaign(&format!("campaign-{n}"));
+            one.platforms = vec![platform("webhook", 40, 2_000), platform("file", 40, 2_000)];
+            one.brief.promise = "warm feet ".repeat(100);
+            one
+        })
+        .fold(Campaigns::new(), |all, one| all.with(TenantId::default(), one));
+    let mut stage = CreativeStage::new(&Settings::default(), Arc::new(all)).unwrap();
+    let effects = process(&mut stage, vec![moment("football", Direction::Up).encode()]);
+    let largest = effects.records.iter().map(|(_, record)| record.value.len()).max();
+    assert!(largest.unwrap() < 500_000, "{largest:?}");
+    let drafts = drafts(&effects);
+    let ids: BTreeSet<_> = drafts.iter().map(|draft| draft.id.as_str()).collect();
+    assert_eq!(ids.len(), drafts.len());
+    assert!((2..CAMPAIGNS / 2).contains(&drafts.len()), "{}", drafts.len());
+    let campaigns = drafts.iter().flat_map(|draft| &draft.data.campaigns);
+    let campaigns: Vec<_> = campaigns.map(|one| one.campaign.to_string()).collect();
+    let expected: Vec<_> = (0..CAMPAIGNS).map(|n| format!("campaign-{n}")).collect();
+    assert_eq!(campaigns, expected, "each once, in their order");
 }
 
 #[test]
@@ -470,7 +504,7 @@ fn a_tenants_template_writes_for_that_tenant_alone() {
 }
 
 #[test]
-fn a_template_that_fails_on_a_topic_is_said_in_the_draft() {
+fn a_template_that_fails_on_a_subject_is_named_in_the_draft() {
     let odd = template(
         "odd",
         "{% if subject == 'football' %}{{ missing }}{% endif %}x",
@@ -487,7 +521,7 @@ fn a_template_that_fails_on_a_topic_is_said_in_the_draft() {
     assert_eq!(draft.removals.len(), 1);
     assert_eq!(
         (&*draft.removals[0].rule, &*draft.removals[0].removed),
-        ("render", "template/odd")
+        ("render", &["template/odd".to_owned()][..])
     );
 }
 

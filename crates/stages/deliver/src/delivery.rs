@@ -1,6 +1,8 @@
 //! What a platform is told.
 
-use limbic_domain::{AudienceId, Creative, Decision, Envelope, Micros, Pseudonym, Slug, TenantId, Utc};
+use limbic_domain::{
+    AudienceId, Creative, Decision, DecisionResult, Envelope, Micros, Pseudonym, Slug, TenantId, Utc,
+};
 use serde::{Deserialize, Serialize};
 
 /// A decision on its way to a platform. As JSON it is the webhook's body and a line of the file:
@@ -31,7 +33,9 @@ pub struct Delivery {
 impl Delivery {
     /// The delivery that a decision asks for; `None` if it chose nothing.
     pub fn of(decided: Envelope<Decision>) -> Option<Self> {
-        let choice = decided.data.choice?;
+        let DecisionResult::Chosen(chosen) = decided.data.result else {
+            return None;
+        };
         Some(Self {
             kind: "ad.decided".to_owned(),
             timestamp: decided.at,
@@ -39,9 +43,9 @@ impl Delivery {
             tenant: decided.tenant,
             campaign: decided.data.campaign,
             audience: decided.data.audience,
-            creative: choice.creative,
-            people: decided.data.people,
-            price: choice.price,
+            creative: chosen.creative,
+            people: chosen.people,
+            price: chosen.price,
         })
     }
 

@@ -70,17 +70,9 @@ impl DeliverStage {
             );
             return out.dead(record, "malformed", detail);
         }
-        let is_suppressed = decided.data.suppression.is_some();
         let Some(delivery) = Delivery::of(decided) else {
             return;
         };
-        if is_suppressed {
-            return out.dead(
-                record,
-                "contradiction",
-                "it chose an ad and suppressed it: not delivered",
-            );
-        }
         if delivery.people.is_empty() {
             return out.dead(record, "nobody", "it chose an ad for nobody");
         }

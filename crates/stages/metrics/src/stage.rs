@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limbic_domain::{
-    ChallengerMode, Decision, Direction, Envelope, Moment, Outcome, OutcomeKind, Reading, Side, TenantId,
-    Utc, topics,
+    ChallengerMode, Decision, DecisionResult, Direction, Envelope, Moment, Outcome, OutcomeKind, PolicyRole,
+    Reading, TenantId, Utc, topics,
 };
 use limbic_stream::window::{Added, Closed, WindowKind, Windows};
 use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};
@@ -157,22 +157,21 @@ impl MetricsStage {
             topics::DECISIONS => {
                 let decision = Envelope::<Decision>::decode(&record.value).map_err(decoded)?;
                 let mut fields = vec![one("count")];
-                match &decision.data.suppression {
-                    Some(suppression) => {
-                        fields.extend([
-                            one("suppressed"),
-                            one(&format!("suppressed.{}", suppression.rule)),
-                        ]);
+                let chosen = decision.data.chosen();
+                match &decision.data.result {
+                    DecisionResult::Chosen(_) => fields.push(one("chosen")),
+                    DecisionResult::Suppressed(suppressed) => {
+                        fields.extend([one("suppressed"), one(&format!("suppressed.{}", suppressed.rule))]);
                     }
-                    None => fields.push(one("chosen")),
+                    DecisionResult::HeldOut(_) => fields.push(one("held_out")),
                 }
-                if let Some(contest) = &decision.data.champion_challenger {
+                if let Some(contest) = chosen.and_then(|chosen| chosen.champion_challenger.as_ref()) {
                     fields.push(one(match contest.mode {
                         ChallengerMode::Shadow => "contest.shadow",
                         ChallengerMode::Live => "contest.live",
                         ChallengerMode::RolledBack => "contest.rolled_back",
                     }));
-                    if contest.by == Side::Challenger {
+                    if contest.by == PolicyRole::Challenger {
                         fields.push(one("contest.challenger"));
                     }
                     if contest.ratio_alarm {

@@ -1,12 +1,15 @@
 //! From a cleared set of creatives to a decision.
 
-use limbic_domain::{Candidate, Choice, Creative, CreativeSet, Decision, Envelope, Removal, topics};
+use limbic_domain::{
+    Candidate, Chosen, Creative, CreativeSet, Decision, DecisionResult, Envelope, Removal, Suppressed,
+    SuppressedBy, topics,
+};
 use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
 use crate::features::{context_of, offers_of};
 use crate::guardrails::Reach;
-use crate::pending::{Beside, Chosen, Pending};
+use crate::pending::{Beside, ChosenArm, Pending};
 use crate::policies::{Decided, PolicyCache, probability};
 use crate::state::open_key;
 use limbic_bandit::decide::{Answer, DecisionDraft};
@@ -26,11 +29,11 @@ impl OptimizeStage {
                 return Ok(());
             }
         };
-        if set.data.cleared_by.is_none() {
+        if set.data.cleared_by.is_empty() {
             out.dead(
                 record,
                 "not_cleared",
-                "no safety gate has cleared these creatives",
+                "`cleared_by` is empty: the safety gate did not clear these creatives",
             );
             return Ok(());
         }
@@ -67,49 +70,47 @@ impl OptimizeStage {
                 Err(rule) => answer = Answer::NoAd(rule),
             }
         }
-        let (mut candidates, mut choice, mut suppression) = (Vec::new(), None, None);
-        match answer {
-            Answer::NoAd(rule) => suppression = Some(rule.suppression()),
+        let result = match answer {
+            Answer::NoAd(rule) => {
+                let by = SuppressedBy::Policy(policy);
+                DecisionResult::Suppressed(Suppressed::new(rule.suppression(), by))
+            }
             Answer::Chosen(draft) => {
                 let position = draft.eligible[draft.choice];
-                candidates = candidates_of(&set.data.creatives, &draft);
-                removals.extend(ruled_out(&set.data.creatives, &draft));
-                choice = Some(Choice {
-                    creative: set.data.creatives[position].clone(),
-                    propensity: probability(draft.propensity),
-                    position: draft.choice,
-                    price: offers[position].price,
-                });
-                let chosen = Chosen {
-                    arm: offers[position].arm.clone(),
+                let offer = &offers[position];
+                note_ruled_out(&mut removals, &set.data.creatives, &draft);
+                let mut pending = Pending::of(set.data.campaign.as_str(), Account::open(set.at));
+                pending.chosen = Some(ChosenArm {
+                    arm: offer.arm.clone(),
                     context,
                     propensity: draft.propensity.to_bits(),
-                };
-                let mut pending = Pending::of(set.data.campaign.as_str(), Account::open(set.at));
-                pending.chosen = Some(chosen);
+                });
                 pending.trial = trial;
                 pending.reserved = reserved;
                 pending.beside = Beside::of(&set, &people, &held_out);
                 self.open(partition, &set.tenant, &id, pending, out)?;
                 self.note_contacts(partition, &set, &people, out)?;
+                DecisionResult::Chosen(Chosen {
+                    candidates: candidates_of(&set.data.creatives, &draft),
+                    creative: set.data.creatives[position].clone(),
+                    propensity: probability(draft.propensity),
+                    position: draft.choice,
+                    price: offer.price,
+                    people,
+                    policy,
+                    seed,
+                    champion_challenger: contest,
+                })
             }
-        }
-        let is_chosen = choice.is_some();
+        };
+        let is_chosen = matches!(result, DecisionResult::Chosen(_));
         let decision = Decision {
             moment: set.data.moment.clone(),
             campaign: set.data.campaign.clone(),
             audience: set.data.audience.clone(),
-            people,
-            policy: Some(policy),
-            candidates,
-            // A contest is of choices: where nothing was chosen there is nothing to compare.
-            champion_challenger: contest.filter(|_| is_chosen),
-            choice,
-            suppression,
-            removals,
-            seed,
             context: described,
-            hold_out: None,
+            removals,
+            result,
         };
         let key = format!("{}/{}", set.tenant, decision.campaign);
         let envelope = Envelope::new(set.tenant.clone(), id.clone(), set.at, decision);
@@ -131,10 +132,9 @@ fn candidates_of(creatives: &[Creative], draft: &DecisionDraft) -> Vec<Candidate
         .collect()
 }
 
-fn ruled_out<'a>(creatives: &'a [Creative], draft: &'a DecisionDraft) -> impl Iterator<Item = Removal> + 'a {
-    draft.ruled_out.iter().map(|&(position, rule)| Removal {
-        rule: rule.name().to_owned(),
-        removed: format!("creative/{}", creatives[position].id),
-        reason: rule.reason().to_owned(),
-    })
+fn note_ruled_out(removals: &mut Vec<Removal>, creatives: &[Creative], draft: &DecisionDraft) {
+    for &(position, rule) in &draft.ruled_out {
+        let removed = format!("creative/{}", creatives[position].id);
+        Removal::note(removals, rule.name(), rule.reason(), removed);
+    }
 }

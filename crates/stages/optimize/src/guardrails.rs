@@ -29,23 +29,20 @@ impl OptimizeStage {
         let (mut people, mut held_out) = (Vec::new(), Vec::new());
         let mut removals = set.data.removals.clone();
         let mut nobody = Rule::NobodyLeft;
-        for person in set.data.pseudonyms() {
-            let rule = if self.settings.holdout.holds(&set.tenant, &person) {
+        for person in &set.data.people {
+            let rule = if self.settings.holdout.holds(&set.tenant, person) {
                 Rule::HoldOut
-            } else if self.capped(partition, set, &person, out)? {
+            } else if self.capped(partition, set, person, out)? {
                 Rule::FrequencyCap
             } else {
-                people.push(person);
+                people.push(person.clone());
                 continue;
             };
             nobody = rule;
-            removals.push(Removal {
-                rule: rule.name().to_owned(),
-                removed: format!("person/{person}"),
-                reason: rule.reason().to_owned(),
-            });
+            let removed = format!("person/{person}");
+            Removal::note(&mut removals, rule.name(), rule.reason(), removed);
             if rule == Rule::HoldOut {
-                held_out.push(person);
+                held_out.push(person.clone());
             }
         }
         Ok(Reach {

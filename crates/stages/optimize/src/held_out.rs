@@ -5,13 +5,16 @@
 //! of what their people bring is what the ad added. Conversions are reported under either id; what only an ad can
 //! have (an impression, a click) is refused under the id of those who are held out.
 
-use limbic_domain::{CreativeSet, Decision, Envelope, HoldOut, Pseudonym, TenantId, topics};
+use std::collections::BTreeMap;
+
+use limbic_domain::{
+    CreativeSet, Decision, DecisionResult, Envelope, HeldOut, Lift, Pseudonym, TenantId, topics,
+};
 use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
 use crate::pending::{Beside, Pending};
 use crate::state::{decode, encode, open_key};
-use limbic_bandit::decide::Rule;
 use limbic_bandit::guardrails::hold_out::Added;
 use limbic_bandit::outcomes::Account;
 
@@ -34,8 +37,7 @@ impl OptimizeStage {
         let alpha = self.settings.holdout.alpha;
         let most = self.settings.rewards.most;
         let (low, high) = added.difference(alpha);
-        let known = HoldOut {
-            beside: id.to_owned(),
+        let lift = Lift {
             compared: added.count(),
             reached: added.reached() * most,
             held_out: added.held_out() * most,
@@ -46,16 +48,13 @@ impl OptimizeStage {
             moment: set.data.moment.clone(),
             campaign: set.data.campaign.clone(),
             audience: set.data.audience.clone(),
-            people: held_out,
-            policy: None,
-            candidates: Vec::new(),
-            choice: None,
-            suppression: Some(Rule::HoldOut.suppression()),
+            context: BTreeMap::new(),
             removals: Vec::new(),
-            seed: 0,
-            context: std::collections::BTreeMap::new(),
-            champion_challenger: None,
-            hold_out: Some(known),
+            result: DecisionResult::HeldOut(HeldOut {
+                beside: id.to_owned(),
+                people: held_out,
+                lift,
+            }),
         };
         let own = Decision::hold_out_id_of(&set.data.campaign, &set.data.moment);
         let pending = Pending::of(campaign, Account::open(set.at));

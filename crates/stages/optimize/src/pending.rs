@@ -14,7 +14,7 @@ pub(crate) struct Pending {
     pub(crate) account: Account,
     /// Nothing for those who are held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) chosen: Option<Chosen>,
+    pub(crate) chosen: Option<ChosenArm>,
     /// Until it is judged: its part in a contest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trial: Option<Trial>,
@@ -30,7 +30,7 @@ pub(crate) struct Pending {
 
 /// What was chosen, as the policy must be told again when it learns from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Chosen {
+pub(crate) struct ChosenArm {
     pub(crate) arm: Arm,
     pub(crate) context: Features,
     /// The bits of its probability.

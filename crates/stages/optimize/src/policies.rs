@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
-use limbic_domain::{ChallengerMode, PolicyVersion, Probability, Side, TenantId, Utc};
+use limbic_domain::{ChallengerMode, PolicyRole, PolicyVersion, Probability, TenantId, Utc};
 use limbic_stream::{Outputs, StageError};
 use serde::{Deserialize, Serialize};
 
@@ -134,12 +134,12 @@ impl Policies {
             ratio_alarm: standings.ratio_alarm(),
         };
         if standings.mode() == ChallengerMode::RolledBack {
-            return alone(Some(standing(Side::Champion, challenger, None)));
+            return alone(Some(standing(PolicyRole::Champion, challenger, None)));
         }
         let by = standings.decides(seed);
         let (chosen, other) = match by {
-            Side::Champion => (champion, challenger),
-            Side::Challenger => (challenger, champion),
+            PolicyRole::Champion => (champion, challenger),
+            PolicyRole::Challenger => (challenger, champion),
         };
         let answer = chosen.decide(id, at, context, offers);
         let draft = match &answer {
@@ -153,8 +153,8 @@ impl Policies {
             .collect();
         let others = other.probabilities(context, &arms, seed);
         let (one, two) = match by {
-            Side::Champion => (&draft.probabilities, &others),
-            Side::Challenger => (&others, &draft.probabilities),
+            PolicyRole::Champion => (&draft.probabilities, &others),
+            PolicyRole::Challenger => (&others, &draft.probabilities),
         };
         Decided {
             trial: Some(standings.trial(by, one, two, draft.choice)),

@@ -10,7 +10,9 @@ use limbic_bandit::guardrails::champion_challenger::{Challenger, ChampionChallen
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
 use limbic_bandit::outcomes::RewardConfig;
 use limbic_bandit::random::{Random, hash};
-use limbic_domain::{ChallengerMode, Decision, Envelope, OutcomeKind, Pseudonym, Side, Slug, topics};
+use limbic_domain::{
+    ChallengerMode, Decision, DecisionResult, Envelope, OutcomeKind, PolicyRole, Pseudonym, Slug, topics,
+};
 use limbic_optimize::OptimizeSettings;
 
 use harness::{House, MINUTE, creatives, decided, outcome};
@@ -56,7 +58,7 @@ fn play(
         if lost(decision) {
             continue;
         }
-        let liked = rate(&decision.choice.as_ref().unwrap().creative.id);
+        let liked = rate(&decision.chosen().unwrap().creative.id);
         let mut outcomes = vec![outcome(
             &id,
             OutcomeKind::Impression,
@@ -79,7 +81,11 @@ fn nothing_is_lost(_: &Decision) -> bool {
 }
 
 fn standing(decision: &Envelope<Decision>) -> &limbic_domain::ChampionChallenger {
-    decision.data.champion_challenger.as_ref().unwrap()
+    standing_in(&decision.data)
+}
+
+fn standing_in(decision: &Decision) -> &limbic_domain::ChampionChallenger {
+    decision.chosen().unwrap().champion_challenger.as_ref().unwrap()
 }
 
 const BERNOULLI: &str = r#"{"name": "bernoulli-ts"}"#;
@@ -98,7 +104,10 @@ fn a_shadow_challenger_is_judged_and_nothing_live_knows_of_it() {
     }
     assert_eq!(alone.posterior(), watched.posterior());
     let last = standing(watched.decisions.last().unwrap());
-    assert_eq!((last.mode, last.by), (ChallengerMode::Shadow, Side::Champion));
+    assert_eq!(
+        (last.mode, last.by),
+        (ChallengerMode::Shadow, PolicyRole::Champion)
+    );
     assert_eq!(last.other.name, "lin-ucb");
     assert!(last.other_propensity.is_some());
     // Silence lasts 30 minutes and a minute of disorder; a click waits as long, or good news would be judged first. The
@@ -106,7 +115,10 @@ fn a_shadow_challenger_is_judged_and_nothing_live_knows_of_it() {
     assert_eq!(last.judged, 300 - 33);
     assert!(watched.saved("challenger/default/spring").is_some(), "it learns");
     for decision in &mut watched.decisions {
-        decision.data.champion_challenger = None;
+        let DecisionResult::Chosen(chosen) = &mut decision.data.result else {
+            panic!("{decision:?}");
+        };
+        chosen.champion_challenger = None;
     }
     assert_eq!(alone.decisions, watched.decisions);
 }
@@ -120,15 +132,15 @@ fn a_live_challenger_makes_its_share_of_decisions_with_its_own_probabilities() {
     for decision in &house.decisions {
         let contest = standing(decision);
         assert_eq!(contest.mode, ChallengerMode::Live);
-        let own = decision.data.choice.as_ref().unwrap().propensity.get();
+        let own = decision.data.chosen().unwrap().propensity.get();
         let (name, uniform) = match contest.by {
-            Side::Champion => ("bernoulli-ts", contest.other_propensity.unwrap().get()),
-            Side::Challenger => {
+            PolicyRole::Champion => ("bernoulli-ts", contest.other_propensity.unwrap().get()),
+            PolicyRole::Challenger => {
                 by_challenger += 1;
                 ("uniform", own)
             }
         };
-        assert_eq!(decision.data.policy.as_ref().unwrap().name, name);
+        assert_eq!(decision.data.chosen().unwrap().policy.name, name);
         assert!((uniform - third).abs() < 1e-12, "{uniform}");
     }
     // Four standard deviations around 600.
@@ -153,14 +165,14 @@ fn a_worse_challenger_is_rolled_back_for_good_when_the_bound_says_so() {
     );
     let after: Vec<_> = house.decisions[turn..].iter().map(standing).collect();
     assert!(after[0].champion_leads_by > 0.0);
-    assert!(after.iter().all(|contest| contest.by == Side::Champion
+    assert!(after.iter().all(|contest| contest.by == PolicyRole::Champion
         && contest.mode == ChallengerMode::RolledBack
         && contest.other_propensity.is_none()
         && contest.judged == after[0].judged));
     assert!(
         house.decisions[turn..]
             .iter()
-            .all(|decision| decision.data.policy.as_ref().unwrap().name == "bernoulli-ts")
+            .all(|decision| decision.data.chosen().unwrap().policy.name == "bernoulli-ts")
     );
     house.restart(settings);
     play(&mut house, 1500..1501, celebrate, nothing_is_lost);
@@ -182,7 +194,7 @@ fn a_better_challenger_is_seen_to_lead_and_goes_on() {
 #[test]
 fn outcomes_that_are_lost_for_one_side_raise_the_ratio_alarm() {
     let mut house = House::new(settings(BERNOULLI, Some((UNIFORM, live(0.5)))));
-    let lost = |decision: &Decision| decision.champion_challenger.as_ref().unwrap().by == Side::Challenger;
+    let lost = |decision: &Decision| standing_in(decision).by == PolicyRole::Challenger;
     play(&mut house, 0..300, |_| 0.0, lost);
     assert!(standing(house.decisions.last().unwrap()).ratio_alarm);
 }
@@ -217,6 +229,8 @@ fn a_contest_of_which_anything_changed_begins_anew_and_the_champion_keeps_what_i
                 .last()
                 .unwrap()
                 .data
+                .chosen()
+                .unwrap()
                 .candidates
                 .iter()
                 .any(|candidate| candidate.creative == "celebrate-1" && candidate.propensity.get() > 0.9)
@@ -229,7 +243,7 @@ fn a_contest_of_which_anything_changed_begins_anew_and_the_champion_keeps_what_i
 
     house.restart(settings(r#"{"name": "bernoulli-ts", "discount": 0.99}"#, None));
     play(&mut house, 142..143, celebrate, nothing_is_lost);
-    let candidates = &house.decisions.last().unwrap().data.candidates;
+    let candidates = &house.decisions.last().unwrap().data.chosen().unwrap().candidates;
     assert!(
         candidates
             .iter()
@@ -241,12 +255,8 @@ fn a_contest_of_which_anything_changed_begins_anew_and_the_champion_keeps_what_i
 /// A crowd of which some are held out.
 fn crowd(moment: &str, minute: i64) -> Vec<u8> {
     let mut set = creatives(moment, minute);
-    let one = set.data.people.remove(0);
-    for person in 0..40 {
-        let mut next = one.clone();
-        next.person = Pseudonym::new(&format!("{person:032x}")).unwrap();
-        set.data.people.push(next);
-    }
+    let people = (0..40).map(|person| Pseudonym::new(&format!("{person:032x}")).unwrap());
+    set.data.people = people.collect();
     set.encode()
 }
 
@@ -264,6 +274,14 @@ fn with_hold_out(mut settings: OptimizeSettings) -> OptimizeSettings {
     settings
 }
 
+fn people_of(decision: &Envelope<Decision>) -> &[Pseudonym] {
+    match &decision.data.result {
+        DecisionResult::Chosen(chosen) => &chosen.people,
+        DecisionResult::HeldOut(held_out) => &held_out.people,
+        DecisionResult::Suppressed(_) => &[],
+    }
+}
+
 #[test]
 fn the_hold_out_measures_what_ads_add_person_for_person() {
     let mut house = House::new(with_hold_out(OptimizeSettings::default()));
@@ -274,7 +292,7 @@ fn the_hold_out_measures_what_ads_add_person_for_person() {
         let pair = &house.decisions[house.decisions.len() - 2..];
         let mut outcomes = Vec::new();
         for (decision, rate) in pair.iter().zip([with, without]) {
-            for person in &decision.data.people {
+            for person in people_of(decision) {
                 let key = format!("{moment}/{person}");
                 if Random::new(hash(key.as_bytes())).unit() < rate {
                     outcomes.push((decision.id.clone(), key));
@@ -289,11 +307,10 @@ fn the_hold_out_measures_what_ads_add_person_for_person() {
     let [.., reached, held_out] = &house.decisions[..] else {
         panic!("two decisions a moment")
     };
-    let known = held_out.data.hold_out.as_ref().unwrap();
-    assert_eq!(known.beside, reached.id);
-    assert_eq!(held_out.data.suppression.as_ref().unwrap().rule, "hold_out");
-    assert_eq!(reached.data.people.len() + held_out.data.people.len(), 40);
-    assert!((7..=17).contains(&held_out.data.people.len()));
+    assert_eq!(held_out.data.held_out().unwrap().beside, reached.id);
+    assert_eq!(people_of(reached).len() + people_of(held_out).len(), 40);
+    assert!((7..=17).contains(&people_of(held_out).len()));
+    let known = &held_out.data.held_out().unwrap().lift;
     // An hour and a minute of disorder have passed for all moments but the last.
     assert_eq!(known.compared, 600 - 63);
     assert!((known.reached - with).abs() < 0.01, "{known:?}");
@@ -367,6 +384,6 @@ fn contest_and_hold_out_replay_to_the_bit_however_the_records_are_batched() {
         assert_eq!(one.decisions, other.decisions);
         assert_eq!(one.state.0, other.state.0);
     }
-    let last = one.decisions.last().unwrap().data.hold_out.as_ref().unwrap();
-    assert!(one.saved("champion_challenger/default/spring").is_some() && last.compared > 0);
+    let last = one.decisions.last().unwrap().data.held_out().unwrap();
+    assert!(one.saved("champion_challenger/default/spring").is_some() && last.lift.compared > 0);
 }

@@ -21,22 +21,15 @@ fn cleared_creatives_become_a_decision_with_exact_propensities() {
     let decision = &house.decisions[0];
     assert_eq!(id, Decision::id_of(&Slug::new("spring").unwrap(), "m"));
     assert_eq!(decision.at, at(1));
-    let total: f64 = decision
-        .data
+    let choice = decision.data.chosen().unwrap();
+    let total: f64 = choice
         .candidates
         .iter()
         .map(|candidate| candidate.propensity.get())
         .sum();
     assert!((total - 1.0).abs() < 1e-9);
-    let choice = decision.data.choice.as_ref().unwrap();
-    assert_eq!(
-        decision.data.candidates[choice.position].creative,
-        choice.creative.id
-    );
-    assert_eq!(
-        decision.data.candidates[choice.position].propensity,
-        choice.propensity
-    );
+    assert_eq!(choice.candidates[choice.position].creative, choice.creative.id);
+    assert_eq!(choice.candidates[choice.position].propensity, choice.propensity);
     assert_eq!(choice.price, Micros(5));
     assert!(decision.data.context.contains_key("direction=up"));
 }
@@ -45,14 +38,18 @@ fn cleared_creatives_become_a_decision_with_exact_propensities() {
 fn what_no_gate_has_cleared_is_never_decided() {
     let mut house = House::new(OptimizeSettings::default());
     let mut set = creatives("m", 1);
-    set.data.cleared_by = None;
+    set.data.cleared_by.clear();
+    let without = String::from_utf8(set.encode()).unwrap();
+    let without = without.replace(r#","cleared_by":"""#, "");
+    assert!(!without.contains("cleared_by"));
     house.feed(vec![
         (topics::CREATIVES, set.encode()),
+        (topics::CREATIVES, without.into_bytes()),
         (topics::CREATIVES, b"{".to_vec()),
     ]);
     assert!(house.decisions.is_empty());
     let reasons: Vec<_> = house.dead.iter().map(|dead| dead.reason).collect();
-    assert_eq!(reasons, ["not_cleared", "malformed"]);
+    assert_eq!(reasons, ["not_cleared", "malformed", "malformed"]);
 }
 
 #[test]
@@ -67,7 +64,7 @@ fn nothing_to_choose_or_nobody_to_reach_is_a_stated_decision() {
     let rules: Vec<_> = house
         .decisions
         .iter()
-        .map(|decision| decision.data.suppression.clone().unwrap().rule)
+        .map(|decision| decision.data.suppressed().unwrap().rule.clone())
         .collect();
     assert_eq!(rules, ["no_eligible_candidate", "no_person_left"]);
 }
@@ -98,9 +95,9 @@ fn a_click_moves_the_posterior_and_its_duplicate_changes_nothing() {
     let [first, second] = &house.decisions[..] else {
         panic!("two decisions")
     };
-    let liked = &first.data.choice.as_ref().unwrap().creative.id;
+    let liked = &first.data.chosen().unwrap().creative.id;
     let of = |decision: &Envelope<Decision>| {
-        let mut candidates = decision.data.candidates.iter();
+        let mut candidates = decision.data.chosen().unwrap().candidates.iter();
         candidates
             .find(|candidate| candidate.creative == *liked)
             .unwrap()
@@ -291,12 +288,12 @@ fn a_person_is_reached_no_oftener_than_the_cap_allows() {
     let suppressed: Vec<_> = house
         .decisions
         .iter()
-        .map(|decision| decision.data.suppression.is_some())
+        .map(|decision| decision.data.suppressed().is_some())
         .collect();
     assert_eq!(suppressed, [false, false, true, false]);
     let capped = &house.decisions[2].data;
-    assert_eq!(capped.suppression.as_ref().unwrap().rule, "frequency_cap");
-    assert!(capped.removals[0].removed.starts_with("person/") && capped.people.is_empty());
+    assert_eq!(capped.suppressed().unwrap().rule, "frequency_cap");
+    assert!(capped.removals[0].removed[0].starts_with("person/"));
     house.watermark(at(200));
     assert!(
         house.state.0.keys().all(|(_, key)| !key.starts_with(b"reached/")),
@@ -314,11 +311,11 @@ fn a_budget_is_reserved_before_it_is_spent_and_free_again_after_a_refusal() {
     let first = decided(&mut house, "a", 0);
     decided(&mut house, "b", 0);
     decided(&mut house, "c", 0);
-    let rule = house.decisions[2].data.suppression.as_ref().unwrap().rule.clone();
+    let rule = house.decisions[2].data.suppressed().unwrap().rule.clone();
     assert_eq!(rule, "budget_exhausted");
     house.feed(vec![outcome(&first, OutcomeKind::Refused, "r", 0)]);
     decided(&mut house, "d", 0);
-    assert!(house.decisions[3].data.choice.is_some());
+    assert!(house.decisions[3].data.chosen().is_some());
 }
 
 #[test]
@@ -369,7 +366,7 @@ fn a_campaign_does_not_run_outside_its_dayparts_nor_below_its_floor_price() {
     let rules: Vec<_> = house
         .decisions
         .iter()
-        .map(|decision| decision.data.suppression.as_ref().map(|one| one.rule.clone()))
+        .map(|decision| decision.data.suppressed().map(|one| one.rule.clone()))
         .collect();
     let rules: Vec<_> = rules.iter().map(Option::as_deref).collect();
     let (day, floor) = (Some("daypart"), Some("floor_price"));
@@ -390,6 +387,8 @@ fn the_exploration_budget_and_the_least_propensity_bound_every_decision() {
     decided(&mut house, "m", 0);
     let mut propensities: Vec<f64> = house.decisions[0]
         .data
+        .chosen()
+        .unwrap()
         .candidates
         .iter()
         .map(|candidate| candidate.propensity.get())
@@ -411,10 +410,7 @@ fn who_is_held_out_is_never_reached() {
         ..OptimizeSettings::default()
     });
     decided(&mut house, "a", 0);
-    assert_eq!(
-        house.decisions[0].data.suppression.as_ref().unwrap().rule,
-        "hold_out"
-    );
+    assert_eq!(house.decisions[0].data.suppressed().unwrap().rule, "hold_out");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An audience: what it feels, what it usually feels, who spoke, and whether it has moved.
 
 use limbic_domain::{
-    AudienceId, ConsentState, Direction, Evidence, Moment, MoodSummary, Pseudonym, Target, TenantId, Utc,
+    AudienceId, ConsentState, Direction, Evidence, Moment, MoodSummary, Pseudonym, Recipient, TenantId, Utc,
 };
 
 use crate::arithmetic::decay;
@@ -144,13 +144,13 @@ impl Audience {
     }
 
     /// Who may be reached at `now`, newest first.
-    fn reach(&self, now: Utc, settings: &Settings) -> Vec<Target> {
+    fn reach(&self, now: Utc, settings: &Settings) -> Vec<Recipient> {
         let reach = settings.audience.reach.as_millis();
         let half_life = settings.person.distress_half_life.as_millis();
         self.people
             .iter()
             .filter(|speaker| now.millis_since(speaker.at) <= reach)
-            .map(|speaker| Target {
+            .map(|speaker| Recipient {
                 person: speaker.person.clone(),
                 distress: speaker.distress * decay(now.millis_since(speaker.at), half_life),
                 consent: speaker.consent,

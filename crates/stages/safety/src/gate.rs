@@ -2,73 +2,97 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use limbic_domain::{CreativeSet, Removal, Suppression};
+use limbic_domain::{CampaignDraft, CreativeSet, Draft, Removal, Suppression};
 
 use crate::Rules;
+use crate::rules::people::People;
 use crate::rules::{self, RuleError};
 
-/// What the gate says of a draft.
+/// What the gate decides about one campaign of a draft.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It may be decided on: `cleared_by` is set, and only who and what may run is in it.
+    /// A policy may choose from this set. It holds only the people and the ads that passed.
     Cleared(Box<CreativeSet>),
     /// Nothing may run.
     Suppressed {
-        /// Which rule, and why.
+        /// The rule, with its reason.
         suppression: Suppression,
-        /// What was taken out before it came to that.
+        /// What was removed before the suppression.
         removals: Vec<Removal>,
     },
 }
 
-/// A rule about the whole draft: the suppression, if there is to be one.
-pub(crate) type AudienceRule = fn(&CreativeSet, &Rules) -> Result<Option<Suppression>, RuleError>;
+/// A rule about a whole campaign of a draft: the suppression, if nothing may run.
+pub(crate) type AudienceRule = fn(&Draft, &CampaignDraft, &Rules) -> Result<Option<Suppression>, RuleError>;
 
-/// Judges a draft. A function of its arguments; whatever fails on the way is a suppression.
-pub fn gate(draft: &CreativeSet, rules: &Rules) -> Verdict {
+/// Judges a draft: one verdict for each of its campaigns, in their order.
+///
+/// The verdicts are a function of the arguments. If a rule fails or panics, the verdict is a suppression with the rule
+/// `rule_failed`. The people are judged once for all campaigns.
+pub fn gate(draft: &Draft, rules: &Rules) -> Vec<Verdict> {
     judge(draft, rules, rules::AUDIENCE)
 }
 
-fn judge(draft: &CreativeSet, rules: &Rules, audience_rules: &[AudienceRule]) -> Verdict {
-    let failed = |error: String| Verdict::Suppressed {
-        suppression: Suppression {
-            rule: "rule_failed".to_owned(),
-            reason: format!("What cannot be judged does not run: {error}."),
-        },
-        removals: draft.removals.clone(),
-    };
-    match catch_unwind(AssertUnwindSafe(|| pass(draft, rules, audience_rules))) {
-        Ok(Ok(verdict)) => verdict,
-        Ok(Err(error)) => failed(error.to_string()),
-        Err(_) => failed("a rule of the gate broke".to_owned()),
+fn judge(draft: &Draft, rules: &Rules, audience_rules: &[AudienceRule]) -> Vec<Verdict> {
+    let people = guarded(|| Ok(rules::people::clear(&draft.people, rules)));
+    let campaigns = draft.campaigns.iter();
+    campaigns
+        .map(|campaign| {
+            let verdict = match &people {
+                Ok(people) => guarded(|| pass(draft, campaign, people, rules, audience_rules)),
+                Err(error) => Err(error.clone()),
+            };
+            verdict.unwrap_or_else(|error| Verdict::Suppressed {
+                suppression: Suppression {
+                    rule: "rule_failed".to_owned(),
+                    reason: format!("An ad that cannot be judged does not run: {error}."),
+                },
+                removals: campaign.removals.clone(),
+            })
+        })
+        .collect()
+}
+
+/// What `rule` returns; a failure or a panic as text.
+fn guarded<T>(rule: impl FnOnce() -> Result<T, RuleError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(rule)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("a rule of the gate panicked".to_owned()),
     }
 }
 
-fn pass(draft: &CreativeSet, rules: &Rules, audience_rules: &[AudienceRule]) -> Result<Verdict, RuleError> {
-    let mut removals = draft.removals.clone();
+fn pass(
+    draft: &Draft,
+    campaign: &CampaignDraft,
+    people: &People,
+    rules: &Rules,
+    audience_rules: &[AudienceRule],
+) -> Result<Verdict, RuleError> {
+    let mut removals = campaign.removals.clone();
     for rule in audience_rules {
-        if let Some(suppression) = rule(draft, rules)? {
+        if let Some(suppression) = rule(draft, campaign, rules)? {
             return Ok(Verdict::Suppressed {
                 suppression,
                 removals,
             });
         }
     }
-    let people = rules::people::clear(&draft.people, rules, &mut removals);
-    if let Some(suppression) = rules::people::too_few(draft.people.len(), people.len(), rules) {
+    removals.extend_from_slice(&people.removals);
+    if let Some(suppression) = rules::people::too_few(draft.people.len(), people.cleared.len(), rules) {
         return Ok(Verdict::Suppressed {
             suppression,
             removals,
         });
     }
-    let creatives = rules::creatives::clear(&draft.creatives, rules, &mut removals);
+    let creatives = rules::creatives::clear(&campaign.creatives, rules, &mut removals);
     if creatives.is_empty() {
         let suppression = Suppression {
             rule: "no_creative_left".to_owned(),
-            reason: match draft.creatives.len() {
+            reason: match campaign.creatives.len() {
                 0 => "There was no ad to choose from.".to_owned(),
-                1 => "The one ad there was had to be taken out.".to_owned(),
-                count => format!("All {count} ads had to be taken out."),
+                1 => "The only ad had to be removed.".to_owned(),
+                count => format!("All {count} ads had to be removed."),
             },
         };
         return Ok(Verdict::Suppressed {
@@ -77,11 +101,16 @@ fn pass(draft: &CreativeSet, rules: &Rules, audience_rules: &[AudienceRule]) -> 
         });
     }
     Ok(Verdict::Cleared(Box::new(CreativeSet {
-        people,
+        moment: draft.moment.clone(),
+        campaign: campaign.campaign.clone(),
+        bid: campaign.bid,
+        audience: draft.audience.clone(),
+        direction: draft.direction,
+        mood: draft.mood.clone(),
+        people: people.cleared.clone(),
         creatives,
         removals,
-        cleared_by: Some(rules.version().to_owned()),
-        ..draft.clone()
+        cleared_by: rules.version().to_owned(),
     })))
 }
 
@@ -90,13 +119,14 @@ mod tests {
     use super::*;
     use crate::Settings;
 
-    fn draft() -> CreativeSet {
+    fn draft() -> Draft {
         serde_json::from_value(serde_json::json!({
-            "moment": "m", "campaign": "spring", "bid": 1, "audience": "everyone:football", "direction": "up",
+            "moment": "m", "audience": "everyone:football", "direction": "up",
             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
             "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
-            "creatives": [{"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
-                {"platform": "file", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}],
+            "campaigns": [{"campaign": "spring", "bid": 1, "creatives": [
+                {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
+                    {"platform": "file", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}]}],
         }))
         .unwrap()
     }
@@ -104,22 +134,40 @@ mod tests {
     #[test]
     fn a_rule_that_fails_holds_everything_back() {
         let rules = Rules::new(&Settings::default()).unwrap();
-        assert!(matches!(
-            judge(&draft(), &rules, rules::AUDIENCE),
-            Verdict::Cleared(_)
-        ));
-        let fails: AudienceRule = |_, _| Err(RuleError::Unreadable("a test's number"));
-        let breaks: AudienceRule = |_, _| panic!("a test's rule");
-        for broken in [fails, breaks] {
-            let Verdict::Suppressed { suppression, .. } = judge(&draft(), &rules, &[broken]) else {
+        let cleared = judge(&draft(), &rules, rules::AUDIENCE);
+        assert!(matches!(cleared[..], [Verdict::Cleared(_)]));
+        let fails: AudienceRule = |_, _, _| Err(RuleError::Unreadable("a test's number"));
+        let panics: AudienceRule = |_, _, _| panic!("a test's rule");
+        for broken in [fails, panics] {
+            let verdicts = judge(&draft(), &rules, &[broken]);
+            let [Verdict::Suppressed { suppression, .. }] = &verdicts[..] else {
                 panic!("cleared by a broken rule");
             };
             assert_eq!(suppression.rule, "rule_failed");
             assert!(
                 suppression
                     .reason
-                    .starts_with("What cannot be judged does not run")
+                    .starts_with("An ad that cannot be judged does not run")
             );
         }
+    }
+
+    #[test]
+    fn a_rule_that_fails_on_one_campaign_suppresses_that_one_alone() {
+        let rules = Rules::new(&Settings::default()).unwrap();
+        let mut two = draft();
+        two.campaigns.push(CampaignDraft {
+            campaign: "autumn".parse().unwrap(),
+            ..two.campaigns[0].clone()
+        });
+        let fails: AudienceRule = |_, campaign, _| match campaign.campaign.as_str() {
+            "spring" => panic!("a test's rule"),
+            _ => Ok(None),
+        };
+        let verdicts = judge(&two, &rules, &[fails]);
+        assert!(matches!(
+            verdicts[..],
+            [Verdict::Suppressed { .. }, Verdict::Cleared(_)]
+        ));
     }
 }

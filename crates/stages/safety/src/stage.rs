@@ -1,26 +1,31 @@
-//! The safety stage: every draft passes the gate, and what does not is a decision that says why.
+//! The safety stage: it puts every draft through the gate.
 
-use limbic_domain::{CreativeSet, Decision, Envelope, Removal, Suppression, event_id, topics};
+use std::collections::BTreeMap;
+
+use limbic_domain::{
+    CampaignDraft, Decision, DecisionResult, Draft, Envelope, Suppressed, SuppressedBy, event_id, topics,
+};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use crate::{Rules, Verdict, gate};
 
-/// The stage's name.
+/// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "safety";
 
-/// Reads `drafts`; writes what is cleared to `creatives` and what is held to `decisions`. Stateless.
+/// Reads `drafts`; writes what is cleared to `creatives`, and a decision with the reason for what is suppressed. It
+/// keeps no state.
 #[derive(Debug, Clone)]
 pub struct SafetyStage {
     rules: Rules,
 }
 
 impl SafetyStage {
-    /// A stage with these rules.
+    /// A stage that applies `rules`.
     pub const fn new(rules: Rules) -> Self {
         Self { rules }
     }
 
-    /// What the runtime must know of it.
+    /// Its topics.
     pub fn spec() -> StageSpec {
         StageSpec::new(STAGE)
             .reads(topics::DRAFTS, EventTime::Ignored)
@@ -28,58 +33,46 @@ impl SafetyStage {
             .writes(topics::DECISIONS, Forward::Nothing)
     }
 
-    fn judge(&self, record: &Record, draft: Envelope<CreativeSet>, out: &mut Outputs<'_>) {
+    fn judge(&self, record: &Record, draft: &Envelope<Draft>, out: &mut Outputs<'_>) {
         let cause = record.cause();
-        let key = format!("{}/{}", draft.tenant, draft.data.campaign);
-        match gate(&draft.data, &self.rules) {
-            Verdict::Cleared(set) => {
-                let id = event_id("cleared", &[&set.moment, set.campaign.as_str()]);
-                let cleared = Envelope::new(draft.tenant, id, draft.at, *set);
-                out.emit(&cause, topics::CREATIVES, &key, &cleared);
-            }
-            Verdict::Suppressed {
-                suppression,
-                removals,
-            } => {
-                tracing::debug!(
-                    moment = draft.data.moment,
-                    campaign = %draft.data.campaign,
-                    rule = suppression.rule,
-                    "held back"
-                );
-                let id = Decision::id_of(&draft.data.campaign, &draft.data.moment);
-                let decision = held(draft.data, suppression, removals);
-                let decided = Envelope::new(draft.tenant, id, draft.at, decision);
-                out.emit(&cause, topics::DECISIONS, &key, &decided);
+        let verdicts = gate(&draft.data, &self.rules);
+        for (CampaignDraft { campaign, .. }, verdict) in draft.data.campaigns.iter().zip(verdicts) {
+            let key = format!("{}/{campaign}", draft.tenant);
+            let moment = &draft.data.moment;
+            match verdict {
+                Verdict::Cleared(set) => {
+                    let id = event_id("cleared", &[moment, campaign.as_str()]);
+                    let cleared = Envelope::new(draft.tenant.clone(), id, draft.at, *set);
+                    out.emit(&cause, topics::CREATIVES, &key, &cleared);
+                }
+                Verdict::Suppressed {
+                    suppression,
+                    removals,
+                } => {
+                    tracing::debug!(moment, %campaign, rule = suppression.rule, "suppressed");
+                    let by = SuppressedBy::SafetyGate(self.rules.version().to_owned());
+                    let decision = Decision {
+                        moment: moment.clone(),
+                        campaign: campaign.clone(),
+                        audience: draft.data.audience.clone(),
+                        context: BTreeMap::new(),
+                        removals,
+                        result: DecisionResult::Suppressed(Suppressed::new(suppression, by)),
+                    };
+                    let id = Decision::id_of(campaign, moment);
+                    let decided = Envelope::new(draft.tenant.clone(), id, draft.at, decision);
+                    out.emit(&cause, topics::DECISIONS, &key, &decided);
+                }
             }
         }
-    }
-}
-
-/// The decision not to show anything.
-fn held(draft: CreativeSet, suppression: Suppression, removals: Vec<Removal>) -> Decision {
-    Decision {
-        moment: draft.moment,
-        campaign: draft.campaign,
-        audience: draft.audience,
-        people: Vec::new(),
-        policy: None,
-        candidates: Vec::new(),
-        choice: None,
-        suppression: Some(suppression),
-        removals,
-        seed: 0,
-        context: std::collections::BTreeMap::new(),
-        champion_challenger: None,
-        hold_out: None,
     }
 }
 
 impl Stage for SafetyStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for record in &batch.records {
-            match Envelope::<CreativeSet>::decode(&record.value) {
-                Ok(draft) => self.judge(record, draft, out),
+            match Envelope::<Draft>::decode(&record.value) {
+                Ok(draft) => self.judge(record, &draft, out),
                 Err(error) => out.dead(record, "malformed", error),
             }
         }

@@ -10,16 +10,16 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use limbic_domain::{
-    ConsentState, CreativeSet, Decision, Direction, Envelope, Platform, Pseudonym, Removal, Slug,
-    Suppression, Target, TenantId, Utc, topics,
+    ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Platform, Pseudonym, Recipient, Removal,
+    Slug, SuppressedBy, Suppression, TenantId, Utc, topics,
 };
 use limbic_safety::{Rules, SafetyStage, Settings, SettingsError, Verdict, ceiling, gate};
 use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader};
 use proptest::prelude::*;
 use serde_json::json;
 
-fn person(n: usize) -> Target {
-    Target {
+fn person(n: usize) -> Recipient {
+    Recipient {
         person: Pseudonym::new(&format!("{n:032x}")).unwrap(),
         distress: 0.0,
         consent: ConsentState::Given,
@@ -27,16 +27,17 @@ fn person(n: usize) -> Target {
     }
 }
 
-fn draft() -> CreativeSet {
+fn draft() -> Draft {
     let creative = |id: &str, headline: &str| {
         json!({"id": id, "generator": "template/plain-1", "tone": "plain", "rendering":
             {"platform": "file", "headline": headline, "body": "Try a pair.", "link": "https://example.com/boots"}})
     };
     serde_json::from_value(json!({
-        "moment": "m1", "campaign": "spring", "bid": 1, "audience": "everyone:football", "direction": "up",
+        "moment": "m1", "audience": "everyone:football", "direction": "up",
         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {"joy": 0.7, "fear": 0.1}, "distress": 0.02, "weight": 30.0},
         "people": [person(1), person(2), person(3)],
-        "creatives": [creative("c1", "Acme Boots"), creative("c2", "Acme Boots!")],
+        "campaigns": [{"campaign": "spring", "bid": 1,
+            "creatives": [creative("c1", "Acme Boots"), creative("c2", "Acme Boots!")]}],
     }))
     .unwrap()
 }
@@ -47,15 +48,22 @@ fn rules() -> Rules {
     RULES.clone()
 }
 
-fn cleared(draft: &CreativeSet, rules: &Rules) -> CreativeSet {
-    match gate(draft, rules) {
+/// The verdict on the only campaign of a draft.
+fn verdict(draft: &Draft, rules: &Rules) -> Verdict {
+    let mut verdicts = gate(draft, rules);
+    assert_eq!(verdicts.len(), 1);
+    verdicts.remove(0)
+}
+
+fn cleared(draft: &Draft, rules: &Rules) -> CreativeSet {
+    match verdict(draft, rules) {
         Verdict::Cleared(set) => *set,
-        Verdict::Suppressed { suppression, .. } => panic!("held: {suppression:?}"),
+        Verdict::Suppressed { suppression, .. } => panic!("suppressed: {suppression:?}"),
     }
 }
 
-fn suppressed(draft: &CreativeSet, rules: &Rules) -> (Suppression, Vec<Removal>) {
-    match gate(draft, rules) {
+fn suppressed(draft: &Draft, rules: &Rules) -> (Suppression, Vec<Removal>) {
+    match verdict(draft, rules) {
         Verdict::Suppressed {
             suppression,
             removals,
@@ -66,14 +74,53 @@ fn suppressed(draft: &CreativeSet, rules: &Rules) -> (Suppression, Vec<Removal>)
 
 #[test]
 fn what_is_in_order_is_cleared_by_a_version() {
-    let set = cleared(&draft(), &rules());
-    assert_eq!(set.cleared_by.as_deref(), Some(rules().version()));
-    assert!(set.removals.is_empty());
-    let uncleared = CreativeSet {
-        cleared_by: None,
-        ..set
+    let (draft, set) = (draft(), cleared(&draft(), &rules()));
+    let campaign = &draft.campaigns[0];
+    let expected = CreativeSet {
+        moment: draft.moment.clone(),
+        campaign: campaign.campaign.clone(),
+        bid: campaign.bid,
+        audience: draft.audience.clone(),
+        direction: draft.direction,
+        mood: draft.mood.clone(),
+        people: draft.people.iter().map(|one| one.person.clone()).collect(),
+        creatives: campaign.creatives.clone(),
+        removals: Vec::new(),
+        cleared_by: rules().version().to_owned(),
     };
-    assert_eq!(uncleared, draft(), "nothing else changed");
+    assert_eq!(set, expected);
+}
+
+#[test]
+fn each_campaign_of_a_draft_has_its_own_verdict() {
+    let mut draft = draft();
+    draft.people[0].minor = true;
+    for (name, headline) in [("funeral-plans", "Acme Boots"), ("autumn", "Feeling sad?")] {
+        let mut campaign = draft.campaigns[0].clone();
+        campaign.campaign = Slug::new(name).unwrap();
+        for creative in &mut campaign.creatives {
+            creative.rendering.headline = headline.to_owned();
+        }
+        draft.campaigns.push(campaign);
+    }
+    let verdicts = gate(&draft, &rules());
+    let [Verdict::Cleared(set), second, third] = &verdicts[..] else {
+        panic!("{verdicts:?}");
+    };
+    assert_eq!(set.campaign.as_str(), "spring");
+    assert_eq!(set.people, [person(2).person, person(3).person]);
+    for (verdict, expected) in [(second, "sensitive_audience"), (third, "no_creative_left")] {
+        let Verdict::Suppressed { suppression, .. } = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!(suppression.rule, expected);
+    }
+    // A campaign is judged in company as it is alone.
+    for (n, verdict) in verdicts.iter().enumerate() {
+        let mut alone = draft.clone();
+        alone.campaigns = vec![draft.campaigns[n].clone()];
+        assert_eq!(&gate(&alone, &rules())[0], verdict);
+    }
 }
 
 #[test]
@@ -107,7 +154,7 @@ fn fear_and_grief_are_no_occasion() {
         let mut felt = draft();
         felt.direction = direction;
         felt.mood.emotions = [(emotion.to_owned(), strength)].into();
-        match gate(&felt, &rules()) {
+        match verdict(&felt, &rules()) {
             Verdict::Cleared(_) => assert!(!is_held, "{direction:?} {emotion} {strength}"),
             Verdict::Suppressed { suppression, .. } => {
                 assert!(is_held, "{direction:?} {emotion} {strength}");
@@ -134,40 +181,46 @@ fn a_number_that_is_none_holds_everything_back() {
 
 #[test]
 fn a_person_is_taken_out_for_the_gravest_reason() {
-    type Change = fn(&mut Target);
+    type Change = fn(&mut Recipient);
     let mut people = vec![person(0)];
     let reasons: [(&str, Change); 5] = [
-        ("minor", |target| target.minor = true),
-        ("distress", |target| target.distress = 0.4),
-        ("consent", |target| target.consent = ConsentState::Denied),
-        ("consent", |target| target.consent = ConsentState::Unknown),
-        ("minor", |target| {
-            target.minor = true;
-            target.distress = 1.0;
-            target.consent = ConsentState::Denied;
+        ("minor", |recipient| recipient.minor = true),
+        ("distress", |recipient| recipient.distress = 0.4),
+        ("consent", |recipient| recipient.consent = ConsentState::Denied),
+        ("consent", |recipient| recipient.consent = ConsentState::Unknown),
+        ("minor", |recipient| {
+            recipient.minor = true;
+            recipient.distress = 1.0;
+            recipient.consent = ConsentState::Denied;
         }),
     ];
     for (n, (_, change)) in reasons.iter().enumerate() {
-        let mut target = person(n + 1);
-        change(&mut target);
-        people.push(target);
+        let mut recipient = person(n + 1);
+        change(&mut recipient);
+        people.push(recipient);
     }
     let mut free = person(9);
     free.consent = ConsentState::NotRequired;
     people.push(free);
-    let set = cleared(&CreativeSet { people, ..draft() }, &rules());
-    assert_eq!(set.pseudonyms(), [person(0).person, person(9).person]);
-    let said: Vec<_> = set
+    let set = cleared(&Draft { people, ..draft() }, &rules());
+    assert_eq!(set.people, [person(0).person, person(9).person]);
+    let said = set
         .removals
         .iter()
-        .map(|removal| (removal.rule.as_str(), removal.removed.clone()))
-        .collect();
-    let expected: Vec<_> = reasons
+        .flat_map(|removal| {
+            removal
+                .removed
+                .iter()
+                .map(|what| (removal.rule.as_str(), what.clone()))
+        })
+        .collect::<BTreeSet<_>>();
+    let expected = reasons
         .iter()
         .enumerate()
         .map(|(n, (rule, _))| (*rule, format!("person/{}", person(n + 1).person)))
-        .collect();
+        .collect::<BTreeSet<_>>();
     assert_eq!(said, expected);
+    assert_eq!(set.removals.len(), 4, "the two minors share a reason");
     assert!(
         set.removals
             .iter()
@@ -180,13 +233,13 @@ fn who_is_named_twice_is_judged_by_the_worst() {
     let mut worse = person(1);
     worse.minor = true;
     let set = cleared(
-        &CreativeSet {
+        &Draft {
             people: vec![person(1), person(2), worse, person(2)],
             ..draft()
         },
         &rules(),
     );
-    assert_eq!(set.pseudonyms(), [person(2).person]);
+    assert_eq!(set.people, [person(2).person]);
     assert_eq!(set.removals.len(), 1);
 }
 
@@ -210,24 +263,24 @@ fn a_list_of_people_is_bounded_below_and_above() {
         ..Settings::default()
     };
     let rules = Rules::new(&settings).unwrap();
-    let many = CreativeSet {
+    let many = Draft {
         people: (0..5).map(person).collect(),
         ..draft()
     };
     let set = cleared(&many, &rules);
     assert_eq!(
         set.people,
-        [person(0), person(1), person(2)],
-        "those who spoke last come first"
+        [person(0), person(1), person(2)].map(|one| one.person),
+        "those who posted last come first"
     );
+    let [removal] = &set.removals[..] else {
+        panic!("{:?}", set.removals);
+    };
     assert_eq!(
-        set.removals
-            .iter()
-            .filter(|removal| removal.rule == "people_limit")
-            .count(),
-        2
+        (removal.rule.as_str(), removal.removed.len()),
+        ("people_limit", 2)
     );
-    let one = CreativeSet {
+    let one = Draft {
         people: vec![person(0)],
         ..draft()
     };
@@ -254,8 +307,8 @@ fn an_ad_over_its_platforms_limits_is_taken_out() {
     assert_eq!(left, ["c1"], "the strictest of two counts");
     assert_eq!(set.removals[0].rule, "over_limit");
     let mut endless = draft();
-    endless.creatives[0].rendering.body = "word ".repeat(1_001);
-    endless.creatives[1].rendering.headline = "w".repeat(301);
+    endless.campaigns[0].creatives[0].rendering.body = "word ".repeat(1_001);
+    endless.campaigns[0].creatives[1].rendering.headline = "w".repeat(301);
     assert_eq!(
         suppressed(&endless, &rules()).0.rule,
         "no_creative_left",
@@ -264,22 +317,20 @@ fn an_ad_over_its_platforms_limits_is_taken_out() {
 }
 
 #[test]
-fn what_was_removed_before_stays_said_and_an_old_clearance_counts_for_nothing() {
-    let mut forged = draft();
-    forged.cleared_by = Some("gate-0/ffffffffffffffff".into());
-    forged.removals = vec![Removal {
+fn what_was_removed_before_the_gate_is_still_named() {
+    let mut draft = draft();
+    let render = vec![Removal {
         rule: "render".into(),
-        removed: "template/x".into(),
+        removed: vec!["template/x".into()],
         reason: "It failed.".into(),
     }];
-    let set = cleared(&forged, &rules());
-    assert_eq!(set.cleared_by.as_deref(), Some(rules().version()));
-    assert_eq!(set.removals, forged.removals);
-    forged.creatives.clear();
-    let (suppression, removals) = suppressed(&forged, &rules());
+    draft.campaigns[0].removals.clone_from(&render);
+    assert_eq!(cleared(&draft, &rules()).removals, render);
+    draft.campaigns[0].creatives.clear();
+    let (suppression, removals) = suppressed(&draft, &rules());
     assert_eq!(
         (suppression.rule.as_str(), removals),
-        ("no_creative_left", forged.removals)
+        ("no_creative_left", render)
     );
 }
 
@@ -369,7 +420,7 @@ fn process(values: Vec<Vec<u8>>) -> Effects {
         topic: topics::DRAFTS.into(),
         partition: 1,
         offset,
-        key: Bytes::from_static(b"default/spring"),
+        key: Bytes::from_static(b"mine/everyone:football"),
         value: value.into(),
         headers: Headers::new(),
         timestamp: Utc::from_millis(5),
@@ -382,24 +433,24 @@ fn process(values: Vec<Vec<u8>>) -> Effects {
     out.into_effects()
 }
 
-fn enveloped(set: CreativeSet) -> Vec<u8> {
+fn enveloped(draft: Draft) -> Vec<u8> {
     Envelope::new(
         TenantId::new("mine").unwrap(),
         "d".into(),
         Utc::from_millis(5),
-        set,
+        draft,
     )
     .encode()
 }
 
 #[test]
-fn the_stage_sends_what_is_cleared_on_and_what_is_held_to_the_decisions() {
+fn the_stage_writes_cleared_creatives_and_decisions_about_what_it_suppresses() {
     let mut grieving = draft();
     grieving.mood.distress = 0.9;
     let effects = process(vec![
         enveloped(draft()),
         enveloped(grieving),
-        b"{\"type\":\"creative_set\"".to_vec(),
+        b"{\"type\":\"draft\"".to_vec(),
     ]);
     let written: Vec<_> = effects
         .records
@@ -415,13 +466,16 @@ fn the_stage_sends_what_is_cleared_on_and_what_is_held_to_the_decisions() {
     );
 
     let set = Envelope::<CreativeSet>::decode(&effects.records[0].1.value).unwrap();
-    assert!(set.data.cleared_by.is_some());
+    assert_eq!(set.data.cleared_by, rules().version());
     let decision = Envelope::<Decision>::decode(&effects.records[1].1.value).unwrap();
     assert_eq!(decision.id, Decision::id_of(&Slug::new("spring").unwrap(), "m1"));
     assert_eq!(decision.at, Utc::from_millis(5));
-    assert_eq!(decision.data.suppression.unwrap().rule, "audience_distress");
-    assert!(decision.data.choice.is_none() && decision.data.policy.is_none());
-    assert!(decision.data.candidates.is_empty() && decision.data.people.is_empty());
+    let suppressed = decision.data.suppressed().unwrap();
+    assert_eq!(suppressed.rule, "audience_distress");
+    assert_eq!(
+        suppressed.by,
+        SuppressedBy::SafetyGate(rules().version().to_owned())
+    );
 
     assert_eq!(effects.dead.len(), 1);
     assert_eq!(
@@ -430,7 +484,7 @@ fn the_stage_sends_what_is_cleared_on_and_what_is_held_to_the_decisions() {
     );
 }
 
-fn any_target() -> impl Strategy<Value = Target> {
+fn any_recipient() -> impl Strategy<Value = Recipient> {
     let consent = prop_oneof![
         Just(ConsentState::NotRequired),
         Just(ConsentState::Given),
@@ -438,7 +492,7 @@ fn any_target() -> impl Strategy<Value = Target> {
         Just(ConsentState::Unknown)
     ];
     (0usize..6, 0.0f64..1.0, consent, prop::bool::weighted(0.2)).prop_map(|(n, distress, consent, minor)| {
-        Target {
+        Recipient {
             distress,
             consent,
             minor,
@@ -447,7 +501,7 @@ fn any_target() -> impl Strategy<Value = Target> {
     })
 }
 
-fn any_draft() -> impl Strategy<Value = CreativeSet> {
+fn any_draft() -> impl Strategy<Value = Draft> {
     let headline = prop_oneof![
         Just("Acme Boots".to_owned()),
         Just("Feeling sad?".to_owned()),
@@ -455,7 +509,7 @@ fn any_draft() -> impl Strategy<Value = CreativeSet> {
         "\\PC{0,30}"
     ];
     (
-        prop::collection::vec(any_target(), 0..8),
+        prop::collection::vec(any_recipient(), 0..8),
         prop::collection::vec(headline, 0..4),
         0.0f64..0.3,
         prop::collection::btree_map("(fear|sadness|joy|grief)", 0.0f64..0.7, 0..3),
@@ -464,8 +518,8 @@ fn any_draft() -> impl Strategy<Value = CreativeSet> {
     )
         .prop_map(|(people, headlines, distress, emotions, falls, subject)| {
             let mut set = draft();
-            let template = set.creatives[0].clone();
-            set.creatives = headlines
+            let template = set.campaigns[0].creatives[0].clone();
+            set.campaigns[0].creatives = headlines
                 .into_iter()
                 .enumerate()
                 .map(|(n, headline)| {
@@ -489,7 +543,7 @@ fn allowed(verdict: &Verdict) -> (BTreeSet<Pseudonym>, BTreeSet<String>) {
     match verdict {
         Verdict::Suppressed { .. } => Default::default(),
         Verdict::Cleared(set) => (
-            set.pseudonyms().into_iter().collect(),
+            set.people.iter().cloned().collect(),
             set.creatives.iter().map(|creative| creative.id.clone()).collect(),
         ),
     }
@@ -500,16 +554,16 @@ proptest! {
 
     #[test]
     fn whatever_comes_the_laws_hold(set in any_draft()) {
-        let verdict = gate(&set, &rules());
-        prop_assert_eq!(&verdict, &gate(&set, &rules()), "a function of its arguments");
+        let verdict = verdict(&set, &rules());
+        prop_assert_eq!(&gate(&set, &rules()), &[verdict.clone()], "a function of its arguments");
         let (people, ads) = allowed(&verdict);
         let removals = match &verdict {
             Verdict::Cleared(cleared) => {
-                prop_assert!(cleared.cleared_by.is_some());
+                prop_assert_eq!(&cleared.cleared_by, &rules().version().to_owned());
                 prop_assert!(!cleared.people.is_empty() && !cleared.creatives.is_empty());
                 prop_assert_eq!(cleared.people.len(), people.len(), "nobody twice");
-                for target in &cleared.people {
-                    for known in set.people.iter().filter(|known| known.person == target.person) {
+                for person in &cleared.people {
+                    for known in set.people.iter().filter(|known| known.person == *person) {
                         prop_assert!(!known.minor && known.consent.permits() && known.distress < ceiling::PERSON_DISTRESS);
                     }
                 }
@@ -524,10 +578,13 @@ proptest! {
         };
         for removal in removals {
             prop_assert!(removal.reason.ends_with('.'));
-            match removal.removed.split_once('/') {
-                Some(("person", who)) => prop_assert!(!people.contains(&Pseudonym::new(who).unwrap())),
-                Some(("creative", which)) => prop_assert!(!ads.contains(which)),
-                other => prop_assert!(false, "{other:?}"),
+            prop_assert!(!removal.removed.is_empty());
+            for removed in &removal.removed {
+                match removed.split_once('/') {
+                    Some(("person", who)) => prop_assert!(!people.contains(&Pseudonym::new(who).unwrap())),
+                    Some(("creative", which)) => prop_assert!(!ads.contains(which)),
+                    other => prop_assert!(false, "{other:?}"),
+                }
             }
         }
     }
@@ -537,11 +594,11 @@ proptest! {
     fn more_distress_never_clears_more(set in any_draft(), audience in 0.0f64..0.5, persons in prop::collection::vec(0.0f64..1.0, 8)) {
         let mut worse = set.clone();
         worse.mood.distress += audience;
-        for (target, more) in worse.people.iter_mut().zip(persons) {
-            target.distress = (target.distress + more).min(1.0);
+        for (recipient, more) in worse.people.iter_mut().zip(persons) {
+            recipient.distress = (recipient.distress + more).min(1.0);
         }
-        let (people, ads) = allowed(&gate(&set, &rules()));
-        let (people_worse, ads_worse) = allowed(&gate(&worse, &rules()));
+        let (people, ads) = allowed(&verdict(&set, &rules()));
+        let (people_worse, ads_worse) = allowed(&verdict(&worse, &rules()));
         prop_assert!(people_worse.is_subset(&people));
         prop_assert!(ads_worse.is_subset(&ads));
     }
@@ -561,8 +618,8 @@ proptest! {
             any_dread: dread,
             ..Settings::default()
         }).unwrap();
-        let (people, ads) = allowed(&gate(&set, &lenient));
-        let (people_strict, ads_strict) = allowed(&gate(&set, &strict));
+        let (people, ads) = allowed(&verdict(&set, &lenient));
+        let (people_strict, ads_strict) = allowed(&verdict(&set, &strict));
         prop_assert!(people_strict.is_subset(&people));
         prop_assert!(ads_strict.is_subset(&ads));
     }

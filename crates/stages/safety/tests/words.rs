@@ -5,19 +5,25 @@
     reason = "what a test sets up is right, or the test fails"
 )]
 
-use limbic_domain::{CreativeSet, Removal};
+use limbic_domain::{Draft, Removal};
 use limbic_safety::{Rules, Settings, Verdict, gate};
 use serde_json::json;
 
-fn draft(subject: &str, campaign: &str, headline: &str, body: &str) -> CreativeSet {
+fn draft(subject: &str, campaign: &str, headline: &str, body: &str) -> Draft {
     serde_json::from_value(json!({
-        "moment": "m", "campaign": campaign, "bid": 1, "audience": format!("everyone:{subject}"), "direction": "up",
+        "moment": "m", "audience": format!("everyone:{subject}"), "direction": "up",
         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
         "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
-        "creatives": [{"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
-            {"platform": "file", "headline": headline, "body": body, "link": "https://example.com"}}],
+        "campaigns": [{"campaign": campaign, "bid": 1, "creatives": [
+            {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
+                {"platform": "file", "headline": headline, "body": body, "link": "https://example.com"}}]}],
     }))
     .unwrap()
+}
+
+/// The verdict on the only campaign of a draft.
+fn verdict(draft: &Draft, rules: &Rules) -> Verdict {
+    gate(draft, rules).remove(0)
 }
 
 fn rules() -> Rules {
@@ -26,7 +32,7 @@ fn rules() -> Rules {
 
 /// The rule that holds a subject back, if one does.
 fn held(rules: &Rules, subject: &str) -> Option<String> {
-    match gate(&draft(subject, "spring", "Acme Boots", "Try a pair."), rules) {
+    match verdict(&draft(subject, "spring", "Acme Boots", "Try a pair."), rules) {
         Verdict::Cleared(_) => None,
         Verdict::Suppressed { suppression, .. } => Some(suppression.rule),
     }
@@ -34,7 +40,7 @@ fn held(rules: &Rules, subject: &str) -> Option<String> {
 
 /// What was said against an ad, if anything was.
 fn against(rules: &Rules, headline: &str, body: &str) -> Option<Removal> {
-    match gate(&draft("football", "spring", headline, body), rules) {
+    match verdict(&draft("football", "spring", headline, body), rules) {
         Verdict::Cleared(_) => None,
         Verdict::Suppressed {
             suppression,
@@ -81,7 +87,7 @@ fn a_sensitive_topic_or_campaign_is_never_a_ground() {
             Some("sensitive_audience"),
             "{subject}"
         );
-        let by_campaign = gate(&draft("football", subject, "Acme Boots", "Try a pair."), &rules);
+        let by_campaign = verdict(&draft("football", subject, "Acme Boots", "Try a pair."), &rules);
         if subject != "union" {
             assert!(
                 matches!(by_campaign, Verdict::Suppressed { .. }),
@@ -145,7 +151,7 @@ fn an_ad_that_names_or_works_on_a_feeling_is_taken_out() {
         let removal =
             against(&rules, headline, body).unwrap_or_else(|| panic!("cleared: {headline} / {body}"));
         assert_eq!(removal.rule, "feeling", "{headline} / {body}: {}", removal.reason);
-        assert_eq!(removal.removed, "creative/c");
+        assert_eq!(removal.removed, ["creative/c"]);
     }
 }
 

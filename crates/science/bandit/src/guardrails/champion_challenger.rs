@@ -11,7 +11,7 @@
 //! can have taken away is known when the decision is made, `Σ (q − W m)⁺` over all arms, and is granted to the challenger
 //! in full. So a cut never rolls back a challenger, it only makes the contest longer.
 
-use limbic_domain::{ChallengerMode, Side};
+use limbic_domain::{ChallengerMode, PolicyRole};
 use serde::{Deserialize, Serialize};
 
 use super::ratio_alarm::RatioAlarm;
@@ -160,7 +160,7 @@ impl LowerBound {
 pub struct Trial {
     /// Which contest.
     contest: u64,
-    by: Side,
+    by: PolicyRole,
     /// The probability with which the champion would have chosen as was chosen.
     #[serde(with = "exact")]
     champion: f64,
@@ -249,17 +249,17 @@ impl ChampionChallengerTest {
     }
 
     /// Who makes the decision of this seed.
-    pub fn decides(&self, seed: u64) -> Side {
+    pub fn decides(&self, seed: u64) -> PolicyRole {
         let is_live = self.state.mode == ChallengerMode::Live;
         if is_live && Random::new(derive(seed, 7)).unit() < self.config.share {
-            Side::Challenger
+            PolicyRole::Challenger
         } else {
-            Side::Champion
+            PolicyRole::Champion
         }
     }
 
     /// A decision for `choice`, made by `by`, with the probabilities that the two gave to the same arms.
-    pub fn trial(&self, by: Side, champion: &[f64], challenger: &[f64], choice: usize) -> Trial {
+    pub fn trial(&self, by: PolicyRole, champion: &[f64], challenger: &[f64], choice: usize) -> Trial {
         let pairs = champion.iter().zip(challenger);
         let beyond = pairs.map(|(&p, &q)| (q - self.limits.weight * self.mixed(p, q)).max(0.0));
         Trial {
@@ -300,9 +300,10 @@ impl ChampionChallengerTest {
         self.state.challenger.observe(1.0 - scaled(lead), alpha);
         self.state.judged += 1;
         if self.state.mode == ChallengerMode::Live {
-            self.state
-                .ratio
-                .observe(usize::from(trial.by == Side::Challenger), self.config.ratio_alpha);
+            self.state.ratio.observe(
+                usize::from(trial.by == PolicyRole::Challenger),
+                self.config.ratio_alpha,
+            );
         }
         if self.champion_leads_by() > self.config.tolerance * self.limits.reward {
             self.state.mode = ChallengerMode::RolledBack;
@@ -385,8 +386,8 @@ mod tests {
         for round in 0..rounds {
             let by = contest.decides(derive(seed, round));
             let chosen_from = match by {
-                Side::Champion => champion,
-                Side::Challenger => challenger,
+                PolicyRole::Champion => champion,
+                PolicyRole::Challenger => challenger,
             };
             let choice = choose(chosen_from, random.unit()).unwrap();
             let trial = contest.trial(by, champion, challenger, choice);
@@ -469,10 +470,10 @@ mod tests {
     #[test]
     fn a_shadow_decides_nothing_and_a_live_challenger_its_share() {
         let shadow = ChampionChallengerTest::new(ChampionChallengerConfig::default(), LIMITS, 1).unwrap();
-        assert!((0..100).all(|seed| shadow.decides(seed) == Side::Champion));
+        assert!((0..100).all(|seed| shadow.decides(seed) == PolicyRole::Champion));
         let contest = ChampionChallengerTest::new(live(0.2), LIMITS, 1).unwrap();
         let share = (0..10_000)
-            .filter(|&seed| contest.decides(seed) == Side::Challenger)
+            .filter(|&seed| contest.decides(seed) == PolicyRole::Challenger)
             .count();
         assert!((1840..2160).contains(&share), "{share}");
     }
@@ -486,7 +487,7 @@ mod tests {
         for seed in 0..4000 {
             let by = contest.decides(seed);
             // A third of the challenger's outcomes never arrives.
-            if by == Side::Champion || random.below(3) > 0 {
+            if by == PolicyRole::Champion || random.below(3) > 0 {
                 let trial = contest.trial(by, &equal, &equal, 0);
                 turns.push(contest.judge(&trial, 0.0));
             }
@@ -508,7 +509,7 @@ mod tests {
         let mut other = fresh.clone();
         other.resume(state);
         assert_eq!(other, fresh);
-        let stray = contest.trial(Side::Champion, &[1.0], &[1.0], 0);
+        let stray = contest.trial(PolicyRole::Champion, &[1.0], &[1.0], 0);
         assert_eq!(other.judge(&stray, 1.0), Turn::None);
         assert_eq!(other, fresh);
     }

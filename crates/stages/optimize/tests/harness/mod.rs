@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use limbic_domain::{
     AudienceId, Creative, CreativeSet, Decision, Direction, Emotions, Envelope, Micros, MoodSummary, Outcome,
-    OutcomeKind, Pseudonym, Rendering, Slug, Target, TenantId, Utc, topics,
+    OutcomeKind, Pseudonym, Rendering, Slug, TenantId, Utc, topics,
 };
 use limbic_optimize::{OptimizeSettings, OptimizeStage};
 use limbic_stream::{Batch, DeadLetter, Headers, Outputs, Record, Result, Stage, StateReader};
@@ -150,15 +150,10 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
             distress: 0.0,
             weight: 30.0,
         },
-        people: vec![Target {
-            person,
-            distress: 0.0,
-            consent: limbic_domain::ConsentState::Given,
-            minor: false,
-        }],
+        people: vec![person],
         creatives: vec![creative("celebrate"), creative("calm"), creative("plain")],
         removals: Vec::new(),
-        cleared_by: Some("rules-1".into()),
+        cleared_by: "rules-1".into(),
     };
     Envelope::new(TenantId::default(), format!("set-{moment}"), at(minutes), set)
 }

@@ -1,11 +1,11 @@
 //! Rules about an audience as a whole.
 
-use limbic_domain::{CreativeSet, Direction, Suppression};
+use limbic_domain::{CampaignDraft, Direction, Draft, Suppression};
 
 use super::{RuleError, percent};
 use crate::Rules;
 
-/// Emotions in which an ad is an intrusion, by the names that readers of this house and of GoEmotions and NRC give.
+/// Emotions in which an ad is an intrusion, by the names that the lexicon, GoEmotions and NRC use.
 const DREAD: [&str; 13] = [
     "fear",
     "grief",
@@ -21,11 +21,15 @@ const DREAD: [&str; 13] = [
     "trauma",
     "crisis",
 ];
-/// Emotions in which a falling audience wants to be left alone when they are strong.
+/// Emotions in which an audience whose mood falls gets no ad, if they are strong.
 const SADNESS: [&str; 4] = ["sadness", "remorse", "loneliness", "shame"];
 
 /// Too many of the audience's recent posts show distress.
-pub(crate) fn distress(draft: &CreativeSet, rules: &Rules) -> Result<Option<Suppression>, RuleError> {
+pub(crate) fn distress(
+    draft: &Draft,
+    _: &CampaignDraft,
+    rules: &Rules,
+) -> Result<Option<Suppression>, RuleError> {
     let share = share(draft.mood.distress, "the audience's distress")?;
     let limit = rules.audience_distress;
     Ok((share >= limit).then(|| Suppression {
@@ -38,8 +42,12 @@ pub(crate) fn distress(draft: &CreativeSet, rules: &Rules) -> Result<Option<Supp
     }))
 }
 
-/// Fear, grief or despair is strong; or sadness, in an audience that goes down.
-pub(crate) fn feeling(draft: &CreativeSet, rules: &Rules) -> Result<Option<Suppression>, RuleError> {
+/// Fear, grief or despair is strong; or sadness, if the mood falls.
+pub(crate) fn feeling(
+    draft: &Draft,
+    _: &CampaignDraft,
+    rules: &Rules,
+) -> Result<Option<Suppression>, RuleError> {
     let falls = draft.direction == Direction::Down;
     for (name, &strength) in &draft.mood.emotions {
         let strength = share(strength, "an emotion's strength")?;
@@ -67,16 +75,20 @@ pub(crate) fn feeling(draft: &CreativeSet, rules: &Rules) -> Result<Option<Suppr
     Ok(None)
 }
 
-/// The audience, or the campaign by its name, is of a sensitive category.
+/// The name of the audience or of the campaign belongs to a sensitive category.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "it is one of the rules, and a rule may fail"
 )]
-pub(crate) fn sensitive(draft: &CreativeSet, rules: &Rules) -> Result<Option<Suppression>, RuleError> {
+pub(crate) fn sensitive(
+    draft: &Draft,
+    campaign: &CampaignDraft,
+    rules: &Rules,
+) -> Result<Option<Suppression>, RuleError> {
     let names = [
         ("audience", draft.audience.as_str().replace(':', "-")),
         ("subject", draft.audience.subject().to_owned()),
-        ("campaign", draft.campaign.as_str().to_owned()),
+        ("campaign", campaign.campaign.as_str().to_owned()),
     ];
     for (what, name) in &names {
         if let Some(found) = rules.lexicon.sensitive_name(name) {
@@ -93,7 +105,7 @@ pub(crate) fn sensitive(draft: &CreativeSet, rules: &Rules) -> Result<Option<Sup
     Ok(None)
 }
 
-/// A number in `[0, 1]`. Rounding may carry a mean a hair beyond; anything else is unreadable.
+/// The value, if it is in `[0, 1]` within rounding errors of 1e-9; otherwise an error.
 fn share(value: f64, what: &'static str) -> Result<f64, RuleError> {
     const ROUNDING: f64 = 1e-9;
     if (-ROUNDING..=1.0 + ROUNDING).contains(&value) {

@@ -22,11 +22,9 @@ pub(crate) fn clear(creatives: &[Creative], rules: &Rules, removals: &mut Vec<Re
             ))
         };
         match objection {
-            Some((rule, reason)) => removals.push(Removal {
-                rule: rule.to_owned(),
-                removed: format!("creative/{}", creative.id),
-                reason,
-            }),
+            Some((rule, reason)) => {
+                Removal::note(removals, rule, &reason, format!("creative/{}", creative.id));
+            }
             None => cleared.push(creative.clone()),
         }
     }
@@ -49,7 +47,7 @@ fn objection(creative: &Creative, rules: &Rules) -> Option<(&'static str, String
         }
     }
     if !is_web_link(&rendering.link) {
-        return Some(("malformed", "The link is no web address.".to_owned()));
+        return Some(("malformed", "The link is not a web address.".to_owned()));
     }
     let room = rules.room_on(&rendering.platform);
     for ((part, text), limit) in texts.into_iter().zip([room.headline, room.body]) {
@@ -63,7 +61,8 @@ fn objection(creative: &Creative, rules: &Rules) -> Option<(&'static str, String
         }
     }
     if let Some((part, _)) = texts.into_iter().find(|(_, text)| !is_readable(text)) {
-        let reason = format!("The {part} is in writing that these rules cannot read, and so cannot clear.");
+        let reason =
+            format!("The {part} is in a script that the rules cannot read, so they cannot clear it.");
         return Some(("unreadable", reason));
     }
     // Headline and body are also read as one: `Feeling` may stand in one and `sad?` in the other.

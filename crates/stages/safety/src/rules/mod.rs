@@ -1,4 +1,4 @@
-//! The rules, one family a file.
+//! The rules, one file for each family.
 
 pub(crate) mod audience;
 pub(crate) mod creatives;
@@ -6,13 +6,13 @@ pub(crate) mod people;
 
 use crate::gate::AudienceRule;
 
-/// The rules about the whole draft, in the order they are asked.
+/// The rules about a whole campaign, in the order of their application.
 pub(crate) const AUDIENCE: &[AudienceRule] = &[audience::distress, audience::feeling, audience::sensitive];
 
-/// A rule could not judge.
+/// Why a rule cannot judge.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RuleError {
-    /// A number it needs is none, or none of its kind.
+    /// A number is NaN or outside its range.
     #[error("{0} is not a number in its range")]
     Unreadable(&'static str),
 }

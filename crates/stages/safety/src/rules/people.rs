@@ -2,68 +2,74 @@
 
 use std::collections::{HashMap, HashSet};
 
-use limbic_domain::{ConsentState, Pseudonym, Removal, Suppression, Target};
+use limbic_domain::{ConsentState, Pseudonym, Recipient, Removal, Suppression};
 
 use super::percent;
 use crate::Rules;
 
-/// The people an ad may be chosen for, in the order given. Who is named twice is judged by the worst that is known.
-pub(crate) fn clear(people: &[Target], rules: &Rules, removals: &mut Vec<Removal>) -> Vec<Target> {
+/// The people of a moment after the rules.
+pub(crate) struct People {
+    /// The people whom an ad may reach, in the order given, each once.
+    pub(crate) cleared: Vec<Pseudonym>,
+    /// The others.
+    pub(crate) removals: Vec<Removal>,
+}
+
+/// Judges the people of a moment. A person who is named twice is judged by the worst that is known of them.
+pub(crate) fn clear(people: &[Recipient], rules: &Rules) -> People {
     let mut against: HashMap<&Pseudonym, (&'static str, String)> = HashMap::new();
-    for target in people {
-        if let Some(objection) = objection(target, rules) {
-            against.entry(&target.person).or_insert(objection);
+    for recipient in people {
+        if let Some(objection) = objection(recipient, rules) {
+            against.entry(&recipient.person).or_insert(objection);
         }
     }
     let mut seen = HashSet::new();
-    let mut cleared = Vec::new();
-    for target in people {
-        if !seen.insert(&target.person) {
+    let (mut cleared, mut removals) = (Vec::new(), Vec::new());
+    for Recipient { person, .. } in people {
+        if !seen.insert(person) {
             continue;
         }
-        let objection = against.remove(&target.person).or_else(|| {
+        let objection = against.remove(person).or_else(|| {
             let is_full = cleared.len() >= rules.people;
             is_full.then(|| {
                 let reason = format!(
-                    "One decision reaches at most {} people, those who spoke last.",
+                    "One decision reaches at most {} people, those who posted last.",
                     rules.people
                 );
                 ("people_limit", reason)
             })
         });
         match objection {
-            Some((rule, reason)) => removals.push(Removal {
-                rule: rule.to_owned(),
-                removed: format!("person/{}", target.person),
-                reason,
-            }),
-            None => cleared.push(target.clone()),
+            Some((rule, reason)) => {
+                Removal::note(&mut removals, rule, &reason, format!("person/{person}"));
+            }
+            None => cleared.push(person.clone()),
         }
     }
-    cleared
+    People { cleared, removals }
 }
 
 /// Why no ad may be chosen for this person.
-fn objection(target: &Target, rules: &Rules) -> Option<(&'static str, String)> {
-    if target.minor {
+fn objection(recipient: &Recipient, rules: &Rules) -> Option<(&'static str, String)> {
+    if recipient.minor {
         return Some((
             "minor",
             "A source says or suspects that this person is a minor.".to_owned(),
         ));
     }
     let limit = rules.person_distress;
-    let is_calm = (0.0..limit).contains(&target.distress);
+    let is_calm = (0.0..limit).contains(&recipient.distress);
     if !is_calm {
         let reason = format!(
-            "What this person wrote lately may show distress; from {} on no ad is shown.",
+            "What this person wrote lately may show distress; at {} or more no ad is shown.",
             percent(limit)
         );
         return Some(("distress", reason));
     }
-    if !target.consent.permits() {
-        let reason = match target.consent {
-            ConsentState::Denied => "This person said no to ads on the ground of what they write.",
-            _ => "The source demands this person's consent, and none is known.",
+    if !recipient.consent.permits() {
+        let reason = match recipient.consent {
+            ConsentState::Denied => "This person refused ads based on what they write.",
+            _ => "The source requires this person's consent, and none is known.",
         };
         return Some(("consent", reason.to_owned()));
     }
@@ -74,9 +80,9 @@ fn objection(target: &Target, rules: &Rules) -> Option<(&'static str, String)> {
 pub(crate) fn too_few(were: usize, are: usize, rules: &Rules) -> Option<Suppression> {
     if are == 0 {
         let reason = match were {
-            0 => "The moment named nobody whom an ad could reach.".to_owned(),
-            1 => "The one person it could reach had to be taken out.".to_owned(),
-            _ => format!("All {were} people it could reach had to be taken out."),
+            0 => "The moment has no person whom an ad could reach.".to_owned(),
+            1 => "The only person it could reach had to be removed.".to_owned(),
+            _ => format!("All {were} people it could reach had to be removed."),
         };
         return Some(Suppression {
             rule: "no_person_left".to_owned(),
@@ -86,7 +92,7 @@ pub(crate) fn too_few(were: usize, are: usize, rules: &Rules) -> Option<Suppress
     (are < rules.fewest_people).then(|| Suppression {
         rule: "too_few_people".to_owned(),
         reason: format!(
-            "Only {are} of {were} people are left, and {} are demanded.",
+            "Only {are} of {were} people are left, and the settings require {}.",
             rules.fewest_people
         ),
     })
