@@ -129,9 +129,19 @@ fn on_kafka(broker: &str, name: &str, partitions: u32) -> Vec<String> {
     let prefix = format!("kafka.prefix={name}-{}", std::process::id());
     let log = format!("kafka://{broker}");
     let partitions = format!("partitions={partitions}");
-    ["--log", &log, "--set", &prefix, "--set", &partitions]
-        .map(str::to_owned)
-        .to_vec()
+    let alone = "stream.single_node=true";
+    [
+        "--log",
+        &log,
+        "--set",
+        &prefix,
+        "--set",
+        &partitions,
+        "--set",
+        alone,
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 #[test]

@@ -29,6 +29,8 @@ fn flags(name: &str, password: Option<&str>) -> Option<Vec<String>> {
         "--set".to_owned(),
         format!("kafka.prefix={name}-{}", std::process::id()),
         "--set".to_owned(),
+        "stream.single_node=true".to_owned(),
+        "--set".to_owned(),
         format!("kafka.settings={{ {} }}", settings.join(", ")),
     ];
     Some(flags.into())

@@ -20,28 +20,19 @@ pub(super) fn api_keys(settings: &Settings) -> BTreeMap<[u8; 32], TenantId> {
     keys.collect()
 }
 
-/// What each tenant's pseudonyms are made with.
+/// The key of each tenant's pseudonyms: derived from the tenant's secret, or kept in the data folder where no other node
+/// needs it.
 pub(super) fn pseudonym_keys(settings: &Settings) -> anyhow::Result<BTreeMap<TenantId, [u8; 32]>> {
-    let mut tenants: Vec<TenantId> = settings.tenants.keys().cloned().collect();
-    if tenants.is_empty() {
-        tenants.push(TenantId::default());
-    }
+    let is_alone = settings.is_embedded() || settings.stream.single_node;
     let mut keys = BTreeMap::new();
-    for tenant in tenants {
-        let secret = settings
-            .tenants
-            .get(&tenant)
-            .map_or("", |tenant| tenant.pseudonym_secret.reveal());
+    for tenant in settings.tenant_ids() {
+        let secret = settings.pseudonym_secret(&tenant);
         let key = if !secret.is_empty() {
             blake3::derive_key("limbic 2026-11 pseudonym key", secret.as_bytes())
-        } else if settings.is_embedded() {
+        } else if is_alone {
             kept_key(&settings.data_dir, &tenant)?
         } else {
-            bail!(
-                "tenants.{tenant}.pseudonym_secret is not set: processes that share a Kafka must share it too. Make one \
-                 with `openssl rand -hex 32` and give it as LIMBIC_TENANTS__{}__PSEUDONYM_SECRET",
-                tenant.as_str().to_uppercase()
-            );
+            bail!("tenants.{tenant}.pseudonym_secret is not set, and other nodes need it too");
         };
         keys.insert(tenant, key);
     }

@@ -16,9 +16,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
+use crate::instance::Instance;
 use crate::keys;
 use crate::log::open_log;
 use crate::settings::{STAGES, Settings};
+use crate::sharing;
 use crate::stages::{self, Databases};
 
 /// How many ids each edge remembers by itself: some 60 MB when full.
@@ -41,6 +43,8 @@ pub struct Node {
     stop_api: watch::Sender<bool>,
     api: Option<tokio::task::JoinHandle<()>>,
     drain: Duration,
+    /// Dropped last: the name is free for another process once nothing of this one writes.
+    _instance: Instance,
 }
 
 /// Handles that are looked at from several sides.
@@ -64,6 +68,8 @@ pub struct Options {
 impl Node {
     /// Opens everything: log, databases, platforms, stages, API.
     pub fn open(settings: &Settings, options: &Options) -> anyhow::Result<Self> {
+        sharing::check(settings)?;
+        let instance = Instance::claim(settings)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("limbic-io")
@@ -73,7 +79,14 @@ impl Node {
         let specs = STAGES.into_iter().map(|name| stages::spec(name, settings));
         let specs = specs.collect::<anyhow::Result<Vec<_>>>()?;
         let log = open_log(settings)?;
-        let opened = Self::open_over(settings, options, &runtime, Arc::clone(&log), specs.clone());
+        let opened = Self::open_over(
+            settings,
+            options,
+            instance.name(),
+            &runtime,
+            Arc::clone(&log),
+            specs.clone(),
+        );
         match opened {
             Ok((edge, store, stages, address, stop_api, api)) => Ok(Self {
                 log,
@@ -86,6 +99,7 @@ impl Node {
                 stop_api,
                 api,
                 drain: settings.stream.drain.get(),
+                _instance: instance,
             }),
             Err(error) => {
                 // Release the log's lock: whoever mends the cause wants to try again at once.
@@ -104,6 +118,7 @@ impl Node {
     fn open_over(
         settings: &Settings,
         options: &Options,
+        instance: &str,
         runtime: &Runtime,
         log: Arc<dyn Log>,
         specs: Vec<StageSpec>,
@@ -133,7 +148,7 @@ impl Node {
         let built = stages::build(settings, &wanted, &databases, runtime.handle())?;
         let mut handles: Vec<StageHandle> = Vec::new();
         for (stage, spec) in built {
-            let options = stages::run_options(settings);
+            let options = stages::run_options(settings, instance);
             let handle = limbic_stream::runtime::spawn(Arc::clone(&log), stage, spec, options, &meters);
             handles.push(handle.context("cannot start a stage's thread")?);
         }

@@ -121,9 +121,9 @@ pub(crate) fn campaigns(settings: &Settings) -> Campaigns {
 }
 
 /// How every stage of this process runs.
-pub(crate) fn run_options(settings: &Settings) -> RunOptions {
+pub(crate) fn run_options(settings: &Settings, instance: &str) -> RunOptions {
     RunOptions {
-        instance: settings.stream.instance.as_str().into(),
+        instance: instance.into(),
         idle_after: settings.stream.idle_after.get().max(Duration::from_millis(1)),
         ..RunOptions::default()
     }

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use limbic_domain::{TenantId, Utc};
 use limbic_ingest::SharedIds;
+use limbic_metrics::{Influx, InfluxOptions, Query, SeriesStore as _};
 use limbic_views::Store;
 
 use crate::cli::Common;
@@ -39,6 +41,10 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
+    findings.extend(node::unshared(&settings).into_iter().map(|one| Finding {
+        what: one.setting,
+        result: Err(anyhow::anyhow!("{}: {}", one.problem, one.remedy)),
+    }));
     findings.push(Finding {
         what: format!("log {}", settings.log),
         result: check_log(&settings),
@@ -50,6 +56,10 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     findings.push(Finding {
         what: format!("view {}", settings.view),
         result: runtime.block_on(check_view(&settings)),
+    });
+    findings.push(Finding {
+        what: format!("series {}", settings.series),
+        result: runtime.block_on(check_series(&settings)),
     });
     if settings.seen.reveal() != "embedded" {
         let result = SharedIds::connect(settings.seen.reveal(), "limbic:check:", 1)
@@ -113,6 +123,30 @@ async fn check_view(settings: &Settings) -> anyhow::Result<String> {
         return Ok("a file in the data folder".to_owned());
     }
     Store::postgres(settings.view.reveal()).await?.ping().await?;
+    Ok("answers".to_owned())
+}
+
+/// Asks for a second of 1970: an answer shows that address, token, organisation and bucket are right.
+async fn check_series(settings: &Settings) -> anyhow::Result<String> {
+    if matches!(settings.series.as_str(), "" | "embedded") {
+        return Ok("a file in the data folder".to_owned());
+    }
+    let store = Influx::new(InfluxOptions {
+        url: settings.series.clone(),
+        org: settings.influxdb.org.clone(),
+        bucket: settings.influxdb.bucket.clone(),
+        token: settings.influxdb.token.reveal().to_owned(),
+    })?;
+    let query = Query {
+        tenant: TenantId::default(),
+        measurement: "emotion_all".to_owned(),
+        tags: std::collections::BTreeMap::new(),
+        fields: vec!["count".to_owned()],
+        from: Utc::from_millis(0),
+        to: Utc::from_millis(1_000),
+        step: 1_000,
+    };
+    store.sums(&query).await?;
     Ok("answers".to_owned())
 }
 

@@ -138,8 +138,12 @@ impl Default for Kafka {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stream {
-    /// Which instance this process is: stable over restarts, unique among those that run.
+    /// The name of this node's instances on Kafka: stable over restarts, unique among running nodes.
+    /// Empty (the default) = the node makes one and keeps it in the data folder.
     pub instance: String,
+    /// Whether this is the only node on a Kafka log. Default `false`. Only then may the view, the series and the secret
+    /// of pseudonyms stay in the data folder.
+    pub single_node: bool,
     /// Time without records after which event time stops waiting for a partition. At least 1ms; default 1s.
     pub idle_after: HumanDuration,
     /// Longest time that stages may take to finish their batches when the process stops. Default 20s.
@@ -149,7 +153,8 @@ pub struct Stream {
 impl Default for Stream {
     fn default() -> Self {
         Self {
-            instance: "0".into(),
+            instance: String::new(),
+            single_node: false,
             idle_after: HumanDuration::from_secs(1),
             drain: HumanDuration::from_secs(20),
         }
@@ -288,6 +293,20 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// The tenants that there are: `default`, unless the settings name others.
+    pub fn tenant_ids(&self) -> Vec<TenantId> {
+        if self.tenants.is_empty() {
+            return vec![TenantId::default()];
+        }
+        self.tenants.keys().cloned().collect()
+    }
+
+    /// What the tenant's pseudonyms are made with. Empty = not set.
+    pub(crate) fn pseudonym_secret(&self, tenant: &TenantId) -> &str {
+        let tenant = self.tenants.get(tenant);
+        tenant.map_or("", |tenant| tenant.pseudonym_secret.reveal())
     }
 
     /// Whether the log is in this process.
