@@ -31,7 +31,7 @@ pub fn unshared(settings: &Settings) -> Vec<Unshared> {
         .filter(|tenant| settings.pseudonym_secret(tenant).is_empty())
         .map(|tenant| missing_secret(&tenant));
     let mut unshared: Vec<Unshared> = secrets.collect();
-    if matches!(settings.view.reveal(), "" | "embedded") {
+    if settings.view.is_embedded() {
         unshared.push(Unshared {
             setting: "view".into(),
             problem: "is `embedded`: each node would answer with the events of its own partitions".into(),
@@ -109,7 +109,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     }
     let mut text = format!(
         "the nodes on {} must share these settings; give every node the same values:\n",
-        settings.log.shown()
+        settings.log
     );
     for one in &unshared {
         let _ = writeln!(text, "\n  {} {}\n      {}", one.setting, one.problem, one.remedy);
@@ -121,11 +121,12 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Hidden, Influx, Tenant};
+    use crate::settings::{Influx, Tenant};
+    use limbic_domain::{ConnectionUrl, Secret};
 
     fn on_kafka() -> Settings {
         Settings {
-            log: Hidden::new("kafka://127.0.0.1:9092"),
+            log: ConnectionUrl::new("kafka://127.0.0.1:9092"),
             ..Settings::default()
         }
     }
@@ -150,11 +151,11 @@ mod tests {
             assert!(error.contains(part), "{part}: {error}");
         }
 
-        settings.view = Hidden::new("postgres://u:p@db/limbic");
+        settings.view = ConnectionUrl::new("postgres://u:p@db/limbic");
         settings.series = "http://influx:8086".into();
         settings.influxdb.org = "limbic".into();
         let secret = Tenant {
-            pseudonym_secret: Hidden::new("0123456789abcdef"),
+            pseudonym_secret: Secret::new("0123456789abcdef"),
             ..Tenant::default()
         };
         settings.tenants = [
@@ -177,7 +178,7 @@ mod tests {
         settings.influxdb = Influx {
             org: "limbic".into(),
             bucket: "limbic".into(),
-            token: Hidden::new("token"),
+            token: Secret::new("token"),
         };
         assert_eq!(names(&settings), [""; 0]);
         check(&settings).unwrap();
