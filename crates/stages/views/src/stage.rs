@@ -125,14 +125,17 @@ impl Stage for ViewsStage {
                 partition: record.partition,
             };
             let written = self.offsets.get(&partition).copied().flatten();
-            if written.is_some_and(|next| record.offset < next) {
-                continue;
-            }
+            let is_in_database = written.is_some_and(|next| record.offset < next);
             match row(record) {
-                Ok(row) => rows.push(row),
+                // The log may have lost the commit whose rows the database has. Dead letters are in the log alone: they are
+                // written again.
                 Err(problem) => out.dead(record, "malformed", problem),
+                Ok(_) if is_in_database => {}
+                Ok(row) => rows.push(row),
             }
-            moves.insert(partition, record.offset + 1);
+            if !is_in_database {
+                moves.insert(partition, record.offset + 1);
+            }
         }
         if moves.is_empty() {
             return Ok(());

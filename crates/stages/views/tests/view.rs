@@ -1,24 +1,12 @@
 //! The view over SQLite always, over PostgreSQL where `LIMBIC_TEST_POSTGRES` names one.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
-use bytes::Bytes;
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc, topics};
-use limbic_stream::{Batch, Headers, Outputs, Record, Result, Stage, StateReader, TopicPartition};
+use limbic_stream::TopicPartition;
+use limbic_stream::testing::{Harness, RecordBuilder, record};
 use limbic_views::{Kind, Store, ViewsStage};
 
-struct NoState;
-
-impl StateReader for NoState {
-    fn get(&self, _: u32, _: &[u8]) -> Result<Option<Bytes>> {
-        Ok(None)
-    }
-
-    fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        Ok(Vec::new())
-    }
-}
-
-fn outcome(tenant: &str, n: u64) -> Record {
+fn outcome(tenant: &str, n: u64) -> RecordBuilder {
     let data = Outcome {
         decision: "acme.x".into(),
         kind: OutcomeKind::Click,
@@ -32,30 +20,13 @@ fn outcome(tenant: &str, n: u64) -> Record {
         Utc::from_millis(5),
         data,
     );
-    Record {
-        topic: topics::OUTCOMES.into(),
-        partition: 0,
-        offset: n,
-        key: Bytes::new(),
-        value: envelope.encode().into(),
-        headers: Headers::new(),
-        timestamp: Utc::from_millis(5),
-    }
+    record(topics::OUTCOMES).offset(n).event(&envelope)
 }
 
-fn partition() -> TopicPartition {
-    TopicPartition {
-        topic: topics::OUTCOMES.into(),
-        partition: 0,
-    }
-}
-
-fn process(stage: &mut ViewsStage, records: Vec<Record>) -> (Result<(), String>, usize) {
-    let mut out = Outputs::new(&NoState);
-    let done = stage
-        .process(&Batch { records }, &mut out)
-        .map_err(|error| error.to_string());
-    (done, out.into_effects().dead.len())
+fn harness(store: &Store, handle: &tokio::runtime::Handle, log: &str) -> Harness<ViewsStage> {
+    let (store, handle, log) = (store.clone(), handle.clone(), log.to_owned());
+    Harness::new(move || ViewsStage::new(store.clone(), handle.clone(), &log))
+        .described_by(ViewsStage::spec())
 }
 
 fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) {
@@ -88,22 +59,22 @@ fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) 
 #[test]
 fn what_the_database_knows_is_skipped_after_a_crash() {
     over_every_database(|store, handle, log| {
-        let mut stage = ViewsStage::new(store.clone(), handle.clone(), log);
-        stage.assigned(&[partition()]).unwrap();
-        process(&mut stage, vec![outcome(log, 0), outcome(log, 1)])
-            .0
-            .unwrap();
+        // Each instance is driven once: the second call of one that another has overtaken does succeed.
+        let mut stage = harness(store, handle, log).once();
+        stage.process([outcome(log, 0), outcome(log, 1)]);
         // The log's commit was lost: another instance is shown the same records again, and one more.
-        let mut next = ViewsStage::new(store.clone(), handle.clone(), log);
-        assert_eq!(next.assigned(&[partition()]).unwrap(), [(partition(), 2)]);
-        process(&mut next, vec![outcome(log, 0), outcome(log, 1), outcome(log, 2)])
-            .0
-            .unwrap();
+        let mut next = harness(store, handle, log).once();
+        next.process([outcome(log, 0), outcome(log, 1), outcome(log, 2)]);
+        let partition = TopicPartition {
+            topic: topics::OUTCOMES.into(),
+            partition: 0,
+        };
+        assert_eq!(next.seeks(), [(partition, 2)]);
         let tenant = TenantId::new(log).unwrap();
         assert_eq!(handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap(), 3);
         // The first one is a zombie now: what it writes is refused, and it learns where things stand.
-        assert!(process(&mut stage, vec![outcome(log, 2)]).0.is_err());
-        process(&mut stage, vec![outcome(log, 2)]).0.unwrap();
+        assert!(stage.try_process([outcome(log, 2)]).is_err());
+        stage.process([outcome(log, 2)]);
         assert_eq!(handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap(), 3);
     });
 }
@@ -111,12 +82,10 @@ fn what_the_database_knows_is_skipped_after_a_crash() {
 #[test]
 fn pages_follow_each_other_without_gap_or_repeat_and_tenants_do_not_mix() {
     over_every_database(|store, handle, log| {
-        let mut stage = ViewsStage::new(store.clone(), handle.clone(), log);
-        stage.assigned(&[partition()]).unwrap();
         let other = format!("{log}-other");
-        let mut records: Vec<Record> = (0..25).map(|n| outcome(log, n)).collect();
+        let mut records: Vec<RecordBuilder> = (0..25).map(|n| outcome(log, n)).collect();
         records.push(outcome(&other, 25));
-        process(&mut stage, records).0.unwrap();
+        harness(store, handle, log).process(records);
         let tenant = TenantId::new(log).unwrap();
         let mut keys = Vec::new();
         let mut after = None;
@@ -157,13 +126,11 @@ fn pages_follow_each_other_without_gap_or_repeat_and_tenants_do_not_mix() {
 #[test]
 fn garbage_goes_to_the_dead_letters_and_the_rest_is_written() {
     over_every_database(|store, handle, log| {
-        let mut stage = ViewsStage::new(store.clone(), handle.clone(), log);
-        stage.assigned(&[partition()]).unwrap();
-        let mut broken = outcome(log, 1);
-        broken.value = Bytes::from_static(b"{\"tenant\":\xff");
-        let (done, dead) = process(&mut stage, vec![outcome(log, 0), broken, outcome(log, 2)]);
-        done.unwrap();
-        assert_eq!(dead, 1);
+        let broken = outcome(log, 1).value(&b"{\"tenant\":\xff"[..]);
+        // The harness processes the batch again after the database has committed it: the dead letter must come again.
+        let mut stage = harness(store, handle, log);
+        stage.process([outcome(log, 0), broken, outcome(log, 2)]);
+        assert_eq!(stage.dead_letters().len(), 1);
         let tenant = TenantId::new(log).unwrap();
         assert_eq!(handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap(), 2);
     });
