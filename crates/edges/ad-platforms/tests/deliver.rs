@@ -18,38 +18,17 @@ use limbic_domain::{
     Decision, DecisionResult, Envelope, Outcome, OutcomeKind, Secret, Slug, Suppressed, SuppressedBy,
     TenantId, Utc, event_id, topics,
 };
-use limbic_stream::{
-    Batch, Effects, Headers, NewRecord, Outputs, Record, Result, Stage, StateReader, header,
-};
+use limbic_stream::testing::MemoryState;
+use limbic_stream::{Batch, Effects, Headers, NewRecord, Outputs, Record, Stage, header};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// The committed state of a member, in memory.
-#[derive(Default)]
-struct Memory(BTreeMap<(u32, Bytes), Bytes>);
-
-impl StateReader for Memory {
-    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
-    }
-
-    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let start = Bytes::copy_from_slice(from.max(prefix));
-        let entries = self.0.range((partition, start)..);
-        let of_prefix = entries.take_while(|((held, key), _)| *held == partition && key.starts_with(prefix));
-        Ok(of_prefix
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .take(limit)
-            .collect())
-    }
-}
-
 /// One member: its committed state, and what it wrote.
 #[derive(Default)]
 struct Member {
-    state: Memory,
+    state: MemoryState,
     outcomes: Vec<NewRecord>,
     dead: Vec<(u64, &'static str)>,
 }
@@ -62,14 +41,7 @@ impl Member {
     }
 
     fn commit(&mut self, effects: Effects) {
-        for (partition, changes) in effects.state {
-            for (key, value) in changes {
-                match value {
-                    Some(value) => self.state.0.insert((partition, key), value),
-                    None => self.state.0.remove(&(partition, key)),
-                };
-            }
-        }
+        self.state.commit(&effects);
         self.outcomes
             .extend(effects.records.into_iter().map(|(_, record)| record));
         self.dead.extend(
@@ -115,7 +87,7 @@ impl Member {
     }
 
     fn pending(&self) -> usize {
-        self.state.0.len()
+        self.state.len()
     }
 }
 
@@ -599,11 +571,12 @@ fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
 fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
     let scene = Scene::new(|_| {});
     let (mut stage, mut member) = scene.with_one();
-    for value in member.state.0.values_mut() {
-        *value = String::from_utf8(value.to_vec())
+    let written = member.state.clone();
+    for (partition, key, value) in written.entries() {
+        let later = String::from_utf8(value.to_vec())
             .unwrap()
-            .replace("{\"v\":1", "{\"v\":2")
-            .into();
+            .replace("{\"v\":1", "{\"v\":2");
+        member.state.put(partition, key.clone(), later);
     }
     let mut out = Outputs::new(&member.state);
     let error = stage.tick(&[0, 1, 2], Utc::from_millis(0), &mut out).unwrap_err();

@@ -95,28 +95,11 @@ impl Stage for AffectStage {
 #[cfg(test)]
 mod tests {
     use limbic_domain::{ConsentState, PostRef, Pseudonym, Slug, Utc};
-    use limbic_stream::{Effects, Headers, StateReader, header};
+    use limbic_stream::testing::{Harness, record as build};
+    use limbic_stream::{Effects, header};
 
     use super::*;
     use limbic_affect::LexiconReader;
-
-    struct NoState;
-
-    impl StateReader for NoState {
-        fn get(&self, _: u32, _: &[u8]) -> limbic_stream::Result<Option<bytes::Bytes>> {
-            Ok(None)
-        }
-
-        fn scan(
-            &self,
-            _: u32,
-            _: &[u8],
-            _: &[u8],
-            _: usize,
-        ) -> limbic_stream::Result<Vec<(bytes::Bytes, bytes::Bytes)>> {
-            Ok(Vec::new())
-        }
-    }
 
     fn post(id: &str, text: &str) -> Envelope<Post> {
         let network = Slug::new("bluesky").unwrap();
@@ -142,23 +125,21 @@ mod tests {
     }
 
     fn record(offset: u64, value: Vec<u8>) -> Record {
-        Record {
-            topic: topics::POSTS.into(),
-            partition: 2,
-            offset,
-            key: "default/someone".into(),
-            value: value.into(),
-            headers: Headers::new()
-                .with(header::TRACE_PARENT, "00-1-2-01")
-                .with("x", "y"),
-            timestamp: Utc::from_millis(5),
-        }
+        build(topics::POSTS)
+            .partition(2)
+            .offset(offset)
+            .key("default/someone")
+            .value(value)
+            .header(header::TRACE_PARENT, "00-1-2-01")
+            .header("x", "y")
+            .at(Utc::from_millis(5))
+            .build()
     }
 
-    fn process(stage: &mut AffectStage, records: Vec<Record>) -> Effects {
-        let mut out = Outputs::new(&NoState);
-        stage.process(&Batch { records }, &mut out).unwrap();
-        out.into_effects()
+    fn process(records: Vec<Record>) -> Effects {
+        Harness::new(stage)
+            .described_by(AffectStage::spec())
+            .process(records)
     }
 
     fn stage() -> AffectStage {
@@ -168,7 +149,7 @@ mod tests {
     #[test]
     fn a_post_becomes_a_reading_with_its_key_time_and_trace() {
         let sent = post("1", "What a lovely cup of tea!");
-        let effects = process(&mut stage(), vec![record(0, sent.encode())]);
+        let effects = process(vec![record(0, sent.encode())]);
         let (partition, written) = &effects.records[0];
         let reading = Envelope::<Reading>::decode(&written.value).unwrap();
         assert_eq!((effects.records.len(), *partition, effects.dead.len()), (1, 2, 0));
@@ -196,7 +177,7 @@ mod tests {
             wrong_key,
             record(4, post("4", "").encode()),
         ];
-        let effects = process(&mut stage(), records.clone());
+        let effects = process(records.clone());
         assert_eq!(effects.records.len(), 2);
         let dead: Vec<_> = effects.dead.iter().map(|d| (d.record.offset, d.reason)).collect();
         assert_eq!(dead, [(1, "malformed"), (2, "malformed"), (3, "bad_key")]);
@@ -210,8 +191,8 @@ mod tests {
             .enumerate()
             .map(|(n, text)| record(n as u64, post(&n.to_string(), text).encode()))
             .collect();
-        let once = process(&mut stage(), records.clone());
-        let again = process(&mut stage(), records);
+        let once = process(records.clone());
+        let again = process(records);
         assert_eq!(once.records, again.records);
     }
 
@@ -226,12 +207,9 @@ mod tests {
                 Vec::new()
             }
         }
-        let batch = Batch {
-            records: vec![record(0, post("0", "x").encode())],
-        };
-        let mut out = Outputs::new(&NoState);
-        let error = AffectStage::new(Arc::new(Forgetful))
-            .process(&batch, &mut out)
+        let mut harness = Harness::new(|| AffectStage::new(Arc::new(Forgetful)));
+        let error = harness
+            .try_process([record(0, post("0", "x").encode())])
             .unwrap_err();
         assert_eq!(error.fault, limbic_domain::Fault::Internal);
         assert!(error.message.contains("0 of 1"), "{}", error.message);

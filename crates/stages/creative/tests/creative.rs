@@ -14,21 +14,10 @@ use limbic_domain::{
     AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, Evidence, Micros, Moment,
     MoodSummary, Platform, PostRef, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, topics,
 };
-use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader, header};
+use limbic_stream::testing::MemoryState;
+use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Stage, header};
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
-
-struct NoState;
-
-impl StateReader for NoState {
-    fn get(&self, _: u32, _: &[u8]) -> Result<Option<Bytes>> {
-        Ok(None)
-    }
-
-    fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        Ok(Vec::new())
-    }
-}
 
 fn slug(text: &str) -> Slug {
     Slug::new(text).unwrap()
@@ -121,7 +110,8 @@ fn process(stage: &mut CreativeStage, values: Vec<Vec<u8>>) -> Effects {
             .map(|(value, offset)| record(offset, value))
             .collect(),
     };
-    let mut out = Outputs::new(&NoState);
+    let state = MemoryState::default();
+    let mut out = Outputs::new(&state);
     stage.process(&batch, &mut out).unwrap();
     out.into_effects()
 }

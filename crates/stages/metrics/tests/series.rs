@@ -13,47 +13,9 @@ use limbic_domain::{
 use limbic_metrics::{
     Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesError, SeriesReader, SeriesStore,
 };
-use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader};
+use limbic_stream::testing::MemoryState;
+use limbic_stream::{Batch, Headers, Outputs, Record, Stage};
 use tokio::runtime::{Handle, Runtime};
-
-#[derive(Default)]
-struct Committed(RefCell<BTreeMap<(u32, Bytes), Bytes>>);
-
-impl Committed {
-    fn commit(&self, effects: Effects) {
-        let mut state = self.0.borrow_mut();
-        for (partition, changes) in effects.state {
-            for (key, value) in changes {
-                match value {
-                    Some(value) => state.insert((partition, key), value),
-                    None => state.remove(&(partition, key)),
-                };
-            }
-        }
-    }
-}
-
-impl StateReader for Committed {
-    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self
-            .0
-            .borrow()
-            .get(&(partition, Bytes::copy_from_slice(key)))
-            .cloned())
-    }
-
-    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let start = (partition, Bytes::copy_from_slice(from.max(prefix)));
-        Ok(self
-            .0
-            .borrow()
-            .range(start..)
-            .take_while(|((of, key), _)| *of == partition && key.starts_with(prefix))
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .take(limit)
-            .collect())
-    }
-}
 
 /// One store, and a tenant of this test's own in it.
 struct World {
@@ -61,7 +23,7 @@ struct World {
     handle: Handle,
     tenant: TenantId,
     settings: MetricsSettings,
-    committed: Committed,
+    committed: RefCell<MemoryState>,
 }
 
 impl World {
@@ -72,7 +34,8 @@ impl World {
     /// A batch and the watermark behind it; answers how many dead letters there were.
     fn step(&self, records: Vec<Record>, watermarks: &[(u32, i64)], commits: bool) -> usize {
         let mut stage = self.stage();
-        let mut out = Outputs::new(&self.committed);
+        let committed = self.committed.borrow().clone();
+        let mut out = Outputs::new(&committed);
         stage.process(&Batch { records }, &mut out).unwrap();
         for (partition, at) in watermarks {
             stage
@@ -82,7 +45,7 @@ impl World {
         let effects = out.into_effects();
         let dead = effects.dead.len();
         if commits {
-            self.committed.commit(effects);
+            self.committed.borrow_mut().commit(&effects);
         }
         dead
     }
@@ -180,7 +143,7 @@ fn over_every_store(settings: &MetricsSettings, promise: impl Fn(&World)) {
         handle: runtime.handle().clone(),
         tenant: TenantId::new(&format!("t{}", name.replace('.', "x"))).unwrap(),
         settings: settings.clone(),
-        committed: Committed::default(),
+        committed: RefCell::default(),
     };
     let embedded = runtime.block_on(Embedded::open(folder.path())).unwrap();
     promise(&world(Arc::new(embedded)));

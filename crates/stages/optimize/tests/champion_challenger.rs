@@ -382,7 +382,7 @@ fn contest_and_hold_out_replay_to_the_bit_however_the_records_are_batched() {
     let [one, seven, all] = &houses;
     for other in [seven, all] {
         assert_eq!(one.decisions, other.decisions);
-        assert_eq!(one.state.0, other.state.0);
+        assert_eq!(one.state, other.state);
     }
     let last = one.decisions.last().unwrap().data.held_out().unwrap();
     assert!(one.saved("champion_challenger/default/spring").is_some() && last.lift.compared > 0);

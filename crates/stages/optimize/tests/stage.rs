@@ -84,13 +84,13 @@ fn a_click_moves_the_posterior_and_its_duplicate_changes_nothing() {
     let id = decided(&mut house, "m", 1);
     assert_eq!(house.posterior(), None);
     house.feed(vec![outcome(&id, OutcomeKind::Click, "c", 2)]);
-    let (posterior, state) = (house.posterior(), house.state.0.clone());
+    let (posterior, state) = (house.posterior(), house.state.clone());
     assert!(posterior.is_some());
     house.feed(vec![
         outcome(&id, OutcomeKind::Click, "c", 2),
         outcome(&id, OutcomeKind::Click, "c", 2),
     ]);
-    assert_eq!(house.state.0, state);
+    assert_eq!(house.state, state);
     decided(&mut house, "n", 3);
     let [first, second] = &house.decisions[..] else {
         panic!("two decisions")
@@ -223,11 +223,11 @@ fn a_model_too_large_for_one_record_is_kept_in_pieces_and_comes_back_to_the_bit(
         two.restart(settings.clone());
     }
     assert_eq!(one.decisions, two.decisions);
-    assert_eq!(one.state.0, two.state.0);
-    let pieces = one.state.0.iter();
+    assert_eq!(one.state, two.state);
+    let pieces = one.state.entries();
     let size: usize = pieces
-        .filter(|((_, key), _)| key.starts_with(b"policy/"))
-        .map(|(_, piece)| piece.len())
+        .filter(|(_, key, _)| key.starts_with(b"policy/"))
+        .map(|(_, _, piece)| piece.len())
         .sum();
     assert!(size > 2 * LARGEST, "{size}");
 }
@@ -241,9 +241,8 @@ fn an_account_is_closed_when_nothing_can_change_it_any_more() {
     assert!(
         house
             .state
-            .0
             .keys()
-            .all(|(_, key)| !key.starts_with(b"open/") && !key.starts_with(b"due/"))
+            .all(|key| !key.starts_with(b"open/") && !key.starts_with(b"due/"))
     );
     house.feed(vec![outcome(&id, OutcomeKind::Click, "d", 2)]);
     assert_eq!(house.dead[0].reason, "unknown_decision");
@@ -258,18 +257,8 @@ fn open_decisions_are_bounded() {
     for moment in 0..50 {
         decided(&mut house, &format!("m{moment}"), moment);
     }
-    let open = house
-        .state
-        .0
-        .keys()
-        .filter(|(_, key)| key.starts_with(b"open/"))
-        .count();
-    let due = house
-        .state
-        .0
-        .keys()
-        .filter(|(_, key)| key.starts_with(b"due/"))
-        .count();
+    let open = house.state.keys().filter(|key| key.starts_with(b"open/")).count();
+    let due = house.state.keys().filter(|key| key.starts_with(b"due/")).count();
     assert_eq!((open, due), (10, 10));
 }
 
@@ -296,7 +285,7 @@ fn a_person_is_reached_no_oftener_than_the_cap_allows() {
     assert!(capped.removals[0].removed[0].starts_with("person/"));
     house.watermark(at(200));
     assert!(
-        house.state.0.keys().all(|(_, key)| !key.starts_with(b"reached/")),
+        house.state.keys().all(|key| !key.starts_with(b"reached/")),
         "forgotten in time"
     );
 }
@@ -453,6 +442,6 @@ fn replay_gives_the_same_bits_however_the_records_are_batched() {
     script(&mut one, true);
     script(&mut two, false);
     assert_eq!(one.decisions, two.decisions);
-    assert_eq!(one.state.0, two.state.0);
+    assert_eq!(one.state, two.state);
     assert!(one.posterior().is_some());
 }

@@ -3,7 +3,6 @@
 //! Everything a stage does is in it (decoding, state, ids, encoding), over committed state in memory; the log is not.
 //! What is measured is the time this thread was on a processor, so that other work on the machine does not count.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -15,43 +14,12 @@ use limbic_domain::{
     Sentiment, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_profile::{MomentStage, ProfileStage, Settings};
-use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader, header};
+use limbic_stream::testing::MemoryState;
+use limbic_stream::{Batch, Headers, Outputs, Record, Stage, header};
 
 const POSTS: u32 = 5_000;
 const AUTHORS: u32 = 4_500;
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-#[derive(Default, Clone)]
-struct Memory(BTreeMap<Bytes, Bytes>);
-
-impl StateReader for Memory {
-    fn get(&self, _: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn scan(&self, _: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let start = Bytes::copy_from_slice(if from > prefix { from } else { prefix });
-        let from_start = self
-            .0
-            .range(start..)
-            .take_while(|(key, _)| key.starts_with(prefix));
-        Ok(from_start
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
-    }
-}
-
-impl Memory {
-    fn commit(&mut self, effects: &Effects) {
-        for (key, value) in effects.state.values().flatten() {
-            match value {
-                Some(value) => self.0.insert(key.clone(), value.clone()),
-                None => self.0.remove(key),
-            };
-        }
-    }
-}
 
 /// A reading of one subject, four emotions and a language, by one of `AUTHORS` people: some 620 bytes.
 fn reading(post: u32) -> Record {
@@ -130,7 +98,7 @@ fn hot_path(c: &mut Criterion<ProcessorTime>) {
     });
 
     // Every author is known already.
-    let mut people = Memory::default();
+    let mut people = MemoryState::default();
     let mut out = Outputs::new(&people);
     profile.process(&readings, &mut out).expect("it is done");
     let effects = out.into_effects();
@@ -162,7 +130,7 @@ fn hot_path(c: &mut Criterion<ProcessorTime>) {
     let mut moments = MomentStage::new(&settings).expect("the defaults work");
     group.bench_function("moments", |bencher| {
         bencher.iter_batched(
-            Memory::default,
+            MemoryState::default,
             |mut kept| {
                 // Taken in by one transaction, released by the next.
                 let mut out = Outputs::new(&kept);

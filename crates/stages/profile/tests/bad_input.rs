@@ -5,11 +5,12 @@
 mod house;
 
 use bytes::Bytes;
-use house::{Memory, commit, reading, record, write};
+use house::{commit, reading, record, write};
 use limbic_domain::{
     ConsentState, Distress, Envelope, Feeling, Probability, Reading, Slug, TenantId, Utc, topics,
 };
 use limbic_profile::{Audience, InvalidSetting, MomentStage, Person, ProfileStage, Segment, Settings};
+use limbic_stream::testing::{Harness, MemoryState};
 use limbic_stream::{Batch, Effects, NewRecord, Record, Stage, StateReader};
 
 const DAY: i64 = 86_400_000;
@@ -29,18 +30,18 @@ fn as_record(topic: &str, value: impl Into<Bytes>) -> Record {
 }
 
 /// Does the records as one batch of partition 0.
-fn profile(memory: &mut Memory, records: Vec<Record>) -> Effects {
+fn profile(memory: &mut MemoryState, records: Vec<Record>) -> Effects {
     let mut stage = ProfileStage::new(&Settings::default()).unwrap();
     commit(memory, |out| stage.process(&Batch { records }, out).unwrap())
 }
 
-fn profile_one(memory: &mut Memory, reading: &Envelope<Reading>) -> Envelope<Feeling> {
+fn profile_one(memory: &mut MemoryState, reading: &Envelope<Reading>) -> Envelope<Feeling> {
     let effects = profile(memory, vec![record(topics::READINGS, 0, 0, write(reading))]);
     Envelope::decode(&effects.records[0].1.value).unwrap()
 }
 
 fn feeling() -> Envelope<Feeling> {
-    profile_one(&mut Memory::default(), &plain("1"))
+    profile_one(&mut MemoryState::default(), &plain("1"))
 }
 
 /// Values that no reader of ours writes, with the reason each is refused for.
@@ -85,7 +86,7 @@ fn check_dead(stage: &mut dyn Stage, topic: &str, good: &serde_json::Value, kind
         records.push(as_record(topic, value.clone()));
         records.push(as_record(topic, serde_json::to_vec(good).unwrap()));
     }
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     let effects = commit(&mut memory, |out| stage.process(&Batch { records }, out).unwrap());
     assert_eq!(effects.dead.len(), broken.len());
     for (dead, (value, reason)) in effects.dead.iter().zip(&broken) {
@@ -119,7 +120,7 @@ fn a_reading_of_too_many_subjects_is_refused() {
     let mut flood = plain("1");
     flood.data.subjects = (0..17).map(|n| Slug::new(&format!("t{n}")).unwrap()).collect();
     let effects = profile(
-        &mut Memory::default(),
+        &mut MemoryState::default(),
         vec![record(topics::READINGS, 0, 0, write(&flood))],
     );
     assert_eq!(effects.dead[0].reason, "out_of_range");
@@ -128,7 +129,7 @@ fn a_reading_of_too_many_subjects_is_refused() {
 
 #[test]
 fn ancient_and_future_dates_keep_every_number_finite() {
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     let dates = [
         "-009999-01-02T01:59:59Z",
         "9999-12-30T22:00:00Z",
@@ -143,7 +144,7 @@ fn ancient_and_future_dates_keep_every_number_finite() {
         assert!(Envelope::<Feeling>::decode(&felt.encode()).is_ok());
     }
     let mut moments = MomentStage::new(&Settings::default()).unwrap();
-    let mut kept = Memory::default();
+    let mut kept = MemoryState::default();
     for date in dates {
         let mut odd = feeling();
         odd.at = date.parse().unwrap();
@@ -156,27 +157,19 @@ fn ancient_and_future_dates_keep_every_number_finite() {
 
 #[test]
 fn damaged_state_is_our_fault_and_not_the_records() {
-    struct Damaged;
-    impl StateReader for Damaged {
-        fn get(&self, _: u32, _: &[u8]) -> limbic_stream::Result<Option<Bytes>> {
-            Ok(Some(Bytes::from_static(&[1, 2, 3])))
-        }
-        fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> limbic_stream::Result<Vec<(Bytes, Bytes)>> {
-            Ok(Vec::new())
-        }
-    }
-    let mut out = limbic_stream::Outputs::new(&Damaged);
-    let records = vec![record(topics::READINGS, 0, 0, write(&plain("1")))];
-    let error = ProfileStage::new(&Settings::default())
-        .unwrap()
-        .process(&Batch { records }, &mut out)
+    let mut harness = Harness::new(|| ProfileStage::new(&Settings::default()).unwrap());
+    harness.process([record(topics::READINGS, 0, 0, write(&plain("1")))]);
+    let person = harness.state().keys().find(|key| key[0] == b'p').unwrap().clone();
+    harness.state_mut().put(0, person, &[1, 2, 3][..]);
+    let error = harness
+        .try_process([record(topics::READINGS, 0, 1, write(&plain("2")))])
         .unwrap_err();
     assert_eq!(error.fault, limbic_domain::Fault::Internal);
 }
 
 #[test]
 fn distress_weighs_for_days_and_fades_by_half_lives() {
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     let mut cry = plain("1");
     cry.data.affect.distress = Distress {
         score: Probability::new(0.8).unwrap(),
@@ -193,7 +186,7 @@ fn distress_weighs_for_days_and_fades_by_half_lives() {
 }
 
 /// Where the feelings of a batch go, and whether they only protect there.
-fn told(memory: &mut Memory, reading: &Envelope<Reading>) -> Vec<(String, bool)> {
+fn told(memory: &mut MemoryState, reading: &Envelope<Reading>) -> Vec<(String, bool)> {
     let effects = profile(memory, vec![record(topics::READINGS, 0, 0, write(reading))]);
     let told = effects.records.iter().map(|(_, new)| {
         let feeling = Envelope::<Feeling>::decode(&new.value).unwrap().data;
@@ -206,7 +199,7 @@ fn told(memory: &mut Memory, reading: &Envelope<Reading>) -> Vec<(String, bool)>
 fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
     let here = |audience: &str| (audience.to_owned(), false);
     let elsewhere = |audience: &str| (audience.to_owned(), true);
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     assert_eq!(
         told(&mut memory, &reading("ada", "1", at(0), 0.5, &["music"])),
         [here("everyone:music")]
@@ -245,7 +238,7 @@ fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
 
 #[test]
 fn a_no_and_a_minor_outlive_the_expiry_and_nothing_else_does() {
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     let mut no = plain("1");
     no.data.consent = ConsentState::Denied;
     profile_one(&mut memory, &no);
@@ -269,7 +262,7 @@ fn a_no_and_a_minor_outlive_the_expiry_and_nothing_else_does() {
 
 #[test]
 fn an_idle_audience_is_dropped() {
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     let mut stage = MomentStage::new(&Settings::default()).unwrap();
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| stage.process(&Batch { records }, out).unwrap());
@@ -284,10 +277,11 @@ fn an_idle_audience_is_dropped() {
 
 #[test]
 fn a_late_feeling_counts_at_once_and_is_counted() {
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     let mut stage = MomentStage::new(&Settings::default()).unwrap();
     commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
-    let late = |memory: &Memory| MomentStage::late(memory.get(0, MomentStage::LATE_KEY).unwrap().as_deref());
+    let late =
+        |memory: &MemoryState| MomentStage::late(memory.get(0, MomentStage::LATE_KEY).unwrap().as_deref());
     assert_eq!(late(&memory), 0);
     // Another instance takes over: what is late is known from the state alone.
     let mut stage_again = MomentStage::new(&Settings::default()).unwrap();
@@ -318,7 +312,7 @@ fn a_post_counts_for_its_topics_and_for_the_segments_it_fits() {
     };
     settings.segments = vec![segment("english", &["en"], 0), segment("regulars", &[], 2)];
     let mut stage = ProfileStage::new(&settings).unwrap();
-    let mut memory = Memory::default();
+    let mut memory = MemoryState::default();
     let mut post = reading("ada", "1", at(0), 0.5, &["tea", "rain", "tea"]);
     post.data.affect.language = "en-GB".into();
     let silent = reading("ada", "2", at(1), 0.5, &[]);

@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use limbic_domain::{
     ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Platform, Pseudonym, Recipient, Removal,
     Slug, SuppressedBy, Suppression, TenantId, Utc, topics,
 };
 use limbic_safety::{Rules, SafetyStage, Settings, SettingsError, Verdict, ceiling, gate};
-use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Result, Stage, StateReader};
+use limbic_stream::Effects;
+use limbic_stream::testing::{Harness, record};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -403,34 +403,17 @@ fn the_version_changes_with_the_rules() {
     assert!(rules().version().starts_with("gate-1/"));
 }
 
-struct NoState;
-
-impl StateReader for NoState {
-    fn get(&self, _: u32, _: &[u8]) -> Result<Option<Bytes>> {
-        Ok(None)
-    }
-
-    fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        Ok(Vec::new())
-    }
-}
-
 fn process(values: Vec<Vec<u8>>) -> Effects {
-    let records = values.into_iter().zip(0..).map(|(value, offset)| Record {
-        topic: topics::DRAFTS.into(),
-        partition: 1,
-        offset,
-        key: Bytes::from_static(b"mine/everyone:football"),
-        value: value.into(),
-        headers: Headers::new(),
-        timestamp: Utc::from_millis(5),
+    let records = values.into_iter().map(|value| {
+        record(topics::DRAFTS)
+            .partition(1)
+            .key("mine/everyone:football")
+            .at(Utc::from_millis(5))
+            .value(value)
     });
-    let batch = Batch {
-        records: records.collect(),
-    };
-    let mut out = Outputs::new(&NoState);
-    SafetyStage::new(rules()).process(&batch, &mut out).unwrap();
-    out.into_effects()
+    Harness::new(|| SafetyStage::new(rules()))
+        .described_by(SafetyStage::spec())
+        .process(records)
 }
 
 fn enveloped(draft: Draft) -> Vec<u8> {

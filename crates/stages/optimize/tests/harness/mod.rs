@@ -6,44 +6,24 @@
     reason = "each test that shares this file uses a part of it"
 )]
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use limbic_domain::{
     AudienceId, Creative, CreativeSet, Decision, Direction, Emotions, Envelope, Micros, MoodSummary, Outcome,
     OutcomeKind, Pseudonym, Rendering, Slug, TenantId, Utc, topics,
 };
 use limbic_optimize::{OptimizeSettings, OptimizeStage};
-use limbic_stream::{Batch, DeadLetter, Headers, Outputs, Record, Result, Stage, StateReader};
+use limbic_stream::testing::MemoryState;
+use limbic_stream::{Batch, DeadLetter, Headers, Outputs, Record, Stage, StateReader};
 
 pub const MINUTE: i64 = 60_000;
 
 /// A broker that was set up by nobody takes 1 MB; nothing that the stage keeps may come near it.
 pub const LARGEST: usize = 500_000;
 
-#[derive(Default)]
-pub struct Memory(pub BTreeMap<(u32, Bytes), Bytes>);
-
-impl StateReader for Memory {
-    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
-    }
-
-    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let start = (partition, Bytes::copy_from_slice(from.max(prefix)));
-        let found = self.0.range(start..);
-        Ok(found
-            .take_while(|((number, key), _)| *number == partition && key.starts_with(prefix))
-            .take(limit)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect())
-    }
-}
-
 /// A stage and everything it has done.
 pub struct House {
     stage: OptimizeStage,
-    pub state: Memory,
+    pub state: MemoryState,
     pub decisions: Vec<Envelope<Decision>>,
     pub dead: Vec<DeadLetter>,
     offset: u64,
@@ -53,7 +33,7 @@ impl House {
     pub fn new(settings: OptimizeSettings) -> Self {
         Self {
             stage: OptimizeStage::new(settings).unwrap(),
-            state: Memory::default(),
+            state: MemoryState::default(),
             decisions: Vec::new(),
             dead: Vec::new(),
             offset: 0,
@@ -77,17 +57,11 @@ impl House {
         let mut out = Outputs::new(&self.state);
         act(&mut self.stage, &mut out);
         let effects = out.into_effects();
-        for (partition, changes) in effects.state {
-            for (key, change) in changes {
-                match change {
-                    Some(value) => {
-                        assert!(value.len() < LARGEST, "{key:?} takes {} bytes", value.len());
-                        self.state.0.insert((partition, key), value)
-                    }
-                    None => self.state.0.remove(&(partition, key)),
-                };
-            }
+        for (key, change) in effects.state.values().flatten() {
+            let size = change.as_ref().map_or(0, Bytes::len);
+            assert!(size < LARGEST, "{key:?} takes {size} bytes");
         }
+        self.state.commit(&effects);
         let decisions = effects.records.iter();
         self.decisions
             .extend(decisions.map(|(_, record)| Envelope::decode(&record.value).unwrap()));

@@ -9,58 +9,15 @@ use limbic_domain::{
     Reading, Sentiment, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_profile::{MomentStage, ProfileStage, Settings};
+use limbic_stream::testing::MemoryState;
 use limbic_stream::{
-    Batch, DeadLetter, Effects, Headers, NewRecord, Outputs, Record, Result, Stage, StateReader, header,
-    partition_of,
+    Batch, DeadLetter, Effects, Headers, NewRecord, Outputs, Record, Stage, StateReader, header, partition_of,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Committed state in memory.
-#[derive(Default)]
-pub(crate) struct Memory(BTreeMap<(u32, Bytes), Bytes>);
-
-impl StateReader for Memory {
-    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
-    }
-
-    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let start = Bytes::copy_from_slice(if from > prefix { from } else { prefix });
-        Ok(self
-            .0
-            .range((partition, start)..)
-            .take_while(|((number, key), _)| *number == partition && key.starts_with(prefix))
-            .take(limit)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect())
-    }
-}
-
-impl Memory {
-    pub(crate) fn commit(&mut self, effects: &Effects) {
-        for (partition, changes) in &effects.state {
-            for (key, value) in changes {
-                let key = (*partition, key.clone());
-                match value {
-                    Some(value) => self.0.insert(key, value.clone()),
-                    None => self.0.remove(&key),
-                };
-            }
-        }
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Bytes> {
-        self.0.keys().map(|(_, key)| key)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
 /// Does `work` over `memory` and commits it.
-pub(crate) fn commit(memory: &mut Memory, work: impl FnOnce(&mut Outputs<'_>)) -> Effects {
+pub(crate) fn commit(memory: &mut MemoryState, work: impl FnOnce(&mut Outputs<'_>)) -> Effects {
     let mut out = Outputs::new(memory);
     work(&mut out);
     let effects = out.into_effects();
@@ -151,8 +108,8 @@ pub(crate) struct House {
     settings: Settings,
     profile: ProfileStage,
     moments: MomentStage,
-    profile_state: Memory,
-    moment_state: Memory,
+    profile_state: MemoryState,
+    moment_state: MemoryState,
     readings: Vec<VecDeque<Record>>,
     newest: Vec<Utc>,
     feelings: Vec<VecDeque<Sent>>,
@@ -173,8 +130,8 @@ impl House {
             settings: settings.clone(),
             profile: ProfileStage::new(settings).unwrap(),
             moments: MomentStage::new(settings).unwrap(),
-            profile_state: Memory::default(),
-            moment_state: Memory::default(),
+            profile_state: MemoryState::default(),
+            moment_state: MemoryState::default(),
             readings,
             newest: vec![Utc::MIN; count],
             feelings: (0..count).map(|_| VecDeque::new()).collect(),
@@ -220,7 +177,7 @@ impl House {
     }
 
     /// What the stage `moments` still keeps.
-    pub(crate) fn kept_of_moments(&self) -> &Memory {
+    pub(crate) fn kept_of_moments(&self) -> &MemoryState {
         &self.moment_state
     }
 
