@@ -37,6 +37,7 @@ mod record;
 pub mod reference;
 pub mod runtime;
 mod stage;
+mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod window;
@@ -55,3 +56,4 @@ pub use stage::{
     Batch, Broadcast, Cause, DeadLetter, Effects, EventTime, Forward, Input, Output, Outputs, Stage,
     StageError, StageSpec, StateChange,
 };
+pub use state::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValue, Table, Timer, Timers};

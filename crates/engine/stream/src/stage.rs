@@ -442,3 +442,14 @@ impl<'a> Outputs<'a> {
         self.effects
     }
 }
+
+/// The state as it will be after this batch.
+impl StateReader for Outputs<'_> {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        self.state().get(partition, key)
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        self.state().scan(partition, prefix, from, limit)
+    }
+}

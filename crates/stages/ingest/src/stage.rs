@@ -1,24 +1,58 @@
 //! From `intake` to `posts` and `outcomes`, each thing once.
 
-use bytes::Bytes;
+use std::collections::BTreeMap;
+
 use limbic_domain::{Utc, topics};
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+use limbic_stream::{
+    Batch, EventTime, Forward, KeyFor, Outputs, Record, Stage, StageError, StageSpec, StateKey, Table,
+};
 
 use crate::Settings;
 use crate::edge::header;
 
-/// How many forgotten ids are removed in one tick and partition.
-const FORGET_AT_ONCE: usize = 2_000;
+/// Most ids removed in one tick and partition, so that a transaction stays small.
+const REMOVED_PER_TICK: usize = 2_000;
+
+/// Ids of what was accepted; the key says everything. A key takes 21 bytes.
+const REMEMBERED: Table<Remembered, ()> = Table::new("remembered ids", b"s");
+/// The newest generation of a partition: what is two generations older is removed.
+const NEWEST: Table<(), u64> = Table::new("newest generation of ids", b"n");
+
+/// Generation (4 bytes, big-endian) and id (16 bytes).
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    generation: u32,
+    id: [u8; 16],
+}
+
+impl StateKey for Remembered {
+    fn from_key(bytes: &[u8]) -> Option<Self> {
+        let (generation, id) = bytes.split_first_chunk()?;
+        Some(Self {
+            generation: u32::from_be_bytes(*generation),
+            id: id.try_into().ok()?,
+        })
+    }
+}
+
+impl KeyFor<Self> for Remembered {
+    fn write_key(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.generation.to_be_bytes());
+        to.extend_from_slice(&self.id);
+    }
+
+    fn size_hint(&self) -> usize {
+        20
+    }
+}
 
 /// Removes duplicates on the way from `intake` to `posts` and `outcomes`.
 ///
-/// State, per partition number: `s` + generation (4 bytes, big-endian) + id (16 bytes) → nothing. A generation is
-/// [`Settings::remember`] long; ids of the current and the one before are known, older ones are forgotten.
+/// Event time is cut into generations of [`Settings::remember`], by the time at which the edge accepted a record. Ids of
+/// the newest generation of a partition and of the one before are remembered; older ones are removed.
 #[derive(Debug)]
 pub struct IngestStage {
     generation_millis: i64,
-    /// What the newest record seen says of the time, for forgetting.
-    newest: i64,
 }
 
 impl IngestStage {
@@ -26,7 +60,6 @@ impl IngestStage {
     pub fn new(settings: &Settings) -> Self {
         Self {
             generation_millis: settings.remember.as_millis().max(1_000),
-            newest: 0,
         }
     }
 
@@ -40,27 +73,25 @@ impl IngestStage {
             .ticks(std::time::Duration::from_secs(1))
     }
 
-    /// The state key under which an id accepted at `accepted_at` is remembered.
-    fn key(generation: i64, id: &[u8]) -> Bytes {
-        let mut key = Vec::with_capacity(21);
-        key.push(b's');
-        key.extend_from_slice(&(generation as u32).to_be_bytes());
-        key.extend_from_slice(id);
-        key.into()
-    }
-
-    fn generation(&self, accepted_at: i64) -> i64 {
-        accepted_at.div_euclid(self.generation_millis)
+    /// The generation of a time in milliseconds. Times before 1970 are in generation 0.
+    fn generation(&self, accepted_at: i64) -> u32 {
+        u32::try_from(accepted_at.div_euclid(self.generation_millis).max(0)).unwrap_or(u32::MAX)
     }
 
     /// The keys under which an id may be remembered at `accepted_at`: what [`crate::Edge`] looks up in the embedded log.
-    pub(crate) fn keys_at(settings: &Settings, accepted_at: Utc, id: &[u8]) -> [Bytes; 2] {
-        let stage = Self::new(settings);
-        let generation = stage.generation(accepted_at.as_millis());
-        [Self::key(generation, id), Self::key(generation - 1, id)]
+    pub(crate) fn keys_at(settings: &Settings, accepted_at: Utc, id: &[u8; 16]) -> [Vec<u8>; 2] {
+        let generation = Self::new(settings).generation(accepted_at.as_millis());
+        [generation, generation.saturating_sub(1)]
+            .map(|generation| REMEMBERED.key(&Remembered { generation, id: *id }))
     }
 
-    fn route(&mut self, record: &Record, out: &mut Outputs<'_>) -> Result<(), StageError> {
+    /// Passes one record on, unless its id is remembered. Raises the newest generation of its partition.
+    fn route(
+        &self,
+        record: &Record,
+        newest: &mut BTreeMap<u32, u32>,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
         let to = record.headers.text(header::TO);
         let Some(to) = to.filter(|to| [topics::POSTS, topics::OUTCOMES].contains(to)) else {
             out.dead(
@@ -70,7 +101,11 @@ impl IngestStage {
             );
             return Ok(());
         };
-        let Some(id) = record.headers.get(header::ID).filter(|id| id.len() == 16) else {
+        let id: Option<[u8; 16]> = record
+            .headers
+            .get(header::ID)
+            .and_then(|id| id.as_ref().try_into().ok());
+        let Some(id) = id else {
             out.dead(
                 record,
                 "unroutable",
@@ -86,21 +121,22 @@ impl IngestStage {
             out.dead(record, "unroutable", "no acceptance time");
             return Ok(());
         };
-        self.newest = self.newest.max(accepted_at);
-        let generation = self.generation(accepted_at);
-        let current = Self::key(generation, id);
-        let known = out.get(record.partition, &current)?.is_some()
-            || out
-                .get(record.partition, &Self::key(generation - 1, id))?
-                .is_some()
-            || out
-                .get(record.partition, &Self::key(generation + 1, id))?
-                .is_some();
-        if known {
+        let (partition, generation) = (record.partition, self.generation(accepted_at));
+        // A record may come a little later than its successors: its duplicate may be in the generation after it.
+        let current = Remembered { generation, id };
+        let neighbours = [generation.checked_sub(1), generation.checked_add(1)];
+        let mut is_duplicate = REMEMBERED.contains(out, partition, &current)?;
+        for generation in neighbours.into_iter().flatten() {
+            is_duplicate =
+                is_duplicate || REMEMBERED.contains(out, partition, &Remembered { generation, id })?;
+        }
+        if is_duplicate {
             tracing::debug!(offset = record.offset, "duplicate");
             return Ok(());
         }
-        out.put(record.partition, current, Bytes::new());
+        REMEMBERED.put(out, partition, &current, &());
+        let newest = newest.entry(partition).or_default();
+        *newest = (*newest).max(generation);
         let key = std::str::from_utf8(&record.key)
             .map_err(|_| StageError::poison("unroutable", "the key is not UTF-8"))?;
         out.emit_bytes(&record.cause(), to, key, record.timestamp, record.value.clone());
@@ -110,24 +146,30 @@ impl IngestStage {
 
 impl Stage for IngestStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let mut newest = BTreeMap::new();
         for record in &batch.records {
-            self.route(record, out)?;
+            self.route(record, &mut newest, out)?;
+        }
+        for (partition, generation) in newest {
+            let generation = u64::from(generation);
+            let known = NEWEST.get(out, partition, &())?;
+            if known.is_none_or(|known| known < generation) {
+                NEWEST.put(out, partition, &(), &generation);
+            }
         }
         Ok(())
     }
 
     fn tick(&mut self, partitions: &[u32], _: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        let oldest_kept = self.generation(self.newest) - 1;
         for partition in partitions {
-            for (key, _) in out.scan(*partition, b"s", b"s", FORGET_AT_ONCE)? {
-                let generation = key
-                    .get(1..5)
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .map(u32::from_be_bytes);
-                if generation.is_none_or(|generation| i64::from(generation) >= oldest_kept) {
+            let Some(newest) = NEWEST.get(out, *partition, &())? else {
+                continue;
+            };
+            for (remembered, ()) in REMEMBERED.scan(out, *partition, b"", REMOVED_PER_TICK)? {
+                if u64::from(remembered.generation) + 1 >= newest {
                     break;
                 }
-                out.remove(*partition, key);
+                REMEMBERED.remove(out, *partition, &remembered);
             }
         }
         Ok(())
@@ -136,75 +178,75 @@ impl Stage for IngestStage {
 
 #[cfg(test)]
 mod tests {
-    use limbic_stream::{Headers, Result, StateReader};
+    use limbic_stream::testing::{Harness, RecordBuilder, check_batch_boundaries, record as build};
 
     use super::*;
 
-    struct Nothing;
-
-    impl StateReader for Nothing {
-        fn get(&self, _: u32, _: &[u8]) -> Result<Option<Bytes>> {
-            Ok(None)
-        }
-
-        fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>> {
-            Ok(Vec::new())
-        }
+    fn record(id: u8, to: &'static str, accepted_at: i64) -> RecordBuilder {
+        build(topics::INTAKE)
+            .key("default/x")
+            .value("{}")
+            .header(header::TO, to)
+            .header(header::ID, vec![id; 16])
+            .header(limbic_stream::header::ACCEPTED_AT, accepted_at.to_string())
     }
 
-    fn record(id: u8, to: &'static str, accepted_at: i64) -> Record {
-        Record {
-            topic: topics::INTAKE.into(),
-            partition: 0,
-            offset: 0,
-            key: Bytes::from_static(b"default/x"),
-            value: Bytes::from_static(b"{}"),
-            headers: Headers::new()
-                .with(header::TO, to)
-                .with(header::ID, vec![id; 16])
-                .with(limbic_stream::header::ACCEPTED_AT, accepted_at.to_string()),
-            timestamp: Utc::from_millis(1),
-        }
-    }
-
-    fn run(stage: &mut IngestStage, records: Vec<Record>) -> limbic_stream::Effects {
-        let mut out = Outputs::new(&Nothing);
-        stage.process(&Batch { records }, &mut out).unwrap();
-        stage.tick(&[0], Utc::MIN, &mut out).unwrap();
-        out.into_effects()
+    fn harness() -> Harness<IngestStage> {
+        Harness::new(|| IngestStage::new(&Settings::default())).described_by(IngestStage::spec())
     }
 
     #[test]
     fn a_post_is_passed_on_once_and_garbage_dies() {
-        let mut stage = IngestStage::new(&Settings::default());
-        let records = vec![
+        let mut harness = harness();
+        harness.process([
             record(1, "posts", 0),
             record(1, "posts", 5),
             record(2, "outcomes", 5),
             record(3, "moments", 5),
-        ];
-        let effects = run(&mut stage, records);
-        let to: Vec<&str> = effects.records.iter().map(|(_, record)| &*record.topic).collect();
-        assert_eq!(to, ["posts", "outcomes"]);
-        assert_eq!(effects.dead.len(), 1);
+        ]);
+        let to = harness.outputs().iter().map(|(_, record)| &*record.topic);
+        assert_eq!(to.collect::<Vec<_>>(), ["posts", "outcomes"]);
+        assert_eq!(harness.dead_letters().len(), 1);
     }
 
     #[test]
     fn an_id_is_remembered_over_the_turn_of_a_generation_and_forgotten_after() {
-        let settings = Settings::default();
-        let length = settings.remember.as_millis();
-        let mut stage = IngestStage::new(&settings);
-        let effects = run(
-            &mut stage,
-            vec![record(1, "posts", length - 1), record(1, "posts", length + 1)],
-        );
-        assert_eq!(effects.records.len(), 1, "known over the turn");
+        let length = Settings::default().remember.as_millis();
+        let mut known = harness();
+        known.process([record(1, "posts", length - 1), record(1, "posts", length + 1)]);
+        assert_eq!(known.outputs().len(), 1, "known over the turn");
 
-        let effects = run(
-            &mut stage,
-            vec![record(1, "posts", length - 1), record(2, "posts", 3 * length)],
-        );
-        let left: Vec<_> = effects.state[&0].values().map(Option::is_some).collect();
-        assert_eq!(left, [false, true], "the old generation is forgotten");
+        let mut forgotten = harness();
+        forgotten.process([record(1, "posts", length - 1), record(2, "posts", 3 * length)]);
+        let remembered = |harness: &Harness<IngestStage>| {
+            let found = REMEMBERED.scan(harness.state(), 0, b"", 9).unwrap();
+            found.into_iter().map(|(key, ())| key.id[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(remembered(&forgotten), [1, 2]);
+        // A fresh instance removes the same ids: the newest generation is part of the state.
+        forgotten.restart();
+        forgotten.tick(Utc::MIN);
+        assert_eq!(remembered(&forgotten), [2]);
+    }
+
+    #[test]
+    fn batches_restarts_and_moves_do_not_change_what_is_passed_on() {
+        let day = |n: i64| n * 86_400_000;
+        let records: Vec<Record> = (0..60)
+            .map(|n: u8| {
+                let (id, at) = (n % 23, day(i64::from(n) / 2));
+                record(id, "posts", at).offset(n.into()).build()
+            })
+            .collect();
+        check_batch_boundaries(harness, &records, |harness| {
+            harness.tick(Utc::MIN);
+        });
+        let mut whole = harness();
+        whole.process(records.clone());
+        let mut moved = harness();
+        moved.process(records[..30].iter().cloned());
+        moved.move_partition(0);
+        moved.process(records[30..].iter().cloned());
+        assert_eq!(moved.outputs(), whole.outputs());
     }
 }

@@ -24,7 +24,7 @@ mod point;
 mod reader;
 mod settings;
 mod stage;
-mod tally;
+mod sums;
 
 pub use embedded::Embedded;
 pub use influx::{Influx, InfluxOptions};

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::point::{Point, SeriesStore};
 use crate::settings::{MetricsSettings, window_tag};
-use crate::tally::{Entry, OTHER, Tally};
+use crate::sums::{Entry, OTHER, Sums};
 
 /// What is measured, and the tag that tells its groups apart.
 const MEASUREMENTS: [(&str, Option<&str>); 5] = [
@@ -30,7 +30,7 @@ struct Kept {
     measurement: &'static str,
     tag: Option<&'static str>,
     window: String,
-    windows: Windows<Tally>,
+    windows: Windows<Sums>,
 }
 
 /// Writes what readings, moments, decisions and outcomes add up to into a [`SeriesStore`].
@@ -238,7 +238,7 @@ impl Kept {
     fn points(
         &self,
         partition: u32,
-        closed: Closed<Tally>,
+        closed: Closed<Sums>,
         points: &mut Vec<Point>,
     ) -> Result<(), StageError> {
         let tenant = std::str::from_utf8(&closed.key)

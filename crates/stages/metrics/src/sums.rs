@@ -1,9 +1,9 @@
-//! What is kept of a window. Sums are of whole millionths, so that no order of adding can change them.
+//! The state of a window: sums by group and field, in whole millionths, so that the order of adding cannot change them.
 
 use std::collections::BTreeMap;
 
 use limbic_stream::window::Aggregate;
-use serde::{Deserialize, Serialize};
+use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue};
 
 /// Millionths in a whole.
 const MILLION: f64 = 1_000_000.0;
@@ -25,10 +25,44 @@ pub(crate) struct Entry {
 
 /// Sums by group and field. Which groups came before there were too many depends on the order of records *within a
 /// partition* alone, which is the log's and the same in every replay.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tally(BTreeMap<String, BTreeMap<String, i64>>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Sums(BTreeMap<String, BTreeMap<String, i64>>);
 
-impl Tally {
+impl StateValue for Sums {
+    const VERSION: u8 = 1;
+
+    fn size_hint(&self) -> usize {
+        let fields: usize = self.0.values().map(BTreeMap::len).sum();
+        4 + 16 * self.0.len() + 24 * fields
+    }
+
+    fn encode(&self, to: &mut Encoder) {
+        to.length(self.0.len());
+        for (group, sums) in &self.0 {
+            to.text(group);
+            to.length(sums.len());
+            for (field, millionths) in sums {
+                to.text(field);
+                to.signed(*millionths);
+            }
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        let mut groups = BTreeMap::new();
+        for _ in 0..from.length()? {
+            let group = from.text()?.to_owned();
+            let mut sums = BTreeMap::new();
+            for _ in 0..from.length()? {
+                sums.insert(from.text()?.to_owned(), from.signed()?);
+            }
+            groups.insert(group, sums);
+        }
+        Ok(Self(groups))
+    }
+}
+
+impl Sums {
     fn add_to(&mut self, group: &str, most: usize, fields: impl IntoIterator<Item = (String, i64)>) {
         let known = self.0.contains_key(group);
         let name = if known || self.0.len() < most {
@@ -59,7 +93,7 @@ impl Tally {
     }
 }
 
-impl Aggregate for Tally {
+impl Aggregate for Sums {
     type Item = Entry;
 
     fn add(&mut self, entry: &Entry) {

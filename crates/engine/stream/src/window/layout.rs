@@ -1,117 +1,95 @@
 //! Where windows are in the state.
 
 use bytes::Bytes;
+use limbic_domain::Utc;
 
 use super::{Aggregate, Stored};
+use crate::state::{KeyFor, StateKey, Table, Timer, Timers};
 use crate::{Error, Outputs, Result};
 
-/// The keys of one set of windows.
+/// The tables of one set of windows. Their prefixes are the set's name, a zero byte and one letter.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
-    name: Vec<u8>,
+pub(super) struct Layout<A> {
+    windows: Table<WindowKey, Stored<A>>,
+    /// One timer a window: when it is handed out next, or forgotten.
+    due: Timers,
+    /// How far event time has come.
+    pub(super) watermark: Table<(), Utc>,
+    /// The latest record, where it counts.
+    pub(super) latest: Table<(), Utc>,
+    /// How many records came too late.
+    pub(super) dropped: Table<(), u64>,
 }
 
-/// A number whose bytes sort as it does.
-fn ordered(number: i64) -> [u8; 8] {
-    ((number as u64) ^ (1 << 63)).to_be_bytes()
+/// A window of a record's key: the key's length, the key, the start. Windows of one key are together, in the order of time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WindowKey {
+    pub(super) key: Bytes,
+    pub(super) start: i64,
 }
 
-fn from_ordered(bytes: [u8; 8]) -> i64 {
-    (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64
+/// A number in eight bytes that sort as it does.
+const fn ordered(number: i64) -> [u8; 8] {
+    (number.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-/// A number as it is kept by itself.
-pub(super) fn number(bytes: &[u8]) -> Result<i64> {
-    let bytes = bytes
-        .try_into()
-        .map_err(|_| Error::Corrupt("a number in the state of windows is not eight bytes long".into()))?;
-    Ok(i64::from_be_bytes(bytes))
+const fn from_ordered(bytes: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed()
 }
 
-impl Layout {
+impl StateKey for WindowKey {
+    fn from_key(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (key, start) = rest.split_last_chunk()?;
+        (key.len() == u32::from_be_bytes(*length) as usize).then(|| Self {
+            key: Bytes::copy_from_slice(key),
+            start: from_ordered(*start),
+        })
+    }
+}
+
+impl KeyFor<WindowKey> for (&[u8], i64) {
+    fn write_key(&self, to: &mut Vec<u8>) {
+        let (key, start) = self;
+        to.extend_from_slice(&(key.len() as u32).to_be_bytes());
+        to.extend_from_slice(key);
+        to.extend_from_slice(&ordered(*start));
+    }
+
+    fn size_hint(&self) -> usize {
+        12 + self.0.len()
+    }
+}
+
+impl<A: Aggregate> Layout<A> {
     pub(super) fn new(name: &str) -> Self {
+        let part = |what: &str, letter: u8| {
+            let prefix = [name.as_bytes(), &[0, letter]].concat();
+            (format!("{what} of the windows {name}"), prefix)
+        };
+        let (windows, due) = (part("values", b'd'), part("due times", b't'));
+        let (watermark, latest) = (part("watermark", b'w'), part("latest record", b'o'));
+        let dropped = part("late records", b'l');
         Self {
-            name: [name.as_bytes(), &[0]].concat(),
+            windows: Table::named(windows.0, windows.1),
+            due: Timers::named(due.0, due.1),
+            watermark: Table::named(watermark.0, watermark.1),
+            latest: Table::named(latest.0, latest.1),
+            dropped: Table::named(dropped.0, dropped.1),
         }
     }
 
-    fn with(&self, tail: &[&[u8]]) -> Vec<u8> {
-        let mut key = self.name.clone();
-        for part in tail {
-            key.extend_from_slice(part);
-        }
-        key
-    }
-
-    pub(super) fn watermark(&self) -> Vec<u8> {
-        self.with(&[b"w"])
-    }
-
-    pub(super) fn latest(&self) -> Vec<u8> {
-        self.with(&[b"o"])
-    }
-
-    pub(super) fn dropped(&self) -> Vec<u8> {
-        self.with(&[b"l"])
-    }
-
-    pub(super) fn due_prefix(&self) -> Vec<u8> {
-        self.with(&[b"t"])
-    }
-
-    /// All windows of a key. Its length stands before it, or one key could be the beginning of another.
-    pub(super) fn of_key(&self, key: &[u8]) -> Vec<u8> {
-        self.with(&[b"d", &(key.len() as u32).to_be_bytes(), key])
-    }
-
-    fn window(&self, key: &[u8], start: i64) -> Vec<u8> {
-        [self.of_key(key), ordered(start).to_vec()].concat()
-    }
-
-    fn due(&self, due: i64, key: &[u8], start: i64) -> Vec<u8> {
-        self.with(&[b"t", &ordered(due), key, &ordered(start)])
-    }
-
-    /// Due time, key and start, as `entry` says.
-    pub(super) fn read_due(&self, entry: &Bytes) -> Result<(i64, Bytes, i64)> {
-        let parts = entry.get(self.name.len() + 1..).and_then(|rest| {
-            let (due, rest) = rest.split_first_chunk::<8>()?;
-            let (key, start) = rest.split_last_chunk::<8>()?;
-            Some((
-                from_ordered(*due),
-                Bytes::copy_from_slice(key),
-                from_ordered(*start),
-            ))
-        });
-        parts.ok_or_else(|| Error::Corrupt("a due time in the state of windows is too short".into()))
-    }
-
-    /// The start that the state's key of a window says.
-    pub(super) fn read_start(key: &[u8]) -> Result<i64> {
-        let (_, start) = key
-            .split_last_chunk::<8>()
-            .ok_or_else(|| Error::Corrupt("a window's key in the state is too short".into()))?;
-        Ok(from_ordered(*start))
-    }
-
-    pub(super) fn get<A: Aggregate>(
+    pub(super) fn get(
         &self,
         out: &Outputs<'_>,
         partition: u32,
         key: &[u8],
         start: i64,
     ) -> Result<Option<Stored<A>>> {
-        out.get(partition, &self.window(key, start))?
-            .map(|bytes| Self::decode(&bytes))
-            .transpose()
+        self.windows.get(out, partition, &(key, start))
     }
 
-    pub(super) fn decode<A: Aggregate>(bytes: &[u8]) -> Result<Stored<A>> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| Error::Corrupt(format!("a window in the state cannot be read: {error}")))
-    }
-
-    pub(super) fn put<A: Aggregate>(
+    pub(super) fn put(
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
@@ -119,11 +97,22 @@ impl Layout {
         start: i64,
         stored: &Stored<A>,
     ) {
-        let bytes = serde_json::to_vec(stored).expect("an accumulator has string keys and finite numbers");
-        out.put(partition, self.window(key, start), bytes);
+        self.windows.put(out, partition, &(key, start), stored);
     }
 
-    /// Moves a window within the order of due times; `i64::MIN` = it is not there yet.
+    /// Up to `limit` windows of a key, in the order of time.
+    pub(super) fn of_key(
+        &self,
+        out: &Outputs<'_>,
+        partition: u32,
+        key: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(WindowKey, Stored<A>)>> {
+        let prefix = [&(key.len() as u32).to_be_bytes(), key].concat();
+        self.windows.scan(out, partition, &prefix, limit)
+    }
+
+    /// Sets the window's timer to `to`; `due` is where it was, `i64::MIN` = nowhere.
     pub(super) fn move_due(
         &self,
         out: &mut Outputs<'_>,
@@ -136,15 +125,45 @@ impl Layout {
         if *due == to {
             return;
         }
+        let id = Self::id(key, start);
         if *due != i64::MIN {
-            out.remove(partition, self.due(*due, key, start));
+            self.due.cancel(out, partition, Utc::from_millis(*due), &id);
         }
-        out.put(partition, self.due(to, key, start), Bytes::from_static(b"1"));
+        self.due.set(out, partition, Utc::from_millis(to), &id, &());
         *due = to;
     }
 
     pub(super) fn remove(&self, out: &mut Outputs<'_>, partition: u32, key: &[u8], start: i64, due: i64) {
-        out.remove(partition, self.window(key, start));
-        out.remove(partition, self.due(due, key, start));
+        self.windows.remove(out, partition, &(key, start));
+        let id = Self::id(key, start);
+        self.due.cancel(out, partition, Utc::from_millis(due), &id);
+    }
+
+    /// Timers that are due at `watermark`, behind `last`.
+    pub(super) fn due(
+        &self,
+        out: &Outputs<'_>,
+        partition: u32,
+        watermark: i64,
+        last: Option<&Timer<()>>,
+        limit: usize,
+    ) -> Result<Vec<Timer<()>>> {
+        let now = Utc::from_millis(watermark);
+        match last {
+            None => self.due.due(out, partition, now, limit),
+            Some(last) => self.due.due_after(out, partition, now, last, limit),
+        }
+    }
+
+    fn id(key: &[u8], start: i64) -> Vec<u8> {
+        [key, &ordered(start)].concat()
+    }
+
+    /// The key and the start that a timer is for.
+    pub(super) fn read_id(id: &Bytes) -> Result<(Bytes, i64)> {
+        let (key, start) = id.split_last_chunk().ok_or_else(|| {
+            Error::Corrupt("a timer in the state of windows has an id that is too short".into())
+        })?;
+        Ok((id.slice(..key.len()), from_ordered(*start)))
     }
 }

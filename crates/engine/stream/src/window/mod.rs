@@ -11,9 +11,8 @@
 //! * Of a topic that the watermark does not wait for, records may come long after it has passed. Its windows close with the
 //!   watermark and yet take them in, if their lateness is counted [by its own records](Windows::late_by_own_records).
 //!
-//! Keys of the state, behind the name of the windows: `d` key start → the window; `t` due time, key, start → nothing, in
-//! the order of time, so that closing looks only at what is due; `w` → the watermark; `o` → the latest record, where it is
-//! needed; `l` → how many were dropped.
+//! State: a table of windows, one timer for each of them (so that closing reads only what is due), and one value each for
+//! the watermark, the latest record and the number of dropped records.
 
 mod layout;
 mod session;
@@ -22,15 +21,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use limbic_domain::Utc;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-
+use crate::state::{DecodeProblem, Decoder, Encoder, StateValue};
 use crate::{Error, Outputs, Result};
+use bytes::Bytes;
 use layout::Layout;
+use limbic_domain::Utc;
 
 /// What is kept of a window's records: an accumulator that does not mind their order.
-pub trait Aggregate: Default + Serialize + DeserializeOwned {
+pub trait Aggregate: Default + StateValue {
     /// What it takes from one record.
     type Item;
 
@@ -64,7 +62,7 @@ pub enum WindowKind {
 }
 
 /// A stretch of time, `start` included, `end` not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
     /// Milliseconds since the epoch.
     pub start: i64,
@@ -99,31 +97,64 @@ pub enum Added {
 }
 
 /// A window as it is kept.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(bound = "")]
-struct Stored<A: Aggregate> {
-    #[serde(rename = "e")]
+#[derive(Debug)]
+struct Stored<A> {
     end: i64,
-    #[serde(rename = "v")]
     value: A,
     /// How often it was handed out.
-    #[serde(rename = "n")]
     revisions: u32,
-    /// Where it is in the order of due times.
-    #[serde(rename = "d")]
+    /// The time of its timer.
     due: i64,
-    #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
     replaces: Vec<Window>,
+}
+
+impl<A: Aggregate> StateValue for Stored<A> {
+    const VERSION: u8 = 1;
+
+    fn size_hint(&self) -> usize {
+        24 + 16 * self.replaces.len() + self.value.size_hint()
+    }
+
+    fn encode(&self, to: &mut Encoder) {
+        to.signed(self.end);
+        to.signed(self.due);
+        to.unsigned(self.revisions.into());
+        to.length(self.replaces.len());
+        for window in &self.replaces {
+            to.signed(window.start);
+            to.signed(window.end);
+        }
+        to.nested(&self.value);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        let (end, due) = (from.signed()?, from.signed()?);
+        let revisions = u32::try_from(from.unsigned()?).map_err(|_| DecodeProblem::Damaged)?;
+        let replaces = (0..from.length()?)
+            .map(|_| {
+                Ok(Window {
+                    start: from.signed()?,
+                    end: from.signed()?,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            end,
+            value: from.nested()?,
+            revisions,
+            due,
+            replaces,
+        })
+    }
 }
 
 /// Windows of one kind, under a name of their own within the stage's state.
 #[derive(Debug, Clone)]
 pub struct Windows<A> {
-    layout: Layout,
+    layout: Layout<A>,
     kind: WindowKind,
     lateness: i64,
     by_own_records: bool,
-    of: std::marker::PhantomData<fn() -> A>,
 }
 
 /// How far time has come, in milliseconds.
@@ -167,7 +198,6 @@ impl<A: Aggregate> Windows<A> {
             kind,
             lateness,
             by_own_records: false,
-            of: std::marker::PhantomData,
         })
     }
 
@@ -247,16 +277,15 @@ impl<A: Aggregate> Windows<A> {
             tell(place, added);
         }
         if self.by_own_records && time.latest > latest_before {
-            let latest = time.latest.to_be_bytes().to_vec();
-            out.put(partition, self.layout.latest(), latest);
+            let latest = Utc::from_millis(time.latest);
+            self.layout.latest.put(out, partition, &(), &latest);
         }
         for ((key, start), stored) in open {
             self.layout.put(out, partition, &key, start, &stored);
         }
         if dropped > 0 {
             let before = self.dropped_late(out, partition)?;
-            let dropped: u64 = before + dropped;
-            out.put(partition, self.layout.dropped(), dropped.to_be_bytes().to_vec());
+            self.layout.dropped.put(out, partition, &(), &(before + dropped));
         }
         Ok(())
     }
@@ -311,26 +340,22 @@ impl<A: Aggregate> Windows<A> {
         let mut time = self.time(out, partition)?;
         if watermark.as_millis() > time.watermark {
             time.watermark = watermark.as_millis();
-            let watermark = time.watermark.to_be_bytes().to_vec();
-            out.put(partition, self.layout.watermark(), watermark);
+            self.layout.watermark.put(out, partition, &(), &watermark);
         }
         let mut closed = Vec::new();
-        let mut from = self.layout.due_prefix();
+        let mut last = None;
         loop {
-            let page = out.scan(partition, &self.layout.due_prefix(), &from, DUE_AT_ONCE)?;
-            for (entry, _) in &page {
-                let (due, key, start) = self.layout.read_due(entry)?;
-                if due > time.watermark {
-                    return Ok(closed);
-                }
-                closed.extend(self.take_due(out, partition, &key, start, due, time)?);
+            let page = self
+                .layout
+                .due(out, partition, time.watermark, last.as_ref(), DUE_AT_ONCE)?;
+            for timer in &page {
+                let (key, start) = Layout::<A>::read_id(&timer.id)?;
+                closed.extend(self.take_due(out, partition, &key, start, timer.at.as_millis(), time)?);
             }
-            match page.last() {
-                Some((entry, _)) if page.len() == DUE_AT_ONCE => {
-                    from = [entry.as_ref(), &[0]].concat();
-                }
-                _ => return Ok(closed),
+            if page.len() < DUE_AT_ONCE {
+                return Ok(closed);
             }
+            last = page.into_iter().last();
         }
     }
 
@@ -343,7 +368,7 @@ impl<A: Aggregate> Windows<A> {
         due: i64,
         time: Time,
     ) -> Result<Option<Closed<A>>> {
-        let Some(mut stored) = self.layout.get::<A>(out, partition, key, start)? else {
+        let Some(mut stored) = self.layout.get(out, partition, key, start)? else {
             return Err(Error::Corrupt(format!(
                 "a window that is due at {due} is not in the state of partition {partition}"
             )));
@@ -393,14 +418,14 @@ impl<A: Aggregate> Windows<A> {
 
     /// How far event time of the partition has come, as told to [`Windows::advance`].
     pub fn watermark(&self, out: &Outputs<'_>, partition: u32) -> Result<Utc> {
-        let kept = out.get(partition, &self.layout.watermark())?;
-        kept.map_or(Ok(Utc::MIN), |bytes| layout::number(&bytes).map(Utc::from_millis))
+        let known = self.layout.watermark.get(out, partition, &())?;
+        Ok(known.unwrap_or(Utc::MIN))
     }
 
     fn time(&self, out: &Outputs<'_>, partition: u32) -> Result<Time> {
         let latest = if self.by_own_records {
-            let kept = out.get(partition, &self.layout.latest())?;
-            kept.map_or(Ok(i64::MIN), |bytes| layout::number(&bytes))?
+            let known = self.layout.latest.get(out, partition, &())?;
+            known.map_or(i64::MIN, Utc::as_millis)
         } else {
             i64::MAX
         };
@@ -412,7 +437,6 @@ impl<A: Aggregate> Windows<A> {
 
     /// How many records of the partition came too late for some window, ever.
     pub fn dropped_late(&self, out: &Outputs<'_>, partition: u32) -> Result<u64> {
-        let kept = out.get(partition, &self.layout.dropped())?;
-        kept.map_or(Ok(0), |bytes| layout::number(&bytes).map(|n| n as u64))
+        Ok(self.layout.dropped.get(out, partition, &())?.unwrap_or(0))
     }
 }

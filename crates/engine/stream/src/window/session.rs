@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::layout::Layout;
 use super::{Added, Aggregate, Stored, Time, Window, Windows};
 use crate::{Outputs, Result};
 
@@ -35,12 +34,10 @@ impl<A: Aggregate> Windows<A> {
         value.add(item);
         let mut revisions = 0;
         let mut replaces = Vec::new();
-        let prefix = self.layout.of_key(key);
         let reach = merged.end;
         let overlapping = |start: i64, end: i64| start < reach && at < end;
-        for (place, bytes) in out.scan(partition, &prefix, &prefix, SESSIONS_AT_MOST)? {
-            let start = Layout::read_start(&place)?;
-            let known: Stored<A> = Layout::decode(&bytes)?;
+        for (place, known) in self.layout.of_key(out, partition, key, SESSIONS_AT_MOST)? {
+            let start = place.start;
             if !overlapping(start, known.end) {
                 continue;
             }

@@ -3,12 +3,28 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::StateReader;
+use crate::testing::MemoryState;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Sum {
     count: u64,
     sum: i64,
+}
+
+impl StateValue for Sum {
+    const VERSION: u8 = 1;
+
+    fn encode(&self, to: &mut Encoder) {
+        to.unsigned(self.count);
+        to.signed(self.sum);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        Ok(Self {
+            count: from.unsigned()?,
+            sum: from.signed()?,
+        })
+    }
 }
 
 impl Aggregate for Sum {
@@ -22,39 +38,6 @@ impl Aggregate for Sum {
     fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.sum += other.sum;
-    }
-}
-
-/// What was committed.
-#[derive(Default)]
-struct Committed(BTreeMap<(u32, Bytes), Bytes>);
-
-impl Committed {
-    fn commit(&mut self, out: crate::Effects) {
-        for (partition, changes) in out.state {
-            for (key, value) in changes {
-                match value {
-                    Some(value) => self.0.insert((partition, key), value),
-                    None => self.0.remove(&(partition, key)),
-                };
-            }
-        }
-    }
-}
-
-impl StateReader for Committed {
-    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(&(partition, Bytes::copy_from_slice(key))).cloned())
-    }
-
-    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let start = Bytes::copy_from_slice(from.max(prefix));
-        let found = self.0.range((partition, start)..);
-        Ok(found
-            .take_while(|((of, key), _)| *of == partition && key.starts_with(prefix))
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .take(limit)
-            .collect())
     }
 }
 
@@ -87,7 +70,7 @@ fn stream(
     batch: usize,
     disorder: i64,
 ) -> (Results, u64, usize) {
-    let mut committed = Committed::default();
+    let mut committed = MemoryState::default();
     let mut results = Results::new();
     let mut revisions = BTreeMap::new();
     let mut latest = i64::MIN;
@@ -103,7 +86,7 @@ fn stream(
             .advance(&mut out, 0, Utc::from_millis(latest - disorder))
             .unwrap();
         let effects = out.into_effects();
-        committed.commit(effects);
+        committed.commit(&effects);
         settle(&mut results, &mut revisions, closed);
     }
     let windows = Windows::<Sum>::new("test", kind, lateness).unwrap();
@@ -111,12 +94,11 @@ fn stream(
     let closed = windows.advance(&mut out, 0, Utc::MAX).unwrap();
     let dropped = windows.dropped_late(&out, 0).unwrap();
     let effects = out.into_effects();
-    committed.commit(effects);
+    committed.commit(&effects);
     settle(&mut results, &mut revisions, closed);
     let left = committed
-        .0
         .keys()
-        .filter(|(_, key)| matches!(key[5], b'd' | b't'))
+        .filter(|key| matches!(key[5], b'd' | b't'))
         .count();
     (results, dropped, left)
 }
@@ -207,7 +189,7 @@ proptest! {
 
 #[test]
 fn a_late_record_corrects_and_a_later_one_is_dropped() {
-    let committed = Committed::default();
+    let committed = MemoryState::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
     let mut out = Outputs::new(&committed);
     let at = Utc::from_millis;
@@ -230,7 +212,7 @@ fn a_late_record_corrects_and_a_later_one_is_dropped() {
 
 #[test]
 fn a_rare_record_far_behind_the_watermark_counts_if_its_own_kind_has_come_no_further() {
-    let mut committed = Committed::default();
+    let mut committed = MemoryState::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5)
         .unwrap()
         .late_by_own_records();
@@ -253,14 +235,14 @@ fn a_rare_record_far_behind_the_watermark_counts_if_its_own_kind_has_come_no_fur
     );
     windows.advance(&mut out, 0, at(1_001)).unwrap();
     let effects = out.into_effects();
-    committed.commit(effects);
-    let kept = committed.0.keys().filter(|(_, key)| key[5] == b'd').count();
+    committed.commit(&effects);
+    let kept = committed.keys().filter(|key| key[5] == b'd').count();
     assert_eq!(kept, 1, "what none of its kind can reach any more is forgotten");
 }
 
 #[test]
 fn a_record_between_two_closed_sessions_makes_them_one() {
-    let committed = Committed::default();
+    let committed = MemoryState::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Session { gap: 10 }, 100).unwrap();
     let mut out = Outputs::new(&committed);
     let at = Utc::from_millis;

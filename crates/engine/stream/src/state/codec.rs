@@ -1,0 +1,468 @@
+//! How values of the state are written.
+
+use limbic_domain::{ConsentState, Pseudonym, Utc};
+
+/// Why bytes of the state cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeProblem {
+    /// A later version of this program wrote the value.
+    #[error(
+        "it has version {found}, and this program reads up to version {known}: upgrade this program first"
+    )]
+    TooNew {
+        /// The version found.
+        found: u8,
+        /// The newest version that this program reads.
+        known: u8,
+    },
+    /// The bytes are cut short, or have another shape.
+    #[error("the bytes are damaged")]
+    Damaged,
+}
+
+/// A value that a [`Table`](super::Table) or [`Timers`](super::Timers) can hold.
+///
+/// The first byte of a value is the version of its format. Fields follow in a fixed order: floating-point numbers and times
+/// with all their bits, lengths and whole numbers as variable-length integers, texts with their length before them.
+pub trait StateValue: Sized {
+    /// The version that this program writes. Raise it when the format changes, and let [`Self::decode`] read the older
+    /// versions too.
+    const VERSION: u8;
+
+    /// Bytes to reserve for the encoded value. A good guess saves copies.
+    fn size_hint(&self) -> usize {
+        64
+    }
+
+    /// Writes the fields, without the version.
+    fn encode(&self, to: &mut Encoder);
+
+    /// Reads the fields. [`Decoder::version`] says which version wrote them: values of older versions are migrated here, and
+    /// are written in the newest version when they next change.
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem>;
+
+    /// The whole value: version and fields.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut encoder = Encoder(Vec::with_capacity(1 + self.size_hint()));
+        encoder.nested(self);
+        encoder.0
+    }
+
+    /// The value that [`Self::to_bytes`] wrote; every byte must be used.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeProblem> {
+        let mut decoder = Decoder {
+            version: 0,
+            rest: bytes,
+        };
+        let value = decoder.nested()?;
+        if decoder.rest.is_empty() {
+            Ok(value)
+        } else {
+            Err(DecodeProblem::Damaged)
+        }
+    }
+}
+
+/// Nothing: an entry whose key says everything. It takes no bytes.
+impl StateValue for () {
+    const VERSION: u8 = 0;
+
+    fn encode(&self, _: &mut Encoder) {}
+
+    fn decode(_: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        Ok(())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeProblem> {
+        if bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeProblem::Damaged)
+        }
+    }
+}
+
+impl StateValue for u64 {
+    const VERSION: u8 = 1;
+
+    fn encode(&self, to: &mut Encoder) {
+        to.unsigned(*self);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        from.unsigned()
+    }
+}
+
+impl StateValue for Utc {
+    const VERSION: u8 = 1;
+
+    fn encode(&self, to: &mut Encoder) {
+        to.time(*self);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        from.time()
+    }
+}
+
+/// Writes the fields of a value; see [`StateValue`].
+#[derive(Debug)]
+pub struct Encoder(Vec<u8>);
+
+impl Encoder {
+    /// Writes one byte.
+    pub fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    /// Writes a flag as one byte.
+    pub fn flag(&mut self, value: bool) {
+        self.byte(u8::from(value));
+    }
+
+    /// Writes a whole number in 1 to 10 bytes: seven bits a byte, the lowest first (LEB128).
+    pub fn unsigned(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+
+    /// Writes a whole number in 1 to 10 bytes; those near zero are short, whatever their sign (zigzag).
+    pub fn signed(&mut self, value: i64) {
+        self.unsigned(((value << 1) ^ (value >> 63)).cast_unsigned());
+    }
+
+    /// Writes how many elements follow.
+    pub fn length(&mut self, value: usize) {
+        self.unsigned(value as u64);
+    }
+
+    /// Writes a time in 8 bytes.
+    pub fn time(&mut self, value: Utc) {
+        self.0.extend_from_slice(&value.as_millis().to_le_bytes());
+    }
+
+    /// Writes a number in 8 bytes, bit for bit. It must be finite: [`Decoder::number`] refuses others.
+    pub fn number(&mut self, value: f64) {
+        self.0.extend_from_slice(&value.to_bits().to_le_bytes());
+    }
+
+    /// Writes bytes with their length.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.length(value.len());
+        self.0.extend_from_slice(value);
+    }
+
+    /// Writes a text with its length.
+    pub fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    /// Writes a pseudonym's 32 hexadecimal digits in 16 bytes.
+    pub fn pseudonym(&mut self, value: &Pseudonym) {
+        for pair in value.as_str().as_bytes().chunks_exact(2) {
+            self.byte((nibble(pair[0]) << 4) | nibble(pair[1]));
+        }
+    }
+
+    /// Writes a state of consent in one byte.
+    pub fn consent(&mut self, value: ConsentState) {
+        self.byte(match value {
+            ConsentState::NotRequired => 0,
+            ConsentState::Given => 1,
+            ConsentState::Denied => 2,
+            ConsentState::Unknown => 3,
+        });
+    }
+
+    /// Writes a value with its own version inside this one.
+    pub fn nested<V: StateValue>(&mut self, value: &V) {
+        self.byte(V::VERSION);
+        value.encode(self);
+    }
+}
+
+const fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => digit.wrapping_sub(b'a').wrapping_add(10),
+    }
+}
+
+/// Reads the fields of a value; see [`StateValue`].
+#[derive(Debug)]
+pub struct Decoder<'a> {
+    version: u8,
+    rest: &'a [u8],
+}
+
+impl<'a> Decoder<'a> {
+    /// The version that wrote the value: at most [`StateValue::VERSION`].
+    pub const fn version(&self) -> u8 {
+        self.version
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeProblem> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(DecodeProblem::Damaged)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeProblem> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(DecodeProblem::Damaged)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// Reads one byte.
+    pub fn byte(&mut self) -> Result<u8, DecodeProblem> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    /// Reads a flag.
+    pub fn flag(&mut self) -> Result<bool, DecodeProblem> {
+        Ok(self.byte()? != 0)
+    }
+
+    /// Reads what [`Encoder::unsigned`] wrote.
+    pub fn unsigned(&mut self) -> Result<u64, DecodeProblem> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(DecodeProblem::Damaged);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeProblem::Damaged)
+    }
+
+    /// Reads what [`Encoder::signed`] wrote.
+    pub fn signed(&mut self) -> Result<i64, DecodeProblem> {
+        let value = self.unsigned()?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    /// Reads how many elements follow. Every element has at least one byte, so that a damaged length never becomes a large
+    /// allocation.
+    pub fn length(&mut self) -> Result<usize, DecodeProblem> {
+        let length = usize::try_from(self.unsigned()?).map_err(|_| DecodeProblem::Damaged)?;
+        if length > self.rest.len() {
+            return Err(DecodeProblem::Damaged);
+        }
+        Ok(length)
+    }
+
+    /// Reads a time.
+    pub fn time(&mut self) -> Result<Utc, DecodeProblem> {
+        Ok(Utc::from_millis(i64::from_le_bytes(self.array()?)))
+    }
+
+    /// Reads a finite number.
+    pub fn number(&mut self) -> Result<f64, DecodeProblem> {
+        let number = f64::from_bits(u64::from_le_bytes(self.array()?));
+        if number.is_finite() {
+            Ok(number)
+        } else {
+            Err(DecodeProblem::Damaged)
+        }
+    }
+
+    /// Reads bytes with their length.
+    pub fn bytes(&mut self) -> Result<&'a [u8], DecodeProblem> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
+    /// Reads a text with its length.
+    pub fn text(&mut self) -> Result<&'a str, DecodeProblem> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| DecodeProblem::Damaged)
+    }
+
+    /// Reads a text that is an id of the domain.
+    pub fn id<T: std::str::FromStr>(&mut self) -> Result<T, DecodeProblem> {
+        self.text()?.parse().map_err(|_| DecodeProblem::Damaged)
+    }
+
+    /// Reads a pseudonym.
+    pub fn pseudonym(&mut self) -> Result<Pseudonym, DecodeProblem> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.array::<16>()?) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        let digits = std::str::from_utf8(&text).map_err(|_| DecodeProblem::Damaged)?;
+        Pseudonym::new(digits).map_err(|_| DecodeProblem::Damaged)
+    }
+
+    /// Reads a state of consent.
+    pub fn consent(&mut self) -> Result<ConsentState, DecodeProblem> {
+        match self.byte()? {
+            0 => Ok(ConsentState::NotRequired),
+            1 => Ok(ConsentState::Given),
+            2 => Ok(ConsentState::Denied),
+            3 => Ok(ConsentState::Unknown),
+            _ => Err(DecodeProblem::Damaged),
+        }
+    }
+
+    /// Reads a value that has its own version.
+    pub fn nested<V: StateValue>(&mut self) -> Result<V, DecodeProblem> {
+        let found = self.byte()?;
+        if found > V::VERSION {
+            return Err(DecodeProblem::TooNew {
+                found,
+                known: V::VERSION,
+            });
+        }
+        let outer = std::mem::replace(&mut self.version, found);
+        let value = V::decode(self)?;
+        self.version = outer;
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Everything {
+        unsigned: u64,
+        signed: i64,
+        number: f64,
+        at: Utc,
+        texts: Vec<String>,
+        person: Pseudonym,
+        consent: ConsentState,
+        flag: bool,
+        inner: u64,
+    }
+
+    impl StateValue for Everything {
+        const VERSION: u8 = 3;
+
+        fn encode(&self, to: &mut Encoder) {
+            to.unsigned(self.unsigned);
+            to.signed(self.signed);
+            to.number(self.number);
+            to.time(self.at);
+            to.length(self.texts.len());
+            for text in &self.texts {
+                to.text(text);
+            }
+            to.pseudonym(&self.person);
+            to.consent(self.consent);
+            to.flag(self.flag);
+            to.nested(&self.inner);
+        }
+
+        fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+            Ok(Self {
+                unsigned: from.unsigned()?,
+                signed: from.signed()?,
+                number: from.number()?,
+                at: from.time()?,
+                texts: (0..from.length()?)
+                    .map(|_| from.text().map(str::to_owned))
+                    .collect::<Result<_, _>>()?,
+                person: from.pseudonym()?,
+                consent: from.consent()?,
+                flag: from.flag()?,
+                inner: from.nested()?,
+            })
+        }
+    }
+
+    fn everything() -> impl Strategy<Value = Everything> {
+        let consent = prop_oneof![
+            Just(ConsentState::Given),
+            Just(ConsentState::Denied),
+            Just(ConsentState::Unknown),
+            Just(ConsentState::NotRequired)
+        ];
+        let numbers = (
+            any::<u64>(),
+            any::<i64>(),
+            proptest::num::f64::NORMAL,
+            any::<i64>(),
+        );
+        let rest = (any::<bool>(), any::<u64>());
+        (
+            numbers,
+            proptest::collection::vec(".{0,9}", 0..4),
+            "[0-9a-f]{32}",
+            consent,
+            rest,
+        )
+            .prop_map(
+                |((unsigned, signed, number, at), texts, person, consent, (flag, inner))| Everything {
+                    unsigned,
+                    signed,
+                    number,
+                    at: Utc::from_millis(at),
+                    texts,
+                    person: Pseudonym::new(&person).unwrap(),
+                    consent,
+                    flag,
+                    inner,
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_comes_back_and_no_part_of_it_passes_for_a_whole(value in everything()) {
+            let bytes = value.to_bytes();
+            for end in 0..bytes.len() {
+                prop_assert!(Everything::from_bytes(&bytes[..end]).is_err());
+            }
+            let longer = [&bytes[..], &[0]].concat();
+            prop_assert_eq!(Everything::from_bytes(&longer), Err(DecodeProblem::Damaged));
+            prop_assert_eq!(Everything::from_bytes(&bytes), Ok(value));
+        }
+
+        #[test]
+        fn bytes_of_no_value_are_refused_without_a_panic(bytes: Vec<u8>) {
+            let _ = Everything::from_bytes(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_later_version_and_a_damaged_length_are_told_apart() {
+        let later = [u64::VERSION + 1, 0];
+        assert_eq!(
+            u64::from_bytes(&later),
+            Err(DecodeProblem::TooNew { found: 2, known: 1 })
+        );
+        let mut decoder = Decoder {
+            version: 1,
+            rest: &[0xff, 0xff, 0xff, 0xff, 0x0f, 0],
+        };
+        assert_eq!(decoder.length(), Err(DecodeProblem::Damaged));
+    }
+
+    #[test]
+    fn small_numbers_take_one_byte() {
+        let mut encoder = Encoder(Vec::new());
+        encoder.signed(-1);
+        encoder.unsigned(127);
+        encoder.length(3);
+        assert_eq!(encoder.0, [1, 127, 3]);
+    }
+}

@@ -1,0 +1,9 @@
+//! Typed state: tables and timers over the keys and bytes that the log stores.
+
+mod codec;
+mod table;
+mod timers;
+
+pub use codec::{DecodeProblem, Decoder, Encoder, StateValue};
+pub use table::{KeyFor, StateKey, Table};
+pub use timers::{Timer, Timers};

@@ -1,0 +1,206 @@
+//! What is to happen at a time.
+
+use bytes::Bytes;
+use limbic_domain::Utc;
+
+use super::table::{time_from_key, time_to_key};
+use super::{KeyFor, StateKey, StateValue, Table};
+use crate::{Outputs, Result, StateReader};
+
+/// Timers in the state of a stage, in the order of time and id; each may carry a value.
+///
+/// A timer set does not run by itself. For event time, the stage asks for what is due in [`Stage::watermark`]; for wall-clock
+/// time, in [`Stage::tick`]. Keep one set for each clock. Timers are committed with the batch that set them, and move with the
+/// partition to another instance.
+///
+/// [`Stage::watermark`]: crate::Stage::watermark
+/// [`Stage::tick`]: crate::Stage::tick
+#[derive(Debug, Clone)]
+pub struct Timers<V = ()> {
+    table: Table<TimerKey, V>,
+}
+
+/// A timer that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timer<V> {
+    /// When it is due.
+    pub at: Utc,
+    /// What it is for.
+    pub id: Bytes,
+    /// What it carries.
+    pub value: V,
+}
+
+#[derive(Debug)]
+struct TimerKey {
+    at: Utc,
+    id: Bytes,
+}
+
+impl StateKey for TimerKey {
+    fn from_key(bytes: &[u8]) -> Option<Self> {
+        let (time, id) = bytes.split_first_chunk()?;
+        Some(Self {
+            at: time_from_key(*time),
+            id: Bytes::copy_from_slice(id),
+        })
+    }
+}
+
+impl KeyFor<TimerKey> for (Utc, &[u8]) {
+    fn write_key(&self, to: &mut Vec<u8>) {
+        let (at, id) = self;
+        to.extend_from_slice(&time_to_key(*at));
+        to.extend_from_slice(id);
+    }
+
+    fn size_hint(&self) -> usize {
+        8 + self.1.len()
+    }
+}
+
+impl<V: StateValue> Timers<V> {
+    /// A set of timers. `name` is for errors. `prefix` begins every key: no prefix of a stage may begin another one of it.
+    pub const fn new(name: &'static str, prefix: &'static [u8]) -> Self {
+        Self {
+            table: Table::new(name, prefix),
+        }
+    }
+
+    /// As [`Self::new`], with a name and a prefix made while the program runs.
+    pub const fn named(name: String, prefix: Vec<u8>) -> Self {
+        Self {
+            table: Table::named(name, prefix),
+        }
+    }
+
+    /// Sets a timer. One with the same time and id is replaced; one with another time stays: [cancel](Self::cancel) it.
+    pub fn set(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8], value: &V) {
+        self.table.put(out, partition, &(at, id), value);
+    }
+
+    /// Removes the timer of this time and id, if there is one: it has fired, or is not wanted any more.
+    pub fn cancel(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8]) {
+        self.table.remove(out, partition, &(at, id));
+    }
+
+    /// Up to `limit` timers that are due at `now` (their time is not after it), in the order of time and id. They stay set
+    /// until they are [cancelled](Self::cancel).
+    pub fn due(
+        &self,
+        state: &impl StateReader,
+        partition: u32,
+        now: Utc,
+        limit: usize,
+    ) -> Result<Vec<Timer<V>>> {
+        self.due_from(state, partition, now, self.table.prefix().to_vec(), limit)
+    }
+
+    /// As [`Self::due`], for those behind `last`: the next page where timers of the last one stay set.
+    pub fn due_after<T>(
+        &self,
+        state: &impl StateReader,
+        partition: u32,
+        now: Utc,
+        last: &Timer<T>,
+        limit: usize,
+    ) -> Result<Vec<Timer<V>>> {
+        let mut from = self.table.key(&(last.at, &last.id[..]));
+        // The least key behind that of `last`.
+        from.push(0);
+        self.due_from(state, partition, now, from, limit)
+    }
+
+    fn due_from(
+        &self,
+        state: &impl StateReader,
+        partition: u32,
+        now: Utc,
+        from: Vec<u8>,
+        limit: usize,
+    ) -> Result<Vec<Timer<V>>> {
+        let mut due = Vec::new();
+        for (key, bytes) in state.scan(partition, self.table.prefix(), &from, limit)? {
+            let TimerKey { at, id } = self.table.decode_key(partition, &key)?;
+            if at > now {
+                break;
+            }
+            let value = self.table.decode(partition, &key, &bytes)?;
+            due.push(Timer { at, id, value });
+        }
+        Ok(due)
+    }
+
+    /// When the first timer is due, if any is set.
+    pub fn first(&self, state: &impl StateReader, partition: u32) -> Result<Option<Utc>> {
+        let prefix = self.table.prefix();
+        let entries = state.scan(partition, prefix, prefix, 1)?;
+        entries
+            .first()
+            .map(|(key, _)| Ok(self.table.decode_key(partition, key)?.at))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::MemoryState;
+
+    const TIMERS: Timers<u64> = Timers::new("timers", b"t");
+
+    fn at(millis: i64) -> Utc {
+        Utc::from_millis(millis)
+    }
+
+    proptest! {
+        #[test]
+        fn due_timers_come_in_the_order_of_time_and_id_page_by_page(
+            set in proptest::collection::btree_map((any::<i64>(), proptest::collection::vec(any::<u8>(), 0..3)), any::<u64>(), 0..40),
+            now: i64,
+            page in 1_usize..7,
+        ) {
+            let state = MemoryState::default();
+            let mut out = Outputs::new(&state);
+            for ((time, id), value) in &set {
+                TIMERS.set(&mut out, 0, at(*time), id, value);
+            }
+            let expected: Vec<Timer<u64>> = set
+                .iter()
+                .filter(|((time, _), _)| *time <= now)
+                .map(|((time, id), value)| Timer { at: at(*time), id: id.clone().into(), value: *value })
+                .collect();
+            let mut found = TIMERS.due(&out, 0, at(now), page).unwrap();
+            while let Some(last) = found.last() {
+                let next = TIMERS.due_after(&out, 0, at(now), last, page).unwrap();
+                if next.is_empty() {
+                    break;
+                }
+                found.extend(next);
+            }
+            prop_assert_eq!(&found, &expected);
+            prop_assert_eq!(TIMERS.first(&out, 0).unwrap(), set.keys().next().map(|(time, _)| at(*time)));
+        }
+    }
+
+    #[test]
+    fn a_timer_is_replaced_cancelled_and_moves_with_its_partition() {
+        let mut state = MemoryState::default();
+        let mut out = Outputs::new(&state);
+        TIMERS.set(&mut out, 5, at(10), b"a", &1);
+        TIMERS.set(&mut out, 5, at(10), b"a", &2);
+        TIMERS.set(&mut out, 5, at(11), b"b", &3);
+        let effects = out.into_effects();
+        state.commit(&effects);
+        // Another instance reads the committed state.
+        let mut out = Outputs::new(&state);
+        let due = TIMERS.due(&out, 5, at(10), 9).unwrap();
+        let due: Vec<_> = due.iter().map(|timer| timer.value).collect();
+        assert_eq!(due, [2]);
+        TIMERS.cancel(&mut out, 5, at(10), b"a");
+        assert_eq!(TIMERS.first(&out, 5).unwrap(), Some(at(11)));
+        assert_eq!(TIMERS.first(&out, 4).unwrap(), None);
+    }
+}
