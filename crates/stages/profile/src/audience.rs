@@ -3,19 +3,50 @@
 use limbic_domain::{
     AudienceId, ConsentState, Direction, Evidence, Moment, MoodSummary, Pseudonym, Recipient, TenantId, Utc,
 };
+use limbic_stream::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValue, Table};
 
 use crate::arithmetic::decay;
 use crate::baseline::Baseline;
-use crate::codec::{Reader, StateError, Writer};
 use crate::detector::{Detector, Verdict};
-use crate::heard::Heard;
 use crate::mood::{Felt, Mood};
 use crate::settings::Settings;
+use crate::waiting::WaitingFeeling;
 
-const VERSION: u8 = 1;
-const WHAT: &str = "audience";
+/// The audiences of a partition, in the state of the stage `moments`.
+pub const AUDIENCES: Table<AudienceKey, Audience> = Table::new("audiences", b"a");
 
-/// What is kept of an audience: the value at [`Audience::state_key`] in the state of the stage `moments`.
+/// Whose entry of [`AUDIENCES`] it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudienceKey {
+    /// The tenant whose posts the audience's people wrote.
+    pub tenant: TenantId,
+    /// The audience.
+    pub audience: AudienceId,
+}
+
+impl StateKey for AudienceKey {
+    fn from_key(bytes: &[u8]) -> Option<Self> {
+        let (tenant, audience) = std::str::from_utf8(bytes).ok()?.split_once('/')?;
+        Some(Self {
+            tenant: tenant.parse().ok()?,
+            audience: audience.parse().ok()?,
+        })
+    }
+}
+
+impl KeyFor<AudienceKey> for (&TenantId, &AudienceId) {
+    fn write_key(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.0.as_str().as_bytes());
+        to.push(b'/');
+        to.extend_from_slice(self.1.as_str().as_bytes());
+    }
+
+    fn size_hint(&self) -> usize {
+        self.0.as_str().len() + 1 + self.1.as_str().len()
+    }
+}
+
+/// What an audience feels, and what it is compared with: an entry of [`AUDIENCES`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audience {
     mood: Mood,
@@ -38,16 +69,6 @@ struct Speaker {
 }
 
 impl Audience {
-    /// Where an audience is kept in the state of the stage `moments`.
-    pub fn state_key(tenant: &TenantId, audience: &AudienceId) -> Vec<u8> {
-        let mut key = Vec::with_capacity(2 + tenant.as_str().len() + audience.as_str().len());
-        key.push(b'a');
-        key.extend_from_slice(tenant.as_str().as_bytes());
-        key.push(b'/');
-        key.extend_from_slice(audience.as_str().as_bytes());
-        key
-    }
-
     pub(crate) const fn new() -> Self {
         Self {
             mood: Mood::new(),
@@ -80,45 +101,45 @@ impl Audience {
     }
 
     /// Takes in a post; answers the moment if it tipped the test.
-    pub(crate) fn hear(&mut self, heard: &Heard, settings: &Settings) -> Option<Moment> {
-        if heard.at.millis_since(self.at()) > settings.audience.expiry.as_millis() {
+    pub(crate) fn add(&mut self, feeling: &WaitingFeeling, settings: &Settings) -> Option<Moment> {
+        if feeling.at.millis_since(self.at()) > settings.audience.expiry.as_millis() {
             *self = Self::new();
         }
         let felt = Felt {
-            valence: heard.valence,
-            arousal: heard.arousal,
-            emotions: &heard.emotions,
-            distressed: heard.distress >= settings.audience.distress_from,
+            valence: feeling.valence,
+            arousal: feeling.arousal,
+            emotions: &feeling.emotions,
+            distressed: feeling.distress >= settings.audience.distress_from,
         };
         self.mood
-            .add(heard.at, settings.audience.half_life.as_millis(), &felt);
-        self.spoke(heard, settings);
-        let verdict = self.judge(heard, settings);
+            .add(feeling.at, settings.audience.half_life.as_millis(), &felt);
+        self.spoke(feeling, settings);
+        let verdict = self.judge(feeling, settings);
         // Only now: what a post is compared with must not know it.
-        self.baseline.add(heard.valence, heard.at, &settings.change);
+        self.baseline.add(feeling.valence, feeling.at, &settings.change);
         let verdict = verdict.filter(|verdict| verdict.statistic >= 1.0 / settings.change.alpha)?;
-        Some(self.moment(&verdict, heard, settings))
+        Some(self.moment(&verdict, feeling, settings))
     }
 
     /// Takes in what someone who spoke here said elsewhere: it protects them here, and counts for nothing else.
-    pub(crate) fn warn(&mut self, heard: &Heard, settings: &Settings) {
-        if self.people.iter().any(|known| known.person == heard.person) {
-            self.spoke(heard, settings);
+    pub(crate) fn protect(&mut self, feeling: &WaitingFeeling, settings: &Settings) {
+        if self.people.iter().any(|known| known.person == feeling.person) {
+            self.spoke(feeling, settings);
         }
     }
 
     /// What the test says of this post; `None` while there is nothing to compare it with, or in the quiet after a moment.
-    fn judge(&mut self, heard: &Heard, settings: &Settings) -> Option<Verdict> {
-        if heard.at < self.quiet_until {
+    fn judge(&mut self, feeling: &WaitingFeeling, settings: &Settings) -> Option<Verdict> {
+        if feeling.at < self.quiet_until {
             return None;
         }
         let band = self.baseline.band(&settings.change)?;
-        Some(self.detector.step(heard.valence, heard.at, band))
+        Some(self.detector.step(feeling.valence, feeling.at, band))
     }
 
-    fn moment(&mut self, verdict: &Verdict, heard: &Heard, settings: &Settings) -> Moment {
+    fn moment(&mut self, verdict: &Verdict, feeling: &WaitingFeeling, settings: &Settings) -> Moment {
         let moment = Moment {
-            audience: heard.audience.clone(),
+            audience: feeling.audience.clone(),
             direction: verdict.direction,
             since: verdict.since,
             mood: self.mood(),
@@ -129,10 +150,10 @@ impl Audience {
                 threshold: 1.0 / settings.change.alpha,
                 posts: self.detector.posts(),
             },
-            trigger: heard.post.clone(),
-            people: self.reach(heard.at, settings),
+            trigger: feeling.post.clone(),
+            people: self.reach(feeling.at, settings),
         };
-        self.settle(verdict.direction, heard.at, settings);
+        self.settle(verdict.direction, feeling.at, settings);
         moment
     }
 
@@ -159,15 +180,19 @@ impl Audience {
             .collect()
     }
 
-    fn spoke(&mut self, heard: &Heard, settings: &Settings) {
+    fn spoke(&mut self, feeling: &WaitingFeeling, settings: &Settings) {
         let mut speaker = Speaker {
-            person: heard.person.clone(),
-            at: heard.at,
-            distress: heard.person_distress,
-            consent: heard.consent,
-            minor: heard.minor,
+            person: feeling.person.clone(),
+            at: feeling.at,
+            distress: feeling.person_distress,
+            consent: feeling.consent,
+            minor: feeling.minor,
         };
-        if let Some(place) = self.people.iter().position(|known| known.person == heard.person) {
+        if let Some(place) = self
+            .people
+            .iter()
+            .position(|known| known.person == feeling.person)
+        {
             let known = self.people.remove(place);
             speaker = speaker.after(known);
         }
@@ -175,47 +200,50 @@ impl Audience {
         self.people.insert(place, speaker);
         self.people.truncate(settings.audience.people);
     }
+}
 
-    /// Reads a value of the state.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut reader = Reader::new(WHAT, VERSION, bytes)?;
+impl StateValue for Audience {
+    const VERSION: u8 = 1;
+
+    fn size_hint(&self) -> usize {
+        1_024 + 34 * self.people.len()
+    }
+
+    fn encode(&self, to: &mut Encoder) {
+        self.mood.write(to);
+        self.baseline.write(to);
+        self.detector.write(to);
+        to.time(self.quiet_until);
+        to.length(self.people.len());
+        for speaker in &self.people {
+            to.pseudonym(&speaker.person);
+            to.time(speaker.at);
+            to.number(speaker.distress);
+            to.consent(speaker.consent);
+            to.flag(speaker.minor);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         let mut audience = Self {
-            mood: Mood::read(&mut reader)?,
-            baseline: Baseline::read(&mut reader)?,
-            detector: Detector::read(&mut reader)?,
-            quiet_until: reader.time()?,
+            mood: Mood::read(from)?,
+            baseline: Baseline::read(from)?,
+            detector: Detector::read(from)?,
+            quiet_until: from.time()?,
             people: Vec::new(),
         };
-        let people = reader.length()?;
+        let people = from.length()?;
         audience.people.reserve(people);
         for _ in 0..people {
             audience.people.push(Speaker {
-                person: reader.pseudonym()?,
-                at: reader.time()?,
-                distress: reader.number()?,
-                consent: reader.consent()?,
-                minor: reader.flag()?,
+                person: from.pseudonym()?,
+                at: from.time()?,
+                distress: from.number()?,
+                consent: from.consent()?,
+                minor: from.flag()?,
             });
         }
-        reader.finish()?;
         Ok(audience)
-    }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new(VERSION, 1_024 + 34 * self.people.len());
-        self.mood.write(&mut writer);
-        self.baseline.write(&mut writer);
-        self.detector.write(&mut writer);
-        writer.time(self.quiet_until);
-        writer.length(self.people.len());
-        for speaker in &self.people {
-            writer.pseudonym(&speaker.person);
-            writer.time(speaker.at);
-            writer.number(speaker.distress);
-            writer.consent(speaker.consent);
-            writer.byte(u8::from(speaker.minor));
-        }
-        writer.finish()
     }
 }
 
@@ -240,22 +268,22 @@ impl Speaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heard::tests::heard;
+    use crate::waiting::tests::feeling;
 
     #[test]
     fn it_survives_being_written_and_torn_bytes_are_told() {
         let settings = Settings::default();
         let mut audience = Audience::new();
         for post in 0..500 {
-            audience.hear(
-                &heard(post, post * 997, if post % 3 == 0 { 0.7 } else { -0.2 }),
+            audience.add(
+                &feeling(post, post * 997, if post % 3 == 0 { 0.7 } else { -0.2 }),
                 &settings,
             );
         }
-        let bytes = audience.encode();
-        assert_eq!(Audience::decode(&bytes), Ok(audience));
+        let bytes = audience.to_bytes();
+        assert_eq!(Audience::from_bytes(&bytes), Ok(audience));
         for length in (0..bytes.len()).step_by(37) {
-            assert!(Audience::decode(&bytes[..length]).is_err(), "{length}");
+            assert!(Audience::from_bytes(&bytes[..length]).is_err(), "{length}");
         }
     }
 
@@ -264,14 +292,14 @@ mod tests {
         let settings = Settings::default();
         let mut audience = Audience::new();
         for post in 0..600 {
-            audience.hear(&heard(post, post * 1_000, 0.0), &settings);
+            audience.add(&feeling(post, post * 1_000, 0.0), &settings);
         }
         let spoken: Vec<_> = audience.reach(Utc::from_millis(599_000), &settings);
         assert_eq!(spoken.len(), 256);
-        assert_eq!(spoken[0].person, heard(599, 0, 0.0).person);
-        audience.hear(&heard(400, 599_500, 0.0), &settings);
+        assert_eq!(spoken[0].person, feeling(599, 0, 0.0).person);
+        audience.add(&feeling(400, 599_500, 0.0), &settings);
         let spoken = audience.reach(Utc::from_millis(599_500), &settings);
-        assert_eq!(spoken[0].person, heard(400, 0, 0.0).person);
+        assert_eq!(spoken[0].person, feeling(400, 0, 0.0).person);
         let again = spoken
             .iter()
             .filter(|target| target.person == spoken[0].person)
@@ -289,11 +317,11 @@ mod tests {
     fn a_late_post_only_makes_us_more_careful() {
         let settings = Settings::default();
         let mut audience = Audience::new();
-        let mut late = heard(1, 1_000, 0.0);
+        let mut late = feeling(1, 1_000, 0.0);
         late.person_distress = 0.9;
         late.consent = ConsentState::Denied;
-        audience.hear(&heard(1, 5_000, 0.0), &settings);
-        audience.hear(&late, &settings);
+        audience.add(&feeling(1, 5_000, 0.0), &settings);
+        audience.add(&late, &settings);
         let target = &audience.reach(Utc::from_millis(5_000), &settings)[0];
         assert_eq!(target.consent, ConsentState::Denied);
         assert!(target.distress > 0.89);
@@ -303,14 +331,14 @@ mod tests {
     fn what_is_said_elsewhere_protects_here_and_counts_for_nothing() {
         let settings = Settings::default();
         let mut audience = Audience::new();
-        audience.hear(&heard(1, 1_000, 0.5), &settings);
+        audience.add(&feeling(1, 1_000, 0.5), &settings);
         let mood = audience.mood();
-        let mut elsewhere = heard(1, 2_000, -1.0);
+        let mut elsewhere = feeling(1, 2_000, -1.0);
         elsewhere.person_distress = 0.9;
         elsewhere.consent = ConsentState::Denied;
         elsewhere.minor = true;
-        audience.warn(&elsewhere, &settings);
-        audience.warn(&heard(2, 2_000, -1.0), &settings);
+        audience.protect(&elsewhere, &settings);
+        audience.protect(&feeling(2, 2_000, -1.0), &settings);
         let reached = audience.reach(Utc::from_millis(2_000), &settings);
         assert_eq!(reached.len(), 1, "who never spoke here is not known here");
         assert!(reached[0].distress > 0.89 && reached[0].minor && reached[0].consent == ConsentState::Denied);
@@ -325,7 +353,7 @@ mod tests {
         for post in 0..4_000_i64 {
             let level = if post < 2_000 { -0.2 } else { 0.3 };
             let wobble = if post % 2 == 0 { 0.4 } else { -0.4 };
-            moments.extend(audience.hear(&heard(post, post * 1_000, level + wobble), &settings));
+            moments.extend(audience.add(&feeling(post, post * 1_000, level + wobble), &settings));
         }
         assert_eq!(moments.len(), 1, "{moments:?}");
         let moment = &moments[0];
@@ -363,7 +391,7 @@ mod tests {
                 } else {
                     -1.0
                 };
-                moments += u64::from(audience.hear(&heard(post, post * 1_000, x), &settings).is_some());
+                moments += u64::from(audience.add(&feeling(post, post * 1_000, x), &settings).is_some());
                 posts += 1;
             }
         }

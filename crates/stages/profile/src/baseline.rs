@@ -1,9 +1,9 @@
 //! What an audience usually feels: a slow mean, and how surely it is known.
 
 use limbic_domain::Utc;
+use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
 use crate::arithmetic::{decay, ln};
-use crate::codec::{Reader, StateError, Writer};
 use crate::detector::{Band, Run};
 use crate::settings::ChangeSettings;
 
@@ -98,20 +98,20 @@ impl Baseline {
         })
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.time(self.at);
+    pub(crate) fn write(&self, to: &mut Encoder) {
+        to.time(self.at);
         for number in [self.weight, self.weight_squares, self.sum, self.squares] {
-            writer.number(number);
+            to.number(number);
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+    pub(crate) fn read(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         Ok(Self {
-            at: reader.time()?,
-            weight: reader.number()?,
-            weight_squares: reader.number()?,
-            sum: reader.number()?,
-            squares: reader.number()?,
+            at: from.time()?,
+            weight: from.number()?,
+            weight_squares: from.number()?,
+            sum: from.number()?,
+            squares: from.number()?,
         })
     }
 }

@@ -22,8 +22,7 @@
 //! No logarithm, no exponential: the same bits on every machine.
 
 use limbic_domain::{Direction, Utc};
-
-use crate::codec::{Reader, StateError, Writer};
+use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
 /// Shares of the capital that are bet, geometrically spread: a stake near `shift * (1 + high) / variance` is best.
 const STAKES: [f64; 5] = [0.06, 0.125, 0.25, 0.5, 0.9];
@@ -192,30 +191,30 @@ impl Detector {
         likeliest.run
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.count(self.posts);
+    pub(crate) fn write(&self, to: &mut Encoder) {
+        to.unsigned(self.posts);
         for bet in self.up.iter().chain(&self.down) {
-            writer.number(bet.detector);
-            writer.number(bet.best);
-            writer.time(bet.run.since);
-            writer.count(bet.run.posts);
-            writer.number(bet.run.sum);
-            writer.number(bet.run.squares);
+            to.number(bet.detector);
+            to.number(bet.best);
+            to.time(bet.run.since);
+            to.unsigned(bet.run.posts);
+            to.number(bet.run.sum);
+            to.number(bet.run.squares);
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+    pub(crate) fn read(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         let mut detector = Self::new();
-        detector.posts = reader.count()?;
+        detector.posts = from.unsigned()?;
         for bet in detector.up.iter_mut().chain(&mut detector.down) {
             *bet = Bet {
-                detector: reader.number()?,
-                best: reader.number()?,
+                detector: from.number()?,
+                best: from.number()?,
                 run: Run {
-                    since: reader.time()?,
-                    posts: reader.count()?,
-                    sum: reader.number()?,
-                    squares: reader.number()?,
+                    since: from.time()?,
+                    posts: from.unsigned()?,
+                    sum: from.number()?,
+                    squares: from.number()?,
                 },
             };
         }

@@ -1,17 +1,15 @@
-//! Which entries of the state are old: an index by the day of their newest post.
+//! Removes entries of the state that have had no post for a time.
 //!
-//! Forgetting must not be seen. What is silent for longer than its expiry counts as forgotten by *event time* already, when the
-//! next post comes; removing its bytes once the watermark is that far only makes room. So it does not matter when
-//! exactly the watermark comes, or how many entries one call removes.
+//! Removal changes no result: an entry that is older than its expiry, by *event time*, counts as absent when the next post comes.
+//! Removing its bytes when the watermark is that far only frees space. So neither the moment of the watermark nor the number of
+//! entries that one call removes matters.
 
 use limbic_domain::Utc;
-use limbic_stream::{Outputs, StageError};
-
-use crate::codec::{time_key, time_of_key};
+use limbic_stream::{Outputs, StageError, Timers};
 
 const DAY: i64 = 86_400_000;
-/// The index's keys: this, the day, and the key of the entry.
-const PREFIX: u8 = b'x';
+/// One timer an entry: the end of the day of its newest post. The id is the entry's key in the state.
+const EXPIRY: Timers = Timers::new("expiry", b"x");
 /// Most entries removed in one call, so that a transaction stays small.
 const MOST_AT_ONCE: usize = 1_000;
 
@@ -25,26 +23,18 @@ const fn day(at: Utc) -> Utc {
     )
 }
 
-fn index_key(at: Utc, entry: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(9 + entry.len());
-    key.push(PREFIX);
-    key.extend_from_slice(&time_key(day(at)));
-    key.extend_from_slice(entry);
-    key
-}
-
-/// The newest post of `entry` was at `before` (`None`: it is new) and is now at `now`.
+/// Moves the timer of `entry`: its newest post was at `before` (`None`: the entry is new) and is now at `now`.
 pub(crate) fn moved(out: &mut Outputs<'_>, partition: u32, entry: &[u8], before: Option<Utc>, now: Utc) {
     if before.is_some_and(|before| day(before) == day(now)) {
         return;
     }
     if let Some(before) = before {
-        out.remove(partition, index_key(before, entry));
+        EXPIRY.cancel(out, partition, day(before), entry);
     }
-    out.put(partition, index_key(now, entry), Vec::new());
+    EXPIRY.set(out, partition, day(now), entry, &());
 }
 
-/// Takes out of the index what was silent for `expiry` milliseconds at `watermark`, and calls `forget` with the key of each.
+/// Calls `forget` with the key of each entry that has had no post for `expiry` milliseconds at `watermark`, and removes its timer.
 pub(crate) fn sweep(
     out: &mut Outputs<'_>,
     partition: u32,
@@ -52,22 +42,14 @@ pub(crate) fn sweep(
     expiry: i64,
     mut forget: impl FnMut(&mut Outputs<'_>, &[u8]) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
-    // The end of time is no silence: a stream that ended may be taken up again.
+    // The end of time removes nothing: a stream that has ended may be continued.
     if watermark == Utc::MAX {
         return Ok(());
     }
-    for (key, _) in out.scan(partition, &[PREFIX], &[PREFIX], MOST_AT_ONCE)? {
-        let Some((time, entry)) = key.get(1..).and_then(<[u8]>::split_first_chunk) else {
-            return Err(StageError::internal(
-                "state",
-                "a key of the expiry index is damaged",
-            ));
-        };
-        if time_of_key(*time).plus_millis(expiry) >= watermark {
-            break;
-        }
-        forget(out, entry)?;
-        out.remove(partition, key);
+    let silent_since = watermark.plus_millis(expiry.saturating_neg()).plus_millis(-1);
+    for timer in EXPIRY.due(out, partition, silent_since, MOST_AT_ONCE)? {
+        forget(out, &timer.id)?;
+        EXPIRY.cancel(out, partition, timer.at, &timer.id);
     }
     Ok(())
 }

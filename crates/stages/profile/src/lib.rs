@@ -1,47 +1,61 @@
-//! Readings of posts become states of people and of audiences, and an audience that has moved becomes a moment.
+//! Keeps the state of people and of audiences, and reports when an audience's mood has changed.
 //!
 //! ```text
 //!  readings ──▶ profile ──feelings──▶ moments ──moments──▶
 //!  by author     Person    by audience  Audience   by audience
 //! ```
 //!
-//! Two stages, because an audience's authors are spread over every partition of `readings`:
+//! There are two stages, because the authors of an audience are spread over all partitions of `readings`:
 //!
-//! * [`ProfileStage`] keeps a [`Person`] per author: decayed means of valence, arousal and emotions, the decayed maximum of
-//!   distress, consent as last stated, whether they may be a minor. It tells each audience the post counts for.
-//! * [`MomentStage`] keeps an [`Audience`] each: its mood, its slow baseline, who spoke last, and a sequential test
-//!   ([`Detector`]) with a stated rate of false alarms.
+//! * [`ProfileStage`] keeps a [`Person`] for each author: decayed means of valence, arousal and emotions, the decayed maximum of
+//!   distress, the last statement about consent, and whether the person may be a minor. It sends a feeling to each audience that
+//!   the post counts for.
+//! * [`MomentStage`] keeps an [`Audience`]: its mood, its slow baseline, the people who spoke last, and a sequential test
+//!   ([`Detector`]) with a stated rate of false alarms. A change becomes a moment.
 //!
-//! # Invariants
+//! The crate does not read texts (the stage `affect` does), and does not decide who may see an ad (the stage `safety` does).
 //!
-//! * What comes out is a function of the feelings and their event times, never of how partitions interleave or
-//!   batches are cut: people see their posts in the order of their partition, audiences in the order of time and id.
-//! * The same input gives the same bits, on every machine: no hash order, no platform's `exp`.
-//! * State is bounded: 64 emotions and 256 people an audience, 64 emotions a person, expiry by event time. What waits for the
-//!   watermark is bounded only by how far apart the senders are.
-//! * A no to consent and the suspicion of a minor are never forgotten by time.
+//! ```
+//! use limbic_domain::{Direction, Utc};
+//! use limbic_profile::{Band, Detector};
 //!
-//! What is wrong with a record sends it to the dead letters with one of these reasons: `malformed`, `wrong_type`, `too_new`,
+//! // The audience's valence was around 0. Then its people are happy.
+//! let baseline = Band { low: -0.05, high: 0.05 };
+//! let mut detector = Detector::new();
+//! let verdicts = (0..30).map(|post| detector.step(0.9, Utc::from_millis(post), baseline));
+//! // On average, false alarms are at least 10,000 posts apart.
+//! let alarm = verdicts.into_iter().find(|verdict| verdict.statistic >= 10_000.0);
+//! assert_eq!(alarm.map(|verdict| verdict.direction), Some(Direction::Up));
+//! ```
+//!
+//! # Laws
+//!
+//! * The moments are a function of the feelings and their event times. How partitions interleave, and where batches end, does not
+//!   matter: people see their posts in the order of the partition, audiences in the order of time and id.
+//! * The same input gives the same bits on every machine: no order of a hash map, no `exp` of a platform.
+//! * State is bounded: 64 emotions and 256 people for an audience, 64 emotions for a person, expiry by event time. The number of
+//!   feelings that wait for the watermark is bounded only by the time between the fastest and the slowest sender.
+//! * Time alone never removes a refusal of consent or the suspicion that a person is a minor.
+//!
+//! A record that cannot be processed goes to the dead letters with one of the reasons `malformed`, `wrong_type`, `too_new`,
 //! `out_of_range`.
 
 mod arithmetic;
 mod audience;
 mod baseline;
 mod check;
-mod codec;
 mod detector;
 mod expiry;
-mod heard;
 mod moments;
 mod mood;
 mod person;
 mod profile;
 mod settings;
+mod waiting;
 
-pub use audience::Audience;
-pub use codec::StateError;
+pub use audience::{AUDIENCES, Audience, AudienceKey};
 pub use detector::{Band, Detector, Verdict};
 pub use moments::MomentStage;
-pub use person::Person;
+pub use person::{PEOPLE, Person, PersonKey};
 pub use profile::ProfileStage;
 pub use settings::{AudienceSettings, ChangeSettings, InvalidSetting, PersonSettings, Segment, Settings};

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use limbic_domain::{Envelope, Utc, event_id, topics};
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
+use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table};
 
-use crate::heard::Heard;
 use crate::settings::{InvalidSetting, Settings};
-use crate::{Audience, check, expiry};
+use crate::waiting::{WAITING, WaitingFeeling};
+use crate::{AUDIENCES, Audience, check, expiry};
 
-/// Key of the last watermark that was announced for a partition number, 8 bytes.
-const WATERMARK: &[u8] = b"w";
-/// Key of the number of late feelings of a partition number, 8 bytes.
-const LATE: &[u8] = b"l";
-/// How many feelings are taken out of the waiting room at once.
+/// The last watermark that was announced: after a restart it must not be forgotten, or late feelings would wait.
+const WATERMARK: Table<(), Utc> = Table::new("watermark of feelings", b"w");
+/// Most waiting feelings read at once.
 const RELEASED_AT_ONCE: usize = 512;
 
 /// Finds out when an audience has moved.
@@ -22,7 +19,7 @@ const RELEASED_AT_ONCE: usize = 512;
 /// Reads [`topics::FEELINGS`], whose partitions mix what many senders write; writes [`topics::MOMENTS`]. What comes out does
 /// not depend on how the senders' records interleave: each feeling waits in the state until the watermark has passed it, and is then
 /// taken in the order of time and id. One that comes behind the watermark is taken at once, and counted
-/// ([`MomentStage::late`]).
+/// ([`MomentStage::LATE`]).
 ///
 /// State, per partition number: an [`Audience`] each (1 to 12 KiB), dropped after its expiry, and whatever waits: as many
 /// feelings as the fastest sender is ahead of the slowest. A sender that stands still holds everything back, until it goes on
@@ -35,8 +32,8 @@ pub struct MomentStage {
 impl MomentStage {
     /// The stage's name and group.
     pub const NAME: &'static str = "moments";
-    /// Where the state of each partition number keeps how many feelings were late; see [`MomentStage::late`].
-    pub const LATE_KEY: &'static [u8] = LATE;
+    /// How many feelings of each partition number came late, ever.
+    pub const LATE: Table<(), u64> = Table::new("number of late feelings", b"l");
 
     /// The stage; refuses settings that cannot work.
     pub fn new(settings: &Settings) -> Result<Self, InvalidSetting> {
@@ -46,19 +43,12 @@ impl MomentStage {
         })
     }
 
-    /// What the runtime must know.
+    /// What the runtime needs to know about the stage.
     pub fn spec() -> StageSpec {
         StageSpec::new(Self::NAME)
             .reads(topics::FEELINGS, EventTime::Sources)
             .writes(topics::MOMENTS, Forward::Nothing)
             .stateful()
-    }
-
-    /// How many feelings came late, from the state at [`MomentStage::LATE_KEY`].
-    pub fn late(value: Option<&[u8]>) -> u64 {
-        value
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u64::from_le_bytes)
     }
 }
 
@@ -67,8 +57,8 @@ impl Stage for MomentStage {
         let mut audiences = Audiences::new(&self.settings);
         let mut clocks: BTreeMap<u32, Clock> = BTreeMap::new();
         for record in &batch.records {
-            let heard = match check::feeling(&record.value) {
-                Ok(envelope) => Heard::new(record, envelope),
+            let feeling = match check::feeling(&record.value) {
+                Ok(envelope) => WaitingFeeling::new(record, envelope),
                 Err(rejected) => {
                     out.dead(record, rejected.reason, rejected.detail);
                     continue;
@@ -80,11 +70,11 @@ impl Stage for MomentStage {
                     unknown.insert(Clock::read(record.partition, out)?)
                 }
             };
-            if heard.at < clock.watermark {
+            if feeling.at < clock.watermark {
                 clock.late += 1;
-                audiences.hear(&heard, out)?;
+                audiences.add(&feeling, out)?;
             } else {
-                out.put(record.partition, heard.key(), heard.encode());
+                WAITING.set(out, record.partition, feeling.at, feeling.id.as_bytes(), &feeling);
             }
         }
         audiences.keep(out);
@@ -98,7 +88,7 @@ impl Stage for MomentStage {
         if watermark <= Clock::read(partition, out)?.watermark {
             return Ok(());
         }
-        out.put(partition, WATERMARK, watermark.as_millis().to_le_bytes().to_vec());
+        WATERMARK.put(out, partition, &(), &watermark);
         let mut audiences = Audiences::new(&self.settings);
         release(partition, watermark, &mut audiences, out)?;
         audiences.keep(out);
@@ -110,33 +100,26 @@ impl Stage for MomentStage {
     }
 }
 
-/// Takes in what has waited for `watermark`, in the order of time and id.
+/// Adds the feelings that waited for `watermark` to their audiences, in the order of time and id.
 fn release(
     partition: u32,
     watermark: Utc,
     audiences: &mut Audiences<'_>,
     out: &mut Outputs<'_>,
 ) -> Result<(), StageError> {
-    let mut from = vec![Heard::PREFIX];
+    let before = watermark.plus_millis(-1);
     loop {
-        let waiting = out.scan(partition, &[Heard::PREFIX], &from, RELEASED_AT_ONCE)?;
-        for (key, value) in &waiting {
-            let at = Heard::time_of(key)
-                .ok_or_else(|| StageError::internal("state", "the key of a waiting feeling is damaged"))?;
-            if at >= watermark {
-                return Ok(());
-            }
-            let heard = Heard::decode(partition, value)?;
-            audiences.hear(&heard, out)?;
-            out.remove(partition, key.clone());
+        let waiting = WAITING.due(out, partition, before, RELEASED_AT_ONCE)?;
+        let is_last_page = waiting.len() < RELEASED_AT_ONCE;
+        for timer in waiting {
+            let mut feeling = timer.value;
+            feeling.cause.partition = partition;
+            audiences.add(&feeling, out)?;
+            WAITING.cancel(out, partition, timer.at, &timer.id);
         }
-        let Some((last, _)) = waiting.last().filter(|_| waiting.len() == RELEASED_AT_ONCE) else {
+        if is_last_page {
             return Ok(());
-        };
-        // The least key after the last one.
-        from.clear();
-        from.extend_from_slice(last);
-        from.push(0);
+        }
     }
 }
 
@@ -147,25 +130,16 @@ struct Clock {
 }
 
 impl Clock {
-    /// The watermark that was announced, kept in the state: after a restart it must not be forgotten, or what is late would wait
-    /// as if it were not.
     fn read(partition: u32, out: &Outputs<'_>) -> Result<Self, StageError> {
-        let watermark = match out.get(partition, WATERMARK)? {
-            None => Utc::MIN,
-            Some(bytes) => bytes
-                .as_ref()
-                .try_into()
-                .map(|bytes| Utc::from_millis(i64::from_le_bytes(bytes)))
-                .map_err(|_| StageError::internal("state", "the watermark in the state is damaged"))?,
-        };
+        let watermark = WATERMARK.get(out, partition, &())?.unwrap_or(Utc::MIN);
         Ok(Self { watermark, late: 0 })
     }
 
     fn keep_late(&self, partition: u32, out: &mut Outputs<'_>) -> Result<(), StageError> {
         if self.late > 0 {
             tracing::warn!(partition, late = self.late, watermark = %self.watermark, "feelings came behind the watermark");
-            let before = MomentStage::late(out.get(partition, LATE)?.as_deref());
-            out.put(partition, LATE, (before + self.late).to_le_bytes().to_vec());
+            let before = MomentStage::LATE.get(out, partition, &())?.unwrap_or(0);
+            MomentStage::LATE.put(out, partition, &(), &(before + self.late));
         }
         Ok(())
     }
@@ -191,15 +165,14 @@ impl<'a> Audiences<'a> {
         }
     }
 
-    fn hear(&mut self, heard: &Heard, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        let partition = heard.cause.partition;
-        let key = (partition, Audience::state_key(&heard.tenant, &heard.audience));
+    fn add(&mut self, feeling: &WaitingFeeling, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let partition = feeling.cause.partition;
+        let key = (partition, AUDIENCES.key(&(&feeling.tenant, &feeling.audience)));
         let open = match self.open.entry(key) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(unknown) => {
-                let bytes: Option<Bytes> = out.get(partition, &unknown.key().1)?;
-                let known = bytes.map(|bytes| Audience::decode(&bytes)).transpose()?;
-                if known.is_none() && heard.protects {
+                let known = AUDIENCES.get_at(out, partition, &unknown.key().1)?;
+                if known.is_none() && feeling.protects {
                     return Ok(());
                 }
                 let before = known.as_ref().map(Audience::at);
@@ -207,15 +180,15 @@ impl<'a> Audiences<'a> {
                 unknown.insert(Open { audience, before })
             }
         };
-        if heard.protects {
-            open.audience.warn(heard, self.settings);
-        } else if let Some(moment) = open.audience.hear(heard, self.settings) {
-            let trigger = heard.post.to_string();
-            let causes = [heard.tenant.as_str(), heard.audience.as_str(), &trigger];
+        if feeling.protects {
+            open.audience.protect(feeling, self.settings);
+        } else if let Some(moment) = open.audience.add(feeling, self.settings) {
+            let trigger = feeling.post.to_string();
+            let causes = [feeling.tenant.as_str(), feeling.audience.as_str(), &trigger];
             let id = event_id("moment", &causes);
-            let envelope = Envelope::new(heard.tenant.clone(), id, heard.at, moment);
-            let key = format!("{}/{}", heard.tenant, heard.audience);
-            out.emit(&heard.cause, topics::MOMENTS, &key, &envelope);
+            let envelope = Envelope::new(feeling.tenant.clone(), id, feeling.at, moment);
+            let key = format!("{}/{}", feeling.tenant, feeling.audience);
+            out.emit(&feeling.cause, topics::MOMENTS, &key, &envelope);
         }
         Ok(())
     }
@@ -223,7 +196,7 @@ impl<'a> Audiences<'a> {
     fn keep(self, out: &mut Outputs<'_>) {
         for ((partition, key), open) in self.open {
             expiry::moved(out, partition, &key, open.before, open.audience.at());
-            out.put(partition, key, open.audience.encode());
+            AUDIENCES.put_at(out, partition, key, &open.audience);
         }
     }
 }

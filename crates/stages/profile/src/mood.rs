@@ -1,9 +1,9 @@
 //! Exponentially decayed means of what was felt, by event time.
 
 use limbic_domain::{Emotions, Utc};
+use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
 use crate::arithmetic::decay;
-use crate::codec::{Reader, StateError, Writer};
 
 /// A post's feeling, as it enters a mean.
 #[derive(Debug, Clone, Copy)]
@@ -129,33 +129,33 @@ impl Mood {
         if self.weight > 0.0 { sum / self.weight } else { 0.0 }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.time(self.at);
+    pub(crate) fn write(&self, to: &mut Encoder) {
+        to.time(self.at);
         for number in [self.weight, self.valence, self.arousal, self.distressed] {
-            writer.number(number);
+            to.number(number);
         }
-        writer.length(self.emotions.len());
+        to.length(self.emotions.len());
         for (name, weight, sum) in &self.emotions {
-            writer.text(name);
-            writer.number(*weight);
-            writer.number(*sum);
+            to.text(name);
+            to.number(*weight);
+            to.number(*sum);
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+    pub(crate) fn read(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         let mut mood = Self {
-            at: reader.time()?,
-            weight: reader.number()?,
-            valence: reader.number()?,
-            arousal: reader.number()?,
-            distressed: reader.number()?,
+            at: from.time()?,
+            weight: from.number()?,
+            valence: from.number()?,
+            arousal: from.number()?,
+            distressed: from.number()?,
             emotions: Vec::new(),
         };
-        let names = reader.length()?;
+        let names = from.length()?;
         mood.emotions.reserve_exact(names);
         for _ in 0..names {
             mood.emotions
-                .push((reader.text()?.to_owned(), reader.number()?, reader.number()?));
+                .push((from.text()?.to_owned(), from.number()?, from.number()?));
         }
         Ok(mood)
     }

@@ -3,18 +3,50 @@
 use limbic_domain::{
     AudienceId, ConsentState, Emotions, Envelope, PersonState, Pseudonym, Reading, TenantId, Utc,
 };
+use limbic_stream::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValue, Table};
 
 use crate::arithmetic::decay;
-use crate::codec::{Reader, StateError, Writer};
 use crate::mood::{Felt, Mood};
 use crate::settings::PersonSettings;
 
-const VERSION: u8 = 2;
 /// Most audiences remembered of one person: those they spoke in last.
 const AUDIENCES: usize = 64;
-const WHAT: &str = "person";
 
-/// What is kept of a person: the value at [`Person::state_key`] in the state of the stage `profile`.
+/// The people of a partition, in the state of the stage `profile`.
+pub const PEOPLE: Table<PersonKey, Person> = Table::new("people", b"p");
+
+/// Whose entry of [`PEOPLE`] it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonKey {
+    /// The tenant that the person's posts belong to.
+    pub tenant: TenantId,
+    /// The person.
+    pub person: Pseudonym,
+}
+
+impl StateKey for PersonKey {
+    fn from_key(bytes: &[u8]) -> Option<Self> {
+        let (tenant, person) = std::str::from_utf8(bytes).ok()?.split_once('/')?;
+        Some(Self {
+            tenant: tenant.parse().ok()?,
+            person: person.parse().ok()?,
+        })
+    }
+}
+
+impl KeyFor<PersonKey> for (&TenantId, &Pseudonym) {
+    fn write_key(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.0.as_str().as_bytes());
+        to.push(b'/');
+        to.extend_from_slice(self.1.as_str().as_bytes());
+    }
+
+    fn size_hint(&self) -> usize {
+        self.0.as_str().len() + 33
+    }
+}
+
+/// What a person's posts add up to: an entry of [`PEOPLE`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Person {
     mood: Mood,
@@ -54,16 +86,6 @@ impl Consent {
 }
 
 impl Person {
-    /// Where a person is kept in the state of the stage `profile`.
-    pub fn state_key(tenant: &TenantId, person: &Pseudonym) -> Vec<u8> {
-        let mut key = Vec::with_capacity(2 + tenant.as_str().len() + 32);
-        key.push(b'p');
-        key.extend_from_slice(tenant.as_str().as_bytes());
-        key.push(b'/');
-        key.extend_from_slice(person.as_str().as_bytes());
-        key
-    }
-
     pub(crate) const fn new() -> Self {
         Self {
             mood: Mood::new(),
@@ -182,42 +204,45 @@ impl Person {
             posts: self.posts,
         }
     }
+}
 
-    /// Reads a value of the state.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut reader = Reader::new(WHAT, VERSION, bytes)?;
-        let mut person = Self {
-            mood: Mood::read(&mut reader)?,
-            distress: reader.number()?,
-            consent: Consent {
-                state: reader.consent()?,
-                at: reader.time()?,
-            },
-            minor: reader.flag()?,
-            posts: reader.count()?,
-            audiences: Vec::new(),
-        };
-        for _ in 0..reader.length()? {
-            person.audiences.push((reader.time()?, reader.id()?));
-        }
-        reader.finish()?;
-        Ok(person)
+impl StateValue for Person {
+    const VERSION: u8 = 1;
+
+    fn size_hint(&self) -> usize {
+        512
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new(VERSION, 512);
-        self.mood.write(&mut writer);
-        writer.number(self.distress);
-        writer.consent(self.consent.state);
-        writer.time(self.consent.at);
-        writer.byte(u8::from(self.minor));
-        writer.count(self.posts);
-        writer.length(self.audiences.len());
+    fn encode(&self, to: &mut Encoder) {
+        self.mood.write(to);
+        to.number(self.distress);
+        to.consent(self.consent.state);
+        to.time(self.consent.at);
+        to.flag(self.minor);
+        to.unsigned(self.posts);
+        to.length(self.audiences.len());
         for (spoke, audience) in &self.audiences {
-            writer.time(*spoke);
-            writer.text(audience.as_str());
+            to.time(*spoke);
+            to.text(audience.as_str());
         }
-        writer.finish()
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        let mut person = Self {
+            mood: Mood::read(from)?,
+            distress: from.number()?,
+            consent: Consent {
+                state: from.consent()?,
+                at: from.time()?,
+            },
+            minor: from.flag()?,
+            posts: from.unsigned()?,
+            audiences: Vec::new(),
+        };
+        for _ in 0..from.length()? {
+            person.audiences.push((from.time()?, from.id()?));
+        }
+        Ok(person)
     }
 }
 

@@ -4,9 +4,9 @@ use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id,
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings};
-use crate::{Person, check, expiry};
+use crate::{PEOPLE, Person, check, expiry};
 
-/// Keeps a state per person and tells every audience what was felt.
+/// Keeps a state for each person, and sends each audience what its people felt.
 ///
 /// Reads [`topics::READINGS`], writes [`topics::FEELINGS`] and its watermark with them. A post counts for the audiences of its
 /// subjects, or for the subject `all` when it names none (not for both: `all` is what belongs nowhere else); in each for the
@@ -40,7 +40,7 @@ impl ProfileStage {
         })
     }
 
-    /// What the runtime must know.
+    /// What the runtime needs to know about the stage.
     pub fn spec(settings: &Settings) -> StageSpec {
         let disorder = settings.person.disorder.get();
         StageSpec::new(Self::NAME)
@@ -56,9 +56,8 @@ impl ProfileStage {
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let partition = record.partition;
-        let key = Person::state_key(&envelope.tenant, &envelope.data.author);
-        let known = out.get(partition, &key)?;
-        let mut person = known.map(|bytes| Person::decode(&bytes)).transpose()?;
+        let key = PEOPLE.key(&(&envelope.tenant, &envelope.data.author));
+        let mut person = PEOPLE.get_at(out, partition, &key)?;
         let before = person.as_ref().map(Person::at);
         let person = person.get_or_insert_with(Person::new);
         let was_addressable = person.may_be_addressed();
@@ -70,7 +69,7 @@ impl ProfileStage {
         let protects = cue || (was_addressable && !person.may_be_addressed());
         let others = if protects { others } else { Vec::new() };
         expiry::moved(out, partition, &key, before, person.at());
-        out.put(partition, key, person.encode());
+        PEOPLE.put_at(out, partition, key, person);
         tell(record, envelope, person, (&audiences, &others), out);
         Ok(())
     }
@@ -169,10 +168,8 @@ impl Stage for ProfileStage {
     fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let silence = self.person.expiry.as_millis();
         expiry::sweep(out, partition, watermark, silence, |out, key| {
-            let Some(bytes) = out.get(partition, key)? else {
-                return Ok(());
-            };
-            if !Person::decode(&bytes)?.is_protected() {
+            let person = PEOPLE.get_at(out, partition, key)?;
+            if person.is_some_and(|person| !person.is_protected()) {
                 out.remove(partition, key.to_vec());
             }
             Ok(())

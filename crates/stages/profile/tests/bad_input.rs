@@ -9,9 +9,9 @@ use house::{commit, reading, record, write};
 use limbic_domain::{
     ConsentState, Distress, Envelope, Feeling, Probability, Reading, Slug, TenantId, Utc, topics,
 };
-use limbic_profile::{Audience, InvalidSetting, MomentStage, Person, ProfileStage, Segment, Settings};
+use limbic_profile::{AUDIENCES, InvalidSetting, MomentStage, PEOPLE, ProfileStage, Segment, Settings};
 use limbic_stream::testing::{Harness, MemoryState};
-use limbic_stream::{Batch, Effects, NewRecord, Record, Stage, StateReader};
+use limbic_stream::{Batch, Effects, NewRecord, Record, Stage};
 
 const DAY: i64 = 86_400_000;
 
@@ -250,7 +250,7 @@ fn a_no_and_a_minor_outlive_the_expiry_and_nothing_else_does() {
     assert_eq!(memory.keys().filter(|key| key[0] == b'p').count(), 2, "not yet");
     commit(&mut memory, |out| stage.watermark(0, at(92 * DAY), out).unwrap());
     let kept: Vec<_> = memory.keys().filter(|key| key[0] == b'p').collect();
-    let ada = Person::state_key(&TenantId::default(), &no.data.author);
+    let ada = PEOPLE.key(&(&TenantId::default(), &no.data.author));
     assert_eq!(kept, [&Bytes::from(ada)]);
     assert_eq!(memory.keys().filter(|key| key[0] == b'x').count(), 0);
 
@@ -267,11 +267,12 @@ fn an_idle_audience_is_dropped() {
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| stage.process(&Batch { records }, out).unwrap());
     commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
-    let key = Audience::state_key(&TenantId::default(), &"everyone:tea".parse().unwrap());
-    let audience = Audience::decode(&memory.get(0, &key).unwrap().unwrap()).unwrap();
+    let tea = "everyone:tea".parse().unwrap();
+    let key = (&TenantId::default(), &tea);
+    let audience = AUDIENCES.get(&memory, 0, &key).unwrap().unwrap();
     assert!((audience.mood().valence - 0.5).abs() < 1e-12);
     commit(&mut memory, |out| stage.watermark(0, at(32 * DAY), out).unwrap());
-    assert_eq!(memory.get(0, &key).unwrap(), None);
+    assert_eq!(AUDIENCES.get(&memory, 0, &key).unwrap(), None);
     assert_eq!(memory.len(), 1, "only the watermark is left");
 }
 
@@ -280,8 +281,7 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
     let mut memory = MemoryState::default();
     let mut stage = MomentStage::new(&Settings::default()).unwrap();
     commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
-    let late =
-        |memory: &MemoryState| MomentStage::late(memory.get(0, MomentStage::LATE_KEY).unwrap().as_deref());
+    let late = |memory: &MemoryState| MomentStage::LATE.get(memory, 0, &()).unwrap().unwrap_or(0);
     assert_eq!(late(&memory), 0);
     // Another instance takes over: what is late is known from the state alone.
     let mut stage_again = MomentStage::new(&Settings::default()).unwrap();
@@ -290,8 +290,12 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
         stage_again.process(&Batch { records }, out).unwrap();
     });
     assert_eq!(late(&memory), 1);
-    let key = Audience::state_key(&TenantId::default(), &"everyone:tea".parse().unwrap());
-    assert!(memory.get(0, &key).unwrap().is_some());
+    let tea = "everyone:tea".parse().unwrap();
+    assert!(
+        AUDIENCES
+            .contains(&memory, 0, &(&TenantId::default(), &tea))
+            .unwrap()
+    );
     // A watermark that goes back is no watermark.
     commit(&mut memory, |out| stage_again.watermark(0, at(0), out).unwrap());
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use limbic_domain::{
     Affect, ConsentState, Distress, Emotions, Envelope, Label, Moment, PostRef, Probability, Pseudonym,
     Reading, Sentiment, Slug, TenantId, Utc, event_id, topics,
@@ -11,7 +10,7 @@ use limbic_domain::{
 use limbic_profile::{MomentStage, ProfileStage, Settings};
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{
-    Batch, DeadLetter, Effects, Headers, NewRecord, Outputs, Record, Stage, StateReader, header, partition_of,
+    Batch, DeadLetter, Effects, Headers, NewRecord, Outputs, Record, Stage, header, partition_of,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -250,10 +249,7 @@ impl House {
             assert_eq!(again, None, "a moment came twice");
         }
         self.outcome.dead.extend(effects.dead);
-        let late = self
-            .moment_state
-            .get(partition as u32, MomentStage::LATE_KEY)
-            .unwrap();
-        self.outcome.late = self.outcome.late.max(MomentStage::late(late.as_deref()));
+        let late = MomentStage::LATE.get(&self.moment_state, partition as u32, &());
+        self.outcome.late = self.outcome.late.max(late.unwrap().unwrap_or(0));
     }
 }

@@ -1,0 +1,172 @@
+//! Feelings that wait until the watermark has passed them.
+
+use bytes::Bytes;
+use limbic_domain::{
+    AudienceId, ConsentState, Emotions, Envelope, Feeling, PostRef, Pseudonym, Slug, TenantId, Utc,
+};
+use limbic_stream::{Cause, DecodeProblem, Decoder, Encoder, Headers, Record, StateValue, Timers};
+
+/// Feelings until the watermark has passed them: in the order of time and id, so that the order of release is a function of
+/// the feelings alone.
+pub(crate) const WAITING: Timers<WaitingFeeling> = Timers::new("waiting feelings", b"b");
+
+/// A feeling, with what of its record travels on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WaitingFeeling {
+    pub(crate) at: Utc,
+    pub(crate) id: String,
+    pub(crate) tenant: TenantId,
+    pub(crate) audience: AudienceId,
+    pub(crate) post: PostRef,
+    pub(crate) person: Pseudonym,
+    pub(crate) person_distress: f64,
+    pub(crate) consent: ConsentState,
+    pub(crate) minor: bool,
+    pub(crate) valence: f64,
+    pub(crate) arousal: f64,
+    pub(crate) distress: f64,
+    pub(crate) emotions: Emotions,
+    /// Said elsewhere: only what is known of the person counts here.
+    pub(crate) protects: bool,
+    /// Trace context and acceptance time: a moment continues the trace of the post that tipped it, however long that waited.
+    pub(crate) cause: Cause,
+}
+
+impl WaitingFeeling {
+    pub(crate) fn new(record: &Record, envelope: Envelope<Feeling>) -> Self {
+        let feeling = envelope.data;
+        Self {
+            at: envelope.at,
+            id: envelope.id,
+            tenant: envelope.tenant,
+            audience: feeling.audience,
+            post: feeling.post,
+            person: feeling.person.person,
+            person_distress: feeling.person.distress,
+            consent: feeling.person.consent,
+            minor: feeling.person.minor,
+            valence: feeling.valence,
+            arousal: feeling.arousal,
+            distress: feeling.distress,
+            emotions: feeling.emotions,
+            protects: feeling.protects,
+            cause: record.cause(),
+        }
+    }
+}
+
+impl StateValue for WaitingFeeling {
+    const VERSION: u8 = 1;
+
+    fn size_hint(&self) -> usize {
+        512
+    }
+
+    fn encode(&self, to: &mut Encoder) {
+        to.time(self.at);
+        to.text(&self.id);
+        to.text(self.tenant.as_str());
+        to.text(self.audience.as_str());
+        to.text(self.post.network.as_str());
+        to.text(&self.post.id);
+        to.pseudonym(&self.person);
+        to.number(self.person_distress);
+        to.consent(self.consent);
+        to.flag(self.minor);
+        to.flag(self.protects);
+        for number in [self.valence, self.arousal, self.distress] {
+            to.number(number);
+        }
+        to.length(self.emotions.len());
+        for (name, score) in &self.emotions {
+            to.text(name);
+            to.number(*score);
+        }
+        to.length(self.cause.headers.len());
+        for (name, value) in self.cause.headers.iter() {
+            to.text(name);
+            to.bytes(value);
+        }
+    }
+
+    /// The cause's partition is 0: whoever reads the value knows its partition.
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        Ok(Self {
+            at: from.time()?,
+            id: from.text()?.to_owned(),
+            tenant: from.id()?,
+            audience: from.id()?,
+            post: PostRef {
+                network: from.id::<Slug>()?,
+                id: from.text()?.to_owned(),
+            },
+            person: from.pseudonym()?,
+            person_distress: from.number()?,
+            consent: from.consent()?,
+            minor: from.flag()?,
+            protects: from.flag()?,
+            valence: from.number()?,
+            arousal: from.number()?,
+            distress: from.number()?,
+            emotions: emotions(from)?,
+            cause: Cause {
+                partition: 0,
+                headers: headers(from)?,
+            },
+        })
+    }
+}
+
+fn emotions(from: &mut Decoder<'_>) -> Result<Emotions, DecodeProblem> {
+    (0..from.length()?)
+        .map(|_| Ok((from.text()?.to_owned(), from.number()?)))
+        .collect()
+}
+
+fn headers(from: &mut Decoder<'_>) -> Result<Headers, DecodeProblem> {
+    let mut headers = Headers::new();
+    for _ in 0..from.length()? {
+        let name = from.text()?;
+        headers.push(name, Bytes::copy_from_slice(from.bytes()?));
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The post of number `post`, by its own author, at `at` milliseconds, in `everyone:football`.
+    pub(crate) fn feeling(post: i64, at: i64, valence: f64) -> WaitingFeeling {
+        WaitingFeeling {
+            at: Utc::from_millis(at),
+            id: format!("{post:032x}"),
+            tenant: TenantId::default(),
+            audience: "everyone:football".parse().unwrap(),
+            post: PostRef {
+                network: "town".parse().unwrap(),
+                id: post.to_string(),
+            },
+            person: format!("{post:032x}").parse().unwrap(),
+            person_distress: 0.1,
+            consent: ConsentState::Given,
+            minor: false,
+            valence,
+            arousal: 0.5,
+            distress: 0.0,
+            emotions: Emotions::from([("joy".to_owned(), 0.25)]),
+            protects: false,
+            cause: Cause {
+                partition: 2,
+                headers: Headers::new().with("traceparent", "00-ab-cd-01"),
+            },
+        }
+    }
+
+    #[test]
+    fn a_waiting_feeling_comes_back_with_its_headers() {
+        let mut waiting = feeling(7, 12_345, -0.5);
+        waiting.cause.partition = 0;
+        assert_eq!(WaitingFeeling::from_bytes(&waiting.to_bytes()), Ok(waiting));
+    }
+}
