@@ -1,31 +1,70 @@
-//! The engine: a durable log, transactions over it, and stages that cannot lose or double a record.
+//! The engine: a durable log, transactions over it, and stages that neither lose nor double a record.
 //!
 //! ```text
 //!             ┌────────────── one stage instance, one thread ──────────────┐
 //!  Log ──poll──▶ Batch ──Stage::process──▶ Outputs ──Transaction::commit──▶ Log
 //!   ▲        (records of the            (records, dead letters,     (outputs + dead letters +
-//!   │         partitions assigned)       state changes)              state + consumed offsets: all or nothing)
+//!   │      assigned partitions)          state changes)              state + consumed offsets: all or nothing)
 //!   └──────────────────────── rewind after an abort ──────────────────────┘
 //! ```
 //!
-//! * [`Log`] is the broker, [`Consumer`] one member of a group, [`Transaction`] one atomic step of it. There are two
-//!   backends, [`embedded`] (on fjall, no server) and [`kafka`] (librdkafka); `tests/conformance` holds both to one suite.
-//! * [`Stage`] is what stage crates write: a batch in, [`Outputs`] out. It sees no broker, no offset, no retry.
-//! * [`run`] owns everything around it: polling, batching, retries with back-off, isolating a poison record, dead
-//!   letters, watermarks, metrics, drain.
+//! It is a library for stages that run as consumer groups, on one node without a server or on many nodes over Kafka. It is not
+//! an actor framework, not a query engine, and not a job scheduler: a stage is a type with a method that takes a batch.
 //!
-//! The core is *blocking by design*: a stage instance is one thread of its own, so a stage may compute for as long as
-//! it likes without starving an async executor, and librdkafka's and fjall's blocking calls are where they belong.
+//! * [`Log`] is the contract of a broker, [`Consumer`] one member of a group, [`Transaction`] one atomic step of it. The
+//!   backends are crates of their own (`limbic-stream-embedded` on fjall, `limbic-stream-kafka` on librdkafka); both pass the
+//!   suite in `testing::conformance`.
+//! * [`Stage`] is what a stage crate implements: a [`Batch`] in, [`Outputs`] out.
+//! * [`Table`] and [`Timers`] are typed state. [`window`] cuts event time into windows. [`reference`] tables hold the topics
+//!   that every instance reads whole.
+//! * [`runtime::spawn`] runs a stage: polling, retries with [`Backoff`], isolation of a failing record, dead letters,
+//!   watermarks, meters, shutdown.
+//! * `testing` (a feature) drives a stage in a test, without a log.
 //!
-//! # Invariants
+//! # A stage and its test
 //!
-//! * A record is **acknowledged** ([`Log::publish`], [`Transaction::commit`]) only once it is durable.
+//! ```
+//! use bytes::Bytes;
+//! use limbic_stream::testing::{Harness, record};
+//! use limbic_stream::{Batch, Outputs, Stage, StageError, Table};
+//!
+//! /// Numbers the posts of each author.
+//! struct Number;
+//!
+//! const POSTS: Table<Bytes, u64> = Table::new("posts of an author", b"p");
+//!
+//! impl Stage for Number {
+//!     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+//!         for record in &batch.records {
+//!             let n = POSTS.get(out, record.partition, &&record.key[..])?.unwrap_or(0) + 1;
+//!             POSTS.put(out, record.partition, &&record.key[..], &n);
+//!             out.emit_bytes(&record.cause(), "numbers", "all", record.timestamp, n.to_string());
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut harness = Harness::new(|| Number);
+//! harness.process([record("posts").key("ada"), record("posts").key("bob"), record("posts").key("ada")]);
+//! harness.restart();
+//! harness.process([record("posts").key("ada")]);
+//! let numbers: Vec<_> = harness.outputs().iter().map(|(_, record)| &record.value[..]).collect();
+//! assert_eq!(numbers, [b"1", b"1", b"2", b"3"]);
+//! ```
+//!
+//! # Laws
+//!
+//! * A record is **acknowledged** ([`Log::publish`], [`Transaction::commit`]) only when it is durable.
 //! * Outputs, dead letters, state and consumed offsets of a batch commit in **one** transaction, or none of them does.
-//! * Records of one key are in one partition ([`partition_of`], Kafka's murmur2) and are seen in the order written.
-//! * Nothing of an aborted transaction is ever seen by a consumer.
-//! * A member that lost its partitions (a zombie) cannot commit: [`Error::is_fenced`].
-//! * Stage state belongs to a partition *number*: every input topic of a stage has equally many partitions, and one
-//!   instance holds the same number of each.
+//! * Records of one key are in one partition ([`partition_of`], Kafka's murmur2), and a stage sees them in the order written.
+//! * No consumer ever sees a record of an aborted transaction.
+//! * A member that has lost its partitions cannot commit: [`Error::is_fenced`].
+//! * State belongs to a partition *number*: every input topic of a stage has equally many partitions, and one instance holds
+//!   the same numbers of each.
+//! * What a stage computes is a function of records, state and time. It sees no broker, no offset and no retry.
+//!
+//! Every call of the log blocks. A stage instance has a thread of its own, so that it may compute for as long as it needs
+//! without holding up an async executor.
 
 mod backoff;
 mod control;

@@ -1,4 +1,4 @@
-//! The stage: what the crates of the house write.
+//! The contract of a stage: what it declares, what it is given, and what it returns.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -17,11 +17,11 @@ use crate::{
 /// Where the event time of an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventTime {
-    /// This input's time does not matter to the stage.
+    /// The stage's watermark does not wait for this input.
     Ignored,
-    /// From its records: the watermark trails the latest one of the partition by this disorder.
+    /// From its records: the watermark is the latest time in the partition, less the disorder.
     Records {
-        /// How much later than its successors a record may come and still be on time.
+        /// How far behind the latest record of its partition a record may come and still be on time.
         disorder: Duration,
     },
     /// From the watermarks that the sending stage writes ([`Forward::Broadcast`]).
@@ -67,7 +67,7 @@ pub struct Broadcast {
     pub limit: usize,
 }
 
-/// What the runtime must know of a stage.
+/// What the runtime needs to know about a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageSpec {
     /// Its name, and that of its consumer group.
@@ -158,21 +158,21 @@ impl StageSpec {
     }
 }
 
-/// Records for a stage: in order within each partition, control records taken out.
+/// Records for a stage: in order within each partition, without control records.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// The records.
     pub records: Vec<Record>,
 }
 
-/// Why a stage could not do a batch.
+/// Why a stage could not process a batch.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
-    /// Whose fault it is.
+    /// Who can put it right: the sender of the record, something outside, or this program.
     pub fault: Fault,
-    /// Whether to try the same batch again, after a back-off. [`Retry::Never`] makes the runtime halve the batch until
-    /// the one record that fails stands alone, and send that one to the dead letters.
+    /// Whether to process the same batch again, after a back-off. On [`Retry::Never`] the runtime bisects the batch until it
+    /// has isolated the failing record, and sends that record to the dead letters.
     pub retry: Retry,
     /// One word for the dead letter and the metrics, for instance `platform_down`.
     pub reason: &'static str,
@@ -181,7 +181,7 @@ pub struct StageError {
 }
 
 impl StageError {
-    /// A server or platform did not answer as it should: wait and try again.
+    /// Something outside did not answer as it should: the runtime waits and tries again.
     pub fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             fault: Fault::External,
@@ -191,7 +191,7 @@ impl StageError {
         }
     }
 
-    /// Some record of the batch cannot be done, now or later.
+    /// A record of the batch cannot be processed, now or later.
     pub fn poison(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             fault: Fault::User,
@@ -201,7 +201,7 @@ impl StageError {
         }
     }
 
-    /// This program is wrong.
+    /// This program is at fault: the stage stops.
     pub fn internal(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             fault: Fault::Internal,
@@ -223,43 +223,43 @@ impl From<crate::Error> for StageError {
     }
 }
 
-/// A stage of the house.
+/// A stream processor.
 ///
-/// The runtime calls it on a thread of its own and repeats a call whose effects did not commit: everything it does
-/// outside [`Outputs`] must be idempotent, and everything it computes a function of records, state and watermark.
-/// A field of its own may hold only what can be rebuilt (a cache, a connection).
+/// The runtime calls a stage on a thread of its own, and repeats a call whose effects did not commit. Therefore everything
+/// that a stage does outside [`Outputs`] must be idempotent, and everything that it computes must be a function of records,
+/// state and time. Its fields may hold only what can be rebuilt, such as a cache or a connection. `testing::Harness` checks this.
 pub trait Stage: Send {
-    /// Does a batch. What is wrong with one record goes to [`Outputs::dead`]; an error is about the whole batch.
+    /// Processes a batch. A record that cannot be processed goes to [`Outputs::dead`]; an error is about the whole batch.
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError>;
 
-    /// Event time of partition number `partition` has come to `watermark`: no record with a time *before* it will follow
-    /// (one that does is late). Called after the batch that moved it, in the same transaction.
+    /// Event time of partition number `partition` has reached `watermark`: a record with a time *before* it is late. Called
+    /// after the batch that moved the watermark, in the same transaction.
     fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let _ = (partition, watermark, out);
         Ok(())
     }
 
-    /// Called at least every [`StageSpec::tick`] for the partition numbers held, with the wall clock.
+    /// Called about every [`StageSpec::tick`], with the assigned partition numbers and the wall-clock time.
     fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let _ = (partitions, now, out);
         Ok(())
     }
 
-    /// These partitions are now this instance's. A stage whose database holds the offsets answers where it is *behind*
-    /// the log (restored from a backup, say): reading goes back there. What its database is ahead by is shown to it again;
-    /// it skips what it knows by the offset it wrote with the data.
+    /// These partitions are now assigned to this instance. A stage whose database stores offsets answers them: where the
+    /// database is *behind* the log (after a restore from a backup), reading goes back to its offset. Where the database is
+    /// ahead, the stage sees those records again, and skips them by the offset that it wrote with the data.
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, u64)>, StageError> {
         let _ = partitions;
         Ok(Vec::new())
     }
 
-    /// These partitions are no longer this instance's: forget what is cached of them.
+    /// These partitions are no longer assigned to this instance. Drop what is cached about them.
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         let _ = partitions;
     }
 }
 
-/// Why a record is written: whose partition it belongs to, and the headers that travel on (trace, acceptance time).
+/// What a record is written because of: the partition number, and the headers that are passed on (trace, acceptance time).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cause {
     /// The partition number whose processing it is.
@@ -294,7 +294,7 @@ impl Record {
     }
 }
 
-/// A record no retry can help.
+/// A record that the stage gave up on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The record, untouched.
@@ -330,7 +330,7 @@ impl Effects {
     }
 }
 
-/// Where a stage puts what it does, and reads its state as it will be after.
+/// Collects what a stage does, and reads its state with the changes of this batch included.
 pub struct Outputs<'a> {
     before: &'a dyn StateReader,
     references: &'a References,
@@ -387,7 +387,7 @@ impl<'a> Outputs<'a> {
         })
     }
 
-    /// Gives up on a record: it goes to its topic's dead letters, untouched, and the stream goes on.
+    /// Sends a record, unchanged, to the dead letters of its topic. `reason` is one word for metrics, `detail` a sentence.
     pub fn dead(&mut self, record: &Record, reason: &'static str, detail: impl std::fmt::Display) {
         self.effects.dead.push(DeadLetter {
             record: record.clone(),
@@ -419,7 +419,8 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    /// Sets the state at `key`. It belongs to the partition number and moves with it to whoever takes over.
+    /// Sets the state at `key`. State belongs to the partition number and moves with it to another instance. Prefer a
+    /// [`Table`](crate::Table).
     pub fn put(&mut self, partition: u32, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         self.effects
             .state

@@ -1,4 +1,4 @@
-//! A batch, done by the stage as far as it can be done: what fails in it stands alone in the end, and is given up on.
+//! Processes a batch; bisects it to isolate a record on which the stage fails, and gives up on that record.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,7 +9,8 @@ use crate::{Batch, Outputs, Stage, StageError};
 /// The largest value a stage may write: what a broker takes by default, less room for key and headers.
 const LARGEST_OUTPUT: usize = 1_000_000 - 16_384;
 
-/// Has the stage process `batch`; what it cannot do is isolated and given up on.
+/// Processes `batch`. A record on which the stage fails for good becomes a dead letter; an error means that the whole batch is
+/// to be tried again, or that the stage must stop.
 pub(crate) fn process_isolated(
     stage: &mut dyn Stage,
     batch: &Batch,
@@ -29,7 +30,7 @@ pub(crate) fn process_isolated(
     }
 }
 
-/// `batch` failed as a whole: gives up on it if it is one record, otherwise tries each half.
+/// `batch` failed as a whole. If it is one record, gives up on it; otherwise processes each half.
 fn isolate(
     stage: &mut dyn Stage,
     batch: &Batch,
@@ -56,15 +57,11 @@ enum Failure {
 }
 
 fn guarded(stage: &mut dyn Stage, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), Failure> {
-    // A stage's own fields hold only what can be rebuilt, so that a panic leaves nothing half-done behind.
+    // The fields of a stage hold only what can be rebuilt, so a panic leaves nothing inconsistent behind.
     match catch_unwind(AssertUnwindSafe(|| stage.process(batch, out))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(Failure::Stage(error)),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            return Err(Failure::Panic(text.unwrap_or_else(|| "panicked".to_owned())));
-        }
+        Err(panic) => return Err(Failure::Panic(panic_message(&*panic))),
     }
     match out
         .effects
@@ -82,4 +79,26 @@ fn guarded(stage: &mut dyn Stage, batch: &Batch, out: &mut Outputs<'_>) -> Resul
             ),
         ))),
     }
+}
+
+/// Calls a stage for something that is not a batch. No record can be isolated there: a panic is an internal error, which stops
+/// the stage.
+pub(super) fn guard<T>(
+    call: &'static str,
+    act: impl FnOnce() -> Result<T, StageError>,
+) -> Result<T, StageError> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        let message = panic_message(&*panic);
+        Err(StageError::internal(
+            "panic",
+            format!("the stage panicked in `{call}`: {message}. Nothing of that call is kept; restart the node, and report the panic"),
+        ))
+    })
+}
+
+/// What a panic says.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it gave no message".to_owned())
 }

@@ -1,28 +1,31 @@
-//! The runtime: everything around a [`Stage`] that a stage should not have to think about.
+//! The runtime: what surrounds a [`Stage`].
 //!
-//! One instance is one thread ([`spawn`]): poll, process, watermark, commit, again. What can go wrong, and what is done:
+//! One instance is one thread ([`spawn`]). It polls, processes, moves the watermark, commits, and repeats.
 //!
-//! | what | answer |
+//! | failure | reaction |
 //! |---|---|
-//! | the stage says "later" ([`Retry::WithBackoff`]) | rewind, wait (exponentially, with jitter), poll again: a rebalance is never held up |
-//! | the stage says "never", or panics | halve the batch until one record stands alone; it goes to the dead letters |
+//! | the stage asks for a retry ([`Retry::WithBackoff`]) | rewind, wait (exponential back-off with jitter), poll again; a rebalance is not delayed |
+//! | a permanent error, or a panic, in a batch | bisect the batch until the failing record is isolated; it goes to the dead letters |
 //! | the transaction was aborted | rewind and process again, every batch that shared it |
-//! | the instance was fenced, or it is not known whether a commit took | subscribe again; the committed offset tells |
-//! | the log is full or out of reach | wait and try again: the source slows down, nothing is dropped |
+//! | the instance was fenced, or the outcome of a commit is not known | subscribe again and continue at the committed offset |
+//! | the log is full or unreachable | wait and try again; the source slows down, nothing is dropped |
+//! | a panic outside a batch (in `watermark`, `tick`, `assigned`) | stop, with the error in [`StageStatus`] |
 //! | settings that cannot work, a damaged log | stop, with the error in [`StageStatus`] |
 //!
 //! [`Retry::WithBackoff`]: limbic_domain::Retry::WithBackoff
 
-mod book;
 mod dead;
+mod input_time;
 mod isolate;
 mod meters;
+mod progress;
+mod report;
 mod step;
-mod tally;
-mod time;
+mod watermark;
 mod work;
 mod worker;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -31,11 +34,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
-pub use book::{Counters, StageCounts, count_stages};
 pub use dead::{dead_letter, revive};
 #[cfg(feature = "testing")]
 pub(crate) use isolate::process_isolated;
 pub use meters::StageMeters;
+pub use progress::{Counters, StageCounts, count_stages};
 
 use crate::{Backoff, Log, Stage, StageSpec, TopicPartition};
 
@@ -169,8 +172,15 @@ pub fn spawn(
     let name = Arc::clone(&spec.name);
     let thread_name = format!("{name}-{}", options.instance);
     let worker = worker::Worker::new(log, stage, spec, options, meters, Arc::clone(&shared), woken);
+    let on_panic = Arc::clone(&shared);
     let thread = thread::Builder::new().name(thread_name).spawn(move || {
-        worker.run();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
+            let message = isolate::panic_message(&*panic);
+            tracing::error!(%message, "the stage's thread panicked");
+            on_panic.set_health(Health::Failed(format!(
+                "the stage's thread panicked: {message}. Restart the node, and report the panic"
+            )));
+        }
         drop(finish);
     })?;
     Ok(StageHandle {

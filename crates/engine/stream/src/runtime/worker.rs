@@ -1,4 +1,4 @@
-//! The life of an instance: subscribe, poll, step, again; and what follows when something fails.
+//! The loop of an instance: subscribe, poll, step, repeat; and the reaction to failures.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use limbic_domain::{Retry, random};
 
-use super::book::Book;
+use super::isolate::guard;
 use super::meters::StageMeters;
+use super::progress::PartitionProgress;
+use super::watermark::WatermarkTracker;
 use super::{Health, RunOptions, Shared};
 use crate::reference::{Follower, Updates};
 use crate::{
@@ -21,18 +23,21 @@ const STANDBY_AFTER: Duration = Duration::from_secs(10);
 
 /// An input partition that this instance holds.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    /// Its book as committed.
-    pub(super) book: Book,
+pub(super) struct AssignedPartition {
+    /// Its progress as committed.
+    pub(super) progress: PartitionProgress,
     /// The next offset as committed.
     pub(super) next: u64,
     /// Since when there is nothing to read, if so.
     pub(super) caught_up: Option<Instant>,
 }
 
+/// The input partitions that this instance holds.
+pub(super) type Assignment = BTreeMap<TopicPartition, AssignedPartition>;
+
 /// Why a step did not commit.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum StepError {
     /// Nothing happened: rewind, wait, try again.
     Retry { reason: &'static str, message: String },
     /// This member is no member any more, or does not know whether it committed: subscribe again.
@@ -43,7 +48,7 @@ pub(super) enum Trouble {
     Fatal(String),
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for StepError {
     fn from(error: Error) -> Self {
         match error {
             Error::Aborted(_) => Self::Retry {
@@ -61,7 +66,7 @@ impl From<Error> for Trouble {
     }
 }
 
-impl From<StageError> for Trouble {
+impl From<StageError> for StepError {
     fn from(error: StageError) -> Self {
         match error.retry {
             Retry::WithBackoff => Self::Retry {
@@ -88,9 +93,8 @@ pub(super) struct Worker {
     pub(super) references: Arc<References>,
     /// Follows the reference topics; `None` until the tables are loaded, and for a stage without any.
     updates: Option<Updates>,
-    pub(super) held: BTreeMap<TopicPartition, Held>,
-    /// How many partitions each input and output has.
-    pub(super) partitions: BTreeMap<Arc<str>, u32>,
+    pub(super) assignment: Assignment,
+    pub(super) tracker: WatermarkTracker,
     /// The next batch has a transaction of its own, because the last one failed.
     pub(super) alone: bool,
     joined: Instant,
@@ -124,8 +128,8 @@ impl Worker {
             failures: 0,
             references: Arc::default(),
             updates: None,
-            held: BTreeMap::new(),
-            partitions: BTreeMap::new(),
+            assignment: BTreeMap::new(),
+            tracker: WatermarkTracker::default(),
             alone: false,
             joined: now,
             last_tick: now,
@@ -139,12 +143,12 @@ impl Worker {
         let _entered = span.enter();
         while !self.is_stopping() {
             match self.serve_once() {
-                Ok(()) | Err(Trouble::Closed) => break,
-                Err(Trouble::Fatal(message)) => {
+                Ok(()) | Err(StepError::Closed) => break,
+                Err(StepError::Fatal(message)) => {
                     tracing::error!(%message, "stopped: this needs a person");
                     return self.shared.set_health(Health::Failed(message));
                 }
-                Err(Trouble::Retry { message, .. } | Trouble::Resubscribe(message)) => {
+                Err(StepError::Retry { message, .. } | StepError::Resubscribe(message)) => {
                     self.meters
                         .retries
                         .with_label_values(&[&*self.spec.name, "resubscribe"])
@@ -157,7 +161,7 @@ impl Worker {
     }
 
     /// One membership of the group, from subscription to leave.
-    fn serve_once(&mut self) -> Result<(), Trouble> {
+    fn serve_once(&mut self) -> Result<(), StepError> {
         self.load_references()?;
         let mut consumer = self.subscribe()?;
         let served = self.serve(&mut *consumer);
@@ -171,7 +175,7 @@ impl Worker {
     }
 
     /// Loads the tables of the reference topics, and begins to follow them, unless that is done already.
-    fn load_references(&mut self) -> Result<(), Trouble> {
+    fn load_references(&mut self) -> Result<(), StepError> {
         if self.spec.broadcasts.is_empty() || self.updates.is_some() {
             return Ok(());
         }
@@ -186,12 +190,12 @@ impl Worker {
             self.meters.clone(),
         );
         self.updates =
-            Some(updates.map_err(|error| Trouble::Fatal(format!("cannot start a thread: {error}")))?);
+            Some(updates.map_err(|error| StepError::Fatal(format!("cannot start a thread: {error}")))?);
         Ok(())
     }
 
     /// Takes over what has changed in the reference topics.
-    fn update_references(&mut self) -> Result<(), Trouble> {
+    fn update_references(&mut self) -> Result<(), StepError> {
         let Some(updates) = &self.updates else {
             return Ok(());
         };
@@ -223,13 +227,14 @@ impl Worker {
 
     fn subscribe(&mut self) -> Result<Box<dyn Consumer>, Error> {
         let known = self.log.topics()?;
+        let mut partitions = BTreeMap::new();
         let inputs = self.spec.inputs.iter().map(|input| &input.topic);
         for name in inputs.chain(self.spec.outputs.iter().map(|output| &output.topic)) {
             let topic = known.iter().find(|topic| topic.name == *name);
             let topic = topic.ok_or_else(|| Error::UnknownTopic(name.to_string()))?;
-            self.partitions
-                .insert(Arc::clone(name), topic.offsets.len() as u32);
+            partitions.insert(Arc::clone(name), topic.offsets.len() as u32);
         }
+        self.tracker = WatermarkTracker::new(&self.spec, &partitions);
         self.log.subscribe(Subscription {
             group: Arc::clone(&self.spec.name),
             instance: Arc::clone(&self.options.instance),
@@ -244,7 +249,7 @@ impl Worker {
     }
 
     /// Works until asked to stop.
-    fn serve(&mut self, consumer: &mut dyn Consumer) -> Result<(), Trouble> {
+    fn serve(&mut self, consumer: &mut dyn Consumer) -> Result<(), StepError> {
         let limits = self.limits();
         self.joined = Instant::now();
         while !self.is_stopping() {
@@ -264,7 +269,7 @@ impl Worker {
                     self.failures = 0;
                     self.running();
                 }
-                Err(Trouble::Retry { reason, message }) => {
+                Err(StepError::Retry { reason, message }) => {
                     self.meters
                         .retries
                         .with_label_values(&[&*self.spec.name, reason])
@@ -273,10 +278,10 @@ impl Worker {
                         self.meters.aborts.with_label_values(&[&*self.spec.name]).inc();
                     }
                     consumer.rewind()?;
-                    self.look_again();
+                    self.forget_idleness();
                     self.wait(message);
                 }
-                Err(trouble) => return Err(trouble),
+                Err(failure) => return Err(failure),
             }
         }
         Ok(())
@@ -308,16 +313,16 @@ impl Worker {
     }
 
     /// What was noticed by the wall clock was not committed: notice it anew.
-    fn look_again(&mut self) {
-        for held in self.held.values_mut() {
-            held.caught_up = None;
-            held.book.clock.set_idle(false);
+    fn forget_idleness(&mut self) {
+        for assigned in self.assignment.values_mut() {
+            assigned.caught_up = None;
+            assigned.progress.clock.set_idle(false);
         }
     }
 
     /// Shows that the stage works: once it holds partitions, or has waited so long that others must hold them all.
     fn running(&self) {
-        if self.held.is_empty() && self.joined.elapsed() < STANDBY_AFTER {
+        if self.assignment.is_empty() && self.joined.elapsed() < STANDBY_AFTER {
             return;
         }
         let mut status = self.shared.status.lock();
@@ -331,7 +336,7 @@ impl Worker {
         &mut self,
         consumer: &mut dyn Consumer,
         partitions: &[TopicPartition],
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StepError> {
         let positions: BTreeMap<_, _> = consumer
             .positions()?
             .into_iter()
@@ -339,23 +344,33 @@ impl Worker {
             .collect();
         let mut fresh = Vec::new();
         for partition in partitions {
-            let (book, next) = if let Some(committed) = consumer.committed(partition)? {
-                (Book::from_metadata(&committed.metadata), committed.next)
+            let (progress, next) = if let Some(committed) = consumer.committed(partition)? {
+                (
+                    PartitionProgress::from_metadata(&committed.metadata),
+                    committed.next,
+                )
             } else {
                 fresh.push(partition.clone());
-                (Book::default(), positions.get(partition).copied().unwrap_or(0))
+                (
+                    PartitionProgress::default(),
+                    positions.get(partition).copied().unwrap_or(0),
+                )
             };
             let caught_up = None;
-            let held = Held {
-                book,
+            let assigned = AssignedPartition {
+                progress,
                 next,
                 caught_up,
             };
-            self.held.insert(partition.clone(), held);
+            self.assignment.insert(partition.clone(), assigned);
         }
-        self.open_books(consumer, fresh)?;
-        for (partition, offset) in self.stage.assigned(partitions)? {
-            if self.held.get(&partition).is_some_and(|held| offset < held.next) {
+        self.commit_start(consumer, fresh)?;
+        for (partition, offset) in guard("assigned", || self.stage.assigned(partitions))? {
+            if self
+                .assignment
+                .get(&partition)
+                .is_some_and(|assigned| offset < assigned.next)
+            {
                 tracing::warn!(%partition, offset, "the stage's database is behind the log: reading from there again");
                 consumer.seek(&partition, offset)?;
             }
@@ -366,16 +381,16 @@ impl Worker {
     }
 
     /// Commits where this group begins in partitions it never read: from now on its lag can be told from outside.
-    fn open_books(&self, consumer: &mut dyn Consumer, fresh: Vec<TopicPartition>) -> Result<(), Error> {
+    fn commit_start(&self, consumer: &mut dyn Consumer, fresh: Vec<TopicPartition>) -> Result<(), Error> {
         if fresh.is_empty() {
             return Ok(());
         }
         let mut transaction = consumer.begin()?;
         for partition in fresh {
-            let Some(held) = self.held.get(&partition) else {
+            let Some(assigned) = self.assignment.get(&partition) else {
                 continue;
             };
-            let (next, metadata) = (held.next, held.book.to_metadata());
+            let (next, metadata) = (assigned.next, assigned.progress.to_metadata());
             transaction.commit_offset(Committed {
                 partition,
                 next,
@@ -387,7 +402,7 @@ impl Worker {
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
-            self.held.remove(partition);
+            self.assignment.remove(partition);
         }
         self.forget_gauges(partitions);
         self.stage.revoked(partitions);
@@ -396,7 +411,7 @@ impl Worker {
     }
 
     fn forget_everything(&mut self) {
-        let all: Vec<_> = std::mem::take(&mut self.held).into_keys().collect();
+        let all: Vec<_> = std::mem::take(&mut self.assignment).into_keys().collect();
         self.forget_gauges(&all);
         self.stage.revoked(&all);
         self.show_partitions();
@@ -416,16 +431,16 @@ impl Worker {
     }
 
     fn show_partitions(&self) {
-        self.shared.status.lock().partitions = self.held.keys().cloned().collect();
+        self.shared.status.lock().partitions = self.assignment.keys().cloned().collect();
     }
 
     /// Idleness, ticks and gauges: what is due by the wall clock.
-    fn between_batches(&mut self, consumer: &mut dyn Consumer) -> Result<(), Trouble> {
+    fn between_batches(&mut self, consumer: &mut dyn Consumer) -> Result<(), StepError> {
         let now = Instant::now();
         let look_every = (self.options.idle_after / 4).min(Duration::from_secs(1));
-        if now.duration_since(self.last_look) >= look_every && !self.held.is_empty() {
+        if now.duration_since(self.last_look) >= look_every && !self.assignment.is_empty() {
             self.last_look = now;
-            if self.notice_idleness(consumer, now)? {
+            if self.mark_idle_inputs(consumer, now)? {
                 self.step(consumer, Vec::new(), false)?;
             }
         }
@@ -433,7 +448,7 @@ impl Worker {
             .spec
             .tick
             .is_some_and(|every| now.duration_since(self.last_tick) >= every)
-            && !self.held.is_empty()
+            && !self.assignment.is_empty()
         {
             self.last_tick = now;
             self.step(consumer, Vec::<Record>::new(), true)?;
@@ -442,7 +457,7 @@ impl Worker {
     }
 
     /// Marks inputs with nothing to read as idle once they have been so for long enough; answers whether any became so.
-    fn notice_idleness(&mut self, consumer: &dyn Consumer, now: Instant) -> Result<bool, Error> {
+    fn mark_idle_inputs(&mut self, consumer: &dyn Consumer, now: Instant) -> Result<bool, Error> {
         let mut any = false;
         for (partition, next, end) in consumer.positions()? {
             let labels = [
@@ -454,26 +469,21 @@ impl Worker {
                 .lag
                 .with_label_values(&labels)
                 .set(i64::try_from(end.saturating_sub(next)).unwrap_or(i64::MAX));
-            let time = self.time_of(&partition.topic);
-            let Some(held) = self.held.get_mut(&partition) else {
+            let time = self.tracker.time_of(&partition.topic);
+            let Some(assigned) = self.assignment.get_mut(&partition) else {
                 continue;
             };
             if next < end {
-                held.caught_up = None;
+                assigned.caught_up = None;
                 continue;
             }
-            let since = *held.caught_up.get_or_insert(now);
+            let since = *assigned.caught_up.get_or_insert(now);
             if matches!(time, EventTime::Records { .. })
                 && now.duration_since(since) >= self.options.idle_after
             {
-                any |= held.book.clock.set_idle(true);
+                any |= assigned.progress.clock.set_idle(true);
             }
         }
         Ok(any)
-    }
-
-    pub(super) fn time_of(&self, topic: &str) -> EventTime {
-        let input = self.spec.inputs.iter().find(|input| &*input.topic == topic);
-        input.map_or(EventTime::Ignored, |input| input.time)
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct InputClock {
 
 /// How far an input partition has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum InputTime {
     /// It holds time back at this watermark.
     At(Utc),
     /// It holds nothing back; its records reached this far.
@@ -82,9 +82,9 @@ impl InputClock {
     }
 
     /// How far this input has come.
-    pub(super) fn progress(&self, time: EventTime) -> Progress {
+    pub(super) fn time(&self, time: EventTime) -> InputTime {
         match time {
-            EventTime::Ignored => Progress::Idle(Utc::MIN),
+            EventTime::Ignored => InputTime::Idle(Utc::MIN),
             EventTime::Records { disorder } => {
                 let latest = self.latest.map_or(Utc::MIN, Utc::from_millis);
                 let heartbeat = self.heartbeat().unwrap_or(Utc::MIN);
@@ -95,21 +95,21 @@ impl InputClock {
                     } else {
                         Utc::MIN
                     };
-                    Progress::Idle(through.max(heartbeat))
+                    InputTime::Idle(through.max(heartbeat))
                 } else if self.latest.is_none() {
-                    Progress::At(heartbeat)
+                    InputTime::At(heartbeat)
                 } else {
                     let disorder = i64::try_from(disorder.as_millis()).unwrap_or(i64::MAX);
-                    Progress::At(latest.plus_millis(-disorder).max(heartbeat))
+                    InputTime::At(latest.plus_millis(-disorder).max(heartbeat))
                 }
             }
-            EventTime::Sources => self.progress_of_senders(),
+            EventTime::Sources => self.time_of_senders(),
         }
     }
 
-    fn progress_of_senders(&self) -> Progress {
+    fn time_of_senders(&self) -> InputTime {
         if self.of == 0 || self.senders.len() < self.of as usize {
-            return Progress::At(Utc::MIN);
+            return InputTime::At(Utc::MIN);
         }
         let busy = self
             .senders
@@ -118,8 +118,8 @@ impl InputClock {
             .map(|sender| sender.at)
             .min();
         match busy {
-            Some(at) => Progress::At(Utc::from_millis(at)),
-            None => Progress::Idle(Utc::from_millis(
+            Some(at) => InputTime::At(Utc::from_millis(at)),
+            None => InputTime::Idle(Utc::from_millis(
                 self.senders
                     .values()
                     .map(|sender| sender.at)
@@ -132,16 +132,16 @@ impl InputClock {
 
 /// The watermark of a partition number from its inputs: the least of those that hold time back; where all are idle, the
 /// greatest.
-pub(super) fn watermark(inputs: impl Iterator<Item = Progress>) -> Progress {
-    let mut held: Option<Utc> = None;
+pub(super) fn combine(inputs: impl Iterator<Item = InputTime>) -> InputTime {
+    let mut held_back: Option<Utc> = None;
     let mut through = Utc::MIN;
     for input in inputs {
         match input {
-            Progress::At(at) => held = Some(held.map_or(at, |least| least.min(at))),
-            Progress::Idle(at) => through = through.max(at),
+            InputTime::At(at) => held_back = Some(held_back.map_or(at, |least| least.min(at))),
+            InputTime::Idle(at) => through = through.max(at),
         }
     }
-    held.map_or(Progress::Idle(through), Progress::At)
+    held_back.map_or(InputTime::Idle(through), InputTime::At)
 }
 
 #[cfg(test)]
@@ -166,18 +166,18 @@ mod tests {
     #[test]
     fn time_waits_for_every_sender() {
         let mut clock = InputClock::default();
-        assert_eq!(clock.progress(EventTime::Sources), Progress::At(Utc::MIN));
+        assert_eq!(clock.time(EventTime::Sources), InputTime::At(Utc::MIN));
         clock.saw_mark(EventTime::Sources, &mark(0, 100, false));
-        assert_eq!(clock.progress(EventTime::Sources), Progress::At(Utc::MIN));
+        assert_eq!(clock.time(EventTime::Sources), InputTime::At(Utc::MIN));
         clock.saw_mark(EventTime::Sources, &mark(1, 40, false));
         assert_eq!(
-            clock.progress(EventTime::Sources),
-            Progress::At(Utc::from_millis(40))
+            clock.time(EventTime::Sources),
+            InputTime::At(Utc::from_millis(40))
         );
         clock.saw_mark(EventTime::Sources, &mark(1, 30, false));
         assert_eq!(
-            clock.progress(EventTime::Sources),
-            Progress::At(Utc::from_millis(40)),
+            clock.time(EventTime::Sources),
+            InputTime::At(Utc::from_millis(40)),
             "never backwards"
         );
     }
@@ -188,18 +188,18 @@ mod tests {
         clock.saw_mark(EventTime::Sources, &mark(0, 100, false));
         clock.saw_mark(EventTime::Sources, &mark(1, 40, true));
         assert_eq!(
-            clock.progress(EventTime::Sources),
-            Progress::At(Utc::from_millis(100))
+            clock.time(EventTime::Sources),
+            InputTime::At(Utc::from_millis(100))
         );
         clock.saw_mark(EventTime::Sources, &mark(0, 100, true));
         assert_eq!(
-            clock.progress(EventTime::Sources),
-            Progress::Idle(Utc::from_millis(100))
+            clock.time(EventTime::Sources),
+            InputTime::Idle(Utc::from_millis(100))
         );
         clock.saw_mark(EventTime::Sources, &mark(1, 120, false));
         assert_eq!(
-            clock.progress(EventTime::Sources),
-            Progress::At(Utc::from_millis(120))
+            clock.time(EventTime::Sources),
+            InputTime::At(Utc::from_millis(120))
         );
     }
 
@@ -208,9 +208,9 @@ mod tests {
         let mut clock = InputClock::default();
         clock.saw_record(Utc::from_millis(100));
         clock.saw_record(Utc::from_millis(95));
-        assert_eq!(clock.progress(RECORDS), Progress::At(Utc::from_millis(90)));
+        assert_eq!(clock.time(RECORDS), InputTime::At(Utc::from_millis(90)));
         clock.saw_mark(RECORDS, &mark(0, 500, false));
-        assert_eq!(clock.progress(RECORDS), Progress::At(Utc::from_millis(500)));
+        assert_eq!(clock.time(RECORDS), InputTime::At(Utc::from_millis(500)));
     }
 
     #[test]
@@ -225,13 +225,13 @@ mod tests {
     #[test]
     fn one_busy_input_holds_an_idle_one() {
         let inputs = [
-            Progress::Idle(Utc::from_millis(900)),
-            Progress::At(Utc::from_millis(3)),
+            InputTime::Idle(Utc::from_millis(900)),
+            InputTime::At(Utc::from_millis(3)),
         ];
-        assert_eq!(watermark(inputs.into_iter()), Progress::At(Utc::from_millis(3)));
+        assert_eq!(combine(inputs.into_iter()), InputTime::At(Utc::from_millis(3)));
         assert_eq!(
-            watermark(std::iter::once(Progress::Idle(Utc::from_millis(900)))),
-            Progress::Idle(Utc::from_millis(900))
+            combine(std::iter::once(InputTime::Idle(Utc::from_millis(900)))),
+            InputTime::Idle(Utc::from_millis(900))
         );
     }
 }

@@ -1,8 +1,8 @@
-//! The runtime's book-keeping: exact counts and event time, committed with the offset they belong to.
+//! The progress of each input partition: exact counts and event time, committed together with the offset.
 //!
-//! Each partition's commit carries, as its metadata, how many records the group has consumed from it, written because
-//! of it and given up on, since the beginning. Being part of the transaction, the numbers are exact: a stranger can add
-//! them up and see that nothing was lost or doubled ([`count_stages`]).
+//! The metadata of each partition's commit says how many records the group has consumed from it, how many it has written
+//! because of it, and how many it has given up on, since the beginning. The numbers are part of the transaction, so they are
+//! exact: [`count_stages`] adds them up from any process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use limbic_domain::Utc;
 use serde::{Deserialize, Serialize};
 
-use super::time::InputClock;
+use super::input_time::InputClock;
 use crate::{Log, Result, StageSpec};
 
 /// Exact counts of one partition of one group, since the beginning.
@@ -27,9 +27,9 @@ pub struct Counters {
     pub dead: BTreeMap<String, u64>,
 }
 
-/// The book of one input partition.
+/// The progress of one input partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Book {
+pub(super) struct PartitionProgress {
     #[serde(flatten)]
     pub(super) counters: Counters,
     /// Nested, not flattened: serde reads the numbers that are keys of a flattened map as text.
@@ -46,22 +46,22 @@ pub(super) struct Book {
     pub(super) passed_heartbeat: Option<i64>,
 }
 
-impl Book {
+impl PartitionProgress {
     pub(super) fn announced(&self) -> Utc {
         self.announced.map_or(Utc::MIN, Utc::from_millis)
     }
 
     pub(super) fn to_metadata(&self) -> String {
-        serde_json::to_string(self).expect("a book has string keys")
+        serde_json::to_string(self).expect("progress has string keys")
     }
 
-    /// A book that cannot be read (another program committed here) begins anew: the offset still holds.
+    /// Progress from a commit. If another program wrote the metadata, the counts start at 0; the offset still holds.
     pub(super) fn from_metadata(text: &str) -> Self {
         if text.is_empty() {
             return Self::default();
         }
         serde_json::from_str(text).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the commit's metadata is not ours: counts of this partition begin at 0");
+            tracing::warn!(%error, "another program wrote the metadata of this commit: the counts of this partition start at 0");
             Self::default()
         })
     }
@@ -84,7 +84,7 @@ pub struct StageCounts {
     pub dead: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// Adds up the books of a stage as committed, whichever processes run it; what it has never begun to read is lag.
+/// Adds up the committed progress of a stage, whichever processes run it. What the stage has never begun to read is lag.
 pub fn count_stages(log: &dyn Log, stage: &StageSpec) -> Result<StageCounts> {
     let topics: Vec<Arc<str>> = stage
         .inputs
@@ -94,7 +94,7 @@ pub fn count_stages(log: &dyn Log, stage: &StageSpec) -> Result<StageCounts> {
     let mut total = StageCounts::default();
     for progress in log.progress(&stage.name, &topics)? {
         let topic = progress.committed.partition.topic.to_string();
-        let counters = Book::from_metadata(&progress.committed.metadata).counters;
+        let counters = PartitionProgress::from_metadata(&progress.committed.metadata).counters;
         let lag = progress.end.saturating_sub(progress.committed.next);
         total.consumed += counters.consumed;
         total.lag += lag;
@@ -121,19 +121,25 @@ mod tests {
 
     #[test]
     fn a_book_survives_the_commit_and_garbage_does_not_stop_it() {
-        let mut book = Book::default();
-        book.counters.consumed = 3;
-        book.counters.dead.insert("malformed".into(), 1);
-        book.clock.saw_record(Utc::from_millis(9));
+        let mut progress = PartitionProgress::default();
+        progress.counters.consumed = 3;
+        progress.counters.dead.insert("malformed".into(), 1);
+        progress.clock.saw_record(Utc::from_millis(9));
         let mark = crate::WatermarkMark {
             source: 2,
             of: 3,
             at: Utc::from_millis(4),
             idle: true,
         };
-        book.clock.saw_mark(crate::EventTime::Sources, &mark);
-        book.announced = Some(5);
-        assert_eq!(Book::from_metadata(&book.to_metadata()), book);
-        assert_eq!(Book::from_metadata("not json"), Book::default());
+        progress.clock.saw_mark(crate::EventTime::Sources, &mark);
+        progress.announced = Some(5);
+        assert_eq!(
+            PartitionProgress::from_metadata(&progress.to_metadata()),
+            progress
+        );
+        assert_eq!(
+            PartitionProgress::from_metadata("not json"),
+            PartitionProgress::default()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What the meters are told of a batch once it is committed.
+//! The numbers of a batch that go to the meters once it is committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::work::Work;
 use crate::record::header;
 
 /// Numbers of one batch, kept until its transaction has committed.
-pub(super) struct Tally {
+pub(super) struct BatchReport {
     started: Instant,
     records: usize,
     consumed: BTreeMap<Arc<str>, u64>,
@@ -21,7 +21,7 @@ pub(super) struct Tally {
     dead: Vec<&'static str>,
 }
 
-impl Tally {
+impl BatchReport {
     pub(super) fn of(work: &Work) -> Self {
         let written = work.effects.records.iter().map(|(_, record)| record);
         let accepted = written
