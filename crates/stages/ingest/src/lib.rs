@@ -1,13 +1,40 @@
-//! Social platforms → posts: the edge where the world comes in.
+//! Takes posts and outcomes in: checks them, hides their authors, stores them, and removes duplicates.
 //!
-//! * [`incoming`] says what a post and an outcome look like on the wire, and names the field that is wrong.
-//! * [`Edge`] turns what is right into records of the topic `intake`: authors become pseudonyms, posts are tagged with
-//!   the subjects they speak of, and a record is *accepted* once it is durable.
-//! * [`IngestStage`] removes duplicates, exactly once, on the way from `intake` to `posts` and `outcomes`.
-//! * [`replay`] reads files of posts (JSON Lines, CSV, TSV), at the speed they were written, faster, or flat out.
+//! ```text
+//!  REST, files ──▶ incoming ──▶ Edge ──intake──▶ IngestStage ──posts, outcomes──▶
+//!                  (checks)    (pseudonyms,      (each id once)
+//!                               durable, then "accepted")
+//! ```
 //!
-//! Invariants: no author's name passes the edge; nothing is answered "accepted" before it is on disk (or in Kafka,
-//! acknowledged by all in-sync replicas); a post sent twice is in `posts` once, even if two processes accepted it.
+//! * [`incoming`] checks posts and outcomes as they arrive, and names the field that is wrong.
+//! * [`Edge`] turns them into records of the topic `intake`: an author becomes a pseudonym. It answers "accepted" when the records
+//!   are durable.
+//! * [`IngestStage`] removes duplicates, exactly, on the way from `intake` to `posts` and `outcomes`.
+//! * [`replay`] reads files of posts (JSON Lines, CSV, TSV), at the speed of their times, faster, or as fast as possible.
+//!
+//! The crate does not fetch posts from social networks: that is a connector's part. It does not read what a post says: the stage
+//! `affect` does.
+//!
+//! ```
+//! use limbic_domain::Utc;
+//! use limbic_ingest::{Settings, incoming};
+//!
+//! let now: Utc = "2026-01-01T00:00:00Z".parse()?;
+//! let post = serde_json::json!({
+//!     "network": "bluesky", "id": "1", "author": "ada", "text": "Lovely!", "created_at": "2025-12-31T23:59:59Z",
+//! });
+//! assert_eq!(incoming::post(post, &Settings::default(), now)?.text, "Lovely!");
+//!
+//! let problem = incoming::post(serde_json::json!({"network": "bluesky"}), &Settings::default(), now).unwrap_err();
+//! assert_eq!(problem.field, "id");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Laws
+//!
+//! * The name of an author never leaves this crate, in a record, log line, metric or error.
+//! * "Accepted" means durable: on disk, or acknowledged by all in-sync replicas of Kafka.
+//! * A post that is sent twice is in `posts` once, even if two processes accepted it.
 
 mod edge;
 pub mod incoming;

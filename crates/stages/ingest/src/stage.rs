@@ -1,4 +1,4 @@
-//! From `intake` to `posts` and `outcomes`, each thing once.
+//! The stage `ingest`: passes each record of `intake` on to `posts` or `outcomes`, once.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ impl IngestStage {
         }
     }
 
-    /// What the runtime must know.
+    /// What the runtime needs to know about the stage.
     pub fn spec() -> StageSpec {
         StageSpec::new("ingest")
             .reads(topics::INTAKE, EventTime::Ignored)

@@ -1,21 +1,42 @@
-//! What the stream felt and did, as series of numbers over event time.
+//! Turns what the stages read, decide and deliver into time series.
 //!
-//! [`MetricsStage`] keeps tumbling windows over readings, moments, decisions and outcomes and writes every closed one as
-//! [`Point`]s to a [`SeriesStore`]: [`Embedded`] (a SQLite file) or [`Influx`] (InfluxDB 2). [`SeriesReader`] answers from either.
+//! ```text
+//!  readings, moments, ──▶ MetricsStage ──Point──▶ SeriesStore ◀──sums── SeriesReader ◀── API
+//!  decisions, outcomes    (windows)              (SQLite, InfluxDB 2)
+//! ```
 //!
-//! Points hold **sums and counts, never means**, and are tagged with the partition number that they come from: topics are
-//! keyed differently, so each partition sees its part of a window, and a reader adds the parts up. A point is identified by
-//! measurement, tags and time; writing it again overwrites it. So a replay doubles nothing and a correction replaces.
+//! [`MetricsStage`] keeps tumbling windows and writes each closed window as [`Point`]s to a [`SeriesStore`]: [`Embedded`] (a
+//! SQLite file) or [`Influx`] (InfluxDB 2). [`SeriesReader`] reads either. The metrics of the program itself (lag, batches,
+//! errors) are not here: Prometheus reads them from `/metrics`.
+//!
+//! ```
+//! use limbic_metrics::{MetricsSettings, MetricsStage};
+//!
+//! let spec = MetricsStage::spec(&MetricsSettings::default());
+//! let topics: Vec<&str> = spec.inputs.iter().map(|input| &*input.topic).collect();
+//! assert_eq!(topics, ["readings", "moments", "decisions", "outcomes"]);
+//! assert!(spec.stateful && spec.outputs.is_empty());
+//! ```
+//!
+//! # Measurements
 //!
 //! | measurement | tag | sums | means |
 //! |---|---|---|---|
 //! | `emotion` | `subject` | `count`, `distress` | `valence`, `arousal`, `distress_share`, `emotion.NAME` |
 //! | `emotion_all` | | the same, each reading once | |
 //! | `moments` | `audience` | `count`, `up`, `down` | `valence` |
-//! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; in a contest `contest.shadow`, `contest.live`, `contest.rolled_back`, `contest.challenger` (decided by it), `contest.ratio_alarm` | |
+//! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; with a challenger `contest.shadow`, `contest.live`, `contest.rolled_back`, `contest.challenger` (its decisions), `contest.ratio_alarm` | |
 //! | `outcomes` | `campaign` | `delivered`, `refused`, `impressions`, `clicks`, `conversions`, `dismissals`, `value` | |
 //!
 //! Every point also has the tags `tenant`, `window` (`10s`) and `partition`.
+//!
+//! # Laws
+//!
+//! * A point holds **sums and counts, never means**. Topics have different keys, so each partition sees a part of a window; a
+//!   reader adds the parts.
+//! * Measurement, tags and time identify a point; writing it again replaces it. So a replay doubles nothing, and a correction
+//!   replaces the earlier result.
+//! * Sums are whole millionths: the order of adding does not change them.
 
 mod embedded;
 mod fields;
