@@ -9,7 +9,8 @@ use limbic_domain::{Envelope, Record as DomainRecord, Utc};
 use super::{MemoryState, RecordBuilder};
 use crate::runtime::process_isolated;
 use crate::{
-    Batch, DeadLetter, Effects, NewRecord, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
+    Batch, DeadLetter, Effects, NewRecord, Outputs, Record, References, Stage, StageError, StageSpec,
+    TopicPartition,
 };
 
 /// A stage under test, its committed state, and everything that it wrote.
@@ -31,6 +32,7 @@ pub struct Harness<S> {
     offsets: BTreeMap<TopicPartition, u64>,
     repeats: bool,
     spec: Option<StageSpec>,
+    references: References,
     state: MemoryState,
     outputs: Vec<(u32, NewRecord)>,
     dead_letters: Vec<DeadLetter>,
@@ -48,6 +50,7 @@ impl<S: Stage> Harness<S> {
             offsets: BTreeMap::new(),
             repeats: true,
             spec: None,
+            references: References::default(),
             state: MemoryState::default(),
             outputs: Vec::new(),
             dead_letters: Vec::new(),
@@ -74,6 +77,11 @@ impl<S: Stage> Harness<S> {
     pub fn over(mut self, state: MemoryState) -> Self {
         self.state = state;
         self
+    }
+
+    /// Replaces the reference tables, as an update while the stage runs does: the stage sees them from the next call on.
+    pub fn set_references(&mut self, references: References) {
+        self.references = references;
     }
 
     /// Feeds one batch and commits what follows from it; answers what followed. A record without an offset gets the next one
@@ -364,9 +372,9 @@ impl<S: Stage> Harness<S> {
         instance: usize,
         mut act: impl FnMut(&mut dyn Stage, &mut Outputs<'_>) -> Result<(), StageError>,
     ) -> Result<Effects, StageError> {
-        let state = &self.state;
+        let (state, references) = (&self.state, &self.references);
         let mut run = |stage: &mut S| {
-            let mut out = Outputs::new(state);
+            let mut out = Outputs::with_references(state, references);
             act(stage, &mut out).map(|()| out.into_effects())
         };
         let first = run(&mut self.instances[instance]);
@@ -735,6 +743,36 @@ mod tests {
         );
         let text = message(|| check_batch_boundaries(|| harness(Breaks::Boundaries), &records, |_| {}));
         assert!(text.contains("one record a batch"), "{text}");
+    }
+
+    /// Answers each record with the value of a reference table.
+    struct LookUp;
+
+    impl Stage for LookUp {
+        fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+            for record in &batch.records {
+                let found = out.reference("prices")?.value("tea").cloned();
+                out.emit_bytes(
+                    &record.cause(),
+                    "out",
+                    "k",
+                    record.timestamp,
+                    found.unwrap_or_default(),
+                );
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_update_of_a_reference_table_is_seen_from_the_next_call_on() {
+        let mut harness = Harness::new(|| LookUp);
+        for price in ["1", "2"] {
+            harness.set_references(References::default().with("prices", [("tea", price)]));
+            harness.process([post("a")]);
+        }
+        let written = harness.outputs().iter().map(|(_, record)| &record.value[..]);
+        assert_eq!(written.collect::<Vec<_>>(), [b"1", b"2"]);
     }
 
     #[test]
