@@ -40,6 +40,9 @@ pub const POSTERIORS: &str = "posteriors";
 /// Every compacted topic. No stage consumes one record by record, so they have no dead-letter topics.
 pub const COMPACTED: [&str; 2] = [CAMPAIGNS, POSTERIORS];
 
+/// Topics whose records are only on their way to the next stage: each is deleted once every stage that reads it is past it.
+pub const TRANSIENT: [&str; 3] = [INTAKE, FEELINGS, DRAFTS];
+
 /// The dead-letter topic of `topic`.
 pub fn dead(topic: &str) -> String {
     format!("{topic}.dead")

@@ -7,6 +7,7 @@ mod node;
 pub mod settings;
 mod sharing;
 mod stages;
+mod trim;
 
 pub use log::{connect, open_log, topic_specs};
 pub use node::{Node, Options};

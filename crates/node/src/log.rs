@@ -56,7 +56,12 @@ pub fn topic_specs(settings: &Settings) -> Vec<TopicSpec> {
     let spec = |name: &str| TopicSpec::new(name, settings.partitions);
     let of_records = topics::ALL.into_iter().flat_map(|topic| {
         // Dead letters are for people: they are never deleted by age or size.
-        [spec(topic).kept(retention), spec(&topics::dead(topic))]
+        let of_topic = if topics::TRANSIENT.contains(&topic) {
+            spec(topic).transient(retention)
+        } else {
+            spec(topic).kept(retention)
+        };
+        [of_topic, spec(&topics::dead(topic))]
     });
     let of_tables = topics::COMPACTED.into_iter().map(|topic| spec(topic).compacted());
     of_records.chain(of_tables).collect()

@@ -18,10 +18,11 @@ use tokio::sync::watch;
 
 use crate::instance::Instance;
 use crate::keys;
-use crate::log::open_log;
+use crate::log::{open_log, topic_specs};
 use crate::settings::{STAGES, Settings};
 use crate::sharing;
 use crate::stages::{self, Databases};
+use crate::trim::Trimmer;
 
 /// How many ids each edge remembers by itself: some 60 MB when full.
 const RECENT_IDS: usize = 1_000_000;
@@ -43,6 +44,7 @@ pub struct Node {
     stop_api: watch::Sender<bool>,
     api: Option<tokio::task::JoinHandle<()>>,
     drain: Duration,
+    trimmer: Option<Trimmer>,
     /// Dropped last: the name is free for another process once nothing of this one writes.
     _instance: Instance,
 }
@@ -89,6 +91,10 @@ impl Node {
         );
         match opened {
             Ok((edge, store, stages, address, stop_api, api)) => Ok(Self {
+                trimmer: Some(
+                    Trimmer::start(Arc::clone(&log), &topic_specs(settings), &specs)
+                        .context("cannot start the thread that trims topics")?,
+                ),
                 log,
                 edge,
                 store,
@@ -227,6 +233,7 @@ impl Node {
                 drained = false;
             }
         }
+        drop(self.trimmer.take());
         self.log.close().context("the log did not close cleanly")?;
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         Ok(drained)

@@ -40,7 +40,9 @@ impl Committer {
                     Some(row) if row.is_compacted() || spec.cleanup == Cleanup::Compact => {
                         let (is, should) = match spec.cleanup {
                             Cleanup::Compact => ("keeps records by age and size", "be compacted"),
-                            Cleanup::Delete(_) => ("is compacted", "keep records by age and size"),
+                            Cleanup::Delete(_) | Cleanup::Transient(_) => {
+                                ("is compacted", "keep records by age and size")
+                            }
                         };
                         return Err(Error::Settings(format!(
                             "topic `{}` {is} and should {should}, which cannot change once it exists: use a new topic, or \

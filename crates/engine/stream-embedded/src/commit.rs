@@ -31,6 +31,10 @@ const MERGED: usize = 256 << 10;
 
 /// Bytes of a segment of a compacted topic, at most: what one round of compaction reads at least.
 const COMPACTED_SEGMENT: u64 = 16 << 20;
+/// How the class of every transient topic begins.
+pub(super) const TRANSIENT_CLASS: &str = "transient ";
+/// Segments of transient topics are small, so that what everybody has read leaves soon.
+const TRANSIENT_SEGMENT: u64 = 16 << 20;
 
 /// How often the store is tried again after its disk failed.
 const HEALING: Duration = Duration::from_secs(1);
@@ -87,7 +91,7 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Request>) {
 #[derive(Debug, Clone)]
 pub(super) struct Active {
     pub(super) id: u32,
-    bytes: u64,
+    pub(super) bytes: u64,
     since: Utc,
 }
 
@@ -268,12 +272,14 @@ impl Committer {
         let retention = row.retention();
         let largest = match retention.bytes {
             _ if row.is_compacted() => options.segment_bytes.min(COMPACTED_SEGMENT),
+            None if row.is_transient() => options.segment_bytes.min(TRANSIENT_SEGMENT),
             Some(bytes) => (bytes.saturating_mul(u64::from(row.partitions)) / 4).min(options.segment_bytes),
             None => options.segment_bytes,
         };
         let longest = retention.age.map(|age| age.as_millis() as i64 / 4);
         if let Some(active) = self.active.get(class) {
-            let is_limited = row.is_compacted() || retention != limbic_stream::Retention::default();
+            let is_limited =
+                row.is_compacted() || row.is_transient() || retention != limbic_stream::Retention::default();
             let full = is_limited && active.bytes >= largest;
             let old = longest.is_some_and(|longest| now.millis_since(active.since) > longest);
             if !full && !old {
@@ -504,6 +510,10 @@ pub(super) fn class(row: &TopicRow) -> String {
     let retention = row.retention();
     match (retention.bytes, retention.age) {
         _ if row.is_compacted() => format!("compact {}", row.id),
+        (bytes, age) if row.is_transient() => {
+            let age = age.map_or(0, |age| age.as_millis());
+            format!("{TRANSIENT_CLASS}{} {age}", bytes.unwrap_or(0))
+        }
         (Some(_), _) => format!("topic {}", row.id),
         (None, Some(age)) => format!("age {}", age.as_millis()),
         (None, None) => "keep".into(),

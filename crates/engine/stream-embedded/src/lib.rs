@@ -328,6 +328,23 @@ impl Log for EmbeddedLog {
         Ok(all)
     }
 
+    fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {
+        self.shared.check_open()?;
+        let mut is_news = false;
+        for (partition, offset) in before {
+            let topic = self.shared.topic(&partition.topic)?;
+            if !topic.row.is_transient() {
+                return Err(Error::Settings(format!(
+                    "topic `{}` keeps its records: only a transient topic can be trimmed",
+                    partition.topic
+                )));
+            }
+            let of_number = topic.partitions.get(partition.partition as usize);
+            is_news |= of_number.is_some_and(|known| known.trim(*offset));
+        }
+        if is_news { self.retain(Utc::now()) } else { Ok(()) }
+    }
+
     fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
         self.shared.check_open()?;
         let key = state_key(group, partition, key);

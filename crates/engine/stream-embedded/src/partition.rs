@@ -25,6 +25,8 @@ pub(super) struct Partition {
     pub(super) topic_id: u32,
     earliest: AtomicU64,
     end: AtomicU64,
+    /// Records before it are needed by nobody. Not kept: whoever says so says it again.
+    trimmed: AtomicU64,
     /// Oldest first.
     spans: RwLock<Vec<Span>>,
     /// Newest batches with the offsets they span, oldest first; a suffix of the partition.
@@ -44,6 +46,7 @@ impl Partition {
             topic_id,
             earliest: AtomicU64::new(earliest),
             end: AtomicU64::new(end),
+            trimmed: AtomicU64::new(0),
             spans: RwLock::new(spans),
             tail: RwLock::default(),
         }
@@ -61,6 +64,21 @@ impl Partition {
     /// The offset the next record will have.
     pub(super) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)
+    }
+
+    /// Nobody needs records before `offset` any more. Answers whether that is news.
+    pub(super) fn trim(&self, offset: u64) -> bool {
+        let offset = offset.min(self.end());
+        self.trimmed.fetch_max(offset, Ordering::AcqRel) < offset
+    }
+
+    /// The segments of which this partition needs nothing any more.
+    pub(super) fn trimmed_segments(&self) -> Vec<u32> {
+        let trimmed = self.trimmed.load(Ordering::Acquire);
+        let spans = self.spans.read();
+        let ends = spans.iter().skip(1).map(|next| next.first).chain([self.end()]);
+        let over = spans.iter().zip(ends).filter(|(_, end)| *end <= trimmed);
+        over.map(|(span, _)| span.segment).collect()
     }
 
     /// What each segment holds, oldest first.

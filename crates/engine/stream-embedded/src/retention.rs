@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use limbic_domain::Utc;
 
-use crate::commit::Committer;
+use crate::commit::{Committer, TRANSIENT_CLASS};
 use crate::partition::Partition;
 use crate::shared::Topic;
 use limbic_stream::{Result, Retention};
+
+/// A segment of transient topics that is being written and holds less than this is not dropped: another would take its place at once.
+const LEAST_TRIMMED: u64 = 1 << 20;
 
 impl Committer {
     /// Drops what no topic's retention keeps at `now`. A limit in bytes holds for a topic's partitions together
@@ -38,9 +41,14 @@ impl Committer {
                     .or_insert(expired);
             }
         }
+        let is_young = |segment: u32| {
+            self.active.iter().any(|(class, active)| {
+                active.id == segment && class.starts_with(TRANSIENT_CLASS) && active.bytes < LEAST_TRIMMED
+            })
+        };
         segments
             .into_iter()
-            .find(|(_, expired)| *expired)
+            .find(|(segment, expired)| *expired && !is_young(*segment))
             .map(|(segment, _)| segment)
     }
 
@@ -93,6 +101,15 @@ fn kept_segments(topic: &Topic, now: Utc) -> BTreeSet<u32> {
         }
         kept.insert(segment);
         newer += size;
+    }
+    if topic.row.is_transient() {
+        let mut needed: BTreeSet<u32> = BTreeSet::new();
+        for partition in &topic.partitions {
+            let trimmed = partition.trimmed_segments();
+            let held = partition.spans().into_iter().map(|span| span.segment);
+            needed.extend(held.filter(|segment| !trimmed.contains(segment)));
+        }
+        kept.retain(|segment| needed.contains(segment));
     }
     kept
 }

@@ -47,7 +47,7 @@ impl TopicRow {
     /// What the topic keeps by age and size; everything, if it is compacted.
     pub(super) const fn retention(&self) -> Retention {
         match self.cleanup {
-            Cleanup::Delete(retention) => retention,
+            Cleanup::Delete(retention) | Cleanup::Transient(retention) => retention,
             Cleanup::Compact => Retention {
                 bytes: None,
                 age: None,
@@ -57,6 +57,10 @@ impl TopicRow {
 
     pub(super) const fn is_compacted(&self) -> bool {
         matches!(self.cleanup, Cleanup::Compact)
+    }
+
+    pub(super) const fn is_transient(&self) -> bool {
+        matches!(self.cleanup, Cleanup::Transient(_))
     }
 }
 
@@ -270,7 +274,11 @@ impl Changes<'_> {
             value.push(u8::from(limit.is_some()));
             value.extend_from_slice(&limit.unwrap_or(0).to_be_bytes());
         }
-        value.push(u8::from(row.is_compacted()));
+        value.push(match row.cleanup {
+            Cleanup::Delete(_) => 0,
+            Cleanup::Compact => 1,
+            Cleanup::Transient(_) => 2,
+        });
         self.put([b"t", name.as_bytes()].concat(), value);
     }
 
@@ -403,16 +411,16 @@ fn read_row(meta: &mut Meta, key: &[u8], mut value: &[u8]) -> Option<()> {
                 bytes: limit()?,
                 age: limit()?.map(Duration::from_millis),
             };
-            // A row without this byte is of a log that had no compacted topics.
-            let is_compacted = value.first() == Some(&1);
+            // A row without this byte is of a log that knew no other way.
+            let cleanup = match value.first() {
+                Some(1) => Cleanup::Compact,
+                Some(2) => Cleanup::Transient(retention),
+                _ => Cleanup::Delete(retention),
+            };
             let row = TopicRow {
                 id,
                 partitions,
-                cleanup: if is_compacted {
-                    Cleanup::Compact
-                } else {
-                    Cleanup::Delete(retention)
-                },
+                cleanup,
             };
             meta.topics.insert(text(key)?, row);
         }

@@ -30,7 +30,7 @@ impl Wanted {
     pub(super) fn topic(spec: &TopicSpec, names: &Names) -> Self {
         let mut config = match spec.cleanup {
             Cleanup::Compact => compaction(),
-            Cleanup::Delete(Retention { bytes, age }) => {
+            Cleanup::Delete(Retention { bytes, age }) | Cleanup::Transient(Retention { bytes, age }) => {
                 let limit =
                     |limit: Option<u128>| limit.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
                 vec![

@@ -41,6 +41,9 @@ pub enum Cleanup {
     /// any time. An empty value is a tombstone: it removes its key, and is itself removed after [`TOMBSTONE_RETENTION`].
     /// The records that remain keep their offsets, so offsets have gaps.
     Compact,
+    /// Records are only on their way from one stage to the next: they leave as soon as every reader is past them
+    /// ([`Log::trim`]), and by age or size at the latest.
+    Transient(Retention),
 }
 
 /// How long a tombstone in a compacted topic is kept at least (wall clock): a reader that is no further behind than this sees
@@ -79,6 +82,13 @@ impl TopicSpec {
     #[must_use]
     pub const fn kept(mut self, retention: Retention) -> Self {
         self.cleanup = Cleanup::Delete(retention);
+        self
+    }
+
+    /// Keeps records until every reader is past them, and no longer than `retention` says.
+    #[must_use]
+    pub const fn transient(mut self, retention: Retention) -> Self {
+        self.cleanup = Cleanup::Transient(retention);
         self
     }
 
@@ -206,6 +216,14 @@ pub trait Log: Send + Sync + 'static {
     /// The committed state of a group's partition, for a look from outside (the embedded log only; a distributed one
     /// answers `None`: its state lives with the member that owns the partition).
     fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// Says that no reader needs records before these offsets any more. Of a topic that is [`Cleanup::Transient`] they may
+    /// be deleted from now on, whole segments at a time; for any other topic it is an [`crate::Error::Settings`]. A backend
+    /// that leaves deletion to its servers (Kafka) ignores it: there the topic's retention decides.
+    fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {
+        let _ = before;
+        Ok(())
+    }
 
     /// Flushes and releases everything. Consumers still open fail with [`crate::Error::Closed`].
     fn close(&self) -> Result<()>;

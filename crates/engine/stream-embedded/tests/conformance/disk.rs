@@ -411,6 +411,47 @@ fn retention_by_size_drops_the_oldest_segments() {
 }
 
 #[test]
+fn a_transient_topic_leaves_the_disk_behind_its_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let specs = [
+        TopicSpec::new("passing", 1).transient(Retention::default()),
+        TopicSpec::new("also", 1).transient(Retention::default()),
+        TopicSpec::new("kept", 1),
+    ];
+    log.ensure_topics(&specs).unwrap();
+    let topics = ["passing", "also", "kept"].map(Arc::<str>::from);
+    for i in 0..40 {
+        for topic in &topics {
+            write(&log, topic, &[format!("{i:05}{}", noise(50_000))]).unwrap();
+        }
+    }
+    let before = |topic: &Arc<str>, offset: u64| {
+        let partition = limbic_stream::TopicPartition {
+            topic: topic.clone(),
+            partition: 0,
+        };
+        (partition, offset)
+    };
+    let refused = log.trim(&[before(&topics[2], 40)]).unwrap_err();
+    assert!(matches!(refused, Error::Settings(_)), "{refused}");
+    // One of the two that share the segment still needs it.
+    log.trim(&[before(&topics[0], 40), before(&topics[1], 39)])
+        .unwrap();
+    assert_eq!(span(&log, &topics[0]), (0, 40));
+    log.trim(&[before(&topics[1], 40)]).unwrap();
+    assert_eq!(span(&log, &topics[0]), (40, 40), "offsets are never given twice");
+    assert_eq!(span(&log, &topics[1]), (40, 40));
+    assert_eq!(span(&log, &topics[2]), (0, 40));
+    write(&log, &topics[0], &["after".into()]).unwrap();
+    log.close().unwrap();
+    let log = open(folder.path());
+    assert_eq!(span(&log, &topics[0]), (40, 41), "and so after reopening");
+    assert_eq!(values(&all_of(&log, &topics[0])), ["after"]);
+    assert_eq!(all_of(&log, &topics[2]).len(), 40);
+}
+
+#[test]
 fn retention_by_age_drops_what_is_old_and_never_an_offset() {
     let folder = tempfile::tempdir().unwrap();
     let embedded = Arc::new(EmbeddedLog::open(folder.path(), options()).unwrap());
