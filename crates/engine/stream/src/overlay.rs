@@ -50,18 +50,7 @@ impl StateReader for Overlay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Nothing;
-
-    impl StateReader for Nothing {
-        fn get(&self, _: u32, _: &[u8]) -> Result<Option<Bytes>> {
-            Ok(None)
-        }
-
-        fn scan(&self, _: u32, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>> {
-            Ok(Vec::new())
-        }
-    }
+    use crate::testing::MemoryState;
 
     fn changes(of: &[(&'static str, Option<&'static str>)]) -> Changes {
         let changes = of
@@ -74,8 +63,9 @@ mod tests {
     fn the_upper_of_two_layers_hides_the_lower() {
         let lower = changes(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]);
         let upper = changes(&[("a", None), ("b", Some("two")), ("d", Some("4"))]);
+        let nothing = MemoryState::default();
         let lower = Overlay {
-            below: &Nothing,
+            below: &nothing,
             changes: &lower,
         };
         let state = Overlay {

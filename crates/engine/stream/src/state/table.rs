@@ -164,10 +164,6 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
     }
 
     /// Sets the value at a key that [`Self::key`] made.
-    #[expect(
-        clippy::unused_self,
-        reason = "a value is written with the codec of its table"
-    )]
     pub fn put_at(&self, out: &mut Outputs<'_>, partition: u32, key: impl Into<Bytes>, value: &V) {
         out.put(partition, key, value.to_bytes());
     }

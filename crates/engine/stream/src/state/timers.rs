@@ -93,7 +93,7 @@ impl<V: StateValue> Timers<V> {
         now: Utc,
         limit: usize,
     ) -> Result<Vec<Timer<V>>> {
-        self.due_from(state, partition, now, self.table.prefix().to_vec(), limit)
+        self.due_from(state, partition, now, self.table.prefix(), limit)
     }
 
     /// As [`Self::due`], for those behind `last`: the next page where timers of the last one stay set.
@@ -108,7 +108,7 @@ impl<V: StateValue> Timers<V> {
         let mut from = self.table.key(&(last.at, &last.id[..]));
         // The least key behind that of `last`.
         from.push(0);
-        self.due_from(state, partition, now, from, limit)
+        self.due_from(state, partition, now, &from, limit)
     }
 
     fn due_from(
@@ -116,11 +116,11 @@ impl<V: StateValue> Timers<V> {
         state: &impl StateReader,
         partition: u32,
         now: Utc,
-        from: Vec<u8>,
+        from: &[u8],
         limit: usize,
     ) -> Result<Vec<Timer<V>>> {
         let mut due = Vec::new();
-        for (key, bytes) in state.scan(partition, self.table.prefix(), &from, limit)? {
+        for (key, bytes) in state.scan(partition, self.table.prefix(), from, limit)? {
             let TimerKey { at, id } = self.table.decode_key(partition, &key)?;
             if at > now {
                 break;
