@@ -101,3 +101,44 @@ fn every_crate_explains_itself() {
         assert!(text.starts_with("//! "), "{} has no page", face.display());
     }
 }
+
+/// Testing the safety gate compiles no backend of the log, no network client and no TLS library.
+#[test]
+fn the_safety_gate_is_tested_without_a_broker_or_a_database() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--package",
+            "limbic-safety",
+            "--edges",
+            "normal,build,dev",
+            "--prefix",
+            "none",
+            "--offline",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(
+        names.contains(&"limbic-stream") && names.contains(&"proptest"),
+        "{names:?}"
+    );
+    for heavy in [
+        "rdkafka",
+        "openssl",
+        "native-tls",
+        "fjall",
+        "sqlx",
+        "reqwest",
+        "tokio",
+    ] {
+        let found = names.iter().find(|name| name.starts_with(heavy));
+        assert_eq!(found, None, "limbic-safety and its tests must not need {heavy}");
+    }
+}

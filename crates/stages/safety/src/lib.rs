@@ -1,42 +1,65 @@
-//! The gate between creative and decision. Feeling is not a lever against people.
+//! The safety gate between drafts and decisions. Emotion is not a lever against people.
 //!
 //! ```text
-//!                    ┌─ audience ──▶ nothing may run: a suppression, straight to decisions
-//!  drafts ──▶ gate ──┼─ people ────▶ some are taken out; nobody left: a suppression
-//!                    └─ creatives ─▶ some are taken out; none left: a suppression
-//!                            └─────▶ creatives, with `cleared_by`: the only sets that may ever be decided on
+//!                    ┌─ audience ──▶ nothing may run: the campaign is suppressed
+//!  drafts ──▶ gate ──┼─ people ────▶ some are removed, once for all campaigns; no person left: suppressed
+//!                    └─ creatives ─▶ some are removed; no ad left: suppressed
+//!
+//!  cleared ────▶ creatives, one set for each campaign, with the version of the rules
+//!  suppressed ─▶ decisions, with the rule and the reason
 //! ```
 //!
-//! * [`gate`] is the whole of it: a pure function of a draft and the [`Rules`].
+//! The gate is not a policy: it never chooses between ads that are safe. It is not a filter of posts either: it judges
+//! ads, the people they could reach and the audience, not what people write.
+//!
+//! ```
+//! use limbic_domain::Draft;
+//! use limbic_safety::{Rules, Settings, Verdict, gate};
+//!
+//! let draft: Draft = serde_json::from_str(
+//!     r#"{"moment": "m", "audience": "everyone:football", "direction": "up",
+//!         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
+//!         "people": [{"person": "9f86d081884c7d659a2feaa0c55ad015", "distress": 0.0, "consent": "given", "minor": true}],
+//!         "campaigns": [{"campaign": "spring", "bid": 1, "creatives": []}]}"#,
+//! )?;
+//! let rules = Rules::new(&Settings::default())?;
+//! let [Verdict::Suppressed { suppression, .. }] = &gate(&draft, &rules)[..] else {
+//!     panic!("an ad for a minor");
+//! };
+//! assert_eq!(suppression.rule, "no_person_left");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! * [`gate`] is a pure function of a draft and the [`Rules`]. It returns a [`Verdict`] for each campaign of the draft.
 //! * [`Rules`] are built from [`Settings`] and from nothing else. Settings can only make them **stricter**: each limit
-//!   has a compiled-in [`maximum`](ceiling), word lists are only added to, and there is no switch. That is a law of the
-//!   house, not a default.
-//! * [`SafetyStage`] is the stage around the gate.
+//!   has a compiled-in [`maximum`](ceiling), word lists can only be extended, and there is no switch to turn a rule off.
+//! * [`SafetyStage`] applies the gate to the topic `drafts`.
 //!
 //! # The rules
 //!
-//! | rule | takes out | when |
+//! | rule | removes | when |
 //! |---|---|---|
 //! | `audience_distress` | everything | the share of recent posts with distress reaches the limit |
 //! | `audience_feeling` | everything | fear, grief or despair is strong in the audience; sadness, when it goes down |
 //! | `sensitive_audience` | everything | the audience or the campaign's name is of a sensitive category |
-//! | `minor`, `distress`, `consent` | a person | suspected minor; in distress; no consent where it is demanded |
+//! | `minor`, `distress`, `consent` | a person | suspected minor; in distress; no consent where the source requires it |
 //! | `people_limit` | a person | more people than one decision may reach |
-//! | `no_person_left`, `too_few_people` | everything | who remains is nobody, or fewer than the settings demand |
-//! | `malformed`, `over_limit`, `unreadable` | an ad | empty, hidden characters, no web link; longer than its platform takes; in writing these rules cannot read |
+//! | `no_person_left`, `too_few_people` | everything | nobody remains, or fewer people than the settings require |
+//! | `malformed`, `over_limit`, `unreadable` | an ad | empty, hidden characters, no web link; longer than its platform takes; in a script that these rules cannot read |
 //! | `feeling`, `shaming`, `sensitive_word` | an ad | it names or works on what the person feels; shames them; speaks of a sensitive matter |
 //! | `no_creative_left` | everything | no ad remains |
-//! | `rule_failed` | everything | a rule itself failed: what cannot be judged does not run |
+//! | `rule_failed` | everything | a rule failed or panicked: what cannot be judged does not run |
 //!
 //! Categories follow the *Sensitive Topics* node of the IAB Content Taxonomy 3.1, and what Article 9 of the GDPR and the
 //! Digital Services Act, Article 26(3), forbid as a ground for advertising; the word lists are this project's own.
-//! They are **English**, and tuned for recall: an ad too few costs money, an ad too many costs a person.
+//! The lists are **English** and tuned for recall: an ad too few costs money, an ad too many harms a person.
 //!
 //! # Laws
 //!
-//! * More distress never clears more: not more people, not more ads, never a set that was held.
-//! * A person or ad that was removed is nowhere in the output; every removal and suppression says why in a sentence.
-//! * Nothing leaves for `creatives` without `cleared_by`, the version of the rules: a hash over limits and word lists.
+//! * More distress never clears more: not more people, not more ads, not a campaign that was suppressed.
+//! * A removed person or ad is in no creative set. Every removal and suppression states its reason in a sentence.
+//! * Every creative set carries `cleared_by`, the version of the rules: a hash of limits and word lists.
+//! * A campaign is judged alone as it is judged in the company of others.
 
 mod gate;
 mod reading;

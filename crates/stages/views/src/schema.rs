@@ -2,18 +2,18 @@
 
 /// SQLite's.
 pub(crate) const SQLITE: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS limbic_events (
+    "CREATE TABLE IF NOT EXISTS limbic_view (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         tenant TEXT NOT NULL,
         kind TEXT NOT NULL,
         id TEXT NOT NULL,
         at BIGINT NOT NULL,
-        subject TEXT NOT NULL,
+        entity TEXT NOT NULL,
         body BLOB NOT NULL,
         UNIQUE (tenant, kind, id))",
-    "CREATE INDEX IF NOT EXISTS limbic_events_subject ON limbic_events (tenant, kind, subject, seq)",
-    "CREATE INDEX IF NOT EXISTS limbic_events_seq ON limbic_events (tenant, kind, seq)",
-    "CREATE TABLE IF NOT EXISTS limbic_offsets (
+    "CREATE INDEX IF NOT EXISTS limbic_view_entity ON limbic_view (tenant, kind, entity, seq)",
+    "CREATE INDEX IF NOT EXISTS limbic_view_seq ON limbic_view (tenant, kind, seq)",
+    "CREATE TABLE IF NOT EXISTS limbic_view_offsets (
         source TEXT PRIMARY KEY,
         next BIGINT NOT NULL)",
 ];
@@ -22,24 +22,24 @@ pub(crate) const SQLITE: &[&str] = &[
 pub(crate) const POSTGRES: &[&str] = &[
     // Two processes that start at once must not create the same table at once.
     "SELECT pg_advisory_xact_lock(7311001)",
-    "CREATE TABLE IF NOT EXISTS limbic_events (
+    "CREATE TABLE IF NOT EXISTS limbic_view (
         seq BIGSERIAL PRIMARY KEY,
         tenant TEXT NOT NULL,
         kind TEXT NOT NULL,
         id TEXT NOT NULL,
         at BIGINT NOT NULL,
-        subject TEXT NOT NULL,
+        entity TEXT NOT NULL,
         body TEXT NOT NULL,
         UNIQUE (tenant, kind, id))",
-    "CREATE INDEX IF NOT EXISTS limbic_events_subject ON limbic_events (tenant, kind, subject, seq)",
-    "CREATE INDEX IF NOT EXISTS limbic_events_seq ON limbic_events (tenant, kind, seq)",
-    "CREATE TABLE IF NOT EXISTS limbic_offsets (
+    "CREATE INDEX IF NOT EXISTS limbic_view_entity ON limbic_view (tenant, kind, entity, seq)",
+    "CREATE INDEX IF NOT EXISTS limbic_view_seq ON limbic_view (tenant, kind, seq)",
+    "CREATE TABLE IF NOT EXISTS limbic_view_offsets (
         source TEXT PRIMARY KEY,
         next BIGINT NOT NULL)",
-    "ALTER TABLE limbic_events ENABLE ROW LEVEL SECURITY",
-    "ALTER TABLE limbic_events FORCE ROW LEVEL SECURITY",
-    "DROP POLICY IF EXISTS limbic_tenant ON limbic_events",
-    "CREATE POLICY limbic_tenant ON limbic_events
+    "ALTER TABLE limbic_view ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE limbic_view FORCE ROW LEVEL SECURITY",
+    "DROP POLICY IF EXISTS limbic_tenant ON limbic_view",
+    "CREATE POLICY limbic_tenant ON limbic_view
         USING (current_setting('limbic.tenant', true) IN (tenant, '*'))
         WITH CHECK (current_setting('limbic.tenant', true) IN (tenant, '*'))",
 ];

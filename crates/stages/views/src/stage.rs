@@ -39,19 +39,19 @@ struct Head<'a> {
     data: &'a RawValue,
 }
 
-/// The parts of the data that say what it is about.
+/// The fields that name the entity an event is about.
 #[derive(Deserialize)]
-struct Subject {
+struct About {
     network: Option<String>,
     id: Option<String>,
-    post: Option<PostSubject>,
+    post: Option<PostEntity>,
     audience: Option<String>,
     campaign: Option<String>,
     decision: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct PostSubject {
+struct PostEntity {
     network: String,
     id: String,
 }
@@ -91,18 +91,18 @@ impl ViewsStage {
 /// The row that `record` stands for, or why it stands for none.
 fn row(record: &Record) -> Result<NewRow, String> {
     let head: Head<'_> = serde_json::from_slice(&record.value).map_err(|error| error.to_string())?;
-    let subject: Subject = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
+    let about: About = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
     let of_post = |network: Option<String>, id: Option<String>| Some(format!("{}/{}", network?, id?));
-    let (kind, subject) = match &*record.topic {
-        topics::POSTS => ("post", of_post(subject.network, subject.id)),
+    let (kind, entity) = match &*record.topic {
+        topics::POSTS => ("post", of_post(about.network, about.id)),
         topics::READINGS => (
             "reading",
-            subject.post.map(|post| format!("{}/{}", post.network, post.id)),
+            about.post.map(|post| format!("{}/{}", post.network, post.id)),
         ),
-        topics::MOMENTS => ("moment", subject.audience),
-        topics::CREATIVES => ("creative_set", subject.campaign),
-        topics::DECISIONS => ("decision", subject.campaign),
-        topics::OUTCOMES => ("outcome", subject.decision),
+        topics::MOMENTS => ("moment", about.audience),
+        topics::CREATIVES => ("creative_set", about.campaign),
+        topics::DECISIONS => ("decision", about.campaign),
+        topics::OUTCOMES => ("outcome", about.decision),
         other => return Err(format!("topic `{other}` is not part of the view")),
     };
     Ok(NewRow {
@@ -110,7 +110,7 @@ fn row(record: &Record) -> Result<NewRow, String> {
         kind,
         id: head.id,
         at: head.at.as_millis(),
-        subject: subject.ok_or("it does not say what it is about")?,
+        entity: entity.ok_or("no field names the entity that it is about")?,
         body: head.data.get().to_owned(),
     })
 }

@@ -50,17 +50,17 @@ pub(crate) fn database(context: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A post; its subject is `network/id`.
+    /// A post; its entity is `network/id`.
     Post,
-    /// A reading; its subject is the post's.
+    /// A reading; its entity is the post's.
     Reading,
-    /// A moment; its subject is the audience.
+    /// A moment; its entity is the audience.
     Moment,
-    /// Creatives behind the safety gate; their subject is the campaign.
+    /// Creatives behind the safety gate; their entity is the campaign.
     CreativeSet,
-    /// A decision; its subject is the campaign.
+    /// A decision; its entity is the campaign.
     Decision,
-    /// An outcome; its subject is the decision.
+    /// An outcome; its entity is the decision.
     Outcome,
 }
 
@@ -117,7 +117,7 @@ pub(crate) struct NewRow {
     pub(crate) kind: &'static str,
     pub(crate) id: String,
     pub(crate) at: i64,
-    pub(crate) subject: String,
+    pub(crate) entity: String,
     pub(crate) body: String,
 }
 
@@ -207,7 +207,7 @@ impl Store {
     pub async fn by_id(&self, tenant: &TenantId, kind: Kind, id: &str) -> Result<Option<Value>, StoreError> {
         let mut transaction = self.reading(tenant).await?;
         let row = sqlx::query(
-            "SELECT seq, id, at, body FROM limbic_events WHERE tenant = $1 AND kind = $2 AND id = $3",
+            "SELECT seq, id, at, body FROM limbic_view WHERE tenant = $1 AND kind = $2 AND id = $3",
         )
         .bind(tenant.as_str())
         .bind(kind.as_str())
@@ -218,31 +218,31 @@ impl Store {
         row.as_ref().map(|row| self.item(row)).transpose()
     }
 
-    /// Events of one subject (a post's `network/id`, an audience, a campaign, a decision), or of all, after `after`.
+    /// Events about one entity (a post's `network/id`, an audience, a campaign, a decision), or of all, after `after`.
     pub async fn list(
         &self,
         tenant: &TenantId,
         kind: Kind,
-        subject: Option<&str>,
+        entity: Option<&str>,
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Page, StoreError> {
         let limit = limit.clamp(1, 1_000) as usize;
         let after = after.unwrap_or_default().0;
         let mut transaction = self.reading(tenant).await?;
-        let query = if let Some(subject) = subject {
+        let query = if let Some(entity) = entity {
             sqlx::query(
-                "SELECT seq, id, at, body FROM limbic_events
-                 WHERE tenant = $1 AND kind = $2 AND seq > $3 AND subject = $4 ORDER BY seq LIMIT $5",
+                "SELECT seq, id, at, body FROM limbic_view
+                 WHERE tenant = $1 AND kind = $2 AND seq > $3 AND entity = $4 ORDER BY seq LIMIT $5",
             )
             .bind(tenant.as_str())
             .bind(kind.as_str())
             .bind(after)
-            .bind(subject)
+            .bind(entity)
             .bind(limit as i64 + 1)
         } else {
             sqlx::query(
-                "SELECT seq, id, at, body FROM limbic_events
+                "SELECT seq, id, at, body FROM limbic_view
                  WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4",
             )
             .bind(tenant.as_str())
@@ -266,7 +266,7 @@ impl Store {
     /// How many events of a kind there are.
     pub async fn count(&self, tenant: &TenantId, kind: Kind) -> Result<u64, StoreError> {
         let mut transaction = self.reading(tenant).await?;
-        let row = sqlx::query("SELECT COUNT(*) AS n FROM limbic_events WHERE tenant = $1 AND kind = $2")
+        let row = sqlx::query("SELECT COUNT(*) AS n FROM limbic_view WHERE tenant = $1 AND kind = $2")
             .bind(tenant.as_str())
             .bind(kind.as_str())
             .fetch_one(&mut *transaction)
@@ -301,7 +301,7 @@ impl Store {
     pub(crate) async fn offsets(&self, sources: &[String]) -> Result<Vec<Option<u64>>, StoreError> {
         let mut offsets = Vec::with_capacity(sources.len());
         for source in sources {
-            let row = sqlx::query("SELECT next FROM limbic_offsets WHERE source = $1")
+            let row = sqlx::query("SELECT next FROM limbic_view_offsets WHERE source = $1")
                 .bind(source)
                 .fetch_optional(&self.pool)
                 .await
@@ -336,7 +336,7 @@ impl Store {
         for (source, expected, next) in moves {
             let outcome = match expected {
                 Some(expected) => {
-                    sqlx::query("UPDATE limbic_offsets SET next = $1 WHERE source = $2 AND next = $3")
+                    sqlx::query("UPDATE limbic_view_offsets SET next = $1 WHERE source = $2 AND next = $3")
                         .bind(*next as i64)
                         .bind(source)
                         .bind(*expected as i64)
@@ -345,7 +345,7 @@ impl Store {
                         .map_err(database("moving an offset"))?
                 }
                 None => sqlx::query(
-                    "INSERT INTO limbic_offsets (source, next) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                    "INSERT INTO limbic_view_offsets (source, next) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                 )
                 .bind(source)
                 .bind(*next as i64)
@@ -366,7 +366,7 @@ impl Store {
                     .bind(row.kind)
                     .bind(row.id.clone())
                     .bind(row.at)
-                    .bind(row.subject.clone());
+                    .bind(row.entity.clone());
                 query = if self.postgres {
                     query.bind(row.body.clone())
                 } else {
@@ -383,7 +383,7 @@ impl Store {
 
     /// The statement that inserts `rows` rows.
     fn insert(&self, rows: usize) -> String {
-        let mut sql = String::from("INSERT INTO limbic_events (tenant, kind, id, at, subject, body) VALUES ");
+        let mut sql = String::from("INSERT INTO limbic_view (tenant, kind, id, at, entity, body) VALUES ");
         for row in 0..rows {
             sql.push_str(if row == 0 { "" } else { ", " });
             if self.postgres {
