@@ -1,55 +1,54 @@
-//! A town that does not exist: people with moods and temperaments, events that move them, and posts whose feeling is known
-//! because the town put it there. Everything follows from the seed; time is the town's own.
+//! Simulated people with moods and temperaments, events that change their moods, and posts whose feeling is known.
 
 use limbic_domain::{Label, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::phrases::{self, SUBJECTS};
+use crate::grammar::{self, SUBJECTS};
 use limbic_domain::random::Random;
 
-/// The social network that the town posts on.
+/// The name of the simulated social network.
 pub const NETWORK: &str = "townsquare";
-/// 2025-05-10 10:00 UTC: when the town wakes up.
-const MORNING: i64 = 1_746_871_200_000;
-/// Milliseconds between posts, on average.
-const PAUSE: f64 = 4_000.0;
-/// Posts before the first event: the audiences need a baseline.
-const QUIET: u32 = 320;
-/// Posts from the beginning of one event to that of the next.
-const EVERY: u32 = 140;
-/// Posts that an event moves.
-const LASTS: u32 = 90;
-/// Share of the posts that speak of the event while it moves people.
-const TALK: f64 = 0.85;
-/// Share of the posts, on any day, of somebody in distress.
-const DISTRESS: f64 = 0.004;
-/// The same of the posts that speak of a death.
-const GRIEF: f64 = 0.5;
+/// 2025-05-10 10:00 UTC, the start of simulated time, in milliseconds since the Unix epoch.
+const START: i64 = 1_746_871_200_000;
+/// Mean time between posts in milliseconds.
+const MEAN_INTERVAL_MILLIS: f64 = 4_000.0;
+/// Number of posts before the first event. The audiences need a baseline.
+const POSTS_BEFORE_EVENTS: u32 = 320;
+/// Number of posts from the start of one event to the start of the next.
+const POSTS_BETWEEN_EVENTS: u32 = 140;
+/// Number of posts during which an event changes moods.
+const POSTS_OF_EVENT: u32 = 90;
+/// Share of the posts about the event while it lasts.
+const SHARE_ABOUT_EVENT: f64 = 0.85;
+/// Probability that a post expresses distress.
+const DISTRESS_PROBABILITY: f64 = 0.004;
+/// The same for posts about a death.
+const GRIEF_PROBABILITY: f64 = 0.5;
 
-/// Something that happens to everyone who follows a subject.
+/// A kind of event that changes the mood of everyone who follows its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The team scores.
     Goal,
-    /// The band comes back on the stage.
+    /// The band plays an encore.
     Encore,
-    /// The wind breaks things.
+    /// A storm causes damage.
     Storm,
     /// The team loses.
     Loss,
-    /// The clouds part.
+    /// The sun comes out.
     Sunshine,
-    /// The concert is off.
+    /// The concert is cancelled.
     Cancelled,
-    /// Free plums.
+    /// The market gives away free fruit.
     Harvest,
-    /// Somebody has died whom everyone at the market knew.
+    /// A person whom everyone at the market knew has died.
     Mourning,
 }
 
-/// What happens, in turn; each with its subject (place in [`SUBJECTS`]) and which way it moves people.
+/// The events in their order, repeated: kind, index of the subject in [`SUBJECTS`], and change of mood in `[-1, 1]`.
 const EVENTS: [(EventKind, usize, f64); 10] = [
     (EventKind::Goal, 0, 0.8),
     (EventKind::Storm, 2, -0.8),
@@ -63,52 +62,52 @@ const EVENTS: [(EventKind, usize, f64); 10] = [
     (EventKind::Encore, 1, 0.8),
 ];
 
-/// An event of the town.
+/// An event in the simulation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
-    /// What happens.
+    /// The kind of event.
     pub kind: EventKind,
-    /// Whom it moves.
+    /// The subject whose followers it affects.
     pub subject: &'static str,
-    /// When it begins.
+    /// Start of the event: the time of the first post that it affects.
     pub at: Utc,
 }
 
 #[derive(Debug, Clone)]
 struct Person {
-    /// How glad they are when nothing happens, in `[-0.3, 0.3]`.
+    /// Valence without any event, in `[-0.3, 0.3]`.
     mood: f64,
-    /// How much events move them, in `[0.6, 1]`.
+    /// Factor on the change of mood by an event, in `[0.6, 1]`.
     temperament: f64,
-    /// The subjects they follow, at least two.
+    /// Indices of the subjects that the person follows, at least two.
     follows: Vec<usize>,
     consent: &'static str,
     minor: bool,
 }
 
-/// A post of the town, and the feeling it was given.
+/// A generated post with its known feeling.
 #[derive(Debug, Clone)]
 pub struct SimulatedPost {
-    /// Its id on the network.
+    /// The post's id on the network.
     pub id: String,
-    /// Who wrote it, as the network names them.
+    /// The author's name on the network.
     pub author: String,
-    /// When.
+    /// The time of the post, in simulated time.
     pub at: Utc,
-    /// What it is about.
+    /// The post's subject, one of [`SUBJECTS`].
     pub subject: &'static str,
-    /// What it says.
+    /// The text in English.
     pub text: String,
-    /// The leaning that the town put into it.
+    /// The sentiment that the grammar gave the text.
     pub label: Label,
-    /// Whether its author is in distress.
+    /// Whether the author expresses distress.
     pub distress: bool,
     consent: &'static str,
     minor: bool,
 }
 
 impl SimulatedPost {
-    /// As a connector would send it. `meta` keeps the known feeling with the post.
+    /// The post in the format of `POST /v1/posts`. `meta` holds the known feeling.
     pub fn to_json(&self) -> Value {
         json!({
             "network": NETWORK, "id": self.id, "author": self.author, "text": self.text, "created_at": self.at,
@@ -118,43 +117,47 @@ impl SimulatedPost {
     }
 }
 
-/// A town, and everything that is said in it.
+/// Simulated posts and events. All of them are functions of the seed.
 #[derive(Debug)]
 pub struct Population {
-    /// The posts, by time.
+    /// The posts in order of time.
     pub posts: Vec<SimulatedPost>,
-    /// The events, by time.
+    /// The events in order of time.
     pub events: Vec<Event>,
 }
 
 impl Population {
-    /// The town of a seed.
+    /// Generates `posts` posts by `people` people (at least one) from a seed.
     pub fn new(seed: u64, people: u32, posts: u32) -> Self {
         let mut random = Random::new(seed);
         let people: Vec<Person> = (0..people.max(1)).map(|_| person(&mut random)).collect();
-        let mut town = Self {
+        let mut population = Self {
             posts: Vec::with_capacity(posts as usize),
             events: Vec::new(),
         };
-        let mut at = Utc::from_millis(MORNING);
+        let mut at = Utc::from_millis(START);
         for number in 0..posts {
-            let pause = -(1.0 - random.unit()).ln() * PAUSE;
-            at = at.plus_millis(1 + pause as i64);
+            let interval = -(1.0 - random.unit()).ln() * MEAN_INTERVAL_MILLIS;
+            at = at.plus_millis(1 + interval as i64);
             let event = event_at(number);
-            if let Some((kind, subject, _)) = event.filter(|_| (number - QUIET).is_multiple_of(EVERY)) {
-                town.events.push(Event {
+            if let Some((kind, subject, _)) =
+                event.filter(|_| (number - POSTS_BEFORE_EVENTS).is_multiple_of(POSTS_BETWEEN_EVENTS))
+            {
+                population.events.push(Event {
                     kind,
                     subject: SUBJECTS[subject],
                     at,
                 });
             }
-            town.posts.push(post(number, at, event, &people, &mut random));
+            population
+                .posts
+                .push(post(number, at, event, &people, &mut random));
         }
-        town
+        population
     }
 
-    /// The posts as JSON Lines.
-    pub fn to_lines(&self) -> String {
+    /// The posts as JSON Lines, each in the format of [`SimulatedPost::to_json`].
+    pub fn to_json_lines(&self) -> String {
         let mut lines = String::new();
         for post in &self.posts {
             lines.push_str(&post.to_json().to_string());
@@ -181,11 +184,11 @@ fn person(random: &mut Random) -> Person {
     }
 }
 
-/// The event that moves people when the post of this number is written, if one does.
+/// The event that is active when the post of this number is written, if there is one.
 fn event_at(number: u32) -> Option<(EventKind, usize, f64)> {
-    let since = number.checked_sub(QUIET)?;
-    let event = EVENTS[(since / EVERY) as usize % EVENTS.len()];
-    (since % EVERY < LASTS).then_some(event)
+    let since = number.checked_sub(POSTS_BEFORE_EVENTS)?;
+    let event = EVENTS[(since / POSTS_BETWEEN_EVENTS) as usize % EVENTS.len()];
+    (since % POSTS_BETWEEN_EVENTS < POSTS_OF_EVENT).then_some(event)
 }
 
 fn post(
@@ -195,11 +198,11 @@ fn post(
     people: &[Person],
     random: &mut Random,
 ) -> SimulatedPost {
-    let moved = event.filter(|_| random.happens(TALK));
+    let active = event.filter(|_| random.happens(SHARE_ABOUT_EVENT));
     let mut who = random.below(people.len());
-    let subject = match moved {
+    let subject = match active {
         Some((_, subject, _)) => {
-            // Somebody who follows it; in a very small town perhaps nobody does, then anybody.
+            // Prefer a follower of the subject. In a very small population perhaps nobody follows it; then anyone writes the post.
             for _ in 0..16 {
                 if people[who].follows.contains(&subject) {
                     break;
@@ -211,27 +214,31 @@ fn post(
         None => *random.one_of(&people[who].follows),
     };
     let person = &people[who];
-    let push = moved.map_or(0.0, |(_, _, push)| push * person.temperament);
-    let grieves = moved.is_some_and(|(kind, ..)| kind == EventKind::Mourning);
-    let said = if random.happens(if grieves { GRIEF } else { DISTRESS }) {
-        phrases::say_distress(grieves, random)
+    let change = active.map_or(0.0, |(_, _, change)| change * person.temperament);
+    let grieves = active.is_some_and(|(kind, ..)| kind == EventKind::Mourning);
+    let generated = if random.happens(if grieves {
+        GRIEF_PROBABILITY
     } else {
-        let feeling = person.mood + push + (random.unit() + random.unit() - 1.0) * 0.6;
-        let label = match feeling {
-            f if f > 0.25 => Label::Positive,
-            f if f < -0.25 => Label::Negative,
+        DISTRESS_PROBABILITY
+    }) {
+        grammar::generate_distress(grieves, random)
+    } else {
+        let valence = person.mood + change + (random.unit() + random.unit() - 1.0) * 0.6;
+        let label = match valence {
+            v if v > 0.25 => Label::Positive,
+            v if v < -0.25 => Label::Negative,
             _ => Label::Neutral,
         };
-        phrases::say(subject, label, random)
+        grammar::generate(subject, label, random)
     };
     SimulatedPost {
         id: format!("t{number:06}"),
         author: format!("neighbour-{who:05}"),
         at,
         subject: SUBJECTS[subject],
-        text: said.text,
-        label: said.label,
-        distress: said.distress,
+        text: generated.text,
+        label: generated.label,
+        distress: generated.distress,
         consent: person.consent,
         minor: person.minor,
     }
@@ -244,40 +251,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_says_everything() {
-        let lines = Population::new(7, 60, 900).to_lines();
-        assert_eq!(lines, Population::new(7, 60, 900).to_lines());
-        assert_ne!(lines, Population::new(8, 60, 900).to_lines());
+    fn a_population_is_a_function_of_its_seed() {
+        let lines = Population::new(7, 60, 900).to_json_lines();
+        assert_eq!(lines, Population::new(7, 60, 900).to_json_lines());
+        assert_ne!(lines, Population::new(8, 60, 900).to_json_lines());
         assert_eq!(lines.lines().count(), 900);
     }
 
     #[test]
-    fn a_longer_town_begins_as_the_shorter_one() {
+    fn a_longer_population_begins_with_the_posts_of_a_shorter_one() {
         let (short, long) = (
-            Population::new(3, 40, 300).to_lines(),
-            Population::new(3, 40, 500).to_lines(),
+            Population::new(3, 40, 300).to_json_lines(),
+            Population::new(3, 40, 500).to_json_lines(),
         );
         assert!(long.starts_with(&short));
     }
 
     #[test]
-    fn the_smallest_towns_are_towns() {
+    fn the_smallest_populations_work() {
         assert_eq!(Population::new(1, 1, 500).posts.len(), 500);
         assert_eq!(Population::new(1, 3, 0).posts.len(), 0);
     }
 
     #[test]
-    fn the_reading_finds_the_feeling_that_the_town_put_in() {
-        let town = Population::new(1, 200, 4_000);
-        let texts: Vec<&str> = town.posts.iter().map(|post| post.text.as_str()).collect();
+    fn the_lexicon_reader_finds_the_feeling_that_the_grammar_gave() {
+        let population = Population::new(1, 200, 4_000);
+        let texts: Vec<&str> = population.posts.iter().map(|post| post.text.as_str()).collect();
         let readings = LexiconReader::new().read(&texts);
-        let pairs = || town.posts.iter().zip(&readings);
+        let pairs = || population.posts.iter().zip(&readings);
         let agree = pairs()
             .filter(|(post, read)| post.label == read.sentiment.label)
             .count();
         let share = agree as f64 / texts.len() as f64;
         assert!(share >= 0.9, "{share}");
-        // Whoever is in distress is seen to be, at the level that holds ads back.
+        // The reader finds all distress, at the level at which the safety gate removes people.
         let unseen: Vec<&str> = pairs()
             .filter(|(post, read)| post.distress && read.distress.score.get() < 0.5)
             .map(|(post, _)| post.text.as_str())

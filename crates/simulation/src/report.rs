@@ -1,4 +1,4 @@
-//! The page of a town: one static file that needs nothing but itself.
+//! The report page of a simulation: one static HTML file without external resources.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,54 +8,54 @@ use limbic_domain::Utc;
 use limbic_views::Kind;
 use serde_json::Value;
 
-use crate::observer::{Counts, Observer};
-use crate::phrases::SUBJECTS;
+use crate::driver::{Counts, Driver};
+use crate::grammar::SUBJECTS;
 
-/// What was seen of a town.
+/// The data of a report.
 pub struct Report {
-    /// Posts as in the view, with `id` and `at`; so are the next three.
+    /// Rows of posts in the view: the record with `id` and `at`, oldest first.
     pub posts: Vec<Value>,
-    /// Readings.
+    /// Rows of readings.
     pub readings: Vec<Value>,
-    /// Moments.
+    /// Rows of moments.
     pub moments: Vec<Value>,
-    /// Decisions.
+    /// Rows of decisions, with and without an ad.
     pub decisions: Vec<Value>,
-    /// Ads that the platform took.
+    /// Number of ads that the ad platform accepted.
     pub delivered: usize,
-    /// Ads that were clicked.
+    /// Number of ads that were clicked.
     pub clicks: usize,
-    /// Feelings of audiences.
+    /// Number of records in the topic `feelings`.
     pub feelings: u64,
-    /// The tone of each creative.
+    /// The tone of each creative, by id.
     pub tones: BTreeMap<String, String>,
-    /// People in distress.
+    /// Number of people who expressed distress.
     pub in_distress: usize,
-    /// The time of the last post.
+    /// The time of the last post, in simulated time.
     pub until: Utc,
-    /// How every policy did on the town's decisions; empty = it was not tried.
+    /// The result of every policy on the same decisions. Empty if policies were not compared.
     pub policies: Vec<Standing>,
 }
 
 impl Report {
-    /// All that a watch saw until the last post.
-    pub fn of(watch: &Observer, books: &Counts, until: Utc) -> anyhow::Result<Self> {
+    /// Collects the data from a driver after its run. `until` is the time of the last post.
+    pub fn of(driver: &Driver, counts: &Counts, until: Utc) -> anyhow::Result<Self> {
         Ok(Self {
-            posts: watch.all(Kind::Post)?,
-            readings: watch.all(Kind::Reading)?,
-            moments: watch.all(Kind::Moment)?,
-            decisions: watch.all(Kind::Decision)?,
-            delivered: watch.shown.len(),
-            clicks: watch.shown.iter().filter(|one| one.clicked).count(),
-            feelings: books["profile"].produced.get("feelings").copied().unwrap_or(0),
-            tones: watch.tones().clone(),
-            in_distress: watch.in_distress(),
+            posts: driver.all(Kind::Post)?,
+            readings: driver.all(Kind::Reading)?,
+            moments: driver.all(Kind::Moment)?,
+            decisions: driver.all(Kind::Decision)?,
+            delivered: driver.impressions.len(),
+            clicks: driver.impressions.iter().filter(|one| one.clicked).count(),
+            feelings: counts["profile"].produced.get("feelings").copied().unwrap_or(0),
+            tones: driver.tones().clone(),
+            in_distress: driver.in_distress(),
             until,
             policies: Vec::new(),
         })
     }
 
-    /// Decisions without an ad, by rule.
+    /// Number of decisions without an ad, by safety rule.
     pub fn suppressed(&self) -> BTreeMap<String, u64> {
         let rules = self
             .decisions
@@ -64,7 +64,7 @@ impl Report {
         count(rules)
     }
 
-    /// People whom a rule removed from decisions, by rule. A person counts once for each decision.
+    /// Number of people whom a rule removed from decisions, by rule. A person counts once for each decision.
     pub fn removed(&self) -> BTreeMap<String, u64> {
         let removals = self.decisions.iter().flat_map(|one| list(&one["removals"]));
         count(removals.flat_map(|removal| {
@@ -91,7 +91,7 @@ fn count<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
     })
 }
 
-/// The time of day of an event, `13:05`.
+/// The time of day of a row of the view, for example `13:05`.
 pub fn clock(event: &Value) -> String {
     let at = event["at"].as_str().unwrap_or_default();
     at.get(11..16).unwrap_or(at).to_owned()
@@ -116,24 +116,24 @@ h2{font-size:20px;margin:48px 0 12px}p{color:var(--soft);margin:0 0 16px;max-wid
 table{border-collapse:collapse;width:100%;font-size:14px}td,th{text-align:left;padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:500}
 tr.stick td{color:var(--soft)}td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}svg text{fill:var(--soft);font:12px system-ui,sans-serif}";
 
-/// The page.
+/// Renders the report as HTML.
 pub fn page(report: &Report) -> String {
     let mut html = String::with_capacity(256 * 1024);
     html.push_str("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">");
     let _ = write!(
         html,
-        "<title>Limbic: an afternoon in a small town</title><style>{STYLE}</style><main>"
+        "<title>Limbic: simulation report</title><style>{STYLE}</style><main>"
     );
-    html.push_str("<h1>An afternoon in a small town</h1><p>Everything below was read, felt, decided and delivered on this machine by one process. Nobody in the town is real.</p>");
+    html.push_str("<h1>Simulation report</h1><p>One process read these posts, updated the audiences, decided and delivered. All people and posts are simulated.</p>");
     counts(&mut html, report);
-    html.push_str("<h2>How the town felt</h2><p>Mean valence of the posts of each audience, from unpleasant (−1) to pleasant (+1). A triangle is a moment: the audience moved more than chance explains.</p>");
+    html.push_str("<h2>Mood of each audience</h2><p>Mean valence of the posts, from unpleasant (−1) to pleasant (+1). A triangle is a moment: the audience's mood changed by more than chance explains.</p>");
     for subject in SUBJECTS {
         mood(&mut html, report, subject);
     }
     if !report.policies.is_empty() {
         policies(&mut html, &report.policies);
     }
-    held_back(&mut html, report);
+    removed(&mut html, report);
     decisions(&mut html, report);
     html.push_str("</main></html>\n");
     html
@@ -162,15 +162,15 @@ fn counts(html: &mut String, report: &Report) {
     html.push_str("</div>");
 }
 
-/// Milliseconds of one point of a curve.
+/// Milliseconds between two points of a curve.
 const STEP: i64 = 120_000;
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 150.0;
-/// What the times below the field take.
+/// Height of the time axis below the chart.
 const AXIS: f64 = 20.0;
 const MINUTE: i64 = 60_000;
 
-/// Round times between two instants, as many as there is room for.
+/// Round times between two instants in milliseconds, about ten at most.
 fn ticks(from: i64, until: i64) -> impl Iterator<Item = i64> {
     let every = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1440]
         .map(|minutes| minutes * MINUTE)
@@ -205,7 +205,7 @@ fn mood(html: &mut String, report: &Report, subject: &str) {
     let span = (report.until.as_millis() - from).max(1) as f64;
     let x = |at: i64| 40.0 + (at - from) as f64 / span * (WIDTH - 56.0);
     let y = |valence: f64| HEIGHT / 2.0 - valence.clamp(-1.0, 1.0) * (HEIGHT / 2.0 - 12.0);
-    // A mean that forgets, so that a step with few posts does not jump.
+    // An exponentially decaying mean, so that a step with few posts does not make the curve jump.
     let (mut sum, mut weight) = (0.0, 0.0);
     let mut line = String::new();
     for (step, (of_step, posts)) in &steps {
@@ -246,7 +246,7 @@ fn mood(html: &mut String, report: &Report, subject: &str) {
         let Some(at) = time(moment) else { continue };
         let is_up = moment["direction"] == "up";
         let x = x(at);
-        // Up at the top of the field, down at its foot.
+        // Rises are marked at the top of the chart, falls at the bottom.
         let (colour, tip, base) = if is_up {
             ("up", 4.0, 17.0)
         } else {
@@ -270,11 +270,11 @@ fn mood(html: &mut String, report: &Report, subject: &str) {
     html.push_str("</svg></div>");
 }
 
-fn held_back(html: &mut String, report: &Report) {
+fn removed(html: &mut String, report: &Report) {
     let _ = write!(
         html,
-        "<h2>Whom the gate held ads back from</h2><p>{} people showed distress. A person counts once for each decision they were taken out of.</p>\
-         <div class=\"card\"><table><tr><th>Rule</th><th>What was stopped</th><th class=\"n\">Times</th></tr>",
+        "<h2>What the safety gate removed</h2><p>{} people expressed distress. A person counts once for each decision from which they were removed.</p>\
+         <div class=\"card\"><table><tr><th>Rule</th><th>Removed</th><th class=\"n\">Times</th></tr>",
         report.in_distress
     );
     let rows = report.removed().into_iter().map(|row| ("a person", row));
@@ -289,11 +289,11 @@ fn held_back(html: &mut String, report: &Report) {
     html.push_str("</table></div>");
 }
 
-/// Width of the picture of an interval.
+/// Width of the drawing of an interval, in pixels.
 const SPAN: f64 = 150.0;
 
 fn policies(html: &mut String, standings: &[Standing]) {
-    html.push_str("<h2>Every policy on the same decisions</h2><p>The town's decisions again, drawn anew in each run, each policy learning from its own clicks alone. The mean over the runs and, in small print and as a line, where the middle 95 of 100 runs lie. Regret is what the oracle has more, in clicks per hundred ads.</p>\
+    html.push_str("<h2>Every policy on the same decisions</h2><p>Each run draws the simulation's decisions again, and each policy learns only from its own clicks. The table shows the mean over the runs. The small print and the line show the range of the middle 95 of 100 runs. Regret is the oracle's advantage in clicks per hundred ads.</p>\
          <div class=\"card\"><table><tr><th>Policy</th><th class=\"n\">Clicks per ad</th><th class=\"n\">Regret</th><th colspan=\"2\">Over random</th><th colspan=\"2\">Over the best fixed creative</th></tr>");
     for one in standings {
         let is_yardstick = one.name.starts_with('(');
@@ -314,7 +314,7 @@ fn policies(html: &mut String, standings: &[Standing]) {
     html.push_str("</table></div>");
 }
 
-/// An uplift in words, and as a line on the scale of its whole column, with a mark at nothing gained.
+/// An uplift as text, and as a line on the scale of its column, with a mark at zero.
 fn uplift(html: &mut String, own: Spread, column: impl Iterator<Item = Spread>) {
     let (low, high) = column.fold((0.0_f64, 0.0_f64), |(low, high), one| {
         (low.min(one.low), high.max(one.high))
@@ -345,7 +345,7 @@ fn decisions(html: &mut String, report: &Report) {
         .iter()
         .filter_map(|moment| Some((moment["id"].as_str()?, moment)))
         .collect();
-    html.push_str("<h2>Decisions</h2><p>Each with what could have been chosen and how probable it was, or why nothing was.</p><div class=\"cards\">");
+    html.push_str("<h2>Decisions</h2><p>Each decision shows its candidates with their probabilities, or the reason why there was no ad.</p><div class=\"cards\">");
     for decision in &report.decisions {
         let text = |value: &Value| escape(value.as_str().unwrap_or_default());
         let moment = decision["moment"].as_str().and_then(|id| by_id.get(id));
@@ -400,7 +400,7 @@ fn decisions(html: &mut String, report: &Report) {
     html.push_str("</div>");
 }
 
-/// Text as HTML.
+/// Escapes text for HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

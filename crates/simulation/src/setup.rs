@@ -1,4 +1,4 @@
-//! The house that a town gets: its settings and its two campaigns.
+//! The settings of a simulation's node, with two campaigns.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,13 +8,13 @@ use limbic_domain::{Brief, Campaign, HumanDuration, Micros, Platform, Secret, Sl
 
 use limbic_node::settings::{Settings, Tenant, TenantCampaign};
 
-/// Everybody may know it: nobody real lives in the town.
-pub const SECRET: &str = "nobody real lives in this town";
-/// Where the ads go, in the data folder.
+/// The secret for pseudonyms. It is public, because no simulated person is real.
+pub const SECRET: &str = "simulated people are not real";
+/// The file for deliveries, in the data folder.
 pub const DELIVERIES: &str = "deliveries.jsonl";
 
-/// The settings of a town's node, in `folder`. What differs from the defaults suits a town that lives through an event
-/// every nine minutes, and is said to the user: see [`DIFFERENCES`].
+/// The settings of a simulation's node with its data in `folder`. They differ from the defaults because the simulation has
+/// an event every nine minutes. [`DIFFERENCES`] lists the differences for the user.
 pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     let mut settings = Settings {
         data_dir: folder.to_owned(),
@@ -37,7 +37,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     settings.optimize.engine.minimum_propensity = 0.05;
     settings.optimize.rewards.click_window = HumanDuration::from_mins(5);
     settings.optimize.disorder = HumanDuration::from_secs(10);
-    // A round of the town is minutes of its time: what comes of it is late by the clock of the next.
+    // One round covers minutes of simulated time, so its results are late by the clock of the next round.
     settings.metrics.lateness = HumanDuration::from_days(1);
     settings.deliver.tick_ms = 20;
     settings.stream.idle_after = HumanDuration::from_millis(250);
@@ -91,6 +91,6 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// What [`settings`] sets otherwise than the defaults, in one line.
+/// The values in [`settings`] that differ from the defaults, in one line.
 pub const DIFFERENCES: &str = "profile.change.alpha = 0.02, baseline_risk = 0.05, least_posts = 40, baseline half-life 1 h, cooldown 60 s; \
      rewards.click_window 5 min; minimum_propensity = 0.05";

@@ -11,12 +11,12 @@ use limbic_domain::Utc;
 use serde_json::Value;
 
 use crate::cli::{Common, DemoArgs};
-use limbic_simulation::observer::{Counts, Observer};
+use limbic_simulation::driver::{Counts, Driver};
 use limbic_simulation::report::{self, Report};
 use limbic_simulation::setup;
 
 /// The posts, compiled in: the binary needs no file beside it.
-const SAMPLE: &str = include_str!("../../../../samples/town.jsonl");
+const SAMPLE: &str = include_str!("../../../../samples/simulated-posts.jsonl");
 /// The seed of the people who click; that of the posts is written beside them.
 const SEED: u64 = 1;
 /// Posts of one round.
@@ -43,27 +43,27 @@ pub fn run(common: &Common, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let listen = args
         .stay
         .then(|| args.listen.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned()));
-    let mut watch = Observer::open(&settings, listen, SEED)?;
-    let worked = show(&mut watch, &folder).and_then(|()| if args.stay { stay(&watch) } else { Ok(()) });
-    watch.node.close()?;
+    let mut driver = Driver::open(&settings, listen, SEED)?;
+    let worked = show(&mut driver, &folder).and_then(|()| if args.stay { stay(&driver) } else { Ok(()) });
+    driver.node.close()?;
     worked.map(|()| ExitCode::SUCCESS)
 }
 
-fn show(watch: &mut Observer, folder: &Path) -> anyhow::Result<()> {
+fn show(driver: &mut Driver, folder: &Path) -> anyhow::Result<()> {
     let posts: Vec<Value> = SAMPLE
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
         .context("the sample posts")?;
     say!(
-        "An afternoon in a small town: {} posts about football, music, weather",
+        "{} simulated posts about football, music, weather and the market.",
         posts.len()
     )?;
-    say!("and the market, read, felt and answered by every stage in this process.\n")?;
+    say!("Every stage runs in this process.\n")?;
     let started = Instant::now();
-    let (books, latest) = replay(watch, &posts)?;
-    watch.check(&books)?;
-    let report = Report::of(watch, &books, latest)?;
+    let (counts, latest) = replay(driver, &posts)?;
+    driver.check(&counts)?;
+    let report = Report::of(driver, &counts, latest)?;
     table(&report)?;
     examples(&report)?;
     let page = folder.join("report.html");
@@ -85,7 +85,7 @@ fn show(watch: &mut Observer, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn replay(watch: &mut Observer, posts: &[Value]) -> anyhow::Result<(Counts, Utc)> {
+fn replay(driver: &mut Driver, posts: &[Value]) -> anyhow::Result<(Counts, Utc)> {
     let bar = ProgressBar::new(posts.len() as u64);
     bar.set_style(ProgressStyle::with_template(
         "  {bar:36} {pos:>5}/{len} posts   {msg}",
@@ -95,19 +95,19 @@ fn replay(watch: &mut Observer, posts: &[Value]) -> anyhow::Result<(Counts, Utc)
         for post in round {
             latest = latest.max(post["created_at"].as_str().unwrap_or_default().parse()?);
         }
-        watch.send(round.to_vec())?;
+        driver.send(round.to_vec())?;
         bar.inc(round.len() as u64);
-        let counts = watch.books()?;
+        let counts = driver.counts()?;
         let moments = counts["moments"].produced.get("moments").copied().unwrap_or(0);
-        let line = format!("{moments} moments, {} ads", watch.shown.len());
+        let line = format!("{moments} moments, {} ads", driver.impressions.len());
         if bar.is_hidden() && number % 5 == 4 {
             say!("  {:>5}/{} posts   {line}", bar.position(), posts.len())?;
         }
         bar.set_message(line);
     }
-    let books = watch.finish(latest)?;
+    let counts = driver.finish(latest)?;
     bar.finish_and_clear();
-    Ok((books, latest))
+    Ok((counts, latest))
 }
 
 fn table(report: &Report) -> anyhow::Result<()> {
@@ -117,13 +117,17 @@ fn table(report: &Report) -> anyhow::Result<()> {
     row(
         "readings",
         report.readings.len() as u64,
-        "what each of them feels",
+        "sentiment and emotion of each post",
     )?;
-    row("feelings", report.feelings, "what each means for its audience")?;
+    row(
+        "feelings",
+        report.feelings,
+        "effect of each reading on an audience",
+    )?;
     row(
         "moments",
         report.moments.len() as u64,
-        "audiences that moved more than chance explains",
+        "changes of mood by more than chance explains",
     )?;
     let suppressed = report.suppressed();
     row(
@@ -142,9 +146,9 @@ fn table(report: &Report) -> anyhow::Result<()> {
     row(
         "clicked",
         report.clicks as u64,
-        "what came back and taught the next choice",
+        "outcomes that taught the next choice",
     )?;
-    say!("\n  Held back from ads by the gate, people by rule")?;
+    say!("\n  People removed by the safety gate, by rule")?;
     for (rule, count) in report.removed() {
         row("", count, &rule)?;
     }
@@ -215,11 +219,11 @@ fn clip(text: &str) -> String {
     text.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
-fn stay(watch: &Observer) -> anyhow::Result<()> {
-    if let Some(address) = watch.node.address {
+fn stay(driver: &Driver) -> anyhow::Result<()> {
+    if let Some(address) = driver.node.address {
         say!("\nThe page is open at http://{address}/ until Ctrl-C.")?;
     }
-    watch
+    driver
         .node
         .handle()
         .block_on(tokio::signal::ctrl_c())

@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use crate::cli::{Common, SimulateArgs};
 use limbic_node::Settings;
-use limbic_simulation::observer::{self, Observer, Shown};
+use limbic_simulation::driver::{self, Driver, Impression};
 use limbic_simulation::report::{self, Report};
 use limbic_simulation::{Population, policies, setup};
 
-/// Posts of one round: then the town answers to the ads that came of them.
+/// Number of posts in one round. After each round the simulated people see and click the new ads.
 const ROUND: usize = 130;
 
 /// What came of a simulation.
@@ -28,11 +28,11 @@ struct Result {
     posts: u64,
     events: usize,
     readings: u64,
-    /// Share of posts whose reading has the leaning that the town put into them.
+    /// Share of posts whose reading has the sentiment that the grammar gave them.
     agreement: f64,
     /// People in distress.
     in_distress: usize,
-    /// How often an ad reached one whom its audience had heard in distress: always 0, or the books do not balance.
+    /// Number of ads that reached a person whose distress its audience had seen: always 0, because [`Driver::check`] fails otherwise.
     reached_in_distress: usize,
     moments: u64,
     decisions: u64,
@@ -45,7 +45,7 @@ struct Result {
     regret: f64,
     /// The same of a choice among equals, on the same decisions.
     regret_of_uniform: f64,
-    /// How often every policy replayed the town's decisions.
+    /// Number of runs in which every policy replayed the decisions.
     runs: u64,
     /// How many there were.
     situations: usize,
@@ -69,14 +69,14 @@ struct Fifth {
 }
 
 impl Fifth {
-    fn of(shown: &[Shown]) -> Self {
-        let mean = |value: &dyn Fn(&Shown) -> f64| {
+    fn of(shown: &[Impression]) -> Self {
+        let mean = |value: &dyn Fn(&Impression) -> f64| {
             shown.iter().map(value).fold(0.0, |sum, one| sum + one) / shown.len().max(1) as f64
         };
         Self {
             decisions: shown.len(),
             clicks: mean(&|one| f64::from(u8::from(one.clicked))),
-            expected: mean(&|one| one.appeal),
+            expected: mean(&|one| one.click_probability),
             uniform: mean(&|one| one.uniform),
             best: mean(&|one| one.best),
         }
@@ -87,7 +87,7 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let pace: Pace = args.speed.parse()?;
     let population = Population::new(args.seed, args.people, args.posts);
     if let Some(file) = &args.write {
-        std::fs::write(file, population.to_lines())
+        std::fs::write(file, population.to_json_lines())
             .with_context(|| format!("cannot write {}", file.display()))?;
         if !args.json {
             say!(
@@ -103,13 +103,13 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let (folder, is_ours) = match &common.data {
         Some(folder) => (folder.clone(), false),
         None => (
-            std::env::temp_dir().join(format!("limbic-town-{}-{}", args.seed, std::process::id())),
+            std::env::temp_dir().join(format!("limbic-simulation-{}-{}", args.seed, std::process::id())),
             true,
         ),
     };
     ensure!(
         !folder.join("view.sqlite").exists(),
-        "{} holds something already: give the town a folder of its own with --data",
+        "{} already holds a view: name an empty folder with --data",
         folder.display()
     );
     let result = simulate(&folder, &population, pace, args);
@@ -142,7 +142,7 @@ fn simulate(
     args: &SimulateArgs,
 ) -> anyhow::Result<Result> {
     let settings = setup::settings(folder)?;
-    let mut watch = Observer::open(&settings, None, args.seed)?;
+    let mut driver = Driver::open(&settings, None, args.seed)?;
     let bar = if args.json {
         ProgressBar::hidden()
     } else {
@@ -165,22 +165,22 @@ fn simulate(
                     std::thread::park_timeout(left);
                 }
             }
-            watch.send(
+            driver.send(
                 round
                     .iter()
                     .map(limbic_simulation::SimulatedPost::to_json)
                     .collect(),
             )?;
             bar.inc(round.len() as u64);
-            let clicks = watch.shown.iter().filter(|one| one.clicked).count();
-            bar.set_message(format!("{} ads, {clicks} clicks", watch.shown.len()));
+            let clicks = driver.impressions.iter().filter(|one| one.clicked).count();
+            bar.set_message(format!("{} ads, {clicks} clicks", driver.impressions.len()));
         }
-        let books = watch.finish(latest)?;
-        watch.check(&books)?;
+        let counts = driver.finish(latest)?;
+        driver.check(&counts)?;
         bar.set_message("every policy on the same decisions");
-        let mut result = result(&watch, &books, population, args, &settings)?;
+        let mut result = result(&driver, &counts, population, args, &settings)?;
         if let Some(page) = &args.page {
-            let mut report = Report::of(&watch, &books, latest)?;
+            let mut report = Report::of(&driver, &counts, latest)?;
             report.policies.clone_from(&result.policies);
             std::fs::write(page, report::page(&report))
                 .with_context(|| format!("cannot write {}", page.display()))?;
@@ -189,13 +189,13 @@ fn simulate(
         Ok(result)
     })();
     bar.finish_and_clear();
-    watch.node.close()?;
+    driver.node.close()?;
     worked
 }
 
 fn result(
-    watch: &Observer,
-    books: &observer::Counts,
+    driver: &Driver,
+    counts: &driver::Counts,
     population: &Population,
     args: &SimulateArgs,
     settings: &Settings,
@@ -207,33 +207,35 @@ fn result(
         .zip(&population.posts)
         .filter(|(read, post)| read.sentiment.label == post.label)
         .count();
-    let decisions = watch.all(Kind::Decision)?;
+    let decisions = driver.all(Kind::Decision)?;
     let suppressed = decisions
         .iter()
         .filter(|one| one["result"]["chosen"].is_null())
         .count();
-    let mut shown = watch.shown.clone();
+    let mut shown = driver.impressions.clone();
     shown.sort_by(|a, b| (a.at, &a.decision).cmp(&(b.at, &b.decision)));
     let fifth = shown.len() / 5;
-    let situations = policies::situations(watch, settings)?;
+    let situations = policies::situations(driver, settings)?;
     Ok(Result {
         seed: args.seed,
         people: args.people,
-        posts: watch.accepted,
+        posts: driver.accepted,
         events: population.events.len(),
-        readings: books["affect"].produced.get("readings").copied().unwrap_or(0),
+        readings: counts["affect"].produced.get("readings").copied().unwrap_or(0),
         agreement: agree as f64 / texts.len().max(1) as f64,
-        in_distress: watch.in_distress(),
-        // `Observer::check` has looked at every decision and fails at the first.
+        in_distress: driver.in_distress(),
+        // `Driver::check` has looked at every decision and fails at the first.
         reached_in_distress: 0,
-        moments: books["moments"].produced.get("moments").copied().unwrap_or(0),
+        moments: counts["moments"].produced.get("moments").copied().unwrap_or(0),
         decisions: decisions.len() as u64,
         suppressed: suppressed as u64,
         delivered: shown.len() as u64,
         clicks: shown.iter().filter(|one| one.clicked).count() as u64,
         first_fifth: Fifth::of(&shown[..fifth]),
         last_fifth: Fifth::of(&shown[shown.len() - fifth..]),
-        regret: shown.iter().fold(0.0, |sum, one| sum + one.best - one.appeal),
+        regret: shown
+            .iter()
+            .fold(0.0, |sum, one| sum + one.best - one.click_probability),
         regret_of_uniform: shown.iter().fold(0.0, |sum, one| sum + one.best - one.uniform),
         runs: args.runs,
         situations: situations.len(),
@@ -248,12 +250,15 @@ fn result(
 
 fn show(result: &Result) -> anyhow::Result<()> {
     let row = |name: &str, value: String| say!("  {name:<34}{value:>12}");
-    say!("A town of {} people, seed {}", result.people, result.seed)?;
+    say!("A simulation with {} people, seed {}", result.people, result.seed)?;
     say!("({})\n", setup::DIFFERENCES)?;
     row("posts", result.posts.to_string())?;
     row("events that moved people", result.events.to_string())?;
     row("readings", result.readings.to_string())?;
-    row("  as the town felt", format!("{:.1} %", result.agreement * 100.0))?;
+    row(
+        "  with the known sentiment",
+        format!("{:.1} %", result.agreement * 100.0),
+    )?;
     row("moments", result.moments.to_string())?;
     row("decisions", result.decisions.to_string())?;
     row("  that chose no ad", result.suppressed.to_string())?;
@@ -289,7 +294,7 @@ fn show(result: &Result) -> anyhow::Result<()> {
     )?;
     show_policies(result)?;
     say!(
-        "\n  books: accepted = posts = readings, no dead letters, nobody heard in distress reached; {:.1} s",
+        "\n  checked: accepted = posts = readings, no dead letters, no ad reached a person in distress; {:.1} s",
         result.seconds
     )?;
     Ok(())

@@ -1,4 +1,4 @@
-//! A house run on the town: posts in, ads out, people who click or do not, and books that must balance.
+//! Runs a node with simulated posts: sends posts, waits for the stages, reports clicks for delivered ads, and checks the counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,49 +17,50 @@ use limbic_domain::random::Random;
 use limbic_node::settings::Settings;
 use limbic_node::{Node, Options, STAGES};
 
-/// How often the books are looked at while the stages work.
-const LOOK: Duration = Duration::from_millis(25);
-/// So many looks without a change, and nothing left to read: the stages rest.
-const STILL: u32 = 6;
-/// The same after the last post, longer than a silent partition holds event time back.
-const STILL_AT_THE_END: u32 = 60;
-/// How long nothing may move, although something is left to read.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How long the town insists on a cue's protection, in milliseconds.
-const PROTECTED: i64 = 12 * 3_600_000;
+/// Interval between two polls of the counts while the stages work.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
+/// After this number of polls without a change and without lag, the stages are idle.
+const IDLE_POLLS: u32 = 6;
+/// The same after the last post. It is longer, because a silent partition holds back event time.
+const IDLE_POLLS_AT_END: u32 = 60;
+/// How long the counts may stay unchanged while records are left to read. After that the run fails.
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long the check insists that a cue of distress protects its author, in milliseconds.
+const PROTECTION_MILLIS: i64 = 12 * 3_600_000;
 
-/// A delivery, as the file platform wrote it.
+/// A line that the ad platform `file` wrote.
 #[derive(Debug, Clone, Deserialize)]
-struct Delivered {
+struct Delivery {
     decision: String,
 }
 
-/// An ad that was shown in the town, and what came of it.
+/// An ad that was shown, and its outcome.
 #[derive(Debug, Clone, Serialize)]
-pub struct Shown {
-    /// The decision.
+pub struct Impression {
+    /// The decision's id.
     pub decision: String,
-    /// When the moment was.
+    /// The time of the decision, in simulated time.
     pub at: Utc,
-    /// Which way the audience moved.
+    /// The direction in which the audience's mood changed.
     pub direction: Direction,
-    /// The tone that was chosen.
+    /// The tone of the chosen creative.
     pub tone: String,
-    /// With what probability it is clicked, which only the town knows.
-    pub appeal: f64,
-    /// The same of the most appealing candidate.
+    /// The ad's click probability, which only the simulation knows.
+    pub click_probability: f64,
+    /// The highest click probability of all candidates.
     pub best: f64,
-    /// The same on average over all candidates.
+    /// The mean click probability of all candidates.
     pub uniform: f64,
     /// Whether it was clicked.
     pub clicked: bool,
 }
 
-/// How likely an ad of a tone is clicked after a move in a direction to a mood. Only the town knows: joy wants to be
-/// celebrated, but those who come from a concert want something new; who is low wants to be left in peace, but after a
-/// storm people need what is practical. No tone is the best everywhere.
-pub(crate) fn appeal(direction: Direction, subject: &str, tone: &str, valence: f64) -> f64 {
-    let of_tone = match (direction, subject, tone) {
+/// The click probability of an ad with a tone, after a change of mood in a direction, for a subject and a valence in `[-1, 1]`.
+///
+/// After a rise, `celebrate` is best, except for music, where `bright` is best. After a fall, `calm` is best, except for the
+/// weather, where `practical` is best. No tone is the best everywhere, so a policy needs the context.
+pub(crate) fn click_probability(direction: Direction, subject: &str, tone: &str, valence: f64) -> f64 {
+    let base = match (direction, subject, tone) {
         (Direction::Up, "music", "bright")
         | (Direction::Up, "football" | "weather" | "market", "celebrate") => 0.50,
         (Direction::Down, "weather", "practical")
@@ -68,35 +69,35 @@ pub(crate) fn appeal(direction: Direction, subject: &str, tone: &str, valence: f
         (Direction::Down, _, "calm" | "practical") => 0.18,
         _ => 0.06,
     };
-    of_tone * (0.8 + 0.4 * valence.abs().min(1.0))
+    base * (0.8 + 0.4 * valence.abs().min(1.0))
 }
 
-/// The counts of every stage, by name.
+/// The counts of every stage, by stage name.
 pub type Counts = BTreeMap<&'static str, StageCounts>;
 
-/// A node, a town before it, and what was seen.
-pub struct Observer {
-    /// The node.
+/// A running node together with the simulated people who write posts and click ads.
+pub struct Driver {
+    /// The node under test.
     pub node: Node,
-    /// What was shown.
-    pub shown: Vec<Shown>,
-    /// Posts that were accepted.
+    /// The ads that were shown, in order of delivery.
+    pub impressions: Vec<Impression>,
+    /// Number of accepted posts.
     pub accepted: u64,
-    /// Outcomes that were accepted.
+    /// Number of accepted outcomes.
     pub outcomes: u64,
     tenant: TenantId,
     seed: u64,
     tones: BTreeMap<String, String>,
-    done: BTreeSet<String>,
+    answered: BTreeSet<String>,
     deliveries: PathBuf,
-    /// Since when each person is in distress.
+    /// The time of each person's first post with distress.
     distress: BTreeMap<Pseudonym, Utc>,
-    /// Since when the audience of a subject has heard from them in that state.
-    heard: BTreeMap<(Pseudonym, String), Utc>,
+    /// The time of the first post about a subject by a person in distress.
+    seen_by_audience: BTreeMap<(Pseudonym, String), Utc>,
     key: [u8; 32],
 }
 
-impl Observer {
+impl Driver {
     /// Opens the node.
     pub fn open(settings: &Settings, listen: Option<String>, seed: u64) -> anyhow::Result<Self> {
         let options = Options {
@@ -105,22 +106,22 @@ impl Observer {
         };
         Ok(Self {
             node: Node::open(settings, &options)?,
-            shown: Vec::new(),
+            impressions: Vec::new(),
             accepted: 0,
             outcomes: 0,
             tenant: TenantId::default(),
             seed,
             tones: BTreeMap::new(),
-            done: BTreeSet::new(),
+            answered: BTreeSet::new(),
             deliveries: settings.data_dir.join(DELIVERIES),
             distress: BTreeMap::new(),
-            heard: BTreeMap::new(),
+            seen_by_audience: BTreeMap::new(),
             key: blake3::derive_key("limbic 2026-11 pseudonym key", SECRET.as_bytes()),
         })
     }
 
-    /// Sends posts as one request, ends event time behind them, waits until the stages rest, and lets the town answer to
-    /// the ads that came of it.
+    /// Sends posts as one request, advances event time to the last of them, waits until the stages are idle, and reports
+    /// impressions and clicks for new ads.
     pub fn send(&mut self, posts: Vec<Value>) -> anyhow::Result<()> {
         let mut latest = None;
         for post in &posts {
@@ -141,7 +142,7 @@ impl Observer {
                     .flatten()
                     .filter_map(Value::as_str)
                 {
-                    self.heard
+                    self.seen_by_audience
                         .entry((person.clone(), subject.to_owned()))
                         .or_insert(at);
                 }
@@ -160,51 +161,55 @@ impl Observer {
         if let Some(latest) = latest {
             self.node.edge.heartbeat(latest)?;
         }
-        self.settle(STILL)?;
-        self.answer()
+        self.wait_until_idle(IDLE_POLLS)?;
+        self.report_clicks()
     }
 
-    /// Ends event time and waits until everything is through.
+    /// Advances event time by an hour past `latest` and waits until all stages are idle. Returns the final counts.
     pub fn finish(&mut self, latest: Utc) -> anyhow::Result<Counts> {
         self.node.edge.heartbeat(latest.plus_millis(3_600_000))?;
-        self.settle(STILL_AT_THE_END)?;
-        self.answer()?;
-        self.settle(STILL_AT_THE_END)
+        self.wait_until_idle(IDLE_POLLS_AT_END)?;
+        self.report_clicks()?;
+        self.wait_until_idle(IDLE_POLLS_AT_END)
     }
 
-    /// Looks at the books until nothing is left to read and nothing moves.
-    pub fn settle(&self, still: u32) -> anyhow::Result<Counts> {
+    /// Polls the counts until there is no lag and `required` polls in a row show no change.
+    ///
+    /// Fails if a stage stops, or if nothing changes for a minute although there is lag.
+    pub fn wait_until_idle(&self, required: u32) -> anyhow::Result<Counts> {
         let mut before: Option<(u64, u64)> = None;
-        let mut looks = 0;
-        let mut moved = Instant::now();
+        let mut idle_polls = 0;
+        let mut last_change = Instant::now();
         loop {
             if let Some((stage, why)) = self.node.failure() {
-                bail!("stage {stage} gave up: {why}");
+                bail!("stage {stage} stopped: {why}");
             }
-            let books = self.books()?;
-            let lag: u64 = books.values().map(|counts| counts.lag).sum();
-            let consumed: u64 = books.values().map(|counts| counts.consumed).sum();
-            let produced: u64 = books.values().flat_map(|counts| counts.produced.values()).sum();
+            let counts = self.counts()?;
+            let lag: u64 = counts.values().map(|counts| counts.lag).sum();
+            let consumed: u64 = counts.values().map(|counts| counts.consumed).sum();
+            let produced: u64 = counts.values().flat_map(|counts| counts.produced.values()).sum();
             if before == Some((consumed, produced)) {
-                looks += 1;
+                idle_polls += 1;
             } else {
                 before = Some((consumed, produced));
-                looks = 0;
-                moved = Instant::now();
+                idle_polls = 0;
+                last_change = Instant::now();
             }
-            let is_read = books["ingest"].consumed >= self.accepted + self.outcomes;
-            if lag == 0 && is_read && looks >= still {
-                return Ok(books);
+            let is_read = counts["ingest"].consumed >= self.accepted + self.outcomes;
+            if lag == 0 && is_read && idle_polls >= required {
+                return Ok(counts);
             }
-            if moved.elapsed() > PATIENCE {
-                bail!("nothing moves although {lag} records are left to read");
+            if last_change.elapsed() > STALL_TIMEOUT {
+                bail!(
+                    "no stage made progress for {STALL_TIMEOUT:?}, although {lag} records are left to read"
+                );
             }
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(POLL_INTERVAL);
         }
     }
 
-    /// The counts of every stage.
-    pub fn books(&self) -> anyhow::Result<Counts> {
+    /// The current counts of every stage.
+    pub fn counts(&self) -> anyhow::Result<Counts> {
         STAGES
             .into_iter()
             .zip(&self.node.specs)
@@ -212,12 +217,15 @@ impl Observer {
             .collect()
     }
 
-    /// The view.
+    /// The view. Fails if the node has none.
     pub fn store(&self) -> anyhow::Result<&Store> {
-        self.node.store.as_ref().context("the house keeps no view")
+        self.node
+            .store
+            .as_ref()
+            .context("this node keeps no view: it does not run the stage `views`")
     }
 
-    /// Everything of a kind, oldest first, with `id` and `at`.
+    /// All rows of a kind in the view, oldest first. Each row is the record with `id` and `at`.
     pub fn all(&self, kind: Kind) -> anyhow::Result<Vec<Value>> {
         let store = self.store()?;
         let mut all = Vec::new();
@@ -233,49 +241,49 @@ impl Observer {
         }
     }
 
-    /// People see the ads that were delivered since the last look, and click or do not.
-    fn answer(&mut self) -> anyhow::Result<()> {
+    /// Draws clicks for the ads that were delivered since the last call, and sends impressions and clicks as outcomes.
+    fn report_clicks(&mut self) -> anyhow::Result<()> {
         let lines = std::fs::read_to_string(&self.deliveries).unwrap_or_default();
         let mut outcomes = Vec::new();
         for line in lines.lines() {
-            let delivered: Delivered = serde_json::from_str(line).context("a line of the deliveries")?;
-            if self.done.contains(&delivered.decision) {
+            let delivery: Delivery = serde_json::from_str(line).context("a line of the deliveries")?;
+            if self.answered.contains(&delivery.decision) {
                 continue;
             }
-            let Some((at, decision, moment)) = self.look_up(&delivered.decision)? else {
-                continue; // The view has not heard of it yet.
+            let Some((at, decision, moment)) = self.decision_and_moment(&delivery.decision)? else {
+                continue; // The view does not have the decision yet.
             };
             let Some(choice) = decision.chosen() else {
-                bail!("{} was delivered but chose nothing", delivered.decision);
+                bail!("{} was delivered but chose nothing", delivery.decision);
             };
             let (subject, valence) = (moment.audience.subject(), moment.mood.valence);
-            let mut appeals = Vec::with_capacity(choice.candidates.len());
+            let mut probabilities = Vec::with_capacity(choice.candidates.len());
             for candidate in &choice.candidates {
                 let tone = self.tone_of(&candidate.creative)?;
-                appeals.push(appeal(moment.direction, subject, &tone, valence));
+                probabilities.push(click_probability(moment.direction, subject, &tone, valence));
             }
             let tone = choice.creative.tone.to_string();
-            let own = appeal(moment.direction, subject, &tone, valence);
-            let mut random = Random::for_name(self.seed, &delivered.decision);
+            let own = click_probability(moment.direction, subject, &tone, valence);
+            let mut random = Random::for_name(self.seed, &delivery.decision);
             let clicked = random.happens(own);
             let seen = at.plus_millis(1_000 + random.below(20_000) as i64);
-            let id = &delivered.decision;
+            let id = &delivery.decision;
             outcomes.push(json!({"decision": id, "kind": "impression", "at": seen, "id": "seen"}));
             if clicked {
                 let at = seen.plus_millis(1_000 + random.below(60_000) as i64);
                 outcomes.push(json!({"decision": id, "kind": "click", "at": at, "id": "clicked"}));
             }
-            self.shown.push(Shown {
-                decision: delivered.decision.clone(),
+            self.impressions.push(Impression {
+                decision: delivery.decision.clone(),
                 at,
                 direction: moment.direction,
                 tone,
-                appeal: own,
-                best: appeals.iter().copied().fold(own, f64::max),
-                uniform: appeals.iter().sum::<f64>() / appeals.len().max(1) as f64,
+                click_probability: own,
+                best: probabilities.iter().copied().fold(own, f64::max),
+                uniform: probabilities.iter().sum::<f64>() / probabilities.len().max(1) as f64,
                 clicked,
             });
-            self.done.insert(delivered.decision);
+            self.answered.insert(delivery.decision);
         }
         if !outcomes.is_empty() {
             let items = outcomes.into_iter().map(Ok).collect();
@@ -286,12 +294,12 @@ impl Observer {
                 receipt.rejected.first()
             );
             self.outcomes += receipt.accepted;
-            self.settle(STILL)?;
+            self.wait_until_idle(IDLE_POLLS)?;
         }
         Ok(())
     }
 
-    fn look_up(&self, decision: &str) -> anyhow::Result<Option<(Utc, Decision, Moment)>> {
+    fn decision_and_moment(&self, decision: &str) -> anyhow::Result<Option<(Utc, Decision, Moment)>> {
         let store = self.store()?;
         let handle = self.node.handle();
         let Some(found) = handle.block_on(store.by_id(&self.tenant, Kind::Decision, decision))? else {
@@ -308,7 +316,7 @@ impl Observer {
         Ok(Some((at, decision, serde_json::from_value(moment)?)))
     }
 
-    /// The tone of a creative, learnt from the sets that the gate has cleared.
+    /// The tone of a creative, from the sets that the safety gate has cleared.
     fn tone_of(&mut self, creative: &str) -> anyhow::Result<String> {
         if !self.tones.contains_key(creative) {
             for set in self.all(Kind::CreativeSet)? {
@@ -325,21 +333,21 @@ impl Observer {
             .with_context(|| format!("the view does not know the creative {creative}"))
     }
 
-    /// The tone of every creative that the town was shown or could have been.
+    /// The tone of every candidate of a delivered decision, by the creative's id.
     pub fn tones(&self) -> &BTreeMap<String, String> {
         &self.tones
     }
 
-    /// How many people are in distress.
+    /// Number of people who expressed distress.
     pub fn in_distress(&self) -> usize {
         self.distress.len()
     }
 
-    /// The books must balance: every accepted post became a record and a reading, nothing died, and nobody who was
-    /// heard in distress, by that audience or by another, is in any decision that chose something.
-    pub fn check(&mut self, books: &Counts) -> anyhow::Result<()> {
+    /// Checks the run: every accepted post has one record and one reading, there are no dead letters and no lag, every
+    /// delivered ad was seen, and no decision with an ad contains a person who expressed distress before it.
+    pub fn check(&mut self, counts: &Counts) -> anyhow::Result<()> {
         let of = |stage: &str, topic: &str| {
-            books
+            counts
                 .get(stage)
                 .and_then(|counts| counts.produced.get(topic).copied())
                 .unwrap_or(0)
@@ -352,7 +360,7 @@ impl Observer {
         );
         let readings = of("affect", "readings");
         ensure!(readings == posts, "{posts} posts, {readings} readings");
-        for (stage, counts) in books {
+        for (stage, counts) in counts {
             ensure!(
                 counts.dead.is_empty(),
                 "stage {stage} has dead letters: {:?}",
@@ -364,7 +372,7 @@ impl Observer {
                 counts.lag
             );
         }
-        let mut missed = BTreeSet::new();
+        let mut unseen = BTreeSet::new();
         for found in self.all(Kind::Decision)? {
             let at: Utc = found["at"]
                 .as_str()
@@ -378,32 +386,32 @@ impl Observer {
                 let Some(since) = self.distress.get(person).filter(|since| **since <= at) else {
                     continue;
                 };
-                // The protection of a cue fades in days; the town is sure of hours.
-                if at.millis_since(*since) > PROTECTED {
+                // The protection by a cue decays over days. It is certain for hours only.
+                if at.millis_since(*since) > PROTECTION_MILLIS {
                     continue;
                 }
-                let heard = self
-                    .heard
+                let seen = self
+                    .seen_by_audience
                     .get(&(person.clone(), decision.audience.subject().to_owned()));
-                if heard.is_some_and(|heard| *heard <= at) {
+                if seen.is_some_and(|seen| *seen <= at) {
                     bail!(
                         "a decision for {} reaches {person}, who is in distress",
                         decision.audience
                     );
                 }
-                missed.insert((decision.moment.clone(), person.clone()));
+                unseen.insert((decision.moment.clone(), person.clone()));
             }
         }
         ensure!(
-            missed.is_empty(),
-            "{} times a decision reaches somebody whose distress was spoken to another audience",
-            missed.len()
+            unseen.is_empty(),
+            "{} decisions reach a person who expressed distress about another subject",
+            unseen.len()
         );
-        let chosen = self.shown.len();
+        let chosen = self.impressions.len();
         let delivered = of("deliver", "outcomes") as usize;
         ensure!(
             chosen == delivered,
-            "{delivered} ads delivered, {chosen} seen by the town"
+            "{delivered} ads delivered, but {chosen} shown"
         );
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! The grammar that the town speaks: opener, core and closer, of which the core carries a feeling that is known.
+//! The grammar of the posts: an opener, a core and a closer. The core carries a known feeling.
 
 use limbic_domain::Label;
 
 use limbic_domain::random::Random;
 
-/// What the people of the town talk about.
+/// The subjects of the posts, in the order of [`Population`](crate::Population)'s random draws.
 pub const SUBJECTS: [&str; 4] = ["football", "music", "weather", "market"];
 
 const OPENERS: [&str; 8] = [
@@ -18,7 +18,7 @@ const OPENERS: [&str; 8] = [
     "So,",
 ];
 
-const GLAD_CLOSERS: [&str; 8] = [
+const POSITIVE_CLOSERS: [&str; 8] = [
     "",
     "",
     "What a day!",
@@ -28,7 +28,7 @@ const GLAD_CLOSERS: [&str; 8] = [
     "Best evening in ages!!",
     "❤️",
 ];
-const SORE_CLOSERS: [&str; 8] = [
+const NEGATIVE_CLOSERS: [&str; 8] = [
     "",
     "",
     "So disappointed.",
@@ -38,7 +38,7 @@ const SORE_CLOSERS: [&str; 8] = [
     "Really annoying!!",
     "☹️",
 ];
-const EVEN_CLOSERS: [&str; 5] = [
+const NEUTRAL_CLOSERS: [&str; 5] = [
     "",
     "",
     "More at six.",
@@ -46,7 +46,7 @@ const EVEN_CLOSERS: [&str; 5] = [
     "See the board by the bridge.",
 ];
 
-/// Cores by subject: glad, sore, even.
+/// The cores of one subject: positive, negative, neutral.
 type Cores = [&'static [&'static str]; 3];
 
 const FOOTBALL: Cores = [
@@ -144,7 +144,7 @@ const MARKET: Cores = [
     ],
 ];
 
-/// What people in distress say, in place of anything above.
+/// Texts of people in distress.
 const DISTRESS: [&str; 6] = [
     "my father passed away this morning and I do not know how to go on",
     "I want to die, nobody would notice",
@@ -154,7 +154,7 @@ const DISTRESS: [&str; 6] = [
     "I just want to end it all",
 ];
 
-/// What people say when somebody has died whom everyone knew.
+/// Texts about the death of a person whom everyone knew.
 const GRIEF: [&str; 4] = [
     "the old ferryman passed away last night, I am heartbroken",
     "our ferryman passed away, such a terrible, sad loss",
@@ -162,24 +162,23 @@ const GRIEF: [&str; 4] = [
     "we are mourning our ferryman, he died far too young, it is awful",
 ];
 
-/// What a post says, and the feeling it was given.
+/// A generated text with its known feeling.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Said {
-    /// The text.
+pub(crate) struct GeneratedText {
     pub text: String,
-    /// The leaning that the grammar put into it.
+    /// The sentiment that the grammar gave the text.
     pub label: Label,
-    /// Whether it speaks of distress.
+    /// Whether the author expresses distress.
     pub distress: bool,
 }
 
-/// Says something about a subject (its place in [`SUBJECTS`]) with a feeling.
-pub(crate) fn say(subject: usize, label: Label, random: &mut Random) -> Said {
+/// Generates a text with a sentiment about a subject, given by its index in [`SUBJECTS`].
+pub(crate) fn generate(subject: usize, label: Label, random: &mut Random) -> GeneratedText {
     let cores = [FOOTBALL, MUSIC, WEATHER, MARKET][subject];
     let (cores, closers): (&[&str], &[&str]) = match label {
-        Label::Positive => (cores[0], &GLAD_CLOSERS),
-        Label::Negative => (cores[1], &SORE_CLOSERS),
-        Label::Neutral => (cores[2], &EVEN_CLOSERS),
+        Label::Positive => (cores[0], &POSITIVE_CLOSERS),
+        Label::Negative => (cores[1], &NEGATIVE_CLOSERS),
+        Label::Neutral => (cores[2], &NEUTRAL_CLOSERS),
     };
     let (opener, core, closer) = (
         random.one_of(&OPENERS),
@@ -203,17 +202,17 @@ pub(crate) fn say(subject: usize, label: Label, random: &mut Random) -> Said {
         text.push_str(" #");
         text.push_str(SUBJECTS[subject]);
     }
-    Said {
+    GeneratedText {
         text,
         label,
         distress: false,
     }
 }
 
-/// Says something that nobody should be sold anything after: of a death that everyone grieves, or of oneself.
-pub(crate) fn say_distress(grieves: bool, random: &mut Random) -> Said {
+/// Generates a text after which no ad must be shown: about a death if `grieves`, otherwise about the author's own distress.
+pub(crate) fn generate_distress(grieves: bool, random: &mut Random) -> GeneratedText {
     let cores: &[&str] = if grieves { &GRIEF } else { &DISTRESS };
-    Said {
+    GeneratedText {
         text: format!("{}.", random.one_of(cores)),
         label: Label::Negative,
         distress: true,
