@@ -15,17 +15,17 @@ use limbic_simulation::driver::{Counts, Driver};
 use limbic_simulation::report::{self, Report};
 use limbic_simulation::setup;
 
-/// The posts, compiled in: the binary needs no file beside it.
+/// The posts are compiled in, so the binary needs no other file.
 const SAMPLE: &str = include_str!("../../../../samples/simulated-posts.jsonl");
-/// The seed of the people who click; that of the posts is written beside them.
+/// The seed of the clicks. `samples/README.md` states the seed of the posts.
 const SEED: u64 = 1;
-/// Posts of one round.
+/// Number of posts in one round.
 const ROUND: usize = 100;
-/// How much of a text fits in a line.
+/// Maximum number of characters of a text in a line.
 const WIDTH: usize = 64;
 
 pub fn run(common: &Common, args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    // A folder of the demo's own, whatever else the data folder holds: it is emptied each time.
+    // The demo has its own folder inside the data folder. It is emptied at each start.
     let folder = common
         .data
         .clone()
@@ -70,16 +70,18 @@ fn show(driver: &mut Driver, folder: &Path) -> anyhow::Result<()> {
     std::fs::write(&page, report::page(&report))
         .with_context(|| format!("cannot write {}", page.display()))?;
     say!("\nWhere to look")?;
-    say!("  {:<42} everything above, drawn", page.display())?;
+    say!("  {:<42} this result as a page", page.display())?;
     say!(
         "  {:<42} the ads, one a line",
         folder.join(setup::DELIVERIES).display()
     )?;
     say!(
-        "  {:<42} every record, by SQL",
+        "  {:<42} all records, as SQL tables",
         folder.join("view.sqlite").display()
     )?;
-    say!("\nSo that one afternoon shows something, the demo is easier to move than the defaults:")?;
+    say!(
+        "\nThe demo is more sensitive than the defaults, so that a few hours of posts show several moments:"
+    )?;
     say!("  {}", setup::DIFFERENCES)?;
     say!("Done in {:.1} s.", started.elapsed().as_secs_f64())?;
     Ok(())
