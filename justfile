@@ -1,25 +1,25 @@
-# Daily work. `just` lists it.
+# Daily commands. `just` lists them.
 
 default:
     @just --list
 
-# Run the whole loop on the sample posts and leave a page
+# Run the whole loop on the sample posts and write a report page
 demo:
     cargo run --release -- demo
 
-# Everything embedded, with the page at http://127.0.0.1:8080
+# Run all stages embedded; the page is at http://127.0.0.1:8080
 run *ARGS:
     cargo run --release -- run {{ARGS}}
 
-# Every test, over real servers
+# Run every test with real servers
 test *ARGS:
     scripts/test {{ARGS}}
 
-# The encoder's kernels for other processors, emulated
+# Test the encoder's kernels for other processors on emulators
 processors *ARGS:
     scripts/processors/run {{ARGS}}
 
-# What decides whether a change lands
+# Run the checks that decide whether a change is accepted
 ci:
     .ci/run
 
@@ -28,7 +28,7 @@ lint:
     cargo fmt --all
     cargo clippy --workspace --all-targets -- -D warnings
 
-# Benchmarks: the log, the edge, the reader, the bandit
+# Run the benchmarks: log, edge, readers, encoder, bandit
 bench:
     cargo bench -p limbic-stream-embedded --bench passthrough
     cargo bench -p limbic-ingest --bench edge

@@ -2,8 +2,8 @@
 
     emulate.py PROGRAM [ARGUMENT...]
 
-It is there for tests of kernels that this machine's processor cannot run. One thread, no signals, and as many system calls as such
-tests make; any other ends the program with a word of which. Prints at the end how many instructions of tiles were carried out.
+It exists to test kernels that this machine's processor cannot run. It supports one thread, no signals, and only the system calls that
+these tests make. Any other system call ends the program and is named. At the end it prints how many tile instructions were executed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bochscpu import memory  # noqa: E402
 from tiles import Forbidden, Tiles  # noqa: E402
 
 SIZE = 1 << 29
-# The program's memory is the machine's, address for address.
+# Addresses of the program equal addresses of the emulated memory.
 SYSTEM, SYSTEM_END = 0x1000, 0x10000
 SYSCALL, UNDEFINED, DESCRIPTORS, INTERRUPTS, TASK, TABLES = 0x1000, 0x1010, 0x1080, 0x1100, 0x1200, 0x2000
 SYSTEM_STACK = 0xF000
@@ -60,9 +60,9 @@ class Machine:
         return os.fsdecode(self.ram[at : self.ram.find(b"\0", at)])
 
     def set_up(self) -> None:
-        """The little that a processor needs of a system."""
+        """Prepares the few structures that a processor needs from an operating system."""
         self.write(SYSCALL, bytes.fromhex("480f07"))  # sysretq
-        self.write(UNDEFINED, bytes.fromhex("48cf"))  # iretq, back to the instruction that is none
+        self.write(UNDEFINED, bytes.fromhex("48cf"))  # iretq, back to the undefined instruction
         code, data = 0x00209A0000000000, 0x0000920000000000
         self.words(DESCRIPTORS, 0, 0, code, data, 0, data | 3 << 45, code | 3 << 45)
         self.words(INTERRUPTS + 6 * 16, UNDEFINED | SYSTEM_CODE << 16 | 0x8E00 << 32, 0)
@@ -70,7 +70,7 @@ class Machine:
         self.words(TABLES, TABLES + 0x1000 | 7)
         self.words(TABLES + 0x1000, TABLES + 0x2000 | 7)
         self.words(TABLES + 0x2000, TABLES + 0x3000 | 7, *(page << 21 | 0x87 for page in range(1, SIZE >> 21)))
-        # Nothing at address zero, and the system's own pages are not the program's.
+        # Address zero is not mapped, and the program has no access to the system's pages.
         small = [page << 12 | (3 if page << 12 < SYSTEM_END else 7) for page in range(1, 512)]
         self.words(TABLES + 0x3000, 0, *small)
 
@@ -78,7 +78,7 @@ class Machine:
         image = Path(program).read_bytes()
         kind, machine = struct.unpack_from("<HH", image, 16)
         if image[:4] != b"\x7fELF" or (kind, machine) != (2, 62):
-            sys.exit(f"{program} is no static program for x86-64: build it with -C target-feature=+crt-static -C relocation-model=static")
+            sys.exit(f"{program} is not a static program for x86-64: build it with -C target-feature=+crt-static -C relocation-model=static")
         self.entry, headers = struct.unpack_from("<QQ", image, 24)
         size, count = struct.unpack_from("<HH", image, 54)
         loaded = 0
@@ -107,7 +107,7 @@ class Machine:
         self.stack = push(struct.pack(f"<{len(words)}Q", *words))
 
     def answer(self, cpu) -> int:
-        """A system call's answer."""
+        """Executes a system call and returns its result."""
         a, b, c, d = cpu.rdi, cpu.rsi, cpu.rdx, cpu.r10
         match cpu.rax:
             case 0:  # read
@@ -189,7 +189,7 @@ class Machine:
                 return self.take(c, struct.pack("<Q", 1))
             case 218 | 186 | 39:  # set_tid_address, gettid, getpid
                 return 1
-            case 56:  # clone: no threads; the test harness then runs its tests one after another
+            case 56:  # clone: threads are not supported; the test harness then runs its tests one after another
                 return AGAIN
             case 16:  # ioctl
                 return NO_TERMINAL
@@ -198,7 +198,7 @@ class Machine:
             case 72 if b in (0, 1030):  # fcntl, F_DUPFD and F_DUPFD_CLOEXEC
                 return os.dup(a)
             case 10 | 11 | 28 | 13 | 14 | 131 | 202 | 302 | 273 | 7 | 72:
-                # mprotect, munmap, madvise, signals, futex, prlimit64, set_robust_list, poll, fcntl: nothing to do for one thread
+                # mprotect, munmap, madvise, signals, futex, prlimit64, set_robust_list, poll, fcntl: not needed with one thread
                 return 0
             case 231 | 60:  # exit_group, exit
                 self.exit = a & 0xFF
@@ -206,10 +206,10 @@ class Machine:
             case 234 | 200:  # tgkill, tkill: how a program aborts
                 self.exit = 134
                 return 0
-            case 332 | 334 | 435:  # statx, rseq, clone3: the C library knows another way
+            case 332 | 334 | 435:  # statx, rseq, clone3: the C library has a fallback
                 return UNKNOWN
             case number:
-                say(f"system call {number} is not one that emulate.py answers")
+                say(f"emulate.py does not support system call {number}")
                 self.exit = 99
                 return UNKNOWN
 
@@ -220,11 +220,11 @@ class Machine:
     def map(self, size: int) -> int:
         at, self.mapped_end = self.mapped_end, self.mapped_end + (size + 4095 & ~4095)
         if self.mapped_end > STACK - (8 << 20):
-            raise MemoryError("the program wants more memory than emulate.py gives it")
+            raise MemoryError("the program needs more memory than emulate.py provides")
         return at
 
     def entries(self, file: int, room: int) -> bytes:
-        """A folder's entries as `struct linux_dirent64`, all at once; nothing when asked again."""
+        """Returns all entries of a folder as `struct linux_dirent64` at the first call, and nothing at the next."""
         if file in self.listed:
             self.listed.remove(file)
             return b""
@@ -234,11 +234,11 @@ class Machine:
             size = 19 + len(os.fsencode(name)) + 8 & ~7
             found += struct.pack("<QQHB", 1, 0, size, 0) + os.fsencode(name).ljust(size - 19, b"\0")
         if len(found) > room:
-            raise MemoryError("a folder with more entries than one call takes")
+            raise MemoryError("a folder with more entries than one call can return")
         return found
 
     def describe(self, file: os.stat_result, at: int) -> int:
-        """A `struct stat`."""
+        """Writes a `struct stat`."""
         times = (int(file.st_atime), 0, int(file.st_mtime), 0, int(file.st_ctime), 0)
         self.words(at, file.st_dev, file.st_ino, file.st_nlink, file.st_mode | file.st_uid << 32, file.st_gid, file.st_rdev, file.st_size, 4096, file.st_blocks, *times)
         return 0
@@ -277,7 +277,7 @@ class Machine:
         return state
 
     def far_branch(self, session, cpu_id, what, segment, address, new_segment, new_address) -> None:
-        """The program has called the system, or is back from an instruction that the processor does not know."""
+        """Handles a system call, or an instruction that the processor does not know."""
         cpu = session.cpu
         try:
             if new_address == SYSCALL:
@@ -289,7 +289,7 @@ class Machine:
         except Forbidden as refusal:
             say(f"at {new_address:#x}: {refusal}")
             self.exit = 99
-        except Exception as error:  # nothing may leave a callback
+        except Exception as error:  # an exception must not leave a callback
             say(repr(error))
             self.exit = 99
         if self.exit is not None:
@@ -304,7 +304,7 @@ class Machine:
 
 
 def folder(number: int) -> int | None:
-    """What a name is relative to: an open folder, or where the program runs (AT_FDCWD)."""
+    """Returns the folder to which a path is relative: an open folder, or the working directory (AT_FDCWD)."""
     return None if number & 0x80000000 else number
 
 
@@ -331,8 +331,8 @@ def main() -> None:
     environment = {name: value for name, value in os.environ.items() if name.startswith(kept)}
     machine = Machine(sys.argv[1], sys.argv[2:], environment)
     code = machine.run()
-    say(f"{machine.tiles.carried_out} instructions of tiles")
-    # Bochs does not like to be taken apart.
+    say(f"{machine.tiles.carried_out} tile instructions")
+    # Bochs fails when its objects are destroyed, so the process ends here.
     os._exit(code)
 
 

@@ -1,7 +1,7 @@
-"""A model of Intel's tiles (AMX), after its manual (253665, volume 2: LDTILECFG, TILELOADD, TILESTORED, TDPBUSD and their like).
+"""A model of Intel's tiles (AMX), after Intel's manual (253665, volume 2: LDTILECFG, TILELOADD, TILESTORED, TDPBUSD and related).
 
-Bochs as its Python package has it knows no tiles, so that their instructions come here as undefined ones. Whatever the manual forbids
-is an error, and so is what a system forbids: tiles that were not asked for.
+The Python package of Bochs does not support tiles, so tile instructions arrive here as undefined ones. What the manual forbids is an
+error. What the operating system forbids is an error too: the use of tiles without a request for permission.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import struct
 import numpy
 
 ROWS, WIDTH = 16, 64
-# The order in which instructions number the registers.
+# The registers in the order of their numbers in instructions.
 REGISTERS = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 
 
 class Forbidden(Exception):
-    """What the processor or the system would have refused."""
+    """An operation that the processor or the operating system would refuse."""
 
 
 class Tiles:
@@ -28,18 +28,18 @@ class Tiles:
         self.carried_out = 0
 
     def carry_out(self, cpu, at: int) -> int:
-        """Carries out the instruction at this address; its length."""
+        """Executes the instruction at this address and returns its length."""
         code = self.ram[at : at + 16]
-        # Three bytes of VEX, map 0F 38, W0, 128 bits.
+        # VEX prefix of three bytes, map 0F 38, W0, 128 bits.
         if code[0] != 0xC4 or code[1] & 0x1F != 2 or code[2] & 0x84 or code[3] not in (0x49, 0x4B, 0x5E):
-            raise Forbidden(f"an instruction that neither Bochs nor this model knows: {code[:8].hex()}")
+            raise Forbidden(f"neither Bochs nor this model knows the instruction {code[:8].hex()}")
         prefix, operation = code[2] & 3, code[3]
         inverted = code[1] >> 5 ^ 7
         self.extend = {"reg": inverted >> 2 & 1, "index": inverted >> 1 & 1, "base": inverted & 1}
         other = code[2] >> 3 & 15 ^ 15
         mod, reg, rm = code[4] >> 6, code[4] >> 3 & 7, code[4] & 7
         if not self.permitted:
-            raise Forbidden("tiles before the system was asked for them (ARCH_REQ_XCOMP_PERM)")
+            raise Forbidden("use of tiles without a request for permission (ARCH_REQ_XCOMP_PERM)")
         if operation != 0x5E and other:
             raise Forbidden("a second register where the instruction has none")
         self.carried_out += 1
@@ -70,10 +70,10 @@ class Tiles:
         if operation == 0x5E and mod == 3:
             self.multiply(prefix, reg, rm, other)
             return 5
-        raise Forbidden(f"an instruction of tiles that this model does not know: {code[:8].hex()}")
+        raise Forbidden(f"this model does not know the tile instruction {code[:8].hex()}")
 
     def address(self, cpu, code: bytes) -> tuple[int, int, int]:
-        """The address, what an index adds to it row by row, and the instruction's length."""
+        """Returns the address, the stride from row to row, and the instruction's length."""
         mod, rm = code[4] >> 6, code[4] & 7
         length, stride = 5, 0
         base = rm
@@ -83,7 +83,7 @@ class Tiles:
             if index != 4:
                 stride = getattr(cpu, REGISTERS[index]) << scale
         if mod == 0 and base == 5:
-            raise Forbidden("an address without a base, which this model has had no need of")
+            raise Forbidden("an address without a base, which this model does not support")
         address = getattr(cpu, REGISTERS[base | self.extend["base"] << 3])
         if mod == 1:
             address, length = address + struct.unpack_from("<b", code, length)[0], length + 1
@@ -93,10 +93,10 @@ class Tiles:
 
     def configure(self, said: bytes) -> None:
         if said[0] != 1 or said[1] != 0 or any(said[2:16]) or any(said[32:48]) or any(said[56:64]):
-            raise Forbidden("not the first palette from its first row, or reserved bytes that are not zero")
+            raise Forbidden("a palette other than 1, a start row other than 0, or reserved bytes that are not zero")
         widths, rows = struct.unpack_from("<8H", said, 16), said[48:56]
         if any(width > WIDTH for width in widths) or any(row > ROWS for row in rows):
-            raise Forbidden("a tile larger than there is")
+            raise Forbidden("a tile larger than the maximum")
         if any((width == 0) != (row == 0) for width, row in zip(widths, rows)):
             raise Forbidden("rows without a width, or a width without rows")
         self.shapes = list(zip(rows, widths))
@@ -110,10 +110,10 @@ class Tiles:
 
     def multiply(self, prefix: int, into: int, left: int, right: int) -> None:
         if len({into, left, right}) < 3 or right > 7 or self.extend["base"]:
-            raise Forbidden("a product of a tile with itself, or of one that is not there")
+            raise Forbidden("a product of a tile with itself, or of a tile that does not exist")
         (rows, width), (left_rows, inner), (right_rows, right_width) = map(self.shape, (into, left, right))
         if left_rows != rows or right_width != width or right_rows * 4 != inner or width % 4:
-            raise Forbidden("shapes that do not fit each other")
+            raise Forbidden("shapes that do not match")
         # unsigned × unsigned, × signed, signed × unsigned, × signed
         signs = {0: (numpy.uint8, numpy.uint8), 1: (numpy.uint8, numpy.int8), 2: (numpy.int8, numpy.uint8), 3: (numpy.int8, numpy.int8)}
         kind, other = signs[prefix]

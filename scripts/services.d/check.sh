@@ -1,9 +1,9 @@
-# Keeps what repeats a version in step with services.d/versions: docker-compose.yml, the Go modules, the Maven projects.
+# Checks that docker-compose.yml, the Go modules and the Maven projects use the versions in services.d/versions.
 # shellcheck shell=bash
 
 COMPOSE=$SCRIPTS/../docker-compose.yml
 
-# The image that stands for a server in docker-compose.yml.
+# The image of a server in docker-compose.yml.
 image_of() {
     case $1 in
     kafka) echo "apache/kafka:$KAFKA_VERSION" ;;
@@ -27,7 +27,7 @@ command_check() {
     )
     if [[ -n $problems ]]; then
         printf 'services: %s\n' "${problems//$'\n'/$'\nservices: '}" >&2
-        fail "these differ from $RECIPES/versions" "change the version there first, then what is named above"
+        fail "these differ from $RECIPES/versions" "change the version in that file first, then in the files named above"
     fi
     say "docker-compose.yml, the Go modules and the Maven projects agree with services.d/versions"
 }
@@ -37,7 +37,7 @@ check_compose() {
         sed -n 's/^< /docker-compose.yml lacks: /p; s/^> /docker-compose.yml has instead: /p'
 }
 
-# "SERVICE IMAGE" for each service: names stand at two spaces below `services:`, their keys at four.
+# Prints "SERVICE IMAGE" for each service. Service names are indented by two spaces below `services:`, their keys by four.
 compose_images() {
     awk '/^[a-z]/ { inside = /^services:/ }
          inside && /^  [a-z0-9]+:/ { sub(/:.*/, ""); service = $1 }
@@ -48,7 +48,7 @@ check_go_module() {
     grep -qE "^(require)?\s*$2\$" "$RECIPES/$1/go.mod" || echo "services.d/$1/go.mod does not require $2"
 }
 
-# A dependency's version has to be a property, filled in from services.d/versions.
+# A dependency's version must be a property that is filled in from services.d/versions.
 check_maven_project() {
     awk -v file="services.d/$1/pom.xml" '
         /<dependency>/ { inside = 1; seen = 1 }

@@ -1,5 +1,5 @@
 # FerretDB: MongoDB's wire protocol over SQLite. It ignores transactions, has no TTL indexes, and hangs on one update
-# command with hundreds of updates in it: tests keep to unordered inserts and small batches.
+# command with hundreds of updates. Tests therefore use unordered inserts and small batches.
 # shellcheck shell=bash
 
 ferretdb_version() { echo "$FERRETDB_VERSION"; }

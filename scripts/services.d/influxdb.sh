@@ -1,4 +1,4 @@
-# InfluxDB 2 with Flux, built from its Go module (its query language is a Rust library: clang and cargo are needed, once).
+# InfluxDB 2 with Flux, built from its Go module. Its query language is a Rust library, so the build needs clang and cargo.
 # shellcheck shell=bash
 
 INFLUXDB_ORG=limbic
@@ -20,10 +20,10 @@ influxdb_install() {
 
 influxdb_build() (
     export CGO_ENABLED=1 GOFLAGS=-mod=readonly
-    # The toolchain of this project, whatever InfluxDB's own sources ask for; its lints are not ours to heed.
+    # Use this project's toolchain, whatever InfluxDB's own sources require, and ignore lints in their code.
     RUSTUP_TOOLCHAIN=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$SCRIPTS/../rust-toolchain.toml")
     export RUSTUP_TOOLCHAIN RUSTC_WRAPPER=$RECIPES/influxdb/cap-lints
-    # The Rust part's results are looked for beside its sources, whatever target folder the user's settings name.
+    # The build expects the Rust part's output beside its sources, so a target folder in the user's settings must not apply.
     export CARGO_TARGET_DIR=target
     unset CARGO_BUILD_TARGET RUSTFLAGS
     cd "$RECIPES/influxdb" &&
@@ -42,7 +42,7 @@ influxdb_start() {
 
 influxdb_url() { echo "http://127.0.0.1:$(port influxdb main)"; }
 
-# A write and the query that finds it, in a bucket of its own: the tests' bucket stays as empty as they left it.
+# Writes a point and queries it, in a separate bucket, so that the tests' bucket is not touched.
 influxdb_healthy() {
     influxdb_set_up || return 1
     influxdb_ask "write?org=$INFLUXDB_ORG&bucket=health&precision=s" --data-binary "probe alive=1i $EPOCHSECONDS" &&
@@ -56,7 +56,7 @@ influxdb_ask() {
     curl -q -sS --fail-with-body -m 5 -H "Authorization: Token $INFLUXDB_TOKEN" "$@" "$(influxdb_url)/api/v2/$path"
 }
 
-# The first answer of a new server is an invitation to name its owner; an old one declines.
+# A new server allows one set-up call; a server that is set up refuses it.
 influxdb_set_up() {
     [[ -f $RUN/influxdb/is-set-up ]] && return
     curl -q -sS --fail-with-body -m 5 "$(influxdb_url)/api/v2/setup" | grep -q '"allowed": *true' &&

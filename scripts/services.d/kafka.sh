@@ -1,4 +1,4 @@
-# Apache Kafka: one KRaft node with a plain listener and one behind TLS and SASL/SCRAM-SHA-512.
+# Apache Kafka: one KRaft node with a plain listener and a second one with TLS and SASL/SCRAM-SHA-512.
 # shellcheck shell=bash
 
 KAFKA_USER=limbic
@@ -20,7 +20,7 @@ kafka_build() {
         "$RECIPES/kafka/make-certificates" "$1/tls"
 }
 
-# kafka_java OPTION CLASS ARGUMENT…: the words of a command that runs one of Kafka's programs, each ended by a zero byte.
+# kafka_java OPTION CLASS ARGUMENT…: prints the words of a command that runs one of Kafka's programs, each followed by a zero byte.
 kafka_java() {
     local option=$1
     shift
@@ -45,7 +45,7 @@ kafka_start() {
     launch kafka "${command[@]}"
 }
 
-# Sixteen random bytes in URL-safe base64, as Kafka wants them: no padding, no dash in front.
+# Sixteen random bytes in URL-safe base64, as Kafka requires: no padding, no dash at the start.
 kafka_cluster_id() { "$PYTHON" -I -c 'import base64, os; print("L" + base64.urlsafe_b64encode(os.urandom(16)).decode()[1:22])'; }
 
 kafka_healthy() {

@@ -1,4 +1,4 @@
-# Neo4j, community edition. Authentication is off: any name and password are taken.
+# Neo4j, community edition. Authentication is off: any name and password are accepted.
 # shellcheck shell=bash
 
 neo4j_version() { echo "$NEO4J_VERSION"; }
@@ -36,7 +36,7 @@ CONF
         --home-dir="$home" --config-dir="$home/conf" --console-mode
 }
 
-# The port answers seconds before the database does: only a query tells.
+# The port answers seconds before the database does, so only a query shows that it is ready.
 neo4j_healthy() {
     curl -q -sS --fail -m 5 -H 'Content-Type: application/json' -d '{"statements":[{"statement":"RETURN 4200 + 42"}]}' \
         "http://127.0.0.1:$(port neo4j http)/db/neo4j/tx/commit" | grep -q 4242

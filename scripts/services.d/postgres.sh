@@ -1,10 +1,10 @@
-# PostgreSQL, from Debian, with passwords as in production and without fsync: a test's database need not outlive a power cut.
+# PostgreSQL, from Debian, with passwords as in production and without fsync: a test's database need not survive a power cut.
 #
-# `limbic` is an ordinary role (row-level security binds it) that may create databases and roles, so that each test can
-# have its own; the administrator's URL is there for what only a superuser may do.
+# `limbic` is an ordinary role, so row-level security applies to it. It may create databases and roles, so that each test can
+# have its own. The administrator's URL is for what only a superuser may do.
 # shellcheck shell=bash
 
-# Debian keeps each major version in a folder of its own; elsewhere the one on the PATH has to do.
+# Debian keeps each major version in a folder of its own. On other systems the version on the PATH is used.
 POSTGRES_BIN=/usr/lib/postgresql/$POSTGRES_VERSION/bin
 if [[ ! -d $POSTGRES_BIN && ! -d /etc/apt ]] && command -v initdb >/dev/null; then
     POSTGRES_BIN=$(dirname "$(command -v initdb)")
@@ -44,7 +44,7 @@ postgres_start() {
             fail "the user postgres cannot reach $data" "set LIMBIC_SERVICES_RUN to a folder under /tmp"
         postgres_create "$data" >"$RUN/postgres/initdb.log" 2>&1 || {
             tail -n 20 "$RUN/postgres/initdb.log" >&2
-            fail "a new PostgreSQL database could not be made" "read $RUN/postgres/initdb.log"
+            fail "cannot create a new PostgreSQL database" "read $RUN/postgres/initdb.log"
         }
     fi
     postgres_bury "$data"
@@ -53,8 +53,8 @@ postgres_start() {
         -c shared_buffers=64MB -c fsync=off -c full_page_writes=off
 }
 
-# A killed server leaves its lock file, and children that need a moment to notice. Where nobody collects dead processes (in
-# many containers) its number still looks alive to PostgreSQL, so the lock goes once no process works in the folder any more.
+# A killed server leaves its lock file, and child processes that need a moment to end. In many containers nothing collects dead
+# processes, and the old process id still looks alive to PostgreSQL. So the lock file is removed once no process uses the folder.
 postgres_bury() {
     local tick
     for ((tick = 0; tick < 100; tick++)); do
@@ -64,7 +64,7 @@ postgres_bury() {
     ((tick == 100)) || rm -f "$1/postmaster.pid"
 }
 
-# Roles and the database are made by a server in single-user mode: nobody meets one that is half furnished.
+# A server in single-user mode creates the roles and the database, so no client sees a half-prepared server.
 postgres_create() {
     echo postgres >"$RUN/postgres/password"
     as_postgres "$POSTGRES_BIN/initdb" -D "$1" --username=postgres --auth=scram-sha-256 --pwfile="$RUN/postgres/password" \

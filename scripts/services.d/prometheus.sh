@@ -1,5 +1,5 @@
-# Prometheus, from Debian. It scrapes what tests tell it to (a JSON file in the folder $LIMBIC_TEST_PROMETHEUS_TARGETS, in
-# the form of file_sd_configs) and takes remote writes.
+# Prometheus, from Debian. It scrapes the targets that tests write to the folder $LIMBIC_TEST_PROMETHEUS_TARGETS (JSON files in
+# the format of file_sd_configs), and accepts remote writes.
 # shellcheck shell=bash
 
 prometheus_version() { echo "$PROMETHEUS_VERSION"; }

@@ -1,4 +1,4 @@
-# Redis, from Debian, in memory alone: what a cache forgets when it dies, the tests must bear too.
+# Redis, from Debian, without persistence. The tests must tolerate that a cache loses its content when it stops.
 # shellcheck shell=bash
 
 redis_version() { echo "$REDIS_VERSION"; }

@@ -1,4 +1,4 @@
-"""The start: all-MiniLM-L6-v2's weights from its package, with rows for the emoji that it lacks."""
+"""Prepares the base: all-MiniLM-L6-v2's weights from its package, with embedding rows for the emoji that it lacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from encoder import BASE_VOCABULARY, Encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = ROOT / "models" / "affect-l6" / "vocab.txt"
-EMOJI_NAMES = ROOT / "crates" / "affect" / "data" / "vader_emoji.tsv"
+EMOJI_NAMES = ROOT / "crates" / "science" / "affect" / "data" / "vader_emoji.tsv"
 
 
 def package() -> Path:
@@ -35,7 +35,7 @@ def emoji_names() -> dict[str, str]:
 
 
 def emoji_rows(words: torch.Tensor, vocabulary: list[str]) -> torch.Tensor:
-    """Each emoji begins as the mean of its name's words, as long as a word's row usually is."""
+    """Initialises each emoji as the mean of its name's words, scaled to the mean length of a word's row."""
     known = {piece: number for number, piece in enumerate(vocabulary[:BASE_VOCABULARY])}
     names, rows = emoji_names(), []
     usual = words[1000:].norm(dim=1).mean()
@@ -48,7 +48,7 @@ def emoji_rows(words: torch.Tensor, vocabulary: list[str]) -> torch.Tensor:
 
 
 def save(cache: Path) -> None:
-    """The base's weights with the emoji's rows, in 16 bits, as the file that training starts from."""
+    """Writes the file that training starts from: the base's weights with the emoji's rows, in 16 bits."""
     vocabulary = pieces()
     weights = load_file(package() / "model.safetensors")
     words = weights["embeddings.word_embeddings.weight"]
@@ -58,7 +58,7 @@ def save(cache: Path) -> None:
 
 
 def model(cache: Path) -> Encoder:
-    """An encoder with the base's weights, new heads, and every task there is: a stage trains those that it has posts for."""
+    """Returns an encoder with the base's weights and new heads for every task. A stage trains the tasks for which it has posts."""
     weights = {name: tensor.float() for name, tensor in load_file(cache / "base.safetensors").items()}
     vocabulary = weights["embeddings.word_embeddings.weight"].shape[0]
     made = Encoder(vocabulary, {task.name: len(task.labels) for task in posts.TASKS}, recipe.EXITS)
@@ -68,7 +68,7 @@ def model(cache: Path) -> Encoder:
 
 
 def started(cache: Path, stage: str) -> dict[str, torch.Tensor]:
-    """The weights that an earlier stage ended with; the mean of several, where `stage` names several seeds with a star."""
+    """Returns the final weights of an earlier stage. If `stage` names several seeds with a star, returns their mean."""
     paths = sorted(cache.glob(f"{stage}/weights.safetensors"))
     assert paths, f"no weights of the stage {stage} in {cache}"
     ends = [load_file(path) for path in paths]

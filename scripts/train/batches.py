@@ -1,4 +1,4 @@
-"""The order of posts: mixed over sets, of nearly equal length within a batch, the same for the same seed."""
+"""Orders posts into batches: mixed over data sets, of nearly equal length within a batch, and the same for the same seed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import posts
 
 
 class Corpus:
-    """All training posts of some sets as one ragged array of ids on the device, and each set's targets."""
+    """All training posts of some data sets as one ragged array of ids on the device, and each set's targets."""
 
     def __init__(self, tokens: Path, wanted: list[tuple[str, str]], device: torch.device) -> None:
-        """`wanted` lists (set, file's stem): a set may take the posts of several files."""
+        """`wanted` lists pairs of (set, stem of its file). A set may take the posts of several files."""
         self.device = device
         self.names = sorted({name for name, _ in wanted})
         ids, lengths, of, rows = [], [], [], []
@@ -41,14 +41,14 @@ class Corpus:
         return torch.from_numpy(numpy.ascontiguousarray(array, dtype=numpy.int64)).to(self.device)
 
     def padded(self, which: torch.Tensor, length: int):
-        """Ids as a matrix of `length` columns, and which of them are no padding."""
+        """Returns ids as a matrix of `length` columns, and a mask of the tokens that are not padding."""
         place = torch.arange(length, device=self.device)[None, :]
         present = place < self.sizes[which][:, None]
         ids = self.ids[(self.begins[which][:, None] + place).clamp_(max=len(self.ids) - 1)].long()
         return ids.masked_fill_(~present, 0), present
 
     def labelled(self, tasks: list[posts.Task], smoothing: float):
-        """Targets of all tasks side by side, posts × columns, and which tasks a post is labelled for, posts × tasks."""
+        """Returns the targets of all tasks side by side (posts × columns) and the tasks for which a post has a label (posts × tasks)."""
         targets = torch.zeros(len(self.of), sum(len(task.labels) for task in tasks), device=self.device)
         weights = torch.zeros(len(self.of), len(tasks), device=self.device)
         begin = 0
@@ -66,7 +66,7 @@ class Corpus:
         return targets.half(), weights.half()
 
 
-# Batches come in these lengths, so that a device can run what it has recorded.
+# Batches have these lengths only, so that a GPU can replay recorded steps.
 LENGTHS = (16, 24, 32, 40, 48, 64, 96, 128)
 
 
@@ -97,7 +97,7 @@ def schedule(corpus: Corpus, passes: dict[str, float], tokens: int, seed: int) -
 
 
 def padded(rows: list[numpy.ndarray]):
-    """Ids as a matrix, and which of them are no padding."""
+    """Returns ids as a matrix, and a mask of the tokens that are not padding."""
     longest = max(map(len, rows))
     ids = numpy.zeros((len(rows), longest), numpy.int64)
     for number, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""From validation logits to what `config.json` says of a task: temperature, biases, thresholds, and how well they fit."""
+"""Computes a task's entry of `config.json` from validation logits: temperature, biases, thresholds, and calibration errors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy
 import posts
 import scores
 
-# Fewer validation posts than this say too little about a label's own threshold.
+# A label with fewer validation posts than this gets no threshold of its own.
 FEWEST = 30
-# And fewer posts than this too little about how far towards rare labels a task should lean.
+# A task with fewer validation posts than this gets no biases towards rare labels.
 FEWEST_POSTS = 500
 
 
@@ -28,7 +28,7 @@ def best_temperature(loss) -> float:
 
 
 def smoothed_best(grid, values, reach: int = 2) -> float:
-    """The grid point whose neighbourhood does best: a validation split is small, a lone peak is luck."""
+    """Returns the grid point whose neighbourhood scores best. A validation split is small, so a single peak may be noise."""
     padded = numpy.pad(values, reach, mode="edge")
     means = [padded[i : i + 2 * reach + 1].mean() for i in range(len(values))]
     return float(grid[int(numpy.argmax(means))])
@@ -73,7 +73,7 @@ def sigmoid_task(task: str, logit, truth) -> tuple[dict, dict]:
     thresholds = []
     for label in range(truth.shape[1]):
         own = smoothed_best(grid, [scores.f1(truth[:, label] > 0.5, chance[:, label] >= t) for t in grid])
-        # A threshold of its own as far as the label is frequent enough to tell.
+        # The label's own threshold counts more, the more posts the label has.
         weight = min(1.0, truth[:, label].sum() / (3 * FEWEST))
         thresholds.append(round(float(weight * own + (1 - weight) * common), 3))
     said = chance >= numpy.array(thresholds)
@@ -97,13 +97,13 @@ KINDS = {"softmax": softmax_task, "sigmoid": sigmoid_task, "regression": regress
 
 
 def probabilities(config: dict, logit):
-    """What the engine makes of logits: the contract's rule."""
+    """Returns the probabilities that the engine computes from logits."""
     scaled = logit / config["temperature"] + numpy.array(config.get("biases", 0.0))
     return softmax(scaled) if config["kind"] == "softmax" else sigmoid(scaled)
 
 
 def said(config: dict, logit):
-    """The labels, or the number, that a reading shows."""
+    """Returns the labels, or the number, that a reading shows."""
     chance = probabilities(config, logit)
     if config["kind"] == "softmax":
         return chance.argmax(1)
@@ -113,7 +113,7 @@ def said(config: dict, logit):
 
 
 def confidence_for(task: str, early: dict, early_logit, late: dict, late_logit, truth, allowed: float = 0.005) -> tuple[float, float, float]:
-    """The least confidence of an early reading that costs at most `allowed` of the measure; the share it settles; the measure."""
+    """Returns the lowest confidence at which early exit costs at most `allowed` of the measure, the share that exits, and the measure."""
     _, measure = scores.MEASURES[task]
     chance = probabilities(early, early_logit)
     first, last = chance.argmax(1), said(late, late_logit)

@@ -1,4 +1,4 @@
-"""Writes CARD.md beside a model: its data with their licences, its recipe, and its scores, from what export and look wrote down.
+"""Writes CARD.md for a model: its data with their licences, its recipe, and its scores, from the output of export.py and look.py.
 
     python card.py MODEL_FOLDER CACHE > MODEL_FOLDER/CARD.md
 """
@@ -13,7 +13,7 @@ import numpy
 
 import recipe
 
-# Set → (what it is, licence as the data folder's SOURCES.md states it).
+# Data set → (description, licence as stated in the data folder's SOURCES.md).
 SETS = {
     "sentiment": ("SemEval-2017 task 4 A, the posts of 2013–2016 without TweetEval's validation and test", "repository MIT; posts under SemEval's and Twitter's terms"),
     "emotion": ("TweetEval emotion, train", "released without restrictions, but those of the task or of Twitter may apply"),
@@ -24,7 +24,7 @@ SETS = {
     "goemotions": ("GoEmotions, train", "Apache-2.0 (CC BY 4.0 upstream)"),
     "valence": ("VADER's rated tweets, nine tenths", "MIT"),
     "davidson": ("Davidson's hate and offence", "MIT"),
-    "topic2": ("SemEval-2017 task 4 B and D, feelings towards a topic", "as sentiment"),
+    "topic2": ("SemEval-2017 task 4 B and D, sentiment towards a topic", "as sentiment"),
     "topic5": ("SemEval-2017 task 4 C and E, the same on five points", "as sentiment"),
     "crowdflower": ("CrowdFlower's text emotion", "none stated (upstream: open data)"),
     "plain": ("posts of the replayable streams (FiveThirtyEight, Broad Twitter Corpus, ARK, one Reddit forum), brands (Sanders), stance", "CC BY 4.0, CC BY, MIT; Sanders: none stated; stance: as TweetEval emotion"),
@@ -76,7 +76,7 @@ def data(cache: Path) -> str:
     restricted = [[SETS[name][0], f"{count(cache, name):,}", SETS[name][1]] for name in SETS if name not in recipe.PERMITTED]
     return (
         rows(["set", "posts", "licence as stated by its source"], permitted)
-        + "\nLeft out of this model, and used by the full one only:\n\n"
+        + "\nThese sets are used only by the full model:\n\n"
         + rows(["set", "posts", "licence as stated by its source"], restricted)
     )
 
@@ -107,7 +107,7 @@ def early(look: dict) -> str:
             if f"{measure} at layer {layer}" in entry:
                 settled = entry.get(f"cascade at layer {layer}")
                 body.append([NAMES[task], measure, str(layer), percent(entry[f"{measure} at layer {layer}"]), percent(entry[measure][0])] + ([percent(settled[0]), f"{percent(settled[1])} %"] if settled else ["–", "–"]))
-    return rows(["task", "measure", "layer", "read there alone", "read at the last layer", "left there where sure", "posts that leave"], body)
+    return rows(["task", "measure", "layer", "all posts at that layer", "all posts at the last layer", "early exit where sure", "posts that exit"], body)
 
 
 def bias(look: dict) -> str:
@@ -143,7 +143,7 @@ def main(folder: str, cache: str) -> None:
         "BIAS": bias(look),
         "CALIBRATION": rows(["task", "expected calibration error before, %", "after, %"], calibration),
         "VALIDATION": validation,
-        "LOOKS": f"{look['looks']} (this model), {full['looks']} (the full one)",
+        "LOOKS": f"{look['looks']} (this model), {full['looks']} (the full model)",
         "TEACHERS": str(recipe.TEACHERS["student"]),
         "TEACHERS_FULL": str(recipe.TEACHERS["student-full"]),
     }

@@ -1,7 +1,7 @@
-"""The encoder: BERT's post-norm layers in plain PyTorch, with one linear head per task and per early exit.
+"""The encoder: BERT's post-norm layers in plain PyTorch, with one linear head for each task and each early exit.
 
-Names of tensors follow Hugging Face's BERT without its `bert.` prefix, so that a state dictionary of this module *is*
-the shipped file. Batches hold posts of nearly equal length; padding is masked.
+Tensor names follow Hugging Face's BERT without the prefix `bert.`, so the state dictionary of this module *is* the shipped
+file. Batches hold posts of nearly equal length; padding is masked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LAYERS = 6
 HEADS = 12
 INTERMEDIATE = 1536
 EPS = 1e-12
-# Words the base was trained on; the rows after them are emoji.
+# Number of words in the base's vocabulary. The rows after them are emoji.
 BASE_VOCABULARY = 30522
 
 
@@ -68,7 +68,7 @@ class Layer(nn.Module):
     def forward(self, hidden, mask, dropout: float):
         posts, length, _ = hidden.shape
         projections = self.attention.self
-        # One product for the three projections: the matrices are small, and the input is read once.
+        # One product for the three projections, because the matrices are small. The input is read once.
         weight = torch.cat([projections.query.weight, projections.key.weight, projections.value.weight])
         bias = torch.cat([projections.query.bias, projections.key.bias, projections.value.bias])
         mixed = F.linear(hidden, weight, bias).view(posts, length, 3, HEADS, HIDDEN // HEADS)
@@ -95,7 +95,7 @@ class Stack(nn.Module):
 
 
 class Encoder(nn.Module):
-    """`tasks` maps a task to its number of labels; `exits` maps a layer (counted from one) to the tasks read there."""
+    """`tasks` maps a task to its number of labels. `exits` maps a layer (counted from one) to the tasks with a head there."""
 
     def __init__(self, vocabulary: int, tasks: dict[str, int], exits: dict[int, list[str]], positions: int = 512) -> None:
         super().__init__()
@@ -113,9 +113,9 @@ class Encoder(nn.Module):
         return F.dropout(rows.LayerNorm(hidden), dropout, self.training)
 
     def layers(self, hidden, present, begin: int = 0, dropout: float = 0.0, stop: int = LAYERS):
-        """Hidden states after each layer from `begin` to `stop`, by the layer's number counted from one.
+        """Returns the hidden states after each layer from `begin` to `stop`, by the layer's number counted from one.
 
-        `present` says which tokens are no padding.
+        `present` marks the tokens that are not padding.
         """
         mask = present[:, None, None, :]
         states = {}
@@ -126,7 +126,7 @@ class Encoder(nn.Module):
 
 
 def pooled(hidden, present):
-    """Mean over all tokens, [CLS] and [SEP] included, beside the state of [CLS]."""
+    """Returns the mean over all tokens, including [CLS] and [SEP], concatenated with the state of [CLS]."""
     weight = present.unsqueeze(-1).to(hidden.dtype)
     mean = (hidden * weight).sum(1) / weight.sum(1)
     return torch.cat([mean, hidden[:, 0]], -1)

@@ -28,19 +28,19 @@ def digest(path: Path) -> str:
 
 
 def validation_stem(task: str, full: bool) -> str:
-    """SemEval's valence is what the full model's valence is judged by."""
+    """Returns the stem of a task's validation file. The full model's valence is measured on SemEval's."""
     return "valence_semeval" if task == "valence" and full else task
 
 
 def load(folder: Path, cache: Path) -> Encoder:
-    """The model as shipped: its 16-bit weights, computed with in 32 bits."""
+    """Returns the model as shipped: 16-bit weights, converted to 32 bits for computation."""
     model = base.model(cache)
     model.load_state_dict(model.state_dict() | {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
     return model
 
 
 def calibrated(model: Encoder, cache: Path, tasks: list[posts.Task], full: bool) -> tuple[list[dict], list[dict], dict]:
-    """The config's tasks and exits, and the facts that the card tells."""
+    """Returns the tasks and exits of the config, and the facts for the model card."""
     entries, exits, facts = [], {}, {}
     for task in tasks:
         rows, truth = predict.ragged(cache / "tokens" / f"{validation_stem(task.name, full)}.validation.npz")

@@ -1,4 +1,4 @@
-"""The look at the test splits, once per shipped model: writes scores with intervals for the card, and counts the looks.
+"""Scores a shipped model on the test splits, once per model: writes scores with intervals for the card, and counts the runs.
 
     python look.py MODEL_FOLDER CACHE
 """
@@ -26,7 +26,7 @@ FURTHER = {
 
 
 def majority(task: dict, truth, train):
-    """What always saying the commonest label of the training split scores."""
+    """Returns the predictions of the majority baseline: always the most frequent label of the training split."""
     if task["kind"] == "softmax":
         return numpy.full(len(truth), numpy.bincount(train).argmax())
     if task["kind"] == "sigmoid":
@@ -35,7 +35,7 @@ def majority(task: dict, truth, train):
 
 
 def equity(model, cache: Path, config: dict) -> list[dict]:
-    """Mean difference of each score between sentences that differ in gender or in the group of the name only."""
+    """Returns the mean difference of each score between sentences that differ only in gender or in the group of the name."""
     rows, _ = predict.ragged(cache / "tokens" / "equity.npz")
     corpus = posts.equity_corpus()
     tasks = [task for task in config["tasks"] if task["name"] in ("sentiment", "emotion", "valence", "offensive", "hate") or task["name"].startswith("ei_")]
@@ -57,7 +57,7 @@ def equity(model, cache: Path, config: dict) -> list[dict]:
         for what, one, other in (("Gender", "female", "male"), ("Race", "African-American", "European")):
             first = numpy.array([entry[what] == one for entry in corpus])
             second = numpy.array([entry[what] == other for entry in corpus])
-            # Sentences pair by template and emotion word: the difference of each pair of means.
+            # Sentences are paired by template and emotion word; each pair gives one difference of means.
             keys = sorted({(entry["Template"], entry["Emotion word"]) for entry in corpus})
             place = numpy.array([keys.index((entry["Template"], entry["Emotion word"])) for entry in corpus])
             differences = numpy.array([score[first & (place == k)].mean() - score[second & (place == k)].mean() for k in range(len(keys))])

@@ -1,8 +1,8 @@
-"""Reads the labelled posts of the data folder: one list of posts per task and split, with what leaks taken out.
+"""Reads the labelled posts of the data folder: one list of posts for each task and split, without leaks.
 
-A training post is dropped where its normalised text stands in a validation or test split of any task that is evaluated,
-whatever the task it would train: the tests are then unseen in every sense. The synthetic rows of SemEval-2018 (its `mystery`
-sentences, in the test files only) are dropped on reading.
+A training post is dropped if its normalised text occurs in a validation or test split of any evaluated task, whatever task it
+would train. So no test text is seen in training. The synthetic rows of SemEval-2018 (its `mystery` sentences, in the test files
+only) are dropped when the files are read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TEC = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
 CROWDFLOWER = "neutral worry happiness sadness love surprise fun relief hate empty enthusiasm boredom anger".split()
 DAIR = ["sadness", "joy", "love", "anger", "fear", "surprise"]
 MIXTURE = ["joy", "sadness", "fear", "anger", "surprise", "neutral", "disgust", "shame"]
-# The Ekman view of GoEmotions, from its authors' map.
+# GoEmotions' labels grouped by Ekman's emotions, from the authors' map.
 EKMAN = {
     "anger": ["anger", "annoyance", "disapproval"],
     "disgust": ["disgust"],
@@ -43,9 +43,9 @@ EKMAN = {
 
 @dataclass(frozen=True)
 class Task:
-    """`kind` says how logits become scores; `shipped` is false for labels that only help to train.
+    """`kind` says how logits become scores. `shipped` is false for labels that only help training.
 
-    `restricted` marks labels whose source is for research only, is not for commerce, or is a mixture of unnamed sources.
+    `restricted` marks labels whose source is for research only, excludes commerce, or is a mixture of unnamed sources.
     """
 
     name: str
@@ -74,10 +74,10 @@ TASKS = [
     Task("dair", "softmax", DAIR, shipped=False, restricted=True),
     Task("mixture", "softmax", MIXTURE, shipped=False, restricted=True),
 ]
-# Posts without labels: for masked words and for the distillation.
+# Posts without labels: for masked words and for distillation.
 PLAIN = "plain"
 BY_NAME = {task.name: task for task in TASKS}
-# Every split whose texts may not be trained on.
+# The splits whose texts must not be used in training.
 HELD_OUT = ("validation", "test")
 
 
@@ -87,14 +87,14 @@ def data_folder() -> Path:
 
 
 def normalised(text: str) -> str:
-    """What two texts share if they are the same post: letters and digits, without mentions and links."""
+    """Returns a text's letters and digits, without mentions and links. Two texts of one post give the same result."""
     text = unicodedata.normalize("NFKC", text).lower().replace("&amp;", "&")
     text = re.sub(r"https?://\S+|\bhttp\b|@\w+", " ", text)
     return " ".join(re.findall(r"\w+", text)) or text.strip()
 
 
 def unescaped(text: str) -> str:
-    r"""SemEval-2017's files, and TweetEval's validation split of sentiment with them, spell some letters as \uXXXX."""
+    r"""Decodes \uXXXX escapes, which SemEval-2017's files and TweetEval's validation split of sentiment contain."""
     text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.replace('\\""', '"').replace('\\"', '"').replace("\\n", " ")
@@ -140,7 +140,7 @@ def davidson():
 def vader_tweets():
     for row in lines(data_folder() / "vader" / "tweets_GroundTruth.txt"):
         number, mean, text = row.split("\t", 2)
-        # The last tenth by its number is for choosing and calibrating.
+        # One tweet in ten, by its number, is for validation and calibration.
         yield "validation" if int(number) % 10 == 0 else "train", text, (float(mean) / 4 + 1) / 2
 
 
@@ -161,20 +161,20 @@ def tec():
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    # Some of these files mix encodings.
+    # Some of these files contain several encodings.
     with open(path, encoding="utf-8", errors="replace", newline="") as rows:
         return list(csv.DictReader(rows))
 
 
 def emoji():
-    """Which emoji a post carried: 20 labels that people gave themselves."""
+    """Yields the emoji that a post carried: 20 labels set by the authors themselves."""
     for split, text, label in tweeteval("emoji"):
         if split == "train":
             yield split, text, label
 
 
 def topics(folder: str, labels: dict[str, int]):
-    """SemEval-2017's feelings towards a topic: what a post of several lines says of one thing."""
+    """Yields SemEval-2017's sentiment towards a topic."""
     for path in sorted((data_folder() / "semeval2017_task4" / folder / "downloaded").iterdir()):
         for row in lines(path):
             fields = row.split("\t")
@@ -199,7 +199,7 @@ def mixture():
 
 
 def plain():
-    """Posts whose labels, if any, nothing here learns."""
+    """Yields posts whose labels, if any, are not used."""
     folder = data_folder()
     for row in table(folder / "replay_mayweather_mcgregor" / "tweets.csv"):
         yield row["text"]
@@ -222,7 +222,7 @@ def plain():
 
 
 def read() -> dict[str, dict[str, list]]:
-    """`read()[task][split]` is a list of (text, target)."""
+    """Returns a list of (text, target) for each task and split: `read()[task][split]`."""
     found: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
 
     def add(task, rows):
@@ -238,7 +238,7 @@ def read() -> dict[str, dict[str, list]]:
     add("ec", ((split, text, [float(x) for x in rest]) for split, text, rest in semeval_2018("E-c", "E-c-En")))
     for name in INTENSITIES:
         add(f"ei_{name}", ((split, text, float(rest[1])) for split, text, rest in semeval_2018("EI-reg", f"EI-reg-En-{name}")))
-    # Kept apart from the tweets of VADER, which the permissive model may learn valence from.
+    # Separate from VADER's tweets, from which the shipped model may learn valence.
     add("valence_semeval", ((split, text, float(rest[1])) for split, text, rest in semeval_2018("V-reg", "Valence-reg-En")))
     add("tec", tec())
     add("emoji", emoji())

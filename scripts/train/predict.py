@@ -1,4 +1,4 @@
-"""Raw logits of every head, early exits included, for the posts of a split: in 32 bits, on the device where the model lies."""
+"""Computes raw logits of every head, including early exits, for the posts of a split: in 32 bits, on the model's device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ragged(path: Path):
 
 
 def logits(model: Encoder, rows: list[numpy.ndarray], tasks: list[str], posts_a_batch: int = 48) -> dict[tuple[int, str], numpy.ndarray]:
-    """By (layer, task): a matrix of posts × labels."""
+    """Returns, by (layer, task), a matrix of posts × labels."""
     model.eval()
     device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))

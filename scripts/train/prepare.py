@@ -1,4 +1,4 @@
-"""Cuts every post into word pieces, once, with the tokeniser that serves the model, into arrays beside the checkpoints."""
+"""Tokenises every post once, with the engine's own tokeniser, and writes arrays to the cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import base
 import posts
 
 MOST_TOKENS = 128
-# Of each training set, how much is kept: less than all is for trying the recipe out (`run --try`).
+# Share of each training set that is kept. Less than 1 is for a trial run (`run --try`).
 SHARE = float(os.environ.get("LIMBIC_TRAIN_SHARE", "1"))
 
 
@@ -26,7 +26,7 @@ def tokenise(program: list[str], vocabulary: Path, texts: list[str]) -> list[lis
 
 
 def save(path: Path, ids: list[list[int]], targets) -> None:
-    """Ragged ids as one array with offsets; written aside, then moved into place."""
+    """Writes ragged ids as one array with offsets: first to a temporary file, then renamed."""
     offsets = numpy.cumsum([0, *map(len, ids)]).astype(numpy.int32)
     aside = path.with_suffix(".part")
     with open(aside, "wb") as file:

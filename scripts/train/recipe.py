@@ -1,33 +1,33 @@
-"""What is trained on what, how long, and how fast: every number of the recipe that is a choice.
+"""The recipe: data sets, passes, learning rates, and every other number that is a choice.
 
-    pretrain          masked words and the emoji that a post carried, on every post that may be used
-    teacher, 4 seeds  all tasks at once, each post read twice under dropout, the two readings held together (R-Drop)
-    student           starts from the teachers' mean weights and learns their mean scores on every post, labels beside them
+    pretrain          masked words and the emoji that a post carried, on every permitted post
+    teacher, 4 seeds  all tasks at once; each post is read twice under dropout, and R-Drop keeps the two outputs close
+    student           starts from the mean of the teachers' weights and learns their mean scores on every post, mixed with labels
 
-`-full` stages do the same with the sets for research only and fewer teachers; they tell what leaving those out costs.
+The `-full` stages also use the data sets for research only, and fewer teachers. They show what the shipped model loses without those sets.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-# Layers whose states are also read by heads of their own, for the cascade, and the tasks that these heads carry.
+# The layers with early exits, and the tasks that have a head there.
 EXITS = {2: ["sentiment", "emotion", "goemotions"], 3: ["sentiment", "emotion", "goemotions"]}
 EXIT_WEIGHT = 0.25
-# Losses are brought to about the same size: the binary ones are summed over labels, the squared ones are small.
+# Weights that bring the losses to about the same size: binary losses are summed over labels, squared losses are small.
 LOSS_WEIGHT = {"goemotions": 0.6, "ec": 0.4, "davidson": 0.5, "hate": 0.7, "offensive": 0.7}
 LOSS_WEIGHT |= {"valence": 8.0, "ei_anger": 8.0, "ei_fear": 8.0, "ei_joy": 8.0, "ei_sadness": 8.0}
-# Labels that only help, and are noisy or were given for another purpose.
+# Labels that only help training, and are noisy or were made for another purpose.
 LOSS_WEIGHT |= {"emoji": 0.3, "topic2": 0.4, "topic5": 0.3, "crowdflower": 0.3, "tec": 0.3, "dair": 0.3, "mixture": 0.3}
 
 TEACHERS = {"student": 4, "student-full": 2}
-# What a label adds to the teachers' mean where a post has one.
+# The share of a label in the student's target, if a post has one. The rest is the teachers' mean.
 LABEL_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`passes` says how often each set's posts are seen."""
+    """One stage of training. `passes` says how often the posts of each data set are used."""
 
     kind: str
     start: str
@@ -38,7 +38,7 @@ class Stage:
     layer_decay: float = 1.0
     dropout: float = 0.1
     smoothing: float = 0.05
-    # How strongly two readings of a post under dropout are held together; 0: one reading.
+    # Weight of the difference between two outputs for a post under dropout (R-Drop). 0: each post is read once.
     agreement: float = 0.0
     sources: dict[str, list[str]] = field(default_factory=dict)
 

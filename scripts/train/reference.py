@@ -1,9 +1,9 @@
-"""What the shipped model answers in 32-bit arithmetic, for the engine's tests: one JSON object a post.
+"""Writes the shipped model's outputs in 32-bit arithmetic, for the engine's tests: one JSON object for each post.
 
     python reference.py MODEL_FOLDER CACHE TOKENISE_PROGRAM crates/science/affect/tests/texts/posts.txt > crates/science/affect/tests/fixtures/affect-l6.jsonl
 
-`{"ids": […], "heads": {task: […]}, "exits": {"2": {task: […]}}}`, in the order of the lines. The weights are the file's, 16-bit
-numbers widened to 32; the numbers are calibrated, as `config.json` says.
+`{"ids": […], "heads": {task: […]}, "exits": {"2": {task: […]}}}`, in the order of the lines. The weights are the 16-bit
+numbers of the file, converted to 32 bits. The outputs are calibrated as `config.json` says.
 """
 
 import json

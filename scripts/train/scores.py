@@ -1,4 +1,4 @@
-"""The published tasks' own measures, expected calibration error, and bootstrap intervals."""
+"""The measures of the published tasks, the expected calibration error, and bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def pearson(truth, said) -> float:
 
 
 def ekman(matrix: numpy.ndarray) -> numpy.ndarray:
-    """A matrix of GoEmotions' 28 labels as one of the 7 of Ekman's view: present where any of its labels is."""
+    """Converts a matrix of GoEmotions' 28 labels to Ekman's 7. A group is present if any of its labels is present."""
     columns = [[posts.GOEMOTIONS.index(name) for name in names] for names in posts.EKMAN.values()]
     return numpy.stack([matrix[:, column].max(1) for column in columns], 1)
 
 
 def softmax_error(truth, probabilities, bins: int = 15) -> float:
-    """Expected calibration error of the likeliest label."""
+    """Expected calibration error of the most probable label."""
     confidence, said = probabilities.max(1), probabilities.argmax(1)
     return binned(confidence, (said == truth).astype(float), bins)
 
@@ -79,12 +79,12 @@ def interval(measure, truth, said, rounds: int = 1000, seed: int = 1) -> tuple[f
     return measure(truth, said), float(numpy.quantile(draws, 0.025)), float(numpy.quantile(draws, 0.975))
 
 
-# Task → (name of its first measure, the measure over truth and labels said).
+# Task → (name of its main measure, the measure as a function of true and predicted labels).
 MEASURES = {
     "sentiment": ("macro-recall", macro_recall),
     "emotion": ("macro-F1", lambda t, s: classes_f1(t, s, range(4))),
     "goemotions": ("macro-F1 of 28", labels_f1),
-    # TweetEval: F1 of the ironic class; the others over both.
+    # TweetEval: F1 of the ironic class. The next two are macro-F1 over both classes.
     "irony": ("F1 of irony", lambda t, s: f1(t == 1, s == 1)),
     "hate": ("macro-F1", lambda t, s: classes_f1(t, s, (0, 1))),
     "offensive": ("macro-F1", lambda t, s: classes_f1(t, s, (0, 1))),

@@ -1,4 +1,4 @@
-"""What the teachers say, in the mean, of every post that the student learns from.
+"""Computes the teachers' mean scores of every post that the student learns from.
 
     python teach.py --stage student --cache ~/.cache/limbic/train
 """
@@ -21,7 +21,7 @@ POSTS_A_BATCH = 512
 
 
 def tasks_of(stage: recipe.Stage) -> list[posts.Task]:
-    """Of the shipped tasks, those that the stage's teachers learnt."""
+    """Returns the shipped tasks that the stage's teachers learnt."""
     learnt = recipe.STAGES[stage.start.split(".")[0]].passes
     return [task for task in posts.TASKS if task.shipped and task.name in learnt]
 
@@ -64,10 +64,10 @@ def mean_scores(stage_name: str, cache: Path, device: torch.device) -> None:
 
 
 def targets(stage: recipe.Stage, corpus: Corpus, cache: Path):
-    """The tasks, the scores to learn with labels mixed in where there are any, and weights of one."""
+    """Returns the tasks, the target scores (mixed with labels where there are any), and weights of one."""
     name = next(name for name, other in recipe.STAGES.items() if other is stage)
     scores = torch.load(cache / "scores" / f"{name}.pt", weights_only=True).to(corpus.device)
-    assert len(scores) == len(corpus.of), "the posts changed since the teachers read them: remove the folder scores"
+    assert len(scores) == len(corpus.of), "the posts changed since the teachers scored them: remove the folder scores and run again"
     tasks = tasks_of(stage)
     labels, weights = corpus.labelled(tasks, 0.0)
     share = recipe.LABEL_SHARE * torch.repeat_interleave(weights, torch.tensor([len(task.labels) for task in tasks], device=corpus.device), 1)

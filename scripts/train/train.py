@@ -1,9 +1,9 @@
-"""One stage of training, on a GPU where there is one.
+"""Runs one stage of training, on a GPU if there is one.
 
     python train.py --stage teacher --seed 3 --cache ~/.cache/limbic/train
 
-Nothing depends on the clock. A stage goes on from its last checkpoint; on one device the same seed gives the same order of posts,
-and the same weights up to the rounding of the device's sums.
+Nothing depends on the clock. A stage continues from its last checkpoint. On one device the same seed gives the same order of posts, and the
+same weights up to the rounding of the device's sums.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MASKED_SHARE = 0.15
 
 
 def loss_of(task: posts.Task, logits, target):
-    """One number for each post; targets are scores in the logits' shape."""
+    """Returns one loss for each post. The targets are scores with the shape of the logits."""
     weight = recipe.LOSS_WEIGHT.get(task.name, 1.0)
     if task.kind == "softmax":
         return -weight * (target * F.log_softmax(logits, -1)).sum(-1)
@@ -42,7 +42,7 @@ def loss_of(task: posts.Task, logits, target):
 
 
 def disagreement(task: posts.Task, one, other):
-    """Symmetric divergence of two readings of each post; squares for a regression, which has none."""
+    """Returns the symmetric divergence of two outputs for each post, or the squared difference for a regression."""
     weight = recipe.LOSS_WEIGHT.get(task.name, 1.0)
     if task.kind == "softmax":
         one, other = F.log_softmax(one, -1), F.log_softmax(other, -1)
@@ -53,7 +53,7 @@ def disagreement(task: posts.Task, one, other):
 
 
 class MaskedWords(nn.Module):
-    """The head that guesses masked words: a layer, then the word embeddings themselves."""
+    """The head that predicts masked words: one layer, followed by the word embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class MaskedWords(nn.Module):
 
 
 class Run:
-    """A stage's loss, the mean over a batch's posts. Everything a batch needs lies on the device; `lost` gathers what it says."""
+    """A stage's loss: the mean over the posts of a batch. All data is on the device. `lost` accumulates the losses for the log."""
 
     def __init__(self, stage: recipe.Stage, model: Encoder, corpus: Corpus, cache: Path) -> None:
         self.stage, self.model, self.corpus = stage, model, corpus
@@ -97,7 +97,7 @@ class Run:
             return self.model.layers(self.model.embed(ids, self.stage.dropout), present, 0, self.stage.dropout)
 
     def read(self, which, hidden, present, heads, readings: int, lost):
-        """The mean loss of what these heads make of the states."""
+        """Returns the mean loss of these heads' outputs for the states."""
         read = F.dropout(pooled(hidden.float(), present.repeat(readings, 1)), self.stage.dropout, self.model.training)
         tasks = [(number, task) for number, task in enumerate(self.tasks) if task.name in heads]
         logits = F.linear(read, torch.cat([heads[task.name].weight for _, task in tasks]), torch.cat([heads[task.name].bias for _, task in tasks]))
@@ -118,7 +118,7 @@ class Run:
 
     def masked(self, which, ids, present):
         words = present & (ids >= FIRST_WORD)
-        # As many as of posts that fill three quarters of their length.
+        # A fixed number, for posts that fill three quarters of their length on average.
         count = int(0.75 * MASKED_SHARE * ids.numel())
         chance = torch.rand(ids.shape, device=ids.device).masked_fill_(~words, -1.0)
         picked = chance.view(-1).topk(count).indices
@@ -142,7 +142,7 @@ class Run:
 
 
 class Steps:
-    """Makes a step for a batch. On a GPU the kernels of a step are recorded once for each length and played again from then on."""
+    """Makes one step for a batch. On a GPU the kernels of a step are recorded once for each length and then replayed."""
 
     EAGER = 3
 
@@ -184,7 +184,7 @@ class Steps:
 
 
 def rate_of(name: str, stage: recipe.Stage) -> float:
-    """The learning rate of a tensor. Lower layers learn more slowly, heads three times faster."""
+    """Returns the learning rate of a tensor. Lower layers learn more slowly, heads three times faster."""
     if name.startswith("encoder.layer."):
         return stage.rate * stage.layer_decay ** (LAYERS - 1 - int(name.split(".")[2]))
     if name.startswith("embeddings."):
@@ -279,7 +279,7 @@ def main() -> None:
     arguments.add_argument("--stage", required=True, choices=recipe.STAGES)
     arguments.add_argument("--cache", type=Path, required=True)
     arguments.add_argument("--seed", type=int, default=7)
-    arguments.add_argument("--until", type=int, help="stop after so many steps, as if there were no more (to try it out)")
+    arguments.add_argument("--until", type=int, help="stop after this number of steps, as if there were no more (for a trial run)")
     given = arguments.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cuda.matmul.allow_tf32 = True

@@ -1,4 +1,5 @@
-"""Scores of a stage's end on validation splits, uncalibrated: to choose by, never a test. A star asks several ends in the mean.
+"""Scores the final weights of a stage on validation splits, uncalibrated, to compare choices. It never uses a test split. A star in the
+name averages the outputs of several seeds.
 
     python validate.py CACHE STAGE.SEED [TASK…]          # python validate.py ~/.cache/limbic/train 'teacher.*' emotion
 """
@@ -21,7 +22,7 @@ USUAL = ["sentiment", "emotion", "irony", "hate", "offensive", "goemotions", "va
 
 
 def best_offset(measure, chance, truth):
-    """The best score over one number, how far towards equal priors labels are moved; and that number."""
+    """Returns the best score over one offset (how far labels are moved towards equal priors), and that offset."""
     prior = numpy.log(numpy.bincount(truth, minlength=chance.shape[1]) / len(truth))
     return max((round(measure(truth, (numpy.log(chance) - a * prior).argmax(1)), 4), round(float(a), 1)) for a in numpy.arange(0, 1.3, 0.1))
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Writes the model's vocabulary: the base's, then one line for every emoji that it lacks.
+"""Writes the model's vocabulary: the base's lines, then one line for every emoji that the base lacks.
 
     scripts/train/vocabulary.py BASE_VOCAB crates/science/affect/data/vader_emoji.tsv > models/affect-l6/vocab.txt
 
-Only emoji of one code point get a row: the tokeniser takes sequences apart (skin tones and selectors fall away, a family is
-its people), so every sequence is made of these.
+Only emoji of one code point get a row. The tokeniser splits sequences (it drops skin tones and selectors, and splits a family into
+persons), so these rows cover every sequence.
 """
 
 import sys
 
-# What the tokeniser drops from emoji sequences: joiner, selectors, keycap, skin tones.
+# The code points that the tokeniser drops from emoji sequences: joiner, selectors, keycap, skin tones.
 DROPPED = {0x200D, 0xFE0E, 0xFE0F, 0x20E3, *range(0x1F3FB, 0x1F400)}
 
 

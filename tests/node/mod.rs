@@ -35,7 +35,7 @@ alpha = 0.05
 least_posts = 30
 cooldown = "1min"
 
-[ingest.subjects]
+[affect.subjects]
 boxing = ["fight", "fighter", "boxing", "#mayweathervmcgregor", "mayweather", "mcgregor", "#maymac", "ring", "knockout"]
 music = ["concert", "encore", "band", "song"]
 

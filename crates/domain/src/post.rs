@@ -29,7 +29,8 @@ pub struct Post {
     /// Where it can be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What the post is about: subjects or brands the source was asked for (`football`, `acme`), at most 16.
+    /// Subjects that the source named (`football`, `acme`), at most 16. Those that the text mentions are found when the
+    /// post is read ([`Reading::subjects`](crate::Reading::subjects)).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Slug>,
     /// Whether its author agreed to be shown ads on the ground of what they write.

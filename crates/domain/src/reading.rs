@@ -192,7 +192,7 @@ pub struct Reading {
     /// What it feels.
     #[serde(flatten)]
     pub affect: Affect,
-    /// As in the post.
+    /// Subjects that the source named or the text mentions, sorted, at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Slug>,
     /// As in the post.

@@ -65,7 +65,7 @@ fn main() {
         .map(|n| format!("topic-{n} = [\"thing{n}\"]\n"))
         .collect();
     let settings = format!(
-        "{config_text}path = \"{}\"\n[ingest.subjects]\n{}",
+        "{config_text}path = \"{}\"\n[affect.subjects]\n{}",
         deliveries.display(),
         subjects.concat()
     );

@@ -26,6 +26,8 @@ use crate::trim::Trimmer;
 
 /// How many ids each edge remembers by itself: some 60 MB when full.
 const RECENT_IDS: usize = 1_000_000;
+/// How many of the ids accepted last an edge reads back from the log when it starts: some 30 MB of records.
+const RELOADED_IDS: usize = 50_000;
 
 /// A running Limbic.
 pub struct Node {
@@ -297,7 +299,12 @@ async fn open_view(settings: &Settings) -> anyhow::Result<Store> {
 }
 
 fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
-    let mut seen: Vec<Arc<dyn SeenIds>> = vec![Arc::new(RecentIds::new(RECENT_IDS))];
+    let recent = RecentIds::new(RECENT_IDS);
+    let reloaded = recent
+        .reload(log.as_ref(), RELOADED_IDS)
+        .context("cannot read what the edge accepted last")?;
+    tracing::debug!(reloaded, "the edge remembers what it accepted last");
+    let mut seen: Vec<Arc<dyn SeenIds>> = vec![Arc::new(recent)];
     match settings.seen.reveal() {
         "embedded" | "" => {}
         url if url.starts_with("redis") => {
@@ -310,7 +317,13 @@ fn open_edge(settings: &Settings, log: Arc<dyn Log>) -> anyhow::Result<Edge> {
         _ => bail!("seen = {}: expected `embedded` or redis://…", settings.seen),
     }
     let keys: BTreeMap<_, _> = keys::pseudonym_keys(settings)?;
-    Edge::new(log, settings.partitions, settings.ingest.clone(), keys, seen).context("the edge's settings")
+    Ok(Edge::new(
+        log,
+        settings.partitions,
+        settings.ingest.clone(),
+        keys,
+        seen,
+    ))
 }
 
 fn bind(handle: &Handle, listen: &str) -> anyhow::Result<TcpListener> {

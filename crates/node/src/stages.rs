@@ -53,7 +53,7 @@ fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) 
                 tracing::warn!("{remark}");
             }
             tracing::info!(version = engine.version(), "posts are read");
-            Box::new(AffectStage::new(engine))
+            Box::new(AffectStage::new(engine, settings.affect.tagger()?))
         }
         "profile" => Box::new(ProfileStage::new(&settings.profile)?),
         "moments" => Box::new(MomentStage::new(&settings.profile)?),

@@ -1,6 +1,6 @@
-"""probe.py HOST:PORT: exit 0 when a MongoDB-like server answers `listDatabases`, which reads its storage.
+"""probe.py HOST:PORT: exits with 0 if a server with the MongoDB protocol answers `listDatabases`, which reads its storage.
 
-One OP_MSG there and one back (the MongoDB wire protocol), with the little BSON that this takes.
+The probe sends and receives one OP_MSG (MongoDB wire protocol), with the little BSON that this needs.
 """
 
 import socket

@@ -1,6 +1,6 @@
-"""probe.py HOST:PORT [USER PASSWORD CA]: exit 0 when a Kafka broker answers a metadata request with itself in it.
+"""probe.py HOST:PORT [USER PASSWORD CA]: exits with 0 if a Kafka broker answers a metadata request and lists itself.
 
-With USER, PASSWORD and CA the question goes through TLS and SASL/SCRAM-SHA-512 (RFC 5802, RFC 7677), as a client's would.
+With USER, PASSWORD and CA the request uses TLS and SASL/SCRAM-SHA-512 (RFC 5802, RFC 7677), as a client's would.
 """
 
 import base64
@@ -68,7 +68,7 @@ class Broker:
         return answer[start : start + length].decode()
 
     def brokers(self):
-        """How many brokers the cluster says it has (Metadata version 4, no topics asked for, none created)."""
+        """Returns the number of brokers that the cluster reports (Metadata version 4; requests and creates no topics)."""
         answer = self.ask(METADATA, 4, struct.pack(">ib", 0, 0))
         throttle_ms, brokers = struct.unpack_from(">ii", answer)
         return brokers

@@ -40,7 +40,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use limbic_domain::Utc;
 use parking_lot::{Mutex, RwLock};
@@ -52,7 +51,7 @@ use self::outgoing::Outgoing;
 use self::read::{Cursor, Room};
 use self::shared::{Shared, recover_topics};
 use self::signal::Signal;
-use self::store::{Store, state_key};
+use self::store::Store;
 use limbic_stream::{
     Committed, Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription,
     TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec,
@@ -343,12 +342,6 @@ impl Log for EmbeddedLog {
             is_news |= of_number.is_some_and(|known| known.trim(*offset));
         }
         if is_news { self.retain(Utc::now()) } else { Ok(()) }
-    }
-
-    fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        self.shared.check_open()?;
-        let key = state_key(group, partition, key);
-        self.shared.with_store(|store| store.state(&key))
     }
 
     fn close(&self) -> Result<()> {

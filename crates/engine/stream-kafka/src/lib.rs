@@ -43,7 +43,6 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use options::KafkaOptions;
@@ -149,10 +148,6 @@ impl Log for KafkaLog {
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         let inner = self.open()?;
         progress::progress(&inner.cluster, &inner.readers, group, topics)
-    }
-
-    fn peek_state(&self, _group: &str, _partition: u32, _key: &[u8]) -> Result<Option<Bytes>> {
-        self.open().map(|_| None)
     }
 
     fn close(&self) -> Result<()> {

@@ -213,10 +213,6 @@ pub trait Log: Send + Sync + 'static {
     /// committed is there too: all of it is still to be read.
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>>;
 
-    /// The committed state of a group's partition, for a look from outside (the embedded log only; a distributed one
-    /// answers `None`: its state lives with the member that owns the partition).
-    fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>>;
-
     /// Says that no reader needs records before these offsets any more. Of a topic that is [`Cleanup::Transient`] they may
     /// be deleted from now on, whole segments at a time; for any other topic it is an [`crate::Error::Settings`]. A backend
     /// that leaves deletion to its servers (Kafka) ignores it: there the topic's retention decides.

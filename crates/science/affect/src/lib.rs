@@ -55,6 +55,7 @@ mod normal;
 mod reader;
 mod readers;
 mod settings;
+mod subjects;
 pub mod tokens;
 mod vader;
 
@@ -69,6 +70,7 @@ pub use normal::normalise;
 pub use reader::LexiconReader;
 pub use readers::{Overloaded, Pending, Readers, ReadersOptions};
 pub use settings::{Engine, Opened, Settings, SettingsError};
+pub use subjects::{SubjectTagger, SubjectsError};
 pub use vader::{Scores, Scratch, Vader};
 
 /// Reads what texts feel.

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use limbic_domain::HumanDuration;
+use limbic_domain::{HumanDuration, Slug};
 use limbic_encoder::{Kernels, KernelsError};
 use serde::{Deserialize, Serialize};
 
-use crate::{AffectEngine, LexiconReader, ModelOptions, ModelReader, OpenError, Readers, ReadersOptions};
+use crate::{
+    AffectEngine, LexiconReader, ModelOptions, ModelReader, OpenError, Readers, ReadersOptions,
+    SubjectTagger, SubjectsError,
+};
 
 /// Who reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,6 +54,9 @@ pub struct Settings {
     /// Brands to be found in texts: by name, the further ways to write each. A way with `!` before it counts only with a
     /// capital letter, because it is a word too: `"Acme" = ["acme corp", "!Acme"]`.
     pub brands: BTreeMap<String, Vec<String>>,
+    /// Subjects, each with the words that mention it: words, `#hashtags`, `@mentions`, in any case. A reading has the
+    /// subjects found so, and those that the source of its post named. Default: none.
+    pub subjects: BTreeMap<Slug, Vec<String>>,
 }
 
 impl Default for Settings {
@@ -68,6 +74,7 @@ impl Default for Settings {
             queue: readers.queue,
             fallback: false,
             brands: BTreeMap::new(),
+            subjects: BTreeMap::new(),
         }
     }
 }
@@ -116,6 +123,11 @@ pub struct Opened {
 }
 
 impl Settings {
+    /// The tagger over [`Settings::subjects`].
+    pub fn tagger(&self) -> Result<SubjectTagger, SubjectsError> {
+        SubjectTagger::new(&self.subjects)
+    }
+
     /// The engine that is asked for, on the caller's thread.
     pub fn open(&self) -> Result<Opened, SettingsError> {
         let lexicon = |remark: Option<String>| Opened {

@@ -5,28 +5,29 @@ use std::sync::Arc;
 use limbic_domain::{Affect, Envelope, Post, Reading, TenantId, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use limbic_affect::AffectEngine;
+use limbic_affect::{AffectEngine, SubjectTagger};
 
 /// Reads every post of a batch in one call of its engine.
 ///
-/// A reading has its post's key and time, and an id that is a function of tenant, post and model: reading a post again
-/// with the same model is the same event. What is no post goes to the dead letters. A repost is read as the text it
-/// carries itself; one that carries none is a text without a word.
+/// A reading has its post's key and time. Its id is a function of tenant, post, model and subject lists: reading a post
+/// again with the same model and the same lists is the same event. A record that is not a post goes to the dead letters.
+/// A repost is read as its own text, which may be empty.
 pub struct AffectStage {
     engine: Arc<dyn AffectEngine>,
+    tagger: SubjectTagger,
 }
 
 impl AffectStage {
     /// The stage's name, and that of its consumer group.
     pub const NAME: &'static str = "affect";
-    /// Why a record that is no `post` envelope is in the dead letters.
+    /// The reason in the dead letters for a record that is not a `post` envelope.
     pub const MALFORMED: &'static str = "malformed";
-    /// Why a record whose key is not UTF-8 is in the dead letters.
+    /// The reason in the dead letters for a record whose key is not UTF-8.
     pub const BAD_KEY: &'static str = "bad_key";
 
-    /// The stage around an engine.
-    pub fn new(engine: Arc<dyn AffectEngine>) -> Self {
-        Self { engine }
+    /// A stage that reads posts with `engine` and finds their subjects with `tagger`.
+    pub fn new(engine: Arc<dyn AffectEngine>, tagger: SubjectTagger) -> Self {
+        Self { engine, tagger }
     }
 
     /// Reads `posts`, writes `readings` (keyed alike), keeps no state.
@@ -36,8 +37,7 @@ impl AffectStage {
             .writes(topics::READINGS, Forward::Aligned)
     }
 
-    /// The envelope around a post's reading.
-    pub fn envelope(tenant: TenantId, post: Post, affect: Affect) -> Envelope<Reading> {
+    fn reading(&self, tenant: TenantId, post: Post, affect: Affect) -> Envelope<Reading> {
         let id = event_id(
             "reading",
             &[
@@ -45,6 +45,7 @@ impl AffectStage {
                 post.post.network.as_str(),
                 &post.post.id,
                 &affect.model,
+                self.tagger.version(),
             ],
         );
         let at = post.created_at;
@@ -52,7 +53,7 @@ impl AffectStage {
             post: post.post,
             author: post.author,
             affect,
-            subjects: post.subjects,
+            subjects: self.tagger.tag(&post.text, &post.subjects),
             consent: post.consent,
             minor: post.minor,
         };
@@ -85,7 +86,7 @@ impl Stage for AffectStage {
             return Err(StageError::internal("engine", message));
         }
         for ((record, key, post), affect) in posts.into_iter().zip(affects) {
-            let reading = Self::envelope(post.tenant, post.data, affect);
+            let reading = self.reading(post.tenant, post.data, affect);
             out.emit(&record.cause(), topics::READINGS, key, &reading);
         }
         Ok(())
@@ -143,7 +144,7 @@ mod tests {
     }
 
     fn stage() -> AffectStage {
-        AffectStage::new(Arc::new(LexiconReader::new()))
+        AffectStage::new(Arc::new(LexiconReader::new()), SubjectTagger::default())
     }
 
     #[test]
@@ -159,7 +160,16 @@ mod tests {
         assert_eq!(written.headers.text(header::TRACE_PARENT), Some("00-1-2-01"));
         assert_eq!(
             reading.id,
-            event_id("reading", &["default", "bluesky", "1", LexiconReader::VERSION])
+            event_id(
+                "reading",
+                &[
+                    "default",
+                    "bluesky",
+                    "1",
+                    LexiconReader::VERSION,
+                    SubjectTagger::default().version()
+                ]
+            )
         );
         assert_eq!(reading.data.author, sent.data.author);
         assert_eq!(reading.data.subjects, sent.data.subjects);
@@ -185,6 +195,33 @@ mod tests {
     }
 
     #[test]
+    fn a_post_read_again_after_a_change_of_the_settings_has_the_new_subjects() {
+        let records = vec![record(0, post("0", "A cup of tea at the match").encode())];
+        let read = |words: &[(&str, &str)]| {
+            let subjects = words
+                .iter()
+                .map(|(subject, word)| (Slug::new(subject).unwrap(), vec![(*word).to_owned()]));
+            let subjects = subjects.collect();
+            let stage = || {
+                let tagger = SubjectTagger::new(&subjects).unwrap();
+                AffectStage::new(Arc::new(LexiconReader::new()), tagger)
+            };
+            let effects = Harness::new(stage).process(records.clone());
+            Envelope::<Reading>::decode(&effects.records[0].1.value).unwrap()
+        };
+        let subjects = |reading: &Envelope<Reading>| {
+            let subjects = reading.data.subjects.iter().map(ToString::to_string);
+            subjects.collect::<Vec<_>>()
+        };
+        let before = read(&[("football", "goal")]);
+        let after = read(&[("football", "match")]);
+        assert_eq!(subjects(&before), ["tea"], "the source named tea");
+        assert_eq!(subjects(&after), ["football", "tea"]);
+        assert_ne!(before.id, after.id, "another reading is another event");
+        assert_eq!(before, read(&[("football", "goal")]));
+    }
+
+    #[test]
     fn the_same_batch_gives_the_same_bytes() {
         let records: Vec<_> = ["so happy!!", "", "😭 my dog died", "今日は"]
             .iter()
@@ -207,7 +244,7 @@ mod tests {
                 Vec::new()
             }
         }
-        let mut harness = Harness::new(|| AffectStage::new(Arc::new(Forgetful)));
+        let mut harness = Harness::new(|| AffectStage::new(Arc::new(Forgetful), SubjectTagger::default()));
         let error = harness
             .try_process([record(0, post("0", "x").encode())])
             .unwrap_err();

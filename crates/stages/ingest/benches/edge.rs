@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use bytes::Bytes;
-use limbic_domain::{Slug, TenantId};
+use limbic_domain::TenantId;
 use limbic_ingest::{Edge, RecentIds, Settings};
 use limbic_stream::{
     Consumer, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
@@ -40,9 +39,6 @@ impl Log for Sink {
     fn progress(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         Ok(Vec::new())
     }
-    fn peek_state(&self, _: &str, _: u32, _: &[u8]) -> Result<Option<Bytes>> {
-        Ok(None)
-    }
     fn close(&self) -> Result<()> {
         Ok(())
     }
@@ -50,17 +46,13 @@ impl Log for Sink {
 
 fn main() {
     const POSTS: usize = 200_000;
-    let mut settings = Settings::default();
-    settings.subjects.insert(
-        Slug::new("football").expect("a slug"),
-        vec!["goal".into(), "#cup".into()],
-    );
+    let settings = Settings::default();
     let mut rates = Vec::new();
     for run in 0..7 {
         let log = Arc::new(Sink::default());
         let keys = [(TenantId::default(), [7; 32])].into_iter().collect();
         let seen = vec![Arc::new(RecentIds::new(1_000_000)) as _];
-        let edge = Edge::new(log, 3, settings.clone(), keys, seen).expect("settings that work");
+        let edge = Edge::new(log, 3, settings.clone(), keys, seen);
         let lines: Vec<String> = (0..POSTS)
             .map(|i| {
                 format!(

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use limbic_domain::{
     ConsentState, Envelope, Outcome, Post, Pseudonym, Slug, TenantId, Utc, event_id, topics,
 };
-use limbic_stream::{Headers, Log, NewRecord, WatermarkMark, partition_of};
+use limbic_stream::{Headers, Log, NewRecord, WatermarkMark};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
 use crate::seen::SeenId;
-use crate::{IngestStage, SeenIds, Settings, SettingsError, SubjectTagger};
+use crate::{SeenIds, Settings};
 
 /// Headers that only `intake` has.
 pub(crate) mod header {
@@ -72,7 +72,6 @@ pub enum EdgeError {
 pub struct Edge {
     log: Arc<dyn Log>,
     settings: Settings,
-    tagger: SubjectTagger,
     keys: BTreeMap<TenantId, [u8; 32]>,
     seen: Vec<Arc<dyn SeenIds>>,
     partitions: u32,
@@ -95,23 +94,21 @@ struct Admitted {
 
 impl Edge {
     /// An edge that writes to `log`, whose `intake` has `partitions` partitions. `keys` are the tenants' secrets for
-    /// pseudonyms; `seen` remember what was accepted, nearest first.
+    /// pseudonyms; `seen` remember what was accepted, the fastest first.
     pub fn new(
         log: Arc<dyn Log>,
         partitions: u32,
         settings: Settings,
         keys: BTreeMap<TenantId, [u8; 32]>,
         seen: Vec<Arc<dyn SeenIds>>,
-    ) -> Result<Self, SettingsError> {
-        let tagger = SubjectTagger::new(&settings.subjects)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             log,
             settings,
-            tagger,
             keys,
             seen,
             partitions,
-        })
+        }
     }
 
     /// Takes posts. An item that is an error already (a line that is no JSON) is rejected with its message.
@@ -127,7 +124,7 @@ impl Edge {
             .get(tenant)
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
         let now = Utc::now();
-        self.accept(items, now, |value| {
+        self.accept(items, |value| {
             let post = incoming::post(value, &self.settings, now)?;
             Ok(self.admit_post(tenant, key, post, now, trace))
         })
@@ -144,7 +141,7 @@ impl Edge {
             return Err(EdgeError::UnknownTenant(tenant.clone()));
         }
         let now = Utc::now();
-        self.accept(items, now, |value| {
+        self.accept(items, |value| {
             let outcome = incoming::outcome(value, &self.settings, now)?;
             Ok(admit_outcome(tenant, outcome, now, trace))
         })
@@ -172,7 +169,6 @@ impl Edge {
     fn accept(
         &self,
         items: Vec<Result<Value, String>>,
-        now: Utc,
         admit: impl Fn(Value) -> Result<Admitted, Problem>,
     ) -> Result<Receipt, EdgeError> {
         if items.len() > self.settings.request_items {
@@ -203,7 +199,7 @@ impl Edge {
                 }
             }
         }
-        self.drop_known(&mut admitted, &mut receipt, now)?;
+        self.drop_known(&mut admitted, &mut receipt);
         if admitted.is_empty() {
             return Ok(receipt);
         }
@@ -218,34 +214,15 @@ impl Edge {
         Ok(receipt)
     }
 
-    /// Drops what was accepted before, as far as the edge can know.
-    fn drop_known(
-        &self,
-        admitted: &mut Vec<Admitted>,
-        receipt: &mut Receipt,
-        now: Utc,
-    ) -> Result<(), EdgeError> {
+    /// Drops what was accepted before, as far as the edge remembers. The ingest stage removes the other duplicates.
+    fn drop_known(&self, admitted: &mut Vec<Admitted>, receipt: &mut Receipt) {
         let before = admitted.len();
         for seen in &self.seen {
             let ids: Vec<SeenId> = admitted.iter().map(|item| item.id).collect();
             let mut known = seen.known(&ids).into_iter();
             admitted.retain(|_| !known.next().unwrap_or(false));
         }
-        // What the ingest stage remembers, where it can be looked at from here.
-        let mut kept = Vec::with_capacity(admitted.len());
-        for item in admitted.drain(..) {
-            let partition = partition_of(&item.record.key, self.partitions);
-            let mut known = false;
-            for key in IngestStage::keys_at(&self.settings, now, &item.id) {
-                known |= self.log.peek_state("ingest", partition, &key)?.is_some();
-            }
-            if !known {
-                kept.push(item);
-            }
-        }
-        *admitted = kept;
         receipt.duplicates += (before - admitted.len()) as u64;
-        Ok(())
     }
 
     fn admit_post(
@@ -266,8 +243,11 @@ impl Edge {
         let causes = [tenant.as_str(), incoming.post.network.as_str(), &incoming.post.id];
         let id = event_id("post", &causes);
         let record_key = format!("{tenant}/{author}");
+        let mut subjects = incoming.subjects;
+        subjects.sort_unstable();
+        subjects.dedup();
         let post = Post {
-            subjects: self.tagger.tag(&incoming.text, &incoming.subjects),
+            subjects,
             post: incoming.post,
             author,
             text: incoming.text,
@@ -345,8 +325,8 @@ fn admitted(
     Admitted { id: seen, record }
 }
 
-/// The first 16 bytes of the hash that an event id spells.
-fn seen_id(id: &str) -> SeenId {
+/// By what an event is recognised when it comes again: 16 bytes of a hash of its id.
+pub(crate) fn seen_id(id: &str) -> SeenId {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..16]);
     bytes

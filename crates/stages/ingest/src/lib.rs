@@ -42,10 +42,8 @@ pub mod replay;
 mod seen;
 mod settings;
 mod stage;
-mod tagging;
 
 pub use edge::{Edge, EdgeError, Receipt, Rejection};
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};
-pub use settings::{Settings, SettingsError};
+pub use settings::Settings;
 pub use stage::IngestStage;
-pub use tagging::SubjectTagger;

@@ -1,24 +1,41 @@
-//! Which posts were accepted lately: what lets the edge say "duplicate" at once.
+//! The ids that the edge accepted last. They let it answer "duplicate" at once.
 //!
-//! This is a courtesy, not the guarantee: that is the ingest stage's. An id is noted only *after* its record is
-//! durable, so a crash in between can only make the edge accept a post again, never refuse one it has lost.
+//! The guarantee is the ingest stage's: it removes every duplicate, whatever the edge remembers. An id is noted only
+//! *after* its record is durable, so after a crash the edge may accept a post a second time. It never refuses a post
+//! that is lost.
+//!
+//! | the post was accepted | the edge answers |
+//! |---|---|
+//! | by this process, among the latest [`RecentIds::new`] | duplicate |
+//! | before this process started, among the newest records that [`RecentIds::reload`] read and the log still holds | duplicate |
+//! | by any process, within the time that Redis keeps ids ([`SharedIds`]) | duplicate, while Redis answers |
+//! | earlier | accepted; the ingest stage removes it |
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
+use limbic_domain::topics;
+use limbic_stream::{Log, Record, TopicPartition};
 use parking_lot::Mutex;
+use serde::Deserialize;
 
-/// An id of something accepted: 16 bytes of a hash.
+use crate::edge::{header, seen_id};
+
+/// Records read at once.
+const AT_ONCE: usize = 2_000;
+
+/// 16 bytes of a hash of an envelope's id.
 pub type SeenId = [u8; 16];
 
 /// Remembers ids.
 pub trait SeenIds: Send + Sync {
-    /// Which of `ids` are known, in order.
+    /// Whether each of `ids` is known, in their order.
     fn known(&self, ids: &[SeenId]) -> Vec<bool>;
-    /// These are durable now.
+    /// Remembers `ids`, whose records are durable.
     fn note(&self, ids: &[SeenId]);
 }
 
-/// The latest ids accepted by this process.
+/// The latest ids, in the memory of this process.
 #[derive(Debug)]
 pub struct RecentIds {
     capacity: usize,
@@ -26,13 +43,57 @@ pub struct RecentIds {
 }
 
 impl RecentIds {
-    /// Remembers the latest `capacity` ids (some 60 bytes each).
+    /// Remembers the latest `capacity` ids; each takes some 60 bytes.
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
             inner: Mutex::default(),
         }
     }
+
+    /// Notes what any edge accepted last, from the newest records of `intake`, `posts` and `outcomes`: about `most` ids
+    /// of each topic, in equal parts of its partitions. Returns how many records it read. What the log no longer keeps
+    /// stays unknown.
+    pub fn reload(&self, log: &dyn Log, most: usize) -> limbic_stream::Result<usize> {
+        let accepted = [topics::INTAKE, topics::POSTS, topics::OUTCOMES];
+        let mut read = 0;
+        for topic in log.topics()? {
+            if !accepted.contains(&&*topic.name) {
+                continue;
+            }
+            let share = most.div_ceil(topic.offsets.len().max(1));
+            for (partition, &(earliest, end)) in (0..).zip(&topic.offsets) {
+                let partition = TopicPartition {
+                    topic: Arc::clone(&topic.name),
+                    partition,
+                };
+                let mut from = earliest.max(end.saturating_sub(share as u64));
+                while from < end {
+                    let records = log.read(&partition, from, AT_ONCE)?;
+                    let Some(last) = records.last() else { break };
+                    from = last.offset + 1;
+                    read += records.len();
+                    let ids: Vec<SeenId> = records.iter().filter_map(id_of).collect();
+                    self.note(&ids);
+                }
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// By what a record of `intake`, `posts` or `outcomes` is recognised; `None` for a watermark.
+fn id_of(record: &Record) -> Option<SeenId> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        id: std::borrow::Cow<'a, str>,
+    }
+    if let Some(id) = record.headers.get(header::ID) {
+        return SeenId::try_from(&id[..]).ok();
+    }
+    let head: Head<'_> = serde_json::from_slice(&record.value).ok()?;
+    Some(seen_id(&head.id))
 }
 
 impl SeenIds for RecentIds {
@@ -59,7 +120,7 @@ impl SeenIds for RecentIds {
 
 /// Ids shared by every process at the edge, in Redis (`SET key 1 EX ttl`).
 ///
-/// When Redis does not answer, nothing is known: posts are taken, and the ingest stage removes what is double.
+/// While Redis does not answer, no id is known: the edge accepts posts, and the ingest stage removes duplicates.
 pub struct SharedIds {
     client: redis::Client,
     connection: Mutex<Option<redis::Connection>>,

@@ -1,7 +1,5 @@
 //! The settings of the edge.
 
-use std::collections::BTreeMap;
-
 use limbic_domain::{HumanDuration, Slug};
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Platforms whose users must have agreed before an ad may be chosen for them. A post from one of these that says
-    /// nothing of consent counts as "unknown", which permits nothing.
+    /// Social networks whose users must consent before an ad may be chosen for them. A post from one of these that states
+    /// no consent counts as `unknown`, which permits nothing.
     pub consent_required: Vec<Slug>,
-    /// Subjects and the words that speak of them: words, `#hashtags`, `@mentions`, case and accents ignored.
-    pub subjects: BTreeMap<Slug, Vec<String>>,
     /// Oldest `created_at` taken, RFC 3339.
     pub oldest: limbic_domain::Utc,
     /// How far ahead of this machine's clock a `created_at` may be. Default 5min.
@@ -29,7 +25,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             consent_required: Vec::new(),
-            subjects: BTreeMap::new(),
             // Before this there was nothing that could be called a social post.
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),
             max_future: HumanDuration::from_mins(5),
@@ -37,20 +32,4 @@ impl Default for Settings {
             remember: HumanDuration::from_days(15),
         }
     }
-}
-
-/// A setting that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
-    /// A subject without words would never be found.
-    #[error("ingest.subjects.{0}: give at least one word")]
-    NoWords(Slug),
-    /// A word that can never match.
-    #[error("ingest.subjects.{subject}: `{word}` is not one word (letters and digits, `#` or `@` before it)")]
-    BadWord {
-        /// The subject.
-        subject: Slug,
-        /// The word.
-        word: String,
-    },
 }

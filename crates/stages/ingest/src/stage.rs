@@ -78,13 +78,6 @@ impl IngestStage {
         u32::try_from(accepted_at.div_euclid(self.generation_millis).max(0)).unwrap_or(u32::MAX)
     }
 
-    /// The keys under which an id may be remembered at `accepted_at`: what [`crate::Edge`] looks up in the embedded log.
-    pub(crate) fn keys_at(settings: &Settings, accepted_at: Utc, id: &[u8; 16]) -> [Vec<u8>; 2] {
-        let generation = Self::new(settings).generation(accepted_at.as_millis());
-        [generation, generation.saturating_sub(1)]
-            .map(|generation| REMEMBERED.key(&Remembered { generation, id: *id }))
-    }
-
     /// Passes one record on, unless its id is remembered. Raises the newest generation of its partition.
     fn route(
         &self,

@@ -75,10 +75,6 @@ impl Log for Patient {
         self.log.progress(group, topics)
     }
 
-    fn peek_state(&self, group: &str, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        self.log.peek_state(group, partition, key)
-    }
-
     fn close(&self) -> Result<()> {
         self.log.close()
     }

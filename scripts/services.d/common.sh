@@ -1,29 +1,29 @@
-# The ground the recipes stand on: words to the user, locks, packages, the cache and free ports.
+# Functions that all recipes use: messages, locks, packages, the build cache and free ports.
 # shellcheck shell=bash
 
 say() { printf 'services: %s\n' "$*" >&2; }
 
-# fail WHAT REMEDY: the end of this run.
+# fail WHAT REMEDY: prints both and ends this run.
 fail() {
     printf 'services: %s\n' "$1" >&2
     printf '  remedy: %s\n' "$2" >&2
     exit 1
 }
 
-# Owns the scratch folder for the rest of this process: a second `up` waits here, then finds everything running.
+# Locks the set's folder for the rest of this process. A second `up` waits here and then finds all servers running.
 lock_run() {
     mkdir -p "$(dirname "$RUN")"
     exec 9>>"$RUN.lock"
     flock -n 9 || {
-        say "another run is at work on $RUN, waiting for it"
+        say "another run uses $RUN, waiting for it"
         flock 9
     }
     mkdir -p "$RUN"
-    [[ -O $RUN ]] || fail "$RUN belongs to somebody else" "set LIMBIC_SERVICES_RUN to a folder of your own"
-    chmod 711 "$RUN" # the postgres user has to pass through it
+    [[ -O $RUN ]] || fail "$RUN belongs to another user" "set LIMBIC_SERVICES_RUN to a folder of your own"
+    chmod 711 "$RUN" # the postgres user needs access to its subfolder
 }
 
-# require COMMAND HINT: tools that are a matter of taste on a developer's machine are asked for, not installed.
+# require COMMAND HINT: fails if a tool is missing. Developers choose these tools themselves, so the script does not install them.
 require() {
     command -v "$1" >/dev/null || fail "'$1' is not on the PATH" "$2"
 }
@@ -43,12 +43,12 @@ require_maven() {
 
 require_go() { require go "install Go 1.24 or newer and put its bin folder on the PATH"; }
 
-# ensure COMMAND PACKAGE…: has the command from these Debian packages, without letting them start servers of their own.
+# ensure COMMAND PACKAGE…: installs these Debian packages if the command is missing, and prevents them from starting servers.
 ensure() {
     command -v "$1" >/dev/null && return
     shift
     local missing=("$@")
-    command -v apt-get >/dev/null || fail "these Debian packages are needed: ${missing[*]}" "install what they stand for on this system, on the PATH"
+    command -v apt-get >/dev/null || fail "these Debian packages are needed: ${missing[*]}" "install the equivalent packages of this system, and put their programs on the PATH"
     [[ $EUID -eq 0 ]] || fail "these Debian packages are needed: ${missing[*]}" "sudo apt-get install -y ${missing[*]}"
     say "installing ${missing[*]}"
     (
@@ -61,15 +61,15 @@ ensure() {
         trap 'allow_service_starts; rm -f "$log"' EXIT
         export DEBIAN_FRONTEND=noninteractive
         local attempt=(apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}")
-        # The lists of a fresh machine are empty, those of an old one name packages that are gone.
+        # On a fresh machine the package lists are empty. On an old one they may name packages that no longer exist.
         "${attempt[@]}" >"$log" 2>&1 || { apt-get update -q && "${attempt[@]}"; } >"$log" 2>&1 || {
             tail -n 20 "$log" >&2
-            fail "apt-get could not install ${missing[*]}" "read its words above; then: apt-get install -y ${missing[*]}"
+            fail "apt-get could not install ${missing[*]}" "read the output above, then run: apt-get install -y ${missing[*]}"
         }
     )
 }
 
-# Debian starts a server as soon as its package is unpacked, unless policy-rc.d says no (101 = forbidden).
+# Debian starts a server when it installs its package, unless policy-rc.d exits with 101 (forbidden).
 POLICY=/usr/sbin/policy-rc.d
 
 forbid_service_starts() {
@@ -85,15 +85,15 @@ allow_service_starts() {
     [[ ! -e $POLICY.before-limbic ]] || mv "$POLICY.before-limbic" "$POLICY"
 }
 
-# built NAME VERSION FILE…: the folder of this build; its name changes with the version and with the recipe's files.
+# built NAME VERSION FILE…: prints the folder of this build. Its name changes with the version and with the content of the files.
 built() {
     local name=$1 version=$2
     shift 2
     printf '%s/%s-%s-%s' "$CACHE" "$name" "$version" "$(cat "$@" | sha256sum | cut -c1-10)"
 }
 
-# build_once FOLDER COMMAND…: runs `COMMAND… TEMPORARY_FOLDER` and renames the result to FOLDER, so that FOLDER is either
-# whole or absent, however many processes want it and wherever one of them is killed.
+# build_once FOLDER COMMAND…: runs `COMMAND… TEMPORARY_FOLDER` and renames the result to FOLDER. So FOLDER is either complete
+# or absent, however many processes need it and whenever one of them is killed.
 build_once() {
     local folder=$1
     shift
@@ -109,23 +109,23 @@ build_once() {
         local unfinished=$folder.unfinished started=$SECONDS
         rm -rf "$unfinished"
         mkdir -p "$unfinished"
-        say "building $(basename "$folder"), once; its words go to $folder.log"
+        say "building $(basename "$folder"), once; its output goes to $folder.log"
         "$@" "$unfinished" >"$folder.log" 2>&1 || {
             tail -n 25 "$folder.log" >&2
             rm -rf "$unfinished"
-            fail "building $(basename "$folder") failed" "read $folder.log, mend the cause, and run this again"
+            fail "building $(basename "$folder") failed" "read $folder.log, fix the cause, and run the command again"
         }
         mv "$unfinished" "$folder"
         say "built $(basename "$folder") in $((SECONDS - started)) s"
     )
 }
 
-# A version manager's stand-in for python3 takes longer to start than a probe to run: prefer the system's own.
+# A version manager's wrapper of python3 takes longer to start than a probe takes to run, so the system's own is preferred.
 PYTHON=/usr/bin/python3
 [[ -x $PYTHON ]] || PYTHON=python3
 
-# free_ports COUNT: so many ports of 127.0.0.1 that nobody listens on, from below the range that the kernel hands out to
-# outgoing connections: between the choice and the server's bind no client of anything can take them.
+# free_ports COUNT: prints that many ports of 127.0.0.1 on which no process listens. They lie below the range that the kernel
+# uses for outgoing connections, so no client can take one between the choice and the server's bind.
 free_ports() {
     "$PYTHON" -I - "$1" <<'PYTHON'
 import random, socket, sys

@@ -1,33 +1,69 @@
-//! Which subjects a post speaks of.
+//! The subjects that a post is about.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use limbic_domain::Slug;
+use limbic_domain::{Slug, event_id};
 
-use crate::SettingsError;
+/// A list of words that cannot find its subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectsError {
+    /// A subject without words is never found.
+    #[error("affect.subjects.{0} is empty: give at least one word")]
+    NoWords(Slug),
+    /// A word that never matches.
+    #[error(
+        "affect.subjects.{subject}: `{word}` is not one word; give letters and digits, with an optional `#` or `@` before them"
+    )]
+    BadWord {
+        /// The subject.
+        subject: Slug,
+        /// The word.
+        word: String,
+    },
+}
 
-/// Finds subjects by their words. A word matches whole, ignoring case; `#word` matches the hashtag only, `word` both.
-#[derive(Debug, Clone, Default)]
+/// Finds subjects by their words. A word matches as a whole and in any case; `#word` matches the hashtag only, `word`
+/// matches both.
+///
+/// ```
+/// use limbic_affect::SubjectTagger;
+///
+/// let subjects = [("music".parse()?, vec!["concert".to_owned(), "#live".to_owned()])].into();
+/// let tagger = SubjectTagger::new(&subjects)?;
+/// let named = ["football".parse()?];
+/// assert_eq!(tagger.tag("What a concert!", &named), ["football".parse()?, "music".parse()?]);
+/// assert_eq!(tagger.tag("I live here", &[]), []);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
 pub struct SubjectTagger {
     words: HashMap<String, Vec<Slug>>,
+    version: String,
+}
+
+impl Default for SubjectTagger {
+    /// A tagger that finds nothing: only the subjects that the source named remain.
+    fn default() -> Self {
+        Self::new(&BTreeMap::new()).expect("no list is empty where there is no list")
+    }
 }
 
 /// Most subjects kept of one post.
 const MOST_SUBJECTS: usize = 16;
 
 impl SubjectTagger {
-    /// From `subject → words`.
-    pub fn new(subjects: &BTreeMap<Slug, Vec<String>>) -> Result<Self, SettingsError> {
+    /// A tagger over `subject → words`. Fails if a subject has no words, or a word can never match.
+    pub fn new(subjects: &BTreeMap<Slug, Vec<String>>) -> Result<Self, SubjectsError> {
         let mut words: HashMap<String, Vec<Slug>> = HashMap::new();
         for (subject, given) in subjects {
             if given.is_empty() {
-                return Err(SettingsError::NoWords(subject.clone()));
+                return Err(SubjectsError::NoWords(subject.clone()));
             }
             for word in given {
                 let lower = word.to_lowercase();
                 let bare = lower.strip_prefix(['#', '@']).unwrap_or(&lower);
                 if bare.is_empty() || !bare.chars().all(is_of_word) {
-                    return Err(SettingsError::BadWord {
+                    return Err(SubjectsError::BadWord {
                         subject: subject.clone(),
                         word: word.clone(),
                     });
@@ -35,10 +71,20 @@ impl SubjectTagger {
                 words.entry(lower).or_default().push(subject.clone());
             }
         }
-        Ok(Self { words })
+        let causes = subjects.iter().flat_map(|(subject, given)| {
+            std::iter::once(subject.as_str()).chain(given.iter().map(String::as_str))
+        });
+        let mut version = event_id("subjects", &causes.collect::<Vec<_>>());
+        version.truncate(16);
+        Ok(Self { words, version })
     }
 
-    /// The subjects that `text` speaks of, and those its source named, sorted, at most 16.
+    /// A hash of the lists, 16 hexadecimal digits. Two taggers of one version find the same subjects.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The subjects that `text` mentions and those that its source `named`: sorted, each once, the first 16.
     pub fn tag(&self, text: &str, named: &[Slug]) -> Vec<Slug> {
         let mut found: BTreeSet<Slug> = named.iter().cloned().collect();
         if !self.words.is_empty() {
@@ -62,7 +108,7 @@ fn is_of_word(c: char) -> bool {
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !is_of_word(c) && c != '#' && c != '@')
         .filter_map(|piece| {
-            // "a#b" is the hashtag b: keep from the last sign.
+            // "a#b" is the hashtag b: the token starts at the last sign.
             let start = piece.rfind(['#', '@']).unwrap_or(0);
             let token = &piece[start..];
             (token.chars().any(is_of_word)).then_some(token)
@@ -107,5 +153,17 @@ mod tests {
             .into_iter()
             .collect();
         assert!(SubjectTagger::new(&subjects).is_err());
+    }
+
+    #[test]
+    fn a_change_of_the_words_is_another_version() {
+        let of = |words: &[&str]| {
+            let words = words.iter().map(ToString::to_string).collect();
+            let tagger = SubjectTagger::new(&[(Slug::new("tea").unwrap(), words)].into());
+            tagger.unwrap().version().to_owned()
+        };
+        assert_eq!(of(&["tea", "cup"]), of(&["tea", "cup"]));
+        assert_ne!(of(&["tea", "cup"]), of(&["tea"]));
+        assert_ne!(of(&["tea"]), SubjectTagger::default().version());
     }
 }

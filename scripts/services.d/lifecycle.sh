@@ -1,16 +1,16 @@
-# The life of one server: ports, start, health, stop. A recipe NAME.sh gives
-#   NAME_version   what `status` shows                      NAME_install   make the programs be there (idempotent)
-#   NAME_ports     names of its ports, the main one first   NAME_start     prepare data if there is none, then `launch`
-#   NAME_healthy   true when the server does its real work, within 10 s or so: a probe that hangs is a probe that failed
-#   NAME_env       print its export lines
-# and may give NAME_stop_signal.
+# The lifecycle of one server: ports, start, health, stop. A recipe NAME.sh defines
+#   NAME_version   the version that `status` shows          NAME_install   installs the programs (idempotent)
+#   NAME_ports     names of its ports, the main one first   NAME_start     prepares data if there is none, then calls `launch`
+#   NAME_healthy   true if the server does real work within about 10 s; a probe that hangs counts as failed
+#   NAME_env       prints its export lines
+# and optionally NAME_stop_signal.
 # shellcheck shell=bash
 
-# Lines of a log that mean "try again": a port taken in the instant between choice and use, and the memory of a
-# killed PostgreSQL whose children have not all noticed yet.
+# Log lines after which a new start helps: a port that was taken between choice and use, and the shared memory of a
+# killed PostgreSQL whose child processes have not all ended yet.
 PASSING='address (already )?in use|pre-existing shared memory'
 
-# port NAME WHICH: the number of a port, as kept in the server's folder.
+# port NAME WHICH: prints the number of a port, as stored in the server's folder.
 port() { sed -n "s/^$2=//p" "$RUN/$1/ports"; }
 
 main_port() {
@@ -28,7 +28,7 @@ choose_ports() {
     done >"$RUN/$name/ports"
 }
 
-# A server that died comes back on its old ports, for the sake of those who wrote them down, unless they are taken.
+# A server that died starts again on its old ports, because other programs may have noted them, unless they are taken.
 keep_or_choose_ports() {
     local number
     [[ -s $RUN/$1/ports ]] || { choose_ports "$1" && return; }
@@ -46,13 +46,13 @@ start() {
     stop "$name"
     mkdir -p "$RUN/$name"
     keep_or_choose_ports "$name"
-    # What one start said must not be taken for the words of the next.
+    # The log of an earlier start must not be mistaken for the log of this one.
     [[ ! -f $RUN/$name/log ]] || mv "$RUN/$name/log" "$RUN/$name/log.before"
     say "starting $name $("${name}_version")"
     "${name}_start"
 }
 
-# launch NAME COMMAND…: called by a recipe's start; the server outlives this script, its session and its locks.
+# launch NAME COMMAND…: called by a recipe's start. The server keeps running after this script, its session and its locks end.
 launch() {
     local name=$1
     shift
@@ -60,7 +60,7 @@ launch() {
     printf '%s %s\n' "$!" "$(birth_of "$!")" >"$RUN/$name/pid"
 }
 
-# When a process was born, in clock ticks since boot: with it a number that was reused is not mistaken for the server.
+# The start time of a process, in clock ticks since boot. It shows whether a process id was reused.
 birth_of() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
 pid_of() { cut -d' ' -f1 "$RUN/$1/pid"; }
@@ -74,8 +74,8 @@ is_running() {
 
 state_of() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f1; }
 
-# recovers NAME: true when a running server answers, if need be after a while: on a busy machine a slow answer is no reason to
-# cut off those who use the server.
+# recovers NAME: true if a running server answers within 30 s. On a busy machine a slow answer must not stop a server that others
+# use.
 recovers() {
     local until=$((SECONDS + 30))
     while is_running "$1"; do
@@ -110,11 +110,11 @@ await() {
 complain() {
     say "$2; the end of $RUN/$1/log:"
     tail -n 25 "$RUN/$1/log" | sed 's/^/  | /' >&2
-    printf '  remedy: %s\n' "read the log; begin anew with 'scripts/services down $1' and 'scripts/services up $1'" \
-        "on a busy machine give it longer: LIMBIC_SERVICES_TIMEOUT=300" >&2
+    printf '  remedy: %s\n' "read the log; start again with 'scripts/services down $1' and 'scripts/services up $1'" \
+        "on a busy machine allow more time: LIMBIC_SERVICES_TIMEOUT=300" >&2
 }
 
-# stop NAME: by the process that was recorded, asked first, then told. Its data stays.
+# stop NAME: sends the recorded process its stop signal, and kills it if it does not end. The data stays.
 stop() {
     local name=$1 pid signal=TERM
     if is_running "$name"; then
@@ -140,7 +140,7 @@ ended_within() {
     return 1
 }
 
-# Proportional memory of a process and its children, in MiB: shared pages are counted once.
+# Proportional memory of a process and its children, in MiB. Shared pages are counted once.
 resident_mb() {
     local pending=("$1") pid total=0 kilobytes
     while [[ ${#pending[@]} -gt 0 ]]; do
@@ -154,7 +154,7 @@ resident_mb() {
     echo $((total / 1024))
 }
 
-# The same lines as `env`, kept for those who want a file: $RUN/env.
+# Writes the lines of `env` to the file $RUN/env.
 write_env_file() {
     local name
     [[ -d $RUN ]] || return 0
