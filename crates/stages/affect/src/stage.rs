@@ -202,7 +202,7 @@ mod tests {
                 .iter()
                 .map(|(subject, word)| (Slug::new(subject).unwrap(), vec![(*word).to_owned()]));
             let subjects = subjects.collect();
-            let stage = || {
+            let stage = move || {
                 let tagger = SubjectTagger::new(&subjects).unwrap();
                 AffectStage::new(Arc::new(LexiconReader::new()), tagger)
             };
