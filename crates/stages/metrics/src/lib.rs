@@ -41,6 +41,7 @@
 mod embedded;
 mod fields;
 mod influx;
+mod names;
 mod point;
 mod reader;
 mod settings;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use limbic_domain::{TenantId, Utc};
 
@@ -15,8 +16,8 @@ pub struct Point {
     pub measurement: String,
     /// What identifies it, with measurement and time.
     pub tags: BTreeMap<String, String>,
-    /// Sums and counts by name.
-    pub fields: BTreeMap<String, f64>,
+    /// Sums and counts by name, in the order of the names.
+    pub fields: Vec<(Arc<str>, f64)>,
     /// The window's start.
     pub at: Utc,
 }

@@ -12,9 +12,10 @@ use limbic_stream::window::{Added, Closed, WindowKind, Windows};
 use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};
 use tokio::runtime::Handle;
 
+use crate::names::{Name, name, of_emotion};
 use crate::point::{Point, SeriesStore};
 use crate::settings::{MetricsSettings, window_tag};
-use crate::sums::{Entry, OTHER, Sums};
+use crate::sums::{Entry, Fields, OTHER, Sums};
 
 /// What is measured, and the tag that tells its groups apart.
 const MEASUREMENTS: [(&str, Option<&str>); 5] = [
@@ -127,16 +128,17 @@ impl MetricsStage {
             topics::READINGS => {
                 let reading = Envelope::<Reading>::decode(&record.value).map_err(decoded)?;
                 let fields = of_reading(&reading.data);
-                let mut groups: Vec<String> = reading.data.subjects.iter().map(ToString::to_string).collect();
+                let subjects = reading.data.subjects.iter();
+                let mut groups: Vec<Name> = subjects.map(|subject| name(subject.as_str())).collect();
                 groups.sort_unstable();
                 groups.dedup();
                 if groups.is_empty() {
-                    groups.push("none".to_owned());
+                    groups.push(name("none"));
                 }
-                let all = self.entry(vec!["all".to_owned()], fields.clone());
-                let by_topic = self.entry(groups, fields);
+                let all = self.entry(vec![name("all")], fields.clone());
+                let by_subject = self.entry(groups, fields);
                 vec![
-                    ("emotion", reading.tenant.clone(), reading.at, by_topic),
+                    ("emotion", reading.tenant.clone(), reading.at, by_subject),
                     ("emotion_all", reading.tenant, reading.at, all),
                 ]
             }
@@ -146,12 +148,12 @@ impl MetricsStage {
                     Direction::Up => "up",
                     Direction::Down => "down",
                 };
-                let fields = vec![
+                let fields = Fields::new([
                     one("count"),
                     one(way),
-                    ("valence_sum".to_owned(), moment.data.mood.valence),
-                ];
-                let entry = self.entry(vec![moment.data.audience.as_str().to_owned()], fields);
+                    (name("valence_sum"), moment.data.mood.valence),
+                ]);
+                let entry = self.entry(vec![name(moment.data.audience.as_str())], fields);
                 vec![("moments", moment.tenant, moment.at, entry)]
             }
             topics::DECISIONS => {
@@ -178,7 +180,7 @@ impl MetricsStage {
                         fields.push(one("contest.ratio_alarm"));
                     }
                 }
-                let entry = self.entry(vec![decision.data.campaign.to_string()], fields);
+                let entry = self.entry(vec![name(decision.data.campaign.as_str())], Fields::new(fields));
                 vec![("decisions", decision.tenant, decision.at, entry)]
             }
             topics::OUTCOMES => {
@@ -192,17 +194,17 @@ impl MetricsStage {
                     OutcomeKind::Dismissal => "dismissals",
                 };
                 let mut fields = vec![one(kind)];
-                fields.extend(outcome.data.value.map(|value| ("value".to_owned(), value)));
+                fields.extend(outcome.data.value.map(|value| (name("value"), value)));
                 let campaign = Decision::campaign_of(&outcome.data.decision)
                     .ok_or_else(|| format!("`{}` names no campaign", outcome.data.decision))?;
-                let entry = self.entry(vec![campaign.to_string()], fields);
+                let entry = self.entry(vec![name(campaign.as_str())], Fields::new(fields));
                 vec![("outcomes", outcome.tenant, outcome.at, entry)]
             }
             other => return Err(format!("topic `{other}` is not measured")),
         })
     }
 
-    fn entry(&self, groups: Vec<String>, fields: Vec<(String, f64)>) -> Entry {
+    fn entry(&self, groups: Vec<Name>, fields: Fields) -> Entry {
         Entry {
             groups,
             fields,
@@ -251,9 +253,9 @@ impl Kept {
                 ("partition".to_owned(), partition.to_string()),
             ]);
             if let Some(tag) = self.tag {
-                tags.insert(tag.to_owned(), group);
+                tags.insert(tag.to_owned(), group.to_string());
             } else {
-                debug_assert_ne!(group, OTHER, "there is one group only");
+                debug_assert_ne!(&*group, OTHER, "there is one group only");
             }
             points.push(Point {
                 tenant: tenant.clone(),
@@ -267,24 +269,25 @@ impl Kept {
     }
 }
 
-fn one(field: &str) -> (String, f64) {
-    (field.to_owned(), 1.0)
+fn one(field: &str) -> (Name, f64) {
+    (name(field), 1.0)
 }
 
-fn of_reading(reading: &Reading) -> Vec<(String, f64)> {
+fn of_reading(reading: &Reading) -> Fields {
     let affect = &reading.affect;
     let is_in_distress = !affect.distress.cues.is_empty() || affect.distress.score.get() >= 0.5;
     let mut fields = vec![
         one("count"),
-        ("valence_sum".to_owned(), affect.valence),
-        ("arousal_sum".to_owned(), affect.arousal),
-        ("distress".to_owned(), f64::from(u8::from(is_in_distress))),
+        (name("valence_sum"), affect.valence),
+        (name("arousal_sum"), affect.arousal),
+        (name("distress"), f64::from(u8::from(is_in_distress))),
     ];
-    for (name, score) in &affect.emotions {
-        fields.push((format!("emotion.{name}_sum"), *score));
-        fields.push((format!("emotion.{name}_count"), 1.0));
+    for (emotion, score) in &affect.emotions {
+        let (sum, count) = of_emotion(emotion);
+        fields.push((sum, *score));
+        fields.push((count, 1.0));
     }
-    fields
+    Fields::new(fields)
 }
 
 impl Stage for MetricsStage {

@@ -1,9 +1,11 @@
 //! The state of a window: sums by group and field, in whole millionths, so that the order of adding cannot change them.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use limbic_stream::window::Aggregate;
 use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue};
+
+use crate::names::{Name, name};
 
 /// Millionths in a whole.
 const MILLION: f64 = 1_000_000.0;
@@ -12,27 +14,51 @@ const MOST_FIELDS: usize = 96;
 /// The group, or field, of what was too much.
 pub(crate) const OTHER: &str = "other";
 
+/// What one record adds to each of its groups: fields in the order of their names, each once, in whole millionths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fields(Arc<[(Name, i64)]>);
+
+impl Fields {
+    pub(crate) fn new(fields: impl IntoIterator<Item = (Name, f64)>) -> Self {
+        // A cast saturates, and makes nothing of what is not a number.
+        let millionths = |(name, value): (Name, f64)| (name, (value * MILLION).round() as i64);
+        let mut fields: Vec<(Name, i64)> = fields.into_iter().map(millionths).collect();
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        fields.dedup_by(|later, earlier| {
+            let is_same = later.0 == earlier.0;
+            if is_same {
+                earlier.1 = earlier.1.saturating_add(later.1);
+            }
+            is_same
+        });
+        Self(fields.into())
+    }
+}
+
 /// One record's part in a window.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     /// The subjects, audience or campaign; each is counted.
-    pub(crate) groups: Vec<String>,
+    pub(crate) groups: Vec<Name>,
     /// What to add to each.
-    pub(crate) fields: Vec<(String, f64)>,
+    pub(crate) fields: Fields,
     /// Most groups there may be.
     pub(crate) most: usize,
 }
 
-/// Sums by group and field. Which groups came before there were too many depends on the order of records *within a
-/// partition* alone, which is the log's and the same in every replay.
+/// The sums of one group, in the order of their names.
+type Sum = Vec<(Name, i64)>;
+
+/// Sums by group and field, groups in the order of their names. Which groups came before there were too many depends on the
+/// order of records *within a partition* alone, which is the log's and the same in every replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Sums(BTreeMap<String, BTreeMap<String, i64>>);
+pub(crate) struct Sums(Vec<(Name, Sum)>);
 
 impl StateValue for Sums {
     const VERSION: u8 = 1;
 
     fn size_hint(&self) -> usize {
-        let fields: usize = self.0.values().map(BTreeMap::len).sum();
+        let fields: usize = self.0.iter().map(|(_, sums)| sums.len()).sum();
         4 + 16 * self.0.len() + 24 * fields
     }
 
@@ -49,47 +75,75 @@ impl StateValue for Sums {
     }
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
-        let mut groups = BTreeMap::new();
+        let mut groups = Vec::new();
         for _ in 0..from.length()? {
-            let group = from.text()?.to_owned();
-            let mut sums = BTreeMap::new();
+            let group = name(from.text()?);
+            let mut sums = Vec::new();
             for _ in 0..from.length()? {
-                sums.insert(from.text()?.to_owned(), from.signed()?);
+                sums.push((name(from.text()?), from.signed()?));
             }
-            groups.insert(group, sums);
+            groups.push((group, sums));
         }
         Ok(Self(groups))
     }
 }
 
 impl Sums {
-    fn add_to(&mut self, group: &str, most: usize, fields: impl IntoIterator<Item = (String, i64)>) {
-        let known = self.0.contains_key(group);
-        let name = if known || self.0.len() < most {
-            group
-        } else {
-            OTHER
+    fn add_to(&mut self, group: &Name, most: usize, fields: &[(Name, i64)]) {
+        let found = self.0.binary_search_by(|(known, _)| known.cmp(group));
+        let (place, is_folded) = match found {
+            Ok(place) => (place, false),
+            Err(place) if self.0.len() < most => {
+                self.0
+                    .insert(place, (Arc::clone(group), Vec::with_capacity(fields.len())));
+                (place, false)
+            }
+            Err(_) => {
+                let found = self.0.binary_search_by(|(known, _)| (**known).cmp(OTHER));
+                let place = found.unwrap_or_else(|place| {
+                    self.0.insert(place, (name(OTHER), Vec::new()));
+                    place
+                });
+                (place, true)
+            }
         };
-        let sums = self.0.entry(name.to_owned()).or_default();
-        if name != group {
-            *sums.entry("folded".to_owned()).or_default() += MILLION as i64;
+        let sums = &mut self.0[place].1;
+        if is_folded {
+            add(sums, &name("folded"), MILLION as i64, usize::MAX);
         }
+        let mut at = 0;
         for (field, millionths) in fields {
-            if sums.contains_key(&field) || sums.len() < MOST_FIELDS {
-                let sum = sums.entry(field).or_default();
-                *sum = sum.saturating_add(millionths);
-            } else {
-                *sums.entry("fields_folded".to_owned()).or_default() += MILLION as i64;
+            // Both are in order, and mostly the same fields: look at the next one first.
+            while sums.get(at).is_some_and(|(known, _)| known < field) {
+                at += 1;
+            }
+            let has_room = sums.len() < MOST_FIELDS;
+            match sums.get_mut(at) {
+                Some((known, sum)) if known == field => *sum = sum.saturating_add(*millionths),
+                _ if has_room => sums.insert(at, (Arc::clone(field), *millionths)),
+                _ => {
+                    add(sums, &name("fields_folded"), MILLION as i64, usize::MAX);
+                    at = 0;
+                }
             }
         }
     }
 
     /// Groups and their sums.
-    pub(crate) fn into_groups(self) -> impl Iterator<Item = (String, BTreeMap<String, f64>)> {
+    pub(crate) fn into_groups(self) -> impl Iterator<Item = (Name, Vec<(Name, f64)>)> {
         self.0.into_iter().map(|(group, sums)| {
-            let whole = |(field, millionths): (String, i64)| (field, millionths as f64 / MILLION);
+            let whole = |(field, millionths): (Name, i64)| (field, millionths as f64 / MILLION);
             (group, sums.into_iter().map(whole).collect())
         })
+    }
+}
+
+/// Adds to one field, which is made unless there are `most` already.
+fn add(sums: &mut Sum, field: &Name, millionths: i64, most: usize) {
+    match sums.binary_search_by(|(known, _)| known.cmp(field)) {
+        Ok(place) => sums[place].1 = sums[place].1.saturating_add(millionths),
+        Err(place) if sums.len() < most => sums.insert(place, (Arc::clone(field), millionths)),
+        Err(_) => {}
     }
 }
 
@@ -98,18 +152,75 @@ impl Aggregate for Sums {
 
     fn add(&mut self, entry: &Entry) {
         for group in &entry.groups {
-            // A cast saturates, and makes nothing of what is not a number.
-            let fields = entry
-                .fields
-                .iter()
-                .map(|(field, value)| (field.clone(), (value * MILLION).round() as i64));
-            self.add_to(group, entry.most, fields);
+            self.add_to(group, entry.most, &entry.fields.0);
         }
     }
 
     fn merge(&mut self, other: Self) {
         for (group, sums) in other.0 {
-            self.add_to(&group, usize::MAX, sums);
+            self.add_to(&group, usize::MAX, &sums);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(of: &[(&str, f64)]) -> Fields {
+        Fields::new(of.iter().map(|(field, value)| (name(field), *value)))
+    }
+
+    fn entry(group: &str, of: &[(&str, f64)], most: usize) -> Entry {
+        Entry {
+            groups: vec![name(group)],
+            fields: fields(of),
+            most,
+        }
+    }
+
+    fn shown(sums: Sums) -> Vec<String> {
+        sums.into_groups()
+            .flat_map(|(group, sums)| {
+                sums.into_iter()
+                    .map(move |(field, value)| format!("{group}.{field}={value}"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn fields_add_up_whatever_their_order() {
+        let mut sums = Sums::default();
+        sums.add(&entry("tea", &[("b", 1.0), ("a", 0.5), ("b", 2.0)], 9));
+        sums.add(&entry("tea", &[("c", 1.0), ("a", 0.25)], 9));
+        sums.add(&entry("rain", &[("a", -1.0)], 9));
+        assert_eq!(shown(sums), ["rain.a=-1", "tea.a=0.75", "tea.b=3", "tea.c=1"]);
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted_together() {
+        let mut sums = Sums::default();
+        for group in ["a", "b", "c"] {
+            sums.add(&entry(group, &[("count", 1.0)], 2));
+        }
+        assert_eq!(
+            shown(sums),
+            ["a.count=1", "b.count=1", "other.count=1", "other.folded=1"]
+        );
+        let names: Vec<String> = (0..MOST_FIELDS + 3).map(|n| format!("f{n:03}")).collect();
+        let many: Vec<(&str, f64)> = names.iter().map(|field| (field.as_str(), 1.0)).collect();
+        let mut sums = Sums::default();
+        sums.add(&entry("a", &many, 9));
+        let of_a = shown(sums);
+        assert_eq!(of_a.len(), MOST_FIELDS + 1);
+        assert!(of_a.contains(&"a.fields_folded=3".to_owned()), "{of_a:?}");
+    }
+
+    #[test]
+    fn sums_survive_their_codec() {
+        let mut sums = Sums::default();
+        sums.add(&entry("tea", &[("a", 0.1), ("b", -3.0)], 9));
+        let bytes = sums.to_bytes();
+        assert_eq!(Sums::from_bytes(&bytes).unwrap(), sums);
     }
 }

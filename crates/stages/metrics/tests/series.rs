@@ -305,7 +305,7 @@ fn quotes_and_spaces_in_a_tag_are_only_characters() {
                 ("subject".to_owned(), "a\"b, c=${d}".to_owned()),
                 ("window".to_owned(), "10s".to_owned()),
             ]),
-            fields: BTreeMap::from([("count".to_owned(), 7.0)]),
+            fields: vec![("count".into(), 7.0)],
             at: Utc::from_millis(T),
         };
         world.handle.block_on(world.store.write(&[point])).unwrap();
