@@ -1,7 +1,7 @@
 //! Compares every policy on the decisions of a simulation.
 
 use limbic_bandit::decide::EngineConfig;
-use limbic_bandit::simulator::{Situation, Standing, every_policy, tournament};
+use limbic_bandit::simulator::{PolicyResult, SimulatedDecision, compare_policies, default_policies};
 use limbic_domain::{CreativeSet, Utc};
 use limbic_optimize::{context_of, offers_of};
 use limbic_views::Kind;
@@ -11,7 +11,7 @@ use limbic_node::settings::Settings;
 
 /// The decisions of a simulation with the click probability of each candidate, which only the simulation knows. Sets without a
 /// creative or without people are left out.
-pub fn situations(driver: &Driver, settings: &Settings) -> anyhow::Result<Vec<Situation>> {
+pub fn situations(driver: &Driver, settings: &Settings) -> anyhow::Result<Vec<SimulatedDecision>> {
     let window = settings.optimize.rewards.click_window.as_millis().max(1);
     let mut situations = Vec::new();
     for found in driver.all(Kind::CreativeSet)? {
@@ -24,11 +24,11 @@ pub fn situations(driver: &Driver, settings: &Settings) -> anyhow::Result<Vec<Si
             let subject = set.audience.subject();
             click_probability(set.direction, subject, creative.tone.as_str(), set.mood.valence)
         });
-        situations.push(Situation {
+        situations.push(SimulatedDecision {
             campaign: set.campaign.to_string(),
             at,
             context: context_of(&set, at).0,
-            appeals: probabilities.collect(),
+            click_probabilities: probabilities.collect(),
             offers: offers_of(&set),
             round: at.as_millis().div_euclid(window).cast_unsigned(),
         });
@@ -37,15 +37,15 @@ pub fn situations(driver: &Driver, settings: &Settings) -> anyhow::Result<Vec<Si
 }
 
 /// The result of every policy on these decisions, with the node's bounds (for example its minimum propensity), over `runs` runs.
-pub fn standings(
-    situations: &[Situation],
+pub fn results(
+    situations: &[SimulatedDecision],
     settings: &Settings,
     seed: u64,
     runs: u64,
-) -> anyhow::Result<Vec<Standing>> {
+) -> anyhow::Result<Vec<PolicyResult>> {
     let engine = EngineConfig {
         seed,
         ..settings.optimize.engine.clone()
     };
-    Ok(tournament(situations, &engine, &every_policy(), runs)?)
+    Ok(compare_policies(situations, &engine, &default_policies(), runs)?)
 }

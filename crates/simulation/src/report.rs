@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use limbic_bandit::simulator::{Spread, Standing};
+use limbic_bandit::simulator::{PolicyResult, RunSummary};
 use limbic_domain::Utc;
 use limbic_views::Kind;
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub struct Report {
     /// The time of the last post, in simulated time.
     pub until: Utc,
     /// The result of every policy on the same decisions. Empty if policies were not compared.
-    pub policies: Vec<Standing>,
+    pub policies: Vec<PolicyResult>,
 }
 
 impl Report {
@@ -292,10 +292,10 @@ fn removed(html: &mut String, report: &Report) {
 /// Width of the drawing of an interval, in pixels.
 const SPAN: f64 = 150.0;
 
-fn policies(html: &mut String, standings: &[Standing]) {
+fn policies(html: &mut String, results: &[PolicyResult]) {
     html.push_str("<h2>Every policy on the same decisions</h2><p>Each run draws the simulation's decisions again, and each policy learns only from its own clicks. The table shows the mean over the runs. The small print and the line show the range of the middle 95 of 100 runs. Regret is the oracle's advantage in clicks per hundred ads.</p>\
          <div class=\"card\"><table><tr><th>Policy</th><th class=\"n\">Clicks per ad</th><th class=\"n\">Regret</th><th colspan=\"2\">Over random</th><th colspan=\"2\">Over the best fixed creative</th></tr>");
-    for one in standings {
+    for one in results {
         let is_yardstick = one.name.starts_with('(');
         let _ = write!(
             html,
@@ -307,15 +307,15 @@ fn policies(html: &mut String, standings: &[Standing]) {
             one.regret.low,
             one.regret.high,
         );
-        uplift(html, one.over_random, standings.iter().map(|one| one.over_random));
-        uplift(html, one.over_fixed, standings.iter().map(|one| one.over_fixed));
+        uplift(html, one.over_random, results.iter().map(|one| one.over_random));
+        uplift(html, one.over_fixed, results.iter().map(|one| one.over_fixed));
         html.push_str("</tr>");
     }
     html.push_str("</table></div>");
 }
 
 /// An uplift as text, and as a line on the scale of its column, with a mark at zero.
-fn uplift(html: &mut String, own: Spread, column: impl Iterator<Item = Spread>) {
+fn uplift(html: &mut String, own: RunSummary, column: impl Iterator<Item = RunSummary>) {
     let (low, high) = column.fold((0.0_f64, 0.0_f64), |(low, high), one| {
         (low.min(one.low), high.max(one.high))
     });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_affect::{AffectEngine as _, LexiconReader};
-use limbic_bandit::simulator::{Spread, Standing};
+use limbic_bandit::simulator::{PolicyResult, RunSummary};
 use limbic_ingest::replay::Pace;
 use limbic_views::Kind;
 use serde::Serialize;
@@ -50,7 +50,7 @@ struct Result {
     /// How many there were.
     situations: usize,
     /// How every policy did, best first.
-    policies: Vec<Standing>,
+    policies: Vec<PolicyResult>,
     seconds: f64,
 }
 
@@ -242,7 +242,7 @@ fn result(
         policies: if args.runs == 0 {
             Vec::new()
         } else {
-            policies::standings(&situations, settings, args.seed, args.runs)?
+            policies::results(&situations, settings, args.seed, args.runs)?
         },
         seconds: 0.0,
     })
@@ -320,7 +320,7 @@ fn show_policies(result: &Result) -> anyhow::Result<()> {
         "over the best fixed"
     )?;
     for one in &result.policies {
-        let percent = |spread: Spread| {
+        let percent = |spread: RunSummary| {
             format!(
                 "{:+.0} % ({:+.0} to {:+.0})",
                 100.0 * spread.mean,

@@ -1,4 +1,4 @@
-//! A decision and an update, 20 candidates × 100 features each.
+//! Benchmarks of a decision and an update, each with 20 arms × 100 features.
 
 use std::hint::black_box;
 
@@ -44,7 +44,7 @@ fn decisions(criterion: &mut Criterion) {
                 context: &context,
                 arm: &arms[turn % arms.len()],
                 reward: f64::from(turn.is_multiple_of(3)),
-                corrects: None,
+                previous_reward: None,
                 propensity: 0.1,
             };
             policy.learn(&feedback).expect("a fair feedback");

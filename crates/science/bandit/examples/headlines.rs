@@ -4,10 +4,11 @@
 //! benches/upworthy/run.sh        # converts the data, then runs this
 //! ```
 //!
-//! The argument is a CSV of `test,impressions,clicks`, one headline per row, tests together. Every impression is drawn
-//! from the headline's real ones, without putting it back; a test is as long as its least shown headline, so that no
-//! pool runs dry whatever is chosen. The policy is asked again every `BATCH` impressions. "Best" is the headline with
-//! the highest rate in the same data, noise included, so the regret is overstated, for every policy alike.
+//! The argument is a CSV file of `test,impressions,clicks` with one headline per row, sorted by test. Every
+//! impression is drawn from the real impressions of the headline, without replacement. A test has as many impressions
+//! as its least shown headline, so that no headline runs out. The policy is asked again every `BATCH` impressions.
+//! "Best" is the headline with the highest rate in the same data, noise included, so the regret of every policy is
+//! overstated.
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 
@@ -39,7 +40,7 @@ fn read(path: &str) -> Result<Vec<Test>, Box<dyn Error>> {
         .collect())
 }
 
-/// Clicks of the policy, of uniform choice (expected) and of the best headline (expected), and the impressions.
+/// Clicks of the policy, expected clicks of a uniform choice and of the best headline, and the number of impressions.
 fn replay(config: &EngineConfig, test: &Test, seed: u64) -> Result<[f64; 4], Box<dyn Error>> {
     let mut engine = DecisionEngine::new(config.clone())?;
     let arms: Vec<Arm> = (0..test.len())
@@ -67,7 +68,7 @@ fn replay(config: &EngineConfig, test: &Test, seed: u64) -> Result<[f64; 4], Box
             context: &context,
             arm: &arms[choice],
             reward,
-            corrects: None,
+            previous_reward: None,
             propensity: probabilities[choice],
         })?;
     }

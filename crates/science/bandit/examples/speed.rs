@@ -1,6 +1,7 @@
-//! Processor time of a decision and of an update, 20 candidates × 100 features: rows of a Markdown table.
+//! Processor time of a decision and of an update, with 20 arms × 100 features, as rows of a Markdown table.
 //!
-//! `cargo bench -p limbic-optimize` measures the same with confidence intervals; this one is for a run beside others.
+//! `cargo bench -p limbic-bandit` measures the same with confidence intervals. This example is for runs beside
+//! another program.
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 
@@ -11,14 +12,14 @@ use limbic_bandit::policy::{AnyPolicy, Feedback};
 use limbic_bandit::quadrature::{Beta, best_arm_probabilities};
 use limbic_bandit::{Arm, Features, Policy, PolicyConfig};
 
-/// Microseconds that this thread has spent on a processor, where the system tells; else of the wall clock.
+/// Microseconds that this thread has spent on a processor, or of the wall clock if the system does not report it.
 fn processor_time(begin: Instant) -> f64 {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = told.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
     nanos.map_or_else(|| begin.elapsed().as_secs_f64() * 1e6, |nanos| nanos / 1e3)
 }
 
-/// Rounds of each measurement; what is printed is their median, least and most.
+/// Number of measurements. The table shows their median, minimum and maximum.
 const ROUNDS: usize = 9;
 const DECISIONS: usize = 20_000;
 const UPDATES: usize = 10_000;
@@ -66,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                         context: &context,
                         arm: &arms[feedback % arms.len()],
                         reward: (feedback % 3) as f64 / 2.0,
-                        corrects: None,
+                        previous_reward: None,
                         propensity: 0.1,
                     })?;
                 }
@@ -79,10 +80,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 updates.push(learn(&mut policy_at_work)?);
                 let start = processor_time(begin);
                 for decision in 0..DECISIONS {
-                    let asked = Instant::now();
+                    let prepared = Instant::now();
                     let seed = (round * DECISIONS + decision) as u64;
                     sum += policy_at_work.probabilities(&context, &arms, seed)[0];
-                    waits.push(asked.elapsed());
+                    waits.push(prepared.elapsed());
                 }
                 decisions.push((processor_time(begin) - start) / DECISIONS as f64);
             }

@@ -1,10 +1,10 @@
-//! Plays policies through the tutorial world and prints their click-through rates.
+//! Runs policies in the tutorial environment and prints their click-through rates.
 //!
 //! ```text
-//! cargo run --release -p limbic-bandit --example tutorial                    a table of benches/vw/configurations.jsonl, 20 seeds
-//! cargo run --release -p limbic-bandit --example tutorial -- 9000 5          the same, 5 seeds from 9000 on
-//! cargo run --release -p limbic-bandit --example tutorial -- 9000 5 -        the engine configurations of standard input, one a
-//!                                                                              line; the rate of every seed as JSON
+//! cargo run --release -p limbic-bandit --example tutorial                a table of benches/vw/configurations.jsonl, 20 seeds
+//! cargo run --release -p limbic-bandit --example tutorial -- 9000 5      the same, with the 5 seeds from 9000 on
+//! cargo run --release -p limbic-bandit --example tutorial -- 9000 5 -    engine configurations from standard input, one per
+//!                                                                        line; the rate of every seed as JSON
 //! ```
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
@@ -18,7 +18,7 @@ use limbic_bandit::simulator::{Drift, Tutorial};
 const CONFIGURATIONS: &str = include_str!("../../../../benches/vw/configurations.jsonl");
 const USAGE: &str = "usage: tutorial [FIRST_SEED [SEEDS [-]]]";
 
-/// Click-through of each seed: without drift, and in the second half after either drift.
+/// Click-through rate of each seed: without drift, and in the second half after each kind of drift.
 fn play(config: &EngineConfig, seeds: std::ops::Range<u64>) -> Result<[Vec<f64>; 3], Box<dyn Error>> {
     let mut rates = [const { Vec::new() }; 3];
     for (drift, rates) in [Drift::None, Drift::Known, Drift::Unknown]
@@ -31,13 +31,13 @@ fn play(config: &EngineConfig, seeds: std::ops::Range<u64>) -> Result<[Vec<f64>;
                 seed,
                 ..config.clone()
             })?;
-            rates.push(world.play(&mut engine, seed)?.second);
+            rates.push(world.run(&mut engine, seed)?.second);
         }
     }
     Ok(rates)
 }
 
-/// The mean and, in brackets, the least.
+/// The mean and, in parentheses, the minimum.
 fn cell(rates: &[f64]) -> String {
     let mean = rates.iter().sum::<f64>() / rates.len() as f64;
     let least = rates.iter().copied().fold(f64::INFINITY, f64::min);

@@ -1,4 +1,4 @@
-//! From a context and its candidates to one choice with its exact probability, or a stated reason for none.
+//! The decision engine: chooses one of the eligible offers with an exact probability, or states why it chose none.
 
 use limbic_domain::{Micros, PolicyVersion, Suppression, Utc, UtcOffset};
 use serde::{Deserialize, Serialize};
@@ -12,24 +12,25 @@ use crate::{Arm, Features};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
-    /// How to choose.
+    /// The policy that gives each arm its probability.
     pub policy: PolicyConfig,
-    /// Everything random is a function of this and the decision's id.
+    /// Every draw is a function of this seed and the decision's id.
     pub seed: u64,
-    /// No candidate is less likely than this (or than an equal share, if that is less). It bounds every weight of an
-    /// off-policy estimate by its inverse.
+    /// Smallest probability of a candidate, in `[0, 1]`. With so many candidates that it cannot hold, each gets an
+    /// equal share instead. Its inverse bounds the weights of an off-policy estimate.
     pub minimum_propensity: f64,
-    /// At most this much probability in all for candidates other than the likeliest; the minimum comes on top.
+    /// Largest total probability of all candidates except the most likely one, in `[0, 1]`. `minimum_propensity` is
+    /// applied afterwards and can exceed it.
     pub exploration_budget: f64,
-    /// Importance weights are cut here wherever the engine itself uses them: where a contest compares two policies.
+    /// Largest importance weight in the engine's own estimates, in `[1, 1000000]`. The champion/challenger test uses
+    /// it.
     pub maximum_weight: f64,
-    /// A candidate that may cost less is not worth its place.
+    /// An offer with a lower price is not eligible.
     pub floor_price: Micros,
-    /// When anything may run; empty = always.
+    /// Hours at which ads may run. Empty: at all hours.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dayparts: Vec<Daypart>,
-    /// A policy that would like to take the place of `policy`. The optimize stage asks both; an engine by itself does
-    /// not look at it.
+    /// A policy that is tested against `policy`. The optimize stage runs both; [`DecisionEngine`] ignores it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub challenger: Option<Challenger>,
 }
@@ -49,24 +50,24 @@ impl Default for EngineConfig {
     }
 }
 
-/// Hours of some days of the week.
+/// A range of hours on some days of the week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Daypart {
-    /// Days, 0 = Monday to 6 = Sunday; empty = every day.
+    /// Days, from 0 (Monday) to 6 (Sunday). Empty: every day.
     #[serde(default)]
     pub days: Vec<u8>,
     /// First hour, 0 to 23.
     pub from: u8,
-    /// The hour it ends before, 1 to 24; not after `from` = it runs past midnight.
+    /// Hour before which the range ends, 1 to 24. If it is not after `from`, the range runs past midnight.
     pub until: u8,
-    /// The audience's clock. Default `Z`.
+    /// Offset of the audience's clock from UTC. Default `Z`.
     #[serde(default)]
     pub utc_offset: UtcOffset,
 }
 
 impl Daypart {
-    /// Whether `at` lies within.
+    /// Whether `at` is in the range.
     pub fn contains(&self, at: Utc) -> bool {
         let minutes = at.as_millis().div_euclid(60_000) + self.utc_offset.as_minutes();
         let hour = minutes.div_euclid(60).rem_euclid(24);
@@ -75,7 +76,7 @@ impl Daypart {
         if !past_midnight {
             return hour >= from && hour < until && self.has_day(minutes);
         }
-        // After midnight it is still the part that began the day before.
+        // After midnight, the range belongs to the day on which it began.
         (hour >= from && self.has_day(minutes)) || (hour < until && self.has_day(minutes - 1440))
     }
 
@@ -86,40 +87,40 @@ impl Daypart {
     }
 }
 
-/// Something that could be chosen, and what it may cost.
+/// An arm that can be chosen, and its price.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
-    /// What it is.
+    /// The arm.
     pub arm: Arm,
-    /// What it may cost at most.
+    /// Highest price of the delivery.
     pub price: Micros,
 }
 
-/// Why a candidate, or everything, was left out.
+/// The rule that excluded one offer, or suppressed the whole decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// Nothing was offered.
+pub enum ExclusionRule {
+    /// The set of offers was empty.
     NothingOffered,
-    /// Nobody is left to reach.
+    /// The audience has no people.
     NobodyLeft,
-    /// Everybody left is held out for ever.
+    /// All remaining people belong to the hold-out.
     HoldOut,
-    /// Everybody left was reached often enough.
+    /// All remaining people have reached the frequency cap.
     FrequencyCap,
-    /// The budget would not cover it.
+    /// The price exceeds what is left of the budget.
     BudgetExhausted,
-    /// Spending is ahead of plan.
+    /// The campaign has spent its budget faster than planned.
     BudgetPaced,
-    /// Nothing may run at this hour.
+    /// No ad may run at this hour.
     Daypart,
-    /// Its price is below the floor.
+    /// The price is below the floor price.
     FloorPrice,
-    /// What was offered fell to different rules.
+    /// The offers were excluded by different rules.
     Several,
 }
 
-impl Rule {
-    /// The rule's name in a decision.
+impl ExclusionRule {
+    /// Name of the rule, as a decision records it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NothingOffered | Self::Several => "no_eligible_candidate",
@@ -133,7 +134,7 @@ impl Rule {
         }
     }
 
-    /// Why nothing was chosen, as a decision says it.
+    /// The rule and its reason, as a suppressed decision records them.
     pub fn suppression(self) -> Suppression {
         Suppression {
             rule: self.name().to_owned(),
@@ -141,49 +142,51 @@ impl Rule {
         }
     }
 
-    /// One sentence for a person who asks.
+    /// One sentence for the reader of a decision.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::NothingOffered => "No creative was left to choose from.",
-            Self::NobodyLeft => "Nobody was left to reach.",
-            Self::HoldOut => "They belong to the few whom no ad ever reaches, to measure what ads add.",
-            Self::FrequencyCap => "They were reached as often as the campaign allows.",
+            Self::NothingOffered => "There was no creative to choose from.",
+            Self::NobodyLeft => "The audience has no people left to reach.",
+            Self::HoldOut => {
+                "The person belongs to the hold-out, which no ad reaches so that the effect of ads can be measured."
+            }
+            Self::FrequencyCap => "The person was reached as often as the campaign's frequency caps allow.",
             Self::BudgetExhausted => "The campaign's budget for this period is spent or reserved.",
             Self::BudgetPaced => "The campaign's budget is spent ahead of plan.",
             Self::Daypart => "The campaign does not run at this hour.",
             Self::FloorPrice => "Every creative's price is below the floor price.",
-            Self::Several => "Every creative was ruled out.",
+            Self::Several => "Every creative was excluded, for different reasons.",
         }
     }
 }
 
-/// A choice, ready to be logged.
+/// A choice with everything that a decision logs about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecisionDraft {
-    /// Positions, in the offers, of the candidates that could be chosen.
+    /// Indexes into the offers of those that were eligible.
     pub eligible: Vec<usize>,
-    /// The probability of each of them; they sum to 1 within 1e-9.
+    /// The probability of each eligible offer; they sum to 1 within 1e-9.
     pub probabilities: Vec<f64>,
-    /// Which of [`Self::eligible`] was chosen.
+    /// Index of the choice in [`Self::eligible`].
     pub choice: usize,
-    /// Its probability.
+    /// The probability of the choice.
     pub propensity: f64,
     /// The seed of the draw.
     pub seed: u64,
-    /// Offers that were left out, and why.
-    pub ruled_out: Vec<(usize, Rule)>,
+    /// Indexes into the offers of those that were excluded, and the rule that excluded them.
+    pub excluded: Vec<(usize, ExclusionRule)>,
 }
 
-/// What an engine answers.
+/// The result of [`DecisionEngine::decide`].
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    /// One candidate was chosen.
+pub enum Selection {
+    /// One offer was chosen.
     Chosen(DecisionDraft),
-    /// None was, for this reason.
-    NoAd(Rule),
+    /// No offer was chosen, because of this rule.
+    Suppressed(ExclusionRule),
 }
 
-/// A policy within its bounds.
+/// A policy with eligibility rules and bounds on its probabilities.
 #[derive(Debug, Clone)]
 pub struct DecisionEngine {
     config: EngineConfig,
@@ -192,7 +195,7 @@ pub struct DecisionEngine {
 }
 
 impl DecisionEngine {
-    /// An engine that has learnt nothing. Refuses settings outside their ranges.
+    /// Builds an engine without any feedback. Returns an error for the first setting that is outside its range.
     pub fn new(config: EngineConfig) -> Result<Self, PolicyError> {
         let unit = 0.0..=1.0;
         within(
@@ -232,47 +235,48 @@ impl DecisionEngine {
         })
     }
 
-    /// Which policy chooses, exactly.
+    /// Name, version and settings hash of the policy, as decisions record them.
     pub const fn version(&self) -> &PolicyVersion {
         &self.version
     }
 
-    /// The settings.
+    /// The settings that the engine was built with.
     pub const fn config(&self) -> &EngineConfig {
         &self.config
     }
 
-    /// The policy.
+    /// The policy and what it has learned.
     pub const fn policy(&self) -> &AnyPolicy {
         &self.policy
     }
 
-    /// The seed of the decision `id`.
+    /// The seed of the decision `id`: a function of the id and [`EngineConfig::seed`].
     pub fn seed_of(&self, id: &str) -> u64 {
         random::derive(self.config.seed, random::hash(id.as_bytes()))
     }
 
-    /// Chooses one of `offers` for the decision `id`. A function of its arguments, the settings and what was learnt.
-    pub fn decide(&self, id: &str, at: Utc, context: &Features, offers: &[Offer]) -> Answer {
+    /// Chooses one of `offers` for the decision `id`. The result is a function of the arguments, the settings and the
+    /// learned state.
+    pub fn decide(&self, id: &str, at: Utc, context: &Features, offers: &[Offer]) -> Selection {
         if offers.is_empty() {
-            return Answer::NoAd(Rule::NothingOffered);
+            return Selection::Suppressed(ExclusionRule::NothingOffered);
         }
         let parts = &self.config.dayparts;
         if !parts.is_empty() && !parts.iter().any(|part| part.contains(at)) {
-            return Answer::NoAd(Rule::Daypart);
+            return Selection::Suppressed(ExclusionRule::Daypart);
         }
-        let (mut eligible, mut ruled_out) = (Vec::new(), Vec::new());
+        let (mut eligible, mut excluded) = (Vec::new(), Vec::new());
         for (position, offer) in offers.iter().enumerate() {
             if offer.price < self.config.floor_price {
-                ruled_out.push((position, Rule::FloorPrice));
+                excluded.push((position, ExclusionRule::FloorPrice));
             } else {
                 eligible.push(position);
             }
         }
         if eligible.is_empty() {
-            let first = ruled_out[0].1;
-            let alike = ruled_out.iter().all(|&(_, rule)| rule == first);
-            return Answer::NoAd(if alike { first } else { Rule::Several });
+            let first = excluded[0].1;
+            let alike = excluded.iter().all(|&(_, rule)| rule == first);
+            return Selection::Suppressed(if alike { first } else { ExclusionRule::Several });
         }
         let seed = self.seed_of(id);
         let arms: Vec<Arm> = eligible
@@ -282,17 +286,17 @@ impl DecisionEngine {
         let probabilities = self.probabilities(context, &arms, seed);
         let unit = Random::new(random::derive(seed, 1)).unit();
         let choice = random::choose(&probabilities, unit).expect("probabilities of some arms sum to 1");
-        Answer::Chosen(DecisionDraft {
+        Selection::Chosen(DecisionDraft {
             propensity: probabilities[choice],
             eligible,
             probabilities,
             choice,
             seed,
-            ruled_out,
+            excluded,
         })
     }
 
-    /// The probabilities with which one of `arms` is chosen: the policy's, within the engine's bounds.
+    /// The probability of each of `arms`, within the engine's bounds; they sum to 1 within 1e-9.
     pub fn probabilities(&self, context: &Features, arms: &[Arm], seed: u64) -> Vec<f64> {
         let mut probabilities = self.policy.probabilities(context, arms, random::derive(seed, 0));
         bound(
@@ -303,23 +307,24 @@ impl DecisionEngine {
         probabilities
     }
 
-    /// Learns from an outcome. An error changes nothing.
+    /// Learns from feedback. An error changes nothing.
     pub fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
         self.policy.learn(feedback)
     }
 
-    /// All that was learnt; [`Self::restore`] gives it back to the last bit.
+    /// The learned state; [`Self::restore`] restores it to the bit.
     pub fn snapshot(&self) -> Vec<u8> {
         self.policy.snapshot()
     }
 
-    /// Takes on what an engine of the same settings learnt.
+    /// Replaces the learned state by the snapshot of an engine with the same settings. An error changes nothing.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError> {
         self.policy.restore(snapshot)
     }
 }
 
-/// Keeps what the unlikelier have in all below `budget`, then gives everyone at least `minimum`.
+/// Scales the probabilities of all but the most likely arm down to `budget` in total, then raises each to `minimum`
+/// or more.
 fn bound(probabilities: &mut [f64], budget: f64, minimum: f64) {
     let likeliest = probabilities
         .iter()
@@ -370,11 +375,11 @@ mod tests {
         });
         assert_eq!(
             engine.decide("d", at, &Features::new(), &[]),
-            Answer::NoAd(Rule::NothingOffered)
+            Selection::Suppressed(ExclusionRule::NothingOffered)
         );
         assert_eq!(
             engine.decide("d", at, &Features::new(), &offers(3)),
-            Answer::NoAd(Rule::FloorPrice)
+            Selection::Suppressed(ExclusionRule::FloorPrice)
         );
     }
 
@@ -392,11 +397,11 @@ mod tests {
                 &Features::new(),
                 &offers,
             );
-            let Answer::Chosen(draft) = answer else {
+            let Selection::Chosen(draft) = answer else {
                 panic!("some are eligible")
             };
             assert_eq!(draft.eligible, [1, 2, 3]);
-            assert_eq!(draft.ruled_out, [(0, Rule::FloorPrice)]);
+            assert_eq!(draft.excluded, [(0, ExclusionRule::FloorPrice)]);
             assert_eq!(
                 draft.propensity.to_bits(),
                 draft.probabilities[draft.choice].to_bits()
@@ -426,7 +431,7 @@ mod tests {
                 context: &context,
                 arm: &offers[arm].arm,
                 reward,
-                corrects: None,
+                previous_reward: None,
                 propensity: 0.3,
             };
             engine.learn(&feedback).unwrap();
@@ -435,15 +440,15 @@ mod tests {
         let mut logged = Vec::new();
         for decision in 0..4_000 {
             match engine.decide(&decision.to_string(), Utc::from_millis(0), &context, &offers) {
-                Answer::Chosen(draft) => {
+                Selection::Chosen(draft) => {
                     counts[draft.choice] += 1.0 / 4_000.0;
                     logged = draft.probabilities;
                 }
-                Answer::NoAd(rule) => panic!("{rule:?}"),
+                Selection::Suppressed(rule) => panic!("{rule:?}"),
             }
         }
         for (count, probability) in counts.iter().zip(&logged) {
-            // Four standard deviations, at most.
+            // At most four standard deviations.
             assert!((count - probability).abs() < 0.032, "{counts:?} {logged:?}");
         }
     }
@@ -469,7 +474,7 @@ mod tests {
             utc_offset: UtcOffset::from_minutes(60),
         };
         let at = |text: &str| text.parse::<Utc>().unwrap();
-        // Friday 2026-11-20, an hour ahead of UTC.
+        // Friday 2026-11-20. The clock of the audience is an hour ahead of UTC.
         assert!(part.contains(at("2026-11-20T21:00:00Z")));
         assert!(
             part.contains(at("2026-11-21T00:59:00Z")),

@@ -1,25 +1,25 @@
-//! Hashed sparse features, in namespaces, and the arms that carry them.
+//! Hashed sparse features in namespaces, and the arms that carry them.
 //!
-//! A feature is a 32-bit hash and a value. Its namespace says which interactions it takes part in: `feeling × tone`
-//! multiplies every feature of the one with every feature of the other. Order of insertion never matters.
+//! A feature is a 32-bit hash and a value. Its namespace decides in which interactions it takes part: `feeling ×
+//! tone` multiplies every feature of the one with every feature of the other. The order of insertion does not matter.
 
 use serde::{Deserialize, Serialize};
 
 use crate::random;
 
-/// One feature: what it is, hashed, and how much of it there is.
+/// The hash that identifies a feature, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Feature(pub u32, pub f32);
 
-/// The largest value a feature can have: the product of eight is still a number.
+/// Largest absolute value of a feature. A product of eight such values is still finite in `f32`.
 pub const LARGEST: f64 = 30_000.0;
 
-/// What is known about a context or an arm.
+/// The features of a context or an arm.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Features {
-    /// Hash of each namespace's name, ascending, and where its features end in `features`.
+    /// Hash of each namespace's name, ascending, and the end of its features in `features`.
     namespaces: Vec<(u32, u32)>,
-    /// By namespace, then by hash.
+    /// Sorted by namespace, then by hash.
     features: Vec<Feature>,
 }
 
@@ -28,18 +28,18 @@ pub const fn namespace(name: &str) -> u32 {
     (random::hash(name.as_bytes()) >> 32) as u32
 }
 
-/// A hash that another is to be joined to. Together with [`join`] it is not symmetric: their caller fixes the order.
-pub(crate) const fn ready(left: u32) -> u32 {
+/// Prepares the left operand of [`join`]. The combination is not symmetric, so the caller fixes the order.
+pub(crate) const fn scramble(left: u32) -> u32 {
     left.wrapping_mul(0x9e37_79b1).rotate_left(13)
 }
 
-/// The hash of an interaction: what is [`ready`], and another feature's hash.
+/// The hash of an interaction: the result of [`scramble`] for the left feature, and the hash of the right one.
 pub(crate) const fn join(ready: u32, right: u32) -> u32 {
     (ready ^ right).wrapping_mul(0x85eb_ca6b)
 }
 
 impl Features {
-    /// No features.
+    /// A set without features.
     pub const fn new() -> Self {
         Self {
             namespaces: Vec::new(),
@@ -47,15 +47,15 @@ impl Features {
         }
     }
 
-    /// Adds "in `space`, it is `value`": a feature of value 1.
+    /// Adds the categorical feature `value` in the namespace `space`, with the numeric value 1.
     #[must_use]
     pub fn with(self, space: &str, value: &str) -> Self {
-        let hash = join(ready(namespace(space)), namespace(value));
+        let hash = join(scramble(namespace(space)), namespace(value));
         self.insert(namespace(space), Feature(hash, 1.0))
     }
 
-    /// Adds "in `space`, `name` measures `value`". A value that is no number counts as 0, and none as more than
-    /// [`LARGEST`]: measure in units that make most values about 1.
+    /// Adds the numeric feature `name` in the namespace `space`. NaN becomes 0, and values beyond ±[`LARGEST`] are
+    /// cut. Choose units in which most values are about 1.
     #[must_use]
     pub fn with_number(self, space: &str, name: &str, value: f64) -> Self {
         let value = if value.is_nan() {
@@ -63,7 +63,7 @@ impl Features {
         } else {
             value.clamp(-LARGEST, LARGEST) as f32
         };
-        let hash = join(ready(namespace(space)), namespace(name).rotate_left(7));
+        let hash = join(scramble(namespace(space)), namespace(name).rotate_left(7));
         self.insert(namespace(space), Feature(hash, value))
     }
 
@@ -95,7 +95,7 @@ impl Features {
             .map_or(0, |before| self.namespaces[before].1 as usize)
     }
 
-    /// The features of the namespace whose [`namespace`] hash is `name`; empty if there is none.
+    /// The features of the namespace whose [`namespace`] hash is `name`; empty if the namespace is unknown.
     pub fn in_namespace(&self, name: u32) -> &[Feature] {
         // They are few: looking at each is faster than a search.
         let mut start = 0;
@@ -108,35 +108,35 @@ impl Features {
         &[]
     }
 
-    /// All features, in an order that depends on nothing but themselves.
+    /// All features, in an order that does not depend on the order of insertion.
     pub fn as_slice(&self) -> &[Feature] {
         &self.features
     }
 
-    /// How many features there are.
+    /// Number of features.
     pub const fn len(&self) -> usize {
         self.features.len()
     }
 
-    /// Whether there are none.
+    /// Whether the set has no features.
     pub const fn is_empty(&self) -> bool {
         self.features.is_empty()
     }
 }
 
-/// One of the things that can be chosen.
+/// One of the alternatives of a choice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
-    /// Its name: what is learnt about it is kept under this.
+    /// Identifies the arm: what is learned about it is stored under this id.
     pub id: String,
-    /// What it shares with its kin (a creative's tone or generator); a new arm starts from its family's record.
+    /// The group of similar arms (for a creative, its tone). A new arm starts from the statistics of its family.
     pub family: String,
-    /// What is known about it, its own name (namespace `arm`) and family (namespace `family`) included.
+    /// The features of the arm, with its id (namespace `arm`) and its family (namespace `family`).
     pub features: Features,
 }
 
 impl Arm {
-    /// An arm; its name and family become features too.
+    /// Builds an arm and adds its id and its family to its features.
     pub fn new(id: impl Into<String>, family: impl Into<String>, features: Features) -> Self {
         let (id, family) = (id.into(), family.into());
         let features = features.with("arm", &id).with("family", &family);

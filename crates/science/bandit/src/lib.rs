@@ -1,17 +1,65 @@
-//! Which ad, now: the contextual bandit, what it learns from, and its brakes. Nothing here reads a clock or draws
-//! a random number that is not a function of a seed, and only [`evaluate`] does I/O (it reads logs): the same inputs give
-//! the same bits on every machine.
+//! The contextual bandit: chooses one ad for a context with an exact probability, and learns from rewards.
 //!
-//! * [`policy`]: from a context and its [`Arm`]s to one probability per arm, and what an outcome teaches.
-//! * [`decide`]: the [`DecisionEngine`](decide::DecisionEngine): which candidates may run, the policy's probabilities
-//!   inside their bounds, the seeded draw; or a stated reason why nothing was chosen.
-//! * [`outcomes`]: what came of a decision, joined to it: late, restated, twice or never.
-//! * [`stage`]: the pipeline's optimize stage.
-//! * [`evaluate`]: what another policy would have earned on a log it did not write.
-//! * [`brakes`]: budget pacing, frequency caps, champion and challenger, ratio alarm, permanent hold-out.
-//! * [`quadrature`]: exact choice probabilities of Thompson sampling with independent Beta arms.
+//! ```text
+//! context ─┐  ┌───────────── DecisionEngine ───────────────┐
+//! offers ──┼─▶│ eligible? ─▶ Policy ─▶ bounds ─▶ seeded draw │─▶ choice + propensity, or the rule that suppressed it
+//! id ──────┘  └────────────────▲───────────────────────────┘
+//!                              │ Feedback (context, arm, reward, propensity)
+//! outcomes ─▶ outcomes::Attribution ─▶ RewardUpdate
+//! ```
+//!
+//! The crate is pure computation. It does no I/O, reads no clock, and does not know the log or the pipeline: the
+//! optimize stage (`limbic-optimize`) supplies event time, ids and state. It does not estimate what another policy
+//! would have earned: `limbic-evaluation` does.
+//!
+//! * [`policy`]: policies, from a context and [`Arm`]s to one probability per arm.
+//! * [`decide`]: the [`DecisionEngine`](decide::DecisionEngine), which applies eligibility rules and probability
+//!   bounds and draws the choice.
+//! * [`outcomes`]: attribution of outcomes to a decision, and the reward that follows.
+//! * [`guardrails`]: budget pacing, frequency caps, champion/challenger test, sample-ratio alarm, hold-out.
 //! * [`features`]: hashed sparse features with namespaces and interactions.
-//! * [`random`]: the generator everything draws from.
+//! * [`quadrature`]: exact choice probabilities of Thompson sampling with independent Beta arms.
+//! * [`random`]: the random number generator that every draw uses.
+//! * [`simulator`]: comparison of policies on simulated decisions.
+//!
+//! # Example
+//!
+//! ```
+//! use limbic_bandit::decide::{DecisionEngine, EngineConfig, Offer, Selection};
+//! use limbic_bandit::policy::Feedback;
+//! use limbic_bandit::{Arm, Features};
+//! use limbic_domain::{Micros, Utc};
+//!
+//! let mut engine = DecisionEngine::new(EngineConfig::default())?;
+//! let context = Features::new().with("direction", "up");
+//! let offers = ["celebrate", "calm"].map(|tone| Offer {
+//!     arm: Arm::new(tone, tone, Features::new()),
+//!     price: Micros(100),
+//! });
+//! let selection = engine.decide("decision-1", Utc::from_millis(0), &context, &offers);
+//! let Selection::Chosen(draft) = selection else {
+//!     panic!("both offers are eligible");
+//! };
+//! // Before any feedback the two arms are equally likely.
+//! assert!((draft.propensity - 0.5).abs() < 1e-9);
+//!
+//! engine.learn(&Feedback {
+//!     context: &context,
+//!     arm: &offers[draft.eligible[draft.choice]].arm,
+//!     reward: 1.0,
+//!     previous_reward: None,
+//!     propensity: draft.propensity,
+//! })?;
+//! # Ok::<(), limbic_bandit::PolicyError>(())
+//! ```
+//!
+//! # Laws
+//!
+//! * The same inputs give the same bits on every machine. A draw is a function of a seed and an id.
+//! * The probabilities of the eligible arms sum to 1 within 1e-9, and the logged propensity is the probability that
+//!   was drawn from.
+//! * A snapshot restores a policy to the bit.
+//! * A call that returns an error changes nothing.
 
 pub mod decide;
 pub mod exact;

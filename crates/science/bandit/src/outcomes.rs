@@ -1,11 +1,13 @@
-//! What came of a decision, joined to it: late, restated, twice, or never.
+//! Attribution of outcomes to a decision: late, restated, duplicate or missing.
 //!
-//! Each decision has an [`Account`]. An outcome is entered under its sender's key: the same key with the same content is
-//! a duplicate and changes nothing; the same key with other content is a restatement and replaces what it said. The
-//! reward is computed anew from all entries, so that nothing depends on how often or in which order they came.
+//! Each decision has an [`Attribution`]. It stores an outcome under the key that the sender gave it. The same key
+//! with the same content is a duplicate and changes nothing. The same key with other content is a restatement and
+//! replaces the earlier content. The reward is always computed from all stored outcomes, so it does not depend on how
+//! often or in which order they arrived.
 //!
-//! Feedback is censored: that nobody clicked *yet* is no failure. Good news is taught at once; silence counts as a
-//! reward of 0 only once the attribution window has passed, and a choice that was never shown teaches nothing at all.
+//! Feedback is censored: a missing click may still arrive. A positive reward is learned at once. A reward of 0 is
+//! learned only after the attribution window has passed without a click. A choice that was never shown is not learned
+//! from.
 
 use std::collections::BTreeMap;
 
@@ -14,38 +16,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{PolicyError, within};
 
-/// From which sign of life a choice's attribution windows run.
+/// The event from which the attribution windows of a choice run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exposure {
-    /// From the impression: what was delivered but not seen teaches nothing.
+    /// The impression. A choice that was delivered but not seen is not learned from.
     #[default]
     Impression,
-    /// From the delivery, for platforms that report no impressions.
+    /// The delivery, for ad platforms that report no impressions.
     Delivered,
 }
 
-/// What an outcome is worth, and for how long it counts.
+/// The reward of each kind of outcome, and the window in which it counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardConfig {
-    /// Of a click; further clicks add nothing.
+    /// Reward for the first click, not negative. Later clicks add nothing.
     pub click: f64,
-    /// Of each conversion, whatever its value.
+    /// Reward for each conversion, whatever its value; not negative.
     pub conversion: f64,
-    /// Of each unit of a conversion's value.
+    /// Reward for each unit of a conversion's value, not negative.
     pub conversion_value: f64,
-    /// A dismissal takes everything away.
+    /// Whether a dismissal sets the reward of the decision to 0.
     pub dismissal_voids: bool,
-    /// The most that one decision can be worth.
+    /// Largest reward of one decision, positive. Larger sums are cut to it.
     pub most: f64,
-    /// What makes a choice count as shown.
+    /// The event that makes a choice count as shown.
     pub exposure: Exposure,
-    /// Time from exposure within which a click counts, and after which silence is a failure. Default 30min.
+    /// Time after exposure in which a click counts. When it has passed without a click, the reward is 0. Default 30min.
     pub click_window: HumanDuration,
-    /// Time from exposure within which a conversion counts. Default 7d.
+    /// Time after exposure in which a conversion counts. Default 7d.
     pub conversion_window: HumanDuration,
-    /// Time from its first report within which an outcome may be restated. Default 28d.
+    /// Time after its first report in which an outcome can be restated. Default 28d.
     pub restatement_window: HumanDuration,
 }
 
@@ -66,7 +68,7 @@ impl Default for RewardConfig {
 }
 
 impl RewardConfig {
-    /// Refuses settings outside their ranges.
+    /// Returns an error for the first setting that is outside its range.
     pub fn check(&self) -> Result<(), PolicyError> {
         let usable = 0.0..=1e12;
         for (setting, value) in [
@@ -93,12 +95,12 @@ impl RewardConfig {
         )
     }
 
-    /// Of one conversion.
-    fn worth(&self, entry: &Entry) -> f64 {
+    /// Reward of one conversion.
+    fn conversion_reward(&self, entry: &Entry) -> f64 {
         self.conversion + self.conversion_value * entry.value.map_or(0.0, f64::from_bits)
     }
 
-    /// How long after its latest word a decision's account is kept.
+    /// Milliseconds after its latest outcome during which the attribution of a decision is kept.
     pub fn longest_window_millis(&self) -> i64 {
         self.restatement_window
             .as_millis()
@@ -107,83 +109,87 @@ impl RewardConfig {
     }
 }
 
-/// One outcome, as last stated.
+/// One outcome, with its latest content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Entry {
     kind: OutcomeKind,
-    /// The bits of its value.
+    /// Value of the outcome, as the bits of an `f64`.
     value: Option<u64>,
     at: Utc,
-    /// When it was first stated.
+    /// Event time of the first report.
     first: Utc,
 }
 
-/// All that is known of what came of one decision.
+/// The outcomes of one decision, and the reward that was last learned from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Account {
+pub struct Attribution {
     decided: Utc,
     entries: BTreeMap<String, Entry>,
-    /// The bits of the reward that was taught.
-    taught: Option<u64>,
+    /// The last learned reward, as the bits of an `f64`.
+    learned: Option<u64>,
     latest: Utc,
 }
 
-/// What an outcome was.
+/// How an outcome was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepted {
-    /// New.
+pub enum Acceptance {
+    /// Stored under a key that was not known.
     Counted,
-    /// New content under a known key.
+    /// Stored in place of other content under the same key.
     Restated,
-    /// Known already: nothing changed.
+    /// The same content was stored before. Nothing changed.
     Duplicate,
-    /// A restatement after its window: nothing changed.
+    /// A restatement after its window. Nothing changed.
     TooLate,
 }
 
-/// What the policy must now be taught.
+/// What the policy has to learn after a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Teaching {
-    /// Nothing (yet).
-    Nothing,
-    /// The reward, for the first time.
-    Reward(f64),
-    /// Another reward than was taught before.
-    Correction {
-        /// What was taught.
+pub enum RewardUpdate {
+    /// The reward did not change, or is not known yet.
+    Unchanged,
+    /// The reward of this decision, for the first time.
+    First(f64),
+    /// The reward differs from the one that was learned before.
+    Corrected {
+        /// The reward that was learned.
         before: f64,
-        /// What is right.
+        /// The correct reward.
         now: f64,
     },
 }
 
-/// Why an outcome cannot be entered. Trying again never helps.
+/// An outcome was rejected. A retry gives the same result.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OutcomeError {
-    /// No such decision, or one so long ago that its account was closed.
-    #[error("no open decision `{0}`: it was never made, chose nothing, or its windows have passed")]
+    /// The decision is unknown: it was never made, chose nothing, or is so old that its attribution was removed.
+    #[error(
+        "no open decision `{0}`: it was never made, chose nothing, or its windows have passed; check the decision id in the outcome"
+    )]
     UnknownDecision(String),
-    /// Nothing can come of a decision before it is made.
-    #[error("the outcome happened at {at}, before its decision at {decided}")]
+    /// The outcome has an earlier time than its decision.
+    #[error("the outcome's time {at} is before its decision at {decided}: check the sender's clock")]
     BeforeDecision {
-        /// When it is said to have happened.
+        /// Event time of the outcome.
         at: Utc,
-        /// When it was decided.
+        /// Event time of the decision.
         decided: Utc,
     },
-    /// A value that no reward can be computed from.
-    #[error("the value {0} is negative or not a number")]
+    /// The value is negative, infinite or NaN.
+    #[error("the outcome's value {0} is not usable: it must be finite and not negative")]
     Value(f64),
-    /// An impression, say, of those whom no ad may reach.
-    #[error("the people of `{0}` are held out: only conversions can come of it, what they did without an ad")]
+    /// An outcome other than a conversion, for people whom no ad reaches.
+    #[error("`{0}` is a hold-out decision: its people see no ad, so only conversions can be reported for it")]
     HeldOut(String),
-    /// One decision with implausibly many outcomes.
-    #[error("more than {0} outcomes for one decision")]
+    /// The decision has [`Attribution::MAX_OUTCOMES`] outcomes already.
+    #[error(
+        "the decision has {0} outcomes already: further ones are rejected; check the sender for outcomes without a stable key"
+    )]
     TooMany(usize),
 }
 
 impl OutcomeError {
-    /// The reason in one word, for a dead letter.
+    /// Name of the error, as dead letters carry it.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::UnknownDecision(_) => "unknown_decision",
@@ -195,27 +201,27 @@ impl OutcomeError {
     }
 }
 
-impl Account {
-    /// Most outcomes of one decision.
-    pub const MOST_OUTCOMES: usize = 1024;
+impl Attribution {
+    /// Largest number of stored outcomes of one decision.
+    pub const MAX_OUTCOMES: usize = 1024;
 
-    /// The account of a decision made at `decided`.
+    /// Starts the attribution of a decision made at `decided`.
     pub const fn open(decided: Utc) -> Self {
         Self {
             decided,
             entries: BTreeMap::new(),
-            taught: None,
+            learned: None,
             latest: decided,
         }
     }
 
-    /// Enters an outcome that happened `at`. An error changes nothing.
+    /// Stores an outcome that happened `at`. An error changes nothing.
     pub fn accept(
         &mut self,
         outcome: &Outcome,
         at: Utc,
         config: &RewardConfig,
-    ) -> Result<(Accepted, Teaching), OutcomeError> {
+    ) -> Result<(Acceptance, RewardUpdate), OutcomeError> {
         if let Some(value) = outcome.value
             && !(value.is_finite() && value >= 0.0)
         {
@@ -230,87 +236,87 @@ impl Account {
         let value = outcome.value.map(f64::to_bits);
         let known = self.entries.get(&outcome.key);
         let accepted = match known {
-            None if self.entries.len() >= Self::MOST_OUTCOMES => {
-                return Err(OutcomeError::TooMany(Self::MOST_OUTCOMES));
+            None if self.entries.len() >= Self::MAX_OUTCOMES => {
+                return Err(OutcomeError::TooMany(Self::MAX_OUTCOMES));
             }
-            None => Accepted::Counted,
-            // Platforms resend with a fresh time: only another kind or value says something new.
+            None => Acceptance::Counted,
+            // Ad platforms resend an outcome with a new time. Only another kind or value is new information.
             Some(entry) if entry.kind == outcome.kind && entry.value == value => {
-                return Ok((Accepted::Duplicate, Teaching::Nothing));
+                return Ok((Acceptance::Duplicate, RewardUpdate::Unchanged));
             }
             Some(entry) if at.millis_since(entry.first) > config.restatement_window.as_millis() => {
-                return Ok((Accepted::TooLate, Teaching::Nothing));
+                return Ok((Acceptance::TooLate, RewardUpdate::Unchanged));
             }
-            Some(_) => Accepted::Restated,
+            Some(_) => Acceptance::Restated,
         };
         let first = known.map_or(at, |entry| entry.first);
         let entry = Entry {
             kind: outcome.kind,
             value,
-            // A restatement says what it was worth, not that it happened later.
+            // A restatement changes the content of an outcome, not its time.
             at: first,
             first,
         };
         self.entries.insert(outcome.key.clone(), entry);
         self.latest = self.latest.max(at);
-        Ok((accepted, self.teach(config, false)))
+        Ok((accepted, self.update_reward(config, false)))
     }
 
-    /// Silence until now is the answer: to be called when [`Self::closes`] has passed.
-    pub fn close(&mut self, config: &RewardConfig) -> Teaching {
-        self.teach(config, true)
+    /// Ends the click window: without a click the reward is 0. Call it when [`Self::click_window_closes`] has passed.
+    pub fn close_click_window(&mut self, config: &RewardConfig) -> RewardUpdate {
+        self.update_reward(config, true)
     }
 
-    /// When silence becomes a failure: `None` if it was never shown, or something was taught already.
-    pub fn closes(&self, config: &RewardConfig) -> Option<Utc> {
-        if self.taught.is_some() {
+    /// When the click window ends; `None` if the choice was not shown, or a reward was learned already.
+    pub fn click_window_closes(&self, config: &RewardConfig) -> Option<Utc> {
+        if self.learned.is_some() {
             return None;
         }
-        self.silence_ends(config)
+        self.click_window_end(config)
     }
 
-    /// When silence is an answer, whether or not it was broken: `None` if it was never shown.
-    pub fn silence_ends(&self, config: &RewardConfig) -> Option<Utc> {
+    /// When the click window ends, whether or not a click came; `None` if the choice was not shown.
+    pub fn click_window_end(&self, config: &RewardConfig) -> Option<Utc> {
         if self.refused() {
             return None;
         }
         Some(self.exposed(config)?.plus_millis(config.click_window.as_millis()))
     }
 
-    /// When the decision was made.
+    /// Event time of the decision.
     pub const fn decided(&self) -> Utc {
         self.decided
     }
 
-    /// When nothing can change it any more.
+    /// When the attribution can be removed: no outcome can change it after this time.
     pub fn expires(&self, config: &RewardConfig) -> Utc {
         self.latest.plus_millis(config.longest_window_millis())
     }
 
-    /// Whether the platform refused the creative.
+    /// Whether the ad platform refused the creative.
     pub fn refused(&self) -> bool {
         self.first_of(OutcomeKind::Refused).is_some()
     }
 
-    fn teach(&mut self, config: &RewardConfig, closing: bool) -> Teaching {
-        if self.refused() && self.taught.is_none() {
-            return Teaching::Nothing;
+    fn update_reward(&mut self, config: &RewardConfig, is_closed: bool) -> RewardUpdate {
+        if self.refused() && self.learned.is_none() {
+            return RewardUpdate::Unchanged;
         }
         let reward = self.reward(config);
-        match self.taught.map(f64::from_bits) {
-            None if reward > 0.0 || (closing && self.exposed(config).is_some()) => {
-                self.taught = Some(reward.to_bits());
-                Teaching::Reward(reward)
+        match self.learned.map(f64::from_bits) {
+            None if reward > 0.0 || (is_closed && self.exposed(config).is_some()) => {
+                self.learned = Some(reward.to_bits());
+                RewardUpdate::First(reward)
             }
             Some(before) if before.to_bits() != reward.to_bits() => {
-                self.taught = Some(reward.to_bits());
-                Teaching::Correction { before, now: reward }
+                self.learned = Some(reward.to_bits());
+                RewardUpdate::Corrected { before, now: reward }
             }
-            _ => Teaching::Nothing,
+            _ => RewardUpdate::Unchanged,
         }
     }
 
-    /// When the choice was shown, as far as is known.
+    /// When the choice was shown; `None` if no outcome has reported it.
     fn exposed(&self, config: &RewardConfig) -> Option<Utc> {
         let impression = self.first_of(OutcomeKind::Impression);
         match config.exposure {
@@ -327,22 +333,22 @@ impl Account {
             .min()
     }
 
-    /// What conversions brought that came within their window from the decision, whether or not anything was seen: what
-    /// can be compared with people who saw nothing.
+    /// Reward of the conversions within their window from the decision, whether or not the ad was seen. It can be
+    /// compared between people who saw an ad and people who did not.
     pub fn conversions(&self, config: &RewardConfig) -> f64 {
         let of_window = self.entries.values().filter(|entry| {
             entry.kind == OutcomeKind::Conversion
                 && entry.at.millis_since(self.decided) <= config.conversion_window.as_millis()
         });
-        of_window.fold(0.0, |sum, entry| sum + config.worth(entry))
+        of_window.fold(0.0, |sum, entry| sum + config.conversion_reward(entry))
     }
 
-    /// What the choice is worth by all that is known.
+    /// The reward of the choice, by all stored outcomes.
     pub fn reward(&self, config: &RewardConfig) -> f64 {
         if config.dismissal_voids && self.first_of(OutcomeKind::Dismissal).is_some() {
             return 0.0;
         }
-        // A click that comes without word of its impression is a click all the same.
+        // A click counts even if its impression was never reported.
         let from = self.exposed(config);
         let counts =
             |entry: &Entry, window: i64| from.is_none_or(|from| entry.at.millis_since(from) <= window);
@@ -352,7 +358,7 @@ impl Account {
             match entry.kind {
                 OutcomeKind::Click if counts(entry, config.click_window.as_millis()) => clicked = true,
                 OutcomeKind::Conversion if counts(entry, config.conversion_window.as_millis()) => {
-                    reward += config.worth(entry);
+                    reward += config.conversion_reward(entry);
                 }
                 _ => {}
             }
@@ -386,38 +392,38 @@ mod tests {
     #[test]
     fn silence_is_a_failure_only_after_the_window_and_only_if_seen() {
         let config = RewardConfig::default();
-        let mut account = Account::open(at(0));
-        assert_eq!(account.closes(&config), None, "never shown");
+        let mut attribution = Attribution::open(at(0));
+        assert_eq!(attribution.click_window_closes(&config), None, "never shown");
         let seen = outcome(OutcomeKind::Impression, "i", None);
-        let answer = account.accept(&seen, at(5), &config).unwrap();
-        assert_eq!(answer, (Accepted::Counted, Teaching::Nothing));
-        assert_eq!(account.closes(&config), Some(at(35)));
-        assert_eq!(account.close(&config), Teaching::Reward(0.0));
-        assert_eq!(account.close(&config), Teaching::Nothing);
+        let answer = attribution.accept(&seen, at(5), &config).unwrap();
+        assert_eq!(answer, (Acceptance::Counted, RewardUpdate::Unchanged));
+        assert_eq!(attribution.click_window_closes(&config), Some(at(35)));
+        assert_eq!(attribution.close_click_window(&config), RewardUpdate::First(0.0));
+        assert_eq!(attribution.close_click_window(&config), RewardUpdate::Unchanged);
     }
 
     #[test]
     fn a_late_word_of_an_early_click_corrects_the_failure() {
         let config = RewardConfig::default();
-        let mut account = Account::open(at(0));
-        account
+        let mut attribution = Attribution::open(at(0));
+        attribution
             .accept(&outcome(OutcomeKind::Impression, "i", None), at(0), &config)
             .unwrap();
-        account.close(&config);
-        let answer = account
+        attribution.close_click_window(&config);
+        let answer = attribution
             .accept(&outcome(OutcomeKind::Click, "c", None), at(20), &config)
             .unwrap();
         assert_eq!(
             answer.1,
-            Teaching::Correction {
+            RewardUpdate::Corrected {
                 before: 0.0,
                 now: 1.0
             }
         );
-        let too_late = account
+        let too_late = attribution
             .accept(&outcome(OutcomeKind::Click, "c2", None), at(31), &config)
             .unwrap();
-        assert_eq!(too_late.1, Teaching::Nothing);
+        assert_eq!(too_late.1, RewardUpdate::Unchanged);
     }
 
     #[test]
@@ -427,50 +433,50 @@ mod tests {
             conversion_value: 0.01,
             ..RewardConfig::default()
         };
-        let mut account = Account::open(at(0));
+        let mut attribution = Attribution::open(at(0));
         let sale = outcome(OutcomeKind::Conversion, "s", Some(50.0));
         assert_eq!(
-            account.accept(&sale, at(1), &config).unwrap().1,
-            Teaching::Reward(0.5)
+            attribution.accept(&sale, at(1), &config).unwrap().1,
+            RewardUpdate::First(0.5)
         );
-        let before = account.clone();
+        let before = attribution.clone();
         assert_eq!(
-            account.accept(&sale, at(9), &config).unwrap().0,
-            Accepted::Duplicate
+            attribution.accept(&sale, at(9), &config).unwrap().0,
+            Acceptance::Duplicate
         );
-        assert_eq!(account, before);
+        assert_eq!(attribution, before);
         let restated = outcome(OutcomeKind::Conversion, "s", Some(20.0));
-        let answer = account.accept(&restated, at(60), &config).unwrap();
+        let answer = attribution.accept(&restated, at(60), &config).unwrap();
         assert_eq!(
             answer,
             (
-                Accepted::Restated,
-                Teaching::Correction {
+                Acceptance::Restated,
+                RewardUpdate::Corrected {
                     before: 0.5,
                     now: 0.2
                 }
             )
         );
         let again = outcome(OutcomeKind::Conversion, "s", Some(70.0));
-        let answer = account.accept(&again, at(29 * 24 * 60), &config).unwrap();
-        assert_eq!(answer.0, Accepted::TooLate);
+        let answer = attribution.accept(&again, at(29 * 24 * 60), &config).unwrap();
+        assert_eq!(answer.0, Acceptance::TooLate);
     }
 
     #[test]
     fn what_cannot_be_is_refused_and_changes_nothing() {
         let config = RewardConfig::default();
-        let mut account = Account::open(at(10));
-        let before = account.clone();
+        let mut attribution = Attribution::open(at(10));
+        let before = attribution.clone();
         for value in [-1.0, f64::NAN, f64::INFINITY] {
             let wrong = outcome(OutcomeKind::Conversion, "s", Some(value));
             assert!(matches!(
-                account.accept(&wrong, at(20), &config),
+                attribution.accept(&wrong, at(20), &config),
                 Err(OutcomeError::Value(_))
             ));
         }
-        let early = account.accept(&outcome(OutcomeKind::Click, "c", None), at(9), &config);
+        let early = attribution.accept(&outcome(OutcomeKind::Click, "c", None), at(9), &config);
         assert!(matches!(early, Err(OutcomeError::BeforeDecision { .. })));
-        assert_eq!(account, before);
+        assert_eq!(attribution, before);
     }
 
     #[test]
@@ -479,12 +485,12 @@ mod tests {
             exposure: Exposure::Delivered,
             ..RewardConfig::default()
         };
-        let mut account = Account::open(at(0));
-        account
+        let mut attribution = Attribution::open(at(0));
+        attribution
             .accept(&outcome(OutcomeKind::Refused, "r", None), at(1), &config)
             .unwrap();
-        assert_eq!(account.closes(&config), None);
-        assert_eq!(account.close(&config), Teaching::Nothing);
+        assert_eq!(attribution.click_window_closes(&config), None);
+        assert_eq!(attribution.close_click_window(&config), RewardUpdate::Unchanged);
     }
 
     proptest! {
@@ -500,13 +506,13 @@ mod tests {
                 (outcome(OutcomeKind::Click, "c2", None), at(50)),
                 (outcome(OutcomeKind::Conversion, "s", Some(7.0)), at(90)),
             ];
-            let mut account = Account::open(at(0));
+            let mut attribution = Attribution::open(at(0));
             for &index in order.iter().chain(&repeated) {
-                account.accept(&outcomes[index].0, outcomes[index].1, &config).unwrap();
+                attribution.accept(&outcomes[index].0, outcomes[index].1, &config).unwrap();
             }
-            account.close(&config);
-            let taught = account.taught.map(f64::from_bits).unwrap();
-            prop_assert!((taught - 2.7).abs() < 1e-12);
+            attribution.close_click_window(&config);
+            let learned = attribution.learned.map(f64::from_bits).unwrap();
+            prop_assert!((learned - 2.7).abs() < 1e-12);
         }
     }
 }

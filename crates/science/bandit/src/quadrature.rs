@@ -1,13 +1,13 @@
 //! Exact choice probabilities of Thompson sampling with independent Beta arms, by one-dimensional quadrature.
 //!
-//! The probability that arm *i* is the best is ∫ fᵢ(x) ∏ⱼ₌ᵢ̸ Fⱼ(x) dx. In the log-odds `t = ln(x / (1 − x))` every Beta
-//! density is smooth and log-concave, whatever its parameters, so that panels laid where the densities fall by given
-//! steps, with eight Gauss–Legendre nodes each, integrate it to about 12 digits. The distribution functions at the
-//! nodes come from the same nodes (spectral integration), so nothing needs an incomplete Beta function.
+//! The probability that arm *i* is the best is ∫ fᵢ(x) ∏ⱼ₌ᵢ̸ Fⱼ(x) dx. In the log-odds `t = ln(x / (1 − x))` every
+//! Beta density is smooth and log-concave, whatever its parameters. Panels end where the log-densities have fallen by
+//! given steps, and each panel has eight Gauss–Legendre nodes. This integrates to about 12 digits. The distribution
+//! functions at the nodes come from the same nodes (spectral integration), so no incomplete Beta function is needed.
 
 use std::sync::LazyLock;
 
-/// A Beta distribution: `alpha` and `beta` positive and finite.
+/// A Beta distribution. Both parameters are positive and finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Beta {
     /// Prior and observed successes.
@@ -17,24 +17,24 @@ pub struct Beta {
 }
 
 impl Beta {
-    /// Its mean.
+    /// The mean, in `(0, 1)`.
     pub fn mean(self) -> f64 {
         self.alpha / (self.alpha + self.beta)
     }
 
-    /// Where its density over the log-odds is highest.
+    /// The log-odds at which the density is highest.
     fn mode(self) -> f64 {
         libm::log(self.alpha / self.beta)
     }
 
-    /// The width of its density over the log-odds at the mode.
+    /// The width of the density over the log-odds at the mode.
     fn width(self) -> f64 {
         ((self.alpha + self.beta) / self.alpha / self.beta).sqrt()
     }
 
-    /// Logarithm of its unnormalised density over the log-odds.
+    /// Logarithm of the unnormalised density over the log-odds.
     fn log_density(self, t: f64) -> f64 {
-        // ln x and ln(1 − x), from the exponential that cannot overflow.
+        // ln x and ln(1 − x), computed from the exponential that cannot overflow.
         let softplus = libm::log1p(libm::exp(-t.abs()));
         let (ln_x, ln_rest) = if t >= 0.0 {
             (-softplus, -t - softplus)
@@ -44,17 +44,17 @@ impl Beta {
         self.alpha * ln_x + self.beta * ln_rest
     }
 
-    /// The slope of [`Self::log_density`].
+    /// The derivative of [`Self::log_density`].
     fn slope(self, t: f64) -> f64 {
         let x = 1.0 / (1.0 + libm::exp(-t));
         self.alpha - (self.alpha + self.beta) * x
     }
 
-    /// Where, on the given side of the mode, the log-density has fallen by `drop`, near enough to lay a panel.
+    /// The log-odds on the given side of the mode at which the log-density has fallen by about `drop`.
     fn fallen_by(self, drop: f64, side: f64) -> f64 {
         let target = self.log_density(self.mode()) - drop;
         let mut t = self.mode() + side * self.width() * (2.0 * drop).sqrt();
-        // A concave function: after one step Newton's method closes in from outside, monotonically.
+        // The function is concave: after one step, Newton's method converges from outside, monotonically.
         for _ in 0..6 {
             let slope = self.slope(t);
             if slope * side >= 0.0 {
@@ -66,7 +66,7 @@ impl Beta {
     }
 }
 
-/// Half of the eight Gauss–Legendre nodes on `[-1, 1]` and their weights; the other half is their mirror image.
+/// Half of the eight Gauss–Legendre nodes on `[-1, 1]` and their weights. The other half is symmetric.
 const GAUSS: [(f64, f64); 4] = [
     (0.183_434_642_495_649_8, 0.362_683_783_378_362),
     (0.525_532_409_916_329, 0.313_706_645_877_887_3),
@@ -111,10 +111,10 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| {
     }
 });
 
-/// Log-density drops at which panels end; beyond the last a density counts as nothing (e⁻⁴⁰).
+/// Drops of the log-density at which panels end. Beyond the last, a density counts as 0 (e⁻⁴⁰).
 const DROPS: [f64; 9] = [0.5, 2.0, 4.5, 8.0, 12.5, 18.0, 24.5, 32.0, 40.0];
 
-/// Where the panels begin and end, ascending, for all arms together.
+/// The ends of the panels of all arms, ascending.
 fn panels(arms: &[Beta]) -> Vec<f64> {
     let narrowest = arms.iter().map(|arm| arm.width()).fold(f64::INFINITY, f64::min);
     let mut ends = Vec::with_capacity(arms.len() * (2 * DROPS.len() + 1));
@@ -128,16 +128,16 @@ fn panels(arms: &[Beta]) -> Vec<f64> {
     ends.sort_unstable_by(f64::total_cmp);
     let last = ends.last().copied();
     ends.dedup_by(|next, kept| *next - *kept < 0.4 * narrowest);
-    // The end that was merged away must still be covered.
+    // The last panel must still cover an end that was merged away.
     if let (Some(last), Some(end)) = (last, ends.last_mut()) {
         *end = last.max(*end);
     }
     ends
 }
 
-/// The probability that each arm is the best of all, when each is drawn once from its Beta distribution.
+/// The probability that each arm is the best, if each is drawn once from its Beta distribution.
 ///
-/// They sum to 1 within 1e-12. Empty for no arms.
+/// The probabilities sum to 1 within 1e-12. Empty if there are no arms.
 pub fn best_arm_probabilities(arms: &[Beta]) -> Vec<f64> {
     rank_probabilities(arms, 1)
         .into_iter()
@@ -145,9 +145,9 @@ pub fn best_arm_probabilities(arms: &[Beta]) -> Vec<f64> {
         .collect()
 }
 
-/// `result[arm][rank]`: the probability that the arm comes `rank`-th (0 = best) when all are drawn once.
+/// `result[arm][rank]`: the probability that the arm has the rank `rank` (0 is the best) if all are drawn once.
 ///
-/// Over arms, the probabilities of each rank sum to 1 within 1e-12; `ranks` is cut to the number of arms.
+/// Over the arms, the probabilities of each rank sum to 1 within 1e-12. `ranks` is cut to the number of arms.
 pub fn rank_probabilities(arms: &[Beta], ranks: usize) -> Vec<Vec<f64>> {
     let ranks = ranks.min(arms.len());
     if arms.len() == 1 {
@@ -159,7 +159,7 @@ pub fn rank_probabilities(arms: &[Beta], ranks: usize) -> Vec<Vec<f64>> {
     for node in 0..table.weights.len() {
         let row = node * arms.len()..(node + 1) * arms.len();
         let (densities, below) = (&table.densities[row.clone()], &table.below[row]);
-        // When `ranks` arms or more surely lie above, nothing here can come among the first.
+        // If `ranks` or more arms surely lie above, no arm has one of the first ranks here.
         if below.iter().filter(|&&share| share < 1e-18).count() > ranks {
             continue;
         }
@@ -180,7 +180,7 @@ pub fn rank_probabilities(arms: &[Beta], ranks: usize) -> Vec<Vec<f64>> {
     result
 }
 
-/// Densities and distribution functions of all arms at all nodes, arms innermost.
+/// Densities and distribution functions of all arms at all nodes, with the arm as the innermost index.
 struct Table {
     weights: Vec<f64>,
     densities: Vec<f64>,
@@ -230,8 +230,8 @@ impl Table {
     }
 }
 
-/// Distribution of how many of the *other* arms lie above, for every arm, without dividing: products of what stands
-/// before and behind it, as polynomials cut after `ranks` terms.
+/// For every arm, the distribution of how many of the *other* arms lie above. It is computed without division, from
+/// products over the arms before and after it: polynomials cut after `ranks` terms.
 struct LeaveOneOut {
     ranks: usize,
     before: Vec<f64>,

@@ -1,8 +1,8 @@
-//! What every policy promises, whatever its settings.
+//! Properties of every policy, whatever its settings.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use limbic_bandit::decide::{Answer, DecisionEngine, EngineConfig, Offer};
+use limbic_bandit::decide::{DecisionEngine, EngineConfig, Offer, Selection};
 use limbic_bandit::policy::Feedback;
 use limbic_bandit::random::{Random, derive};
 use limbic_bandit::simulator::{Drift, Tutorial};
@@ -65,7 +65,7 @@ fn teach(policy: &mut impl Policy, feedback: usize, seed: u64) {
             context: &context(user),
             arm: &arms[arm],
             reward,
-            corrects: None,
+            previous_reward: None,
             propensity: 0.2,
         };
         policy.learn(&feedback).unwrap();
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_gives_back_the_same_bits_now_and_after_more_lessons(feedback in 0..200usize, seed: u64) {
+    fn a_snapshot_gives_back_the_same_bits_now_and_after_more_feedback(feedback in 0..200usize, seed: u64) {
         for config in policies() {
             let mut policy = config.build().unwrap();
             teach(&mut policy, feedback, seed);
@@ -134,7 +134,7 @@ fn propensities_are_the_frequencies_of_many_seeded_draws() {
                 context: &context,
                 arm: &arms[feedback % 5],
                 reward: if feedback % 7 < 3 { 1.0 } else { 0.0 },
-                corrects: None,
+                previous_reward: None,
                 propensity: 0.2,
             };
             engine.learn(&feedback).unwrap();
@@ -150,7 +150,7 @@ fn propensities_are_the_frequencies_of_many_seeded_draws() {
         let (mut chosen, mut logged) = ([0.0; 5], [0.0; 5]);
         for decision in 0..decisions {
             let answer = engine.decide(&decision.to_string(), Utc::from_millis(0), &context, &offers);
-            let Answer::Chosen(draft) = answer else {
+            let Selection::Chosen(draft) = answer else {
                 panic!("five offers")
             };
             chosen[draft.choice] += 1.0 / f64::from(decisions);
@@ -158,7 +158,7 @@ fn propensities_are_the_frequencies_of_many_seeded_draws() {
                 *sum += probability / f64::from(decisions);
             }
         }
-        // Four standard deviations of a frequency over 3000 decisions, at most.
+        // At most four standard deviations of a frequency over 3000 decisions.
         for (count, probability) in chosen.iter().zip(&logged) {
             assert!(
                 (count - probability).abs() < 0.037,
@@ -187,7 +187,7 @@ fn rewards_and_propensities_that_cannot_be_are_refused_and_change_nothing() {
                 context: &context,
                 arm: &arms[0],
                 reward,
-                corrects: None,
+                previous_reward: None,
                 propensity,
             };
             let refused = policy.learn(&feedback);
@@ -227,13 +227,13 @@ fn settings_name_their_policy_and_refuse_what_they_do_not_know() {
 }
 
 #[test]
-fn a_change_of_mind_is_learnt() {
+fn a_change_of_preferences_is_learned() {
     let settings = r#"{"policy": {"name": "lin-ucb", "alpha": 1.0, "floor": 0.01,
         "model": {"interactions": [["user", "time", "arm"]], "forgetting": 0.999}}}"#;
     let config: EngineConfig = serde_json::from_str(settings).unwrap();
     for drift in [Drift::Known, Drift::Unknown] {
         let mut engine = DecisionEngine::new(config.clone()).unwrap();
-        let run = Tutorial { rounds: 2000, drift }.play(&mut engine, 11).unwrap();
+        let run = Tutorial { rounds: 2000, drift }.run(&mut engine, 11).unwrap();
         assert!(run.first > 0.9 && run.second > 0.9, "{drift:?} {run:?}");
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn weigh_along(
             context,
             arm: &arms[arm as usize],
             reward,
-            corrects: None,
+            previous_reward: None,
             propensity,
         };
         policy.learn(&feedback).map_err(|e| refuse(&e))?;

@@ -1,4 +1,4 @@
-//! From a cleared set of creatives to a decision.
+//! Makes a decision from a cleared set of creatives.
 
 use limbic_domain::{
     Candidate, Chosen, Creative, CreativeSet, Decision, DecisionResult, Envelope, Removal, Suppressed,
@@ -8,12 +8,12 @@ use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
 use crate::features::{context_of, offers_of};
-use crate::guardrails::Reach;
-use crate::pending::{Beside, ChosenArm, Pending};
-use crate::policies::{Decided, PolicyCache, probability};
+use crate::guardrails::ReachablePeople;
+use crate::open_decision::{HoldOutComparison, ChosenArm, OpenDecision};
+use crate::policies::{PolicyDecision, PolicyCache, probability};
 use crate::state::open_key;
-use limbic_bandit::decide::{Answer, DecisionDraft};
-use limbic_bandit::outcomes::Account;
+use limbic_bandit::decide::{DecisionDraft, Selection};
+use limbic_bandit::outcomes::Attribution;
 
 impl OptimizeStage {
     pub(crate) fn decide(
@@ -39,57 +39,57 @@ impl OptimizeStage {
         }
         let partition = record.partition;
         let id = Decision::id_of(&set.data.campaign, &set.data.moment);
-        let open = open_key(&set.tenant, &id);
-        if out.get(partition, open.as_bytes())?.is_some() {
+        let key = open_key(&set.tenant, &id);
+        if out.get(partition, key.as_bytes())?.is_some() {
             return Ok(());
         }
-        let (context, described) = context_of(&set.data, set.at);
-        let Reach {
+        let (context, named_features) = context_of(&set.data, set.at);
+        let ReachablePeople {
             people,
             held_out,
             mut removals,
-            nobody,
+            suppressed_by,
         } = self.reachable(partition, &set, out)?;
         let offers = offers_of(&set.data);
         let policies = self.policies(cache, partition, &set.tenant, set.data.campaign.as_str(), out)?;
-        let Decided {
-            mut answer,
+        let PolicyDecision {
+            mut selection,
             policy,
             seed,
-            contest,
-            trial,
-        } = match nobody {
-            Some(rule) => policies.refuse(&id, rule),
+            test,
+            observation,
+        } = match suppressed_by {
+            Some(rule) => policies.suppress(&id, rule),
             None => policies.decide(&id, set.at, &context, &offers),
         };
         let mut reserved = None;
-        if let Answer::Chosen(draft) = &answer {
+        if let Selection::Chosen(draft) = &selection {
             let price = offers[draft.eligible[draft.choice]].price;
             match self.reserve(partition, &set, &id, price, out)? {
                 Ok(price) => reserved = price,
-                Err(rule) => answer = Answer::NoAd(rule),
+                Err(rule) => selection = Selection::Suppressed(rule),
             }
         }
-        let result = match answer {
-            Answer::NoAd(rule) => {
+        let result = match selection {
+            Selection::Suppressed(rule) => {
                 let by = SuppressedBy::Policy(policy);
                 DecisionResult::Suppressed(Suppressed::new(rule.suppression(), by))
             }
-            Answer::Chosen(draft) => {
+            Selection::Chosen(draft) => {
                 let position = draft.eligible[draft.choice];
                 let offer = &offers[position];
-                note_ruled_out(&mut removals, &set.data.creatives, &draft);
-                let mut pending = Pending::of(set.data.campaign.as_str(), Account::open(set.at));
-                pending.chosen = Some(ChosenArm {
+                record_excluded(&mut removals, &set.data.creatives, &draft);
+                let mut open = OpenDecision::of(set.data.campaign.as_str(), Attribution::open(set.at));
+                open.chosen = Some(ChosenArm {
                     arm: offer.arm.clone(),
                     context,
                     propensity: draft.propensity.to_bits(),
                 });
-                pending.trial = trial;
-                pending.reserved = reserved;
-                pending.beside = Beside::of(&set, &people, &held_out);
-                self.open(partition, &set.tenant, &id, pending, out)?;
-                self.note_contacts(partition, &set, &people, out)?;
+                open.observation = observation;
+                open.reserved = reserved;
+                open.comparison = HoldOutComparison::of(&set, &people, &held_out);
+                self.open(partition, &set.tenant, &id, open, out)?;
+                self.record_contacts(partition, &set, &people, out)?;
                 DecisionResult::Chosen(Chosen {
                     candidates: candidates_of(&set.data.creatives, &draft),
                     creative: set.data.creatives[position].clone(),
@@ -99,7 +99,7 @@ impl OptimizeStage {
                     people,
                     policy,
                     seed,
-                    champion_challenger: contest,
+                    champion_challenger: test,
                 })
             }
         };
@@ -108,7 +108,7 @@ impl OptimizeStage {
             moment: set.data.moment.clone(),
             campaign: set.data.campaign.clone(),
             audience: set.data.audience.clone(),
-            context: described,
+            context: named_features,
             removals,
             result,
         };
@@ -132,8 +132,8 @@ fn candidates_of(creatives: &[Creative], draft: &DecisionDraft) -> Vec<Candidate
         .collect()
 }
 
-fn note_ruled_out(removals: &mut Vec<Removal>, creatives: &[Creative], draft: &DecisionDraft) {
-    for &(position, rule) in &draft.ruled_out {
+fn record_excluded(removals: &mut Vec<Removal>, creatives: &[Creative], draft: &DecisionDraft) {
+    for &(position, rule) in &draft.excluded {
         let removed = format!("creative/{}", creatives[position].id);
         Removal::note(removals, rule.name(), rule.reason(), removed);
     }

@@ -1,4 +1,4 @@
-//! What a policy is told of a moment and of an ad: features in namespaces, to be multiplied with one another.
+//! The features of a moment and of a creative, as the policy sees them.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use limbic_domain::{Creative, CreativeSet, Direction, Emotions, Utc};
 use limbic_bandit::decide::Offer;
 use limbic_bandit::{Arm, Features};
 
-/// An emotion no stronger than this has no name.
+/// An emotion that is not stronger than this does not name the feeling.
 const FAINT: f64 = 0.05;
 
-/// The features of a moment, hashed for the policy and named for whoever asks.
+/// The features of a moment: hashed for the policy, and by name for the readers of a decision.
 ///
-/// | namespace | what is in it |
+/// | namespace | content |
 /// |---|---|
 /// | `feeling` | `up` or `down`, with the strongest emotion: `up joy` |
 /// | `direction` | `up` or `down` |
-/// | `emotion` | how strong each emotion is |
+/// | `emotion` | the strength of each emotion, in `[0, 1]` |
 /// | `mood` | valence, arousal, distress |
-/// | `segment`, `subject` | of the audience |
-/// | `hour` | of the day, UTC |
+/// | `segment`, `subject` | those of the audience |
+/// | `hour` | hour of the day, UTC |
 pub fn context_of(set: &CreativeSet, at: Utc) -> (Features, BTreeMap<String, f64>) {
     let direction = match set.direction {
         Direction::Up => "up",
@@ -48,19 +48,19 @@ pub fn context_of(set: &CreativeSet, at: Utc) -> (Features, BTreeMap<String, f64
         .iter()
         .map(|(name, &value)| ("emotion", name.as_str(), value));
     let mut features = Features::new();
-    let mut described = BTreeMap::new();
+    let mut named_features = BTreeMap::new();
     for (space, value) in &names {
         features = features.with(space, value);
-        described.insert(format!("{space}={value}"), 1.0);
+        named_features.insert(format!("{space}={value}"), 1.0);
     }
     for (space, name, value) in moods.into_iter().chain(emotions) {
         features = features.with_number(space, name, value);
-        described.insert(format!("{space}.{name}"), value);
+        named_features.insert(format!("{space}.{name}"), value);
     }
-    (features, described)
+    (features, named_features)
 }
 
-/// The strongest emotion that is there at all; of equals, the first by name.
+/// The strongest emotion above [`FAINT`]. Among equals, the first by name.
 fn strongest(emotions: &Emotions) -> Option<&str> {
     let mut strongest = None;
     let mut most = FAINT;
@@ -72,8 +72,8 @@ fn strongest(emotions: &Emotions) -> Option<&str> {
     strongest
 }
 
-/// What there is to choose from. Namespaces of an ad: `arm` (itself), `family` and `tone` (its creative factor),
-/// `platform`, `generator`.
+/// The offers to choose from. A creative has the namespaces `arm` (its id), `family` and `tone` (both its tone),
+/// `platform` and `generator`.
 pub fn offers_of(set: &CreativeSet) -> Vec<Offer> {
     set.creatives
         .iter()

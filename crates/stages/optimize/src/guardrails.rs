@@ -1,59 +1,59 @@
-//! The brakes in the stage: whom a decision may reach, and whether its price may be reserved.
+//! The guardrails of a decision: which people it may reach, and whether its price can be reserved.
 
 use bytes::Bytes;
 use limbic_domain::{CreativeSet, Envelope, Micros, Outcome, OutcomeKind, Pseudonym, Removal, TenantId};
 use limbic_stream::{Outputs, StageError};
 
 use crate::OptimizeStage;
-use crate::pending::Pending;
+use crate::open_decision::OpenDecision;
 use crate::state::{contacts_of, decode, due_key, encode, reached_key};
-use limbic_bandit::decide::Rule;
-use limbic_bandit::guardrails::pacing::{Held, Pacer, PacingConfig};
+use limbic_bandit::decide::ExclusionRule;
+use limbic_bandit::guardrails::pacing::{Pacer, PacingConfig, PacingRefusal};
 
-/// Who may be reached, everything that was taken out, and, if nobody is left, why.
-pub(crate) struct Reach {
+/// The people whom a decision may reach, those who were removed, and, if no person is left, the rule.
+pub(crate) struct ReachablePeople {
     pub(crate) people: Vec<Pseudonym>,
     pub(crate) held_out: Vec<Pseudonym>,
     pub(crate) removals: Vec<Removal>,
-    pub(crate) nobody: Option<Rule>,
+    pub(crate) suppressed_by: Option<ExclusionRule>,
 }
 
 impl OptimizeStage {
-    /// Takes out who is held out, and whom the caps protect.
+    /// Removes the people who are held out, and those who have reached a frequency cap.
     pub(crate) fn reachable(
         &self,
         partition: u32,
         set: &Envelope<CreativeSet>,
         out: &Outputs<'_>,
-    ) -> Result<Reach, StageError> {
+    ) -> Result<ReachablePeople, StageError> {
         let (mut people, mut held_out) = (Vec::new(), Vec::new());
         let mut removals = set.data.removals.clone();
-        let mut nobody = Rule::NobodyLeft;
+        let mut suppressed_by = ExclusionRule::NobodyLeft;
         for person in &set.data.people {
-            let rule = if self.settings.holdout.holds(&set.tenant, person) {
-                Rule::HoldOut
-            } else if self.capped(partition, set, person, out)? {
-                Rule::FrequencyCap
+            let rule = if self.settings.holdout.contains(&set.tenant, person) {
+                ExclusionRule::HoldOut
+            } else if self.is_capped(partition, set, person, out)? {
+                ExclusionRule::FrequencyCap
             } else {
                 people.push(person.clone());
                 continue;
             };
-            nobody = rule;
+            suppressed_by = rule;
             let removed = format!("person/{person}");
             Removal::note(&mut removals, rule.name(), rule.reason(), removed);
-            if rule == Rule::HoldOut {
+            if rule == ExclusionRule::HoldOut {
                 held_out.push(person.clone());
             }
         }
-        Ok(Reach {
-            nobody: people.is_empty().then_some(nobody),
+        Ok(ReachablePeople {
+            suppressed_by: people.is_empty().then_some(suppressed_by),
             people,
             held_out,
             removals,
         })
     }
 
-    pub(crate) fn capped(
+    pub(crate) fn is_capped(
         &self,
         partition: u32,
         set: &Envelope<CreativeSet>,
@@ -64,10 +64,10 @@ impl OptimizeStage {
             return Ok(false);
         }
         let contacts = contacts_of(partition, &reached_key(set, person), out)?;
-        Ok(!contacts.allow(set.at, &self.settings.caps))
+        Ok(!contacts.allows(set.at, &self.settings.caps))
     }
 
-    pub(crate) fn note_contacts(
+    pub(crate) fn record_contacts(
         &self,
         partition: u32,
         set: &Envelope<CreativeSet>,
@@ -81,8 +81,8 @@ impl OptimizeStage {
         for person in people {
             let key = reached_key(set, person);
             let mut contacts = contacts_of(partition, &key, out)?;
-            contacts.note(set.at, caps);
-            if let Some(expired) = contacts.expire(caps) {
+            contacts.record(set.at, caps);
+            if let Some(expired) = contacts.expires(caps) {
                 out.put(partition, due_key(expired, &key), Bytes::new());
             }
             out.put(partition, key, encode(&contacts));
@@ -90,7 +90,8 @@ impl OptimizeStage {
         Ok(())
     }
 
-    /// Reserves what the decision may cost, if the campaign's spending is paced; an error is the rule that forbids it.
+    /// Reserves the price of a decision if the campaign's spending is paced. The inner error is the rule that
+    /// suppresses it.
     pub(crate) fn reserve(
         &self,
         partition: u32,
@@ -98,19 +99,19 @@ impl OptimizeStage {
         id: &str,
         price: Micros,
         out: &mut Outputs<'_>,
-    ) -> Result<Result<Option<Micros>, Rule>, StageError> {
+    ) -> Result<Result<Option<Micros>, ExclusionRule>, StageError> {
         let campaign = set.data.campaign.as_str();
         let mut reserved = Ok(None);
         self.with_pacer(partition, &set.tenant, campaign, out, |pacer, config| {
             reserved = pacer.reserve(config, id, price, set.at).map(Some);
         })?;
         Ok(reserved.map_err(|held| match held {
-            Held::Exhausted => Rule::BudgetExhausted,
-            Held::Paced => Rule::BudgetPaced,
+            PacingRefusal::Exhausted => ExclusionRule::BudgetExhausted,
+            PacingRefusal::Paced => ExclusionRule::BudgetPaced,
         }))
     }
 
-    /// Lets `act` change the campaign's pacer, if its spending is paced at all.
+    /// Lets `act` change the campaign's pacer. Without a budget, `act` is not called.
     pub(crate) fn with_pacer(
         &self,
         partition: u32,
@@ -133,18 +134,18 @@ impl OptimizeStage {
         Ok(())
     }
 
-    /// What a platform's answer means for the money that is reserved.
-    pub(crate) fn account_for(
+    /// Settles or releases the reservation, depending on the ad platform's answer.
+    pub(crate) fn settle_reservation(
         &self,
         partition: u32,
         outcome: &Envelope<Outcome>,
-        pending: &mut Pending,
+        open: &mut OpenDecision,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        let Some(reserved) = pending.reserved.take() else {
+        let Some(reserved) = open.reserved.take() else {
             return Ok(());
         };
-        self.with_pacer(partition, &outcome.tenant, &pending.campaign, out, |pacer, _| {
+        self.with_pacer(partition, &outcome.tenant, &open.campaign, out, |pacer, _| {
             if outcome.data.kind == OutcomeKind::Refused {
                 pacer.release(reserved);
             } else {

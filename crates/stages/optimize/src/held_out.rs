@@ -1,9 +1,9 @@
-//! The decision about those who are held out: nobody is reached, and what they do anyway is compared with what the others
-//! do, person for person.
+//! The decision about the people who are held out. It reaches nobody, and their conversions are compared, per person,
+//! with those of the people who were reached.
 //!
-//! Both decisions are about the same moment and the same ad, and who is in which is fixed by a hash, so the difference
-//! of what their people bring is what the ad added. Conversions are reported under either id; what only an ad can
-//! have (an impression, a click) is refused under the id of those who are held out.
+//! Both decisions have the same moment and the same ad. A hash assigns each person to one of them, so the difference
+//! of their rewards is the lift of the ad. Conversions are reported under either id. Outcomes that need an ad (an
+//! impression, a click) are rejected under the id of the hold-out decision.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ use limbic_domain::{
 use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
-use crate::pending::{Beside, Pending};
+use crate::open_decision::{HoldOutComparison, OpenDecision};
 use crate::state::{decode, encode, open_key};
-use limbic_bandit::guardrails::hold_out::Added;
-use limbic_bandit::outcomes::Account;
+use limbic_bandit::guardrails::hold_out::LiftEstimate;
+use limbic_bandit::outcomes::Attribution;
 
-fn added_key(tenant: &TenantId, campaign: &str) -> String {
-    format!("added/{tenant}/{campaign}")
+fn lift_key(tenant: &TenantId, campaign: &str) -> String {
+    format!("lift/{tenant}/{campaign}")
 }
 
 impl OptimizeStage {
-    /// Writes the decision about those who are held out of the decision `id`, and opens its account.
+    /// Emits the decision about those who are held out of the decision `id`, and opens its attribution.
     pub(crate) fn decide_for_held_out(
         &self,
         record: &Record,
@@ -33,14 +33,14 @@ impl OptimizeStage {
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let campaign = set.data.campaign.as_str();
-        let added = added(record.partition, &set.tenant, campaign, out)?;
+        let estimate = lift_estimate(record.partition, &set.tenant, campaign, out)?;
         let alpha = self.settings.holdout.alpha;
         let most = self.settings.rewards.most;
-        let (low, high) = added.difference(alpha);
+        let (low, high) = estimate.difference(alpha);
         let lift = Lift {
-            compared: added.count(),
-            reached: added.reached() * most,
-            held_out: added.held_out() * most,
+            compared: estimate.count(),
+            reached: estimate.reached() * most,
+            held_out: estimate.held_out() * most,
             adds_at_least: low * most,
             adds_at_most: high * most,
         };
@@ -57,45 +57,50 @@ impl OptimizeStage {
             }),
         };
         let own = Decision::hold_out_id_of(&set.data.campaign, &set.data.moment);
-        let pending = Pending::of(campaign, Account::open(set.at));
-        self.open(record.partition, &set.tenant, &own, pending, out)?;
+        let open = OpenDecision::of(campaign, Attribution::open(set.at));
+        self.open(record.partition, &set.tenant, &own, open, out)?;
         let key = format!("{}/{campaign}", set.tenant);
         let envelope = Envelope::new(set.tenant.clone(), own, set.at, decision);
         out.emit(&record.cause(), topics::DECISIONS, &key, &envelope);
         Ok(())
     }
 
-    /// The conversion window of both groups has passed: what did each bring, per person?
+    /// Compares the rewards of both groups, per person, after the conversion window has passed.
     pub(crate) fn compare(
         &self,
         partition: u32,
         tenant: &TenantId,
-        pending: &Pending,
-        beside: &Beside,
+        open: &OpenDecision,
+        comparison: &HoldOutComparison,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        let held_out = out.get(partition, open_key(tenant, &beside.hold_out).as_bytes())?;
+        let held_out = out.get(partition, open_key(tenant, &comparison.hold_out).as_bytes())?;
         let Some(held_out) = held_out else {
-            // Closed before its time, because too many decisions were open.
+            // Removed early, because too many decisions were open.
             return Ok(());
         };
-        let held_out: Pending = decode(&held_out)?;
+        let held_out: OpenDecision = decode(&held_out)?;
         let rewards = &self.settings.rewards;
-        let per_person = |account: &Account, people: u64| {
-            account.conversions(rewards) / (people.max(1) as f64 * rewards.most)
+        let per_person = |attribution: &Attribution, people: u64| {
+            attribution.conversions(rewards) / (people.max(1) as f64 * rewards.most)
         };
-        let mut added = added(partition, tenant, &pending.campaign, out)?;
-        added.observe(
-            per_person(&pending.account, beside.reached),
-            per_person(&held_out.account, beside.held_out),
+        let mut estimate = lift_estimate(partition, tenant, &open.campaign, out)?;
+        estimate.observe(
+            per_person(&open.attribution, comparison.reached),
+            per_person(&held_out.attribution, comparison.held_out),
             self.settings.holdout.alpha,
         );
-        out.put(partition, added_key(tenant, &pending.campaign), encode(&added));
+        out.put(partition, lift_key(tenant, &open.campaign), encode(&estimate));
         Ok(())
     }
 }
 
-fn added(partition: u32, tenant: &TenantId, campaign: &str, out: &Outputs<'_>) -> Result<Added, StageError> {
-    let saved = out.get(partition, added_key(tenant, campaign).as_bytes())?;
-    saved.map_or_else(|| Ok(Added::default()), |saved| decode(&saved))
+fn lift_estimate(
+    partition: u32,
+    tenant: &TenantId,
+    campaign: &str,
+    out: &Outputs<'_>,
+) -> Result<LiftEstimate, StageError> {
+    let saved = out.get(partition, lift_key(tenant, campaign).as_bytes())?;
+    saved.map_or_else(|| Ok(LiftEstimate::default()), |saved| decode(&saved))
 }

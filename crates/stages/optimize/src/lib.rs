@@ -1,11 +1,39 @@
-//! The optimize stage: decides which ad runs, and learns from outcomes. The science is in `limbic-bandit`.
+//! The optimize stage: decides which ad runs, and learns from outcomes.
+//!
+//! ```text
+//!  creatives ─▶ people left? ─▶ policy draws ─▶ price reserved? ─▶ decisions
+//!               (hold-out,       (champion or     (pacing)             │
+//!                frequency cap)   challenger)                          ▼ open decision, in the state
+//!  outcomes ──▶ attribution ─▶ reward ─▶ policies learn ◀──────────────┘
+//! ```
+//!
+//! The stage connects the log with the science: policies, propensities, rewards and guardrails are in
+//! [`limbic_bandit`]. It does not create or clear creatives, and does not deliver decisions.
+//!
+//! # Example
+//!
+//! ```
+//! use limbic_optimize::{OptimizeSettings, OptimizeStage};
+//!
+//! let stage = OptimizeStage::new(OptimizeSettings::default())?;
+//! assert_eq!(&*stage.spec().name, "optimize");
+//! # Ok::<(), limbic_bandit::PolicyError>(())
+//! ```
+//!
+//! # Laws
+//!
+//! * Only a set of creatives that a safety gate has cleared is decided on. Other sets go to the dead-letter topic.
+//! * A decision is a function of the record, the state and the settings: a repeated call gives the same decision.
+//! * Nobody who is held out, or who has reached a frequency cap, is in [`Decision::people`](limbic_domain::Decision).
+//! * A reservation is settled or released exactly once.
 
-mod accounts;
+mod attribution;
 mod decision;
 mod features;
 mod guardrails;
 mod held_out;
-mod pending;
+mod loaded_policy;
+mod open_decision;
 mod policies;
 mod stage;
 mod state;

@@ -1,34 +1,32 @@
-//! The policies one call has touched: taken out of the state when they are first needed, written back at its end.
+//! The policies of campaigns: loaded from the state on first use in a call, and saved at its end.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use bytes::Bytes;
 use limbic_domain::{ChallengerMode, PolicyRole, PolicyVersion, Probability, TenantId, Utc};
 use limbic_stream::{Outputs, StageError};
-use serde::{Deserialize, Serialize};
 
 use crate::OptimizeStage;
-use crate::state::{damaged, decode, encode};
-use limbic_bandit::decide::{Answer, DecisionEngine, EngineConfig, Offer, Rule};
-use limbic_bandit::guardrails::champion_challenger::{ChampionChallengerTest, Limits, Trial, Turn};
+use crate::loaded_policy::LoadedPolicy;
+use crate::state::{decode, encode};
+use limbic_bandit::decide::{DecisionEngine, EngineConfig, ExclusionRule, Offer, Selection};
+use limbic_bandit::guardrails::champion_challenger::{
+    ChampionChallengerTest, Limits, Observation, TestEvent,
+};
 use limbic_bandit::policy::{Feedback, PolicyError, within};
 use limbic_bandit::random;
 use limbic_bandit::{Arm, Features};
 
-/// A snapshot larger than this is kept in pieces: a log takes no record of any size, and a feedback changes little of a
-/// large one.
-const PIECE: usize = 256 * 1024;
-
-/// What chooses for a campaign, before it has learnt anything.
+/// The policies of a campaign before any feedback.
 #[derive(Debug, Clone)]
-pub(crate) struct Model {
+pub(crate) struct PolicyTemplate {
     champion: DecisionEngine,
     challenger: Option<(DecisionEngine, ChampionChallengerTest)>,
 }
 
-impl Model {
-    /// Refuses settings outside their ranges, and policies that cannot learn rewards as large as these.
+impl PolicyTemplate {
+    /// Returns an error for a setting outside its range, and for a policy that cannot learn rewards as large as the
+    /// limit.
     pub(crate) fn new(config: &EngineConfig, limits: Limits) -> Result<Self, PolicyError> {
         let champion = engine(config, limits.reward)?;
         let challenger = match &config.challenger {
@@ -40,10 +38,10 @@ impl Model {
                     ..config.clone()
                 };
                 let engine = engine(&config, limits.reward)?;
-                // Whatever a contest depends on is in its id: change anything, and it begins anew.
-                let told = encode(&(champion.version(), engine.version(), challenger, &config));
-                let contest = ChampionChallengerTest::new(challenger.contest, limits, random::hash(&told))?;
-                Some((engine, contest))
+                // The id covers everything the test depends on, so that a change of any of it starts a new test.
+                let settings = encode(&(champion.version(), engine.version(), challenger, &config));
+                let test = ChampionChallengerTest::new(challenger.contest, limits, random::hash(&settings))?;
+                Some((engine, test))
             }
         };
         Ok(Self { champion, challenger })
@@ -51,100 +49,93 @@ impl Model {
 }
 
 fn engine(config: &EngineConfig, reward: f64) -> Result<DecisionEngine, PolicyError> {
-    let most = config.policy.largest_reward();
+    let largest = config.policy.largest_reward();
     within(
         "rewards.most",
         reward,
-        0.0..=most,
-        "is more than the campaign's policy can learn: it is a model of clicks",
+        0.0..=largest,
+        "is more than the campaign's policy can learn: it models clicks, so lower `rewards.most` to 1 or choose a linear policy",
     )?;
     DecisionEngine::new(config.clone())
 }
 
-/// An engine at work, and whether it learnt.
-struct AtWork {
+/// A challenger and its test, loaded from the state.
+struct LoadedChallenger {
+    policy: LoadedPolicy,
     key: String,
-    engine: DecisionEngine,
-    learnt: bool,
+    test: ChampionChallengerTest,
+    is_observed: bool,
 }
 
-/// A challenger at work.
-struct Rival {
-    at_work: AtWork,
-    key: String,
-    contest: ChampionChallengerTest,
-    judged: bool,
+/// The policies of a campaign, loaded from the state.
+pub(crate) struct CampaignPolicies {
+    champion: LoadedPolicy,
+    challenger: Option<LoadedChallenger>,
 }
 
-/// The policies of a campaign at work.
-pub(crate) struct Policies {
-    champion: AtWork,
-    rival: Option<Rival>,
-}
-
-/// What a campaign's policies answer.
-pub(crate) struct Decided {
-    pub(crate) answer: Answer,
-    /// Who answered.
+/// The result of a campaign's policies.
+pub(crate) struct PolicyDecision {
+    pub(crate) selection: Selection,
+    /// The policy that decided.
     pub(crate) policy: PolicyVersion,
     pub(crate) seed: u64,
-    /// How far the contest is, if there is one.
-    pub(crate) contest: Option<limbic_domain::ChampionChallenger>,
-    /// What is to be judged when the outcome is known.
-    pub(crate) trial: Option<Trial>,
+    /// The state of the champion/challenger test, if there is one.
+    pub(crate) test: Option<limbic_domain::ChampionChallenger>,
+    /// The observation to add to the test when the outcome is known.
+    pub(crate) observation: Option<Observation>,
 }
 
-impl Policies {
-    /// Chooses nothing for the decision `id`.
-    pub(crate) fn refuse(&self, id: &str, rule: Rule) -> Decided {
+impl CampaignPolicies {
+    /// Suppresses the decision `id`.
+    pub(crate) fn suppress(&self, id: &str, rule: ExclusionRule) -> PolicyDecision {
         let champion = &self.champion.engine;
-        Decided {
-            answer: Answer::NoAd(rule),
+        PolicyDecision {
+            selection: Selection::Suppressed(rule),
             policy: champion.version().clone(),
             seed: champion.seed_of(id),
-            contest: None,
-            trial: None,
+            test: None,
+            observation: None,
         }
     }
 
     /// Chooses one of `offers` for the decision `id`.
-    pub(crate) fn decide(&self, id: &str, at: Utc, context: &Features, offers: &[Offer]) -> Decided {
+    pub(crate) fn decide(&self, id: &str, at: Utc, context: &Features, offers: &[Offer]) -> PolicyDecision {
         let champion = &self.champion.engine;
         let seed = champion.seed_of(id);
-        let alone = |contest| Decided {
-            answer: champion.decide(id, at, context, offers),
+        let alone = |test| PolicyDecision {
+            selection: champion.decide(id, at, context, offers),
             policy: champion.version().clone(),
             seed,
-            contest,
-            trial: None,
+            test,
+            observation: None,
         };
-        let Some(rival) = &self.rival else {
+        let Some(challenger) = &self.challenger else {
             return alone(None);
         };
-        let standings = &rival.contest;
-        let challenger = &rival.at_work.engine;
-        let standing = |by, other: &DecisionEngine, other_propensity| limbic_domain::ChampionChallenger {
-            mode: standings.mode(),
+        let test = &challenger.test;
+        let challenger = &challenger.policy.engine;
+        let test_record = |by, other: &DecisionEngine, other_propensity| limbic_domain::ChampionChallenger {
+            mode: test.mode(),
             by,
             other: other.version().clone(),
             other_propensity,
-            judged: standings.judged(),
-            champion_leads_by: standings.champion_leads_by(),
-            challenger_leads_by: standings.challenger_leads_by(),
-            ratio_alarm: standings.ratio_alarm(),
+            judged: test.judged(),
+            champion_leads_by: test.champion_leads_by(),
+            challenger_leads_by: test.challenger_leads_by(),
+            ratio_alarm: test.ratio_alarm(),
         };
-        if standings.mode() == ChallengerMode::RolledBack {
-            return alone(Some(standing(PolicyRole::Champion, challenger, None)));
+        if test.mode() == ChallengerMode::RolledBack {
+            return alone(Some(test_record(PolicyRole::Champion, challenger, None)));
         }
-        let by = standings.decides(seed);
+        let by = test.assign(seed);
         let (chosen, other) = match by {
             PolicyRole::Champion => (champion, challenger),
             PolicyRole::Challenger => (challenger, champion),
         };
-        let answer = chosen.decide(id, at, context, offers);
-        let draft = match &answer {
-            Answer::Chosen(draft) => draft,
-            Answer::NoAd(rule) => return self.refuse(id, *rule),
+        let selection = chosen.decide(id, at, context, offers);
+        let draft = match &selection {
+            Selection::Chosen(draft) => draft,
+            Selection::Suppressed(rule) => return self.suppress(id, *rule),
         };
         let arms: Vec<Arm> = draft
             .eligible
@@ -152,84 +143,78 @@ impl Policies {
             .map(|&position| offers[position].arm.clone())
             .collect();
         let others = other.probabilities(context, &arms, seed);
-        let (one, two) = match by {
+        let (champions, challengers) = match by {
             PolicyRole::Champion => (&draft.probabilities, &others),
             PolicyRole::Challenger => (&others, &draft.probabilities),
         };
-        Decided {
-            trial: Some(standings.trial(by, one, two, draft.choice)),
-            contest: Some(standing(by, other, Some(probability(others[draft.choice])))),
+        PolicyDecision {
+            observation: Some(test.observation(by, champions, challengers, draft.choice)),
+            test: Some(test_record(by, other, Some(probability(others[draft.choice])))),
             policy: chosen.version().clone(),
             seed,
-            answer,
+            selection,
         }
     }
 
-    /// Both learn from what either chose: outcomes are too dear to be kept from one of them.
+    /// Champion and challenger both learn from every feedback, whichever of them chose.
     pub(crate) fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
-        let rival = self
-            .rival
+        let challenger = self
+            .challenger
             .as_mut()
-            .filter(|rival| rival.contest.mode() != ChallengerMode::RolledBack);
-        let rival = rival.map(|rival| &mut rival.at_work);
-        for at_work in std::iter::once(&mut self.champion).chain(rival) {
-            at_work.engine.learn(feedback)?;
-            at_work.learnt = true;
+            .filter(|challenger| challenger.test.mode() != ChallengerMode::RolledBack);
+        let challenger = challenger.map(|challenger| &mut challenger.policy);
+        for policy in std::iter::once(&mut self.champion).chain(challenger) {
+            policy.engine.learn(feedback)?;
+            policy.is_changed = true;
         }
         Ok(())
     }
 
-    /// What came of a decision that was made in the contest.
-    pub(crate) fn judge(&mut self, tenant: &TenantId, campaign: &str, trial: &Trial, reward: f64) {
-        let Some(rival) = &mut self.rival else { return };
-        let before = rival.contest.judged();
-        let turn = rival.contest.judge(trial, reward);
-        let (champion, challenger) = (self.champion.engine.version(), rival.at_work.engine.version());
-        rival.judged |= rival.contest.judged() != before;
-        let judged = rival.contest.judged();
-        match turn {
-            Turn::None => {}
-            Turn::RolledBack => tracing::warn!(
-                %tenant, campaign, champion = champion.name, challenger = challenger.name, judged,
-                champion_leads_by = rival.contest.champion_leads_by(),
-                "the challenger is worse for sure: it is rolled back and decides nothing any more"
+    /// Adds the reward of a decision to the champion/challenger test.
+    pub(crate) fn observe(
+        &mut self,
+        tenant: &TenantId,
+        campaign: &str,
+        observation: &Observation,
+        reward: f64,
+    ) {
+        let Some(challenger) = &mut self.challenger else {
+            return;
+        };
+        let test = &mut challenger.test;
+        let before = test.judged();
+        let event = test.observe(observation, reward);
+        let judged = test.judged();
+        challenger.is_observed |= judged != before;
+        let champion = self.champion.engine.version().name.as_str();
+        let challenger = challenger.policy.engine.version().name.as_str();
+        match event {
+            TestEvent::None => {}
+            TestEvent::RolledBack => tracing::warn!(
+                %tenant, campaign, champion, challenger, judged,
+                champion_leads_by = test.champion_leads_by(),
+                "the challenger is significantly worse and was rolled back: the champion now makes all decisions"
             ),
-            Turn::Alarm => tracing::warn!(
-                %tenant, campaign, champion = champion.name, challenger = challenger.name, judged,
-                "outcomes are divided between champion and challenger otherwise than decisions were: do not believe the \
-                 contest, look for outcomes that are lost or joined wrongly"
+            TestEvent::RatioAlarm => tracing::warn!(
+                %tenant, campaign, champion, challenger, judged,
+                "outcomes do not arrive in the shares in which decisions were assigned to champion and challenger: the test \
+                 is not reliable; look for outcomes that are lost or carry a wrong decision id"
             ),
-            Turn::ChallengerLeads => tracing::info!(
-                %tenant, campaign, champion = champion.name, challenger = challenger.name, judged,
-                challenger_leads_by = rival.contest.challenger_leads_by(),
-                "the challenger is better for sure: make it the campaign's policy"
+            TestEvent::ChallengerLeads => tracing::info!(
+                %tenant, campaign, champion, challenger, judged,
+                challenger_leads_by = test.challenger_leads_by(),
+                "the challenger is significantly better: make it the campaign's policy"
             ),
         }
     }
 }
 
-/// The policies one call has touched, by partition, tenant and campaign.
+/// The policies used in one call, by partition, tenant and campaign.
 #[derive(Default)]
-pub(crate) struct PolicyCache(BTreeMap<(u32, String), Policies>);
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    version: PolicyVersion,
-    /// Unless it is in pieces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    snapshot: Option<Box<serde_json::value::RawValue>>,
-    /// How many.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pieces: usize,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-const fn is_zero(pieces: &usize) -> bool {
-    *pieces == 0
-}
+pub(crate) struct PolicyCache(BTreeMap<(u32, String), CampaignPolicies>);
 
 impl OptimizeStage {
-    /// The campaign's policies, as they are after this call's feedback so far.
+    /// The policies of a campaign, with the feedback of this call.
     pub(crate) fn policies<'d>(
         &self,
         cache: &'d mut PolicyCache,
@@ -237,30 +222,31 @@ impl OptimizeStage {
         tenant: &TenantId,
         campaign: &str,
         out: &Outputs<'_>,
-    ) -> Result<&'d mut Policies, StageError> {
-        let whose = format!("{tenant}/{campaign}");
-        match cache.0.entry((partition, whose)) {
+    ) -> Result<&'d mut CampaignPolicies, StageError> {
+        let name = format!("{tenant}/{campaign}");
+        match cache.0.entry((partition, name)) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => {
-                let whose = &place.key().1;
-                let model = self.campaigns.get(campaign).unwrap_or(&self.default).clone();
-                let champion = AtWork::load(partition, format!("policy/{whose}"), model.champion, out)?;
-                let rival = match model.challenger {
+                let name = &place.key().1;
+                let template = self.campaigns.get(campaign).unwrap_or(&self.default).clone();
+                let champion =
+                    LoadedPolicy::load(partition, format!("policy/{name}"), template.champion, out)?;
+                let challenger = match template.challenger {
                     None => None,
-                    Some((engine, mut contest)) => {
-                        let key = format!("champion_challenger/{whose}");
+                    Some((engine, mut test)) => {
+                        let key = format!("champion_challenger/{name}");
                         if let Some(saved) = out.get(partition, key.as_bytes())? {
-                            contest.resume(decode(&saved)?);
+                            test.resume(decode(&saved)?);
                         }
-                        Some(Rival {
-                            at_work: AtWork::load(partition, format!("challenger/{whose}"), engine, out)?,
+                        Some(LoadedChallenger {
+                            policy: LoadedPolicy::load(partition, format!("challenger/{name}"), engine, out)?,
                             key,
-                            contest,
-                            judged: false,
+                            test,
+                            is_observed: false,
                         })
                     }
                 };
-                Ok(place.insert(Policies { champion, rival }))
+                Ok(place.insert(CampaignPolicies { champion, challenger }))
             }
         }
     }
@@ -270,10 +256,10 @@ impl PolicyCache {
     pub(crate) fn write_back(self, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for ((partition, _), policies) in self.0 {
             policies.champion.save(partition, out)?;
-            if let Some(rival) = policies.rival {
-                rival.at_work.save(partition, out)?;
-                if rival.judged {
-                    out.put(partition, rival.key, encode(rival.contest.state()));
+            if let Some(challenger) = policies.challenger {
+                challenger.policy.save(partition, out)?;
+                if challenger.is_observed {
+                    out.put(partition, challenger.key, encode(challenger.test.state()));
                 }
             }
         }
@@ -281,83 +267,7 @@ impl PolicyCache {
     }
 }
 
-impl AtWork {
-    fn load(
-        partition: u32,
-        key: String,
-        mut engine: DecisionEngine,
-        out: &Outputs<'_>,
-    ) -> Result<Self, StageError> {
-        if let Some(saved) = out.get(partition, key.as_bytes())? {
-            let saved: Saved = decode(&saved)?;
-            if saved.version == *engine.version() {
-                let restored = match &saved.snapshot {
-                    Some(snapshot) => engine.restore(snapshot.get().as_bytes()),
-                    None => engine.restore(&pieces_of(partition, &key, saved.pieces, out)?.concat()),
-                };
-                restored.map_err(|error| damaged(&error))?;
-            }
-        }
-        Ok(Self {
-            key,
-            engine,
-            learnt: false,
-        })
-    }
-
-    fn save(self, partition: u32, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        if !self.learnt {
-            return Ok(());
-        }
-        let before = match out.get(partition, self.key.as_bytes())? {
-            Some(saved) => decode::<Saved>(&saved)?.pieces,
-            None => 0,
-        };
-        let snapshot = self.engine.snapshot();
-        let mut saved = Saved {
-            version: self.engine.version().clone(),
-            snapshot: None,
-            pieces: 0,
-        };
-        if snapshot.len() <= PIECE {
-            let text = String::from_utf8(snapshot).map_err(|error| damaged(&error))?;
-            saved.snapshot =
-                Some(serde_json::value::RawValue::from_string(text).map_err(|error| damaged(&error))?);
-        } else {
-            saved.pieces = snapshot.len().div_ceil(PIECE);
-            for (number, piece) in snapshot.chunks(PIECE).enumerate() {
-                let key = piece_key(&self.key, number);
-                let is_known = number < before
-                    && out
-                        .get(partition, key.as_bytes())?
-                        .is_some_and(|known| *known == *piece);
-                if !is_known {
-                    out.put(partition, key, Bytes::copy_from_slice(piece));
-                }
-            }
-        }
-        for number in saved.pieces..before {
-            out.remove(partition, piece_key(&self.key, number));
-        }
-        out.put(partition, self.key, encode(&saved));
-        Ok(())
-    }
-}
-
-fn piece_key(key: &str, number: usize) -> String {
-    format!("{key}/{number}")
-}
-
-fn pieces_of(partition: u32, key: &str, count: usize, out: &Outputs<'_>) -> Result<Vec<Bytes>, StageError> {
-    (0..count)
-        .map(|number| {
-            let piece = out.get(partition, piece_key(key, number).as_bytes())?;
-            piece.ok_or_else(|| damaged(&"a piece of a snapshot is missing"))
-        })
-        .collect()
-}
-
-/// A probability as a record holds it.
+/// A probability as records store it; rounding errors outside `[0, 1]` are cut.
 pub(crate) fn probability(value: f64) -> Probability {
     Probability::new(value.clamp(0.0, 1.0)).expect("it was clamped")
 }

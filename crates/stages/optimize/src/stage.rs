@@ -1,23 +1,24 @@
-//! The optimize stage: cleared creatives and outcomes in, decisions out.
+//! The optimize stage: reads cleared creatives and outcomes, writes decisions.
 //!
-//! Both inputs are keyed `tenant/campaign`, so a campaign's posterior lives beside its records, in the state of one
-//! partition. That state is (all keys begin with the kind):
+//! Both inputs have the key `tenant/campaign`, so the posterior of a campaign is in the same partition as its
+//! records. The state of a partition:
 //!
 //! | key | value |
 //! |---|---|
-//! | `policy/TENANT/CAMPAIGN` | the policy's version and snapshot; a large one in pieces `…/0`, `…/1`, of which only those are written that changed |
-//! | `challenger/TENANT/CAMPAIGN` | the same of a challenger |
+//! | `policy/TENANT/CAMPAIGN` | version and snapshot of the policy; a large snapshot in chunks `…/0`, `…/1`, of which only changed ones are written |
+//! | `challenger/TENANT/CAMPAIGN` | the same for a challenger |
 //! | `champion_challenger/TENANT/CAMPAIGN` | the [`ChampionChallengerState`](limbic_bandit::guardrails::champion_challenger::ChampionChallengerState) of the two |
-//! | `open/TENANT/DECISION` | an open decision: what it chose, and its [`Account`](limbic_bandit::outcomes::Account) |
+//! | `open/TENANT/DECISION` | an open decision: its choice and its [`Attribution`](limbic_bandit::outcomes::Attribution) |
 //! | `reached/TENANT/CAMPAIGN/PERSON` | when that person was reached, for the frequency caps |
 //! | `budget/TENANT/CAMPAIGN` | the campaign's [`Pacer`](limbic_bandit::guardrails::pacing::Pacer) |
-//! | `added/TENANT/CAMPAIGN` | what ads add, by the hold-out: [`Added`](limbic_bandit::guardrails::hold_out::Added) |
-//! | `due/MILLIS/KEY` | when that `open/…` or `reached/…` entry next wants attention (empty value) |
-//! | `clock` | the latest time of an outcome |
-//! | `count` | how many decisions are open |
+//! | `lift/TENANT/CAMPAIGN` | the [`LiftEstimate`](limbic_bandit::guardrails::hold_out::LiftEstimate) measured by the hold-out |
+//! | `due/MILLIS/KEY` | when that `open/…` or `reached/…` entry is next due (empty value) |
+//! | `clock` | the latest event time of an outcome |
+//! | `count` | the number of open decisions |
 //!
-//! A policy whose settings changed begins anew: a snapshot is believed only with the version that wrote it. So does a
-//! contest of which anything changed.
+//! A snapshot is restored only by the policy version and settings that wrote it. After a change of a policy's
+//! settings, the policy starts without feedback. After any change of a champion/challenger test, the test starts anew
+//! with a new id.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ use limbic_domain::{HumanDuration, Utc, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::policies::{Model, PolicyCache};
+use crate::policies::{PolicyCache, PolicyTemplate};
 use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::guardrails::champion_challenger::Limits;
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
@@ -38,24 +39,24 @@ use limbic_bandit::policy::PolicyError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizeSettings {
-    /// How to choose, unless a campaign says otherwise.
+    /// The decision engine of campaigns without an entry in `campaigns`.
     pub engine: EngineConfig,
-    /// Campaigns (by name) that choose in their own way.
+    /// Decision engines by campaign name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub campaigns: BTreeMap<String, EngineConfig>,
-    /// How often one campaign may reach one person.
+    /// How often one campaign may reach one person. Empty: no limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<FrequencyCap>,
-    /// Campaigns (by name) whose spending is paced.
+    /// Budgets by campaign name. A campaign without an entry is not paced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub budgets: BTreeMap<String, PacingConfig>,
-    /// People whom no decision ever reaches.
+    /// The people whom no decision reaches.
     pub holdout: HoldoutConfig,
-    /// What outcomes are worth.
+    /// The reward of each kind of outcome.
     pub rewards: RewardConfig,
-    /// How much later than its successors an outcome may come before its absence counts. Default 1min.
+    /// Time by which outcomes may be out of order. A click window ends this much later. Default 1min.
     pub disorder: HumanDuration,
-    /// Most open decisions per partition; above it, those that would expire first are closed.
+    /// Largest number of open decisions per partition. Above it, those that are due first are removed.
     pub most_open: u64,
 }
 
@@ -74,16 +75,16 @@ impl Default for OptimizeSettings {
     }
 }
 
-/// See the module's page.
+/// Decides on cleared sets of creatives and learns from outcomes.
 #[derive(Debug)]
 pub struct OptimizeStage {
     pub(crate) settings: OptimizeSettings,
-    pub(crate) default: Model,
-    pub(crate) campaigns: BTreeMap<String, Model>,
+    pub(crate) default: PolicyTemplate,
+    pub(crate) campaigns: BTreeMap<String, PolicyTemplate>,
 }
 
 impl OptimizeStage {
-    /// Refuses settings outside their ranges.
+    /// Builds the stage. Returns an error for the first setting that is outside its range.
     pub fn new(settings: OptimizeSettings) -> Result<Self, PolicyError> {
         settings.rewards.check()?;
         settings.holdout.check()?;
@@ -96,7 +97,7 @@ impl OptimizeStage {
                 reward,
                 weight: config.maximum_weight,
             };
-            Model::new(config, limits)
+            PolicyTemplate::new(config, limits)
         };
         let campaigns = settings.campaigns.iter();
         Ok(Self {
@@ -108,7 +109,7 @@ impl OptimizeStage {
         })
     }
 
-    /// What the runtime must know.
+    /// The topics and the kind of the stage, for the runtime.
     pub fn spec(&self) -> StageSpec {
         let time = EventTime::Records {
             disorder: self.settings.disorder.get(),
@@ -127,7 +128,7 @@ impl Stage for OptimizeStage {
         for record in &batch.records {
             match &*record.topic {
                 topics::CREATIVES => self.decide(&mut cache, record, out)?,
-                topics::OUTCOMES => self.enter(&mut cache, record, out)?,
+                topics::OUTCOMES => self.attribute(&mut cache, record, out)?,
                 _ => out.dead(
                     record,
                     "unexpected_topic",
@@ -140,7 +141,7 @@ impl Stage for OptimizeStage {
 
     fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut cache = PolicyCache::default();
-        self.attend(&mut cache, partition, watermark, out)?;
+        self.process_due(&mut cache, partition, watermark, out)?;
         cache.write_back(out)
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn open_key(tenant: &TenantId, id: &str) -> String {
     format!("open/{tenant}/{id}")
 }
 
-/// The tenant and the decision's id of an `open/…` key.
+/// The tenant and the decision's id in an `open/…` key.
 pub(crate) fn split_open(key: &str) -> Result<(TenantId, &str), StageError> {
     let parts = key.strip_prefix("open/").and_then(|rest| rest.split_once('/'));
     let (tenant, id) =
@@ -33,7 +33,7 @@ pub(crate) fn due_key(due: Utc, target: &str) -> String {
     format!("due/{sortable:016x}/{target}")
 }
 
-/// The time and the target of a `due/…` key.
+/// The time and the target in a `due/…` key.
 pub(crate) fn split_due(key: &[u8]) -> Option<(Utc, String)> {
     let text = std::str::from_utf8(key).ok()?.strip_prefix("due/")?;
     let (time, target) = text.split_once('/')?;

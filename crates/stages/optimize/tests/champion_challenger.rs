@@ -1,4 +1,4 @@
-//! The contest and the hold-out in the optimize stage: what is tried, what is measured, and what they never touch.
+//! The champion/challenger test and the hold-out in the optimize stage.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -15,7 +15,7 @@ use limbic_domain::{
 };
 use limbic_optimize::OptimizeSettings;
 
-use harness::{House, MINUTE, creatives, decided, outcome};
+use harness::{Harness, MINUTE, creatives, decided, outcome};
 
 fn policy(text: &str) -> PolicyConfig {
     serde_json::from_str(text).unwrap()
@@ -45,16 +45,16 @@ fn settings(champion: &str, challenger: Option<(&str, ChampionChallengerConfig)>
     }
 }
 
-/// One moment a minute; the choice is seen and, in some of the cases that `rate` says, clicked, unless it is `lost`.
+/// Decides one moment per minute. Each choice is seen and clicked with the probability `rate`, unless it is `lost`.
 fn play(
-    house: &mut House,
+    harness: &mut Harness,
     minutes: std::ops::Range<i64>,
     rate: impl Fn(&str) -> f64,
     lost: impl Fn(&Decision) -> bool,
 ) {
     for minute in minutes {
-        let id = decided(house, &format!("m{minute}"), minute);
-        let decision = &house.decisions.last().unwrap().data;
+        let id = decided(harness, &format!("m{minute}"), minute);
+        let decision = &harness.decisions.last().unwrap().data;
         if lost(decision) {
             continue;
         }
@@ -68,7 +68,7 @@ fn play(
         if Random::new(hash(id.as_bytes())).unit() < liked {
             outcomes.push(outcome(&id, OutcomeKind::Click, &format!("c{minute}"), minute));
         }
-        house.feed(outcomes);
+        harness.feed(outcomes);
     }
 }
 
@@ -80,11 +80,11 @@ fn nothing_is_lost(_: &Decision) -> bool {
     false
 }
 
-fn standing(decision: &Envelope<Decision>) -> &limbic_domain::ChampionChallenger {
-    standing_in(&decision.data)
+fn test_of(decision: &Envelope<Decision>) -> &limbic_domain::ChampionChallenger {
+    test_in(&decision.data)
 }
 
-fn standing_in(decision: &Decision) -> &limbic_domain::ChampionChallenger {
+fn test_in(decision: &Decision) -> &limbic_domain::ChampionChallenger {
     decision.chosen().unwrap().champion_challenger.as_ref().unwrap()
 }
 
@@ -93,25 +93,25 @@ const UCB: &str = r#"{"name": "lin-ucb"}"#;
 const UNIFORM: &str = r#"{"name": "uniform"}"#;
 
 #[test]
-fn a_shadow_challenger_is_judged_and_nothing_live_knows_of_it() {
-    let mut alone = House::new(settings(BERNOULLI, None));
-    let mut watched = House::new(settings(
+fn a_shadow_challenger_is_observed_and_changes_no_decision() {
+    let mut alone = Harness::new(settings(BERNOULLI, None));
+    let mut watched = Harness::new(settings(
         BERNOULLI,
         Some((UCB, ChampionChallengerConfig::default())),
     ));
-    for house in [&mut alone, &mut watched] {
-        play(house, 0..300, celebrate, nothing_is_lost);
+    for harness in [&mut alone, &mut watched] {
+        play(harness, 0..300, celebrate, nothing_is_lost);
     }
     assert_eq!(alone.posterior(), watched.posterior());
-    let last = standing(watched.decisions.last().unwrap());
+    let last = test_of(watched.decisions.last().unwrap());
     assert_eq!(
         (last.mode, last.by),
         (ChallengerMode::Shadow, PolicyRole::Champion)
     );
     assert_eq!(last.other.name, "lin-ucb");
     assert!(last.other_propensity.is_some());
-    // Silence lasts 30 minutes and a minute of disorder; a click waits as long, or good news would be judged first. The
-    // last decision knows the time of the last outcome before it.
+    // The click window is 30 minutes, and disorder adds a minute; a click waits equally long. The last decision is
+    // made after the last outcome before it.
     assert_eq!(last.judged, 300 - 33);
     assert!(watched.saved("challenger/default/spring").is_some(), "it learns");
     for decision in &mut watched.decisions {
@@ -125,16 +125,16 @@ fn a_shadow_challenger_is_judged_and_nothing_live_knows_of_it() {
 
 #[test]
 fn a_live_challenger_makes_its_share_of_decisions_with_its_own_probabilities() {
-    let mut house = House::new(settings(BERNOULLI, Some((UNIFORM, live(0.3)))));
-    // Nobody clicks: the two stay alike enough for the contest to go on.
-    play(&mut house, 0..2000, |_| 0.0, nothing_is_lost);
+    let mut harness = Harness::new(settings(BERNOULLI, Some((UNIFORM, live(0.3)))));
+    // Without clicks, the two policies stay similar and the test continues.
+    play(&mut harness, 0..2000, |_| 0.0, nothing_is_lost);
     let (mut by_challenger, third) = (0, 1.0 / 3.0);
-    for decision in &house.decisions {
-        let contest = standing(decision);
-        assert_eq!(contest.mode, ChallengerMode::Live);
+    for decision in &harness.decisions {
+        let test = test_of(decision);
+        assert_eq!(test.mode, ChallengerMode::Live);
         let own = decision.data.chosen().unwrap().propensity.get();
-        let (name, uniform) = match contest.by {
-            PolicyRole::Champion => ("bernoulli-ts", contest.other_propensity.unwrap().get()),
+        let (name, uniform) = match test.by {
+            PolicyRole::Champion => ("bernoulli-ts", test.other_propensity.unwrap().get()),
             PolicyRole::Challenger => {
                 by_challenger += 1;
                 ("uniform", own)
@@ -145,86 +145,86 @@ fn a_live_challenger_makes_its_share_of_decisions_with_its_own_probabilities() {
     }
     // Four standard deviations around 600.
     assert!((518..=682).contains(&by_challenger), "{by_challenger}");
-    assert!(!standing(house.decisions.last().unwrap()).ratio_alarm);
+    assert!(!test_of(harness.decisions.last().unwrap()).ratio_alarm);
 }
 
 #[test]
 fn a_worse_challenger_is_rolled_back_for_good_when_the_bound_says_so() {
     let settings = settings(BERNOULLI, Some((UNIFORM, live(0.5))));
-    let mut house = House::new(settings.clone());
-    play(&mut house, 0..1500, celebrate, nothing_is_lost);
-    let turn = house
+    let mut harness = Harness::new(settings.clone());
+    play(&mut harness, 0..1500, celebrate, nothing_is_lost);
+    let turn = harness
         .decisions
         .iter()
-        .position(|decision| standing(decision).mode == ChallengerMode::RolledBack);
+        .position(|decision| test_of(decision).mode == ChallengerMode::RolledBack);
     let turn = turn.expect("it earns half of what the champion earns");
-    let before = standing(&house.decisions[turn - 1]);
+    let before = test_of(&harness.decisions[turn - 1]);
     assert!(
         before.champion_leads_by <= 0.0 && before.judged > 50,
         "{before:?}"
     );
-    let after: Vec<_> = house.decisions[turn..].iter().map(standing).collect();
+    let after: Vec<_> = harness.decisions[turn..].iter().map(standing).collect();
     assert!(after[0].champion_leads_by > 0.0);
-    assert!(after.iter().all(|contest| contest.by == PolicyRole::Champion
-        && contest.mode == ChallengerMode::RolledBack
-        && contest.other_propensity.is_none()
-        && contest.judged == after[0].judged));
+    assert!(after.iter().all(|test| test.by == PolicyRole::Champion
+        && test.mode == ChallengerMode::RolledBack
+        && test.other_propensity.is_none()
+        && test.judged == after[0].judged));
     assert!(
-        house.decisions[turn..]
+        harness.decisions[turn..]
             .iter()
             .all(|decision| decision.data.chosen().unwrap().policy.name == "bernoulli-ts")
     );
-    house.restart(settings);
-    play(&mut house, 1500..1501, celebrate, nothing_is_lost);
+    harness.restart(settings);
+    play(&mut harness, 1500..1501, celebrate, nothing_is_lost);
     assert_eq!(
-        standing(house.decisions.last().unwrap()).mode,
+        test_of(harness.decisions.last().unwrap()).mode,
         ChallengerMode::RolledBack
     );
 }
 
 #[test]
 fn a_better_challenger_is_seen_to_lead_and_goes_on() {
-    let mut house = House::new(settings(UNIFORM, Some((BERNOULLI, live(0.5)))));
-    play(&mut house, 0..1500, celebrate, nothing_is_lost);
-    let last = standing(house.decisions.last().unwrap());
+    let mut harness = Harness::new(settings(UNIFORM, Some((BERNOULLI, live(0.5)))));
+    play(&mut harness, 0..1500, celebrate, nothing_is_lost);
+    let last = test_of(harness.decisions.last().unwrap());
     assert_eq!(last.mode, ChallengerMode::Live);
     assert!(last.challenger_leads_by > 0.0 && last.champion_leads_by < 0.0);
 }
 
 #[test]
 fn outcomes_that_are_lost_for_one_side_raise_the_ratio_alarm() {
-    let mut house = House::new(settings(BERNOULLI, Some((UNIFORM, live(0.5)))));
-    let lost = |decision: &Decision| standing_in(decision).by == PolicyRole::Challenger;
-    play(&mut house, 0..300, |_| 0.0, lost);
-    assert!(standing(house.decisions.last().unwrap()).ratio_alarm);
+    let mut harness = Harness::new(settings(BERNOULLI, Some((UNIFORM, live(0.5)))));
+    let lost = |decision: &Decision| test_in(decision).by == PolicyRole::Challenger;
+    play(&mut harness, 0..300, |_| 0.0, lost);
+    assert!(test_of(harness.decisions.last().unwrap()).ratio_alarm);
 }
 
 #[test]
-fn a_contest_of_which_anything_changed_begins_anew_and_the_champion_keeps_what_it_knows() {
+fn a_changed_test_starts_anew_and_the_champion_keeps_its_posterior() {
     let first = settings(BERNOULLI, Some((UNIFORM, ChampionChallengerConfig::default())));
-    let mut house = House::new(first.clone());
-    play(&mut house, 0..100, celebrate, nothing_is_lost);
-    let judged = standing(house.decisions.last().unwrap()).judged;
+    let mut harness = Harness::new(first.clone());
+    play(&mut harness, 0..100, celebrate, nothing_is_lost);
+    let judged = test_of(harness.decisions.last().unwrap()).judged;
     assert!(judged > 0);
 
-    house.restart(first);
-    play(&mut house, 100..101, celebrate, nothing_is_lost);
+    harness.restart(first);
+    play(&mut harness, 100..101, celebrate, nothing_is_lost);
     assert!(
-        standing(house.decisions.last().unwrap()).judged >= judged,
+        test_of(harness.decisions.last().unwrap()).judged >= judged,
         "the same goes on"
     );
 
-    let known = house.posterior();
-    house.restart(settings(
+    let known = harness.posterior();
+    harness.restart(settings(
         BERNOULLI,
         Some((UCB, ChampionChallengerConfig::default())),
     ));
-    play(&mut house, 101..102, celebrate, nothing_is_lost);
-    let last = standing(house.decisions.last().unwrap());
+    play(&mut harness, 101..102, celebrate, nothing_is_lost);
+    let last = test_of(harness.decisions.last().unwrap());
     assert_eq!((last.judged, last.other.name.as_str()), (0, "lin-ucb"));
     assert!(
         known.is_some()
-            && house
+            && harness
                 .decisions
                 .last()
                 .unwrap()
@@ -235,24 +235,24 @@ fn a_contest_of_which_anything_changed_begins_anew_and_the_champion_keeps_what_i
                 .iter()
                 .any(|candidate| candidate.creative == "celebrate-1" && candidate.propensity.get() > 0.9)
     );
-    // Trials of the contest before count for nothing: of this one, only its own will.
-    play(&mut house, 102..132, celebrate, nothing_is_lost);
-    assert_eq!(standing(house.decisions.last().unwrap()).judged, 0);
-    play(&mut house, 132..142, celebrate, nothing_is_lost);
-    assert!(standing(house.decisions.last().unwrap()).judged > 0);
+    // Observations of the earlier test are ignored; only those of the current test count.
+    play(&mut harness, 102..132, celebrate, nothing_is_lost);
+    assert_eq!(test_of(harness.decisions.last().unwrap()).judged, 0);
+    play(&mut harness, 132..142, celebrate, nothing_is_lost);
+    assert!(test_of(harness.decisions.last().unwrap()).judged > 0);
 
-    house.restart(settings(r#"{"name": "bernoulli-ts", "discount": 0.99}"#, None));
-    play(&mut house, 142..143, celebrate, nothing_is_lost);
-    let candidates = &house.decisions.last().unwrap().data.chosen().unwrap().candidates;
+    harness.restart(settings(r#"{"name": "bernoulli-ts", "discount": 0.99}"#, None));
+    play(&mut harness, 142..143, celebrate, nothing_is_lost);
+    let candidates = &harness.decisions.last().unwrap().data.chosen().unwrap().candidates;
     assert!(
         candidates
             .iter()
             .all(|candidate| (candidate.propensity.get() - 1.0 / 3.0).abs() < 1e-9),
-        "another policy has learnt nothing yet"
+        "another policy has is_changed nothing yet"
     );
 }
 
-/// A crowd of which some are held out.
+/// An audience of which some people are held out.
 fn crowd(moment: &str, minute: i64) -> Vec<u8> {
     let mut set = creatives(moment, minute);
     let people = (0..40).map(|person| Pseudonym::new(&format!("{person:032x}")).unwrap());
@@ -284,12 +284,12 @@ fn people_of(decision: &Envelope<Decision>) -> &[Pseudonym] {
 
 #[test]
 fn the_hold_out_measures_what_ads_add_person_for_person() {
-    let mut house = House::new(with_hold_out(OptimizeSettings::default()));
+    let mut harness = Harness::new(with_hold_out(OptimizeSettings::default()));
     let (with, without) = (0.30, 0.12);
     for minute in 0..600 {
         let moment = format!("m{minute}");
-        house.feed(vec![(topics::CREATIVES, crowd(&moment, minute))]);
-        let pair = &house.decisions[house.decisions.len() - 2..];
+        harness.feed(vec![(topics::CREATIVES, crowd(&moment, minute))]);
+        let pair = &harness.decisions[harness.decisions.len() - 2..];
         let mut outcomes = Vec::new();
         for (decision, rate) in pair.iter().zip([with, without]) {
             for person in people_of(decision) {
@@ -302,9 +302,9 @@ fn the_hold_out_measures_what_ads_add_person_for_person() {
         let outcomes = outcomes
             .iter()
             .map(|(id, key)| outcome(id, OutcomeKind::Conversion, key, minute));
-        house.feed(outcomes.collect());
+        harness.feed(outcomes.collect());
     }
-    let [.., reached, held_out] = &house.decisions[..] else {
+    let [.., reached, held_out] = &harness.decisions[..] else {
         panic!("two decisions a moment")
     };
     assert_eq!(held_out.data.held_out().unwrap().beside, reached.id);
@@ -327,24 +327,24 @@ fn the_hold_out_measures_what_ads_add_person_for_person() {
 }
 
 #[test]
-fn what_only_an_ad_can_bring_is_refused_under_the_hold_outs_name() {
-    let mut house = House::new(with_hold_out(OptimizeSettings::default()));
-    house.feed(vec![(topics::CREATIVES, crowd("m", 0))]);
-    let held_out = house.decisions.last().unwrap().id.clone();
+fn outcomes_that_need_an_ad_are_rejected_for_the_hold_out() {
+    let mut harness = Harness::new(with_hold_out(OptimizeSettings::default()));
+    harness.feed(vec![(topics::CREATIVES, crowd("m", 0))]);
+    let held_out = harness.decisions.last().unwrap().id.clone();
     assert_eq!(
         held_out,
         Decision::hold_out_id_of(&Slug::new("spring").unwrap(), "m")
     );
-    house.feed(vec![
+    harness.feed(vec![
         outcome(&held_out, OutcomeKind::Impression, "i", 1),
         outcome(&held_out, OutcomeKind::Conversion, "s", 1),
     ]);
-    let reasons: Vec<_> = house.dead.iter().map(|dead| dead.reason).collect();
+    let reasons: Vec<_> = harness.dead.iter().map(|dead| dead.reason).collect();
     assert_eq!(reasons, ["reached_hold_out"]);
 }
 
 #[test]
-fn contest_and_hold_out_replay_to_the_bit_however_the_records_are_batched() {
+fn test_and_hold_out_replay_to_the_bit_however_the_records_are_batched() {
     let settings = with_hold_out(settings(UCB, Some((BERNOULLI, live(0.4)))));
     let campaign = Slug::new("spring").unwrap();
     let mut records = Vec::new();
@@ -370,14 +370,14 @@ fn contest_and_hold_out_replay_to_the_bit_however_the_records_are_batched() {
         }
     }
     let houses = [1, 7, records.len()].map(|size| {
-        let mut house = House::new(settings.clone());
+        let mut harness = Harness::new(settings.clone());
         for (number, batch) in records.chunks(size).enumerate() {
             if number % 5 == 4 {
-                house.restart(settings.clone());
+                harness.restart(settings.clone());
             }
-            house.feed(batch.to_vec());
+            harness.feed(batch.to_vec());
         }
-        house
+        harness
     });
     let [one, seven, all] = &houses;
     for other in [seven, all] {

@@ -1,15 +1,16 @@
-//! Champion and challenger.
+//! The champion/challenger test: compares two policies while one of them is in use.
 //!
-//! Two policies learn from the same outcomes. In *shadow* the champion decides alone; *live*, the challenger decides a
-//! share `s`, by lot. Of each decision it is known with what probabilities `p` and `q` the two would have made it, so it
-//! was made with `m = (1 − s) p + s q` (in shadow `s = 0`), and `r (p − q) / m` is in expectation what the champion earns
-//! more, whoever decided. A lower bound of its mean that holds at every moment at once (the predictable plug-in
-//! empirical-Bernstein confidence sequence of Waudby-Smith and Ramdas 2024, Theorem 2) makes it harmless to look after
-//! every outcome: when the champion is better for sure, by more than a tolerance, the challenger is rolled back.
+//! Both policies learn from the same outcomes. In *shadow* mode the champion makes all decisions. In *live* mode, a
+//! random share `s` of decisions is assigned to the challenger. The probabilities `p` and `q` with which the two
+//! would make a decision are known, so it is made with `m = (1 − s) p + s q` (in shadow mode `s = 0`). Then `r (p −
+//! q) / m` is in expectation the champion's lead in reward, whichever policy decided. The test keeps a lower bound of
+//! its mean that is valid at all times (the predictable plug-in empirical-Bernstein confidence sequence of
+//! Waudby-Smith and Ramdas 2024, Theorem 2), so it can be read after every outcome. If the champion is better by more
+//! than a tolerance, the challenger is rolled back.
 //!
-//! Weights `q / m` are cut where the engine cuts its weights. A cut makes the challenger look worse than it is; what it
-//! can have taken away is known when the decision is made, `Σ (q − W m)⁺` over all arms, and is granted to the challenger
-//! in full. So a cut never rolls back a challenger, it only makes the contest longer.
+//! Weights `q / m` are cut at the engine's maximum weight `W`. A cut makes the challenger look worse than it is. The
+//! largest effect of the cut is known when the decision is made, `Σ (q − W m)⁺` over all arms, and is credited to the
+//! challenger in full. A cut therefore never causes a rollback. It only makes the test longer.
 
 use limbic_domain::{ChallengerMode, PolicyRole};
 use serde::{Deserialize, Serialize};
@@ -19,13 +20,13 @@ use crate::exact;
 use crate::policy::{PolicyConfig, PolicyError, within};
 use crate::random::{Random, derive};
 
-/// A policy that would like to be in force, and how it is tried.
+/// A policy that is tested against the one in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Challenger {
-    /// How it chooses, within the same bounds as the champion.
+    /// The challenger's policy. It has the same bounds as the champion.
     pub policy: PolicyConfig,
-    /// The contest.
+    /// Settings of the test.
     #[serde(default)]
     pub contest: ChampionChallengerConfig,
 }
@@ -34,15 +35,15 @@ pub struct Challenger {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChampionChallengerConfig {
-    /// Whether the challenger only watches.
+    /// Whether the challenger is in shadow mode, where it makes no decisions.
     pub shadow: bool,
-    /// The challenger's share of decisions when it is live, in `(0, 1)`.
+    /// The challenger's share of decisions in live mode, in `[0.001, 0.999]`.
     pub share: f64,
-    /// Probability of ever rolling back a challenger that is within the tolerance.
+    /// Probability of ever rolling back a challenger that is within the tolerance, in `(0, 0.5]`.
     pub alpha: f64,
-    /// By how much of the largest reward the challenger may be worse.
+    /// How much worse the challenger may be, as a fraction of the largest reward, in `[0, 1]`.
     pub tolerance: f64,
-    /// Probability of ever raising the ratio alarm when shares are right.
+    /// Probability of ever raising the ratio alarm if the shares are right, in `(0, 0.5]`.
     pub ratio_alpha: f64,
 }
 
@@ -88,16 +89,16 @@ impl ChampionChallengerConfig {
     }
 }
 
-/// What bounds the numbers of a contest.
+/// Largest reward and largest weight in a test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// The largest reward.
+    /// Largest reward of one decision, positive.
     pub reward: f64,
-    /// Where weights are cut.
+    /// Importance weights are cut to this.
     pub weight: f64,
 }
 
-/// A one-sided confidence sequence for the mean of numbers in `[0, 1]`: a lower bound at every moment at once.
+/// A one-sided confidence sequence for the mean of numbers in `[0, 1]`: a lower bound that is valid at all times.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LowerBound {
     count: u64,
@@ -110,11 +111,11 @@ pub struct LowerBound {
     #[serde(with = "exact")]
     weighted: f64,
     #[serde(with = "exact")]
-    price: f64,
+    variance_penalty: f64,
 }
 
 impl LowerBound {
-    /// One more number; what lies outside `[0, 1]` is cut.
+    /// Adds a number; values outside `[0, 1]` are cut.
     pub fn observe(&mut self, value: f64, alpha: f64) {
         let value = value.clamp(0.0, 1.0);
         let before = self.count as f64;
@@ -123,7 +124,7 @@ impl LowerBound {
         let count = before + 1.0;
         let ideal = -2.0 * libm::log(alpha) / (variance * count * libm::log(1.0 + count));
         let bet = ideal.sqrt().min(0.5);
-        self.price += (value - mean) * (value - mean) * (-libm::log(1.0 - bet) - bet);
+        self.variance_penalty += (value - mean) * (value - mean) * (-libm::log(1.0 - bet) - bet);
         self.bets += bet;
         self.weighted += bet * value;
         self.count += 1;
@@ -132,20 +133,20 @@ impl LowerBound {
         self.squares += (value - now) * (value - now);
     }
 
-    /// The mean is, at all moments together, at least this with probability `1 − alpha`.
+    /// The lower bound of the mean. With probability `1 − alpha` it is correct at all times together.
     pub fn at_least(&self, alpha: f64) -> f64 {
         if self.count == 0 {
             return 0.0;
         }
-        ((self.weighted - self.price + libm::log(alpha)) / self.bets).max(0.0)
+        ((self.weighted - self.variance_penalty + libm::log(alpha)) / self.bets).max(0.0)
     }
 
-    /// How many numbers there were.
+    /// How many numbers were added.
     pub const fn count(&self) -> u64 {
         self.count
     }
 
-    /// Their mean; 0 of none.
+    /// Mean of the numbers; 0 if there are none.
     pub fn mean(&self) -> f64 {
         if self.count == 0 {
             0.0
@@ -155,50 +156,50 @@ impl LowerBound {
     }
 }
 
-/// A decision in a contest, kept until its outcome is known.
+/// A decision of a test, kept until its outcome is known.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
-    /// Which contest.
-    contest: u64,
+pub struct Observation {
+    /// Id of the test.
+    test: u64,
     by: PolicyRole,
-    /// The probability with which the champion would have chosen as was chosen.
+    /// The probability with which the champion would have made the same choice.
     #[serde(with = "exact")]
     champion: f64,
-    /// The same of the challenger.
+    /// The probability with which the challenger would have made the same choice.
     #[serde(with = "exact")]
     challenger: f64,
-    /// What the cut of weights can take from the challenger, in expectation, as a part of the largest reward.
+    /// The largest expected effect of the cut of weights on the challenger, as a fraction of the largest reward.
     #[serde(with = "exact")]
     lost: f64,
 }
 
-/// All that a contest has learnt.
+/// The state of a test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChampionChallengerState {
     id: u64,
     mode: ChallengerMode,
     judged: u64,
-    /// Of the champion's lead.
+    /// Lower bound of the champion's lead.
     champion: LowerBound,
-    /// Of the challenger's.
+    /// Lower bound of the challenger's lead.
     challenger: LowerBound,
     ratio: RatioAlarm,
 }
 
-/// What a judged decision changed.
+/// The event that an observation caused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Nothing.
+pub enum TestEvent {
+    /// No event.
     None,
-    /// The challenger is rolled back.
+    /// The challenger is significantly worse and was rolled back.
     RolledBack,
-    /// The ratio alarm is on.
-    Alarm,
-    /// The challenger is better for sure.
+    /// The ratio alarm was raised.
+    RatioAlarm,
+    /// The challenger is significantly better.
     ChallengerLeads,
 }
 
-/// A contest of two policies.
+/// A test of two policies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChampionChallengerTest {
     config: ChampionChallengerConfig,
@@ -207,13 +208,13 @@ pub struct ChampionChallengerTest {
 }
 
 impl ChampionChallengerTest {
-    /// The contest `id`, not begun. Refuses settings outside their ranges.
+    /// Starts the test `id`. Returns an error for the first setting that is outside its range.
     pub fn new(config: ChampionChallengerConfig, limits: Limits, id: u64) -> Result<Self, PolicyError> {
         config.check()?;
         let (mode, limits) = if config.shadow {
             (ChallengerMode::Shadow, limits)
         } else {
-            // The mixture bounds them already.
+            // In live mode the mixture bounds the weights.
             let weight = limits.weight.min(1.0 / config.share);
             (ChallengerMode::Live, Limits { weight, ..limits })
         };
@@ -231,12 +232,12 @@ impl ChampionChallengerTest {
         })
     }
 
-    /// What was learnt so far.
+    /// The state; [`Self::resume`] restores it to the bit.
     pub const fn state(&self) -> &ChampionChallengerState {
         &self.state
     }
 
-    /// Goes on where a contest of the same id was; another's state is no use.
+    /// Continues from a stored state. The state of a test with another id is ignored.
     pub fn resume(&mut self, state: ChampionChallengerState) {
         if state.id == self.state.id {
             self.state = state;
@@ -248,8 +249,8 @@ impl ChampionChallengerTest {
         self.state.mode
     }
 
-    /// Who makes the decision of this seed.
-    pub fn decides(&self, seed: u64) -> PolicyRole {
+    /// The policy that makes the decision with this seed.
+    pub fn assign(&self, seed: u64) -> PolicyRole {
         let is_live = self.state.mode == ChallengerMode::Live;
         if is_live && Random::new(derive(seed, 7)).unit() < self.config.share {
             PolicyRole::Challenger
@@ -258,12 +259,13 @@ impl ChampionChallengerTest {
         }
     }
 
-    /// A decision for `choice`, made by `by`, with the probabilities that the two gave to the same arms.
-    pub fn trial(&self, by: PolicyRole, champion: &[f64], challenger: &[f64], choice: usize) -> Trial {
+    /// Describes a decision for `choice`, made by `by`. `champion` and `challenger` are the probabilities of the same
+    /// arms.
+    pub fn observation(&self, by: PolicyRole, champion: &[f64], challenger: &[f64], choice: usize) -> Observation {
         let pairs = champion.iter().zip(challenger);
         let beyond = pairs.map(|(&p, &q)| (q - self.limits.weight * self.mixed(p, q)).max(0.0));
-        Trial {
-            contest: self.state.id,
+        Observation {
+            test: self.state.id,
             by,
             champion: champion[choice],
             challenger: challenger[choice],
@@ -271,7 +273,7 @@ impl ChampionChallengerTest {
         }
     }
 
-    /// The probability with which the two together choose what they choose with `p` and `q`.
+    /// The probability of a choice to which the champion gives `p` and the challenger `q`.
     fn mixed(&self, p: f64, q: f64) -> f64 {
         if self.config.shadow {
             p
@@ -280,43 +282,44 @@ impl ChampionChallengerTest {
         }
     }
 
-    /// What came of a decision. Decisions of another contest, and those that come to light after a roll-back, count for
-    /// nothing.
-    pub fn judge(&mut self, trial: &Trial, reward: f64) -> Turn {
-        if trial.contest != self.state.id || self.state.mode == ChallengerMode::RolledBack {
-            return Turn::None;
+    /// Adds the reward of a decision. Decisions of another test, and decisions after a rollback, are ignored.
+    pub fn observe(&mut self, observation: &Observation, reward: f64) -> TestEvent {
+        if observation.test != self.state.id || self.state.mode == ChallengerMode::RolledBack {
+            return TestEvent::None;
         }
         let before = (self.ratio_alarm(), self.challenger_leads_by() > 0.0);
         let reward = (reward / self.limits.reward).clamp(0.0, 1.0);
-        let mixed = self.mixed(trial.champion, trial.challenger);
-        let champion = trial.champion / mixed;
-        let challenger = (trial.challenger / mixed).min(self.limits.weight);
+        let mixed = self.mixed(observation.champion, observation.challenger);
+        let champion = observation.champion / mixed;
+        let challenger = (observation.challenger / mixed).min(self.limits.weight);
         let lead = reward * (champion - challenger);
         let (low, high) = self.range();
         let scaled = |lead: f64| (lead - low) / (high - low);
         let alpha = self.config.alpha;
-        self.state.champion.observe(scaled(lead - trial.lost), alpha);
-        // The other way round, the cut only makes the bound lower.
+        self.state
+            .champion
+            .observe(scaled(lead - observation.lost), alpha);
+        // In the other direction, the cut only makes the bound lower.
         self.state.challenger.observe(1.0 - scaled(lead), alpha);
         self.state.judged += 1;
         if self.state.mode == ChallengerMode::Live {
             self.state.ratio.observe(
-                usize::from(trial.by == PolicyRole::Challenger),
+                usize::from(observation.by == PolicyRole::Challenger),
                 self.config.ratio_alpha,
             );
         }
         if self.champion_leads_by() > self.config.tolerance * self.limits.reward {
             self.state.mode = ChallengerMode::RolledBack;
-            return Turn::RolledBack;
+            return TestEvent::RolledBack;
         }
         match (before, (self.ratio_alarm(), self.challenger_leads_by() > 0.0)) {
-            ((false, _), (true, _)) => Turn::Alarm,
-            ((_, false), (false, true)) => Turn::ChallengerLeads,
-            _ => Turn::None,
+            ((false, _), (true, _)) => TestEvent::RatioAlarm,
+            ((_, false), (false, true)) => TestEvent::ChallengerLeads,
+            _ => TestEvent::None,
         }
     }
 
-    /// The least and the largest that a lead of the champion's can be, with what is granted for cuts.
+    /// Smallest and largest value of the champion's lead, with the credit for cuts.
     fn range(&self) -> (f64, f64) {
         let champion = if self.config.shadow {
             1.0
@@ -326,26 +329,26 @@ impl ChampionChallengerTest {
         (-self.limits.weight - 1.0, champion)
     }
 
-    /// Decisions judged so far.
+    /// Number of observed decisions.
     pub const fn judged(&self) -> u64 {
         self.state.judged
     }
 
-    /// How much more reward a decision the champion earns, for sure (negative: not surely more).
+    /// Lower bound of the champion's lead in reward per decision. Negative: the champion is not significantly better.
     pub fn champion_leads_by(&self) -> f64 {
         let (low, high) = self.range();
         let bound = self.state.champion.at_least(self.config.alpha);
         (low + (high - low) * bound) * self.limits.reward
     }
 
-    /// The same of the challenger: above 0 it deserves to be the champion.
+    /// Lower bound of the challenger's lead. Above 0, the challenger is significantly better.
     pub fn challenger_leads_by(&self) -> f64 {
         let (low, high) = self.range();
         let bound = self.state.challenger.at_least(self.config.alpha);
         (-high + (high - low) * bound) * self.limits.reward
     }
 
-    /// Whether the judged decisions are divided otherwise than they were drawn.
+    /// Whether the shares of the observed decisions differ significantly from the assigned shares.
     pub fn ratio_alarm(&self) -> bool {
         self.state.ratio.alarmed(self.config.ratio_alpha)
     }
@@ -373,7 +376,7 @@ mod tests {
         f64::from(u8::from(random.unit() < rate))
     }
 
-    /// Plays two policies over the same arms; answers the contest, and whether the champion was ever said to be better.
+    /// Runs a test of two fixed policies over the same arms.
     fn play(
         config: ChampionChallengerConfig,
         (champion, challenger): (&[f64], &[f64]),
@@ -381,23 +384,23 @@ mod tests {
         rounds: u64,
         seed: u64,
     ) -> ChampionChallengerTest {
-        let mut contest = ChampionChallengerTest::new(config, LIMITS, 1).unwrap();
+        let mut test = ChampionChallengerTest::new(config, LIMITS, 1).unwrap();
         let mut random = Random::new(seed);
         for round in 0..rounds {
-            let by = contest.decides(derive(seed, round));
+            let by = test.assign(derive(seed, round));
             let chosen_from = match by {
                 PolicyRole::Champion => champion,
                 PolicyRole::Challenger => challenger,
             };
             let choice = choose(chosen_from, random.unit()).unwrap();
-            let trial = contest.trial(by, champion, challenger, choice);
-            contest.judge(&trial, clicks(&mut random, rates[choice]));
+            let observation = test.observation(by, champion, challenger, choice);
+            test.observe(&observation, clicks(&mut random, rates[choice]));
         }
-        contest
+        test
     }
 
-    fn rolled_back(contest: &ChampionChallengerTest) -> bool {
-        contest.mode() == ChallengerMode::RolledBack
+    fn rolled_back(test: &ChampionChallengerTest) -> bool {
+        test.mode() == ChallengerMode::RolledBack
     }
 
     #[test]
@@ -415,15 +418,15 @@ mod tests {
     fn a_better_challenger_is_said_to_be_and_never_rolled_back() {
         let (good, bad) = ([0.8, 0.2], [0.2, 0.8]);
         for config in [live(0.3), ChampionChallengerConfig::default()] {
-            let contest = play(config, (&bad, &good), &[0.3, 0.1], 8000, 5);
-            assert!(contest.challenger_leads_by() > 0.0, "{config:?}");
-            assert!(contest.champion_leads_by() < 0.0 && !rolled_back(&contest));
+            let test = play(config, (&bad, &good), &[0.3, 0.1], 8000, 5);
+            assert!(test.challenger_leads_by() > 0.0, "{config:?}");
+            assert!(test.champion_leads_by() < 0.0 && !rolled_back(&test));
         }
     }
 
     #[test]
     fn an_equal_challenger_is_rarely_rolled_back_however_often_one_looks() {
-        // Other choices, the same value.
+        // Different choices with the same value.
         for config in [live(0.2), ChampionChallengerConfig::default()] {
             let back = (0..200)
                 .filter(|&seed| {
@@ -438,17 +441,17 @@ mod tests {
 
     #[test]
     fn a_cut_never_rolls_back_a_challenger_that_is_as_good() {
-        // The challenger wants what the champion gives a chance of 1 in 100: most of its weight is cut.
+        // The challenger prefers an arm to which the champion gives a probability of 0.01: most of its weight is cut.
         let policies: (&[f64], &[f64]) = (&[0.99, 0.01], &[0.01, 0.99]);
         for seed in 0..20 {
-            let contest = play(
+            let test = play(
                 ChampionChallengerConfig::default(),
                 policies,
                 &[0.4, 0.4],
                 3000,
                 seed,
             );
-            assert!(!rolled_back(&contest), "{seed}: {}", contest.champion_leads_by());
+            assert!(!rolled_back(&test), "{seed}: {}", test.champion_leads_by());
         }
     }
 
@@ -470,47 +473,53 @@ mod tests {
     #[test]
     fn a_shadow_decides_nothing_and_a_live_challenger_its_share() {
         let shadow = ChampionChallengerTest::new(ChampionChallengerConfig::default(), LIMITS, 1).unwrap();
-        assert!((0..100).all(|seed| shadow.decides(seed) == PolicyRole::Champion));
-        let contest = ChampionChallengerTest::new(live(0.2), LIMITS, 1).unwrap();
+        assert!((0..100).all(|seed| shadow.assign(seed) == PolicyRole::Champion));
+        let test = ChampionChallengerTest::new(live(0.2), LIMITS, 1).unwrap();
         let share = (0..10_000)
-            .filter(|&seed| contest.decides(seed) == PolicyRole::Challenger)
+            .filter(|&seed| test.assign(seed) == PolicyRole::Challenger)
             .count();
         assert!((1840..2160).contains(&share), "{share}");
     }
 
     #[test]
     fn outcomes_that_are_lost_for_one_side_raise_the_alarm() {
-        let mut contest = ChampionChallengerTest::new(live(0.3), LIMITS, 1).unwrap();
+        let mut test = ChampionChallengerTest::new(live(0.3), LIMITS, 1).unwrap();
         let equal = [0.5, 0.5];
         let mut random = Random::new(3);
         let mut turns = Vec::new();
         for seed in 0..4000 {
-            let by = contest.decides(seed);
+            let by = test.assign(seed);
             // A third of the challenger's outcomes never arrives.
             if by == PolicyRole::Champion || random.below(3) > 0 {
-                let trial = contest.trial(by, &equal, &equal, 0);
-                turns.push(contest.judge(&trial, 0.0));
+                let observation = test.observation(by, &equal, &equal, 0);
+                turns.push(test.observe(&observation, 0.0));
             }
         }
-        assert!(contest.ratio_alarm());
-        assert_eq!(turns.iter().filter(|&&turn| turn == Turn::Alarm).count(), 1);
-        assert!(!rolled_back(&contest), "two that are alike have no loser");
+        assert!(test.ratio_alarm());
+        assert_eq!(
+            turns
+                .iter()
+                .filter(|&&turn| turn == TestEvent::RatioAlarm)
+                .count(),
+            1
+        );
+        assert!(!rolled_back(&test), "two that are alike have no loser");
     }
 
     #[test]
-    fn a_state_resumes_its_own_contest_to_the_bit_and_no_other() {
-        let contest = play(live(0.3), (&[0.6, 0.4], &[0.3, 0.7]), &[0.3, 0.2], 100, 9);
-        let text = serde_json::to_string(contest.state()).unwrap();
+    fn a_state_resumes_its_own_test_to_the_bit_and_no_other() {
+        let test = play(live(0.3), (&[0.6, 0.4], &[0.3, 0.7]), &[0.3, 0.2], 100, 9);
+        let text = serde_json::to_string(test.state()).unwrap();
         let state: ChampionChallengerState = serde_json::from_str(&text).unwrap();
         let mut again = ChampionChallengerTest::new(live(0.3), LIMITS, 1).unwrap();
         again.resume(state.clone());
-        assert_eq!(again, contest);
+        assert_eq!(again, test);
         let fresh = ChampionChallengerTest::new(live(0.3), LIMITS, 2).unwrap();
         let mut other = fresh.clone();
         other.resume(state);
         assert_eq!(other, fresh);
-        let stray = contest.trial(PolicyRole::Champion, &[1.0], &[1.0], 0);
-        assert_eq!(other.judge(&stray, 1.0), Turn::None);
+        let stray = test.observation(PolicyRole::Champion, &[1.0], &[1.0], 0);
+        assert_eq!(other.observe(&stray, 1.0), TestEvent::None);
         assert_eq!(other, fresh);
     }
 

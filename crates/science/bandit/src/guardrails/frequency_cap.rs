@@ -1,4 +1,4 @@
-//! Frequency caps: how often one person may be reached by one campaign within a window of event time.
+//! Frequency caps: how often one campaign may reach one person within a window of event time.
 
 use std::collections::VecDeque;
 
@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrequencyCap {
-    /// How often.
+    /// Number of contacts.
     pub times: u32,
-    /// The window, in event time.
+    /// Length of the window, in event time.
     pub window: HumanDuration,
 }
 
-/// How far back any of the caps looks, in milliseconds.
+/// The longest window of all caps, in milliseconds; 0 without caps.
 pub fn longest_window_millis(caps: &[FrequencyCap]) -> i64 {
     caps.iter().map(|cap| cap.window.as_millis()).max().unwrap_or(0)
 }
 
-/// When one person was reached by one campaign, ascending. Never longer than the largest cap.
+/// The times at which one campaign reached one person, ascending. Never longer than the largest cap.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Contacts(VecDeque<Utc>);
 
 impl Contacts {
-    /// Whether one more contact at `at` stays within every cap.
-    pub fn allow(&self, at: Utc, caps: &[FrequencyCap]) -> bool {
+    /// Whether every cap allows one more contact at `at`.
+    pub fn allows(&self, at: Utc, caps: &[FrequencyCap]) -> bool {
         caps.iter().all(|cap| {
-            // A contact later than `at` (records may come out of order) counts against the cap too.
+            // A contact later than `at` (records may be out of order) also counts.
             let recent = self
                 .0
                 .iter()
@@ -38,8 +38,8 @@ impl Contacts {
         })
     }
 
-    /// Notes a contact.
-    pub fn note(&mut self, at: Utc, caps: &[FrequencyCap]) {
+    /// Records a contact.
+    pub fn record(&mut self, at: Utc, caps: &[FrequencyCap]) {
         let most = caps.iter().map(|cap| cap.times as usize).max().unwrap_or(0);
         let place = self.0.partition_point(|past| *past <= at);
         self.0.insert(place, at);
@@ -48,15 +48,15 @@ impl Contacts {
         }
     }
 
-    /// Takes a contact back that did not happen.
+    /// Removes a contact that did not happen.
     pub fn retract(&mut self, at: Utc) {
         if let Some(place) = self.0.iter().position(|past| *past == at) {
             self.0.remove(place);
         }
     }
 
-    /// When no cap looks back to any of it any more; `None` if there is nothing.
-    pub fn expire(&self, caps: &[FrequencyCap]) -> Option<Utc> {
+    /// When the last contact leaves the longest window; `None` if there are no contacts.
+    pub fn expires(&self, caps: &[FrequencyCap]) -> Option<Utc> {
         let latest = self.0.back()?;
         Some(latest.plus_millis(longest_window_millis(caps)))
     }
@@ -94,9 +94,9 @@ mod tests {
             (1000, true),
         ];
         for (time, allowed) in chances {
-            assert_eq!(contacts.allow(at(time), &CAPS), allowed, "{time}");
+            assert_eq!(contacts.allows(at(time), &CAPS), allowed, "{time}");
             if allowed {
-                contacts.note(at(time), &CAPS);
+                contacts.record(at(time), &CAPS);
             }
         }
     }
@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn what_did_not_happen_does_not_count() {
         let mut contacts = Contacts::default();
-        assert_eq!(contacts.expire(&CAPS), None);
-        contacts.note(at(5), &CAPS);
-        contacts.note(at(6), &CAPS);
-        assert!(!contacts.allow(at(7), &CAPS));
-        assert_eq!(contacts.expire(&CAPS), Some(at(1006)));
+        assert_eq!(contacts.expires(&CAPS), None);
+        contacts.record(at(5), &CAPS);
+        contacts.record(at(6), &CAPS);
+        assert!(!contacts.allows(at(7), &CAPS));
+        assert_eq!(contacts.expires(&CAPS), Some(at(1006)));
         contacts.retract(at(6));
-        assert!(contacts.allow(at(7), &CAPS));
+        assert!(contacts.allows(at(7), &CAPS));
     }
 }

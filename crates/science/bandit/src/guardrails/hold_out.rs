@@ -1,7 +1,7 @@
-//! The permanent hold-out: a share of people, fixed by a hash, whom no decision ever reaches.
+//! The permanent hold-out: a share of people, selected by a hash, whom no decision reaches.
 //!
-//! What the whole engine adds is the difference between them and everybody else ([`Added`]). Membership is a function of
-//! the person and the salt alone, so it is the same in every process and after every restart; another salt is another
+//! The difference between them and all others is the [`LiftEstimate`] of the ads. Membership is a function of the tenant, the
+//! person and the salt, so it is the same in every process and after every restart. Another salt starts another
 //! experiment.
 
 use limbic_domain::{Pseudonym, TenantId};
@@ -15,11 +15,11 @@ use crate::random::{Random, hash};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HoldoutConfig {
-    /// The share of people held out, in `[0, 1]`.
+    /// Share of people who are held out, in `[0, 1]`.
     pub share: f64,
-    /// Which experiment this is.
+    /// Name of the experiment. Another salt selects other people.
     pub salt: String,
-    /// Probability that the interval of what ads add is ever wrong.
+    /// Probability that the interval of the lift is ever wrong, in `(0, 0.5]`.
     pub alpha: f64,
 }
 
@@ -34,14 +34,14 @@ impl Default for HoldoutConfig {
 }
 
 impl HoldoutConfig {
-    /// Refuses settings outside their ranges.
+    /// Returns an error for the first setting that is outside its range.
     pub fn check(&self) -> Result<(), PolicyError> {
         within("holdout.share", self.share, 0.0..=1.0, "must be in [0, 1]")?;
         within("holdout.alpha", self.alpha, 1e-12..=0.5, "must be in (0, 0.5]")
     }
 
-    /// Whether this person is never to be reached.
-    pub fn holds(&self, tenant: &TenantId, person: &Pseudonym) -> bool {
+    /// Whether this person is held out.
+    pub fn contains(&self, tenant: &TenantId, person: &Pseudonym) -> bool {
         if self.share <= 0.0 {
             return false;
         }
@@ -50,13 +50,13 @@ impl HoldoutConfig {
     }
 }
 
-/// What ads add: moment for moment, what a person brought whom an ad could reach, less what one brought who was held out.
+/// The lift of the ads: the reward per person whom an ad could reach, minus the reward per person held out.
 ///
-/// Each moment counts once, whatever its audience's size. Numbers are parts of the largest reward; the interval holds at
-/// every moment at once.
+/// Each moment counts once, whatever the size of its audience. Rewards are fractions of the largest reward. The
+/// interval is valid at all times.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Added {
-    /// Of the difference, moved from `[-1, 1]` to `[0, 1]`; then of its negative.
+pub struct LiftEstimate {
+    /// Lower bounds of the difference, mapped from `[-1, 1]` to `[0, 1]`, and of its negative.
     sides: [LowerBound; 2],
     #[serde(with = "crate::exact")]
     reached: f64,
@@ -64,8 +64,8 @@ pub struct Added {
     held_out: f64,
 }
 
-impl Added {
-    /// One more moment: what a person brought on average in each group, at most 1.
+impl LiftEstimate {
+    /// Adds a moment: the mean reward per person in each group. Values outside `[0, 1]` are cut.
     pub fn observe(&mut self, reached: f64, held_out: f64, alpha: f64) {
         let (reached, held_out) = (reached.clamp(0.0, 1.0), held_out.clamp(0.0, 1.0));
         let moved = f64::midpoint(reached - held_out, 1.0);
@@ -76,24 +76,24 @@ impl Added {
         self.held_out += held_out;
     }
 
-    /// An interval of the mean difference, right at every moment at once with probability `1 - alpha`.
+    /// An interval of the mean difference. With probability `1 - alpha` it is correct at all times together.
     pub fn difference(&self, alpha: f64) -> (f64, f64) {
         let [low, high] = &self.sides;
         let bound = |side: &LowerBound| 2.0 * side.at_least(alpha / 2.0) - 1.0;
         (bound(low), -bound(high))
     }
 
-    /// How many moments were compared.
+    /// Number of compared moments.
     pub const fn count(&self) -> u64 {
         self.sides[0].count()
     }
 
-    /// What a person brought on average whom an ad could reach.
+    /// Mean reward per person whom an ad could reach.
     pub fn reached(&self) -> f64 {
         self.reached / self.count().max(1) as f64
     }
 
-    /// What a person brought on average who was held out.
+    /// Mean reward per person held out.
     pub fn held_out(&self) -> f64 {
         self.held_out / self.count().max(1) as f64
     }
@@ -110,7 +110,7 @@ mod tests {
         let mut found = 0;
         for seed in 0..100 {
             let mut random = Random::new(seed);
-            let mut added = Added::default();
+            let mut added = LiftEstimate::default();
             let mut happened = |rate| f64::from(u8::from(random.unit() < rate));
             let mut was_wrong = false;
             for _ in 0..3000 {
@@ -123,7 +123,7 @@ mod tests {
         }
         assert!(missed <= 14, "{missed}");
         assert!(found >= 95, "{found}");
-        assert_eq!(Added::default().difference(0.05), (-1.0, 1.0));
+        assert_eq!(LiftEstimate::default().difference(0.05), (-1.0, 1.0));
     }
 
     #[test]
@@ -142,19 +142,19 @@ mod tests {
             .collect();
         let held = people
             .iter()
-            .filter(|person| config.holds(&tenant, person))
+            .filter(|person| config.contains(&tenant, person))
             .count();
         assert!((1850..2150).contains(&held), "{held}");
         let both = people
             .iter()
-            .filter(|person| config.holds(&tenant, person) && other.holds(&tenant, person))
+            .filter(|person| config.contains(&tenant, person) && other.contains(&tenant, person))
             .count();
         assert!((140..260).contains(&both), "another salt is independent: {both}");
         assert!(
             people
                 .iter()
-                .all(|person| config.holds(&tenant, person) == config.clone().holds(&tenant, person))
+                .all(|person| config.contains(&tenant, person) == config.clone().contains(&tenant, person))
         );
-        assert!(!HoldoutConfig::default().holds(&tenant, &people[0]));
+        assert!(!HoldoutConfig::default().contains(&tenant, &people[0]));
     }
 }

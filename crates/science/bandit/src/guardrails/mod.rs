@@ -1,12 +1,13 @@
-//! What holds delivery back: money, repetition, and doubt about the engine itself.
+//! Guardrails: limits on spending and on contacts, and tests of the engine itself.
 //!
-//! * [`pacing`]: a budget spent evenly, reserved before it is spent.
-//! * [`frequency_cap`]: how often one person may be reached.
-//! * [`hold_out`]: people who are never reached, for ever, and what the engine adds, measured by them.
-//! * [`champion_challenger`]: a challenger beside the champion, in shadow or with a share, rolled back when it is surely worse.
-//! * [`ratio_alarm`]: an alarm when shares are not what they should be.
+//! * [`pacing`]: spends a budget evenly; money is reserved before it is spent.
+//! * [`frequency_cap`]: limits how often one person is reached.
+//! * [`hold_out`]: people who are never reached, and the lift measured against them.
+//! * [`champion_challenger`]: tests a challenger in shadow or live mode and rolls it back if it is significantly
+//!   worse.
+//! * [`ratio_alarm`]: detects shares that differ from the intended ones.
 //!
-//! All are plain state machines: event time comes in, snapshots (serde) come out.
+//! All are state machines without I/O. Event time is an argument, and their state is serialisable.
 
 pub mod champion_challenger;
 pub mod frequency_cap;

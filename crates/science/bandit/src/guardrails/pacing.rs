@@ -1,12 +1,13 @@
 //! Budget pacing by pass-through rate (Agarwal et al. 2014, "Budget pacing for targeted online advertisements").
 //!
-//! A campaign's budget for a period is to be spent evenly over it. Every interval the pass-through rate moves by a
-//! bounded step towards whatever would have met the plan. Money is *reserved* when a decision is made and settled when
-//! the platform answers, so reserved and spent together never exceed the budget: overspend is bounded by the difference
-//! between one reservation and its actual price, and is zero if prices are maxima.
+//! The budget of a campaign is spent evenly over a period. In every interval, the pass-through rate moves by a
+//! bounded step towards the rate that would have met the plan. Money is *reserved* when a decision is made and
+//! settled when the ad platform answers, so the sum of reserved and spent money never exceeds the budget.
+//! Overspending is bounded by the difference between one reservation and its actual price, and is 0 if prices are
+//! maxima.
 //!
-//! Each reservation is kept by whoever made it, with the decision it is for: a campaign may have any number of them open,
-//! and the budget's own state stays a few numbers.
+//! The caller stores each reservation with its decision. The number of open reservations is not limited, and the
+//! state of the budget has a fixed size.
 
 use limbic_domain::{HumanDuration, Micros, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,18 +18,18 @@ use crate::random;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PacingConfig {
-    /// What may be spent per period.
+    /// Budget of one period, not negative.
     pub budget: Micros,
-    /// Length of a period of event time; periods are aligned with 1970-01-01T00:00Z. Default 1d.
+    /// Length of a period, in event time. Periods are aligned with 1970-01-01T00:00Z. Default 1d.
     #[serde(default = "day")]
     pub period: HumanDuration,
-    /// How often the rate is adjusted, in event time. Default 1min.
+    /// Event time between adjustments of the rate. Default 1min.
     #[serde(default = "minute")]
     pub interval: HumanDuration,
-    /// The largest relative step of the rate, in `(0, 1)`.
+    /// Largest relative change of the rate per interval, in `(0, 1)`. Default 0.1.
     #[serde(default = "tenth")]
     pub step: f64,
-    /// The rate never falls below this, so that it can find its way back.
+    /// Smallest rate, in `(0, 1]`, so that the rate can recover. Default 0.01.
     #[serde(default = "hundredth")]
     pub least: f64,
 }
@@ -47,7 +48,7 @@ const fn hundredth() -> f64 {
 }
 
 impl PacingConfig {
-    /// This budget, spent evenly over each day.
+    /// Settings that spend `budget` evenly over each day.
     pub const fn daily(budget: Micros) -> Self {
         Self {
             budget,
@@ -58,7 +59,7 @@ impl PacingConfig {
         }
     }
 
-    /// Refuses settings outside their ranges.
+    /// Returns an error for the first setting that is outside its range.
     pub fn check(&self) -> Result<(), crate::PolicyError> {
         use crate::policy::within;
         within(
@@ -84,26 +85,26 @@ impl PacingConfig {
     }
 }
 
-/// Why no money was reserved.
+/// The reason why no money was reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
-    /// The budget would not cover it.
+pub enum PacingRefusal {
+    /// The price exceeds what is left of the budget.
     Exhausted,
-    /// Spending is ahead of plan.
+    /// The campaign has spent faster than planned.
     Paced,
 }
 
-/// A budget's state.
+/// The state of a budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pacer {
     period: i64,
     interval: i64,
     spent: i64,
-    /// The sum of the open reservations.
+    /// Sum of the open reservations.
     reserved: i64,
-    /// What was committed when the interval began.
-    at_interval: i64,
-    /// The bits of the pass-through rate.
+    /// Committed money at the beginning of the interval.
+    committed_at_interval: i64,
+    /// The pass-through rate, as the bits of an `f64`.
     rate: u64,
 }
 
@@ -114,59 +115,60 @@ impl Default for Pacer {
             interval: i64::MIN,
             spent: 0,
             reserved: 0,
-            at_interval: 0,
+            committed_at_interval: 0,
             rate: 1.0_f64.to_bits(),
         }
     }
 }
 
 impl Pacer {
-    /// Reserves `price` (nothing, if it is negative) for a decision. What it answers must be settled or released exactly
-    /// once.
+    /// Reserves `price` for a decision; a negative price counts as 0. The caller must settle or release the returned
+    /// amount exactly once.
     pub fn reserve(
         &mut self,
         config: &PacingConfig,
         decision: &str,
         price: Micros,
         at: Utc,
-    ) -> Result<Micros, Held> {
+    ) -> Result<Micros, PacingRefusal> {
         self.advance(config, at);
         let price = price.0.max(0);
         if self.committed().saturating_add(price) > config.budget.0 {
-            return Err(Held::Exhausted);
+            return Err(PacingRefusal::Exhausted);
         }
-        // The lot is a function of the decision: asking again gives the same answer at the same rate.
-        let lot = random::Random::new(random::hash(decision.as_bytes())).unit();
-        if lot >= self.rate() {
-            return Err(Held::Paced);
+        // The draw is a function of the decision's id: a repeated call at the same rate gives the same result.
+        let draw = random::Random::new(random::hash(decision.as_bytes())).unit();
+        if draw >= self.rate() {
+            return Err(PacingRefusal::Paced);
         }
         self.reserved += price;
         Ok(Micros(price))
     }
 
-    /// The platform delivered: what was `reserved` becomes spending, at that price or the `actual` one.
+    /// Converts a reservation into spending after the ad platform has delivered, at the `actual` price if it is
+    /// known.
     pub fn settle(&mut self, reserved: Micros, actual: Option<Micros>) {
         self.release(reserved);
         let price = actual.unwrap_or(reserved).0.max(0);
         self.spent = self.spent.saturating_add(price);
     }
 
-    /// The platform refused, or the decision expired: the money is free again.
+    /// Returns a reservation to the budget after the ad platform has refused, or the decision has expired.
     pub const fn release(&mut self, reserved: Micros) {
         self.reserved = self.reserved.saturating_sub(reserved.0);
     }
 
-    /// What is spent or reserved.
+    /// Money that is spent or reserved, in millionths of the currency.
     pub const fn committed(&self) -> i64 {
         self.spent.saturating_add(self.reserved)
     }
 
-    /// What is spent.
+    /// Money that is spent in this period.
     pub const fn spent(&self) -> Micros {
         Micros(self.spent)
     }
 
-    /// The probability with which a decision is let through.
+    /// The probability with which a decision passes, in `(0, 1]`.
     pub const fn rate(&self) -> f64 {
         f64::from_bits(self.rate)
     }
@@ -175,11 +177,11 @@ impl Pacer {
         let millis = at.as_millis();
         let period = millis.div_euclid(config.period.as_millis());
         if period > self.period {
-            // What is still reserved will be spent in this period: it stays on the books.
+            // Open reservations will be spent in the new period, so they stay committed.
             self.period = period;
             self.spent = 0;
             self.interval = i64::MIN;
-            self.at_interval = self.committed();
+            self.committed_at_interval = self.committed();
         }
         let interval = millis.div_euclid(config.interval.as_millis());
         if interval <= self.interval {
@@ -189,17 +191,17 @@ impl Pacer {
             self.adjust(config, millis);
         }
         self.interval = interval;
-        self.at_interval = self.committed();
+        self.committed_at_interval = self.committed();
     }
 
-    /// One step: what is left of the budget, spread over what is left of the period, is the target for an interval.
+    /// Adjusts the rate. The target is the remaining budget divided by the remaining intervals of the period.
     fn adjust(&mut self, config: &PacingConfig, millis: i64) {
         let left_of_period =
             1.0 - millis.rem_euclid(config.period.as_millis()) as f64 / config.period.as_millis() as f64;
         let intervals_left =
             (left_of_period * config.period.as_millis() as f64 / config.interval.as_millis() as f64).max(1.0);
         let target = (config.budget.0 - self.committed()).max(0) as f64 / intervals_left;
-        let used = (self.committed() - self.at_interval).max(0) as f64;
+        let used = (self.committed() - self.committed_at_interval).max(0) as f64;
         let wanted = if used > 0.0 {
             target / used
         } else {
@@ -225,7 +227,7 @@ mod tests {
         let config = config(10_000);
         let mut pacer = Pacer::default();
         let mut by_noon = 0;
-        // A hundred chances a minute, fourteen times what the budget can pay.
+        // A hundred decisions per minute, fourteen times what the budget can pay.
         for minute in 0..1440_i64 {
             for chance in 0..100 {
                 let id = format!("{minute}.{chance}");
@@ -250,7 +252,7 @@ mod tests {
         let reserved = pacer.reserve(&config, "a", Micros(10), at(0)).unwrap();
         assert_eq!(
             pacer.reserve(&config, "b", Micros(1), at(1)),
-            Err(Held::Exhausted)
+            Err(PacingRefusal::Exhausted)
         );
         pacer.release(reserved);
         let reserved = pacer.reserve(&config, "b", Micros(10), at(2)).unwrap();
@@ -258,7 +260,7 @@ mod tests {
         assert_eq!(pacer.spent(), Micros(10));
         assert_eq!(
             pacer.reserve(&config, "c", Micros(1), at(3)),
-            Err(Held::Exhausted)
+            Err(PacingRefusal::Exhausted)
         );
         assert_eq!(
             pacer.reserve(&config, "c", Micros(1), at(86_400_000)),

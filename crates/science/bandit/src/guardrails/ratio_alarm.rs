@@ -1,33 +1,34 @@
-//! Sample-ratio mismatch: are arms assigned in the shares they should be?
+//! Detects a sample-ratio mismatch: arms that are not assigned in the intended shares.
 //!
-//! A sequential multinomial test (Lindon and Malek 2022, "Anytime-valid inference for multinomial count data"): the Bayes
-//! factor of "some other shares" (a Dirichlet around the intended ones) against "these shares" is a martingale when the
-//! shares are right, so it exceeds 1/α ever, at whatever moment one looks, with probability at most α.
+//! The test is a sequential multinomial test (Lindon and Malek 2022, "Anytime-valid inference for multinomial count
+//! data"). The Bayes factor of "other shares" (a Dirichlet distribution around the intended ones) against "these
+//! shares" is a martingale if the shares are right. The probability that it ever exceeds 1/α is therefore at most α,
+//! however often it is read.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{PolicyError, exact};
 
-/// The test's state.
+/// The state of the test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatioAlarm {
-    /// The bits of the intended shares.
+    /// The intended shares, as the bits of `f64`s.
     shares: Vec<u64>,
     counts: Vec<u64>,
     total: u64,
     /// Logarithm of the Bayes factor.
     #[serde(with = "exact")]
     log_factor: f64,
-    /// The highest it ever was.
+    /// The largest value of the logarithm so far.
     #[serde(with = "exact")]
     highest: f64,
 }
 
-/// How firmly the alternative keeps near the intended shares: pseudo-observations of its Dirichlet.
+/// Concentration of the alternative's Dirichlet distribution around the intended shares, in pseudo-observations.
 const CONCENTRATION: f64 = 100.0;
 
 impl RatioAlarm {
-    /// Watches for these shares; they must be positive and sum to 1.
+    /// Starts a test for these shares. Returns an error unless they are positive and sum to 1.
     pub fn new(shares: &[f64]) -> Result<Self, PolicyError> {
         for &share in shares {
             crate::policy::within("shares", share, f64::MIN_POSITIVE..=1.0, "each must be positive")?;
@@ -43,9 +44,9 @@ impl RatioAlarm {
         })
     }
 
-    /// One more assignment, to `arm`. Answers whether the alarm is on at level `alpha`; once on, it stays on.
+    /// Adds an assignment to `arm`. Returns whether the alarm is on at level `alpha`; once on, it stays on.
     ///
-    /// An arm that does not exist is itself a mismatch: it counts for nothing and turns the alarm on.
+    /// An index beyond the shares is a mismatch and turns the alarm on.
     pub fn observe(&mut self, arm: usize, alpha: f64) -> bool {
         if let (Some(count), Some(&share)) = (self.counts.get_mut(arm), self.shares.get(arm)) {
             let share = f64::from_bits(share);
@@ -65,7 +66,7 @@ impl RatioAlarm {
         self.highest >= -libm::log(alpha)
     }
 
-    /// A p-value that holds at whatever moment one looks.
+    /// A p-value that is valid however often it is read.
     pub fn p_value(&self) -> f64 {
         libm::exp(-self.highest).min(1.0)
     }

@@ -1,17 +1,17 @@
-//! Thompson sampling with independent Beta arms; its probabilities are exact, by quadrature.
+//! Thompson sampling with independent Beta arms. Its probabilities are exact, computed by quadrature.
 //!
-//! Forgetting is either a discount per feedback (discounted Thompson sampling, Raj and Kalyani 2017) or a sliding window
-//! (Trovò et al. 2020). A hierarchy lets a new arm start from its family's record, and a new family from the whole
-//! table's: empirical Bayes, each level shrunk towards the one above by a number of pseudo-observations. Change
-//! detection (an EWMA control chart on the prediction error) divides an arm's record when its rate has moved, which
-//! widens its posterior.
+//! Forgetting is either a discount per feedback (discounted Thompson sampling, Raj and Kalyani 2017) or a sliding
+//! window (Trovò et al. 2020). With a hierarchy, a new arm starts from the statistics of its family, and a new family
+//! from those of the whole table. This is empirical Bayes: each level is shrunk towards the level above by a number
+//! of pseudo-observations. With change detection (an EWMA control chart of the prediction error), the counts of an
+//! arm are scaled down when its rate has moved, which widens its posterior.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Feedback, Policy, PolicyError, check, within};
-use crate::features::{join, namespace, ready};
+use crate::features::{join, namespace, scramble};
 use crate::quadrature::{Beta, best_arm_probabilities};
 use crate::{Arm, Features, exact};
 
@@ -19,22 +19,22 @@ use crate::{Arm, Features, exact};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BernoulliConfig {
-    /// Successes believed before any was seen.
+    /// Pseudo-count of successes before any feedback, positive.
     pub prior_alpha: f64,
-    /// Failures believed before any was seen.
+    /// Pseudo-count of failures before any feedback, positive.
     pub prior_beta: f64,
-    /// What every record of a table keeps at each feedback, in `(0, 1]`; 1 = nothing is forgotten.
+    /// Factor by which all counts of a table shrink at each feedback, in `[0.01, 1]`; 1 forgets nothing.
     pub discount: f64,
-    /// How many feedback of a table count, the latest; absent = all.
+    /// Number of the latest feedback items that count, per table. Absent: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
-    /// Context namespaces whose every combination has a table of its own.
+    /// Context namespaces. Each combination of their features has a table of its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,
-    /// Where a new arm's belief comes from; absent = the prior.
+    /// How a new arm takes its prior from its family. Absent: every arm starts from `prior_alpha` and `prior_beta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hierarchy: Option<HierarchyConfig>,
-    /// When to doubt a record; absent = never.
+    /// Detection of arms whose rate has moved. Absent: off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeConfig>,
 }
@@ -53,37 +53,37 @@ impl Default for BernoulliConfig {
     }
 }
 
-/// How strongly each level believes the one above, in pseudo-observations.
+/// How strongly each level is shrunk towards the level above, in pseudo-observations.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HierarchyConfig {
-    /// Of a creative, in its family's rate.
+    /// Of an arm towards the rate of its family.
     pub creative: f64,
-    /// Of a family, in the table's rate.
+    /// Of a family towards the rate of the table.
     pub family: f64,
 }
 
-/// The control chart that watches each arm's prediction error.
+/// Settings of the control chart of each arm's prediction error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeConfig {
     /// Weight of the newest error in the moving average, in `(0, 1]`.
     pub rate: f64,
-    /// How many standard deviations of the average are an alarm.
+    /// Standard deviations of the moving average that raise an alarm.
     pub limit: f64,
-    /// What an arm's record keeps at an alarm, in `[0, 1]`.
+    /// Fraction of an arm's counts that an alarm keeps, in `[0, 1]`.
     pub keep: f64,
 }
 
-/// One arm's record.
+/// Sufficient statistics of one arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Tally {
+struct ArmStatistics {
     family: String,
     #[serde(with = "exact")]
     successes: f64,
     #[serde(with = "exact")]
     failures: f64,
-    /// The table's clock when the two numbers were right.
+    /// The table's clock at which the two counts were computed.
     at: u64,
     /// Moving average of the prediction error.
     #[serde(with = "exact")]
@@ -92,15 +92,15 @@ struct Tally {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Table {
-    /// Lessons so far.
+    /// Number of feedback items so far.
     clock: u64,
-    arms: BTreeMap<String, Tally>,
-    /// With a window: the feedback in it, as arm and the bits of its reward.
+    arms: BTreeMap<String, ArmStatistics>,
+    /// If a window is set: the feedback items in it, each as an arm and the bits of its reward.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     window: VecDeque<(String, u64)>,
 }
 
-/// See the module's page.
+/// Thompson sampling with independent Beta arms and exact choice probabilities.
 #[derive(Debug, Clone)]
 pub struct BernoulliThompson {
     config: BernoulliConfig,
@@ -109,7 +109,7 @@ pub struct BernoulliThompson {
 }
 
 impl BernoulliThompson {
-    /// Refuses settings outside their ranges.
+    /// Builds the policy without any feedback. Returns an error for the first setting that is outside its range.
     pub fn new(config: BernoulliConfig) -> Result<Self, PolicyError> {
         let positive = f64::MIN_POSITIVE..=1e12;
         within(
@@ -150,7 +150,7 @@ impl BernoulliThompson {
         })
     }
 
-    /// The belief about each arm in this context.
+    /// The posterior of each arm's success probability in this context.
     pub fn posteriors(&self, context: &Features, arms: &[Arm]) -> Vec<Beta> {
         let empty = Table::default();
         let table = self.tables.get(&self.stratum(context)).unwrap_or(&empty);
@@ -161,7 +161,8 @@ impl BernoulliThompson {
         arms.iter()
             .map(|arm| {
                 let known = table.arms.get(&arm.id);
-                let (successes, failures) = known.map_or((0.0, 0.0), |tally| self.current(table, tally));
+                let (successes, failures) =
+                    known.map_or((0.0, 0.0), |statistics| self.current(table, statistics));
                 let (alpha, beta) = levels
                     .as_ref()
                     .map_or((self.config.prior_alpha, self.config.prior_beta), |levels| {
@@ -178,23 +179,23 @@ impl BernoulliThompson {
     fn stratum(&self, context: &Features) -> u32 {
         let features = self.strata.iter().flat_map(|&name| context.in_namespace(name));
         features.fold(0, |stratum, feature| {
-            join(ready(join(ready(stratum), feature.0)), feature.1.to_bits())
+            join(scramble(join(scramble(stratum), feature.0)), feature.1.to_bits())
         })
     }
 
-    /// An arm's successes and failures, discounted to the table's clock.
-    fn current(&self, table: &Table, tally: &Tally) -> (f64, f64) {
-        let age = table.clock - tally.at;
+    /// The successes and failures of an arm, discounted to the table's clock.
+    fn current(&self, table: &Table, statistics: &ArmStatistics) -> (f64, f64) {
+        let age = table.clock - statistics.at;
         let kept = if age == 0 || self.config.discount >= 1.0 {
             1.0
         } else {
             libm::pow(self.config.discount, age as f64)
         };
-        (tally.successes * kept, tally.failures * kept)
+        (statistics.successes * kept, statistics.failures * kept)
     }
 }
 
-/// Sums over a table, from which an arm's own record can be taken out again.
+/// Sums over a table and its families, from which the counts of one arm can be subtracted.
 struct Levels<'a> {
     prior: (f64, f64),
     strength: HierarchyConfig,
@@ -206,9 +207,9 @@ impl<'a> Levels<'a> {
     fn of(policy: &BernoulliThompson, table: &'a Table, strength: HierarchyConfig) -> Self {
         let mut all = (0.0, 0.0);
         let mut families: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-        for tally in table.arms.values() {
-            let (successes, failures) = policy.current(table, tally);
-            let family = families.entry(&tally.family).or_default();
+        for statistics in table.arms.values() {
+            let (successes, failures) = policy.current(table, statistics);
+            let family = families.entry(&statistics.family).or_default();
             for sums in [&mut all, family] {
                 sums.0 += successes;
                 sums.1 += failures;
@@ -222,15 +223,15 @@ impl<'a> Levels<'a> {
         }
     }
 
-    /// The prior of an arm of `family`, from everyone's record but its own.
+    /// Prior of an arm of `family`, from the counts of all arms except its own.
     fn prior(&self, family: &str, own: Option<(f64, f64)>) -> (f64, f64) {
         let own = own.unwrap_or_default();
         let others = |sums: (f64, f64)| ((sums.0 - own.0).max(0.0), (sums.1 - own.1).max(0.0));
         let all = others(self.all);
-        let kin = others(self.families.get(family).copied().unwrap_or(own));
+        let siblings = others(self.families.get(family).copied().unwrap_or(own));
         let table_rate = (self.prior.0 + all.0) / (self.prior.0 + self.prior.1 + all.0 + all.1);
-        let family_rate =
-            (self.strength.family * table_rate + kin.0) / (self.strength.family + kin.0 + kin.1);
+        let family_rate = (self.strength.family * table_rate + siblings.0)
+            / (self.strength.family + siblings.0 + siblings.1);
         let alpha = self.strength.creative * family_rate;
         (alpha.max(1e-9), (self.strength.creative - alpha).max(1e-9))
     }
@@ -246,33 +247,33 @@ impl Policy for BernoulliThompson {
         let stratum = self.stratum(feedback.context);
         let expected = self.posteriors(feedback.context, std::slice::from_ref(feedback.arm))[0].mean();
         let mut table = self.tables.remove(&stratum).unwrap_or_default();
-        if feedback.corrects.is_none() {
+        if feedback.previous_reward.is_none() {
             table.clock += 1;
         }
-        let fresh = Tally {
+        let fresh = ArmStatistics {
             family: feedback.arm.family.clone(),
             successes: 0.0,
             failures: 0.0,
             at: table.clock,
             error: 0.0,
         };
-        let mut tally = table.arms.remove(&feedback.arm.id).unwrap_or(fresh);
-        (tally.successes, tally.failures) = self.current(&table, &tally);
-        tally.at = table.clock;
-        if let Some(before) = feedback.corrects {
+        let mut statistics = table.arms.remove(&feedback.arm.id).unwrap_or(fresh);
+        (statistics.successes, statistics.failures) = self.current(&table, &statistics);
+        statistics.at = table.clock;
+        if let Some(before) = feedback.previous_reward {
             let change = feedback.reward - before;
-            tally.successes = (tally.successes + change).max(0.0);
-            tally.failures = (tally.failures - change).max(0.0);
+            statistics.successes = (statistics.successes + change).max(0.0);
+            statistics.failures = (statistics.failures - change).max(0.0);
         } else {
             if let Some(change) = self.config.change {
-                tally.watch(change, feedback.reward, expected);
+                statistics.update_chart(change, feedback.reward, expected);
             }
-            tally.successes += feedback.reward;
-            tally.failures += 1.0 - feedback.reward;
+            statistics.successes += feedback.reward;
+            statistics.failures += 1.0 - feedback.reward;
         }
-        table.arms.insert(feedback.arm.id.clone(), tally);
+        table.arms.insert(feedback.arm.id.clone(), statistics);
         if let Some(window) = self.config.window {
-            table.slide(window, feedback);
+            table.slide_window(window, feedback);
         }
         self.tables.insert(stratum, table);
         Ok(())
@@ -288,8 +289,8 @@ impl Policy for BernoulliThompson {
     }
 }
 
-impl Tally {
-    fn watch(&mut self, change: ChangeConfig, reward: f64, expected: f64) {
+impl ArmStatistics {
+    fn update_chart(&mut self, change: ChangeConfig, reward: f64, expected: f64) {
         self.error += change.rate * (reward - expected - self.error);
         let deviation = (expected * (1.0 - expected) * change.rate / (2.0 - change.rate)).sqrt();
         if self.error.abs() > change.limit * deviation.max(1e-3) {
@@ -301,10 +302,10 @@ impl Tally {
 }
 
 impl Table {
-    /// Takes the feedback into the window, and whatever fell out of it off the books.
-    fn slide(&mut self, window: usize, feedback: &Feedback<'_>) {
+    /// Adds the feedback to the window and subtracts the items that leave it.
+    fn slide_window(&mut self, window: usize, feedback: &Feedback<'_>) {
         let bits = feedback.reward.to_bits();
-        if let Some(before) = feedback.corrects {
+        if let Some(before) = feedback.previous_reward {
             let known =
                 |entry: &&mut (String, u64)| entry.0 == feedback.arm.id && entry.1 == before.to_bits();
             if let Some(entry) = self.window.iter_mut().find(known) {
@@ -317,10 +318,10 @@ impl Table {
             let Some((arm, bits)) = self.window.pop_front() else {
                 return;
             };
-            if let Some(tally) = self.arms.get_mut(&arm) {
+            if let Some(statistics) = self.arms.get_mut(&arm) {
                 let reward = f64::from_bits(bits);
-                tally.successes = (tally.successes - reward).max(0.0);
-                tally.failures = (tally.failures - (1.0 - reward)).max(0.0);
+                statistics.successes = (statistics.successes - reward).max(0.0);
+                statistics.failures = (statistics.failures - (1.0 - reward)).max(0.0);
             }
         }
     }
@@ -340,14 +341,14 @@ mod tests {
             context: &context,
             arm,
             reward,
-            corrects: None,
+            previous_reward: None,
             propensity: 0.5,
         };
         policy.learn(&feedback).unwrap();
     }
 
     #[test]
-    fn without_forgetting_the_order_of_lessons_does_not_matter() {
+    fn without_forgetting_the_order_of_feedback_does_not_matter() {
         let arms = [arm("a", "f"), arm("b", "f")];
         let mut one = BernoulliThompson::new(BernoulliConfig::default()).unwrap();
         let mut two = one.clone();
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_counts_its_lessons_only() {
+    fn a_window_counts_its_feedback_only() {
         let config = BernoulliConfig {
             window: Some(3),
             ..BernoulliConfig::default()
@@ -456,7 +457,7 @@ mod tests {
             context: &context,
             arm: &arm,
             reward: 1.0,
-            corrects: Some(0.0),
+            previous_reward: Some(0.0),
             propensity: 0.5,
         };
         policy.learn(&feedback).unwrap();

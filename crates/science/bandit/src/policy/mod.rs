@@ -1,11 +1,11 @@
-//! Policies: one probability per arm, and what an outcome teaches.
+//! Policies: one probability per arm, learned from feedback.
 //!
-//! [`PolicyConfig`] names a policy and its settings; [`PolicyConfig::build`] makes the [`AnyPolicy`] that serves it.
+//! [`PolicyConfig`] names a policy and its settings. [`PolicyConfig::build`] returns it as an [`AnyPolicy`].
 
-mod arms;
 mod bernoulli;
 mod model;
 mod regression;
+mod scoring;
 mod uniform;
 
 pub use bernoulli::{BernoulliConfig, BernoulliThompson, ChangeConfig, HierarchyConfig};
@@ -21,70 +21,70 @@ use serde::{Deserialize, Serialize};
 use crate::random;
 use crate::{Arm, Features};
 
-/// What came of one choice.
+/// One choice and its reward.
 #[derive(Debug, Clone, Copy)]
 pub struct Feedback<'a> {
-    /// What was known when it was chosen.
+    /// The features of the context at the time of the choice.
     pub context: &'a Features,
-    /// What was chosen.
+    /// The chosen arm.
     pub arm: &'a Arm,
-    /// What it brought: finite, not negative; at most 1 where the policy's model is of clicks, else 10¹².
+    /// The reward: finite, not negative, and at most [`PolicyConfig::largest_reward`].
     pub reward: f64,
-    /// The reward taught before, if this feedback corrects one.
-    pub corrects: Option<f64>,
-    /// The probability it was chosen with, in `(0, 1]`.
+    /// The reward that was learned before, if this feedback corrects it.
+    pub previous_reward: Option<f64>,
+    /// The probability of the choice, in `(0, 1]`.
     pub propensity: f64,
 }
 
-/// Why a policy could not be built, taught or restored.
+/// A policy could not be built, updated or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// A setting is outside its range.
     #[error("policy setting `{setting}` is {value}: {rule}")]
     Setting {
-        /// Which setting.
+        /// Name of the setting.
         setting: &'static str,
-        /// What it was.
+        /// Its value.
         value: f64,
-        /// What it must be.
+        /// The allowed range, as a phrase that follows the value.
         rule: &'static str,
     },
-    /// A reward that is NaN, negative, or too large for the policy's model.
+    /// The reward is NaN, negative, or larger than the policy's model allows.
     #[error(
         "reward {0} is not usable: it must be finite, not negative, and at most 1 for a model of clicks (else 1e12)"
     )]
     Reward(f64),
-    /// A propensity of 0, above 1, or NaN: nothing was ever chosen with it.
+    /// The propensity is 0, above 1, or NaN.
     #[error("propensity {0} is not in (0, 1]")]
     Propensity(f64),
-    /// A snapshot of another policy, or damaged.
+    /// The snapshot belongs to another policy, or is damaged.
     #[error("not a snapshot of this policy: {0}")]
     Snapshot(#[from] serde_json::Error),
 }
 
-/// A way of choosing.
+/// A bandit policy.
 pub trait Policy {
-    /// The probability of each arm; they sum to 1 within 1e-9. Empty for no arms.
+    /// The probability of each arm; they sum to 1 within 1e-9. Empty if there are no arms.
     ///
-    /// A function of the policy's state, the context, the arms and `seed`, to the last bit.
+    /// The result is a function of the learned state, the context, the arms and `seed`, to the bit.
     fn probabilities(&self, context: &Features, arms: &[Arm], seed: u64) -> Vec<f64>;
 
-    /// Learns from an outcome. An error changes nothing.
+    /// Learns from feedback. An error changes nothing.
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError>;
 
-    /// All that was learnt, as a JSON object; [`Policy::restore`] gives it back to the last bit.
+    /// The learned state as a JSON object; [`Policy::restore`] restores it to the bit.
     fn snapshot(&self) -> Vec<u8>;
 
-    /// Takes on what was learnt by a policy of the same settings.
+    /// Replaces the learned state by the snapshot of a policy with the same settings. An error changes nothing.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), PolicyError>;
 }
 
-/// No reward may be larger, whatever the model.
-pub(crate) const MOST_REWARD: f64 = 1e12;
+/// Largest reward of any policy.
+pub(crate) const MAX_REWARD: f64 = 1e12;
 
-/// Refuses a feedback that no policy can use.
+/// Returns an error for feedback that no policy can learn from.
 pub(crate) fn check(feedback: &Feedback<'_>, most: f64) -> Result<(), PolicyError> {
-    for reward in std::iter::once(feedback.reward).chain(feedback.corrects) {
+    for reward in std::iter::once(feedback.reward).chain(feedback.previous_reward) {
         if !(0.0..=most).contains(&reward) || !reward.is_finite() {
             return Err(PolicyError::Reward(reward));
         }
@@ -95,7 +95,7 @@ pub(crate) fn check(feedback: &Feedback<'_>, most: f64) -> Result<(), PolicyErro
     Ok(())
 }
 
-/// Refuses a setting outside `range`.
+/// Returns an error if `value` is outside `range`. `rule` describes the range in the message.
 pub fn within(
     setting: &'static str,
     value: f64,
@@ -109,25 +109,25 @@ pub fn within(
     }
 }
 
-/// A policy's name and settings.
+/// Name and settings of a policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum PolicyConfig {
-    /// The control: every arm alike.
+    /// The same probability for every arm; the baseline.
     Uniform(UniformConfig),
     /// Thompson sampling with independent Beta arms.
     BernoulliTs(BernoulliConfig),
-    /// The best prediction of a regression, and now and then any arm.
+    /// The arm with the highest prediction of a linear regression; with probability ε, any arm.
     EpsilonGreedy(EpsilonGreedyConfig),
     /// Thompson sampling over a linear regression.
     LinearTs(ThompsonConfig),
     /// Thompson sampling over a logistic regression.
     LogisticTs(ThompsonConfig),
-    /// The highest upper confidence bound of a linear regression.
+    /// The arm with the highest upper confidence bound of a linear regression.
     LinUcb(LinUcbConfig),
     /// Inverse gap weighting over a linear regression.
     SquareCb(SquareCbConfig),
-    /// Softmax over a linear regression.
+    /// Softmax over the predictions of a linear regression.
     Softmax(SoftmaxConfig),
 }
 
@@ -138,7 +138,7 @@ impl Default for PolicyConfig {
 }
 
 impl PolicyConfig {
-    /// Its name, as it is written in settings.
+    /// Name of the policy, as settings and decisions write it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Uniform(_) => "uniform",
@@ -152,29 +152,30 @@ impl PolicyConfig {
         }
     }
 
-    /// Its name, version and the hash of its settings, as a decision records them.
+    /// Name, version and hash of the settings, as a decision records them.
     pub fn version(&self) -> PolicyVersion {
         let settings = serde_json::to_vec(self).expect("settings are plain numbers and names");
         PolicyVersion {
             name: self.name().to_owned(),
             version: match self {
                 Self::Uniform(_) | Self::BernoulliTs(_) => 1,
-                // 2: draws come from a ring, snapshots are packed. 3: sums of draws are added up in another order.
+                // Version 2: draws come from a ring, snapshots are packed. Version 3: sums of draws are added in
+                // another order.
                 _ => 3,
             },
             hash: format!("{:016x}", random::hash(&settings)),
         }
     }
 
-    /// The largest reward it can learn from: 1 for a model of clicks.
+    /// Largest reward that the policy can learn from: 1 if it models a probability, otherwise 1e12.
     pub const fn largest_reward(&self) -> f64 {
         match self {
             Self::BernoulliTs(_) | Self::LogisticTs(_) => 1.0,
-            _ => MOST_REWARD,
+            _ => MAX_REWARD,
         }
     }
 
-    /// The policy itself, having learnt nothing. Refuses settings outside their ranges.
+    /// Builds the policy without any feedback. Returns an error for the first setting that is outside its range.
     pub fn build(&self) -> Result<AnyPolicy, PolicyError> {
         Ok(match self {
             Self::Uniform(_) => AnyPolicy::Uniform(Uniform),
@@ -189,7 +190,7 @@ impl PolicyConfig {
     }
 }
 
-/// Any of the policies, dispatched without a heap.
+/// Any of the policies, with static dispatch.
 #[derive(Debug, Clone)]
 pub enum AnyPolicy {
     /// See [`Uniform`].

@@ -1,28 +1,28 @@
-//! Policies over a regression: what they share is the [`Model`](super::model::Model), what they differ in is how its
-//! predictions become probabilities.
+//! Policies that share a regression [`Model`](super::model::Model) and differ in how its predictions become
+//! probabilities.
 
 use serde::{Deserialize, Serialize};
 
-use super::arms::{scores, wins};
-use super::model::{Link, MOST_DRAWS, Model, ModelConfig, RUN};
-use super::{Feedback, MOST_REWARD, Policy, PolicyError, check, within};
+use super::model::{BATCH, Link, MAX_DRAWS, Model, ModelConfig};
+use super::scoring::{scores, win_shares};
+use super::{Feedback, MAX_REWARD, Policy, PolicyError, check, within};
 use crate::{Arm, Features};
 
 /// Thompson sampling over a regression (linear: Agrawal and Goyal 2013; logistic: Chapelle and Li 2011).
 ///
-/// Arms share weights, so the probability of being the best has no one-dimensional integral. The distribution that is
-/// chosen from is therefore itself the empirical one of `draws` seeded posterior draws, mixed with a floor: the logged
+/// Arms share weights, so the probability of being the best arm has no one-dimensional integral. The engine therefore
+/// chooses from the empirical distribution of `draws` seeded posterior draws, mixed with a floor. The logged
 /// propensity is exact by construction, and a replay computes it again to the bit. Draws come in antithetic pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThompsonConfig {
-    /// Posterior draws that one decision looks at; rounded up to a multiple of 16.
+    /// Posterior draws per decision, 1 to 4096; rounded up to a multiple of 16.
     pub draws: usize,
-    /// Probability shared out equally before the draws decide the rest.
+    /// Probability that is shared equally by all arms, in `[0, 1]`.
     pub floor: f64,
-    /// Multiplies the width of the draws.
+    /// Factor on the standard deviation of the draws, in `[0, 1000]`.
     pub scale: f64,
-    /// The regression.
+    /// Settings of the regression.
     pub model: ModelConfig,
 }
 
@@ -37,13 +37,13 @@ impl Default for ThompsonConfig {
     }
 }
 
-/// The best prediction, and now and then any arm.
+/// The arm with the highest prediction; with probability `epsilon`, any arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EpsilonGreedyConfig {
-    /// Probability shared out equally.
+    /// Probability that is shared equally by all arms, in `[0, 1]`.
     pub epsilon: f64,
-    /// The regression.
+    /// Settings of the regression.
     pub model: ModelConfig,
 }
 
@@ -56,15 +56,15 @@ impl Default for EpsilonGreedyConfig {
     }
 }
 
-/// The highest upper confidence bound (Li et al. 2010).
+/// The arm with the highest upper confidence bound (Li et al. 2010).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LinUcbConfig {
-    /// How many standard deviations above the prediction the bound lies.
+    /// Standard deviations between the prediction and the bound, not negative.
     pub alpha: f64,
-    /// Probability shared out equally.
+    /// Probability that is shared equally by all arms, in `[0, 1]`.
     pub floor: f64,
-    /// The regression.
+    /// Settings of the regression.
     pub model: ModelConfig,
 }
 
@@ -82,11 +82,11 @@ impl Default for LinUcbConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SquareCbConfig {
-    /// How much a gap costs after the first feedback.
+    /// Weight of a gap between predictions after the first feedback, not negative.
     pub gamma: f64,
-    /// The cost grows with this power of the number of feedback.
+    /// The weight grows with the number of feedback items to this power, in `[0, 2]`.
     pub exponent: f64,
-    /// The regression.
+    /// Settings of the regression.
     pub model: ModelConfig,
 }
 
@@ -104,9 +104,9 @@ impl Default for SquareCbConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SoftmaxConfig {
-    /// Multiplies the predictions.
+    /// Factor on the predictions (the inverse temperature), not negative.
     pub lambda: f64,
-    /// The regression.
+    /// Settings of the regression.
     pub model: ModelConfig,
 }
 
@@ -122,7 +122,7 @@ impl Default for SoftmaxConfig {
 /// How predictions become probabilities.
 #[derive(Debug, Clone, Copy)]
 enum Explore {
-    Thompson { runs: usize, scale: f32, floor: f64 },
+    Thompson { batches: usize, scale: f32, floor: f64 },
     Greedy { epsilon: f64 },
     Ucb { alpha: f32, floor: f64 },
     Gap { gamma: f64, exponent: f64 },
@@ -134,7 +134,7 @@ enum Explore {
 pub struct Regression {
     model: Model,
     explore: Explore,
-    most: f64,
+    maximum_reward: f64,
 }
 
 impl Regression {
@@ -142,37 +142,42 @@ impl Regression {
         Ok(Self {
             model: Model::new(model.clone(), link)?,
             explore,
-            most: match link {
-                Link::Identity => MOST_REWARD,
+            maximum_reward: match link {
+                Link::Identity => MAX_REWARD,
                 Link::Logistic => 1.0,
             },
         })
     }
 
-    /// Linear Thompson sampling. Refuses settings outside their ranges.
+    /// Builds linear Thompson sampling. Returns an error for the first setting that is outside its range.
     pub fn linear_thompson(config: &ThompsonConfig) -> Result<Self, PolicyError> {
         Self::thompson(config, Link::Identity)
     }
 
-    /// Logistic Thompson sampling. Refuses settings outside their ranges.
+    /// Builds logistic Thompson sampling. Returns an error for the first setting that is outside its range.
     pub fn logistic_thompson(config: &ThompsonConfig) -> Result<Self, PolicyError> {
         Self::thompson(config, Link::Logistic)
     }
 
     fn thompson(config: &ThompsonConfig, link: Link) -> Result<Self, PolicyError> {
-        let most = MOST_DRAWS as f64;
-        within("draws", config.draws as f64, 1.0..=most, "must be in 1..=4096")?;
+        let maximum_reward = MAX_DRAWS as f64;
+        within(
+            "draws",
+            config.draws as f64,
+            1.0..=maximum_reward,
+            "must be in 1..=4096",
+        )?;
         within("floor", config.floor, 0.0..=1.0, "must be in [0, 1]")?;
         within("scale", config.scale, 0.0..=1e3, "must be in [0, 1000]")?;
         let explore = Explore::Thompson {
-            runs: config.draws.div_ceil(RUN),
+            batches: config.draws.div_ceil(BATCH),
             scale: config.scale as f32,
             floor: config.floor,
         };
         Self::new(&config.model, link, explore)
     }
 
-    /// ε-greedy. Refuses settings outside their ranges.
+    /// Builds ε-greedy. Returns an error for the first setting that is outside its range.
     pub fn epsilon_greedy(config: &EpsilonGreedyConfig) -> Result<Self, PolicyError> {
         within("epsilon", config.epsilon, 0.0..=1.0, "must be in [0, 1]")?;
         let explore = Explore::Greedy {
@@ -181,7 +186,7 @@ impl Regression {
         Self::new(&config.model, Link::Identity, explore)
     }
 
-    /// `LinUCB`. Refuses settings outside their ranges.
+    /// Builds `LinUCB`. Returns an error for the first setting that is outside its range.
     pub fn lin_ucb(config: &LinUcbConfig) -> Result<Self, PolicyError> {
         within("alpha", config.alpha, 0.0..=1e6, "must not be negative")?;
         within("floor", config.floor, 0.0..=1.0, "must be in [0, 1]")?;
@@ -192,7 +197,7 @@ impl Regression {
         Self::new(&config.model, Link::Identity, explore)
     }
 
-    /// `SquareCB`. Refuses settings outside their ranges.
+    /// Builds `SquareCB`. Returns an error for the first setting that is outside its range.
     pub fn square_cb(config: &SquareCbConfig) -> Result<Self, PolicyError> {
         within("gamma", config.gamma, 0.0..=1e9, "must not be negative")?;
         within("exponent", config.exponent, 0.0..=2.0, "must be in [0, 2]")?;
@@ -203,7 +208,7 @@ impl Regression {
         Self::new(&config.model, Link::Identity, explore)
     }
 
-    /// Softmax. Refuses settings outside their ranges.
+    /// Builds softmax. Returns an error for the first setting that is outside its range.
     pub fn softmax(config: &SoftmaxConfig) -> Result<Self, PolicyError> {
         within("lambda", config.lambda, 0.0..=1e9, "must not be negative")?;
         let explore = Explore::Softmax {
@@ -213,7 +218,7 @@ impl Regression {
     }
 }
 
-/// All probability to the highest score (shared by equals), then a part of it shared out equally.
+/// Gives all probability to the highest score (equal scores share it), then shares `floor` of it equally among all.
 fn greedy(scores: &[f64], floor: f64) -> Vec<f64> {
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let equals = scores.iter().filter(|&&score| score >= highest).count() as f64;
@@ -264,12 +269,16 @@ impl Policy for Regression {
         if arms.is_empty() {
             return Vec::new();
         }
-        let asked = self.model.ask(context);
-        let scores = |alpha| scores(&self.model, &asked, arms, alpha);
+        let prepared = self.model.prepare(context);
+        let scores = |alpha| scores(&self.model, &prepared, arms, alpha);
         match self.explore {
-            Explore::Thompson { runs, scale, floor } => {
-                let draws = self.model.draws(seed, runs, scale);
-                mix(wins(&asked, arms, &draws), floor)
+            Explore::Thompson {
+                batches,
+                scale,
+                floor,
+            } => {
+                let draws = self.model.draws(seed, batches, scale);
+                mix(win_shares(&prepared, arms, &draws), floor)
             }
             Explore::Greedy { epsilon } => greedy(&scores(0.0), epsilon),
             Explore::Ucb { alpha, floor } => greedy(&scores(alpha), floor),
@@ -282,9 +291,13 @@ impl Policy for Regression {
     }
 
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
-        check(feedback, self.most)?;
-        self.model
-            .learn(feedback.context, feedback.arm, feedback.reward, feedback.corrects);
+        check(feedback, self.maximum_reward)?;
+        self.model.learn(
+            feedback.context,
+            feedback.arm,
+            feedback.reward,
+            feedback.previous_reward,
+        );
         Ok(())
     }
 

@@ -1,16 +1,16 @@
-//! The control: every arm alike, nothing learnt.
+//! The baseline policy: every arm has the same probability, and nothing is learned.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Feedback, MOST_REWARD, Policy, PolicyError, check};
+use super::{Feedback, MAX_REWARD, Policy, PolicyError, check};
 use crate::{Arm, Features};
 
-/// The control has no settings; whatever is written beside its name is refused.
+/// The uniform policy has no settings. Any setting beside its name is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UniformConfig {}
 
-/// Every arm with the same probability.
+/// The same probability for every arm.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Uniform;
 
@@ -20,7 +20,7 @@ impl Policy for Uniform {
     }
 
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
-        check(feedback, MOST_REWARD)
+        check(feedback, MAX_REWARD)
     }
 
     fn snapshot(&self) -> Vec<u8> {

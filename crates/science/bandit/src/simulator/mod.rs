@@ -1,7 +1,7 @@
-//! Worlds to try policies in: everything in them is a function of a seed.
+//! Simulated environments in which policies are compared. Everything in them is a function of a seed.
 
-mod tournament;
+mod comparison;
 mod tutorial;
 
-pub use tournament::{Situation, Spread, Standing, every_policy, tournament};
-pub use tutorial::{Drift, Run, Tutorial};
+pub use comparison::{PolicyResult, RunSummary, SimulatedDecision, compare_policies, default_policies};
+pub use tutorial::{ClickRates, Drift, Tutorial};

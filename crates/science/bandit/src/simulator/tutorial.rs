@@ -1,20 +1,21 @@
-//! The contextual-bandit tutorial of Vowpal Wabbit as a world: two users, two times of day, seven articles; each user
-//! likes exactly one article at each time. After half of the rounds the likes may change, in one of two ways.
+//! The environment of Vowpal Wabbit's contextual-bandit tutorial: two users, two times of day, seven articles. Each
+//! user clicks exactly one article at each time of day. After half of the rounds the preferences may change, in one
+//! of two ways.
 
-use crate::decide::{Answer, DecisionEngine, Offer};
+use crate::decide::{DecisionEngine, Offer, Selection};
 use crate::policy::{Feedback, PolicyError};
 use crate::random::{Random, derive};
 use crate::{Arm, Features};
 use limbic_domain::{Micros, Utc};
 
-/// How the likes change for the second half.
+/// How the preferences change for the second half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drift {
-    /// Not at all; there is no second half.
+    /// They do not change, and there is no second half.
     None,
-    /// To articles that somebody liked before.
+    /// To articles that some user preferred before.
     Known,
-    /// To an article that nobody ever liked.
+    /// To an article that no user preferred before.
     Unknown,
 }
 
@@ -24,33 +25,33 @@ const ARTICLES: [&str; 7] = [
     "politics", "sports", "music", "food", "finance", "health", "camping",
 ];
 
-/// Which article is liked: `[user][time]`.
-type Likes = [[usize; 2]; 2];
-const BEFORE: Likes = [[0, 2], [1, 0]];
-const KNOWN: Likes = [[0, 1], [1, 1]];
-const UNKNOWN: Likes = [[0, 3], [3, 3]];
+/// Index of the preferred article: `[user][time]`.
+type Preferences = [[usize; 2]; 2];
+const BEFORE: Preferences = [[0, 2], [1, 0]];
+const KNOWN: Preferences = [[0, 1], [1, 1]];
+const UNKNOWN: Preferences = [[0, 3], [3, 3]];
 
-/// The world.
+/// Settings of the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tutorial {
     /// Rounds of each half.
     pub rounds: usize,
-    /// What changes after the first.
+    /// The change after the first half.
     pub drift: Drift,
 }
 
-/// Click-through rates of a run.
+/// Click-through rates of one run, in `[0, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Run {
+pub struct ClickRates {
     /// Of the first half.
     pub first: f64,
-    /// Of the second half; of a run without drift, the first half's again.
+    /// Of the second half. Without drift, that of the first half.
     pub second: f64,
 }
 
 impl Tutorial {
-    /// Plays `engine` (which should have learnt nothing) through the world of `seed`.
-    pub fn play(&self, engine: &mut DecisionEngine, seed: u64) -> Result<Run, PolicyError> {
+    /// Runs `engine`, which should have learned nothing, through the environment with the given seed.
+    pub fn run(&self, engine: &mut DecisionEngine, seed: u64) -> Result<ClickRates, PolicyError> {
         let offers = ARTICLES.map(|article| Offer {
             arm: Arm::new(article, "article", Features::new()),
             price: Micros(0),
@@ -58,13 +59,13 @@ impl Tutorial {
         let contexts =
             USERS.map(|user| TIMES.map(|time| Features::new().with("user", user).with("time", time)));
         let first = self.half(engine, seed, 0, &BEFORE, &offers, &contexts)?;
-        let likes = match self.drift {
-            Drift::None => return Ok(Run { first, second: first }),
+        let preferences = match self.drift {
+            Drift::None => return Ok(ClickRates { first, second: first }),
             Drift::Known => &KNOWN,
             Drift::Unknown => &UNKNOWN,
         };
-        let second = self.half(engine, seed, self.rounds, likes, &offers, &contexts)?;
-        Ok(Run { first, second })
+        let second = self.half(engine, seed, self.rounds, preferences, &offers, &contexts)?;
+        Ok(ClickRates { first, second })
     }
 
     fn half(
@@ -72,7 +73,7 @@ impl Tutorial {
         engine: &mut DecisionEngine,
         seed: u64,
         from: usize,
-        likes: &Likes,
+        preferences: &Preferences,
         offers: &[Offer],
         contexts: &[[Features; 2]; 2],
     ) -> Result<f64, PolicyError> {
@@ -82,17 +83,21 @@ impl Tutorial {
             let (user, time) = (random.below(2), random.below(2));
             let context = &contexts[user][time];
             let id = format!("{seed}.{round}");
-            let Answer::Chosen(draft) = engine.decide(&id, Utc::from_millis(0), context, offers) else {
+            let Selection::Chosen(draft) = engine.decide(&id, Utc::from_millis(0), context, offers) else {
                 continue;
             };
             let article = draft.eligible[draft.choice];
-            let reward = if likes[user][time] == article { 1.0 } else { 0.0 };
+            let reward = if preferences[user][time] == article {
+                1.0
+            } else {
+                0.0
+            };
             clicks += reward;
             engine.learn(&Feedback {
                 context,
                 arm: &offers[article].arm,
                 reward,
-                corrects: None,
+                previous_reward: None,
                 propensity: draft.propensity,
             })?;
         }

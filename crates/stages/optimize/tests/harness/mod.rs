@@ -1,4 +1,4 @@
-//! The optimize stage, driven record by record over a state in memory.
+//! Drives the optimize stage record by record, with its state in memory.
 
 #![allow(
     unreachable_pub,
@@ -17,11 +17,11 @@ use limbic_stream::{Batch, DeadLetter, Headers, Outputs, Record, Stage, StateRea
 
 pub const MINUTE: i64 = 60_000;
 
-/// A broker that was set up by nobody takes 1 MB; nothing that the stage keeps may come near it.
+/// A broker with default settings accepts 1 MB. No state entry may come near this.
 pub const LARGEST: usize = 500_000;
 
-/// A stage and everything it has done.
-pub struct House {
+/// A stage, its state and everything it has emitted.
+pub struct Harness {
     stage: OptimizeStage,
     pub state: MemoryState,
     pub decisions: Vec<Envelope<Decision>>,
@@ -29,7 +29,7 @@ pub struct House {
     offset: u64,
 }
 
-impl House {
+impl Harness {
     pub fn new(settings: OptimizeSettings) -> Self {
         Self {
             stage: OptimizeStage::new(settings).unwrap(),
@@ -88,7 +88,7 @@ impl House {
         self.state.get(0, key.as_bytes()).unwrap()
     }
 
-    /// The same state in the hands of a new process, which may have other settings.
+    /// Continues with the same state in a new process, which may have other settings.
     pub fn restart(&mut self, settings: OptimizeSettings) {
         self.stage = OptimizeStage::new(settings).unwrap();
     }
@@ -144,7 +144,7 @@ pub fn outcome(decision: &str, kind: OutcomeKind, key: &str, minutes: i64) -> (&
     (topics::OUTCOMES, envelope.encode())
 }
 
-pub fn decided(house: &mut House, moment: &str, minutes: i64) -> String {
-    house.feed(vec![(topics::CREATIVES, creatives(moment, minutes).encode())]);
-    house.decisions.last().unwrap().id.clone()
+pub fn decided(harness: &mut Harness, moment: &str, minutes: i64) -> String {
+    harness.feed(vec![(topics::CREATIVES, creatives(moment, minutes).encode())]);
+    harness.decisions.last().unwrap().id.clone()
 }

@@ -1,13 +1,14 @@
 //! Weighted sums under many posterior draws at once.
 //!
-//! A draw of a weight is its mean plus its deviation times a normal number. The numbers come from a fixed ring, and the
-//! decision's seed says where on the ring each weight begins: nothing is drawn, and nothing kept, when a weight is learnt
-//! or asked. Draws come in antithetic pairs, each number once with either sign, so that half of the sums need computing,
-//! every pair is centred on the mean, and each draw on its own is the posterior's.
+//! A draw of a weight is its mean plus its standard deviation times a normal number. The normal numbers come from a
+//! fixed ring. The decision's seed and the weight's index give the place on the ring at which the numbers of a weight
+//! begin. Learning and predicting therefore draw and store no random numbers. Draws come in antithetic pairs: each
+//! normal number is used once with each sign. Half of the sums need computing, every pair is centred on the mean, and
+//! each single draw has the posterior's distribution.
 //!
-//! Two weights begin at the same place with a probability of 1 in 4,096, anew for every decision: their draws are then
-//! the same, as those of no two independent weights should be. Over the terms of a candidate that is a correlation of
-//! about a hundredth of itself times their number, far below what sixteen draws can resolve.
+//! In each decision, two weights begin at the same place with a probability of 1 in 4,096. Their draws are then
+//! equal, although the weights are independent. Over the terms of an arm, this is a correlation of about a hundredth
+//! of the number of terms, far below what sixteen draws can resolve.
 
 #![expect(
     clippy::inline_always,
@@ -19,25 +20,25 @@ use std::sync::LazyLock;
 use super::{Model, Term};
 use crate::random::{Random, derive, hash};
 
-/// Draws are made in runs of this many.
-pub(crate) const RUN: usize = 16;
-/// Most draws that a decision may look at.
-pub(crate) const MOST_DRAWS: usize = 4096;
-/// A run's normal numbers; the other half of its draws has their signs turned.
-const LANES: usize = RUN / 2;
+/// Draws are computed in batches of this size.
+pub(crate) const BATCH: usize = 16;
+/// Largest number of draws per decision.
+pub(crate) const MAX_DRAWS: usize = 4096;
+/// Normal numbers per batch. The second half of the draws uses them with the opposite sign.
+const LANES: usize = BATCH / 2;
 
 const RING_BITS: u32 = 12;
-/// How many places there are on the ring.
+/// Places on the ring.
 const RING: usize = 1 << RING_BITS;
 
-/// A normal number is kept as a multiple of this: the ring then stays in the nearest cache beside the weights, which come
-/// from farther away.
+/// Normal numbers are stored as multiples of this, in 16 bits. The ring then fits into the first-level cache beside
+/// the weights.
 const NORMAL_UNIT: f32 = 1.0 / 4096.0;
 
 type Ring = [i16; RING + LANES];
 
-/// Normal numbers with mean 0 and variance 1 (to one part in a million), so that draws have no bias of the ring's; its
-/// beginning follows its end once more.
+/// Normal numbers with mean 0 and variance 1 (to one part in a million), so that the ring adds no bias. The first
+/// numbers are repeated at the end.
 static NORMALS: LazyLock<Box<Ring>> = LazyLock::new(|| {
     let mut random = Random::new(hash(b"limbic normal numbers"));
     let raw: Vec<f64> = (0..RING).map(|_| random.normal()).collect();
@@ -56,47 +57,49 @@ static NORMALS: LazyLock<Box<Ring>> = LazyLock::new(|| {
 pub(crate) struct Draws<'a> {
     model: &'a Model,
     normals: &'a Ring,
-    /// How wide the draws are, in deviations of the posterior.
+    /// Factor on the standard deviation of the posterior.
     scale: f32,
-    /// One for each run.
+    /// One seed for each batch.
     seeds: Vec<u32>,
 }
 
 impl Model {
-    /// `runs` runs of draws, `scale` times as wide as the posterior.
-    pub(crate) fn draws(&self, seed: u64, runs: usize, scale: f32) -> Draws<'_> {
+    /// Prepares `batches` batches of draws, with `scale` times the standard deviation of the posterior.
+    pub(crate) fn draws(&self, seed: u64, batches: usize, scale: f32) -> Draws<'_> {
         Draws {
             model: self,
             normals: &NORMALS,
             scale,
-            seeds: (0..runs as u64).map(|run| derive(seed, run) as u32).collect(),
+            seeds: (0..batches as u64)
+                .map(|batch| derive(seed, batch) as u32)
+                .collect(),
         }
     }
 }
 
 impl Draws<'_> {
-    /// How many runs there are.
-    pub(crate) const fn runs(&self) -> usize {
+    /// Number of batches.
+    pub(crate) const fn batches(&self) -> usize {
         self.seeds.len()
     }
 
-    /// The weighted sum of `terms` under each draw of run `run`. Arms which share a weight share its draws.
+    /// The weighted sum of `terms` under each draw of one batch. Arms that share a weight share its draws.
     #[inline(always)]
-    pub(crate) fn sums(&self, terms: &[Term], run: usize) -> [f32; RUN] {
-        let (hot, normals, seed) = (self.model.hot.as_slice(), self.normals, self.seeds[run]);
+    pub(crate) fn sums(&self, terms: &[Term], batch: usize) -> [f32; BATCH] {
+        let (serving, normals, seed) = (self.model.serving.as_slice(), self.normals, self.seeds[batch]);
         let add = |(index, value): Term, sum: &mut Sum| {
-            let hot = hot[index as usize];
+            let serving = serving[index as usize];
             let place = ((index ^ seed).wrapping_mul(0x9e37_79b1) >> (32 - RING_BITS)) as usize;
             let normals: &[i16; LANES] = normals[place..place + LANES]
                 .try_into()
                 .expect("so many were taken");
-            sum.mean += value * hot.mean;
-            let width = value * hot.deviation;
+            sum.mean += value * serving.mean;
+            let width = value * serving.deviation;
             for (noise, &normal) in sum.noise.iter_mut().zip(normals) {
                 *noise += width * f32::from(normal);
             }
         };
-        // Two sums side by side: one would wait for its own last addition.
+        // Two independent sums, because one would wait for its previous addition.
         let mut sums = [Sum::default(); 2];
         let (pairs, rest) = terms.as_chunks::<2>();
         for pair in pairs {
@@ -110,7 +113,7 @@ impl Draws<'_> {
         let [one, two] = sums;
         let mean = one.mean + two.mean;
         let scale = self.scale * NORMAL_UNIT;
-        let mut lanes = [0.0; RUN];
+        let mut lanes = [0.0; BATCH];
         let (above, below) = lanes.split_at_mut(LANES);
         for lane in 0..LANES {
             let noise = scale * (one.noise[lane] + two.noise[lane]);
@@ -121,7 +124,7 @@ impl Draws<'_> {
     }
 }
 
-/// A part of a weighted sum: its mean, and what half of its draws lie above it.
+/// A partial weighted sum: its mean, and the deviation of half of its draws.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     mean: f32,
@@ -134,12 +137,12 @@ mod tests {
     use crate::policy::model::{Link, ModelConfig};
     use crate::{Arm, Features};
 
-    /// Every draw of every one of ten thousand decisions: of a thousand, a covariance is not known to a tenth.
+    /// Every draw of ten thousand decisions. A thousand would not estimate a covariance to a tenth.
     fn sums(model: &Model, terms: &[Term]) -> Vec<f64> {
         let decisions = (0..10_000).flat_map(|seed| {
             let draws = model.draws(seed, 2, 1.0);
             (0..2)
-                .flat_map(|run| draws.sums(terms, run))
+                .flat_map(|batch| draws.sums(terms, batch))
                 .collect::<Vec<f32>>()
         });
         decisions.map(f64::from).collect()
@@ -171,7 +174,7 @@ mod tests {
         }
         let terms = arms.clone().map(|arm| {
             let mut terms = Vec::new();
-            model.ask(&context).arm_terms(&arm, &mut terms);
+            model.prepare(&context).arm_terms(&arm, &mut terms);
             terms
         });
         let drawn = terms.clone().map(|terms| sums(&model, &terms));
@@ -180,7 +183,7 @@ mod tests {
             assert!((mean(drawn) - f64::from(model.mean(terms))).abs() < 1e-5);
             assert!((width / expected - 1.0).abs() < 0.03, "{width} {expected}");
         }
-        // Of two arms that differ in name, only the family's weight is common.
+        // Two arms with different names share only the weight of their family.
         let family = terms[1].iter().find(|term| terms[2].contains(term)).unwrap();
         let common = f64::from(model.deviation(&[*family])).powi(2);
         let found = covariance(&drawn[1], &drawn[2]);

@@ -1,15 +1,20 @@
-//! A regression over hashed features with a diagonal Gaussian posterior: what every policy that generalises stands on.
+//! A regression over hashed features with a diagonal Gaussian posterior, shared by all policies that generalise over
+//! features.
 //!
-//! A feedback is one step of a Kalman filter whose covariance is kept diagonal (assumed density filtering); with the
-//! logistic link the step is the Laplace approximation's (one Newton step at the predicted probability).
-//! Forgetting discounts the natural parameters towards the prior, lazily, by the number of feedback since a weight was
-//! last touched; a sweep that touches a few more weights at each feedback keeps the widths used for choosing fresh.
-//! Change detection is an EWMA control chart of the standardised error on every weight: an alarm widens that weight
-//! towards its prior, so that only what has moved is learnt anew.
+//! One feedback item is one step of a Kalman filter whose covariance is kept diagonal (assumed density filtering).
+//! With the logistic link, the step is that of the Laplace approximation: one Newton step at the predicted
+//! probability.
 //!
-//! * [`terms`]: from a context and an arm to the weights that speak, interactions included.
-//! * [`draws`]: weighted sums under many posterior draws at once.
-//! * [`snapshot`]: all of it as text, and back to the bit.
+//! Forgetting discounts the natural parameters towards the prior. It is lazy: a weight is discounted when it is next
+//! used, by the number of feedback items since its last update. A sweep also refreshes a few other weights at each
+//! feedback, so that the deviations used for serving stay current.
+//!
+//! Change detection is an EWMA control chart of the standardised error of every weight. An alarm widens the posterior
+//! of that weight towards its prior, so that only the weights that have moved are learned again.
+//!
+//! * `terms`: from a context and an arm to the weights they use, interactions included.
+//! * `draws`: weighted sums under many posterior draws at once.
+//! * `snapshot`: the model as JSON, restored to the bit.
 
 mod draws;
 mod snapshot;
@@ -21,39 +26,41 @@ use super::{PolicyError, within};
 use crate::features::namespace;
 use crate::{Arm, Features};
 
-pub(crate) use draws::{Draws, MOST_DRAWS, RUN};
-pub(crate) use terms::{Asked, Term};
+pub(crate) use draws::{BATCH, Draws, MAX_DRAWS};
+pub(crate) use terms::{PreparedContext, Term};
 
 /// Settings of the regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Two to this many weights, 4 to 22.
+    /// The model has 2 to this power weights, 4 to 22.
     pub bits: u8,
-    /// Sets of namespaces whose features are multiplied with one another. A namespace is looked for in the context first,
-    /// then in the arm; `*` is everything known of the context. Without a word, everything known of the context meets
-    /// the arm and its family: a new arm then starts from what its family is worth there.
+    /// Sets of 2 to 8 namespaces whose features are multiplied with one another. A namespace is looked up in the
+    /// context first, then in the arm; `*` stands for all features of the context. Default: all features of the
+    /// context times the arm, and times its family. A new arm then starts from what its family has earned in that
+    /// context.
     pub interactions: Vec<Vec<String>>,
-    /// Variance of each weight before anything was learnt.
+    /// Prior variance of each weight, positive.
     pub prior_variance: f64,
-    /// Variance of a reward around its prediction (of no meaning with the logistic link).
+    /// Variance of a reward around its prediction, positive. The logistic link ignores it.
     pub noise_variance: f64,
-    /// What the posterior keeps at each feedback, in `(0, 1]`; 1 = nothing is forgotten.
+    /// Factor by which the posterior's precision shrinks towards the prior at each feedback, in `[0.5, 1]`; 1 forgets
+    /// nothing.
     pub forgetting: f64,
-    /// When to doubt a weight; absent = never.
+    /// Detection of weights that have moved. Absent: off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<WidenConfig>,
 }
 
-/// The control chart on every weight.
+/// Settings of the control chart of every weight.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WidenConfig {
     /// Weight of the newest error in the moving average, in `(0, 1]`.
     pub rate: f64,
-    /// How many standard deviations of the average are an alarm.
+    /// Standard deviations of the moving average that raise an alarm.
     pub limit: f64,
-    /// How far an alarm takes a weight's variance back to the prior's, in `[0, 1]`.
+    /// How far an alarm moves a weight's variance towards the prior variance, in `[0, 1]`.
     pub widen: f64,
 }
 
@@ -72,56 +79,56 @@ impl Default for ModelConfig {
     }
 }
 
-/// What a reward is to the model.
+/// How the weighted sum relates to the reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// The weighted sum itself.
+    /// The expected reward is the weighted sum.
     Identity,
-    /// A click with the probability whose log-odds are the weighted sum.
+    /// The weighted sum is the log-odds of a click.
     Logistic,
 }
 
-/// What choosing needs of a weight.
+/// The part of a weight that serving reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Hot {
+struct ServingWeight {
     mean: f32,
     deviation: f32,
 }
 
-/// What learning needs of a weight.
+/// The part of a weight that learning reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Weight {
     mean: f64,
     variance: f64,
     /// Moving average of the standardised error.
     error: f64,
-    /// How many feedback there had been when the others were right.
+    /// Number of feedback items at the last refresh.
     at: u64,
 }
 
-/// See the module's page.
+/// A regression with a diagonal Gaussian posterior.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     config: ModelConfig,
     link: Link,
     /// Hashes of the namespaces of each interaction.
     interactions: Vec<Vec<u32>>,
-    /// Powers of the forgetting.
+    /// Powers of the forgetting factor.
     powers: Vec<f64>,
-    /// What choosing needs, by weight.
-    hot: Vec<Hot>,
-    /// Where each weight is in `touched`; [`UNTOUCHED`] if it is not.
+    /// What serving reads, by index of the weight.
+    serving: Vec<ServingWeight>,
+    /// Index of each weight in `touched`, or [`UNTOUCHED`].
     places: Vec<u32>,
-    /// What learning needs, in the order in which weights were first touched.
+    /// What learning reads, in the order in which weights were first updated.
     touched: Vec<(u32, Weight)>,
     feedback: u64,
-    /// The place in `touched` that was refreshed last.
+    /// Index in `touched` of the weight that the sweep refreshed last.
     sweep: usize,
 }
 
-/// The place of a weight that no feedback has touched.
+/// Marks a weight that no feedback has updated.
 const UNTOUCHED: u32 = u32::MAX;
-/// How many weights each feedback refreshes besides its own.
+/// Weights that each feedback refreshes besides its own.
 const SWEEP: usize = 8;
 
 impl Model {
@@ -169,7 +176,7 @@ impl Model {
                 "each must name 2 to 8 namespaces",
             )?;
         }
-        let stranger = Hot {
+        let untouched = ServingWeight {
             mean: 0.0,
             deviation: config.prior_variance.sqrt() as f32,
         };
@@ -178,7 +185,7 @@ impl Model {
             powers: powers.take(1024).collect(),
             interactions,
             link,
-            hot: vec![stranger; 1 << config.bits],
+            serving: vec![untouched; 1 << config.bits],
             places: vec![UNTOUCHED; 1 << config.bits],
             touched: Vec::new(),
             feedback: 0,
@@ -187,28 +194,28 @@ impl Model {
         })
     }
 
-    /// Lessons so far.
+    /// Number of feedback items so far.
     pub(crate) const fn feedback(&self) -> u64 {
         self.feedback
     }
 
-    /// The expected weighted sum.
+    /// The predicted weighted sum.
     #[expect(
         clippy::inline_always,
         reason = "a dispatched loop wants it compiled for its processor"
     )]
     #[inline(always)]
     pub(crate) fn mean(&self, terms: &[Term]) -> f32 {
-        // Four sums side by side: one would wait for its own last addition.
+        // Four independent sums, because one would wait for its previous addition.
         let mut sums = [0.0_f32; 4];
         let (fours, rest) = terms.as_chunks::<4>();
         for four in fours {
             for (sum, &(index, value)) in sums.iter_mut().zip(four) {
-                *sum += self.hot[index as usize].mean * value;
+                *sum += self.serving[index as usize].mean * value;
             }
         }
         for (sum, &(index, value)) in sums.iter_mut().zip(rest) {
-            *sum += self.hot[index as usize].mean * value;
+            *sum += self.serving[index as usize].mean * value;
         }
         (sums[0] + sums[1]) + (sums[2] + sums[3])
     }
@@ -221,19 +228,19 @@ impl Model {
     #[inline(always)]
     pub(crate) fn deviation(&self, terms: &[Term]) -> f32 {
         let squares = terms.iter().map(|&(index, value)| {
-            let part = self.hot[index as usize].deviation * value;
+            let part = self.serving[index as usize].deviation * value;
             part * part
         });
         squares.fold(0.0_f32, |sum, square| sum + square).sqrt()
     }
 
-    /// Learns that in `context` the arm brought `reward`.
-    pub(crate) fn learn(&mut self, context: &Features, arm: &Arm, reward: f64, corrects: Option<f64>) {
+    /// Learns the `reward` of `arm` in `context`.
+    pub(crate) fn learn(&mut self, context: &Features, arm: &Arm, reward: f64, previous_reward: Option<f64>) {
         let mut terms = Vec::with_capacity(128);
-        let asked = self.ask(context);
-        asked.shared_terms(&mut terms);
-        asked.arm_terms(arm, &mut terms);
-        if corrects.is_none() {
+        let prepared = self.prepare(context);
+        prepared.shared_terms(&mut terms);
+        prepared.arm_terms(arm, &mut terms);
+        if previous_reward.is_none() {
             self.feedback += 1;
         }
         let (mut sum, mut spread) = (0.0, 0.0);
@@ -252,13 +259,13 @@ impl Model {
             }
         };
         let total = noise + spread;
-        if let Some(before) = corrects {
-            // The evidence stays as strong as it was; only what it said moves.
+        if let Some(before) = previous_reward {
+            // A correction moves the means. The variances already count this observation.
             let step = (reward - before) * response / total;
             for &(index, value) in &terms {
                 let weight = self.weight(index);
                 weight.mean += weight.variance * f64::from(value) * step;
-                self.heat(index);
+                self.update_serving(index);
             }
             return;
         }
@@ -269,7 +276,8 @@ impl Model {
             let weight = self.weight(index);
             let gain = weight.variance * f64::from(value) / total;
             weight.mean += gain * error;
-            // However loud a feature is, something is left to learn: a variance of nothing would never widen again.
+            // The variance stays positive even for very large features, because a variance of 0 would never widen
+            // again.
             weight.variance = (weight.variance * (1.0 - gain * f64::from(value))).max(1e-12 * prior);
             if let Some(change) = change {
                 weight.error += change.rate * (surprise - weight.error);
@@ -278,7 +286,7 @@ impl Model {
                     weight.error = 0.0;
                 }
             }
-            self.heat(index);
+            self.update_serving(index);
         }
         self.sweep();
     }
@@ -298,7 +306,7 @@ impl Model {
         &mut self.touched[*place as usize].1
     }
 
-    /// The weight as forgetting has left it now.
+    /// Applies the pending forgetting to a weight and returns it.
     fn refresh(&mut self, index: u32) -> Weight {
         let feedback = self.feedback;
         let age = feedback - self.weight(index).at;
@@ -321,10 +329,10 @@ impl Model {
         *weight
     }
 
-    /// Makes choosing see the weight as it is.
-    fn heat(&mut self, index: u32) {
+    /// Copies the weight to the array that serving reads.
+    fn update_serving(&mut self, index: u32) {
         let weight = *self.weight(index);
-        self.hot[index as usize] = Hot {
+        self.serving[index as usize] = ServingWeight {
             mean: weight.mean as f32,
             deviation: weight.variance.sqrt() as f32,
         };
@@ -338,7 +346,7 @@ impl Model {
             self.sweep = (self.sweep + 1) % self.touched.len();
             let index = self.touched[self.sweep].0;
             self.refresh(index);
-            self.heat(index);
+            self.update_serving(index);
         }
     }
 }
@@ -357,9 +365,9 @@ mod tests {
 
     fn predict(model: &Model, context: &Features, arm: &Arm) -> f64 {
         let mut terms = Vec::new();
-        let asked = model.ask(context);
-        asked.shared_terms(&mut terms);
-        asked.arm_terms(arm, &mut terms);
+        let prepared = model.prepare(context);
+        prepared.shared_terms(&mut terms);
+        prepared.arm_terms(arm, &mut terms);
         f64::from(model.mean(&terms))
     }
 
@@ -417,27 +425,27 @@ mod tests {
         let mut model = Model::new(watchful, Link::Identity).unwrap();
         let context = Features::new();
         let width = |model: &Model, id: &str| {
-            // Of its own name alone: the family is shared.
+            // A feature of the arm's own name only, because the family is shared.
             let arm = Arm {
                 features: Features::new().with("arm", id),
                 ..arm(id)
             };
             let mut terms = Vec::new();
-            model.ask(&context).arm_terms(&arm, &mut terms);
+            model.prepare(&context).arm_terms(&arm, &mut terms);
             model.deviation(&terms)
         };
         for round in 0..400 {
             let (id, reward) = [("a", 0.8), ("b", 0.2)][round % 2];
             model.learn(&context, &arm(id), reward, None);
         }
-        let (learnt, other) = (width(&model, "a"), width(&model, "b"));
+        let (learned, other) = (width(&model, "a"), width(&model, "b"));
         let widest = (0..20)
             .map(|_| {
                 model.learn(&context, &arm("a"), 0.0, None);
                 width(&model, "a")
             })
             .fold(0.0, f32::max);
-        assert!(widest > 2.0 * learnt, "{widest} {learnt}");
+        assert!(widest > 2.0 * learned, "{widest} {learned}");
         assert!(width(&model, "b") < 1.01 * other, "nothing was heard of it");
     }
 
@@ -451,18 +459,18 @@ mod tests {
         let context = Features::new();
         let width = |model: &Model| {
             let mut terms = Vec::new();
-            model.ask(&context).arm_terms(&arm("a"), &mut terms);
+            model.prepare(&context).arm_terms(&arm("a"), &mut terms);
             model.deviation(&terms)
         };
         let before = width(&model);
         for _ in 0..50 {
             model.learn(&context, &arm("a"), 1.0, None);
         }
-        let learnt = width(&model);
+        let learned = width(&model);
         for _ in 0..1500 {
             model.learn(&context, &arm("b"), 0.0, None);
         }
-        // Two terms (name and family); the family is shared with the other arm and stays known.
-        assert!(learnt < 0.6 * before && width(&model) > 1.2 * learnt);
+        // Two terms, the name and the family. The family is shared with the other arm, so its deviation stays small.
+        assert!(learned < 0.6 * before && width(&model) > 1.2 * learned);
     }
 }

@@ -1,7 +1,7 @@
-//! A model as text, and back to the bit.
+//! Snapshots of a model as JSON, restored to the bit.
 //!
-//! The weights come first, each 36 bytes wide before they are written as base64, in the order in which they were first
-//! touched: a weight stays where it is for ever, so that whoever keeps a snapshot in pieces finds most of them unchanged.
+//! The weights come first, 36 bytes each before base64, in the order in which they were first updated. A weight never
+//! changes its place, so a caller that stores a snapshot in chunks finds most chunks unchanged.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -91,7 +91,7 @@ impl Model {
                 return Err(damaged("a weight is out of range or given twice"));
             }
             *fresh.weight(index) = weight;
-            fresh.heat(index);
+            fresh.update_serving(index);
         }
         fresh.sweep = saved.sweep;
         *self = fresh;

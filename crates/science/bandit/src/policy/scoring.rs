@@ -1,7 +1,7 @@
-//! What a decision asks of each arm: its score, or under how many posterior draws it is the best.
+//! Scores of arms, and how often each arm is the best under posterior draws.
 //!
-//! These loops are compiled once for the processor that every build must run on and once for a newer one (AVX2);
-//! which of them runs is found out at run time. Neither fuses a product with a sum, so that both give the same bits.
+//! These loops are compiled twice: for the oldest supported processor and for AVX2. The choice is made at run time.
+//! Neither version fuses a product with a sum, so both give the same bits.
 
 #![expect(
     clippy::inline_always,
@@ -10,22 +10,28 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::model::{Asked, Draws, Model, RUN, Term};
+use super::model::{BATCH, Draws, Model, PreparedContext, Term};
 use crate::Arm;
 
-/// Every arm's expected weighted sum plus `alpha` of its standard deviations, in order. Absurd features may make a score that
-/// is no number: it counts as 0.
-pub(super) fn scores(model: &Model, asked: &Asked<'_>, arms: &[Arm], alpha: f32) -> Vec<f64> {
-    scores_on(Arch::new(), model, asked, arms, alpha)
+/// The predicted reward of each arm plus `alpha` standard deviations, in the order of `arms`. A score that is not
+/// finite becomes 0.
+pub(super) fn scores(model: &Model, prepared: &PreparedContext<'_>, arms: &[Arm], alpha: f32) -> Vec<f64> {
+    scores_on(Arch::new(), model, prepared, arms, alpha)
 }
 
-fn scores_on(arch: Arch, model: &Model, asked: &Asked<'_>, arms: &[Arm], alpha: f32) -> Vec<f64> {
+fn scores_on(
+    arch: Arch,
+    model: &Model,
+    prepared: &PreparedContext<'_>,
+    arms: &[Arm],
+    alpha: f32,
+) -> Vec<f64> {
     let mut terms = Vec::with_capacity(256);
     arms.iter()
         .map(|arm| {
             let score = arch.dispatch(Score {
                 model,
-                asked,
+                prepared,
                 arm,
                 alpha,
                 terms: &mut terms,
@@ -35,13 +41,13 @@ fn scores_on(arch: Arch, model: &Model, asked: &Asked<'_>, arms: &[Arm], alpha: 
         .collect()
 }
 
-/// An arm whose score is wanted.
+/// Computation of one arm's score.
 struct Score<'a> {
     model: &'a Model,
-    asked: &'a Asked<'a>,
+    prepared: &'a PreparedContext<'a>,
     arm: &'a Arm,
     alpha: f32,
-    /// Room for its terms.
+    /// Buffer for the terms of the arm.
     terms: &'a mut Vec<Term>,
 }
 
@@ -51,7 +57,7 @@ impl WithSimd for Score<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f32 {
         self.terms.clear();
-        self.asked.arm_terms(self.arm, self.terms);
+        self.prepared.arm_terms(self.arm, self.terms);
         let mean = self.model.mean(self.terms);
         if self.alpha == 0.0 {
             mean
@@ -61,17 +67,17 @@ impl WithSimd for Score<'_> {
     }
 }
 
-/// The share of the draws under which each arm is the best.
-pub(super) fn wins(asked: &Asked<'_>, arms: &[Arm], draws: &Draws<'_>) -> Vec<f64> {
-    wins_on(Arch::new(), asked, arms, draws)
+/// The fraction of draws under which each arm is the best.
+pub(super) fn win_shares(prepared: &PreparedContext<'_>, arms: &[Arm], draws: &Draws<'_>) -> Vec<f64> {
+    win_shares_on(Arch::new(), prepared, arms, draws)
 }
 
-fn wins_on(arch: Arch, asked: &Asked<'_>, arms: &[Arm], draws: &Draws<'_>) -> Vec<f64> {
+fn win_shares_on(arch: Arch, prepared: &PreparedContext<'_>, arms: &[Arm], draws: &Draws<'_>) -> Vec<f64> {
     let mut terms = Vec::with_capacity(256);
-    let mut best = vec![Best::default(); draws.runs()];
+    let mut best = vec![Best::default(); draws.batches()];
     for (position, arm) in (0_u32..).zip(arms) {
-        arch.dispatch(ChampionChallengerTest {
-            asked,
+        arch.dispatch(BestArmUpdate {
+            prepared,
             arm,
             position,
             draws,
@@ -79,7 +85,7 @@ fn wins_on(arch: Arch, asked: &Asked<'_>, arms: &[Arm], draws: &Draws<'_>) -> Ve
             best: &mut best,
         });
     }
-    let share = 1.0 / (RUN * best.len()) as f64;
+    let share = 1.0 / (BATCH * best.len()) as f64;
     let mut wins = vec![0.0; arms.len()];
     for winner in best.iter().flat_map(|best| &best.winners) {
         wins[*winner as usize] += share;
@@ -87,55 +93,55 @@ fn wins_on(arch: Arch, asked: &Asked<'_>, arms: &[Arm], draws: &Draws<'_>) -> Ve
     wins
 }
 
-/// An arm that meets the best of those before it.
-struct ChampionChallengerTest<'a> {
-    asked: &'a Asked<'a>,
+/// Compares one arm with the best of the arms before it.
+struct BestArmUpdate<'a> {
+    prepared: &'a PreparedContext<'a>,
     arm: &'a Arm,
     position: u32,
     draws: &'a Draws<'a>,
-    /// Room for its terms.
+    /// Buffer for the terms of the arm.
     terms: &'a mut Vec<Term>,
-    /// One for each run of draws.
+    /// One entry for each batch of draws.
     best: &'a mut [Best],
 }
 
-impl WithSimd for ChampionChallengerTest<'_> {
+impl WithSimd for BestArmUpdate<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         self.terms.clear();
-        self.asked.arm_terms(self.arm, self.terms);
-        for (run, best) in self.best.iter_mut().enumerate() {
-            best.meet(&self.draws.sums(self.terms, run), self.position);
+        self.prepared.arm_terms(self.arm, self.terms);
+        for (batch, best) in self.best.iter_mut().enumerate() {
+            best.update(&self.draws.sums(self.terms, batch), self.position);
         }
     }
 }
 
-/// The highest sum under each draw of a run so far, and whose it is.
+/// The highest sum so far under each draw of a batch, and the index of its arm.
 #[derive(Clone)]
 struct Best {
-    highest: [f32; RUN],
-    winners: [u32; RUN],
+    highest: [f32; BATCH],
+    winners: [u32; BATCH],
 }
 
 impl Default for Best {
     fn default() -> Self {
         Self {
-            highest: [f32::NEG_INFINITY; RUN],
-            winners: [0; RUN],
+            highest: [f32::NEG_INFINITY; BATCH],
+            winners: [0; BATCH],
         }
     }
 }
 
 impl Best {
-    /// A sum that is no number is higher than none.
+    /// A sum that is NaN is never higher.
     #[inline(always)]
-    fn meet(&mut self, sums: &[f32; RUN], position: u32) {
-        let higher: [bool; RUN] = std::array::from_fn(|lane| sums[lane] > self.highest[lane]);
+    fn update(&mut self, sums: &[f32; BATCH], position: u32) {
+        let higher: [bool; BATCH] = std::array::from_fn(|lane| sums[lane] > self.highest[lane]);
         self.highest = std::array::from_fn(|lane| self.highest[lane].max(sums[lane]));
         self.winners = std::array::from_fn(|lane| {
-            // Without a branch: it would be guessed wrongly half of the time.
+            // Branch-free, because a branch would be mispredicted half of the time.
             let mask = u32::from(higher[lane]).wrapping_neg();
             (position & mask) | (self.winners[lane] & !mask)
         });
@@ -166,17 +172,17 @@ mod tests {
         for feedback in 0..200 {
             model.learn(&context, &arms[feedback % arms.len()], number(feedback), None);
         }
-        let (asked, oldest) = (model.ask(&context), Arch::Scalar);
+        let (prepared, oldest) = (model.prepare(&context), Arch::Scalar);
         for seed in 0..200 {
             let draws = model.draws(seed, 3, 1.0);
             assert_eq!(
-                wins(&asked, &arms, &draws),
-                wins_on(oldest, &asked, &arms, &draws)
+                win_shares(&prepared, &arms, &draws),
+                win_shares_on(oldest, &prepared, &arms, &draws)
             );
         }
         for alpha in [0.0, 1.5] {
-            let here = scores(&model, &asked, &arms, alpha);
-            assert_eq!(here, scores_on(oldest, &model, &asked, &arms, alpha));
+            let here = scores(&model, &prepared, &arms, alpha);
+            assert_eq!(here, scores_on(oldest, &model, &prepared, &arms, alpha));
             assert!(here.windows(2).any(|pair| pair[0] < pair[1]));
         }
     }

@@ -1,16 +1,16 @@
-//! Accounts of open decisions in the stage's state: opened, entered into, attended to when they are due, taught from,
-//! closed.
+//! Open decisions in the stage's state: opened, updated by outcomes, processed when they are due, learned from,
+//! removed.
 
 use bytes::Bytes;
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc};
 use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
-use crate::pending::Pending;
+use crate::open_decision::OpenDecision;
 use crate::policies::PolicyCache;
 use crate::state::{counter, decode, due_key, encode, open_key, set_counter, split_due, split_open};
 use limbic_bandit::guardrails::frequency_cap::Contacts;
-use limbic_bandit::outcomes::{OutcomeError, Teaching};
+use limbic_bandit::outcomes::{OutcomeError, RewardUpdate};
 use limbic_bandit::policy::Feedback;
 
 impl OptimizeStage {
@@ -19,12 +19,12 @@ impl OptimizeStage {
         partition: u32,
         tenant: &TenantId,
         id: &str,
-        mut pending: Pending,
+        mut open: OpenDecision,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let mut count = counter(partition, b"count", out)?;
         while count >= self.settings.most_open.max(1).cast_signed() {
-            // Dues of people, if any come first, are only in the way: look a little further.
+            // Entries of contacts may be due first: scan a limited number of them for a decision.
             let dues = out.scan(partition, b"due/", b"due/", 1024)?;
             let mut decisions = dues.iter().filter_map(|(due, _)| {
                 let (_, target) = split_due(due)?;
@@ -35,33 +35,42 @@ impl OptimizeStage {
             };
             tracing::warn!(
                 target,
-                "too many open decisions: closing the one that is due first"
+                most = self.settings.most_open,
+                "the partition has its largest number of open decisions: the decision that is due first is removed and not \
+                 learned from; raise `optimize.most_open` if this continues"
             );
             self.close(partition, &target, out)?;
             out.remove(partition, due);
             count -= 1;
         }
         set_counter(partition, b"count", count + 1, out);
-        let open = open_key(tenant, id);
-        pending.due = pending.next_due(&self.settings.rewards);
-        out.put(partition, due_key(pending.due, &open), Bytes::new());
-        out.put(partition, open, encode(&pending));
+        let key = open_key(tenant, id);
+        open.due = open.next_due(&self.settings.rewards);
+        out.put(partition, due_key(open.due, &key), Bytes::new());
+        out.put(partition, key, encode(&open));
         Ok(())
     }
 
-    /// Writes a pending decision back, due when it next wants attention.
-    fn keep(&self, partition: u32, tenant: &TenantId, id: &str, mut pending: Pending, out: &mut Outputs<'_>) {
-        let due = pending.next_due(&self.settings.rewards);
-        let open = open_key(tenant, id);
-        out.remove(partition, due_key(pending.due, &open));
-        out.put(partition, due_key(due, &open), Bytes::new());
-        pending.due = due;
-        out.put(partition, open, encode(&pending));
+    /// Writes an open decision back and schedules its next due time.
+    fn save(
+        &self,
+        partition: u32,
+        tenant: &TenantId,
+        id: &str,
+        mut open: OpenDecision,
+        out: &mut Outputs<'_>,
+    ) {
+        let due = open.next_due(&self.settings.rewards);
+        let key = open_key(tenant, id);
+        out.remove(partition, due_key(open.due, &key));
+        out.put(partition, due_key(due, &key), Bytes::new());
+        open.due = due;
+        out.put(partition, key, encode(&open));
     }
 
-    /// Does what is due before `now`: believes the silence of accounts whose window has passed, judges and compares those
-    /// that have waited for it, closes those that have expired, forgets contacts that no cap looks back to.
-    pub(crate) fn attend(
+    /// Processes what is due before `now`: ends click windows, adds decisions to the champion/challenger test and to
+    /// the lift, removes expired decisions, and removes contacts that no frequency cap counts any more.
+    pub(crate) fn process_due(
         &self,
         cache: &mut PolicyCache,
         partition: u32,
@@ -75,7 +84,7 @@ impl OptimizeStage {
             let Some((at, target)) = split_due(&due) else {
                 return Err(StageError::internal(
                     "state",
-                    "a `due` entry of the state is damaged",
+                    "a `due` key in the state is damaged: its time cannot be read",
                 ));
             };
             if at >= now {
@@ -83,14 +92,14 @@ impl OptimizeStage {
             }
             out.remove(partition, due);
             if target.starts_with("reached/") {
-                self.forget(partition, &target, now, out)?;
+                self.expire_contacts(partition, &target, now, out)?;
             } else {
-                self.attend_account(cache, partition, &target, now, out)?;
+                self.process_due_decision(cache, partition, &target, now, out)?;
             }
         }
     }
 
-    fn attend_account(
+    fn process_due_decision(
         &self,
         cache: &mut PolicyCache,
         partition: u32,
@@ -101,43 +110,43 @@ impl OptimizeStage {
         let Some(saved) = out.get(partition, target.as_bytes())? else {
             return Ok(());
         };
-        let mut pending: Pending = decode(&saved)?;
+        let mut open: OpenDecision = decode(&saved)?;
         let (tenant, id) = split_open(target)?;
         let rewards = &self.settings.rewards;
         let is_past = |due: Option<Utc>| due.is_some_and(|due| due < now);
-        if is_past(pending.account.closes(rewards)) {
-            let teaching = pending.account.close(rewards);
-            self.teach(cache, partition, &tenant, &pending, teaching, out)?;
+        if is_past(open.attribution.click_window_closes(rewards)) {
+            let update = open.attribution.close_click_window(rewards);
+            self.learn(cache, partition, &tenant, &open, update, out)?;
         }
-        if is_past(pending.judged_at(rewards))
-            && let Some(trial) = pending.trial.take()
+        if is_past(open.observed_at(rewards))
+            && let Some(observation) = open.observation.take()
         {
-            let reward = pending.account.reward(rewards);
-            self.policies(cache, partition, &tenant, &pending.campaign, out)?
-                .judge(&tenant, &pending.campaign, &trial, reward);
+            let reward = open.attribution.reward(rewards);
+            self.policies(cache, partition, &tenant, &open.campaign, out)?
+                .observe(&tenant, &open.campaign, &observation, reward);
         }
-        if is_past(pending.compared_at(rewards))
-            && let Some(beside) = pending.beside.take()
+        if is_past(open.compared_at(rewards))
+            && let Some(comparison) = open.comparison.take()
         {
-            self.compare(partition, &tenant, &pending, &beside, out)?;
+            self.compare(partition, &tenant, &open, &comparison, out)?;
         }
-        if pending.expires(rewards) < now {
+        if open.expires(rewards) < now {
             self.close(partition, target, out)?;
             let count = counter(partition, b"count", out)?;
             set_counter(partition, b"count", count - 1, out);
         } else {
-            self.keep(partition, &tenant, id, pending, out);
+            self.save(partition, &tenant, id, open, out);
         }
         Ok(())
     }
 
-    /// Closes an account: nothing more will be learnt from it, and money still reserved for it is free again.
+    /// Removes an open decision. Nothing more is learned from it, and its reservation returns to the budget.
     fn close(&self, partition: u32, target: &str, out: &mut Outputs<'_>) -> Result<(), StageError> {
         if let Some(saved) = out.get(partition, target.as_bytes())? {
-            let pending: Pending = decode(&saved)?;
+            let open: OpenDecision = decode(&saved)?;
             let (tenant, _) = split_open(target)?;
-            if let Some(reserved) = pending.reserved {
-                self.with_pacer(partition, &tenant, &pending.campaign, out, |pacer, _| {
+            if let Some(reserved) = open.reserved {
+                self.with_pacer(partition, &tenant, &open.campaign, out, |pacer, _| {
                     pacer.release(reserved);
                 })?;
             }
@@ -146,7 +155,7 @@ impl OptimizeStage {
         Ok(())
     }
 
-    fn forget(
+    fn expire_contacts(
         &self,
         partition: u32,
         target: &str,
@@ -159,7 +168,7 @@ impl OptimizeStage {
         let contacts: Contacts = decode(&saved)?;
         // A later contact has a `due` entry of its own.
         if contacts
-            .expire(&self.settings.caps)
+            .expires(&self.settings.caps)
             .is_none_or(|expired| expired < now)
         {
             out.remove(partition, target.to_owned());
@@ -167,41 +176,41 @@ impl OptimizeStage {
         Ok(())
     }
 
-    fn teach(
+    fn learn(
         &self,
         cache: &mut PolicyCache,
         partition: u32,
         tenant: &TenantId,
-        pending: &Pending,
-        teaching: Teaching,
+        open: &OpenDecision,
+        update: RewardUpdate,
         out: &Outputs<'_>,
     ) -> Result<(), StageError> {
-        let Some(chosen) = &pending.chosen else {
+        let Some(chosen) = &open.chosen else {
             return Ok(());
         };
-        let (reward, corrects) = match teaching {
-            Teaching::Nothing => return Ok(()),
-            Teaching::Reward(reward) => (reward, None),
-            Teaching::Correction { before, now } => (now, Some(before)),
+        let (reward, previous_reward) = match update {
+            RewardUpdate::Unchanged => return Ok(()),
+            RewardUpdate::First(reward) => (reward, None),
+            RewardUpdate::Corrected { before, now } => (now, Some(before)),
         };
-        let policies = self.policies(cache, partition, tenant, &pending.campaign, out)?;
+        let policies = self.policies(cache, partition, tenant, &open.campaign, out)?;
         let feedback = Feedback {
             context: &chosen.context,
             arm: &chosen.arm,
             reward,
-            corrects,
+            previous_reward,
             propensity: f64::from_bits(chosen.propensity),
         };
         policies.learn(&feedback).map_err(|error| {
             StageError::poison(
                 "reward",
-                format!("{error}: `rewards` and the campaign's policy do not fit"),
+                format!("{error}: the settings of `rewards` and of the campaign's policy do not match"),
             )
         })
     }
 
-    /// Enters an outcome into its decision's account.
-    pub(crate) fn enter(
+    /// Attributes an outcome to its decision.
+    pub(crate) fn attribute(
         &self,
         cache: &mut PolicyCache,
         record: &Record,
@@ -218,8 +227,8 @@ impl OptimizeStage {
         let clock = counter(partition, b"clock", out)?;
         if outcome.at.as_millis() > clock {
             set_counter(partition, b"clock", outcome.at.as_millis(), out);
-            let believed = outcome.at.plus_millis(-self.settings.disorder.as_millis());
-            self.attend(cache, partition, believed, out)?;
+            let due_before = outcome.at.plus_millis(-self.settings.disorder.as_millis());
+            self.process_due(cache, partition, due_before, out)?;
         }
         let id = &outcome.data.decision;
         let Some(saved) = out.get(partition, open_key(&outcome.tenant, id).as_bytes())? else {
@@ -227,28 +236,27 @@ impl OptimizeStage {
             out.dead(record, unknown.reason(), unknown);
             return Ok(());
         };
-        let mut pending: Pending = decode(&saved)?;
-        let before = pending.clone();
-        let is_possible = pending.chosen.is_some() || outcome.data.kind == OutcomeKind::Conversion;
+        let mut open: OpenDecision = decode(&saved)?;
+        let before = open.clone();
+        let is_possible = open.chosen.is_some() || outcome.data.kind == OutcomeKind::Conversion;
         let accepted = if is_possible {
-            pending
-                .account
+            open.attribution
                 .accept(&outcome.data, outcome.at, &self.settings.rewards)
         } else {
             Err(OutcomeError::HeldOut(id.clone()))
         };
         match accepted {
-            Ok((_, teaching)) => {
-                self.account_for(partition, &outcome, &mut pending, out)?;
-                self.teach(cache, partition, &outcome.tenant, &pending, teaching, out)?;
+            Ok((_, update)) => {
+                self.settle_reservation(partition, &outcome, &mut open, out)?;
+                self.learn(cache, partition, &outcome.tenant, &open, update, out)?;
             }
             Err(error) => {
                 out.dead(record, error.reason(), error);
                 return Ok(());
             }
         }
-        if pending != before {
-            self.keep(partition, &outcome.tenant, id, pending, out);
+        if open != before {
+            self.save(partition, &outcome.tenant, id, open, out);
         }
         Ok(())
     }

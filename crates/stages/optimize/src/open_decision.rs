@@ -1,88 +1,89 @@
-//! What is kept of a decision until nothing can change it any more.
+//! A decision that outcomes can still change.
 
 use limbic_domain::{CreativeSet, Decision, Envelope, Micros, Pseudonym, Utc};
 use serde::{Deserialize, Serialize};
 
-use limbic_bandit::guardrails::champion_challenger::Trial;
-use limbic_bandit::outcomes::{Account, RewardConfig};
+use limbic_bandit::guardrails::champion_challenger::Observation;
+use limbic_bandit::outcomes::{Attribution, RewardConfig};
 use limbic_bandit::{Arm, Features};
 
-/// A decision whose outcomes may still come.
+/// A decision whose outcomes may still arrive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Pending {
+pub(crate) struct OpenDecision {
     pub(crate) campaign: String,
-    pub(crate) account: Account,
-    /// Nothing for those who are held out.
+    pub(crate) attribution: Attribution,
+    /// The choice; `None` for a hold-out decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) chosen: Option<ChosenArm>,
-    /// Until it is judged: its part in a contest.
+    /// The observation for the champion/challenger test, until the test has used it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) trial: Option<Trial>,
-    /// Until they are compared: those who were held out of it.
+    pub(crate) observation: Option<Observation>,
+    /// The hold-out decision to compare with, until the comparison is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) beside: Option<Beside>,
-    /// Until it is settled or released: what its campaign's pacer keeps for it.
+    pub(crate) comparison: Option<HoldOutComparison>,
+    /// The money reserved by the campaign's pacer, until it is settled or released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reserved: Option<Micros>,
-    /// The `due/…` entry that points here.
+    /// Time of the `due/…` entry that points to this decision.
     pub(crate) due: Utc,
 }
 
-/// What was chosen, as the policy must be told again when it learns from it.
+/// The choice, with everything that the policy needs to learn from its reward.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ChosenArm {
     pub(crate) arm: Arm,
     pub(crate) context: Features,
-    /// The bits of its probability.
+    /// The propensity, as the bits of an `f64`.
     pub(crate) propensity: u64,
 }
 
-impl Pending {
-    pub(crate) fn of(campaign: &str, account: Account) -> Self {
+impl OpenDecision {
+    pub(crate) fn of(campaign: &str, attribution: Attribution) -> Self {
         Self {
             campaign: campaign.to_owned(),
-            account,
+            attribution,
             chosen: None,
-            trial: None,
-            beside: None,
+            observation: None,
+            comparison: None,
             reserved: None,
             due: Utc::MIN,
         }
     }
 
-    /// When the contest may judge it: every choice that was shown waits as long, so that bad news is not later than good.
-    pub(crate) fn judged_at(&self, rewards: &RewardConfig) -> Option<Utc> {
-        self.trial.as_ref()?;
-        self.account.silence_ends(rewards)
+    /// When the test uses the decision. Every choice that was shown waits equally long, so that clicks are not
+    /// counted earlier than missing clicks.
+    pub(crate) fn observed_at(&self, rewards: &RewardConfig) -> Option<Utc> {
+        self.observation.as_ref()?;
+        self.attribution.click_window_end(rewards)
     }
 
     pub(crate) fn compared_at(&self, rewards: &RewardConfig) -> Option<Utc> {
-        self.beside.as_ref()?;
+        self.comparison.as_ref()?;
         Some(
-            self.account
+            self.attribution
                 .decided()
                 .plus_millis(rewards.conversion_window.as_millis()),
         )
     }
 
-    /// When nothing can change it any more. Those who are held out are still there when the others are compared with them.
+    /// When the decision can be removed. A hold-out decision stays until it has been compared.
     pub(crate) fn expires(&self, rewards: &RewardConfig) -> Utc {
-        let expires = self.account.expires(rewards);
+        let expires = self.attribution.expires(rewards);
         if self.chosen.is_some() {
             return expires;
         }
         let compared = self
-            .account
+            .attribution
             .decided()
             .plus_millis(rewards.conversion_window.as_millis());
         expires.max(compared.plus_millis(1))
     }
 
-    /// When it next wants attention.
+    /// When the decision is next due.
     pub(crate) fn next_due(&self, rewards: &RewardConfig) -> Utc {
         let waits = [
-            self.judged_at(rewards),
-            self.account.closes(rewards),
+            self.observed_at(rewards),
+            self.attribution.click_window_closes(rewards),
             self.compared_at(rewards),
         ];
         waits.into_iter().flatten().fold(self.expires(rewards), Utc::min)
@@ -91,17 +92,17 @@ impl Pending {
 
 /// The two groups of a moment, until their conversions are compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Beside {
-    /// The decision about those who are held out.
+pub(crate) struct HoldOutComparison {
+    /// Id of the hold-out decision.
     pub(crate) hold_out: String,
-    /// How many people an ad may reach.
+    /// Number of people whom an ad may reach.
     pub(crate) reached: u64,
-    /// How many are held out.
+    /// Number of people held out.
     pub(crate) held_out: u64,
 }
 
-impl Beside {
-    /// Nothing where nobody is held out.
+impl HoldOutComparison {
+    /// `None` if nobody is held out.
     pub(crate) fn of(
         set: &Envelope<CreativeSet>,
         people: &[Pseudonym],
