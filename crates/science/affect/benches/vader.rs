@@ -37,7 +37,7 @@ fn vader(c: &mut Criterion) {
     group.throughput(Throughput::Elements(tweets.len() as u64));
     group.bench_function("vader, ours", |b| {
         let vader = Vader::new();
-        let mut scratch = limbic_affect::Scratch::default();
+        let mut scratch = limbic_affect::VaderScratch::default();
         b.iter(|| {
             for text in &tweets {
                 black_box(vader.score_in(black_box(text), &mut scratch));

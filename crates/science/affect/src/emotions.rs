@@ -1,7 +1,7 @@
-//! Two smaller views of the emotions that a reading has, each derived from it and never stored.
+//! Two coarser views of the emotions of a reading. Both are computed from it and are not stored.
 //!
-//! The 28 labels of a trained reader are `GoEmotions`' (Demszky et al., ACL 2020); both maps are by its names. A view's score is
-//! the score of the strongest label that belongs to it: no claim is made that several weak ones add up to a strong one.
+//! The 28 labels of the model are those of `GoEmotions` (Demszky et al., ACL 2020), and both maps use these names.
+//! The score of a category is the score of its strongest label: several weak labels do not add up to a strong one.
 //!
 //! | Ekman | labels (table 1 of the paper's data release, `ekman_mapping.json`) |
 //! |---|---|
@@ -23,13 +23,14 @@
 //! | surprise | surprise, confusion, realization; disapproval, disappointment (with sadness), curiosity (with trust) |
 //! | trust | trust, approval, admiration, caring; love (with joy), curiosity (with surprise), gratitude |
 //!
-//! One half is left out: Plutchik makes pride of joy and *anger*, but nobody who says they are proud is taken for angry here.
+//! One pair is incomplete: Plutchik composes pride of joy and *anger*, but here a proud text does not count as angry.
 //!
-//! `neutral` is in neither. A lexicon's reading has Plutchik's eight by their own names, and they map to themselves.
+//! `neutral` is in neither view. A reading of the lexicon has Plutchik's eight emotions by name, and they map to
+//! themselves.
 
 use limbic_domain::Emotions;
 
-/// Ekman's six.
+/// Ekman's six emotions and their labels.
 const EKMAN: [(&str, &[&str]); 6] = [
     ("anger", &["anger", "annoyance", "disapproval"]),
     ("disgust", &["disgust"]),
@@ -58,7 +59,7 @@ const EKMAN: [(&str, &[&str]); 6] = [
     ("surprise", &["surprise", "confusion", "curiosity", "realization"]),
 ];
 
-/// Plutchik's eight.
+/// Plutchik's eight emotions and their labels.
 const PLUTCHIK: [(&str, &[&str]); 8] = [
     ("anger", &["anger", "annoyance"]),
     (
@@ -116,17 +117,17 @@ const PLUTCHIK: [(&str, &[&str]); 8] = [
     ),
 ];
 
-/// Ekman's view of a reading's emotions. What no label tells is absent.
+/// Ekman's view of the emotions of a reading. A category without a label in the reading is absent.
 pub fn ekman(emotions: &Emotions) -> Emotions {
     view(&EKMAN, emotions)
 }
 
-/// Plutchik's view of a reading's emotions. What no label tells is absent.
+/// Plutchik's view of the emotions of a reading. A category without a label in the reading is absent.
 pub fn plutchik(emotions: &Emotions) -> Emotions {
     view(&PLUTCHIK, emotions)
 }
 
-/// Which of Ekman's six a label of `GoEmotions` belongs to; `None` of `neutral` and of names it does not have.
+/// Ekman's category of a label of `GoEmotions`; `None` for `neutral` and for unknown names.
 pub fn ekman_of(label: &str) -> Option<&'static str> {
     EKMAN
         .iter()
@@ -147,7 +148,7 @@ fn view(map: &[(&str, &[&str])], emotions: &Emotions) -> Emotions {
 mod tests {
     use super::*;
 
-    /// The labels of `GoEmotions` but for `neutral`.
+    /// The labels of `GoEmotions`, without `neutral`.
     const LABELS: &str = "admiration amusement anger annoyance approval caring confusion curiosity desire disappointment disapproval \
         disgust embarrassment excitement fear gratitude grief joy love nervousness optimism pride realization relief remorse sadness \
         surprise";

@@ -1,49 +1,50 @@
-//! Which words and emoji moved a reading.
+//! Explains a reading: how much each word and emoji contributed to it.
 //!
-//! Each is left out once, all those texts are read in one batch, and what changes is what it had moved (occlusion). It asks the
-//! engine alone and so explains any; what it cannot show is what two words do only together. Beside it stands what VADER
-//! gave each of them, rules included.
+//! Each word is left out once, all these texts are read in one batch, and the change of the reading is the
+//! contribution of the word (occlusion). This needs only the engine, so it explains any engine. It does not show what
+//! two words contribute only together. The valence that VADER gave to each word, with its rules, is added for
+//! comparison.
 
 use std::ops::Range;
 
 use limbic_domain::Affect;
 
-use crate::{AffectEngine, Scratch, Vader};
+use crate::{AffectEngine, Vader, VaderScratch};
 
-/// The most words that are left out; of a longer text only the beginning is explained.
+/// Largest number of words that are left out. Only the beginning of a longer text is explained.
 const MOST: usize = 96;
 
-/// A word or emoji of a text, and what it moved.
+/// A word or emoji of a text, and its contribution to the reading.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Evidence {
-    /// Where it stands: bytes of the text.
+pub struct WordContribution {
+    /// Bytes of the text.
     pub span: Range<usize>,
-    /// How much more favourable the text is with it than without (compound).
+    /// Compound with the word minus compound without it, in `[-2, 2]`.
     pub compound: f64,
-    /// How much more distress is read with it than without.
+    /// Distress score with the word minus the score without it.
     pub distress: f64,
-    /// How much more of each of the strongest emotions there is with it than without, in the order of [`Explained::emotions`].
+    /// The same difference for each emotion of [`Explanation::emotions`], in their order.
     pub emotions: Vec<f64>,
-    /// The valence that VADER gave it, rules included.
+    /// The valence that VADER gave to the word, with its rules.
     pub vader: f64,
 }
 
-/// A reading and what moved it.
+/// A reading and the contributions of its words.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Explained {
-    /// The reading.
+pub struct Explanation {
+    /// The reading of the whole text.
     pub reading: Affect,
-    /// Its strongest emotions but `neutral`, at most three.
+    /// The strongest emotions except `neutral`, at most three.
     pub emotions: Vec<String>,
-    /// Words and emoji in the order of the text; those without which another engine would read are left out.
-    pub words: Vec<Evidence>,
+    /// Words and emoji in the order of the text. A word without which another engine would read the text is left out.
+    pub words: Vec<WordContribution>,
 }
 
-/// From this score on an emotion is worth explaining.
+/// Emotions below this score are not explained.
 const SHOWN: f64 = 0.1;
 
 /// Reads a text, and again without each of its words.
-pub fn explain(engine: &dyn AffectEngine, text: &str) -> Explained {
+pub fn explain(engine: &dyn AffectEngine, text: &str) -> Explanation {
     let units = units(text);
     let without: Vec<String> = units
         .iter()
@@ -68,7 +69,7 @@ pub fn explain(engine: &dyn AffectEngine, text: &str) -> Explained {
         .zip(readings)
         .zip(vader)
         .filter(|((_, other), _)| other.model == reading.model)
-        .map(|((span, other), vader)| Evidence {
+        .map(|((span, other), vader)| WordContribution {
             span,
             compound: reading.sentiment.compound - other.sentiment.compound,
             distress: reading.distress.score.get() - other.distress.score.get(),
@@ -79,14 +80,15 @@ pub fn explain(engine: &dyn AffectEngine, text: &str) -> Explained {
             vader,
         })
         .collect();
-    Explained {
+    Explanation {
         emotions: strongest.iter().map(|(name, _)| (*name).clone()).collect(),
         words,
         reading,
     }
 }
 
-/// Words as white space parts them, without the punctuation before them; emoji apart. Punctuation alone is one too.
+/// Words as separated by white space, without the punctuation before them. Each emoji is a word. Punctuation alone is
+/// a word.
 fn units(text: &str) -> Vec<Range<usize>> {
     let mut units: Vec<Range<usize>> = Vec::new();
     let mut open: Option<Range<usize>> = None;
@@ -115,16 +117,17 @@ fn is_emoji(c: char) -> bool {
     matches!(u32::from(c), 0x2600..=0x27bf | 0x2b00..=0x2bff | 0x1f1e6..=0x1faff)
 }
 
-/// What may follow within one: selectors, joiners and what they join, skin tones, the second half of a flag.
+/// Characters that continue an emoji: selectors, joiners and what they join, skin tones, the second half of a flag.
 fn is_part_of_emoji(c: char) -> bool {
     matches!(u32::from(c), 0xfe0f | 0x200d | 0x1f3fb..=0x1f3ff | 0x20e3)
 }
 
 impl Vader {
-    /// What each span of `text` was given, in the order of the text, rules included: the sum over its tokens.
+    /// The valence of each span of `text` with VADER's rules, in the order of the text: the sum over its tokens.
     fn given(self, text: &str, spans: &[Range<usize>]) -> Vec<f64> {
-        let mut scratch = Scratch::default();
-        // Tokens of the text up to a place: emoji become several, and what follows one directly is glued to it.
+        let mut scratch = VaderScratch::default();
+        // Tokens of the text up to a byte: an emoji becomes several tokens, and a word directly after it is joined to
+        // the last.
         let mut tokens_until = |end: usize| {
             self.score_in(&text[..end], &mut scratch);
             scratch.sentiments().len()
@@ -147,7 +150,7 @@ mod tests {
     use super::*;
     use crate::LexiconReader;
 
-    fn written<'a>(text: &'a str, explained: &Explained) -> Vec<&'a str> {
+    fn written<'a>(text: &'a str, explained: &Explanation) -> Vec<&'a str> {
         explained
             .words
             .iter()
@@ -200,9 +203,9 @@ mod tests {
         let text = "well 😍 not good";
         let explained = explain(&LexiconReader::new(), text);
         let given: Vec<f64> = explained.words.iter().map(|word| word.vader).collect();
-        // "smiling face with heart-eyes" has one word with a valence; "good" is turned round by "not".
+        // "smiling face with heart-eyes" has one word with a valence; "not" reverses "good".
         assert!(given[1] > 0.0 && given[3] < 0.0, "{given:?}");
-        let mut scratch = Scratch::default();
+        let mut scratch = VaderScratch::default();
         Vader::new().score_in(text, &mut scratch);
         let sum: f64 = scratch.sentiments().iter().sum();
         assert!((given.iter().sum::<f64>() - sum).abs() < 1e-12);

@@ -1,26 +1,26 @@
-//! A guess at a text's language, by script, by the little words everyone uses, and by letters in a row.
+//! Guesses the language of a text from its script, its stop words and its character n-grams.
 //!
-//! It names a language only on evidence and says `und` otherwise: a name, a shout, an unknown language, a mixture. In this
-//! order:
+//! The result is `und` without enough evidence: a name, an exclamation, an unknown or a mixed language. The steps, in
+//! this order:
 //!
-//! 1. **Script**: Japanese, Chinese, Korean, Thai, Greek, Hebrew, Hindi, Arabic, Persian, Russian and Ukrainian by their
-//!    letters (some with a stop word to be sure).
-//! 2. **Stop words**, for Latin letters: English, Spanish, French, German, Portuguese, Italian, Dutch, Turkish, Indonesian,
-//!    Swedish and Polish.
-//! 3. **Letters in a row** where those do not decide (crate `whichlang`, a linear model over character n-grams, sixteen
-//!    languages): believed when it says English, and for another language only where no English stop word speaks against it
-//!    and a word or an accent speaks for it.
-//! 4. A text too short for either is English if a word of VADER's lexicon is in it (`lovely`, `ugh`).
+//! 1. **Script**: Japanese, Chinese, Korean, Thai, Greek, Hebrew, Hindi, Arabic, Persian, Russian and Ukrainian by
+//!    their letters (some also need a stop word).
+//! 2. **Stop words**, for Latin letters: English, Spanish, French, German, Portuguese, Italian, Dutch, Turkish,
+//!    Indonesian, Swedish and Polish.
+//! 3. **Character n-grams**, if these do not decide (crate `whichlang`, a linear model for sixteen languages).
+//!    English is accepted. Another language is accepted only if no English stop word speaks against it, and a word or
+//!    an accent supports it.
+//! 4. A text that is too short for both is English if it has a word of VADER's lexicon (`lovely`, `ugh`).
 //!
-//! `tests/language.rs` measures it.
+//! `tests/language.rs` measures the accuracy.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// The tag for "cannot tell".
+/// The tag for an undetermined language.
 pub(crate) const UNDETERMINED: &str = "und";
 
-/// Languages in Latin letters and their most frequent little words.
+/// Languages in Latin letters, and their most frequent stop words.
 const STOP_WORDS: [(&str, &str); 11] = [
     (
         "en",
@@ -89,14 +89,14 @@ static LANGUAGES_OF: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new
     languages
 });
 
-/// Room that is used again.
+/// Buffers that are reused between texts.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     word: String,
     prose: String,
 }
 
-/// So many bytes are looked at.
+/// Number of bytes that are examined.
 const LOOKED_AT: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ struct Letters {
     han: usize,
 }
 
-/// BCP 47 tag of the language a text seems to be in, or `und`. `room` is used again.
+/// BCP 47 tag of the probable language of a text, or `und`.
 pub(crate) fn guess(text: &str, room: &mut Room) -> &'static str {
     let text = &text[..text.floor_char_boundary(LOOKED_AT)];
     let letters = count_letters(text);
@@ -230,31 +230,31 @@ impl Letters {
     }
 }
 
-/// Whether it is one of the little words of English, in lower case and without apostrophes.
+/// Whether the word is an English stop word, in lower case and without apostrophes.
 pub(crate) fn is_little_word(word: &str) -> bool {
     LANGUAGES_OF
         .get(word)
         .is_some_and(|languages| languages.contains(&ENGLISH))
 }
 
-/// English's place in [`STOP_WORDS`].
+/// Index of English in [`STOP_WORDS`].
 const ENGLISH: usize = 0;
 
-/// What a text in Latin letters shows.
+/// The evidence in a text of Latin letters.
 #[derive(Default)]
 struct Latin {
     votes: [usize; STOP_WORDS.len()],
-    /// Whether a language has a vote of a word that is no other's.
+    /// Whether the text has a stop word that belongs to this language only.
     own: [bool; STOP_WORDS.len()],
     words: usize,
     letters: usize,
-    /// Words of VADER's lexicon: English, of four letters or more.
+    /// Number of words in VADER's lexicon: English, with four letters or more.
     rated: usize,
     has_accents: bool,
 }
 
 impl Latin {
-    /// Reads the words; `prose` is left with them, and without mentions, hashtags and links.
+    /// Reads the words. `prose` receives them without mentions, hashtags and links.
     fn read(text: &str, room: &mut String, prose: &mut String) -> Self {
         let mut seen = Self::default();
         prose.clear();
@@ -292,13 +292,13 @@ impl Latin {
         seen
     }
 
-    /// The language with the most stop words, if it has at least two of them, or one that is no other language's, and
-    /// strictly more than any other.
+    /// The language with the most stop words. It needs at least two of them, or one that belongs to no other
+    /// language, and strictly more than any other language.
     fn by_stop_words(&self) -> Option<&'static str> {
         let best = self.votes.iter().copied().max().unwrap_or(0);
         let mut winners = (0..self.votes.len()).filter(|&l| self.votes[l] == best);
         match (winners.next(), winners.next()) {
-            // One little word in twenty is an accident.
+            // One stop word in twenty can be a coincidence.
             (Some(winner), None) if (best >= 2 || self.own[winner]) && best * 10 >= self.words => {
                 Some(STOP_WORDS[winner].0)
             }
@@ -306,7 +306,7 @@ impl Latin {
         }
     }
 
-    /// What letters in a row say, where there is something that agrees.
+    /// The language by character n-grams, if other evidence supports it.
     fn by_letters(&self, prose: &str) -> Option<&'static str> {
         const FEWEST_LETTERS: usize = 10;
         const FEWEST_WORDS: usize = 2;
@@ -328,7 +328,7 @@ impl Latin {
     }
 }
 
-/// Of the languages that are written in Latin letters.
+/// The tag of a language in Latin letters; `None` for others.
 fn tag(lang: whichlang::Lang) -> Option<&'static str> {
     use whichlang::Lang;
     Some(match lang {
@@ -357,8 +357,8 @@ fn guess_latin(text: &str, room: &mut Room) -> &'static str {
         .unwrap_or(UNDETERMINED)
 }
 
-/// Whether a reader of English may be asked: the language is English, or cannot be told and is not in letters that
-/// English does not use (a text of emoji is anyone's).
+/// Whether an English model can read the text: the language is English, or it is undetermined and the text has no
+/// letters that English does not use. A text of emoji qualifies.
 pub(crate) fn may_be_english(language: &str, text: &str) -> bool {
     language == STOP_WORDS[ENGLISH].0
         || (language == UNDETERMINED && {

@@ -1,9 +1,21 @@
-//! From a text to what it feels.
+//! From a text to its affect: sentiment, emotions, distress, intent, entities and language.
 //!
-//! [`AffectEngine`] is the place a reader takes: texts in, [`Affect`]s out. [`LexiconReader`] takes it today, with lexica and
-//! rules alone: sentiment by [`Vader`], emotions, arousal, distress and language by word lists of its own. It is fast,
-//! explains itself, needs no file beside the program, and stays as first opinion and fallback when a trained reader comes.
-//! [`AffectStage`] puts an engine between the topics `posts` and `readings`.
+//! ```text
+//!          ┌─ language, names, intent, distress: rules and word lists ──────┐
+//!  text ───┤                                                                ├─▶ Affect
+//!          ├─ model: tokens ─▶ encoder ─▶ probabilities (English) ──────────┤
+//!          └─ lexicon: VADER, emotion words and emoji (other texts) ────────┘
+//! ```
+//!
+//! [`AffectEngine`] is the interface: texts in, [`Affect`]s out. [`ModelReader`] is the trained engine.
+//! [`LexiconReader`] uses lexica and rules only: it is fast, every number of it can be explained, it needs no file,
+//! and it is the fallback if there is no model. [`Settings`] chooses between them, and [`Readers`] runs an engine on
+//! several threads.
+//!
+//! The crate is pure computation. It does not know the log: the affect stage (`limbic-affect-stage`) reads posts and
+//! writes readings. It does not run transformer layers: `limbic-encoder` does.
+//!
+//! # Example
 //!
 //! ```
 //! use limbic_affect::{AffectEngine, LexiconReader};
@@ -13,36 +25,43 @@
 //! assert_eq!(readings[1].distress.cues, ["grief"]);
 //! ```
 //!
-//! # How well it reads, measured
+//! # Measured quality
 //!
-//! * **VADER** has the scores of the reference implementation, `vaderSentiment` 3.3.2, to the last decimal on all 69,053
-//!   public texts compared (`tests/vader_agreement.rs`): tweets, reviews, editorials, five replayable streams.
-//! * **Distress** (`tests/distress.rs`): of 4,200 everyday posts (VADER's tweets) 1.5 % have a cue; many of those are news of
-//!   accidents, deaths and storms, others are figures of speech, and nobody has counted which are more. The lists were tuned on
-//!   them, so the figure is not held out. Of the emotion *training* posts of `TweetEval` a cue is found in 20 %
-//!   of those labelled sadness, 6.9 % of anger, 11 % of optimism (which has much talk of fear overcome) and 1.4 % of joy. Sadness
-//!   is not distress and most of it should have no cue, so this is no recall: **nothing public here is labelled for
-//!   distress, and the recall on real posts is unknown.** On the 81 sentences written for the test it is 100 %, which
-//!   says that the list does what it says, no more. It sees English and the plainest phrases of five other languages.
-//! * **Emotions** (`tests/reader.rs`), taking the strongest of anger, joy, sadness and the greater of trust and anticipation for
-//!   the four classes of the same posts: 59 % of them show a cue, and of those 72 % are right (the most
-//!   frequent class has 43 % of all).
-//! * **Language** (`tests/language.rs`): of 92 short posts written for it in ten languages 84 are named right, 1 wrong, the others
-//!   `und` (78 right and 2 wrong before stop words were added that they lacked: not held out). Of 11,545 English posts of three
-//!   public sets 98.4 % are `en`, 1.3 % `und`, 0.3 % another. Of the 2,447 posts of the Broad Twitter Corpus that Twitter names a
-//!   language of, 94 % agree (Twitter's own names of short ones are often wrong).
-//! * **Names** (`tests/entities.rs`): of 1,892 mentions and hashtags that Twitter linked none is missed; of 5,113 posts about Apple,
-//!   Google, Microsoft or Twitter 99.7 % have the brand or a product of it; of 3,979 topics of `SemEval` 2017 that stand in a
-//!   post with their capital, 75 % overlap with something found. How much of what is found is no name was not counted.
-//! * **Intent** (`tests/intent.rs`): all of 70 sentences written for it. Of 4,200 everyday tweets 11 % ask, 4.8 % praise,
-//!   0.8 % complain, 0.7 % buy; of 49 posts of customers to brands 27 % complain, 18 % praise. There are no labels to say how many of
-//!   these are right.
+//! * **VADER** has the scores of the reference implementation, `vaderSentiment` 3.3.2, to the last decimal on all
+//!   69,053 public texts compared (`tests/vader_agreement.rs`): tweets, reviews, editorials, and five data sets for
+//!   replay.
+//! * **Distress** (`tests/distress.rs`): of 4,200 everyday posts (VADER's tweets), 1.5 % have a cue. Many of those
+//!   are news of accidents, deaths and storms, others are figures of speech; the shares were not counted. The lists
+//!   were tuned on these posts, so the figure is not held out. Of the emotion *training* posts of `TweetEval`, a cue
+//!   is found in 20 % of those labelled sadness, 6.9 % of anger, 11 % of optimism (many of them about fear that was
+//!   overcome) and 1.4 % of joy. Most sadness is not distress, so this is not a recall. **No public data set here is
+//!   labelled for distress, so the recall on real posts is unknown.** On the 81 sentences written for the test it is
+//!   100 %, which only shows that the list does what it states. It covers English and the plainest phrases of five
+//!   other languages.
+//! * **Emotions** of the lexicon (`tests/reader.rs`), with the strongest of anger, joy, sadness and the greater of
+//!   trust and anticipation for the four classes of the same posts: 59 % of them have a cue, and of those 72 % are
+//!   right (the most frequent class has 43 % of all).
+//! * **Language** (`tests/language.rs`): of 92 short posts written for the test in ten languages, 84 are right, 1 is
+//!   wrong, and the others are `und` (78 right and 2 wrong before missing stop words were added, so the figure is not
+//!   held out). Of 11,545 English posts of three public sets, 98.4 % are `en`, 1.3 % `und`, 0.3 % another language.
+//!   Of the 2,447 posts of the Broad Twitter Corpus for which Twitter names a language, 94 % agree (Twitter's own
+//!   tags of short posts are often wrong).
+//! * **Names** (`tests/entities.rs`): all of 1,892 mentions and hashtags that Twitter linked are found. Of 5,113
+//!   posts about Apple, Google, Microsoft or Twitter, 99.7 % have the brand or one of its products. Of 3,979 topics
+//!   of `SemEval` 2017 that are in a post with a capital, 75 % overlap with a found entity. The share of found
+//!   entities that are not names was not counted.
+//! * **Intent** (`tests/intent.rs`): all of 70 sentences written for the test. Of 4,200 everyday tweets 11 % ask, 4.8
+//!   % praise, 0.8 % complain, 0.7 % buy. Of 49 posts of customers to brands, 27 % complain and 18 % praise. There
+//!   are no labels, so the share of right ones is unknown.
 //!
-//! # What must always hold
+//! [`evaluation`] measures the engines on public data sets.
 //!
-//! * No text makes a reader panic, and what a text costs grows with its length, hardly faster.
-//! * A reading is a function of its text and the reader's version: batches, order and machine do not matter.
-//! * Every engine reads distress. One that cannot (VADER alone) is no [`AffectEngine`], because the safety gate relies on it.
+//! # Laws
+//!
+//! * No text makes an engine panic. The cost of a text grows about linearly with its length.
+//! * A reading is a function of its text and the engine's version: batches, order and machine do not matter.
+//! * Every engine reads distress, because the safety gate depends on it. VADER cannot, so [`Vader`] does not
+//!   implement [`AffectEngine`].
 
 mod cues;
 pub mod emotions;
@@ -63,23 +82,24 @@ use limbic_domain::Affect;
 
 pub use cues::DistressScores;
 pub use entities::Names;
-pub use evidence::{Evidence, Explained, explain};
-pub use limbic_encoder::{Kernels, Kind as TaskKind, Task};
+pub use evidence::{Explanation, WordContribution, explain};
+pub use limbic_encoder::{Kernels, Task, TaskKind};
 pub use model::{CacheCounts, ModelOptions, ModelReader, Numbers, OpenError};
 pub use normal::normalise;
 pub use reader::LexiconReader;
 pub use readers::{Overloaded, Pending, Readers, ReadersOptions};
 pub use settings::{Engine, Opened, Settings, SettingsError};
 pub use subjects::{SubjectTagger, SubjectsError};
-pub use vader::{Scores, Scratch, Vader};
+pub use vader::{Scores, Vader, VaderScratch};
 
-/// Reads what texts feel.
+/// Reads the affect of texts.
 ///
-/// Blocking and pure computation: call it on a thread that may compute (DESIGN, law 9).
+/// The calls block and compute: do not call them on an async thread.
 pub trait AffectEngine: Send + Sync {
-    /// Which reader this is. Every reading carries it, and two readings of one version agree bit for bit.
+    /// Name and version of the engine. Every reading has it. Two readings of a text by one version are equal to the
+    /// bit.
     fn version(&self) -> &str;
 
-    /// One reading for each text, in order, whatever the texts are: it never panics and never refuses.
+    /// One reading per text, in order. It accepts every text and does not panic.
     fn read(&self, texts: &[&str]) -> Vec<Affect>;
 }

@@ -1,17 +1,17 @@
-//! The normal form that phrases are looked for in: one spelling for what people write in many.
+//! The normal form in which phrases are searched: one spelling for the many ways in which people write.
 //!
-//! * compatibility decomposition (NFKD), then no combining marks: `ｋｉｌｌ`, `𝖐𝖎𝖑𝖑`, `kïll` are `kill`
-//! * no zero-width, bidirectional, variation or control characters: `ki\u{200b}ll` is `kill`
-//! * lower case, curly quotes straight, white space one space
-//! * a letter three times or more is there three times: `sooooo` is `sooo`, which a look-up may shorten further
+//! * compatibility decomposition (NFKD) without combining marks: `ｋｉｌｌ`, `𝖐𝖎𝖑𝖑`, `kïll` become `kill`
+//! * no zero-width, bidirectional, variation or control characters: `ki\u{200b}ll` becomes `kill`
+//! * lower case, straight quotes, and one space for any white space
+//! * at most three equal letters in a row: `sooooo` becomes `sooo`, which a look-up may shorten further
 //!
-//! It is for looking, not for showing, and for phrases in Latin letters: what it does to the vowel signs of other
-//! scripts would be wrong elsewhere. VADER never sees it.
+//! The form is for searching, not for display, and for phrases in Latin letters: it damages the vowel signs of other
+//! scripts. VADER does not use it.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// How many times a repeated letter is left.
+/// Largest number of equal letters in a row.
 const MOST_REPEATS: usize = 3;
 
 /// The normal form of a text. Normalising it again changes nothing.
@@ -21,7 +21,7 @@ pub fn normalise(text: &str) -> String {
     normal
 }
 
-/// [`normalise`] into room that is used again.
+/// [`normalise`] into a buffer that is reused.
 pub(crate) fn normalise_into(text: &str, normal: &mut String) {
     let mut writer = Writer {
         normal,
@@ -29,7 +29,7 @@ pub(crate) fn normalise_into(text: &str, normal: &mut String) {
         repeats: 0,
     };
     writer.normal.clear();
-    // Nearly every post is ASCII for most of its length: the tables are for the rest.
+    // Most of a post is ASCII: the tables are used for the rest only.
     let mut rest = text;
     while !rest.is_empty() {
         let ascii = rest.bytes().position(|b| !b.is_ascii()).unwrap_or(rest.len());
@@ -39,7 +39,7 @@ pub(crate) fn normalise_into(text: &str, normal: &mut String) {
         }
         let other = after.bytes().position(|b| b.is_ascii()).unwrap_or(after.len());
         let (foreign, after) = after.split_at(other);
-        // The acute accent that stands for an apostrophe would decompose into a space and a mark.
+        // The acute accent in place of an apostrophe would decompose into a space and a mark.
         let foreign = foreign.chars().map(|c| if c == '\u{b4}' { '\'' } else { c });
         for c in foreign.nfkd().filter(|&c| !is_combining_mark(c)) {
             for lower in c.to_lowercase().filter(|&c| !is_combining_mark(c)) {
@@ -78,8 +78,8 @@ impl Writer<'_> {
     }
 }
 
-/// Characters that change nothing a reader sees as text: controls, zero-width, bidirectional and invisible operators,
-/// fillers, tags, selectors.
+/// Characters without a visible form: controls, zero-width, bidirectional and invisible operators, fillers, tags,
+/// selectors.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c), 0xad | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_single_character_has_a_normal_form_that_stays() {
-        // Ideographs, syllables, private use and the unassigned planes are all alike: a few of them do.
+        // Ideographs, syllables, private use and the unassigned planes behave alike: a few of them suffice.
         let alike = |c: char| {
             matches!(u32::from(c), 0x3400..=0x9fff | 0xac00..=0xd7a3 | 0xe000..=0xf8ff | 0x1_7000..=0x1_afff
             | 0x2_0000..=0x2_f7ff | 0x3_0000..=0xd_ffff | 0xe_1000..)

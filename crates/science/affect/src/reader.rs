@@ -1,4 +1,4 @@
-//! The reader used where there is no trained one, and beside it: lexica only, every number can be explained.
+//! The lexicon engine. It uses lexica and rules only, so every number of it can be explained.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,25 +8,25 @@ use limbic_domain::{Affect, Distress, Emotions, Entity, Label, Probability, Sent
 use crate::cues::{DistressScores, EmotionScores, IntentCues, KNOWLEDGE, Words, rounded};
 use crate::entities::{self, Names};
 use crate::normal::normalise_into;
-use crate::vader::{Scores, Scratch};
+use crate::vader::{Scores, VaderScratch};
 use crate::{AffectEngine, Vader, cues, language};
 
-/// From this compound on a text is positive, and from its negative on negative (Hutto & Gilbert 2014).
+/// Compound from which a text is positive; its negative is the limit for negative texts (Hutto & Gilbert 2014).
 const LEANING: f64 = 0.05;
 
-/// Reads sentiment with [`Vader`], emotions, arousal, distress, intent, names and language with lexica and rules of its own.
+/// Reads sentiment with [`Vader`], and emotions, arousal, distress, intent, names and language with lexica and rules.
 ///
 /// * **valence** is VADER's compound.
-/// * **emotions** are Plutchik's eight. A text in a language other than English shows only those that a cue (most often
-///   an emoji) was found for: the lexicon is English, and its silence on other words is no evidence.
-/// * **arousal** is `0.1 + 0.35·intensity + 0.15·exclamation + 0.1·capitals + 0.05·drawing out + 0.3·stirring − 0.1·sadness`,
-///   kept in `[0, 1]`, where *intensity* is the mean |valence| of the words that have one over VADER's largest (4),
-///   *exclamation* is the number of `!` over 4, *capitals* twice the share of words in capitals where others are not,
-///   *drawing out* 1 if a word is (`sooo`), each at most 1, and *stirring* the strongest of anger, fear, surprise,
-///   0.7·joy and 0.6·anticipation. The weights are a judgement, not a fit.
+/// * **emotions** are Plutchik's eight. A text in a language other than English has only the emotions with a cue
+///   (most often an emoji), because the lexicon is English and a missing English word proves nothing there.
+/// * **arousal** is `0.1 + 0.35·intensity + 0.15·exclamation + 0.1·capitals + 0.05·lengthening + 0.3·activation −
+///   0.1·sadness`, cut to `[0, 1]`. *intensity* is the mean |valence| of the words that have one, divided by VADER's
+///   largest (4). *exclamation* is the number of `!` divided by 4, *capitals* is twice the share of words in capitals
+///   if other words are not, and *lengthening* is 1 if a word is lengthened (`sooo`); each is at most 1. *activation*
+///   is the strongest of anger, fear, surprise, 0.7·joy and 0.6·anticipation. The weights are a judgement, not a fit.
 /// * **intensity** is the greater of |compound| and the strongest emotion.
-/// * **distress** as [`DistressScores`] says, **entities** as [`Names`] and the page of the module say, **intent** by phrases.
-/// * irony, offence and hate it cannot tell.
+/// * **distress** is described at [`DistressScores`], **entities** at [`Names`]; **intent** comes from phrases.
+/// * Irony, offence and hate are absent.
 #[derive(Debug, Clone)]
 pub struct LexiconReader {
     surface: Arc<Surface>,
@@ -40,23 +40,23 @@ impl Default for LexiconReader {
 }
 
 impl LexiconReader {
-    /// The reader's version without brands of one's own: it changes with every change of a lexicon or a rule.
+    /// The version without configured brands. It changes with every change of a lexicon or a rule.
     pub const VERSION: &'static str = "lexicon-2-vader-3.3.2";
 
-    /// The reader.
+    /// The engine without configured brands.
     pub fn new() -> Self {
         Self::with_brands(&BTreeMap::new())
     }
 
-    /// The reader, with brands by their names and the ways to write each, as [`Names::with_brands`] takes them. They are
-    /// part of the version.
+    /// The engine with brands: for each name, the other ways to write it, as in [`Names::with_brands`]. They are part
+    /// of the version.
     pub fn with_brands(brands: &BTreeMap<String, Vec<String>>) -> Self {
         let surface = Arc::new(Surface::with_brands(brands));
         let version = format!("{}{}", Self::VERSION, surface.suffix());
         Self { surface, version }
     }
 
-    /// How much distress of each kind a text shows.
+    /// The distress of a text by kind.
     pub fn distress(&self, text: &str) -> DistressScores {
         let mut room = Room::default();
         normalise_into(text, &mut room.normal);
@@ -68,7 +68,7 @@ impl LexiconReader {
         &self.surface
     }
 
-    /// What was seen of a text, as this reader tells it.
+    /// The reading of this engine for what was seen in a text.
     pub(crate) fn affect(&self, seen: Seen) -> Affect {
         let scores = seen.vader;
         let label = if scores.compound >= LEANING {
@@ -124,16 +124,16 @@ impl AffectEngine for LexiconReader {
     }
 }
 
-/// What rules and lists see in a text, whichever reader asks.
+/// The rules and lists that every engine uses.
 #[derive(Debug)]
 pub(crate) struct Surface {
     vader: Vader,
     names: Names,
-    /// Of the brands' settings, for the version.
+    /// Hash of the configured brands, for the version.
     brands: Option<u32>,
 }
 
-/// What one text showed.
+/// What the rules and lists found in one text.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) vader: Scores,
@@ -142,14 +142,14 @@ pub(crate) struct Seen {
     pub(crate) language: &'static str,
     pub(crate) entities: Vec<Entity>,
     pub(crate) intent: IntentCues,
-    /// What words and signs say of arousal, emotions apart.
+    /// The part of arousal that comes from words and punctuation, without emotions.
     liveliness: f64,
 }
 
-/// Room that one text after another is read in.
+/// Buffers that are reused between texts.
 #[derive(Default)]
 pub(crate) struct Room {
-    vader: Scratch,
+    vader: VaderScratch,
     normal: String,
     words: Words,
     language: language::Room,
@@ -165,7 +165,7 @@ impl Surface {
         }
     }
 
-    /// What the brands of the settings add to a version: readings with other brands are other readings.
+    /// The suffix of the version for configured brands: with other brands, readings are different.
     pub(crate) fn suffix(&self) -> String {
         self.brands
             .map_or_else(String::new, |hash| format!("+brands-{hash:08x}"))
@@ -187,7 +187,7 @@ impl Surface {
     }
 }
 
-/// FNV-1a, of names and forms with their ends.
+/// FNV-1a over names and forms, with separators.
 fn fingerprint(brands: &BTreeMap<String, Vec<String>>) -> u32 {
     let words = brands.iter().flat_map(|(name, forms)| {
         std::iter::once(name)
@@ -202,7 +202,7 @@ fn fingerprint(brands: &BTreeMap<String, Vec<String>>) -> u32 {
         })
 }
 
-/// A score as a probability of four decimals. Whatever is outside, or no number, is taken to the nearest end, or to 0.
+/// A score as a probability with four decimals. Numbers outside are cut, and NaN becomes 0.
 pub(crate) fn probability(score: f64) -> Probability {
     Probability::new(rounded(score.clamp(0.0, 1.0))).unwrap_or(Probability::ZERO)
 }
@@ -217,7 +217,7 @@ fn named(scores: EmotionScores, language: &str) -> Emotions {
         .collect()
 }
 
-/// The emotions that arousal is reckoned from.
+/// The emotions that arousal depends on.
 #[derive(Clone, Copy)]
 pub(crate) struct Stirring {
     pub(crate) anger: f64,

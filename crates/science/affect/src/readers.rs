@@ -1,12 +1,12 @@
-//! Threads that read for whoever asks.
+//! Threads that read texts for many callers.
 //!
 //! ```text
-//! ask ─▶ queue (bounded: refuses, or makes wait) ─▶ batches by tokens ─▶ one batch ahead ─▶ compute threads ─▶ answers
+//! callers ─▶ queue (bounded) ─▶ batches by tokens ─▶ one batch ahead ─▶ compute threads ─▶ readings
 //! ```
 //!
-//! A batch is closed when its tokens are enough, when its first text has waited for its linger, or when whoever asked has
-//! nothing more to ask. One closed batch waits while others are read, so that no compute thread waits for the next. Nothing
-//! here runs on a thread of tokio.
+//! A batch is closed when it has enough tokens, when its first text has waited for `linger`, or when a caller has no
+//! more texts. One closed batch waits while others are read, so that no compute thread idles. Nothing here runs on an
+//! async thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use limbic_domain::Affect;
 
 use crate::AffectEngine;
 
-/// How many threads read, and how texts are put together for them.
+/// Number of threads, and how texts are batched for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadersOptions {
     /// Compute threads, at least 1.
     pub threads: usize,
-    /// A batch has about so many tokens; a text alone may have more.
+    /// Approximate number of tokens per batch. A single longer text is a batch of its own.
     pub batch_tokens: usize,
-    /// How long the first text of a batch waits for others.
+    /// Longest time that the first text of a batch waits for others.
     pub linger: Duration,
-    /// How many texts may wait. Further ones are refused, or their senders wait.
+    /// Largest number of queued texts. If the queue is full, `ask` returns an error, and `read` waits.
     pub queue: usize,
 }
 
@@ -42,19 +42,19 @@ impl Default for ReadersOptions {
     }
 }
 
-/// More texts wait already than there is room for: ask again later.
+/// The queue is full. Try again later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the readers are overloaded: {0} texts wait already; ask again later")]
+#[error("the readers are overloaded: {0} texts are queued already; try again later")]
 pub struct Overloaded(usize);
 
-/// An answer to come.
+/// A reading that is not ready yet.
 #[derive(Debug)]
 pub struct Pending {
     text: String,
     answer: Receiver<(usize, Affect)>,
 }
 
-/// Compute threads around one engine. An engine itself: it reads a batch with all of them.
+/// Compute threads around one engine. It is an engine: it reads a batch with all threads.
 pub struct Readers {
     engine: Arc<dyn AffectEngine>,
     queue: Option<Sender<Asked>>,
@@ -64,7 +64,7 @@ pub struct Readers {
 
 enum Asked {
     Text(Text),
-    /// Whoever asked has nothing more to ask.
+    /// The caller has no more texts.
     Now,
 }
 
@@ -75,10 +75,10 @@ struct Text {
 }
 
 impl Readers {
-    /// Starts the threads. They end when it is dropped, after what was asked is answered.
+    /// Starts the threads. Dropping the value ends them after all queued texts are read.
     pub fn start(engine: Arc<dyn AffectEngine>, options: ReadersOptions) -> std::io::Result<Self> {
         let (queue, asked) = bounded(options.queue.max(1));
-        // One batch ahead, no more: what waits should wait where it is counted.
+        // Only one batch ahead, so that waiting texts stay in the queue, where they are counted.
         let (batches, ready) = bounded(1);
         let named = |name: String| std::thread::Builder::new().name(name);
         let mut threads =
@@ -97,7 +97,7 @@ impl Readers {
         })
     }
 
-    /// Asks for one text's reading; refuses instead of waiting when too many wait already.
+    /// Queues one text. Returns an error if the queue is full.
     pub fn ask(&self, text: &str) -> Result<Pending, Overloaded> {
         let (answer, answers) = bounded(1);
         let asked = Asked::Text(Text {
@@ -114,7 +114,7 @@ impl Readers {
         }
     }
 
-    /// Waits for the answer.
+    /// Waits for the reading.
     pub fn wait(&self, pending: &Pending) -> Affect {
         match pending.answer.recv() {
             Ok((_, affect)) => affect,
@@ -122,8 +122,8 @@ impl Readers {
         }
     }
 
-    /// Reads a text on this thread: an engine that panicked over a batch may do so over one of its texts alone, where whoever
-    /// asked for that one learns of it.
+    /// Reads a text on this thread. An engine that panicked on a batch may panic on one of its texts; only the caller
+    /// of that text then sees the panic.
     fn alone(&self, text: &str) -> Affect {
         self.engine.read(&[text]).pop().unwrap_or_default()
     }
@@ -133,7 +133,7 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.queue = None;
         for thread in self.threads.drain(..) {
-            // The threads catch what an engine throws.
+            // The threads catch panics of the engine.
             let _ = thread.join();
         }
     }
@@ -144,7 +144,7 @@ impl AffectEngine for Readers {
         self.engine.version()
     }
 
-    /// With all threads. Waits where the queue is full.
+    /// Reads with all threads. Waits if the queue is full.
     fn read(&self, texts: &[&str]) -> Vec<Affect> {
         let (answer, answers) = unbounded();
         if let Some(queue) = &self.queue {
@@ -172,12 +172,12 @@ impl AffectEngine for Readers {
     }
 }
 
-/// About how many tokens a text has; more than a model reads do not count.
+/// Approximate number of tokens of a text, up to the largest that a model reads.
 fn tokens(text: &str) -> usize {
     text.len().min(512) / 4 + 2
 }
 
-/// Puts texts together until those who ask are gone.
+/// Batches texts until all senders are gone.
 fn put_together(asked: &Receiver<Asked>, batches: &Sender<Vec<Text>>, options: ReadersOptions) {
     while let Ok(first) = asked.recv() {
         let Asked::Text(first) = first else { continue };
@@ -197,16 +197,16 @@ fn put_together(asked: &Receiver<Asked>, batches: &Sender<Vec<Text>>, options: R
     }
 }
 
-/// Reads batches until there are no more to come.
+/// Reads batches until there are no more.
 fn read_all(engine: &dyn AffectEngine, batches: &Receiver<Vec<Text>>) {
     for batch in batches {
         let texts: Vec<&str> = batch.iter().map(|text| text.written.as_str()).collect();
-        // An engine that panics leaves its texts unanswered; who asked sees it by the closed channel.
+        // If an engine panics, its texts get no reading; the callers see the closed channel.
         let Ok(readings) = catch_unwind(AssertUnwindSafe(|| engine.read(&texts))) else {
             continue;
         };
         for (text, reading) in batch.iter().zip(readings) {
-            // Who asked may have gone.
+            // The caller may be gone.
             let _ = text.answer.send((text.place, reading));
         }
     }
@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Reads when it is let, and remembers the sizes of its batches.
+    /// An engine that waits for permission to read, and records the sizes of its batches.
     struct Gated {
         gate: Receiver<()>,
         batches: Mutex<Vec<usize>>,
@@ -320,9 +320,9 @@ mod tests {
                 Err(refused) => break refused,
             }
         };
-        // Two wait; one may be read, one be ready, and one be in the hands between.
+        // Two wait. One may be read, one may be ready, and one may be between the two.
         assert!((2..=5).contains(&taken.len()), "{}", taken.len());
-        assert!(refused.to_string().contains("2 texts wait"));
+        assert!(refused.to_string().contains("2 texts are queued"));
         drop(open);
         for pending in taken {
             assert_eq!(readers.wait(&pending), Affect::default());

@@ -1,4 +1,4 @@
-//! The settings of the affect stage, and the engine they ask for.
+//! Settings of the affect stage, and the engine that they select.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,46 +13,47 @@ use crate::{
     SubjectTagger, SubjectsError,
 };
 
-/// Who reads.
+/// The engine to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
-    /// The model, where there is one in its folder; otherwise the lexica.
+    /// The model if its folder exists, otherwise the lexicon.
     #[default]
     Auto,
     /// The model.
     Model,
-    /// The lexica.
+    /// The lexicon.
     Lexicon,
 }
 
-/// `[affect]`.
+/// Settings of `[affect]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Who reads: `auto` (the model where there is one, otherwise the lexica), `model`, `lexicon`.
+    /// The engine: `auto` (the model if its folder exists, otherwise the lexicon), `model`, `lexicon`. Default:
+    /// `auto`.
     pub engine: Engine,
-    /// The model's folder, with `config.json`, `model.safetensors` and `vocab.txt`.
+    /// Folder of the model, with `config.json`, `model.safetensors` and `vocab.txt`.
     pub model: PathBuf,
-    /// Which code runs the model: `auto` (the fastest that this machine can), `amx`, `avx512-vnni`, `avx2`, `neon`,
-    /// `portable`, `torch`, `reference`. Each is a version of its own: they round differently.
+    /// The kernels of the model: `auto` (the fastest that this machine supports), `amx`, `avx512-vnni`, `avx2`,
+    /// `neon`, `portable`, `torch`, `reference`. They round differently, so each gives another version.
     pub kernels: String,
-    /// Threads that read; 0 = one for each core.
+    /// Threads that read; 0 selects one per core.
     pub threads: usize,
-    /// Whether posts that are sure early leave the model early. Faster; such readings lack irony, offence and hate.
+    /// Whether confident posts leave the model early. This is faster, but such readings lack irony, offence and hate.
     pub cascade: bool,
-    /// How many texts are remembered with what was read of them (reposts); some 500 bytes each. 0 = none.
+    /// Number of texts whose readings are cached (for reposts), about 500 bytes each; 0 disables the cache.
     pub cache: usize,
-    /// About how many tokens are read at once.
+    /// Approximate number of tokens per batch.
     pub batch_tokens: usize,
-    /// How long a lone text waits for others to be read with. Default 2ms.
+    /// Time that a single text waits for others to be batched with. Default 2ms.
     pub linger: HumanDuration,
-    /// How many texts may wait to be read.
+    /// Largest number of texts that wait to be read.
     pub queue: usize,
-    /// Whether a model that is missing or broken is replaced by the lexica, instead of being an error.
+    /// Whether the lexicon replaces a missing or invalid model. Otherwise this is an error.
     pub fallback: bool,
-    /// Brands to be found in texts: by name, the further ways to write each. A way with `!` before it counts only with a
-    /// capital letter, because it is a word too: `"Acme" = ["acme corp", "!Acme"]`.
+    /// Brands to find in texts: for each name, the other ways to write it. A form with `!` before it counts only with
+    /// a capital letter, because it is also a common word: `"Acme" = ["acme corp", "!Acme"]`.
     pub brands: BTreeMap<String, Vec<String>>,
     /// Subjects, each with the words that mention it: words, `#hashtags`, `@mentions`, in any case. A reading has the
     /// subjects found so, and those that the source of its post named. Default: none.
@@ -79,46 +80,48 @@ impl Default for Settings {
     }
 }
 
-/// Why the settings give no engine.
+/// The settings do not give an engine.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// `affect.kernels` names none, or none that this machine has.
+    /// `affect.kernels` has an unknown value, or one that this machine does not support.
     #[error("affect.kernels = {name}")]
     Kernels {
-        /// What was given.
+        /// The value.
         name: String,
-        /// What can be.
+        /// The values that this machine supports.
         #[source]
         source: KernelsError,
     },
     /// The model cannot be used.
     #[error(
-        "the model in {} cannot be used: mend it, name another folder in affect.model, or set affect.engine = \"lexicon\" (affect.fallback = true does so by itself)",
+        "the model in {} cannot be used: repair it, set affect.model to another folder, or set affect.engine = \"lexicon\" (affect.fallback = true does this automatically)",
         folder.display()
     )]
     Model {
-        /// `affect.model`.
+        /// The value of `affect.model`.
         folder: PathBuf,
-        /// Which file, and what is wrong with it.
+        /// The invalid file and its error.
         #[source]
         source: OpenError,
     },
     /// The threads cannot be started.
-    #[error("cannot start the threads that read (affect.threads = {threads})")]
+    #[error(
+        "cannot start the reader threads (affect.threads = {threads}): choose fewer threads, or raise the system's limit"
+    )]
     Threads {
-        /// `affect.threads`.
+        /// The value of `affect.threads`.
         threads: usize,
-        /// The system's word.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// An engine, and what whoever asked for it should know.
+/// An engine, and a remark for the operator.
 pub struct Opened {
     /// The engine.
     pub engine: Arc<dyn AffectEngine>,
-    /// Why it is not the model, where it might have been.
+    /// The reason why `auto` or `fallback` selected the lexicon instead of the model.
     pub remark: Option<String>,
 }
 
@@ -128,7 +131,7 @@ impl Settings {
         SubjectTagger::new(&self.subjects)
     }
 
-    /// The engine that is asked for, on the caller's thread.
+    /// The selected engine; it computes on the caller's thread.
     pub fn open(&self) -> Result<Opened, SettingsError> {
         let lexicon = |remark: Option<String>| Opened {
             engine: Arc::new(LexiconReader::with_brands(&self.brands)),
@@ -173,7 +176,7 @@ impl Settings {
         }
     }
 
-    /// The engine that is asked for, with compute threads around it.
+    /// The selected engine, with compute threads.
     pub fn start(&self) -> Result<Opened, SettingsError> {
         let Opened { engine, remark } = self.open()?;
         let usual = ReadersOptions::default();
@@ -198,7 +201,7 @@ impl Settings {
     }
 }
 
-/// Whether somebody put a model there, whole or not.
+/// Whether the folder has any file of a model.
 fn has_model(folder: &Path) -> bool {
     ["config.json", "model.safetensors"]
         .iter()

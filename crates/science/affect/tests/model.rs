@@ -1,4 +1,4 @@
-//! The trained reader, driven by a small model with random weights: what must hold whatever the model learnt.
+//! The trained engine, driven by a small model with random weights: what must hold whatever the model has learned.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod small;
@@ -162,7 +162,7 @@ fn a_broken_model_is_refused_by_the_name_of_its_file() {
         |name: &'static str| move |folder: &std::path::Path| std::fs::remove_file(folder.join(name)).unwrap();
     refused(&remove("config.json"), "config.json", "");
     refused(&remove("model.safetensors"), "model.safetensors", "");
-    refused(&remove("vocab.txt"), "vocab.txt", "beside");
+    refused(&remove("vocab.txt"), "vocab.txt", "folder of the model");
     refused(&cut("config.json"), "config.json", "");
     refused(&cut("model.safetensors"), "model.safetensors", "");
     refused(&cut("vocab.txt"), "vocab.txt", "the same release");

@@ -1,4 +1,4 @@
-//! The affect stage: posts in, readings out.
+//! Reads posts, writes readings.
 
 use std::sync::Arc;
 
@@ -9,28 +9,28 @@ use limbic_affect::{AffectEngine, SubjectTagger};
 
 /// Reads every post of a batch in one call of its engine.
 ///
-/// A reading has its post's key and time. Its id is a function of tenant, post, model and subject lists: reading a post
-/// again with the same model and the same lists is the same event. A record that is not a post goes to the dead letters.
-/// A repost is read as its own text, which may be empty.
+/// A reading has the key and the time of its post. Its id is a function of tenant, post, model and subject lists, so
+/// reading a post again with the same model and the same lists gives the same event. A record that is not a post goes
+/// to the dead-letter topic. A repost is read as its own text, which may be empty.
 pub struct AffectStage {
     engine: Arc<dyn AffectEngine>,
     tagger: SubjectTagger,
 }
 
 impl AffectStage {
-    /// The stage's name, and that of its consumer group.
+    /// Name of the stage and of its consumer group.
     pub const NAME: &'static str = "affect";
-    /// The reason in the dead letters for a record that is not a `post` envelope.
+    /// Dead-letter reason of a record that is not a `post` envelope.
     pub const MALFORMED: &'static str = "malformed";
-    /// The reason in the dead letters for a record whose key is not UTF-8.
+    /// Dead-letter reason of a record whose key is not UTF-8.
     pub const BAD_KEY: &'static str = "bad_key";
 
-    /// A stage that reads posts with `engine` and finds their subjects with `tagger`.
+    /// Builds a stage that reads posts with `engine` and finds their subjects with `tagger`.
     pub fn new(engine: Arc<dyn AffectEngine>, tagger: SubjectTagger) -> Self {
         Self { engine, tagger }
     }
 
-    /// Reads `posts`, writes `readings` (keyed alike), keeps no state.
+    /// Reads `posts`, writes `readings` with the same keys, keeps no state.
     pub fn spec() -> StageSpec {
         StageSpec::new(Self::NAME)
             .reads(topics::POSTS, EventTime::Ignored)

@@ -2,7 +2,7 @@
 
 use std::io::{Result, Write};
 
-use limbic_affect::{Evidence, Explained, emotions};
+use limbic_affect::{Explanation, WordContribution, emotions};
 use limbic_domain::Emotions;
 use serde_json::Value;
 
@@ -154,20 +154,25 @@ fn sorted(emotions: &Emotions) -> impl Iterator<Item = (&str, f64)> {
 }
 
 /// Which words and emoji moved it.
-pub(super) fn evidence(out: &mut impl Write, text: &str, explained: &Explained, style: Style) -> Result<()> {
-    let moves = |word: &&Evidence| {
+pub(super) fn evidence(
+    out: &mut impl Write,
+    text: &str,
+    explained: &Explanation,
+    style: Style,
+) -> Result<()> {
+    let moves = |word: &&WordContribution| {
         let numbers = word
             .emotions
             .iter()
             .chain([&word.compound, &word.distress, &word.vader]);
         numbers.into_iter().any(|moved| moved.abs() >= MOVES)
     };
-    let words: Vec<&Evidence> = explained.words.iter().filter(moves).collect();
+    let words: Vec<&WordContribution> = explained.words.iter().filter(moves).collect();
     if words.is_empty() {
         return Ok(());
     }
     let is_distressed = words.iter().any(|word| word.distress.abs() >= MOVES);
-    let written = |word: &Evidence| -> String { text[word.span.clone()].chars().take(24).collect() };
+    let written = |word: &WordContribution| -> String { text[word.span.clone()].chars().take(24).collect() };
     let width = words
         .iter()
         .map(|word| columns(&written(word)))

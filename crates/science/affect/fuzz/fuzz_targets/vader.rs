@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
-use limbic_affect::{Scratch, Vader};
+use limbic_affect::{VaderScratch, Vader};
 
 thread_local! {
-    static ROOM: RefCell<Scratch> = RefCell::default();
+    static ROOM: RefCell<VaderScratch> = RefCell::default();
 }
 
 fuzz_target!(|text: &str| {

@@ -1,14 +1,15 @@
 //! Distress from phrases: grief, fear, crisis and self-harm.
 //!
-//! It decides whether people are shown advertising, so every doubt is decided for protecting them:
+//! The result decides whether people see advertising, so in doubt it protects them:
 //!
-//! * laughter, negation and a figurative reading *weaken* a cue of self-harm and never remove an explicit one;
-//! * a denial right before a cue of grief, fear or crisis ("not scared") removes it, disbelief ("can't believe he
-//!   passed away") does not;
-//! * cues in several languages are few and only the plainest; what is said in others is not seen at all.
+//! * Laughter, negation and a figurative reading *weaken* a cue of self-harm, and never remove an explicit one.
+//! * A denial directly before a cue of grief, fear or crisis ("not scared") removes it. Disbelief ("can't believe he
+//!   passed away") does not.
+//! * Cues in languages other than English are few and only the plainest. Other phrases in them are not found.
 //!
-//! A kind's score is how likely it is that at least one of its cues is right, each with the weight written beside it in
-//! `data/distress.tsv`. The weights are judgement, not measurement: the scores rank, they are no calibrated probability.
+//! The score of a kind is the probability that at least one of its cues is right, with the weight of each cue from
+//! `data/distress.tsv`. The weights are a judgement, not a measurement: the scores rank texts, but are not
+//! calibrated.
 
 use super::phrases::Found;
 use super::words::{Spoken, Words};
@@ -19,34 +20,34 @@ const KINDS: [&str; 4] = ["grief", "fear", "crisis", "self_harm"];
 const SELF_HARM: &str = "self_harm";
 const GRIEF: &str = "grief";
 
-/// From this score on a kind is named among the cues.
+/// Score from which a kind is among the cues.
 const NAMED: f64 = 0.3;
-/// From this weight on a cue is explicit: no figurative reading excuses it.
+/// Weight from which a cue is explicit: no figurative reading weakens it.
 const EXPLICIT: f64 = 0.9;
-/// What laughter in the text leaves of a cue.
+/// Factor of a cue in a text with laughter.
 const LAUGHED_AT: f64 = 0.6;
-/// What a negation leaves of a cue of self-harm ("I would never kill myself" is still worth care).
+/// Factor of a negated cue of self-harm ("I would never kill myself" still needs care).
 const NEGATED_SELF_HARM: f64 = 0.6;
-/// What a negation leaves of any other.
+/// Factor of any other negated cue.
 const NEGATED: f64 = 0.3;
-/// How many words before a cue may negate it; of grief only the word right before.
+/// Number of words before a cue that can negate it. For grief, only the word directly before.
 const REACH: usize = 3;
 
-/// How much distress of each kind a text shows, each in `[0, 1]`.
+/// The distress of a text by kind, each in `[0, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct DistressScores {
     /// Someone died, or is dying.
     pub grief: f64,
-    /// Being afraid, or threatened.
+    /// The author is afraid or threatened.
     pub fear: f64,
     /// An emergency, an attack, a disaster.
     pub crisis: f64,
-    /// Harming oneself, wishing to be dead, despair.
+    /// Self-harm, a wish to be dead, despair.
     pub self_harm: f64,
 }
 
 impl DistressScores {
-    /// The highest of the four.
+    /// The highest of the four scores.
     pub fn score(&self) -> f64 {
         self.by_kind()
             .into_iter()
@@ -54,7 +55,7 @@ impl DistressScores {
             .fold(0.0, f64::max)
     }
 
-    /// The kinds that are likely enough to be named, in their stated order.
+    /// The kinds with a sufficient score, in a fixed order.
     pub fn cues(&self) -> Vec<String> {
         self.by_kind()
             .into_iter()
@@ -109,7 +110,7 @@ pub(super) fn score(words: &Words, knowledge: &Knowledge) -> DistressScores {
             };
         }
     }
-    // Of phrases over the same words only the strongest counts.
+    // Of phrases over the same words, only the strongest counts.
     cues.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.start.cmp(&b.start)));
     let mut scores = DistressScores::default();
     let mut counted: Vec<Found> = Vec::new();
@@ -127,7 +128,7 @@ pub(super) fn score(words: &Words, knowledge: &Knowledge) -> DistressScores {
     scores
 }
 
-/// The strongest so many cues count: more add nothing, and a long text shall not cost the square of its cues.
+/// Only this number of the strongest cues count, so that the cost of a long text stays bounded.
 const MOST_COUNTED: usize = 64;
 
 fn overlap(a: &Found, b: &Found) -> bool {

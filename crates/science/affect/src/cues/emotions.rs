@@ -1,11 +1,11 @@
-//! Emotions from words and emoji, Plutchik's eight.
+//! Plutchik's eight emotions from words and emoji.
 
 use std::collections::HashMap;
 
 use super::words::Words;
 use super::{BOOSTS, Knowledge, NEGATES, WordId, any_of};
 
-/// Plutchik's eight, in the order of the scores.
+/// Plutchik's eight emotions, in the order of the scores.
 pub(crate) const NAMES: [&str; 8] = [
     "anger",
     "anticipation",
@@ -17,24 +17,24 @@ pub(crate) const NAMES: [&str; 8] = [
     "trust",
 ];
 
-/// An emoji's rating below this is what raters gave any emoji.
+/// Ratings of an emoji below this are noise: raters gave them to any emoji.
 const LEAST_EMOJI_RATING: f64 = 0.25;
-/// What an emoji's rating is worth beside a word's weight.
+/// Weight of an emoji's rating, compared with that of a word.
 const EMOJI_WORTH: f64 = 0.8;
-/// How many words before a word may negate it.
+/// Number of words before a word that can negate it.
 const NEGATION_REACH: usize = 3;
-/// What a booster before the word multiplies its weight by, and the most it may come to.
+/// Factor of a booster before the word, and the largest weight it can give.
 const BOOST: f64 = 1.25;
 const MOST: f64 = 0.95;
 
-/// How much of each emotion, in `[0, 1]`, by [`NAMES`].
+/// Strength of each emotion, in `[0, 1]`, in the order of [`NAMES`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct EmotionScores(pub(crate) [f64; 8]);
 
-/// Words and emoji that show emotions.
+/// Words and emoji that are cues of emotions.
 #[derive(Debug)]
 pub(super) struct Lexicon {
-    /// By word: which emotions, with what weight.
+    /// By word: indexes of emotions and their weights.
     words: Vec<Vec<(usize, f64)>>,
     emoji: HashMap<char, [f64; 8]>,
 }

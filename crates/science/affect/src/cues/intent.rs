@@ -1,15 +1,16 @@
-//! What a text is up to, from phrases: leaving, complaining, buying, praising, asking.
+//! The intent of a text, from phrases: leave, complain, buy, praise, ask.
 //!
-//! A kind's score is how likely it is that at least one of its cues is right, each with the weight written beside it in
-//! `data/intent.tsv`. The weights are judgement, not measurement. Then:
+//! The score of a kind is the probability that at least one of its cues is right, with the weight of each cue from
+//! `data/intent.tsv`. The weights are a judgement, not a measurement. Further rules:
 //!
-//! * a denial right before a cue of buying or praise ("not buying", "never recommend") takes most of it away;
-//! * praise of a text that is unfavourable on the whole is not believed, nor is a complaint of one that is clearly favourable;
-//! * a question mark asks, unless it stands in a link or in a row with `!`; a text that begins as a question does, is one more;
-//! * an unfavourable text addressed to a known brand's account leans towards a complaint, a favourable one towards praise.
+//! * A denial directly before a cue of buying or praise ("not buying", "never recommend") removes most of it.
+//! * Praise in a text that is unfavourable as a whole is weakened, as is a complaint in a clearly favourable text.
+//! * A question mark is a question, unless it is in a link or next to a `!`. The beginning of a question is
+//!   additional evidence.
+//! * An unfavourable text to the account of a known brand tends to be a complaint, a favourable one praise.
 //!
-//! Where several kinds are likely, the one that matters most to whom it is about is told: leaving before complaining, before
-//! buying, before praising, before asking.
+//! If several kinds are likely, the result is the one that matters most to the addressed brand: leave before
+//! complain, before buy, before praise, before ask.
 
 use limbic_domain::{Entity, EntityKind, Intent, IntentKind, Probability};
 
@@ -17,23 +18,24 @@ use super::phrases::Found;
 use super::words::{Spoken, Words};
 use super::{Knowledge, NEGATES, any_of};
 
-/// From this score on a kind is told.
+/// Score from which a kind is the result.
 const TOLD: f64 = 0.5;
-/// What a denial leaves of a cue of buying or praise.
+/// Factor of a denied cue of buying or praise.
 const NEGATED: f64 = 0.2;
-/// How many words before a cue may deny it.
+/// Number of words before a cue that can deny it.
 const REACH: usize = 2;
-/// A leaning (VADER's compound or a model's) from which a text is clearly favourable, and from its negative on unfavourable.
+/// Sentiment (VADER's compound or that of the model) from which a text is clearly favourable; its negative for
+/// unfavourable.
 const CLEAR: f64 = 0.4;
-/// What a leaning against it leaves of praise or of a complaint.
+/// Factor of praise or a complaint that contradicts the sentiment.
 const CONTRADICTED: f64 = 0.5;
-/// What a question mark says, by itself and after a `!` or a second one, where it is more often amazement.
+/// Score of a question mark, alone and next to a `!` or a second one, where it is more often amazement.
 const MARK: f64 = 0.75;
 const DOUBLED_MARK: f64 = 0.45;
-/// What addressing a known brand's account with a clear leaning says of complaint or praise.
+/// Score of a complaint or praise if a clearly favourable or unfavourable text addresses a known brand's account.
 const ADDRESSED: f64 = 0.5;
 
-/// How likely each kind is by its phrases, before it is known which way the text leans.
+/// The score of each kind by its phrases, before the sentiment is known.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct IntentCues([f64; 5]);
 
@@ -46,7 +48,7 @@ const KINDS: [IntentKind; 5] = [
 ];
 
 impl IntentCues {
-    /// Those in the words of `text`.
+    /// The scores of the phrases in `text`.
     pub(super) fn read(text: &str, words: &Words, knowledge: &Knowledge) -> Self {
         let spoken = &words.spoken;
         let mut cues = Self::default();
@@ -69,7 +71,7 @@ impl IntentCues {
         cues
     }
 
-    /// What the text is up to, given which way it leans in `[-1, 1]` and what it names.
+    /// The intent, for a sentiment in `[-1, 1]` and the entities of the text.
     pub(crate) fn intent(mut self, leaning: f64, entities: &[Entity]) -> Intent {
         let addresses_a_brand = entities
             .iter()

@@ -1,4 +1,4 @@
-//! What words and emoji say of emotion and distress: lexica written for this, and how they are looked up.
+//! Cues of emotion, distress and intent in words and emoji: the lexica and their look-up.
 
 mod distress;
 mod emotions;
@@ -20,16 +20,16 @@ use phrases::Phrases;
 type WordId = u16;
 const UNKNOWN: WordId = 0;
 
-/// Words that turn the words after them round.
+/// Words that negate the words after them.
 const NEGATORS: &str = "not no never none nobody nothing neither nor without hardly barely rarely isnt arent wasnt \
     werent dont doesnt didnt hasnt havent hadnt wont wouldnt shouldnt aint cant cannot couldnt";
-/// Negators that, before bad news, are disbelief and not denial.
+/// Negators that express disbelief, not denial, before bad news.
 const DISBELIEF: &str = "cant cannot couldnt never dont";
 /// Words that strengthen the word after them.
 const BOOSTERS: &str = "so very really extremely absolutely totally completely incredibly fucking too super";
-/// Laughter, in words.
+/// Words that stand for laughter.
 const LAUGHTER: &str = "lol lmao lmfao rofl haha hahaha hahahaha hehe lolol jk";
-/// Words that are also written with digits and signs for letters, to get past filters.
+/// Words that are also written with digits and signs for letters, to avoid filters.
 const DISGUISED: &str =
     "kill killing suicide suicidal die dying death dead unalive kms selfharm overdose cutting";
 
@@ -39,7 +39,7 @@ const BOOSTS: u8 = 4;
 const LAUGHS: u8 = 8;
 const IS_DISGUISED: u8 = 16;
 
-/// Everything the reader knows, built once.
+/// All lexica, built once.
 pub(crate) struct Knowledge {
     ids: HashMap<&'static str, WordId>,
     flags: Vec<u8>,
@@ -99,28 +99,28 @@ impl Knowledge {
         self.flags[usize::from(word)] & flag != 0
     }
 
-    /// Reads a text's words, in normal form, into `words`.
+    /// Reads the words of a text in normal form into `words`.
     pub(crate) fn read_words(&self, normal: &str, words: &mut Words) {
         words.read(normal, self);
     }
 
-    /// How much of each emotion the words show.
+    /// The strength of each emotion by the words.
     pub(crate) fn emotions(&self, words: &Words) -> EmotionScores {
         self.emotions.score(words, self)
     }
 
-    /// How much of each kind of distress they show.
+    /// The distress of each kind by the words.
     pub(crate) fn distress(&self, words: &Words) -> DistressScores {
         distress::score(words, self)
     }
 
-    /// What a text with these words may be up to.
+    /// The scores of each intent by the words.
     pub(crate) fn intent(&self, text: &str, words: &Words) -> IntentCues {
         IntentCues::read(text, words, self)
     }
 }
 
-/// Whether some list here has the word, in lower case and without apostrophes.
+/// Whether any lexicon has the word, in lower case and without apostrophes.
 pub(crate) fn is_known(word: &str) -> bool {
     KNOWLEDGE.id(word) != UNKNOWN
 }
@@ -130,12 +130,12 @@ fn id_of(ids: &mut HashMap<&'static str, WordId>, word: &'static str) -> WordId 
     *ids.entry(word).or_insert(next)
 }
 
-/// How likely it is that at least one of several independent cues is right.
+/// The probability that at least one of several independent cues is right.
 fn any_of(so_far: f64, cue: f64) -> f64 {
     1.0 - (1.0 - so_far) * (1.0 - cue)
 }
 
-/// Four decimals: more would be noise, and every machine agrees on these.
+/// Rounds to four decimals: more would be noise, and these are equal on every machine.
 pub(crate) fn rounded(score: f64) -> f64 {
     (score * 1e4).round() / 1e4
 }

@@ -1,9 +1,9 @@
-//! Phrases: sequences of words with alternatives, words that may be missing, and short gaps.
+//! Phrases: sequences of words with alternatives, optional words, and short gaps.
 
 use super::WordId;
 use super::words::Spoken;
 
-/// How many words a gap may hold.
+/// Largest number of words in a gap.
 const GAP: usize = 2;
 
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Phrase {
     elements: Vec<Element>,
 }
 
-/// Where a phrase was found.
+/// Position of a phrase in the text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Found {
     pub(super) kind: &'static str,
@@ -32,7 +32,7 @@ pub(super) struct Found {
     pub(super) end: usize,
 }
 
-/// A list of phrases, each found by its first word.
+/// A list of phrases, indexed by their first word.
 #[derive(Debug)]
 pub(super) struct Phrases {
     phrases: Vec<Phrase>,
@@ -40,7 +40,8 @@ pub(super) struct Phrases {
 }
 
 impl Phrases {
-    /// From lines `kind TAB weight TAB phrase`, or only `phrase`; the data folder's README says how a phrase is written.
+    /// Builds the list from lines `kind TAB weight TAB phrase`, or only `phrase`. The README of the data folder
+    /// explains how a phrase is written.
     pub(super) fn build(lines: &'static str, id_of: &mut dyn FnMut(&'static str) -> WordId) -> Self {
         let mut built = Self {
             phrases: Vec::new(),
@@ -83,7 +84,7 @@ impl Phrases {
         self.phrases.push(phrase);
     }
 
-    /// Every place where a phrase is found, at its longest.
+    /// All positions of phrases, each at its longest.
     pub(super) fn find<'a>(&'a self, words: &'a [Spoken]) -> impl Iterator<Item = Found> + 'a {
         words.iter().enumerate().flat_map(move |(start, word)| {
             let candidates = self
@@ -117,7 +118,7 @@ impl Element {
     }
 }
 
-/// Where the elements, beginning at word `at`, end; `None` if they are not there.
+/// The end of `elements` if they begin at the word `at`; `None` if they do not.
 fn end_of(elements: &[Element], words: &[Spoken], at: usize) -> Option<usize> {
     let Some((element, rest)) = elements.split_first() else {
         return Some(at);

@@ -1,30 +1,30 @@
-//! A text in normal form as words of the vocabulary, emoji apart.
+//! Splits a text in normal form into words of the vocabulary and emoji.
 
 use super::{IS_DISGUISED, Knowledge, LAUGHS, UNKNOWN, WordId};
 
-/// A word and the clause it stands in.
+/// A word and its clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spoken {
     pub(super) id: WordId,
     pub(super) clause: u32,
 }
 
-/// A text's words. Emoji between words do not part them; mentions and links are no words.
+/// The words of a text. Emoji do not separate words; mentions and links are not words.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     pub(super) spoken: Vec<Spoken>,
     /// Each emoji once, in the order of its first use.
     pub(super) emoji: Vec<char>,
-    /// Whether the text laughs.
+    /// Whether the text has laughter.
     pub(super) laughs: bool,
-    /// How many words are drawn out (`sooo`).
+    /// Number of lengthened words (`sooo`).
     pub(crate) drawn_out: usize,
     clause: u32,
     word: String,
     folded: String,
 }
 
-/// So many different emoji are looked at; a longer row of them says no more.
+/// Largest number of different emoji that are examined.
 const MOST_EMOJI: usize = 16;
 
 impl Words {
@@ -98,9 +98,9 @@ impl Words {
         });
     }
 
-    /// The word with its runs of three cut to one or two letters each, if one of those is known.
+    /// The known word that remains if every run of three letters is cut to one or two letters.
     fn shortened(&mut self, knowledge: &Knowledge) -> WordId {
-        // Bit `n` of `choice` says whether run number `n` keeps two letters; more than three runs share the last bit.
+        // Bit `n` of `choice` decides whether run `n` keeps two letters. Beyond three runs, they share the last bit.
         for choice in 0..8u8 {
             self.folded.clear();
             let (mut last, mut repeats, mut run) = ('\0', 0, 0u8);
@@ -108,7 +108,7 @@ impl Words {
                 repeats = if c == last { repeats + 1 } else { 1 };
                 last = c;
                 let keeps_two = choice & (1 << run.min(2)) != 0;
-                // Whether a run is one of three is known at its third letter: take back what was written before.
+                // A run of three is known at its third letter, so letters written before are removed.
                 match repeats {
                     3 => {
                         if !keeps_two {
@@ -127,7 +127,7 @@ impl Words {
         UNKNOWN
     }
 
-    /// The word behind a spelling such as `su1c1de`, `k!ll` or `d*e`. Only a few words are written so.
+    /// The word behind a spelling such as `su1c1de`, `k!ll` or `d*e`. Only a few words are written like this.
     fn undisguised(&mut self, chunk: &str, knowledge: &Knowledge) -> Option<WordId> {
         let chunk =
             chunk.trim_matches(|c: char| matches!(c, '.' | ',' | '?' | '!' | '"' | '\'' | '#' | '(' | ')'));
@@ -139,7 +139,7 @@ impl Words {
         {
             return None;
         }
-        // A star stands for whichever letter makes it a word.
+        // A star stands for any letter that gives a word.
         ['i', 'u', 'e', 'a', 'o'].into_iter().find_map(|star| {
             self.folded.clear();
             self.folded.extend(chunk.chars().filter_map(|c| match c {
@@ -168,7 +168,7 @@ fn has_run_of_three(word: &str) -> bool {
     })
 }
 
-/// Cyrillic and Greek letters that look Latin, in a word that has Latin letters too.
+/// Cyrillic and Greek letters that look Latin, in a word that also has Latin letters.
 fn latin_lookalike(c: char) -> char {
     match c {
         'а' | 'α' => 'a',

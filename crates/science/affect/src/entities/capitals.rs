@@ -1,4 +1,4 @@
-//! What capitals say.
+//! Names by capital letters.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use limbic_domain::EntityKind;
 use super::Span;
 use super::pieces::{Piece, PieceKind};
 
-/// Capitals that are no names: days, months, interjections, chat, and words that people like to stress.
+/// Capitalised words that are not names: days, months, interjections, chat, and words that are often stressed.
 const NO_NAMES: &str = "monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun \
     january february march april may june july august september october november december jan feb mar apr jun jul aug \
     sep sept oct nov dec christmas xmas easter halloween thanksgiving valentines ramadan eid diwali hanukkah lol lmao lmfao \
@@ -27,23 +27,23 @@ const NO_NAMES: &str = "monday tuesday wednesday thursday friday saturday sunday
     few more most other such own same than too can cannot could should would might must shall does did doing done having \
     being been these those where which whom whose what's it's that's here there again once under over above below";
 
-/// What comes before a person's name.
+/// Titles before the name of a person.
 const TITLES: &str = "mr mrs ms miss dr prof professor president pres senator sen governor gov mayor minister judge justice sir \
     dame lord lady king queen prince princess pope coach captain capt general sgt officer detective rev reverend pastor \
     sheikh imam rabbi chancellor congressman congresswoman secretary";
 
-/// How names of organisations end.
+/// Last words of names of organisations.
 const ORGANISATIONS: &str = "inc ltd llc corp corporation company co group bank university college institute school academy \
     hospital council committee commission ministry department police foundation association union society party club fc afc \
     cf sc records studios pictures entertainment airlines airways motors motor technologies tech labs software media press \
     times post tribune gazette orchestra federation league agency authority museum church";
 
-/// How names of places end.
+/// Last words of names of places.
 const PLACES: &str = "street st road rd avenue ave lane boulevard blvd square park airport station stadium arena river lake \
     island islands mountain mountains mount beach bay county city town village valley hill hills bridge harbour harbor coast \
     forest desert ocean sea plaza mall centre center tower hall palace castle heights springs";
 
-/// Small words that stand inside names.
+/// Small words inside names.
 const INSIDE: &str = "of the de van von der da del la le bin al for";
 
 static SETS: LazyLock<[HashSet<&'static str>; 5]> = LazyLock::new(|| {
@@ -61,7 +61,7 @@ static GIVEN_NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 /// How a text uses capitals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// As sentences do: a capital means something.
+    /// At the beginning of sentences and for names: a capital is a signal.
     Sentences,
     /// On most words.
     Titles,
@@ -107,7 +107,7 @@ pub(super) fn is_model_number(word: &str) -> bool {
             .any(|name| name.eq_ignore_ascii_case(word))
 }
 
-/// The name that begins at `pieces[at]`, if capitals show one there.
+/// The name that begins at `pieces[at]`, if capitals show one.
 pub(super) fn span<'a>(text: &str, pieces: &[Piece], at: usize, style: Style) -> Option<Span<'a>> {
     if style != Style::Sentences {
         return None;
@@ -162,7 +162,7 @@ pub(super) fn span<'a>(text: &str, pieces: &[Piece], at: usize, style: Style) ->
     let last = lower(end - 1);
     let given = written(at).strip_suffix("'s").unwrap_or(written(at));
     let kind = if has_title {
-        // A title alone names nobody.
+        // A title alone is not a name.
         (pieces_in > 1).then_some(EntityKind::Person)?
     } else if pieces_in > 1 && organisations.contains(last.as_str()) {
         EntityKind::Organisation
@@ -171,7 +171,7 @@ pub(super) fn span<'a>(text: &str, pieces: &[Piece], at: usize, style: Style) ->
     } else if GIVEN_NAMES.contains(given) && pieces_in <= 4 {
         EntityKind::Person
     } else if pieces[at].begins && pieces_in == 1 {
-        // The first word of a sentence has its capital anyway.
+        // The first word of a sentence always has a capital.
         return None;
     } else {
         EntityKind::Other

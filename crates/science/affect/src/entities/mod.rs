@@ -1,17 +1,18 @@
-//! What a text names, found by rules and lists: accounts, hashtags, brands, and spans in capitals.
+//! The entities of a text, found by rules and lists: accounts, hashtags, brands, and capitalised names.
 //!
-//! * **Mentions** and **hashtags** as the platforms link them: `@` or `#` that follows no letter or digit; a handle may be a domain
-//!   (`@ada.bsky.social`) or carry one (`@ada@town.example`); a hashtag has at least one letter. Where one spells a known name
-//!   (`@AmazonHelp`, `#iphone6`), [`Entity::name`] says which.
-//! * **Known names** ([`Names`]: a built-in list of brands, products, organisations and places, and brands from the settings)
-//!   are found however they are written, unless they are words too (`Apple`, `Turkey`, `Gap`): those need their capital.
-//! * **Other capitals** that begin no sentence are names of something: of a person after a title or with a common given
-//!   name, of an organisation or a place by their last word (`… University`, `… Street`), of the reader knows not what otherwise.
-//!   A text written all in capitals, or With Every Word So, shows none.
+//! * **Mentions** and **hashtags** as social networks link them: `@` or `#` that does not follow a letter or digit. A
+//!   handle may be a domain (`@ada.bsky.social`) or have one (`@ada@town.example`). A hashtag has at least one
+//!   letter. If it spells a known name (`@AmazonHelp`, `#iphone6`), [`Entity::name`] has it.
+//! * **Known names** ([`Names`]: a built-in list of brands, products, organisations and places, and brands from the
+//!   settings) are found in any spelling of case. Names that are also words (`Apple`, `Turkey`, `Gap`) need their
+//!   capital.
+//! * **Other capitalised words** that do not begin a sentence are names: of a person after a title or with a common
+//!   given name, of an organisation or a place by their last word (`… University`, `… Street`), otherwise of an
+//!   unknown kind. A text in capitals only, or With Every Word Like This, has none.
 //!
-//! These are rules, not a trained recogniser: lower-case names that no list has are not seen, and of the spans that are
-//! kind [`Other`](limbic_domain::EntityKind::Other) some are no names. What they find of the public posts is measured in
-//! `tests/entities.rs`.
+//! These are rules, not a trained recogniser. Lower-case names outside the lists are not found, and some spans of the
+//! kind [`Other`](limbic_domain::EntityKind::Other) are not names. `tests/entities.rs` measures the result on public
+//! posts.
 
 mod capitals;
 mod names;
@@ -24,13 +25,13 @@ pub use names::Names;
 pub(crate) use pieces::Pieces;
 use pieces::{Piece, PieceKind};
 
-/// The most entities of one text; what it names beyond is not told.
+/// Largest number of entities per text. Further ones are dropped.
 const MOST: usize = 64;
 
-/// So many bytes are looked at.
+/// Number of bytes that are examined.
 const LOOKED_AT: usize = 16 << 10;
 
-/// What the text names, in its order, no two overlapping.
+/// The entities of the text, in its order, without overlaps.
 pub(crate) fn find(text: &str, names: &Names, room: &mut Pieces) -> Vec<Entity> {
     let text = &text[..text.floor_char_boundary(LOOKED_AT)];
     room.read(text);
@@ -69,7 +70,7 @@ pub(crate) fn find(text: &str, names: &Names, room: &mut Pieces) -> Vec<Entity> 
     found
 }
 
-/// Some pieces in a row that name something.
+/// Consecutive pieces that form a name.
 struct Span<'a> {
     kind: EntityKind,
     pieces: usize,

@@ -1,4 +1,4 @@
-//! Names that are known, and how they are looked up.
+//! Known names and their look-up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -8,23 +8,23 @@ use limbic_domain::EntityKind;
 use super::capitals::{Style, is_capitalised, is_model_number};
 use super::pieces::{Piece, PieceKind};
 
-/// More words than this no form has.
+/// Largest number of words of a form.
 const MOST_WORDS: usize = 5;
 
-/// What accounts of brands add to the brand's name.
+/// Suffixes that accounts of brands add to the brand's name.
 const ACCOUNT_SUFFIXES: [&str; 14] = [
     "help", "helps", "support", "cares", "care", "service", "uk", "us", "usa", "official", "hq", "news",
     "india", "ie",
 ];
 
-/// A name that is known: what it is of, and how it is properly written.
+/// A known name: its kind and its proper spelling.
 #[derive(Debug, Clone)]
 struct Known {
     kind: EntityKind,
     name: String,
 }
 
-/// One way to write a name, but for its first word.
+/// One form of a name, without its first word.
 #[derive(Debug, Clone)]
 struct Form {
     rest: Vec<String>,
@@ -32,12 +32,12 @@ struct Form {
     needs_capital: bool,
 }
 
-/// The names that a reader knows: a built-in list, and brands of the settings.
+/// The names that an engine knows: a built-in list, and brands from the settings.
 #[derive(Debug, Clone)]
 pub struct Names {
     known: Vec<Known>,
     by_first: HashMap<String, Vec<Form>>,
-    /// Forms without spaces, for hashtags and accounts; whether it needs a capital.
+    /// Forms without spaces, for hashtags and accounts, and whether the form needs a capital.
     run_together: HashMap<String, (usize, bool)>,
 }
 
@@ -57,8 +57,8 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The built-in names, and brands: by their names, the further ways to write each. A way with `!` before it counts only
-    /// with a capital letter, because it is a word as well (`!Target`).
+    /// The built-in names, and brands: for each name, the other ways to write it. A form with `!` before it counts
+    /// only with a capital letter, because it is also a common word (`!Target`).
     pub fn with_brands(brands: &BTreeMap<String, Vec<String>>) -> Self {
         let mut names = Self::default();
         for (name, forms) in brands {
@@ -89,7 +89,7 @@ impl Names {
                 .next()
                 .map(|forms| forms.split('|').collect())
                 .unwrap_or_default();
-            // A name that is listed with `!` before it needs its capital; its plain form is that one.
+            // A name that is listed with `!` needs its capital, so its plain form is not added.
             let plain = forms.iter().any(|form| form.strip_prefix('!') == Some(name));
             names.add(kind, name, forms.into_iter().chain((!plain).then_some(name)));
         }
@@ -117,7 +117,7 @@ impl Names {
                 .collect();
             self.run_together.insert(run_together, (known, needs_capital));
             let same_first = self.by_first.entry(first).or_default();
-            // What the settings say of a form stands over what is built in.
+            // A form from the settings replaces a built-in one.
             same_first.retain(|other| other.rest != rest);
             same_first.push(Form {
                 rest,
@@ -127,7 +127,7 @@ impl Names {
         }
     }
 
-    /// The longest known name that `pieces` begin with.
+    /// The longest known name at the beginning of `pieces`.
     pub(super) fn longest(&self, text: &str, pieces: &[Piece], style: Style) -> Option<Match<'_>> {
         let word = |at: usize| {
             pieces
@@ -200,7 +200,7 @@ impl Names {
     }
 }
 
-/// A word as names are compared: lower case, no apostrophes, no marks.
+/// A word for comparison: lower case, without apostrophes and combining marks.
 fn plain(word: &str) -> String {
     if word.is_ascii() {
         return word
@@ -212,7 +212,7 @@ fn plain(word: &str) -> String {
     crate::normalise(word).chars().filter(|c| *c != '\'').collect()
 }
 
-/// `apple` of `Apple's`.
+/// `apple` from `Apple's`.
 fn without_possessive(written: &str) -> Option<String> {
     written
         .strip_suffix("'s")

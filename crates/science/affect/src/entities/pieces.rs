@@ -1,6 +1,6 @@
-//! A text as words, accounts and hashtags with their places.
+//! Splits a text into words, accounts and hashtags with their positions.
 
-/// What a piece is.
+/// Kind of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PieceKind {
     Word,
@@ -15,22 +15,22 @@ pub(crate) struct Piece {
     /// Bytes of the text.
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Whether a sentence (or the text, or what stands in quotes) begins with it.
+    /// Whether the piece begins a sentence, the text or a quotation.
     pub(super) begins: bool,
-    /// Whether only one space or hyphen parts it from the piece before.
+    /// Whether only one space or hyphen separates it from the previous piece.
     pub(super) adjoins: bool,
 }
 
-/// Room for a text's pieces, used again for the next.
+/// A buffer for the pieces of a text, reused between texts.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     pieces: Vec<Piece>,
 }
 
-/// Longest handle, in bytes: a domain name's limit.
+/// Bytes of the longest handle: the limit of a domain name.
 const LONGEST_HANDLE: usize = 253;
 
-/// How domains end that people have as handles. Others (`@ada.really`) are taken for a missing space.
+/// Ends of the domains that are used as handles. Others (`@ada.really`) are read as a missing space.
 const DOMAINS: [&str; 16] = [
     "social", "com", "org", "net", "dev", "app", "io", "me", "uk", "de", "fr", "jp", "br", "eu", "blog",
     "news",
@@ -41,7 +41,7 @@ impl Pieces {
         &self.pieces
     }
 
-    /// Reads `text`; what it held before is forgotten.
+    /// Splits `text` and drops the previous content.
     pub(super) fn read(&mut self, text: &str) {
         self.pieces.clear();
         let mut at = 0;
@@ -81,7 +81,7 @@ impl Pieces {
                 _ => 0,
             };
             if length > 0 {
-                // A mention that opens a text is its address, not its first word.
+                // A mention at the beginning of a text is its address, not its first word.
                 begins &= self
                     .pieces
                     .last()
@@ -127,7 +127,7 @@ fn is_link(rest: &str) -> bool {
     begins("http://") || begins("https://") || begins("www.")
 }
 
-/// Bytes of the handle that `rest` begins with.
+/// Bytes of the handle at the beginning of `rest`.
 fn handle(rest: &str) -> usize {
     let name = |rest: &str| {
         rest.bytes()
@@ -163,7 +163,7 @@ fn handle(rest: &str) -> usize {
     if is_domain { whole } else { plain }
 }
 
-/// Bytes of the hashtag that `rest` begins with; digits alone are none.
+/// Bytes of the hashtag at the beginning of `rest`; digits alone are not a hashtag.
 fn hashtag(rest: &str) -> usize {
     let length = rest
         .char_indices()
@@ -178,7 +178,7 @@ fn hashtag(rest: &str) -> usize {
     }
 }
 
-/// Bytes of the word that `rest` begins with: letters and digits, and signs that stand between two of them.
+/// Bytes of the word at the beginning of `rest`: letters and digits, and signs between two of them.
 fn word(rest: &str) -> usize {
     let mut end = 0;
     let mut characters = rest.char_indices().peekable();

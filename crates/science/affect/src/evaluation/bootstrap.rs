@@ -1,24 +1,24 @@
-//! How far a measure might have come out otherwise: posts drawn again with replacement.
+//! Bootstrap confidence intervals: posts are drawn again with replacement.
 
 use serde::Serialize;
 
 /// A measure with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Score {
-    /// On the posts as they are.
+    /// The measure on the original posts.
     pub value: f64,
-    /// The 2.5th percentile of the draws.
+    /// The 2.5 % quantile of the draws.
     pub low: f64,
-    /// The 97.5th.
+    /// The 97.5 % quantile of the draws.
     pub high: f64,
 }
 
-/// How often posts are drawn, from which seed.
+/// Number of draws and their seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Draws {
-    /// How often.
+    /// Number of draws.
     pub rounds: usize,
-    /// From which.
+    /// Seed of the random numbers.
     pub seed: u64,
 }
 
@@ -31,7 +31,7 @@ impl Default for Draws {
     }
 }
 
-/// A measure over pairs of what is true and what was said, with its interval (percentile bootstrap over posts).
+/// A measure of pairs of a true and a predicted value, with its interval (percentile bootstrap over posts).
 pub(super) fn score<T: Copy, S: Copy>(
     truth: &[T],
     said: &[S],
@@ -58,7 +58,7 @@ pub(super) fn score<T: Copy, S: Copy>(
     }
 }
 
-/// Between the two nearest values, as numpy does.
+/// Linear interpolation between the two nearest values, as in `NumPy`.
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * sorted.len().checked_sub(1)? as f64;
     let (below, part) = (place.floor() as usize, place.fract());
@@ -76,7 +76,7 @@ impl Chance {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^= z >> 31;
-        // Lemire's reduction; its bias is far below what a bootstrap can show.
+        // Lemire's reduction. Its bias is far below the precision of a bootstrap.
         ((u128::from(z) * many as u128) >> 64) as usize
     }
 }

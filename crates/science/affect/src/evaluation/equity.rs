@@ -1,7 +1,8 @@
-//! Whether a reading depends on whom a sentence is about: the Equity Evaluation Corpus.
+//! Measures whether a reading depends on the person whom a sentence is about, with the Equity Evaluation Corpus.
 //!
-//! Its sentences come in groups that share template and emotion word and differ in the person alone. Of each group, the mean
-//! score of the sentences about one kind of person less that of the other; then the mean over groups, and the largest.
+//! Its sentences form groups with the same template and emotion word, which differ only in the person. Within each
+//! group, the mean score of the sentences about one kind of person is compared with that of the other. The results
+//! are the mean difference over the groups, and the largest.
 
 use std::collections::BTreeMap;
 
@@ -11,32 +12,32 @@ use super::judges::{Judge, in_threads};
 use super::sets::Sentence;
 use crate::AffectEngine as _;
 
-/// A difference between two kinds of people, over all groups of sentences.
+/// The difference between two kinds of people, over all groups of sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
-    /// The mean.
+    /// The mean difference.
     pub mean: f64,
-    /// The largest in any group, without its sign.
+    /// The largest absolute difference of a group.
     pub largest: f64,
 }
 
-/// How one score of one judge differs.
+/// The differences of one score of one engine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Equity {
-    /// Who was measured.
+    /// Name of the engine.
     pub engine: String,
-    /// Which score.
+    /// Name of the score.
     pub score: String,
-    /// Female less male.
+    /// Female minus male.
     pub gender: Difference,
-    /// Names of African-American people less names of European-American people, as the corpus has them.
+    /// African-American names minus European-American names, as labelled in the corpus.
     pub group: Difference,
 }
 
 /// The scores that are compared.
 const EMOTIONS: [&str; 5] = ["anger", "fear", "joy", "sadness", "optimism"];
 
-/// What a judge's scores differ by; none of a judge without scores of its own.
+/// The differences of an engine's scores; empty for an engine without scores.
 pub(super) fn measure(judge: &Judge, sentences: &[Sentence]) -> Vec<Equity> {
     let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
     let mut columns: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -92,7 +93,7 @@ fn difference<'a>(
     one: &str,
     other: &str,
 ) -> Difference {
-    // Of each group of sentences: sum and count of the one kind, and of the other.
+    // For each group of sentences: sum and count of each kind.
     let mut groups: BTreeMap<&str, [(f64, u32); 2]> = BTreeMap::new();
     for (sentence, score) in sentences.iter().zip(scores) {
         let side = match kind(sentence).as_str() {
@@ -136,7 +137,7 @@ mod tests {
         ];
         let scores = [0.2, 0.4, 0.1, 0.0, 0.4, 9.0];
         let gender = difference(&sentences, &scores, |s| &s.gender, "female", "male");
-        // a: 0.3 − 0.1; b: −0.4; c has no other side.
+        // a: 0.3 − 0.1; b: −0.4; c has only one side.
         assert!((gender.mean - (0.2 - 0.4) / 2.0).abs() < 1e-12 && (gender.largest - 0.4).abs() < 1e-12);
         let group = difference(&sentences, &scores, |s| &s.group, "African-American", "European");
         assert_eq!((group.mean, group.largest), (0.0, 0.0));

@@ -1,4 +1,4 @@
-//! Who is measured, and what each says of a set's posts.
+//! The engines that are measured, and their predictions for the posts of a set.
 
 use std::path::Path;
 
@@ -8,31 +8,31 @@ use limbic_encoder::Task;
 use super::sets::{self, Set, SetError, Split, Truth};
 use crate::{AffectEngine, LexiconReader, ModelReader, Numbers, Vader};
 
-/// From this score on an emotion of the lexicon is taken for there: its weakest cue alone is not enough.
+/// Score from which an emotion of the lexicon counts as present: its weakest cue alone is below.
 const LEXICON_THRESHOLD: f64 = 0.35;
-/// Where a model's folder says no threshold of a label.
+/// Threshold of a label for which the model has none.
 const MODEL_THRESHOLD: f32 = 0.5;
-/// Posts that one thread reads at once.
+/// Posts per call of a thread.
 const CHUNK: usize = 256;
 
-/// Someone who is measured.
+/// An engine that is measured.
 pub enum Judge {
-    /// A trained model, under this name.
+    /// A trained model.
     Model {
-        /// The column's name.
+        /// Name of the column.
         name: String,
-        /// Who reads.
+        /// The engine.
         reader: Box<ModelReader>,
     },
-    /// The lexica.
+    /// The lexicon.
     Lexicon(LexiconReader),
     /// VADER alone.
     Vader(Vader),
-    /// Always the commonest of the training split.
+    /// The most frequent class of the training split: the baseline.
     Majority,
 }
 
-/// What was said of a set's posts.
+/// Predictions for the posts of a set.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Said {
     Classes(Vec<usize>),
@@ -40,17 +40,17 @@ pub(super) enum Said {
     Numbers(Vec<f64>),
 }
 
-/// What a judge said, and how sure it was.
+/// Predictions of an engine and their confidence.
 pub(super) struct Opinion {
     pub(super) said: Said,
-    /// Pairs of a confidence and whether it was right, for the calibration error.
+    /// Pairs of a confidence and whether the prediction was right, for the calibration error.
     pub(super) confidence: Vec<(f64, bool)>,
-    /// Posts that left the encoder early.
+    /// Number of posts that left the encoder early.
     pub(super) early: usize,
 }
 
 impl Judge {
-    /// The column's name.
+    /// Name of the column.
     pub fn name(&self) -> &str {
         match self {
             Self::Model { name, .. } => name,
@@ -60,7 +60,7 @@ impl Judge {
         }
     }
 
-    /// What it says of the set's posts; `None` where it has no word on the task.
+    /// The predictions for the posts of the set; `None` if the engine does not support the task.
     pub(super) fn opinion(&self, set: &Set, task: &str, data: &Path) -> Result<Option<Opinion>, SetError> {
         let texts: Vec<&str> = set.texts.iter().map(String::as_str).collect();
         let plain = |said: Said| Opinion {
@@ -82,7 +82,7 @@ impl Judge {
     }
 }
 
-/// With all cores; chunks answer in order, and none depends on another.
+/// Runs `read` on all cores. The results are in the order of the texts.
 pub(super) fn in_threads<T: Send>(texts: &[&str], read: impl Fn(&[&str]) -> Vec<T> + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = texts.len().div_ceil(threads).max(1);
@@ -166,7 +166,7 @@ fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<
     })
 }
 
-/// Where the model has each of the set's labels: by its name, or by its place where there are a no and a yes.
+/// Index in the model of each label of the set: by name, or by position for a no and a yes.
 fn order(known: &Task, set: &Set) -> Option<Vec<usize>> {
     let by_name = |label: &String| known.labels.iter().position(|other| other == label);
     let named: Option<Vec<usize>> = set.labels.iter().map(by_name).collect();
@@ -199,7 +199,7 @@ fn lexicon(readings: &[Affect], set: &Set, task: &str, data: &Path) -> Result<Op
                     score(reading, "sadness"),
                 ];
                 let best = scores.iter().copied().fold(0.0, f64::max);
-                // A post without a cue is taken for the commonest.
+                // A post without a cue gets the most frequent class.
                 scores
                     .iter()
                     .position(|score| *score >= best && best > 0.0)
@@ -241,7 +241,7 @@ fn class_of(label: Label) -> usize {
     }
 }
 
-/// What a compound alone says: the leaning, how pleasant, how joyful, and how strong the three unpleasant emotions are.
+/// Predictions from the compound alone: sentiment, valence, joy, and the intensity of the three unpleasant emotions.
 fn by_compound(compounds: &[f64], task: &str) -> Option<Said> {
     const LEANING: f64 = 0.05;
     let class = |compound: &f64| match *compound {
@@ -259,7 +259,7 @@ fn by_compound(compounds: &[f64], task: &str) -> Option<Said> {
     }
 }
 
-/// Always the commonest class or label of `train`. Of numbers there is none.
+/// The most frequent class or label of `train`; `None` for numbers.
 fn majority(train: &Set, posts: usize) -> Option<Said> {
     let commonest = |counts: &[usize]| {
         let places = (0..counts.len()).rev();

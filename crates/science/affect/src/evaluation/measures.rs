@@ -1,6 +1,6 @@
 //! The measures of the published tasks, as their organisers and scikit-learn define them.
 
-/// Twice what is both over what is either: `F1` of one class, 0 where nobody names it.
+/// `F1` of one class: 2·TP / (2·TP + FP + FN); 0 if the class neither occurs nor is predicted.
 pub fn f1(truth: impl Iterator<Item = bool>, said: impl Iterator<Item = bool>) -> f64 {
     let (mut both, mut all) = (0_u32, 0_u32);
     for (truth, said) in truth.zip(said) {
@@ -14,7 +14,7 @@ pub fn f1(truth: impl Iterator<Item = bool>, said: impl Iterator<Item = bool>) -
     }
 }
 
-/// `F1` of class `class` alone.
+/// `F1` of the class `class`.
 pub fn class_f1(truth: &[usize], said: &[usize], class: usize) -> f64 {
     f1(
         truth.iter().map(|t| *t == class),
@@ -27,8 +27,8 @@ pub fn macro_f1(truth: &[usize], said: &[usize], classes: usize) -> f64 {
     mean((0..classes).map(|class| class_f1(truth, said, class)))
 }
 
-/// The mean share of each class that is found (`TweetEval`'s and `SemEval` 2017's measure of sentiment). A class that is
-/// not there counts 0.
+/// The mean recall of the classes (the sentiment measure of `TweetEval` and `SemEval` 2017). A class that does not
+/// occur counts as 0.
 pub fn macro_recall(truth: &[usize], said: &[usize], classes: usize) -> f64 {
     mean((0..classes).map(|class| {
         let (mut found, mut there) = (0_u32, 0_u32);
@@ -44,7 +44,7 @@ pub fn macro_recall(truth: &[usize], said: &[usize], classes: usize) -> f64 {
     }))
 }
 
-/// The mean `F1` of all labels, each a bit of the sets.
+/// The mean `F1` of all labels. Each label is a bit of the sets.
 pub fn labels_macro_f1(truth: &[u32], said: &[u32], labels: usize) -> f64 {
     mean((0..labels).map(|label| {
         let has = |set: &u32| set >> label & 1 == 1;
@@ -68,7 +68,7 @@ pub fn labels_micro_f1(truth: &[u32], said: &[u32]) -> f64 {
     }
 }
 
-/// The mean over posts of what both sets share of what is in either (`SemEval` 2018 E-c's accuracy); 1 where both are empty.
+/// The mean Jaccard index over posts (the accuracy of `SemEval` 2018 E-c); 1 if both sets are empty.
 pub fn jaccard(truth: &[u32], said: &[u32]) -> f64 {
     mean(truth.iter().zip(said).map(|(truth, said)| {
         let either = (truth | said).count_ones();
@@ -80,7 +80,7 @@ pub fn jaccard(truth: &[u32], said: &[u32]) -> f64 {
     }))
 }
 
-/// Pearson's correlation; 0 where one side never changes.
+/// Pearson's correlation; 0 if one side is constant.
 pub fn pearson(truth: &[f64], said: &[f64]) -> f64 {
     let (mean_truth, mean_said) = (mean(truth.iter().copied()), mean(said.iter().copied()));
     let (mut both, mut one, mut other) = (0.0, 0.0, 0.0);
@@ -94,8 +94,9 @@ pub fn pearson(truth: &[f64], said: &[f64]) -> f64 {
     if scale == 0.0 { 0.0 } else { both / scale }
 }
 
-/// Expected calibration error: of pairs of a confidence in `[0, 1]` and whether it was right, in bins of equal width, the mean
-/// distance of confidence from being right, by how many are in each bin (Guo et al., ICML 2017).
+/// Expected calibration error (Guo et al., ICML 2017), from pairs of a confidence in `[0, 1]` and whether the
+/// prediction was right: the mean distance between confidence and accuracy over bins of equal width, weighted by
+/// their sizes.
 pub fn calibration_error(pairs: impl Iterator<Item = (f64, bool)>, bins: usize) -> f64 {
     let mut sums = vec![(0.0, 0.0, 0_u32); bins];
     let mut total = 0_u32;
@@ -130,14 +131,15 @@ mod tests {
 
     #[test]
     fn classes_by_hand() {
-        // Class 0: 2 of 3 found, 3 said: F1 = 2·2/6. Class 1: 1 of 2, 2 said: 2/4. Class 2: 2 of 3, 3 said: 4/6.
+        // Class 0: 2 of 3 found, 3 predicted: F1 = 2·2/6. Class 1: 1 of 2, 2 predicted: 2/4. Class 2: 2 of 3, 3
+        // predicted: 4/6.
         near(class_f1(&TRUTH, &SAID, 0), 2.0 / 3.0);
         near(macro_f1(&TRUTH, &SAID, 3), (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0);
         near(
             macro_recall(&TRUTH, &SAID, 3),
             (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0,
         );
-        // Always the commonest: one class in three is all found, none else.
+        // Always the most frequent: one class in three is found completely, the others not at all.
         near(macro_recall(&TRUTH, &[2; 8], 3), 1.0 / 3.0);
         near(macro_f1(&TRUTH, &[2; 8], 3), (2.0 * 3.0 / 11.0) / 3.0);
         near(class_f1(&TRUTH, &[2; 8], 1), 0.0);
@@ -146,11 +148,11 @@ mod tests {
     #[test]
     fn label_sets_by_hand() {
         let (truth, said) = ([0b011, 0b100, 0b000, 0b110], [0b001, 0b110, 0b000, 0b001]);
-        // Both / either: 1/2, 1/2, empty = 1, 0/3.
+        // Intersection / union: 1/2, 1/2, empty = 1, 0/3.
         near(jaccard(&truth, &said), (0.5 + 0.5 + 1.0 + 0.0) / 4.0);
-        // Two shared, 5 true and 4 said.
+        // Two in both, 5 true and 4 predicted.
         near(labels_micro_f1(&truth, &said), 4.0 / 9.0);
-        // Label 0: 1 shared of 1 and 2; label 1: 0 of 2 and 1; label 2: 1 of 2 and 1.
+        // Label 0: 1 in both of 1 and 2; label 1: 0 of 2 and 1; label 2: 1 of 2 and 1.
         near(
             labels_macro_f1(&truth, &said, 3),
             (2.0 / 3.0 + 0.0 + 2.0 / 3.0) / 3.0,
@@ -162,22 +164,23 @@ mod tests {
     fn correlation_by_hand() {
         near(pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]), 1.0);
         near(pearson(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]), -1.0);
-        // Deviations (-1, 0, 1) and (-1, 1, 0): 1 over the root of 2·2.
+        // Deviations (-1, 0, 1) and (-1, 1, 0): 1 divided by the root of 2·2.
         near(pearson(&[1.0, 2.0, 3.0], &[1.0, 3.0, 2.0]), 0.5);
         near(pearson(&[1.0, 2.0], &[5.0, 5.0]), 0.0);
     }
 
     #[test]
     fn calibration_by_hand() {
-        // Two bins. Low: 0.2 and 0.4, one right: |0.6 − 1| = 0.4. High: 0.8 and 1.0, both right: |1.8 − 2| = 0.2. Over 4.
+        // Two bins. Low: 0.2 and 0.4, one right: |0.6 − 1| = 0.4. High: 0.8 and 1.0, both right: |1.8 − 2| = 0.2.
+        // Divided by 4.
         let pairs = [(0.2, false), (0.4, true), (0.8, true), (1.0, true)];
         near(calibration_error(pairs.into_iter(), 2), 0.6 / 4.0);
         near(calibration_error([(1.0, true)].into_iter(), 15), 0.0);
         near(calibration_error(std::iter::empty(), 15), 0.0);
     }
 
-    /// What scikit-learn 1.9 and `SciPy` say of the same 500 rows (`f1_score`, `recall_score`, `jaccard_score` with
-    /// `average="samples"` and `zero_division=1`, `pearsonr`).
+    /// Results of scikit-learn 1.9 and `SciPy` for the same 500 rows (`f1_score`, `recall_score`, `jaccard_score`
+    /// with `average="samples"` and `zero_division=1`, `pearsonr`).
     #[test]
     fn all_agree_with_scikit_learn() {
         let truth: Vec<usize> = (0..500)

@@ -1,8 +1,8 @@
-//! How well readers read, measured on the public sets.
+//! Measures the quality of engines on public data sets.
 //!
-//! Each task by its organisers' own measure ([`measures`]) with a bootstrap interval, the calibration error of those who say
-//! how sure they are, and everyone beside VADER and the commonest class. What is measured of a model is its own numbers,
-//! whatever language a post seems to be in.
+//! Each task has the measure of its organisers ([`measures`]) with a bootstrap interval, and the calibration error of
+//! engines that give probabilities. VADER and the most frequent class are the baselines. A model is measured by its
+//! own outputs, whatever the language of a post seems to be.
 
 mod bootstrap;
 mod equity;
@@ -27,91 +27,91 @@ use crate::emotions::ekman_of;
 /// Bins of the calibration error.
 const BINS: usize = 15;
 
-/// What is to be measured.
+/// Options of a measurement.
 pub struct Options {
-    /// The folder of public data sets.
+    /// Folder of the public data sets.
     pub data: PathBuf,
-    /// Names of [`TASKS`], and `equity`; empty = all.
+    /// Names from [`TASKS`], and `equity`. Empty: all.
     pub tasks: Vec<String>,
-    /// Which posts.
+    /// The split of the data sets.
     pub split: Split,
-    /// The intervals.
+    /// Settings of the intervals.
     pub draws: Draws,
 }
 
-/// The name of the bias test among the tasks.
+/// Name of the bias test among the tasks.
 pub const EQUITY: &str = "equity";
 
-/// One measure of one judge.
+/// One measure of one engine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cell {
-    /// Who.
+    /// Name of the engine.
     pub engine: String,
-    /// How well, with its interval.
+    /// The measure, with its interval.
     #[serde(flatten)]
     pub score: Score,
 }
 
-/// One measure of a task, of everyone who has a word on it.
+/// One measure of a task, for every engine that supports it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
-    /// The measure's name.
+    /// Name of the measure.
     pub measure: String,
-    /// By judge.
+    /// Results by engine.
     pub engines: Vec<Cell>,
 }
 
-/// How well calibrated a judge is.
+/// Calibration of an engine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Who.
+    /// Name of the engine.
     pub engine: String,
-    /// Expected calibration error: of the likeliest class, or over all pairs of a post and a label.
+    /// Expected calibration error: of the most likely class, or over all pairs of a post and a label.
     pub error: f64,
-    /// Share of posts that left the encoder early.
+    /// Fraction of the posts that left the encoder early.
     pub early: f64,
 }
 
-/// A task's table.
+/// The results of a task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskReport {
-    /// The task.
+    /// Name of the task.
     pub task: String,
-    /// Which posts.
+    /// Name of the data set.
     pub set: String,
-    /// How many.
+    /// Number of posts.
     pub posts: usize,
-    /// Its measures, the organisers' own first.
+    /// The measures; that of the organisers is first.
     pub measures: Vec<Measured>,
-    /// Of those who say how sure they are.
+    /// Calibration of the engines that give probabilities.
     pub calibration: Vec<Calibration>,
 }
 
-/// All tables.
+/// The results of all tasks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// By task.
+    /// Results by task.
     pub tasks: Vec<TaskReport>,
-    /// The bias test.
+    /// Results of the bias test.
     pub equity: Vec<Equity>,
-    /// Of the intervals.
+    /// Settings of the intervals.
     pub draws: Draws,
 }
 
-/// Where a measurement stands.
+/// Progress of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
     /// Steps done.
     pub done: usize,
-    /// Of so many.
+    /// Number of all steps.
     pub of: usize,
-    /// What comes now.
+    /// The next task.
     pub task: &'a str,
-    /// Of whom.
+    /// The next engine.
     pub engine: &'a str,
 }
 
-/// Measures all judges.
+/// Measures all engines on all selected tasks.
 pub fn evaluate(
     options: &Options,
     judges: &[Judge],
@@ -239,7 +239,7 @@ fn table(task: &str, set: &Set, opinions: &[(&str, Opinion)], draws: Draws) -> T
     }
 }
 
-/// `GoEmotions`' labels as Ekman's six and `neutral`: each is there where any of its labels is.
+/// The labels of `GoEmotions` as Ekman's six categories and `neutral`: a category is present if any of its labels is.
 fn ekman(set: &Set, truth: &[u32], opinions: &[(&str, Opinion)], draws: Draws) -> Measured {
     let mut names: Vec<&str> = Vec::new();
     let homes: Vec<usize> = set

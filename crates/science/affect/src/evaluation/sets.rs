@@ -1,8 +1,8 @@
-//! The public sets, as `SOURCES.md` of the data folder describes them.
+//! Reads the public data sets that `SOURCES.md` of the data folder describes.
 
 use std::path::{Path, PathBuf};
 
-/// Labels of `TweetEval`'s and the other tasks, in the order of their numbers.
+/// Labels of `TweetEval` and the other tasks, in the order of their numbers.
 pub(super) const SENTIMENT: [&str; 3] = ["negative", "neutral", "positive"];
 pub(super) const EMOTION: [&str; 4] = ["anger", "joy", "optimism", "sadness"];
 pub(super) const EC: [&str; 11] = [
@@ -19,7 +19,7 @@ pub(super) const EC: [&str; 11] = [
     "trust",
 ];
 
-/// Every task that is measured, by the name that models have for it.
+/// All tasks, by the names that models use.
 pub const TASKS: [&str; 12] = [
     "emotion",
     "sentiment",
@@ -35,56 +35,56 @@ pub const TASKS: [&str; 12] = [
     "ei_sadness",
 ];
 
-/// Which posts of a set.
+/// A split of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// To train on.
+    /// For training.
     Train,
-    /// To choose with.
+    /// For choosing settings.
     Validation,
-    /// To look at once.
+    /// For the final measurement only.
     Test,
 }
 
-/// Why a set cannot be used.
+/// A data set cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
-    /// A file that is not there.
+    /// A file is missing.
     #[error("cannot read {}: is --data the folder of public data sets?", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's word.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// A row that is none.
+    /// A row is invalid.
     #[error("{} line {line}: {what}", path.display())]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Line, counted from 1.
         line: usize,
         /// What is wrong.
         what: String,
     },
-    /// A task that nothing here measures.
+    /// The task is unknown.
     #[error("no task `{0}`: there are {known}", known = TASKS.join(", "))]
     Unknown(String),
 }
 
-/// What is true of the posts.
+/// True values of the posts.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Truth {
-    /// One of some classes each.
+    /// One class per post.
     Classes(Vec<usize>),
-    /// A set of labels each, a bit a label.
+    /// A set of labels per post, as bits.
     Labels(Vec<u32>),
-    /// A number each.
+    /// A number per post.
     Numbers(Vec<f64>),
 }
 
-/// Posts and what is true of them.
+/// Posts and their true values.
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) name: String,
@@ -107,7 +107,7 @@ fn lines(path: &Path) -> Result<Vec<String>, SetError> {
         .collect())
 }
 
-/// The posts of a task's split.
+/// The posts of a split of a task.
 pub(super) fn load(data: &Path, task: &str, split: Split) -> Result<Set, SetError> {
     match task {
         "emotion" => tweeteval(data, task, split, &EMOTION),
@@ -169,7 +169,7 @@ fn tweeteval(data: &Path, task: &str, split: Split, labels: &[&str]) -> Result<S
     })
 }
 
-/// `TweetEval` has no texts of its training split of sentiment; these are the same posts from where it took them.
+/// `TweetEval` has no texts of its training split of sentiment. These are the same posts, from its source.
 fn sentiment_train(data: &Path) -> Result<Set, SetError> {
     let path = data.join("sentiment_train_reconstructed/train.tsv");
     let (mut texts, mut classes) = (Vec::new(), Vec::new());
@@ -231,7 +231,7 @@ fn goemotions(data: &Path, split: Split) -> Result<Set, SetError> {
     })
 }
 
-/// Rows of a file of `SemEval` 2018 task 1 but for its head and the synthetic ones: text, then the rest.
+/// Rows of a file of `SemEval` 2018 task 1, without the header and the synthetic rows: the text, then the rest.
 fn semeval(data: &Path, stem: &str, split: Split) -> Result<(PathBuf, Vec<(usize, String)>), SetError> {
     let name = match split {
         Split::Train => "train",
@@ -297,7 +297,8 @@ impl Split {
     }
 }
 
-/// `SemEval` 2017's files, and `TweetEval`'s sentiment with them, spell some letters as `\uXXXX` and quotes with a backslash.
+/// The files of `SemEval` 2017, and the sentiment of `TweetEval` from them, write some letters as `\uXXXX` and quotes
+/// with a backslash.
 fn unescaped(text: &str) -> String {
     let mut units: Vec<u16> = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -325,7 +326,7 @@ fn unescaped(text: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Sentence {
     pub(super) text: String,
-    /// Template and emotion word: sentences that share both differ in whom they are about alone.
+    /// Template and emotion word. Sentences with the same pair differ only in the person.
     pub(super) pair: String,
     pub(super) gender: String,
     pub(super) group: String,
@@ -340,7 +341,7 @@ pub(super) fn equity(data: &Path) -> Result<Vec<Sentence>, SetError> {
         .skip(1)
         .filter(|(_, row)| !row.is_empty())
     {
-        // No field of it has a comma inside.
+        // No field of the file contains a comma.
         let columns: Vec<&str> = row.split(',').collect();
         let [_, text, template, _, gender, group, _, word] = columns[..] else {
             return Err(malformed(&path, line, "eight columns are expected"));

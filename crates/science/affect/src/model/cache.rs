@@ -1,22 +1,22 @@
-//! What was read lately, by text: a repost costs a look.
+//! A cache of recent results by text, so that a repost is not computed again.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Parts, each with a lock of its own.
+/// Number of shards. Each has a lock.
 const SHARDS: usize = 16;
 
-/// Longer texts are not kept: who writes so much is seldom repeated, and memory is counted in texts.
+/// Longer texts are not cached: they are rarely repeated, and the size of the cache is counted in texts.
 const LONGEST: usize = 1024;
 
-/// A bounded memory of answers, by the exact text. The answer is a function of the text, so that a hit changes no reading.
+/// A bounded cache by exact text. The value is a function of the text, so a hit does not change a reading.
 #[derive(Debug)]
 pub(super) struct Cache<T> {
     shards: Vec<Mutex<Shard<T>>>,
     hasher: foldhash::fast::RandomState,
-    /// Of each shard.
+    /// Capacity of one shard.
     most: usize,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -25,30 +25,30 @@ pub(super) struct Cache<T> {
 #[derive(Debug)]
 struct Shard<T> {
     kept: HashMap<Arc<str>, Kept<T>, foldhash::fast::RandomState>,
-    /// In the order in which they came, or were spared.
+    /// In the order of insertion, or of the last second chance.
     line: VecDeque<Arc<str>>,
 }
 
 #[derive(Debug)]
 struct Kept<T> {
     answer: Arc<T>,
-    /// Whether it was asked for since it came, or was last spared.
+    /// Whether the entry was used since its insertion or its last second chance.
     was_used: bool,
 }
 
-/// How a cache has done so far.
+/// Statistics of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheCounts {
-    /// Texts that were there.
+    /// Look-ups that found the text.
     pub hits: u64,
-    /// Texts that were not.
+    /// Look-ups that did not find the text.
     pub misses: u64,
-    /// Texts that are there now.
+    /// Number of cached texts.
     pub texts: u64,
 }
 
 impl<T> Cache<T> {
-    /// Room for about `most` texts; 0 = none is kept.
+    /// A cache for about `most` texts; 0 disables it.
     pub(super) fn new(most: usize) -> Self {
         let shard = || {
             Mutex::new(Shard {
@@ -66,13 +66,13 @@ impl<T> Cache<T> {
     }
 
     fn shard(&self, text: &str) -> MutexGuard<'_, Shard<T>> {
-        // The map uses the low bits of its own hash; which shard is decided by other bits of another one.
+        // The map uses the low bits of its hash, so the shard is chosen by other bits of another hash.
         let place = (self.hasher.hash_one(text) >> 40) as usize % SHARDS;
-        // Nothing panics while it holds the lock but what has run out of memory.
+        // The only possible panic under the lock is a failed allocation.
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answer to this text, if it was given lately.
+    /// The value of this text, if it is cached.
     pub(super) fn get(&self, text: &str) -> Option<Arc<T>> {
         if self.most == 0 || text.len() > LONGEST {
             return None;
@@ -88,7 +88,7 @@ impl<T> Cache<T> {
         found
     }
 
-    /// Keeps an answer, and forgets the one that has gone unused for longest, as CLOCK does (second chance).
+    /// Caches a value and evicts an entry by CLOCK (second chance).
     pub(super) fn put(&self, text: &str, answer: Arc<T>) {
         if self.most == 0 || text.len() > LONGEST {
             return;

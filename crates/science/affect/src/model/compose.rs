@@ -1,4 +1,4 @@
-//! From what the model and the rules saw to one reading.
+//! Composes a reading from the outputs of the model and the results of the rules.
 
 use limbic_domain::{Affect, Distress, Emotions, Label, Sentiment};
 
@@ -6,21 +6,22 @@ use super::{ModelReader, Numbers};
 use crate::cues::{DistressScores, rounded};
 use crate::reader::{Seen, Stirring, probability};
 
-/// What a model's probability of grief counts for, beside the phrases'.
+/// Factor of the model's probability of grief, compared with that of phrases.
 const GRIEF: f64 = 0.8;
-/// Of fear, and of nervousness.
+/// Factor of fear and of nervousness.
 const FEAR: f64 = 0.8;
 const NERVOUSNESS: f64 = 0.5;
-/// How much of what is missing to certainty despair (sadness, remorse, disappointment, pessimism) adds where a phrase was found.
+/// Fraction of the remaining uncertainty that despair (sadness, remorse, disappointment, pessimism) removes if a
+/// phrase was found.
 const DESPAIR: f64 = 0.4;
 
 impl ModelReader {
     /// * **sentiment**: the model's three probabilities; compound = positive − negative.
-    /// * **valence**: the model's, where it has the task and answered it; the compound otherwise. With the cascade always the
-    ///   compound: posts that left early and posts that did not must be on one scale.
-    /// * **arousal**: as in the lexicon's reading, with the model's emotions.
-    /// * **intensity**: the greatest of the model's intensities, where it has those; otherwise the probability of anything
-    ///   but `neutral`.
+    /// * **valence**: the model's value if it has the task and computed it, otherwise the compound. With early exits,
+    ///   always the compound, so that all posts are on one scale.
+    /// * **arousal**: as in the lexicon engine, with the model's emotions.
+    /// * **intensity**: the greatest of the model's intensities if it has them, otherwise the probability of any
+    ///   label but `neutral`.
     pub(super) fn compose(&self, seen: Seen, numbers: &Numbers) -> Affect {
         let plan = &self.plan;
         let [negative, neutral, positive] = plan.sentiment(numbers);
@@ -68,7 +69,7 @@ impl ModelReader {
     }
 }
 
-/// The likeliest; of equals the calmer, then the less favourable.
+/// The most likely label. Among equals, the more neutral, then the less favourable.
 fn label(negative: f64, neutral: f64, positive: f64) -> Label {
     if neutral >= negative && neutral >= positive {
         Label::Neutral
@@ -103,7 +104,7 @@ fn stirring(emotions: &Emotions) -> Stirring {
     }
 }
 
-/// What the phrases saw, raised by what the model sees; never lowered.
+/// The distress of the phrases, raised by the model's emotions and never lowered.
 fn with_evidence(seen: DistressScores, emotions: &Emotions) -> DistressScores {
     let any_of = |so_far: f64, more: f64| 1.0 - (1.0 - so_far) * (1.0 - more);
     let despair = strongest(

@@ -1,12 +1,12 @@
-//! The trained reader: one pass of the encoder over a post, its numbers composed into a reading.
+//! The trained engine: one pass of the encoder per post, and a reading composed from its outputs.
 //!
-//! What the model is trained for comes from it: sentiment, emotions, irony, offence, hate, and where its folder has the tasks,
-//! valence and intensity. What no model is trained for comes from the same rules and lists as in
-//! [`LexiconReader`]: language, names, intent, and distress, which the model's emotions can only raise. A text in a
-//! language that the model does not know is read by the lexicon, and its reading says so in `model`.
+//! The model gives sentiment, emotions, irony, offence and hate, and if its folder has the tasks, valence and
+//! intensity. The rules and lists of [`LexiconReader`] give language, names, intent, and distress, which the model's
+//! emotions can only raise. A text in a language that the model does not know is read by the lexicon, and `model` of
+//! its reading says so.
 //!
-//! A reading is a function of the text and the version: the encoder answers each post alike whatever stands beside it, and
-//! the version names the model, the kernels (which round each in their own way), whether posts may leave early, and the lexica.
+//! A reading is a function of the text and the version. The encoder's result for a post does not depend on the batch.
+//! The version names the model, the kernels (each rounds differently), whether early exits are used, and the lexica.
 
 mod cache;
 mod compose;
@@ -27,18 +27,18 @@ use cache::Cache;
 pub use cache::CacheCounts;
 use plan::Plan;
 
-/// The tokens that go through the encoder together. More keep no core busier and need more memory.
+/// Tokens per call of the encoder. More do not increase the speed, but need more memory.
 const BATCH_TOKENS: usize = 4096;
 
-/// How a model is to be opened.
+/// Options of [`ModelReader::open`].
 #[derive(Debug, Clone)]
 pub struct ModelOptions {
-    /// Which code runs the encoder.
+    /// The kernels of the encoder.
     pub kernels: Kernels,
-    /// Whether posts that are sure enough leave the encoder early, where the model has heads for it. A post with a cue of
-    /// distress never does. What the early heads do not answer (irony, offence, hate) is absent from its reading.
+    /// Whether confident posts leave the encoder early, if the model has heads for it. A post with a cue of distress
+    /// never does. Tasks that the early heads lack (irony, offence, hate) are absent from the reading.
     pub cascade: bool,
-    /// How many texts are remembered with what was read of them; 0 = none.
+    /// Number of texts whose results are cached; 0 disables the cache.
     pub cache: usize,
     /// Brands, as [`Names::with_brands`](crate::Names::with_brands) takes them.
     pub brands: BTreeMap<String, Vec<String>>,
@@ -55,60 +55,60 @@ impl Default for ModelOptions {
     }
 }
 
-/// Why a model cannot be used. Each says which file, and what to do.
+/// The model cannot be used. The error names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The model's own files.
+    /// A file of the encoder is invalid.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Its vocabulary.
+    /// The vocabulary is invalid.
     #[error("{}", path.display())]
     Vocabulary {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Error of the vocabulary.
         #[source]
         source: VocabularyError,
     },
-    /// The vocabulary is another model's.
-    #[error("{} has {pieces} pieces, but the model beside it knows {tokens}: take both from the same release", path.display())]
+    /// The vocabulary belongs to another model.
+    #[error("{} has {pieces} pieces, but the model has {tokens}: take both files from the same release", path.display())]
     OtherVocabulary {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Lines of the file.
+        /// Number of lines of the file.
         pieces: usize,
-        /// Rows of the model's embeddings.
+        /// Number of rows of the model's embeddings.
         tokens: usize,
     },
-    /// The machine cannot run the kernels that were asked for.
+    /// This machine does not support the selected kernels.
     #[error(transparent)]
     Kernels(#[from] KernelsError),
-    /// The model is not trained for what a reading needs.
-    #[error("{}: {what}: no reading can be composed; take a model of this program's release", path.display())]
+    /// The model lacks a task that every reading needs.
+    #[error("{}: {what}: a reading needs it; take a model of the same release as this program", path.display())]
     Tasks {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is missing.
+        /// The missing task.
         what: String,
     },
 }
 
-/// What the model said of one text.
+/// The outputs of the model for one text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
     layer: usize,
     values: Box<[f32]>,
-    /// Where each task's numbers are; empty for a task that was not asked.
+    /// Range of each task's numbers; empty for a task that was not computed.
     tasks: Arc<[std::ops::Range<usize>]>,
 }
 
 impl Numbers {
-    /// After which layer the post was answered: the last, unless it left early.
+    /// Number of layers the post went through: all, unless it left early.
     pub fn layer(&self) -> usize {
         self.layer
     }
 
-    /// The numbers of one of the model's tasks, one for each label; `None` where the post left before it.
+    /// The numbers of one of the model's tasks, one per label; `None` if the post left at an exit without it.
     pub fn task(&self, task: usize) -> Option<&[f32]> {
         let place = self.tasks.get(task)?.clone();
         self.values
@@ -117,7 +117,7 @@ impl Numbers {
     }
 }
 
-/// Reads with a trained model.
+/// An engine with a trained model.
 pub struct ModelReader {
     encoder: Encoder,
     tokeniser: Tokeniser,
@@ -131,21 +131,21 @@ pub struct ModelReader {
     rooms: Mutex<Vec<Workspace>>,
 }
 
-/// Memory for one call at a time.
+/// Buffers of one call at a time.
 #[derive(Default)]
 struct Workspace {
     surface: Room,
     tokens: Tokens,
     scratch: Scratch,
-    /// The tokens of all texts of a call, one after the other.
+    /// The tokens of all texts of a call, one after another.
     ids: Vec<u32>,
 }
 
-/// A text that the encoder must look at.
+/// A text that the encoder must read.
 struct Asked {
-    /// Its place among the texts.
+    /// Index of the text.
     text: usize,
-    /// Where its tokens are.
+    /// Range of its tokens.
     tokens: std::ops::Range<usize>,
     may_leave: bool,
 }
@@ -200,17 +200,17 @@ impl ModelReader {
         })
     }
 
-    /// What the model answers, in the order of [`Numbers::task`].
+    /// The tasks of the model, in the order of [`Numbers::task`].
     pub fn tasks(&self) -> &[Task] {
         self.encoder.tasks()
     }
 
-    /// The kernels that run.
+    /// The kernels in use.
     pub fn kernels(&self) -> Kernels {
         self.encoder.kernels()
     }
 
-    /// How often a text was there already.
+    /// Statistics of the cache.
     pub fn cache(&self) -> CacheCounts {
         self.cache.counts()
     }

@@ -1,18 +1,18 @@
-//! What a model's numbers mean, by the names of its tasks.
+//! Maps the tasks of a model to the parts of a reading, by name.
 
 use limbic_domain::Emotions;
-use limbic_encoder::{Kind, Task};
+use limbic_encoder::{Task, TaskKind};
 
 use super::Numbers;
 use crate::cues::rounded;
 
-/// Names that the `ec` task has and `goemotions` lacks.
+/// Labels that the `ec` task has and `goemotions` lacks.
 const ONLY_IN_EC: [&str; 3] = ["anticipation", "pessimism", "trust"];
 
-/// Where a number stands: its task, and its place there.
+/// Position of a number: the task, and the index in it.
 type Place = (usize, usize);
 
-/// Which of the model's numbers a reading is composed of. Tasks that it does not know are left alone.
+/// The model outputs from which a reading is composed. Unknown tasks are ignored.
 #[derive(Debug)]
 pub(super) struct Plan {
     sentiment: [Place; 3],
@@ -25,7 +25,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// From the model's tasks; in words, what is missing.
+    /// The plan for a model's tasks. The error describes what is missing.
     pub(super) fn new(tasks: &[Task]) -> Result<Self, String> {
         let find = |name: &str| tasks.iter().position(|task| task.name == name);
         let label = |task: usize, label: &str| {
@@ -49,15 +49,15 @@ impl Plan {
                     .filter_map(|name| Some(((*name).to_owned(), label(ec, name)?))),
             );
         }
-        // Tasks with a yes and a no, the yes last.
+        // Tasks with two labels, no and yes, in this order.
         let yes = |name: &str| {
             let task = find(name)
-                .filter(|task| tasks[*task].kind == Kind::Softmax && tasks[*task].labels.len() == 2)?;
+                .filter(|task| tasks[*task].kind == TaskKind::Softmax && tasks[*task].labels.len() == 2)?;
             Some((task, 1))
         };
         let number = |name: &str| {
             Some((
-                find(name).filter(|task| tasks[*task].kind == Kind::Regression)?,
+                find(name).filter(|task| tasks[*task].kind == TaskKind::Regression)?,
                 0,
             ))
         };
@@ -75,7 +75,7 @@ impl Plan {
         })
     }
 
-    /// The tasks without which there is no reading: where posts leave early, these must be answered.
+    /// The tasks that every reading needs. An early exit must compute them.
     pub(super) fn needs(&self) -> impl Iterator<Item = usize> + '_ {
         let places = self
             .sentiment
@@ -110,7 +110,7 @@ impl Plan {
         at(numbers, self.valence?)
     }
 
-    /// The greatest intensity, where the model was trained to tell any.
+    /// The greatest intensity, if the model has such a task.
     pub(super) fn intensity(&self, numbers: &Numbers) -> Option<f64> {
         self.intensities
             .iter()

@@ -1,17 +1,17 @@
-//! What kind a character is, for the tokeniser.
+//! Kinds of characters, for the tokeniser.
 
 use unicode_normalization::char::is_combining_mark;
 
-/// A character's part in a word.
+/// The role of a character in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Letters and digits: part of a word.
     Word,
-    /// Stands alone: punctuation, symbols, emoji, ideographs.
+    /// Punctuation, symbols, emoji, ideographs: a word of its own.
     Alone,
     /// Ends a word.
     Space,
-    /// Changes nothing that a model is to see.
+    /// Dropped before the model reads the text.
     Nothing,
 }
 
@@ -35,17 +35,17 @@ pub(super) fn kind(c: char) -> Kind {
     }
 }
 
-/// One half of a flag.
+/// Whether it is one half of a flag.
 pub(super) fn is_regional_indicator(c: char) -> bool {
     ('\u{1f1e6}'..='\u{1f1ff}').contains(&c)
 }
 
-/// The sign of a gender, which after a joiner only says of whom an emoji is a picture.
+/// Whether it is a gender sign. After a joiner it only changes the person of an emoji.
 pub(super) fn is_gender(c: char) -> bool {
     matches!(c, '\u{2640}' | '\u{2642}')
 }
 
-/// Glues emoji together.
+/// Joins several emoji into one.
 pub(super) const JOINER: char = '\u{200d}';
 
 fn is_skin_tone(c: char) -> bool {
@@ -59,7 +59,7 @@ fn is_invisible(c: char) -> bool {
         | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
 }
 
-/// What BERT puts blanks around: the blocks of Chinese ideographs.
+/// The blocks of Chinese ideographs, around which `BERT` adds spaces.
 fn is_ideograph(c: char) -> bool {
     matches!(u32::from(c), 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x2_ceaf
         | 0x2_f800..=0x2_fa1f)

@@ -1,9 +1,9 @@
-//! Character references that exports of posts are full of.
+//! Character references, which are frequent in exported posts.
 
 use std::borrow::Cow;
 
-/// `text` with the references that occur in posts (`&amp;` `&lt;` `&gt;` `&quot;` `&apos;` `&nbsp;` and numeric ones) resolved,
-/// once: `&amp;lt;` is `&lt;`.
+/// Resolves the references that occur in posts (`&amp;` `&lt;` `&gt;` `&quot;` `&apos;` `&nbsp;` and numeric ones),
+/// once: `&amp;lt;` becomes `&lt;`.
 pub(super) fn resolve(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
         return Cow::Borrowed(text);
@@ -25,7 +25,7 @@ pub(super) fn resolve(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// The character that a reference at the beginning of `text` stands for, and the reference's length in bytes.
+/// The character of the reference at the beginning of `text`, and the length of the reference in bytes.
 fn character(text: &str) -> Option<(char, usize)> {
     const LONGEST: usize = "&#x10ffff;".len();
     let end = text.bytes().take(LONGEST).position(|b| b == b';')?;

@@ -1,15 +1,15 @@
-//! A hashtag's words.
+//! Splits a hashtag into words.
 
 use super::vocabulary::Vocabulary;
 
-/// Longer than any tag a person reads as words; what is beyond is left whole.
+/// Characters of the longest tag that is split. A longer tag stays whole.
 const LONGEST: usize = 48;
 
-/// Appends the words of `tag` (letters, digits and `_`, without its `#`), in lower case, each by calling `word`.
+/// Calls `word` for each word of `tag` (letters, digits and `_`, without `#`), in lower case.
 ///
-/// Capitals show words where there are both cases (`ThrowBackThursday`). What they do not divide is divided so that the
-/// words are likeliest, were they drawn one by one: a vocabulary of word pieces is ordered by frequency, and by Zipf's law the word of
-/// rank *r* costs ln (*r* · ln *N*). A tag that is not wholly made of words is left whole.
+/// Capitals separate words if the tag has both cases (`ThrowBackThursday`). Other parts are split into the most
+/// likely words, if each were drawn independently: a vocabulary of word pieces is ordered by frequency, and by Zipf's
+/// law the word of rank *r* costs ln (*r* · ln *N*). A tag that is not completely made of words stays whole.
 pub(super) fn words(tag: &str, vocabulary: &Vocabulary, mut word: impl FnMut(&str)) {
     let characters: Vec<char> = tag.chars().collect();
     let mut start = 0;
@@ -32,8 +32,8 @@ pub(super) fn words(tag: &str, vocabulary: &Vocabulary, mut word: impl FnMut(&st
     flush(&characters[start..]);
 }
 
-/// Whether a new word begins at `at`: where digits and letters meet, at a capital after a small letter, and at the last of several
-/// capitals before a small one (`NYCMarathon`).
+/// Whether a new word begins at `at`: between digits and letters, at a capital after a small letter, and at the last
+/// of several capitals before a small letter (`NYCMarathon`).
 fn begins_a_word(characters: &[char], at: usize) -> bool {
     let (before, here) = (characters[at - 1], characters[at]);
     let next_is_small = characters.get(at + 1).is_some_and(|c| c.is_lowercase());
@@ -42,13 +42,13 @@ fn begins_a_word(characters: &[char], at: usize) -> bool {
         || (before.is_uppercase() && here.is_uppercase() && next_is_small)
 }
 
-/// Divides one run of small letters.
+/// Splits a run of small letters.
 fn divide(part: &str, vocabulary: &Vocabulary, word: &mut impl FnMut(&str)) {
     if !part.is_ascii() || part.len() > LONGEST || vocabulary.word(part).is_some() {
         word(part);
         return;
     }
-    // best[end]: the least cost of part[..end], and where its last word begins.
+    // best[end]: the lowest cost of part[..end], and the start of its last word.
     let mut best = [(f32::INFINITY, 0usize); LONGEST + 1];
     best[0] = (0.0, 0);
     for end in 1..=part.len() {
@@ -79,9 +79,10 @@ fn divide(part: &str, vocabulary: &Vocabulary, word: &mut impl FnMut(&str)) {
     }
 }
 
-/// What a word costs, or `None` if it is none. Most single letters and many pairs in a vocabulary are no words.
+/// The cost of a word, or `None` if it is not a word. Most single letters and many pairs in a vocabulary are not
+/// words.
 fn cost(candidate: &str, vocabulary: &Vocabulary) -> Option<f32> {
-    /// Where the words of BERT's vocabulary begin, the most frequent first.
+    /// Index of the first word in `BERT`'s vocabulary. Frequent words come first.
     const FIRST_WORD: u32 = 1996;
     const PAIRS: [&str; 36] = [
         "ad", "ah", "am", "an", "as", "at", "be", "by", "do", "ex", "fa", "go", "ha", "he", "hi", "if", "im",

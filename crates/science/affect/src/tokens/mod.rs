@@ -1,7 +1,7 @@
-//! From a post to the word pieces that a model reads: the one implementation, used when a model is trained as when it serves.
+//! From a post to the word pieces that a model reads. Training and serving both use this implementation.
 //!
-//! A post is not prose. [`Tokeniser`] first puts its parts into the words a model can know, then cuts words into pieces of
-//! the vocabulary (`WordPiece`, as BERT's uncased models do, longest first):
+//! Posts are not prose. [`Tokeniser`] first normalises their parts to words that a model can know, then cuts words
+//! into pieces of the vocabulary (`WordPiece`, as `BERT`'s uncased models do, longest first):
 //!
 //! | in the post | what the model reads |
 //! |---|---|
@@ -14,8 +14,8 @@
 //! | `&amp;` | `&` |
 //! | `ｋïｌｌ`, `’` | `kill`, `'`: compatibility forms, no marks, straight quotes, lower case |
 //!
-//! An emoji is a token of its own where the vocabulary has it. Reading stops when the budget of tokens is full, so a long
-//! text costs no more than a short one; its end is not read.
+//! An emoji is a token of its own if the vocabulary has it. Reading stops when the limit of tokens is reached, so a
+//! long text costs no more than a short one. Its end is not read.
 
 mod characters;
 mod entities;

@@ -1,4 +1,4 @@
-//! The walk over a post.
+//! Tokenises a post.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use super::characters::{JOINER, Kind, is_gender, is_regional_indicator, kind};
 use super::vocabulary::{Vocabulary, VocabularyError};
 use super::{entities, hashtag};
 
-/// How many of the same letter, sign or emoji in a row are kept for a look.
+/// Largest number of equal letters, signs or emoji in a row that are kept for a look-up.
 const MOST_REPEATS: usize = 3;
-/// Letters of a word that are kept: beyond this it is none (the vocabulary says so again).
+/// Largest number of letters of a word. A longer word is unknown to the vocabulary anyway.
 const LONGEST_WORD: usize = 512;
 
 /// Turns posts into ids of word pieces. See the [module](super) for the rules.
@@ -19,7 +19,7 @@ pub struct Tokeniser {
     vocabulary: Vocabulary,
 }
 
-/// Room for one text's tokens, used again for the next.
+/// Buffers for the tokens of a text, reused between texts.
 #[derive(Debug, Default)]
 pub struct Tokens {
     ids: Vec<u32>,
@@ -35,22 +35,22 @@ impl Tokens {
 }
 
 impl Tokeniser {
-    /// A tokeniser over the vocabulary in `path`.
+    /// Builds a tokeniser with the vocabulary in `path`.
     pub fn open(path: &Path) -> Result<Self, VocabularyError> {
         Vocabulary::open(path).map(Self::new)
     }
 
-    /// A tokeniser over a vocabulary.
+    /// Builds a tokeniser with a vocabulary.
     pub fn new(vocabulary: Vocabulary) -> Self {
         Self { vocabulary }
     }
 
-    /// Its vocabulary.
+    /// The vocabulary of the tokeniser.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
-    /// The tokens of `text`: at most `most` of them (never fewer than 2), the two that frame every text included.
+    /// The tokens of `text`, with `[CLS]` and `[SEP]`: at most `most`, and at least 2.
     pub fn tokenise<'a>(&self, text: &str, most: usize, room: &'a mut Tokens) -> &'a [u32] {
         room.ids.clear();
         room.ids.push(self.vocabulary.class);
@@ -80,13 +80,13 @@ impl Tokeniser {
 
 struct Walk<'a> {
     vocabulary: &'a Vocabulary,
-    /// How many ids there may be before the separator.
+    /// Largest number of ids before the separator.
     full: usize,
     room: &'a mut Tokens,
-    /// The character before, for repeats.
+    /// The previous character, to find repeats.
     last: Option<char>,
     repeats: usize,
-    /// Whether the word in the room has a letter three times in a row.
+    /// Whether the current word has a letter three times in a row.
     drawn_out: bool,
     after_joiner: bool,
     half_flag: bool,
@@ -97,7 +97,7 @@ impl Walk<'_> {
         self.room.ids.len() >= self.full
     }
 
-    /// One stretch without white space.
+    /// Reads a part without white space.
     fn chunk(&mut self, chunk: &str) {
         let mut rest = chunk;
         let mut before: Option<char> = None;
@@ -148,14 +148,14 @@ impl Walk<'_> {
         });
     }
 
-    /// One character as it was written.
+    /// Reads one character of the post.
     fn character(&mut self, c: char) {
         if c.is_ascii() {
             self.part(c.to_ascii_lowercase());
             return;
         }
         match c {
-            // It would decompose into a blank and a mark.
+            // It would decompose into a space and a mark.
             '\u{b4}' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' | '\u{2032}' | '\u{2bc}' => {
                 self.part('\'');
             }
@@ -166,7 +166,7 @@ impl Walk<'_> {
             }
             c if self.after_joiner && is_gender(c) => {}
             c if is_regional_indicator(c) => self.flag(),
-            // A symbol is looked for as it is before it is taken apart: ™ has a meaning that `tm` has not.
+            // A symbol is looked up before it is decomposed: ™ has another meaning than `tm`.
             c if kind(c) == Kind::Alone && self.vocabulary.word(c.encode_utf8(&mut [0; 4])).is_some() => {
                 self.part(c);
             }
@@ -181,7 +181,7 @@ impl Walk<'_> {
         self.after_joiner = false;
     }
 
-    /// One character in its normal form.
+    /// Reads one character of the normal form.
     fn part(&mut self, c: char) {
         let kind = kind(c);
         if kind == Kind::Nothing {
@@ -224,7 +224,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A token of its own; what the vocabulary lacks is unknown, once in a row.
+    /// Appends a token. Unknown tokens are appended once in a row.
     fn known(&mut self, token: &str) {
         let id = self.vocabulary.word(token).unwrap_or(self.vocabulary.unknown);
         if id != self.vocabulary.unknown || self.room.ids.last() != Some(&id) {
@@ -232,7 +232,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Ends the word in the room.
+    /// Ends the current word.
     fn flush(&mut self) {
         if self.room.word.is_empty() {
             return;
@@ -247,7 +247,7 @@ impl Walk<'_> {
     }
 }
 
-/// Spells a drawn-out word as the vocabulary knows it: with three letters, two, or one; two where it knows none.
+/// Shortens a word to a spelling of the vocabulary, with three equal letters, two, or one. Two if none is known.
 fn shorten(word: &mut String, spelling: &mut String, vocabulary: &Vocabulary) {
     for most in [MOST_REPEATS, 2, 1] {
         spell(word, most, spelling);
@@ -260,7 +260,7 @@ fn shorten(word: &mut String, spelling: &mut String, vocabulary: &Vocabulary) {
     std::mem::swap(word, spelling);
 }
 
-/// `word` with every letter that stands three times in a row standing there `most` times.
+/// `word` with `most` letters wherever a letter is there three times in a row.
 fn spell(word: &str, most: usize, spelling: &mut String) {
     spelling.clear();
     let mut rest = word;
@@ -277,7 +277,7 @@ fn spell(word: &str, most: usize, spelling: &mut String) {
     }
 }
 
-/// The length of the link that `text` begins with, if it does and nothing of a word stands before it.
+/// The length of the link at the beginning of `text`; `None` if there is none, or if a word is directly before it.
 fn link(text: &str, before: Option<char>) -> Option<usize> {
     const SCHEMES: [&str; 3] = ["http://", "https://", "www."];
     if !matches!(text.as_bytes()[0], b'h' | b'H' | b'w' | b'W') {
@@ -291,14 +291,14 @@ fn link(text: &str, before: Option<char>) -> Option<usize> {
     if scheme.starts_with('w') && before.is_some_and(char::is_alphanumeric) {
         return None;
     }
-    // Links are ASCII up to an emoji or a bracket that was put right behind them.
+    // Links are ASCII, up to an emoji or a bracket directly after them.
     let end = text
         .bytes()
         .position(|b| !b.is_ascii_graphic() || matches!(b, b'"' | b'<' | b'>' | b')' | b']'));
     Some(end.unwrap_or(text.len()))
 }
 
-/// The name that `text` begins with: of a person behind `@`, of a topic behind `#`.
+/// The name at the beginning of `text`: of a person after `@`, of a subject after `#`.
 fn name(text: &str) -> &str {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let end = text.find(|c| !is_part(c)).unwrap_or(text.len());

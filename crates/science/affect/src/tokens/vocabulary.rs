@@ -1,44 +1,44 @@
-//! The pieces a model knows, and how a word is cut into them.
+//! The pieces that a model knows, and the splitting of words into them.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use foldhash::fast::FixedState;
 
-/// Why a vocabulary cannot be used.
+/// The vocabulary cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum VocabularyError {
     /// The file cannot be read.
-    #[error("cannot read the vocabulary {path}; it belongs beside the model's weights")]
+    #[error("cannot read the vocabulary {path}: put it into the folder of the model's weights")]
     Unreadable {
-        /// Which file.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// A piece that every vocabulary of this kind has is not there.
+    /// A piece is missing that every vocabulary of this kind has.
     #[error("the vocabulary has no {0}: it is truncated, or not one of an uncased BERT model")]
     Missing(&'static str),
-    /// A line that is there twice: ids would not be what the model was trained with.
+    /// A line is there twice, so ids would differ from those of the training.
     #[error(
         "line {line} of the vocabulary repeats line {first}: it was edited by hand; take the one that came with the model"
     )]
     Repeated {
-        /// Counted from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// Counted from 1.
+        /// Line, counted from 1.
         first: usize,
     },
 }
 
-/// Word pieces and their ids: a piece's id is its line, counted from 0.
+/// Word pieces and their ids. The id of a piece is its line, counted from 0.
 #[derive(Debug)]
 pub struct Vocabulary {
     pieces: Vec<Box<str>>,
-    /// Pieces that begin a word, or stand alone.
+    /// Pieces that begin a word, or are a word.
     beginnings: HashMap<Box<str>, u32, FixedState>,
-    /// Pieces that go on a word, without their `##`.
+    /// Pieces that continue a word, without their `##`.
     continuations: HashMap<Box<str>, u32, FixedState>,
     longest: usize,
     pub(super) unknown: u32,
@@ -47,7 +47,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Reads `vocab.txt`: UTF-8, a piece a line.
+    /// Reads `vocab.txt`: UTF-8, one piece per line.
     pub fn open(path: &Path) -> Result<Self, VocabularyError> {
         let text = std::fs::read_to_string(path).map_err(|source| VocabularyError::Unreadable {
             path: path.display().to_string(),
@@ -56,7 +56,7 @@ impl Vocabulary {
         Self::new(&text)
     }
 
-    /// A vocabulary of the lines of `text`.
+    /// Builds a vocabulary from the lines of `text`.
     pub fn new(text: &str) -> Result<Self, VocabularyError> {
         let pieces: Vec<Box<str>> = text.lines().map(Into::into).collect();
         let mut beginnings = HashMap::with_capacity_and_hasher(pieces.len(), FixedState::default());
@@ -88,17 +88,17 @@ impl Vocabulary {
         })
     }
 
-    /// How many pieces there are.
+    /// Number of pieces.
     pub fn len(&self) -> usize {
         self.pieces.len()
     }
 
-    /// Whether there is none, which [`Vocabulary::new`] never allows.
+    /// Always false: [`Vocabulary::new`] needs some pieces.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// The piece of an id, `##` and all.
+    /// The piece of an id, with its `##`.
     pub fn piece(&self, id: u32) -> Option<&str> {
         self.pieces.get(id as usize).map(|piece| &**piece)
     }
@@ -108,9 +108,10 @@ impl Vocabulary {
         self.beginnings.get(word).copied()
     }
 
-    /// Appends the pieces of `word`, the longest first from the left; [`unknown`](Self::unknown) where a part of it is no piece.
+    /// Appends the pieces of `word`, each the longest from the left; [`unknown`](Self::unknown) if a part of it is
+    /// not a piece.
     pub(super) fn cut(&self, word: &str, ids: &mut Vec<u32>) {
-        /// BERT's own bound: what is longer is no word.
+        /// The limit of `BERT`: a longer word is unknown.
         const LONGEST_WORD: usize = 100;
         if let Some(id) = self.word(word) {
             ids.push(id);

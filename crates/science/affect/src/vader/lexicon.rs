@@ -1,11 +1,11 @@
-//! Everything VADER knows about single words, looked up once a token.
+//! VADER's knowledge of single words. Each token is looked up once.
 
 use std::sync::LazyLock;
 
-/// How much a booster (`very`) raises the valence that follows.
+/// Amount by which a booster (`very`) raises the valence of the next word.
 const BOOST: f64 = 0.293;
 
-/// `n't` words need no entry: they negate by their spelling.
+/// Words with `n't` need no entry: their spelling shows that they negate.
 const NEGATIONS: &str = "aint arent cannot cant couldnt darent didnt doesnt dont hadnt hasnt havent isnt mightnt \
     mustnt neither neednt never none nope nor not nothing nowhere oughtnt shant shouldnt uhuh wasnt werent uh-uh \
     without wont wouldnt rarely seldom despite";
@@ -19,7 +19,7 @@ const BOOSTERS: &str = "absolutely amazingly awfully completely considerable con
 const DAMPENERS: &str = "almost barely hardly kinda kindof kind-of less little marginal marginally occasional \
     occasionally partly scarce scarcely slight slightly somewhat sorta sortof sort-of";
 
-/// The words that a rule names. What is not one of them is [`Name::Other`].
+/// The words that a rule names. All others are [`Name::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Name {
     #[default]
@@ -99,35 +99,35 @@ const RATED: u8 = 1;
 const NEGATES: u8 = 2;
 const UPPER: u8 = 4;
 
-/// All that the rules need to know of a token.
+/// Everything that the rules need to know about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Word {
-    /// Mean human rating, -4 to 4; 0 where there is none.
+    /// Mean human rating, -4 to 4; 0 without a rating.
     pub(super) valence: f64,
-    /// What it adds to a favourable word after it; 0 for most.
+    /// Amount added to a favourable word after this one; 0 for most words.
     pub(super) boost: f64,
-    /// Which word it is, for the rules that name one.
+    /// The word, if a rule names it.
     pub(super) name: Name,
     flags: u8,
 }
 
 impl Word {
-    /// Whether the lexicon rates it.
+    /// Whether the lexicon rates the word.
     pub(super) const fn rated(self) -> bool {
         self.flags & RATED != 0
     }
 
-    /// Whether it turns what follows round.
+    /// Whether the word negates the next words.
     pub(super) const fn negates(self) -> bool {
         self.flags & NEGATES != 0
     }
 
-    /// Whether this token was written all in capitals.
+    /// Whether the token was written in capitals.
     pub(super) const fn upper(self) -> bool {
         self.flags & UPPER != 0
     }
 
-    /// Whether it raises or lowers what follows.
+    /// Whether the word raises or lowers the valence of the next words.
     pub(super) fn boosts(self) -> bool {
         self.boost != 0.0
     }
@@ -144,10 +144,10 @@ impl Word {
     }
 }
 
-/// The longest word of the lexicon fits in; longer tokens are unknown.
+/// Bytes of the longest word of the lexicon. Longer tokens are unknown.
 pub(super) const KEY_BYTES: usize = 24;
 
-/// A lower-case word of at most [`KEY_BYTES`] ASCII bytes, padded with zeros: three machine words to compare.
+/// A lower-case word of at most [`KEY_BYTES`] ASCII bytes, padded with zeros, as three machine words.
 type Key = [u64; 3];
 
 /// Packs a lower-case word.
@@ -168,11 +168,11 @@ fn slot_of(key: Key) -> usize {
     (mixed >> (64 - Words::BITS)) as usize
 }
 
-/// Words by key: open addressing, a quarter full. The slots are small, so that most unknown words cost one look into
+/// Words by key, with open addressing, a quarter full. The slots are small, so most unknown words need one access to
 /// the second-level cache.
 #[derive(Debug)]
 pub(super) struct Words {
-    /// Places in `entries`; 0 is an empty slot, and the first entry is what is known of an unknown word.
+    /// Indexes into `entries`. 0 is an empty slot, and the first entry describes unknown words.
     slots: Vec<u16>,
     entries: Vec<(Key, Word)>,
 }
@@ -190,7 +190,8 @@ impl Words {
             let Some((word, mean)) = line.split_once('\t') else {
                 continue;
             };
-            // Tokens are looked up in lower case and hold no white space: the reference never finds the others either.
+            // Tokens are looked up in lower case and have no white space, so the reference never finds these words
+            // either.
             if word.bytes().any(|b| b.is_ascii_uppercase() || b == b' ') || !word.is_ascii() {
                 continue;
             }
@@ -227,12 +228,12 @@ impl Words {
         &mut self.entries.last_mut().expect("one was just pushed").1
     }
 
-    /// What is known of a word; the default where nothing is.
+    /// The entry of a word; the default for unknown words.
     pub(super) fn get(&self, key: Key) -> Word {
         self.entries[self.find(key).1].1
     }
 
-    /// The key's slot and its entry, 0 if it has none.
+    /// The slot of the key and its entry; the entry is 0 if the key is unknown.
     fn find(&self, key: Key) -> (usize, usize) {
         let mut slot = slot_of(key);
         loop {
@@ -245,9 +246,9 @@ impl Words {
     }
 }
 
-/// Names of the emoji that are one character.
+/// Names of the emoji that consist of one character.
 ///
-/// The reference looks characters up one by one, so that of an emoji of several only the parts have names.
+/// The reference looks up single characters, so only the parts of a longer emoji have names.
 #[derive(Debug)]
 pub(super) struct EmojiNames {
     slots: Vec<Option<(char, &'static str)>>,

@@ -1,13 +1,13 @@
-//! VADER, the valence-aware dictionary and sentiment reasoner, in agreement with its reference.
+//! VADER, the valence-aware dictionary and sentiment reasoner, equal to its reference implementation.
 //!
 //! C.J. Hutto & E.E. Gilbert, *VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text*,
-//! ICWSM 2014. What is followed here is not the paper but the Python package `vaderSentiment` 3.3.2, accidents and
-//! all, because its scores are what the field compares with: every text gets the same `compound` to four decimals and
-//! the same `neg`, `neu`, `pos` to three. The accidents are named where they are reproduced ([`rules`]).
+//! ICWSM 2014. The reference is not the paper but the Python package `vaderSentiment` 3.3.2 with its accidents,
+//! because the field compares with its scores. Every text gets the same `compound` to four decimals and the same
+//! `neg`, `neu`, `pos` to three. Comments name the accidents where they are reproduced (in `rules`).
 //!
-//! The way of a text: emoji become their names ([`text`]), the text is split at white space, each token loses the
-//! punctuation around it and is looked up **once**; the rules then run over small `Copy` values and never touch a
-//! string again. One [`Scratch`] serves a whole batch, so that a text allocates nothing.
+//! A text is read in these steps: emoji become their names (`text`), the text is split at white space, and each token
+//! loses the punctuation around it and is looked up **once**. The rules then work on small `Copy` values and not on
+//! strings. One [`VaderScratch`] serves a whole batch, so a text allocates nothing.
 
 mod lexicon;
 mod round;
@@ -16,44 +16,44 @@ mod text;
 
 use lexicon::Word;
 
-/// What VADER says of a text.
+/// The scores of a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scores {
-    /// Share of the text that is negative, in `[0, 1]`, three decimals.
+    /// Negative share of the text, in `[0, 1]`, three decimals.
     pub neg: f64,
-    /// Share that is neither.
+    /// Neutral share.
     pub neu: f64,
-    /// Share that is positive. The three add up to 1 within rounding, or are all 0 for a text without a word.
+    /// Positive share. The three sum to 1 within rounding, or are all 0 for a text without a word.
     pub pos: f64,
-    /// The whole text's leaning, from -1 to 1, four decimals.
+    /// Sentiment of the whole text, from -1 to 1, four decimals.
     pub compound: f64,
 }
 
-/// The VADER reader. Its lexicon is part of the program; making one costs nothing after the first.
+/// VADER. Its lexicon is part of the program and is loaded once.
 ///
-/// It is no [`crate::AffectEngine`]: it cannot see distress, and no engine may stand before the safety gate without
-/// (DESIGN, law 8). [`crate::LexiconReader`] is the engine around it.
+/// It is not a [`crate::AffectEngine`], because it cannot see distress and the safety gate needs distress.
+/// [`crate::LexiconReader`] is the engine around it.
 #[derive(Debug, Clone, Copy)]
 pub struct Vader {
     words: &'static lexicon::Words,
     emoji: &'static lexicon::EmojiNames,
 }
 
-/// Room that one text after another is read in.
+/// Buffers that are reused between texts.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct VaderScratch {
     expanded: String,
     words: Vec<Word>,
     sentiments: Vec<f64>,
 }
 
-impl Scratch {
-    /// The valence that each token of the last text came to, rules included; 0 for a token without any.
+impl VaderScratch {
+    /// The valence of each token of the last text, with the rules; 0 for a token without one.
     pub fn sentiments(&self) -> &[f64] {
         &self.sentiments
     }
 
-    /// How many tokens of the last text are written all in capitals, where others are not.
+    /// Number of tokens of the last text that are in capitals, if other tokens are not.
     pub(crate) fn shouted(&self) -> usize {
         if text::capitals_differ(&self.words) {
             self.words.iter().filter(|w| w.upper()).count()
@@ -70,10 +70,10 @@ impl Default for Vader {
 }
 
 impl Vader {
-    /// The version of the reference that this agrees with.
+    /// Version of the reference implementation.
     pub const VERSION: &'static str = "vader-3.3.2";
 
-    /// The reader.
+    /// Loads the lexicon on first use.
     pub fn new() -> Self {
         Self {
             words: &lexicon::WORDS,
@@ -83,12 +83,12 @@ impl Vader {
 
     /// The scores of one text.
     pub fn score(&self, text: &str) -> Scores {
-        self.score_in(text, &mut Scratch::default())
+        self.score_in(text, &mut VaderScratch::default())
     }
 
-    /// The scores of one text, read in room that is used again for the next.
-    pub fn score_in(&self, text: &str, scratch: &mut Scratch) -> Scores {
-        let Scratch {
+    /// The scores of one text, with reused buffers.
+    pub fn score_in(&self, text: &str, scratch: &mut VaderScratch) -> Scores {
+        let VaderScratch {
             expanded,
             words,
             sentiments,
@@ -100,7 +100,7 @@ impl Vader {
     }
 }
 
-/// Whether the lexicon rates the word, in lower case.
+/// Whether the lexicon has the word, in lower case.
 pub(crate) fn rates(word: &str) -> bool {
     text::rates(word, &lexicon::WORDS)
 }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_used_scratch_remembers_nothing_of_the_text_before() {
         let vader = Vader::new();
-        let mut scratch = Scratch::default();
+        let mut scratch = VaderScratch::default();
         for text in ["GREAT but 😡 awful!!", "", "ok", "not good at all, NOT GOOD"] {
             assert_eq!(vader.score_in(text, &mut scratch), vader.score(text), "{text}");
         }

@@ -1,4 +1,4 @@
-//! From tokens to scores: the reference's rules in the reference's order, so that every rounding error is its own.
+//! From tokens to scores: the rules of the reference in its order, so that rounding errors are also equal.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,11 +7,11 @@ use super::lexicon::{Name, Word};
 use super::round::round;
 use super::text::capitals_differ;
 
-/// What capitals add where not all is in capitals.
+/// Amount that capitals add, if the text is not in capitals only.
 const CAPITALS: f64 = 0.733;
-/// What a negation multiplies by.
+/// Factor of a negation.
 const NEGATION: f64 = -0.74;
-/// Approximates the largest sum expected.
+/// Approximates the largest expected sum.
 const NORMALISER: f64 = 15.0;
 
 /// The valence of each token after all rules.
@@ -35,7 +35,7 @@ fn valence(words: &[Word], index: usize, capitals_differ: bool) -> f64 {
     let back = |steps: usize| words[index - steps];
     let mut valence = word.valence;
 
-    // "no" before a rated word negates that word instead of counting itself.
+    // "no" before a rated word negates that word instead of having a valence.
     if word.name == Name::No && words.get(index + 1).is_some_and(|next| next.rated()) {
         valence = 0.0;
     }
@@ -96,7 +96,8 @@ fn negated_by_two(valence: f64, two: Word, one: Word) -> f64 {
     }
 }
 
-/// The reference's `and` binds tighter than its `or`: "so" or "this" right before the word is enough, without "never".
+/// The reference's `and` binds tighter than its `or`: "so" or "this" directly before the word suffices, without
+/// "never".
 fn negated_by_three(valence: f64, three: Word, two: Word, one: Word) -> f64 {
     let is_so = |word: Word| matches!(word.name, Name::So | Name::This);
     if (three.name == Name::Never && is_so(two)) || is_so(one) {
@@ -144,7 +145,7 @@ fn is_dampening_pair(first: Word, second: Word) -> bool {
     )
 }
 
-/// Phrases whose valence is not that of their words. Only words with three before them are looked at.
+/// Phrases whose valence differs from that of their words. Only words after three others are examined.
 fn special_phrases(mut valence: f64, words: &[Word], index: usize) -> f64 {
     let at = |offset: usize| words[index + offset - 3];
     let (three, two, one, zero) = (at(0), at(1), at(2), at(3));
@@ -168,9 +169,10 @@ fn special_phrases(mut valence: f64, words: &[Word], index: usize) -> f64 {
     valence
 }
 
-/// What stands before "but" counts half, what stands after it half again as much.
+/// Halves the valences before "but", and raises those after it by half.
 ///
-/// The reference does not weigh the token it looks at but the *first token with the same valence*, which is another one
+/// The reference does not weight the current token but the *first token with the same valence*. That is another token
+/// if an earlier one reached the same valence by weighting. The scores depend on this.
 /// whenever an earlier token came to that valence by being weighed. Its scores depend on it.
 fn weigh_around_but(words: &[Word], sentiments: &mut [f64]) {
     let Some(but) = words.iter().position(|w| w.name == Name::But) else {
@@ -183,7 +185,7 @@ fn weigh_around_but(words: &[Word], sentiments: &mut [f64]) {
     }
 }
 
-/// Up to so many tokens, looking for the first equal one by scanning is fastest.
+/// Up to this number of tokens, a linear search for the first equal valence is fastest.
 const SCANNED: usize = 256;
 
 fn weight(place: usize, but: usize) -> f64 {
@@ -229,7 +231,7 @@ fn weigh_by_index(but: usize, sentiments: &mut [f64]) {
     }
 }
 
-/// The scores of a text whose tokens came to these valences.
+/// The scores of a text whose tokens have these valences.
 pub(super) fn score(sentiments: &[f64], text: &str) -> Scores {
     if sentiments.is_empty() {
         return Scores {
@@ -248,7 +250,7 @@ pub(super) fn score(sentiments: &[f64], text: &str) -> Scores {
     }
     let compound = (sum / (sum * sum + NORMALISER).sqrt()).clamp(-1.0, 1.0);
 
-    // A neutral word counts as 1, so every other counts 1 more than its valence.
+    // A neutral word counts as 1, so every other word counts 1 more than its valence.
     let (mut positive, mut negative, mut neutral) = (0.0, 0.0, 0.0);
     for &sentiment in sentiments {
         if sentiment > 0.0 {
@@ -274,7 +276,7 @@ pub(super) fn score(sentiments: &[f64], text: &str) -> Scores {
     }
 }
 
-/// Up to four exclamation marks count; question marks count from the second on.
+/// Up to four exclamation marks count. Question marks count from the second on.
 fn emphasis(text: &str) -> f64 {
     let count = |mark: u8| text.bytes().filter(|&b| b == mark).count();
     let exclamations = count(b'!').min(4) as f64 * 0.292;

@@ -1,11 +1,12 @@
-//! From a text to the tokens the rules see.
+//! From a text to the tokens of the rules.
 
 use super::lexicon::{EmojiNames, KEY_BYTES, Word, Words, key};
 
-/// The text with every emoji replaced by its name, in `room` if there is one, and without white space at its ends.
+/// The text with every emoji replaced by its name, in `room` if there is an emoji, and without white space at its
+/// ends.
 ///
-/// As in the reference, a space goes before a name unless one is there already, and none goes after it: a word written
-/// right behind an emoji is glued to the name's last word and is lost.
+/// As in the reference, a space is added before a name if there is none, but not after it. A word directly after an
+/// emoji is joined to the last word of the name and is lost.
 pub(super) fn name_emoji<'a>(text: &'a str, names: &EmojiNames, room: &'a mut String) -> &'a str {
     let first = text
         .char_indices()
@@ -31,12 +32,12 @@ pub(super) fn name_emoji<'a>(text: &'a str, names: &EmojiNames, room: &'a mut St
     room.trim_matches(is_space)
 }
 
-/// White space as Python's `str.split` understands it: Unicode's, and the four ASCII separators.
+/// White space as in Python's `str.split`: that of Unicode, and the four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// The text's tokens, each looked up.
+/// Looks up all tokens of the text.
 pub(super) fn tokens(text: &str, words: &Words, into: &mut Vec<Word>) {
     into.clear();
     let bytes = text.as_bytes();
@@ -63,7 +64,7 @@ pub(super) fn tokens(text: &str, words: &Words, into: &mut Vec<Word>) {
     }
 }
 
-/// A token without the punctuation around it, unless so little is left that it was an emoticon.
+/// A token without the punctuation around it, unless so little remains that it was an emoticon.
 fn token(raw: &str, words: &Words) -> Word {
     let stripped = raw.trim_matches(|c: char| c.is_ascii_punctuation());
     let is_word = stripped.len() > 2 && (stripped.len() > 8 || stripped.chars().nth(2).is_some());
@@ -99,7 +100,7 @@ fn look_up(token: &str, words: &Words) -> Word {
 fn look_up_unicode(token: &str, words: &Words) -> Word {
     let lower = token.to_lowercase();
     let mut padded = [0; KEY_BYTES];
-    // A few letters outside ASCII have their lower case inside (the Kelvin sign): those can still be words.
+    // Some letters outside ASCII have an ASCII lower case (the Kelvin sign), so the token can still be a known word.
     let known = if lower.is_ascii() && lower.len() <= KEY_BYTES {
         padded[..lower.len()].copy_from_slice(lower.as_bytes());
         words.get(key(&padded))
@@ -109,7 +110,7 @@ fn look_up_unicode(token: &str, words: &Words) -> Word {
     known.seen(negates_by_spelling(lower.as_bytes()), is_upper(token))
 }
 
-/// Whether a lower-case word has a valence of its own.
+/// Whether the lexicon rates a lower-case word.
 pub(super) fn rates(word: &str, words: &Words) -> bool {
     look_up(word, words).rated()
 }
@@ -118,7 +119,7 @@ fn negates_by_spelling(token: &[u8]) -> bool {
     token.windows(3).any(|w| w.eq_ignore_ascii_case(b"n't"))
 }
 
-/// Python's `str.isupper`: some character is upper case, none is lower or title case.
+/// Python's `str.isupper`: some character is upper case, and none is lower or title case.
 fn is_upper(token: &str) -> bool {
     let mut any = false;
     for c in token.chars() {
@@ -130,13 +131,13 @@ fn is_upper(token: &str) -> bool {
     any
 }
 
-/// Unicode's category `Lt`, all of it.
+/// Unicode's category `Lt`, complete.
 fn is_title(c: char) -> bool {
     matches!(u32::from(c), 0x1c5 | 0x1c8 | 0x1cb | 0x1f2 | 0x1f88..=0x1f8f | 0x1f98..=0x1f9f | 0x1fa8..=0x1faf | 0x1fbc
         | 0x1fcc | 0x1ffc)
 }
 
-/// Whether some tokens, but not all, are in capitals: only then do capitals mean anything.
+/// Whether some tokens, but not all, are in capitals. Otherwise capitals have no effect.
 pub(super) fn capitals_differ(words: &[Word]) -> bool {
     let upper = words.iter().filter(|w| w.upper()).count();
     0 < upper && upper < words.len()
