@@ -6,15 +6,15 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_domain::OutcomeKind;
 use limbic_evaluation::{
-    Estimator, EvaluationPolicy, Format, MissingPropensity, Options, Progress, evaluate, svg,
+    Estimator, EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, Progress, evaluate, svg,
 };
 
 use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
-    let format: Format = args.format.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let format: LogFormat = args.format.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
     let policy = EvaluationPolicy::named(&args.policy, args.prior.as_deref())?;
-    let mut options = Options::new(log, format, policy);
+    let mut options = EvaluationOptions::new(log, format, policy);
     options.estimators = args
         .estimators
         .iter()

@@ -1,13 +1,13 @@
-//! Attention within one post: every token looks at all tokens of its post, never at a neighbour's.
+//! Attention within one post: every token attends to all tokens of its post, and to no other post.
 
 use crate::buffer::Buffer;
 use crate::kernels::Path;
 use crate::passes::{exponential, units, units_mut};
 
-/// Queries that are answered together.
+/// Number of queries computed together.
 const QUERIES: usize = 4;
 
-/// What attention needs besides its input: the keys of one head turned over, and scores.
+/// Buffers of attention: the transposed keys of one head, and scores.
 pub(crate) struct AttentionScratch {
     keys: Buffer<f32>,
     scores: Buffer<f32>,
@@ -22,8 +22,8 @@ impl AttentionScratch {
     }
 }
 
-/// The context of each token of one post: `qkv` has a row of queries, keys and values (`hidden` each) for each token, the
-/// queries already divided by the root of a head's width; `out` a row of `hidden`.
+/// Computes the context of each token of one post. `qkv` has a row of queries, keys and values (`hidden` each) per
+/// token; the queries are already divided by the root of the head's width. `out` has a row of `hidden` per token.
 #[inline(always)]
 pub(crate) fn attend<P: Path>(
     p: P,
@@ -36,7 +36,7 @@ pub(crate) fn attend<P: Path>(
     let stride = 3 * hidden;
     let tokens = qkv.len() / stride;
     let width = hidden / heads;
-    // Scores are computed sixteen keys at a time; those past the end are made to weigh nothing.
+    // Scores are computed for sixteen keys at a time. Keys past the end get the weight 0.
     let room = tokens.next_multiple_of(16);
     let keys = scratch.keys.room_for(width * room);
     let scores = scratch.scores.room_for(QUERIES * room);
@@ -50,7 +50,7 @@ pub(crate) fn attend<P: Path>(
         }
         let mut first = 0;
         while first < tokens {
-            // The last block repeats its last query rather than be shorter.
+            // The last block repeats its last query, so that every block has the same size.
             let query = |q: usize| (first + q).min(tokens - 1);
             score(
                 p,
@@ -123,7 +123,7 @@ fn soften<P: Path>(p: P, row: &mut [f32], tokens: usize) {
     }
 }
 
-/// The mean of sixteen columns of the values, by two rows of weights.
+/// The mean of sixteen columns of the values, for two rows of weights.
 #[inline(always)]
 fn gather<P: Path>(p: P, weights: [&[f32]; 2], values: &[f32], stride: usize) -> [P::F; 2] {
     let mut sums = [p.splat(0.0); 2];

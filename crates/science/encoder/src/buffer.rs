@@ -1,13 +1,13 @@
-//! Memory that is kept between calls and begins on a cache line.
+//! Buffers that are reused between calls and aligned to a cache line.
 
-/// A growing buffer whose first element lies on a 64-byte boundary.
+/// A growing buffer whose first element is on a 64-byte boundary.
 pub(crate) struct Buffer<T> {
     memory: Vec<T>,
     start: usize,
     len: usize,
 }
 
-/// The alignment, in bytes: a cache line, and a row of a tile.
+/// The alignment in bytes: a cache line, and a row of a tile.
 const LINE: usize = 64;
 
 impl<T: Copy + Default> Buffer<T> {
@@ -19,7 +19,7 @@ impl<T: Copy + Default> Buffer<T> {
         }
     }
 
-    /// The first `len` elements, as the last user left them; allocates only where there never were so many.
+    /// The first `len` elements, with their previous content. Allocates only if the buffer was never this long.
     pub(crate) fn room_for(&mut self, len: usize) -> &mut [T] {
         if len > self.len {
             let mut grown = vec![T::default(); len + LINE];

@@ -1,4 +1,4 @@
-//! The encoder: posts in, probabilities out.
+//! The encoder: tokens of posts in, probabilities out.
 
 use std::sync::Arc;
 
@@ -10,85 +10,87 @@ use crate::kernels::{Kernels, KernelsError, Path};
 use crate::model::{Embeddings, Heads, Model, Sizes, Task};
 use crate::reference::Reference;
 
-/// A model made ready for one kind of kernels. Shared by any number of threads, each with a [`Scratch`] of its own.
+/// A model packed for one kind of kernels. Any number of threads can share it; each needs a [`Scratch`].
 pub struct Encoder {
     kernels: Kernels,
     sizes: Sizes,
     embeddings: Arc<Embeddings>,
     heads: Arc<Vec<Heads>>,
     tasks: Arc<Vec<Task>>,
-    /// Where each task's numbers begin in a post's answers, and after the last task where they end.
+    /// Offset of each task's numbers in a row of results; the last entry is the end.
     starts: Vec<usize>,
     forward: Box<dyn Forward>,
 }
 
-/// A place where posts may leave early.
+/// A layer after which posts can leave the encoder early.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Exit {
-    /// After how many layers; the model must have heads there ([`Model::exits`]).
+    /// Number of layers before the exit. The model must have heads there ([`Model::exits`]).
     pub layer: usize,
-    /// A post leaves if it is at least so confident: if of every task there, the largest probability (softmax), or the least
-    /// decided label's distance from its opposite (sigmoid: the least over labels of max(p, 1 − p)), is at least this. A
-    /// regression has no say.
+    /// A post leaves if its confidence is at least this. The confidence is the minimum over the tasks of the exit:
+    /// the largest probability (softmax), or the minimum over labels of max(p, 1 − p) (sigmoid). Regressions do not
+    /// count.
     pub min_confidence: f32,
 }
 
-/// Posts that cannot be read.
+/// A batch that cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// A post without tokens.
+    /// A post has no tokens.
     #[error("post {post} has no tokens: even an empty text has [CLS] and [SEP]")]
     Empty {
-        /// Its place in the batch.
+        /// Index in the batch.
         post: usize,
     },
-    /// A post of more tokens than the model has positions for.
-    #[error("post {post} has {tokens} tokens, but the model takes {most}: cut it where it is tokenised")]
+    /// A post has more tokens than the model has positions.
+    #[error("post {post} has {tokens} tokens, but the model takes {most}: truncate it in the tokeniser")]
     TooLong {
-        /// Its place in the batch.
+        /// Index in the batch.
         post: usize,
-        /// Its length.
+        /// Number of tokens.
         tokens: usize,
         /// The model's `max_tokens`.
         most: usize,
     },
-    /// A token that the model does not have.
+    /// A token is not in the vocabulary.
     #[error(
-        "post {post} has the token {token}, but the model knows {vocabulary}: its vocab.txt is not this model's"
+        "post {post} has the token {token}, but the model has {vocabulary} tokens: use the vocab.txt of this model"
     )]
     OutOfVocabulary {
-        /// Its place in the batch.
+        /// Index in the batch.
         post: usize,
         /// The token.
         token: u32,
-        /// How many tokens there are.
+        /// Size of the vocabulary.
         vocabulary: usize,
     },
-    /// An exit where the model has no heads.
-    #[error("the model has no heads after layer {layer}, so that no post can leave there")]
+    /// An exit at a layer without heads.
+    #[error(
+        "the model has no heads after layer {layer}, so posts cannot leave there: choose one of the model's exits"
+    )]
     NoExit {
-        /// The layer asked for.
+        /// The layer of the exit.
         layer: usize,
     },
 }
 
-/// Memory for one thread's reading; grows to what the largest batch needs and stays there.
+/// Buffers for one thread. They grow to the size of the largest batch and are reused.
 pub struct Scratch {
     x: Buffer<f32>,
     spans: Vec<Span>,
-    /// The posts that are still in `x`, in order.
+    /// Indexes of the posts that are still in `x`, ascending.
     live: Vec<usize>,
     layers: LayerScratch,
     heads: heads::HeadScratch,
     /// A row of all tasks' numbers for each post.
     values: Vec<f32>,
-    /// Of each post, which of the model's [`Heads`] answered.
+    /// For each post, the index of the model's [`Heads`] that gave the result.
     answered: Vec<usize>,
 }
 
 impl Scratch {
-    /// Without any memory yet.
+    /// Allocates nothing yet.
     #[must_use]
     pub fn new() -> Scratch {
         Scratch {
@@ -109,72 +111,73 @@ impl Default for Scratch {
     }
 }
 
-/// What was read, post by post in the order in which they came.
-pub struct Output<'a> {
+/// The results of a batch, in the order of its posts.
+pub struct BatchOutput<'a> {
     encoder: &'a Encoder,
     values: &'a [f32],
     answered: &'a [usize],
 }
 
-/// What was read from one post.
+/// The result of one post.
 #[derive(Clone, Copy)]
-pub struct Answer<'a> {
+pub struct PostOutput<'a> {
     encoder: &'a Encoder,
     values: &'a [f32],
     heads: &'a Heads,
 }
 
-impl<'a> Output<'a> {
-    /// How many posts there are.
+impl<'a> BatchOutput<'a> {
+    /// Number of posts.
     pub fn len(&self) -> usize {
         self.answered.len()
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.answered.is_empty()
     }
 
-    /// One post's answer.
+    /// The result of one post.
     ///
     /// # Panics
-    /// Where there is no such post.
-    pub fn post(&self, post: usize) -> Answer<'a> {
+    ///
+    /// If `post` is not an index of the batch.
+    pub fn post(&self, post: usize) -> PostOutput<'a> {
         let width = self.encoder.width();
-        Answer {
+        PostOutput {
             encoder: self.encoder,
             values: &self.values[post * width..][..width],
             heads: &self.encoder.heads[self.answered[post]],
         }
     }
 
-    /// All answers.
-    pub fn posts(&self) -> impl Iterator<Item = Answer<'a>> + '_ {
+    /// All results, in order.
+    pub fn posts(&self) -> impl Iterator<Item = PostOutput<'a>> + '_ {
         (0..self.len()).map(|post| self.post(post))
     }
 }
 
-impl<'a> Answer<'a> {
-    /// After which layer the post was answered: the last, unless it left early.
+impl<'a> PostOutput<'a> {
+    /// Number of layers the post went through: all, unless it left early.
     pub fn layer(&self) -> usize {
         self.heads.layer
     }
 
-    /// The numbers of one of the model's tasks, one for each label: calibrated probabilities, or a regression's value
-    /// within its range. `None` where the post left early at a place without this task.
+    /// The numbers of one of the model's tasks, one per label: calibrated probabilities, or the value of a regression
+    /// within its range. `None` if the post left at an exit without this task.
     pub fn task(&self, task: usize) -> Option<&'a [f32]> {
         let there = self.heads.heads.iter().any(|head| head.task == task);
         there.then(|| &self.values[self.encoder.starts[task]..self.encoder.starts[task + 1]])
     }
 }
 
-/// The model packed for a path that this machine may have.
+/// The model packed for a path, if this machine supports it.
 fn packed(path: Option<impl Path>, model: &Model) -> Option<Box<dyn Forward>> {
     path.map(|path| Box::new(Packed::new(path, model)) as Box<dyn Forward>)
 }
 
 impl Encoder {
-    /// Rounds and packs the model's weights for these kernels, once.
+    /// Quantises and packs the model's weights for these kernels. This happens once.
     pub fn new(model: &Model, kernels: Kernels) -> Result<Encoder, KernelsError> {
         let kernels = match kernels {
             Kernels::Auto => Kernels::best(),
@@ -211,32 +214,37 @@ impl Encoder {
         })
     }
 
-    /// The kernels that run: never [`Kernels::Auto`].
+    /// The kernels in use; never [`Kernels::Auto`].
     pub fn kernels(&self) -> Kernels {
         self.kernels
     }
 
-    /// What is answered, in order.
+    /// The tasks, in the order of [`PostOutput::task`].
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
     }
 
-    /// Reads posts, each given by its tokens with `[CLS]` and `[SEP]`.
+    /// Reads posts. Each post is a slice of tokens with `[CLS]` and `[SEP]`.
     ///
-    /// A post's answer does not depend on the posts beside it, to the last bit ([`Kernels::Torch`]: to about six digits).
-    pub fn read<'a>(&'a self, scratch: &'a mut Scratch, posts: &[&[u32]]) -> Result<Output<'a>, ReadError> {
+    /// The result of a post does not depend on the other posts of the batch, to the bit ([`Kernels::Torch`]: to about
+    /// six digits).
+    pub fn read<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        posts: &[&[u32]],
+    ) -> Result<BatchOutput<'a>, ReadError> {
         self.read_early(scratch, posts, &[])
     }
 
-    /// Reads posts, and lets those that are confident enough at one of the exits leave there.
+    /// Reads posts, and lets those that are confident enough leave at one of the exits.
     ///
-    /// The others go on as if there were no exit: what is read from them at the end is the same to the last bit.
+    /// The results of the other posts are the same as without exits, to the bit.
     pub fn read_early<'a>(
         &'a self,
         scratch: &'a mut Scratch,
         posts: &[&[u32]],
         exits: &[Exit],
-    ) -> Result<Output<'a>, ReadError> {
+    ) -> Result<BatchOutput<'a>, ReadError> {
         self.check(posts, exits)?;
         self.embed(scratch, posts);
         scratch.values.resize(posts.len() * self.width(), 0.0);
@@ -261,14 +269,14 @@ impl Encoder {
                 break;
             }
         }
-        Ok(Output {
+        Ok(BatchOutput {
             encoder: self,
             values: &scratch.values,
             answered: &scratch.answered,
         })
     }
 
-    /// How many numbers a post's answer has.
+    /// Numbers per post.
     fn width(&self) -> usize {
         self.starts[self.starts.len() - 1]
     }
@@ -304,7 +312,7 @@ impl Encoder {
         }
     }
 
-    /// Packs the posts' embeddings into one matrix, one post after the other.
+    /// Packs the posts' embeddings into one matrix, one post after another.
     fn embed(&self, scratch: &mut Scratch, posts: &[&[u32]]) {
         let hidden = self.sizes.hidden;
         scratch.spans.clear();
@@ -330,7 +338,7 @@ impl Encoder {
         self.forward.embed(x, &self.embeddings.norm);
     }
 
-    /// Asks the heads after a layer, and takes the posts that are confident enough out of the matrix.
+    /// Runs the heads after a layer, and removes the posts that are confident enough from the matrix.
     fn answer(&self, index: usize, min_confidence: f32, scratch: &mut Scratch) {
         let hidden = self.sizes.hidden;
         let width = self.width();
@@ -342,7 +350,7 @@ impl Encoder {
                     .copy_from_slice(numbers);
             });
         }
-        // Close the rows up over those that leave.
+        // Moves the remaining rows together.
         let x = scratch
             .x
             .room_for(scratch.spans.last().map_or(0, |span| span.start + span.len) * hidden);

@@ -1,4 +1,4 @@
-//! The layers, on one path: a block of posts goes through all of them while what it needs is in the cache.
+//! The layers, on one path. A block of posts goes through all layers while its data is in the cache.
 
 use std::ops::Range;
 
@@ -21,17 +21,17 @@ pub(crate) trait Forward: Send + Sync {
     /// Normalises embeddings in place.
     fn embed(&self, x: &mut [f32], norm: &Norm);
 
-    /// Sends posts through some layers: `x` has a row for each token, and the posts' spans lie one after another.
+    /// Runs posts through some layers. `x` has a row per token, and the posts' spans are consecutive.
     fn run(&self, layers: Range<usize>, x: &mut [f32], posts: &[Span], scratch: &mut LayerScratch);
 
-    /// A small product in 32 bits, of as many rows as there are: the heads'.
+    /// A small 32-bit product with any number of rows, used by the heads.
     fn dense(&self, dense: &Dense, rows: &[f32], out: &mut [f32]);
 
-    /// The hyperbolic tangent of all, in place.
+    /// The hyperbolic tangent of each element, in place.
     fn tanh(&self, x: &mut [f32]);
 }
 
-/// What the layers need besides their input; grows to what the largest batch needs and stays there.
+/// Buffers of the layers. They grow to the size of the largest batch and are reused.
 pub(crate) struct LayerScratch {
     rounded: Buffer<u8>,
     roundings: Vec<Rounding>,
@@ -55,7 +55,7 @@ impl LayerScratch {
     }
 }
 
-/// One layer, packed.
+/// One packed layer.
 struct Layer {
     qkv: Linear,
     context: Linear,
@@ -129,7 +129,7 @@ impl<P: Path> Forward for Packed<P> {
     fn run(&self, layers: Range<usize>, x: &mut [f32], posts: &[Span], scratch: &mut LayerScratch) {
         let mut posts = posts;
         while let Some(first) = posts.first() {
-            // Whole posts, as many as fit a block; a post longer than a block is one by itself.
+            // Whole posts, as many as fit a block. A post that is longer than a block is a block of its own.
             let mut tokens = first.len;
             let mut count = 1;
             while count < posts.len() && tokens + posts[count].len <= P::BLOCK {
@@ -163,7 +163,7 @@ impl<P: Path> Forward for Packed<P> {
 }
 
 impl<P: Path> Packed<P> {
-    /// One block through one layer, in place.
+    /// Runs one block through one layer, in place.
     fn layer(&self, layer: &Layer, x: &mut [f32], posts: &[Span], scratch: &mut LayerScratch) {
         let (
             p,
@@ -238,7 +238,7 @@ impl<P: Path> Packed<P> {
             },
         );
 
-        // The two products with GELU between them.
+        // The two products, with GELU between them.
         p.vectorise(
             #[inline(always)]
             || {
@@ -302,7 +302,7 @@ fn accumulate<P: Path>(p: P, y: [P::F; 2], to: &mut [f32]) {
     p.store(p.add(p.load(&to[1]), y[1]), &mut to[1]);
 }
 
-/// Rounds each row as the next product wants it.
+/// Quantises each row for the next product.
 #[inline(always)]
 fn round_rows<P: Path>(p: P, x: &[f32], next: &Linear, rounded: &mut [u8], roundings: &mut [Rounding]) {
     let n = next.inputs;
@@ -318,7 +318,8 @@ fn round_plain_rows<P: Path>(p: P, x: &[f32], n: usize, rounded: &mut [u8], roun
     }
 }
 
-/// The product of rounded rows with a matrix, turned back into numbers and handed on, 32 columns of a row at a time.
+/// The product of quantised rows with a matrix, converted back to floats and passed on, 32 columns of a row at a
+/// time.
 #[inline(always)]
 fn multiply<P: Path>(
     p: P,
@@ -345,7 +346,7 @@ fn multiply<P: Path>(
         for (row, (rounding, products)) in roundings.iter().zip(products.iter()).enumerate() {
             let (scale, least) = (p.splat(rounding.scale), p.splat(rounding.least));
             let products = products.as_chunks::<16>().0;
-            // No closure: one that is not inlined is compiled without the path's instructions.
+            // Not a closure: a closure that is not inlined is compiled without the path's instructions.
             let mut y = [least; 2];
             for c in 0..2 {
                 let constant = p.mul_add(least, offsets[c], biases[c]);
@@ -357,7 +358,7 @@ fn multiply<P: Path>(
     debug_assert_eq!(linear.outputs % COLUMNS, 0);
 }
 
-/// A product in 32 bits, each weight row met by all rows while it is in the cache.
+/// A 32-bit product. Each row of weights is used for all rows while it is in the cache.
 #[inline(always)]
 fn dense_rows<P: Path>(p: P, dense: &Dense, rows: &[f32], out: &mut [f32]) {
     let outputs = dense.bias.len();

@@ -1,21 +1,21 @@
-//! From the hidden states of a post to calibrated numbers: pooling, the tasks' heads, temperature and bias.
+//! From the hidden states of a post to calibrated numbers: pooling, task heads, temperature and bias.
 
 use crate::forward::{Forward, Span};
-use crate::model::{Head, Kind};
+use crate::model::{Head, TaskKind};
 
-/// What the heads need besides their input, kept between batches.
+/// Buffers of the heads, reused between batches.
 #[derive(Default)]
 pub(crate) struct HeadScratch {
-    /// A row of 2·hidden for each post: the mean of its tokens, and its first.
+    /// A row of 2·hidden per post: the mean of its tokens, and its first token.
     pooled: Vec<f32>,
     inner: Vec<f32>,
     logits: Vec<f32>,
-    /// Of each post, the least over the tasks asked so far; infinite before.
+    /// For each post, the minimum confidence over the tasks so far; infinite before the first task.
     pub(crate) confidence: Vec<f32>,
 }
 
 impl HeadScratch {
-    /// Pools each post's hidden states.
+    /// Pools the hidden states of each post.
     pub(crate) fn pool(&mut self, x: &[f32], hidden: usize, posts: &[Span]) {
         self.pooled.resize(posts.len() * 2 * hidden, 0.0);
         for (post, pooled) in posts.iter().zip(self.pooled.chunks_exact_mut(2 * hidden)) {
@@ -35,7 +35,7 @@ impl HeadScratch {
         self.confidence.resize(posts.len(), f32::INFINITY);
     }
 
-    /// Asks one head about all pooled posts, and hands each post's numbers on.
+    /// Runs one head on all pooled posts and passes on the numbers of each post.
     pub(crate) fn ask(&mut self, forward: &dyn Forward, head: &Head, mut hand_on: impl FnMut(usize, &[f32])) {
         let posts = self.confidence.len();
         let width = head.output.bias.len();
@@ -56,13 +56,13 @@ impl HeadScratch {
     }
 }
 
-/// Turns logits into what the task answers with, and says how decided that is.
+/// Converts logits to the task's numbers and returns the confidence.
 fn calibrate(head: &Head, numbers: &mut [f32]) -> f32 {
     for ((x, slope), bias) in numbers.iter_mut().zip(&head.slopes).zip(&head.biases) {
         *x = *x * slope + bias;
     }
     match head.kind {
-        Kind::Softmax => {
+        TaskKind::Softmax => {
             let largest = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             for x in numbers.iter_mut() {
                 *x = libm::expf(*x - largest);
@@ -74,13 +74,13 @@ fn calibrate(head: &Head, numbers: &mut [f32]) -> f32 {
             // The largest was e⁰.
             share
         }
-        Kind::Sigmoid => {
+        TaskKind::Sigmoid => {
             for x in numbers.iter_mut() {
                 *x = sigmoid(*x);
             }
             numbers.iter().fold(1.0, |least, p| p.max(1.0 - p).min(least))
         }
-        Kind::Regression => {
+        TaskKind::Regression => {
             let [low, high] = head.range;
             for x in numbers {
                 *x = low + (high - low) * sigmoid(*x);

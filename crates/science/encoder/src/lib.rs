@@ -1,34 +1,51 @@
-//! The encoder: a small transformer (`BERT`'s shape, `MiniLM`'s size) that reads posts on the processor, with kernels of its
-//! own for each kind of processor.
+//! The encoder: a small transformer (the shape of `BERT`, the size of `MiniLM`) that runs on the processor, with
+//! kernels for each kind of processor.
 //!
-//! It knows tokens and probabilities, nothing of texts, posts' records or streams: the reader in `limbic-affect` stands on
-//! it.
+//! ```text
+//! model folder ─▶ Model (32 bits, checked) ─▶ Encoder (8-bit weights, packed for one kind of kernels)
+//!                                                │
+//! tokens of posts ─▶ embeddings ─▶ layers ─▶ heads ─▶ one number per label
+//!                                    └─▶ early exit, if confident ─┘
+//! ```
 //!
-//! ```no_run
+//! The crate knows tokens and probabilities. It does not know texts, records or streams: `limbic-affect` tokenises
+//! texts and interprets the numbers. It cannot train a model.
+//!
+//! # Example
+//!
+//! ```
 //! use limbic_encoder::{Encoder, Exit, Kernels, Model, Scratch};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let model = Model::open("models/affect-l6".as_ref())?;
+//! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/affect-l6");
+//! let model = Model::open(folder.as_ref())?;
 //! let encoder = Encoder::new(&model, Kernels::Auto)?;
 //!
-//! // One for each thread that reads.
+//! // One scratch per thread.
 //! let mut scratch = Scratch::new();
 //! let posts: [&[u32]; 2] = [&[101, 2054, 1037, 3125, 999, 102], &[101, 2053, 102]];
 //! let output = encoder.read(&mut scratch, &posts)?;
-//! for answer in output.posts() {
+//! for post in output.posts() {
 //!     for (index, task) in model.tasks().iter().enumerate() {
-//!         let numbers = answer.task(index).unwrap_or(&[]); // one for each of task.labels
+//!         let numbers = post.task(index).unwrap_or(&[]);
 //!         assert_eq!(numbers.len(), task.width());
 //!     }
 //! }
 //!
-//! // The sure ones leave after the second layer.
+//! // Posts that are confident enough leave after the second layer.
 //! let output = encoder.read_early(&mut scratch, &posts, &[Exit { layer: 2, min_confidence: 0.9 }])?;
-//! let early = output.posts().filter(|answer| answer.layer() == 2).count();
-//! # let _ = early;
+//! assert_eq!(output.len(), 2);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Laws
+//!
+//! * The result of a post does not depend on the other posts of its batch, to the bit, with every kind of kernels but
+//!   libtorch.
+//! * An early exit changes only the results of the posts that leave.
+//! * Everything that is wrong with a model folder is reported by [`Model::open`].
+//! * `unsafe` code is in `kernels` only.
 
 mod attention;
 mod buffer;
@@ -43,6 +60,6 @@ mod reference;
 #[cfg(feature = "torch")]
 mod torch;
 
-pub use encoder::{Answer, Encoder, Exit, Output, ReadError, Scratch};
+pub use encoder::{BatchOutput, Encoder, Exit, PostOutput, ReadError, Scratch};
 pub use kernels::{Kernels, KernelsError};
-pub use model::{Kind, Model, ModelError, Task};
+pub use model::{Model, ModelError, Task, TaskKind};

@@ -1,23 +1,23 @@
-//! The passes between the products: normalising, rounding, exponentials. Safe code over sixteen lanes, compiled for each
-//! path. A row's result depends on that row alone.
+//! The operations between the products: normalisation, quantisation, exponentials. Safe code on sixteen lanes,
+//! compiled for each path. The result of a row depends on that row only.
 
 use crate::kernels::Path;
 use crate::model::Norm;
 
-/// What turns a row of rounded activations back: x ≈ least + scale·q.
+/// Converts a row of quantised activations back: x ≈ least + scale·q.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Rounding {
     pub(crate) scale: f32,
     pub(crate) least: f32,
 }
 
-/// The sixteen-lane units of a row whose length is a multiple of sixteen.
+/// The sixteen-lane units of a row. Its length is a multiple of sixteen.
 #[inline(always)]
 pub(crate) fn units(row: &[f32]) -> &[[f32; 16]] {
     row.as_chunks::<16>().0
 }
 
-/// The same, to be written.
+/// The same, mutable.
 #[inline(always)]
 pub(crate) fn units_mut(row: &mut [f32]) -> &mut [[f32; 16]] {
     row.as_chunks_mut::<16>().0
@@ -45,7 +45,7 @@ pub(crate) fn normalise<P: Path>(p: P, row: &mut [f32], norm: &Norm, epsilon: f3
     }
 }
 
-/// Rounds (row − shifts)·factors to 0..=largest, by the row's own least and largest.
+/// Rounds (row − shifts)·factors to 0..=largest, scaled by the minimum and maximum of the row.
 #[inline(always)]
 pub(crate) fn round_row<P: Path>(
     p: P,
@@ -78,14 +78,14 @@ pub(crate) fn round_row<P: Path>(
     rounding
 }
 
-/// Sixteen of (row − shifts)·factors. A function, not a closure: one that is not inlined is compiled without the path's
-/// instructions.
+/// Sixteen elements of (row − shifts)·factors. A function, because a closure that is not inlined is compiled without
+/// the path's instructions.
 #[inline(always)]
 fn smoothed<P: Path>(p: P, [row, shifts, factors]: [&[[f32; 16]]; 3], i: usize) -> P::F {
     p.mul(p.sub(p.load(&row[i]), p.load(&shifts[i])), p.load(&factors[i]))
 }
 
-/// The same for a row that is rounded as it is.
+/// The same for a row without shifts and factors.
 #[inline(always)]
 pub(crate) fn round_plain_row<P: Path>(p: P, row: &[f32], to: &mut [u8]) -> Rounding {
     let row = units(row);
@@ -104,12 +104,12 @@ pub(crate) fn round_plain_row<P: Path>(p: P, row: &[f32], to: &mut [u8]) -> Roun
     rounding
 }
 
-/// The rounding for a range, and the inverse of its scale.
+/// The quantisation for a range, and the inverse of its scale.
 #[inline(always)]
 fn rounding<P: Path>(least: f32, largest: f32) -> (Rounding, f32) {
     let top = P::SCHEME.activation_max as f32;
     let range = largest - least;
-    // A row of equal numbers has no scale: it is `least` throughout.
+    // A row of equal numbers has no scale: every element is `least`.
     let inverse = if range > f32::MIN_POSITIVE {
         top / range
     } else {
@@ -119,7 +119,7 @@ fn rounding<P: Path>(least: f32, largest: f32) -> (Rounding, f32) {
     (Rounding { scale, least }, inverse)
 }
 
-/// x·Φ(x), Φ the normal distribution's function, by the error function.
+/// GELU: x·Φ(x), with the normal distribution function Φ from the error function.
 #[inline(always)]
 pub(crate) fn gelu<P: Path>(p: P, x: P::F) -> P::F {
     let half = p.mul(x, p.splat(0.5));
@@ -130,7 +130,7 @@ pub(crate) fn gelu<P: Path>(p: P, x: P::F) -> P::F {
     )
 }
 
-/// The error function, as the quotient of two polynomials in x² (the one of Eigen and XLA; within 4e-7 here).
+/// The error function, as the quotient of two polynomials in x² (that of Eigen and XLA; within 4e-7 here).
 #[inline(always)]
 fn erf<P: Path>(p: P, x: P::F) -> P::F {
     const ABOVE: [f32; 7] = [
@@ -157,7 +157,7 @@ fn erf<P: Path>(p: P, x: P::F) -> P::F {
     )
 }
 
-/// The value at `x` of a polynomial by its coefficients, the highest power's first.
+/// The value at `x` of a polynomial. The coefficient of the highest power is first.
 #[inline(always)]
 fn polynomial<P: Path>(p: P, x: P::F, coefficients: &[f32]) -> P::F {
     let mut sum = p.splat(coefficients[0]);
@@ -167,7 +167,7 @@ fn polynomial<P: Path>(p: P, x: P::F, coefficients: &[f32]) -> P::F {
     sum
 }
 
-/// eˣ for x ≤ 88; below −87 as at −87.
+/// eˣ for x ≤ 88; below −87, the value at −87.
 #[inline(always)]
 pub(crate) fn exponential<P: Path>(p: P, x: P::F) -> P::F {
     // ln 2 in two parts, so that n·ln 2 is exact.

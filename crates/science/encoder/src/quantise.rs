@@ -1,35 +1,37 @@
-//! Weights as small integers, packed once into the order in which the kernels read them.
+//! Weights as small integers, packed once in the order in which the kernels read them.
 //!
-//! A product of activations x and weights w becomes one of integers: each row of activations is written as x ≈ least +
-//! scale·q with its own `least` and `scale` (from that row alone, so that no reading depends on its neighbours), each column
-//! of weights as w ≈ scale·v. Then x·w = scale·scale·Σ q·v + least·scale·Σ v, and Σ v is known when the weights are packed.
+//! A product of activations x and weights w becomes a product of integers. Each row of activations is x ≈ least +
+//! scale·q, with `least` and `scale` from that row only, so that a result does not depend on other rows. Each column
+//! of weights is w ≈ scale·v. Then x·w = scale·scale·Σ q·v + least·scale·Σ v, and Σ v is computed when the weights
+//! are packed.
 //!
-//! Where activations come from a layer normalisation, their channels differ in size by what its scale says. Before rounding
-//! they are divided by a factor for each channel, and the weights multiplied by it, so that both share the trouble
-//! (`SmoothQuant`, arXiv:2211.10438, §4), with no calibration texts: the normalisation's scale stands for the activations'
-//! deviation, and its shift is taken off first, because it is a constant that belongs into the bias.
+//! After a layer normalisation, the sizes of the channels differ by its scale. Before quantisation, the activations
+//! are divided by a factor per channel, and the weights are multiplied by it, so that both lose about the same
+//! precision (`SmoothQuant`, arXiv:2211.10438, §4). No calibration texts are needed: the scale of the normalisation
+//! approximates the deviation of the activations. Its shift is subtracted first, because it is a constant that
+//! belongs to the bias.
 
 use crate::buffer::Buffer;
 use crate::kernels::{COLUMNS, Scheme};
 use crate::model::{Dense, Norm};
 
-/// A packed matrix with all that turns integers back into numbers.
+/// A packed matrix, with everything that converts integers back to floats.
 pub(crate) struct Linear {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     /// `[outputs / 16][inputs / 4][16][4]`
     panels: Buffer<i8>,
-    /// Of each output: its weights' scale, that times the sum of its integers, and what is added.
+    /// Per output: the scale of its weights, the scale times the sum of its integers, and the bias.
     pub(crate) scales: Vec<f32>,
     pub(crate) offsets: Vec<f32>,
     pub(crate) biases: Vec<f32>,
-    /// Of each input: what is taken off, and what the rest is multiplied with, before rounding.
+    /// Per input: the number subtracted before quantisation, and the factor after it.
     pub(crate) shifts: Vec<f32>,
     pub(crate) factors: Vec<f32>,
 }
 
 impl Linear {
-    /// Packs a matrix; `norm` is the normalisation that its inputs come from, if they do.
+    /// Packs a matrix. `norm` is the normalisation that produces its inputs, if any.
     pub(crate) fn pack(scheme: Scheme, dense: &Dense, norm: Option<&Norm>) -> Linear {
         let outputs = dense.bias.len();
         let inputs = dense.weight.len() / outputs;
@@ -78,14 +80,14 @@ impl Linear {
         linear
     }
 
-    /// The panels two by two, as the kernels take them: `COLUMNS` outputs each.
+    /// The panels in pairs, as the kernels take them: `COLUMNS` outputs each.
     #[inline(always)]
     pub(crate) fn pairs(&self) -> std::slice::ChunksExact<'_, i8> {
         self.panels.get().chunks_exact(COLUMNS * self.inputs)
     }
 }
 
-/// A factor for each input, by which its weights are multiplied and its activations divided.
+/// Per input, the factor that multiplies its weights and divides its activations.
 fn smoothing(dense: &Dense, norm: &Norm, inputs: usize) -> Vec<f32> {
     let mut squares = vec![0.0_f32; inputs];
     for row in dense.weight.chunks_exact(inputs) {
@@ -107,10 +109,10 @@ fn smoothing(dense: &Dense, norm: &Norm, inputs: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Writes a column as integers and says what one unit is worth.
+/// Writes a column as integers and returns the value of one unit.
 ///
-/// Where a kernel adds in sixteen bits, the unit is made so large that neither the positive nor the negative weights of
-/// any of those sums, each met by the largest activation, can leave the sixteen bits.
+/// If a kernel adds in sixteen bits, the unit is large enough that neither the positive nor the negative weights of
+/// any such sum can overflow with the largest activation.
 fn round_column(scheme: Scheme, column: &[f32], integers: &mut [i8]) -> f32 {
     let largest = column.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
     if largest == 0.0 {
@@ -134,11 +136,11 @@ fn round_column(scheme: Scheme, column: &[f32], integers: &mut [i8]) -> f32 {
     }
 }
 
-/// The largest sum of the positive, or of the negative, weights that share one sum of sixteen bits.
+/// The largest sum of the positive, or of the negative, weights within one sixteen-bit sum.
 fn heaviest<T: Copy>(scheme: Scheme, column: &[T], number: impl Fn(T) -> f32) -> f32 {
     let mut heaviest = 0.0_f32;
     for steps in column.chunks(scheme.narrow_steps * 4) {
-        // Two sums for each column: inputs 0 and 1 of each step of four, and inputs 2 and 3.
+        // Two sums per column: inputs 0 and 1 of each step of four, and inputs 2 and 3.
         for half in [0, 2] {
             let (mut above, mut below) = (0.0, 0.0);
             for four in steps.as_chunks::<4>().0 {

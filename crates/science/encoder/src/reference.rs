@@ -1,5 +1,5 @@
-//! The forward pass as the papers write it, in 32 bits, a post at a time: what every path is measured against. It shares
-//! no code with them but the heads.
+//! The forward pass as the papers define it, in 32 bits, one post at a time. Every path is tested against it. It
+//! shares no code with the paths except the heads.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ impl Reference {
         }
     }
 
-    /// One post through one layer.
+    /// Runs one post through one layer.
     fn layer(&self, layer: &Layer, x: &mut [f32]) {
         let Sizes {
             hidden,
@@ -110,7 +110,7 @@ pub(crate) fn normalise(x: &mut [f32], norm: &Norm, epsilon: f32) {
     }
 }
 
-/// Each row of `x` by each row of the matrix.
+/// Each row of `x` times each row of the matrix.
 pub(crate) fn product(dense: &Dense, x: &[f32]) -> Vec<f32> {
     let outputs = dense.bias.len();
     let inputs = dense.weight.len() / outputs;

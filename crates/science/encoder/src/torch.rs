@@ -1,8 +1,8 @@
-//! The layers on libtorch (`--features torch`), in 32 bits: for a GPU where there is one, and for large batches.
+//! The layers on libtorch (`--features torch`), in 32 bits: for a GPU, and for large batches.
 //!
-//! Posts of about the same length are padded to the longest of them and go through the layers together. Unlike the kernels
-//! of our own, libtorch may add in another order in another company: a post's answer is the same to about six digits,
-//! not to the last bit. libtorch reports what goes wrong (a GPU without memory, above all) by a panic.
+//! Posts of similar length are padded to the longest of them and go through the layers together. Unlike the other
+//! kernels, libtorch may add in an order that depends on the batch: a result is the same to about six digits, not to
+//! the bit. libtorch reports errors (above all, a GPU without memory) as panics.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -13,15 +13,15 @@ use crate::forward::{Forward, LayerScratch, Span, joined};
 use crate::model::{Dense, Model, Norm, Sizes};
 use crate::reference;
 
-/// Tokens of a batch, padding included: what fits the caches of a processor, and what fills a GPU.
+/// Tokens per batch, with padding: as many as fit the caches of a processor, or keep a GPU busy.
 const CPU_TOKENS: usize = 2_048;
 const GPU_TOKENS: usize = 65_536;
 
-/// A model on a device of libtorch's.
+/// A model on one device of libtorch.
 pub(crate) struct Torch {
     device: Device,
     sizes: Sizes,
-    /// A tensor may go to another thread, but not be looked at by two: whoever runs takes references of its own.
+    /// A tensor can move to another thread, but cannot be shared: each run clones the references.
     layers: Mutex<Vec<Layer>>,
 }
 
@@ -78,7 +78,7 @@ impl Layer {
         }
     }
 
-    /// `x` is `[posts, tokens, hidden]`; the mask, `[posts, 1, 1, tokens]`, is added to what attention compares.
+    /// `x` is `[posts, tokens, hidden]`. The mask, `[posts, 1, 1, tokens]`, is added to the attention scores.
     fn forward(&self, x: &Tensor, mask: Option<&Tensor>, heads: i64, epsilon: f64) -> Tensor {
         let (posts, tokens, hidden) = x.size3().expect("three dimensions");
         let qkv = self
@@ -104,7 +104,7 @@ impl Torch {
     pub(crate) fn new(model: &Model) -> Torch {
         let device = Device::cuda_if_available();
         if device == Device::Cpu {
-            // Whoever reads has as many threads as there are processors.
+            // The callers already use one thread per processor.
             tch::set_num_threads(1);
         }
         let layers = model.layers.iter().map(|layer| Layer {
@@ -122,7 +122,7 @@ impl Torch {
         }
     }
 
-    /// Sends posts through some layers, padded to the first of them, which is the longest.
+    /// Runs posts through some layers, padded to the first of them, which is the longest.
     fn batch(&self, layers: &[Layer], x: &mut [f32], posts: &[Span]) {
         let (hidden, longest) = (self.sizes.hidden, posts[0].len);
         let mut padded = vec![0.0; posts.len() * longest * hidden];
@@ -161,7 +161,7 @@ impl Torch {
     }
 }
 
-/// The posts by falling length, in batches of little padding and not too many tokens.
+/// Sorts the posts by falling length and groups them into batches with little padding and a limited number of tokens.
 fn batches(posts: &[Span], most: usize) -> Vec<Vec<Span>> {
     let mut sorted = posts.to_vec();
     sorted.sort_by_key(|post| std::cmp::Reverse(post.len));
@@ -184,7 +184,7 @@ impl Forward for Torch {
 
     fn run(&self, layers: Range<usize>, x: &mut [f32], posts: &[Span], _scratch: &mut LayerScratch) {
         let layers: Vec<Layer> = {
-            // Nothing is changed under the lock: a panic elsewhere leaves it whole.
+            // Nothing is changed under the lock, so a panic of another thread leaves the layers intact.
             let all = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
             all[layers].iter().map(Layer::share).collect()
         };

@@ -24,14 +24,14 @@ use limbic_domain::{
     AudienceId, Candidate, Chosen, Creative, Decision, DecisionResult, Envelope, Micros, Outcome,
     OutcomeKind, PolicyVersion, Probability, Pseudonym, Rendering, Slug, TenantId, Utc,
 };
-use limbic_evaluation::{EvaluationPolicy, Format, Options, Progress, evaluate};
+use limbic_evaluation::{EvaluationOptions, EvaluationPolicy, LogFormat, Progress, evaluate};
 
 const ITEMS: usize = 80;
 
 struct Settings {
     rows: u64,
     affinities: usize,
-    /// Of our own log; 0 = Open Bandit.
+    /// Number of candidates in a Limbic log; 0 selects an Open Bandit log.
     candidates: usize,
     threads: usize,
 }
@@ -87,7 +87,7 @@ fn write_log(folder: &Path, settings: &Settings) -> std::io::Result<u64> {
     }
     writeln!(out)?;
     let rest = ",0.0".repeat(settings.affinities);
-    // The dataset's categories are 32 hexadecimal digits.
+    // Categories of the dataset have 32 hexadecimal digits.
     let category = |feature: usize, value: usize| {
         let wide = u128::from(limbic_bandit::random::derive(feature as u64, value as u64));
         format!("{:032x}", wide.wrapping_mul(0x1_0000_0000_0001_0001))
@@ -121,7 +121,7 @@ fn write_log(folder: &Path, settings: &Settings) -> std::io::Result<u64> {
     Ok(std::fs::metadata(path)?.len())
 }
 
-/// A decision, and where in its text the id, the time and the context are to be written anew.
+/// A decision as text, with the places of the id, the time and the context.
 fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decision> {
     let creative = |number: usize| Creative {
         id: format!(
@@ -186,7 +186,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
 
 fn write_our_log(path: &Path, settings: &Settings) -> std::io::Result<u64> {
     let mut random = Random::new(1);
-    // Encoded once for each context and choice; what differs from row to row is put in between.
+    // Encoded once for each context and choice. Only the parts that differ from row to row are inserted.
     let texts: Vec<Vec<(String, String, String)>> = (0..240)
         .map(|context| {
             (0..settings.candidates)
@@ -227,7 +227,7 @@ fn write_our_log(path: &Path, settings: &Settings) -> std::io::Result<u64> {
     Ok(std::fs::metadata(path)?.len())
 }
 
-/// The most memory this process ever held, in MiB, where the system says.
+/// Peak memory of this process in MiB, if the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -252,11 +252,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         begin.elapsed().as_secs_f64()
     );
     let mut options = if settings.candidates > 0 {
-        Options::new(&own, Format::Limbic, EvaluationPolicy::named("uniform", None)?)
+        EvaluationOptions::new(&own, LogFormat::Limbic, EvaluationPolicy::named("uniform", None)?)
     } else {
         let prior = folder.path().join("prior.yaml");
         let policy = EvaluationPolicy::BernoulliThompson { prior };
-        Options::new(folder.path(), Format::OpenBandit, policy)
+        EvaluationOptions::new(folder.path(), LogFormat::OpenBandit, policy)
     };
     options.threads = settings.threads;
     let begin = Instant::now();

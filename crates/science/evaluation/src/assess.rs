@@ -1,33 +1,33 @@
-//! From weighed rows to the report.
+//! Builds the report from weighted rows.
 
 use std::collections::BTreeMap;
 
-use crate::Options;
+use crate::EvaluationOptions;
 use crate::estimator::{self, Estimator, Scored, Sums, Tuning};
 use crate::intervals::{self, ConfidenceSequence, Interval, Moments};
 use crate::log::BanditLog;
-use crate::report::{Estimate, Report, Weights, counted};
+use crate::report::{Estimate, EvaluationReport, Weights, counted};
 use crate::score::Predictor;
 
 /// Rows with their weights and predictions.
-pub(super) struct Weighed {
+pub(super) struct WeightedRows {
     pub(super) scored: Vec<Scored>,
-    /// How many weights were cut.
+    /// Number of weights that were cut.
     pub(super) cut: u64,
-    /// No probability of the policy is larger.
+    /// Upper bound of the policy's probabilities.
     pub(super) largest_probability: f64,
 }
 
 pub(super) fn assess(
     log: &BanditLog,
     policy: &str,
-    weighed: &Weighed,
+    weighted: &WeightedRows,
     predictor: Option<Predictor>,
-    options: &Options,
-) -> Report {
-    let scored = &weighed.scored;
-    let estimators = options.asked();
-    let weights = weights_of(scored, weighed.cut, options.max_weight);
+    options: &EvaluationOptions,
+) -> EvaluationReport {
+    let scored = &weighted.scored;
+    let estimators = options.selected_estimators();
+    let weights = weights_of(scored, weighted.cut, options.max_weight);
     let quantiles: Vec<f64> = weights.quantiles.values().copied().collect();
     let tuning = estimator::tune(scored, &quantiles, options.switch_threshold, options.shrinkage);
     let blocks = blocks_of(scored, tuning);
@@ -35,7 +35,7 @@ pub(super) fn assess(
     for block in &blocks {
         sums.add(block);
     }
-    let guaranteed = Guaranteed::of(log, weighed, predictor.as_ref(), options);
+    let guaranteed = Guaranteed::of(log, weighted, predictor.as_ref(), options);
     let bootstrapped = intervals::bootstrap(
         &blocks,
         estimators,
@@ -60,7 +60,7 @@ pub(super) fn assess(
         .collect();
     let clicks = log.rows.iter().filter(|row| row.reward > 0.0).count() as u64;
     let square: f64 = scored.iter().map(|row| row.weight * row.weight).sum();
-    let mut report = Report {
+    let mut report = EvaluationReport {
         policy: policy.to_owned(),
         rows: log.rows.len() as u64,
         clicks,
@@ -82,28 +82,28 @@ pub(super) fn assess(
     report
 }
 
-/// Below so many clicks a sample checks arithmetic and nothing else.
+/// With fewer clicks, a result is no evidence.
 const FEW_CLICKS: u64 = 100;
 
-fn warn(report: &mut Report, weight_square: f64) {
+fn warn(report: &mut EvaluationReport, weight_square: f64) {
     let rows = report.rows as f64;
     if report.clicks < FEW_CLICKS {
         let clicks = report.clicks;
         report.warnings.insert(
             0,
             format!(
-                "{}: this checks arithmetic, it is no evidence of lift",
+                "{}: this is enough to check arithmetic, but not evidence of lift",
                 counted(clicks, "click")
             ),
         );
     }
     if report.effective_sample_size < 100.0 {
         report.warnings.push(format!(
-            "an effective sample of {:.1} rows: the policy is too far from the one that wrote the log",
+            "an effective sample of {:.1} rows: the policy differs too much from the logging policy",
             report.effective_sample_size
         ));
     }
-    // The mean weight is 1 by construction; five standard errors away, something is wrong with the propensities.
+    // The expected weight is 1. Five standard errors away from it, the logged propensities are probably wrong.
     let mean = report.weights.mean;
     let variance = (weight_square / rows - mean * mean).max(0.0);
     if report.weights.limit.is_none() && (mean - 1.0).abs() > 5.0 * (variance / rows).sqrt() + 1e-9 {
@@ -172,14 +172,19 @@ fn settings_of(estimator: Estimator, tuning: Tuning) -> BTreeMap<&'static str, O
     }
 }
 
-/// The intervals that hold for every number of rows, for the estimators that are unbiased and bounded.
+/// Intervals that are valid for every number of rows, for the estimators that are unbiased and bounded.
 struct Guaranteed {
     by_estimator: Vec<(Estimator, &'static str, Interval)>,
 }
 
 impl Guaranteed {
-    fn of(log: &BanditLog, weighed: &Weighed, predictor: Option<&Predictor>, options: &Options) -> Self {
-        let scored = &weighed.scored;
+    fn of(
+        log: &BanditLog,
+        weighted: &WeightedRows,
+        predictor: Option<&Predictor>,
+        options: &EvaluationOptions,
+    ) -> Self {
+        let scored = &weighted.scored;
         let delta = 1.0 - options.confidence;
         let (least, most) = options.reward_range;
         let whole = Interval {
@@ -187,9 +192,10 @@ impl Guaranteed {
             high: most,
         };
         let least_propensity = log.rows.iter().map(|row| row.propensity).fold(1.0, f64::min);
-        // No weight can be larger, whichever arm had been logged; cut weights bound the cut estimator's mean.
-        let bound =
-            (weighed.largest_probability / least_propensity).min(options.max_weight.unwrap_or(f64::INFINITY));
+        // Upper bound of any weight, whichever arm had been logged. If weights are cut, it bounds the mean of the cut
+        // estimator.
+        let bound = (weighted.largest_probability / least_propensity)
+            .min(options.max_weight.unwrap_or(f64::INFINITY));
         let mut by_estimator = Vec::new();
         let mut add = |estimator, method, interval: Option<Interval>| {
             by_estimator.extend(interval.map(|found| (estimator, method, found.intersect(whole))));
@@ -234,7 +240,8 @@ impl Guaranteed {
         }
         if let Some(predictor) = predictor.filter(|predictor| predictor.folds() > 1 && predictor.is_bounded())
         {
-            // Given its model, a fold's scores are independent and lie in [least, most] ± bound · (most − least).
+            // Given its model, the scores of a fold are independent and lie in [least, most] ± bound · (most −
+            // least).
             let width = (most - least) * (1.0 + 2.0 * bound);
             add(
                 Estimator::Dr,
@@ -254,7 +261,7 @@ impl Guaranteed {
     }
 }
 
-/// One Bernstein interval per fold, all right at once, averaged.
+/// The average of one Bernstein interval per fold, all of which are valid together.
 fn across_folds(scored: &[Scored], predictor: &Predictor, width: f64, delta: f64) -> Option<Interval> {
     let mut folds = vec![Moments::default(); predictor.folds()];
     for (index, row) in scored.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! Our own log: JSON Lines of decision and outcome envelopes, in any order.
+//! Reader of Limbic's log format: JSON Lines of decision and outcome envelopes, in any order.
 //!
-//! A row is a decision that chose something; it brought 1 if the wanted outcome came of it, else 0, so the same outcome
-//! twice counts once. Decisions repeated under one id count once.
+//! A row is a decision that chose a creative. Its reward is 1 if the selected kind of outcome was reported for it,
+//! else 0, so a repeated outcome counts once. A decision repeated under the same id counts once.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,19 +13,22 @@ use serde::{Deserialize, Deserializer};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::lines::{LineReader, Start, read_lines};
-use crate::log::{BanditLog, MixMap, MixSet, Row, Situation, Sparse};
-use crate::{EvaluateError, Options};
+use crate::log::{BanditLog, LogRow, MixMap, MixSet, Situation, Sparse};
+use crate::{EvaluateError, EvaluationOptions};
 
 /// Reads the log and joins outcomes to decisions.
-pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<BanditLog, EvaluateError> {
+pub(super) fn read(
+    options: &EvaluationOptions,
+    progress: impl FnMut(u64, u64),
+) -> Result<BanditLog, EvaluateError> {
     let mut whole = Part::default();
     let reader = || Reader {
         part: Part::default(),
         wanted: options.reward,
         arms: Vec::new(),
-        arm_places: Places::default(),
+        arm_places: NameCache::default(),
         features: Sparse::new(),
-        feature_places: Places::default(),
+        feature_places: NameCache::default(),
     };
     let merge = |part: Part, lines| whole.absorb(part, lines);
     read_lines(
@@ -39,31 +42,31 @@ pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<
     Ok(whole.join(options.attribution_window_millis))
 }
 
-/// A decision's id, hashed to 128 bits.
+/// The id of a decision, hashed to 128 bits.
 fn key_of(tenant: &str, id: &str) -> (u64, u64) {
     let hash = xxh3_128_with_seed(id.as_bytes(), xxh3_64(tenant.as_bytes()));
     ((hash >> 64) as u64, hash as u64)
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Made {
+struct DecisionEntry {
     key: (u64, u64),
     at: i64,
     line: u64,
 }
 
-struct Came {
+struct OutcomeEntry {
     decision: (u64, u64),
     at: i64,
     line: u64,
     wanted: bool,
 }
 
-/// What a piece of the file holds. `made` runs parallel to the log's rows.
+/// The content of one range of the file. `made` is parallel to the log's rows.
 struct Part {
     log: BanditLog,
-    made: Vec<Made>,
-    came: Vec<Came>,
+    made: Vec<DecisionEntry>,
+    came: Vec<OutcomeEntry>,
     /// Decisions that chose nothing.
     empty: MixSet<(u64, u64)>,
     last: i64,
@@ -84,11 +87,11 @@ impl Default for Part {
 impl Part {
     fn absorb(&mut self, part: Self, lines_before: u64) {
         self.log.absorb(part.log, lines_before);
-        self.made.extend(part.made.into_iter().map(|made| Made {
+        self.made.extend(part.made.into_iter().map(|made| DecisionEntry {
             line: made.line + lines_before,
             ..made
         }));
-        self.came.extend(part.came.into_iter().map(|came| Came {
+        self.came.extend(part.came.into_iter().map(|came| OutcomeEntry {
             line: came.line + lines_before,
             ..came
         }));
@@ -102,9 +105,7 @@ impl Part {
         for (row, made) in (0_u32..).zip(&self.made) {
             if *row_of.entry(made.key).or_insert(row) != row {
                 keep[row as usize] = false;
-                self.log
-                    .rejections
-                    .add(made.line, "the same decision once more", "");
+                self.log.rejections.add(made.line, "a duplicate decision", "");
             }
         }
         let mut late = 0_u64;
@@ -166,18 +167,19 @@ impl Part {
 struct Reader {
     part: Part,
     wanted: OutcomeKind,
-    /// Room for the candidates and the context of a row.
+    /// Buffers for the candidates and the context of a row.
     arms: Vec<u32>,
     features: Sparse,
-    arm_places: Places,
-    feature_places: Places,
+    arm_places: NameCache,
+    feature_places: NameCache,
 }
 
-/// What was named in which place of the row before: most rows name the same there, and comparing is faster than looking up.
+/// The index of each name in the previous row, by place. Most rows have the same names in the same places, and a
+/// comparison is faster than a look-up.
 #[derive(Default)]
-struct Places(Vec<u32>);
+struct NameCache(Vec<u32>);
 
-impl Places {
+impl NameCache {
     fn find(&self, place: usize, name: &str, names: &[String]) -> Option<u32> {
         let before = *self.0.get(place)?;
         (names[before as usize] == name).then_some(before)
@@ -197,7 +199,7 @@ struct Head<'a> {
     kind: Cow<'a, str>,
 }
 
-/// What an evaluation needs of a decision's envelope. To build all of it would take twice as long.
+/// The fields of a decision's envelope that an evaluation needs. Deserialising all of them takes twice as long.
 #[derive(Deserialize)]
 struct Logged<'a> {
     v: u32,
@@ -250,11 +252,11 @@ struct LoggedCreative<'a> {
     id: Cow<'a, str>,
 }
 
-/// Features by name, in the order they stand in.
+/// Named features, in the order of the text.
 #[derive(Default)]
 struct LoggedContext<'a>(Vec<(Name<'a>, f64)>);
 
-/// A text that is borrowed where it has no escapes: serde borrows a `Cow` in a field only.
+/// A string that is borrowed if it has no escapes. Serde borrows a `Cow` only as a field.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -286,7 +288,7 @@ impl Reader {
     fn parse(&mut self, line: u64, bytes: &[u8]) -> Result<(), Wrong> {
         let not_an_envelope = |reason: String| ("not an envelope", reason);
         let text = str::from_utf8(bytes).map_err(|e| not_an_envelope(e.to_string()))?;
-        // Our own programs write the type first; whoever does not is read twice.
+        // Limbic writes the type first. An envelope with another order is parsed twice.
         if text.starts_with(r#"{"type":"decision""#) {
             return self.decision(line, text);
         }
@@ -302,7 +304,7 @@ impl Reader {
         let envelope =
             Envelope::<Outcome>::decode(bytes).map_err(|e| ("not a readable outcome", e.to_string()))?;
         self.part.last = self.part.last.max(envelope.at.as_millis());
-        self.part.came.push(Came {
+        self.part.came.push(OutcomeEntry {
             decision: key_of(envelope.tenant.as_str(), &envelope.data.decision),
             at: envelope.at.as_millis(),
             line,
@@ -339,7 +341,7 @@ impl Reader {
             .candidates
             .get(choice.position)
             .filter(|candidate| candidate.creative == choice.creative.id)
-            .ok_or(("the choice is no candidate", String::new()))?;
+            .ok_or(("the choice is not a candidate", String::new()))?;
         let propensity = choice.propensity.get();
         if propensity <= 0.0 || (propensity - chosen.propensity.get()).abs() > 1e-9 {
             let both = format!("{propensity} and {}", chosen.propensity.get());
@@ -371,14 +373,14 @@ impl Reader {
             set,
             position: 0,
         });
-        let row = Row {
+        let row = LogRow {
             situation,
             arm,
             reward: 0.0,
             propensity,
         };
         log.push(row, line);
-        self.part.made.push(Made {
+        self.part.made.push(DecisionEntry {
             key,
             at: envelope.at.as_millis(),
             line,

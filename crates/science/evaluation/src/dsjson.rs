@@ -1,22 +1,25 @@
-//! Vowpal Wabbit's DSJSON: one joined decision a line.
+//! Reader of Vowpal Wabbit's DSJSON: one joined decision per line.
 //!
-//! A line has the label (`_label_cost`, `_label_probability`, `_label_Action`, counted from 1), the context `c` with its
-//! actions `_multi`, and the whole distribution (`a`, `p`). The reward is the cost with its sign turned. An arm *is* its
-//! action's features; a context's features are the rest of `c`, flattened to `namespace.name=text` and
-//! `namespace.name` for numbers.
+//! A line has the label (`_label_cost`, `_label_probability`, `_label_Action`, counted from 1), the context `c` with
+//! its actions `_multi`, and the whole distribution (`a`, `p`). The reward is the negated cost. An arm is identified
+//! by the features of its action. The features of a context are the rest of `c`, flattened to `namespace.name=text`,
+//! and to `namespace.name` for numbers.
 //!
-//! Not supported, and rejected as such: several slots in one decision (`_outcomes`), decisions that were never activated
-//! (`_skipLearn`), and logs thinned before they were written (`pdrop`).
+//! Some lines are rejected because they are not supported: decisions with several slots (`_outcomes`), decisions that
+//! were never activated (`_skipLearn`), and subsampled logs (`pdrop`).
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::lines::{LineReader, Start, read_lines};
-use crate::log::{BanditLog, Row, Situation, Sparse};
-use crate::{EvaluateError, Options};
+use crate::log::{BanditLog, LogRow, Situation, Sparse};
+use crate::{EvaluateError, EvaluationOptions};
 
 /// Reads the log.
-pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<BanditLog, EvaluateError> {
+pub(super) fn read(
+    options: &EvaluationOptions,
+    progress: impl FnMut(u64, u64),
+) -> Result<BanditLog, EvaluateError> {
     let mut log = BanditLog::new();
     let mut dangling = 0;
     let reader = || Reader {
@@ -38,7 +41,7 @@ pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<
     )?;
     if dangling > 0 {
         log.notes.push(format!(
-            "{dangling} observations without a decision were left out (a joined log carries them where they belong)"
+            "{dangling} observations without a decision were left out (a joined log has them in its decisions)"
         ));
     }
     Ok(log)
@@ -76,7 +79,7 @@ struct Reader {
 type Wrong = (&'static str, String);
 
 impl Reader {
-    fn parse(&mut self, bytes: &[u8]) -> Result<Option<Row>, Wrong> {
+    fn parse(&mut self, bytes: &[u8]) -> Result<Option<LogRow>, Wrong> {
         let line: Line = serde_json::from_slice(bytes).map_err(|e| ("not a DSJSON line", e.to_string()))?;
         let missing = |field: &str| ("incomplete decision", format!("no `{field}`"));
         if line.outcomes.is_some() {
@@ -87,7 +90,7 @@ impl Reader {
             return Ok(None);
         }
         if line.skipped {
-            return Err(("never activated (_skipLearn)", String::new()));
+            return Err(("a decision that was never activated (_skipLearn)", String::new()));
         }
         if line.pdrop != 0.0 {
             return Err(("thinned log is not supported", format!("pdrop {}", line.pdrop)));
@@ -100,7 +103,7 @@ impl Reader {
         };
         if action == 0 || action > actions.len() {
             return Err((
-                "chosen action is no candidate",
+                "the chosen action is not a candidate",
                 format!("{action} of {}", actions.len()),
             ));
         }
@@ -131,7 +134,7 @@ impl Reader {
             set,
             position: 0,
         });
-        Ok(Some(Row {
+        Ok(Some(LogRow {
             situation,
             arm,
             reward,
@@ -139,7 +142,7 @@ impl Reader {
         }))
     }
 
-    /// The candidate set; actions with the same features are told apart by their number.
+    /// The candidate set. Actions with the same features are distinguished by a number.
     fn candidates(&mut self, actions: &[Value]) -> u32 {
         let mut arms: Vec<u32> = Vec::with_capacity(actions.len());
         for action in actions {
@@ -178,7 +181,7 @@ fn flatten(log: &mut BanditLog, path: &str, value: &Value, features: &mut Sparse
             }
         }
         Value::Object(fields) => {
-            // What begins with an underscore speaks to Vowpal Wabbit, not about the context.
+            // Names that begin with an underscore are instructions for Vowpal Wabbit, not features.
             for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with('_')) {
                 flatten(log, &below(name), value, features);
             }

@@ -1,66 +1,66 @@
-//! What can go wrong in an evaluation, and what to do about it.
+//! Errors of an evaluation.
 
 use std::path::{Path, PathBuf};
 
-/// Why there is no report.
+/// The evaluation gave no report.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     /// A file could not be opened or read.
     #[error("cannot read {path}", path = path.display())]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// A file is not what it should be, as a whole; a single bad row is counted in the report instead.
+    /// A file as a whole is not valid. A single invalid row is counted in the report instead.
     #[error("{path}: {reason}", path = path.display())]
     Malformed {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it, and what was expected.
+        /// What is wrong with the file, and what was expected.
         reason: String,
     },
-    /// No row was left to evaluate on.
+    /// No row is left to evaluate on.
     #[error("{path}: no usable row ({rejected} rejected{first})", path = path.display())]
     NoRows {
-        /// Which log.
+        /// Path of the log.
         path: PathBuf,
-        /// How many rows were malformed.
+        /// Number of rejected rows.
         rejected: u64,
         /// The first rejection, as `: line 7: ...`; empty if there was none.
         first: String,
     },
-    /// Without the probability of what was logged, a weight cannot be computed.
+    /// Some rows have no propensity, so their weight cannot be computed.
     #[error(
         "{rows} of {total} rows have no propensity, the first on line {line}: they cannot be weighted; \
-         log the propensity, or have it estimated with --estimate-propensities (the report then says what that assumes)"
+         log the propensity, or estimate it with --estimate-propensities (the report then states the assumption)"
     )]
     MissingPropensity {
-        /// How many rows lack it.
+        /// Number of rows without a propensity.
         rows: u64,
-        /// How many rows there are.
+        /// Number of all rows.
         total: u64,
-        /// The line of the first one.
+        /// Line of the first row without a propensity.
         line: u64,
     },
     /// The policy cannot be evaluated on this log.
     #[error("policy `{policy}`: {reason}")]
     Policy {
-        /// Which policy.
+        /// Name or settings of the policy.
         policy: String,
-        /// Why not, and what to do.
+        /// The cause, and what to do.
         reason: String,
     },
     /// An option is outside its range.
     #[error("option `{option}` is {value}: {rule}")]
     Option {
-        /// Which option.
+        /// Name of the option.
         option: &'static str,
-        /// What it was.
+        /// Its value.
         value: String,
-        /// What it must be.
+        /// The allowed range, as a phrase that follows the value.
         rule: &'static str,
     },
 }

@@ -1,47 +1,47 @@
-//! The estimators: each a function of a few sums over the rows.
+//! The estimators. Each is a function of a few sums over the rows.
 //!
-//! With *w* = π(a|x)/p(a|x), *r* the reward, *q̂* the model of rewards and *q̂(x, π)* its mean under the policy:
+//! With *w* = π(a|x)/p(a|x), *r* the reward, *q̂* the reward model and *q̂(x, π)* its mean under the policy:
 //!
 //! | name | value | source |
 //! |---|---|---|
-//! | `replay` | mean *r* of the rows that rejection sampling accepts with probability *w*/max *w*; for a fixed choice on a uniform log, the rows where both chose alike | Li et al. 2011 |
+//! | `replay` | mean *r* of the rows that rejection sampling accepts with probability *w*/max *w*; for a fixed choice on a uniform log, the rows with the same choice | Li et al. 2011 |
 //! | `ipw` | mean of *w r* | Horvitz and Thompson 1952 |
 //! | `snipw` | Σ *w r* / Σ *w* | Swaminathan and Joachims 2015 |
 //! | `dm` | mean of *q̂(x, π)* | Beygelzimer and Langford 2009 |
 //! | `dr` | mean of *q̂(x, π)* + *w (r − q̂(x, a))* | Dudík et al. 2011 |
-//! | `sndr` | as `dr`, the correction divided by the mean of *w* | Thomas and Brunskill 2016 |
+//! | `sndr` | as `dr`, with the correction divided by the mean of *w* | Thomas and Brunskill 2016 |
 //! | `switch-dr` | as `dr`, corrected only where *w* ≤ τ | Wang et al. 2017 |
-//! | `dr-os` | as `dr`, with *λ w / (w² + λ)* for *w* | Su et al. 2020 |
+//! | `dr-os` | as `dr`, with *λ w / (w² + λ)* instead of *w* | Su et al. 2020 |
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A way to estimate a policy's value from another policy's log.
+/// Estimates the value of a policy from the log of another policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Estimator {
-    /// Rejection sampling.
+    /// RejectedRow sampling.
     Replay,
     /// Inverse propensity weighting.
     Ipw,
-    /// The same, self-normalised.
+    /// Self-normalised inverse propensity weighting.
     Snipw,
     /// Direct method.
     Dm,
     /// Doubly robust.
     Dr,
-    /// The same, self-normalised.
+    /// Self-normalised doubly robust.
     Sndr,
-    /// Doubly robust where the weight is small, direct where it is not.
+    /// Doubly robust where the weight is small, direct method elsewhere.
     SwitchDr,
     /// Doubly robust with optimistic shrinkage of the weights.
     DrOs,
 }
 
 impl Estimator {
-    /// All of them, in the order of the report.
+    /// All estimators, in the order of the report.
     pub const ALL: [Self; 8] = [
         Self::Replay,
         Self::Ipw,
@@ -53,7 +53,7 @@ impl Estimator {
         Self::DrOs,
     ];
 
-    /// Its name on the command line and in the report.
+    /// Name on the command line and in the report.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Replay => "replay",
@@ -67,12 +67,12 @@ impl Estimator {
         }
     }
 
-    /// Whether it needs a model of rewards.
+    /// Whether the estimator needs a reward model.
     pub const fn needs_model(self) -> bool {
         !matches!(self, Self::Replay | Self::Ipw | Self::Snipw)
     }
 
-    /// Its value, from the sums over all rows; `None` when no row says anything (no weight, nothing accepted).
+    /// The estimate, from the sums over all rows; `None` if no row has a weight, or none was accepted.
     pub(super) fn value(self, sums: &Sums) -> Option<f64> {
         let rows = sums.rows;
         let value = match self {
@@ -95,7 +95,7 @@ impl fmt::Display for Estimator {
     }
 }
 
-/// The name is not an estimator's.
+/// The name does not belong to an estimator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an estimator: use replay, ipw, snipw, dm, dr, sndr, switch-dr or dr-os")]
 pub struct UnknownEstimator(String);
@@ -111,27 +111,27 @@ impl FromStr for Estimator {
     }
 }
 
-/// What is known of one row after weighting and prediction.
+/// One row with its weight and its predictions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scored {
     pub(super) weight: f64,
     pub(super) reward: f64,
-    /// The model's mean under the policy.
+    /// Mean prediction of the model under the policy.
     pub(super) direct: f64,
-    /// Reward less the model's prediction for the logged arm.
+    /// Reward minus the model's prediction for the logged arm.
     pub(super) residual: f64,
-    /// Whether rejection sampling accepted it.
+    /// Whether rejection sampling accepted the row.
     pub(super) accepted: bool,
 }
 
-/// The two settings that trade bias for variance; infinite means the plain doubly robust estimator.
+/// The two settings that trade bias for variance. Infinite values give the plain doubly robust estimator.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Tuning {
     pub(super) switch_threshold: f64,
     pub(super) shrinkage: f64,
 }
 
-/// The weight that optimistic shrinkage makes of `weight`.
+/// The weight after optimistic shrinkage.
 pub(super) fn shrink(weight: f64, shrinkage: f64) -> f64 {
     if shrinkage.is_infinite() {
         weight
@@ -142,7 +142,7 @@ pub(super) fn shrink(weight: f64, shrinkage: f64) -> f64 {
     }
 }
 
-/// Sums over rows: all that any estimator needs.
+/// Sums over rows, sufficient for every estimator.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Sums {
     pub(super) rows: f64,
@@ -187,9 +187,9 @@ impl Sums {
     }
 }
 
-/// Chooses what was not given, among the quantiles of the weights: the candidate with the least estimated mean squared
-/// error, the variance of the mean plus the square of the mean difference to the unbiased estimator (Su et al. 2020,
-/// section 5; their high-probability bound of the bias is never smaller than the variance it would save).
+/// Chooses the settings that were not given, among the quantiles of the weights. It minimises the estimated mean
+/// squared error: the variance of the mean plus the squared mean difference from the unbiased estimator (Su et al.
+/// 2020, section 5; their high-probability bound of the bias is never smaller than the variance it would save).
 pub(super) fn tune(
     rows: &[Scored],
     quantiles: &[f64],
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn heavy_weights_without_bias_are_shrunk() {
-        // The model is perfect on average, the weights are wild: correcting costs variance and buys nothing.
+        // The model is right on average and the weights are large: the correction only adds variance.
         let rows: Vec<Scored> = (0..2000)
             .map(|i| Scored {
                 weight: if i % 100 < 2 { 40.0 } else { 0.2 },

@@ -1,7 +1,7 @@
-//! Which row is predicted by which model: shuffled folds, the same as the reference's for the same seed.
+//! Assignment of rows to folds: shuffled, and the same as that of the reference implementation for the same seed.
 //!
-//! The reference shuffles with `NumPy`'s legacy generator, a Mersenne Twister (Matsumoto and Nishimura 1998). Its draws are
-//! reproduced here so that both programs fit each model on the same rows: what then differs is arithmetic, not luck.
+//! The reference shuffles with `NumPy`'s legacy generator, a Mersenne Twister (Matsumoto and Nishimura 1998). Its
+//! numbers are reproduced here, so both programs fit each model on the same rows and differ only in arithmetic.
 
 const SIZE: usize = 624;
 const SHIFT: usize = 397;
@@ -42,7 +42,7 @@ impl MersenneTwister {
         word ^ (word >> 18)
     }
 
-    /// Uniform on `0..=most`, by rejection under the smallest mask that covers it.
+    /// A uniform integer in `0..=most`, by rejection under the smallest mask that covers it.
     fn up_to(&mut self, most: u32) -> u32 {
         let mask = u32::MAX.checked_shr(most.leading_zeros()).unwrap_or(0);
         loop {
@@ -54,9 +54,9 @@ impl MersenneTwister {
     }
 }
 
-/// The fold of every row: a permutation drawn from `seed`, cut into `folds` pieces whose sizes differ by at most one.
+/// The fold of every row: a permutation drawn from `seed`, cut into `folds` parts whose sizes differ by at most one.
 ///
-/// Everything is in fold 0 when there are fewer than two folds, or more folds than rows.
+/// All rows are in fold 0 if there are fewer than two folds, or more folds than rows.
 pub(super) fn shuffled(rows: usize, folds: usize, seed: u32) -> Vec<u8> {
     let mut fold_of = vec![0_u8; rows];
     if folds < 2 || rows < folds {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_twister_gives_its_authors_numbers() {
-        // The 10,000th output for the default seed 5489 is part of the C++ standard's definition of mt19937.
+        // The C++ standard defines the 10,000th output of mt19937 for the default seed 5489.
         let mut random = MersenneTwister::new(5489);
         let last = (0..10_000).map(|_| random.bits()).last();
         assert_eq!(last, Some(4_123_659_995));

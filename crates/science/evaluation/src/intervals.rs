@@ -1,27 +1,27 @@
-//! How far the truth may lie from an estimate.
+//! Confidence intervals of an estimate.
 //!
-//! * [`bootstrap`]: percentiles of the estimate over resampled rows. Right for many rows; for few clicks too narrow.
-//! * [`empirical_bernstein`]: right for every number of rows (Maurer and Pontil 2009, theorem 4), given a range.
-//! * [`ConfidenceSequence`]: right at *all* numbers of rows at once, so a running evaluation may be looked at and stopped
-//!   whenever one likes (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting",
-//!   theorem 2: the predictable plug-in empirical-Bernstein sequence).
+//! * `bootstrap`: percentiles of the estimate over resampled rows. Valid for many rows; too narrow for few clicks.
+//! * `empirical_bernstein`: valid for every number of rows (Maurer and Pontil 2009, theorem 4), given a range.
+//! * [`ConfidenceSequence`]: valid at *all* numbers of rows together, so a running evaluation can be read and stopped
+//!   at any time (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting", theorem 2:
+//!   the predictable plug-in empirical-Bernstein sequence).
 
 use serde::{Deserialize, Serialize};
 
 use crate::estimator::{Estimator, Sums};
 use limbic_bandit::random::{Random, derive};
 
-/// Where the value lies, at the report's confidence.
+/// An interval of the value, at the report's confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The lower end.
+    /// Lower end.
     pub low: f64,
-    /// The upper end.
+    /// Upper end; not below `low`.
     pub high: f64,
 }
 
 impl Interval {
-    /// What both say.
+    /// The intersection of two intervals.
     #[must_use]
     pub(super) fn intersect(self, other: Self) -> Self {
         Self {
@@ -31,12 +31,12 @@ impl Interval {
     }
 }
 
-/// A bootstrap resamples at most so many units. A longer log is cut into as many blocks of consecutive rows, which carry
-/// the same information about the variance, and also what neighbouring rows share.
+/// Largest number of units that a bootstrap resamples. A longer log is cut into this many blocks of consecutive rows.
+/// They have the same information about the variance, and also preserve what neighbouring rows share.
 pub(super) const BLOCKS: usize = 10_000;
 
-/// Percentile intervals of each estimator, from sums over blocks of rows. `None` where an estimator had no value in a
-/// twentieth of the resamples or more: such an interval would be a guess.
+/// Percentile intervals of each estimator, from sums over blocks of rows. `None` if an estimator had no value in a
+/// twentieth or more of the resamples, because the interval would not be reliable.
 pub(super) fn bootstrap(
     blocks: &[Sums],
     estimators: &[Estimator],
@@ -114,8 +114,8 @@ impl Moments {
     }
 }
 
-/// The two-sided empirical Bernstein interval of the mean of independent values in a range of that `width`, which fails
-/// with probability `delta` at most. `None` for fewer than two values.
+/// The two-sided empirical Bernstein interval of the mean of independent values in a range of the given `width`. It
+/// fails with probability `delta` at most. `None` for fewer than two values.
 pub(super) fn empirical_bernstein(moments: &Moments, width: f64, delta: f64) -> Option<Interval> {
     let n = moments.count;
     if n < 2.0 {
@@ -123,7 +123,7 @@ pub(super) fn empirical_bernstein(moments: &Moments, width: f64, delta: f64) -> 
     }
     let mean = moments.sum / n;
     let variance = ((moments.square - n * mean * mean) / (n - 1.0)).max(0.0);
-    // Half of delta for each side.
+    // Half of `delta` for each side.
     let log_term = (4.0 / delta).ln();
     let radius = (2.0 * variance * log_term / n).sqrt() + 7.0 * width * log_term / (3.0 * (n - 1.0));
     Some(Interval {
@@ -132,7 +132,7 @@ pub(super) fn empirical_bernstein(moments: &Moments, width: f64, delta: f64) -> 
     })
 }
 
-/// An interval after each value, all of which contain the mean at once with the given confidence.
+/// An interval after each value. All intervals contain the mean together, with the given confidence.
 #[derive(Debug, Clone)]
 pub struct ConfidenceSequence {
     low: f64,
@@ -148,7 +148,8 @@ pub struct ConfidenceSequence {
 }
 
 impl ConfidenceSequence {
-    /// For independent values in `[low, high]`; wrong at any time with probability `delta` at most.
+    /// Starts a sequence for independent values in `[low, high]`. It is wrong at any time with probability `delta` at
+    /// most.
     pub fn new(low: f64, high: f64, delta: f64) -> Self {
         Self {
             low,
@@ -164,10 +165,10 @@ impl ConfidenceSequence {
         }
     }
 
-    /// Takes the next value into account.
+    /// Adds a value.
     pub fn push(&mut self, value: f64) {
         let x = (value - self.low) / self.width;
-        // What is known before this value: mean and variance, each begun with one imagined observation.
+        // Mean and variance before this value, each with one pseudo-observation.
         let mean = self.sum / (self.count + 1.0);
         let variance = self.deviation / (self.count + 1.0);
         self.count += 1.0;
@@ -188,7 +189,7 @@ impl ConfidenceSequence {
         });
     }
 
-    /// The interval now: the intersection of all so far.
+    /// The current interval: the intersection of all intervals so far.
     pub const fn interval(&self) -> Interval {
         self.interval
     }
@@ -214,7 +215,7 @@ mod tests {
         for run in 0..runs {
             let mut random = Random::new(run);
             let mut sequence = ConfidenceSequence::new(0.0, 1.0, delta);
-            // The intersection of all intervals misses the mean exactly when one of them did.
+            // The intersection of all intervals misses the mean exactly when one of them does.
             for _ in 0..1000 {
                 sequence.push(f64::from(u8::from(random.unit() < mean)));
             }

@@ -1,26 +1,27 @@
-//! The engine's own policies, which learn: each row asks the policy that has learnt from the rows before it.
+//! Evaluation of Limbic's own policies, which learn along the log: each row's probabilities come from a policy that
+//! has learned from the rows before it.
 //!
-//! The weight of a row is fixed before its reward is seen, so that inverse propensity weighting stays unbiased: for the
-//! mean value of the policy along its way through the log (progressive validation; Blum, Kalai and Langford 1999).
-//! Positions are decisions of their own here, the position being one more feature.
+//! The weight of a row is computed before its reward is used, so inverse propensity weighting is unbiased for the
+//! mean value of the policy along the log (progressive validation; Blum, Kalai and Langford 1999). Each position of a
+//! row is a separate decision, with the position as a feature.
 
 use crate::estimator::Scored;
-use crate::log::{BanditLog, Row};
-use crate::score::{Predictor, place_in, settle};
-use crate::{EvaluateError, Options};
+use crate::log::{BanditLog, LogRow};
+use crate::score::{Predictor, index_in, settle};
+use crate::{EvaluateError, EvaluationOptions};
 use limbic_bandit::policy::{AnyPolicy, Feedback, Policy, PolicyConfig};
 use limbic_bandit::random::derive;
 use limbic_bandit::{Arm, Features};
 
-/// Which stream of the seed the policy draws from.
+/// The stream of the seed that the policy draws from.
 const DRAWS: u64 = 0x006c_6561_726e;
 
-/// Every row's weight and, with a predictor, its predictions; how many weights were cut.
-pub(super) fn weigh_along(
+/// The weight of every row and, with a predictor, its predictions; and the number of weights that were cut.
+pub(super) fn weigh_learning_policy(
     log: &BanditLog,
     config: &PolicyConfig,
     predictor: Option<&Predictor>,
-    options: &Options,
+    options: &EvaluationOptions,
 ) -> Result<(Vec<Scored>, u64), EvaluateError> {
     let refuse = |error: &dyn std::error::Error| EvaluateError::policy(config.name(), error.to_string());
     let mut policy: AnyPolicy = config.build().map_err(|e| refuse(&e))?;
@@ -34,7 +35,7 @@ pub(super) fn weigh_along(
     let seed = derive(options.seed, DRAWS);
     let mut scored = Vec::with_capacity(log.rows.len());
     for (index, row) in log.rows.iter().enumerate() {
-        let &Row {
+        let &LogRow {
             situation,
             arm,
             reward,
@@ -43,7 +44,7 @@ pub(super) fn weigh_along(
         let context = contexts[situation as usize].get_or_insert_with(|| context_of(log, situation));
         let set = log.situations[situation as usize].set as usize;
         let probabilities = policy.probabilities(context, &sets[set], derive(seed, index as u64));
-        let probability = place_in(&log.sets[set], arm).and_then(|place| probabilities.get(place));
+        let probability = index_in(&log.sets[set], arm).and_then(|place| probabilities.get(place));
         let (direct, residual) =
             predictor.map_or((0.0, 0.0), |predictor| predictor.one(log, index, &probabilities));
         scored.push(Scored {
@@ -66,7 +67,7 @@ pub(super) fn weigh_along(
     Ok((scored, cut))
 }
 
-/// `space=value` is a category, `space.name` a number: as the engine describes its own contexts.
+/// Features of a context: `space=value` is a category, `space.name` a number, as in the optimize stage's contexts.
 fn context_of(log: &BanditLog, situation: u32) -> Features {
     let situation = log.situations[situation as usize];
     let mut features = Features::new();

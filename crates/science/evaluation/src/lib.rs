@@ -1,22 +1,49 @@
-//! What another policy would have earned on a log it did not write: off-policy evaluation.
+//! Off-policy evaluation: what another policy would have earned, from a log that it did not write.
 //!
-//! [`evaluate`] reads a log, weighs each row by how much more often the policy would have chosen as the log did, and
-//! answers with a [`Report`]: one value and its intervals for each [`Estimator`], and how far the weights can be trusted.
+//! ```text
+//!  log (Open Bandit, DSJSON, Limbic) ─▶ BanditLog ─┐   reward model (cross-fitted) ─┐
+//!                                                 ├─▶ weight per row ──────────────┴─▶ estimators ─▶ intervals ─▶ report
+//!  policy ─▶ probability of each logged choice ────┘   π(a|x) / p(a|x)
+//! ```
 //!
-//! ```no_run
-//! use limbic_evaluation::{EvaluationPolicy, Format, Options, evaluate};
+//! [`evaluate`] reads a log and weights each row by the ratio of the policy's probability to the logged propensity.
+//! The [`EvaluationReport`] has an estimate and its intervals for each [`Estimator`], and measures of how reliable
+//! the weights are. The crate does not choose ads and does not know the pipeline: policies come from `limbic-bandit`.
 //!
-//! let policy = EvaluationPolicy::BernoulliThompson { prior: "prior.yaml".into() };
-//! let options = Options::new("logs/random/all", Format::OpenBandit, policy);
-//! let report = evaluate(&options, |_| {})?;
-//! println!("{report}");
+//! # Example
+//!
+//! ```
+//! use limbic_evaluation::{
+//!     BanditLog, Estimator, EvaluationOptions, EvaluationPolicy, LogFormat, LogRow, Situation, UniformPolicy,
+//!     evaluate_log,
+//! };
+//!
+//! // Two arms. The log chose "a" with probability 0.8, and only "b" was ever clicked.
+//! let mut log = BanditLog::new();
+//! let (a, b) = (log.arm("a"), log.arm("b"));
+//! let (context, set) = (log.context(&mut Vec::new()), log.set(&[a, b]));
+//! let situation = log.situation(Situation { context, set, position: 0 });
+//! for line in 0..1000 {
+//!     let (arm, reward, propensity) = if line % 5 == 0 { (b, 1.0, 0.2) } else { (a, 0.0, 0.8) };
+//!     log.push(LogRow { situation, arm, reward, propensity }, line + 1);
+//! }
+//!
+//! let mut options = EvaluationOptions::new("in memory", LogFormat::Limbic, EvaluationPolicy::Uniform);
+//! options.estimators = vec![Estimator::Ipw];
+//! let report = evaluate_log(&log, &UniformPolicy, &options, |_| {})?;
+//! // A uniform policy chooses "b" half of the time.
+//! let value = report.estimate(Estimator::Ipw).and_then(|estimate| estimate.value);
+//! assert!((value.unwrap() - 0.5).abs() < 1e-9);
 //! # Ok::<(), limbic_evaluation::EvaluateError>(())
 //! ```
 //!
-//! A row that cannot be used is counted with its line number and its reason, never silently skipped. A log without
-//! propensities is refused, or they are estimated and the report says what that assumed.
+//! # Laws
 //!
-//! Memory: 24 bytes a row for the log, 40 for its scores, and what its distinct contexts need.
+//! * The same log, options and seed give the same report, whatever the number of threads.
+//! * A row that cannot be used is counted with its line number and its reason.
+//! * A log without propensities is rejected, unless the caller asks to estimate them. The report then states the
+//!   assumption.
+//! * Memory: 24 bytes per row for the log, 40 for its scores, plus its distinct contexts.
 
 mod assess;
 mod decisions;
@@ -40,46 +67,49 @@ mod target;
 pub use error::EvaluateError;
 pub use estimator::{Estimator, UnknownEstimator};
 pub use intervals::{ConfidenceSequence, Interval};
-pub use log::{BanditLog, Rejection, Rejections, Row, Situation, Sparse};
-pub use options::{EvaluationPolicy, Format, MissingPropensity, Options, UnknownFormat};
+pub use log::{BanditLog, LogRow, RejectedRow, RejectedRows, Situation, Sparse};
+pub use options::{EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, UnknownFormat};
 pub use plot::svg;
 pub use prior::read as read_priors;
-pub use report::{Estimate, Report, Weights};
-pub use target::{Table, TargetPolicy, Uniform};
+pub use report::{Estimate, EvaluationReport, Weights};
+pub use target::{TablePolicy, TargetPolicy, UniformPolicy};
 
 use std::path::Path;
 
-use assess::{Weighed, assess};
+use assess::{WeightedRows, assess};
 use score::{Predictor, Probabilities};
 
 use limbic_bandit::policy::PolicyConfig;
 
-/// How far an evaluation is.
+/// Progress of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Reading the log.
+    /// The log is being read.
     Reading {
-        /// Bytes read.
+        /// Bytes read so far.
         bytes: u64,
-        /// Bytes there are.
+        /// Size of the log in bytes.
         of: u64,
     },
-    /// Weighing rows.
+    /// The weights of the rows are being computed.
     Weighing,
-    /// Fitting the model of rewards.
+    /// The reward model is being fitted.
     Fitting,
-    /// Adding up, and resampling.
+    /// Estimates and intervals are being computed.
     Estimating,
 }
 
 /// Evaluates the policy on the log.
 ///
-/// The same log, options and seed give the same report whatever the number of threads.
-pub fn evaluate(options: &Options, mut progress: impl FnMut(Progress)) -> Result<Report, EvaluateError> {
+/// The same log, options and seed give the same report, whatever the number of threads.
+pub fn evaluate(
+    options: &EvaluationOptions,
+    mut progress: impl FnMut(Progress),
+) -> Result<EvaluationReport, EvaluateError> {
     options.check()?;
     let log = read_log(options, &mut progress)?;
     match &options.policy {
-        EvaluationPolicy::Uniform => evaluate_log(&log, &Uniform, options, progress),
+        EvaluationPolicy::Uniform => evaluate_log(&log, &UniformPolicy, options, progress),
         EvaluationPolicy::BernoulliThompson { prior } => {
             evaluate_log(&log, &thompson(&log, prior, options)?, options, progress)
         }
@@ -87,19 +117,22 @@ pub fn evaluate(options: &Options, mut progress: impl FnMut(Progress)) -> Result
     }
 }
 
-/// Reads a log, so that several policies can be evaluated on it. Every row has a propensity afterwards.
-pub fn read_log(options: &Options, mut progress: impl FnMut(Progress)) -> Result<BanditLog, EvaluateError> {
+/// Reads a log, so that several policies can be evaluated on it. Every row of the result has a propensity.
+pub fn read_log(
+    options: &EvaluationOptions,
+    mut progress: impl FnMut(Progress),
+) -> Result<BanditLog, EvaluateError> {
     let reading = |bytes, of| progress(Progress::Reading { bytes, of });
     let mut log = match options.format {
-        Format::OpenBandit => open_bandit::read(options, reading)?,
-        Format::Dsjson => dsjson::read(options, reading)?,
-        Format::Limbic => decisions::read(options, reading)?,
+        LogFormat::OpenBandit => open_bandit::read(options, reading)?,
+        LogFormat::Dsjson => dsjson::read(options, reading)?,
+        LogFormat::Limbic => decisions::read(options, reading)?,
     };
     log.seal();
     if log.rows.is_empty() && log.rejections.rows == 0 {
         return Err(EvaluateError::malformed(
             &options.log,
-            "it holds no decision that chose something",
+            "the file has no decision that chose a creative: there is nothing to evaluate",
         ));
     }
     if log.rows.is_empty() {
@@ -128,22 +161,22 @@ pub fn read_log(options: &Options, mut progress: impl FnMut(Progress)) -> Result
     Ok(log)
 }
 
-fn thompson(log: &BanditLog, path: &Path, options: &Options) -> Result<Table, EvaluateError> {
+fn thompson(log: &BanditLog, path: &Path, options: &EvaluationOptions) -> Result<TablePolicy, EvaluateError> {
     let stem = match options.format {
-        Format::OpenBandit => open_bandit::locate(&options.log)?.0,
+        LogFormat::OpenBandit => open_bandit::locate(&options.log)?.0,
         _ => options.log.clone(),
     };
     let stem = stem.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
     let campaign = options.campaign.clone().or(stem);
     let refuse = |reason: String| Err(EvaluateError::policy("bernoulli-ts", reason));
-    if options.format != Format::OpenBandit {
+    if options.format != LogFormat::OpenBandit {
         return refuse("priors are listed by item id, which only Open Bandit logs have".to_owned());
     }
     let priors = prior::read(path, campaign.as_deref())?;
     if priors.len() != log.arms.len() {
         return refuse(format!("{} priors for {} items", priors.len(), log.arms.len()));
     }
-    let table = Table::bernoulli_thompson(log, &priors);
+    let table = TablePolicy::bernoulli_thompson(log, &priors);
     match table.missing(log) {
         Some(Situation { position, set, .. }) => refuse(format!(
             "position {} cannot be filled from {} candidates",
@@ -154,13 +187,13 @@ fn thompson(log: &BanditLog, path: &Path, options: &Options) -> Result<Table, Ev
     }
 }
 
-/// Evaluates any fixed policy on a log in memory; every row must have its propensity.
+/// Evaluates any fixed policy on a log in memory. Every row must have a propensity.
 pub fn evaluate_log(
     log: &BanditLog,
     policy: &dyn TargetPolicy,
-    options: &Options,
+    options: &EvaluationOptions,
     mut progress: impl FnMut(Progress),
-) -> Result<Report, EvaluateError> {
+) -> Result<EvaluationReport, EvaluateError> {
     options.check()?;
     progress(Progress::Weighing);
     let probabilities = Probabilities::new(log, policy);
@@ -169,35 +202,35 @@ pub fn evaluate_log(
     if let Some(predictor) = &predictor {
         predictor.predict(log, &probabilities, &mut scored, options.threads);
     }
-    let weighed = Weighed {
+    let weighted = WeightedRows {
         scored,
         cut,
         largest_probability: probabilities.largest(),
     };
     progress(Progress::Estimating);
-    Ok(assess(log, policy.name(), &weighed, predictor, options))
+    Ok(assess(log, policy.name(), &weighted, predictor, options))
 }
 
-/// Evaluates a policy that learns along a log in memory; every row must have its propensity.
+/// Evaluates a policy that learns along a log in memory. Every row must have a propensity.
 pub fn evaluate_learning(
     log: &BanditLog,
     config: &PolicyConfig,
-    options: &Options,
+    options: &EvaluationOptions,
     mut progress: impl FnMut(Progress),
-) -> Result<Report, EvaluateError> {
+) -> Result<EvaluationReport, EvaluateError> {
     options.check()?;
     let predictor = predictor_for(log, options, &mut progress);
     progress(Progress::Weighing);
-    let (scored, cut) = learn::weigh_along(log, config, predictor.as_ref(), options)?;
-    let weighed = Weighed {
+    let (scored, cut) = learn::weigh_learning_policy(log, config, predictor.as_ref(), options)?;
+    let weighted = WeightedRows {
         scored,
         cut,
         largest_probability: 1.0,
     };
     progress(Progress::Estimating);
-    let mut report = assess(log, config.name(), &weighed, predictor, options);
+    let mut report = assess(log, config.name(), &weighted, predictor, options);
     report.assumptions.push(
-        "the policy learnt along the log, each row asking what those before it had taught: the value is its mean on the way"
+        "the policy learned along the log, each row from the rows before it: the value is its mean over the log"
             .to_owned(),
     );
     Ok(report)
@@ -205,10 +238,13 @@ pub fn evaluate_learning(
 
 fn predictor_for(
     log: &BanditLog,
-    options: &Options,
+    options: &EvaluationOptions,
     progress: &mut impl FnMut(Progress),
 ) -> Option<Predictor> {
-    let needed = options.asked().iter().any(|estimator| estimator.needs_model());
+    let needed = options
+        .selected_estimators()
+        .iter()
+        .any(|estimator| estimator.needs_model());
     needed.then(|| {
         progress(Progress::Fitting);
         Predictor::fit(log, options)

@@ -1,4 +1,4 @@
-//! Reading a file of lines on several threads, in bounded memory, without losing count of the lines.
+//! Reads the lines of a file on several threads, in bounded memory, with correct line numbers.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,34 +8,34 @@ use std::sync::mpsc;
 
 use crate::EvaluateError;
 
-/// How much of the file one piece of work is.
+/// Bytes per unit of work.
 const RANGE: u64 = 16 << 20;
-/// How much is read at once.
+/// Bytes per read.
 const BLOCK: usize = 1 << 20;
-/// A line longer than this is rejected: no log's row is, and memory stays bounded.
+/// A longer line is an error, so that memory stays bounded.
 const LONGEST: usize = 64 << 20;
 
-/// A reader of single lines, one per piece of the file.
+/// Reads single lines; there is one reader per range of the file.
 pub(super) trait LineReader {
-    /// What a piece of the file becomes.
+    /// The result of a range of the file.
     type Part: Send;
 
-    /// Reads a line without its line break; `line` counts from 1 within the piece.
+    /// Reads a line without its line break. `line` counts from 1 within the range.
     fn read(&mut self, line: u64, bytes: &[u8]);
 
-    /// What was read.
+    /// The result of the lines read so far.
     fn finish(self) -> Self::Part;
 }
 
-/// Where reading begins: the byte, and how many lines lie before it.
+/// Where reading begins: the byte offset, and the number of lines before it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Start {
     pub(super) byte: u64,
     pub(super) lines: u64,
 }
 
-/// Reads the lines of `path`; `merge` gets each piece, in the file's order, with the number of lines before it.
-/// `progress` gets the bytes read and the bytes there are.
+/// Reads the lines of `path`. `merge` receives the result of each range, in the order of the file, with the number of
+/// lines before it. `progress` receives the bytes read and the size of the file.
 pub(super) fn read_lines<R: LineReader>(
     path: &Path,
     start: Start,
@@ -87,14 +87,14 @@ pub(super) fn read_lines<R: LineReader>(
     })
 }
 
-/// Reads the lines that begin in `[begin, end)`; a line may end beyond it. Returns how many there were.
+/// Reads the lines that begin in `[begin, end)`; a line may end beyond it. Returns the number of lines.
 fn read_range(
     file: &File,
     (start, begin, end, size): (u64, u64, u64, u64),
     reader: &mut impl LineReader,
 ) -> std::io::Result<u64> {
     let mut buffer = Vec::with_capacity(BLOCK + (BLOCK >> 2));
-    // A line begins here only if a line break stands just before: look at that byte too.
+    // A line begins at `begin` only if a line break is just before, so that byte is read too.
     let mut position = if begin == start { begin } else { begin - 1 };
     let mut line_begin = position;
     let mut skipping = begin != start;
@@ -157,7 +157,7 @@ mod tests {
         fn finish(self) {}
     }
 
-    /// Every way of cutting a file into two ranges sees every line once.
+    /// Every way of cutting a file into two ranges reads every line once.
     #[test]
     fn wherever_a_file_is_cut_each_line_is_read_once() {
         let folder = tempfile::tempdir().unwrap();

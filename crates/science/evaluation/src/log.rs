@@ -1,6 +1,6 @@
-//! A logged bandit in memory, column by column.
+//! A logged bandit in memory, stored by column.
 //!
-//! What rows share (contexts, candidate sets) is stored once: a row is 24 bytes, so ten million rows are 240 MB.
+//! Contexts and candidate sets are stored once. A row has 24 bytes, so ten million rows have 240 MB.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use limbic_bandit::random::mix;
 
-/// Hashes small integers well and fast; keys come from our own interning, not from an adversary.
+/// A fast hasher for small integers. Keys are indexes made by this module, so they need no protection against
+/// attacks.
 #[derive(Default)]
 pub(super) struct MixHasher(u64);
 
@@ -38,13 +39,13 @@ impl Hasher for MixHasher {
 pub(super) type MixMap<K, V> = HashMap<K, V, BuildHasherDefault<MixHasher>>;
 pub(super) type MixSet<K> = HashSet<K, BuildHasherDefault<MixHasher>>;
 
-/// Names come from a file, perhaps an adversary's: hashed with a seed, and fast.
+/// Names come from a file, so they are hashed with a random seed.
 type NameMap = HashMap<String, u32, foldhash::fast::RandomState>;
 
-/// A sparse vector: feature → value, ascending by feature.
+/// A sparse vector: feature index and value, ascending by feature.
 pub type Sparse = Vec<(u32, f64)>;
 
-/// What a policy may look at when it chooses: all rows with the same are one situation.
+/// Everything a policy may use for a choice. Rows with equal values share one situation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Situation {
     /// Index into [`BanditLog::contexts`].
@@ -55,30 +56,30 @@ pub struct Situation {
     pub position: u32,
 }
 
-/// Rows that could not be used, with their line numbers: counted, never silently skipped.
+/// The rows that could not be used.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Rejections {
-    /// How many.
+pub struct RejectedRows {
+    /// Number of rejected rows.
     pub rows: u64,
-    /// How many for each kind of reason.
+    /// Number of rejected rows by kind of reason.
     pub reasons: BTreeMap<String, u64>,
-    /// The first of them.
-    pub examples: Vec<Rejection>,
+    /// The first rejected rows, at most 20.
+    pub examples: Vec<RejectedRow>,
 }
 
 /// One row that could not be used.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Rejection {
-    /// Its line in the log, counted from 1.
+pub struct RejectedRow {
+    /// Line in the log, counted from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// What is wrong with the row.
     pub reason: String,
 }
 
-impl Rejections {
+impl RejectedRows {
     const EXAMPLES: usize = 20;
 
-    /// Counts a row under `kind`; keeps `detail` if it is among the first.
+    /// Counts a row under `kind`, and keeps `detail` if it is among the first.
     pub fn add(&mut self, line: u64, kind: &str, detail: &str) {
         self.rows += 1;
         *self.reasons.entry(kind.to_owned()).or_default() += 1;
@@ -88,7 +89,7 @@ impl Rejections {
             } else {
                 format!("{kind}: {detail}")
             };
-            self.examples.push(Rejection { line, reason });
+            self.examples.push(RejectedRow { line, reason });
         }
     }
 
@@ -98,7 +99,7 @@ impl Rejections {
             *self.reasons.entry(reason).or_default() += count;
         }
         self.examples
-            .extend(other.examples.into_iter().map(|example| Rejection {
+            .extend(other.examples.into_iter().map(|example| RejectedRow {
                 line: example.line + lines_before,
                 ..example
             }));
@@ -106,47 +107,47 @@ impl Rejections {
     }
 }
 
-/// One row: what was chosen in which situation, with what probability, and what it brought.
+/// One row: the choice in a situation, its propensity and its reward.
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
+pub struct LogRow {
     /// Index into [`BanditLog::situations`].
     pub situation: u32,
     /// Index into [`BanditLog::arms`].
     pub arm: u32,
-    /// What it brought.
+    /// The reward, within the reward range of the options.
     pub reward: f64,
-    /// The probability it was chosen with; NaN where the log does not say.
+    /// The probability of the choice, in `(0, 1]`; NaN if the log does not have it.
     pub propensity: f64,
 }
 
 /// A logged bandit.
 #[derive(Debug, Default)]
 pub struct BanditLog {
-    /// The arms' names.
+    /// Names of the arms.
     pub arms: Vec<String>,
-    /// What is known of each arm; empty vectors where only its name is.
+    /// Features of each arm; empty if only its name is known.
     pub arm_features: Vec<Sparse>,
-    /// The names of the arms' features.
+    /// Names of the arms' features.
     pub arm_feature_names: Vec<String>,
     /// The distinct contexts.
     pub contexts: Vec<Sparse>,
-    /// The names of the contexts' features.
+    /// Names of the contexts' features.
     pub feature_names: Vec<String>,
-    /// The distinct candidate sets: arms, in the order a policy sees them.
+    /// The distinct candidate sets: arms, in the order in which a policy sees them.
     pub sets: Vec<Vec<u32>>,
-    /// How many slots there are.
+    /// Number of slots.
     pub positions: usize,
     /// The distinct situations.
     pub situations: Vec<Situation>,
-    /// The rows, in the order they were logged.
-    pub rows: Vec<Row>,
-    /// What could not be used.
-    pub rejections: Rejections,
-    /// How many rows have no propensity.
+    /// The rows, in the order of the log.
+    pub rows: Vec<LogRow>,
+    /// The rows that could not be used.
+    pub rejections: RejectedRows,
+    /// Number of rows without a propensity.
     pub without_propensity: u64,
-    /// The line of the first row that has none.
+    /// Line of the first row without a propensity.
     pub first_without_propensity: u64,
-    /// What else the reader has to say: counts of things that are neither rows nor errors.
+    /// Other remarks of the reader, for instance counts of records that are neither rows nor errors.
     pub notes: Vec<String>,
 
     known_arms: NameMap,
@@ -154,7 +155,7 @@ pub struct BanditLog {
     known_contexts: MixMap<Vec<(u32, u64)>, u32>,
     known_sets: MixMap<Vec<u32>, u32>,
     known_situations: MixMap<Situation, u32>,
-    /// Room for the key of a context.
+    /// Buffer for the key of a context.
     key: Vec<(u32, u64)>,
 }
 
@@ -167,17 +168,18 @@ impl BanditLog {
         }
     }
 
-    /// The arm of that name.
+    /// Index of the arm with this name; added if it is new.
     pub fn arm(&mut self, name: &str) -> u32 {
         intern(&mut self.known_arms, &mut self.arms, name)
     }
 
-    /// The context feature of that name.
+    /// Index of the context feature with this name; added if it is new.
     pub fn feature(&mut self, name: &str) -> u32 {
         intern(&mut self.known_features, &mut self.feature_names, name)
     }
 
-    /// The context with these features, which are left sorted; a feature named twice counts with the sum of its values.
+    /// Index of the context with these features. Sorts `features`; a feature that is listed twice gets the sum of its
+    /// values.
     pub fn context(&mut self, features: &mut Sparse) -> u32 {
         features.sort_unstable_by_key(|&(feature, _)| feature);
         features.dedup_by(|next, kept| {
@@ -197,7 +199,7 @@ impl BanditLog {
         new
     }
 
-    /// The candidate set of these arms, in this order.
+    /// Index of the candidate set with these arms, in this order.
     pub fn set(&mut self, arms: &[u32]) -> u32 {
         if let Some(&known) = self.known_sets.get(arms) {
             return known;
@@ -208,7 +210,7 @@ impl BanditLog {
         new
     }
 
-    /// The situation of these three.
+    /// Index of the situation; added if it is new.
     pub fn situation(&mut self, situation: Situation) -> u32 {
         let situations = &mut self.situations;
         self.positions = self.positions.max(situation.position as usize + 1);
@@ -218,8 +220,8 @@ impl BanditLog {
         })
     }
 
-    /// Appends a row; `line` is where it was read.
-    pub fn push(&mut self, row: Row, line: u64) {
+    /// Appends a row. `line` is its line in the log.
+    pub fn push(&mut self, row: LogRow, line: u64) {
         if row.propensity.is_nan() {
             if self.without_propensity == 0 {
                 self.first_without_propensity = line;
@@ -229,7 +231,7 @@ impl BanditLog {
         self.rows.push(row);
     }
 
-    /// Appends what another thread read from the lines after the first `lines_before`.
+    /// Appends what another thread read after the first `lines_before` lines.
     pub(super) fn absorb(&mut self, part: Self, lines_before: u64) {
         let arms: Vec<u32> = part.arms.iter().map(|name| self.arm(name)).collect();
         let features: Vec<u32> = part.feature_names.iter().map(|name| self.feature(name)).collect();
@@ -262,7 +264,7 @@ impl BanditLog {
                 })
             })
             .collect();
-        self.rows.extend(part.rows.into_iter().map(|row| Row {
+        self.rows.extend(part.rows.into_iter().map(|row| LogRow {
             situation: situations[row.situation as usize],
             arm: arms[row.arm as usize],
             ..row
@@ -274,7 +276,7 @@ impl BanditLog {
         self.rejections.absorb(part.rejections, lines_before);
     }
 
-    /// Forgets the look-up tables that only reading needs.
+    /// Drops the look-up tables that only reading needs.
     pub(super) fn seal(&mut self) {
         self.known_arms = NameMap::default();
         self.known_features = NameMap::default();
@@ -284,12 +286,12 @@ impl BanditLog {
     }
 
     /// The situation of a row.
-    pub fn situation_of(&self, row: &Row) -> Situation {
+    pub fn situation_of(&self, row: &LogRow) -> Situation {
         self.situations[row.situation as usize]
     }
 
-    /// Gives every row without a propensity the frequency of its arm among all rows of the same candidate set and
-    /// position, and returns the assumption that this makes.
+    /// Gives every row without a propensity the frequency of its arm among all rows with the same candidate set and
+    /// position. Returns a description of the assumption.
     pub(super) fn estimate_propensities(&mut self) -> String {
         let mut chosen: MixMap<(u32, u32, u32), f64> = MixMap::default();
         let mut offered: MixMap<(u32, u32), f64> = MixMap::default();
@@ -305,7 +307,7 @@ impl BanditLog {
         }
         format!(
             "{} of {} rows had no propensity: it was estimated as the frequency of the chosen arm among the rows with the \
-             same candidates and position, which assumes that the logging policy looked at nothing else and never changed",
+             same candidates and position, which assumes that the logging policy depended on nothing else and never changed",
             self.without_propensity,
             self.rows.len()
         )
@@ -337,7 +339,7 @@ mod tests {
             set,
             position: 0,
         });
-        let row = Row {
+        let row = LogRow {
             situation,
             arm,
             reward: 1.0,

@@ -1,21 +1,21 @@
-//! The Open Bandit Dataset's form (Saito et al. 2021, "Open Bandit Dataset and Pipeline", section 3): a folder with a log
-//! and `item_context.csv`.
+//! Reader of the Open Bandit Dataset's format (Saito et al. 2021, "Open Bandit Dataset and Pipeline", section 3): a
+//! folder with a log and `item_context.csv`.
 //!
-//! The log's columns are found by their names: `item_id`, `click`, and where they exist `position`, `propensity_score`
-//! and `user_feature_*`. Features are made as the reference makes them: a context is the one-hot encoding of its user
-//! features, the alphabetically first value of each left out; an arm is its `item_feature_*`, numbers as they are and
-//! categories as their rank among the column's sorted values.
+//! The columns of the log are found by name: `item_id`, `click`, and if present `position`, `propensity_score` and
+//! `user_feature_*`. Features are built as in the reference implementation. A context is the one-hot encoding of its
+//! user features, without the alphabetically first value of each. An arm is its `item_feature_*`: numbers as they
+//! are, and categories as their rank among the sorted values of the column.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::lines::{LineReader, Start, read_lines};
-use crate::log::{BanditLog, MixMap, Rejections, Row, Situation, Sparse};
-use crate::{EvaluateError, Options};
+use crate::log::{BanditLog, LogRow, MixMap, RejectedRows, Situation, Sparse};
+use crate::{EvaluateError, EvaluationOptions};
 
 const ITEMS: &str = "item_context.csv";
 
-/// The folder's log, and the campaign that its name says.
+/// Paths of the log and of the item file in a folder.
 pub(super) fn locate(path: &Path) -> Result<(PathBuf, PathBuf), EvaluateError> {
     if path.is_file() {
         return Ok((path.to_owned(), path.with_file_name(ITEMS)));
@@ -44,7 +44,10 @@ pub(super) fn locate(path: &Path) -> Result<(PathBuf, PathBuf), EvaluateError> {
 }
 
 /// Reads the log and its items.
-pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<BanditLog, EvaluateError> {
+pub(super) fn read(
+    options: &EvaluationOptions,
+    progress: impl FnMut(u64, u64),
+) -> Result<BanditLog, EvaluateError> {
     let (path, items) = locate(&options.log)?;
     let mut log = BanditLog::new();
     read_items(&items, &mut log)?;
@@ -73,7 +76,7 @@ pub(super) fn read(options: &Options, progress: impl FnMut(u64, u64)) -> Result<
     Ok(log)
 }
 
-/// Arms in the order of their ids, which must be 0, 1, 2...: priors are lists in that order.
+/// Reads the arms in the order of their ids, which must be 0, 1, 2...: priors are lists in that order.
 fn read_items(path: &Path, log: &mut BanditLog) -> Result<(), EvaluateError> {
     let malformed = |reason: String| EvaluateError::malformed(path, reason);
     let file = std::fs::File::open(path).map_err(|e| EvaluateError::read(path, e))?;
@@ -129,7 +132,7 @@ fn numbers_or_ranks(values: &[&str]) -> Vec<f64> {
     }
 }
 
-/// Where the columns are.
+/// Indexes of the columns.
 struct Columns {
     item: usize,
     click: usize,
@@ -186,7 +189,7 @@ impl Columns {
     }
 }
 
-/// Which position numbers occur: the reference ranks them densely.
+/// The position numbers that occur. The reference implementation ranks them densely.
 #[derive(Debug, Clone, Copy, Default)]
 struct PositionSet(u64);
 
@@ -212,9 +215,9 @@ struct Reader<'a> {
     reward_range: (f64, f64),
     log: BanditLog,
     positions: PositionSet,
-    /// The raw bytes of the user features → context.
+    /// Index of a context by the raw bytes of its user features.
     contexts: HashMap<Vec<u8>, u32>,
-    /// Context and position → situation.
+    /// Index of a situation by context and position.
     situations: MixMap<(u32, u32), u32>,
     set: u32,
     key: Vec<u8>,
@@ -245,8 +248,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The row, or what is wrong with it: a kind and a detail.
-    fn parse<'b>(&mut self, fields: &[&'b [u8]]) -> Result<Row, (&'static str, &'b [u8])> {
+    /// The row, or the kind and the detail of its rejection.
+    fn parse<'b>(&mut self, fields: &[&'b [u8]]) -> Result<LogRow, (&'static str, &'b [u8])> {
         let item = fields[self.columns.item];
         let arm = *self.known_arms.get(item).ok_or(("unknown item_id", item))?;
         let click = fields[self.columns.click];
@@ -284,7 +287,7 @@ impl<'a> Reader<'a> {
                 position,
             })
         });
-        Ok(Row {
+        Ok(LogRow {
             situation,
             arm,
             reward,
@@ -305,7 +308,7 @@ impl<'a> Reader<'a> {
         for (column, name) in &self.columns.features {
             let value = fields[*column];
             let text = std::str::from_utf8(value).map_err(|_| ("user feature is not UTF-8", value))?;
-            // A missing value is no category: all of its column's indicators stay 0.
+            // A missing value is not a category: all indicators of its column are 0.
             if !text.is_empty() {
                 features.push((self.log.feature(&format!("{name}={text}")), 1.0));
             }
@@ -371,7 +374,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Quoted fields are rare: they take the slow way. A line break inside quotes is not supported.
+    /// Reads a line with quoted fields. They are rare, so this path is slower. Line breaks inside quotes are not
+    /// supported.
     fn read_quoted(&mut self, line: u64, bytes: &[u8]) {
         let mut table = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes);
         let mut record = csv::ByteRecord::new();
@@ -389,12 +393,12 @@ impl Reader<'_> {
     }
 }
 
-fn reject(rejections: &mut Rejections, line: u64, kind: &str, text: &[u8]) {
+fn reject(rejections: &mut RejectedRows, line: u64, kind: &str, text: &[u8]) {
     let text = String::from_utf8_lossy(&text[..text.len().min(40)]);
     rejections.add(line, kind, &format!("`{text}`"));
 }
 
-/// Takes out the alphabetically first value of each user feature, as the reference's one-hot encoding does.
+/// Removes the alphabetically first value of each user feature, as the reference's one-hot encoding does.
 fn drop_first_categories(log: &mut BanditLog) {
     let mut first: HashMap<&str, &str> = HashMap::new();
     for name in &log.feature_names {

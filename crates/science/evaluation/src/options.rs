@@ -1,4 +1,4 @@
-//! What to evaluate, on what, and how.
+//! EvaluationOptions of an evaluation.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,23 +8,23 @@ use limbic_domain::OutcomeKind;
 use crate::{Estimator, EvaluateError};
 use limbic_bandit::policy::PolicyConfig;
 
-/// How a log is written.
+/// LogFormat of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// A folder with a CSV log and `item_context.csv`, or the CSV file itself.
+pub enum LogFormat {
+    /// Open Bandit Dataset: a folder with a CSV log and `item_context.csv`, or the CSV file itself.
     OpenBandit,
-    /// Vowpal Wabbit's DSJSON: one joined decision a line.
+    /// Vowpal Wabbit's DSJSON: one joined decision per line.
     Dsjson,
-    /// Our own: envelopes of decisions and outcomes, one a line.
+    /// Limbic: envelopes of decisions and outcomes, one per line.
     Limbic,
 }
 
-/// The name is not a format's.
+/// The name does not belong to a log format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a log format: use open-bandit, dsjson or limbic")]
 pub struct UnknownFormat(String);
 
-impl FromStr for Format {
+impl FromStr for LogFormat {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
@@ -37,24 +37,25 @@ impl FromStr for Format {
     }
 }
 
-/// Which policy's value is asked for.
+/// The policy to evaluate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EvaluationPolicy {
-    /// Every candidate alike.
+    /// The same probability for every candidate.
     Uniform,
-    /// Thompson sampling with the Beta priors of a file.
+    /// Thompson sampling with fixed Beta priors from a file.
     BernoulliThompson {
-        /// The file: JSON or YAML, `alpha` and `beta` for each campaign, one of each per item.
+        /// The file: JSON or YAML with `alpha` and `beta` for each campaign, one of each per item.
         prior: PathBuf,
     },
-    /// One of the engine's own, learning from the log: each row asks what the rows before it have taught.
+    /// One of Limbic's policies, which learns along the log.
     Learning(PolicyConfig),
 }
 
 impl EvaluationPolicy {
-    /// The policy of a name on the command line: `uniform`; `bernoulli-ts` with its priors; without them it and every other
-    /// policy of the engine (`linear-ts`, `square-cb`...), with its usual settings, learning along the log. Or the settings
-    /// themselves, as the engine's: `{"name": "linear-ts", "draws": 64}`.
+    /// The policy with a name from the command line. `uniform` is the uniform policy, and `bernoulli-ts` with a prior
+    /// file uses its priors. Without a prior file, `bernoulli-ts` and the other names (`linear-ts`, `square-cb`...)
+    /// are Limbic's policies with default settings, learning along the log. A JSON object is parsed as settings:
+    /// `{"name": "linear-ts", "draws": 64}`.
     pub fn named(name: &str, prior: Option<&Path>) -> Result<Self, EvaluateError> {
         match (name, prior) {
             ("uniform", None) => Ok(Self::Uniform),
@@ -63,12 +64,12 @@ impl EvaluationPolicy {
             }),
             (_, Some(_)) => Err(EvaluateError::policy(
                 name,
-                "only bernoulli-ts takes priors: leave --prior away",
+                "only bernoulli-ts uses priors: remove --prior",
             )),
             (settings, None) if settings.trim_start().starts_with('{') => serde_json::from_str(settings)
                 .map(Self::Learning)
                 .map_err(|e| EvaluateError::policy(settings, e.to_string())),
-            // Every policy of the engine has usual settings.
+            // Every policy of `limbic-bandit` has default settings.
             (_, None) => serde_json::from_value(serde_json::json!({ "name": name }))
                 .map(Self::Learning)
                 .map_err(|e| EvaluateError::policy(name, e.to_string())),
@@ -79,56 +80,59 @@ impl EvaluationPolicy {
 /// What to do with rows that have no propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissingPropensity {
-    /// Refuse the log.
+    /// Return an error.
     #[default]
     Refuse,
-    /// Take the frequency of the chosen arm among rows with the same candidates and position.
+    /// Use the frequency of the chosen arm among rows with the same candidates and position.
     Estimate,
 }
 
-/// What to evaluate, on what, and how.
+/// The log, the policy and the settings of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// The log: a file, or for [`Format::OpenBandit`] its folder.
+pub struct EvaluationOptions {
+    /// Path of the log: a file, or for [`LogFormat::OpenBandit`] its folder.
     pub log: PathBuf,
-    /// How it is written.
-    pub format: Format,
-    /// The policy in question.
+    /// LogFormat of the log.
+    pub format: LogFormat,
+    /// The policy to evaluate.
     pub policy: EvaluationPolicy,
-    /// The estimators to report; all if empty.
+    /// The estimators to report. Empty: all.
     pub estimators: Vec<Estimator>,
-    /// Whose priors to take from the file; the name of the log's file (`all` for `all.csv`) if not given.
+    /// The campaign whose priors are read from the prior file. Absent: the name of the log file (`all` for
+    /// `all.csv`).
     pub campaign: Option<String>,
-    /// How sure each interval is, in (0, 1).
+    /// Confidence of each interval, in (0, 1).
     pub confidence: f64,
-    /// How many resamples the bootstrap draws, at least 20.
+    /// Number of bootstrap resamples, at least 20.
     pub bootstrap_samples: usize,
-    /// The seed of folds, bootstrap and replay. Folds are those of the reference for the same seed.
+    /// Seed of folds, bootstrap and replay. The folds are those of the reference implementation for the same seed.
     pub seed: u64,
-    /// How many folds the model of rewards is cross-fitted over, at most 255; 1 for none.
+    /// Number of folds for cross-fitting the reward model, 1 to 255; 1 fits without cross-fitting.
     pub folds: usize,
-    /// Where to cut weights. Cutting lowers the variance, and the value where rewards are not negative.
+    /// Largest weight; larger weights are cut to it. This lowers the variance and, if rewards are not negative, the
+    /// estimate. Absent: weights are not cut.
     pub max_weight: Option<f64>,
-    /// `switch-dr`'s τ; chosen from the data if not given.
+    /// τ of `switch-dr`. Absent: chosen from the data.
     pub switch_threshold: Option<f64>,
-    /// `dr-os`'s λ; chosen from the data if not given.
+    /// λ of `dr-os`. Absent: chosen from the data.
     pub shrinkage: Option<f64>,
     /// What to do with rows that have no propensity.
     pub missing_propensity: MissingPropensity,
-    /// [`Format::Limbic`]: the outcome that is worth 1.
+    /// [`LogFormat::Limbic`]: the kind of outcome with the reward 1.
     pub reward: OutcomeKind,
-    /// [`Format::Limbic`]: how long after a decision an outcome counts. A decision whose window was not over when the log
-    /// ended is left out. Without it everything counts.
+    /// [`LogFormat::Limbic`]: milliseconds after a decision in which an outcome counts. A decision whose window had
+    /// not ended at the end of the log is left out. Absent: every outcome counts.
     pub attribution_window_millis: Option<i64>,
-    /// The least and the largest reward there can be: rows outside are rejected, and guaranteed intervals rest on it.
+    /// Smallest and largest possible reward. Rows outside are rejected, and the guaranteed intervals depend on it.
     pub reward_range: (f64, f64),
-    /// How many threads may be used.
+    /// Number of threads, at least 1.
     pub threads: usize,
 }
 
-impl Options {
-    /// The usual evaluation: all estimators, 95 % intervals, three folds, weights uncut, propensities demanded.
-    pub fn new(log: impl Into<PathBuf>, format: Format, policy: EvaluationPolicy) -> Self {
+impl EvaluationOptions {
+    /// Default options: all estimators, 95 % intervals, three folds, uncut weights, and an error for missing
+    /// propensities.
+    pub fn new(log: impl Into<PathBuf>, format: LogFormat, policy: EvaluationPolicy) -> Self {
         Self {
             log: log.into(),
             format,
@@ -151,7 +155,7 @@ impl Options {
     }
 
     /// The estimators to report.
-    pub(super) fn asked(&self) -> &[Estimator] {
+    pub(super) fn selected_estimators(&self) -> &[Estimator] {
         if self.estimators.is_empty() {
             &Estimator::ALL
         } else {
@@ -166,7 +170,7 @@ impl Options {
         }
         if self.bootstrap_samples < 20 {
             let given = self.bootstrap_samples.to_string();
-            return refuse("bootstrap samples", given, "fewer than 20 say nothing");
+            return refuse("bootstrap samples", given, "it must be at least 20");
         }
         if !(1..=255).contains(&self.folds) {
             return refuse("folds", self.folds.to_string(), "it must lie in 1..=255");

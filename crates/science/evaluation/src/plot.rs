@@ -1,8 +1,8 @@
-//! The report as a picture: each estimate with its intervals, against what the log itself earned.
+//! Draws the report as SVG: each estimate with its intervals, and the mean reward of the log.
 
 use std::fmt::Write;
 
-use crate::report::{Report, counted};
+use crate::report::{EvaluationReport, counted};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 130.0;
@@ -10,7 +10,7 @@ const RIGHT: f64 = 930.0;
 const TOP: f64 = 96.0;
 const ROW: f64 = 46.0;
 
-/// Method, colour, stroke width, distance from the row's middle.
+/// Method, label, colour, stroke width, and distance from the centre of the row.
 const METHODS: [(&str, &str, &str, f64, f64); 3] = [
     ("bootstrap", "bootstrap", "#1f5fa8", 6.0, 0.0),
     ("empirical_bernstein", "empirical Bernstein", "#d98324", 2.5, 9.0),
@@ -24,9 +24,9 @@ struct Scale {
 }
 
 impl Scale {
-    /// Wide enough for every estimate and bootstrap interval; a guaranteed interval that is much wider runs off the edge,
-    /// with an arrow, lest it hide the rest.
-    fn of(report: &Report) -> Self {
+    /// A scale that is wide enough for every estimate and bootstrap interval. A much wider guaranteed interval ends
+    /// at the edge with an arrow.
+    fn of(report: &EvaluationReport) -> Self {
         let mut values = vec![report.logged_value];
         for estimate in &report.estimates {
             values.extend(estimate.value);
@@ -48,7 +48,7 @@ impl Scale {
         LEFT + (value - self.low) / (self.high - self.low) * (RIGHT - LEFT)
     }
 
-    /// Round values to mark.
+    /// Round values for the axis.
     fn ticks(&self) -> Vec<f64> {
         let rough = (self.high - self.low) / 6.0;
         let power = 10_f64.powf(rough.log10().floor());
@@ -87,7 +87,7 @@ fn text(out: &mut String, at: (f64, f64), style: &str, words: &str) {
     );
 }
 
-/// Breaks words into lines of at most `width` characters.
+/// Breaks text into lines of at most `width` characters.
 fn wrap(words: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words.split_whitespace() {
@@ -107,8 +107,8 @@ fn wrap(words: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A picture of the report.
-pub fn svg(report: &Report) -> String {
+/// Draws the report as an SVG document.
+pub fn svg(report: &EvaluationReport) -> String {
     let scale = Scale::of(report);
     let bottom = TOP + ROW * report.estimates.len() as f64;
     let warnings: Vec<String> = report
@@ -163,7 +163,7 @@ pub fn svg(report: &Report) -> String {
         &mut out,
         (logged, bottom + 46.0),
         r##"text-anchor="middle" fill="#a33""##,
-        &format!("the log itself: {:.6}", report.logged_value),
+        &format!("logging policy: {:.6}", report.logged_value),
     );
     for (index, estimate) in report.estimates.iter().enumerate() {
         let y = TOP + ROW * (index as f64 + 0.5) - 5.0;
@@ -189,7 +189,7 @@ pub fn svg(report: &Report) -> String {
                 text(
                     &mut out,
                     (x, y - 9.0),
-                    // On a ground of its own, where a line passes behind it.
+                    // With a white outline, because a line can pass behind the text.
                     r##"text-anchor="middle" font-size="11" stroke="#fff" stroke-width="3" paint-order="stroke""##,
                     &format!("{value:.6}"),
                 );
@@ -198,7 +198,7 @@ pub fn svg(report: &Report) -> String {
                 &mut out,
                 (LEFT + 10.0, y + 4.0),
                 r##"fill="#777""##,
-                "no value: no row says anything",
+                "no value: no row was accepted or has a weight",
             ),
         }
     }
@@ -220,7 +220,7 @@ fn legend(out: &mut String) {
     }
 }
 
-/// An interval; an arrow where it runs off the picture.
+/// Draws an interval, with an arrow where it continues beyond the picture.
 fn bar(out: &mut String, (from, to): (f64, f64), y: f64, colour: &str, width: f64) {
     let (begin, end) = (from.clamp(LEFT, RIGHT), to.clamp(LEFT, RIGHT));
     let style = format!(r#"stroke="{colour}" stroke-width="{width}" stroke-opacity="0.85""#);

@@ -1,7 +1,9 @@
-//! Beta priors from a file: for each campaign, one `alpha` and one `beta` per item, in the order of the item ids.
+//! Reads Beta priors from a file: for each campaign, one `alpha` and one `beta` per item, in the order of the item
+//! ids.
 //!
-//! The file is JSON, `{"all": {"alpha": [..], "beta": [..]}, ...}`, or the same in the plain block form of YAML that the
-//! Open Bandit Dataset ships (nested keys, lists of numbers with `- `; anything else is refused with its line).
+//! The file is JSON, `{"all": {"alpha": [..], "beta": [..]}, ...}`, or the same in the block form of YAML that the
+//! Open Bandit Dataset ships: nested keys, and lists of numbers with `- `. Any other YAML is an error with its line
+//! number.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +22,7 @@ struct Lists {
     beta: Vec<f64>,
 }
 
-/// The priors of `campaign`, in the order of the item ids. A file with one campaign needs no name and heeds none.
+/// The priors of `campaign`, in the order of the item ids. If the file has one campaign, `campaign` is ignored.
 pub fn read(path: &Path, campaign: Option<&str>) -> Result<Vec<Beta>, EvaluateError> {
     let malformed = |reason: String| EvaluateError::malformed(path, reason);
     let text = std::fs::read_to_string(path).map_err(|e| EvaluateError::read(path, e))?;

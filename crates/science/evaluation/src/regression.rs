@@ -1,13 +1,15 @@
-//! The model of rewards behind the direct method and its doubly robust kin: logistic regression with an L2 penalty, as the
-//! reference's (`LogisticRegression`, C = 1: ½‖β‖² + Σ log-loss, the intercept free), fitted to convergence.
+//! The reward model of the direct method and the doubly robust estimators: logistic regression with an L2 penalty, as
+//! in the reference implementation (`LogisticRegression`, C = 1: ½‖β‖² + Σ log-loss, without a penalty on the
+//! intercept), fitted to convergence.
 //!
-//! Rows that share context and arm are one cell, so the cost of a pass is the number of cells, not of rows. Newton's
-//! method with an exact Hessian while there are few features, with conjugate gradients beyond that. The objective is
-//! strictly convex: whoever converges finds the same optimum. Where rewards leave `[0, 1]`, ridge regression.
+//! Rows with the same context and arm are one cell, so the cost of a pass depends on the number of cells, not of
+//! rows. With few features, Newton's method uses the exact Hessian; with many, conjugate gradients. The objective is
+//! strictly convex, so every convergent method finds the same optimum. If rewards are outside `[0, 1]`, the model is
+//! a ridge regression.
 
 use crate::log::Sparse;
 
-/// All rows of one context and arm.
+/// All rows with one context and one arm.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
     pub(super) context: u32,
@@ -32,7 +34,7 @@ impl Link {
     }
 }
 
-/// What is known of contexts and arms.
+/// Features of contexts and arms.
 #[derive(Clone, Copy)]
 pub(super) struct Design<'a> {
     pub(super) contexts: &'a [Sparse],
@@ -48,7 +50,7 @@ pub(super) struct Model {
     coefficients: Vec<f64>,
     /// The score of each arm, without context and intercept.
     arm_scores: Vec<f64>,
-    /// The reward of everything, where there was nothing to fit.
+    /// The prediction of every reward, if there was nothing to fit.
     constant: Option<f64>,
 }
 
@@ -78,7 +80,7 @@ impl Model {
         }
     }
 
-    /// The expected reward of an arm in a context with that score.
+    /// The expected reward of an arm in a context with this score.
     pub(super) fn predict(&self, context_score: f64, arm: u32) -> f64 {
         match self.constant {
             Some(value) => value,
@@ -87,13 +89,13 @@ impl Model {
     }
 }
 
-/// The strength of the penalty: 1/C of the reference.
+/// Strength of the penalty: 1/C of the reference implementation.
 const PENALTY: f64 = 1.0;
-/// Beyond so many features the Hessian is not written down.
+/// With more features, the Hessian is not stored.
 const DENSE: usize = 512;
 const STEPS: usize = 100;
 
-/// Fits the cells, which must be sorted by context. One class alone, or nothing, gives a constant.
+/// Fits the cells, which must be sorted by context. No cells, or cells with only one kind of reward, give a constant.
 pub(super) fn fit(design: Design<'_>, cells: &[Cell], link: Link) -> Model {
     let rows: f64 = cells.iter().map(|cell| cell.rows).sum();
     let reward: f64 = cells.iter().map(|cell| cell.reward).sum();
@@ -125,7 +127,7 @@ pub(super) fn fit(design: Design<'_>, cells: &[Cell], link: Link) -> Model {
             fit.conjugate_direction(&gradient)
         };
         let descent: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
-        // The Newton decrement is twice the distance to the optimum's value.
+        // The Newton decrement is twice the distance to the value of the optimum.
         if descent.abs() <= 1e-15 * (1.0 + value.abs()) {
             break;
         }
@@ -171,9 +173,9 @@ struct Fit<'a> {
     cells: &'a [Cell],
     link: Link,
     size: usize,
-    /// The second derivative of each cell's loss by its score, where it was last evaluated.
+    /// Second derivative of each cell's loss by its score, at the last evaluation.
     curvature: Vec<f64>,
-    /// The first.
+    /// First derivative.
     slopes: Vec<f64>,
 }
 
@@ -197,7 +199,7 @@ impl Fit<'_> {
         })
     }
 
-    /// The objective; leaves slopes and curvatures behind.
+    /// The objective; also updates slopes and curvatures.
     fn evaluate(&mut self, at: &[f64]) -> f64 {
         let mut slopes = std::mem::take(&mut self.slopes);
         let mut curvature = std::mem::take(&mut self.curvature);
@@ -298,7 +300,7 @@ impl Fit<'_> {
         h
     }
 
-    /// Solves Hd = −g by Cholesky's decomposition.
+    /// Solves Hd = −g by Cholesky decomposition.
     fn newton_direction(&self, gradient: &[f64]) -> Vec<f64> {
         let size = self.size;
         let mut l = self.hessian();
@@ -326,7 +328,7 @@ impl Fit<'_> {
         x
     }
 
-    /// Solves Hd = −g by conjugate gradients, as far as the gradient deserves.
+    /// Solves Hd = −g by conjugate gradients, to a tolerance that depends on the gradient.
     fn conjugate_direction(&self, gradient: &[f64]) -> Vec<f64> {
         let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>();
         let mut x = vec![0.0; self.size];
@@ -385,7 +387,7 @@ mod tests {
 
     fn fit_with(dense: bool, link: Link) -> (Vec<f64>, Vec<f64>) {
         let (contexts, arms, cells) = cells();
-        // Features that occur nowhere change nothing but the way the system is solved.
+        // Features that never occur change only the method of solving.
         let design = Design {
             contexts: &contexts,
             arms: &arms,

@@ -1,4 +1,4 @@
-//! What an evaluation found, as data and as an aligned table.
+//! The report of an evaluation, as data and as an aligned table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,67 +7,67 @@ use serde::Serialize;
 
 use crate::estimator::Estimator;
 use crate::intervals::Interval;
-use crate::log::Rejections;
+use crate::log::RejectedRows;
 
-/// What an evaluation found.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// The policy that was evaluated.
+pub struct EvaluationReport {
+    /// Name of the evaluated policy.
     pub policy: String,
-    /// How many rows it was evaluated on.
+    /// Number of rows.
     pub rows: u64,
-    /// How many of them brought a reward above 0.
+    /// Number of rows with a reward above 0.
     pub clicks: u64,
-    /// The mean reward in the log: the value of the policy that wrote it.
+    /// Mean reward in the log: the value of the logging policy.
     pub logged_value: f64,
-    /// The probability with which each interval holds, on its own.
+    /// Probability with which each single interval is correct.
     pub confidence: f64,
-    /// The estimates of the policy's value.
+    /// Estimates of the policy's value.
     pub estimates: Vec<Estimate>,
-    /// (Σ w)² / Σ w²: as many rows of the policy's own would say as much.
+    /// (Σ w)² / Σ w²: the number of rows of the policy's own log with as much information.
     pub effective_sample_size: f64,
-    /// The largest weight, after cutting.
+    /// Largest weight, after cutting.
     pub max_weight: f64,
-    /// How the weights are spread.
+    /// Distribution of the weights.
     pub weights: Weights,
-    /// Rows that could not be used.
-    pub rejected: Rejections,
-    /// What had to be assumed.
+    /// The rows that could not be used.
+    pub rejected: RejectedRows,
+    /// Assumptions of the evaluation.
     pub assumptions: Vec<String>,
-    /// What a reader must know before believing the numbers.
+    /// Reasons not to rely on the numbers.
     pub warnings: Vec<String>,
 }
 
-/// One estimator's answer.
+/// The result of one estimator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Which estimator.
+    /// The estimator.
     pub estimator: Estimator,
-    /// The policy's value by it; none where no row says anything (nothing accepted, no weight).
+    /// The estimated value; `None` if no row was accepted, or none has a weight.
     pub value: Option<f64>,
-    /// By the method's name: `bootstrap`, `empirical_bernstein`, `confidence_sequence`.
+    /// Intervals by method: `bootstrap`, `empirical_bernstein`, `confidence_sequence`.
     pub intervals: BTreeMap<&'static str, Interval>,
-    /// The estimator's settings; `null` is infinity, which makes it the plain doubly robust one.
+    /// Settings of the estimator; `null` is infinity, which gives the plain doubly robust estimator.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<&'static str, Option<f64>>,
 }
 
-/// How the weights are spread.
+/// Distribution of the weights.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weights {
-    /// Their mean: 1 when the logged propensities are right, up to chance.
+    /// Mean weight: about 1 if the logged propensities are right.
     pub mean: f64,
     /// Quantiles of the weights, by name (`0.5`, `0.9`, ...).
     pub quantiles: BTreeMap<&'static str, f64>,
-    /// Where they were cut, if they were.
+    /// Largest allowed weight; absent if weights were not cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<f64>,
-    /// The share of the rows whose weight was cut.
+    /// Fraction of the rows whose weight was cut.
     pub clipped_share: f64,
 }
 
-impl Report {
-    /// The answer of one estimator, if it was asked.
+impl EvaluationReport {
+    /// The result of one estimator; `None` if it was not selected.
     pub fn estimate(&self, estimator: Estimator) -> Option<&Estimate> {
         self.estimates
             .iter()
@@ -91,8 +91,8 @@ fn range(interval: Option<&Interval>) -> String {
     )
 }
 
-/// The table for a person.
-impl fmt::Display for Report {
+/// The report as a table with aligned columns.
+impl fmt::Display for EvaluationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = 100.0 * self.confidence;
         writeln!(
@@ -158,7 +158,7 @@ impl fmt::Display for Report {
         if biased.iter().any(|&estimator| self.estimate(estimator).is_some()) {
             writeln!(
                 f,
-                "the intervals of dm, switch-dr and dr-os do not cover the error of their model of rewards"
+                "the intervals of dm, switch-dr and dr-os do not cover the error of their reward model"
             )?;
         }
         for assumption in &self.assumptions {

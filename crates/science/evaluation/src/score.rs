@@ -1,14 +1,14 @@
-//! From rows to weights and predictions, on all threads.
+//! Computes weights and predictions of rows, on all threads.
 
 use crate::estimator::Scored;
 use crate::folds;
-use crate::log::{BanditLog, MixMap, Row, Sparse};
+use crate::log::{BanditLog, LogRow, MixMap, Sparse};
 use crate::regression::{self, Cell, Design, Link, Model};
 use crate::target::TargetPolicy;
-use crate::{EvaluateError, Options};
+use crate::{EvaluateError, EvaluationOptions};
 use limbic_bandit::random::{derive, mix};
 
-/// The probabilities of a situation, computed once for rows that follow each other.
+/// Caches the probabilities of the last situation, for consecutive rows that share it.
 struct Memo<'a> {
     log: &'a BanditLog,
     policy: &'a dyn TargetPolicy,
@@ -44,14 +44,14 @@ impl<'a> Memo<'a> {
     }
 }
 
-/// All situations' probabilities for a policy that does not look at the context, else computed when asked.
+/// The probabilities of all situations if the policy does not depend on the context; otherwise computed on demand.
 pub(super) struct Probabilities<'a> {
     log: &'a BanditLog,
     policy: &'a dyn TargetPolicy,
-    /// (set, position) → row of `table`.
+    /// Index into `table` by (set, position).
     rows: MixMap<(u32, u32), u32>,
     table: Vec<Vec<f64>>,
-    /// Situation → row of `table`.
+    /// Index into `table` by situation.
     row_of: Vec<u32>,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Probabilities<'a> {
         result
     }
 
-    /// Calls `with` with each item's probabilities and the item.
+    /// Calls `with` with the probabilities of each item and the item.
     fn for_each<T>(&self, items: impl Iterator<Item = (u32, T)>, mut with: impl FnMut(&[f64], T)) {
         if self.row_of.is_empty() {
             let mut memo = Memo::new(self.log, self.policy);
@@ -95,7 +95,7 @@ impl<'a> Probabilities<'a> {
         }
     }
 
-    /// The largest probability that the policy gives to anything: bounds every weight. 1 if it looks at the context.
+    /// The largest probability of the policy, which bounds every weight; 1 if the policy depends on the context.
     pub(super) fn largest(&self) -> f64 {
         if self.row_of.is_empty() {
             return 1.0;
@@ -104,8 +104,8 @@ impl<'a> Probabilities<'a> {
     }
 }
 
-/// The place of `arm` in `set`.
-pub(super) fn place_in(set: &[u32], arm: u32) -> Option<usize> {
+/// Index of `arm` in `set`.
+pub(super) fn index_in(set: &[u32], arm: u32) -> Option<usize> {
     if set.get(arm as usize) == Some(&arm) {
         Some(arm as usize)
     } else {
@@ -113,8 +113,8 @@ pub(super) fn place_in(set: &[u32], arm: u32) -> Option<usize> {
     }
 }
 
-/// Cuts `items` into one contiguous piece per thread.
-fn in_parallel<T: Send>(items: &mut [T], threads: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+/// Splits `items` into one contiguous slice per thread.
+fn for_each_chunk<T: Send>(items: &mut [T], threads: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let share = items.len().div_ceil(threads.max(1)).max(1);
     std::thread::scope(|scope| {
         for (index, piece) in items.chunks_mut(share).enumerate() {
@@ -124,11 +124,11 @@ fn in_parallel<T: Send>(items: &mut [T], threads: usize, work: impl Fn(usize, &m
     });
 }
 
-/// Every row's weight, uncut and cut at `limit`; how many were cut.
+/// The weight of every row, cut at the limit; and the number of weights that were cut.
 pub(super) fn weigh(
     log: &BanditLog,
     probabilities: &Probabilities<'_>,
-    options: &Options,
+    options: &EvaluationOptions,
 ) -> Result<(Vec<Scored>, u64), EvaluateError> {
     let empty = Scored {
         weight: 0.0,
@@ -138,13 +138,13 @@ pub(super) fn weigh(
         accepted: false,
     };
     let mut scored = vec![empty; log.rows.len()];
-    in_parallel(&mut scored, options.threads, |first, piece| {
+    for_each_chunk(&mut scored, options.threads, |first, piece| {
         let rows = log.rows[first..].iter().zip(piece.iter_mut());
         let items = rows.map(|(row, score)| (row.situation, (row, score)));
         probabilities.for_each(items, |probabilities, (row, score)| {
             let set = &log.sets[log.situation_of(row).set as usize];
-            let place = place_in(set, row.arm);
-            // NaN marks an arm outside its own candidate set: refused below.
+            let place = index_in(set, row.arm);
+            // NaN marks an arm outside its own candidate set: an error below.
             let probability = place
                 .and_then(|place| probabilities.get(place))
                 .map_or(f64::NAN, |p| *p);
@@ -156,12 +156,13 @@ pub(super) fn weigh(
     Ok((scored, cut))
 }
 
-/// Refuses weights that are none, cuts those beyond the limit and says how many, and decides what replay accepts.
+/// Returns an error for an invalid weight, cuts weights beyond the limit and counts them, and draws which rows
+/// `replay` accepts.
 pub(super) fn settle(
     log: &BanditLog,
     policy: &str,
     scored: &mut [Scored],
-    options: &Options,
+    options: &EvaluationOptions,
 ) -> Result<u64, EvaluateError> {
     let mut cut = 0;
     let limit = options.max_weight.unwrap_or(f64::INFINITY);
@@ -189,16 +190,16 @@ pub(super) fn settle(
     Ok(cut)
 }
 
-/// Which stream of the seed decides what replay accepts.
+/// The stream of the seed that decides which rows `replay` accepts.
 const ACCEPTANCE: u64 = 0x7265_706c_6179;
 
-/// The model of rewards, cross-fitted: one per fold and position.
+/// The cross-fitted reward model: one regression per fold and position.
 pub(super) struct Predictor {
     fold_of: Vec<u8>,
     folds: usize,
     /// `[position * folds + fold]`.
     models: Vec<Model>,
-    /// What a reader of the report should know about them.
+    /// Warnings about the models, for the report.
     pub(super) warnings: Vec<String>,
 }
 
@@ -207,7 +208,7 @@ impl Predictor {
         usize::from(self.fold_of[row])
     }
 
-    /// Whether its predictions lie in `[0, 1]`, as the rewards do.
+    /// Whether the predictions are in `[0, 1]`, as the rewards are.
     pub(super) fn is_bounded(&self) -> bool {
         self.models.iter().all(Model::is_bounded)
     }
@@ -216,7 +217,7 @@ impl Predictor {
         self.folds
     }
 
-    pub(super) fn fit(log: &BanditLog, options: &Options) -> Self {
+    pub(super) fn fit(log: &BanditLog, options: &EvaluationOptions) -> Self {
         let folds = if options.folds < 2 || log.rows.len() < options.folds {
             1
         } else {
@@ -237,7 +238,7 @@ impl Predictor {
         };
         let cells = Cells::gather(log, &fold_of, folds);
         let mut models: Vec<Model> = vec![Model::constant(0.0); log.positions * folds];
-        in_parallel(&mut models, options.threads, |first, piece| {
+        for_each_chunk(&mut models, options.threads, |first, piece| {
             for (index, model) in (first..).zip(piece) {
                 let (position, fold) = (index / folds, index % folds);
                 *model = regression::fit(design, &cells.training(position as u32, fold), link);
@@ -247,13 +248,13 @@ impl Predictor {
         let constant = models.iter().filter(|model| model.is_constant()).count();
         if constant > 0 {
             warnings.push(format!(
-                "{constant} of {} models of rewards saw only one kind of outcome and predict it for everything",
+                "{constant} of {} reward models were fitted on a single kind of outcome and always predict it",
                 models.len()
             ));
         }
         if folds == 1 {
             warnings.push(
-                "the model of rewards was fitted on the rows it predicts (no cross-fitting)".to_owned(),
+                "the reward model was fitted on the rows that it predicts (no cross-fitting)".to_owned(),
             );
         }
         Self {
@@ -264,7 +265,7 @@ impl Predictor {
         }
     }
 
-    /// The mean of one row's predictions under `probabilities`, and the residual of its logged arm.
+    /// The mean prediction of one row under `probabilities`, and the residual of its logged arm.
     pub(super) fn one(&self, log: &BanditLog, index: usize, probabilities: &[f64]) -> (f64, f64) {
         let row = &log.rows[index];
         let situation = log.situation_of(row);
@@ -275,7 +276,7 @@ impl Predictor {
         (mean, row.reward - model.predict(score, row.arm))
     }
 
-    /// Fills in predictions: the mean under the policy, and the residual of the logged arm.
+    /// Adds predictions to rows: the mean under the policy, and the residual of the logged arm.
     pub(super) fn predict(
         &self,
         log: &BanditLog,
@@ -288,12 +289,12 @@ impl Predictor {
             &self.models[position * self.folds + fold]
         };
         let context_of = |situation: u32| &log.contexts[log.situations[situation as usize].context as usize];
-        // The policy's mean, once for each situation and fold that occurs together.
+        // The mean under the policy, once for each combination of situation and fold.
         let mut means = vec![f64::NAN; log.situations.len() * self.folds];
         for (row, &fold) in log.rows.iter().zip(&self.fold_of) {
             means[row.situation as usize * self.folds + usize::from(fold)] = 0.0;
         }
-        in_parallel(&mut means, threads, |first, piece| {
+        for_each_chunk(&mut means, threads, |first, piece| {
             let items = (first..)
                 .zip(piece)
                 .filter(|(_, mean)| !mean.is_nan())
@@ -310,9 +311,9 @@ impl Predictor {
                     .sum();
             });
         });
-        in_parallel(scored, threads, |first, piece| {
+        for_each_chunk(scored, threads, |first, piece| {
             for (index, score) in (first..).zip(piece) {
-                let Row {
+                let LogRow {
                     situation,
                     arm,
                     reward,
@@ -328,7 +329,7 @@ impl Predictor {
     }
 }
 
-/// What the model knows of each arm: its features, or if it has none, which one it is.
+/// The features of each arm or, without features, an indicator of the arm.
 fn arm_features(log: &BanditLog) -> (Vec<Sparse>, usize) {
     if log.arm_feature_names.is_empty() {
         let one_hot = (0..log.arms.len() as u32).map(|arm| vec![(arm, 1.0)]);
@@ -338,12 +339,12 @@ fn arm_features(log: &BanditLog) -> (Vec<Sparse>, usize) {
     }
 }
 
-/// Rows that share position, context and arm, with a count and a sum of rewards for each fold.
+/// Rows grouped by position, context and arm, with a count and a sum of rewards for each fold.
 struct Cells {
     folds: usize,
     /// Position, context, arm; sorted.
     keys: Vec<(u32, u32, u32)>,
-    /// Per key and fold, rows and reward.
+    /// Number of rows and sum of rewards, per key and fold.
     sums: Vec<(f64, f64)>,
 }
 
@@ -352,7 +353,7 @@ impl Cells {
         let mut known: MixMap<(u32, u32), u32> = MixMap::default();
         let mut keys = Vec::new();
         let mut sums: Vec<(f64, f64)> = Vec::new();
-        // Situations differ by candidate set too, so two of these may have the same key: `training` lets them be.
+        // Situations also differ by candidate set, so two of them may have the same key. `training` accepts this.
         for (row, &fold) in log.rows.iter().zip(fold_of) {
             let cell = *known.entry((row.situation, row.arm)).or_insert_with(|| {
                 let situation = log.situations[row.situation as usize];
@@ -377,7 +378,7 @@ impl Cells {
         }
     }
 
-    /// The cells of a position without the rows of `fold`; with all rows if there is but one fold.
+    /// The cells of a position without the rows of `fold`; with all rows if there is only one fold.
     fn training(&self, position: u32, fold: usize) -> Vec<Cell> {
         let begin = self.keys.partition_point(|key| key.0 < position);
         let end = self.keys.partition_point(|key| key.0 <= position);

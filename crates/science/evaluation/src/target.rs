@@ -3,23 +3,24 @@
 use crate::log::{BanditLog, MixMap, Situation};
 use limbic_bandit::quadrature::{Beta, rank_probabilities};
 
-/// A policy whose value is asked for: fixed, and asked only for probabilities.
+/// A fixed policy to evaluate. It only has to give probabilities.
 pub trait TargetPolicy: Sync {
-    /// Its name in the report.
+    /// Name of the policy in the report.
     fn name(&self) -> &str;
 
-    /// Appends to `out` (empty) the probability of each arm of the situation's candidate set, in the set's order.
+    /// Appends the probability of each arm of the situation's candidate set to `out` (empty), in the order of the
+    /// set.
     fn probabilities(&self, log: &BanditLog, situation: Situation, out: &mut Vec<f64>);
 
-    /// Whether the probabilities depend on the context, not on candidates and position alone.
+    /// Whether the probabilities depend on the context, and not only on candidates and position.
     fn looks_at_context(&self) -> bool;
 }
 
-/// Every candidate alike.
+/// The same probability for every candidate.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Uniform;
+pub struct UniformPolicy;
 
-impl TargetPolicy for Uniform {
+impl TargetPolicy for UniformPolicy {
     fn name(&self) -> &'static str {
         "uniform"
     }
@@ -34,15 +35,15 @@ impl TargetPolicy for Uniform {
     }
 }
 
-/// The same probabilities whatever the context: a table of candidate set and position.
+/// A policy that does not depend on the context: a table of probabilities by candidate set and position.
 #[derive(Debug)]
-pub struct Table {
+pub struct TablePolicy {
     name: String,
     rows: MixMap<(u32, u32), Vec<f64>>,
 }
 
-impl Table {
-    /// `by_position[position][arm]`, over all arms of the log; renormalised where fewer are candidates.
+impl TablePolicy {
+    /// `by_position[position][arm]`, over all arms of the log. Probabilities are renormalised over the candidates.
     pub fn new(name: &str, log: &BanditLog, by_position: &[Vec<f64>]) -> Self {
         let mut rows = MixMap::default();
         for (set, arms) in (0..).zip(&log.sets) {
@@ -59,9 +60,9 @@ impl Table {
         }
     }
 
-    /// Thompson sampling with independent Beta arms: all candidates are drawn once, and position *k* gets the one that
-    /// came *k*-th. Exact, where the reference counts 100,000 draws: its probabilities have a standard error of
-    /// `√(p (1 − p) / 100,000)` each.
+    /// Thompson sampling with independent Beta arms: all candidates are drawn once, and position *k* gets the *k*-th
+    /// best. The probabilities are exact. Those of the reference implementation come from 100,000 draws, so each has
+    /// a standard error of `√(p (1 − p) / 100,000)`.
     pub fn bernoulli_thompson(log: &BanditLog, priors: &[Beta]) -> Self {
         let mut rows = MixMap::default();
         for (set, arms) in (0..).zip(&log.sets) {
@@ -78,7 +79,7 @@ impl Table {
         }
     }
 
-    /// Whether every situation of the log has a row; if not, one that has none.
+    /// A situation of the log without a row in the table; `None` if every situation has one.
     pub(super) fn missing(&self, log: &BanditLog) -> Option<Situation> {
         log.situations
             .iter()
@@ -87,7 +88,7 @@ impl Table {
     }
 }
 
-impl TargetPolicy for Table {
+impl TargetPolicy for TablePolicy {
     fn name(&self) -> &str {
         &self.name
     }

@@ -1,25 +1,27 @@
-//! On simulated logs the truth is known: estimates must find it, and intervals must hold as often as they promise.
+//! On simulated logs the true value is known: estimates are close to it, and intervals contain it as often as
+//! promised.
 //!
-//! Every log is a function of its number, so nothing here is left to luck.
+//! Every log is a function of its number, so the tests are deterministic.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use limbic_bandit::random::{Random, choose};
 use limbic_evaluation::{
-    BanditLog, Estimator, EvaluationPolicy, Format, Options, Report, Row, Situation, Table, evaluate_log,
+    BanditLog, Estimator, EvaluationOptions, EvaluationPolicy, EvaluationReport, LogFormat, LogRow,
+    Situation, TablePolicy, evaluate_log,
 };
 
 const ARMS: usize = 4;
 const CONTEXTS: usize = 3;
-/// What the policy in question does, whatever the context.
+/// Probabilities of the evaluated policy, independent of the context.
 const POLICY: [f64; ARMS] = [0.1, 0.2, 0.3, 0.4];
 
-/// How often arm `arm` pays in a context.
+/// Mean reward of the arm `arm` in a context.
 fn pay(context: usize, arm: usize) -> f64 {
     0.1 + 0.15 * ((context + 2 * arm) % 5) as f64
 }
 
-/// What wrote the log: it looks at the context.
+/// Probabilities of the logging policy, which depend on the context.
 fn logging(context: usize) -> [f64; ARMS] {
     let mut probabilities = [0.15; ARMS];
     probabilities[context] = 0.55;
@@ -51,7 +53,7 @@ fn simulate(seed: u64, rows: usize) -> BanditLog {
         let context = random.below(CONTEXTS);
         let probabilities = logging(context);
         let arm = choose(&probabilities, random.unit()).unwrap();
-        let row = Row {
+        let row = LogRow {
             situation: situations[context],
             arm: arms[arm],
             reward: f64::from(u8::from(random.unit() < pay(context, arm))),
@@ -62,14 +64,14 @@ fn simulate(seed: u64, rows: usize) -> BanditLog {
     log
 }
 
-fn report(seed: u64, rows: usize, estimators: &[Estimator]) -> Report {
+fn report(seed: u64, rows: usize, estimators: &[Estimator]) -> EvaluationReport {
     let log = simulate(seed, rows);
-    let mut options = Options::new("simulated", Format::Limbic, EvaluationPolicy::Uniform);
+    let mut options = EvaluationOptions::new("simulated", LogFormat::Limbic, EvaluationPolicy::Uniform);
     options.estimators = estimators.to_vec();
     options.bootstrap_samples = 200;
     options.seed = seed;
     options.threads = 1;
-    let policy = Table::new("fixed", &log, &[POLICY.to_vec()]);
+    let policy = TablePolicy::new("fixed", &log, &[POLICY.to_vec()]);
     evaluate_log(&log, &policy, &options, |_| {}).unwrap()
 }
 
@@ -78,7 +80,7 @@ fn every_unbiased_estimator_finds_the_truth() {
     let report = report(1, 40_000, &Estimator::ALL);
     for estimate in &report.estimates {
         let error = (estimate.value.unwrap() - truth()).abs();
-        // The direct method's model has no interactions: it is close, not right.
+        // The model of the direct method has no interactions, so its estimate is only approximate.
         let tolerance = match estimate.estimator {
             Estimator::Dm | Estimator::SwitchDr | Estimator::DrOs => 0.03,
             _ => 0.012,
@@ -120,8 +122,8 @@ fn intervals_hold_as_often_as_they_promise() {
     for ((estimator, method), count) in held {
         let share = count as f64 / RUNS as f64;
         println!("{estimator} {method}: {share:.3}");
-        // The guaranteed ones never fall short of 95 %. The bootstrap's promise is of many rows: 2.5 points of grace, two
-        // standard errors of a share of 300.
+        // Guaranteed intervals must cover at least 95 %. The bootstrap is valid for many rows only, so it is allowed
+        // 2.5 points less: two standard errors of a share of 300.
         let least = if method == "bootstrap" { 0.925 } else { 0.95 };
         assert!(share >= least, "{estimator} {method}: {share}");
     }
@@ -133,8 +135,8 @@ fn wrong_propensities_do_not_go_unnoticed() {
     for row in &mut log.rows {
         row.propensity = 0.25;
     }
-    let options = Options::new("simulated", Format::Limbic, EvaluationPolicy::Uniform);
-    let policy = Table::new("fixed", &log, &[POLICY.to_vec()]);
+    let options = EvaluationOptions::new("simulated", LogFormat::Limbic, EvaluationPolicy::Uniform);
+    let policy = TablePolicy::new("fixed", &log, &[POLICY.to_vec()]);
     let report = evaluate_log(&log, &policy, &options, |_| {}).unwrap();
     assert!(
         report.warnings.iter().any(|w| w.contains("instead of 1")),

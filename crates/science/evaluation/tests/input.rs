@@ -1,4 +1,4 @@
-//! What an evaluation makes of good, bad and missing input, in each of the three log formats.
+//! Evaluation of valid, invalid and missing input, in each of the three log formats.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,25 +10,25 @@ use limbic_domain::{
     Utc,
 };
 use limbic_evaluation::{
-    Estimator, EvaluateError, EvaluationPolicy, Format, MissingPropensity, Options, Report, evaluate,
-    read_log, svg,
+    Estimator, EvaluateError, EvaluationOptions, EvaluationPolicy, EvaluationReport, LogFormat,
+    MissingPropensity, evaluate, read_log, svg,
 };
 
 const HEADER: &str =
     ",timestamp,item_id,position,click,propensity_score,user_feature_0,user-item_affinity_0\n";
 const ITEMS: &str = ",item_id,item_feature_0,item_feature_1\n0,0,0.5,red\n1,1,-0.5,blue\n";
 
-fn open_bandit(folder: &Path, rows: &str) -> Options {
+fn open_bandit(folder: &Path, rows: &str) -> EvaluationOptions {
     std::fs::write(folder.join("spring.csv"), format!("{HEADER}{rows}")).unwrap();
     std::fs::write(folder.join("item_context.csv"), ITEMS).unwrap();
-    Options::new(folder, Format::OpenBandit, EvaluationPolicy::Uniform)
+    EvaluationOptions::new(folder, LogFormat::OpenBandit, EvaluationPolicy::Uniform)
 }
 
-fn value(report: &Report, estimator: Estimator) -> f64 {
+fn value(report: &EvaluationReport, estimator: Estimator) -> f64 {
     report.estimate(estimator).unwrap().value.unwrap()
 }
 
-/// Four good rows: item 0 with 0.8, item 1 with 0.2.
+/// Four valid rows: item 0 with probability 0.8, item 1 with 0.2.
 const GOOD: &str = "0,t,0,1,1,0.8,a,0.0\n1,t,0,1,0,0.8,b,0.0\n2,t,1,2,1,0.2,a,0.0\n3,t,0,1,0,0.8,a,0.0\n";
 
 #[test]
@@ -113,13 +113,13 @@ fn missing_propensities_are_refused_or_estimated_with_the_assumption_stated() {
     ));
     options.missing_propensity = MissingPropensity::Estimate;
     let report = evaluate(&options, |_| {}).unwrap();
-    // Item 0 was logged three times of four.
+    // Item 0 is in three of four rows.
     assert!((value(&report, Estimator::Ipw) - (0.5 / 0.75 + 0.5 / 0.25) / 4.0).abs() < 1e-12);
     assert!(
         report
             .assumptions
             .iter()
-            .any(|a| a.contains("looked at nothing else"))
+            .any(|a| a.contains("depended on nothing else"))
     );
 
     let header = HEADER.replace(",propensity_score", "");
@@ -136,7 +136,7 @@ fn missing_propensities_are_refused_or_estimated_with_the_assumption_stated() {
 fn what_cannot_be_evaluated_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = open_bandit(folder.path(), "0,t,9,1,0,0.8,a,0.0\n");
-    let error = |options: &Options| evaluate(options, |_| {}).unwrap_err().to_string();
+    let error = |options: &EvaluationOptions| evaluate(options, |_| {}).unwrap_err().to_string();
     assert!(error(&options).contains("no usable row (1 rejected: line 2: unknown item_id"));
 
     let options_of = |rows: &str| open_bandit(folder.path(), rows);
@@ -160,8 +160,8 @@ fn what_cannot_be_evaluated_says_what_to_do() {
 
     let empty = folder.path().join("empty.jsonl");
     std::fs::write(&empty, "").unwrap();
-    options = Options::new(&empty, Format::Limbic, EvaluationPolicy::Uniform);
-    assert!(error(&options).contains("it holds no decision"));
+    options = EvaluationOptions::new(&empty, LogFormat::Limbic, EvaluationPolicy::Uniform);
+    assert!(error(&options).contains("has no decision that chose"));
 
     let settings = EvaluationPolicy::named(r#"{"name": "linear-ts", "draws": 64}"#, None).unwrap();
     assert!(matches!(settings, EvaluationPolicy::Learning(policy) if policy.name() == "linear-ts"));
@@ -181,7 +181,7 @@ fn the_picture_names_every_estimator_and_warns_of_few_clicks() {
             "{estimator}"
         );
     }
-    assert!(picture.contains("no evidence of lift"));
+    assert!(picture.contains("not evidence of lift"));
     assert!(!picture.contains("NaN") && !picture.contains("inf"));
     assert_eq!(picture.matches('<').count(), picture.matches('>').count());
 }
@@ -189,7 +189,7 @@ fn the_picture_names_every_estimator_and_warns_of_few_clicks() {
 #[test]
 fn an_engines_policy_learns_along_the_log() {
     let folder = tempfile::tempdir().unwrap();
-    // Item 1 always pays, item 0 never does.
+    // Item 1 always has a reward, item 0 never.
     let rows: Vec<String> = (0..400)
         .map(|i| format!("{i},t,{},1,{},0.5,a,0.0\n", i % 2, i % 2))
         .collect();
@@ -204,16 +204,16 @@ fn an_engines_policy_learns_along_the_log() {
             report
                 .assumptions
                 .iter()
-                .any(|a| a.contains("learnt along the log"))
+                .any(|a| a.contains("learned along the log"))
         );
     }
 }
 
-fn dsjson(lines: &[&str]) -> (tempfile::TempDir, Options) {
+fn dsjson(lines: &[&str]) -> (tempfile::TempDir, EvaluationOptions) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.dsjson");
     std::fs::write(&path, lines.join("\n")).unwrap();
-    let options = Options::new(path, Format::Dsjson, EvaluationPolicy::Uniform);
+    let options = EvaluationOptions::new(path, LogFormat::Dsjson, EvaluationPolicy::Uniform);
     (folder, options)
 }
 
@@ -251,7 +251,10 @@ fn dsjson_is_read_and_its_faults_are_told_apart() {
     let lines: Vec<u64> = report.rejected.examples.iter().map(|e| e.line).collect();
     assert_eq!(lines, [3, 4, 5, 6, 8, 9, 10, 11, 12]);
     assert!(report.assumptions[0].starts_with("1 observations without a decision"));
-    assert_eq!(report.rejected.reasons["never activated (_skipLearn)"], 1);
+    assert_eq!(
+        report.rejected.reasons["a decision that was never activated (_skipLearn)"],
+        1
+    );
     assert_eq!(report.rejected.reasons["thinned log is not supported"], 1);
 }
 
@@ -344,11 +347,11 @@ fn encoded(envelope: &Envelope<Decision>) -> String {
     String::from_utf8(envelope.encode()).unwrap()
 }
 
-fn decisions(lines: &[String]) -> (tempfile::TempDir, Options) {
+fn decisions(lines: &[String]) -> (tempfile::TempDir, EvaluationOptions) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, lines.join("\n")).unwrap();
-    let options = Options::new(path, Format::Limbic, EvaluationPolicy::Uniform);
+    let options = EvaluationOptions::new(path, LogFormat::Limbic, EvaluationPolicy::Uniform);
     (folder, options)
 }
 
@@ -396,7 +399,7 @@ fn our_own_log_joins_late_repeated_and_early_outcomes() {
     assert_eq!((report.rows, report.clicks), (2, 1));
     assert!((value(&report, Estimator::Ipw) - 0.5 * 0.5 / 0.8).abs() < 1e-12);
     for reason in [
-        "the same decision once more",
+        "a duplicate decision",
         "outcome of an unknown decision",
         "outcome before its decision",
         "outcome of a decision that chose nothing",
@@ -439,7 +442,8 @@ fn a_young_decision_waits_until_its_attribution_window_is_over() {
 
 #[test]
 fn a_name_is_itself_wherever_it_stands_and_however_it_is_spelt() {
-    // "calm" always pays and "loud" never does, in changing order; one row in three spells it with an escape.
+    // "calm" always has a reward and "loud" never, in changing order. One row in three writes the name with an
+    // escape.
     let mut lines = Vec::new();
     for n in 0..400_usize {
         let id = format!("d{n}");

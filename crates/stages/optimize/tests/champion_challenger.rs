@@ -15,7 +15,7 @@ use limbic_domain::{
 };
 use limbic_optimize::OptimizeSettings;
 
-use harness::{Harness, MINUTE, creatives, decided, outcome};
+use harness::{Harness, creatives, decided, outcome};
 
 fn policy(text: &str) -> PolicyConfig {
     serde_json::from_str(text).unwrap()
@@ -163,7 +163,7 @@ fn a_worse_challenger_is_rolled_back_for_good_when_the_bound_says_so() {
         before.champion_leads_by <= 0.0 && before.judged > 50,
         "{before:?}"
     );
-    let after: Vec<_> = harness.decisions[turn..].iter().map(standing).collect();
+    let after: Vec<_> = harness.decisions[turn..].iter().map(test_of).collect();
     assert!(after[0].champion_leads_by > 0.0);
     assert!(after.iter().all(|test| test.by == PolicyRole::Champion
         && test.mode == ChallengerMode::RolledBack
@@ -243,7 +243,14 @@ fn a_changed_test_starts_anew_and_the_champion_keeps_its_posterior() {
 
     harness.restart(settings(r#"{"name": "bernoulli-ts", "discount": 0.99}"#, None));
     play(&mut harness, 142..143, celebrate, nothing_is_lost);
-    let candidates = &harness.decisions.last().unwrap().data.chosen().unwrap().candidates;
+    let candidates = &harness
+        .decisions
+        .last()
+        .unwrap()
+        .data
+        .chosen()
+        .unwrap()
+        .candidates;
     assert!(
         candidates
             .iter()

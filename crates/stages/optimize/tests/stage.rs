@@ -12,7 +12,7 @@ use limbic_bandit::outcomes::RewardConfig;
 use limbic_domain::{Decision, Envelope, Micros, Outcome, OutcomeKind, Slug, TenantId, topics};
 use limbic_optimize::OptimizeSettings;
 
-use harness::{Harness, LARGEST, MINUTE, at, creatives, decided, outcome};
+use harness::{Harness, LARGEST, at, creatives, decided, outcome};
 
 #[test]
 fn cleared_creatives_become_a_decision_with_exact_propensities() {
@@ -258,8 +258,16 @@ fn open_decisions_are_bounded() {
     for moment in 0..50 {
         decided(&mut harness, &format!("m{moment}"), moment);
     }
-    let open = harness.state.keys().filter(|key| key.starts_with(b"open/")).count();
-    let due = harness.state.keys().filter(|key| key.starts_with(b"due/")).count();
+    let open = harness
+        .state
+        .keys()
+        .filter(|key| key.starts_with(b"open/"))
+        .count();
+    let due = harness
+        .state
+        .keys()
+        .filter(|key| key.starts_with(b"due/"))
+        .count();
     assert_eq!((open, due), (10, 10));
 }
 

@@ -261,7 +261,13 @@ impl ChampionChallengerTest {
 
     /// Describes a decision for `choice`, made by `by`. `champion` and `challenger` are the probabilities of the same
     /// arms.
-    pub fn observation(&self, by: PolicyRole, champion: &[f64], challenger: &[f64], choice: usize) -> Observation {
+    pub fn observation(
+        &self,
+        by: PolicyRole,
+        champion: &[f64],
+        challenger: &[f64],
+        choice: usize,
+    ) -> Observation {
         let pairs = champion.iter().zip(challenger);
         let beyond = pairs.map(|(&p, &q)| (q - self.limits.weight * self.mixed(p, q)).max(0.0));
         Observation {

@@ -1,4 +1,4 @@
-//! Which path runs: by name, or the fastest that this machine has.
+//! Selects a path by name, or the fastest that this machine supports.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +9,13 @@ use super::neon;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 
-/// Which code runs the forward pass.
+/// The code that runs the forward pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Kernels {
-    /// The fastest that this machine has.
+    /// The fastest that this machine supports.
     #[default]
     Auto,
-    /// Integer tiles (Intel AMX) beside AVX-512, x86-64 under Linux.
+    /// Integer tiles (Intel AMX) and AVX-512, x86-64 on Linux.
     Amx,
     /// AVX-512 with integer dot products, x86-64.
     Avx512Vnni,
@@ -25,25 +25,25 @@ pub enum Kernels {
     Neon,
     /// The same integer arithmetic in plain Rust, on any processor.
     Portable,
-    /// libtorch, in 32 bits: on a GPU where there is one. Only in builds with the feature `torch`.
+    /// libtorch, in 32 bits, on a GPU if there is one. Only in builds with the feature `torch`.
     Torch,
-    /// Plain 32-bit floating point, post by post: slow, and what all others are measured against.
+    /// Plain 32-bit floating point, one post at a time: slow; all others are tested against it.
     Reference,
 }
 
-/// A choice of kernels that cannot be had.
+/// The selected kernels are not available.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KernelsError {
-    /// No such name.
+    /// The name is unknown.
     #[error("unknown kernels {0:?}: one of auto, amx, avx512-vnni, avx2, neon, portable, torch, reference")]
     Unknown(String),
-    /// This program was built without the feature `torch`.
+    /// The program was built without the feature `torch`.
     #[error("this build has no torch kernels: build it with --features torch where libtorch is (docs/torch.md says how), or choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
     NoTorch,
-    /// This program was built for another kind of processor.
+    /// The program was built for another kind of processor.
     #[error("this build has no {0} kernels: choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
     NotBuilt(Kernels),
-    /// The processor does not offer their instructions.
+    /// The processor lacks their instructions.
     #[error("this processor cannot run the {0} kernels: choose auto, which takes the fastest that runs here ({best})", best = Kernels::best())]
     Unavailable(Kernels),
 }
@@ -60,7 +60,7 @@ impl Kernels {
         (Kernels::Reference, "reference"),
     ];
 
-    /// The fastest kernels that this machine can run.
+    /// The fastest kernels that this machine supports.
     #[must_use]
     pub fn best() -> Kernels {
         [Kernels::Amx, Kernels::Avx512Vnni, Kernels::Avx2, Kernels::Neon]
@@ -69,13 +69,13 @@ impl Kernels {
             .unwrap_or(Kernels::Portable)
     }
 
-    /// Whether this machine can run them.
+    /// Whether this machine supports these kernels.
     #[must_use]
     pub fn available(self) -> bool {
         self.check().is_ok()
     }
 
-    /// Why this machine cannot run them, if it cannot.
+    /// Returns an error with the reason if this machine does not support these kernels.
     pub fn check(self) -> Result<(), KernelsError> {
         match self {
             Kernels::Auto | Kernels::Portable | Kernels::Reference => Ok(()),

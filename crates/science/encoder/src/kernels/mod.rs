@@ -1,15 +1,16 @@
-//! The paths through the forward pass: what each must offer (here), and which of them this machine can run (`choice`).
+//! The paths through the forward pass: what each must provide (here), and which of them this machine supports
+//! (`choice`).
 //!
-//! All that is written for a particular processor is behind [`Path`]: sixteen numbers at a time, and products of small
-//! integers. The passes (`passes`, `attention`, `forward`) are safe code over this trait, compiled once for each path, so
-//! that a test of one path tests what all share.
+//! All code for a particular processor is behind [`Path`]: sixteen lanes of numbers, and products of small integers.
+//! The passes (`passes`, `attention`, `forward`) are safe code over this trait and are compiled once per path, so a
+//! test of one path tests the shared code.
 //!
-//! # Why the unsafe code under here is sound
+//! # Why the unsafe code of this module is sound
 //!
-//! 1. A path's value is the proof that this machine runs its instructions: the types have private fields and are made by
-//!    `detect` alone, after asking the processor. Their methods may therefore use the instructions.
-//! 2. Whatever takes raw pointers first asserts, in safe code, the lengths of the slices from which the pointers come.
-//! 3. Nothing is kept: no pointer outlives the call that made it.
+//! 1. A value of a path proves that this machine supports its instructions: the types have private fields, and only
+//!    `detect` creates them, after asking the processor. Their methods may therefore use the instructions.
+//! 2. Every function that takes raw pointers first asserts, in safe code, the lengths of the slices behind them.
+//! 3. No pointer is stored: none outlives the call that created it.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -25,10 +26,10 @@ pub use choice::{Kernels, KernelsError};
 /// How activations and weights become small integers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scheme {
-    /// The largest activation: 127 (seven bits) or 255 (eight).
+    /// Largest activation: 127 (seven bits) or 255 (eight).
     pub(crate) activation_max: i32,
-    /// How many steps of four inputs a kernel adds up in sixteen bits before it widens the sum; 0 where it adds in 32
-    /// bits from the beginning. Weights are scaled so that no activations whatever can overflow those sums.
+    /// Number of steps of four inputs that a kernel adds in sixteen bits before it widens the sum; 0 if it always
+    /// adds in 32 bits. Weights are scaled so that no activations can overflow these sums.
     pub(crate) narrow_steps: usize,
 }
 
@@ -38,12 +39,12 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
     type F: Copy;
     /// How numbers become integers on this path.
     const SCHEME: Scheme;
-    /// Tokens that go through a layer together, so that what they need stays in the second-level cache.
+    /// Tokens that go through a layer together, so that their data stays in the second-level cache.
     const BLOCK: usize;
-    /// Rows of activations that are multiplied together. Buffers hold whole groups of them; what is past the last row is
-    /// computed by some paths and read by nobody.
+    /// Rows of activations that are multiplied together. Buffers hold whole groups. Some paths also compute the rows
+    /// past the last one; nothing reads them.
     const ROWS: usize;
-    /// What a thread holds while it multiplies: the shapes of its tiles, where there are tiles.
+    /// State of a thread while it multiplies, for instance the shapes of its tiles.
     type Multiplier;
 
     /// Runs `op` compiled with this path's instructions; `op` must be `#[inline(always)]`.
@@ -70,12 +71,13 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
     fn largest(self, x: Self::F) -> f32;
     fn least(self, x: Self::F) -> f32;
 
-    /// Makes this thread ready for products: once for each matrix.
+    /// Prepares this thread for products; called once per matrix.
     fn multiplier(self) -> Self::Multiplier;
 
     /// The products of `rows` rows of activations (`k` each) with [`COLUMNS`] columns of weights: `out[row][column]`.
     ///
-    /// `weights` is two panels of sixteen columns, each by steps of four inputs: `[panel][k / 4][column][4]`. `k` is a
+    /// `weights` is two panels of sixteen columns, each by steps of four inputs: `[panel][k / 4][column][4]`. `k` is
+    /// a multiple of [`STEP`]. `activations` and `out` have space for `rows` rounded up to [`Path::ROWS`].
     /// multiple of [`STEP`], `activations` and `out` have room for `rows` rounded up to [`Path::ROWS`].
     fn products(
         self,
@@ -90,10 +92,11 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
 
 /// Columns of weights that are multiplied together: two panels of sixteen.
 pub(crate) const COLUMNS: usize = 32;
-/// Inputs of a product come in multiples of this: a cache line.
+/// The number of inputs of a product is a multiple of this: a cache line.
 pub(crate) const STEP: usize = 64;
 
-/// Checks what every kernel relies on before it takes pointers: `group` is how many rows it multiplies together.
+/// Checks what every kernel relies on before it takes pointers. `group` is the number of rows that it multiplies
+/// together.
 #[inline(always)]
 fn check_products(
     group: usize,

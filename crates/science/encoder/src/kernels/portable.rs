@@ -1,8 +1,8 @@
-//! Plain Rust: for processors without a path of their own, and what the integer kernels are tested against.
+//! Plain Rust: for processors without a path of their own, and as the reference of the integer kernels.
 
 use super::{COLUMNS, Path, Scheme, check_products};
 
-/// The path that every machine has.
+/// The path that every machine supports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
 
@@ -11,7 +11,7 @@ fn each(a: [f32; 16], b: [f32; 16], op: impl Fn(f32, f32) -> f32) -> [f32; 16] {
     std::array::from_fn(|i| op(a[i], b[i]))
 }
 
-/// Folds sixteen lanes in the order in which the other paths fold theirs: halves onto halves.
+/// Sums sixteen lanes in the same order as the other paths: halves onto halves.
 #[inline(always)]
 pub(super) fn fold(x: [f32; 16], op: impl Fn(f32, f32) -> f32) -> f32 {
     let x: [f32; 8] = std::array::from_fn(|i| op(x[i], x[i + 8]));
@@ -79,7 +79,7 @@ impl Path for Portable {
     }
     #[inline(always)]
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        // Not `f32::mul_add`: without the instruction it is a call into the mathematics library.
+        // Not `f32::mul_add`: without the instruction it calls the mathematics library.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]

@@ -1,10 +1,10 @@
-//! `config.json`: sizes, tasks with their calibration, and where a post may leave early.
+//! `config.json`: sizes, tasks with their calibration, and early exits.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The file as it is written.
+/// The content of the file.
 #[derive(Deserialize, Debug)]
 pub(crate) struct Config {
     pub(crate) format: u32,
@@ -22,47 +22,47 @@ pub(crate) struct Config {
     pub(crate) sha256: BTreeMap<String, String>,
 }
 
-/// What a model answers about a post, and how its numbers are to be read.
+/// A task of a model, and how to interpret its numbers.
 #[derive(Deserialize, Clone, PartialEq, Debug)]
 pub struct Task {
-    /// The task's name, as in the tensors' names.
+    /// Name of the task, as in the names of the tensors.
     pub name: String,
-    /// What its numbers are.
-    pub kind: Kind,
-    /// One label for each number; a regression has one number and perhaps no label.
+    /// The kind of numbers.
+    pub kind: TaskKind,
+    /// One label per number. A regression has one number and may have no label.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// What logits are divided by.
+    /// Divisor of the logits.
     #[serde(default)]
     pub(crate) temperature: Option<f32>,
-    /// The same, one for each label.
+    /// Divisors of the logits, one per label.
     #[serde(default)]
     pub(crate) temperatures: Option<Vec<f32>>,
-    /// Added to logits after the division.
+    /// Added to the logits after the division.
     #[serde(default)]
     pub(crate) biases: Option<Vec<f32>>,
-    /// From which probability on a label is present, one for each label; of sigmoid tasks.
+    /// For sigmoid tasks: the probability from which a label is present, one per label.
     #[serde(default)]
     pub thresholds: Option<Vec<f32>>,
-    /// The least and the largest value of a regression.
+    /// Smallest and largest value of a regression.
     #[serde(default)]
     pub range: Option<[f32; 2]>,
 }
 
-/// What a task's numbers are.
+/// The kind of numbers of a task.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// One label is true: probabilities that add up to one.
+pub enum TaskKind {
+    /// Exactly one label is true: probabilities that sum to 1.
     Softmax,
-    /// Any number of labels are true: each its own probability.
+    /// Any number of labels are true: a probability per label.
     Sigmoid,
     /// A number within the task's range.
     Regression,
 }
 
 impl Task {
-    /// How many numbers the task answers with.
+    /// Number of values per post.
     #[must_use]
     pub fn width(&self) -> usize {
         self.labels.len().max(1)
@@ -82,7 +82,7 @@ pub(crate) struct Exits {
     pub(crate) confidence: BTreeMap<String, f32>,
 }
 
-/// One number, or one for each label.
+/// One number, or one per label.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(untagged)]
 pub(crate) enum Numbers {

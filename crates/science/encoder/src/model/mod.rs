@@ -1,4 +1,4 @@
-//! A model's folder, read and checked: whatever is wrong with it is said here, once, and nowhere later.
+//! Reads and checks the folder of a model. Every error of a folder is reported here.
 
 mod config;
 mod tensors;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 pub(crate) use config::{Config, Numbers};
-pub use config::{Kind, Task};
+pub use config::{Task, TaskKind};
 use tensors::Tensors;
 
 /// The version of the folder's layout that this crate reads.
@@ -17,11 +17,11 @@ const FORMAT: u32 = 1;
 const CONFIG: &str = "config.json";
 const TENSORS: &str = "model.safetensors";
 
-/// A trained encoder with its heads, in 32 bits, as the folder has it.
+/// A trained encoder with its heads, in 32 bits.
 ///
-/// The folder holds `config.json` (sizes, tasks, calibration, exits) and `model.safetensors` (BERT's names without the
-/// `bert.` prefix, `heads.{task}.*`, `exits.{layer}.{task}.*`; 16 or 32 bits). `vocab.txt` belongs to the tokeniser and is
-/// only checked against its digest.
+/// The folder has `config.json` (sizes, tasks, calibration, exits) and `model.safetensors` (names of `BERT` without
+/// the `bert.` prefix, `heads.{task}.*`, `exits.{layer}.{task}.*`; 16 or 32 bits). `vocab.txt` belongs to the
+/// tokeniser; only its digest is checked here.
 pub struct Model {
     pub(crate) version: String,
     pub(crate) sizes: Sizes,
@@ -41,14 +41,14 @@ pub(crate) struct Sizes {
     pub(crate) epsilon: f32,
 }
 
-/// A matrix `[outputs][inputs]` and what is added to its product.
+/// A matrix `[outputs][inputs]` and its bias.
 #[derive(Clone)]
 pub(crate) struct Dense {
     pub(crate) weight: Vec<f32>,
     pub(crate) bias: Vec<f32>,
 }
 
-/// The scale and shift of a layer normalisation.
+/// Scale and shift of a layer normalisation.
 #[derive(Clone)]
 pub(crate) struct Norm {
     pub(crate) scale: Vec<f32>,
@@ -57,7 +57,7 @@ pub(crate) struct Norm {
 
 pub(crate) struct Embeddings {
     pub(crate) words: Vec<f32>,
-    /// The position's embedding and that of token type 0.
+    /// The embeddings of the position and of token type 0, added.
     pub(crate) positions: Vec<f32>,
     pub(crate) norm: Norm,
     pub(crate) vocabulary: usize,
@@ -75,128 +75,128 @@ pub(crate) struct Layer {
     pub(crate) output_norm: Norm,
 }
 
-/// The heads after one layer; the last of a model's are those of all tasks.
+/// The heads after one layer. The last heads of a model are those of all tasks.
 pub(crate) struct Heads {
-    /// How many layers a post has gone through.
+    /// Number of layers before these heads.
     pub(crate) layer: usize,
     pub(crate) heads: Vec<Head>,
 }
 
-/// One task's head.
+/// The head of one task.
 pub(crate) struct Head {
-    /// Which of the model's tasks.
+    /// Index of the task.
     pub(crate) task: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TaskKind,
     pub(crate) range: [f32; 2],
     /// A hidden layer with tanh.
     pub(crate) hidden: Option<Dense>,
     pub(crate) output: Dense,
-    /// One for each label: what logits are multiplied with, and what is added then.
+    /// One per label: the factor of the logits, and the number added after it.
     pub(crate) slopes: Vec<f32>,
     pub(crate) biases: Vec<f32>,
-    /// The confidence from which on the recipe lets a post leave here, where it says.
+    /// The confidence from which a post may leave here, if the model defines it.
     pub(crate) confidence: Option<f32>,
 }
 
-/// Why a model's folder cannot be used.
+/// The folder of a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// A file that is not there or cannot be read.
+    /// A file is missing or cannot be read.
     #[error("cannot read {}: check the path, or fetch the model again", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's word.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// `config.json` is not what it should be.
+    /// `config.json` is not valid.
     #[error("{} is not a model's configuration: fetch the model again", path.display())]
     Config {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where it fails.
+        /// Error of the parser.
         #[source]
         source: serde_json::Error,
     },
-    /// A folder of another version of the layout.
+    /// The folder has another version of the layout.
     #[error("{} has format {found}, but this program reads format {FORMAT}: take the model and the program from the same release", path.display())]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its format.
+        /// Version of the file.
         found: u32,
     },
-    /// Sizes, tasks or exits that contradict each other or that the kernels cannot take.
+    /// Sizes, tasks or exits contradict each other, or the kernels do not support them.
     #[error("{}: {what}", path.display())]
     Unsupported {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The contradiction.
         what: String,
     },
-    /// Not a safetensors file, or one that ends too early.
+    /// The file is not a safetensors file, or is truncated.
     #[error("{} is damaged or cut short: fetch the model again", path.display())]
     Tensors {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The parser's word.
+        /// Error of the parser.
         #[source]
         source: safetensors::SafeTensorError,
     },
-    /// A tensor that is not there.
+    /// A tensor is missing.
     #[error("{} lacks the tensor {tensor}: it is not the model that {CONFIG} describes", path.display())]
     Missing {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
     },
-    /// A tensor of other sizes than the configuration says.
-    #[error("{}: {tensor} is {found:?}, but {CONFIG} makes it {wanted:?}: the files are not of the same model", path.display())]
+    /// A tensor has other sizes than the configuration.
+    #[error("{}: {tensor} is {found:?}, but {CONFIG} makes it {wanted:?}: the files belong to different models", path.display())]
     Shape {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
         /// Its sizes.
         found: Vec<usize>,
-        /// What they should be.
+        /// The expected sizes.
         wanted: Vec<usize>,
     },
-    /// A tensor of another type than F16 or F32.
-    #[error("{}: {tensor} is {found}, but only F16 and F32 are read: write the model anew in one of them", path.display())]
+    /// A tensor has another type than F16 or F32.
+    #[error("{}: {tensor} is {found}, but only F16 and F32 are read: convert the model to one of them", path.display())]
     Type {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
         /// Its type.
         found: String,
     },
-    /// A tensor with a number that is none.
+    /// A tensor contains NaN or an infinite number.
     #[error("{}: {tensor} holds NaN or infinity: the training that wrote it failed, take another checkpoint", path.display())]
     NotFinite {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
     },
-    /// A file that is not the one that was published.
+    /// The digest of a file differs from the published one.
     #[error("{} has SHA-256 {found}, but {CONFIG} says {wanted}: fetch the model again", path.display())]
     Digest {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it has.
+        /// Digest of the file.
         found: String,
-        /// What it should have.
+        /// The published digest.
         wanted: String,
     },
 }
 
 impl Model {
-    /// Reads and checks a model's folder.
+    /// Reads and checks the folder of a model.
     pub fn open(folder: &Path) -> Result<Model, ModelError> {
         let config_path = folder.join(CONFIG);
         let config = parse_config(&config_path, &read(&config_path)?)?;
@@ -216,39 +216,39 @@ impl Model {
         assemble(&config, &Tensors::parse(&path, &bytes)?)
     }
 
-    /// The model's name and version, which every reading carries.
+    /// Name and version of the model, as readings record it.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// What the model answers, in the order in which it answers.
+    /// The tasks, in the order of the results.
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
     }
 
-    /// The longest post, in tokens, `[CLS]` and `[SEP]` included.
+    /// Length of the longest post in tokens, with `[CLS]` and `[SEP]`.
     pub fn max_tokens(&self) -> usize {
         self.sizes.max_tokens
     }
 
-    /// How many tokens there are: every id is below.
+    /// Size of the vocabulary: every token is smaller.
     pub fn vocabulary(&self) -> usize {
         self.embeddings.vocabulary
     }
 
-    /// How many layers there are.
+    /// Number of layers.
     pub fn layers(&self) -> usize {
         self.layers.len()
     }
 
-    /// How many weights each token is multiplied with: those of all layers' matrices.
+    /// Number of weights that each token is multiplied with: those of all layers' matrices.
     pub fn weights(&self) -> usize {
         let Sizes { hidden, inner, .. } = self.sizes;
         self.layers.len() * hidden * (4 * hidden + 2 * inner)
     }
 
-    /// The layers after which a post may leave, in order, with the confidence that the recipe proposes (the largest of its
-    /// tasks').
+    /// The layers after which a post may leave, ascending, with the confidence that the model proposes (the largest
+    /// of its tasks).
     pub fn exits(&self) -> impl Iterator<Item = (usize, Option<f32>)> + '_ {
         let early = self.heads.len() - 1;
         self.heads[..early].iter().map(|heads| {
@@ -274,7 +274,7 @@ fn parse_config(path: &Path, bytes: &[u8]) -> Result<Config, ModelError> {
         path: path.to_owned(),
         source,
     };
-    // The format first: a file of another one need not have the fields of this one.
+    // The format is checked first, because a file of another format may lack fields.
     let Version { format: found } = serde_json::from_slice(bytes).map_err(wrap)?;
     if found != FORMAT {
         return Err(ModelError::Format {
@@ -301,7 +301,7 @@ fn check_digest(path: &Path, bytes: &[u8], wanted: &str) -> Result<(), ModelErro
     })
 }
 
-/// Whether the configuration makes sense and the kernels can run it.
+/// Checks that the configuration is consistent and that the kernels support it.
 fn check(config: &Config) -> Result<(), String> {
     debug_assert_eq!(config.format, FORMAT);
     let (hidden, heads) = (config.hidden_size, config.attention_heads);
@@ -340,7 +340,7 @@ fn check(config: &Config) -> Result<(), String> {
             task,
             task.temperature.iter().chain(task.temperatures.iter().flatten()),
         )?;
-        if task.kind == Kind::Regression && width != 1 {
+        if task.kind == TaskKind::Regression && width != 1 {
             return Err(format!(
                 "task {} is a regression and has {width} labels",
                 task.name
@@ -389,7 +389,7 @@ fn check(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether there is one number for each label, if there are any.
+/// Checks that there is one number per label, if there are any.
 fn fits(task: &Task, what: &str, numbers: Option<&[f32]>) -> Result<(), String> {
     match numbers {
         Some(numbers) if numbers.len() != task.width() => Err(format!(
@@ -402,7 +402,7 @@ fn fits(task: &Task, what: &str, numbers: Option<&[f32]>) -> Result<(), String> 
     }
 }
 
-/// Whether one can divide by these temperatures.
+/// Checks that all temperatures are positive and finite.
 fn warm<'a>(task: &Task, mut temperatures: impl Iterator<Item = &'a f32>) -> Result<(), String> {
     match temperatures.find(|t| !(t.is_finite() && **t > 0.0)) {
         Some(t) => Err(format!(
@@ -413,7 +413,7 @@ fn warm<'a>(task: &Task, mut temperatures: impl Iterator<Item = &'a f32>) -> Res
     }
 }
 
-/// Takes the tensors that the configuration asks for.
+/// Reads the tensors that the configuration needs.
 fn assemble(config: &Config, tensors: &Tensors<'_>) -> Result<Model, ModelError> {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let dense = |name: &str, outputs: usize, inputs: usize| -> Result<Dense, ModelError> {
@@ -487,7 +487,7 @@ fn assemble(config: &Config, tensors: &Tensors<'_>) -> Result<Model, ModelError>
                 tensor: format!("tasks.{name}"),
             })?;
             let mut head = head(&format!("exits.{}", exits.layer), index, task)?;
-            // An exit is calibrated by itself or not at all.
+            // An exit has a calibration of its own, or none.
             head.slopes = match exits.temperatures.get(name) {
                 Some(Numbers::One(t)) => vec![1.0 / t; task.width()],
                 Some(Numbers::Each(each)) => each.iter().map(|t| 1.0 / t).collect(),
@@ -542,7 +542,7 @@ fn embeddings(config: &Config, tensors: &Tensors<'_>, norm: Norm) -> Result<Embe
     let positions = "embeddings.position_embeddings.weight";
     let types = "embeddings.token_type_embeddings.weight";
     let vocabulary = rows(words)?;
-    // There may be more positions than are used.
+    // The file may have more positions than are used.
     let there = rows(positions)?.max(config.max_tokens);
     let mut position_rows = tensors.numbers(positions, &[there, hidden])?;
     position_rows.truncate(config.max_tokens * hidden);

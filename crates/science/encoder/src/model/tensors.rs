@@ -1,4 +1,4 @@
-//! `model.safetensors`: named matrices of 16 or 32 bits, checked one by one.
+//! `model.safetensors`: named matrices of 16 or 32 bits, each of them checked.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ impl<'a> Tensors<'a> {
         Ok(tensor.shape().to_vec())
     }
 
-    /// The numbers of a tensor that must have this shape, row by row.
+    /// The numbers of a tensor with exactly this shape, row by row.
     pub(super) fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let tensor = self.tensors.tensor(name).map_err(|_| self.missing(name))?;
         if tensor.shape() != shape {
