@@ -17,7 +17,8 @@ const LAYERS: [&str; 8] = [
 ];
 
 /// Within a layer: who may depend on whom. A stage never depends on another stage, an edge never on another edge.
-const ALLOWED_WITHIN: [(&str, &str); 4] = [
+const ALLOWED_WITHIN: [(&str, &str); 5] = [
+    ("limbic-component", "limbic-stream"),
     ("limbic-stream-embedded", "limbic-stream"),
     ("limbic-stream-kafka", "limbic-stream"),
     ("limbic-affect", "limbic-encoder"),

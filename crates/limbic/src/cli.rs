@@ -8,49 +8,51 @@ use limbic_node::settings::Overrides;
 
 const EXAMPLES: &str = "\
 Examples:
-  limbic run                                    everything embedded, http://127.0.0.1:8080
-  limbic run --log kafka://127.0.0.1:9092       the same stages, on Kafka
-  limbic run --stage affect --stage profile     two of the stages, here; the others elsewhere
+  limbic run                                    all stages, embedded log; page at http://127.0.0.1:8080
+  limbic run --log kafka://127.0.0.1:9092       the same stages on Kafka
+  limbic run --stage affect --stage profile     two of the stages; other nodes run the others
   limbic replay posts.csv --map text=body,author=user,network:=twitter --speed 60
-  limbic read \"what a day\"                      what a text feels
-  limbic eval                                   how well texts are read
-  limbic dead list                              what no retry could help
-  limbic check                                  settings, connections, versions";
+  limbic read \"what a day\"                      sentiment and emotions of a text
+  limbic measure --data ../shared/data          quality of the readings on public data sets
+  limbic evaluate --log decisions.jsonl --format limbic --policy uniform
+  limbic components                             components and what they need
+  limbic dead list                              records that failed for good
+  limbic check                                  settings and connections";
 
-/// Feels what people feel as they write it, and puts the right ad in front of them, or none.
+/// Streaming engine for emotion-aware advertising: reads posts, finds moments, chooses ads, learns from outcomes.
 #[derive(Debug, Parser)]
 #[command(name = "limbic", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
-    /// What every command takes.
+    /// Options of every command.
     #[command(flatten)]
     pub common: Common,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// The settings file; without it config/limbic.toml is read, if it is there
+    /// Settings file [default: config/limbic.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
-    /// Where the embedded log and databases live [default: .limbic]
+    /// Folder of the embedded log and databases [default: .limbic]
     #[arg(long, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     pub data: Option<PathBuf>,
-    /// Where the log is: `embedded` or kafka://HOST:PORT[,HOST:PORT…] [default: embedded]
+    /// The log: embedded or kafka://HOST:PORT[,HOST:PORT…] [default: embedded]
     #[arg(long, global = true, value_name = "URL", help_heading = EVERYWHERE)]
     pub log: Option<String>,
-    /// Any other setting, for instance --set ingest.request_items=500; may be given again
+    /// Any setting, for instance --set deliver.attempts=5; may be repeated
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = EVERYWHERE)]
     pub set: Vec<String>,
-    /// How much to log: error, warn, info, debug, trace, or a filter such as limbic_stream=debug [default: info]
+    /// Log level: error, warn, info, debug, trace, or a filter such as limbic_stream=debug [default: info]
     #[arg(long, global = true, value_name = "FILTER", help_heading = EVERYWHERE)]
     pub log_level: Option<String>,
 }
 
 impl Common {
-    /// The settings in force; `flags` are further settings as `(key, value)`, from the command's own flags.
+    /// The settings in force; `flags` are further settings as `(key, value)` from the options of one command.
     pub fn settings(&self, flags: &[(&str, String)]) -> anyhow::Result<Settings> {
         let overrides = Overrides {
             config: self.config.clone(),
@@ -62,43 +64,58 @@ impl Common {
     }
 }
 
-/// The heading of what every command takes: behind its own options.
-const EVERYWHERE: &str = "For every command";
+/// The heading of these options in the help: they come after the command's own.
+const EVERYWHERE: &str = "Options of every command";
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run stages: all of them, or those named
+    /// Run a node: all stages, or those that are named
     Run(RunArgs),
-    /// Send a file of posts (JSON Lines, CSV, TSV) as if they were being written now
+    /// Send a file of posts (JSON Lines, CSV, TSV) as a live stream
     Replay(ReplayArgs),
-    /// Run a seeded town of people whose feelings follow events, and watch the loop learn
+    /// Simulate people who post, see ads and click, and report what the engine learns
     Simulate(SimulateArgs),
-    /// Run everything embedded on the sample posts and leave a page to look at
+    /// Run all stages on the sample posts and write a report page
     Demo(DemoArgs),
-    /// What a text feels
+    /// Read sentiment and emotions of a text
     Read(ReadArgs),
-    /// How well posts are read, measured on the public data sets
-    Eval(EvalArgs),
-    /// What a policy would have earned on another policy's log
+    /// Measure the quality of readings on public data sets
+    Measure(MeasureArgs),
+    /// Estimate the reward of a policy from the log of another policy (off-policy evaluation)
     Evaluate(EvaluateArgs),
-    /// The topics of the log: list what there is, or create what is missing
+    /// Former name of `measure`
+    #[command(hide = true, disable_help_flag = true)]
+    Eval {
+        /// Options of the former command.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// List or create the topics of the log
     Topics {
-        /// What to do with them.
+        /// The action.
         #[command(subcommand)]
         command: TopicsCommand,
     },
-    /// Records that no retry could help
+    /// List, show or replay dead letters: records that failed for good
     Dead {
-        /// What to do with them.
+        /// The action.
         #[command(subcommand)]
         command: DeadCommand,
     },
-    /// Check settings, connections and versions, and say how to mend what is wrong
+    /// Check settings and connections, and print how to correct what is wrong
+    #[command(after_help = "\
+Examples:
+  limbic check
+  limbic check --config production.toml --log kafka://broker:9092
+
+The exit code is 0 if everything works.")]
     Check,
-    /// The settings
+    /// List the components, or print the reference of all settings
+    Components(ComponentsArgs),
+    /// Print the settings
     Config {
-        /// What to do with them.
+        /// The action.
         #[command(subcommand)]
         command: ConfigCommand,
     },
@@ -106,14 +123,19 @@ pub enum Command {
 
 /// `limbic run`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Ready when GET /readyz answers 200. SIGTERM or Ctrl-C drains: batches at hand are finished, nothing is lost."
-)]
+#[command(after_help = "\
+Examples:
+  limbic run
+  limbic run --stage ingest --stage affect --listen 0.0.0.0:8080
+  limbic run --log kafka://broker:9092 --set view=postgres://user:password@db/limbic
+
+The node is ready when GET /readyz answers 200. On SIGTERM or Ctrl-C it finishes the batches it is
+working on and stops; nothing is lost.")]
 pub struct RunArgs {
-    /// A stage to run here; may be given again. Without it, all
+    /// Stage to run; may be repeated [default: all]
     #[arg(long = "stage", value_name = "NAME")]
     pub stages: Vec<String>,
-    /// Where the API and the page listen [default: 127.0.0.1:8080]
+    /// Address and port of the API and the page [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
 }
@@ -126,12 +148,12 @@ Examples:
   limbic replay tweets.csv --map author=screen_name,network:=twitter --speed max
   limbic replay tweets.csv --map author=screen_name --speed 60 --to http://127.0.0.1:8080
 
-FIELD=COLUMN takes a field from a column, FIELD:=VALUE sets it for every row; a column that is
-named as a field needs no mapping. Interrupted, the same command goes on where it stopped.")]
+FIELD=COLUMN takes a field from a column, FIELD:=VALUE sets it for every row. A column with the name
+of a field needs no mapping. After an interruption, the same command continues where it stopped.")]
 pub struct ReplayArgs {
-    /// The file: .jsonl, .ndjson, .csv or .tsv
+    /// File of posts: .jsonl, .ndjson, .csv or .tsv
     pub file: PathBuf,
-    /// Which column is which field
+    /// Columns of the fields
     #[arg(
         long,
         value_name = "FIELD=COLUMN,…",
@@ -139,48 +161,55 @@ pub struct ReplayArgs {
         hide_default_value = true
     )]
     pub map: String,
-    /// 1 = as it was written, N = N times faster, max = flat out
+    /// Speed: 1 = as the posts were written, N = N times as fast, max = without waiting
     #[arg(long, default_value = "max")]
     pub speed: String,
-    /// A running Limbic to send to; without it the file goes into the log of --data (or --log) itself
+    /// Node to send to, over HTTP [default: write to the log of --data or --log directly]
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
     /// Print the totals as JSON
     #[arg(long)]
     pub json: bool,
-    /// Begin anew, although an earlier replay of this file was interrupted
+    /// Start at the first row, even if an earlier replay of this file was interrupted
     #[arg(long)]
     pub restart: bool,
-    /// Rows in one request
+    /// Rows per request
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
-    /// Do not promise, at the end, that nothing earlier will follow (event time then waits for the next post, or idles)
+    /// Do not declare at the end that no earlier post will follow (event time then waits for the next post, or for the idle timeout)
     #[arg(long)]
     pub no_finish: bool,
 }
 
 /// `limbic simulate`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic simulate
+  limbic simulate --people 300 --posts 2000 --seed 7 --page report.html
+  limbic simulate --seed 1 --people 300 --posts 2000 --write posts.jsonl
+
+The same seed gives the same people, posts and clicks.")]
 pub struct SimulateArgs {
-    /// How many people live there
+    /// Number of people
     #[arg(long, default_value_t = 500)]
     pub people: u32,
-    /// How many posts they write
+    /// Number of posts
     #[arg(long, default_value_t = 20_000)]
     pub posts: u32,
-    /// The seed of everything that happens
+    /// Seed of the simulation
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How many seconds of the town pass in one of ours; `max` = as fast as it goes
+    /// Simulated seconds per real second; max = as fast as possible
     #[arg(long, default_value = "max")]
     pub speed: String,
-    /// How often every policy replays the town's decisions; 0 = not at all
+    /// Number of runs in which each policy is compared on the same decisions; 0 = no comparison
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub runs: u64,
-    /// Also write a page to look at
+    /// Also write a report page (HTML)
     #[arg(long, value_name = "FILE")]
     pub page: Option<PathBuf>,
-    /// Write the posts to this file instead of running the loop on them
+    /// Write the posts to this file and do not run the stages
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
     /// Print the result as JSON
@@ -190,11 +219,15 @@ pub struct SimulateArgs {
 
 /// `limbic demo`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic demo
+  limbic demo --stay --listen 127.0.0.1:8080")]
 pub struct DemoArgs {
-    /// Keep the page open after the posts are through, until Ctrl-C
+    /// Keep the page open after the last post, until Ctrl-C
     #[arg(long)]
     pub stay: bool,
-    /// Where the page listens [default: a free port]
+    /// Address and port of the page [default: a free port]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
 }
@@ -203,55 +236,55 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  limbic read \"What a goal!!! 😍\"         a reading, and which words and emoji moved it
-  limbic read --json - < posts.txt        one reading a line; lines are text or {\"text\": …}
+  limbic read \"What a goal!!! 😍\"         a reading, and the words and emoji that moved it
+  limbic read --json - < posts.txt        one reading per line; lines are text or {\"text\": …}
   limbic read --engine vader \"not bad at all\"
 
-Without --engine the setting affect.engine decides (auto: the model where there is one, otherwise
-the lexica). A line that is neither text nor such an object gets {\"error\": …, \"line\": …} in its place.")]
+Without --engine, the setting affect.engine applies (auto: the model if it is installed, otherwise
+the lexica). An invalid line gives {\"error\": …, \"line\": …} in its place.")]
 pub struct ReadArgs {
-    /// The text, or - for lines from standard input
+    /// Text, or - to read lines from standard input
     pub text: String,
-    /// Print readings as JSON, one a line
+    /// Print readings as JSON, one per line
     #[arg(long)]
     pub json: bool,
-    /// Who reads: `auto`, `model`, `lexicon`, or `vader` (sentiment alone)
+    /// Engine: auto, model, lexicon, or vader (sentiment only)
     #[arg(long, value_name = "NAME", value_parser = ["auto", "model", "lexicon", "vader"])]
     pub engine: Option<String>,
 }
 
-/// `limbic eval`.
+/// `limbic measure`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  limbic eval --data ../shared/data                  every table, of everyone there is
-  limbic eval --task emotion --task sentiment --json
-  limbic eval --engine model --kernels auto --kernels reference    integers beside 32-bit floats
-  limbic eval --model models/affect-l6 --cascade                   with and without early exits
+  limbic measure --data ../shared/data                  all tasks with all engines
+  limbic measure --task emotion --task sentiment --json
+  limbic measure --engine model --kernels auto --kernels reference    int8 beside 32-bit floats
+  limbic measure --model models/affect-l6 --cascade                   with and without early exits
 
 Tasks: emotion, sentiment, irony, hate, offensive, goemotions, ec, valence, ei_anger, ei_fear,
-ei_joy, ei_sadness, and equity (bias). --data is the folder of the public data sets. Look at test
-splits once, at the end; choose with --split validation.")]
-pub struct EvalArgs {
-    /// A task; may be given again. Without it, all
+ei_joy, ei_sadness, and equity (bias). --data is the folder of the public data sets. Compare
+candidates with --split validation, and use the test split once, at the end.")]
+pub struct MeasureArgs {
+    /// Task; may be repeated [default: all]
     #[arg(long = "task", value_name = "NAME")]
     pub tasks: Vec<String>,
-    /// Who is measured: model, lexicon, vader, majority; may be given again. Without it, everyone there is
+    /// Engine to measure: model, lexicon, vader, majority; may be repeated [default: all that are installed]
     #[arg(long = "engine", value_name = "NAME", value_parser = ["model", "lexicon", "vader", "majority"])]
     pub engines: Vec<String>,
-    /// A model's folder; may be given again [default: the setting affect.model]
+    /// Folder of a model; may be repeated [default: the setting affect.model]
     #[arg(long = "model", value_name = "DIR")]
     pub models: Vec<PathBuf>,
-    /// Which code runs the model; may be given again [default: the setting affect.kernels]
+    /// Kernels that run the model; may be repeated [default: the setting affect.kernels]
     #[arg(long = "kernels", value_name = "NAME")]
     pub kernels: Vec<String>,
-    /// Measure each model also with posts leaving it early
+    /// Also measure each model with early exits
     #[arg(long)]
     pub cascade: bool,
-    /// Which posts
+    /// Split of the data sets
     #[arg(long, default_value = "test", value_parser = ["test", "validation"])]
     pub split: String,
-    /// Bootstrap draws for each interval
+    /// Bootstrap samples for each interval
     #[arg(long, default_value_t = 1_000)]
     pub rounds: usize,
     /// Print JSON
@@ -267,45 +300,64 @@ Examples:
   limbic evaluate --log decisions.jsonl --format limbic --policy uniform --json --svg estimates.svg
   limbic evaluate --log decisions.jsonl --format limbic --policy '{\"name\": \"linear-ts\", \"draws\": 64}' --reward conversion
 
-A policy that learns is asked before each row and taught it afterwards. With --prior, bernoulli-ts is the fixed policy of those
-priors. Rows that cannot be used are counted by reason.
-
---log is the log to read: a file, or for open-bandit the folder with the log and item_context.csv.")]
+--log is the log of decisions: a file, or for open-bandit the folder with the log and item_context.csv.
+A policy that learns chooses before it sees the reward of a row, and learns from the row afterwards.
+With --prior, bernoulli-ts is the fixed policy of those priors. Unusable rows are counted by reason.")]
 pub struct EvaluateArgs {
-    /// How it is written
+    /// Format of the log
     #[arg(long, value_parser = ["open-bandit", "dsjson", "limbic"])]
     pub format: String,
-    /// The policy to evaluate: uniform, bernoulli-ts, epsilon-greedy, linear-ts, logistic-ts, lin-ucb, square-cb, softmax,
+    /// Policy to evaluate: uniform, bernoulli-ts, epsilon-greedy, linear-ts, logistic-ts, lin-ucb, square-cb, softmax,
     /// or its settings as JSON
     #[arg(long, value_name = "NAME|JSON")]
     pub policy: String,
-    /// The priors of bernoulli-ts
+    /// Priors of bernoulli-ts
     #[arg(long, value_name = "FILE")]
     pub prior: Option<PathBuf>,
-    /// Whose priors to take from the file [default: the name of the log's file]
+    /// Campaign whose priors to take from the file [default: the name of the log's file]
     #[arg(long, value_name = "NAME")]
     pub campaign: Option<String>,
-    /// An estimator; may be given again. Without it, all
+    /// Estimator; may be repeated [default: all]
     #[arg(long = "estimator", value_name = "NAME")]
     pub estimators: Vec<String>,
-    /// Estimate propensities that the log lacks by how often each arm was chosen; without it such a log is refused
+    /// Estimate missing propensities from the frequency of each arm; without this option such a log is refused
     #[arg(long)]
     pub estimate_propensities: bool,
-    /// Cut weights here
+    /// Largest importance weight; larger ones are cut to it
     #[arg(long, value_name = "WEIGHT")]
     pub max_weight: Option<f64>,
-    /// Of our own log: the outcome that is worth 1
+    /// Outcome with reward 1 (format limbic)
     #[arg(long, value_name = "KIND", default_value = "click", value_parser = ["click", "conversion"])]
     pub reward: String,
-    /// Of our own log: for how many hours after its decision an outcome counts; without it, for ever
+    /// Hours after its decision in which an outcome counts [default: without limit] (format limbic)
     #[arg(long, value_name = "HOURS")]
     pub within: Option<u32>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Also draw the estimates
+    /// Also draw the estimates to this SVG file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+/// `limbic components`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic components                                table of all components
+  limbic components --json
+  limbic components --markdown > docs/settings.md  reference page of all settings
+  limbic components --schema > settings.schema.json")]
+pub struct ComponentsArgs {
+    /// Print the components as JSON
+    #[arg(long, group = "form")]
+    pub json: bool,
+    /// Print the reference page of all components and settings (Markdown)
+    #[arg(long, group = "form")]
+    pub markdown: bool,
+    /// Print the JSON Schema of the settings file
+    #[arg(long, group = "form")]
+    pub schema: bool,
 }
 
 /// `limbic topics`.
@@ -317,37 +369,37 @@ pub enum TopicsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Create what is missing and check what is there
+    /// Create missing topics and check existing ones
     Create,
 }
 
 /// `limbic dead`.
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
-    /// List dead letters: where each came from and why it is here
+    /// List dead letters: source and reason of each
     List {
-        /// Only of this topic
+        /// Only letters of this topic
         topic: Option<String>,
-        /// Most letters of a partition
+        /// Most letters per partition
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// Print JSON, one a line
+        /// Print JSON, one letter per line
         #[arg(long)]
         json: bool,
     },
-    /// Show one, whole: TOPIC/PARTITION/OFFSET as `list` prints it
+    /// Show one dead letter: TOPIC/PARTITION/OFFSET, as `list` prints it
     Show {
-        /// For instance posts/0/17
+        /// Dead letter, for instance posts/0/17
         letter: String,
     },
-    /// Send dead letters to where they came from, once their cause is mended
+    /// Send dead letters back to their topic, after their cause is corrected
     Replay {
-        /// The topic they came from
+        /// Topic that the letters came from
         topic: String,
-        /// Only those with this reason
+        /// Only letters with this reason
         #[arg(long)]
         reason: Option<String>,
-        /// Say what would be sent, send nothing
+        /// Print what would be sent, and send nothing
         #[arg(long)]
         dry_run: bool,
     },
@@ -356,6 +408,6 @@ pub enum DeadCommand {
 /// `limbic config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Print the settings as they are in force, secrets hidden
+    /// Print the settings in force; secrets are hidden
     Show,
 }

@@ -1,11 +1,11 @@
-//! Logs: for people on a terminal, JSON otherwise.
+//! Log output: text on a terminal, JSON otherwise.
 
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
-/// Sends logs to standard error; `filter` is the flag, `LIMBIC_LOG_LEVEL` stands in for it.
+/// Writes logs to standard error. `filter` is the option; without it, `LIMBIC_LOG_LEVEL` applies.
 pub fn start(filter: Option<&str>, quiet_default: &str) -> anyhow::Result<()> {
     let from_environment = std::env::var("LIMBIC_LOG_LEVEL").ok();
     let text = filter

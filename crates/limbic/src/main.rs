@@ -1,6 +1,7 @@
-//! The program: command line, settings, wiring. The only crate that knows every other.
-#![expect(clippy::print_stderr, reason = "a program talks to its user")]
-#![expect(unreachable_pub, reason = "a program has no public face")]
+//! The command line of Limbic. It parses options, prints results, and leaves the work to the crates below; `limbic-node`
+//! runs a node.
+#![expect(clippy::print_stderr, reason = "a program prints errors for its user")]
+#![expect(unreachable_pub, reason = "a program has no public API")]
 
 #[expect(clippy::doc_markdown, reason = "clap shows these words to people as they are")]
 mod cli;
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match commands::run(&cli) {
         Ok(code) => code,
-        // Whoever read our output has read enough (`limbic dead list | head`).
+        // The reader of the output has closed it (`limbic dead list | head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

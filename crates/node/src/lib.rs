@@ -1,16 +1,53 @@
-//! One running process of Limbic: its settings, its log, the stages over it and the API before it.
+//! One running process of Limbic: its settings, its log, the stages over it and the API in front of it.
+//!
+//! ```text
+//!  settings (file < environment < command line)      registry: every component, one line each
+//!        │                                               │
+//!        ▼                                               ▼
+//!  Node::open ──▶ log ──▶ stores that are needed here ──▶ edge ──▶ stages ──▶ API
+//! ```
+//!
+//! It is not the command line (crate `limbic`), and it computes nothing: the stages do.
+//!
+//! * [`registry`]: the components; [`settings`] reads their sections, [`settings_page`] and [`settings_schema`] describe
+//!   them.
+//! * [`Node`]: the lifecycle. It opens a store only if a stage that runs here needs it, or if the API runs here and the
+//!   store is a server that every node can ask; otherwise the API answers with the reason.
+//!
+//! ```no_run
+//! use limbic_node::{Node, Options, Settings};
+//!
+//! let settings = Settings::default();
+//! let options = Options { stages: vec![], listen: Some("127.0.0.1:8080".into()) };
+//! let node = Node::open(&settings, &options)?;
+//! // …
+//! node.close()?;
+//! # anyhow::Ok(())
+//! ```
+//!
+//! # Laws
+//!
+//! * Settings that cannot work are an error before any stage runs.
+//! * A node that could not be opened leaves nothing locked.
+//! * No secret appears in a printed setting, an error or a log line.
 
+mod edge;
 mod instance;
 mod keys;
 mod log;
 mod node;
+mod reference;
+pub mod registry;
+mod server;
 pub mod settings;
 mod sharing;
 mod stages;
+mod stores;
 mod trim;
 
 pub use log::{connect, open_log, topic_specs};
 pub use node::{Node, Options};
-pub use settings::{STAGES, Settings};
+pub use reference::{components_json, settings_page, settings_schema};
+pub use settings::Settings;
 pub use sharing::{Unshared, unshared};
-pub use stages::{Databases, build as build_stages};
+pub use stages::check_stage;

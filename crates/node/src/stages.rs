@@ -1,130 +1,151 @@
-//! The stages of the house, from their settings.
+//! The stages that run in this node.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use limbic_affect::Opened;
-use limbic_affect_stage::AffectStage;
-use limbic_creative::{Campaigns, CreativeStage};
-use limbic_deliver::DeliverStage;
-use limbic_ingest::IngestStage;
-use limbic_metrics::{MetricsStage, SeriesStore};
-use limbic_optimize::OptimizeStage;
-use limbic_profile::{MomentStage, ProfileStage};
-use limbic_safety::{Rules, SafetyStage};
-use limbic_stream::runtime::RunOptions;
-use limbic_stream::{Stage, StageSpec};
-use limbic_views::{Store, ViewsStage};
+use limbic_component::{Registration, Resources};
+use limbic_creative::Campaigns;
+use limbic_deliver::OpenPlatforms;
+use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, StageStatus};
+use limbic_stream::{Log, StageSpec};
 use tokio::runtime::Handle;
 
+use crate::registry;
 use crate::settings::Settings;
+use crate::stores::Stores;
 
-/// What stages write to, where this process has it.
-#[derive(Clone, Default)]
-pub struct Databases {
-    /// The view.
-    pub view: Option<Store>,
-    /// The time series.
-    pub series: Option<Arc<dyn SeriesStore>>,
+/// What each stage of the registry reads and writes, whether or not it runs here.
+pub(crate) fn specs(settings: &Settings) -> anyhow::Result<Vec<StageSpec>> {
+    registry::stages().map(|stage| spec(stage, settings)).collect()
 }
 
-type Built = (Box<dyn Stage>, StageSpec);
-
-/// Builds the stages that are wanted. What cannot work is said before any of them starts.
-pub fn build(
-    settings: &Settings,
-    wanted: &[&'static str],
-    databases: &Databases,
-    handle: &Handle,
-) -> anyhow::Result<Vec<Built>> {
-    wanted
-        .iter()
-        .map(|name| one(name, settings, databases, handle).with_context(|| format!("stage {name}")))
-        .collect()
+fn spec(stage: &Registration, settings: &Settings) -> anyhow::Result<StageSpec> {
+    stage
+        .spec(settings.section_of(stage))
+        .with_context(|| format!("`{}` is not a stage", stage.name))?
+        .map_err(anyhow::Error::from_boxed)
+        .with_context(|| format!("stage {}", stage.name))
 }
 
-fn one(name: &str, settings: &Settings, databases: &Databases, handle: &Handle) -> anyhow::Result<Built> {
-    let stage: Box<dyn Stage> = match name {
-        "ingest" => Box::new(IngestStage::new(&settings.ingest)),
-        "affect" => {
-            let Opened { engine, remark } = settings.affect.start()?;
-            if let Some(remark) = remark {
-                tracing::warn!("{remark}");
-            }
-            tracing::info!(version = engine.version(), "posts are read");
-            Box::new(AffectStage::new(engine, settings.affect.tagger()?))
-        }
-        "profile" => Box::new(ProfileStage::new(&settings.profile)?),
-        "moments" => Box::new(MomentStage::new(&settings.profile)?),
-        "creative" => Box::new(CreativeStage::new(
-            &settings.creative,
-            Arc::new(campaigns(settings)),
-        )?),
-        "safety" => Box::new(SafetyStage::new(Rules::new(&settings.safety)?)),
-        "optimize" => Box::new(OptimizeStage::new(settings.optimize.clone())?),
-        "deliver" => {
-            let platforms = limbic_ad_platforms::open_all(&settings.ad_platforms, handle)?;
-            Box::new(DeliverStage::new(&settings.deliver, platforms)?)
-        }
-        "metrics" => {
-            let series = databases
-                .series
-                .clone()
-                .context("it needs a store for its series")?;
-            Box::new(MetricsStage::new(series, handle.clone(), &settings.metrics)?)
-        }
-        "views" => {
-            let store = databases.view.clone().context("it needs a view")?;
-            Box::new(ViewsStage::new(store, handle.clone(), &log_name(settings)))
-        }
-        other => anyhow::bail!("no stage `{other}`"),
-    };
-    Ok((stage, spec(name, settings)?))
+/// What the stages of this node share.
+pub(crate) fn resources(settings: &Settings, stores: &Stores, handle: &Handle) -> Resources {
+    let mut resources = Resources::new(handle.clone(), log_name(settings));
+    if let Ok(view) = &stores.view {
+        resources.insert(view.clone());
+    }
+    if let Ok(series) = &stores.series {
+        resources.insert(Arc::clone(series));
+    }
+    resources.insert(Arc::new(campaigns(settings)));
+    let (platforms, runtime) = (settings.ad_platforms.clone(), handle.clone());
+    resources.insert(OpenPlatforms::new(move || {
+        Ok(limbic_ad_platforms::open_all(&platforms, &runtime)?)
+    }));
+    resources
 }
 
-/// What a stage reads and writes, whether or not it runs here.
-pub(crate) fn spec(name: &str, settings: &Settings) -> anyhow::Result<StageSpec> {
-    Ok(match name {
-        "ingest" => IngestStage::spec(),
-        "affect" => AffectStage::spec(),
-        "profile" => ProfileStage::spec(&settings.profile),
-        "moments" => MomentStage::spec(),
-        "creative" => CreativeStage::spec(),
-        "safety" => SafetyStage::spec(),
-        "optimize" => OptimizeStage::new(settings.optimize.clone())?.spec(),
-        "deliver" => DeliverStage::spec(&settings.deliver),
-        "metrics" => MetricsStage::spec(&settings.metrics),
-        "views" => ViewsStage::spec(),
-        other => anyhow::bail!("no stage `{other}`"),
-    })
-}
-
-/// What tells this log's offsets from another's in a shared database.
+/// Tells this log's offsets from another's in a shared database.
 fn log_name(settings: &Settings) -> String {
     if settings.is_embedded() {
         return "embedded".to_owned();
     }
-    let cluster = settings
-        .log
-        .reveal()
-        .rsplit_once('@')
-        .map_or(settings.log.reveal(), |(_, hosts)| hosts);
+    let url = settings.log.reveal();
+    let cluster = url.rsplit_once('@').map_or(url, |(_, hosts)| hosts);
     format!("{cluster}/{}", settings.kafka.prefix)
 }
 
 /// The campaigns, by tenant.
-pub(crate) fn campaigns(settings: &Settings) -> Campaigns {
+fn campaigns(settings: &Settings) -> Campaigns {
     settings.campaigns.iter().fold(Campaigns::new(), |all, one| {
         all.with(one.tenant.clone(), one.campaign.clone())
     })
 }
 
-/// How every stage of this process runs.
-pub(crate) fn run_options(settings: &Settings, instance: &str) -> RunOptions {
-    RunOptions {
-        instance: instance.into(),
-        idle_after: settings.stream.idle_after.get().max(Duration::from_millis(1)),
-        ..RunOptions::default()
+/// Refuses settings with which a stage cannot work. Opens no store.
+pub fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::Result<()> {
+    stage
+        .check(settings.section_of(stage))
+        .map_err(anyhow::Error::from_boxed)?;
+    if stage.section == "creative" {
+        let creative = settings.section::<limbic_creative::CreativeStage>();
+        creative.check(&campaigns(settings))?;
     }
+    Ok(())
+}
+
+/// The threads of the stages, shared with those who ask how they are.
+#[derive(Clone)]
+pub(crate) struct RunningStages(Arc<Vec<Mutex<StageHandle>>>);
+
+impl RunningStages {
+    /// Builds all stages, then starts them: settings that cannot work are an error before any stage runs.
+    pub(crate) fn start(
+        settings: &Settings,
+        instance: &str,
+        stages: &[&'static Registration],
+        resources: &Resources,
+        log: &Arc<dyn Log>,
+        meters: &StageMeters,
+    ) -> anyhow::Result<Self> {
+        let mut built = Vec::new();
+        for stage in stages {
+            let one = stage
+                .build(settings.section_of(stage), resources)
+                .with_context(|| format!("`{}` is not a stage", stage.name))?
+                .map_err(anyhow::Error::from_boxed)
+                .with_context(|| format!("stage {}", stage.name))?;
+            built.push((one, spec(stage, settings)?));
+        }
+        let mut handles = Vec::new();
+        for (stage, spec) in built {
+            let options = RunOptions {
+                instance: instance.into(),
+                idle_after: settings.stream.idle_after.get().max(Duration::from_millis(1)),
+                ..RunOptions::default()
+            };
+            let handle = limbic_stream::runtime::spawn(Arc::clone(log), stage, spec, options, meters);
+            handles.push(Mutex::new(handle.context("cannot start a stage's thread")?));
+        }
+        Ok(Self(Arc::new(handles)))
+    }
+
+    /// How the stages are, by name.
+    pub(crate) fn statuses(&self) -> Vec<(String, StageStatus)> {
+        let handles = self.0.iter().map(lock);
+        handles
+            .map(|handle| (handle.name.to_string(), handle.status()))
+            .collect()
+    }
+
+    /// The first stage that has failed for good, and why.
+    pub(crate) fn failure(&self) -> Option<(String, String)> {
+        self.statuses()
+            .into_iter()
+            .find_map(|(name, status)| match status.health {
+                Health::Failed(why) => Some((name, why)),
+                _ => None,
+            })
+    }
+
+    /// Stops all stages after the batches that they are working on. `false` if one has not finished by the deadline: its
+    /// batch is processed again at the next start.
+    pub(crate) fn drain(&self, deadline: Instant) -> bool {
+        for handle in self.0.iter() {
+            lock(handle).stop();
+        }
+        let mut drained = true;
+        for handle in self.0.iter() {
+            let mut handle = lock(handle);
+            if !handle.join_by(deadline) {
+                tracing::warn!(stage = %handle.name, "the stage has not stopped by the deadline: its batch is processed again at the next start");
+                drained = false;
+            }
+        }
+        drained
+    }
+}
+
+fn lock(handle: &Mutex<StageHandle>) -> MutexGuard<'_, StageHandle> {
+    handle.lock().unwrap_or_else(PoisonError::into_inner)
 }

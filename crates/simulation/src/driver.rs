@@ -15,7 +15,7 @@ use crate::population::NETWORK;
 use crate::setup::{DELIVERIES, SECRET};
 use limbic_domain::random::Random;
 use limbic_node::settings::Settings;
-use limbic_node::{Node, Options, STAGES};
+use limbic_node::{Node, Options, registry};
 
 /// Interval between two polls of the counts while the stages work.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
@@ -210,10 +210,9 @@ impl Driver {
 
     /// The current counts of every stage.
     pub fn counts(&self) -> anyhow::Result<Counts> {
-        STAGES
-            .into_iter()
+        registry::stages()
             .zip(&self.node.specs)
-            .map(|(stage, spec)| Ok((stage, count_stages(&*self.node.log, spec)?)))
+            .map(|(stage, spec)| Ok((stage.name, count_stages(&*self.node.log, spec)?)))
             .collect()
     }
 

@@ -12,7 +12,12 @@ use limbic_node::settings::Settings;
 /// The decisions of a simulation with the click probability of each candidate, which only the simulation knows. Sets without a
 /// creative or without people are left out.
 pub fn situations(driver: &Driver, settings: &Settings) -> anyhow::Result<Vec<SimulatedDecision>> {
-    let window = settings.optimize.rewards.click_window.as_millis().max(1);
+    let window = settings
+        .section::<limbic_optimize::OptimizeStage>()
+        .rewards
+        .click_window
+        .as_millis()
+        .max(1);
     let mut situations = Vec::new();
     for found in driver.all(Kind::CreativeSet)? {
         let at: Utc = found["at"].as_str().unwrap_or_default().parse()?;
@@ -45,7 +50,10 @@ pub fn results(
 ) -> anyhow::Result<Vec<PolicyResult>> {
     let engine = EngineConfig {
         seed,
-        ..settings.optimize.engine.clone()
+        ..settings
+            .section::<limbic_optimize::OptimizeStage>()
+            .engine
+            .clone()
     };
     Ok(compare_policies(situations, &engine, &default_policies(), runs)?)
 }

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use limbic_ad_platforms::{FileSettings, PlatformSettings};
+use limbic_deliver::DeliverStage;
 use limbic_domain::{Brief, Campaign, HumanDuration, Micros, Platform, Secret, Slug, TenantId};
 
+use limbic_metrics::MetricsStage;
 use limbic_node::settings::{Settings, Tenant, TenantCampaign};
+use limbic_optimize::OptimizeStage;
+use limbic_profile::ProfileStage;
 
 /// The secret for pseudonyms. It is public, because no simulated person is real.
 pub const SECRET: &str = "simulated people are not real";
@@ -16,10 +20,8 @@ pub const DELIVERIES: &str = "deliveries.jsonl";
 /// The settings of a simulation's node with its data in `folder`. They differ from the defaults because the simulation has
 /// an event every nine minutes. [`DIFFERENCES`] lists the differences for the user.
 pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
-    let mut settings = Settings {
-        data_dir: folder.to_owned(),
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    folder.clone_into(&mut settings.data_dir);
     settings.tenants.insert(
         TenantId::default(),
         Tenant {
@@ -27,20 +29,21 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
             api_keys: Vec::new(),
         },
     );
-    let change = &mut settings.profile.change;
+    let change = &mut settings.section_mut::<ProfileStage>().change;
     change.alpha = 2e-2;
     change.baseline_risk = 0.05;
     change.least_posts = 40;
     change.baseline_half_life = HumanDuration::from_hours(1);
     change.cooldown = HumanDuration::from_mins(1);
-    settings.profile.person.disorder = HumanDuration::from_secs(2);
-    settings.optimize.engine.minimum_propensity = 0.05;
-    settings.optimize.rewards.click_window = HumanDuration::from_mins(5);
-    settings.optimize.disorder = HumanDuration::from_secs(10);
+    settings.section_mut::<ProfileStage>().person.disorder = HumanDuration::from_secs(2);
+    let optimize = settings.section_mut::<OptimizeStage>();
+    optimize.engine.minimum_propensity = 0.05;
+    optimize.rewards.click_window = HumanDuration::from_mins(5);
+    optimize.disorder = HumanDuration::from_secs(10);
     // One round covers minutes of simulated time, so its results are late by the clock of the next round.
-    settings.metrics.lateness = HumanDuration::from_days(1);
-    settings.deliver.tick_ms = 20;
+    settings.section_mut::<MetricsStage>().lateness = HumanDuration::from_days(1);
     settings.stream.idle_after = HumanDuration::from_millis(250);
+    settings.section_mut::<DeliverStage>().tick = HumanDuration::from_millis(20);
     settings.ad_platforms.insert(
         Slug::new("file")?,
         PlatformSettings::File(FileSettings {

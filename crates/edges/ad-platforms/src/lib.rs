@@ -6,6 +6,7 @@
 //! * [`WebhookPlatform`] posts JSON to a URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
 //! * [`FilePlatform`] appends JSON Lines to a file and never writes a decision twice.
 
+mod component;
 pub mod file;
 mod settings;
 #[cfg(feature = "testing")]

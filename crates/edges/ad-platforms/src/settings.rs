@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use limbic_deliver::AdPlatform;
-use limbic_domain::Slug;
+use limbic_domain::{HumanDuration, Slug};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::{FileError, FilePlatform, FileSettings, InvalidSecret, WebhookPlatform, WebhookSettings};
 
 /// One platform: `kind = "webhook"` or `kind = "file"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PlatformSettings {
     /// Posts each delivery to a URL.
@@ -30,11 +31,11 @@ pub enum SettingsError {
         /// The setting.
         field: &'static str,
         /// The value given.
-        value: u64,
+        value: String,
         /// The smallest value allowed.
-        least: u64,
+        least: &'static str,
         /// The largest value allowed.
-        most: u64,
+        most: &'static str,
     },
     /// A webhook's URL cannot be used.
     #[error("ad_platforms.{platform}.url: {problem}")]
@@ -84,21 +85,28 @@ pub fn check(platforms: &BTreeMap<Slug, PlatformSettings>) -> Result<(), Setting
         let PlatformSettings::Webhook(webhook) = settings else {
             continue;
         };
-        let fields = [
-            ("timeout_ms", webhook.timeout_ms, 120_000),
-            ("concurrency", webhook.concurrency as u64, 256),
-        ];
-        for (field, value, most) in fields {
-            if !(1..=most).contains(&value) {
-                return Err(SettingsError::Range {
-                    platform: platform.clone(),
-                    field,
-                    value,
-                    least: 1,
-                    most,
-                });
-            }
-        }
+        check_webhook(webhook).map_err(|(field, value, least, most)| SettingsError::Range {
+            platform: platform.clone(),
+            field,
+            value,
+            least,
+            most,
+        })?;
+    }
+    Ok(())
+}
+
+/// A setting out of its range: its name, its value, the smallest and the largest value allowed.
+type OutOfRange = (&'static str, String, &'static str, &'static str);
+
+/// Checks the numbers of one webhook.
+pub(crate) fn check_webhook(webhook: &WebhookSettings) -> Result<(), OutOfRange> {
+    let timeout = webhook.timeout;
+    if !(HumanDuration::from_millis(1)..=HumanDuration::from_mins(2)).contains(&timeout) {
+        return Err(("timeout", timeout.to_string(), "1ms", "2min"));
+    }
+    if !(1..=256).contains(&webhook.concurrency) {
+        return Err(("concurrency", webhook.concurrency.to_string(), "1", "256"));
     }
     Ok(())
 }

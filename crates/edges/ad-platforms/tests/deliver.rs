@@ -15,8 +15,8 @@ use limbic_ad_platforms::{
 };
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Settings};
 use limbic_domain::{
-    Decision, DecisionResult, Envelope, Outcome, OutcomeKind, Secret, Slug, Suppressed, SuppressedBy,
-    TenantId, Utc, event_id, topics,
+    Decision, DecisionResult, Envelope, HumanDuration, Outcome, OutcomeKind, Secret, Slug, Suppressed,
+    SuppressedBy, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Effects, Headers, NewRecord, Outputs, Record, Stage, header};
@@ -305,7 +305,7 @@ fn an_answer_that_is_lost_is_asked_for_again() {
 
 #[test]
 fn no_answer_in_time_is_no_answer() {
-    let scene = Scene::new(|setup| setup.webhook.timeout_ms = 200);
+    let scene = Scene::new(|setup| setup.webhook.timeout = HumanDuration::from_millis(200));
     scene.server.script([Behaviour::Hang]);
     let (mut stage, mut member) = scene.with_one();
     member.tick(&mut stage, 0);
@@ -402,7 +402,7 @@ fn a_failing_platform_is_given_up_on_with_a_reason() {
 
 #[test]
 fn throttles_without_end_are_given_up_on_by_the_clock() {
-    let scene = Scene::new(|setup| setup.deliver.give_up_after_s = 100);
+    let scene = Scene::new(|setup| setup.deliver.give_up_after = HumanDuration::from_secs(100));
     scene
         .server
         .script([Behaviour::throttle("60"), Behaviour::throttle("60")]);
@@ -422,7 +422,7 @@ fn a_circuit_opens_probes_and_closes_and_holds_up_no_other_platform() {
     let path = folder.path().join("ads.jsonl");
     let scene = Scene::new(|setup| {
         setup.deliver.circuit_failures = 3;
-        setup.deliver.circuit_rest_ms = 50_000;
+        setup.deliver.circuit_rest = HumanDuration::from_secs(50);
         setup.webhook.concurrency = 1;
         setup.file = Some(FileSettings { path: path.clone() });
     });
@@ -462,8 +462,8 @@ fn whatever_the_platform_does_and_wherever_it_is_killed_every_decision_has_one_e
             reset: 100,
         };
         setup.deliver.attempts = 1_000;
-        setup.deliver.circuit_rest_ms = 1;
-        setup.deliver.backoff_ms = 1;
+        setup.deliver.circuit_rest = HumanDuration::from_millis(1);
+        setup.deliver.backoff = HumanDuration::from_millis(1);
     });
     let mut member = Member::default();
     let mut stage = scene.stage();
@@ -611,8 +611,8 @@ fn settings_read_from_toml_and_refuse_what_cannot_work() {
             "headers.webhook-id",
         ),
         (
-            webhook("url = \"https://example.com\"\ntimeout_ms = 0"),
-            "timeout_ms",
+            webhook("url = \"https://example.com\"\ntimeout = \"0s\""),
+            "ads.timeout = 0s",
         ),
         (
             webhook("url = \"https://example.com\"\npath = \"x\""),

@@ -137,9 +137,9 @@ fn through_a_restart_and_a_bad_day_of_the_platform_every_decision_has_one_outcom
     let server = PlatformServer::start(runtime.handle(), options).unwrap();
     let webhook = WebhookSettings::to(server.url());
     let settings = Settings {
-        tick_ms: 5,
-        backoff_ms: 1,
-        circuit_rest_ms: 1,
+        tick: limbic_domain::HumanDuration::from_millis(5),
+        backoff: limbic_domain::HumanDuration::from_millis(1),
+        circuit_rest: limbic_domain::HumanDuration::from_millis(1),
         batch: 8,
         ..Settings::default()
     };

@@ -1,4 +1,4 @@
-//! Exact counts, for those who want to check.
+//! Exact counts of records.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,19 @@ pub(crate) struct Counts {
 
 #[derive(Debug, Default, Serialize)]
 struct TopicCounts {
-    /// Records in it, since the beginning.
+    /// Records written to it since it exists.
     records: u64,
-    /// Records of it that were given up on, by reason.
+    /// Records of it that became dead letters, by reason.
     dead: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default, Serialize)]
 struct StageView {
-    /// Records it has consumed, since the beginning.
+    /// Records consumed since the stage first ran.
     consumed: u64,
-    /// Records it has not consumed yet.
+    /// Records not yet consumed.
     lag: u64,
-    /// Records it has written, since the beginning.
+    /// Records written since the stage first ran, by topic.
     produced: BTreeMap<String, u64>,
 }
 

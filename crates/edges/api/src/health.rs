@@ -1,4 +1,4 @@
-//! Whether it lives, whether it works, and what Prometheus wants to know.
+//! Liveness, readiness, and metrics for Prometheus.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::problem::Problem;
 
-/// Answers as long as the process does.
+/// Liveness: answers while the process runs.
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// 200 once every stage here has been given its place and the view answers; 503 with the reasons otherwise.
+/// Readiness: 200 once every stage of this node has its partitions and the view answers, otherwise 503 with the reasons.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let mut waiting: Vec<String> = Vec::new();
     let mut stages = serde_json::Map::new();
@@ -36,7 +36,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
             json!({"health": word, "partitions": status.partitions.len()}),
         );
     }
-    if let Some(store) = &app.context.store
+    if let Ok(store) = &app.context.store
         && let Err(error) = store.ping().await
     {
         waiting.push(format!("view: {error}"));

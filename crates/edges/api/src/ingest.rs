@@ -72,7 +72,7 @@ async fn take(
             "body too large",
             format!("the body exceeds {limit} bytes: send the posts in several requests"),
         ),
-        _ => Problem::bad_request("the body ended too early"),
+        _ => Problem::bad_request("the body ended early: send it again"),
     })?;
     let lines = is_lines(&headers)?;
     let (receipt, single) = write(app, move |edge| {
@@ -86,7 +86,7 @@ async fn take(
     match receipt.rejected.first() {
         // One post, and it is wrong: that is the request's error.
         Some(rejection) if single => {
-            let title = "cannot be taken";
+            let title = "invalid item";
             let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, title, rejection.problem.clone());
             Err(problem.of_field(rejection.field.clone()))
         }
@@ -100,12 +100,12 @@ async fn write<T: Send + 'static>(
     call: impl FnOnce(&Edge) -> Result<T, EdgeError> + Send + 'static,
 ) -> Result<T, Problem> {
     let edge: Arc<Edge> = app.context.edge.clone().ok_or_else(|| {
-        let detail = "this process takes nothing in: send it to one that runs the stage `ingest`";
-        Problem::new(StatusCode::NOT_FOUND, "no edge here", detail)
+        let detail = "this node accepts no posts: send them to another node";
+        Problem::new(StatusCode::NOT_FOUND, "not accepted here", detail)
     })?;
     let permit = Arc::clone(&app.writers).try_acquire_owned();
     let permit =
-        permit.map_err(|_| Problem::busy("too many requests are being written: try again in a second"))?;
+        permit.map_err(|_| Problem::busy("too many requests are being written: retry after a second"))?;
     let done = tokio::task::spawn_blocking(move || {
         let done = call(&edge);
         drop(permit);
@@ -124,7 +124,7 @@ fn edge_problem(error: EdgeError) -> Problem {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too many items", error.to_string())
         }
         EdgeError::Heartbeat(wrong) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "cannot be taken", wrong.problem)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid item", wrong.problem)
                 .of_field(wrong.field)
         }
         EdgeError::UnknownTenant(_) => {

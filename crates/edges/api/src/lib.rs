@@ -1,19 +1,35 @@
-//! REST: posts and outcomes in; readings, moments, creatives, decisions, series and counts out; and the page that shows
-//! it all to a person.
+//! The HTTP API: accepts posts and outcomes, answers with what the stages made of them, and serves a page for people.
 //!
-//! | module | what it answers |
+//! It is not a stage and keeps no state: what it accepts goes to the log, what it answers comes from the view, the time
+//! series and the log's own counts.
+//!
+//! ```text
+//!  POST /v1/posts, /v1/outcomes ──▶ edge ──▶ topic intake        202 = durable
+//!  GET  /v1/readings, /v1/moments, … ◀── view (SQLite or PostgreSQL)
+//!  GET  /v1/series                   ◀── time series (SQLite or InfluxDB)
+//!  GET  /v1/counts                   ◀── counts in the log's commits
+//! ```
+//!
+//! | module | paths |
 //! |---|---|
 //! | [`ingest`](self) | `POST /v1/posts`, `/v1/outcomes`, `/v1/watermark` |
 //! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
-//! | `counts` | `GET /v1/counts`: exact, so that a stranger can check that nothing was lost or doubled |
+//! | `counts` | `GET /v1/counts`: exact, so that a caller can check that nothing was lost or doubled |
+//! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
-//! | `openapi` | `/openapi.json`, from the types of the house |
+//! | `openapi` | `/openapi.json`, generated from the record types |
 //!
-//! Invariants: an answer of "accepted" means durable; every error is `application/problem+json` (RFC 9457) that says what to
-//! do; no handler blocks a tokio thread (the log is called on the blocking pool, behind a semaphore that refuses rather
-//! than queues for ever); every read belongs to one tenant.
+//! # Laws
+//!
+//! * An answer of "accepted" means durable.
+//! * Every error is `application/problem+json` (RFC 9457) and says what to do. A path whose store is not open on this node
+//!   answers with the reason.
+//! * No handler blocks an async thread: calls of the log run on the blocking pool, behind a semaphore that refuses further
+//!   requests instead of queueing them without bound.
+//! * Every read belongs to one tenant.
 
 mod auth;
+mod components;
 mod counts;
 mod health;
 mod ingest;
@@ -34,13 +50,15 @@ use limbic_metrics::SeriesReader;
 use limbic_stream::runtime::StageStatus;
 use limbic_stream::{Log, StageSpec};
 use limbic_views::Store;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+pub use components::ComponentView;
 pub use problem::Problem;
 
 /// The settings of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Largest request body. Default 16MiB.
@@ -61,23 +79,25 @@ impl Default for Settings {
     }
 }
 
-/// What the handlers need.
+/// What the handlers use.
 pub struct Context {
-    /// The edge; `None` in a process that takes nothing in.
+    /// Accepts posts and outcomes; `None` = this node accepts none.
     pub edge: Option<Arc<Edge>>,
-    /// The view; `None` in a process that answers no questions.
-    pub store: Option<Store>,
+    /// The view. `Err` = this node has not opened it: why, and what to do, for the caller.
+    pub store: Result<Store, String>,
     /// The time series, likewise.
-    pub series: Option<SeriesReader>,
+    pub series: Result<SeriesReader, String>,
     /// The log.
     pub log: Arc<dyn Log>,
-    /// Every stage of the house, running here or not.
+    /// Every component of the registry.
+    pub components: Vec<ComponentView>,
+    /// What every stage reads and writes, running here or not.
     pub stages: Vec<StageSpec>,
-    /// How the stages that run here are.
+    /// The status of each stage that runs on this node.
     pub statuses: Box<dyn Fn() -> Vec<(String, StageStatus)> + Send + Sync>,
-    /// What Prometheus sees.
+    /// The metrics that `/metrics` prints.
     pub registry: prometheus::Registry,
-    /// API keys, hashed (BLAKE3), and the tenant each speaks for. Empty = whoever can connect is the tenant `default`.
+    /// Hashes (BLAKE3) of API keys, and the tenant that each acts for. Empty = every caller is the tenant `default`.
     pub keys: BTreeMap<[u8; 32], TenantId>,
     /// The settings.
     pub settings: Settings,
@@ -125,6 +145,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/decisions/{id}", get(read::decision))
         .route("/v1/series", get(read::series))
         .route("/v1/counts", get(counts::show))
+        .route("/v1/components", get(components::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -1,4 +1,4 @@
-//! The API, described (OpenAPI 3.1); the shapes are generated from the types of the house.
+//! The description of the API (OpenAPI 3.1). The schemas are generated from the record types.
 
 use axum::Json;
 use limbic_domain::{CreativeSet, Decision, Moment, Outcome, Post, Reading};
@@ -27,11 +27,11 @@ enum Answer {
 }
 
 const LIST: [(&str, &str); 2] = [
-    ("after", "`next` of the page before"),
-    ("limit", "most items, 1 to 1000, 100 if not given"),
+    ("after", "The `next` of the previous page"),
+    ("limit", "Most items in the page: 1 to 1000; default 100"),
 ];
 
-pub(crate) const OPERATIONS: usize = 18;
+pub(crate) const OPERATIONS: usize = 19;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -43,11 +43,18 @@ fn operations() -> [Operation; OPERATIONS] {
         body,
     };
     [
-        op("get", "/", "The page for people.", &[], Answer::Anything, None),
+        op(
+            "get",
+            "/",
+            "Overview page for people.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
         op(
             "post",
             "/v1/posts",
-            "Take posts: one, an array, or JSON Lines. Accepted means durable.",
+            "Accept posts: one object, an array, or JSON Lines. Accepted posts are durable.",
             &[],
             Answer::Receipt,
             Some("IncomingPost"),
@@ -55,7 +62,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/posts/{network}/{id}",
-            "A post, by its network's id.",
+            "One post by the id that its social network gave it.",
             &[],
             Answer::One("Post"),
             None,
@@ -63,15 +70,15 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/posts/{id}",
-            "A post, by its event id, or by its network's with `network`.",
-            &[("network", "the social network's name")],
+            "One post by its event id, or by the id of its social network if `network` is given.",
+            &[("network", "Name of the social network")],
             Answer::One("Post"),
             None,
         ),
         op(
             "post",
             "/v1/outcomes",
-            "Take outcomes: one, an array, or JSON Lines.",
+            "Accept outcomes: one object, an array, or JSON Lines.",
             &[],
             Answer::Receipt,
             Some("IncomingOutcome"),
@@ -79,15 +86,15 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/outcomes",
-            "Outcomes.",
-            &[("decision", "only of this decision"), LIST[0], LIST[1]],
+            "List outcomes.",
+            &[("decision", "Only outcomes of this decision"), LIST[0], LIST[1]],
             Answer::Page("Outcome"),
             None,
         ),
         op(
             "post",
             "/v1/watermark",
-            "Promise that no earlier post will follow.",
+            "Declare that no post from before `at` will follow.",
             &[],
             Answer::Anything,
             Some("Watermark"),
@@ -95,10 +102,10 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/readings",
-            "What posts feel.",
+            "List readings: the sentiment and emotions of posts.",
             &[
-                ("network", "with `id`: only of this post"),
-                ("id", "with `network`"),
+                ("network", "Together with `id`: only the readings of this post"),
+                ("id", "Together with `network`"),
                 LIST[0],
                 LIST[1],
             ],
@@ -108,31 +115,31 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/moments",
-            "Audiences whose feeling moved.",
-            &[("audience", "only of this audience"), LIST[0], LIST[1]],
+            "List moments: changes in the mood of an audience.",
+            &[("audience", "Only moments of this audience"), LIST[0], LIST[1]],
             Answer::Page("Moment"),
             None,
         ),
         op(
             "get",
             "/v1/creatives",
-            "Ads that the safety gate let through.",
-            &[("campaign", "only of this campaign"), LIST[0], LIST[1]],
+            "List creative sets that the safety gate has cleared.",
+            &[("campaign", "Only of this campaign"), LIST[0], LIST[1]],
             Answer::Page("CreativeSet"),
             None,
         ),
         op(
             "get",
             "/v1/decisions",
-            "Decisions, suppressions among them.",
-            &[("campaign", "only of this campaign"), LIST[0], LIST[1]],
+            "List decisions, including those that chose no ad.",
+            &[("campaign", "Only of this campaign"), LIST[0], LIST[1]],
             Answer::Page("Decision"),
             None,
         ),
         op(
             "get",
             "/v1/decisions/{id}",
-            "A decision, with every probability.",
+            "One decision with the probability of each candidate.",
             &[],
             Answer::One("Decision"),
             None,
@@ -140,13 +147,13 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/series",
-            "A time series.",
+            "Values of one time series.",
             &[
-                ("measurement", "which"),
-                ("field", "which"),
-                ("from", "RFC 3339"),
-                ("to", "RFC 3339"),
-                ("step", "10s, 1m, 1h"),
+                ("measurement", "Name of the measurement, for instance `emotion`"),
+                ("field", "Name of the field, for instance `valence`"),
+                ("from", "Start, RFC 3339; default one hour before `to`"),
+                ("to", "End, RFC 3339; default now"),
+                ("step", "Length of a step: 10s, 1m, 1h; default 10s"),
             ],
             Answer::Anything,
             None,
@@ -154,7 +161,15 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/counts",
-            "Exact counts of every topic and stage.",
+            "Exact counts of records for every topic and stage.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/components",
+            "Components of this node, and which stores it has opened.",
             &[],
             Answer::Anything,
             None,
@@ -162,7 +177,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/healthz",
-            "Whether the process lives.",
+            "Liveness: 200 while the process answers.",
             &[],
             Answer::Anything,
             None,
@@ -170,12 +185,19 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/readyz",
-            "Whether it works: 200, or 503 with the reasons.",
+            "Readiness: 200, or 503 with the reasons.",
             &[],
             Answer::Anything,
             None,
         ),
-        op("get", "/metrics", "For Prometheus.", &[], Answer::Anything, None),
+        op(
+            "get",
+            "/metrics",
+            "Metrics in the text format of Prometheus.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
         op(
             "get",
             "/openapi.json",
@@ -199,13 +221,13 @@ pub(crate) fn document() -> Value {
         "info": {
             "title": "Limbic",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Posts in; feelings, moments, decisions and counts out. Errors are application/problem+json (RFC 9457).",
+            "description": "Accepts posts and outcomes; answers with readings, moments, creatives, decisions, time series and counts. Errors are application/problem+json (RFC 9457).",
             "license": {"name": "MIT OR Apache-2.0"}
         },
         "paths": paths,
         "components": {
             "schemas": schemas(),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key, where the settings name any."}}
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key of a tenant, if the settings define any."}}
         },
         "security": [{}, {"key": []}]
     })
@@ -234,8 +256,8 @@ fn describe(operation: &Operation) -> Value {
         "summary": operation.summary,
         "parameters": params,
         "responses": {
-            status: {"description": "as asked", "content": {"application/json": {"schema": schema}}},
-            "default": {"description": "a problem", "content": {"application/problem+json": {"schema": reference("Problem")}}}
+            status: {"description": "Success", "content": {"application/json": {"schema": schema}}},
+            "default": {"description": "A problem", "content": {"application/problem+json": {"schema": reference("Problem")}}}
         }
     });
     if let Some(body) = operation.body {
@@ -270,7 +292,7 @@ fn schemas() -> Map<String, Value> {
         "required": ["network", "id", "author", "text", "created_at"],
         "properties": {
             "network": text, "id": text, "author": text, "text": {"type": "string", "maxLength": 65_536},
-            "created_at": time, "lang": {"type": "string", "description": "BCP 47"}, "reply_to": text, "repost_of": text,
+            "created_at": time, "lang": {"type": "string", "description": "Language tag (BCP 47)"}, "reply_to": text, "repost_of": text,
             "url": text, "subjects": {"type": "array", "items": text, "maxItems": 16},
             "consent": {"enum": ["given", "denied", "unknown"]}, "minor": {"type": "boolean"}, "meta": {"type": "object"}
         }
@@ -280,7 +302,7 @@ fn schemas() -> Map<String, Value> {
         "required": ["decision", "kind", "at", "id"],
         "properties": {
             "decision": text, "kind": {"enum": ["impression", "click", "conversion", "dismissal"]},
-            "value": {"type": "number", "minimum": 0}, "at": time, "id": {"type": "string", "description": "idempotency key"}
+            "value": {"type": "number", "minimum": 0}, "at": time, "id": {"type": "string", "description": "Idempotency key: the same key with other content replaces the outcome"}
         },
         "additionalProperties": false
     }));

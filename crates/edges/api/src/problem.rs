@@ -11,14 +11,14 @@ pub struct Problem {
     /// The HTTP status.
     #[serde(serialize_with = "number")]
     pub status: StatusCode,
-    /// What kind of problem, in a few words that do not change.
+    /// The kind of problem, in a few fixed words.
     pub title: &'static str,
-    /// What is wrong and what to do.
+    /// What is wrong, and what to do.
     pub detail: String,
-    /// The field that is wrong, where it is one.
+    /// The field or parameter that is wrong, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// How many seconds to wait before trying again.
+    /// Seconds to wait before a retry: the header `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u32>,
 }
@@ -29,7 +29,7 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
 }
 
 impl Problem {
-    /// A problem of this status.
+    /// A problem without a field.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -40,7 +40,7 @@ impl Problem {
         }
     }
 
-    /// With the field that is wrong.
+    /// Adds the field that is wrong.
     #[must_use]
     pub fn of_field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
@@ -57,10 +57,10 @@ impl Problem {
         problem
     }
 
-    /// The cause is for the log, not for the caller.
+    /// An internal error. The cause goes to the log, not to the caller.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
-        let detail = "this is not your request's fault; the server's log says more";
+        let detail = "the server failed, not your request; its log has the cause";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", detail)
     }
 }
@@ -85,13 +85,16 @@ impl IntoResponse for Problem {
 }
 
 pub(crate) async fn not_found(uri: Uri) -> Problem {
-    let detail = format!("nothing at {}: /openapi.json lists what there is", uri.path());
+    let detail = format!(
+        "there is nothing at {}: /openapi.json lists all paths",
+        uri.path()
+    );
     Problem::new(StatusCode::NOT_FOUND, "not found", detail)
 }
 
 pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!(
-        "{method} does not work at {}: /openapi.json says what does",
+        "{method} is not allowed at {}: /openapi.json lists the methods",
         uri.path()
     );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail)

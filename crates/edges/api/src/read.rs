@@ -1,4 +1,4 @@
-//! Questions and answers.
+//! Reads from the view and the time series.
 
 use std::collections::BTreeMap;
 
@@ -33,10 +33,8 @@ type Listed = Result<Json<Page>, Problem>;
 type Params = Result<Query<ListParams>, axum::extract::rejection::QueryRejection>;
 
 fn store(app: &App) -> Result<&Store, Problem> {
-    app.context.store.as_ref().ok_or_else(|| {
-        let detail = "this process keeps no view: ask one that runs the stage `views`";
-        Problem::new(StatusCode::NOT_FOUND, "no view here", detail)
-    })
+    let store = app.context.store.as_ref();
+    store.map_err(|reason| Problem::new(StatusCode::NOT_FOUND, "view not open", reason.clone()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
@@ -45,7 +43,7 @@ fn store_problem(error: StoreError) -> Problem {
         StoreError::BadCursor(_) => Problem::bad_request(error.to_string()).of_field("after"),
         StoreError::Database { .. } => {
             tracing::warn!(%error, "the view did not answer");
-            Problem::busy("the view's database does not answer: try again")
+            Problem::busy("the database of the view does not answer: retry")
         }
         StoreError::Overtaken(_) | StoreError::Body { .. } => Problem::internal(&error),
     }
@@ -152,9 +150,13 @@ pub(crate) async fn decision(
         .by_id(&tenant, Kind::Decision, &id)
         .await
         .map_err(store_problem)?;
-    found
-        .map(Json)
-        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not found", format!("no decision `{id}`")))
+    found.map(Json).ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not found",
+            format!("there is no decision `{id}`"),
+        )
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -179,7 +181,7 @@ pub(crate) async fn post(
         .await
         .map_err(store_problem)?;
     found.map(Json).ok_or_else(|| {
-        let detail = format!("no post with the event id `{id}`; for the network's own id say ?network=NAME");
+        let detail = format!("there is no post with the event id `{id}`; to find it by the id of its social network, add ?network=NAME");
         Problem::new(StatusCode::NOT_FOUND, "not found", detail)
     })
 }
@@ -195,7 +197,8 @@ pub(crate) async fn post_by_network(
         .await
         .map_err(store_problem)?;
     page.items.into_iter().next().map(Json).ok_or_else(|| {
-        let detail = format!("no post `{id}` of `{network}` (one just sent appears within a second or so)");
+        let detail =
+            format!("there is no post `{id}` of `{network}`; a new post appears after about a second");
         Problem::new(StatusCode::NOT_FOUND, "not found", detail)
     })
 }
@@ -206,10 +209,9 @@ pub(crate) async fn series(
     Caller(tenant): Caller,
     Query(mut given): Query<BTreeMap<String, String>>,
 ) -> Result<Json<Value>, Problem> {
-    let series = app.context.series.clone().ok_or_else(|| {
-        let detail = "this process reads no time series: ask one that runs the stage `metrics`";
-        Problem::new(StatusCode::NOT_FOUND, "no series here", detail)
-    })?;
+    let series = app.context.series.as_ref();
+    let series =
+        series.map_err(|reason| Problem::new(StatusCode::NOT_FOUND, "series not open", reason.clone()))?;
     let mut required = |name: &'static str| {
         given
             .remove(name)
@@ -228,16 +230,19 @@ pub(crate) async fn series(
     let step_seconds = match given.remove("step") {
         None => 10,
         Some(text) => seconds(&text).ok_or_else(|| {
-            Problem::bad_request(format!("`{text}` is not a step such as 10s, 1m or 1h")).of_field("step")
+            Problem::bad_request(format!(
+                "`{text}` is not a step: write for instance 10s, 1m or 1h"
+            ))
+            .of_field("step")
         })?,
     };
     let mut tags = BTreeMap::new();
     for (name, value) in given {
         let Some(tag) = name.strip_prefix("tag.") else {
-            return Err(
-                Problem::bad_request(format!("`{name}` is not known: tags are tag.NAME=VALUE"))
-                    .of_field(name),
-            );
+            return Err(Problem::bad_request(format!(
+                "unknown parameter `{name}`: write a tag as tag.NAME=VALUE"
+            ))
+            .of_field(name));
         };
         tags.insert(tag.to_owned(), value);
     }
@@ -249,7 +254,7 @@ pub(crate) async fn series(
         Err(SeriesError::BadQuery(problem)) => Err(Problem::bad_request(problem).of_field("query")),
         Err(SeriesError::Unavailable(problem)) => {
             tracing::warn!(%problem, "the time series did not answer");
-            Err(Problem::busy("the time series do not answer: try again"))
+            Err(Problem::busy("the store of time series does not answer: retry"))
         }
     }
 }

@@ -10,9 +10,9 @@ use limbic_views::Store;
 
 use crate::cli::Common;
 use limbic_node as node;
-use limbic_node::Settings;
+use limbic_node::{Settings, registry};
 
-/// What was looked at, and what came of it.
+/// One check and its result.
 struct Finding {
     what: String,
     result: Result<String, anyhow::Error>,
@@ -23,7 +23,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let settings = match common.settings(&[]) {
         Ok(settings) => {
             let of = format!(
-                "{} campaigns, {} platforms",
+                "{} campaigns, {} ad platforms",
                 settings.campaigns.len(),
                 settings.ad_platforms.len()
             );
@@ -61,7 +61,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         what: format!("series {}", settings.series),
         result: runtime.block_on(check_series(&settings)),
     });
-    if settings.seen.reveal() != "embedded" {
+    if !settings.seen.is_embedded() {
         let result = SharedIds::connect(settings.seen.reveal(), "limbic:check:", 1)
             .map(|_| "answers".to_owned())
             .map_err(|error| anyhow::anyhow!("{error}: is Redis running there?"));
@@ -70,26 +70,17 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
             result,
         });
     }
-    for name in node::STAGES {
-        // The stages that speak to a database or open a file are covered above or opened by `run`.
-        if matches!(name, "views" | "deliver" | "metrics") {
-            continue;
-        }
-        let built = node::build_stages(&settings, &[name], &node::Databases::default(), runtime.handle());
+    for stage in registry::stages() {
         findings.push(Finding {
-            what: format!("stage {name}"),
-            result: built.map(|_| "can start".to_owned()),
+            what: format!("stage {}", stage.name),
+            result: node::check_stage(stage, &settings).map(|()| "settings are valid".to_owned()),
         });
     }
-    let deliver = settings
-        .deliver
-        .check()
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(limbic_ad_platforms::check(&settings.ad_platforms)?))
-        .map(|()| "can start".to_owned());
     findings.push(Finding {
-        what: "stage deliver".into(),
-        result: deliver,
+        what: "ad platforms".into(),
+        result: limbic_ad_platforms::check(&settings.ad_platforms)
+            .map(|()| "settings are valid".to_owned())
+            .map_err(anyhow::Error::from),
     });
     let failed = findings.iter().any(|finding| finding.result.is_err());
     report(&findings)?;
@@ -103,23 +94,23 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
 fn check_log(settings: &Settings) -> anyhow::Result<String> {
     let log = node::connect(settings)?;
     let there = log.topics()?;
-    // To look is not to make: what is missing is left to `run`.
+    // A check creates nothing: missing topics are left to `run`.
     let wanted: Vec<_> = node::topic_specs(settings)
         .into_iter()
         .filter(|spec| there.iter().any(|topic| topic.name == spec.name))
         .collect();
     let as_wanted = log.ensure_topics(&wanted);
     log.close()?;
-    as_wanted.context("the topics are not as the settings want them")?;
+    as_wanted.context("the topics differ from the settings")?;
     Ok(if there.is_empty() {
-        "answers; no topics yet (`limbic run` or `limbic topics create` makes them)".to_owned()
+        "answers; no topics yet (`limbic run` and `limbic topics create` create them)".to_owned()
     } else {
         format!("answers; {} topics", there.len())
     })
 }
 
 async fn check_view(settings: &Settings) -> anyhow::Result<String> {
-    if settings.view.reveal() == "embedded" {
+    if settings.view.is_embedded() {
         return Ok("a file in the data folder".to_owned());
     }
     Store::postgres(settings.view.reveal()).await?.ping().await?;

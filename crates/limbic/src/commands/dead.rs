@@ -32,7 +32,7 @@ pub fn run(common: &Common, command: &DeadCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The dead-letter topics that there are, or the one that was asked for.
+/// All dead-letter topics, or the one that was asked for.
 fn dead_topics(log: &Arc<dyn Log>, topic: Option<&str>) -> anyhow::Result<Vec<(String, u32)>> {
     let mut found: Vec<(String, u32)> = log
         .topics()?
@@ -48,7 +48,7 @@ fn dead_topics(log: &Arc<dyn Log>, topic: Option<&str>) -> anyhow::Result<Vec<(S
     found.sort();
     if let (true, Some(topic)) = (found.is_empty(), topic) {
         bail!(
-            "no dead letters of `{topic}`: topics are {}",
+            "there is no topic `{topic}` with dead letters; the topics are {}",
             topics::ALL.join(", ")
         );
     }
@@ -139,7 +139,8 @@ fn show(log: &Arc<dyn Log>, id: &str) -> anyhow::Result<()> {
         .read(&place, offset, 1)?
         .into_iter()
         .find(|record| record.offset == offset);
-    let letter = found.with_context(|| format!("no dead letter {id}"))?;
+    let letter =
+        found.with_context(|| format!("there is no dead letter {id}: `limbic dead list` lists them"))?;
     say!("key      {}", String::from_utf8_lossy(&letter.key))?;
     say!("time     {}", letter.timestamp)?;
     for (name, value) in letter.headers.iter() {
@@ -171,7 +172,7 @@ fn replay(log: &Arc<dyn Log>, topic: &str, reason: Option<&str>, dry_run: bool) 
     say!("{sent} dead letters {word} to {topic}")?;
     if sent > 0 && !dry_run {
         say!(
-            "they stay among the dead letters as well: what was mended is not sent twice only if you say so with --reason"
+            "they also stay in the dead-letter topic, and another replay sends them again: select with --reason"
         )?;
     }
     Ok(())

@@ -72,7 +72,7 @@ fn show(driver: &mut Driver, folder: &Path) -> anyhow::Result<()> {
     say!("\nWhere to look")?;
     say!("  {:<42} this result as a page", page.display())?;
     say!(
-        "  {:<42} the ads, one a line",
+        "  {:<42} the ads, one per line",
         folder.join(setup::DELIVERIES).display()
     )?;
     say!(

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 /// Prints a line; unlike `println!`, a reader that has gone is an error to be passed on, not a panic.
 macro_rules! say {
@@ -6,10 +6,11 @@ macro_rules! say {
 }
 
 mod check;
+mod components;
 mod dead;
 mod demo;
-mod eval;
 mod evaluate;
+mod measure;
 mod read;
 mod replay;
 mod run;
@@ -23,10 +24,10 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command, ConfigCommand};
 use crate::logging;
 
-/// Does what the command line says.
+/// Runs the command.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let common = &cli.common;
-    // Commands that a person waits for are quiet; the service talks.
+    // A service logs its progress; a command for a person logs problems only.
     let quiet = if matches!(cli.command, Command::Run(_)) {
         "info"
     } else {
@@ -39,12 +40,22 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::run(common, args),
         Command::Demo(args) => demo::run(common, args),
         Command::Read(args) => read::run(common, args),
-        Command::Eval(args) => eval::run(common, args),
+        Command::Measure(args) => measure::run(common, args),
+        Command::Eval { arguments } => {
+            let arguments = arguments.join(" ");
+            anyhow::bail!(
+                "`limbic eval` is now `limbic measure`: run `{}`. (`limbic evaluate` estimates the reward of a policy.)",
+                format!("limbic measure {arguments}").trim_end()
+            )
+        }
+        Command::Components(args) => components::run(args),
         Command::Evaluate(args) => {
             let log = common.log.as_deref();
             evaluate::run(
                 args,
-                log.ok_or_else(|| anyhow::anyhow!("--log PATH is missing: which log is to be evaluated?"))?,
+                log.ok_or_else(|| {
+                    anyhow::anyhow!("--log PATH is missing: name the log of decisions to evaluate")
+                })?,
             )
         }
         Command::Topics { command } => topics::run(common, command),
@@ -55,7 +66,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         } => {
             say(format_args!(
                 "{}",
-                toml::to_string_pretty(&common.settings(&[])?)?.trim_end()
+                toml::to_string_pretty(&common.settings(&[])?.to_table()?)?.trim_end()
             ))?;
             Ok(ExitCode::SUCCESS)
         }

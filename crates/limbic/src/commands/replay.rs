@@ -15,23 +15,23 @@ use serde_json::{Value, json};
 use crate::cli::{Common, ReplayArgs};
 use limbic_node::{Node, Options};
 
-/// How long to keep trying a target that does not answer.
+/// Longest time to retry a target that does not answer.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Rejections shown in full.
 const SHOWN: usize = 10;
 
-/// What became of a file: every row is in exactly one of accepted, duplicates, rejected.
+/// Result of a replay: every row counts as accepted, duplicate or rejected.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Totals {
-    /// Rows of the file, those that an earlier run had sent included.
+    /// Rows of the file, including those that an earlier run sent.
     pub rows: u64,
-    /// Rows that an earlier, interrupted run was answered for.
+    /// Rows that an earlier, interrupted run sent and that were answered.
     pub resumed: u64,
-    /// Rows that are durable now and were not before.
+    /// Rows that this run made durable.
     pub accepted: u64,
-    /// Rows that were durable before.
+    /// Rows that were already durable.
     pub duplicates: u64,
-    /// Rows that cannot be taken: each was reported.
+    /// Invalid rows; each was reported.
     pub rejected: u64,
     /// The latest time of a row.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,9 +40,9 @@ pub struct Totals {
     pub seconds: f64,
 }
 
-/// Who takes the rows.
+/// Receiver of the rows.
 pub enum Target {
-    /// A running Limbic.
+    /// A node, over HTTP.
     Http {
         /// Its client.
         client: reqwest::Client,
@@ -108,7 +108,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Err(error) => {
             let done = checkpoint.rows();
             return Err(error)
-                .with_context(|| format!("stopped after {done} rows; the same command goes on there"));
+                .with_context(|| format!("stopped after {done} rows; the same command continues there"));
         }
     };
     if let (false, Some(latest)) = (args.no_finish, totals.latest) {
@@ -139,12 +139,12 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         )?;
     }
     if alone && !args.json {
-        say!("the posts wait in the log: `limbic run` with the same --data or --log reads them")?;
+        say!("the posts are in the log: `limbic run` with the same --data or --log processes them")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sends every row that an earlier run was not answered for.
+/// Sends every row that has no answer from an earlier run.
 pub fn send(
     mut rows: Rows,
     target: &Target,
@@ -237,7 +237,7 @@ fn flush(
 }
 
 impl Target {
-    /// Takes items, or fails after having tried for a while; what was taken twice is removed by the receiver.
+    /// Sends items, or fails after retrying for some time. The receiver removes items that are sent twice.
     fn accept(&self, items: Vec<Result<Value, String>>) -> anyhow::Result<Receipt> {
         match self {
             Self::Edge(edge) => Ok(edge.accept_posts(&TenantId::default(), items, None)?),
@@ -288,7 +288,7 @@ impl Target {
     }
 }
 
-/// Posts until it is answered: no connection, 429 and 5xx are tried again for a while.
+/// Posts until there is an answer: a missing connection, 429 and 5xx are retried for some time.
 async fn post<T: serde::de::DeserializeOwned>(
     client: &reqwest::Client,
     url: &str,

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::{Common, RunArgs};
 use limbic_node::{Node, Options};
 
-/// How often the stages are looked after.
+/// How often the health of the stages is checked.
 const LOOK: Duration = Duration::from_millis(500);
 
 pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -27,11 +27,11 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     let node = Node::open(&settings, &options)?;
     if let Some(address) = node.address {
-        tracing::info!(%address, log = %settings.log, "listening: http://{address}/ shows what is felt");
+        tracing::info!(%address, log = %settings.log, "the API listens; the page is http://{address}/");
     }
     let failure = node.handle().block_on(wait(&node))?;
     if let Some((stage, why)) = &failure {
-        tracing::error!(stage, why, "a stage needs a person: stopping");
+        tracing::error!(stage, why, "a stage has failed for good: stopping");
     } else {
         tracing::info!("draining");
     }
@@ -44,7 +44,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Until somebody asks to stop, or a stage gives up.
+/// Returns when a signal asks to stop, or when a stage has failed for good.
 async fn wait(node: &Node) -> anyhow::Result<Option<(String, String)>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;

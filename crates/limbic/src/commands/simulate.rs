@@ -20,7 +20,7 @@ use limbic_simulation::{Population, policies, setup};
 /// Number of posts in one round. After each round the simulated people see and click the new ads.
 const ROUND: usize = 130;
 
-/// What came of a simulation.
+/// Result of a simulation.
 #[derive(Debug, Serialize)]
 struct Result {
     seed: u64,
@@ -123,7 +123,7 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     } else {
         show(&result)?;
         if let Some(page) = &args.page {
-            say!("\nA page to look at is in {}", page.display())?;
+            say!("\nThe report page is {}", page.display())?;
         }
         if !is_ours {
             say!(
@@ -288,7 +288,7 @@ fn show(result: &Result) -> anyhow::Result<()> {
         )?;
     }
     say!(
-        "\n  clicks lost against the best tone: {:.1}; by a choice among equals: {:.1}",
+        "\n  clicks lost against the best tone: {:.1}; by a uniform choice: {:.1}",
         result.regret,
         result.regret_of_uniform
     )?;

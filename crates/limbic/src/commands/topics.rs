@@ -13,7 +13,7 @@ pub fn run(common: &Common, command: &TopicsCommand) -> anyhow::Result<ExitCode>
         TopicsCommand::Create => {
             let log = node::open_log(&settings)?;
             say!(
-                "{} topics with {} partitions each are there",
+                "{} topics exist, with {} partitions each",
                 log.topics()?.len(),
                 settings.partitions
             )?;
@@ -30,7 +30,7 @@ pub fn run(common: &Common, command: &TopicsCommand) -> anyhow::Result<ExitCode>
                     .collect();
                 say!("{}", serde_json::to_string_pretty(&rows)?)?;
             } else if topics.is_empty() {
-                say!("no topics yet: `limbic topics create` makes them")?;
+                say!("no topics yet: `limbic topics create` creates them")?;
             } else {
                 say!("{:<20} {:>10}  offsets (earliest–end)", "topic", "partitions")?;
                 for topic in topics {

@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use serde::de::DeserializeOwned;
 use toml::{Table, Value};
+
+use super::Settings;
+use super::sections::Sections;
+use crate::registry;
 
 /// What begins the name of a setting in the environment. `LIMBIC_API__MAX_BODY` is `api.max_body`.
 const PREFIX: &str = "LIMBIC_";
@@ -81,23 +84,45 @@ impl Layers {
     }
 
     /// The settings; an unknown key is answered with the nearest known one.
-    pub(super) fn finish<T: DeserializeOwned>(self) -> anyhow::Result<T> {
-        serde_path_to_error::deserialize(self.merged).map_err(|error| {
-            let message = error.inner().message();
-            let hint = unknown_field(message).unwrap_or_default();
-            let from = if self.sources.is_empty() {
-                String::new()
-            } else {
-                format!(" (from {})", self.sources.join(", "))
+    pub(super) fn finish(mut self) -> anyhow::Result<Settings> {
+        let mut sections = Sections::default();
+        for component in registry::sections() {
+            let Some(value) = self.merged.remove(component.section) else {
+                continue;
             };
+            let section = component.parse(value).map_err(|error| {
+                let key = format!("{}.{}", component.section, error.key);
+                self.error(key.trim_end_matches('.'), &error.problem, &[])
+            })?;
+            sections.0.insert(component.section, section);
+        }
+        let merged = std::mem::take(&mut self.merged);
+        let settings: Result<Settings, _> = serde_path_to_error::deserialize(merged);
+        let mut settings = settings.map_err(|error| {
             let path = error.path().to_string();
-            let setting = if path == "." {
-                String::new()
-            } else {
-                format!("{path}: ")
-            };
-            anyhow!("settings{from}: {setting}{message}{hint}")
-        })
+            let is_top = path == "." || !path.contains('.');
+            let further: Vec<&str> = registry::sections().map(|component| component.section).collect();
+            let key = if path == "." { "" } else { &path };
+            self.error(key, error.inner().message(), if is_top { &further } else { &[] })
+        })?;
+        settings.sections = sections;
+        Ok(settings)
+    }
+
+    /// The error of one setting; `further` are known keys besides those that the message lists.
+    fn error(&self, key: &str, message: &str, further: &[&str]) -> anyhow::Error {
+        let hint = unknown_field(message, further).unwrap_or_default();
+        let from = if self.sources.is_empty() {
+            String::new()
+        } else {
+            format!(" (from {})", self.sources.join(", "))
+        };
+        let key = if key.is_empty() {
+            String::new()
+        } else {
+            format!("{key}: ")
+        };
+        anyhow!("settings{from}: {key}{message}{hint}")
     }
 }
 
@@ -121,7 +146,7 @@ fn merge(under: &mut Table, over: Table) {
 }
 
 /// The name nearest to `given`, if one is near.
-pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|name| (strsim::jaro_winkler(name, given), name))
         .filter(|(likeness, _)| *likeness > 0.75)
@@ -130,20 +155,19 @@ pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> 
 }
 
 /// The hint for serde's "unknown field `x`, expected one of `a`, `b`".
-fn unknown_field(message: &str) -> Option<String> {
+fn unknown_field(message: &str, further: &[&str]) -> Option<String> {
     let mut quoted = message
         .strip_prefix("unknown field ")?
         .split('`')
         .skip(1)
         .step_by(2);
     let given = quoted.next()?;
-    nearest(given, quoted).map(|name| format!("; did you mean `{name}`?"))
+    nearest(given, quoted.chain(further.iter().copied())).map(|name| format!("; did you mean `{name}`?"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
 
     fn of(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Settings> {
         let mut layers = Layers::default();
@@ -216,6 +240,7 @@ mod tests {
     fn an_unknown_key_is_answered_with_the_nearest() {
         for (text, hint) in [
             ("partition = 3", "`partitions`"),
+            ("[profil.person]", "`profile`"),
             ("[api]\nmax_bod = \"3B\"", "`max_body`"),
             ("[profile.person]\nhalflife = \"1s\"", "`half_life`"),
             ("[[optimize.caps]]\ntimes = 1\nwindows = \"1d\"", "`window`"),

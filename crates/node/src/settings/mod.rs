@@ -1,72 +1,63 @@
-//! Settings: defaults < file < environment < flags. Unknown keys are refused with the nearest known one; secrets are never
-//! printed.
+//! The settings: defaults < file < environment < command line.
+//!
+//! An unknown key is refused with the nearest known one. Secrets are never printed. The node's own settings are fields of
+//! [`Settings`]; those of a component are a section of its own type, found through the registry.
 
 mod layers;
+mod sections;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use limbic_component::{Component, Registration, Section};
 use limbic_domain::{ByteSize, Campaign, ConnectionUrl, HumanDuration, Secret, Slug, TenantId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Every stage, upstream first.
-pub const STAGES: [&str; 10] = [
-    "ingest", "affect", "profile", "moments", "creative", "safety", "optimize", "deliver", "metrics", "views",
-];
+use crate::registry;
+pub(crate) use layers::nearest;
+pub use sections::Sections;
 
-/// Every setting of the house.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Every setting of a node and its components.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where the embedded log and databases live.
+    /// The folder of the embedded log and databases.
     pub data_dir: PathBuf,
-    /// Where the API and the page listen.
+    /// Address and port of the API and the page.
     pub listen: String,
-    /// Where the log is: `embedded` or `kafka://…`.
+    /// The log: `embedded` or `kafka://HOST:PORT[,HOST:PORT…]`.
     pub log: ConnectionUrl,
-    /// How many partitions each topic has. Fixed once the topics exist.
+    /// Number of partitions of each topic, 1 to 64. It cannot change once the topics exist.
     pub partitions: u32,
-    /// The stages to run; empty = all.
+    /// The stages that run in this node; empty = all.
     pub stages: Vec<String>,
-    /// The view: `embedded` (`SQLite`) or `postgres://…`.
+    /// The database of the view: `embedded` (SQLite) or `postgres://HOST:PORT/DATABASE`.
     pub view: ConnectionUrl,
-    /// Ids accepted lately, shared between edges: `embedded` or `redis://…`.
+    /// Ids of posts accepted recently: `embedded`, or `redis://HOST:PORT` to share them between nodes.
     pub seen: ConnectionUrl,
-    /// Time series: `embedded`, or `http://HOST:PORT` of an `InfluxDB` 2 described by `[influxdb]`.
+    /// The store of time series: `embedded` (SQLite), or `http://HOST:PORT` of an InfluxDB 2 with `[influxdb]`.
     pub series: String,
-    /// `InfluxDB`, where `series` names one.
+    /// Access to InfluxDB, if `series` names one.
     pub influxdb: Influx,
-    /// Kafka, where `log` names one.
+    /// Kafka, if `log` names one.
     pub kafka: Kafka,
     /// How stages run.
     pub stream: Stream,
     /// How long records are kept.
     pub retention: Retention,
-    /// Tenants; without any there is `default`, and whoever can connect speaks for it.
+    /// The tenants. Without any there is one, `default`, and every caller acts for it.
     pub tenants: BTreeMap<TenantId, Tenant>,
-    /// What advertisers want.
+    /// The campaigns.
     pub campaigns: Vec<TenantCampaign>,
-    /// The edge.
-    pub ingest: limbic_ingest::Settings,
-    /// What reads the posts.
-    pub affect: limbic_affect::Settings,
-    /// People and audiences.
-    pub profile: limbic_profile::Settings,
-    /// Templates.
-    pub creative: limbic_creative::Settings,
-    /// The safety gate. Can only be made stricter.
-    pub safety: limbic_safety::Settings,
-    /// The bandit.
-    pub optimize: limbic_optimize::OptimizeSettings,
-    /// The deliver stage.
-    pub deliver: limbic_deliver::Settings,
-    /// Ad platforms, by the name that campaigns use.
+    /// The ad platforms, by the name that campaigns use.
     pub ad_platforms: BTreeMap<Slug, limbic_ad_platforms::PlatformSettings>,
-    /// The API.
+    /// The HTTP API.
     pub api: limbic_api::Settings,
-    /// Windows and series.
-    pub metrics: limbic_metrics::MetricsSettings,
+    /// The settings of components, by section.
+    #[serde(skip)]
+    pub sections: Sections,
 }
 
 impl Default for Settings {
@@ -86,22 +77,15 @@ impl Default for Settings {
             retention: Retention::default(),
             tenants: BTreeMap::new(),
             campaigns: Vec::new(),
-            ingest: limbic_ingest::Settings::default(),
-            affect: limbic_affect::Settings::default(),
-            profile: limbic_profile::Settings::default(),
-            creative: limbic_creative::Settings::default(),
-            safety: limbic_safety::Settings::default(),
-            optimize: limbic_optimize::OptimizeSettings::default(),
-            deliver: limbic_deliver::Settings::default(),
             ad_platforms: BTreeMap::new(),
             api: limbic_api::Settings::default(),
-            metrics: limbic_metrics::MetricsSettings::default(),
+            sections: Sections::default(),
         }
     }
 }
 
-/// `InfluxDB`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Access to InfluxDB 2.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Influx {
     /// The organisation.
@@ -113,14 +97,14 @@ pub struct Influx {
 }
 
 /// Kafka.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kafka {
-    /// Put before every topic and group.
+    /// Prefix of every topic and consumer group.
     pub prefix: String,
-    /// Replicas of a topic that is created here; 0 = the brokers' default.
+    /// Replicas of topics that this node creates; 0 = the brokers' default.
     pub replication: u16,
-    /// Any setting of librdkafka, by its own name (`security.protocol`, `sasl.password`…).
+    /// Further settings of librdkafka, by its own names (`security.protocol`, `sasl.password`…). Their values are hidden.
     pub settings: BTreeMap<String, Secret>,
 }
 
@@ -135,7 +119,7 @@ impl Default for Kafka {
 }
 
 /// How stages run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stream {
     /// The name of this node's instances on Kafka: stable over restarts, unique among running nodes.
@@ -162,7 +146,7 @@ impl Default for Stream {
 }
 
 /// How long records are kept.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// Oldest age of a record; `0s` keeps records of any age (default).
@@ -172,20 +156,21 @@ pub struct Retention {
 }
 
 /// A tenant.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tenant {
-    /// The secret that pseudonyms are made with: at least 16 characters. Must be the same in every process, for ever.
-    /// Empty = made at the first start and kept in the data folder (embedded only).
+    /// The secret from which pseudonyms are made, at least 16 characters. It must be the same in every node and must never
+    /// change. Empty = generated at the first start and kept in the data folder (embedded log only).
     pub pseudonym_secret: Secret,
-    /// API keys that speak for it.
+    /// API keys that act for this tenant, at least 16 characters each.
     pub api_keys: Vec<Secret>,
 }
 
 /// A campaign and the tenant it belongs to. In the file both are one table: the campaign's fields, and `tenant`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TenantCampaign {
     /// The tenant; `default` if the table does not name one.
+    #[schemars(default)]
     pub tenant: TenantId,
     /// The campaign.
     #[serde(flatten)]
@@ -249,7 +234,7 @@ impl Settings {
                 .with_context(|| format!("--set {pair}: expected KEY=VALUE, for instance partitions=6"))?;
             layers.set(key.trim(), layers::value(value.trim()));
         }
-        let settings: Self = layers.finish()?;
+        let settings = layers.finish()?;
         settings.check()?;
         Ok(settings)
     }
@@ -262,14 +247,7 @@ impl Settings {
             bail!("log = {}: write `embedded` or kafka://HOST:PORT", self.log);
         }
         for name in &self.stages {
-            if !STAGES.contains(&name.as_str()) {
-                let nearest = layers::nearest(name, STAGES.iter().copied());
-                let stages = STAGES.join(", ");
-                bail!(
-                    "no stage `{name}`{}; there are {stages}",
-                    nearest.map_or(String::new(), |n| format!(", did you mean `{n}`?"))
-                );
-            }
+            registry::stage(name)?;
         }
         for TenantCampaign { tenant, campaign } in &self.campaigns {
             if campaign.bid.0 <= 0 {
@@ -309,6 +287,44 @@ impl Settings {
         tenant.map_or("", |tenant| tenant.pseudonym_secret.reveal())
     }
 
+    /// The settings of a component.
+    ///
+    /// # Panics
+    ///
+    /// If the component is not in the registry.
+    pub fn section<C: Component>(&self) -> &C::Settings {
+        let section = self.sections.0.get(C::SECTION).and_then(Section::get);
+        section.expect("a component is in the registry, which gives its section")
+    }
+
+    /// The settings of a component, to be changed.
+    ///
+    /// # Panics
+    ///
+    /// If the component is not in the registry.
+    pub fn section_mut<C: Component>(&mut self) -> &mut C::Settings {
+        let section = self.sections.0.get_mut(C::SECTION).and_then(Section::get_mut);
+        section.expect("a component is in the registry, which gives its section")
+    }
+
+    /// The settings of a registered component, without their type.
+    pub(crate) fn section_of(&self, component: &Registration) -> &Section {
+        let section = self.sections.0.get(component.section);
+        section.expect("every section of the registry has settings")
+    }
+
+    /// All settings as a table of the settings file. Secrets are hidden.
+    pub fn to_table(&self) -> anyhow::Result<toml::Table> {
+        let mut table = toml::Table::try_from(self).context("cannot print the settings")?;
+        for (name, section) in &self.sections.0 {
+            let value = section
+                .to_value()
+                .with_context(|| format!("cannot print [{name}]"))?;
+            table.insert((*name).to_owned(), value);
+        }
+        Ok(table)
+    }
+
     /// Whether the log is in this process.
     pub fn is_embedded(&self) -> bool {
         self.log.is_embedded()
@@ -331,7 +347,10 @@ mod tests {
             api_keys: vec![Secret::new("hunter2")],
         };
         settings.tenants.insert(TenantId::default(), tenant);
-        for shown in [format!("{settings:?}"), toml::to_string(&settings).unwrap()] {
+        for shown in [
+            format!("{settings:?}"),
+            toml::to_string(&settings.to_table().unwrap()).unwrap(),
+        ] {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }

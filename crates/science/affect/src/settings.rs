@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use limbic_domain::{HumanDuration, Slug};
 use limbic_encoder::{Kernels, KernelsError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// The engine to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
     /// The model if its folder exists, otherwise the lexicon.
@@ -27,7 +28,7 @@ pub enum Engine {
 }
 
 /// Settings of `[affect]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The engine: `auto` (the model if its folder exists, otherwise the lexicon), `model`, `lexicon`. Default:

@@ -1,6 +1,7 @@
 //! The decision engine: chooses one of the eligible offers with an exact probability, or states why it chose none.
 
 use limbic_domain::{Micros, PolicyVersion, Suppression, Utc, UtcOffset};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::guardrails::champion_challenger::Challenger;
@@ -9,7 +10,7 @@ use crate::random::{self, Random};
 use crate::{Arm, Features};
 
 /// Settings of a [`DecisionEngine`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// The policy that gives each arm its probability.
@@ -51,7 +52,7 @@ impl Default for EngineConfig {
 }
 
 /// A range of hours on some days of the week.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Daypart {
     /// Days, from 0 (Monday) to 6 (Sunday). Empty: every day.

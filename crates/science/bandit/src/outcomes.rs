@@ -12,12 +12,13 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{HumanDuration, Outcome, OutcomeKind, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{PolicyError, within};
 
 /// The event from which the attribution windows of a choice run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exposure {
     /// The impression. A choice that was delivered but not seen is not learned from.
@@ -28,7 +29,7 @@ pub enum Exposure {
 }
 
 /// The reward of each kind of outcome, and the window in which it counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardConfig {
     /// Reward for the first click, not negative. Later clicks add nothing.

@@ -26,6 +26,7 @@
 //!   subject lists, so a repeated call gives the same event.
 //! * A record that is not a post goes to the dead-letter topic.
 
+mod component;
 mod stage;
 
 pub use stage::AffectStage;

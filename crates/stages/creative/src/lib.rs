@@ -30,6 +30,7 @@
 //! * A draft is not an ad: nothing runs before the safety gate has cleared it.
 
 mod campaigns;
+mod component;
 mod settings;
 mod stage;
 mod template;

@@ -1,12 +1,13 @@
 //! What may be set, and everything that can be wrong with it.
 
 use limbic_domain::{Direction, Slug, TenantId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Campaigns, Template, Writer};
 
 /// The settings of the creative stage: `[creative]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Whether the built-in templates are used. Default: yes.

@@ -1,13 +1,14 @@
 //! Templates: how an ad is said.
 
 use limbic_domain::{Direction, Slug, TenantId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A way to say a brief, in minijinja's syntax.
 ///
 /// Templates see `product`, `promise`, `call_to_action`, `subject`, `platform` and `values` (the brief's further values),
 /// and the filter `sentence`, which ends a text with a full stop unless it has its own. An undefined name is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
     /// Its name, unique; a creative's generator is `template/NAME`.

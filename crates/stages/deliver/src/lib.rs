@@ -23,7 +23,7 @@
 //! | 408, 425, other 5xx, no connection, no answer | again after a back-off that doubles, with jitter from the decision's id |
 //! | anything else | refused for good, with the platform's words |
 //!
-//! After [`Settings::attempts`] attempts or [`Settings::give_up_after_s`] it is refused as `gave_up`. When a platform fails
+//! After [`Settings::attempts`] attempts or [`Settings::give_up_after`] it is refused as `gave_up`. When a platform fails
 //! several times in a row its circuit opens: it rests, then one delivery probes whether it is back. One platform's trouble
 //! never holds up another's deliveries.
 //!
@@ -34,6 +34,7 @@
 //! * A platform learns what it must show, to whom and at what price; never a feeling, a score or why someone was chosen.
 
 mod answer;
+mod component;
 mod delivery;
 mod outbox;
 mod platform;
@@ -42,6 +43,7 @@ mod settings;
 mod stage;
 
 pub use answer::{Answer, excerpt, triage};
+pub use component::OpenPlatforms;
 pub use delivery::Delivery;
 pub use platform::AdPlatform;
 pub use settings::{Settings, SettingsError};

@@ -1,46 +1,46 @@
-//! What may be set.
+//! The settings of the deliver stage.
 
-use std::time::Duration;
-
+use limbic_domain::HumanDuration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The settings of the deliver stage: `[deliver]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How often to look for what is due, in milliseconds. Default: 100.
-    pub tick_ms: u64,
-    /// Most deliveries to one platform in one tick, and so in one transaction. Default: 256.
+    /// Time between two looks for deliveries that are due. 1ms to 1min; default 100ms.
+    pub tick: HumanDuration,
+    /// Most deliveries to one platform in one tick, and so in one transaction. 1 to 10,000; default 256.
     pub batch: usize,
-    /// Most attempts before a delivery is refused as `gave_up`. Default: 12.
+    /// Most attempts before a delivery is refused as `gave_up`. 1 to 1,000; default 12.
     pub attempts: u32,
-    /// Most seconds from the first attempt until a delivery is refused as `gave_up`, waiting as a platform asks included.
-    /// Default: 86,400, a day.
-    pub give_up_after_s: u64,
-    /// The first back-off, in milliseconds; it doubles with each failed attempt. Default: 1,000.
-    pub backoff_ms: u64,
-    /// The longest back-off, in milliseconds. Default: 300,000.
-    pub backoff_most_ms: u64,
-    /// The longest that a platform's `Retry-After` is heeded, in seconds. Default: 3,600.
-    pub retry_after_most_s: u64,
-    /// Failures in a row after which a platform rests. Default: 5.
+    /// Longest time from the first attempt until a delivery is refused as `gave_up`, including the time that a platform
+    /// asks to wait. 1s to 30d; default 1d.
+    pub give_up_after: HumanDuration,
+    /// The first back-off; it doubles with each failed attempt. 1ms to 1h; default 1s.
+    pub backoff: HumanDuration,
+    /// The longest back-off: at least `backoff`, at most 1d; default 5min.
+    pub max_backoff: HumanDuration,
+    /// The longest `Retry-After` of a platform that is obeyed; longer ones are cut to it. 1s to 1d; default 1h.
+    pub max_retry_after: HumanDuration,
+    /// Failures in a row that open a platform's circuit breaker. 1 to 1,000; default 5.
     pub circuit_failures: u32,
-    /// How long it rests before one delivery probes it, in milliseconds. Default: 15,000.
-    pub circuit_rest_ms: u64,
+    /// How long an open circuit breaker waits before one delivery probes the platform. 1ms to 1h; default 15s.
+    pub circuit_rest: HumanDuration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            tick_ms: 100,
+            tick: HumanDuration::from_millis(100),
             batch: 256,
             attempts: 12,
-            give_up_after_s: 86_400,
-            backoff_ms: 1_000,
-            backoff_most_ms: 300_000,
-            retry_after_most_s: 3_600,
+            give_up_after: HumanDuration::from_days(1),
+            backoff: HumanDuration::from_secs(1),
+            max_backoff: HumanDuration::from_mins(5),
+            max_retry_after: HumanDuration::from_hours(1),
             circuit_failures: 5,
-            circuit_rest_ms: 15_000,
+            circuit_rest: HumanDuration::from_secs(15),
         }
     }
 }
@@ -48,63 +48,56 @@ impl Default for Settings {
 /// Settings that cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// A number out of its range.
-    #[error("{name} = {value}: must be {least} to {most}")]
+    /// A value is out of its range.
+    #[error("deliver.{name} = {value}: must be {least} to {most}")]
     Range {
         /// The setting.
-        name: String,
-        /// What was given.
-        value: u64,
-        /// The least.
-        least: u64,
-        /// The most.
-        most: u64,
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// The smallest value allowed.
+        least: String,
+        /// The largest value allowed.
+        most: String,
     },
 }
 
 impl Settings {
-    /// Whether the numbers make sense.
+    /// Refuses values out of their ranges.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let numbers = [
-            ("tick_ms", self.tick_ms, 1, 60_000),
-            ("batch", self.batch as u64, 1, 10_000),
-            ("attempts", u64::from(self.attempts), 1, 1_000),
-            ("give_up_after_s", self.give_up_after_s, 1, 30 * 86_400),
-            ("backoff_ms", self.backoff_ms, 1, 3_600_000),
-            (
-                "backoff_most_ms",
-                self.backoff_most_ms,
-                self.backoff_ms,
-                24 * 3_600_000,
-            ),
-            ("retry_after_most_s", self.retry_after_most_s, 1, 86_400),
-            ("circuit_failures", u64::from(self.circuit_failures), 1, 1_000),
-            ("circuit_rest_ms", self.circuit_rest_ms, 1, 3_600_000),
-        ];
-        for (name, value, least, most) in numbers {
-            in_range(&format!("deliver.{name}"), value, least, most)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) const fn give_up_after(&self) -> Duration {
-        Duration::from_secs(self.give_up_after_s)
-    }
-
-    pub(crate) const fn retry_after_most(&self) -> Duration {
-        Duration::from_secs(self.retry_after_most_s)
+        let (millisecond, second) = (HumanDuration::from_millis(1), HumanDuration::from_secs(1));
+        let (hour, day) = (HumanDuration::from_hours(1), HumanDuration::from_days(1));
+        in_range("tick", self.tick, millisecond, HumanDuration::from_mins(1))?;
+        in_range("batch", self.batch, 1, 10_000)?;
+        in_range("attempts", self.attempts, 1, 1_000)?;
+        in_range(
+            "give_up_after",
+            self.give_up_after,
+            second,
+            HumanDuration::from_days(30),
+        )?;
+        in_range("backoff", self.backoff, millisecond, hour)?;
+        in_range("max_backoff", self.max_backoff, self.backoff, day)?;
+        in_range("max_retry_after", self.max_retry_after, second, day)?;
+        in_range("circuit_failures", self.circuit_failures, 1, 1_000)?;
+        in_range("circuit_rest", self.circuit_rest, millisecond, hour)
     }
 }
 
-fn in_range(name: &str, value: u64, least: u64, most: u64) -> Result<(), SettingsError> {
-    if (least..=most).contains(&value) {
+fn in_range<T: PartialOrd + ToString>(
+    name: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), SettingsError> {
+    if (&least..=&most).contains(&&value) {
         return Ok(());
     }
     Err(SettingsError::Range {
-        name: name.to_owned(),
-        value,
-        least,
-        most,
+        name,
+        value: value.to_string(),
+        least: least.to_string(),
+        most: most.to_string(),
     })
 }
 
@@ -121,12 +114,12 @@ mod tests {
         let error = none.check().unwrap_err().to_string();
         assert!(error.contains("deliver.attempts = 0"), "{error}");
         let shrinking = Settings {
-            backoff_ms: 10,
-            backoff_most_ms: 5,
+            backoff: HumanDuration::from_millis(10),
+            max_backoff: HumanDuration::from_millis(5),
             ..Settings::default()
         };
         let error = shrinking.check().unwrap_err().to_string();
-        assert!(error.contains("deliver.backoff_most_ms = 5"), "{error}");
+        assert!(error.contains("deliver.max_backoff = 5ms"), "{error}");
         assert!(Settings::default().check().is_ok());
     }
 }

@@ -34,10 +34,7 @@ impl DeliverStage {
         platforms: BTreeMap<Slug, Box<dyn AdPlatform>>,
     ) -> Result<Self, SettingsError> {
         settings.check()?;
-        let circuit = Circuit::new(
-            settings.circuit_failures,
-            Duration::from_millis(settings.circuit_rest_ms),
-        );
+        let circuit = Circuit::new(settings.circuit_failures, settings.circuit_rest.get());
         let connected = platforms.into_iter().map(|(name, platform)| {
             let circuit = circuit.clone();
             (name, Connected { platform, circuit })
@@ -54,7 +51,7 @@ impl DeliverStage {
             .reads(topics::DECISIONS, EventTime::Ignored)
             .writes(topics::OUTCOMES, Forward::Nothing)
             .stateful()
-            .ticks(Duration::from_millis(settings.tick_ms))
+            .ticks(settings.tick.get())
     }
 
     /// Puts a decision into the outbox, or says why it cannot be delivered by anyone.
@@ -140,8 +137,8 @@ impl DeliverStage {
         } = due;
         out.remove(partition, key);
         let first_tried = *entry.first_tried.get_or_insert(now);
-        let first = Duration::from_millis(settings.backoff_ms);
-        let most = Duration::from_millis(settings.backoff_most_ms);
+        let first = settings.backoff.get();
+        let most = settings.max_backoff.get();
         let (wait, detail) = match answer {
             Answer::Delivered => {
                 circuit.answered();
@@ -152,7 +149,7 @@ impl DeliverStage {
                 return conclude(out, partition, &entry, OutcomeKind::Refused, Some(detail), now);
             }
             Answer::Throttled { wait, detail } => {
-                let wait = wait.unwrap_or(first).min(settings.retry_after_most());
+                let wait = wait.unwrap_or(first).min(settings.max_retry_after.get());
                 circuit.throttled(later(now, wait));
                 (wait, detail)
             }
@@ -168,7 +165,7 @@ impl DeliverStage {
             }
         };
         let again = later(now, wait);
-        let is_too_late = again > later(first_tried, settings.give_up_after());
+        let is_too_late = again > later(first_tried, settings.give_up_after.get());
         if entry.attempts >= settings.attempts || is_too_late {
             let tried_for = Duration::from_millis(now.millis_since(first_tried).unsigned_abs());
             let detail = format!(

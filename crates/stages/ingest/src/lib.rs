@@ -36,6 +36,7 @@
 //! * "Accepted" means durable: on disk, or acknowledged by all in-sync replicas of Kafka.
 //! * A post that is sent twice is in `posts` once, even if two processes accepted it.
 
+mod component;
 mod edge;
 pub mod incoming;
 pub mod replay;

@@ -1,10 +1,11 @@
 //! The settings of the edge.
 
 use limbic_domain::{HumanDuration, Slug};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The settings of the edge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Social networks whose users must consent before an ad may be chosen for them. A post from one of these that states

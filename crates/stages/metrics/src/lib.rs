@@ -38,6 +38,7 @@
 //!   replaces the earlier result.
 //! * Sums are whole millionths: the order of adding does not change them.
 
+mod component;
 mod embedded;
 mod fields;
 mod influx;
@@ -52,5 +53,5 @@ pub use embedded::Embedded;
 pub use influx::{Influx, InfluxOptions};
 pub use point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Written};
 pub use reader::{SeriesReader, Value};
-pub use settings::MetricsSettings;
+pub use settings::{InvalidMetricsSetting, MetricsSettings};
 pub use stage::MetricsStage;

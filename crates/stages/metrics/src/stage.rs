@@ -67,18 +67,10 @@ impl MetricsStage {
         handle: Handle,
         settings: &MetricsSettings,
     ) -> Result<Self, Error> {
-        let unique = settings.window_seconds().filter(|windows| !windows.is_empty());
-        let Some(unique) = unique else {
-            return Err(Error::Settings(
-                "metrics.windows: give at least one length; each must be a whole number of seconds from 1s to 365d".into(),
-            ));
-        };
-        if !(1..=1_000).contains(&settings.most_groups) {
-            let given = settings.most_groups;
-            return Err(Error::Settings(format!(
-                "metrics.most_groups = {given}: must be 1 to 1,000"
-            )));
-        }
+        settings
+            .check()
+            .map_err(|error| Error::Settings(error.to_string()))?;
+        let unique = settings.window_seconds().unwrap_or_default();
         let lateness = settings.lateness.as_millis();
         let mut kept = Vec::new();
         for seconds in unique {

@@ -28,6 +28,7 @@
 //! * A reservation is settled or released exactly once.
 
 mod attribution;
+mod component;
 mod decision;
 mod features;
 mod guardrails;

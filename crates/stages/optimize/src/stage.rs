@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 
 use limbic_domain::{HumanDuration, Utc, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policies::{PolicyCache, PolicyTemplate};
@@ -36,7 +37,7 @@ use limbic_bandit::outcomes::RewardConfig;
 use limbic_bandit::policy::PolicyError;
 
 /// Settings of the optimize stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizeSettings {
     /// The decision engine of campaigns without an entry in `campaigns`.

@@ -44,6 +44,7 @@ mod arithmetic;
 mod audience;
 mod baseline;
 mod check;
+mod component;
 mod detector;
 mod expiry;
 mod moments;

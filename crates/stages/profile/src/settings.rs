@@ -1,10 +1,11 @@
 //! What may be set, with its unit and default.
 
 use limbic_domain::{HumanDuration, Slug};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Settings of both stages.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// What is kept of a person.
@@ -18,7 +19,7 @@ pub struct Settings {
 }
 
 /// What is kept of a person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PersonSettings {
     /// Age at which a post counts half in a person's mood. At least 1s; default 6h.
@@ -44,7 +45,7 @@ impl Default for PersonSettings {
 }
 
 /// A segment: people for whom every condition holds. A condition that is left out holds for everyone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Its name; `everyone` is taken.
@@ -61,7 +62,7 @@ pub struct Segment {
 }
 
 /// What is kept of an audience.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AudienceSettings {
     /// Age at which a post counts half in the audience's mood. At least 1s; default 10min.
@@ -89,7 +90,7 @@ impl Default for AudienceSettings {
 }
 
 /// When an audience has moved: see [`crate::Detector`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChangeSettings {
     /// False alarms: while nothing changes, they are on average at least `1 / alpha` posts of the audience apart.

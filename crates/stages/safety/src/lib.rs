@@ -61,6 +61,7 @@
 //! * Every creative set carries `cleared_by`, the version of the rules: a hash of limits and word lists.
 //! * A campaign is judged alone as it is judged in the company of others.
 
+mod component;
 mod gate;
 mod reading;
 mod rules;

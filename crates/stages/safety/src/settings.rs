@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{Platform, Slug, event_id};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{self, Lexicon};
@@ -28,7 +29,7 @@ pub mod ceiling {
 }
 
 /// The settings of the safety gate: `[safety]`. Every one of them can only make it stricter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Share of an audience's recent posts with distress at which nothing runs, above 0 and at most

@@ -7,6 +7,7 @@
 //! Invariants: a row belongs to a tenant, and no read goes without one (in PostgreSQL row-level security says so a second
 //! time); the order of pages is the order of commits, so a page's cursor never jumps over a row that appears later.
 
+mod component;
 mod compression;
 mod schema;
 mod stage;

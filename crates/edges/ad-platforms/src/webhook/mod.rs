@@ -1,7 +1,5 @@
 //! A platform behind a URL.
 
-use std::time::Duration;
-
 use limbic_domain::{Slug, Utc, event_id};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -59,7 +57,7 @@ impl WebhookPlatform {
             platform: name.clone(),
             source,
         })?;
-        let timeout = Duration::from_millis(settings.timeout_ms);
+        let timeout = settings.timeout.get();
         let client = Client::builder()
             .user_agent(concat!("limbic/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers(name, settings)?)

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::Secret;
+use limbic_domain::{HumanDuration, Secret};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `kind = "webhook"`: posts each delivery to a URL.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
     /// Where to post.
@@ -17,12 +18,19 @@ pub struct WebhookSettings {
     /// Further headers, for instance `authorization`. Their values are never printed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
-    /// How long to wait for an answer, in milliseconds. Default: 10,000.
+    /// Longest time to wait for an answer. 1ms to 2min; default 10s.
     #[serde(default = "WebhookSettings::default_timeout")]
-    pub timeout_ms: u64,
-    /// Most requests at the same time. Default: 16.
+    pub timeout: HumanDuration,
+    /// Most requests at the same time. 1 to 256; default 16.
     #[serde(default = "WebhookSettings::default_concurrency")]
     pub concurrency: usize,
+}
+
+impl Default for WebhookSettings {
+    /// Without a URL, which must be given.
+    fn default() -> Self {
+        Self::to("")
+    }
 }
 
 impl WebhookSettings {
@@ -32,13 +40,13 @@ impl WebhookSettings {
             url: url.into(),
             secret: None,
             headers: BTreeMap::new(),
-            timeout_ms: Self::default_timeout(),
+            timeout: Self::default_timeout(),
             concurrency: Self::default_concurrency(),
         }
     }
 
-    const fn default_timeout() -> u64 {
-        10_000
+    const fn default_timeout() -> HumanDuration {
+        HumanDuration::from_secs(10)
     }
 
     const fn default_concurrency() -> usize {

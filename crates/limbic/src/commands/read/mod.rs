@@ -43,7 +43,8 @@ pub fn run(common: &Common, args: &ReadArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
-    let mut settings = common.settings(&[])?.affect;
+    let settings = common.settings(&[])?;
+    let mut settings = settings.section::<limbic_affect_stage::AffectStage>().clone();
     match args.engine.as_deref() {
         Some("vader") => return Ok(Reader::Vader(Vader::new())),
         Some("model") => settings.engine = Engine::Model,
@@ -132,7 +133,7 @@ fn lines(
         out.flush()?;
     }
     if refused > 0 {
-        tracing::warn!("{refused} of {total} lines were not read; the answer in their place says why");
+        tracing::warn!("{refused} of {total} lines were not read: the output has an error in their place");
     }
     Ok(ExitCode::SUCCESS)
 }

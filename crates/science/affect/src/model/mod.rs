@@ -215,7 +215,7 @@ impl ModelReader {
         self.cache.counts()
     }
 
-    /// What the model itself says of each text, whatever language it seems to be in: what `limbic eval` measures. Leaves the
+    /// What the model itself says of each text, whatever language it seems to be in: what `limbic measure` measures. Leaves the
     /// cache alone.
     pub fn numbers(&self, texts: &[&str]) -> Vec<Numbers> {
         let mut room = self.take_room();

@@ -13,6 +13,7 @@
 //! challenger in full. A cut therefore never causes a rollback. It only makes the test longer.
 
 use limbic_domain::{ChallengerMode, PolicyRole};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ratio_alarm::RatioAlarm;
@@ -21,7 +22,7 @@ use crate::policy::{PolicyConfig, PolicyError, within};
 use crate::random::{Random, derive};
 
 /// A policy that is tested against the one in use.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Challenger {
     /// The challenger's policy. It has the same bounds as the champion.
@@ -32,7 +33,7 @@ pub struct Challenger {
 }
 
 /// Settings of a [`ChampionChallengerTest`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChampionChallengerConfig {
     /// Whether the challenger is in shadow mode, where it makes no decisions.

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use limbic_domain::{HumanDuration, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// At most `times` contacts within `window` of event time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FrequencyCap {
     /// Number of contacts.

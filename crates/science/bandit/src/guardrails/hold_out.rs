@@ -5,6 +5,7 @@
 //! experiment.
 
 use limbic_domain::{Pseudonym, TenantId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::champion_challenger::LowerBound;
@@ -12,7 +13,7 @@ use crate::policy::{PolicyError, within};
 use crate::random::{Random, hash};
 
 /// Settings of the hold-out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HoldoutConfig {
     /// Share of people who are held out, in `[0, 1]`.

@@ -10,12 +10,13 @@
 //! state of the budget has a fixed size.
 
 use limbic_domain::{HumanDuration, Micros, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::random;
 
 /// Settings of a [`Pacer`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PacingConfig {
     /// Budget of one period, not negative.

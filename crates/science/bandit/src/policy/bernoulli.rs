@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Feedback, Policy, PolicyError, check, within};
@@ -16,7 +17,7 @@ use crate::quadrature::{Beta, best_arm_probabilities};
 use crate::{Arm, Features, exact};
 
 /// Settings of [`BernoulliThompson`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BernoulliConfig {
     /// Pseudo-count of successes before any feedback, positive.
@@ -54,7 +55,7 @@ impl Default for BernoulliConfig {
 }
 
 /// How strongly each level is shrunk towards the level above, in pseudo-observations.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HierarchyConfig {
     /// Of an arm towards the rate of its family.
@@ -64,7 +65,7 @@ pub struct HierarchyConfig {
 }
 
 /// Settings of the control chart of each arm's prediction error.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeConfig {
     /// Weight of the newest error in the moving average, in `(0, 1]`.

@@ -16,6 +16,7 @@ pub use regression::{
 pub use uniform::{Uniform, UniformConfig};
 
 use limbic_domain::PolicyVersion;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::random;
@@ -110,7 +111,7 @@ pub fn within(
 }
 
 /// Name and settings of a policy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum PolicyConfig {
     /// The same probability for every arm; the baseline.

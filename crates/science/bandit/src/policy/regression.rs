@@ -1,6 +1,7 @@
 //! Policies that share a regression [`Model`](super::model::Model) and differ in how its predictions become
 //! probabilities.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{BATCH, Link, MAX_DRAWS, Model, ModelConfig};
@@ -13,7 +14,7 @@ use crate::{Arm, Features};
 /// Arms share weights, so the probability of being the best arm has no one-dimensional integral. The engine therefore
 /// chooses from the empirical distribution of `draws` seeded posterior draws, mixed with a floor. The logged
 /// propensity is exact by construction, and a replay computes it again to the bit. Draws come in antithetic pairs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThompsonConfig {
     /// Posterior draws per decision, 1 to 4096; rounded up to a multiple of 16.
@@ -38,7 +39,7 @@ impl Default for ThompsonConfig {
 }
 
 /// The arm with the highest prediction; with probability `epsilon`, any arm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EpsilonGreedyConfig {
     /// Probability that is shared equally by all arms, in `[0, 1]`.
@@ -57,7 +58,7 @@ impl Default for EpsilonGreedyConfig {
 }
 
 /// The arm with the highest upper confidence bound (Li et al. 2010).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LinUcbConfig {
     /// Standard deviations between the prediction and the bound, not negative.
@@ -79,7 +80,7 @@ impl Default for LinUcbConfig {
 }
 
 /// Inverse gap weighting (Abe and Long 1999; `SquareCB`, Foster and Rakhlin 2020).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SquareCbConfig {
     /// Weight of a gap between predictions after the first feedback, not negative.
@@ -101,7 +102,7 @@ impl Default for SquareCbConfig {
 }
 
 /// Probabilities proportional to the exponential of the predictions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SoftmaxConfig {
     /// Factor on the predictions (the inverse temperature), not negative.

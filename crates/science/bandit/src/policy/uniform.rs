@@ -1,12 +1,13 @@
 //! The baseline policy: every arm has the same probability, and nothing is learned.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Feedback, MAX_REWARD, Policy, PolicyError, check};
 use crate::{Arm, Features};
 
 /// The uniform policy has no settings. Any setting beside its name is an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UniformConfig {}
 

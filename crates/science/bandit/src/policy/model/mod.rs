@@ -20,6 +20,7 @@ mod draws;
 mod snapshot;
 mod terms;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PolicyError, within};
@@ -30,7 +31,7 @@ pub(crate) use draws::{BATCH, Draws, MAX_DRAWS};
 pub(crate) use terms::{PreparedContext, Term};
 
 /// Settings of the regression.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
     /// The model has 2 to this power weights, 4 to 22.
@@ -53,7 +54,7 @@ pub struct ModelConfig {
 }
 
 /// Settings of the control chart of every weight.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WidenConfig {
     /// Weight of the newest error in the moving average, in `(0, 1]`.

@@ -1,4 +1,4 @@
-//! `limbic eval`.
+//! `limbic measure`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use limbic_affect::evaluation::{Cell, Draws, Judge, Options, Report, Split, TaskReport, evaluate};
 use limbic_affect::{LexiconReader, ModelOptions, ModelReader, Vader};
 
-use crate::cli::{Common, EvalArgs};
+use crate::cli::{Common, MeasureArgs};
 
-/// What others report of the same posts (issue tables of `TweetEval` and the papers named).
+/// Published scores on the same posts (tables of `TweetEval` and of the papers named).
 const PUBLISHED: [(&str, &str); 3] = [
     (
         "emotion",
@@ -23,7 +23,7 @@ const PUBLISHED: [(&str, &str); 3] = [
     ("goemotions", "BERT-base 46 of 28 labels (Demszky et al. 2020)"),
 ];
 
-pub fn run(common: &Common, args: &EvalArgs) -> anyhow::Result<ExitCode> {
+pub fn run(common: &Common, args: &MeasureArgs) -> anyhow::Result<ExitCode> {
     let judges = judges(common, args)?;
     let options = Options {
         data: data(common)?,
@@ -70,20 +70,21 @@ fn data(common: &Common) -> anyhow::Result<PathBuf> {
     let folder = given.unwrap_or_else(|| "../shared/data".into());
     if !folder.join("tweeteval").is_dir() {
         bail!(
-            "no public data sets in {}: name their folder with --data or LIMBIC_DATA",
+            "there are no public data sets in {}: give their folder with --data or LIMBIC_DATA",
             folder.display()
         );
     }
     Ok(folder)
 }
 
-fn judges(common: &Common, args: &EvalArgs) -> anyhow::Result<Vec<Judge>> {
+fn judges(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<Judge>> {
     // `--data` names the data sets here, not the folder of a log.
     let common = Common {
         data: None,
         ..common.clone()
     };
-    let settings = common.settings(&[])?.affect;
+    let settings = common.settings(&[])?;
+    let settings = settings.section::<limbic_affect_stage::AffectStage>();
     let wants = |name: &str| args.engines.is_empty() || args.engines.iter().any(|wanted| wanted == name);
     let mut judges = Vec::new();
     if wants("model") {

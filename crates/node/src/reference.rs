@@ -1,0 +1,241 @@
+//! What the registry says to readers: the JSON Schema of the settings file and the reference page of all settings.
+
+use std::fmt::Write as _;
+
+use limbic_component::Need;
+use schemars::JsonSchema as _;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::registry::{COMPONENTS, sections};
+use crate::settings::Settings;
+
+/// The JSON Schema (2020-12) of the whole settings file.
+pub fn settings_schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let mut root = Settings::json_schema(&mut generator).to_value();
+    let mut properties = Map::new();
+    for component in sections() {
+        let schema = component.schema(&mut generator).to_value();
+        properties.insert(component.section.to_owned(), schema);
+    }
+    if let Some(known) = root.get_mut("properties").and_then(Value::as_object_mut) {
+        known.append(&mut properties);
+    }
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("Settings of Limbic");
+    root["$defs"] = Value::Object(generator.take_definitions(true));
+    root
+}
+
+/// The components as data: what `limbic components --json` prints.
+pub fn components_json() -> Value {
+    COMPONENTS
+        .iter()
+        .map(|component| {
+            json!({
+                "kind": component.kind, "name": component.name, "summary": component.summary,
+                "section": component.section, "needs": component.needs,
+            })
+        })
+        .collect()
+}
+
+/// The reference page: the components, and every setting with its default. `docs/settings.md` is this text.
+pub fn settings_page() -> String {
+    let mut page = String::from(
+        "# Settings\n\n<!-- Written by `limbic components --markdown > docs/settings.md`: change the code, not this page. -->\n\n\
+         Each setting can stand in the settings file (`config/limbic.toml`, or `--config FILE`), in the environment\n\
+         (`LIMBIC_API__MAX_BODY=32MiB` for `api.max_body`) or on the command line (`--set api.max_body=32MiB`). The\n\
+         command line overrides the environment, the environment overrides the file. Unknown keys are errors. Durations\n\
+         (`100ms`, `30s`, `5min`, `1h`, `7d`) and sizes (`512KiB`, `64MiB`) carry their unit.\n\n\
+         `limbic config show` prints the values in force, `limbic components --schema` the JSON Schema of the file.\n\n\
+         ## Components\n\n| component | kind | what it does | section | needs |\n|---|---|---|---|---|\n",
+    );
+    for component in &COMPONENTS {
+        let needs: Vec<&str> = component.needs.iter().copied().map(Need::name).collect();
+        let needs = if needs.is_empty() {
+            "nothing".to_owned()
+        } else {
+            needs.join(", ")
+        };
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | `[{}]` | {} |",
+            component.name,
+            component.kind.name(),
+            component.summary,
+            component.section,
+            needs
+        );
+    }
+    let schema = settings_schema();
+    let names: Vec<&str> = sections().map(|component| component.section).collect();
+    let properties = schema["properties"].as_object();
+    let (own, of_components): (Vec<_>, Vec<_>) = properties
+        .into_iter()
+        .flatten()
+        .partition(|(name, _)| !names.contains(&name.as_str()));
+    page.push_str("\n## The node\n");
+    table(&mut page, &schema, &own, "");
+    for (name, section) in of_components {
+        let _ = write!(page, "\n## `[{name}]`\n\n{}\n", one_line(section));
+        let inner: Vec<_> = section["properties"].as_object().into_iter().flatten().collect();
+        if inner.is_empty() {
+            page.push_str("\nThere is nothing to set.\n");
+        } else {
+            table(&mut page, &schema, &inner, &format!("{name}."));
+        }
+    }
+    page
+}
+
+fn table(page: &mut String, root: &Value, properties: &[(&String, &Value)], prefix: &str) {
+    page.push_str("\n| setting | default | meaning |\n|---|---|---|\n");
+    for (name, property) in properties {
+        rows(
+            page,
+            root,
+            &format!("{prefix}{name}"),
+            property,
+            property.get("default"),
+            0,
+        );
+    }
+}
+
+/// The rows of one setting: itself, or what is inside of it.
+fn rows(page: &mut String, root: &Value, key: &str, property: &Value, default: Option<&Value>, depth: usize) {
+    let resolved = resolve(root, property);
+    let description = one_line(if property.get("description").is_some() {
+        property
+    } else {
+        resolved
+    });
+    let inside = |value: &Value| -> Vec<(String, Value)> {
+        let object = value["properties"].as_object();
+        object
+            .into_iter()
+            .flatten()
+            .map(|(name, inner)| (name.clone(), inner.clone()))
+            .collect()
+    };
+    let items = resolve(root, &resolved["items"]);
+    let values = resolve(root, &resolved["additionalProperties"]);
+    let nested = [
+        (String::new(), inside(resolved)),
+        ("[]".to_owned(), inside(items)),
+        (".NAME".to_owned(), inside(values)),
+    ];
+    let nested = nested.into_iter().find(|(_, properties)| !properties.is_empty());
+    let variants = variants(root, resolved);
+    let shown = match default {
+        None | Some(Value::Null | Value::Object(_)) => String::new(),
+        Some(Value::Array(values)) if values.is_empty() => String::new(),
+        Some(value) => format!("`{}`", value.to_string().replace('|', "\\|")),
+    };
+    let is_plain_table = matches!(&nested, Some((suffix, _)) if suffix.is_empty());
+    if !is_plain_table {
+        let choice = if variants.is_empty() {
+            String::new()
+        } else {
+            format!(" One of {}.", variants.join(", "))
+        };
+        let _ = writeln!(page, "| `{key}` | {shown} | {description}{choice} |");
+    }
+    let Some((suffix, properties)) = nested.filter(|_| depth < 6) else {
+        return;
+    };
+    for (name, inner) in properties {
+        let own = default
+            .filter(|_| suffix.is_empty())
+            .and_then(|values| values.get(&name));
+        let own = own.or_else(|| inner.get("default")).cloned();
+        rows(
+            page,
+            root,
+            &format!("{key}{suffix}.{name}"),
+            &inner,
+            own.as_ref(),
+            depth + 1,
+        );
+    }
+}
+
+/// The names of an enumeration's values.
+fn variants(root: &Value, schema: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map(|text| format!("`{text}`"));
+    if let Some(values) = schema["enum"].as_array() {
+        return values.iter().filter_map(text).collect();
+    }
+    let choices = schema["oneOf"].as_array().into_iter().flatten();
+    let tag = |choice: &Value| {
+        let choice = resolve(root, choice);
+        text(&choice["const"]).or_else(|| {
+            let properties = choice["properties"].as_object()?;
+            properties.values().find_map(|property| text(&property["const"]))
+        })
+    };
+    choices.filter_map(tag).collect()
+}
+
+/// Follows a reference; an optional value is what it is when it is there.
+fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    let target = schema["$ref"]
+        .as_str()
+        .and_then(|reference| root.pointer(reference.strip_prefix('#')?));
+    let optional = schema["anyOf"].as_array().and_then(|choices| {
+        let mut present = choices.iter().filter(|choice| choice["type"] != "null");
+        let first = present.next()?;
+        present.next().is_none().then_some(first)
+    });
+    match (target, optional) {
+        (Some(target), _) => resolve(root, target),
+        (None, Some(optional)) => resolve(root, optional),
+        (None, None) => schema,
+    }
+}
+
+/// A description as one line of a table, without links that lead into the code.
+fn one_line(schema: &Value) -> String {
+    let text = schema["description"].as_str().unwrap_or_default();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.replace('|', "\\|").replace("[`", "`").replace("`]", "`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_settings_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == settings_page(),
+            "docs/settings.md does not match the code: run `limbic components --markdown > docs/settings.md`"
+        );
+    }
+
+    #[test]
+    fn every_setting_says_what_it_means() {
+        for row in settings_page().lines().filter(|line| line.starts_with("| `")) {
+            let meaning = row
+                .trim_end_matches('|')
+                .rsplit('|')
+                .next()
+                .unwrap_or_default()
+                .trim();
+            assert!(!meaning.is_empty(), "{row}");
+        }
+    }
+
+    #[test]
+    fn every_reference_of_the_schema_leads_somewhere() {
+        let schema = settings_schema();
+        for piece in schema.to_string().split("\"#/$defs/").skip(1) {
+            let name = piece.split('"').next().unwrap();
+            assert!(schema["$defs"].get(name).is_some(), "{name}");
+        }
+    }
+}

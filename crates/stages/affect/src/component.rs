@@ -1,0 +1,36 @@
+//! The affect stage as a component.
+
+use limbic_affect::{Opened, Settings};
+use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
+use limbic_stream::{Stage, StageSpec};
+
+use crate::AffectStage;
+
+impl Component for AffectStage {
+    type Settings = Settings;
+    const KIND: Kind = Kind::Stage;
+    const NAME: &'static str = "affect";
+    const SUMMARY: &'static str = "Reads sentiment, emotions, distress, intent and names in every post.";
+    const NEEDS: &'static [Need] = &[Need::Log];
+
+    fn check(settings: &Settings) -> Result<(), Error> {
+        settings.open()?;
+        settings.tagger()?;
+        Ok(())
+    }
+}
+
+impl StageComponent for AffectStage {
+    fn spec(_: &Settings) -> Result<StageSpec, Error> {
+        Ok(Self::spec())
+    }
+
+    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        let Opened { engine, remark } = settings.start()?;
+        if let Some(remark) = remark {
+            tracing::warn!("{remark}");
+        }
+        tracing::info!(version = engine.version(), "affect engine opened");
+        Ok(Box::new(Self::new(engine, settings.tagger()?)))
+    }
+}

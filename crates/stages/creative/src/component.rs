@@ -1,0 +1,31 @@
+//! The creative stage as a component.
+
+use std::sync::Arc;
+
+use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
+use limbic_stream::{Stage, StageSpec};
+
+use crate::{Campaigns, CreativeStage, Settings};
+
+impl Component for CreativeStage {
+    type Settings = Settings;
+    const KIND: Kind = Kind::Stage;
+    const NAME: &'static str = "creative";
+    const SUMMARY: &'static str = "Writes ads for the campaigns that want a moment.";
+    const NEEDS: &'static [Need] = &[Need::Log];
+
+    fn check(settings: &Settings) -> Result<(), Error> {
+        Ok(settings.check(&Campaigns::new())?)
+    }
+}
+
+impl StageComponent for CreativeStage {
+    fn spec(_: &Settings) -> Result<StageSpec, Error> {
+        Ok(Self::spec())
+    }
+
+    fn build(settings: &Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
+        let campaigns: Arc<Campaigns> = resources.get()?;
+        Ok(Box::new(Self::new(settings, campaigns)?))
+    }
+}

@@ -1,0 +1,30 @@
+//! The optimize stage as a component.
+
+use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
+use limbic_stream::{Stage, StageSpec};
+
+use crate::{OptimizeSettings, OptimizeStage};
+
+impl Component for OptimizeStage {
+    type Settings = OptimizeSettings;
+    const KIND: Kind = Kind::Stage;
+    const NAME: &'static str = "optimize";
+    const SUMMARY: &'static str = "Chooses one ad, or none, and learns from outcomes.";
+    const NEEDS: &'static [Need] = &[Need::Log];
+
+    fn check(settings: &OptimizeSettings) -> Result<(), Error> {
+        Self::new(settings.clone())?;
+        Ok(())
+    }
+}
+
+impl StageComponent for OptimizeStage {
+    fn spec(settings: &OptimizeSettings) -> Result<StageSpec, Error> {
+        let stage = Self::new(settings.clone())?;
+        Ok(Self::spec(&stage))
+    }
+
+    fn build(settings: &OptimizeSettings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(settings.clone())?))
+    }
+}

@@ -1,0 +1,51 @@
+//! The profile and moments stages as components. They share the section `[profile]`.
+
+use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
+use limbic_stream::{Stage, StageSpec};
+
+use crate::{MomentStage, ProfileStage, Settings};
+
+impl Component for ProfileStage {
+    type Settings = Settings;
+    const KIND: Kind = Kind::Stage;
+    const NAME: &'static str = "profile";
+    const SUMMARY: &'static str = "Keeps the mood, distress and consent of every person.";
+    const NEEDS: &'static [Need] = &[Need::Log];
+
+    fn check(settings: &Settings) -> Result<(), Error> {
+        Ok(settings.validate()?)
+    }
+}
+
+impl StageComponent for ProfileStage {
+    fn spec(settings: &Settings) -> Result<StageSpec, Error> {
+        Ok(Self::spec(settings))
+    }
+
+    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(settings)?))
+    }
+}
+
+impl Component for MomentStage {
+    type Settings = Settings;
+    const KIND: Kind = Kind::Stage;
+    const NAME: &'static str = "moments";
+    const SUMMARY: &'static str = "Keeps the mood of every audience and finds the moments when it changes.";
+    const SECTION: &'static str = "profile";
+    const NEEDS: &'static [Need] = &[Need::Log];
+
+    fn check(settings: &Settings) -> Result<(), Error> {
+        Ok(settings.validate()?)
+    }
+}
+
+impl StageComponent for MomentStage {
+    fn spec(_: &Settings) -> Result<StageSpec, Error> {
+        Ok(Self::spec())
+    }
+
+    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(settings)?))
+    }
+}
