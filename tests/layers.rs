@@ -1,5 +1,4 @@
 //! The layers of the workspace: a crate's folder says what it may depend on. And files that tell one story.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

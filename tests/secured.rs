@@ -1,26 +1,23 @@
-//! The program over a cluster that wants TLS, a user and a password, as managed ones do.
+//! A Kafka cluster that requires TLS, a user and a password, as managed clusters do.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
-
-mod node;
-
-use node::{TestNode, posts};
 use serde_json::json;
+
+use crate::kit::{TestNode, count, posts};
 
 /// Flags for the secured listener of `scripts/services up kafka`, with a prefix of this test's own.
 fn flags(name: &str, password: Option<&str>) -> Option<Vec<String>> {
-    let said = |name: &str| std::env::var(format!("LIMBIC_TEST_KAFKA_SASL{name}"));
-    let Ok(address) = said("") else {
+    let variable = |name: &str| std::env::var(format!("LIMBIC_TEST_KAFKA_SASL{name}"));
+    let Ok(address) = variable("") else {
         eprintln!("\n*** SKIPPED over Kafka: LIMBIC_TEST_KAFKA_SASL is not set (scripts/services up) ***\n");
         return None;
     };
-    let password = password.map_or_else(|| said("_PASSWORD").unwrap(), str::to_owned);
+    let password = password.map_or_else(|| variable("_PASSWORD").unwrap(), str::to_owned);
     let settings = [
         ("security.protocol", "SASL_SSL"),
         ("sasl.mechanism", "SCRAM-SHA-512"),
-        ("sasl.username", &said("_USER").unwrap()),
+        ("sasl.username", &variable("_USER").unwrap()),
         ("sasl.password", &password),
-        ("ssl.ca.location", &said("_CA").unwrap()),
+        ("ssl.ca.location", &variable("_CA").unwrap()),
     ]
     .map(|(name, value)| format!("{name:?} = {value:?}"));
     let flags = [
@@ -42,44 +39,45 @@ fn open(flags: &[String]) -> TestNode {
 }
 
 #[test]
-fn it_runs_and_is_checked_over_tls_with_a_password() {
+fn a_node_runs_and_is_checked_over_tls_with_a_password() {
     let Some(flags) = flags("secured", None) else {
         return;
     };
-    let mut house = open(&flags);
-    house.start();
-    house.wait_ready();
-    assert_eq!(house.insist("/v1/posts", &json!(posts(50)))["accepted"], 50);
-    let counts = house.settle();
-    assert_eq!(counts["topics"]["readings"]["records"], 50, "{counts}");
-    assert_eq!(house.all("readings", 100).len(), 50);
+    let mut node = open(&flags);
+    node.start();
+    node.wait_ready();
+    let receipt = node.insist("/v1/posts", &json!(posts(50)));
+    assert_eq!(count(&receipt, "/accepted"), 50, "{receipt}");
+    let counts = node.settle();
+    assert_eq!(count(&counts, "/topics/readings/records"), 50, "{counts}");
+    assert_eq!(node.all("readings", 100).len(), 50);
 
-    let checked = house.run(&["check"]);
-    let said = String::from_utf8(checked.stdout).unwrap();
-    assert!(checked.status.success(), "{said}");
-    assert!(said.contains("topics"), "{said}");
-    let (status, log) = house.terminate();
+    let checked = node.run(&["check"]);
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success(), "{text}");
+    assert!(text.contains("topics"), "{text}");
+    let (status, log) = node.terminate();
     assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[test]
-fn a_wrong_password_is_said_and_never_shown() {
+fn a_wrong_password_is_reported_and_never_shown() {
     let Some(flags) = flags("refused", Some("not-the-word")) else {
         return;
     };
-    let house = open(&flags);
+    let node = open(&flags);
     for command in [&["check"][..], &["run", "--listen", "127.0.0.1:0"]] {
-        let output = house.run(command);
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert!(!output.status.success(), "{command:?}: {said}");
+        let output = node.run(command);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(!output.status.success(), "{command:?}: {text}");
         assert!(
-            said.to_lowercase().contains("authentication"),
-            "{command:?}: {said}"
+            text.to_lowercase().contains("authentication"),
+            "{command:?}: {text}"
         );
-        assert!(!said.contains("not-the-word"), "{command:?}: {said}");
+        assert!(!text.contains("not-the-word"), "{command:?}: {text}");
     }
-    let shown = house.run(&["config", "show"]);
+    let shown = node.run(&["config", "show"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(
         shown.contains("sasl.username") && !shown.contains("not-the-word"),

@@ -86,6 +86,30 @@ impl Rung {
     }
 }
 
+/// Why a producer was fenced, and what to do if it happens again.
+pub(super) fn fenced(error: &KafkaError) -> String {
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        other => other.rdkafka_error_code(),
+    };
+    let by_another_producer = matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+        )
+    );
+    if by_another_producer {
+        format!(
+            "{error}: another producer took this transactional id, or the transaction timed out. If it happens again \
+             and again, two running nodes have one instance name: give each its own `stream.instance`"
+        )
+    } else {
+        error.to_string()
+    }
+}
+
 /// The cluster's ways of saying: you are not the one any more.
 const fn is_fence(code: RDKafkaErrorCode) -> bool {
     matches!(

@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 
 use crate::cluster::Cluster;
 use crate::context::Deliveries;
-use crate::failure::{Rung, told};
+use crate::failure::{Rung, fenced, told};
 use limbic_stream::{Committed, Error, Result};
 
 /// One step of a wait in which the producer's events are served.
@@ -140,7 +140,7 @@ impl TransactionalProducer {
                 }
                 Err(error) => match Rung::of(&error) {
                     Rung::Retry | Rung::Abort => self.serve_all(),
-                    Rung::Fenced => return Err(Ended::Fenced(error.to_string())),
+                    Rung::Fenced => return Err(Ended::Fenced(fenced(&error))),
                     Rung::Rebuild => return Err(Ended::Unknown(error.to_string())),
                 },
             }
@@ -167,7 +167,7 @@ impl TransactionalProducer {
                 if self.producer.client().fatal_error().is_none() {
                     drop(self.abort());
                 }
-                Ended::Fenced(error.to_string())
+                Ended::Fenced(fenced(error))
             }
             Rung::Retry | Rung::Abort => match self.abort() {
                 Ok(()) => Ended::Aborted(error.to_string()),

@@ -1,12 +1,6 @@
-//! A real `limbic run` in a folder of its own, on a port of its own, and a client that never gives up on it.
+//! A real `limbic run` in a folder of its own, on a port of its own, and a client for it.
 
-#![allow(
-    dead_code,
-    reason = "each test program is compiled with the whole of this module and uses the part it needs"
-)]
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -15,14 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long anything may take before the test says what it was waiting for.
+use super::made::{Made, at, count, items};
+
+/// How long a test waits for one thing before it fails and says what it was waiting for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
-/// The settings of every house here: campaigns that the posts of [`posts`] speak of, moments that come easily, and event
-/// time that moves by what the source says alone, so that no run depends on the speed of the machine.
+/// The settings of every node here: campaigns for the subjects of [`super::posts`], moments after few posts, and event time
+/// that only the source moves, so that no result depends on the speed of the machine.
 const SETTINGS: &str = r##"
 [stream]
 idle_after = "10min"
@@ -62,7 +58,7 @@ call_to_action = "Hear it first"
 link = "https://groove.example/tonight"
 "##;
 
-/// Who reads what, as far as the posts of a test go.
+/// The stages that read the posts of a test or what comes of them, each with its topics.
 const READERS: [(&str, &[&str]); 9] = [
     ("ingest", &["intake"]),
     ("affect", &["posts"]),
@@ -113,13 +109,13 @@ impl Answer {
     }
 }
 
-/// A folder with settings and data, and the process that works there, if one does.
+/// A folder with settings and data, and the process of a node that works in it.
 pub(crate) struct TestNode {
     folder: Arc<TempDir>,
     data: PathBuf,
     flags: Vec<String>,
     process: Option<Process>,
-    /// How often [`TestNode::start`] was called.
+    /// How many times [`TestNode::start`] was called.
     pub(crate) starts: u32,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
@@ -132,14 +128,15 @@ struct Process {
 }
 
 impl TestNode {
-    /// An empty house, where nothing runs yet. `flags` go to every command.
+    /// A node with an empty data folder that does not run yet. `flags` are given to every command.
     pub(crate) fn new(flags: &[&str]) -> Self {
         Self::sharing(Arc::new(tempfile::tempdir().unwrap()), "data", flags)
     }
 
-    /// A second process over what this one shares (Kafka), with a data folder of its own.
-    pub(crate) fn neighbour(&self, name: &str, flags: &[&str]) -> Self {
-        Self::sharing(Arc::clone(&self.folder), name, flags)
+    /// Another node in the same data folder, with the same flags.
+    pub(crate) fn neighbour(&self) -> Self {
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        Self::sharing(Arc::clone(&self.folder), "data", &flags)
     }
 
     fn sharing(folder: Arc<TempDir>, data: &str, flags: &[&str]) -> Self {
@@ -171,17 +168,17 @@ impl TestNode {
         }
     }
 
-    /// The same, with every stage ready.
+    /// A node that runs, with every stage ready.
     pub(crate) fn open(flags: &[&str]) -> Self {
-        let mut house = Self::new(flags);
-        house.start();
-        house.wait_ready();
-        house
+        let mut node = Self::new(flags);
+        node.start();
+        node.wait_ready();
+        node
     }
 
-    /// Where it listens.
+    /// The address of its API.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.process.as_ref().expect("it runs").address)
+        format!("http://{}", self.process.as_ref().expect("the node runs").address)
     }
 
     /// The data folder.
@@ -204,14 +201,14 @@ impl TestNode {
         command
     }
 
-    /// Another command over the same folder.
+    /// Runs another command with the same settings, data folder and flags.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Starts `limbic run`; returns as soon as it listens.
     pub(crate) fn start(&mut self) {
-        assert!(self.process.is_none(), "it runs already");
+        assert!(self.process.is_none(), "the node runs already");
         self.starts += 1;
         let mut child = self
             .command(&["run", "--listen", "127.0.0.1:0"])
@@ -237,7 +234,7 @@ impl TestNode {
         });
         let Ok(address) = address.recv_timeout(PATIENCE) else {
             let _ = child.kill();
-            panic!("it does not listen:\n{}", log.lock().unwrap().join("\n"));
+            panic!("the node does not listen:\n{}", log.lock().unwrap().join("\n"));
         };
         self.process = Some(Process {
             child: Arc::new(Mutex::new(child)),
@@ -246,24 +243,16 @@ impl TestNode {
         });
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` answers 200.
     pub(crate) fn wait_ready(&mut self) {
-        self.until("it is ready", |house| {
-            (house.get("/readyz").status == StatusCode::OK).then_some(())
+        self.until("the node is ready", |node| {
+            (node.get("/readyz").status == StatusCode::OK).then_some(())
         });
     }
 
-    /// SIGKILL, now.
-    pub(crate) fn kill(&mut self) {
-        let process = self.process.take().expect("it runs");
-        let mut child = process.child.lock().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    /// SIGKILL to what runs now, `after` some time, whatever it does then; nothing if it is gone by then.
+    /// Kills the running process with SIGKILL after this time. Does nothing if it has ended by then.
     pub(crate) fn kill_after(&self, after: Duration) -> std::thread::JoinHandle<()> {
-        let child = Arc::clone(&self.process.as_ref().expect("it runs").child);
+        let child = Arc::clone(&self.process.as_ref().expect("the node runs").child);
         std::thread::spawn(move || {
             let due = Instant::now() + after;
             while let Some(left) = due.checked_duration_since(Instant::now()) {
@@ -272,27 +261,34 @@ impl TestNode {
             let mut child = child.lock().unwrap();
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
-                // Seen dead at once, or the next kill could meet this life again.
+                // Reaped here: otherwise the next kill could hit this process again.
                 child.wait().unwrap();
             }
         })
     }
 
-    /// SIGTERM, and how it ended.
+    /// Stops it with SIGTERM. Returns its exit status and its log.
     pub(crate) fn terminate(&mut self) -> (ExitStatus, String) {
-        let process = self.process.take().expect("it runs");
+        let process = self.process.take().expect("the node runs");
         let mut child = process.child.lock().unwrap();
-        let told = Command::new("kill")
+        let sent = Command::new("kill")
             .arg("-TERM")
             .arg(child.id().to_string())
             .status();
-        assert!(told.unwrap().success());
+        assert!(sent.unwrap().success());
         let status = child.wait().unwrap();
         drop(child);
         (status, process.log.lock().unwrap().join("\n"))
     }
 
-    /// Starts it again if it was killed; `true` if so. Anything else that ends it is a failure of the test.
+    /// Whether its process runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.process
+            .as_ref()
+            .is_some_and(|process| process.child.lock().unwrap().try_wait().unwrap().is_none())
+    }
+
+    /// Starts it again if it was killed; `true` if so. Fails the test if it ended for another reason.
     pub(crate) fn revive(&mut self) -> bool {
         let Some(process) = &self.process else {
             self.start();
@@ -304,7 +300,7 @@ impl TestNode {
         let killed = std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
         assert!(
             killed,
-            "it ended by itself, {status}:\n{}",
+            "the node was not killed but ended, {status}:\n{}",
             process.log.lock().unwrap().join("\n")
         );
         self.process = None;
@@ -312,9 +308,9 @@ impl TestNode {
         true
     }
 
-    /// Sends a request; `None` if nobody answered.
+    /// Sends a request. `None` if no answer came.
     pub(crate) fn try_request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Option<Answer> {
-        let process = self.process.as_ref().expect("it runs");
+        let process = self.process.as_ref().expect("the node runs");
         let url = format!("http://{}{path}", process.address);
         let mut request = self
             .client
@@ -338,10 +334,10 @@ impl TestNode {
         })
     }
 
-    /// Sends a request to what must be alive.
+    /// Sends a request and fails the test if no answer comes.
     pub(crate) fn request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Answer {
         self.try_request(method, path, kind, body).unwrap_or_else(|| {
-            let process = self.process.as_ref().expect("it runs");
+            let process = self.process.as_ref().expect("the node runs");
             panic!(
                 "no answer to {method} {path}:\n{}",
                 process.log.lock().unwrap().join("\n")
@@ -349,17 +345,17 @@ impl TestNode {
         })
     }
 
-    /// GET.
+    /// Sends GET.
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.request("GET", path, "", b"")
     }
 
-    /// POST of JSON.
+    /// Sends POST with JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.request("POST", path, "application/json", body.to_string().as_bytes())
     }
 
-    /// POST of JSON until it is taken, over as many lives of the process as it needs.
+    /// Sends POST with JSON until the answer is 202. Starts the process again whenever it was killed.
     pub(crate) fn insist(&mut self, path: &str, body: &Value) -> Value {
         let bytes = body.to_string().into_bytes();
         let deadline = Instant::now() + PATIENCE;
@@ -369,14 +365,14 @@ impl TestNode {
                 Some(answer) => assert!(answer.status.is_server_error(), "{answer:?}"),
                 None => {}
             }
-            assert!(Instant::now() < deadline, "{path} takes nothing");
+            assert!(Instant::now() < deadline, "{path} accepts nothing");
             if !self.revive() {
-                std::thread::park_timeout(Duration::from_millis(20));
+                pause();
             }
         }
     }
 
-    /// Waits for what `look` finds; killed processes are started again.
+    /// Asks `look` until it returns something.
     pub(crate) fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -394,65 +390,60 @@ impl TestNode {
                     log.unwrap_or_default()
                 );
             }
-            std::thread::park_timeout(Duration::from_millis(20));
+            pause();
         }
     }
 
-    /// Waits until every stage has consumed all there is, and gives the counts of that moment.
+    /// Waits until every stage has consumed all its records. Returns the counts.
     pub(crate) fn settle(&mut self) -> Value {
         let mut before = Value::Null;
-        self.until("every stage has consumed all there is", |house| {
-            house.revive();
-            let answer = house.try_request("GET", "/v1/counts", "", b"")?;
+        self.until("every stage has consumed all there is", |node| {
+            node.revive();
+            let answer = node.try_request("GET", "/v1/counts", "", b"")?;
             if answer.status != StatusCode::OK {
                 return None;
             }
             let counts = answer.json();
-            let idle = counts["stages"]
-                .as_object()
-                .unwrap()
-                .values()
-                .all(|stage| stage["lag"] == 0);
-            // The lag of a stage that has not committed yet is 0, whatever there is to read: look at what it consumed.
-            let caught_up = READERS.iter().all(|(stage, read)| {
-                let records = read
+            let stages = at(&counts, "/stages").as_object().unwrap();
+            let idle = stages.values().all(|stage| count(stage, "/lag") == 0);
+            // The lag of a stage that has never committed is 0, whatever there is to read. So compare counts too.
+            let caught_up = READERS.iter().all(|(stage, topics)| {
+                let records = topics
                     .iter()
-                    .map(|topic| counts["topics"][topic]["records"].as_u64().unwrap());
-                counts["stages"][stage]["consumed"].as_u64() >= Some(records.sum())
+                    .map(|topic| count(&counts, &format!("/topics/{topic}/records")));
+                count(&counts, &format!("/stages/{stage}/consumed")) >= records.sum::<u64>()
             });
-            // One stage's count is exact, ten are read one after the other: twice the same is the truth.
+            // The counts of one stage are exact; those of ten are read one after the other. Two equal answers are exact.
             let same = counts == before;
             before = counts.clone();
             (idle && caught_up && same).then_some(counts)
         })
     }
 
-    /// Everything of a list, page by page.
+    /// All items of a list, read in pages of `limit`.
     pub(crate) fn all(&self, list: &str, limit: usize) -> Vec<Value> {
-        let mut items = Vec::new();
+        let mut all = Vec::new();
         let mut after = String::new();
         loop {
             let page = self.get(&format!("/v1/{list}?limit={limit}{after}")).json();
-            let found = page["items"].as_array().unwrap();
+            let found = items(&page, "/items");
             assert!(found.len() <= limit);
-            items.extend(found.iter().cloned());
-            match page["next"].as_str() {
-                Some(next) => after = format!("&after={next}"),
-                None => return items,
+            all.extend(found.iter().cloned());
+            match at(&page, "/next") {
+                Value::Null => return all,
+                next => after = format!("&after={}", next.as_str().unwrap()),
             }
         }
     }
 
-    /// What the house made of its posts, content for content: lists by name, each sorted, nothing left out.
-    ///
-    /// Panics if anything is there twice.
-    pub(crate) fn made(&self) -> BTreeMap<&'static str, BTreeSet<String>> {
+    /// The readings, moments and decisions that were made of the posts. Fails the test if one is there twice.
+    pub(crate) fn made(&self) -> Made {
         ["readings", "moments", "decisions"]
             .into_iter()
             .map(|list| {
                 let all = self.all(list, 1_000);
                 let set: BTreeSet<String> = all.iter().map(Value::to_string).collect();
-                assert_eq!(set.len(), all.len(), "{list}: something is there twice");
+                assert_eq!(set.len(), all.len(), "{list}: an item is there twice");
                 (list, set)
             })
             .collect()
@@ -472,73 +463,7 @@ impl Drop for TestNode {
     }
 }
 
-/// Says where two houses differ, if they do.
-pub(crate) fn assert_same(
-    left: &BTreeMap<&'static str, BTreeSet<String>>,
-    right: &BTreeMap<&'static str, BTreeSet<String>>,
-    what: &str,
-) {
-    for (list, left) in left {
-        let right = &right[list];
-        let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| {
-            let only: Vec<&String> = a.difference(b).collect();
-            format!("{} of {}, first {:?}", only.len(), a.len(), only.first())
-        };
-        assert!(
-            left == right,
-            "{what}: {list} differ\n  only on the left: {}\n  only on the right: {}",
-            only(left, right),
-            only(right, left)
-        );
-    }
-}
-
-/// A small, seeded source of numbers (SplitMix64): the same kills for the same seed.
-pub(crate) struct Dice(pub u64);
-
-impl Dice {
-    /// The next number below `below`.
-    pub(crate) fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-}
-
-/// `n` posts of an evening: forty people, one post every two seconds, whose mood turns every hundred posts.
-pub(crate) fn posts(n: usize) -> Vec<Value> {
-    let glad = [
-        "what a wonderful",
-        "so happy about this great",
-        "love this amazing",
-        "brilliant, best",
-    ];
-    let sour = [
-        "what a terrible",
-        "so angry about this awful",
-        "hate this horrible",
-        "boring, worst",
-    ];
-    let things = [
-        "fight tonight",
-        "knockout in the ring",
-        "concert",
-        "song of the band",
-    ];
-    (0..n)
-        .map(|i| {
-            let mood = if (i / 100) % 2 == 0 { glad } else { sour };
-            let second = i * 2;
-            json!({
-                "network": "town",
-                "id": format!("p{i}"),
-                "author": format!("person-{}", (i * 7) % 40),
-                "text": format!("{} {} no. {i}", mood[i % 4], things[(i / 3) % 4]),
-                "created_at": format!("2026-03-01T{:02}:{:02}:{:02}Z", 10 + second / 3_600, second / 60 % 60, second % 60),
-                "lang": "en",
-            })
-        })
-        .collect()
+/// Waits a short time before the next look at something that another process does.
+pub(crate) fn pause() {
+    std::thread::park_timeout(Duration::from_millis(20));
 }
