@@ -27,7 +27,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     let node = Node::open(&settings, &options)?;
     if let Some(address) = node.address {
-        tracing::info!(%address, log = %settings.log, "the API listens; the page is http://{address}/");
+        tracing::info!(%address, log = %settings.log, "listening: the page is http://{address}/");
     }
     let failure = node.handle().block_on(wait(&node))?;
     if let Some((stage, why)) = &failure {
