@@ -124,6 +124,10 @@ pub struct Decision {
 /// What a decision decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every decision is a chosen one, and none is kept in memory for long"
+)]
 pub enum DecisionResult {
     /// A policy chose an ad.
     Chosen(Chosen),

@@ -25,10 +25,13 @@ pub struct Registration {
     stage: Option<StageFunctions>,
 }
 
+/// Builds a stage from its section.
+type BuildStage = fn(&Section, &Resources) -> Result<Box<dyn Stage>, Error>;
+
 #[derive(Clone, Copy)]
 struct StageFunctions {
     spec: fn(&Section) -> Result<StageSpec, Error>,
-    build: fn(&Section, &Resources) -> Result<Box<dyn Stage>, Error>,
+    build: BuildStage,
 }
 
 impl Registration {

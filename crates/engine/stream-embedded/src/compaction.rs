@@ -388,7 +388,7 @@ impl Committer {
         let Some(swap) = self.swapping.take() else {
             return;
         };
-        let before: u64 = swap.partitions.iter().map(|swapped| swapped.bytes()).sum();
+        let before: u64 = swap.partitions.iter().map(Swapped::bytes).sum();
         for segment in &swap.sources {
             self.unlist(*segment);
         }

@@ -173,7 +173,7 @@ impl EmbeddedLog {
                     match retained.ask(|answer| Request::Retain(now, answer)) {
                         Ok(()) | Err(Error::Closed) => {}
                         Err(error) => {
-                            tracing::warn!(%error, "old segments were not dropped: tried again later")
+                            tracing::warn!(%error, "old segments were not dropped: tried again later");
                         }
                     }
                     match compaction::compact(&retained, now, false) {

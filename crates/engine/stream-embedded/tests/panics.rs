@@ -1,10 +1,5 @@
 //! A panic of a stage outside a batch stops the stage visibly, on the embedded log.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test sets up is right, or the test fails"
-)]
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

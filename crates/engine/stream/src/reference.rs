@@ -314,9 +314,12 @@ impl Follower {
     ) -> Result<()> {
         for followed in &mut self.topics {
             let ends = self.log.topic(&followed.topic)?.offsets;
-            let behind = |(position, (_, end)): (&Position, &(u64, u64))| match position.seen_end == *end {
-                true => 0,
-                false => end.saturating_sub(position.next),
+            let behind = |(position, (_, end)): (&Position, &(u64, u64))| {
+                if position.seen_end == *end {
+                    0
+                } else {
+                    end.saturating_sub(position.next)
+                }
             };
             lag(
                 &followed.topic,
@@ -428,7 +431,7 @@ fn follow(
             Ok(()) => {}
             Err(Error::Closed) => return,
             Err(error) => {
-                tracing::warn!(%error, stage, "the reference topics could not be read: tried again later")
+                tracing::warn!(%error, stage, "the reference topics could not be read: tried again later");
             }
         }
     }

@@ -191,6 +191,7 @@ impl<'de> Deserialize<'de> for TenantCampaign {
 }
 
 /// Passes the error of an inner value on, without the position that means nothing outside of it.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
 fn inner_error<E: serde::de::Error>(error: toml::de::Error) -> E {
     E::custom(error.message())
 }

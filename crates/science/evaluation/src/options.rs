@@ -1,4 +1,4 @@
-//! EvaluationOptions of an evaluation.
+//! Options of an evaluation.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use limbic_domain::OutcomeKind;
 use crate::{Estimator, EvaluateError};
 use limbic_bandit::policy::PolicyConfig;
 
-/// LogFormat of a log.
+/// Format of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Open Bandit Dataset: a folder with a CSV log and `item_context.csv`, or the CSV file itself.
@@ -92,7 +92,7 @@ pub enum MissingPropensity {
 pub struct EvaluationOptions {
     /// Path of the log: a file, or for [`LogFormat::OpenBandit`] its folder.
     pub log: PathBuf,
-    /// LogFormat of the log.
+    /// Format of the log.
     pub format: LogFormat,
     /// The policy to evaluate.
     pub policy: EvaluationPolicy,

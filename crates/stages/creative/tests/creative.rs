@@ -110,8 +110,8 @@ fn process(stage: &mut CreativeStage, values: Vec<Vec<u8>>) -> Effects {
             .map(|(value, offset)| record(offset, value))
             .collect(),
     };
-    let state = MemoryState::default();
-    let mut out = Outputs::new(&state);
+    let memory = MemoryState::default();
+    let mut out = Outputs::new(&memory);
     stage.process(&batch, &mut out).unwrap();
     out.into_effects()
 }

@@ -84,6 +84,7 @@ impl Settings {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "they are numbers and durations")]
 fn in_range<T: PartialOrd + ToString>(
     name: &'static str,
     value: T,

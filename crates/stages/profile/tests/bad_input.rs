@@ -98,7 +98,7 @@ fn check_dead(stage: &mut dyn Stage, topic: &str, good: &serde_json::Value, kind
         assert_eq!(dead.record.value, value, "untouched");
         assert!(dead.detail.len() < 400, "{}", dead.detail);
     }
-    assert!(memory.len() > 0, "the good ones were done");
+    assert!(!memory.is_empty(), "the good ones were done");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The embedded log, held to the specification of every backend, and to what a log on a disk of its own must do.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
 mod disk;
 

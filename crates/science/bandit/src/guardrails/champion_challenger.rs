@@ -516,8 +516,8 @@ mod tests {
     #[test]
     fn a_state_resumes_its_own_test_to_the_bit_and_no_other() {
         let test = play(live(0.3), (&[0.6, 0.4], &[0.3, 0.7]), &[0.3, 0.2], 100, 9);
-        let text = serde_json::to_string(test.state()).unwrap();
-        let state: ChampionChallengerState = serde_json::from_str(&text).unwrap();
+        let saved = serde_json::to_string(test.state()).unwrap();
+        let state: ChampionChallengerState = serde_json::from_str(&saved).unwrap();
         let mut again = ChampionChallengerTest::new(live(0.3), LIMITS, 1).unwrap();
         again.resume(state.clone());
         assert_eq!(again, test);
