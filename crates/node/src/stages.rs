@@ -30,7 +30,8 @@ fn spec(stage: &Registration, settings: &Settings) -> anyhow::Result<StageSpec> 
 
 /// What the stages of this node share.
 pub(crate) fn resources(settings: &Settings, stores: &Stores, handle: &Handle) -> Resources {
-    let mut resources = Resources::new(handle.clone(), log_name(settings));
+    let mut resources = Resources::new(log_name(settings));
+    resources.insert(handle.clone());
     if let Ok(view) = &stores.view {
         resources.insert(view.clone());
     }

@@ -3,8 +3,6 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 
-use tokio::runtime::Handle;
-
 /// What a component asked for and this node has not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingResource(&'static str);
@@ -21,10 +19,9 @@ impl std::fmt::Display for MissingResource {
 
 impl std::error::Error for MissingResource {}
 
-/// Shared things: those that every component may use, and a map by type of those that some need (stores, campaigns).
+/// Shared things: those that every component may use, and a map by type of those that some need: stores, campaigns, a
+/// handle to the async runtime. The map keeps this crate free of the crates that those types come from.
 pub struct Resources {
-    /// Threads for asynchronous I/O. Components never compute on them.
-    pub runtime: Handle,
     /// Names this log in databases that several logs share, so that offsets are told apart.
     pub log_name: String,
     shared: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
@@ -32,9 +29,8 @@ pub struct Resources {
 
 impl Resources {
     /// Resources with nothing in the map.
-    pub fn new(runtime: Handle, log_name: impl Into<String>) -> Self {
+    pub fn new(log_name: impl Into<String>) -> Self {
         Self {
-            runtime,
             log_name: log_name.into(),
             shared: HashMap::new(),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
 use limbic_stream::{Stage, StageSpec};
+use tokio::runtime::Handle;
 
 use crate::{MetricsSettings, MetricsStage, SeriesStore};
 
@@ -27,6 +28,7 @@ impl StageComponent for MetricsStage {
 
     fn build(settings: &MetricsSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
         let store: Arc<dyn SeriesStore> = resources.get()?;
-        Ok(Box::new(Self::new(store, resources.runtime.clone(), settings)?))
+        let handle: Handle = resources.get()?;
+        Ok(Box::new(Self::new(store, handle, settings)?))
     }
 }

@@ -2,6 +2,7 @@
 
 use limbic_component::{Component, Error, Kind, Need, NoSettings, Resources, StageComponent};
 use limbic_stream::{Stage, StageSpec};
+use tokio::runtime::Handle;
 
 use crate::{Store, ViewsStage};
 
@@ -24,10 +25,7 @@ impl StageComponent for ViewsStage {
 
     fn build(_: &NoSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
         let store: Store = resources.get()?;
-        Ok(Box::new(Self::new(
-            store,
-            resources.runtime.clone(),
-            &resources.log_name,
-        )))
+        let handle: Handle = resources.get()?;
+        Ok(Box::new(Self::new(store, handle, &resources.log_name)))
     }
 }
