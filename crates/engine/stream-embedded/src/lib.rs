@@ -1,20 +1,52 @@
-//! The embedded log: Kafka's topics, partitions, groups and transactions in one process, on fjall, with no server.
+//! The embedded log: topics, partitions, groups and transactions in one process, on fjall, without a server.
 //!
 //! ```text
-//!  publish / commit          committer (one at a time)                    poll
-//!  pack records  ──────▶ gather · fence · give offsets ─▶ fjall ─▶ flush ─▶ newest batches in memory ─▶ unpack
-//!  (any thread)          (everything that came in meanwhile shares one flush)    (older ones from fjall)
+//!  publish / commit          committer (one at a time)                        poll
+//!  pack records  ──────▶ collect · fence · assign offsets ─▶ fjall ─▶ flush ─▶ newest batches in memory ─▶ unpack
+//!  (any thread)          (all calls that arrive meanwhile share one flush)     (older batches from fjall)
 //! ```
 //!
-//! * Everything that a commit does is one atomic fjall batch, flushed (`fdatasync`) before it is seen or acknowledged.
-//! * Records are [packed](packed) into one value per producer batch and partition; small batches that meet in the committer
-//!   become one.
-//! * Records live in *segments*, a keyspace each; topics with the same retention share them. [Retention](retention) drops
-//!   whole segments.
-//! * [`groups`] deals out partition numbers and fences; [`commit`] is the only writer; [`read`] and [`consumer`] are the
-//!   way out.
+//! ```
+//! use limbic_stream::{Headers, Log, NewRecord, TopicPartition, TopicSpec};
+//! use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 //!
-//! The log belongs to one process: a second one is refused ([`limbic_stream::Error::InUse`]).
+//! let folder = tempfile::tempdir()?;
+//! let log = EmbeddedLog::open(folder.path(), EmbeddedOptions::default())?;
+//! log.ensure_topics(&[TopicSpec::new("posts", 1)])?;
+//! log.publish(vec![NewRecord {
+//!     topic: "posts".into(),
+//!     partition: None,
+//!     key: "default/ada".into(),
+//!     value: "{}".into(),
+//!     headers: Headers::new(),
+//!     timestamp: limbic_domain::Utc::from_millis(0),
+//! }])?;
+//! let partition = TopicPartition { topic: "posts".into(), partition: 0 };
+//! assert_eq!(log.read(&partition, 0, 10)?.len(), 1);
+//! log.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it is
+//!
+//! * `commit` is the only writer. Everything that a commit does is one atomic fjall batch, flushed with `fdatasync` before
+//!   anyone sees it or is told that it is durable.
+//! * `packed` puts the records of one producer batch and partition into one value. The committer joins small batches.
+//!   `compression` compresses a batch with LZ4 on its way to disk.
+//! * Records live in *segments*, one keyspace each. Topics with the same cleanup share segments. `retention` drops whole
+//!   segments, of transient topics as soon as every reader is past them. `compaction` rewrites compacted topics.
+//! * `groups` assigns partition numbers to members and fences members that lost theirs. `read` and `consumer` serve records.
+//!
+//! # What it is not
+//!
+//! It is not shared between processes: a second process is refused ([`limbic_stream::Error::InUse`]). It does not replicate:
+//! a lost disk is a lost log.
+//!
+//! # Laws
+//!
+//! * An acknowledged record is on disk.
+//! * A commit is there as a whole or not at all, also after a crash at any step.
+//! * An offset is never given twice.
 
 mod catalogue;
 mod commit;

@@ -2,19 +2,41 @@
 //!
 //! ```text
 //!              polling thread                          worker thread (the stage's own)
-//!  brokers ──▶ a queue per partition ──▶ Inbox ──▶ poll ──▶ begin … append … commit ──▶ brokers
-//!              rebalances: a hand-shake ◀──▶ │                (transactional producer, offsets of the group)
+//!  brokers ──▶ a queue per partition ──▶ inbox ──▶ poll ──▶ begin … append … commit ──▶ brokers
+//!              rebalances: a handshake ◀──▶ │                (transactional producer, offsets of the group)
 //! ```
 //!
-//! * A member reads committed records only, on a polling thread of its own ([`poller`]); a bounded [`inbox`] lies between.
-//! * Each instance of a stage has one transactional producer with a stable id. A transaction carries outputs, state and
-//!   the group's offsets together with the group's generation (KIP-447), so that neither a process that was revived nor
-//!   one whose partitions went to another can commit ([`producer`], [`transaction`]).
-//! * State lives in memory, behind a compacted changelog ([`state`]).
-//! * Nothing is left to a destructor's luck: [`limbic_stream::Consumer::close`] ends the thread, gives the partitions back and
-//!   leaves the group.
+//! ```no_run
+//! use limbic_stream::{Log, TopicSpec};
+//! use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 //!
-//! The partition of a record is computed here ([`limbic_stream::partition_of`]), never by librdkafka.
+//! let options = KafkaOptions::default().prefixed("limbic");
+//! let log = KafkaLog::connect("kafka://127.0.0.1:9092", options)?;
+//! log.ensure_topics(&[TopicSpec::new("posts", 3)])?;
+//! # Ok::<(), limbic_stream::Error>(())
+//! ```
+//!
+//! # What it is
+//!
+//! * A member reads committed records only. It polls on a thread of its own (`poller`); a bounded `inbox` lies between that
+//!   thread and the worker.
+//! * Each instance of a stage has one transactional producer (`producer`, `transaction`). A transaction carries outputs, state
+//!   and the group's offsets together with the group's generation (KIP-447), so that neither a revived process nor a member
+//!   whose partitions moved can commit.
+//! * State lives in memory behind a compacted changelog (`state`).
+//! * [`limbic_stream::Consumer::close`] ends the polling thread, gives the partitions back and leaves the group. Nothing is
+//!   left to a destructor.
+//!
+//! # What it is not
+//!
+//! It does not delete records: the topic's retention in the cluster does, also for transient topics
+//! ([`limbic_stream::Log::trim`] does nothing here). It does not choose partitions with librdkafka: they are computed by
+//! [`limbic_stream::partition_of`], so that both backends agree.
+//!
+//! # Laws
+//!
+//! * A record is acknowledged once all in-sync replicas have it.
+//! * Outputs, state and offsets of a batch become visible together, or not at all.
 
 #![expect(
     clippy::cast_possible_wrap,

@@ -15,7 +15,7 @@
 //!   backends are crates of their own (`limbic-stream-embedded` on fjall, `limbic-stream-kafka` on librdkafka); both pass the
 //!   suite in `testing::conformance`.
 //! * [`Stage`] is what a stage crate implements: a [`Batch`] in, [`Outputs`] out.
-//! * [`Table`] and [`Timers`] are typed state. [`window`] cuts event time into windows. [`reference`] tables hold the topics
+//! * [`Table`] and [`Timers`] are typed state. [`window`] cuts event time into windows. [`mod@reference`] tables hold the topics
 //!   that every instance reads whole.
 //! * [`runtime::spawn`] runs a stage: polling, retries with [`Backoff`], isolation of a failing record, dead letters,
 //!   watermarks, meters, shutdown.

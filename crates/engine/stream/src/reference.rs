@@ -13,7 +13,7 @@
 //! # Versions
 //!
 //! What a stage computes is a function of records, state, time and the table, so every record that it writes names the version
-//! of each table in the header [`header::REFERENCES`](crate::header::REFERENCES): `campaigns@12.0.7`. The version is the offset
+//! of each table in the header `header::REFERENCES`: `campaigns@12.0.7`. The version is the offset
 //! to read next in each partition, in the order of the partitions, joined by dots. Two instances that have read the same
 //! records have the same version, and the offsets tell which records they were. Several tables are joined by commas, in the
 //! order of their names.
