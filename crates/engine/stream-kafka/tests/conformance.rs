@@ -6,9 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use limbic_stream::Log;
+use limbic_domain::Utc;
 use limbic_stream::testing::conformance::Backend;
+use limbic_stream::testing::conformance::client::{Client, limits};
+use limbic_stream::testing::conformance::compaction::FILLER;
+use limbic_stream::{Headers, Log, NewRecord};
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 
 limbic_stream::conformance!(Kafka, Kafka::new());
 
@@ -41,6 +46,38 @@ impl Kafka {
     }
 }
 
+/// Rounds of a tenth of a second in which the cluster must have compacted a topic.
+const ROUNDS: usize = 1_200;
+
+impl Kafka {
+    fn clean_at_once(&self, topic: &str) {
+        let servers = self.url.trim_start_matches("kafka://");
+        let admin: AdminClient<_> = ClientConfig::new()
+            .set("bootstrap.servers", servers)
+            .create()
+            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let name = format!("{}.{topic}", self.prefix);
+        let settings = [
+            ("cleanup.policy", "compact"),
+            ("segment.ms", "1"),
+            ("min.cleanable.dirty.ratio", "0.001"),
+            ("message.timestamp.type", "LogAppendTime"),
+        ];
+        let alter = settings.iter().fold(
+            AlterConfig::new(ResourceSpecifier::Topic(&name)),
+            |alter, (key, value)| alter.set(key, value),
+        );
+        let done = runtime
+            .block_on(admin.alter_configs([&alter], &AdminOptions::new()))
+            .unwrap();
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+    }
+}
+
 impl Backend for Kafka {
     fn log(&self) -> Arc<dyn Log> {
         self.log.clone()
@@ -67,6 +104,30 @@ impl Backend for Kafka {
             "commit::before-commit",
             "commit::after-commit",
         ]
+    }
+
+    /// The cleaner leaves the newest segment alone and wakes every 15 seconds: segments are made to end at once, by a record
+    /// after each wait.
+    fn compact(&self, topic: &Arc<str>, is_compacted: &mut dyn FnMut() -> bool) {
+        self.clean_at_once(topic);
+        let filler = (0..self.log.topic(topic).unwrap().offsets.len()).map(|partition| NewRecord {
+            topic: topic.clone(),
+            partition: Some(partition as u32),
+            key: FILLER.into(),
+            value: "x".into(),
+            headers: Headers::new(),
+            timestamp: Utc::from_millis(0),
+        });
+        let filler: Vec<NewRecord> = filler.collect();
+        let elsewhere = self.topics(&["elsewhere"], 1);
+        let mut waiting = Client::join(&self.log, "waiting", "a", &elsewhere);
+        for _ in 0..ROUNDS {
+            self.log.publish(filler.clone()).unwrap();
+            waiting.poll(&limits()).unwrap();
+            if is_compacted() {
+                return waiting.consumer.close().unwrap();
+            }
+        }
     }
 
     fn address(&self) -> String {

@@ -9,7 +9,7 @@ use limbic_domain::Utc;
 use limbic_stream::{BatchLimits, Error, Log, Retention, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
-use crate::options;
+use crate::{compaction, options};
 use limbic_stream::testing::conformance::client::{Client, all_of, limits, numbered, says_in, values};
 
 const SCENARIO: &str = "LIMBIC_SCENARIO";
@@ -29,6 +29,7 @@ fn run_child_if_asked() {
         "half-written" => leave_half_written(path),
         "full" => meet_a_full_disk(path),
         "failing" => meet_a_failing_disk(path),
+        step if step.starts_with("compaction::") => compaction::die_at(step, path),
         other => panic!("there is no scenario `{other}`"),
     }
 }
@@ -40,7 +41,7 @@ fn child() {
 }
 
 /// Runs a scenario in a child; whether it came to its end, and what it said.
-fn run(name: &str, path: &Path) -> (bool, String) {
+pub(crate) fn run(name: &str, path: &Path) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "disk::child", "--test-threads", "1", "--nocapture"])
         .env(SCENARIO, format!("{name} {}", path.display()))

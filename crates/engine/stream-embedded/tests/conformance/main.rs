@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
+mod compaction;
 mod disk;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use limbic_domain::Utc;
 use limbic_stream::Log;
 use limbic_stream::testing::conformance::Backend;
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
@@ -76,6 +78,11 @@ impl Backend for Embedded {
             "commit::after-write-before-sync",
             "commit::after-sync-before-ack",
         ]
+    }
+
+    fn compact(&self, _topic: &Arc<str>, _is_compacted: &mut dyn FnMut() -> bool) {
+        let log = self.log.as_ref().unwrap();
+        log.compact(Utc::now()).unwrap();
     }
 
     fn address(&self) -> String {

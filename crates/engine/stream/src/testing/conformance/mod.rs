@@ -10,6 +10,7 @@
 )]
 
 pub mod client;
+pub mod compaction;
 pub mod crashes;
 pub mod groups;
 pub mod polling;
@@ -45,6 +46,10 @@ pub trait Backend {
 
     /// Lets a child process use the log while `run` runs.
     fn lend(&mut self, run: &mut dyn FnMut());
+
+    /// Compacts a topic. Returns once `is_compacted` says so. A backend whose compaction has to be provoked may write records with
+    /// the key [`compaction::FILLER`].
+    fn compact(&self, topic: &Arc<str>, is_compacted: &mut dyn FnMut() -> bool);
 
     /// Creates topics with `partitions` partitions and answers their names.
     fn topics(&self, bases: &[&str], partitions: u32) -> Vec<Arc<str>> {
@@ -101,6 +106,10 @@ macro_rules! conformance {
             an_aborted_change_of_state_leaves_no_trace
             state_moves_with_its_partition
             state_is_there_after_reopening;
+        compaction:
+            the_latest_value_of_every_key_survives_compaction
+            a_tombstone_removes_its_key
+            a_topic_that_should_be_compacted_is_refused_with_a_remedy;
         crashes:
             a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles;
             }
