@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Direction, Micros, Slug};
+use crate::{Direction, Micros, Record, Slug};
 
 /// Where creatives run, and what fits there. Counted in graphemes (extended grapheme clusters, UAX #29).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,4 +55,10 @@ pub struct Campaign {
     /// What one delivery costs at most.
     #[serde(default)]
     pub bid: Micros,
+}
+
+/// The envelope's `at` is when the campaign was published.
+impl Record for Campaign {
+    const TYPE: &'static str = "campaign";
+    const VERSION: u32 = 1;
 }

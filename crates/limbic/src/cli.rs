@@ -54,13 +54,17 @@ pub struct Common {
 impl Common {
     /// The settings in force; `flags` are further settings as `(key, value)` from the options of one command.
     pub fn settings(&self, flags: &[(&str, String)]) -> anyhow::Result<Settings> {
-        let overrides = Overrides {
+        Settings::load(&self.overrides(), flags)
+    }
+
+    /// What these options replace in the settings.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
             config: self.config.clone(),
             data: self.data.clone(),
             log: self.log.clone(),
             set: self.set.clone(),
-        };
-        Settings::load(&overrides, flags)
+        }
     }
 }
 

@@ -31,6 +31,7 @@
 //! * A node that could not be opened leaves nothing locked.
 //! * No secret appears in a printed setting, an error or a log line.
 
+mod campaigns;
 mod edge;
 mod instance;
 mod keys;

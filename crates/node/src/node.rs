@@ -1,6 +1,7 @@
 //! The lifecycle of a node: open everything, run, drain, close.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use limbic_stream::{Log, StageSpec};
 use limbic_views::Store;
 use tokio::runtime::{Handle, Runtime};
 
+use crate::campaigns::Watcher;
 use crate::edge::open_edge;
 use crate::instance::Instance;
 use crate::keys;
@@ -42,6 +44,7 @@ pub struct Node {
     stages: RunningStages,
     server: Option<Server>,
     drain: Duration,
+    watcher: Option<Watcher>,
     trimmer: Option<Trimmer>,
     /// Dropped last: the name is free for another process once nothing of this one writes.
     _instance: Instance,
@@ -89,6 +92,7 @@ impl Node {
                 stages: parts.stages,
                 server: parts.server,
                 drain: settings.stream.drain.get(),
+                watcher: None,
                 _instance: instance,
             }),
             Err(error) => {
@@ -99,6 +103,23 @@ impl Node {
                 Err(error)
             }
         }
+    }
+
+    /// Watches the settings file from now on: when it changes, `load` reads the settings again, and their campaigns are published.
+    /// They take effect without a restart. Settings that are not valid are an error in the process's log and change nothing.
+    /// A node without the creative stage publishes no campaigns and watches nothing.
+    pub fn watch_settings(
+        &mut self,
+        settings: &Settings,
+        file: PathBuf,
+        load: impl Fn() -> anyhow::Result<Settings> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let statuses = self.statuses();
+        if statuses.iter().any(|(stage, _)| stage == limbic_creative::STAGE) {
+            let log = Arc::clone(&self.log);
+            self.watcher = Some(Watcher::spawn(log, settings.clone(), file, Box::new(load))?);
+        }
+        Ok(())
     }
 
     /// A handle to the I/O threads.
@@ -120,6 +141,7 @@ impl Node {
     /// start.
     pub fn close(mut self) -> anyhow::Result<bool> {
         let deadline = Instant::now() + self.drain;
+        drop(self.watcher.take());
         if let Some(server) = self.server.take() {
             server.stop(self.runtime.handle(), deadline);
         }

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use limbic_component::{Registration, Resources};
-use limbic_creative::Campaigns;
 use limbic_deliver::OpenPlatforms;
+use limbic_domain::Utc;
 use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
 use tokio::runtime::Handle;
 
-use crate::registry;
 use crate::settings::Settings;
 use crate::stores::Stores;
+use crate::{campaigns, registry};
 
 /// What each stage of the registry reads and writes, whether or not it runs here.
 pub(crate) fn specs(settings: &Settings) -> anyhow::Result<Vec<StageSpec>> {
@@ -38,7 +38,6 @@ pub(crate) fn resources(settings: &Settings, stores: &Stores, handle: &Handle) -
     if let Ok(series) = &stores.series {
         resources.insert(Arc::clone(series));
     }
-    resources.insert(Arc::new(campaigns(settings)));
     let (platforms, runtime) = (settings.ad_platforms.clone(), handle.clone());
     resources.insert(OpenPlatforms::new(move || {
         Ok(limbic_ad_platforms::open_all(&platforms, &runtime)?)
@@ -56,21 +55,13 @@ fn log_name(settings: &Settings) -> String {
     format!("{cluster}/{}", settings.kafka.prefix)
 }
 
-/// The campaigns, by tenant.
-fn campaigns(settings: &Settings) -> Campaigns {
-    settings.campaigns.iter().fold(Campaigns::new(), |all, one| {
-        all.with(one.tenant.clone(), one.campaign.clone())
-    })
-}
-
 /// Refuses settings with which a stage cannot work. Opens no store.
 pub fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::Result<()> {
     stage
         .check(settings.section_of(stage))
         .map_err(anyhow::Error::from_boxed)?;
     if stage.section == "creative" {
-        let creative = settings.section::<limbic_creative::CreativeStage>();
-        creative.check(&campaigns(settings))?;
+        campaigns::check(settings)?;
     }
     Ok(())
 }
@@ -97,6 +88,14 @@ impl RunningStages {
                 .map_err(anyhow::Error::from_boxed)
                 .with_context(|| format!("stage {}", stage.name))?;
             built.push((one, spec(stage, settings)?));
+        }
+        if built
+            .iter()
+            .any(|(_, spec)| &*spec.name == limbic_creative::STAGE)
+        {
+            // Before the stage starts: its table is complete with them.
+            campaigns::check(settings)?;
+            campaigns::publish(log, &campaigns::of(settings), Utc::now())?;
         }
         let mut handles = Vec::new();
         for (stage, spec) in built {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Common, RunArgs};
-use limbic_node::{Node, Options};
+use limbic_node::{Node, Options, Settings};
 
 /// How often the health of the stages is checked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,7 +25,11 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
         stages: settings.stages.clone(),
         listen: Some(settings.listen.clone()),
     };
-    let node = Node::open(&settings, &options)?;
+    let mut node = Node::open(&settings, &options)?;
+    let overrides = common.overrides();
+    if let Some(file) = overrides.file() {
+        node.watch_settings(&settings, file, move || Settings::load(&overrides, &flags))?;
+    }
     if let Some(address) = node.address {
         tracing::info!(%address, log = %settings.log, "listening: the page is http://{address}/");
     }

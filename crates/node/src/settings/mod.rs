@@ -209,15 +209,23 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
+impl Overrides {
+    /// The settings file that is read: the one named, else the usual one if it is there.
+    pub fn file(&self) -> Option<PathBuf> {
+        let usual = Path::new("config/limbic.toml");
+        match &self.config {
+            Some(file) => Some(file.clone()),
+            None => usual.is_file().then(|| usual.to_owned()),
+        }
+    }
+}
+
 impl Settings {
     /// Reads all layers. `flags` are further settings as `key=value`, from the command's own flags.
     pub fn load(overrides: &Overrides, flags: &[(&str, String)]) -> anyhow::Result<Self> {
         let mut layers = layers::Layers::default();
-        let usual = Path::new("config/limbic.toml");
-        match &overrides.config {
-            Some(file) => layers.file(file)?,
-            None if usual.is_file() => layers.file(usual)?,
-            None => {}
+        if let Some(file) = overrides.file() {
+            layers.file(&file)?;
         }
         layers.environment(std::env::vars())?;
         if let Some(folder) = &overrides.data {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{AudienceId, Campaign, Direction, TenantId};
+use limbic_domain::{AudienceId, Campaign, Direction, Envelope, TenantId, Utc, event_id};
+use limbic_stream::Reference;
 use serde::{Deserialize, Serialize};
 
-/// The campaigns of every tenant, as the settings or the campaign store name them.
+/// The campaigns of every tenant, as the settings or the topic `campaigns` name them.
 ///
 /// In TOML: `[[campaigns.default]]`, one table per campaign, under the tenant's name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +24,32 @@ impl Campaigns {
     pub fn with(mut self, tenant: TenantId, campaign: Campaign) -> Self {
         self.0.entry(tenant).or_default().push(campaign);
         self
+    }
+
+    /// The campaigns of a table of the topic `campaigns`. A value that this program cannot read is left out, with a warning.
+    pub(crate) fn read(table: Reference<'_>) -> Self {
+        table.scan::<Campaign>("").fold(Self::new(), |all, (key, decoded)| match decoded {
+            Ok(envelope) => all.with(envelope.tenant, envelope.data),
+            Err(error) => {
+                let key = String::from_utf8_lossy(key);
+                tracing::warn!(%key, %error, "a campaign cannot be read and is left out: publish it again, or upgrade this program");
+                all
+            }
+        })
+    }
+
+    /// The campaigns as records of the topic `campaigns`, published at `at`, each with its key `tenant/campaign`. A record's id
+    /// is a function of tenant and campaign, every field included: the same campaign has the same id.
+    pub fn records(&self, at: Utc) -> impl Iterator<Item = (String, Envelope<Campaign>)> {
+        self.0.iter().flat_map(move |(tenant, campaigns)| {
+            campaigns.iter().map(move |campaign| {
+                let fields =
+                    serde_json::to_string(campaign).expect("a campaign has string keys and finite numbers");
+                let id = event_id("campaign", &[tenant.as_str(), &fields]);
+                let envelope = Envelope::new(tenant.clone(), id, at, campaign.clone());
+                (format!("{tenant}/{}", campaign.id), envelope)
+            })
+        })
     }
 
     /// Every tenant with its campaigns.

@@ -1,7 +1,5 @@
 //! The creative stage as a component.
 
-use std::sync::Arc;
-
 use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
 use limbic_stream::{Stage, StageSpec};
 
@@ -24,8 +22,7 @@ impl StageComponent for CreativeStage {
         Ok(Self::spec())
     }
 
-    fn build(settings: &Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
-        let campaigns: Arc<Campaigns> = resources.get()?;
-        Ok(Box::new(Self::new(settings, campaigns)?))
+    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(settings)?))
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //!  moments ──▶ CreativeStage ──▶ drafts          one draft per moment and campaign that wants it,
-//!               │  Campaigns                     keyed tenant/campaign, its id a function of both
-//!               └─ Writer: templates × platforms
+//!                ▲    │                          keyed tenant/campaign, its id a function of both
+//!  campaigns ────┘    └─ Writer: templates × platforms
+//!  (a table)
 //! ```
 //!
-//! * [`Campaigns`] says what each tenant's advertisers want: which subjects, which direction, which platforms, and a
+//! * [`Campaigns`], read from the compacted topic `campaigns`, says what each tenant's advertisers want: which subjects, which direction, which platforms, and a
 //!   brief with the words.
 //! * [`Settings`] adds templates to the built-in set ([`built_in`]) and bounds how many ads one platform gets.
-//! * [`Writer`] is both, compiled and checked: *every* brief is rendered through *every* template that may be used on
-//!   it before the first moment comes, so that a brief that cannot fit, a missing value or a bidi control in a product
-//!   name is an error at start-up ([`SettingsError`], all problems at once), never a surprise at run time.
+//! * [`Settings::check`] renders *every* brief through *every* template that may be used on it before the campaigns are
+//!   published, so that a brief that cannot fit, a missing value or a bidi control in a product name is an error
+//!   ([`SettingsError`], all problems at once) and changes nothing.
+//! * [`Writer`] is the templates, compiled.
 //! * [`CreativeStage`] is the stage around it.
 //!
 //! # What fits

@@ -31,7 +31,7 @@ impl Default for Settings {
 impl Settings {
     /// Whether every campaign can be written on every platform it names; all that is wrong, at once.
     pub fn check(&self, campaigns: &Campaigns) -> Result<(), SettingsError> {
-        Writer::new(self, campaigns).map(|_| ())
+        Writer::new(self)?.check(campaigns)
     }
 }
 

@@ -14,27 +14,30 @@ pub const STAGE: &str = "creative";
 /// default, and the people of a moment take up to 30 kB.
 const FULL: usize = 256 * 1024;
 
-/// Reads `moments`, writes `drafts`. It keeps no state: a draft is a function of the moment, the campaigns and the
-/// templates.
+/// Reads `moments` and the table of `campaigns`, writes `drafts`. Without state: what it writes is a function of the moment, the
+/// campaigns of the version that the record names, and the templates.
 #[derive(Debug)]
 pub struct CreativeStage {
-    campaigns: Arc<Campaigns>,
     writer: Arc<Writer>,
+    /// The campaigns of a version of the table.
+    known: Option<(String, Campaigns)>,
 }
 
 impl CreativeStage {
-    /// A stage over `campaigns`. Fails if [`Settings::check`] does.
-    pub fn new(settings: &Settings, campaigns: Arc<Campaigns>) -> Result<Self, SettingsError> {
-        let writer = Arc::new(Writer::new(settings, &campaigns)?);
-        Ok(Self { campaigns, writer })
+    /// A stage with these templates. Fails where they cannot work; [`Settings::check`] also checks campaigns.
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        Ok(Self {
+            writer: Arc::new(Writer::new(settings)?),
+            known: None,
+        })
     }
 
     /// A further instance, with the same campaigns and compiled templates.
     #[must_use]
     pub fn another(&self) -> Self {
         Self {
-            campaigns: self.campaigns.clone(),
             writer: self.writer.clone(),
+            known: None,
         }
     }
 
@@ -42,29 +45,45 @@ impl CreativeStage {
     pub fn spec() -> StageSpec {
         StageSpec::new(STAGE)
             .reads(topics::MOMENTS, EventTime::Ignored)
+            .broadcasts(topics::CAMPAIGNS)
             .writes(topics::DRAFTS, Forward::Nothing)
     }
 
-    fn draft(&self, record: &Record, moment: &Envelope<Moment>, out: &mut Outputs<'_>) {
+    /// The campaigns of the table that this call has. Decoded once for each version.
+    fn campaigns(&mut self, out: &Outputs<'_>) -> Result<Campaigns, StageError> {
+        let table = out.reference(topics::CAMPAIGNS)?;
+        match self.known.take() {
+            Some((version, campaigns)) if version == table.version() => Ok(campaigns),
+            _ => Ok(Campaigns::read(table)),
+        }
+    }
+
+    fn draft(
+        &self,
+        campaigns: &Campaigns,
+        record: &Record,
+        moment: &Envelope<Moment>,
+        out: &mut Outputs<'_>,
+    ) {
         let Moment {
             audience, direction, ..
         } = &moment.data;
         let cause = record.cause();
-        let mut campaigns = Vec::new();
+        let mut drafts = Vec::new();
         let mut size = 0;
-        for campaign in self.campaigns.wanting(&moment.tenant, audience, *direction) {
+        for campaign in campaigns.wanting(&moment.tenant, audience, *direction) {
             let draft = self
                 .writer
                 .write(&moment.tenant, campaign, audience.subject(), *direction);
             size += size_of_texts(&draft);
-            campaigns.push(draft);
+            drafts.push(draft);
             if size >= FULL {
-                emit(&cause, moment, std::mem::take(&mut campaigns), out);
+                emit(&cause, moment, std::mem::take(&mut drafts), out);
                 size = 0;
             }
         }
-        if !campaigns.is_empty() {
-            emit(&cause, moment, campaigns, out);
+        if !drafts.is_empty() {
+            emit(&cause, moment, drafts, out);
         }
     }
 }
@@ -106,12 +125,15 @@ fn size_of_texts(draft: &CampaignDraft) -> usize {
 
 impl Stage for CreativeStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let campaigns = self.campaigns(out)?;
         for record in &batch.records {
             match Envelope::<Moment>::decode(&record.value) {
-                Ok(moment) => self.draft(record, &moment, out),
+                Ok(moment) => self.draft(&campaigns, record, &moment, out),
                 Err(error) => out.dead(record, "malformed", error),
             }
         }
+        let version = out.reference(topics::CAMPAIGNS)?.version();
+        self.known = Some((version.to_owned(), campaigns));
         Ok(())
     }
 }

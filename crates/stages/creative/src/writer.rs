@@ -54,7 +54,7 @@ impl Copy<'_> {
     }
 }
 
-/// Templates, compiled, and checked against every campaign.
+/// Templates, compiled.
 #[derive(Debug)]
 pub struct Writer {
     environment: Environment<'static>,
@@ -63,8 +63,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Compiles the templates and renders every campaign with them; answers all that is wrong.
-    pub fn new(settings: &Settings, campaigns: &Campaigns) -> Result<Self, SettingsError> {
+    /// Compiles the templates; answers all that is wrong with them.
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let mut templates = if settings.built_in { built_in() } else { Vec::new() };
         templates.extend(settings.templates.iter().cloned());
         let mut problems = Vec::new();
@@ -82,13 +82,21 @@ impl Writer {
             variants: settings.variants,
         };
         if problems.is_empty() {
-            writer.check_templates(campaigns, &mut problems);
-            for (tenant, campaigns) in campaigns.iter() {
-                writer.check_tenant(tenant, campaigns, &mut problems);
-            }
+            Ok(writer)
+        } else {
+            Err(SettingsError { problems })
+        }
+    }
+
+    /// Renders every campaign with the templates; answers all that is wrong.
+    pub(crate) fn check(&self, campaigns: &Campaigns) -> Result<(), SettingsError> {
+        let mut problems = Vec::new();
+        self.check_templates(campaigns, &mut problems);
+        for (tenant, campaigns) in campaigns.iter() {
+            self.check_tenant(tenant, campaigns, &mut problems);
         }
         if problems.is_empty() {
-            Ok(writer)
+            Ok(())
         } else {
             Err(SettingsError { problems })
         }

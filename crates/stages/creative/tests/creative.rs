@@ -6,7 +6,6 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use limbic_creative::{Campaigns, CreativeStage, Problem, Settings, Template, Writer};
@@ -15,7 +14,7 @@ use limbic_domain::{
     MoodSummary, Platform, PostRef, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::testing::MemoryState;
-use limbic_stream::{Batch, Effects, Headers, Outputs, Record, Stage, header};
+use limbic_stream::{Batch, Effects, Headers, Outputs, Record, References, Stage, header};
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -102,7 +101,16 @@ fn record(offset: u64, value: Vec<u8>) -> Record {
     }
 }
 
-fn process(stage: &mut CreativeStage, values: Vec<Vec<u8>>) -> Effects {
+/// The table of the topic `campaigns`.
+fn table(campaigns: &Campaigns) -> References {
+    let records = campaigns.records(Utc::from_millis(5));
+    References::new().with(
+        topics::CAMPAIGNS,
+        records.map(|(key, envelope)| (key, envelope.encode())),
+    )
+}
+
+fn process(stage: &mut CreativeStage, campaigns: &Campaigns, values: Vec<Vec<u8>>) -> Effects {
     let batch = Batch {
         records: values
             .into_iter()
@@ -111,7 +119,8 @@ fn process(stage: &mut CreativeStage, values: Vec<Vec<u8>>) -> Effects {
             .collect(),
     };
     let memory = MemoryState::default();
-    let mut out = Outputs::new(&memory);
+    let references = table(campaigns);
+    let mut out = Outputs::with_references(&memory, &references);
     stage.process(&batch, &mut out).unwrap();
     out.into_effects()
 }
@@ -144,9 +153,9 @@ fn a_moment_becomes_one_draft_with_every_campaign_that_wants_it() {
         .fold(Campaigns::new(), |all, one| all.with(TenantId::default(), one))
         .with(TenantId::new("other").unwrap(), campaign("theirs"));
 
-    let mut stage = CreativeStage::new(&Settings::default(), Arc::new(campaigns)).unwrap();
+    let mut stage = CreativeStage::new(&Settings::default()).unwrap();
     let moment = moment("football", Direction::Up);
-    let effects = process(&mut stage, vec![moment.encode()]);
+    let effects = process(&mut stage, &campaigns, vec![moment.encode()]);
 
     let keys: Vec<_> = effects
         .records
@@ -158,7 +167,7 @@ fn a_moment_becomes_one_draft_with_every_campaign_that_wants_it() {
     assert_eq!((*partition, &*written.topic), (2, topics::DRAFTS));
     assert_eq!(written.headers.text(header::TRACE_PARENT), Some("00-1-2-01"));
     let draft = &drafts(&effects)[0];
-    assert_eq!(draft.id, event_id("draft", &[&moment.id, "football-up"]));
+    assert_eq!(draft.id, event_id("draft", &[&moment.id, "all"]));
     assert_eq!((draft.at, &draft.tenant), (moment.at, &moment.tenant));
     assert_eq!(draft.data.people, moment.data.people);
     assert_eq!(draft.data.mood, moment.data.mood);
@@ -170,7 +179,7 @@ fn a_moment_becomes_one_draft_with_every_campaign_that_wants_it() {
         .collect();
     assert_eq!(
         campaigns,
-        [("football-up", Micros(250_000)), ("all", Micros(250_000))]
+        [("all", Micros(250_000)), ("football-up", Micros(250_000))]
     );
     assert!(draft.data.campaigns.iter().all(|one| !one.creatives.is_empty()));
 }
@@ -186,8 +195,8 @@ fn many_campaigns_are_spread_over_drafts_that_a_broker_takes() {
             one
         })
         .fold(Campaigns::new(), |all, one| all.with(TenantId::default(), one));
-    let mut stage = CreativeStage::new(&Settings::default(), Arc::new(all)).unwrap();
-    let effects = process(&mut stage, vec![moment("football", Direction::Up).encode()]);
+    let mut stage = CreativeStage::new(&Settings::default()).unwrap();
+    let effects = process(&mut stage, &all, vec![moment("football", Direction::Up).encode()]);
     let largest = effects.records.iter().map(|(_, record)| record.value.len()).max();
     assert!(largest.unwrap() < 500_000, "{largest:?}");
     let drafts = drafts(&effects);
@@ -196,23 +205,52 @@ fn many_campaigns_are_spread_over_drafts_that_a_broker_takes() {
     assert!((2..CAMPAIGNS / 2).contains(&drafts.len()), "{}", drafts.len());
     let campaigns = drafts.iter().flat_map(|draft| &draft.data.campaigns);
     let campaigns: Vec<_> = campaigns.map(|one| one.campaign.to_string()).collect();
-    let expected: Vec<_> = (0..CAMPAIGNS).map(|n| format!("campaign-{n}")).collect();
-    assert_eq!(campaigns, expected, "each once, in their order");
+    let expected: BTreeSet<_> = (0..CAMPAIGNS).map(|n| format!("campaign-{n}")).collect();
+    assert!(
+        campaigns.iter().eq(&expected),
+        "each once, in the order of their keys"
+    );
 }
 
 #[test]
 fn the_same_moment_gives_the_same_drafts_byte_for_byte() {
-    let stage = CreativeStage::new(&Settings::default(), Arc::new(alone(campaign("spring")))).unwrap();
+    let stage = CreativeStage::new(&Settings::default()).unwrap();
     let value = moment("football", Direction::Down).encode();
-    let once = process(&mut stage.another(), vec![value.clone()]);
-    let again = process(&mut stage.another(), vec![value]);
+    let once = process(
+        &mut stage.another(),
+        &alone(campaign("spring")),
+        vec![value.clone()],
+    );
+    let again = process(&mut stage.another(), &alone(campaign("spring")), vec![value]);
     assert_eq!(once.records, again.records);
+}
+
+#[test]
+fn a_changed_table_is_seen_from_the_next_call_on_and_named_in_the_draft() {
+    let mut stage = CreativeStage::new(&Settings::default()).unwrap();
+    let value = moment("football", Direction::Up).encode();
+    let two = alone(campaign("spring")).with(TenantId::default(), campaign("summer"));
+    for (campaigns, version, drafts) in [
+        (Campaigns::new(), "campaigns@0", 0),
+        (alone(campaign("spring")), "campaigns@1", 1),
+        (two, "campaigns@2", 2),
+    ] {
+        let effects = process(&mut stage, &campaigns, vec![value.clone()]);
+        let written: usize = self::drafts(&effects)
+            .iter()
+            .map(|draft| draft.data.campaigns.len())
+            .sum();
+        assert_eq!(written, drafts, "{version}");
+        for (_, record) in &effects.records {
+            assert_eq!(record.headers.text(header::REFERENCES), Some(version));
+        }
+    }
 }
 
 #[test]
 fn the_tones_follow_the_direction() {
     let campaign = campaign("spring");
-    let writer = Writer::new(&Settings::default(), &alone(campaign.clone())).unwrap();
+    let writer = Writer::new(&Settings::default()).unwrap();
     let tones = |direction| -> BTreeSet<String> {
         let draft = writer.write(&TenantId::default(), &campaign, "football", direction);
         assert!(draft.removals.is_empty());
@@ -234,13 +272,14 @@ fn the_tones_follow_the_direction() {
 
 #[test]
 fn a_malformed_moment_is_a_dead_letter_and_the_others_go_on() {
-    let mut stage = CreativeStage::new(&Settings::default(), Arc::new(alone(campaign("spring")))).unwrap();
+    let mut stage = CreativeStage::new(&Settings::default()).unwrap();
     let good = moment("football", Direction::Up).encode();
     let truncated = good[..good.len() / 2].to_vec();
     let later = br#"{"type":"moment","v":99,"data":{}}"#.to_vec();
     let other = br#"{"type":"post","v":1,"data":{}}"#.to_vec();
     let effects = process(
         &mut stage,
+        &alone(campaign("spring")),
         vec![truncated, b"\xff\xfe".to_vec(), good, later, other, Vec::new()],
     );
     assert_eq!(effects.records.len(), 1);
@@ -261,8 +300,7 @@ fn a_malformed_moment_is_a_dead_letter_and_the_others_go_on() {
 fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
     let tenant = TenantId::default();
     let ids = |tenant: &TenantId, campaign: &Campaign, subject: &str| -> BTreeSet<String> {
-        let campaigns = Campaigns::new().with(tenant.clone(), campaign.clone());
-        let writer = Writer::new(&Settings::default(), &campaigns).unwrap();
+        let writer = Writer::new(&Settings::default()).unwrap();
         let draft = writer.write(tenant, campaign, subject, Direction::Up);
         let ids: BTreeSet<_> = draft
             .creatives
@@ -301,7 +339,7 @@ fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
 fn a_shorter_template_is_preferred_to_a_cut() {
     let mut small = campaign("spring");
     small.platforms = vec![platform("file", 12, 12)];
-    let writer = Writer::new(&Settings::default(), &alone(small.clone())).unwrap();
+    let writer = Writer::new(&Settings::default()).unwrap();
     let draft = writer.write(&TenantId::default(), &small, "football", Direction::Up);
     let said: Vec<_> = draft
         .creatives
@@ -319,7 +357,7 @@ fn a_body_is_cut_between_words_only_where_nothing_fits_whole() {
     let mut small = campaign("spring");
     small.brief.call_to_action = "Come and try a pair of them on in our shop".into();
     small.platforms = vec![platform("file", 12, 24)];
-    let writer = Writer::new(&Settings::default(), &alone(small.clone())).unwrap();
+    let writer = Writer::new(&Settings::default()).unwrap();
     let draft = writer.write(&TenantId::default(), &small, "football", Direction::Down);
     let bodies: BTreeSet<_> = draft
         .creatives
@@ -333,7 +371,7 @@ fn a_body_is_cut_between_words_only_where_nothing_fits_whole() {
 fn a_brief_that_cannot_fit_is_an_error_at_start_up_that_says_what_to_do() {
     let mut tiny = campaign("spring");
     tiny.platforms = vec![platform("webhook", 40, 120), platform("banner", 5, 100)];
-    let error = CreativeStage::new(&Settings::default(), Arc::new(alone(tiny))).unwrap_err();
+    let error = Settings::default().check(&alone(tiny)).unwrap_err();
     assert_eq!(error.problems.len(), 2, "{error}");
     let text = error.to_string();
     for said in [
@@ -479,7 +517,8 @@ fn a_tenants_template_writes_for_that_tenant_alone() {
         ..Settings::default()
     };
     let campaigns = alone(campaign("spring")).with(mine.clone(), campaign("spring"));
-    let writer = Writer::new(&settings, &campaigns).unwrap();
+    settings.check(&campaigns).unwrap();
+    let writer = Writer::new(&settings).unwrap();
     let written = |tenant: &TenantId| -> Vec<String> {
         let draft = writer.write(tenant, &campaign("spring"), "football", Direction::Up);
         draft
@@ -505,7 +544,7 @@ fn a_template_that_fails_on_a_subject_is_named_in_the_draft() {
         ..Settings::default()
     };
     let campaign = campaign("spring");
-    let writer = Writer::new(&settings, &alone(campaign.clone())).unwrap();
+    let writer = Writer::new(&settings).unwrap();
     let draft = writer.write(&TenantId::default(), &campaign, "football", Direction::Up);
     assert!(!draft.creatives.is_empty());
     assert_eq!(draft.removals.len(), 1);
@@ -551,7 +590,8 @@ proptest! {
         any.brief.promise = promise;
         any.brief.call_to_action = call_to_action;
         any.platforms = vec![platform("one", headline, body)];
-        if let Ok(writer) = Writer::new(&Settings::default(), &alone(any.clone())) {
+        if Settings::default().check(&alone(any.clone())).is_ok() {
+            let writer = Writer::new(&Settings::default()).unwrap();
             for direction in [Direction::Up, Direction::Down] {
                 let draft = writer.write(&TenantId::default(), &any, &subject, direction);
                 prop_assert!(!draft.creatives.is_empty());

@@ -34,7 +34,6 @@ pub struct Harness<S> {
     spec: Option<StageSpec>,
     references: References,
     state: MemoryState,
-    references: References,
     outputs: Vec<(u32, NewRecord)>,
     dead_letters: Vec<DeadLetter>,
 }
@@ -53,7 +52,6 @@ impl<S: Stage> Harness<S> {
             spec: None,
             references: References::default(),
             state: MemoryState::default(),
-            references: References::new(),
             outputs: Vec::new(),
             dead_letters: Vec::new(),
         }
@@ -71,17 +69,6 @@ impl<S: Stage> Harness<S> {
     #[must_use]
     pub fn described_by(mut self, spec: StageSpec) -> Self {
         self.spec = Some(spec);
-        self
-    }
-
-    /// Holds these keys and values as the table of a broadcast input.
-    #[must_use]
-    pub fn with_reference<K, V>(mut self, topic: &str, entries: impl IntoIterator<Item = (K, V)>) -> Self
-    where
-        K: Into<Bytes>,
-        V: Into<Bytes>,
-    {
-        self.references = self.references.with(topic, entries);
         self
     }
 
