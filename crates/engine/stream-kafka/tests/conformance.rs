@@ -38,7 +38,7 @@ impl Kafka {
         let prefix = format!(
             "conformance-{}-{}-{}",
             std::process::id(),
-            limbic_domain::Utc::now().as_millis(),
+            Utc::now().as_millis(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let log = <Self as Backend>::open(&format!("{url} {prefix}"));
