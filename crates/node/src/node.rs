@@ -10,6 +10,7 @@ use limbic_api::{ComponentView, Context};
 use limbic_component::{Need, Registration};
 use limbic_ingest::Edge;
 use limbic_metrics::{MetricsStage, SeriesReader};
+use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::runtime::{StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
 use limbic_views::Store;
@@ -175,7 +176,9 @@ impl Parts {
         let edge = Arc::new(open_edge(settings, Arc::clone(log))?);
         let meters_registry = prometheus::Registry::new();
         let meters = StageMeters::register(&meters_registry).context("cannot register the meters")?;
-        let resources = stages::resources(settings, &stores, handle);
+        let mut resources = stages::resources(settings, &stores, handle);
+        let outboxes = OutboxMeters::register(&meters_registry).context("cannot register the meters")?;
+        resources.insert(outboxes);
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
         let server = match listener {

@@ -108,6 +108,14 @@ pub(crate) fn check_webhook(webhook: &WebhookSettings) -> Result<(), OutOfRange>
     if !(1..=256).contains(&webhook.concurrency) {
         return Err(("concurrency", webhook.concurrency.to_string(), "1", "256"));
     }
+    if let Some(rate) = webhook.per_second
+        && !(0.001..=100_000.0).contains(&rate)
+    {
+        return Err(("per_second", rate.to_string(), "0.001", "100000"));
+    }
+    if !(1..=10_000).contains(&webhook.burst) {
+        return Err(("burst", webhook.burst.to_string(), "1", "10000"));
+    }
     Ok(())
 }
 

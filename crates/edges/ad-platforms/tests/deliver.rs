@@ -87,7 +87,9 @@ impl Member {
     }
 
     fn pending(&self) -> usize {
-        self.state.len()
+        // What is counted of a destination stays.
+        let entries = self.state.keys().filter(|key| key.starts_with(b"outbox/e/"));
+        entries.count()
     }
 }
 
@@ -156,7 +158,11 @@ impl Scene {
                 key: Some(SigningKey::new(&Secret::new(SECRET)).unwrap()),
                 ..ServerOptions::default()
             },
-            deliver: Settings::default(),
+            deliver: Settings {
+                // A tick waits for every answer.
+                answer_wait: HumanDuration::from_mins(1),
+                ..Settings::default()
+            },
             webhook: WebhookSettings {
                 secret: Some(Secret::new(SECRET)),
                 ..WebhookSettings::to("http://replaced")
@@ -356,8 +362,8 @@ fn a_wrong_secret_is_refused_and_never_shown() {
 }
 
 #[test]
-fn a_throttle_rests_the_whole_platform_as_long_as_it_asks_and_counts_no_attempt() {
-    let scene = Scene::new(|setup| setup.deliver.attempts = 1);
+fn a_throttle_pauses_the_whole_platform_as_long_as_it_asks_and_counts_as_an_attempt() {
+    let scene = Scene::new(|setup| setup.deliver.attempts = 3);
     scene.server.script([
         Behaviour::throttle("30"),
         Behaviour::throttle("Thu, 01 Jan 1970 00:01:10 GMT"),
@@ -411,7 +417,7 @@ fn throttles_without_end_are_given_up_on_by_the_clock() {
     member.tick(&mut stage, 60_000);
     let detail = member.outcomes()[0].data.detail.clone().unwrap();
     assert!(
-        detail.starts_with("gave_up: 0 attempts failed within 60 s; last: 429"),
+        detail.starts_with("gave_up: 2 attempts failed within 60 s; last: 429"),
         "{detail}"
     );
 }
@@ -571,12 +577,18 @@ fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
 fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
     let scene = Scene::new(|_| {});
     let (mut stage, mut member) = scene.with_one();
-    let written = member.state.clone();
-    for (partition, key, value) in written.entries() {
-        let later = String::from_utf8(value.to_vec())
-            .unwrap()
-            .replace("{\"v\":1", "{\"v\":2");
-        member.state.put(partition, key.clone(), later);
+    let entries: Vec<_> = member
+        .state
+        .entries()
+        .map(|(partition, key, value)| (partition, key.clone(), value.clone()))
+        .collect();
+    for (partition, key, value) in entries {
+        if key.starts_with(b"outbox/e/") {
+            let value = String::from_utf8(value.to_vec()).unwrap();
+            member
+                .state
+                .put(partition, key, value.replace("{\"v\":1", "{\"v\":2"));
+        }
     }
     let mut out = Outputs::new(&member.state);
     let error = stage.tick(&[0, 1, 2], Utc::from_millis(0), &mut out).unwrap_err();
@@ -626,6 +638,12 @@ fn settings_read_from_toml_and_refuse_what_cannot_work() {
     }
 }
 
+/// Sends deliveries by number.
+fn deliver(file: &FilePlatform, numbers: &[usize], now: Utc) -> Vec<Answer> {
+    let deliveries: Vec<_> = numbers.iter().map(|&n| delivery(n)).collect();
+    file.deliver(&deliveries.iter().collect::<Vec<_>>(), now)
+}
+
 fn lines(path: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines()
@@ -638,17 +656,14 @@ fn a_file_holds_each_decision_once_however_often_it_is_sent_and_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/on/the/way/ads.jsonl");
     let now = Utc::from_millis(1_000);
-    let mut file = FilePlatform::open(&path).unwrap();
-    let answers = file.deliver(&[delivery(1), delivery(2), delivery(1)], now);
-    assert_eq!(answers, vec![Answer::Delivered; 3]);
-    let mut other = FilePlatform::open(&path).unwrap();
+    let file = FilePlatform::open(&path).unwrap();
+    let answers = deliver(&file, &[1, 2, 1], now);
+    assert_eq!(answers, vec![Answer::Applied(()); 3]);
+    let other = FilePlatform::open(&path).unwrap();
+    assert_eq!(deliver(&other, &[2, 3], now), vec![Answer::Applied(()); 2]);
     assert_eq!(
-        other.deliver(&[delivery(2), delivery(3)], now),
-        vec![Answer::Delivered; 2]
-    );
-    assert_eq!(
-        file.deliver(&[delivery(3), delivery(4)], now),
-        vec![Answer::Delivered; 2],
+        deliver(&file, &[3, 4], now),
+        vec![Answer::Applied(()); 2],
         "it sees what another added"
     );
     let decisions: Vec<_> = lines(&path).iter().map(|line| line["decision"].clone()).collect();
@@ -660,22 +675,20 @@ fn a_file_holds_each_decision_once_however_often_it_is_sent_and_opened() {
 fn a_torn_last_line_is_cut_off_and_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ads.jsonl");
-    FilePlatform::open(&path)
-        .unwrap()
-        .deliver(&[delivery(1), delivery(2)], Utc::default());
+    deliver(&FilePlatform::open(&path).unwrap(), &[1, 2], Utc::default());
     let whole = std::fs::read(&path).unwrap();
     let first = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
     for torn in [first + 1, first + 20, whole.len() - 1] {
         std::fs::write(&path, &whole[..torn]).unwrap();
-        let mut file = FilePlatform::open(&path).unwrap();
+        let file = FilePlatform::open(&path).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().len(),
             first as u64,
             "torn at {torn}"
         );
         assert_eq!(
-            file.deliver(&[delivery(1), delivery(2)], Utc::default()),
-            vec![Answer::Delivered; 2]
+            deliver(&file, &[1, 2], Utc::default()),
+            vec![Answer::Applied(()); 2]
         );
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
@@ -685,16 +698,16 @@ fn a_torn_last_line_is_cut_off_and_written_again() {
 fn a_damaged_file_and_a_busy_one_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ads.jsonl");
-    let mut file = FilePlatform::open(&path).unwrap();
+    let file = FilePlatform::open(&path).unwrap();
     let holder = std::fs::File::open(&path).unwrap();
     holder.lock().unwrap();
-    let answer = file.deliver(&[delivery(1)], Utc::default());
+    let answer = deliver(&file, &[1], Utc::default());
     assert!(
-        matches!(&answer[..], [Answer::Throttled { wait: Some(_), .. }]),
+        matches!(&answer[..], [Answer::RetryAfter { wait: Some(_), .. }]),
         "{answer:?}"
     );
     holder.unlock().unwrap();
-    assert_eq!(file.deliver(&[delivery(1)], Utc::default()), [Answer::Delivered]);
+    assert_eq!(deliver(&file, &[1], Utc::default()), [Answer::Applied(())]);
 
     std::fs::write(&path, "{\"decision\":\"x\"}\nnot json\n").unwrap();
     let error = FilePlatform::open(&path).unwrap_err().to_string();
@@ -704,8 +717,8 @@ fn a_damaged_file_and_a_busy_one_say_so() {
     );
     std::fs::write(&path, "").unwrap();
     assert_eq!(
-        file.deliver(&[delivery(1)], Utc::default()),
-        [Answer::Delivered],
+        deliver(&file, &[1], Utc::default()),
+        [Answer::Applied(())],
         "an emptied file begins anew"
     );
     assert_eq!(lines(&path).len(), 1);

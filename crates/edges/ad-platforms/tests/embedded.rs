@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use limbic_ad_platforms::testing::{Chaos, PlatformServer, ServerOptions};
 use limbic_ad_platforms::{PlatformSettings, WebhookSettings, open_all};
 use limbic_deliver::{DeliverStage, STAGE, Settings};
-use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
+use limbic_domain::{Decision, Envelope, HumanDuration, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
 use limbic_stream::runtime::{RunOptions, StageHandle, StageMeters, spawn};
 use limbic_stream::{BatchLimits, Headers, Log, NewRecord, Polled, Subscription, TopicPartition, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
@@ -137,9 +137,10 @@ fn through_a_restart_and_a_bad_day_of_the_platform_every_decision_has_one_outcom
     let server = PlatformServer::start(runtime.handle(), options).unwrap();
     let webhook = WebhookSettings::to(server.url());
     let settings = Settings {
-        tick: limbic_domain::HumanDuration::from_millis(5),
-        backoff: limbic_domain::HumanDuration::from_millis(1),
-        circuit_rest: limbic_domain::HumanDuration::from_millis(1),
+        tick: HumanDuration::from_millis(5),
+        backoff: HumanDuration::from_millis(1),
+        min_retry_after: HumanDuration::ZERO,
+        circuit_rest: HumanDuration::from_millis(1),
         batch: 8,
         ..Settings::default()
     };

@@ -70,6 +70,7 @@ mod backoff;
 mod control;
 mod error;
 mod log;
+pub mod outbox;
 mod overlay;
 mod partition;
 mod record;

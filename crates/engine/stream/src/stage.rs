@@ -412,6 +412,11 @@ impl<'a> Outputs<'a> {
         self.state().scan(partition, prefix, from, limit)
     }
 
+    /// The state before this call, without its changes.
+    pub(crate) const fn committed(&self) -> &dyn StateReader {
+        self.before
+    }
+
     const fn state(&self) -> Overlay<'_> {
         Overlay {
             below: self.before,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
 use limbic_domain::Slug;
+use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::{Stage, StageSpec};
 
 use crate::{AdPlatform, DeliverStage, Settings};
@@ -48,6 +49,7 @@ impl StageComponent for DeliverStage {
 
     fn build(settings: &Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
         let open: OpenPlatforms = resources.get()?;
-        Ok(Box::new(Self::new(settings, (open.0)()?)?))
+        let meters: OutboxMeters = resources.get()?;
+        Ok(Box::new(Self::new(settings, (open.0)()?)?.metered(meters)))
     }
 }

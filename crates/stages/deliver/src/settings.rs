@@ -1,8 +1,11 @@
 //! The settings of the deliver stage.
 
 use limbic_domain::HumanDuration;
+use limbic_stream::outbox::Limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::PlatformLimits;
 
 /// The settings of the deliver stage: `[deliver]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -10,8 +13,14 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Time between two looks for deliveries that are due. 1ms to 1min; default 100ms.
     pub tick: HumanDuration,
-    /// Most deliveries to one platform in one tick, and so in one transaction. 1 to 10,000; default 256.
+    /// How long a tick waits for answers before it commits those that came; a platform that hangs delays the others by this
+    /// much. 0s to 1min; default 100ms.
+    pub answer_wait: HumanDuration,
+    /// Most deliveries to one platform that a tick starts, and so about the most in one transaction. 1 to 10,000; default 256.
     pub batch: usize,
+    /// Most deliveries to one platform that wait in one partition; further decisions become dead letters. 1 to
+    /// 1,000,000,000; default 1,000,000.
+    pub max_waiting: u64,
     /// Most attempts before a delivery is refused as `gave_up`. 1 to 1,000; default 12.
     pub attempts: u32,
     /// Longest time from the first attempt until a delivery is refused as `gave_up`, including the time that a platform
@@ -21,6 +30,8 @@ pub struct Settings {
     pub backoff: HumanDuration,
     /// The longest back-off: at least `backoff`, at most 1d; default 5min.
     pub max_backoff: HumanDuration,
+    /// The shortest wait after a platform asked for time; shorter ones are lengthened to it. 0s to 1s; default 100ms.
+    pub min_retry_after: HumanDuration,
     /// The longest `Retry-After` of a platform that is obeyed; longer ones are cut to it. 1s to 1d; default 1h.
     pub max_retry_after: HumanDuration,
     /// Failures in a row that open a platform's circuit breaker. 1 to 1,000; default 5.
@@ -33,11 +44,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tick: HumanDuration::from_millis(100),
+            answer_wait: HumanDuration::from_millis(100),
             batch: 256,
+            max_waiting: 1_000_000,
             attempts: 12,
             give_up_after: HumanDuration::from_days(1),
             backoff: HumanDuration::from_secs(1),
             max_backoff: HumanDuration::from_mins(5),
+            min_retry_after: HumanDuration::from_millis(100),
             max_retry_after: HumanDuration::from_hours(1),
             circuit_failures: 5,
             circuit_rest: HumanDuration::from_secs(15),
@@ -68,7 +82,10 @@ impl Settings {
         let (millisecond, second) = (HumanDuration::from_millis(1), HumanDuration::from_secs(1));
         let (hour, day) = (HumanDuration::from_hours(1), HumanDuration::from_days(1));
         in_range("tick", self.tick, millisecond, HumanDuration::from_mins(1))?;
+        let minute = HumanDuration::from_mins(1);
+        in_range("answer_wait", self.answer_wait, HumanDuration::ZERO, minute)?;
         in_range("batch", self.batch, 1, 10_000)?;
+        in_range("max_waiting", self.max_waiting, 1, 1_000_000_000)?;
         in_range("attempts", self.attempts, 1, 1_000)?;
         in_range(
             "give_up_after",
@@ -78,9 +95,34 @@ impl Settings {
         )?;
         in_range("backoff", self.backoff, millisecond, hour)?;
         in_range("max_backoff", self.max_backoff, self.backoff, day)?;
+        in_range(
+            "min_retry_after",
+            self.min_retry_after,
+            HumanDuration::ZERO,
+            second,
+        )?;
         in_range("max_retry_after", self.max_retry_after, second, day)?;
         in_range("circuit_failures", self.circuit_failures, 1, 1_000)?;
         in_range("circuit_rest", self.circuit_rest, millisecond, hour)
+    }
+
+    /// The limits of one platform's destination in the outbox.
+    pub(crate) fn limits(&self, platform: &PlatformLimits) -> Limits {
+        Limits {
+            concurrency: platform.concurrency.max(1),
+            batch: platform.batch.max(1),
+            rate: platform.rate,
+            deadline: platform.deadline,
+            per_tick: self.batch,
+            waiting: self.max_waiting,
+            attempts: self.attempts,
+            give_up_after: self.give_up_after.get(),
+            backoff_first: self.backoff.get(),
+            backoff_longest: self.max_backoff.get(),
+            retry_after: (self.min_retry_after.get(), self.max_retry_after.get()),
+            breaker_failures: self.circuit_failures,
+            breaker_pause: self.circuit_rest.get(),
+        }
     }
 }
 

@@ -1,51 +1,64 @@
 //! The deliver stage.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, Utc, event_id, topics};
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+use limbic_stream::outbox::{
+    Call, Conclusion, Enqueue, Enqueued, Finished, Outbox, OutboxMeters, Request, Sender,
+};
+use limbic_stream::{
+    Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
+};
 
-use crate::outbox::{self, Due, Entry};
-use crate::rest::{Circuit, Permit, back_off, later};
 use crate::{AdPlatform, Answer, Delivery, Settings, SettingsError};
 
 /// The stage's name.
 pub const STAGE: &str = "deliver";
 
-/// After this long a tick begins no further round, so that what was answered commits soon.
-const ROUND_BUDGET: Duration = Duration::from_secs(2);
-
-/// Reads `decisions`, writes `outcomes`; its state is the outbox.
+/// Reads `decisions`, writes `outcomes`; its state is its outbox.
 pub struct DeliverStage {
-    settings: Settings,
-    platforms: BTreeMap<Slug, Connected>,
+    outbox: Outbox<Delivery>,
 }
 
-struct Connected {
-    platform: Box<dyn AdPlatform>,
-    circuit: Circuit,
+impl Request for Delivery {
+    const VERSION: u32 = 1;
+    type Reply = ();
+}
+
+/// A platform as a destination of the outbox.
+struct Destination(Box<dyn AdPlatform>);
+
+impl Sender<Delivery> for Destination {
+    fn send(&self, calls: &[Call<Delivery>]) -> Vec<Answer> {
+        let deliveries: Vec<&Delivery> = calls.iter().map(|call| &*call.request).collect();
+        let now = calls.first().map_or(Utc::MIN, |call| call.now);
+        self.0.deliver(&deliveries, now)
+    }
 }
 
 impl DeliverStage {
-    /// A stage over platforms that are open already.
+    /// A stage that delivers to these platforms, by the name that campaigns use.
     pub fn new(
         settings: &Settings,
         platforms: BTreeMap<Slug, Box<dyn AdPlatform>>,
     ) -> Result<Self, SettingsError> {
         settings.check()?;
-        let circuit = Circuit::new(settings.circuit_failures, settings.circuit_rest.get());
-        let connected = platforms.into_iter().map(|(name, platform)| {
-            let circuit = circuit.clone();
-            (name, Connected { platform, circuit })
+        let outbox = Outbox::new("outbox").answer_wait(settings.answer_wait.get());
+        let outbox = platforms.into_iter().fold(outbox, |outbox, (name, platform)| {
+            let limits = settings.limits(&platform.limits());
+            outbox.destination(name.as_str(), limits, Destination(platform))
         });
-        Ok(Self {
-            settings: settings.clone(),
-            platforms: connected.collect(),
-        })
+        Ok(Self { outbox })
     }
 
-    /// What the runtime must know of it.
+    /// Reports to these metrics.
+    #[must_use]
+    pub fn metered(mut self, meters: OutboxMeters) -> Self {
+        self.outbox = self.outbox.metered(meters);
+        self
+    }
+
+    /// What the runtime must know of the stage.
     pub fn spec(settings: &Settings) -> StageSpec {
         StageSpec::new(STAGE)
             .reads(topics::DECISIONS, EventTime::Ignored)
@@ -54,147 +67,78 @@ impl DeliverStage {
             .ticks(settings.tick.get())
     }
 
-    /// Puts a decision into the outbox, or says why it cannot be delivered by anyone.
-    fn accept(&self, record: &Record, out: &mut Outputs<'_>) {
+    /// Puts a decision into the outbox, or says why no platform can take it.
+    fn accept(&self, record: &Record, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let decided = match Envelope::<Decision>::decode(&record.value) {
             Ok(decided) => decided,
-            Err(error) => return out.dead(record, "malformed", error),
+            Err(error) => {
+                out.dead(record, "malformed", error);
+                return Ok(());
+            }
         };
         if Decision::campaign_of(&decided.id).as_ref() != Some(&decided.data.campaign) {
             let detail = format!(
                 "the id `{}` is not that of a decision of campaign `{}`",
                 decided.id, decided.data.campaign
             );
-            return out.dead(record, "malformed", detail);
+            out.dead(record, "malformed", detail);
+            return Ok(());
         }
         let Some(delivery) = Delivery::of(decided) else {
-            return;
+            return Ok(());
         };
         if delivery.people.is_empty() {
-            return out.dead(record, "nobody", "it chose an ad for nobody");
+            out.dead(record, "nobody", "it chose an ad for nobody");
+            return Ok(());
         }
-        if !self.platforms.contains_key(delivery.platform()) {
-            let detail = format!(
-                "no platform `{0}` is set up: add [ad_platforms.{0}], then replay this dead letter",
-                delivery.platform()
-            );
-            return out.dead(record, "unknown_platform", detail);
-        }
-        let entry = Entry::new(delivery, &record.cause());
-        outbox::put_new(out, record.partition, &entry);
-    }
-
-    /// Sends one platform what is due, round by round.
-    fn send(
-        settings: &Settings,
-        name: &Slug,
-        connected: &mut Connected,
-        partitions: &[u32],
-        now: Utc,
-        out: &mut Outputs<'_>,
-    ) -> Result<(), StageError> {
-        let started = Instant::now();
-        let mut left = settings.batch;
-        while left > 0 && started.elapsed() < ROUND_BUDGET {
-            let at_once = connected.platform.concurrency().clamp(1, left);
-            let limit = match connected.circuit.permit(now) {
-                Permit::Any => at_once,
-                Permit::Probe => 1,
-                Permit::Nothing => return Ok(()),
-            };
-            let due = outbox::due(out, partitions, name, now, limit)?;
-            if due.is_empty() {
-                return Ok(());
+        let platform = delivery.platform();
+        let new = Enqueue {
+            destination: platform.as_str(),
+            key: &delivery.decision,
+            order: None,
+            at: delivery.timestamp,
+        };
+        match self.outbox.enqueue(out, &record.cause(), &new, &delivery)? {
+            Enqueued::Accepted | Enqueued::AlreadyWaiting => {}
+            Enqueued::UnknownDestination => {
+                let detail = format!(
+                    "no ad platform `{platform}` is set up: add [ad_platforms.{platform}], then replay this dead letter"
+                );
+                out.dead(record, "unknown_platform", detail);
             }
-            left -= due.len();
-            let deliveries: Vec<Delivery> = due.iter().map(|due| due.entry.delivery.clone()).collect();
-            let mut answers = connected.platform.deliver(&deliveries, now).into_iter();
-            for due in due {
-                let unanswered = || Answer::Failed {
-                    detail: "the platform gave no answer".to_owned(),
-                };
-                let answer = answers.next().unwrap_or_else(unanswered);
-                Self::settle(settings, name, &mut connected.circuit, due, answer, now, out);
+            Enqueued::Full => {
+                let detail = format!(
+                    "as many deliveries wait for ad platform `{platform}` as deliver.waiting allows: replay this dead \
+                     letter when the platform works again"
+                );
+                out.dead(record, "outbox_full", detail);
             }
         }
         Ok(())
     }
-
-    /// What an answer changes: an outcome and one entry less, or an entry to be tried again.
-    fn settle(
-        settings: &Settings,
-        name: &Slug,
-        circuit: &mut Circuit,
-        due: Due,
-        answer: Answer,
-        now: Utc,
-        out: &mut Outputs<'_>,
-    ) {
-        let Due {
-            partition,
-            key,
-            mut entry,
-        } = due;
-        out.remove(partition, key);
-        let first_tried = *entry.first_tried.get_or_insert(now);
-        let first = settings.backoff.get();
-        let most = settings.max_backoff.get();
-        let (wait, detail) = match answer {
-            Answer::Delivered => {
-                circuit.answered();
-                return conclude(out, partition, &entry, OutcomeKind::Delivered, None, now);
-            }
-            Answer::Refused { detail } => {
-                circuit.answered();
-                return conclude(out, partition, &entry, OutcomeKind::Refused, Some(detail), now);
-            }
-            Answer::Throttled { wait, detail } => {
-                let wait = wait.unwrap_or(first).min(settings.max_retry_after.get());
-                circuit.throttled(later(now, wait));
-                (wait, detail)
-            }
-            Answer::Failed { detail } => {
-                entry.attempts += 1;
-                if circuit.failed(now) {
-                    tracing::warn!(platform = %name, detail, "the platform keeps failing: it rests");
-                }
-                (
-                    back_off(&entry.delivery.decision, entry.attempts, first, most),
-                    detail,
-                )
-            }
-        };
-        let again = later(now, wait);
-        let is_too_late = again > later(first_tried, settings.give_up_after.get());
-        if entry.attempts >= settings.attempts || is_too_late {
-            let tried_for = Duration::from_millis(now.millis_since(first_tried).unsigned_abs());
-            let detail = format!(
-                "gave_up: {} attempts failed within {} s; last: {detail}",
-                entry.attempts,
-                tried_for.as_secs()
-            );
-            return conclude(out, partition, &entry, OutcomeKind::Refused, Some(detail), now);
-        }
-        outbox::put_back(out, partition, &entry, again);
-    }
 }
 
 /// Writes the outcome of a delivery. Its id is a function of decision and platform: one delivery, one outcome.
-fn conclude(
-    out: &mut Outputs<'_>,
-    partition: u32,
-    entry: &Entry,
-    kind: OutcomeKind,
-    detail: Option<String>,
-    now: Utc,
-) {
+fn conclude(out: &mut Outputs<'_>, finished: &Finished<'_, Delivery>, now: Utc) {
+    let (kind, detail) = match finished.conclusion {
+        Conclusion::Applied(()) => (OutcomeKind::Delivered, None),
+        Conclusion::Rejected { detail } => (OutcomeKind::Refused, Some(detail.to_owned())),
+        Conclusion::GaveUp { after, detail } => {
+            let detail = format!(
+                "gave_up: {} attempts failed within {} s; last: {detail}",
+                finished.attempts,
+                after.as_secs()
+            );
+            (OutcomeKind::Refused, Some(detail))
+        }
+    };
     let Delivery {
         decision,
         tenant,
         campaign,
         ..
-    } = &entry.delivery;
-    let key = format!("deliver/{}", entry.delivery.platform());
+    } = finished.request;
+    let key = format!("deliver/{}", finished.destination);
     let outcome = Outcome {
         decision: decision.clone(),
         kind,
@@ -203,23 +147,25 @@ fn conclude(
         detail,
     };
     let id = event_id("outcome", &[decision, &key]);
-    let envelope = Envelope::new(tenant.clone(), id, entry.event_time(now), outcome);
+    let envelope = Envelope::new(tenant.clone(), id, finished.event_time(now), outcome);
     let record_key = format!("{tenant}/{campaign}");
-    out.emit(&entry.cause(partition), topics::OUTCOMES, &record_key, &envelope);
+    out.emit(&finished.cause, topics::OUTCOMES, &record_key, &envelope);
 }
 
 impl Stage for DeliverStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for record in &batch.records {
-            self.accept(record, out);
+            self.accept(record, out)?;
         }
         Ok(())
     }
 
     fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        for (name, connected) in &mut self.platforms {
-            Self::send(&self.settings, name, connected, partitions, now, out)?;
-        }
-        Ok(())
+        self.outbox
+            .drive(partitions, now, out, |out, finished| conclude(out, finished, now))
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition]) {
+        self.outbox.revoked(partitions);
     }
 }

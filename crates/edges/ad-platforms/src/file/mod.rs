@@ -5,31 +5,34 @@ use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use limbic_domain::{Utc, event_id};
 use serde::{Deserialize, Serialize};
 
-use limbic_deliver::{AdPlatform, Answer, Delivery};
+use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits};
 
 mod settings;
 
 pub use settings::FileSettings;
 
-/// How many lines to write with one flush.
+/// Most lines that are written with one flush.
 const AT_ONCE: usize = 256;
-/// How long to leave a file alone that another process is writing.
+/// How long a flush may take: disks that are busy answer late.
+const DEADLINE: Duration = Duration::from_mins(1);
+/// How long to wait for another process that is writing the file.
 const BUSY: Duration = Duration::from_millis(50);
 
 /// The platform's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system says no.
+    /// The operating system reports an error.
     #[error("{path}: {source}", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// A whole line is not a delivery.
@@ -68,10 +71,13 @@ struct Line<'a> {
 /// Appends each delivery as one JSON line ([`Delivery`] and `delivered_at`) and answers once it is on disk.
 ///
 /// Which decisions are in the file is known by reading it when it is opened, and what other processes added before each
-/// write; an exclusive lock keeps writers apart. A line without its end was never answered for: it is cut off. Memory: 16
+/// write; an exclusive lock keeps writers apart. A line without its end was never answered for, and is cut off. Memory: 16
 /// bytes and the set's overhead for each line; start a new file from time to time.
 #[derive(Debug)]
-pub struct FilePlatform {
+pub struct FilePlatform(Mutex<Writer>);
+
+#[derive(Debug)]
+struct Writer {
     path: PathBuf,
     file: File,
     /// How much of the file is known.
@@ -80,8 +86,14 @@ pub struct FilePlatform {
 }
 
 impl FilePlatform {
-    /// Opens or makes the file, and reads which decisions it holds.
+    /// Opens or creates the file, and reads which decisions it holds.
     pub fn open(path: &Path) -> Result<Self, FileError> {
+        Writer::open(path).map(|writer| Self(Mutex::new(writer)))
+    }
+}
+
+impl Writer {
+    fn open(path: &Path) -> Result<Self, FileError> {
         let failed = |source| FileError::Io {
             path: path.to_owned(),
             source,
@@ -101,14 +113,14 @@ impl FilePlatform {
         File::open(folder.unwrap_or(Path::new(".")))
             .and_then(|folder| folder.sync_all())
             .map_err(failed)?;
-        let mut platform = Self {
+        let mut writer = Self {
             path: path.to_owned(),
             file,
             length: 0,
             known: HashSet::new(),
         };
-        platform.locked(Self::catch_up)?;
-        Ok(platform)
+        writer.locked(Self::catch_up)?;
+        Ok(writer)
     }
 
     fn failed(&self, source: io::Error) -> FileError {
@@ -134,11 +146,11 @@ impl FilePlatform {
         done.and_then(|value| unlocked.map(|()| value))
     }
 
-    /// Reads what was added since, and cuts off a line without its end: under the lock nobody is writing it.
+    /// Reads what was added since, and cuts off a line without its end: under the lock no process is writing it.
     fn catch_up(&mut self) -> Result<(), FileError> {
         let length = self.file.metadata().map_err(|source| self.failed(source))?.len();
         if length < self.length {
-            // Someone emptied the file: it is another one now.
+            // Someone emptied the file: it is another file now.
             self.length = 0;
             self.known.clear();
         }
@@ -173,7 +185,7 @@ impl FilePlatform {
     }
 
     /// Writes those that are not there yet, and flushes them to disk.
-    fn append(&mut self, deliveries: &[Delivery], now: Utc) -> Result<(), FileError> {
+    fn append(&mut self, deliveries: &[&Delivery], now: Utc) -> Result<(), FileError> {
         self.catch_up()?;
         let mut lines = Vec::new();
         let mut added = HashSet::new();
@@ -193,7 +205,7 @@ impl FilePlatform {
             .write_all(&lines)
             .and_then(|()| self.file.sync_data());
         if let Err(source) = written {
-            // What may have been written in part was not answered for: out with it, now or at the next catch-up.
+            // Lines that were written in part were not answered for: they are cut off, now or at the next catch-up.
             let _ = self.file.set_len(self.length);
             return Err(self.failed(source));
         }
@@ -204,18 +216,25 @@ impl FilePlatform {
 }
 
 impl AdPlatform for FilePlatform {
-    fn concurrency(&self) -> usize {
-        AT_ONCE
+    /// One writer; it writes all lines of a call with one flush.
+    fn limits(&self) -> PlatformLimits {
+        PlatformLimits {
+            concurrency: AT_ONCE,
+            batch: AT_ONCE,
+            deadline: DEADLINE,
+            rate: None,
+        }
     }
 
-    fn deliver(&mut self, deliveries: &[Delivery], now: Utc) -> Vec<Answer> {
-        let answer = match self.locked(|platform| platform.append(deliveries, now)) {
-            Ok(()) => Answer::Delivered,
-            Err(error @ FileError::Busy { .. }) => Answer::Throttled {
+    fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = match writer.locked(|writer| writer.append(deliveries, now)) {
+            Ok(()) => Answer::Applied(()),
+            Err(error @ FileError::Busy { .. }) => Answer::RetryAfter {
                 wait: Some(BUSY),
                 detail: error.to_string(),
             },
-            Err(error) => Answer::Failed {
+            Err(error) => Answer::Unknown {
                 detail: error.to_string(),
             },
         };

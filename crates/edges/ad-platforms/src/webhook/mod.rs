@@ -5,9 +5,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AF
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
-use limbic_deliver::{AdPlatform, Answer, Delivery, excerpt, triage};
+use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, excerpt, triage};
+use limbic_stream::outbox::Rate;
 
 use crate::SettingsError;
 
@@ -36,12 +36,12 @@ const OWN_HEADERS: [&str; 7] = [
 /// * `webhook-id`, `webhook-timestamp` (of the attempt, in seconds) and, with a secret, `webhook-signature`, as
 ///   Standard Webhooks 1.0.0 says. The id is a hash of the decision's: it must hold no full stop.
 ///
-/// Redirects are not followed: a platform that moved must be named anew.
+/// Redirects are not followed: a platform that moved needs a new URL in the settings.
 pub struct WebhookPlatform {
     client: Client,
     url: Url,
     key: Option<SigningKey>,
-    concurrency: usize,
+    limits: PlatformLimits,
     handle: Handle,
 }
 
@@ -74,7 +74,15 @@ impl WebhookPlatform {
             client,
             url,
             key,
-            concurrency: settings.concurrency.max(1),
+            limits: PlatformLimits {
+                concurrency: settings.concurrency,
+                batch: 1,
+                deadline: timeout,
+                rate: settings.per_second.map(|per_second| Rate {
+                    per_second,
+                    burst: settings.burst,
+                }),
+            },
             handle,
         })
     }
@@ -98,31 +106,15 @@ impl WebhookPlatform {
 }
 
 impl AdPlatform for WebhookPlatform {
-    fn concurrency(&self) -> usize {
-        self.concurrency
+    fn limits(&self) -> PlatformLimits {
+        self.limits
     }
 
-    fn deliver(&mut self, deliveries: &[Delivery], now: Utc) -> Vec<Answer> {
-        let lost = || Answer::Failed {
-            detail: "the request broke off".to_owned(),
-        };
-        let mut answers: Vec<Answer> = std::iter::repeat_with(lost).take(deliveries.len()).collect();
-        for (round, chunk) in deliveries.chunks(self.concurrency).enumerate() {
-            let mut requests = JoinSet::new();
-            for (place, delivery) in chunk.iter().enumerate() {
-                let request = self.request(delivery, now);
-                let index = round * self.concurrency + place;
-                requests.spawn_on(async move { (index, send(request, now).await) }, &self.handle);
-            }
-            self.handle.block_on(async {
-                while let Some(done) = requests.join_next().await {
-                    if let Ok((index, answer)) = done {
-                        answers[index] = answer;
-                    }
-                }
-            });
-        }
-        answers
+    fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
+        let answers = deliveries
+            .iter()
+            .map(|delivery| self.handle.block_on(send(self.request(delivery, now), now)));
+        answers.collect()
     }
 }
 
@@ -142,7 +134,7 @@ async fn send(request: RequestBuilder, now: Utc) -> Answer {
             };
             triage(status, retry_after.as_deref(), &words, now)
         }
-        Err(error) => Answer::Failed {
+        Err(error) => Answer::Unknown {
             detail: explain(error),
         },
     }

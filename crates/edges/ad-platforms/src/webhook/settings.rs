@@ -24,6 +24,12 @@ pub struct WebhookSettings {
     /// Most requests at the same time. 1 to 256; default 16.
     #[serde(default = "WebhookSettings::default_concurrency")]
     pub concurrency: usize,
+    /// Most requests per second on average. 0.001 to 100,000; without it there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<f64>,
+    /// Most requests at once after a pause, where `per_second` is set. 1 to 10,000; default 1.
+    #[serde(default = "WebhookSettings::default_burst")]
+    pub burst: u32,
 }
 
 impl Default for WebhookSettings {
@@ -42,11 +48,17 @@ impl WebhookSettings {
             headers: BTreeMap::new(),
             timeout: Self::default_timeout(),
             concurrency: Self::default_concurrency(),
+            per_second: None,
+            burst: Self::default_burst(),
         }
     }
 
     const fn default_timeout() -> HumanDuration {
         HumanDuration::from_secs(10)
+    }
+
+    const fn default_burst() -> u32 {
+        1
     }
 
     const fn default_concurrency() -> usize {

@@ -1,0 +1,175 @@
+//! When a destination may be called: its circuit breaker, its token bucket, and the clock of both.
+
+use std::time::Duration;
+
+use limbic_domain::Utc;
+
+use super::Rate;
+
+/// Time that never runs backwards, from the times that ticks pass in: a wall clock that is set back adds nothing.
+#[derive(Debug, Default)]
+pub(super) struct TickClock {
+    last: Option<Utc>,
+    elapsed: Duration,
+}
+
+impl TickClock {
+    /// The time since the first tick.
+    pub(super) fn advance(&mut self, now: Utc) -> Duration {
+        let since = self.last.map_or(0, |last| now.millis_since(last));
+        let since = Duration::from_millis(u64::try_from(since).unwrap_or(0));
+        self.elapsed = self.elapsed.saturating_add(since);
+        self.last = Some(now);
+        self.elapsed
+    }
+}
+
+/// How much may be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permit {
+    /// As much as the other limits allow.
+    Any,
+    /// One call at a time, to see whether the destination works again.
+    Probe,
+    /// Nothing.
+    Nothing,
+}
+
+/// A circuit breaker: closed, open, or half open. It lives in memory; a new process learns the state of the destination
+/// from its first calls.
+#[derive(Debug, Clone)]
+pub(super) struct Breaker {
+    limit: u32,
+    pause: Duration,
+    failures: u32,
+    closed_until: Duration,
+}
+
+impl Breaker {
+    /// Opens after `limit` failures in a row, for `pause`.
+    pub(super) const fn new(limit: u32, pause: Duration) -> Self {
+        Self {
+            limit,
+            pause,
+            failures: 0,
+            closed_until: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn permit(&self, now: Duration) -> Permit {
+        if now < self.closed_until {
+            Permit::Nothing
+        } else if self.failures >= self.limit {
+            Permit::Probe
+        } else {
+            Permit::Any
+        }
+    }
+
+    /// The destination answered.
+    pub(super) const fn answered(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The destination asks for a pause: it works.
+    pub(super) fn paused(&mut self, now: Duration, wait: Duration) {
+        self.failures = 0;
+        self.closed_until = self.closed_until.max(now.saturating_add(wait));
+    }
+
+    /// A call failed. Answers whether the breaker is open now.
+    pub(super) fn failed(&mut self, now: Duration) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        let opens = self.failures >= self.limit;
+        if opens {
+            self.closed_until = self.closed_until.max(now.saturating_add(self.pause));
+        }
+        opens
+    }
+}
+
+/// A token bucket: a call takes a token, tokens come back at a steady rate.
+#[derive(Debug, Clone)]
+pub(super) struct TokenBucket {
+    rate: Rate,
+    tokens: f64,
+    filled: Duration,
+}
+
+impl TokenBucket {
+    /// A full bucket.
+    pub(super) fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            tokens: f64::from(rate.burst),
+            filled: Duration::ZERO,
+        }
+    }
+
+    /// Whole tokens at `now`.
+    pub(super) fn available(&mut self, now: Duration) -> usize {
+        let since = now.saturating_sub(self.filled);
+        self.filled = now;
+        let tokens = self.tokens + since.as_secs_f64() * self.rate.per_second;
+        self.tokens = tokens.min(f64::from(self.rate.burst));
+        self.tokens as usize
+    }
+
+    /// Takes tokens that are [`Self::available`].
+    pub(super) fn take(&mut self, tokens: usize) {
+        self.tokens -= tokens as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_breaker_opens_pauses_probes_and_closes() {
+        let mut breaker = Breaker::new(2, SECOND);
+        assert_eq!(breaker.permit(Duration::ZERO), Permit::Any);
+        assert!(!breaker.failed(Duration::ZERO));
+        breaker.answered();
+        assert!(!breaker.failed(Duration::ZERO), "not in a row");
+        assert!(breaker.failed(Duration::ZERO));
+        assert_eq!(breaker.permit(SECOND / 2), Permit::Nothing);
+        assert_eq!(breaker.permit(SECOND), Permit::Probe);
+        assert!(breaker.failed(SECOND), "the probe failed");
+        assert_eq!(breaker.permit(SECOND * 3 / 2), Permit::Nothing);
+        breaker.answered();
+        assert_eq!(breaker.permit(SECOND * 2), Permit::Any);
+        breaker.paused(SECOND * 2, SECOND * 3);
+        breaker.paused(SECOND * 2, SECOND);
+        assert_eq!(
+            breaker.permit(SECOND * 4),
+            Permit::Nothing,
+            "the longest pause counts"
+        );
+        assert_eq!(breaker.permit(SECOND * 5), Permit::Any);
+    }
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let mut bucket = TokenBucket::new(Rate {
+            per_second: 2.0,
+            burst: 3,
+        });
+        assert_eq!(bucket.available(Duration::ZERO), 3);
+        bucket.take(3);
+        assert_eq!(bucket.available(SECOND / 4), 0);
+        assert_eq!(bucket.available(SECOND / 2), 1);
+        bucket.take(1);
+        assert_eq!(bucket.available(SECOND * 100), 3, "never more than the burst");
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_stops_no_destination() {
+        let mut clock = TickClock::default();
+        assert_eq!(clock.advance(Utc::from_millis(3_600_000)), Duration::ZERO);
+        assert_eq!(clock.advance(Utc::from_millis(0)), Duration::ZERO);
+        assert_eq!(clock.advance(Utc::from_millis(1_000)), SECOND);
+    }
+}

@@ -1,0 +1,500 @@
+//! The outbox itself: what is on its way, and what follows from answers.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender as Channel, unbounded};
+use limbic_domain::{Utc, random};
+
+use super::breaker::{Breaker, Permit, TickClock, TokenBucket};
+use super::entry::Entry;
+use super::store::Store;
+use super::workers::{EntryId, Job, Returned, Workers};
+use super::{
+    Answer, Call, Conclusion, Enqueue, Enqueued, Finished, InvalidLimit, Limits, OutboxMeters, Request,
+    Sender,
+};
+use crate::{Backoff, Cause, Outputs, StageError, TopicPartition};
+
+/// How long a tick waits for answers, unless [`Outbox::answer_wait`] says otherwise.
+const ANSWER_WAIT: Duration = Duration::from_millis(100);
+
+/// Requests to destinations outside; see the [module's page](self).
+pub struct Outbox<R: Request> {
+    store: Store,
+    destinations: BTreeMap<Arc<str>, Destination<R>>,
+    /// Calls on their way, and answers that are not known to be committed.
+    calls: HashMap<EntryId, Sent<R>>,
+    /// Calls whose answer came after the last look at all of them.
+    fresh: Vec<EntryId>,
+    /// How many of the calls have no answer yet.
+    unanswered: usize,
+    jobs: u64,
+    results: Channel<Returned<R>>,
+    returned: Receiver<Returned<R>>,
+    clock: TickClock,
+    answer_wait: Duration,
+    meters: OutboxMeters,
+}
+
+struct Destination<R: Request> {
+    limits: Limits,
+    workers: Workers<R>,
+    breaker: Breaker,
+    bucket: Option<TokenBucket>,
+    unanswered: usize,
+}
+
+/// A call that was sent.
+struct Sent<R: Request> {
+    destination: Arc<str>,
+    job: u64,
+    /// When [`Answer::Unknown`] is assumed.
+    expires: Instant,
+    entry: Entry<R>,
+    /// The entry's bytes: as long as the state has the same, the answer is not committed.
+    stored: Bytes,
+    answer: Option<Answer<R::Reply>>,
+    /// Whether breaker and metrics know the answer.
+    is_counted: bool,
+}
+
+impl<R: Request> Outbox<R> {
+    /// An outbox without destinations. Its keys in the stage's state begin with `name` and a slash; the name is the label
+    /// `outbox` of its metrics.
+    pub fn new(name: &str) -> Self {
+        let (results, returned) = unbounded();
+        Self {
+            store: Store::new(name),
+            destinations: BTreeMap::new(),
+            calls: HashMap::new(),
+            fresh: Vec::new(),
+            unanswered: 0,
+            jobs: 0,
+            results,
+            returned,
+            clock: TickClock::default(),
+            answer_wait: ANSWER_WAIT,
+            meters: OutboxMeters::unregistered(),
+        }
+    }
+
+    /// Adds a destination.
+    ///
+    /// # Panics
+    /// If the limits let nothing through, or the name holds a slash. Limits from settings are checked with
+    /// [`Self::try_destination`].
+    #[must_use]
+    pub fn destination(self, name: &str, limits: Limits, sender: impl Sender<R>) -> Self {
+        self.try_destination(name, limits, sender)
+            .unwrap_or_else(|error| panic!("destination `{name}`: {error}"))
+    }
+
+    /// Adds a destination, or says which limit lets nothing through.
+    ///
+    /// # Panics
+    /// If the name holds a slash.
+    pub fn try_destination(
+        mut self,
+        name: &str,
+        limits: Limits,
+        sender: impl Sender<R>,
+    ) -> Result<Self, InvalidLimit> {
+        assert!(!name.contains('/'), "a destination's name holds no slash");
+        limits.check()?;
+        let name: Arc<str> = name.into();
+        let destination = Destination {
+            workers: Workers::new(Arc::clone(&name), Arc::new(sender), self.results.clone()),
+            breaker: Breaker::new(limits.breaker_failures, limits.breaker_pause),
+            bucket: limits.rate.map(TokenBucket::new),
+            limits,
+            unanswered: 0,
+        };
+        self.destinations.insert(name, destination);
+        Ok(self)
+    }
+
+    /// How long [`Self::drive`] waits for answers before the stage commits those that came. Later answers are kept for the next
+    /// tick. Longer waits put more results into one transaction; a destination that hangs delays the others by this much.
+    /// Default: 100 ms.
+    #[must_use]
+    pub const fn answer_wait(mut self, wait: Duration) -> Self {
+        self.answer_wait = wait;
+        self
+    }
+
+    /// Reports to these metrics.
+    #[must_use]
+    pub fn metered(mut self, meters: OutboxMeters) -> Self {
+        self.meters = meters;
+        self
+    }
+
+    /// Whether there is a destination of this name.
+    pub fn has_destination(&self, name: &str) -> bool {
+        self.destinations.contains_key(name)
+    }
+
+    /// Stores a request in the partition of its cause. It is sent by a later [`Self::drive`], after this transaction has
+    /// committed.
+    pub fn enqueue(
+        &self,
+        out: &mut Outputs<'_>,
+        cause: &Cause,
+        new: &Enqueue<'_>,
+        request: &R,
+    ) -> Result<Enqueued, StageError> {
+        match self.destinations.get(new.destination) {
+            None => Ok(Enqueued::UnknownDestination),
+            Some(destination) => {
+                let most = destination.limits.waiting;
+                self.store.enqueue(out, cause, new, request, most)
+            }
+        }
+    }
+
+    /// Sends what is due in these partitions and hands every request that is finished to `finish`, which writes its result.
+    /// To be called in a tick: what the tick's own transaction enqueues is not sent yet.
+    pub fn drive(
+        &mut self,
+        partitions: &[u32],
+        now: Utc,
+        out: &mut Outputs<'_>,
+        mut finish: impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
+    ) -> Result<(), StageError> {
+        let elapsed = self.clock.advance(now);
+        self.collect();
+        self.fresh.clear();
+        let answered = self.calls.iter().filter(|(_, sent)| sent.answer.is_some());
+        let answered: Vec<EntryId> = answered.map(|(id, _)| id.clone()).collect();
+        for id in answered {
+            self.settle(&id, now, elapsed, out, &mut finish)?;
+        }
+        let mut queues = self.due(partitions, now, elapsed, out)?;
+        let wait_until = Instant::now() + self.answer_wait;
+        loop {
+            self.start(&mut queues, now, elapsed, out)?;
+            if self.unanswered == 0 || Instant::now() >= wait_until {
+                break;
+            }
+            let expiries = self.calls.values().filter(|sent| sent.answer.is_none());
+            let wake = expiries
+                .map(|sent| sent.expires)
+                .min()
+                .map_or(wait_until, |first| first.min(wait_until));
+            if let Ok(returned) = self.returned.recv_deadline(wake) {
+                self.take(returned);
+                self.collect();
+            }
+            self.expire(Instant::now());
+            for id in std::mem::take(&mut self.fresh) {
+                self.settle(&id, now, elapsed, out, &mut finish)?;
+            }
+        }
+        self.measure(partitions, elapsed, out)
+    }
+
+    /// These partitions belong to another instance now: answers for their requests are ignored.
+    pub fn revoked(&mut self, partitions: &[TopicPartition]) {
+        let gone = |id: &EntryId| partitions.iter().any(|partition| partition.partition == id.0);
+        for (_, sent) in self.calls.extract_if(|id, _| gone(id)) {
+            if sent.answer.is_none() {
+                self.unanswered -= 1;
+                if let Some(destination) = self.destinations.get_mut(&sent.destination) {
+                    destination.unanswered -= 1;
+                }
+            }
+        }
+    }
+
+    /// Takes every job that has come back.
+    fn collect(&mut self) {
+        while let Ok(returned) = self.returned.try_recv() {
+            self.take(returned);
+        }
+    }
+
+    /// Takes one job that has come back.
+    fn take(&mut self, returned: Returned<R>) {
+        if let Some(destination) = self.destinations.get_mut(&returned.destination) {
+            destination.workers.returned(returned.entries.len());
+        }
+        for (id, answer) in returned.entries.into_iter().zip(returned.answers) {
+            self.answered(&id, returned.job, answer);
+        }
+    }
+
+    /// Notes the answer of a call, unless the call is forgotten or has an answer.
+    fn answered(&mut self, id: &EntryId, job: u64, answer: Answer<R::Reply>) {
+        let Some(sent) = self.calls.get_mut(id) else {
+            return;
+        };
+        if sent.job != job || sent.answer.is_some() {
+            return;
+        }
+        sent.answer = Some(answer);
+        self.fresh.push(id.clone());
+        self.unanswered -= 1;
+        if let Some(destination) = self.destinations.get_mut(&sent.destination) {
+            destination.unanswered -= 1;
+        }
+    }
+
+    /// Assumes [`Answer::Unknown`] for calls whose deadline has passed.
+    fn expire(&mut self, instant: Instant) {
+        let overdue = |sent: &Sent<R>| sent.answer.is_none() && sent.expires <= instant;
+        let overdue = self.calls.iter().filter(|(_, sent)| overdue(sent));
+        let overdue: Vec<_> = overdue.map(|(id, sent)| (id.clone(), sent.job)).collect();
+        for (id, job) in overdue {
+            let answer = Answer::Unknown {
+                detail: "no answer within the deadline".to_owned(),
+            };
+            self.answered(&id, job, answer);
+        }
+    }
+
+    /// What the answer of a call changes. Once the committed state shows another entry, or none, the answer was committed, and
+    /// the call is forgotten.
+    fn settle(
+        &mut self,
+        id: &EntryId,
+        now: Utc,
+        elapsed: Duration,
+        out: &mut Outputs<'_>,
+        finish: &mut impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
+    ) -> Result<(), StageError> {
+        let (partition, entry_key) = id;
+        let Some(sent) = self.calls.get_mut(id) else {
+            return Ok(());
+        };
+        let Some(answer) = &sent.answer else {
+            return Ok(());
+        };
+        let Some(destination) = self.destinations.get_mut(&sent.destination) else {
+            return Ok(());
+        };
+        match out.get(*partition, entry_key)? {
+            Some(stored) if stored == sent.stored => {}
+            // Changed by this very call of `drive`, or by a transaction that has committed.
+            _ => {
+                let is_committed = out.committed().get(*partition, entry_key)?.as_ref() != Some(&sent.stored);
+                if is_committed {
+                    self.calls.remove(id);
+                }
+                return Ok(());
+            }
+        }
+        let limits = &destination.limits;
+        let meta = &sent.entry.meta;
+        let attempts = meta.attempts + 1;
+        let first_sent = meta.first_sent.unwrap_or(now);
+        let backoff = Backoff::new(limits.backoff_first, limits.backoff_longest)
+            .with_seed(random::hash(meta.key.as_bytes()))
+            .wait(meta.attempts);
+        let is_new = !std::mem::replace(&mut sent.is_counted, true);
+        let breaker = &mut destination.breaker;
+        let again = match answer {
+            Answer::Applied(_) | Answer::Rejected { .. } => {
+                if is_new {
+                    breaker.answered();
+                }
+                None
+            }
+            Answer::RetryAfter { wait, detail } => {
+                let wait = limits.heeded(wait.unwrap_or(backoff));
+                if is_new {
+                    breaker.paused(elapsed, wait);
+                }
+                Some((wait, detail))
+            }
+            Answer::Unknown { detail } => {
+                if is_new && breaker.failed(elapsed) {
+                    tracing::warn!(
+                        outbox = self.store.name(), destination = %sent.destination, detail,
+                        pause = ?limits.breaker_pause, "the destination keeps failing: its circuit breaker is open"
+                    );
+                }
+                Some((backoff, detail))
+            }
+        };
+        let conclusion = match (answer, &again) {
+            (Answer::Applied(reply), _) => Some(Conclusion::Applied(reply)),
+            (Answer::Rejected { detail }, _) => Some(Conclusion::Rejected { detail }),
+            (_, Some((wait, detail))) => {
+                let last = later(first_sent, limits.give_up_after);
+                let gives_up = attempts >= limits.attempts || later(now, *wait) > last;
+                let after = Duration::from_millis(now.millis_since(first_sent).max(0).unsigned_abs());
+                gives_up.then_some(Conclusion::GaveUp { after, detail })
+            }
+            (_, None) => None,
+        };
+        if is_new {
+            let word = match &conclusion {
+                Some(Conclusion::Applied(_)) => "applied",
+                Some(Conclusion::Rejected { .. }) => "rejected",
+                Some(Conclusion::GaveUp { .. }) => "gave_up",
+                None => "retried",
+            };
+            let labels = [self.store.name(), &sent.destination, word];
+            self.meters.answers.with_label_values(&labels).inc();
+        }
+        if let Some(conclusion) = conclusion {
+            let finished = Finished {
+                cause: meta.cause(*partition),
+                destination: &sent.destination,
+                key: &meta.key,
+                request: &*sent.entry.request,
+                at: meta.at,
+                attempts,
+                conclusion,
+            };
+            finish(out, &finished);
+            self.store.finish::<R>(out, *partition, &sent.destination, meta)?;
+        } else if let Some((wait, _)) = again {
+            let mut after = meta.clone();
+            after.attempts = attempts;
+            after.first_sent = Some(first_sent);
+            after.due = later(now, wait);
+            self.store.put_back(
+                out,
+                *partition,
+                &sent.destination,
+                meta,
+                &after,
+                &*sent.entry.request,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What may be sent in this tick, for each destination that may be called.
+    fn due(
+        &self,
+        partitions: &[u32],
+        now: Utc,
+        elapsed: Duration,
+        out: &Outputs<'_>,
+    ) -> Result<BTreeMap<Arc<str>, VecDeque<EntryId>>, StageError> {
+        let mut queues = BTreeMap::new();
+        for (name, destination) in &self.destinations {
+            if destination.breaker.permit(elapsed) == Permit::Nothing {
+                continue;
+            }
+            let limit = destination.limits.per_tick;
+            let committed = out.committed();
+            let due = self
+                .store
+                .due(committed, partitions, name, now, limit, &self.calls)?;
+            queues.insert(Arc::clone(name), VecDeque::from(due));
+        }
+        Ok(queues)
+    }
+
+    /// Starts as many calls as the limits allow.
+    fn start(
+        &mut self,
+        queues: &mut BTreeMap<Arc<str>, VecDeque<EntryId>>,
+        now: Utc,
+        elapsed: Duration,
+        out: &Outputs<'_>,
+    ) -> Result<(), StageError> {
+        for (name, queue) in queues {
+            let Some(destination) = self.destinations.get_mut(name) else {
+                continue;
+            };
+            while !queue.is_empty() {
+                let room = destination
+                    .limits
+                    .concurrency
+                    .saturating_sub(destination.workers.busy());
+                let permitted = match destination.breaker.permit(elapsed) {
+                    Permit::Any => usize::MAX,
+                    Permit::Probe => usize::from(destination.unanswered == 0),
+                    Permit::Nothing => 0,
+                };
+                let tokens = destination
+                    .bucket
+                    .as_mut()
+                    .map_or(usize::MAX, |bucket| bucket.available(elapsed));
+                let size = room
+                    .min(permitted)
+                    .min(tokens)
+                    .min(destination.limits.batch)
+                    .min(queue.len());
+                if size == 0 {
+                    break;
+                }
+                if let Some(bucket) = &mut destination.bucket {
+                    bucket.take(size);
+                }
+                self.jobs += 1;
+                let deadline = destination.limits.deadline;
+                // The sender's own timeout comes first: it can say more.
+                let expires = Instant::now() + deadline + deadline / 4;
+                let mut job = Job {
+                    number: self.jobs,
+                    entries: Vec::with_capacity(size),
+                    calls: Vec::with_capacity(size),
+                };
+                let mut sent = Vec::with_capacity(size);
+                for id in queue.drain(..size) {
+                    let (stored, entry) = self.store.committed::<R>(out.committed(), &id)?;
+                    job.calls.push(Call {
+                        key: Arc::clone(&entry.meta.key),
+                        request: Arc::clone(&entry.request),
+                        attempt: entry.meta.attempts + 1,
+                        now,
+                        deadline,
+                    });
+                    job.entries.push(id.clone());
+                    let call = Sent {
+                        destination: Arc::clone(name),
+                        job: self.jobs,
+                        expires,
+                        entry,
+                        stored,
+                        answer: None,
+                        is_counted: false,
+                    };
+                    sent.push((id, call));
+                }
+                self.calls.extend(sent);
+                self.unanswered += size;
+                destination.unanswered += size;
+                destination.workers.start(job);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows how each destination is.
+    fn measure(&self, partitions: &[u32], elapsed: Duration, out: &Outputs<'_>) -> Result<(), StageError> {
+        for (name, destination) in &self.destinations {
+            let mut waiting = 0;
+            for &partition in partitions {
+                waiting += self.store.count(out, partition, name)?.waiting;
+            }
+            let labels = [self.store.name(), name];
+            let set = |gauge: &prometheus::IntGaugeVec, value: u64| {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                gauge.with_label_values(&labels).set(value);
+            };
+            set(&self.meters.waiting, waiting);
+            set(&self.meters.in_flight, destination.workers.busy() as u64);
+            let breaker = match destination.breaker.permit(elapsed) {
+                Permit::Any => 0,
+                Permit::Probe => 1,
+                Permit::Nothing => 2,
+            };
+            set(&self.meters.breaker, breaker);
+        }
+        Ok(())
+    }
+}
+
+/// `now` moved on by `wait`.
+fn later(now: Utc, wait: Duration) -> Utc {
+    now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+}

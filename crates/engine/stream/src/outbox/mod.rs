@@ -1,0 +1,278 @@
+//! The outbox: slow or random work outside the engine (an ad platform, a webhook, a language model), done at least once and,
+//! where the destination honours the idempotency key, with one effect.
+//!
+//! ```text
+//!            one transaction                         one transaction
+//!  cause ────────────────────▶ entry ──▶ Sender ──────────────────────▶ result record
+//!           offset + entry    (state)    │    ▲      result + entry removed
+//!                                        ▼    │
+//!                                   destination: idempotency key
+//! ```
+//!
+//! A stage owns an [`Outbox`]. In `process` it calls [`Outbox::enqueue`]; in `tick` it calls [`Outbox::drive`], which sends
+//! what is due and hands every finished request back, so that the stage writes its result as a record.
+//!
+//! | the answer | what follows |
+//! |---|---|
+//! | [`Answer::Applied`] | the request is finished |
+//! | [`Answer::Rejected`] | the request is finished; no retry can help |
+//! | [`Answer::RetryAfter`] | the whole destination pauses as long as it asks, within floor and cap; counts as an attempt |
+//! | [`Answer::Unknown`] (failed, timed out, panicked) | another attempt with the same key after a back-off; counts as an attempt |
+//!
+//! After [`Limits::attempts`] attempts, or [`Limits::give_up_after`] after the first one, the request is finished as
+//! [`Conclusion::GaveUp`].
+//!
+//! # Laws
+//!
+//! * **Durable first.** `drive` sends only entries that an earlier transaction has committed.
+//! * **One key.** Every attempt of a request carries the same idempotency key, whichever process sends it.
+//! * **One result.** The entry is removed in the transaction that writes its result. If that transaction aborts, the answer
+//!   is kept in memory and applied again; the request is not sent again.
+//! * **Destinations are independent.** Each has its own threads, breaker and token bucket. A destination that hangs delays the
+//!   others by at most [`Outbox::answer_wait`] per tick.
+//! * **Order** ([`Enqueue::order`]): of the requests with one order key in a partition, the next one is sent only after the
+//!   previous one is finished.
+//! * **Bounded.** Calls in flight, calls per second, requests waiting, attempts and every wait have limits.
+//! * **Time and chance are passed in.** Due times come from the `now` of the tick, jitter from the idempotency key. Only the
+//!   deadline of a call that is on its way uses the machine's monotonic clock.
+//!
+//! # What it is not
+//!
+//! It is not a queue between stages (use a topic), and not exactly-once towards a destination that ignores idempotency keys:
+//! there a process that is killed between a call and its commit repeats the call.
+//!
+//! # Example
+//!
+//! ```
+//! # use limbic_domain::Utc;
+//! # use limbic_stream::testing::{Harness, record};
+//! use limbic_stream::outbox::{Answer, Call, Conclusion, Enqueue, Limits, Outbox, Request, Sender};
+//! use limbic_stream::{Batch, Outputs, Stage, StageError};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Greeting(String);
+//!
+//! impl Request for Greeting {
+//!     const VERSION: u32 = 1;
+//!     type Reply = String;
+//! }
+//!
+//! /// A destination that answers at once. A real one calls a server.
+//! struct Echo;
+//!
+//! impl Sender<Greeting> for Echo {
+//!     fn send(&self, calls: &[Call<Greeting>]) -> Vec<Answer<String>> {
+//!         calls.iter().map(|call| Answer::Applied(format!("hello, {}", call.request.0))).collect()
+//!     }
+//! }
+//!
+//! struct Greeter(Outbox<Greeting>);
+//!
+//! impl Stage for Greeter {
+//!     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+//!         for record in &batch.records {
+//!             let name = String::from_utf8_lossy(&record.value).into_owned();
+//!             let key = format!("greeting-{name}");
+//!             let new = Enqueue { destination: "echo", key: &key, order: None, at: record.timestamp };
+//!             self.0.enqueue(out, &record.cause(), &new, &Greeting(name))?;
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+//!         self.0.drive(partitions, now, out, |out, finished| {
+//!             if let Conclusion::Applied(reply) = finished.conclusion {
+//!                 out.emit_bytes(&finished.cause, "greetings", finished.key, finished.at, reply.clone());
+//!             }
+//!         })
+//!     }
+//! }
+//!
+//! let build = || Greeter(Outbox::new("greetings").destination("echo", Limits::default(), Echo));
+//! let mut stage = Harness::new(build).once();
+//! stage.process([record("names").value("Ada")]);
+//! stage.tick(Utc::from_millis(0));
+//! assert_eq!(&stage.outputs()[0].1.value[..], b"hello, Ada");
+//! ```
+
+mod breaker;
+mod drive;
+mod entry;
+mod limits;
+mod meters;
+mod store;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limbic_domain::Utc;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use drive::Outbox;
+pub use limits::{InvalidLimit, Limits, Rate};
+pub use meters::OutboxMeters;
+
+use crate::Cause;
+
+/// What is to be done outside, as it is stored until it is done.
+pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The version of the stored form. Raise it when the form changes, and read older forms in [`Self::migrate`].
+    const VERSION: u32;
+
+    /// What the destination answers to an applied request; `()` if only the fact counts.
+    type Reply: Send + 'static;
+
+    /// Reads a stored request of an older version. The default refuses: the error, in words, stops the stage.
+    fn migrate(version: u32, stored: serde_json::Value) -> Result<Self, String> {
+        let _ = stored;
+        Err(format!(
+            "version {version} cannot be read, only version {}",
+            Self::VERSION
+        ))
+    }
+}
+
+/// What a destination answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// The request has had its effect, now or by an earlier attempt.
+    Applied(T),
+    /// The destination works but wants to be asked later.
+    RetryAfter {
+        /// How long it asks to wait; `None` if it does not say. Bounded by [`Limits::retry_after`].
+        wait: Option<Duration>,
+        /// The destination's words.
+        detail: String,
+    },
+    /// The destination will never take the request.
+    Rejected {
+        /// The destination's words.
+        detail: String,
+    },
+    /// No answer that tells whether the request had its effect: no connection, a timeout, a server error.
+    Unknown {
+        /// What happened.
+        detail: String,
+    },
+}
+
+/// One attempt at a request.
+#[derive(Debug)]
+pub struct Call<R> {
+    /// The idempotency key, the same for every attempt.
+    pub key: Arc<str>,
+    /// What to do.
+    pub request: Arc<R>,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// The time of the tick that sends it.
+    pub now: Utc,
+    /// How long the call may take. Later answers are ignored: [`Answer::Unknown`] is assumed.
+    pub deadline: Duration,
+}
+
+/// The way to one destination.
+///
+/// `send` blocks: it runs on threads that the outbox owns, at most [`Limits::concurrency`] calls at the same time. It must
+/// return within the deadline, and must be idempotent by [`Call::key`] as far as the destination allows.
+pub trait Sender<R: Request>: Send + Sync + 'static {
+    /// Makes these calls (at most [`Limits::batch`]) and answers each, in their order. A missing answer, or a panic, counts as
+    /// [`Answer::Unknown`].
+    fn send(&self, calls: &[Call<R>]) -> Vec<Answer<R::Reply>>;
+}
+
+/// Where a new request goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Enqueue<'a> {
+    /// The destination's name, as given to [`Outbox::destination`].
+    pub destination: &'a str,
+    /// The idempotency key: a function of the request's cause, unique per destination.
+    pub key: &'a str,
+    /// Requests with the same order key are sent one after the other, in the order of enqueuing; `None` = in any order.
+    pub order: Option<&'a str>,
+    /// Event time of the cause.
+    pub at: Utc,
+}
+
+/// What became of [`Outbox::enqueue`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enqueued {
+    /// The request waits to be sent.
+    Accepted,
+    /// A request with this key waits already; nothing changed.
+    AlreadyWaiting,
+    /// No destination of that name.
+    UnknownDestination,
+    /// The destination's queue in this partition is full ([`Limits::waiting`]); nothing changed.
+    Full,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion<'a, T> {
+    /// It had its effect.
+    Applied(&'a T),
+    /// The destination refused it for good.
+    Rejected {
+        /// The destination's words.
+        detail: &'a str,
+    },
+    /// Too many attempts, or too long since the first one.
+    GaveUp {
+        /// From the first attempt until now.
+        after: Duration,
+        /// What came of the last attempt.
+        detail: &'a str,
+    },
+}
+
+/// A finished request, for the stage to write its result.
+pub struct Finished<'a, R: Request> {
+    /// The partition that held the request, and the headers of its cause.
+    pub cause: Cause,
+    /// The destination's name.
+    pub destination: &'a str,
+    /// The idempotency key.
+    pub key: &'a str,
+    /// What was asked.
+    pub request: &'a R,
+    /// Event time of the cause.
+    pub at: Utc,
+    /// Attempts made, the last one included.
+    pub attempts: u32,
+    /// How it ended.
+    pub conclusion: Conclusion<'a, R::Reply>,
+}
+
+impl<R: Request> Finished<'_, R> {
+    /// The event time of something that happens at `now`: as long after the cause's event time as `now` is after the edge
+    /// accepted what led to it. In live operation that is about now; in a replay it stays in the time of the stream.
+    pub fn event_time(&self, now: Utc) -> Utc {
+        let accepted = self.cause.headers.text(crate::header::ACCEPTED_AT);
+        match accepted.and_then(|millis| millis.parse().ok()) {
+            Some(accepted) => {
+                let since = now.millis_since(Utc::from_millis(accepted)).max(0);
+                self.at.plus_millis(since)
+            }
+            None => now,
+        }
+    }
+}
+
+/// How long an HTTP `Retry-After` header asks to wait: seconds or an HTTP date (RFC 9110, section 10.2.3), seen from `now`.
+/// A date in the past is no wait; `None` if the value has neither form.
+pub fn retry_after(value: &str, now: Utc) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    let until = until.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let now = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
+    Some(until.saturating_sub(now))
+}

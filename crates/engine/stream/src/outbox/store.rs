@@ -1,0 +1,303 @@
+//! Where entries are in the stage's state.
+//!
+//! Every key begins with the outbox's name. `e/DEST/KEY` is an entry. `n/DEST/TIME/KEY` (never sent) and `r/DEST/TIME/KEY` (to
+//! be sent again) are the indexes of what may be sent, in the order of time. `o/DEST/ORDER/SEQUENCE` lists the requests of
+//! an order key; only the first of them is in an index. `c/DEST` counts. Times and numbers are big-endian, so that the order
+//! of keys is the order of times.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use limbic_domain::Utc;
+
+use super::entry::{self, Entry, Lane, Meta};
+use super::workers::EntryId;
+use super::{Enqueue, Enqueued, Request};
+use crate::{Cause, Outputs, StageError, StateReader};
+
+/// The layout of one outbox's keys.
+pub(super) struct Store {
+    name: String,
+}
+
+/// What is counted per partition and destination.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// Requests not finished.
+    pub(super) waiting: u64,
+    /// Requests with an order key so far: the next one's place.
+    sequence: u64,
+}
+
+/// Which index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    Retry,
+    New,
+}
+
+impl Index {
+    const fn of(meta: &Meta) -> Self {
+        if meta.attempts == 0 {
+            Self::New
+        } else {
+            Self::Retry
+        }
+    }
+
+    const fn letter(self) -> char {
+        match self {
+            Self::Retry => 'r',
+            Self::New => 'n',
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn prefix(&self, kind: char, destination: &str) -> Vec<u8> {
+        format!("{}/{kind}/{destination}/", self.name).into_bytes()
+    }
+
+    fn entry_key(&self, destination: &str, key: &str) -> Vec<u8> {
+        let mut bytes = self.prefix('e', destination);
+        bytes.extend_from_slice(key.as_bytes());
+        bytes
+    }
+
+    fn index_key(&self, destination: &str, meta: &Meta) -> Vec<u8> {
+        let mut bytes = self.prefix(Index::of(meta).letter(), destination);
+        bytes.extend_from_slice(&sortable(meta.due));
+        bytes.extend_from_slice(meta.key.as_bytes());
+        bytes
+    }
+
+    /// The order key is preceded by its length, so that no order key is the beginning of another.
+    fn lane_prefix(&self, destination: &str, order: &str) -> Vec<u8> {
+        let mut bytes = self.prefix('o', destination);
+        bytes.extend_from_slice(&(order.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(order.as_bytes());
+        bytes
+    }
+
+    fn lane_key(&self, destination: &str, lane: &Lane) -> Vec<u8> {
+        let mut bytes = self.lane_prefix(destination, &lane.order);
+        bytes.extend_from_slice(&lane.sequence.to_be_bytes());
+        bytes
+    }
+
+    fn count_key(&self, destination: &str) -> Vec<u8> {
+        format!("{}/c/{destination}", self.name).into_bytes()
+    }
+
+    /// What is counted of a destination in a partition.
+    pub(super) fn count(
+        &self,
+        out: &Outputs<'_>,
+        partition: u32,
+        destination: &str,
+    ) -> Result<Count, StageError> {
+        let Some(bytes) = out.get(partition, &self.count_key(destination))? else {
+            return Ok(Count::default());
+        };
+        let numbers: [u8; 16] = bytes[..].try_into().map_err(|_| {
+            StageError::internal(
+                "outbox",
+                format!(
+                    "the count of destination `{destination}` has {} bytes, not 16: was it written by a later \
+                     version of the program? upgrade this one",
+                    bytes.len()
+                ),
+            )
+        })?;
+        let number =
+            |at: usize| u64::from_be_bytes(numbers[at..at + 8].try_into().expect("a range of 8 bytes"));
+        Ok(Count {
+            waiting: number(0),
+            sequence: number(8),
+        })
+    }
+
+    fn put_count(&self, out: &mut Outputs<'_>, partition: u32, destination: &str, count: Count) {
+        let mut bytes = Vec::with_capacity(16);
+        bytes.extend_from_slice(&count.waiting.to_be_bytes());
+        bytes.extend_from_slice(&count.sequence.to_be_bytes());
+        out.put(partition, self.count_key(destination), bytes);
+    }
+
+    /// Puts a new request in, unless its key waits already or `most` requests wait.
+    pub(super) fn enqueue<R: Request>(
+        &self,
+        out: &mut Outputs<'_>,
+        cause: &Cause,
+        new: &Enqueue<'_>,
+        request: &R,
+        most: u64,
+    ) -> Result<Enqueued, StageError> {
+        let partition = cause.partition;
+        let entry_key = self.entry_key(new.destination, new.key);
+        if out.get(partition, &entry_key)?.is_some() {
+            return Ok(Enqueued::AlreadyWaiting);
+        }
+        let mut count = self.count(out, partition, new.destination)?;
+        if count.waiting >= most {
+            return Ok(Enqueued::Full);
+        }
+        let mut is_next = true;
+        let lane = match new.order {
+            None => None,
+            Some(order) => {
+                let prefix = self.lane_prefix(new.destination, order);
+                is_next = out.scan(partition, &prefix, &prefix, 1)?.is_empty();
+                let lane = Lane {
+                    order: order.to_owned(),
+                    sequence: count.sequence,
+                };
+                count.sequence += 1;
+                out.put(
+                    partition,
+                    self.lane_key(new.destination, &lane),
+                    new.key.as_bytes().to_vec(),
+                );
+                Some(lane)
+            }
+        };
+        let meta = Meta::new(new.key, new.at, lane, cause);
+        out.put(partition, entry_key, entry::encode(request, &meta)?);
+        if is_next {
+            out.put(partition, self.index_key(new.destination, &meta), Bytes::new());
+        }
+        count.waiting += 1;
+        self.put_count(out, partition, new.destination, count);
+        Ok(Enqueued::Accepted)
+    }
+
+    /// Removes a finished request; the next one of its order key may be sent.
+    pub(super) fn finish<R: Request>(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        destination: &str,
+        meta: &Meta,
+    ) -> Result<(), StageError> {
+        out.remove(partition, self.entry_key(destination, &meta.key));
+        out.remove(partition, self.index_key(destination, meta));
+        let mut count = self.count(out, partition, destination)?;
+        count.waiting = count.waiting.saturating_sub(1);
+        self.put_count(out, partition, destination, count);
+        let Some(lane) = &meta.lane else {
+            return Ok(());
+        };
+        out.remove(partition, self.lane_key(destination, lane));
+        let prefix = self.lane_prefix(destination, &lane.order);
+        let Some((_, next)) = out.scan(partition, &prefix, &prefix, 1)?.pop() else {
+            return Ok(());
+        };
+        let next = String::from_utf8_lossy(&next);
+        let (_, next) = self.read::<R>(out, partition, &self.entry_key(destination, &next))?;
+        out.put(partition, self.index_key(destination, &next.meta), Bytes::new());
+        Ok(())
+    }
+
+    /// Stores an entry after an attempt, to be sent again when it is due.
+    pub(super) fn put_back<R: Request>(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        destination: &str,
+        before: &Meta,
+        after: &Meta,
+        request: &R,
+    ) -> Result<(), StageError> {
+        out.remove(partition, self.index_key(destination, before));
+        out.put(partition, self.index_key(destination, after), Bytes::new());
+        let entry = entry::encode(request, after)?;
+        out.put(partition, self.entry_key(destination, &after.key), entry);
+        Ok(())
+    }
+
+    /// An entry with its bytes.
+    fn read<R: Request>(
+        &self,
+        out: &Outputs<'_>,
+        partition: u32,
+        key: &[u8],
+    ) -> Result<(Bytes, Entry<R>), StageError> {
+        let bytes = out.get(partition, key)?.ok_or_else(|| missing(&self.name, key))?;
+        let entry = entry::decode(&bytes)?;
+        Ok((bytes, entry))
+    }
+
+    /// A committed entry with its bytes.
+    pub(super) fn committed<R: Request>(
+        &self,
+        state: &dyn StateReader,
+        (partition, key): &EntryId,
+    ) -> Result<(Bytes, Entry<R>), StageError> {
+        let bytes = state
+            .get(*partition, key)?
+            .ok_or_else(|| missing(&self.name, key))?;
+        let entry = entry::decode(&bytes)?;
+        Ok((bytes, entry))
+    }
+
+    /// Up to `limit` committed entries that may be sent at `now`: those to be sent again first, then new ones.
+    /// Leaves out entries that are `known` to be on their way.
+    pub(super) fn due<K>(
+        &self,
+        state: &dyn StateReader,
+        partitions: &[u32],
+        destination: &str,
+        now: Utc,
+        limit: usize,
+        known: &HashMap<EntryId, K>,
+    ) -> Result<Vec<EntryId>, StageError> {
+        let mut found = Vec::new();
+        for index in [Index::Retry, Index::New] {
+            let prefix = self.prefix(index.letter(), destination);
+            for &partition in partitions {
+                let entries = state.scan(partition, &prefix, &prefix, limit - found.len() + known.len())?;
+                for (index_key, _) in entries {
+                    let (time, key) = index_key[prefix.len()..].split_at(8);
+                    if index == Index::Retry && time > &sortable(now)[..] {
+                        break;
+                    }
+                    let mut entry_key = self.prefix('e', destination);
+                    entry_key.extend_from_slice(key);
+                    let id = (partition, Bytes::from(entry_key));
+                    if !known.contains_key(&id) {
+                        found.push(id);
+                    }
+                    if found.len() == limit {
+                        return Ok(found);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Big-endian with the sign flipped: the order of bytes is the order of times.
+const fn sortable(time: Utc) -> [u8; 8] {
+    (time.as_millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+fn missing(outbox: &str, key: &[u8]) -> StageError {
+    StageError::internal(
+        "outbox",
+        format!(
+            "the index of outbox `{outbox}` names `{}`, which is not there: the state is damaged",
+            String::from_utf8_lossy(key)
+        ),
+    )
+}
