@@ -1,0 +1,323 @@
+//! A file of JSON Lines that another program appends to.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use limbic_domain::random;
+
+use crate::{Connector, ConnectorError, Cursor, Page};
+
+/// Most bytes read for one page, and so the longest line.
+const PAGE_BYTES: u64 = 4 << 20;
+/// How much of a file's beginning tells it from another file of the same name.
+const HEAD_BYTES: u64 = 256;
+
+/// Follows a file: each finished line is a post. The cursor is the byte behind the last line read, with a hash of the file's
+/// beginning: a file that was replaced or shortened is read from its beginning.
+#[derive(Debug)]
+pub struct JsonLines {
+    path: PathBuf,
+    longest: u64,
+}
+
+/// A cursor, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Position {
+    /// The next byte to read.
+    offset: u64,
+    /// How many bytes of the file's beginning are hashed.
+    head: u64,
+    /// Their hash.
+    hash: u64,
+}
+
+/// Lines that were read.
+struct Lines {
+    posts: Vec<Result<serde_json::Value, String>>,
+    /// The byte behind the last one.
+    end: u64,
+    has_more: bool,
+}
+
+impl JsonLines {
+    /// Follows the file at `path`. It may appear later.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            longest: PAGE_BYTES,
+        }
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn unavailable(&self, error: &io::Error) -> ConnectorError {
+        ConnectorError::Unavailable {
+            source_name: self.name(),
+            detail: error.to_string(),
+            retry_after: None,
+        }
+    }
+
+    /// Where to read on in `file`: 0 if it is another file than the one that the cursor was made in.
+    fn resume(&self, file: &mut File, after: Option<&Cursor>) -> Result<u64, ConnectorError> {
+        let Some(cursor) = after else {
+            return Ok(0);
+        };
+        let position = Position::parse(&cursor.0).ok_or_else(|| ConnectorError::UnknownCursor {
+            source_name: self.name(),
+            cursor: cursor.0.clone(),
+        })?;
+        let length = file.metadata().map_err(|error| self.unavailable(&error))?.len();
+        let (_, hash) = head(file, position.head).map_err(|error| self.unavailable(&error))?;
+        if length < position.offset || hash != position.hash {
+            tracing::warn!(path = %self.path.display(), "the file was replaced: reading it from its beginning");
+            return Ok(0);
+        }
+        Ok(position.offset)
+    }
+
+    fn read(&self, file: &mut File, from: u64, most: usize) -> io::Result<Lines> {
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.by_ref().take(self.longest).read_to_end(&mut bytes)?;
+        let mut posts = Vec::new();
+        let mut offset = from;
+        let mut rest = &bytes[..];
+        while posts.len() < most
+            && let Some(end) = rest.iter().position(|&byte| byte == b'\n')
+        {
+            let line = &rest[..end];
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                let post = serde_json::from_slice(line);
+                posts.push(post.map_err(|error| format!("byte {offset}: not JSON: {error}")));
+            }
+            offset += end as u64 + 1;
+            rest = &rest[end + 1..];
+        }
+        if offset == from && bytes.len() as u64 == self.longest {
+            return self.skip_line(file, from);
+        }
+        Ok(Lines {
+            posts,
+            end: offset,
+            has_more: rest.contains(&b'\n') || bytes.len() as u64 == self.longest,
+        })
+    }
+
+    /// Reads past a line that is longer than a page. Nothing happens until it is finished.
+    fn skip_line(&self, file: &mut File, from: u64) -> io::Result<Lines> {
+        let mut read = self.longest;
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let length = file.read(&mut bytes)?;
+            if length == 0 {
+                return Ok(Lines {
+                    posts: Vec::new(),
+                    end: from,
+                    has_more: false,
+                });
+            }
+            if let Some(end) = bytes[..length].iter().position(|&byte| byte == b'\n') {
+                read += end as u64 + 1;
+                let problem = format!(
+                    "byte {from}: a line of {} bytes; the longest that is read has {}",
+                    read - 1,
+                    self.longest
+                );
+                return Ok(Lines {
+                    posts: vec![Err(problem)],
+                    end: from + read,
+                    has_more: true,
+                });
+            }
+            read += length as u64;
+        }
+    }
+}
+
+impl Connector for JsonLines {
+    fn pull(&mut self, after: Option<&Cursor>, most: usize) -> Result<Page, ConnectorError> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Page {
+                    posts: Vec::new(),
+                    next: after.cloned(),
+                    has_more: false,
+                });
+            }
+            Err(error) => return Err(self.unavailable(&error)),
+        };
+        let from = self.resume(&mut file, after)?;
+        let lines = self
+            .read(&mut file, from, most)
+            .map_err(|error| self.unavailable(&error))?;
+        // Only bytes that were read are hashed: those behind them may still change.
+        let (head, hash) =
+            head(&mut file, lines.end.min(HEAD_BYTES)).map_err(|error| self.unavailable(&error))?;
+        let next = Position {
+            offset: lines.end,
+            head,
+            hash,
+        };
+        Ok(Page {
+            posts: lines.posts,
+            next: Some(Cursor(next.to_string())),
+            has_more: lines.has_more,
+        })
+    }
+}
+
+/// Length and hash of the first bytes of a file.
+fn head(file: &mut File, length: u64) -> io::Result<(u64, u64)> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut bytes = Vec::new();
+    file.by_ref()
+        .take(length.min(HEAD_BYTES))
+        .read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64, random::hash(&bytes)))
+}
+
+impl Position {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let position = Self {
+            offset: parts.next()?.parse().ok()?,
+            head: parts.next()?.parse().ok()?,
+            hash: u64::from_str_radix(parts.next()?, 16).ok()?,
+        };
+        parts.next().is_none().then_some(position)
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}-{:x}", self.offset, self.head, self.hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "what a test sets up is right, or the test fails"
+    )]
+
+    use std::io::Write as _;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{PullError, pull_once};
+
+    struct Scene {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+        source: JsonLines,
+        cursor: Option<Cursor>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("posts.jsonl");
+            Self {
+                source: JsonLines::new(&path),
+                _folder: folder,
+                path,
+                cursor: None,
+            }
+        }
+
+        fn append(&self, text: &str) {
+            let mut options = File::options();
+            let mut file = options.create(true).append(true).open(&self.path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+
+        /// Everything that is ready.
+        fn drain(&mut self, most: usize) -> Vec<Result<serde_json::Value, String>> {
+            let mut all = Vec::new();
+            let accept = |all: &mut Vec<_>, posts| {
+                all.extend::<Vec<_>>(posts);
+                Ok::<(), io::Error>(())
+            };
+            while pull_once(&mut self.source, &mut self.cursor, most, |posts| {
+                accept(&mut all, posts)
+            })
+            .unwrap()
+            {}
+            all
+        }
+    }
+
+    #[test]
+    fn every_finished_line_comes_once_in_order_whatever_the_page() {
+        for most in [1, 2, 100] {
+            let mut scene = Scene::new();
+            assert_eq!(scene.drain(most), [], "the file may appear later");
+            scene.append("{\"n\":1}\n\n{\"n\":2}\n{\"n\":");
+            assert_eq!(scene.drain(most), [Ok(json!({"n": 1})), Ok(json!({"n": 2}))]);
+            scene.append("3}\n{\"n\":4}\n");
+            assert_eq!(scene.drain(most), [Ok(json!({"n": 3})), Ok(json!({"n": 4}))]);
+            assert_eq!(scene.drain(most), []);
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_not_accepted_is_pulled_again() {
+        let mut scene = Scene::new();
+        scene.append("{\"n\":1}\n");
+        let refused = pull_once(&mut scene.source, &mut scene.cursor, 10, |_| Err("full"));
+        assert!(matches!(refused, Err(PullError::NotAccepted("full"))));
+        assert_eq!(scene.drain(10), [Ok(json!({"n": 1}))]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_json_and_one_that_is_too_long_stop_nothing() {
+        let mut scene = Scene::new();
+        scene.source.longest = 16;
+        scene.append("{\"n\":1}\nnot json\n");
+        scene.append(&format!("{{\"n\":\"{}\"}}\n{{\"n\":2}}\n", "x".repeat(100)));
+        let posts = scene.drain(10);
+        assert_eq!(
+            (&posts[0], &posts[3]),
+            (&Ok(json!({"n": 1})), &Ok(json!({"n": 2})))
+        );
+        let problem = |n: usize| posts[n].clone().unwrap_err();
+        assert!(problem(1).contains("byte 8: not JSON"), "{}", problem(1));
+        assert!(
+            problem(2).contains("byte 17: a line of 108 bytes"),
+            "{}",
+            problem(2)
+        );
+        assert_eq!(posts.len(), 4);
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_read_from_its_beginning() {
+        let mut scene = Scene::new();
+        scene.append("{\"n\":1}\n{\"n\":2}\n");
+        assert_eq!(scene.drain(10).len(), 2);
+        std::fs::write(&scene.path, "{\"n\":3}\n").unwrap();
+        assert_eq!(scene.drain(10), [Ok(json!({"n": 3}))], "it is shorter");
+        std::fs::write(&scene.path, "{\"n\":4}\n{\"n\":5}\n").unwrap();
+        assert_eq!(scene.drain(10).len(), 2, "its beginning differs");
+    }
+
+    #[test]
+    fn a_cursor_of_something_else_is_refused() {
+        let mut scene = Scene::new();
+        scene.append("{\"n\":1}\n");
+        for foreign in ["", "7", "a-b-c", "1-1-1-1"] {
+            let error = scene
+                .source
+                .pull(Some(&Cursor(foreign.to_owned())), 10)
+                .unwrap_err();
+            assert!(error.to_string().contains("remove the stored cursor"), "{error}");
+        }
+    }
+}
