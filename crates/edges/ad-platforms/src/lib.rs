@@ -3,8 +3,51 @@
 //! Each platform is one folder with its settings and its implementation of [`AdPlatform`], the trait that the deliver
 //! stage calls. [`PlatformSettings`] lists them; [`open_all`] opens the platforms of a settings file.
 //!
+//! ```text
+//!  DeliverStage ──▶ outbox ──▶ AdPlatform::deliver ──▶ webhook: POST, signed  │ file: one JSON line
+//!                      ▲              │
+//!                      └── Answer ◀───┘
+//! ```
+//!
 //! * [`WebhookPlatform`] posts JSON to a URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
 //! * [`FilePlatform`] appends JSON Lines to a file and never writes a decision twice.
+//!
+//! # What it is not
+//!
+//! A platform does not retry, pause or count attempts: the outbox of the deliver stage does. Outcomes such as clicks do not come
+//! back through it: a platform posts them to `POST /v1/outcomes`.
+//!
+//! # Laws
+//!
+//! * A delivery that is sent twice has one effect: the webhook sends the decision's id as idempotency key, the file knows which
+//!   decisions it holds.
+//! * `deliver` returns within the platform's deadline, whatever the platform does.
+//! * Secrets, header values and URLs appear in no error, log or answer.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use limbic_ad_platforms::{AdPlatform, FilePlatform};
+//! use limbic_deliver::{Answer, Delivery};
+//! use limbic_domain::Utc;
+//!
+//! let delivery: Delivery = serde_json::from_str(r#"{
+//!     "type": "ad.decided", "timestamp": "2026-11-29T12:00:00Z", "decision": "spring.1", "tenant": "default",
+//!     "campaign": "spring", "audience": "everyone:football", "people": [], "price": 250000,
+//!     "creative": {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering": {
+//!         "platform": "file", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}
+//! }"#)?;
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("ads.jsonl");
+//! let file = FilePlatform::open(&path)?;
+//! for _ in 0..2 {
+//!     assert_eq!(file.deliver(&[&delivery], Utc::from_millis(0)), [Answer::Applied(())]);
+//! }
+//! assert_eq!(std::fs::read_to_string(&path)?.lines().count(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
 mod component;
 pub mod file;

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_503_asks_for_time_only_if_it_says_how_long() {
         let now = Utc::from_millis(0);
-        let wait = Some(Duration::from_secs(120));
+        let wait = Some(Duration::from_mins(2));
         let detail = "503".to_owned();
         assert_eq!(
             triage(503, Some("120"), "", now),

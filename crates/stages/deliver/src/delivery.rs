@@ -1,4 +1,4 @@
-//! What a platform is told.
+//! What a platform receives.
 
 use limbic_domain::{
     AudienceId, Creative, Decision, DecisionResult, Envelope, Micros, Pseudonym, Slug, TenantId, Utc,
@@ -12,21 +12,21 @@ pub struct Delivery {
     /// Always `ad.decided`.
     #[serde(rename = "type")]
     kind: String,
-    /// When the moment was that the ad answers.
+    /// Event time of the moment that the ad answers.
     pub timestamp: Utc,
-    /// The decision's id: the idempotency key, and what outcomes must name.
+    /// The decision's id: the idempotency key, and the id that outcomes must name.
     pub decision: String,
-    /// Whose it is.
+    /// The tenant that owns campaign and people.
     pub tenant: TenantId,
     /// The campaign.
     pub campaign: Slug,
-    /// Whom it is for.
+    /// The audience that the moment belongs to.
     pub audience: AudienceId,
-    /// What to show.
+    /// The ad to show.
     pub creative: Creative,
-    /// To whom: the tenant's pseudonyms.
+    /// The people to show it to, as the tenant's pseudonyms; never empty when a stage sends it.
     pub people: Vec<Pseudonym>,
-    /// What it may cost.
+    /// The most that the delivery may cost.
     pub price: Micros,
 }
 

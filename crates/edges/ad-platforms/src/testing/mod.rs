@@ -1,4 +1,4 @@
-//! For tests: an ad platform that behaves as real ones do on their bad days.
+//! For tests: an ad platform that fails in the ways in which real ones fail.
 
 mod chaos;
 mod io;

@@ -1,13 +1,12 @@
 //! A platform behind a URL.
 
+use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, excerpt, triage};
 use limbic_domain::{Slug, Utc, event_id};
+use limbic_stream::outbox::Rate;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::runtime::Handle;
-
-use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, excerpt, triage};
-use limbic_stream::outbox::Rate;
 
 use crate::SettingsError;
 
@@ -17,7 +16,7 @@ mod signature;
 pub use settings::WebhookSettings;
 pub use signature::{InvalidSecret, SigningKey};
 
-/// Most bytes of an answer's body that are read: what a platform says of a refusal.
+/// Most bytes that are read of an answer's body; it says why a delivery is rejected.
 const WORDS_READ: usize = 2_048;
 /// Headers that the webhook itself sets.
 const OWN_HEADERS: [&str; 7] = [
@@ -140,7 +139,7 @@ async fn send(request: RequestBuilder, now: Utc) -> Answer {
     }
 }
 
-/// The beginning of what it said; as much as came, if the rest does not.
+/// The beginning of the body. If the connection breaks, the part that has arrived.
 async fn words(mut response: Response) -> String {
     let mut read = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {

@@ -46,7 +46,8 @@ impl SigningKey {
         )
     }
 
-    /// Whether one of the signatures in a header is this key's. Takes equally long wherever it differs.
+    /// Whether one of the signatures in a header was made with this key. The comparison takes the same time wherever they
+    /// differ.
     pub fn verifies(&self, signatures: &str, id: &str, timestamp: i64, body: &[u8]) -> bool {
         signatures
             .split(' ')

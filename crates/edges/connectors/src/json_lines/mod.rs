@@ -201,11 +201,6 @@ impl std::fmt::Display for Position {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "what a test sets up is right, or the test fails"
-    )]
-
     use std::io::Write as _;
 
     use serde_json::json;

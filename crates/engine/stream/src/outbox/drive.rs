@@ -21,7 +21,7 @@ use crate::{Backoff, Cause, Outputs, StageError, TopicPartition};
 /// How long a tick waits for answers, unless [`Outbox::answer_wait`] says otherwise.
 const ANSWER_WAIT: Duration = Duration::from_millis(100);
 
-/// Requests to destinations outside; see the [module's page](self).
+/// Requests to destinations outside. The [module](crate::outbox) explains it.
 pub struct Outbox<R: Request> {
     store: Store,
     destinations: BTreeMap<Arc<str>, Destination<R>>,
