@@ -154,15 +154,20 @@ pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> 
         .map(|(_, name)| name)
 }
 
-/// The hint for serde's "unknown field `x`, expected one of `a`, `b`".
-fn unknown_field(message: &str, further: &[&str]) -> Option<String> {
+/// The hint for serde's "unknown field `x`, expected one of `a`, `b`". The names of components are known at the top level of
+/// the file only, where `data_dir` is known too.
+fn unknown_field(message: &str, components: &[&str]) -> Option<String> {
     let mut quoted = message
         .strip_prefix("unknown field ")?
         .split('`')
         .skip(1)
         .step_by(2);
     let given = quoted.next()?;
-    nearest(given, quoted.chain(further.iter().copied())).map(|name| format!("; did you mean `{name}`?"))
+    let mut known: Vec<&str> = quoted.collect();
+    if known.contains(&"data_dir") {
+        known.extend(components);
+    }
+    nearest(given, known.into_iter()).map(|name| format!("; did you mean `{name}`?"))
 }
 
 #[cfg(test)]
@@ -178,6 +183,15 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         )?;
         layers.finish()
+    }
+
+    #[test]
+    fn the_hint_names_a_field_of_the_same_table() {
+        let message = "unknown field `topicz`, expected one of `id`, `subjects`";
+        assert_eq!(unknown_field(message, &["optimize"]), None);
+        let message = "unknown field `optimise`, expected one of `data_dir`, `listen`";
+        let hint = unknown_field(message, &["optimize"]);
+        assert_eq!(hint.as_deref(), Some("; did you mean `optimize`?"));
     }
 
     #[test]
