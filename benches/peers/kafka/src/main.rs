@@ -66,22 +66,22 @@ async fn pass(
 }
 
 /// Seconds from the first record to the commit of the last.
-fn theirs(town: &ours::Town, round: usize) -> (f64, f64) {
+fn theirs(input: &ours::Input, round: usize) -> (f64, f64) {
     let name = format!("ruststream-{round}");
-    *GROUP.lock().expect("no panic") = format!("{}.{name}", town.prefix);
+    *GROUP.lock().expect("no panic") = format!("{}.{name}", input.prefix);
     SEEN.store(0, Ordering::Relaxed);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let seconds = runtime.block_on(async {
         let pipeline = EosPublish::new(group()).commit_interval(Duration::from_millis(100));
         let app = RustStream::new(AppInfo::new("pass", "0.1.0")).with_broker(
-            KafkaBroker::new([town.servers.clone()]),
+            KafkaBroker::new([input.servers.clone()]),
             |broker| {
                 broker.include(pass).out(DefaultSlot, pipeline).build();
             },
         );
         let running = app.start().await.expect("it starts");
-        let log = town.log.clone();
-        let records = town.records as u64;
+        let log = input.log.clone();
+        let records = input.records as u64;
         let seconds = tokio::task::spawn_blocking(move || {
             let ends: u64 = log
                 .topics()
@@ -119,26 +119,26 @@ fn theirs(town: &ours::Town, round: usize) -> (f64, f64) {
 }
 
 fn main() {
-    let town = ours::Town::build(ours::number("RECORDS", 300_000));
+    let input = ours::Input::build(ours::number("RECORDS", 300_000));
     let bare = limbic_stream_kafka::KafkaOptions::default().prefixed("");
-    limbic_stream_kafka::KafkaLog::connect(&format!("kafka://{}", town.servers), bare)
+    limbic_stream_kafka::KafkaLog::connect(&format!("kafka://{}", input.servers), bare)
         .expect("a cluster")
         .ensure_topics(&[limbic_stream::TopicSpec::new(OUTPUT, ours::PARTITIONS)])
         .expect("a topic");
-    TOPIC.set(format!("{}.in", town.prefix)).expect("once");
+    TOPIC.set(format!("{}.in", input.prefix)).expect("once");
     let (mut limbic, mut ruststream, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ours::number("ROUNDS", 5) {
-        limbic.push(ours::exactly_once(&town, round));
-        plain.push(ours::at_least_once(&town, round));
+        limbic.push(ours::exactly_once(&input, round));
+        plain.push(ours::at_least_once(&input, round));
         println!(
             "round {round}: {:.2} s, {:.2} s without transactions",
             limbic[round].0, plain[round].0
         );
-        ruststream.push(theirs(&town, round));
+        ruststream.push(theirs(&input, round));
     }
-    let limbic = ours::say("limbic, exactly once", &town, &limbic);
-    let plain = ours::say("limbic, at least once", &town, &plain);
-    let ruststream = ours::say("ruststream, exactly once", &town, &ruststream);
+    let limbic = ours::say("limbic, exactly once", &input, &limbic);
+    let plain = ours::say("limbic, at least once", &input, &plain);
+    let ruststream = ours::say("ruststream, exactly once", &input, &ruststream);
     println!("exactly once costs {:.1} %", (1.0 - limbic / plain) * 100.0);
     println!(
         "limbic is ahead of ruststream by a factor of {:.1}",

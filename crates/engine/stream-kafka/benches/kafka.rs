@@ -42,14 +42,14 @@ pub fn number(name: &str, default: usize) -> usize {
 }
 
 /// The cluster, with its input filled.
-pub struct Town {
+pub struct Input {
     pub servers: String,
     pub prefix: String,
     pub log: KafkaLog,
     pub records: usize,
 }
 
-impl Town {
+impl Input {
     pub fn build(records: usize) -> Self {
         let servers = std::env::var("LIMBIC_TEST_KAFKA").unwrap();
         let prefix = format!("bench-{}", Utc::now().as_millis());
@@ -97,14 +97,14 @@ impl Stage for Pass {
 }
 
 /// Seconds for all records, and the mean interval between commits in milliseconds.
-fn run(town: &Town, promise: Promise, round: usize) -> (f64, f64) {
+fn run(input: &Input, promise: Promise, round: usize) -> (f64, f64) {
     let (finished, told) = channel();
     let side = Side {
-        log: town.log.clone(),
+        log: input.log.clone(),
         promise,
-        servers: town.servers.clone(),
-        prefix: town.prefix.clone(),
-        records: town.records,
+        servers: input.servers.clone(),
+        prefix: input.prefix.clone(),
+        records: input.records,
         finished,
     };
     let spec = StageSpec::new(&format!("{promise:?}-{round}"))
@@ -122,12 +122,12 @@ fn run(town: &Town, promise: Promise, round: usize) -> (f64, f64) {
     (seconds, seconds * 1_000.0 / f64::from(finished.commits))
 }
 
-pub fn exactly_once(town: &Town, round: usize) -> (f64, f64) {
-    run(town, Promise::ExactlyOnce, round)
+pub fn exactly_once(input: &Input, round: usize) -> (f64, f64) {
+    run(input, Promise::ExactlyOnce, round)
 }
 
-pub fn at_least_once(town: &Town, round: usize) -> (f64, f64) {
-    run(town, Promise::AtLeastOnce, round)
+pub fn at_least_once(input: &Input, round: usize) -> (f64, f64) {
+    run(input, Promise::AtLeastOnce, round)
 }
 
 pub fn median(mut figures: Vec<f64>) -> f64 {
@@ -161,10 +161,10 @@ fn interval(mut figures: Vec<f64>) -> (f64, f64) {
     (figures[low], figures[n - 1 - low])
 }
 
-pub fn say(what: &str, town: &Town, runs: &[(f64, f64)]) -> f64 {
+pub fn say(what: &str, input: &Input, runs: &[(f64, f64)]) -> f64 {
     let rates: Vec<f64> = runs
         .iter()
-        .map(|(seconds, _)| town.records as f64 / seconds)
+        .map(|(seconds, _)| input.records as f64 / seconds)
         .collect();
     let every = median(runs.iter().map(|(_, every)| *every).collect());
     let rate = median(rates.clone());
@@ -185,7 +185,7 @@ fn say_cost(beside: &str, with: &[(f64, f64)], without: &[(f64, f64)]) {
 }
 
 fn main() {
-    let town = Town::build(number("RECORDS", 200_000));
+    let input = Input::build(number("RECORDS", 200_000));
     let sides = [
         Promise::ExactlyOnce,
         Promise::AtLeastOnce,
@@ -196,13 +196,13 @@ fn main() {
         // Each round begins with another side: what one leaves for the broker to do meets all of them.
         for turn in 0..sides.len() {
             let side = (round + turn) % sides.len();
-            runs[side].push(run(&town, sides[side], round));
+            runs[side].push(run(&input, sides[side], round));
         }
     }
     let [with, as_often, never] = runs;
-    say("exactly once", &town, &with);
-    say("at least once", &town, &as_often);
-    say("offsets never committed", &town, &never);
+    say("exactly once", &input, &with);
+    say("at least once", &input, &as_often);
+    say("offsets never committed", &input, &never);
     say_cost("at least once, committing as often", &with, &as_often);
     say_cost("never committing an offset", &with, &never);
 }

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod house;
+mod kit;
 
 use bytes::Bytes;
-use house::{commit, reading, record, write};
+use kit::{commit, reading, record, write};
 use limbic_domain::{
     ConsentState, Distress, Envelope, Feeling, Probability, Reading, Slug, TenantId, Utc, topics,
 };

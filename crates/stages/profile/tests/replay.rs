@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod house;
+mod kit;
 
 use std::collections::HashMap;
 
-use house::{House, reading, write};
+use kit::{Pipeline, reading, write};
 use limbic_domain::{Direction, Envelope, Reading, Utc};
 use limbic_profile::Settings;
 use limbic_stream::NewRecord;
@@ -81,7 +81,7 @@ fn an_evening_of_boxing_gives_the_same_moments_however_it_is_cut() {
     let Some(posts) = evening() else { return };
     assert_eq!(posts.len(), 12_118);
     let posts: Vec<NewRecord> = posts.iter().map(write).collect();
-    let alone = House::new(&settings(), 1, posts.clone()).run(0);
+    let alone = Pipeline::new(&settings(), 1, posts.clone()).run(0);
     for (moment, _) in alone.outcome.moments.values() {
         let data = &moment.data;
         println!(
@@ -100,7 +100,7 @@ fn an_evening_of_boxing_gives_the_same_moments_however_it_is_cut() {
     assert_eq!((alone.outcome.late, alone.outcome.dead.len()), (0, 0));
     for seed in 1..=4 {
         let partitions = if seed % 3 == 0 { 1 } else { 3 };
-        let cut = House::new(&settings(), partitions, posts.clone()).run(seed);
+        let cut = Pipeline::new(&settings(), partitions, posts.clone()).run(seed);
         assert_eq!(cut.outcome, alone.outcome, "{partitions} partitions, seed {seed}");
     }
 }
@@ -117,8 +117,8 @@ fn shuffled_real_posts_raise_no_more_false_alarms_than_promised() {
             feelings += post.data.subjects.len().max(1);
             post.data.affect = affect;
         }
-        let house = House::new(&settings(), 1, posts.iter().map(write).collect()).run(0);
-        moments += house.outcome.moments.len();
+        let pipeline = Pipeline::new(&settings(), 1, posts.iter().map(write).collect()).run(0);
+        moments += pipeline.outcome.moments.len();
     }
     println!("{moments} false alarms in {feelings} posts at alpha 1e-3");
     assert!(moments as f64 <= feelings as f64 * settings().change.alpha);
@@ -155,7 +155,7 @@ proptest! {
 
     #[test]
     fn a_town_gives_the_same_moments_however_it_is_cut(partitions in 1_u32..6, seed: u64, shuffle in 0_u32..30_000) {
-        let alone = House::new(&settings(), 1, town(2_000, shuffle)).run(0).outcome;
+        let alone = Pipeline::new(&settings(), 1, town(2_000, shuffle)).run(0).outcome;
         prop_assert_eq!(alone.late, 0);
         for subject in ["tea", "rain", "all"] {
             let up = alone.moments.values().any(|(moment, _)| moment.data.audience.subject() == subject && moment.data.direction == Direction::Up);
@@ -164,7 +164,7 @@ proptest! {
         for (moment, trace) in alone.moments.values() {
             prop_assert_eq!(&moment.data.trigger.id, trace, "a moment continues the trace of its trigger");
         }
-        let cut = House::new(&settings(), partitions, town(2_000, shuffle)).run(seed);
+        let cut = Pipeline::new(&settings(), partitions, town(2_000, shuffle)).run(seed);
         let waiting = cut.kept_of_moments().keys().filter(|key| key[0] == b'b').count();
         prop_assert_eq!(waiting, 0, "nothing waits once every sender has passed it");
         prop_assert_eq!(cut.outcome, alone);

@@ -103,7 +103,7 @@ pub(crate) struct Outcome {
 }
 
 /// Both stages over `partitions` partitions.
-pub(crate) struct House {
+pub(crate) struct Pipeline {
     settings: Settings,
     profile: ProfileStage,
     moments: MomentStage,
@@ -117,7 +117,7 @@ pub(crate) struct House {
     pub(crate) outcome: Outcome,
 }
 
-impl House {
+impl Pipeline {
     pub(crate) fn new(settings: &Settings, partitions: u32, written: Vec<NewRecord>) -> Self {
         let count = partitions as usize;
         let mut readings = vec![VecDeque::new(); count];
