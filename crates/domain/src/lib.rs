@@ -23,6 +23,7 @@ mod moment;
 mod number;
 mod outcome;
 mod post;
+mod posterior;
 pub mod random;
 mod reading;
 pub mod testing;
@@ -44,6 +45,7 @@ pub use moment::{Direction, Evidence, Moment, MoodSummary, Recipient};
 pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind};
 pub use post::Post;
+pub use posterior::Posterior;
 pub use reading::{
     Affect, Distress, Emotions, Entity, EntityKind, Intent, IntentKind, Label, ModelVersion, Reading,
     Sentiment,

@@ -8,7 +8,8 @@
 use std::path::PathBuf;
 
 use limbic_domain::{
-    CreativeSet, Decision, Draft, Envelope, Feeling, Moment, Outcome, Post, Reading, Record,
+    Campaign, CreativeSet, Decision, Draft, Envelope, Feeling, Moment, Outcome, Post, Posterior, Reading,
+    Record,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -120,6 +121,8 @@ fn every_record_keeps_its_shape() {
     check::<CreativeSet>();
     check::<Decision>();
     check::<Outcome>();
+    check::<Campaign>();
+    check::<Posterior>();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use limbic_stream::{Outputs, Record, StageError};
 use crate::OptimizeStage;
 use crate::open_decision::OpenDecision;
 use crate::policies::PolicyCache;
+use crate::posteriors::{PUBLISH, schedule_publication};
 use crate::state::{counter, decode, due_key, encode, open_key, set_counter, split_due, split_open};
 use limbic_bandit::guardrails::frequency_cap::Contacts;
 use limbic_bandit::outcomes::{OutcomeError, RewardUpdate};
@@ -93,6 +94,8 @@ impl OptimizeStage {
             out.remove(partition, due);
             if target.starts_with("reached/") {
                 self.expire_contacts(partition, &target, now, out)?;
+            } else if target.starts_with(PUBLISH) {
+                self.publish_posterior(cache, partition, &target, at, out)?;
             } else {
                 self.process_due_decision(cache, partition, &target, now, out)?;
             }
@@ -183,7 +186,7 @@ impl OptimizeStage {
         tenant: &TenantId,
         open: &OpenDecision,
         update: RewardUpdate,
-        out: &Outputs<'_>,
+        out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let Some(chosen) = &open.chosen else {
             return Ok(());
@@ -206,7 +209,8 @@ impl OptimizeStage {
                 "reward",
                 format!("{error}: the settings of `rewards` and of the campaign's policy do not match"),
             )
-        })
+        })?;
+        schedule_publication(partition, tenant, &open.campaign, out)
     }
 
     /// Attributes an outcome to its decision.

@@ -26,6 +26,8 @@
 //! * A decision is a function of the record, the state and the settings: a repeated call gives the same decision.
 //! * Nobody who is held out, or who has reached a frequency cap, is in [`Decision::people`](limbic_domain::Decision).
 //! * A reservation is settled or released exactly once.
+//! * What a campaign's policy has learned is published to the compacted topic `posteriors` once it changed, at most once in ten
+//!   seconds of event time ([`Posterior`](limbic_domain::Posterior)).
 
 mod attribution;
 mod component;
@@ -36,6 +38,7 @@ mod held_out;
 mod loaded_policy;
 mod open_decision;
 mod policies;
+mod posteriors;
 mod stage;
 mod state;
 

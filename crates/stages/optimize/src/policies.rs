@@ -86,6 +86,12 @@ pub(crate) struct PolicyDecision {
 }
 
 impl CampaignPolicies {
+    /// The version of the campaign's policy, and a snapshot of what it has learned.
+    pub(crate) fn snapshot(&self) -> (&PolicyVersion, Vec<u8>) {
+        let engine = &self.champion.engine;
+        (engine.version(), engine.snapshot())
+    }
+
     /// Suppresses the decision `id`.
     pub(crate) fn suppress(&self, id: &str, rule: ExclusionRule) -> PolicyDecision {
         let champion = &self.champion.engine;

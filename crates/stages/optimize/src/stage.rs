@@ -12,7 +12,7 @@
 //! | `reached/TENANT/CAMPAIGN/PERSON` | when that person was reached, for the frequency caps |
 //! | `budget/TENANT/CAMPAIGN` | the campaign's [`Pacer`](limbic_bandit::guardrails::pacing::Pacer) |
 //! | `lift/TENANT/CAMPAIGN` | the [`LiftEstimate`](limbic_bandit::guardrails::hold_out::LiftEstimate) measured by the hold-out |
-//! | `due/MILLIS/KEY` | when that `open/…` or `reached/…` entry is next due (empty value) |
+//! | `due/MILLIS/KEY` | when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published (empty value) |
 //! | `clock` | the latest event time of an outcome |
 //! | `count` | the number of open decisions |
 //!
@@ -119,6 +119,7 @@ impl OptimizeStage {
             .reads(topics::CREATIVES, time)
             .reads(topics::OUTCOMES, time)
             .writes(topics::DECISIONS, Forward::Aligned)
+            .writes(topics::POSTERIORS, Forward::Nothing)
             .stateful()
     }
 }

@@ -451,6 +451,38 @@ fn replay_gives_the_same_bits_however_the_records_are_batched() {
     script(&mut one, true);
     script(&mut two, false);
     assert_eq!(one.decisions, two.decisions);
+    assert_eq!(one.posteriors, two.posteriors);
     assert_eq!(one.state, two.state);
     assert!(one.posterior().is_some());
+}
+
+#[test]
+fn what_a_policy_has_learned_is_published_once_it_changed_and_not_too_often() {
+    let mut harness = Harness::new(OptimizeSettings::default());
+    let ids = ["m", "n", "o"].map(|moment| decided(&mut harness, moment, 1));
+    harness.feed(vec![outcome(&ids[0], OutcomeKind::Click, "c", 2)]);
+    harness.feed(vec![outcome(&ids[1], OutcomeKind::Click, "d", 2)]);
+    assert!(harness.posteriors.is_empty(), "the interval has not passed");
+    harness.watermark(at(3));
+    harness.watermark(at(4));
+    let [first] = &harness.posteriors[..] else {
+        panic!("{} posteriors", harness.posteriors.len())
+    };
+    assert_eq!(
+        (first.at, first.data.campaign.as_str()),
+        (at(2).plus_millis(10_000), "spring")
+    );
+    let snapshot = first.data.snapshot.clone().unwrap();
+    assert_eq!(first.data.snapshot_bytes, snapshot.len() as u64);
+    let saved: serde_json::Value = serde_json::from_slice(&harness.posterior().unwrap()).unwrap();
+    let published: serde_json::Value = serde_json::from_str(&snapshot).unwrap();
+    assert_eq!(published, saved["snapshot"]);
+    // The same outcome again teaches nothing, another one does.
+    harness.feed(vec![outcome(&ids[0], OutcomeKind::Click, "c", 2)]);
+    harness.watermark(at(5));
+    assert_eq!(harness.posteriors.len(), 1);
+    harness.feed(vec![outcome(&ids[2], OutcomeKind::Click, "e", 5)]);
+    harness.watermark(at(6));
+    assert_eq!(harness.posteriors.len(), 2);
+    assert_ne!(harness.posteriors[1].data.snapshot.as_deref(), Some(&*snapshot));
 }

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use limbic_domain::{
     AudienceId, Creative, CreativeSet, Decision, Direction, Emotions, Envelope, Micros, MoodSummary, Outcome,
-    OutcomeKind, Pseudonym, Rendering, Slug, TenantId, Utc, topics,
+    OutcomeKind, Posterior, Pseudonym, Rendering, Slug, TenantId, Utc, topics,
 };
 use limbic_optimize::{OptimizeSettings, OptimizeStage};
 use limbic_stream::testing::MemoryState;
@@ -25,6 +25,7 @@ pub struct Harness {
     stage: OptimizeStage,
     pub state: MemoryState,
     pub decisions: Vec<Envelope<Decision>>,
+    pub posteriors: Vec<Envelope<Posterior>>,
     pub dead: Vec<DeadLetter>,
     offset: u64,
 }
@@ -35,6 +36,7 @@ impl Harness {
             stage: OptimizeStage::new(settings).unwrap(),
             state: MemoryState::default(),
             decisions: Vec::new(),
+            posteriors: Vec::new(),
             dead: Vec::new(),
             offset: 0,
         }
@@ -62,9 +64,12 @@ impl Harness {
             assert!(size < LARGEST, "{key:?} takes {size} bytes");
         }
         self.state.commit(&effects);
-        let decisions = effects.records.iter();
-        self.decisions
-            .extend(decisions.map(|(_, record)| Envelope::decode(&record.value).unwrap()));
+        for (_, record) in &effects.records {
+            match &*record.topic {
+                topics::DECISIONS => self.decisions.push(Envelope::decode(&record.value).unwrap()),
+                _ => self.posteriors.push(Envelope::decode(&record.value).unwrap()),
+            }
+        }
         self.dead.extend(effects.dead);
     }
 
