@@ -1,4 +1,4 @@
-//! The specification of [`Log`](crate::Log), in code.
+//! The specification of [`Log`], in code.
 //!
 //! Each promise is a function over a [`Backend`]. [`conformance!`](crate::conformance) makes a test of each promise for one
 //! backend, so that every backend is held to the same list.
