@@ -15,7 +15,7 @@
 //! # What it is not
 //!
 //! A connector does not check posts, make pseudonyms or remove duplicates: the edge and the ingest stage do. It does not wait,
-//! retry or sleep: whoever calls it decides when to ask again. Connectors for social networks are not built yet.
+//! retry or sleep: the caller decides when to ask again. Connectors for social networks are not built yet.
 //!
 //! # Laws
 //!

@@ -60,10 +60,10 @@ pub(super) enum Request {
     Stop,
 }
 
-/// The committer's thread: serves whoever found the committer at work, until it is told to stop.
+/// The committer's thread: serves the callers that found the committer busy, until it is told to stop.
 pub(super) fn run(shared: &Shared, queue: &Receiver<Request>) {
     loop {
-        // While the store is closed it is tried again and again, so that whoever waits for a group in doubt is not left
+        // While the store is closed it is tried again and again, so that a caller that waits for a group in doubt is not left
         // waiting.
         let request = if shared.store.read().is_some() {
             queue.recv().ok()
@@ -103,7 +103,7 @@ pub(super) struct Written {
     pub(super) epochs: Vec<(Arc<str>, u64)>,
     /// The segments they lie in, and the class of each.
     segments: Vec<(u32, String)>,
-    /// Whoever asked for it was told that its fate is not known.
+    /// The caller was told that its fate is not known.
     pub(super) answered: bool,
 }
 

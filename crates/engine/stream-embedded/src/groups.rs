@@ -149,7 +149,7 @@ impl Groups {
             return Ok(Turn::Revoked(revoked));
         }
         group.expel_the_stuck(member, &due, patience);
-        // Whoever was expelled may have made more numbers due.
+        // The expelled member may have made more numbers due.
         let due = group.due(&member.instance);
         let mut assigned = Vec::new();
         for number in due {
@@ -307,7 +307,7 @@ impl Group {
         (start..start + length).collect()
     }
 
-    /// A member that has not polled for longer than `patience` loses its membership to whoever waits for its numbers.
+    /// A member that has not polled for longer than `patience` loses its membership to the member that waits for its numbers.
     fn expel_the_stuck(&mut self, waiting: &Membership, due: &BTreeSet<u32>, patience: Duration) {
         let stuck: Vec<Arc<str>> = due
             .iter()

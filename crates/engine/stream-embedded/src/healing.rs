@@ -66,7 +66,7 @@ impl Committer {
             self.settle(&written.steps);
             answer_all(&written.steps, &no_trace);
         } else {
-            // It left no trace and whoever asked for it still waits: most likely fjall had stopped before.
+            // It left no trace and its caller still waits: most likely fjall had stopped before.
             match self.write(&written) {
                 Ok(()) => self.publish(written),
                 Err(error) => {

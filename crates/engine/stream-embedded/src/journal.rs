@@ -28,7 +28,7 @@ pub(super) fn clear_unfinished_creation(path: &Path) -> std::io::Result<()> {
             .truncate(false)
             .write(true)
             .open(path.join("lock"))?;
-        // Whoever holds the lock is creating the log just now.
+        // The process that holds the lock is creating the log now.
         if lock.try_lock().is_ok() {
             std::fs::remove_file(first_journal)?;
         }

@@ -381,12 +381,12 @@ impl Log for EmbeddedLog {
             return Ok(());
         };
         self.shared.closed.store(true, Ordering::Release);
-        // Whoever waits finds the log closed; what was asked for before is still done.
+        // A waiting caller finds the log closed. Earlier requests are still done.
         self.shared.signal.raise();
         drop(threads.stop);
         let _ = self.shared.requests.send(Request::Stop);
         let stopped = [threads.retention.join(), threads.committer.join()];
-        // Waits for whoever works it just now.
+        // Waits for the thread that uses the committer now.
         *self.shared.committer.lock() = None;
         let store = self.shared.store.write().take();
         let flushed = store.map_or(Ok(()), |store| {

@@ -1,4 +1,4 @@
-//! Records on their way out, packed by whoever writes them.
+//! Records on their way out, packed by the thread that writes them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -25,7 +25,7 @@ pub(super) struct Partition {
     pub(super) topic_id: u32,
     earliest: AtomicU64,
     end: AtomicU64,
-    /// Records before it are needed by nobody. Not kept: whoever says so says it again.
+    /// Nobody needs records before it. Not stored: after a restart the node trims again.
     trimmed: AtomicU64,
     /// Oldest first.
     spans: RwLock<Vec<Span>>,

@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub(super) requests: Sender<Request>,
     /// `None` once closed.
     pub(super) committer: Mutex<Option<Committer>>,
-    /// Held by whoever compacts.
+    /// The thread that compacts holds it.
     pub(super) compacting: Mutex<()>,
     pub(super) closed: AtomicBool,
 }

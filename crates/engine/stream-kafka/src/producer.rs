@@ -39,7 +39,7 @@ pub(super) enum Ended {
 }
 
 impl TransactionalProducer {
-    /// Registers `id`: whoever had it before is fenced, and what it left open is aborted.
+    /// Registers `id`: the producer that had it before is fenced, and its open transaction is aborted.
     pub(super) fn register(cluster: &Cluster, id: &str) -> Result<Self> {
         let context = format!("registering the producer `{id}`");
         let deliveries = Deliveries::default();

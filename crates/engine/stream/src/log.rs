@@ -209,7 +209,7 @@ pub trait Log: Send + Sync + 'static {
     /// Offsets before the earliest still there begin at the earliest.
     fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>>;
 
-    /// How far a group has come in each partition of these topics, whoever holds it. One in which the group never
+    /// How far a group has come in each partition of these topics, whichever member has it. One in which the group never
     /// committed is there too: all of it is still to be read.
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>>;
 

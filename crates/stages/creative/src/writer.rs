@@ -336,7 +336,7 @@ fn compile(templates: &[Template], problems: &mut Vec<Problem>) -> Environment<'
     environment
 }
 
-/// What the template engine says, in words for whoever wrote the template.
+/// What the template engine says, in words for the author of the template.
 fn explain(error: &minijinja::Error) -> String {
     match error.kind() {
         ErrorKind::UndefinedError => match error.detail() {

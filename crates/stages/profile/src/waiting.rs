@@ -89,7 +89,7 @@ impl StateValue for WaitingFeeling {
         }
     }
 
-    /// The cause's partition is 0: whoever reads the value knows its partition.
+    /// The cause's partition is 0: the reader of the value knows its partition.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         Ok(Self {
             at: from.time()?,

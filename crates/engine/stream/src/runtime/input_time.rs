@@ -29,7 +29,7 @@ pub(super) struct InputClock {
     /// How many senders there are.
     #[serde(rename = "n", default)]
     of: u32,
-    /// Nothing to read for a while. Not kept: whoever takes over looks for itself.
+    /// Nothing to read for a while. Not stored: the next instance looks for itself.
     #[serde(skip)]
     idle: bool,
 }
