@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use limbic_domain::{
     AudienceId, Direction, Draft, Envelope, Evidence, Moment, MoodSummary, PostRef, Slug, TenantId, Utc,
@@ -13,8 +13,8 @@ use limbic_node::settings::Overrides;
 use limbic_node::{Node, Options, Settings};
 use limbic_stream::{BatchLimits, Consumer, Headers, Log, NewRecord, Polled, Record, Subscription, header};
 
-/// Moments that are published until an edit must have taken effect; each is waited for at least a tenth of a second.
-const MOMENTS: usize = 1_200;
+/// How long a test waits for a draft before it gives up.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn campaign(id: &str) -> String {
     format!(
@@ -83,7 +83,8 @@ fn drafts(consumer: &mut dyn Consumer) -> Vec<(String, Record)> {
 
 /// Publishes moments until a draft is of `campaign`.
 fn until(log: &dyn Log, consumer: &mut dyn Consumer, number: &mut usize, campaign: &str) -> Record {
-    for _ in 0..MOMENTS {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
         *number += 1;
         log.publish(vec![moment(*number)]).unwrap();
         let found = drafts(consumer).into_iter().find(|(of, _)| of == campaign);
