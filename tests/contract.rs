@@ -51,6 +51,32 @@ fn posts_are_accepted_one_by_one_in_arrays_and_in_lines() {
 }
 
 #[test]
+fn the_components_are_listed_with_what_runs_here() {
+    let node = TestNode::open(&[]);
+    let components = node.get("/v1/components").json();
+    let running = |kind: &str| -> Vec<&str> {
+        let of_kind = items(&components, "/items")
+            .iter()
+            .filter(|one| one["kind"] == kind && one["runs_here"] == true);
+        of_kind.map(|one| one["name"].as_str().unwrap()).collect()
+    };
+    assert_eq!(running("stage").len(), 10, "{components}");
+    for (kind, name) in [
+        ("log", "embedded"),
+        ("view store", "sqlite"),
+        ("series store", "sqlite"),
+        ("id store", "memory"),
+        ("ad platform", "file"),
+    ] {
+        assert_eq!(running(kind), [name], "{components}");
+    }
+    let file = items(&components, "/items")
+        .iter()
+        .find(|one| one["name"] == "file");
+    assert_eq!(file.unwrap()["entries"], json!(["file"]));
+}
+
+#[test]
 fn a_reading_carries_what_was_promised() {
     let mut node = TestNode::open(&[]);
     node.post("/v1/posts", &post("happy/1", "what a wonderful day, I love it"));

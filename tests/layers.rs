@@ -16,8 +16,10 @@ const LAYERS: [&str; 8] = [
 ];
 
 /// Within a layer: who may depend on whom. A stage never depends on another stage, an edge never on another edge.
-const ALLOWED_WITHIN: [(&str, &str); 5] = [
+const ALLOWED_WITHIN: [(&str, &str); 7] = [
     ("limbic-component", "limbic-stream"),
+    ("limbic-stream-embedded", "limbic-component"),
+    ("limbic-stream-kafka", "limbic-component"),
     ("limbic-stream-embedded", "limbic-stream"),
     ("limbic-stream-kafka", "limbic-stream"),
     ("limbic-affect", "limbic-encoder"),

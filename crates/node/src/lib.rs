@@ -9,8 +9,8 @@
 //!
 //! It is not the command line (crate `limbic`), and it computes nothing: the stages do.
 //!
-//! * [`registry`]: the components; [`settings`] reads their sections, [`settings_page`] and [`settings_schema`] describe
-//!   them.
+//! * [`registry`]: the components; [`settings`] reads their settings, [`settings_page`] and [`settings_schema`] describe
+//!   them, [`fn@check`] checks what the settings name.
 //! * [`Node`]: the lifecycle. It opens a store only if a stage that runs here needs it, or if the API runs here and the
 //!   store is a server that every node can ask; otherwise the API answers with the reason.
 //!
@@ -32,6 +32,8 @@
 //! * No secret appears in a printed setting, an error or a log line.
 
 mod campaigns;
+mod check;
+mod components;
 mod edge;
 mod instance;
 mod keys;
@@ -39,6 +41,7 @@ mod log;
 mod node;
 mod reference;
 pub mod registry;
+mod resources;
 mod server;
 pub mod settings;
 mod sharing;
@@ -46,9 +49,8 @@ mod stages;
 mod stores;
 mod trim;
 
+pub use check::{Finding, check};
 pub use log::{connect, open_log, topic_specs};
 pub use node::{Node, Options};
 pub use reference::{components_json, settings_page, settings_schema};
 pub use settings::Settings;
-pub use sharing::{Unshared, unshared};
-pub use stages::check_stage;

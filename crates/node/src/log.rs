@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use limbic_component::Patience;
 use limbic_domain::topics;
 use limbic_stream::{Log, Retention, TopicSpec};
-use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
-use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
+use crate::resources;
 use crate::settings::Settings;
+use crate::stores::open_chosen;
+
+/// How long a node waits for brokers that do not answer.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a command that only looks waits for brokers that do not answer.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Opens the log that the settings name, and creates or checks its topics.
 pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
-    let log = connect_within(settings, KafkaOptions::default().patience)?;
+    let log = connect_within(settings, PATIENCE)?;
     if let Err(error) = log.ensure_topics(&topic_specs(settings)) {
         let _ = log.close();
         return Err(error).context("the topics are not as the settings want them");
@@ -30,21 +34,9 @@ pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
 }
 
 fn connect_within(settings: &Settings, patience: Duration) -> anyhow::Result<Arc<dyn Log>> {
-    if settings.is_embedded() {
-        std::fs::create_dir_all(&settings.data_dir)
-            .with_context(|| format!("cannot create {}", settings.data_dir.display()))?;
-        let log = EmbeddedLog::open(settings.data_dir.join("log"), EmbeddedOptions::default())?;
-        return Ok(Arc::new(log));
-    }
-    let mut options = KafkaOptions::default().prefixed(settings.kafka.prefix.clone());
-    options.patience = patience;
-    options.replication = (settings.kafka.replication > 0).then_some(settings.kafka.replication);
-    for (name, value) in &settings.kafka.settings {
-        options = options.with(name.clone(), value.reveal());
-    }
-    let log = KafkaLog::connect(settings.log.reveal(), options)
-        .with_context(|| format!("cannot use Kafka at {}", settings.log))?;
-    Ok(Arc::new(log))
+    let mut resources = resources::of(settings);
+    resources.insert(Patience(patience));
+    open_chosen(settings, "log", &settings.log, &resources)
 }
 
 /// Every topic of Limbic: those of records with their dead-letter topics, and the compacted ones.

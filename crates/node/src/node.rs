@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use limbic_api::{ComponentView, Context};
+use limbic_api::Context;
 use limbic_component::{Need, Registration};
+use limbic_deliver::AdPlatforms;
 use limbic_ingest::Edge;
 use limbic_metrics::{MetricsStage, SeriesReader};
 use limbic_stream::outbox::OutboxMeters;
@@ -21,13 +22,14 @@ use crate::edge::open_edge;
 use crate::instance::Instance;
 use crate::keys;
 use crate::log::{open_log, topic_specs};
-use crate::registry;
+use crate::resources;
 use crate::server::{Server, bind};
 use crate::settings::Settings;
 use crate::sharing;
 use crate::stages::{self, RunningStages};
-use crate::stores::Stores;
+use crate::stores::{Stores, open_entries};
 use crate::trim::Trimmer;
+use crate::{components, registry};
 
 /// A running node.
 pub struct Node {
@@ -172,15 +174,28 @@ impl Parts {
             .as_deref()
             .map(|listen| bind(handle, listen))
             .transpose()?;
-        let stores = handle.block_on(Stores::open(settings, &running, listener.is_some()))?;
-        let edge = Arc::new(open_edge(settings, Arc::clone(log))?);
+        let mut resources = resources::of(settings);
+        resources.insert(handle.clone());
+        let stores = Stores::open(settings, &resources, &running, listener.is_some())?;
+        let edge = Arc::new(open_edge(settings, &resources, Arc::clone(log))?);
         let meters_registry = prometheus::Registry::new();
         let meters = StageMeters::register(&meters_registry).context("cannot register the meters")?;
-        let mut resources = stages::resources(settings, &stores, handle);
+        if let Ok(view) = &stores.view {
+            resources.insert(view.clone());
+        }
+        if let Ok(series) = &stores.series {
+            resources.insert(Arc::clone(series));
+        }
+        if running.iter().any(|stage| stage.has_need(Need::AdPlatforms)) {
+            let platforms: AdPlatforms = open_entries(settings, "ad_platforms", &resources)?;
+            resources.insert(platforms);
+        }
+        components::warn_of_unused(settings);
         let outboxes = OutboxMeters::register(&meters_registry).context("cannot register the meters")?;
         resources.insert(outboxes);
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
+        let components = components::views(settings, &running, &stores);
         let server = match listener {
             None => None,
             Some(listener) => {
@@ -193,7 +208,7 @@ impl Parts {
                     log: Arc::clone(log),
                     stages: specs.to_vec(),
                     statuses: Box::new(move || statuses.statuses()),
-                    components: component_views(&running),
+                    components,
                     registry: meters_registry,
                     keys: keys::api_keys(settings),
                     settings: settings.api.clone(),
@@ -211,18 +226,4 @@ impl Parts {
             trimmer,
         })
     }
-}
-
-fn component_views(running: &[&'static Registration]) -> Vec<ComponentView> {
-    let view = |component: &Registration| ComponentView {
-        kind: component.kind.name(),
-        name: component.name,
-        summary: component.summary,
-        section: component.section,
-        needs: component.needs.iter().copied().map(Need::name).collect(),
-        runs_here: running
-            .iter()
-            .any(|other| (other.kind, other.name) == (component.kind, component.name)),
-    };
-    registry::COMPONENTS.iter().map(view).collect()
 }

@@ -2,22 +2,31 @@
 
 use std::fmt::Write as _;
 
-use limbic_component::Need;
-use schemars::JsonSchema as _;
+use limbic_component::{Need, Registration};
 use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema as _, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::registry::{COMPONENTS, sections};
-use crate::settings::Settings;
+use crate::registry::{COMPONENTS, choices, sections, tables, usage};
+use crate::settings::{KIND, Settings};
 
 /// The JSON Schema (2020-12) of the whole settings file.
 pub fn settings_schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let mut root = Settings::json_schema(&mut generator).to_value();
     let mut properties = Map::new();
-    for component in sections() {
+    for (section, component) in sections() {
         let schema = component.schema(&mut generator).to_value();
-        properties.insert(component.section.to_owned(), schema);
+        properties.insert(section.to_owned(), schema);
+    }
+    for (table, kind) in tables() {
+        let choices = choices(table).map(|component| entry_schema(component, &mut generator));
+        let schema = json!({
+            "description": usage(kind).text(),
+            "type": "object",
+            "additionalProperties": {"oneOf": choices.collect::<Value>()},
+        });
+        properties.insert(table.to_owned(), schema);
     }
     if let Some(known) = root.get_mut("properties").and_then(Value::as_object_mut) {
         known.append(&mut properties);
@@ -28,6 +37,19 @@ pub fn settings_schema() -> Value {
     root
 }
 
+/// The schema of an entry: the settings of the component, and the key that names it.
+fn entry_schema(component: &Registration, generator: &mut SchemaGenerator) -> Value {
+    let mut schema = component.schema(generator).to_value();
+    if !schema["properties"].is_object() {
+        schema["properties"] = json!({});
+    }
+    schema["properties"][KIND] = json!({"const": component.name});
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let required: Vec<Value> = required.into_iter().chain([json!(KIND)]).collect();
+    schema["required"] = Value::Array(required);
+    schema
+}
+
 /// The components as data: what `limbic components --json` prints.
 pub fn components_json() -> Value {
     COMPONENTS
@@ -35,7 +57,8 @@ pub fn components_json() -> Value {
         .map(|component| {
             json!({
                 "kind": component.kind, "name": component.name, "summary": component.summary,
-                "section": component.section, "needs": component.needs,
+                "section": component.place.section(), "settings": component.place.to_string(),
+                "needs": component.needs, "usage": usage(component.kind).text(),
             })
         })
         .collect()
@@ -50,9 +73,52 @@ pub fn settings_page() -> String {
          command line overrides the environment, the environment overrides the file. Unknown keys are errors. Durations\n\
          (`100ms`, `30s`, `5min`, `1h`, `7d`) and sizes (`512KiB`, `64MiB`) carry their unit.\n\n\
          `limbic config show` prints the values in force, `limbic components --schema` the JSON Schema of the file.\n\n\
-         ## Components\n\n| component | kind | what it does | section | needs |\n|---|---|---|---|---|\n",
+         ## Components\n",
     );
+    list(&mut page);
+    let schema = settings_schema();
+    let names: Vec<&str> = sections().map(|(section, _)| section).collect();
+    let tables: Vec<&str> = tables().map(|(table, _)| table).collect();
+    let properties = schema["properties"].as_object();
+    let (own, of_components): (Vec<_>, Vec<_>) = properties
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !tables.contains(&name.as_str()))
+        .partition(|(name, _)| !names.contains(&name.as_str()));
+    page.push_str("\n## The node\n");
+    table(&mut page, &schema, &own, "");
+    for (name, section) in of_components {
+        let _ = write!(page, "\n## `[{name}]`\n\n{}\n", one_line(section));
+        settings_of(&mut page, &schema, section, &format!("{name}."));
+    }
+    for table in tables {
+        let entries = schema["properties"][table]["additionalProperties"]["oneOf"].as_array();
+        for (component, entry) in choices(table).zip(entries.into_iter().flatten()) {
+            let _ = write!(
+                page,
+                "\n## `[{table}.NAME]`: {}\n\n{}\n",
+                component.name,
+                one_line(entry)
+            );
+            settings_of(&mut page, &schema, entry, &format!("{table}.NAME."));
+        }
+    }
+    page
+}
+
+/// The components, kind by kind, and what uses them.
+fn list(page: &mut String) {
+    let mut kind = None;
     for component in &COMPONENTS {
+        if kind != Some(component.kind) {
+            kind = Some(component.kind);
+            let _ = write!(
+                page,
+                "\n**Kind: {}.** {}\n\n| component | what it does | settings | needs |\n|---|---|---|---|\n",
+                component.kind.name(),
+                usage(component.kind).text()
+            );
+        }
         let needs: Vec<&str> = component.needs.iter().copied().map(Need::name).collect();
         let needs = if needs.is_empty() {
             "nothing".to_owned()
@@ -61,33 +127,21 @@ pub fn settings_page() -> String {
         };
         let _ = writeln!(
             page,
-            "| `{}` | {} | {} | `[{}]` | {} |",
-            component.name,
-            component.kind.name(),
-            component.summary,
-            component.section,
-            needs
+            "| `{}` | {} | `{}` | {} |",
+            component.name, component.summary, component.place, needs
         );
     }
-    let schema = settings_schema();
-    let names: Vec<&str> = sections().map(|component| component.section).collect();
-    let properties = schema["properties"].as_object();
-    let (own, of_components): (Vec<_>, Vec<_>) = properties
-        .into_iter()
-        .flatten()
-        .partition(|(name, _)| !names.contains(&name.as_str()));
-    page.push_str("\n## The node\n");
-    table(&mut page, &schema, &own, "");
-    for (name, section) in of_components {
-        let _ = write!(page, "\n## `[{name}]`\n\n{}\n", one_line(section));
-        let inner: Vec<_> = section["properties"].as_object().into_iter().flatten().collect();
-        if inner.is_empty() {
-            page.push_str("\nThere is nothing to set.\n");
-        } else {
-            table(&mut page, &schema, &inner, &format!("{name}."));
-        }
+}
+
+/// The rows of a component's settings. The kind of an entry is in its heading.
+fn settings_of(page: &mut String, root: &Value, schema: &Value, prefix: &str) {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let properties: Vec<_> = properties.filter(|(name, _)| *name != KIND).collect();
+    if properties.is_empty() {
+        page.push_str("\nThere is nothing to set.\n");
+    } else {
+        table(page, root, &properties, prefix);
     }
-    page
 }
 
 fn table(page: &mut String, root: &Value, properties: &[(&String, &Value)], prefix: &str) {

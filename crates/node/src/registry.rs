@@ -1,12 +1,13 @@
 //! The registry: every component of this program, one line each.
 
 use anyhow::anyhow;
-use limbic_component::{Kind, Registration};
+use limbic_component::{Component, Kind, Place, Registration};
+use limbic_domain::ConnectionUrl;
 
 use crate::settings::nearest;
 
 /// Every component. Stages stand upstream first.
-pub static COMPONENTS: [Registration; 12] = [
+pub static COMPONENTS: [Registration; 22] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -17,9 +18,67 @@ pub static COMPONENTS: [Registration; 12] = [
     Registration::stage::<limbic_deliver::DeliverStage>(),
     Registration::stage::<limbic_metrics::MetricsStage>(),
     Registration::stage::<limbic_views::ViewsStage>(),
+    Registration::of::<limbic_stream_embedded::EmbeddedLog>(),
+    Registration::of::<limbic_stream_kafka::KafkaLog>(),
+    Registration::of::<limbic_views::SqliteView>(),
+    Registration::of::<limbic_views::PostgresView>(),
+    Registration::of::<limbic_metrics::Embedded>(),
+    Registration::of::<limbic_metrics::Influx>(),
+    Registration::of::<limbic_ingest::RecentIds>(),
+    Registration::of::<limbic_ingest::SharedIds>(),
     Registration::of::<limbic_ad_platforms::WebhookPlatform>(),
     Registration::of::<limbic_ad_platforms::FilePlatform>(),
+    Registration::of::<limbic_connectors::JsonLines>(),
+    Registration::of::<limbic_llm::OpenAiCompatible>(),
 ];
+
+/// What uses the components of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// A node does, in this way.
+    ByNodes(&'static str),
+    /// No node does yet: what can be done with them.
+    NotYet(&'static str),
+}
+
+impl Usage {
+    /// The sentence.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::ByNodes(text) | Self::NotYet(text) => text,
+        }
+    }
+}
+
+/// What uses the components of this kind.
+pub const fn usage(kind: Kind) -> Usage {
+    match kind {
+        Kind::Stage => {
+            Usage::ByNodes("A node runs the stages that `stages` names; without names it runs all of them.")
+        }
+        Kind::Log => Usage::ByNodes("A node uses one: the URL `log` chooses it."),
+        Kind::ViewStore => Usage::ByNodes(
+            "A node that runs the stage `views` or the API uses one: the URL `view` chooses it.",
+        ),
+        Kind::SeriesStore => Usage::ByNodes(
+            "A node that runs the stage `metrics` or the API uses one: the URL `series` chooses it.",
+        ),
+        Kind::IdStore => {
+            Usage::ByNodes("A node always uses `memory`; it also uses the one that the URL `seen` chooses.")
+        }
+        Kind::AdPlatform => Usage::ByNodes(
+            "A node that runs the stage `deliver` opens every `[ad_platforms.NAME]`; campaigns name them.",
+        ),
+        Kind::Connector => Usage::NotYet(
+            "No node runs connectors yet: `limbic check` checks every `[connectors.NAME]`, and a program of your own can run it \
+             (see `examples/connector`).",
+        ),
+        Kind::LlmProvider => Usage::NotYet(
+            "No stage asks LLM providers yet: `limbic check` checks every `[llm_providers.NAME]`, and a stage of your own can \
+             ask it (see `examples/llm-provider`).",
+        ),
+    }
+}
 
 /// The stages, upstream first.
 pub fn stages() -> impl Iterator<Item = &'static Registration> {
@@ -41,53 +100,77 @@ pub fn stage(name: &str) -> anyhow::Result<&'static Registration> {
     })
 }
 
-/// The first stage of each section of the settings file: it stands for the section's type.
-pub(crate) fn sections() -> impl Iterator<Item = &'static Registration> {
-    // A stage has one section. Of an ad platform there can be many: `[ad_platforms.NAME]`, a setting of the node.
-    stages().enumerate().filter_map(|(place, stage)| {
-        let mut before = stages().take(place);
-        before
-            .all(|other| other.section != stage.section)
-            .then_some(stage)
+/// The entry of the component `C`.
+///
+/// # Panics
+///
+/// If it is not in the registry.
+pub(crate) fn entry_of<C: Component>() -> &'static Registration {
+    COMPONENTS
+        .iter()
+        .find(|component| (component.kind, component.name) == (C::KIND, C::NAME))
+        .expect("a component is in the registry")
+}
+
+/// The component that this URL of a setting chooses.
+pub fn chosen(setting: &str, url: &ConnectionUrl) -> anyhow::Result<&'static Registration> {
+    let is_chosen = |component: &&Registration| match component.place {
+        Place::Url {
+            setting: its,
+            schemes,
+            ..
+        } if its == setting => match schemes {
+            [] => url.is_embedded(),
+            schemes => schemes.contains(&url.scheme()),
+        },
+        _ => false,
+    };
+    COMPONENTS.iter().find(is_chosen).ok_or_else(|| {
+        let forms: Vec<String> = forms(setting).map(|form| format!("`{form}`")).collect();
+        anyhow!("{setting} = {url}: write {}", forms.join(" or "))
+    })
+}
+
+/// What can be written as the URL of a setting.
+pub(crate) fn forms(setting: &str) -> impl Iterator<Item = &'static str> {
+    COMPONENTS
+        .iter()
+        .filter_map(move |component| match component.place {
+            Place::Url {
+                setting: its, form, ..
+            } if its == setting => Some(form),
+            _ => None,
+        })
+}
+
+/// The names of the tables with entries, and the kind that each holds.
+pub(crate) fn tables() -> impl Iterator<Item = (&'static str, Kind)> {
+    COMPONENTS.iter().enumerate().filter_map(|(place, component)| {
+        let table = component.place.table()?;
+        let is_first = COMPONENTS[..place]
+            .iter()
+            .all(|other| other.place.table() != Some(table));
+        is_first.then_some((table, component.kind))
+    })
+}
+
+/// The components that an entry of this table can be.
+pub(crate) fn choices(table: &str) -> impl Iterator<Item = &'static Registration> {
+    COMPONENTS
+        .iter()
+        .filter(move |component| component.place.table() == Some(table))
+}
+
+/// The sections of the settings file, each with the first component that reads it: it stands for the section's type.
+pub(crate) fn sections() -> impl Iterator<Item = (&'static str, &'static Registration)> {
+    COMPONENTS.iter().enumerate().filter_map(|(place, component)| {
+        let section = component.place.section()?;
+        let is_first = COMPONENTS[..place]
+            .iter()
+            .all(|other| other.place.section() != Some(section));
+        is_first.then_some((section, component))
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::Settings;
-
-    #[test]
-    fn a_name_is_unique_within_its_kind_and_a_summary_is_a_sentence() {
-        let mut names = BTreeSet::new();
-        for component in &COMPONENTS {
-            assert!(
-                names.insert((component.kind, component.name)),
-                "{component:?} is listed twice"
-            );
-            assert!(
-                component.summary.ends_with('.'),
-                "{component:?}: {}",
-                component.summary
-            );
-        }
-    }
-
-    #[test]
-    fn components_of_one_section_take_the_same_settings() {
-        let settings = Settings::default();
-        for stage in stages() {
-            // A section of another type is an error of `spec`.
-            let spec = stage.spec(settings.section_of(stage)).unwrap();
-            assert_eq!(&*spec.unwrap().name, stage.name);
-        }
-    }
-
-    #[test]
-    fn an_unknown_stage_is_answered_with_the_nearest() {
-        let error = stage("profil").unwrap_err().to_string();
-        assert!(error.contains("did you mean `profile`?"), "{error}");
-    }
-}
+mod tests;

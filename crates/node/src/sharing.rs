@@ -7,22 +7,23 @@
 use std::fmt::Write as _;
 
 use limbic_domain::TenantId;
+use limbic_metrics::Influx;
 
 use crate::settings::Settings;
 
 /// A setting that nodes on a shared log cannot do without.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unshared {
+pub(crate) struct Unshared {
     /// The setting, as in the settings file.
-    pub setting: String,
+    pub(crate) setting: String,
     /// What is wrong and why.
-    pub problem: String,
+    pub(crate) problem: String,
     /// Shell commands or settings that set it right.
-    pub remedy: String,
+    pub(crate) remedy: String,
 }
 
 /// Why this node must not share its log with others, all of it. Empty where it may, or where it is alone.
-pub fn unshared(settings: &Settings) -> Vec<Unshared> {
+pub(crate) fn unshared(settings: &Settings) -> Vec<Unshared> {
     if settings.is_embedded() || settings.stream.single_node {
         return Vec::new();
     }
@@ -67,14 +68,8 @@ fn missing_secret(tenant: &TenantId) -> Unshared {
 
 fn unshared_series(settings: &Settings) -> Option<Unshared> {
     let url = "export LIMBIC_SERIES=http://HOST:8086";
-    let access = [
-        ("org", settings.influxdb.org.is_empty()),
-        ("bucket", settings.influxdb.bucket.is_empty()),
-        ("token", settings.influxdb.token.reveal().is_empty()),
-    ];
-    let is_embedded = matches!(settings.series.as_str(), "" | "embedded");
-    let missing = access.iter().filter(|(_, is_missing)| *is_missing);
-    let missing: Vec<&str> = missing.map(|(name, _)| *name).collect();
+    let missing = settings.section::<Influx>().missing();
+    let is_embedded = settings.series.is_embedded();
     if !is_embedded && missing.is_empty() {
         return None;
     }
@@ -121,8 +116,9 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Influx, Tenant};
+    use crate::settings::Tenant;
     use limbic_domain::{ConnectionUrl, Secret};
+    use limbic_metrics::InfluxSettings;
 
     fn on_kafka() -> Settings {
         Settings {
@@ -152,8 +148,8 @@ mod tests {
         }
 
         settings.view = ConnectionUrl::new("postgres://u:p@db/limbic");
-        settings.series = "http://influx:8086".into();
-        settings.influxdb.org = "limbic".into();
+        settings.series = ConnectionUrl::new("http://influx:8086");
+        settings.section_mut::<Influx>().org = "limbic".into();
         let secret = Tenant {
             pseudonym_secret: Secret::new("0123456789abcdef"),
             ..Tenant::default()
@@ -175,7 +171,7 @@ mod tests {
         );
 
         settings.tenants.remove(&TenantId::new("north-west").unwrap());
-        settings.influxdb = Influx {
+        *settings.section_mut::<Influx>() = InfluxSettings {
             org: "limbic".into(),
             bucket: "limbic".into(),
             token: Secret::new("token"),

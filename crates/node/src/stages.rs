@@ -5,14 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use limbic_component::{Registration, Resources};
-use limbic_deliver::OpenPlatforms;
 use limbic_domain::Utc;
 use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, StageStatus};
-use limbic_stream::{Log, StageSpec};
-use tokio::runtime::Handle;
+use limbic_stream::{Log, Stage, StageSpec};
 
 use crate::settings::Settings;
-use crate::stores::Stores;
 use crate::{campaigns, registry};
 
 /// What each stage of the registry reads and writes, whether or not it runs here.
@@ -22,45 +19,18 @@ pub(crate) fn specs(settings: &Settings) -> anyhow::Result<Vec<StageSpec>> {
 
 fn spec(stage: &Registration, settings: &Settings) -> anyhow::Result<StageSpec> {
     stage
-        .spec(settings.section_of(stage))
+        .spec(&settings.section_of(stage))
         .with_context(|| format!("`{}` is not a stage", stage.name))?
         .map_err(anyhow::Error::from_boxed)
         .with_context(|| format!("stage {}", stage.name))
 }
 
-/// What the stages of this node share.
-pub(crate) fn resources(settings: &Settings, stores: &Stores, handle: &Handle) -> Resources {
-    let mut resources = Resources::new(log_name(settings));
-    resources.insert(handle.clone());
-    if let Ok(view) = &stores.view {
-        resources.insert(view.clone());
-    }
-    if let Ok(series) = &stores.series {
-        resources.insert(Arc::clone(series));
-    }
-    let (platforms, runtime) = (settings.ad_platforms.clone(), handle.clone());
-    resources.insert(OpenPlatforms::new(move || {
-        Ok(limbic_ad_platforms::open_all(&platforms, &runtime)?)
-    }));
-    resources
-}
-
-/// Tells this log's offsets from another's in a shared database.
-fn log_name(settings: &Settings) -> String {
-    if settings.is_embedded() {
-        return "embedded".to_owned();
-    }
-    let url = settings.log.reveal();
-    let cluster = url.rsplit_once('@').map_or(url, |(_, hosts)| hosts);
-    format!("{cluster}/{}", settings.kafka.prefix)
-}
-
 /// Refuses settings with which a stage cannot work. Opens no store.
-pub fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::Result<()> {
     stage
-        .check(settings.section_of(stage))
+        .check(&settings.section_of(stage))
         .map_err(anyhow::Error::from_boxed)?;
-    if stage.section == "creative" {
+    if stage.name == limbic_creative::STAGE {
         campaigns::check(settings)?;
     }
     Ok(())
@@ -82,9 +52,8 @@ impl RunningStages {
     ) -> anyhow::Result<Self> {
         let mut built = Vec::new();
         for stage in stages {
-            let one = stage
-                .build(settings.section_of(stage), resources)
-                .with_context(|| format!("`{}` is not a stage", stage.name))?
+            let one: Box<dyn Stage> = stage
+                .build(&settings.section_of(stage), resources)
                 .map_err(anyhow::Error::from_boxed)
                 .with_context(|| format!("stage {}", stage.name))?;
             built.push((one, spec(stage, settings)?));

@@ -14,7 +14,7 @@ use limbic_node::{Node, Options, Settings};
 use limbic_stream::{BatchLimits, Consumer, Headers, Log, NewRecord, Polled, Record, Subscription, header};
 
 /// How long a test waits for a draft before it gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn campaign(id: &str) -> String {
     format!(

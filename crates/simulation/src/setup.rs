@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use limbic_ad_platforms::{FileSettings, PlatformSettings};
+use limbic_ad_platforms::{FilePlatform, FileSettings};
 use limbic_deliver::DeliverStage;
 use limbic_domain::{Brief, Campaign, HumanDuration, Micros, Platform, Secret, Slug, TenantId};
 
@@ -44,12 +44,12 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     settings.section_mut::<MetricsStage>().lateness = HumanDuration::from_days(1);
     settings.stream.idle_after = HumanDuration::from_millis(250);
     settings.section_mut::<DeliverStage>().tick = HumanDuration::from_millis(20);
-    settings.ad_platforms.insert(
-        Slug::new("file")?,
-        PlatformSettings::File(FileSettings {
-            path: folder.join(DELIVERIES),
-        }),
-    );
+    let deliveries = FileSettings {
+        path: folder.join(DELIVERIES),
+    };
+    settings
+        .entries
+        .insert::<FilePlatform>(Slug::new("file")?, deliveries);
     for (id, product, promise, call, subjects) in [
         (
             "corner-bakery",

@@ -1,7 +1,8 @@
 //! Ad platforms: where decided ads run.
 //!
-//! Each platform is one folder with its settings and its implementation of [`AdPlatform`], the trait that the deliver
-//! stage calls. [`PlatformSettings`] lists them; [`open_all`] opens the platforms of a settings file.
+//! Each platform is one folder with its settings, its entry for the registry ([`limbic_component::Component`]) and its
+//! implementation of [`AdPlatform`], the trait that the deliver stage calls. The node opens one for each `[ad_platforms.NAME]` of
+//! the settings file.
 //!
 //! ```text
 //!  DeliverStage ──▶ outbox ──▶ AdPlatform::deliver ──▶ webhook: POST, signed  │ file: one JSON line
@@ -49,14 +50,11 @@
 //! # }
 //! ```
 
-mod component;
 pub mod file;
-mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod webhook;
 
 pub use file::{FileError, FilePlatform, FileSettings};
 pub use limbic_deliver::AdPlatform;
-pub use settings::{PlatformSettings, SettingsError, check, open_all};
-pub use webhook::{InvalidSecret, SigningKey, WebhookPlatform, WebhookSettings};
+pub use webhook::{InvalidSecret, InvalidWebhook, SigningKey, WebhookPlatform, WebhookSettings};

@@ -10,9 +10,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use limbic_ad_platforms::testing::{Behaviour, Chaos, PlatformServer, ServerOptions};
-use limbic_ad_platforms::{
-    FilePlatform, FileSettings, PlatformSettings, SigningKey, WebhookSettings, open_all,
-};
+use limbic_ad_platforms::{FilePlatform, FileSettings, SigningKey, WebhookPlatform, WebhookSettings};
+use limbic_component::Component as _;
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Settings};
 use limbic_domain::{
     Decision, DecisionResult, Envelope, HumanDuration, Outcome, OutcomeKind, Secret, Slug, Suppressed,
@@ -147,7 +146,8 @@ struct Scene {
     server: PlatformServer,
     runtime: Runtime,
     settings: Settings,
-    platforms: BTreeMap<Slug, PlatformSettings>,
+    webhook: WebhookSettings,
+    file: Option<FileSettings>,
 }
 
 impl Scene {
@@ -172,20 +172,23 @@ impl Scene {
         change(&mut setup);
         let server = PlatformServer::start(runtime.handle(), setup.server).unwrap();
         setup.webhook.url = server.url();
-        let webhook = (slug("webhook"), PlatformSettings::Webhook(setup.webhook));
-        let file = setup
-            .file
-            .map(|file| (slug("file"), PlatformSettings::File(file)));
         Self {
             server,
             runtime,
             settings: setup.deliver,
-            platforms: std::iter::once(webhook).chain(file).collect(),
+            webhook: setup.webhook,
+            file: setup.file,
         }
     }
 
     fn stage(&self) -> DeliverStage {
-        let platforms = open_all(&self.platforms, self.runtime.handle()).unwrap();
+        let webhook = WebhookPlatform::new(&self.webhook, self.runtime.handle().clone()).unwrap();
+        let mut platforms: BTreeMap<Slug, Box<dyn AdPlatform>> = BTreeMap::new();
+        platforms.insert(slug("webhook"), Box::new(webhook));
+        if let Some(file) = &self.file {
+            let file = FilePlatform::open(&file.path).unwrap();
+            platforms.insert(slug("file"), Box::new(file));
+        }
         DeliverStage::new(&self.settings, platforms).unwrap()
     }
 
@@ -355,8 +358,8 @@ fn a_wrong_secret_is_refused_and_never_shown() {
     );
     let shown = format!(
         "{:?} {}",
-        scene.platforms,
-        serde_json::to_string(&scene.platforms).unwrap()
+        scene.webhook,
+        serde_json::to_string(&scene.webhook).unwrap()
     );
     assert!(!shown.contains("QUJD") && !shown.contains("hidden"), "{shown}");
 }
@@ -596,43 +599,27 @@ fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
 }
 
 #[test]
-fn settings_read_from_toml_and_refuse_what_cannot_work() {
-    type Platforms = BTreeMap<Slug, PlatformSettings>;
-    let runtime = Runtime::new().unwrap();
-    let opens = |text: &str| {
-        let platforms = toml::from_str::<Platforms>(text).map_err(|error| error.to_string())?;
-        open_all(&platforms, runtime.handle())
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+fn settings_of_a_webhook_read_from_toml_and_refuse_what_cannot_work() {
+    let checks = |text: &str| {
+        let webhook = toml::from_str::<WebhookSettings>(text).map_err(|error| error.to_string())?;
+        WebhookPlatform::check(&webhook).map_err(|error| error.to_string())
     };
-    let webhook = |rest: &str| format!("[ads]\nkind = \"webhook\"\n{rest}");
-    let good = webhook(&format!(
+    let good = format!(
         "url = \"https://example.com/ads\"\nsecret = \"{SECRET}\"\nconcurrency = 4\nheaders.authorization = \"Bearer x\"\n"
-    ));
-    assert_eq!(opens(&good), Ok(()));
+    );
+    assert_eq!(checks(&good), Ok(()));
+    let with = |rest: &str| format!("url = \"https://example.com\"\n{rest}");
     for (bad, said) in [
-        (webhook("url = \"nonsense\""), "not a URL"),
-        (webhook("url = \"ftp://example.com\""), "use https"),
-        (webhook("url = \"https://u:p@example.com\""), "password"),
-        (
-            webhook("url = \"https://example.com\"\nsecret = \"short\""),
-            "whsec_",
-        ),
-        (
-            webhook("url = \"https://example.com\"\nheaders.webhook-id = \"x\""),
-            "headers.webhook-id",
-        ),
-        (
-            webhook("url = \"https://example.com\"\ntimeout = \"0s\""),
-            "ads.timeout = 0s",
-        ),
-        (
-            webhook("url = \"https://example.com\"\npath = \"x\""),
-            "unknown field",
-        ),
-        ("[ads]\nkind = \"pigeon\"".to_owned(), "pigeon"),
+        ("url = \"\"".to_owned(), "url: is empty"),
+        ("url = \"nonsense\"".to_owned(), "not a URL"),
+        ("url = \"ftp://example.com\"".to_owned(), "use https"),
+        ("url = \"https://u:p@example.com\"".to_owned(), "password"),
+        (with("secret = \"short\""), "whsec_"),
+        (with("headers.webhook-id = \"x\""), "headers.webhook-id"),
+        (with("timeout = \"0s\""), "timeout = 0s"),
+        (with("path = \"x\""), "unknown field"),
     ] {
-        let error = opens(&bad).unwrap_err();
+        let error = checks(&bad).unwrap_err();
         assert!(error.contains(said), "`{said}` is not in: {error}");
         assert!(!error.contains("short\""), "{error}");
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use limbic_ad_platforms::testing::{Chaos, PlatformServer, ServerOptions};
-use limbic_ad_platforms::{PlatformSettings, WebhookSettings, open_all};
+use limbic_ad_platforms::{AdPlatform, WebhookPlatform, WebhookSettings};
 use limbic_deliver::{DeliverStage, STAGE, Settings};
 use limbic_domain::{Decision, Envelope, HumanDuration, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
 use limbic_stream::runtime::{RunOptions, StageHandle, StageMeters, spawn};
@@ -69,9 +69,9 @@ fn start(
     webhook: &WebhookSettings,
     runtime: &Runtime,
 ) -> StageHandle {
-    let webhook = PlatformSettings::Webhook(webhook.clone());
+    let webhook = WebhookPlatform::new(webhook, runtime.handle().clone()).unwrap();
+    let webhook: Box<dyn AdPlatform> = Box::new(webhook);
     let platforms = [(Slug::new("webhook").unwrap(), webhook)].into();
-    let platforms = open_all(&platforms, runtime.handle()).unwrap();
     let stage = DeliverStage::new(settings, platforms).unwrap();
     let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
     let spec = DeliverStage::spec(settings);

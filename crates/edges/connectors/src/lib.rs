@@ -15,7 +15,8 @@
 //! # What it is not
 //!
 //! A connector does not check posts, make pseudonyms or remove duplicates: the edge and the ingest stage do. It does not wait,
-//! retry or sleep: the caller decides when to ask again. Connectors for social networks are not built yet.
+//! retry or sleep: the caller decides when to ask again. Connectors for social networks are not built yet, and no node runs a
+//! connector yet: a program of your own calls [`pull_once`] (`examples/connector`).
 //!
 //! # Laws
 //!
@@ -51,7 +52,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use json_lines::JsonLines;
+pub use json_lines::{JsonLines, JsonLinesSettings};
 
 /// A position in a source, in the connector's own form. To be stored, and given back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -14,6 +14,8 @@
 //!
 //! # What it is not
 //!
+//! No stage of a node asks a provider yet: `examples/llm-provider` shows a stage that does.
+//!
 //! A provider does not retry, cache, or judge what the model wrote: the outbox retries, and the safety gate judges. Streaming,
 //! tool calls and images are not built: [`Generate`] cannot ask for them, and a reply that consists of them is rejected.
 //!

@@ -1,17 +1,20 @@
-//! The contract of a component: a stage, connector, ad platform, LLM provider or store that can be one of many.
+//! The contract of a component: a stage, log, store, connector, ad platform or LLM provider that can be one of many.
 //!
 //! It is not a plug-in system: components are compiled in. A registry above this crate lists them, and everything else
 //! (settings file, command line, checks, reference pages, API) reads that list.
 //!
 //! ```text
 //!  component's folder                 registry (one line each)          readers of the registry
-//!  impl Component for X ────────────▶ Registration::stage::<X>() ─────▶ settings file: [X]
-//!    NAME, SUMMARY, NEEDS, Settings     kind, name, schema, functions   limbic check, components, config show
-//!  impl StageComponent for X                                            node: spec, build(settings, Resources)
+//!  impl Component for X ────────────▶ Registration::of::<X>() ────────▶ settings file: [X]
+//!    KIND, NAME, PLACE, NEEDS           kind, name, schema, functions   limbic check, components, config show
+//!    Settings, check, build                                             node: build(settings, Resources)
 //! ```
 //!
+//! All components of a kind build the same type ([`Component::Product`]): a stage builds a `Box<dyn Stage>`, a log an
+//! `Arc<dyn Log>`. So the code that uses a kind names none of its components.
+//!
 //! ```
-//! use limbic_component::{Component, Error, Kind, Need, Registration};
+//! use limbic_component::{Component, Error, Kind, Need, Registration, Resources};
 //!
 //! #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 //! #[serde(default, deny_unknown_fields)]
@@ -20,10 +23,11 @@
 //!     longest: usize,
 //! }
 //!
-//! struct Shorten;
+//! struct Shorten(usize);
 //!
 //! impl Component for Shorten {
 //!     type Settings = Settings;
+//!     type Product = Shorten;
 //!     const KIND: Kind = Kind::Stage;
 //!     const NAME: &'static str = "shorten";
 //!     const SUMMARY: &'static str = "Cuts long texts.";
@@ -32,30 +36,39 @@
 //!     fn check(settings: &Settings) -> Result<(), Error> {
 //!         (settings.longest > 0).then_some(()).ok_or_else(|| "shorten.longest: must be above 0".into())
 //!     }
+//!
+//!     fn build(settings: &Settings, _: &Resources) -> Result<Shorten, Error> {
+//!         Ok(Shorten(settings.longest))
+//!     }
 //! }
 //!
 //! let listed = Registration::of::<Shorten>();
 //! let section = listed.parse(toml::toml! { longest = 80 }.into()).unwrap();
 //! assert!(listed.check(&section).is_ok());
 //! assert!(listed.check(&listed.default_settings()).is_err());
+//! let built: Shorten = listed.build(&section, &Resources::new("log")).unwrap();
+//! assert_eq!(built.0, 80);
 //! ```
 //!
 //! # Laws
 //!
 //! * A component's name is unique within its kind. Components of one family may share a section of the settings file;
 //!   they then have the same settings type.
+//! * The components of a kind have the same product type.
 //! * [`Component::check`] has no side effects: it opens, connects and writes nothing.
 //! * A component gets what it works with from [`Resources`] and opens nothing that another component could share.
 
+mod place;
 mod registration;
 mod resources;
 mod section;
 
+pub use place::Place;
 pub use registration::Registration;
-pub use resources::{MissingResource, Resources};
+pub use resources::{DataFolder, MissingResource, NamePrefix, Patience, Resources};
 pub use section::{InvalidSection, NoSettings, Section, Settings};
 
-use limbic_stream::{Stage, StageSpec};
+use limbic_stream::StageSpec;
 
 /// Why a component cannot work: the message names the setting and the remedy.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -66,25 +79,46 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 pub enum Kind {
     /// A stream processor: reads topics, writes topics, owns state.
     Stage,
+    /// Stores topics and moves records between stages.
+    Log,
+    /// Stores the view, which the API lists.
+    ViewStore,
+    /// Stores time series.
+    SeriesStore,
+    /// Stores the ids of posts accepted recently.
+    IdStore,
     /// Pulls posts from one social network.
     Connector,
     /// Receives creatives, returns outcomes.
     AdPlatform,
     /// Generates text.
     LlmProvider,
-    /// Keeps views or series.
-    Store,
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Stage,
+        Self::Log,
+        Self::ViewStore,
+        Self::SeriesStore,
+        Self::IdStore,
+        Self::Connector,
+        Self::AdPlatform,
+        Self::LlmProvider,
+    ];
+
     /// The kind in words.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stage => "stage",
+            Self::Log => "log",
+            Self::ViewStore => "view store",
+            Self::SeriesStore => "series store",
+            Self::IdStore => "id store",
             Self::Connector => "connector",
             Self::AdPlatform => "ad platform",
             Self::LlmProvider => "LLM provider",
-            Self::Store => "store",
         }
     }
 }
@@ -99,6 +133,12 @@ pub enum Need {
     ViewDatabase,
     /// The store of time series.
     SeriesStore,
+    /// The ad platforms of the settings, opened.
+    AdPlatforms,
+    /// The URL in the settings that chose the component.
+    Url,
+    /// The node's data folder.
+    DataFolder,
     /// HTTP connections to other servers.
     HttpClient,
     /// The wall clock.
@@ -116,6 +156,9 @@ impl Need {
             Self::Log => "log",
             Self::ViewDatabase => "view database",
             Self::SeriesStore => "series store",
+            Self::AdPlatforms => "ad platforms",
+            Self::Url => "URL",
+            Self::DataFolder => "data folder",
             Self::HttpClient => "HTTP client",
             Self::Clock => "clock",
             Self::Secrets => "secrets",
@@ -126,8 +169,10 @@ impl Need {
 
 /// A type that is a component.
 pub trait Component: 'static {
-    /// Its settings: a section of the settings file.
+    /// Its settings.
     type Settings: Settings;
+    /// What it builds: one type for all components of its kind.
+    type Product: 'static;
 
     /// What it is one of.
     const KIND: Kind;
@@ -135,20 +180,20 @@ pub trait Component: 'static {
     const NAME: &'static str;
     /// What it does, in one sentence.
     const SUMMARY: &'static str;
-    /// The section of the settings file that it reads: its own name, unless it shares the section of its family.
-    const SECTION: &'static str = Self::NAME;
+    /// Where the settings file names it: a section of its own name, unless it says otherwise.
+    const PLACE: Place = Place::Section(Self::NAME);
     /// What it works with.
     const NEEDS: &'static [Need];
 
     /// Refuses settings that cannot work. Opens nothing.
     fn check(settings: &Self::Settings) -> Result<(), Error>;
+
+    /// Builds it. It may open what belongs to it alone, such as a model, a file or a connection.
+    fn build(settings: &Self::Settings, resources: &Resources) -> Result<Self::Product, Error>;
 }
 
 /// A component that is a stage.
 pub trait StageComponent: Component {
     /// What the stage reads and writes, whether or not it runs here.
     fn spec(settings: &Self::Settings) -> Result<StageSpec, Error>;
-
-    /// Builds the stage. It may open what belongs to it alone, such as a model.
-    fn build(settings: &Self::Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error>;
 }

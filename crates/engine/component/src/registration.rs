@@ -1,9 +1,11 @@
 //! A component's entry in the registry.
 
-use limbic_stream::{Stage, StageSpec};
+use std::any::{Any, type_name};
+
+use limbic_stream::StageSpec;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::{Component, Error, InvalidSection, Kind, Need, Resources, Section, StageComponent};
+use crate::{Component, Error, InvalidSection, Kind, Need, Place, Resources, Section, StageComponent};
 
 /// A component without its type: what the registry lists.
 #[derive(Clone, Copy)]
@@ -14,25 +16,23 @@ pub struct Registration {
     pub name: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
-    /// The section of the settings file that it reads.
-    pub section: &'static str,
+    /// Where the settings file names it.
+    pub place: Place,
     /// What it works with.
     pub needs: &'static [Need],
     default: fn() -> Section,
     parse: fn(toml::Value) -> Result<Section, InvalidSection>,
     schema: fn(&mut SchemaGenerator) -> Schema,
     check: fn(&Section) -> Result<(), Error>,
-    stage: Option<StageFunctions>,
+    build: Build,
+    /// Of a stage alone.
+    spec: Option<Specify>,
 }
 
-/// Builds a stage from its section.
-type BuildStage = fn(&Section, &Resources) -> Result<Box<dyn Stage>, Error>;
-
-#[derive(Clone, Copy)]
-struct StageFunctions {
-    spec: fn(&Section) -> Result<StageSpec, Error>,
-    build: BuildStage,
-}
+/// Builds a component from its settings.
+type Build = fn(&Section, &Resources) -> Result<Box<dyn Any>, Error>;
+/// Says what a stage reads and writes.
+type Specify = fn(&Section) -> Result<StageSpec, Error>;
 
 impl Registration {
     /// The entry of `C`.
@@ -41,23 +41,21 @@ impl Registration {
             kind: C::KIND,
             name: C::NAME,
             summary: C::SUMMARY,
-            section: C::SECTION,
+            place: C::PLACE,
             needs: C::NEEDS,
             default: || Section::new(C::Settings::default()),
             parse: Section::parse::<C::Settings>,
             schema: |generator| <C::Settings as JsonSchema>::json_schema(generator),
             check: |section| C::check(typed::<C>(section)?),
-            stage: None,
+            build: |section, resources| Ok(Box::new(C::build(typed::<C>(section)?, resources)?)),
+            spec: None,
         }
     }
 
     /// The entry of the stage `C`.
     pub const fn stage<C: StageComponent>() -> Self {
         let mut entry = Self::of::<C>();
-        entry.stage = Some(StageFunctions {
-            spec: |section| C::spec(typed::<C>(section)?),
-            build: |section, resources| C::build(typed::<C>(section)?, resources),
-        });
+        entry.spec = Some(|section| C::spec(typed::<C>(section)?));
         entry
     }
 
@@ -88,12 +86,19 @@ impl Registration {
 
     /// What it reads and writes; `None` if it is not a stage.
     pub fn spec(&self, section: &Section) -> Option<Result<StageSpec, Error>> {
-        self.stage.map(|stage| (stage.spec)(section))
+        self.spec.map(|spec| spec(section))
     }
 
-    /// Builds it; `None` if it is not a stage.
-    pub fn build(&self, section: &Section, resources: &Resources) -> Option<Result<Box<dyn Stage>, Error>> {
-        self.stage.map(|stage| (stage.build)(section, resources))
+    /// Builds it. `T` is the product type of its kind.
+    pub fn build<T: 'static>(&self, section: &Section, resources: &Resources) -> Result<T, Error> {
+        let built = (self.build)(section, resources)?.downcast::<T>();
+        built.map(|built| *built).map_err(|_| {
+            format!(
+                "the {self:?} does not build a {}: this is a mistake in the program",
+                type_name::<T>()
+            )
+            .into()
+        })
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What a component asked for and this node has not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +22,26 @@ impl std::fmt::Display for MissingResource {
 
 impl std::error::Error for MissingResource {}
 
+/// The folder of the embedded log and databases. It exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFolder(pub PathBuf);
+
+/// What the names of this log's things begin with in servers that several logs share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePrefix(pub String);
+
+/// Longest time that a call waits for a server that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience(pub Duration);
+
 /// Shared things: those that every component may use, and a map by type of those that some need: stores, campaigns, a
-/// handle to the async runtime. The map keeps this crate free of the crates that those types come from.
+/// handle to the async runtime. The map keeps this crate free of the crates that those types come from. A clone shares the
+/// things.
+#[derive(Clone)]
 pub struct Resources {
     /// Names this log in databases that several logs share, so that offsets are told apart.
     pub log_name: String,
-    shared: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    shared: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Resources {
@@ -38,7 +55,7 @@ impl Resources {
 
     /// Adds a thing, or replaces the one of its type.
     pub fn insert<T: Any + Send + Sync>(&mut self, thing: T) {
-        self.shared.insert(TypeId::of::<T>(), Box::new(thing));
+        self.shared.insert(TypeId::of::<T>(), Arc::new(thing));
     }
 
     /// A copy of the thing of type `T` (usually a handle).

@@ -51,6 +51,7 @@
 mod catalogue;
 mod commit;
 mod compaction;
+mod component;
 mod compression;
 mod consumer;
 mod groups;

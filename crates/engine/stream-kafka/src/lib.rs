@@ -44,6 +44,7 @@
 )]
 
 mod cluster;
+mod component;
 mod context;
 mod failure;
 mod inbox;
@@ -67,6 +68,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+pub use component::KafkaSettings;
 pub use options::KafkaOptions;
 
 use self::cluster::Cluster;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use limbic_component::Need;
-use limbic_node::registry::COMPONENTS;
+use limbic_node::registry::{COMPONENTS, usage};
 
 use crate::cli::ComponentsArgs;
 
@@ -21,23 +21,19 @@ pub fn run(args: &ComponentsArgs) -> anyhow::Result<ExitCode> {
     } else if args.markdown {
         say!("{}", limbic_node::settings_page().trim_end())?;
     } else {
-        say!(
-            "{:<12} {:<10} {:<20} {:<76} needs",
-            "kind",
-            "name",
-            "section",
-            "what it does"
-        )?;
+        let mut kind = None;
         for component in &COMPONENTS {
+            if kind != Some(component.kind) {
+                let gap = if kind.is_some() { "\n" } else { "" };
+                say!("{gap}{}: {}", component.kind.name(), usage(component.kind).text())?;
+                kind = Some(component.kind);
+            }
             let needs: Vec<&str> = component.needs.iter().copied().map(Need::name).collect();
-            say!(
-                "{:<12} {:<10} {:<20} {:<76} {}",
-                component.kind.name(),
-                component.name,
-                format!("[{}]", component.section),
-                component.summary,
-                needs.join(", ")
-            )?;
+            let place = component.place.to_string();
+            say!("  {:<11} {place:<44} {}", component.name, component.summary)?;
+            if !needs.is_empty() {
+                say!("  {:<11} needs {}", "", needs.join(", "))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

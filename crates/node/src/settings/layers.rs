@@ -1,12 +1,15 @@
 //! Layers of settings, each over the one before.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
+use limbic_component::Kind;
+use limbic_domain::Slug;
 use toml::{Table, Value};
 
 use super::Settings;
-use super::sections::Sections;
+use super::sections::{Entries, Entry, KIND, Sections};
 use crate::registry;
 
 /// What begins the name of a setting in the environment. `LIMBIC_API__MAX_BODY` is `api.max_body`.
@@ -86,27 +89,87 @@ impl Layers {
     /// The settings; an unknown key is answered with the nearest known one.
     pub(super) fn finish(mut self) -> anyhow::Result<Settings> {
         let mut sections = Sections::default();
-        for component in registry::sections() {
-            let Some(value) = self.merged.remove(component.section) else {
+        for (name, component) in registry::sections() {
+            let Some(value) = self.merged.remove(name) else {
                 continue;
             };
             let section = component.parse(value).map_err(|error| {
-                let key = format!("{}.{}", component.section, error.key);
+                let key = format!("{name}.{}", error.key);
                 self.error(key.trim_end_matches('.'), &error.problem, &[])
             })?;
-            sections.0.insert(component.section, section);
+            sections.0.insert(name, section);
+        }
+        let mut entries = Entries::default();
+        for (table, kind) in registry::tables() {
+            if let Some(value) = self.merged.remove(table) {
+                let parsed = self.entries(table, kind, value)?;
+                entries.0.insert(table, parsed);
+            }
         }
         let merged = std::mem::take(&mut self.merged);
         let settings: Result<Settings, _> = serde_path_to_error::deserialize(merged);
         let mut settings = settings.map_err(|error| {
             let path = error.path().to_string();
             let is_top = path == "." || !path.contains('.');
-            let further: Vec<&str> = registry::sections().map(|component| component.section).collect();
+            let sections = registry::sections().map(|(section, _)| section);
+            let further: Vec<&str> = sections
+                .chain(registry::tables().map(|(table, _)| table))
+                .collect();
             let key = if path == "." { "" } else { &path };
             self.error(key, error.inner().message(), if is_top { &further } else { &[] })
         })?;
         settings.sections = sections;
+        settings.entries = entries;
         Ok(settings)
+    }
+
+    /// The entries of a table: each is a component of this kind, which its key `kind` names.
+    fn entries(&self, table: &str, kind: Kind, value: Value) -> anyhow::Result<BTreeMap<Slug, Entry>> {
+        let example = || format!("write [{table}.NAME] with `{KIND} = \"…\"`");
+        let Value::Table(values) = value else {
+            return Err(self.error(table, &format!("is not a table: {}", example()), &[]));
+        };
+        let mut entries = BTreeMap::new();
+        for (name, value) in values {
+            let key = format!("{table}.{name}");
+            let name = Slug::new(&name).map_err(|error| self.error(&key, &error.to_string(), &[]))?;
+            let Value::Table(mut value) = value else {
+                return Err(self.error(&key, &format!("is not a table: {}", example()), &[]));
+            };
+            let names: Vec<&str> = registry::choices(table).map(|component| component.name).collect();
+            let listed = || {
+                names
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            let Some(Value::String(given)) = value.remove(KIND) else {
+                let problem = format!(
+                    "has no `{KIND}`: write which {} it is, one of {}",
+                    kind.name(),
+                    listed()
+                );
+                return Err(self.error(&key, &problem, &[]));
+            };
+            let component = registry::choices(table).find(|component| component.name == given);
+            let component = component.ok_or_else(|| {
+                let hint = nearest(&given, names.iter().copied());
+                let hint = hint.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let problem = format!(
+                    "there is no {} `{given}`{hint} Choose one of {}",
+                    kind.name(),
+                    listed()
+                );
+                self.error(&format!("{key}.{KIND}"), &problem, &[])
+            })?;
+            let settings = component.parse(Value::Table(value)).map_err(|error| {
+                let key = format!("{key}.{}", error.key);
+                self.error(key.trim_end_matches('.'), &error.problem, &[])
+            })?;
+            entries.insert(name, Entry { component, settings });
+        }
+        Ok(entries)
     }
 
     /// The error of one setting; `further` are known keys besides those that the message lists.
@@ -248,6 +311,52 @@ mod tests {
         let settings = of(&text.replace("platfroms = []", "tenant = \"acme\""), &[]).unwrap();
         assert_eq!(settings.campaigns[0].tenant.as_str(), "acme");
         assert_eq!(settings.campaigns[0].campaign.id.as_str(), "a");
+    }
+
+    #[test]
+    fn an_entry_is_the_component_that_its_kind_names() {
+        let text = "[ad_platforms.ads]\nkind = \"webhook\"\nurl = \"https://example.com\"\n\
+                    [connectors.tail]\nkind = \"json_lines\"\npath = \"posts.jsonl\"";
+        let settings = of(text, &[("LIMBIC_AD_PLATFORMS__ADS__BURST", "7")]).unwrap();
+        let listed = settings.entries.all();
+        let listed: Vec<String> = listed
+            .map(|(table, name, entry)| format!("{table}.{name} {:?}", entry.component))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                "ad_platforms.ads ad platform webhook",
+                "connectors.tail connector json_lines"
+            ]
+        );
+        let shown = settings.to_table().unwrap();
+        let shown = &shown["ad_platforms"]["ads"];
+        assert_eq!(shown["kind"].as_str(), Some("webhook"));
+        assert_eq!(shown["burst"].as_integer(), Some(7));
+    }
+
+    #[test]
+    fn an_entry_without_a_known_kind_is_refused_with_the_kinds() {
+        for (text, said) in [
+            (
+                "[ad_platforms.ads]\nurl = \"x\"",
+                "has no `kind`: write which ad platform it is, one of `webhook`, `file`",
+            ),
+            (
+                "[ad_platforms.ads]\nkind = \"webhok\"",
+                "ad_platforms.ads.kind: there is no ad platform `webhok`; did you mean `webhook`?",
+            ),
+            ("[ad_platforms]\nads = 1", "ad_platforms.ads: is not a table"),
+            ("ad_platforms = 1", "ad_platforms: is not a table"),
+            (
+                "[ad_platforms.\"not a name\"]\nkind = \"file\"",
+                "ad_platforms.not a name: ",
+            ),
+            ("[llm_providers.local]\nkind = \"openai\"", "base_url"),
+        ] {
+            let error = of(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(said), "`{said}` is not in: {error}");
+        }
     }
 
     #[test]

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use limbic_component::{Component, Registration, Section};
-use limbic_domain::{ByteSize, Campaign, ConnectionUrl, HumanDuration, Secret, Slug, TenantId};
+use limbic_domain::{ByteSize, Campaign, ConnectionUrl, HumanDuration, Secret, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::registry;
 pub(crate) use layers::nearest;
-pub use sections::Sections;
+pub(crate) use sections::KIND;
+pub use sections::{Entries, Entry, Sections};
 
 /// Every setting of a node and its components.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -38,11 +39,7 @@ pub struct Settings {
     /// Ids of posts accepted recently: `embedded`, or `redis://HOST:PORT` to share them between nodes.
     pub seen: ConnectionUrl,
     /// The store of time series: `embedded` (SQLite), or `http://HOST:PORT` of an InfluxDB 2 with `[influxdb]`.
-    pub series: String,
-    /// Access to InfluxDB, if `series` names one.
-    pub influxdb: Influx,
-    /// Kafka, if `log` names one.
-    pub kafka: Kafka,
+    pub series: ConnectionUrl,
     /// How stages run.
     pub stream: Stream,
     /// How long records are kept.
@@ -51,13 +48,14 @@ pub struct Settings {
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// The campaigns.
     pub campaigns: Vec<TenantCampaign>,
-    /// The ad platforms, by the name that campaigns use.
-    pub ad_platforms: BTreeMap<Slug, limbic_ad_platforms::PlatformSettings>,
     /// The HTTP API.
     pub api: limbic_api::Settings,
     /// The settings of components, by section.
     #[serde(skip)]
     pub sections: Sections,
+    /// Components of which there can be many, such as ad platforms, by table and name.
+    #[serde(skip)]
+    pub entries: Entries,
 }
 
 impl Default for Settings {
@@ -70,50 +68,14 @@ impl Default for Settings {
             stages: Vec::new(),
             view: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
             seen: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
-            series: "embedded".into(),
-            influxdb: Influx::default(),
-            kafka: Kafka::default(),
+            series: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
             stream: Stream::default(),
             retention: Retention::default(),
             tenants: BTreeMap::new(),
             campaigns: Vec::new(),
-            ad_platforms: BTreeMap::new(),
             api: limbic_api::Settings::default(),
             sections: Sections::default(),
-        }
-    }
-}
-
-/// Access to InfluxDB 2.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Influx {
-    /// The organisation.
-    pub org: String,
-    /// The bucket.
-    pub bucket: String,
-    /// The token.
-    pub token: Secret,
-}
-
-/// Kafka.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Kafka {
-    /// Prefix of every topic and consumer group.
-    pub prefix: String,
-    /// Replicas of topics that this node creates; 0 = the brokers' default.
-    pub replication: u16,
-    /// Further settings of librdkafka, by its own names (`security.protocol`, `sasl.password`…). Their values are hidden.
-    pub settings: BTreeMap<String, Secret>,
-}
-
-impl Default for Kafka {
-    fn default() -> Self {
-        Self {
-            prefix: "limbic".into(),
-            replication: 0,
-            settings: BTreeMap::new(),
+            entries: Entries::default(),
         }
     }
 }
@@ -252,8 +214,8 @@ impl Settings {
         if !(1..=64).contains(&self.partitions) {
             bail!("partitions = {}: choose 1 to 64", self.partitions);
         }
-        if !(self.is_embedded() || self.log.scheme() == "kafka") {
-            bail!("log = {}: write `embedded` or kafka://HOST:PORT", self.log);
+        for (setting, url) in self.urls() {
+            registry::chosen(setting, url)?;
         }
         for name in &self.stages {
             registry::stage(name)?;
@@ -282,6 +244,16 @@ impl Settings {
         Ok(())
     }
 
+    /// The settings whose URL chooses a component, with their values.
+    pub(crate) fn urls(&self) -> [(&'static str, &ConnectionUrl); 4] {
+        [
+            ("log", &self.log),
+            ("view", &self.view),
+            ("series", &self.series),
+            ("seen", &self.seen),
+        ]
+    }
+
     /// The tenants that there are: `default`, unless the settings name others.
     pub fn tenant_ids(&self) -> Vec<TenantId> {
         if self.tenants.is_empty() {
@@ -300,26 +272,33 @@ impl Settings {
     ///
     /// # Panics
     ///
-    /// If the component is not in the registry.
+    /// If the component has no section in the registry.
     pub fn section<C: Component>(&self) -> &C::Settings {
-        let section = self.sections.0.get(C::SECTION).and_then(Section::get);
-        section.expect("a component is in the registry, which gives its section")
+        let name = C::PLACE.section();
+        let section = name
+            .and_then(|name| self.sections.0.get(name))
+            .and_then(Section::get);
+        section.expect("a component with a section is in the registry, which gives its settings")
     }
 
     /// The settings of a component, to be changed.
     ///
     /// # Panics
     ///
-    /// If the component is not in the registry.
+    /// If the component has no section in the registry.
     pub fn section_mut<C: Component>(&mut self) -> &mut C::Settings {
-        let section = self.sections.0.get_mut(C::SECTION).and_then(Section::get_mut);
-        section.expect("a component is in the registry, which gives its section")
+        let name = C::PLACE.section();
+        let section = name
+            .and_then(|name| self.sections.0.get_mut(name))
+            .and_then(Section::get_mut);
+        section.expect("a component with a section is in the registry, which gives its settings")
     }
 
-    /// The settings of a registered component, without their type.
-    pub(crate) fn section_of(&self, component: &Registration) -> &Section {
-        let section = self.sections.0.get(component.section);
-        section.expect("every section of the registry has settings")
+    /// The settings of a registered component, without their type. Without a section they are its defaults.
+    pub(crate) fn section_of(&self, component: &Registration) -> Section {
+        let name = component.place.section();
+        let section = name.and_then(|name| self.sections.0.get(name));
+        section.map_or_else(|| component.default_settings(), Section::clone)
     }
 
     /// All settings as a table of the settings file. Secrets are hidden.
@@ -331,6 +310,7 @@ impl Settings {
                 .with_context(|| format!("cannot print [{name}]"))?;
             table.insert((*name).to_owned(), value);
         }
+        table.extend(self.entries.to_table().context("cannot print the entries")?);
         Ok(table)
     }
 
@@ -342,15 +322,26 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use limbic_domain::Slug;
+    use limbic_llm::{OpenAiCompatible, OpenAiSettings};
+    use limbic_stream_kafka::KafkaLog;
+
     use super::*;
 
     #[test]
     fn no_secret_is_ever_shown() {
         let mut settings = Settings::default();
         settings
-            .kafka
+            .section_mut::<KafkaLog>()
             .settings
             .insert("sasl.password".into(), Secret::new("hunter2"));
+        let provider = OpenAiSettings {
+            base_url: "http://127.0.0.1:1/v1".into(),
+            api_key: Secret::new("hunter2"),
+        };
+        settings
+            .entries
+            .insert::<OpenAiCompatible>(Slug::new("local").unwrap(), provider);
         let tenant = Tenant {
             pseudonym_secret: Secret::new("hunter2hunter2xx"),
             api_keys: vec![Secret::new("hunter2")],

@@ -8,6 +8,7 @@ use crate::AffectStage;
 
 impl Component for AffectStage {
     type Settings = Settings;
+    type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "affect";
     const SUMMARY: &'static str = "Reads sentiment, emotions, distress, intent and names in every post.";
@@ -18,12 +19,6 @@ impl Component for AffectStage {
         settings.tagger()?;
         Ok(())
     }
-}
-
-impl StageComponent for AffectStage {
-    fn spec(_: &Settings) -> Result<StageSpec, Error> {
-        Ok(Self::spec())
-    }
 
     fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
         let Opened { engine, remark } = settings.start()?;
@@ -32,5 +27,11 @@ impl StageComponent for AffectStage {
         }
         tracing::info!(version = engine.version(), "affect engine opened");
         Ok(Box::new(Self::new(engine, settings.tagger()?)))
+    }
+}
+
+impl StageComponent for AffectStage {
+    fn spec(_: &Settings) -> Result<StageSpec, Error> {
+        Ok(Self::spec())
     }
 }

@@ -55,7 +55,7 @@ mod settings;
 mod stage;
 
 pub use answer::{Answer, excerpt, triage};
-pub use component::OpenPlatforms;
+pub use component::AdPlatforms;
 pub use delivery::Delivery;
 pub use platform::{AdPlatform, PlatformLimits};
 pub use settings::{Settings, SettingsError};

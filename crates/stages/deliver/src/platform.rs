@@ -1,5 +1,6 @@
 //! Where ads run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_domain::Utc;
@@ -45,4 +46,14 @@ pub trait AdPlatform: Send + Sync + 'static {
     /// Sends these, at most [`PlatformLimits::batch`], and answers each in their order; `now` is the time of the attempt. Returns
     /// within the deadline, whatever the platform does.
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer>;
+}
+
+impl<T: AdPlatform + ?Sized> AdPlatform for Arc<T> {
+    fn limits(&self) -> PlatformLimits {
+        (**self).limits()
+    }
+
+    fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
+        (**self).deliver(deliveries, now)
+    }
 }

@@ -49,6 +49,7 @@ mod settings;
 mod stage;
 mod sums;
 
+pub use component::InfluxSettings;
 pub use embedded::Embedded;
 pub use influx::{Influx, InfluxOptions};
 pub use point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Written};

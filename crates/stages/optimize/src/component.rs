@@ -7,6 +7,7 @@ use crate::{OptimizeSettings, OptimizeStage};
 
 impl Component for OptimizeStage {
     type Settings = OptimizeSettings;
+    type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "optimize";
     const SUMMARY: &'static str = "Chooses one ad, or none, and learns from outcomes.";
@@ -16,15 +17,15 @@ impl Component for OptimizeStage {
         Self::new(settings.clone())?;
         Ok(())
     }
+
+    fn build(settings: &OptimizeSettings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(settings.clone())?))
+    }
 }
 
 impl StageComponent for OptimizeStage {
     fn spec(settings: &OptimizeSettings) -> Result<StageSpec, Error> {
         let stage = Self::new(settings.clone())?;
         Ok(Self::spec(&stage))
-    }
-
-    fn build(settings: &OptimizeSettings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
-        Ok(Box::new(Self::new(settings.clone())?))
     }
 }

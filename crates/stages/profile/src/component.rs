@@ -1,12 +1,13 @@
 //! The profile and moments stages as components. They share the section `[profile]`.
 
-use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
+use limbic_component::{Component, Error, Kind, Need, Place, Resources, StageComponent};
 use limbic_stream::{Stage, StageSpec};
 
 use crate::{MomentStage, ProfileStage, Settings};
 
 impl Component for ProfileStage {
     type Settings = Settings;
+    type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "profile";
     const SUMMARY: &'static str = "Keeps the mood, distress and consent of every person.";
@@ -15,37 +16,38 @@ impl Component for ProfileStage {
     fn check(settings: &Settings) -> Result<(), Error> {
         Ok(settings.validate()?)
     }
+
+    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(settings)?))
+    }
 }
 
 impl StageComponent for ProfileStage {
     fn spec(settings: &Settings) -> Result<StageSpec, Error> {
         Ok(Self::spec(settings))
     }
-
-    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
-        Ok(Box::new(Self::new(settings)?))
-    }
 }
 
 impl Component for MomentStage {
     type Settings = Settings;
+    type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "moments";
     const SUMMARY: &'static str = "Keeps the mood of every audience and finds the moments when it changes.";
-    const SECTION: &'static str = "profile";
+    const PLACE: Place = Place::Section("profile");
     const NEEDS: &'static [Need] = &[Need::Log];
 
     fn check(settings: &Settings) -> Result<(), Error> {
         Ok(settings.validate()?)
+    }
+
+    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(settings)?))
     }
 }
 
 impl StageComponent for MomentStage {
     fn spec(_: &Settings) -> Result<StageSpec, Error> {
         Ok(Self::spec())
-    }
-
-    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
-        Ok(Box::new(Self::new(settings)?))
     }
 }

@@ -7,6 +7,7 @@ use crate::{Rules, SafetyStage, Settings};
 
 impl Component for SafetyStage {
     type Settings = Settings;
+    type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "safety";
     const SUMMARY: &'static str = "Removes ads and people that the safety rules forbid.";
@@ -15,14 +16,14 @@ impl Component for SafetyStage {
     fn check(settings: &Settings) -> Result<(), Error> {
         Ok(settings.check()?)
     }
+
+    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+        Ok(Box::new(Self::new(Rules::new(settings)?)))
+    }
 }
 
 impl StageComponent for SafetyStage {
     fn spec(_: &Settings) -> Result<StageSpec, Error> {
         Ok(Self::spec())
-    }
-
-    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
-        Ok(Box::new(Self::new(Rules::new(settings)?)))
     }
 }

@@ -1,6 +1,9 @@
-//! The views stage as a component.
+//! The views stage and its databases as components.
 
-use limbic_component::{Component, Error, Kind, Need, NoSettings, Resources, StageComponent};
+use limbic_component::{
+    Component, DataFolder, Error, Kind, Need, NoSettings, Place, Resources, StageComponent,
+};
+use limbic_domain::ConnectionUrl;
 use limbic_stream::{Stage, StageSpec};
 use tokio::runtime::Handle;
 
@@ -8,6 +11,7 @@ use crate::{Store, ViewsStage};
 
 impl Component for ViewsStage {
     type Settings = NoSettings;
+    type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "views";
     const SUMMARY: &'static str = "Keeps every event as a row that the API can find.";
@@ -16,16 +20,80 @@ impl Component for ViewsStage {
     fn check(_: &NoSettings) -> Result<(), Error> {
         Ok(())
     }
+
+    fn build(_: &NoSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
+        let store: Store = resources.get()?;
+        let handle: Handle = resources.get()?;
+        Ok(Box::new(Self::new(store, handle, &resources.log_name)))
+    }
 }
 
 impl StageComponent for ViewsStage {
     fn spec(_: &NoSettings) -> Result<StageSpec, Error> {
         Ok(Self::spec())
     }
+}
 
-    fn build(_: &NoSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
-        let store: Store = resources.get()?;
+/// The view in a SQLite file.
+#[derive(Debug, Clone, Copy)]
+pub struct SqliteView;
+
+impl Component for SqliteView {
+    type Settings = NoSettings;
+    type Product = Store;
+    const KIND: Kind = Kind::ViewStore;
+    const NAME: &'static str = "sqlite";
+    const SUMMARY: &'static str = "Stores the view in the data folder of one node, without a server.";
+    const PLACE: Place = Place::Url {
+        setting: "view",
+        form: "embedded",
+        schemes: &[],
+        section: None,
+    };
+    const NEEDS: &'static [Need] = &[Need::DataFolder, Need::AsyncRuntime];
+
+    fn check(_: &NoSettings) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn build(_: &NoSettings, resources: &Resources) -> Result<Store, Error> {
+        let DataFolder(folder) = resources.get()?;
         let handle: Handle = resources.get()?;
-        Ok(Box::new(Self::new(store, handle, &resources.log_name)))
+        let store = handle.block_on(Store::sqlite(&folder));
+        Ok(store.map_err(|error| format!("cannot open the embedded view: {error}"))?)
+    }
+}
+
+/// The view in a PostgreSQL database.
+#[derive(Debug, Clone, Copy)]
+pub struct PostgresView;
+
+impl Component for PostgresView {
+    type Settings = NoSettings;
+    type Product = Store;
+    const KIND: Kind = Kind::ViewStore;
+    const NAME: &'static str = "postgres";
+    const SUMMARY: &'static str = "Stores the view in a PostgreSQL database, which many nodes share.";
+    const PLACE: Place = Place::Url {
+        setting: "view",
+        form: "postgres://HOST:PORT/DATABASE",
+        schemes: &["postgres", "postgresql"],
+        section: None,
+    };
+    const NEEDS: &'static [Need] = &[Need::Url, Need::AsyncRuntime];
+
+    fn check(_: &NoSettings) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn build(_: &NoSettings, resources: &Resources) -> Result<Store, Error> {
+        let url: ConnectionUrl = resources.get()?;
+        let handle: Handle = resources.get()?;
+        let store = handle.block_on(Store::postgres(url.reveal()));
+        Ok(store.map_err(|error| {
+            format!(
+                "cannot use the view at {url}: {error}: check that PostgreSQL is running and that the password is right"
+            )
+        })?)
     }
 }

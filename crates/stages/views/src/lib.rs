@@ -13,6 +13,7 @@ mod schema;
 mod stage;
 mod store;
 
+pub use component::{PostgresView, SqliteView};
 pub use compression::BodyError;
 pub use stage::ViewsStage;
 pub use store::{Cursor, Kind, Page, Store, StoreError};

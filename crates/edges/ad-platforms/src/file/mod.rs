@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits};
 
+mod component;
 mod settings;
 
 pub use settings::FileSettings;

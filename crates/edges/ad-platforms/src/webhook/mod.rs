@@ -1,33 +1,22 @@
 //! A platform behind a URL.
 
 use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, excerpt, triage};
-use limbic_domain::{Slug, Utc, event_id};
+use limbic_domain::{Utc, event_id};
 use limbic_stream::outbox::Rate;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::runtime::Handle;
 
-use crate::SettingsError;
-
+mod component;
 mod settings;
 mod signature;
 
-pub use settings::WebhookSettings;
+pub use settings::{InvalidWebhook, WebhookSettings};
 pub use signature::{InvalidSecret, SigningKey};
 
 /// Most bytes that are read of an answer's body; it says why a delivery is rejected.
 const WORDS_READ: usize = 2_048;
-/// Headers that the webhook itself sets.
-const OWN_HEADERS: [&str; 7] = [
-    "content-type",
-    "content-length",
-    "host",
-    "idempotency-key",
-    "webhook-id",
-    "webhook-timestamp",
-    "webhook-signature",
-];
 
 /// Posts each delivery as JSON ([`Delivery`]) with these headers:
 ///
@@ -45,34 +34,23 @@ pub struct WebhookPlatform {
 }
 
 impl WebhookPlatform {
-    /// A webhook called `name`; requests run on `handle`.
-    pub fn new(name: &Slug, settings: &WebhookSettings, handle: Handle) -> Result<Self, SettingsError> {
-        let url = address(&settings.url).map_err(|problem| SettingsError::Url {
-            platform: name.clone(),
-            problem,
-        })?;
-        let key = settings.secret.as_ref().map(SigningKey::new).transpose();
-        let key = key.map_err(|source| SettingsError::Secret {
-            platform: name.clone(),
-            source,
-        })?;
+    /// A webhook; requests run on `handle`, whose runtime must outlive it.
+    pub fn new(settings: &WebhookSettings, handle: Handle) -> Result<Self, InvalidWebhook> {
+        settings.check()?;
         let timeout = settings.timeout.get();
         let client = Client::builder()
             .user_agent(concat!("limbic/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers(name, settings)?)
+            .default_headers(settings.header_map()?)
             .redirect(Policy::none())
             .timeout(timeout)
             .connect_timeout(timeout)
             .pool_max_idle_per_host(settings.concurrency)
             .build()
-            .map_err(|source| SettingsError::Client {
-                platform: name.clone(),
-                source,
-            })?;
+            .map_err(InvalidWebhook::Client)?;
         Ok(Self {
             client,
-            url,
-            key,
+            url: settings.address()?,
+            key: settings.key()?,
             limits: PlatformLimits {
                 concurrency: settings.concurrency,
                 batch: 1,
@@ -172,36 +150,4 @@ fn explain(error: reqwest::Error) -> String {
         Some(cause) => excerpt(&format!("{what}: {cause}")),
         None => what.to_owned(),
     }
-}
-
-fn address(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!(
-            "`{}` is not a scheme to post to: use https",
-            url.scheme()
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a password: put it into a header, where it is never printed".to_owned());
-    }
-    Ok(url)
-}
-
-fn headers(name: &Slug, settings: &WebhookSettings) -> Result<HeaderMap, SettingsError> {
-    let mut headers = HeaderMap::new();
-    for (header, value) in &settings.headers {
-        let wrong = || SettingsError::Header {
-            platform: name.clone(),
-            header: header.clone(),
-        };
-        let known = HeaderName::from_bytes(header.as_bytes()).map_err(|_| wrong())?;
-        if OWN_HEADERS.contains(&known.as_str()) {
-            return Err(wrong());
-        }
-        let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(known, value);
-    }
-    Ok(headers)
 }

@@ -3,8 +3,23 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{HumanDuration, Secret};
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::{InvalidSecret, SigningKey};
+
+/// Headers that the webhook itself sets.
+const OWN_HEADERS: [&str; 7] = [
+    "content-type",
+    "content-length",
+    "host",
+    "idempotency-key",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+];
 
 /// `kind = "webhook"`: posts each delivery to a URL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +68,73 @@ impl WebhookSettings {
         }
     }
 
+    /// Refuses settings that cannot work. Sends nothing.
+    pub fn check(&self) -> Result<(), InvalidWebhook> {
+        let timeouts = HumanDuration::from_millis(1)..=HumanDuration::from_mins(2);
+        if !timeouts.contains(&self.timeout) {
+            return Err(out_of_range("timeout", self.timeout, "1ms", "2min"));
+        }
+        if !(1..=256).contains(&self.concurrency) {
+            return Err(out_of_range("concurrency", self.concurrency, "1", "256"));
+        }
+        if let Some(rate) = self.per_second
+            && !(0.001..=100_000.0).contains(&rate)
+        {
+            return Err(out_of_range("per_second", rate, "0.001", "100000"));
+        }
+        if !(1..=10_000).contains(&self.burst) {
+            return Err(out_of_range("burst", self.burst, "1", "10000"));
+        }
+        self.address()?;
+        self.key()?;
+        self.header_map()?;
+        Ok(())
+    }
+
+    /// Where to post.
+    pub(super) fn address(&self) -> Result<Url, InvalidWebhook> {
+        let wrong = |problem: String| Err(InvalidWebhook::Url(problem));
+        if self.url.is_empty() {
+            return wrong("is empty: give the URL that deliveries are posted to".to_owned());
+        }
+        let url = match Url::parse(&self.url) {
+            Ok(url) => url,
+            Err(error) => return wrong(format!("not a URL ({error}): write https://HOST/PATH")),
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            return wrong(format!(
+                "`{}` is not a scheme to post to: use https",
+                url.scheme()
+            ));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return wrong("holds a password: put it into a header, where it is never printed".to_owned());
+        }
+        Ok(url)
+    }
+
+    /// What requests are signed with, if they are.
+    pub(super) fn key(&self) -> Result<Option<SigningKey>, InvalidWebhook> {
+        let key = self.secret.as_ref().map(SigningKey::new).transpose();
+        key.map_err(InvalidWebhook::Secret)
+    }
+
+    /// The further headers.
+    pub(super) fn header_map(&self) -> Result<HeaderMap, InvalidWebhook> {
+        let mut headers = HeaderMap::new();
+        for (header, value) in &self.headers {
+            let wrong = || InvalidWebhook::Header(header.clone());
+            let known = HeaderName::from_bytes(header.as_bytes()).map_err(|_| wrong())?;
+            if OWN_HEADERS.contains(&known.as_str()) {
+                return Err(wrong());
+            }
+            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            headers.insert(known, value);
+        }
+        Ok(headers)
+    }
+
     const fn default_timeout() -> HumanDuration {
         HumanDuration::from_secs(10)
     }
@@ -63,5 +145,49 @@ impl WebhookSettings {
 
     const fn default_concurrency() -> usize {
         16
+    }
+}
+
+/// Settings with which no webhook can work.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidWebhook {
+    /// A number out of its range.
+    #[error("{field} = {value}: choose {least} to {most}")]
+    Range {
+        /// The setting.
+        field: &'static str,
+        /// The value given.
+        value: String,
+        /// The smallest value allowed.
+        least: &'static str,
+        /// The largest value allowed.
+        most: &'static str,
+    },
+    /// The URL cannot be used: what is wrong, and what to write instead.
+    #[error("url: {0}")]
+    Url(String),
+    /// The secret is not a signing secret.
+    #[error("secret: {0}")]
+    Secret(InvalidSecret),
+    /// A header that HTTP does not allow, or that the webhook sets itself.
+    #[error("headers.{0}: this header cannot be set: remove it, or correct its name and value")]
+    Header(String),
+    /// The HTTP client cannot be built.
+    #[error("no HTTP client: {0}")]
+    Client(reqwest::Error),
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "they are numbers and durations")]
+fn out_of_range(
+    field: &'static str,
+    value: impl ToString,
+    least: &'static str,
+    most: &'static str,
+) -> InvalidWebhook {
+    InvalidWebhook::Range {
+        field,
+        value: value.to_string(),
+        least,
+        most,
     }
 }

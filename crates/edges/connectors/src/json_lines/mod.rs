@@ -1,5 +1,7 @@
 //! A file of JSON Lines that another program appends to.
 
+mod component;
+
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 use limbic_domain::random;
 
 use crate::{Connector, ConnectorError, Cursor, Page};
+
+pub use component::JsonLinesSettings;
 
 /// Most bytes read for one page, and so the longest line.
 const PAGE_BYTES: u64 = 4 << 20;

@@ -7,18 +7,21 @@ use limbic_stream::outbox::{Answer, Call, retry_after};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::{Generate, Generated, Provider};
+
+mod component;
 
 /// Most bytes of a reply: far more than any model writes.
 const REPLY_BYTES: usize = 4 << 20;
 /// Most characters of a server's words that are kept.
 const WORDS: usize = 300;
 
-/// The settings of an `OpenAI`-compatible provider.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `kind = "openai"`: a server with `OpenAI`'s chat completions API.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAiSettings {
     /// The API's base URL, for instance `https://api.openai.com/v1`.
@@ -26,6 +29,26 @@ pub struct OpenAiSettings {
     /// The API key; empty = none is sent. Never printed.
     #[serde(default)]
     pub api_key: Secret,
+}
+
+impl OpenAiSettings {
+    /// Refuses settings with which no request can be sent. Sends nothing.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        completions(&self.base_url)?;
+        self.headers()?;
+        Ok(())
+    }
+
+    fn headers(&self) -> Result<HeaderMap, SettingsError> {
+        let mut headers = HeaderMap::new();
+        if !self.api_key.is_empty() {
+            let value = format!("Bearer {}", self.api_key.reveal());
+            let mut value = HeaderValue::from_str(&value).map_err(|_| SettingsError::Key)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(headers)
+    }
 }
 
 /// Settings with which no request can be sent.
@@ -62,13 +85,7 @@ pub struct OpenAiCompatible {
 impl OpenAiCompatible {
     /// A provider whose requests run on `handle`; its runtime must outlive the provider.
     pub fn new(settings: &OpenAiSettings, handle: Handle) -> Result<Self, SettingsError> {
-        let mut headers = HeaderMap::new();
-        if !settings.api_key.is_empty() {
-            let value = format!("Bearer {}", settings.api_key.reveal());
-            let mut value = HeaderValue::from_str(&value).map_err(|_| SettingsError::Key)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        let headers = settings.headers()?;
         let client = Client::builder()
             .user_agent(concat!("limbic/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)

@@ -1,0 +1,146 @@
+//! Whether the settings can work: every component that they name is checked, and every server is asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use limbic_component::{Kind, NamePrefix, Patience, Resources};
+use limbic_domain::{ConnectionUrl, TenantId, Utc};
+use limbic_ingest::SeenIds;
+use limbic_metrics::{Query, SeriesStore};
+use limbic_stream::Log;
+use limbic_views::Store;
+use tokio::runtime::Handle;
+
+use crate::log::topic_specs;
+use crate::registry::{self, usage};
+use crate::resources;
+use crate::settings::Settings;
+use crate::sharing::unshared;
+use crate::stages::check_stage;
+use crate::stores::open_chosen;
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One check and its result.
+#[derive(Debug)]
+pub struct Finding {
+    /// What was checked, as the settings file names it.
+    pub what: String,
+    /// What is right with it, or what is wrong and what to do.
+    pub result: anyhow::Result<String>,
+}
+
+impl Finding {
+    fn new(what: impl Into<String>, result: anyhow::Result<String>) -> Self {
+        let what = what.into();
+        Self { what, result }
+    }
+}
+
+/// Checks every component that the settings name. Asks the servers, and creates nothing there. Requests run on `handle`.
+pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
+    let mut resources = resources::of(settings);
+    resources.insert(handle.clone());
+    resources.insert(Patience(PATIENCE));
+    resources.insert(NamePrefix("limbic:check".to_owned()));
+    let of_sharing = unshared(settings).into_iter().map(|one| {
+        let problem = anyhow::anyhow!("{}: {}", one.problem, one.remedy);
+        Finding::new(one.setting, Err(problem))
+    });
+    let of_urls = settings.urls().into_iter().map(|(setting, url)| {
+        let result = ask(settings, setting, url, &resources);
+        Finding::new(format!("{setting} {url}"), result)
+    });
+    let of_stages = registry::stages().map(|stage| {
+        let result = check_stage(stage, settings).map(|()| VALID.to_owned());
+        Finding::new(format!("stage {}", stage.name), result)
+    });
+    let of_entries = settings.entries.all().map(|(table, name, entry)| {
+        let checked = entry.component.check(&entry.settings);
+        let result = checked
+            .map_err(anyhow::Error::from_boxed)
+            .map(|()| match usage(entry.component.kind) {
+                registry::Usage::ByNodes(_) => VALID.to_owned(),
+                registry::Usage::NotYet(text) => format!("{VALID}. {text}"),
+            });
+        Finding::new(format!("{} {table}.{name}", entry.component.kind.name()), result)
+    });
+    of_sharing
+        .chain(of_urls)
+        .chain(of_stages)
+        .chain(of_entries)
+        .collect()
+}
+
+const VALID: &str = "settings are valid";
+
+/// Opens the component that a URL chooses, and asks it something harmless.
+fn ask(
+    settings: &Settings,
+    setting: &str,
+    url: &ConnectionUrl,
+    resources: &Resources,
+) -> anyhow::Result<String> {
+    let component = registry::chosen(setting, url)?;
+    if component.kind != Kind::Log && url.is_embedded() {
+        return Ok("in this process and its data folder".to_owned());
+    }
+    let handle: Handle = resources.get()?;
+    match component.kind {
+        Kind::Log => {
+            return ask_log(
+                settings,
+                &*open_chosen::<Arc<dyn Log>>(settings, setting, url, resources)?,
+            );
+        }
+        Kind::ViewStore => {
+            let store: Store = open_chosen(settings, setting, url, resources)?;
+            handle.block_on(store.ping())?;
+        }
+        Kind::SeriesStore => {
+            let store: Arc<dyn SeriesStore> = open_chosen(settings, setting, url, resources)?;
+            handle.block_on(store.sums(&one_second()))?;
+        }
+        Kind::IdStore => {
+            // It answers while it is opened.
+            open_chosen::<Arc<dyn SeenIds>>(settings, setting, url, resources)?;
+        }
+        kind @ (Kind::Stage | Kind::AdPlatform | Kind::Connector | Kind::LlmProvider) => {
+            anyhow::bail!("{setting}: a URL cannot choose a {}", kind.name())
+        }
+    }
+    Ok("answers".to_owned())
+}
+
+fn ask_log(settings: &Settings, log: &dyn Log) -> anyhow::Result<String> {
+    let there = log.topics()?;
+    // A check creates nothing: missing topics are left to `run`.
+    let wanted: Vec<_> = topic_specs(settings)
+        .into_iter()
+        .filter(|spec| there.iter().any(|topic| topic.name == spec.name))
+        .collect();
+    let as_wanted = log.ensure_topics(&wanted);
+    log.close()?;
+    as_wanted.context("the topics differ from the settings")?;
+    Ok(if there.is_empty() {
+        "answers; no topics yet (`limbic run` and `limbic topics create` create them)".to_owned()
+    } else {
+        format!("answers; {} topics", there.len())
+    })
+}
+
+/// A second of 1970: an answer shows that address, token, organisation and bucket are right.
+fn one_second() -> Query {
+    Query {
+        tenant: TenantId::default(),
+        measurement: "emotion_all".to_owned(),
+        tags: BTreeMap::new(),
+        fields: vec!["count".to_owned()],
+        from: Utc::from_millis(0),
+        to: Utc::from_millis(1_000),
+        step: 1_000,
+    }
+}

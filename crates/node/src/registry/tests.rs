@@ -1,0 +1,303 @@
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limbic_ad_platforms::{FilePlatform, FileSettings, WebhookPlatform, WebhookSettings};
+use limbic_component::{Patience, Resources, Section};
+use limbic_connectors::{Connector, JsonLines, JsonLinesSettings};
+use limbic_deliver::{AdPlatform, AdPlatforms};
+use limbic_domain::Slug;
+use limbic_ingest::SeenIds;
+use limbic_llm::{OpenAiCompatible, OpenAiSettings, Provider};
+use limbic_metrics::{Influx, InfluxSettings, SeriesStore};
+use limbic_stream::outbox::OutboxMeters;
+use limbic_stream::{Log, Stage};
+use limbic_views::Store;
+
+use super::*;
+use crate::stores::{open_chosen, open_entries};
+use crate::{Settings, resources};
+
+#[test]
+fn a_name_is_unique_within_its_kind_and_a_summary_is_a_sentence() {
+    let mut names = BTreeSet::new();
+    for component in &COMPONENTS {
+        assert!(
+            names.insert((component.kind, component.name)),
+            "{component:?} is listed twice"
+        );
+        assert!(
+            component.summary.ends_with('.'),
+            "{component:?}: {}",
+            component.summary
+        );
+    }
+}
+
+#[test]
+fn every_kind_is_listed_in_one_piece_and_named_in_one_place_of_the_settings() {
+    for kind in Kind::ALL {
+        let of_kind: Vec<_> = COMPONENTS
+            .iter()
+            .filter(|component| component.kind == kind)
+            .collect();
+        assert!(!of_kind.is_empty(), "no {} is listed", kind.name());
+        let first = COMPONENTS
+            .iter()
+            .position(|component| component.kind == kind)
+            .unwrap();
+        let piece = &COMPONENTS[first..first + of_kind.len()];
+        assert!(piece.iter().all(|component| component.kind == kind), "{kind:?}");
+        let places: BTreeSet<Option<&str>> = of_kind
+            .iter()
+            .map(|component| match component.place {
+                Place::Section(_) => None,
+                Place::Entries(table) => Some(table),
+                Place::Url { setting, .. } => Some(setting),
+            })
+            .collect();
+        assert_eq!(places.len(), 1, "{kind:?}: {places:?}");
+        assert!(usage(kind).text().ends_with('.'), "{kind:?}");
+    }
+}
+
+#[test]
+fn components_of_one_section_take_the_same_settings() {
+    let settings = Settings::default();
+    for component in &COMPONENTS {
+        // Settings of another type are an error of the program; default settings may be incomplete.
+        if let Err(error) = component.check(&settings.section_of(component)) {
+            assert!(!error.to_string().contains("mistake in the program"), "{error}");
+        }
+    }
+    for stage in stages() {
+        let spec = stage.spec(&settings.section_of(stage)).unwrap().unwrap();
+        assert_eq!(&*spec.name, stage.name);
+    }
+}
+
+#[test]
+fn a_url_chooses_one_component_and_an_unknown_one_is_answered_with_the_forms() {
+    let settings = Settings::default();
+    let known: Vec<&str> = settings.urls().iter().map(|(setting, _)| *setting).collect();
+    for component in &COMPONENTS {
+        if let Place::Url { setting, form, .. } = component.place {
+            assert!(
+                known.contains(&setting),
+                "{component:?}: `{setting}` is not a setting"
+            );
+            let found = chosen(setting, &ConnectionUrl::new(form)).unwrap();
+            assert_eq!(found.name, component.name);
+        }
+    }
+    for (setting, said) in [
+        (
+            "log",
+            "log = pigeon://host: write `embedded` or `kafka://HOST:PORT[,HOST:PORT…]`",
+        ),
+        ("view", "write `embedded` or `postgres://HOST:PORT/DATABASE`"),
+        ("series", "write `embedded` or `http://HOST:PORT`"),
+        ("seen", "write `embedded` or `redis://HOST:PORT`"),
+    ] {
+        let error = chosen(setting, &ConnectionUrl::new("pigeon://host"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(said), "`{said}` is not in: {error}");
+    }
+}
+
+#[test]
+fn an_unknown_stage_is_answered_with_the_nearest() {
+    let error = stage("profil").unwrap_err().to_string();
+    assert!(error.contains("did you mean `profile`?"), "{error}");
+}
+
+/// A node without stages, in a folder of its own.
+struct Scene {
+    folder: tempfile::TempDir,
+    settings: Settings,
+    resources: Resources,
+    // Dropped last: what was built runs on it.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let settings = Settings {
+            data_dir: folder.path().join("data"),
+            ..Settings::default()
+        };
+        let mut resources = resources::of(&settings);
+        resources.insert(runtime.handle().clone());
+        resources.insert(Patience(Duration::from_secs(10)));
+        Self {
+            folder,
+            settings,
+            resources,
+            _runtime: runtime,
+        }
+    }
+
+    fn open<T: 'static>(&self, setting: &str, url: &ConnectionUrl) -> T {
+        open_chosen(&self.settings, setting, url, &self.resources).unwrap()
+    }
+
+    fn embedded<T: 'static>(&self, setting: &str) -> T {
+        self.open(setting, &ConnectionUrl::new(ConnectionUrl::EMBEDDED))
+    }
+}
+
+#[test]
+fn every_stage_is_built_from_the_registry() {
+    let mut scene = Scene::new();
+    scene.resources.insert(scene.embedded::<Store>("view"));
+    scene
+        .resources
+        .insert(scene.embedded::<Arc<dyn SeriesStore>>("series"));
+    scene.resources.insert(AdPlatforms::new());
+    scene
+        .resources
+        .insert(OutboxMeters::register(&prometheus::Registry::new()).unwrap());
+    for stage in stages() {
+        let section = scene.settings.section_of(stage);
+        let built = stage.build::<Box<dyn Stage>>(&section, &scene.resources);
+        assert!(built.is_ok(), "{stage:?}: {}", built.err().unwrap());
+    }
+}
+
+/// The address of a real server, or `None` and a remark. Without one, its component is not built here.
+fn server(component: &Registration, variable: &str) -> Option<ConnectionUrl> {
+    let url = std::env::var(variable).ok();
+    if url.is_none() {
+        writeln!(std::io::stderr(), "skipped: {component:?} needs {variable}").unwrap();
+    }
+    url.map(ConnectionUrl::new)
+}
+
+#[test]
+fn every_log_and_store_is_built_from_the_registry_by_its_url() {
+    let mut scene = Scene::new();
+    let log: Arc<dyn Log> = scene.embedded("log");
+    scene.resources.insert(log);
+    *scene.settings.section_mut::<Influx>() = InfluxSettings {
+        org: "limbic".into(),
+        bucket: "limbic".into(),
+        token: limbic_domain::Secret::new("token"),
+    };
+    for component in &COMPONENTS {
+        let Place::Url { setting, .. } = component.place else {
+            continue;
+        };
+        let url = match component.name {
+            "kafka" => server(component, "LIMBIC_TEST_KAFKA").map(|brokers| {
+                ConnectionUrl::new(format!(
+                    "kafka://{}",
+                    brokers.reveal().trim_start_matches("kafka://")
+                ))
+            }),
+            "postgres" => server(component, "LIMBIC_TEST_POSTGRES"),
+            "redis" => server(component, "LIMBIC_TEST_REDIS"),
+            // It sends nothing before it is asked.
+            "influxdb" => Some(ConnectionUrl::new("http://127.0.0.1:1")),
+            // The log is open already.
+            "embedded" => None,
+            _ => Some(ConnectionUrl::new(ConnectionUrl::EMBEDDED)),
+        };
+        let Some(url) = url else { continue };
+        match component.kind {
+            Kind::Log => drop(scene.open::<Arc<dyn Log>>(setting, &url)),
+            Kind::ViewStore => drop(scene.open::<Store>(setting, &url)),
+            Kind::SeriesStore => drop(scene.open::<Arc<dyn SeriesStore>>(setting, &url)),
+            Kind::IdStore => drop(scene.open::<Arc<dyn SeenIds>>(setting, &url)),
+            kind => panic!("{kind:?} is not chosen by a URL"),
+        }
+    }
+}
+
+#[test]
+fn every_component_with_entries_is_built_from_the_registry() {
+    let mut scene = Scene::new();
+    let name = |name: &str| Slug::new(name).unwrap();
+    let posts = scene.folder.path().join("posts.jsonl");
+    std::fs::write(&posts, "{\"id\":\"1\"}\n").unwrap();
+    let entries = &mut scene.settings.entries;
+    let path = scene.folder.path().join("ads.jsonl");
+    entries.insert::<FilePlatform>(name("file"), FileSettings { path });
+    entries.insert::<WebhookPlatform>(name("hook"), WebhookSettings::to("http://127.0.0.1:1"));
+    entries.insert::<JsonLines>(name("tail"), JsonLinesSettings { path: posts });
+    let model = OpenAiSettings {
+        base_url: "http://127.0.0.1:1/v1".into(),
+        ..OpenAiSettings::default()
+    };
+    entries.insert::<OpenAiCompatible>(name("local"), model);
+    let built: BTreeSet<&str> = scene
+        .settings
+        .entries
+        .all()
+        .map(|(_, _, entry)| entry.component.name)
+        .collect();
+    for (table, kind) in tables() {
+        for component in choices(table) {
+            assert!(built.contains(component.name), "{component:?} is not tested");
+        }
+        let (settings, resources) = (&scene.settings, &scene.resources);
+        match kind {
+            Kind::AdPlatform => {
+                let opened: AdPlatforms = open_entries(settings, table, resources).unwrap();
+                assert_eq!(opened.len(), 2);
+            }
+            Kind::Connector => {
+                let opened = open_entries::<Box<dyn Connector>>(settings, table, resources);
+                let page = opened
+                    .unwrap()
+                    .get_mut(&name("tail"))
+                    .unwrap()
+                    .pull(None, 10)
+                    .unwrap();
+                assert_eq!(page.posts.len(), 1);
+            }
+            Kind::LlmProvider => {
+                let opened = open_entries::<Arc<dyn Provider>>(settings, table, resources);
+                assert_eq!(opened.unwrap().len(), 1);
+            }
+            kind => panic!("{kind:?} has no entries"),
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_opened_is_named() {
+    let mut scene = Scene::new();
+    let hook = WebhookSettings::to("ftp://example.com");
+    scene
+        .settings
+        .entries
+        .insert::<WebhookPlatform>(Slug::new("ads").unwrap(), hook);
+    let error = open_entries::<Arc<dyn AdPlatform>>(&scene.settings, "ad_platforms", &scene.resources)
+        .err()
+        .unwrap();
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("ad_platforms.ads: url: ") && error.contains("use https"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_component_of_another_kind_is_not_built() {
+    let file = entry_of::<FilePlatform>();
+    let settings = Section::new(FileSettings { path: "x".into() });
+    let scene = Scene::new();
+    let path = scene.folder.path().join("x");
+    let error = file.build::<Box<dyn Stage>>(&Section::new(FileSettings { path }), &scene.resources);
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("the ad platform file does not build a"), "{error}");
+    assert!(file.check(&settings).is_ok());
+}
