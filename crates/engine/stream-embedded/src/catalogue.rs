@@ -1,4 +1,4 @@
-//! The catalogue: topics are created, checked, and kept as their settings say.
+//! The catalogue: creates topics, checks them, and applies their settings.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::store::{Changes, TopicRow, failure};
 use limbic_stream::{Cleanup, Error, Result, TopicPartition, TopicSpec};
 
 impl Committer {
-    /// Creates missing topics and applies a changed retention. Another number of partitions, or a change between deletion and
-    /// compaction, is an error.
+    /// Creates missing topics and applies a changed retention. A different number of partitions, or a change between
+    /// deletion and compaction, is an error.
     pub(super) fn ensure_topics(&mut self, specs: &[TopicSpec]) -> Result<()> {
         let mut rows: Vec<(Arc<str>, TopicRow)> = Vec::new();
         {
@@ -45,8 +45,8 @@ impl Committer {
                             }
                         };
                         return Err(Error::Settings(format!(
-                            "topic `{}` {is} and should {should}, which cannot change once it exists: use a new topic, or \
-                             remove the log's folder if nothing in it is needed",
+                            "topic `{}` {is}, but the settings want it to {should}. An existing topic cannot change this: use a new topic, \
+                             or remove the log's folder if you do not need its content",
                             spec.name
                         )));
                     }
@@ -67,7 +67,7 @@ impl Committer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.heal()?;
+        self.reopen()?;
         self.check_room(0)?;
         self.alter(|changes| {
             for (name, row) in &rows {
@@ -85,7 +85,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes to the catalogue, durably.
+    /// Writes to the catalogue and flushes the write to disk.
     pub(super) fn alter(&mut self, change: impl FnOnce(&mut Changes<'_>)) -> Result<()> {
         let number = self.commits + 1;
         let result = {

@@ -1,10 +1,10 @@
-//! The committer: the only writer. It gathers what all threads have asked for while it was busy, writes that as one atomic
-//! batch, flushes once, and only then lets it be seen and answers.
+//! The committer is the only writer of the log. It collects the calls that arrive while it is busy, writes them as one
+//! atomic batch, and flushes once. Only then it makes the records visible and answers the callers.
 //!
-//! Who finds it idle works it on its own thread, which saves two changes of thread for each commit; who finds it at work
-//! leaves a request to its thread ([`run`]).
+//! If the committer is idle, the calling thread commits directly, which saves two thread switches for each commit.
+//! Otherwise the call is queued for the committer's thread ([`run`]).
 //!
-//! It also creates and drops topics and segments, so that nothing about the log's shape needs another lock.
+//! The committer also creates and drops topics and segments, so the structure of the log needs no other lock.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -26,51 +26,52 @@ use crate::space;
 use crate::store::{Meta, TopicRow};
 use limbic_stream::{Committed, Error, Result, TopicSpec};
 
-/// Payloads of different producers become one batch up to this size.
+/// Payloads of several producers are joined into one batch up to this size, in bytes.
 const MERGED: usize = 256 << 10;
 
-/// Bytes of a segment of a compacted topic, at most: what one round of compaction reads at least.
+/// The maximum bytes of a segment of a compacted topic. A compaction round reads at least one segment.
 const COMPACTED_SEGMENT: u64 = 16 << 20;
-/// How the class of every transient topic begins.
+/// The prefix of the class of every transient topic.
 pub(super) const TRANSIENT_CLASS: &str = "transient ";
-/// Segments of transient topics are small, so that what everybody has read leaves soon.
+/// The maximum bytes of a segment of transient topics. Segments are small, so that records that every reader has read are
+/// deleted soon.
 const TRANSIENT_SEGMENT: u64 = 16 << 20;
 
-/// How often the store is tried again after its disk failed.
-const HEALING: Duration = Duration::from_secs(1);
+/// The interval between attempts to open the store again after a disk failure.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One publish or one transaction.
 pub(super) struct Step {
     pub(super) records: Vec<(Arc<Partition>, Vec<Payload>)>,
     pub(super) state: Vec<(Bytes, Option<Bytes>)>,
     pub(super) offsets: Vec<Committed>,
-    /// Whose transaction it is, and the partition numbers it must hold.
+    /// The member that owns the transaction, and the partition numbers that it must hold.
     pub(super) member: Option<(Membership, BTreeSet<u32>)>,
     pub(super) answer: Sender<Result<()>>,
 }
 
-/// What the committer is asked for.
+/// A request to the committer.
 pub(super) enum Request {
     Commit(Step),
     EnsureTopics(Vec<TopicSpec>, Sender<Result<()>>),
-    /// Drop what retention no longer keeps at this time of the wall clock.
+    /// Drop the segments that retention no longer keeps at this time of the wall clock.
     Retain(Utc, Sender<Result<()>>),
-    /// Open the store again, and again until that works.
-    Heal,
+    /// Open the store again. The committer repeats this until it succeeds.
+    Reopen,
     Stop,
 }
 
-/// The committer's thread: serves the callers that found the committer busy, until it is told to stop.
+/// The committer's thread. It serves the callers that found the committer busy, until it receives [`Request::Stop`].
 pub(super) fn run(shared: &Shared, queue: &Receiver<Request>) {
     loop {
-        // While the store is closed it is tried again and again, so that a caller that waits for a group in doubt is not left
-        // waiting.
+        // While the store is closed, the thread tries to open it again and again, so that a caller whose group is in
+        // doubt receives an answer.
         let request = if shared.store.read().is_some() {
             queue.recv().ok()
         } else {
-            match queue.recv_timeout(HEALING) {
+            match queue.recv_timeout(REOPEN_INTERVAL) {
                 Ok(request) => Some(request),
-                Err(RecvTimeoutError::Timeout) => Some(Request::Heal),
+                Err(RecvTimeoutError::Timeout) => Some(Request::Reopen),
                 Err(RecvTimeoutError::Disconnected) => None,
             }
         };
@@ -95,15 +96,15 @@ pub(super) struct Active {
     since: Utc,
 }
 
-/// A group of steps, written but perhaps not yet known to be durable.
+/// A group of steps that was written, but may not be durable yet.
 pub(super) struct Written {
     pub(super) number: u64,
     pub(super) steps: Vec<Step>,
     pub(super) batches: Vec<(Arc<Partition>, Batch)>,
     pub(super) epochs: Vec<(Arc<str>, u64)>,
-    /// The segments they lie in, and the class of each.
+    /// The segments that hold the group, with their classes.
     segments: Vec<(u32, String)>,
-    /// The caller was told that its fate is not known.
+    /// The caller has received an error that says that the outcome is unknown.
     pub(super) answered: bool,
 }
 
@@ -111,30 +112,31 @@ pub(super) struct Batch {
     pub(super) segment: u32,
     pub(super) first: u64,
     pub(super) end: u64,
-    /// As readers of new records get it.
+    /// The batch as readers of new records receive it.
     pub(super) bytes: Bytes,
-    /// As it is on disk.
+    /// The batch as it is stored on disk.
     pub(super) stored: Bytes,
 }
 
 pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) commits: u64,
-    /// By class: topics of one class share segments.
+    /// The segment that each class writes to. Topics of one class share segments.
     pub(super) active: HashMap<String, Active>,
     next_segment: u32,
-    /// Segments that a durable commit names.
+    /// Segments that a durable commit has recorded.
     pub(super) listed: HashSet<u32>,
     epochs: HashMap<Arc<str>, u64>,
-    /// For each compacted topic, the segment that compaction wrote last.
+    /// The segment of each compacted topic that compaction wrote last.
     pub(super) clean: HashMap<u32, u32>,
-    /// A swap of segments whose commit is under way, or failed and may have been made.
+    /// A swap of segments whose commit is running, or has failed with an unknown outcome.
     pub(super) swapping: Option<Swap>,
-    /// Whose batches are in memory, oldest first, and how many bytes.
+    /// One entry for each batch in memory, oldest first: the partition of the batch.
     tail: VecDeque<Arc<Partition>>,
     tail_bytes: usize,
     compressor: Compressor,
-    /// A group whose fate the next opening of the store will tell, and what its members are told if it left no trace.
+    /// A group whose outcome is unknown until the store is open again, and the error for its callers if the group was not
+    /// written.
     pub(super) in_doubt: Option<(Written, Error)>,
 }
 
@@ -157,7 +159,8 @@ impl Committer {
         }
     }
 
-    /// Does what is asked for, together with what waits in `queue`; whether it was to stop.
+    /// Serves `request`, together with the commits that wait in `queue`. Returns whether the request was
+    /// [`Request::Stop`].
     pub(super) fn serve(&mut self, request: Request, queue: Option<&Receiver<Request>>) -> bool {
         let mut waiting = Some(request);
         while let Some(request) = waiting.take() {
@@ -166,7 +169,7 @@ impl Committer {
                 Request::Commit(step) => {
                     let mut bytes = step.bytes();
                     let mut steps = vec![step];
-                    // Whatever came in while the last flush was under way shares the next one.
+                    // Calls that arrived during the last flush share the next one.
                     while bytes < self.shared.options.group_bytes {
                         match queue.map(Receiver::try_recv) {
                             Some(Ok(Request::Commit(step))) => {
@@ -190,9 +193,9 @@ impl Committer {
                     let result = self.retain(now);
                     let _ = answer.send(result);
                 }
-                Request::Heal => {
-                    if let Err(error) = self.heal() {
-                        tracing::warn!(%error, "the log cannot be opened again yet");
+                Request::Reopen => {
+                    if let Err(error) = self.reopen() {
+                        tracing::warn!(%error, "the log cannot be opened again yet: the next attempt follows");
                     }
                 }
             }
@@ -210,7 +213,7 @@ impl Committer {
             return answer_all(&steps, &error);
         }
         let now = Utc::now();
-        let prepared = self.heal().and_then(|()| self.place(&steps, now));
+        let prepared = self.reopen().and_then(|()| self.place(&steps, now));
         let segments = match prepared {
             Ok(segments) => segments,
             Err(error) => {
@@ -225,7 +228,7 @@ impl Committer {
         }
     }
 
-    /// Lets through what may commit; the others are fenced.
+    /// Keeps the steps that may commit. The other callers receive [`Error::Fenced`].
     fn admit(&self, steps: Vec<Step>) -> Vec<Step> {
         let mut groups = self.shared.groups.lock();
         steps
@@ -253,7 +256,7 @@ impl Committer {
         }
     }
 
-    /// The segment that each topic of these steps is written to now.
+    /// The segment that each topic of these steps is written to now. Creates segments where necessary.
     fn place(&mut self, steps: &[Step], now: Utc) -> Result<HashMap<u32, (u32, String)>> {
         let mut segments = HashMap::new();
         for (partition, _) in steps.iter().flat_map(|step| &step.records) {
@@ -296,7 +299,7 @@ impl Committer {
         Ok(id)
     }
 
-    /// Creates a segment under a number never used before. It lasts once a commit names it.
+    /// Creates a segment under a number that was never used before. It is permanent when a commit has recorded it.
     pub(super) fn new_segment(&mut self) -> Result<u32> {
         let id = self.next_segment;
         if let Some(store) = self.shared.store.write().as_mut() {
@@ -306,7 +309,7 @@ impl Committer {
         Ok(id)
     }
 
-    /// Gives the records their offsets.
+    /// Assigns offsets to the records.
     fn assemble(&mut self, mut steps: Vec<Step>, segments: HashMap<u32, (u32, String)>, now: Utc) -> Written {
         let mut merged: BTreeMap<(u32, u32), (Arc<Partition>, Vec<Payload>)> = BTreeMap::new();
         for (partition, payloads) in steps.iter_mut().flat_map(|step| step.records.drain(..)) {
@@ -399,7 +402,7 @@ impl Committer {
         store.persist()
     }
 
-    /// It is durable: it can be seen, and those who asked are told.
+    /// Makes a durable group visible to readers, and answers its callers.
     pub(super) fn publish(&mut self, written: Written) {
         self.commits = written.number;
         let now = Utc::now();
@@ -439,7 +442,7 @@ impl Committer {
         }
     }
 
-    /// Whatever had been on its way is not any more.
+    /// Ends the running commit of these steps' members.
     pub(super) fn settle(&self, steps: &[Step]) {
         let mut groups = self.shared.groups.lock();
         for (member, numbers) in steps.iter().filter_map(|step| step.member.as_ref()) {
@@ -449,12 +452,12 @@ impl Committer {
         self.shared.signal.raise();
     }
 
-    /// No class is written to these segments any more: the next record begins new ones.
+    /// Closes these segments for writing. The next record of each class starts a new segment.
     pub(super) fn seal(&mut self, segments: &HashSet<u32>) {
         self.active.retain(|_, active| !segments.contains(&active.id));
     }
 
-    /// Creates the segments again that went with a write that left no trace.
+    /// Creates the segments of a group again if they were lost with a write that was not made.
     pub(super) fn restore_segments(&self, written: &Written) -> Result<()> {
         if let Some(store) = self.shared.store.write().as_mut() {
             for (id, _) in written
@@ -468,7 +471,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Takes batches of this partition out of memory, whose records all lie before `end`.
+    /// Removes the batches of this partition that end at or before `end` from memory.
     pub(super) fn forget_before(&mut self, partition: &Arc<Partition>, end: u64) {
         let mut left = partition.recent_before(end);
         let tail_bytes = &mut self.tail_bytes;
@@ -482,7 +485,7 @@ impl Committer {
         });
     }
 
-    /// A segment is gone.
+    /// Removes a segment from the list of recorded ones.
     pub(super) fn unlist(&mut self, segment: u32) {
         self.listed.remove(&segment);
     }
@@ -505,7 +508,8 @@ impl Step {
     }
 }
 
-/// Topics that are kept alike share segments; one that is compacted or has a limit in bytes has its own.
+/// The class of a topic. Topics with the same cleanup share a class; a topic that is compacted or has a limit in bytes
+/// has its own.
 pub(super) fn class(row: &TopicRow) -> String {
     let retention = row.retention();
     match (retention.bytes, retention.age) {
@@ -520,7 +524,7 @@ pub(super) fn class(row: &TopicRow) -> String {
     }
 }
 
-/// The newest segment of each class: it is written on.
+/// The newest segment of each class. Writing continues there.
 fn continued(shared: &Shared, meta: &Meta) -> HashMap<String, Active> {
     let topics = shared.topics.read();
     let mut active: HashMap<String, Active> = HashMap::new();

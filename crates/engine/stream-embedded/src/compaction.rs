@@ -32,16 +32,16 @@ use crate::partition::{Partition, Span};
 use crate::shared::{Shared, Topic};
 use crate::store::Meta;
 
-/// How much is read at once, and how much is written in one commit.
+/// Bytes of one read, and of one commit, while segments are copied.
 const CHUNK: usize = 1 << 20;
 
 /// The class of the segments that compaction writes.
 const CLEAN: &str = "compacted ";
 
-/// Latest offsets by partition number and key.
+/// The latest offset of each pair of partition number and key, by the hash of the pair.
 type Latest = HashMap<u128, u64>;
 
-/// For each compacted topic, its clean segment.
+/// The clean segment of each compacted topic.
 pub(super) fn clean_segments(meta: &Meta) -> HashMap<u32, u32> {
     let clean = meta.segments.iter();
     clean
@@ -69,7 +69,7 @@ pub(super) fn compact(shared: &Shared, now: Utc, every_topic: bool) -> Result<()
     Ok(())
 }
 
-/// Whether enough of the topic has been written since it was last compacted.
+/// Whether enough has been written to the topic since its last compaction.
 fn is_due(shared: &Shared, topic: &Topic) -> Result<bool> {
     let clean = shared.with_committer(|committer| Ok(committer.clean.get(&topic.row.id).copied()))?;
     let (mut all, mut dirty) = (0, 0);
@@ -83,7 +83,7 @@ fn is_due(shared: &Shared, topic: &Topic) -> Result<bool> {
     Ok(dirty >= options.compaction_bytes.max(1) && dirty as f64 >= options.compaction_share * all as f64)
 }
 
-/// What a finished round left.
+/// The result of a round.
 struct Finished {
     leaves_dirty_segments: bool,
 }
@@ -92,10 +92,10 @@ struct Finished {
 struct Round<'a> {
     shared: &'a Shared,
     topic: &'a Topic,
-    /// The segments that are merged, oldest first.
+    /// The segments that this round merges, oldest first.
     sources: Vec<u32>,
     latest: Latest,
-    /// Tombstones written before are removed.
+    /// Tombstones written before this time are removed.
     expired: Utc,
 }
 
@@ -107,16 +107,16 @@ pub(super) struct Swap {
     partitions: Vec<Swapped>,
 }
 
-/// What a swap means for one partition.
+/// The effect of a swap on one partition.
 struct Swapped {
     partition: Arc<Partition>,
-    /// The offset after the last record of the sources.
+    /// The offset after the last record of the source segments.
     end: u64,
     survivors: Span,
 }
 
 impl<'a> Round<'a> {
-    /// Does one round. `None` if nothing is dirty.
+    /// Runs one round. `None` if no segment is dirty.
     fn run(shared: &'a Shared, topic: &'a Topic, now: Utc) -> Result<Option<Finished>> {
         let clean = shared.with_committer(|committer| committer.seal_topic(topic))?;
         let segments: BTreeSet<u32> = topic
@@ -154,7 +154,7 @@ impl<'a> Round<'a> {
         }))
     }
 
-    /// Enters the keys of a dirty segment into the table.
+    /// Adds the keys of a dirty segment to the table.
     fn read_keys(&mut self, segment: u32) -> Result<()> {
         let topic = self.topic;
         for partition in &topic.partitions {
@@ -194,7 +194,7 @@ impl<'a> Round<'a> {
         swapped
     }
 
-    /// Copies what survives; answers what that means for each partition.
+    /// Copies the records that survive. Returns the effect on each partition.
     fn copy(&self, target: u32) -> Result<Vec<Swapped>> {
         let mut swapped = Vec::new();
         for partition in &self.topic.partitions {
@@ -229,7 +229,7 @@ impl<'a> Round<'a> {
         Ok(swapped)
     }
 
-    /// The offset after the last record that `segment` holds of a partition.
+    /// The offset after the last record of a partition in `segment`.
     fn end_of(&self, partition: &Partition, segment: u32) -> Result<u64> {
         let ends = self
             .shared
@@ -237,13 +237,13 @@ impl<'a> Round<'a> {
         match ends {
             Some((_, last)) => Ok(summary(&last)?.end()),
             None => Err(Error::Corrupt(format!(
-                "segment {segment} holds nothing of {}, though the log says so: restore the log's folder from a backup",
+                "segment {segment} holds no records of {}, but the catalogue says that it does: restore the log's folder from a backup",
                 partition.name
             ))),
         }
     }
 
-    /// Copies the records of a batch that survive, each run of neighbours as a batch of its own.
+    /// Copies the surviving records of a batch. Each run of adjacent records becomes its own batch.
     fn copy_survivors(&self, copy: &mut Copy<'_>, batch: Bytes, end: u64) -> Result<()> {
         let written_at = summary(&batch)?.written_at;
         let mut records = Unpacker::verified(batch)?;
@@ -272,7 +272,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// The survivors of one partition on their way into the new segment.
+/// Writes the survivors of one partition to the new segment.
 struct Copy<'a> {
     shared: &'a Shared,
     partition: &'a Arc<Partition>,
@@ -316,16 +316,16 @@ impl Copy<'_> {
 }
 
 impl Committer {
-    /// No more records go to the segments that the topic has now; answers which of them is clean.
+    /// Closes the topic's current segments for writing. Returns the clean one among them.
     fn seal_topic(&mut self, topic: &Topic) -> Result<Option<u32>> {
-        self.heal()?;
+        self.reopen()?;
         self.active.remove(&class(&topic.row));
         Ok(self.clean.get(&topic.row.id).copied())
     }
 
-    /// A new segment to copy into.
+    /// Creates the segment that the survivors are copied to.
     fn begin_copy(&mut self, topic: &Topic, sources: &[u32]) -> Result<u32> {
-        self.heal()?;
+        self.reopen()?;
         let bytes: u64 = topic
             .partitions
             .iter()
@@ -346,16 +346,16 @@ impl Committer {
         })
     }
 
-    /// Whether the new segment is still there: a log that was opened again has removed it.
+    /// Returns an error if the new segment does not exist any more: reopening the log removes it.
     fn check_copy(&mut self, target: u32) -> Result<()> {
-        self.heal()?;
+        self.reopen()?;
         let store = self.shared.store.read();
         if store.as_ref().is_some_and(|store| store.has_segment(target)) {
             return Ok(());
         }
         Err(Error::Unavailable {
             context: "compacting a topic".into(),
-            message: "the log was opened again after its disk failed; the next round starts over".into(),
+            message: "the log was reopened after a disk failure; the next round starts again".into(),
         })
     }
 
@@ -363,7 +363,7 @@ impl Committer {
         self.check_copy(swap.target)?;
         let class = format!("{CLEAN}{}", swap.topic);
         let (target, sources) = (swap.target, swap.sources.clone());
-        // Should the commit fail, opening the log again shows whether it was made.
+        // If the commit fails, reopening the log shows whether it was made.
         self.swapping = Some(swap);
         self.alter(|changes| {
             changes.segment(target, &class);
@@ -383,7 +383,7 @@ impl Committer {
         Ok(())
     }
 
-    /// The commit of a swap was made: readers find the new segment.
+    /// Completes a swap whose commit was made: readers now find the new segment.
     pub(super) fn finish_swap(&mut self) {
         let Some(swap) = self.swapping.take() else {
             return;
@@ -411,7 +411,7 @@ impl Committer {
         );
     }
 
-    /// Removes a segment that was copied into in vain.
+    /// Removes the target segment of a round that failed.
     fn give_up_copy(&mut self, target: u32) -> Result<()> {
         if self.listed.contains(&target) {
             return Ok(());
@@ -430,7 +430,7 @@ impl Swapped {
     }
 }
 
-/// All batches that a sealed segment holds of a partition, in order.
+/// Calls `each` with every batch of a partition in a sealed segment, in order.
 fn for_each_batch(
     shared: &Shared,
     partition: &Partition,

@@ -1,7 +1,7 @@
 //! Batches on disk, compressed with LZ4.
 //!
-//! Records of one topic are alike: a batch of JSON shrinks to a fifth. Batches in memory stay as they are, so that readers of
-//! new records pay nothing.
+//! Records of one topic are similar, so a batch of JSON shrinks to about a fifth. Batches in memory are not compressed,
+//! so readers of new records do not have to decompress.
 //!
 //! ```text
 //! header   40 bytes as in `packed`, with format version 2
@@ -16,24 +16,24 @@ use limbic_stream::{Error, Result};
 
 use crate::packed::{COMPRESSED, HEADER, PLAIN};
 
-/// Smaller batches are not worth the call.
+/// Batches below this number of bytes are not compressed.
 const LEAST: usize = 512;
-/// Compression that saves less than a sixteenth is not kept.
+/// The result of a compression that saves less than a sixteenth is discarded.
 const WORTH: usize = 16;
-/// After a batch that did not shrink, so many batches of its topic are written as they are.
+/// After a batch that did not shrink, this many batches of the topic are written without compression.
 const SKIPPED: u8 = 31;
-/// The largest payload that is unpacked: many times what a commit writes.
+/// The maximum bytes of a payload that is decompressed. It is far above the size of a commit.
 const LARGEST: usize = 1 << 30;
 
-/// Compresses batches of topics whose records shrink.
+/// Compresses the batches of topics whose records shrink.
 #[derive(Debug, Default)]
 pub(super) struct Compressor {
-    /// By topic: how many more batches are not tried.
+    /// For each topic, the number of batches that are still written without compression.
     skip: HashMap<u32, u8>,
 }
 
 impl Compressor {
-    /// `batch` as it is written to disk.
+    /// `batch` as it is written to disk: compressed if that saves space.
     pub(super) fn write(&mut self, topic: u32, batch: &Bytes) -> Bytes {
         if batch.len() < LEAST {
             return batch.clone();
@@ -59,7 +59,7 @@ impl Compressor {
     }
 }
 
-/// The length of a stored batch before compression.
+/// The bytes of a stored batch before compression.
 pub(super) fn original_length(stored: &[u8]) -> usize {
     match stored.first_chunk::<{ HEADER + 4 }>() {
         Some(start) if start[0] == COMPRESSED => HEADER + payload_length(start),
@@ -76,7 +76,7 @@ fn payload_length(start: &[u8; HEADER + 4]) -> usize {
     ]) as usize
 }
 
-/// A stored batch as it was before compression. Checksums are the reader's business.
+/// Decompresses a stored batch. The caller verifies the checksums.
 pub(super) fn read(stored: Bytes) -> Result<Bytes> {
     if stored.first() != Some(&COMPRESSED) {
         return Ok(stored);
@@ -87,7 +87,7 @@ pub(super) fn read(stored: Bytes) -> Result<Bytes> {
         .ok_or_else(|| damaged("it ends before its payload"))?;
     let length = payload_length(start);
     if length > LARGEST {
-        return Err(damaged("it claims to be larger than any batch"));
+        return Err(damaged("its size is larger than any batch"));
     }
     let mut batch = vec![0; HEADER + length];
     batch[..HEADER].copy_from_slice(&start[..HEADER]);
@@ -95,7 +95,7 @@ pub(super) fn read(stored: Bytes) -> Result<Bytes> {
     let unpacked = lz4_flex::block::decompress_into(&stored[HEADER + 4..], &mut batch[HEADER..])
         .map_err(|error| damaged(&error.to_string()))?;
     if unpacked != length {
-        return Err(damaged("its length is not what its header says"));
+        return Err(damaged("its length differs from its header"));
     }
     Ok(Bytes::from(batch))
 }
@@ -130,7 +130,7 @@ mod tests {
             if let Some(first) = stored.first_mut() {
                 *first = COMPRESSED;
             }
-            // A claim of a gigabyte is refused by its length or by its block.
+            // Keeps the claimed size below a gigabyte.
             if stored.len() > HEADER + 3 {
                 stored[HEADER + 2] = 0;
                 stored[HEADER + 3] = 0;

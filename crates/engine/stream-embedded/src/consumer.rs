@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::commit::{Request, Step};
-use crate::groups::{Membership, Turn};
+use crate::groups::{AssignmentChange, Membership};
 use crate::outgoing::Outgoing;
 use crate::partition::Partition;
 use crate::read::{Cursor, Room};
@@ -18,29 +18,29 @@ use limbic_stream::{
     Transaction,
 };
 
-/// Longest metadata of an offset, as [`Committed::metadata`] promises.
+/// The maximum bytes of the metadata of an offset, as [`Committed::metadata`] promises.
 const METADATA: usize = 4_000;
 
 pub(super) struct Member {
     shared: Arc<Shared>,
     membership: Membership,
-    /// Each topic's partitions, by number.
+    /// The partitions of each topic, by number.
     topics: Vec<Vec<Arc<Partition>>>,
     held: Vec<Held>,
     state: GroupState,
-    /// It was told to let go, and does so at the next poll.
-    letting_go: bool,
-    /// Where the next batch begins to gather, so that every partition has its turn.
-    turn: usize,
+    /// Partitions were revoked. The next poll confirms that this member has stopped reading them.
+    releasing: bool,
+    /// The partition that the next batch starts with. It rotates, so that every partition is read.
+    next_first: usize,
 }
 
-/// A partition that the member holds.
+/// A partition that this member holds.
 struct Held {
     partition: Arc<Partition>,
     cursor: Cursor,
 }
 
-/// The group's state, as the store holds it.
+/// The committed state of the group.
 struct GroupState {
     shared: Arc<Shared>,
     group: Arc<str>,
@@ -58,8 +58,8 @@ impl Member {
             topics,
             held: Vec::new(),
             state,
-            letting_go: false,
-            turn: 0,
+            releasing: false,
+            next_first: 0,
         }
     }
 
@@ -68,27 +68,27 @@ impl Member {
         loop {
             self.shared.check_open()?;
             let seen = self.shared.signal.seen();
-            let acknowledged = std::mem::take(&mut self.letting_go);
-            let patience = self.shared.options.max_poll_interval;
-            let turn = self
+            let acknowledged = std::mem::take(&mut self.releasing);
+            let max_poll_interval = self.shared.options.max_poll_interval;
+            let change = self
                 .shared
                 .groups
                 .lock()
-                .turn(&self.membership, acknowledged, patience)?;
+                .poll(&self.membership, acknowledged, max_poll_interval)?;
             if acknowledged {
-                // Another member may be waiting for what was let go of.
+                // Another member may be waiting for the released partitions.
                 self.shared.signal.raise();
             }
-            match turn {
-                Turn::Assigned(numbers) => return Ok(Polled::Assigned(self.take(&numbers))),
-                Turn::Revoked(numbers) => return Ok(Polled::Revoked(self.let_go(&numbers))),
-                Turn::Nothing => {}
+            match change {
+                AssignmentChange::Assigned(numbers) => return Ok(Polled::Assigned(self.take(&numbers))),
+                AssignmentChange::Revoked(numbers) => return Ok(Polled::Revoked(self.release(&numbers))),
+                AssignmentChange::Unchanged => {}
             }
             let records = self.gather(limits)?;
             if !records.is_empty() {
                 return Ok(Polled::Records(records));
             }
-            // What this member itself did just now is no reason to look again at once, anything later is.
+            // The member's own release must not wake it at once. Every later change must.
             let seen = if acknowledged {
                 self.shared.signal.seen()
             } else {
@@ -100,7 +100,7 @@ impl Member {
         }
     }
 
-    /// A member that waits for partitions looks up when their holder may have been silent for too long.
+    /// A member that waits for partitions wakes up in time to check whether their holder has exceeded the poll interval.
     fn deadline(&self, linger: Instant) -> Instant {
         linger.min(Instant::now() + self.shared.options.max_poll_interval)
     }
@@ -120,8 +120,8 @@ impl Member {
         names
     }
 
-    fn let_go(&mut self, numbers: &[u32]) -> Vec<TopicPartition> {
-        self.letting_go = true;
+    fn release(&mut self, numbers: &[u32]) -> Vec<TopicPartition> {
+        self.releasing = true;
         let (gone, held): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|held| numbers.contains(&held.partition.number()));
@@ -129,7 +129,8 @@ impl Member {
         gone.into_iter().map(|held| held.partition.name.clone()).collect()
     }
 
-    /// A batch from all partitions held: each gets its share of the room, what one leaves the others may take.
+    /// Reads a batch from all held partitions. Each partition receives a share of the limits; unused shares go to the
+    /// other partitions.
     fn gather(&mut self, limits: &BatchLimits) -> Result<Vec<Record>> {
         let mut records = Vec::new();
         let count = self.held.len();
@@ -144,7 +145,7 @@ impl Member {
             if room.records == 0 || (room.bytes == 0 && !records.is_empty()) {
                 break;
             }
-            let held = &mut self.held[(self.turn + i) % count];
+            let held = &mut self.held[(self.next_first + i) % count];
             if held.cursor.position() >= held.partition.end() {
                 continue;
             }
@@ -160,12 +161,12 @@ impl Member {
             let used: usize = records[before..].iter().map(Record::size).sum();
             room.bytes = room.bytes.saturating_sub(used);
             if parts == 1 && share.bytes == 0 && offered.bytes > 0 {
-                // The next record does not fit: the batch is closed.
+                // The next record does not fit, so the batch is complete.
                 break;
             }
         }
         if count > 0 {
-            self.turn = (self.turn + 1) % count;
+            self.next_first = (self.next_first + 1) % count;
         }
         Ok(records)
     }
@@ -181,7 +182,7 @@ impl Member {
 impl Consumer for Member {
     fn poll(&mut self, limits: &BatchLimits) -> Result<Polled> {
         let polled = self.next_event(limits);
-        self.shared.groups.lock().works(&self.membership);
+        self.shared.groups.lock().set_processing(&self.membership);
         polled
     }
 
@@ -263,7 +264,7 @@ impl StateReader for GroupState {
     }
 }
 
-/// Where a group goes on in a partition: after what it last committed, at the earliest record there is.
+/// The offset where the group continues in a partition: after its last commit, but not before the earliest record.
 fn start(shared: &Shared, group: &str, partition: &Partition) -> u64 {
     let committed = shared.groups.lock().committed(group, &partition.name);
     committed
@@ -271,14 +272,14 @@ fn start(shared: &Shared, group: &str, partition: &Partition) -> u64 {
         .max(partition.earliest())
 }
 
-/// A transaction that is open.
+/// An open transaction.
 struct Open<'a> {
     outgoing: Outgoing<'a>,
     membership: &'a Membership,
     committed: &'a GroupState,
     state: Vec<(Bytes, Option<Bytes>)>,
     offsets: Vec<Committed>,
-    /// The partition numbers that the member must hold when it commits.
+    /// The partition numbers that the member must hold at the commit.
     numbers: BTreeSet<u32>,
 }
 
@@ -294,7 +295,7 @@ impl Transaction for Open<'_> {
         Ok(())
     }
 
-    /// Commits share their flushes already.
+    /// Always `None`: commits of this log share their flushes anyway.
     fn ready(&mut self, _: &BatchLimits) -> Result<Option<Vec<Record>>> {
         Ok(None)
     }

@@ -1,8 +1,8 @@
-//! Who reads what: members, epochs, the dealing out of partition numbers, and how far each group has come.
+//! Consumer groups: members, epochs, the assignment of partition numbers, and the committed offsets of each group.
 //!
-//! A number is held by one member at a time. When another should have it, its holder is told at its next poll
-//! ([`Turn::Revoked`]) and has let go of it at the poll after that. A number whose commit is on its way to the disk
-//! changes hands only after.
+//! One member at a time holds a number. If the number is due to another member, its holder learns this at its next poll
+//! ([`AssignmentChange::Revoked`]), and the poll after that confirms the release. A number with a running commit moves only after the
+//! commit.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use limbic_stream::{Committed, Error, Result, TopicPartition};
 
-/// Which member, and which of its lives.
+/// Identifies a member. A member that joins again has a new epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Membership {
     pub(super) group: Arc<str>,
@@ -18,14 +18,14 @@ pub(super) struct Membership {
     pub(super) epoch: u64,
 }
 
-/// What a member finds when its turn comes.
+/// The change of assignments that a poll returns.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// Nothing has changed hands.
-    Nothing,
-    /// It now holds these numbers.
+pub(super) enum AssignmentChange {
+    /// The assignments have not changed.
+    Unchanged,
+    /// The member now holds these numbers.
     Assigned(Vec<u32>),
-    /// It must let go of these numbers.
+    /// The member must release these numbers.
     Revoked(Vec<u32>),
 }
 
@@ -40,7 +40,7 @@ struct Group {
     epoch: u64,
     topics: Vec<Arc<str>>,
     members: BTreeMap<Arc<str>, Member>,
-    /// By partition number.
+    /// The holder of each partition number.
     holders: BTreeMap<u32, Holder>,
     numbers: u32,
     progress: BTreeMap<TopicPartition, (u64, String)>,
@@ -49,7 +49,7 @@ struct Group {
 #[derive(Debug)]
 struct Member {
     epoch: u64,
-    /// Since when it has been at work; `None` while it waits in a poll.
+    /// The time since which the member processes a batch. `None` while it waits in a poll.
     busy_since: Option<Instant>,
 }
 
@@ -57,14 +57,14 @@ struct Member {
 struct Holder {
     instance: Arc<str>,
     epoch: u64,
-    /// It was told that the number is no longer its own.
-    told: bool,
-    /// A commit of it is on its way to the disk.
+    /// The member has been asked to release the number.
+    revoked: bool,
+    /// A commit for this number is running.
     committing: bool,
 }
 
 impl Groups {
-    /// As they were when the log was closed: nobody is there, progress and epochs are.
+    /// The groups after a restart: without members, with the stored offsets and epochs.
     pub(super) fn recover(offsets: Vec<(String, Committed)>, epochs: HashMap<String, u64>) -> Self {
         let mut groups = Self::default();
         for (group, committed) in offsets {
@@ -76,7 +76,7 @@ impl Groups {
         groups
     }
 
-    /// Lets a member in. One of the same name is fenced from here on.
+    /// Adds a member. An earlier member of the same name is fenced.
     pub(super) fn join(
         &mut self,
         group: &Arc<str>,
@@ -111,7 +111,7 @@ impl Groups {
         })
     }
 
-    /// The member is gone; its numbers are free.
+    /// Removes the member and frees its numbers.
     pub(super) fn leave(&mut self, member: &Membership) {
         if let Some(group) = self.groups.get_mut(&member.group)
             && group.is_current(member)
@@ -121,19 +121,20 @@ impl Groups {
         }
     }
 
-    /// What has changed for a member that polls. `acknowledged` = it has dropped what it was told to.
-    pub(super) fn turn(
+    /// The change of assignments for a member that polls. `acknowledged` = the member has stopped reading the numbers
+    /// that were revoked.
+    pub(super) fn poll(
         &mut self,
         member: &Membership,
         acknowledged: bool,
-        patience: Duration,
-    ) -> Result<Turn> {
+        max_poll_interval: Duration,
+    ) -> Result<AssignmentChange> {
         let group = self.current(member)?;
         group.set_busy(&member.instance, None);
         if acknowledged {
             group
                 .holders
-                .retain(|_, holder| !(holder.told && holder.is(member)));
+                .retain(|_, holder| !(holder.revoked && holder.is(member)));
         }
         let due = group.due(&member.instance);
         let revoked: Vec<u32> = group
@@ -141,15 +142,15 @@ impl Groups {
             .iter_mut()
             .filter(|(number, holder)| holder.is(member) && !due.contains(number))
             .map(|(number, holder)| {
-                holder.told = true;
+                holder.revoked = true;
                 *number
             })
             .collect();
         if !revoked.is_empty() {
-            return Ok(Turn::Revoked(revoked));
+            return Ok(AssignmentChange::Revoked(revoked));
         }
-        group.expel_the_stuck(member, &due, patience);
-        // The expelled member may have made more numbers due.
+        group.remove_stuck(member, &due, max_poll_interval);
+        // Removing that member may have made more numbers due.
         let due = group.due(&member.instance);
         let mut assigned = Vec::new();
         for number in due {
@@ -159,35 +160,35 @@ impl Groups {
             let holder = Holder {
                 instance: member.instance.clone(),
                 epoch: member.epoch,
-                told: false,
+                revoked: false,
                 committing: false,
             };
             group.holders.insert(number, holder);
             assigned.push(number);
         }
         Ok(if assigned.is_empty() {
-            Turn::Nothing
+            AssignmentChange::Unchanged
         } else {
-            Turn::Assigned(assigned)
+            AssignmentChange::Assigned(assigned)
         })
     }
 
-    /// The member's poll answers: from now on it works.
-    pub(super) fn works(&mut self, member: &Membership) {
+    /// The member's poll returns. The member counts as busy until its next poll.
+    pub(super) fn set_processing(&mut self, member: &Membership) {
         if let Ok(group) = self.current(member) {
             group.set_busy(&member.instance, Some(Instant::now()));
         }
     }
 
-    /// Whether a member may commit for these numbers. Until [`Groups::settled`] they do not change hands.
+    /// Fails if the member does not hold the numbers. Otherwise they stay with the member until [`Groups::settled`].
     pub(super) fn committing(&mut self, member: &Membership, numbers: &BTreeSet<u32>) -> Result<()> {
         let group = self.current(member)?;
         for number in numbers {
             match group.holders.get(number) {
-                Some(holder) if holder.is(member) && !holder.told => {}
+                Some(holder) if holder.is(member) && !holder.revoked => {}
                 _ => {
                     return Err(Error::Fenced(format!(
-                        "partition {number} of group `{}` is no longer that of `{}`",
+                        "partition {number} of group `{}` no longer belongs to `{}`",
                         member.group, member.instance
                     )));
                 }
@@ -202,7 +203,7 @@ impl Groups {
         Ok(())
     }
 
-    /// The commit is on the disk, or failed.
+    /// The commit is durable, or has failed.
     pub(super) fn settled(&mut self, member: &Membership, numbers: &BTreeSet<u32>) {
         let Some(group) = self.groups.get_mut(&member.group) else {
             return;
@@ -214,10 +215,10 @@ impl Groups {
                 holder.committing = false;
             }
         }
-        group.drop_the_gone();
+        group.drop_departed();
     }
 
-    /// Notes how far a group has come.
+    /// Records the committed offset of a group.
     pub(super) fn record(&mut self, group: &Arc<str>, committed: Committed) {
         self.groups
             .entry(group.clone())
@@ -226,7 +227,7 @@ impl Groups {
             .insert(committed.partition, (committed.next, committed.metadata));
     }
 
-    /// How far a group has come in a partition.
+    /// The committed offset of a group in a partition.
     pub(super) fn committed(&self, group: &str, partition: &TopicPartition) -> Option<Committed> {
         let (next, metadata) = self.groups.get(group)?.progress.get(partition)?;
         Some(Committed {
@@ -247,7 +248,7 @@ impl Groups {
             .filter(|group| group.is_current(member))
             .ok_or_else(|| {
                 Error::Fenced(format!(
-                    "`{}` of group `{}` joined again, or did not poll for too long",
+                    "`{}` of group `{}` has joined again, or did not poll for too long",
                     member.instance, member.group
                 ))
             })
@@ -273,18 +274,18 @@ impl Group {
         }
     }
 
-    /// Takes all numbers from `instance` (an earlier life of it, if it has joined again).
+    /// Frees all numbers of `instance`, also those of an earlier epoch.
     fn free(&mut self, instance: &Arc<str>) {
         for holder in self.holders.values_mut() {
             if holder.instance == *instance {
-                holder.told = true;
+                holder.revoked = true;
             }
         }
-        self.drop_the_gone();
+        self.drop_departed();
     }
 
-    /// Numbers of members that are no longer there are free, unless a commit of theirs is under way.
-    fn drop_the_gone(&mut self) {
+    /// Frees the numbers of members that have left, except those with a running commit.
+    fn drop_departed(&mut self) {
         let members = &self.members;
         self.holders.retain(|_, holder| {
             let there = members
@@ -294,7 +295,7 @@ impl Group {
         });
     }
 
-    /// The numbers that a member should have: ranges, in the order of the instances' names.
+    /// The numbers that a member should hold: a contiguous range, in the order of the instances' names.
     fn due(&self, instance: &Arc<str>) -> BTreeSet<u32> {
         let members = self.members.len() as u32;
         let Some(place) = self.members.keys().position(|name| name == instance) else {
@@ -307,8 +308,8 @@ impl Group {
         (start..start + length).collect()
     }
 
-    /// A member that has not polled for longer than `patience` loses its membership to the member that waits for its numbers.
-    fn expel_the_stuck(&mut self, waiting: &Membership, due: &BTreeSet<u32>, patience: Duration) {
+    /// Removes a member that holds numbers in `due` and has not polled for longer than `max_poll_interval`.
+    fn remove_stuck(&mut self, waiting: &Membership, due: &BTreeSet<u32>, max_poll_interval: Duration) {
         let stuck: Vec<Arc<str>> = due
             .iter()
             .filter_map(|number| self.holders.get(number))
@@ -317,12 +318,12 @@ impl Group {
                 self.members
                     .get(&holder.instance)
                     .and_then(|member| member.busy_since)
-                    .is_some_and(|since| since.elapsed() >= patience)
+                    .is_some_and(|since| since.elapsed() >= max_poll_interval)
             })
             .map(|holder| holder.instance.clone())
             .collect();
         for instance in stuck {
-            tracing::warn!(%instance, "a member of the group has not polled for too long: its partitions go to others");
+            tracing::warn!(%instance, "a member of the group did not poll for too long: its partitions go to other members");
             self.members.remove(&instance);
             self.free(&instance);
         }
@@ -333,7 +334,7 @@ impl Group {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_hours(1);
+    const POLL_INTERVAL: Duration = Duration::from_hours(1);
 
     fn join(groups: &mut Groups, instance: &str, numbers: u32) -> Membership {
         groups
@@ -346,46 +347,67 @@ mod tests {
         let mut groups = Groups::default();
         let a = join(&mut groups, "a", 3);
         assert_eq!(
-            groups.turn(&a, false, PATIENCE).unwrap(),
-            Turn::Assigned(vec![0, 1, 2])
+            groups.poll(&a, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Assigned(vec![0, 1, 2])
         );
         let b = join(&mut groups, "b", 3);
-        assert_eq!(groups.turn(&b, false, PATIENCE).unwrap(), Turn::Nothing);
-        assert_eq!(groups.turn(&a, false, PATIENCE).unwrap(), Turn::Revoked(vec![2]));
-        assert_eq!(groups.turn(&b, false, PATIENCE).unwrap(), Turn::Nothing);
+        assert_eq!(
+            groups.poll(&b, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Unchanged
+        );
+        assert_eq!(
+            groups.poll(&a, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Revoked(vec![2])
+        );
+        assert_eq!(
+            groups.poll(&b, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Unchanged
+        );
         assert!(groups.committing(&a, &[2].into()).unwrap_err().is_fenced());
-        assert_eq!(groups.turn(&a, true, PATIENCE).unwrap(), Turn::Nothing);
-        assert_eq!(groups.turn(&b, false, PATIENCE).unwrap(), Turn::Assigned(vec![2]));
+        assert_eq!(
+            groups.poll(&a, true, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Unchanged
+        );
+        assert_eq!(
+            groups.poll(&b, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Assigned(vec![2])
+        );
     }
 
     #[test]
     fn a_number_whose_commit_is_under_way_stays_until_it_is_settled() {
         let mut groups = Groups::default();
         let old = join(&mut groups, "a", 1);
-        groups.turn(&old, false, PATIENCE).unwrap();
+        groups.poll(&old, false, POLL_INTERVAL).unwrap();
         groups.committing(&old, &[0].into()).unwrap();
         let new = join(&mut groups, "a", 1);
-        assert_eq!(groups.turn(&new, false, PATIENCE).unwrap(), Turn::Nothing);
+        assert_eq!(
+            groups.poll(&new, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Unchanged
+        );
         groups.settled(&old, &[0].into());
         assert_eq!(
-            groups.turn(&new, false, PATIENCE).unwrap(),
-            Turn::Assigned(vec![0])
+            groups.poll(&new, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Assigned(vec![0])
         );
-        assert!(groups.turn(&old, false, PATIENCE).unwrap_err().is_fenced());
+        assert!(groups.poll(&old, false, POLL_INTERVAL).unwrap_err().is_fenced());
     }
 
     #[test]
     fn a_member_that_does_not_poll_is_expelled_when_others_wait() {
         let mut groups = Groups::default();
         let stuck = join(&mut groups, "a", 1);
-        groups.turn(&stuck, false, PATIENCE).unwrap();
-        groups.works(&stuck);
+        groups.poll(&stuck, false, POLL_INTERVAL).unwrap();
+        groups.set_processing(&stuck);
         let b = join(&mut groups, "b", 2);
-        assert_eq!(groups.turn(&b, false, PATIENCE).unwrap(), Turn::Assigned(vec![1]));
+        assert_eq!(
+            groups.poll(&b, false, POLL_INTERVAL).unwrap(),
+            AssignmentChange::Assigned(vec![1])
+        );
         let waiting = join(&mut groups, "0", 2);
         assert_eq!(
-            groups.turn(&waiting, false, Duration::ZERO).unwrap(),
-            Turn::Assigned(vec![0])
+            groups.poll(&waiting, false, Duration::ZERO).unwrap(),
+            AssignmentChange::Assigned(vec![0])
         );
         assert!(groups.committing(&stuck, &[0].into()).unwrap_err().is_fenced());
     }

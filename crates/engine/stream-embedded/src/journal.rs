@@ -1,11 +1,11 @@
-//! Mending what a power failure leaves of fjall's journal.
+//! Repairs fjall's journal after a power failure.
 //!
-//! The committer flushes one batch before it writes the next, so only the last batch of the newest journal can be damaged
-//! without a damaged disk, and that one was never acknowledged. fjall cuts off a last batch that ends too early, but
-//! refuses to open one whose end reached the disk and whose middle did not. Here such a batch is cut off too; damage
-//! anywhere else is left alone, and the log refused.
+//! The committer flushes each batch before it writes the next one. So on a healthy disk, only the last batch of the
+//! newest journal can be damaged, and that batch was never acknowledged. fjall itself cuts off a last batch that ends too
+//! early. But fjall refuses to open a journal whose last batch has its end on disk and a damaged middle. This module cuts
+//! off such a batch too. Any other damage is not repaired, and the log does not open.
 //!
-//! The journal's format is that of fjall 3 (its `journal/entry.rs`): entries led by a tag, numbers little-endian.
+//! The format is that of fjall 3 (its `journal/entry.rs`): entries start with a tag, numbers are little-endian.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ const END: u8 = 3;
 const CLEAR: u8 = 4;
 const MAGIC: &[u8] = b"FJL\x03";
 
-/// Removes what a process left that died while it created the log: without its version file fjall would create it again,
-/// and stumble over the journal.
+/// Removes the files of a process that died while it created the log. Without its version file, fjall would create the
+/// log again and fail on the existing journal.
 pub(super) fn clear_unfinished_creation(path: &Path) -> std::io::Result<()> {
     let first_journal = path.join("0.jnl");
     if first_journal.try_exists()? && !path.join("version").try_exists()? {
@@ -28,7 +28,7 @@ pub(super) fn clear_unfinished_creation(path: &Path) -> std::io::Result<()> {
             .truncate(false)
             .write(true)
             .open(path.join("lock"))?;
-        // The process that holds the lock is creating the log now.
+        // Another process that holds the lock is creating the log now.
         if lock.try_lock().is_ok() {
             std::fs::remove_file(first_journal)?;
         }
@@ -36,7 +36,7 @@ pub(super) fn clear_unfinished_creation(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Cuts the last batch off the newest journal if it is damaged; whether it was.
+/// Cuts the last batch off the newest journal if it is damaged. Returns whether it did.
 pub(super) fn cut_torn_tail(path: &Path) -> std::io::Result<bool> {
     let Some(journal) = newest(path)? else {
         return Ok(false);
@@ -49,7 +49,7 @@ pub(super) fn cut_torn_tail(path: &Path) -> std::io::Result<bool> {
             continue;
         }
         if bytes.get(batch.end) == Some(&START) {
-            // More was written after it, so it had been flushed.
+            // A later batch exists, so this one had been flushed.
             return Ok(false);
         }
         let file = OpenOptions::new().write(true).open(&journal)?;
@@ -82,13 +82,13 @@ fn newest(path: &Path) -> std::io::Result<Option<PathBuf>> {
 }
 
 struct Batch {
-    /// Where the next one begins.
+    /// The position of the next batch.
     end: usize,
-    /// Whether it has all its items and its checksum is right.
+    /// Whether the batch has all its items and the right checksum.
     intact: bool,
 }
 
-/// The batch that begins at `start`, if there is one with an end.
+/// The batch that starts at `start`. `None` if there is none, or if it has no end.
 fn batch(bytes: &[u8], start: usize) -> Option<Batch> {
     if *bytes.get(start)? != START {
         return None;

@@ -29,24 +29,26 @@
 //!
 //! # What it is
 //!
-//! * `commit` is the only writer. Everything that a commit does is one atomic fjall batch, flushed with `fdatasync` before
-//!   anyone sees it or is told that it is durable.
+//! * `commit` is the only writer. A commit is one atomic fjall batch. It is flushed with `fdatasync` before a reader sees
+//!   it and before the caller receives its answer.
 //! * `packed` puts the records of one producer batch and partition into one value. The committer joins small batches.
 //!   `compression` compresses a batch with LZ4 on its way to disk.
-//! * Records live in *segments*, one keyspace each. Topics with the same cleanup share segments. `retention` drops whole
-//!   segments, of transient topics as soon as every reader is past them. `compaction` rewrites compacted topics.
-//! * `groups` assigns partition numbers to members and fences members that lost theirs. `read` and `consumer` serve records.
+//! * Records are stored in *segments*, one keyspace each. Topics with the same cleanup share segments. `retention` drops
+//!   whole segments; a segment of transient topics is dropped when every reader has read it. `compaction` rewrites
+//!   compacted topics.
+//! * `groups` assigns partition numbers to members and fences members that lost theirs. `read` and `consumer` return
+//!   records. `recovery` reopens the store after a disk failure.
 //!
 //! # What it is not
 //!
-//! It is not shared between processes: a second process is refused ([`limbic_stream::Error::InUse`]). It does not replicate:
-//! a lost disk is a lost log.
+//! It is not shared between processes: a second process receives [`limbic_stream::Error::InUse`]. It does not replicate:
+//! if the disk is lost, the log is lost.
 //!
 //! # Laws
 //!
 //! * An acknowledged record is on disk.
-//! * A commit is there as a whole or not at all, also after a crash at any step.
-//! * An offset is never given twice.
+//! * A commit is stored completely or not at all, also after a crash at any step.
+//! * An offset is never assigned twice.
 
 mod catalogue;
 mod commit;
@@ -55,12 +57,12 @@ mod component;
 mod compression;
 mod consumer;
 mod groups;
-mod healing;
 mod journal;
 mod outgoing;
 mod packed;
 mod partition;
 mod read;
+mod recovery;
 mod retention;
 mod shared;
 mod signal;
@@ -90,42 +92,44 @@ use limbic_stream::{
     TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec,
 };
 
-/// Requests that may wait for the committer; each belongs to a thread that waits too.
+/// The maximum number of requests that wait for the committer. Each of them belongs to a waiting thread.
 const WAITING: usize = 256;
 
-/// How the embedded log behaves. The defaults suit a machine with a few gigabytes of memory.
+/// Options of the embedded log. The defaults suit a machine with a few gigabytes of memory.
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
-    /// Bytes of newest batches kept in memory over all partitions, so that a following stage does not read the disk.
+    /// Bytes of the newest batches that stay in memory, over all partitions, so that the next stage does not read from
+    /// disk.
     pub tail_bytes: usize,
     /// Bytes of fjall's block cache.
     pub cache_bytes: u64,
-    /// Bytes that one keyspace gathers in memory before it writes a table.
+    /// Bytes that one keyspace collects in memory before it writes a table.
     pub memtable_bytes: u64,
-    /// Bytes of fjall's journals, at least 64 MiB: what a crash may have to replay.
+    /// Bytes of fjall's journals, at least 64 MiB. A restart after a crash replays at most this much.
     pub journal_bytes: u64,
-    /// Bytes after which a group commit takes in no more.
+    /// A group commit accepts no more calls after this number of bytes.
     pub group_bytes: usize,
-    /// Bytes of a segment, at most, where retention is limited.
+    /// Maximum bytes of a segment, for topics with limited retention.
     pub segment_bytes: u64,
-    /// Bytes of key, value and headers of the largest record.
+    /// Maximum bytes of key, value and headers of a record.
     pub max_record_bytes: usize,
-    /// Bytes that are left free on the disk: below, writes are refused with [`Error::DiskFull`]. fjall needs them to write
-    /// its tables, so they should be at least four times `memtable_bytes`.
+    /// Bytes that stay free on the disk. With less free space, writes fail with [`Error::DiskFull`]. fjall needs this
+    /// space to write its tables, so it should be at least four times `memtable_bytes`.
     pub reserve_bytes: u64,
-    /// A member that has not polled or committed for this long loses its partitions, if another waits for them.
+    /// A member that has not polled or committed for this long loses its partitions if another member waits for them.
     pub max_poll_interval: Duration,
-    /// How often retention and compaction are looked at; zero = only by [`EmbeddedLog::retain`] and [`EmbeddedLog::compact`].
+    /// The interval of retention and compaction. Zero = they run only by [`EmbeddedLog::retain`] and
+    /// [`EmbeddedLog::compact`].
     pub retention_interval: Duration,
-    /// Share of a compacted topic's bytes that must have been written since its last compaction before it is compacted again,
-    /// from 0 to 1. Compaction reads and writes the whole topic, so a record is copied about `1 / share` times.
+    /// A compacted topic is compacted again when this share of its bytes, from 0 to 1, was written since the last
+    /// compaction. Compaction reads and writes the whole topic, so a record is copied about `1 / share` times.
     pub compaction_share: f64,
-    /// Bytes that must have been written to a compacted topic since its last compaction before it is compacted again.
+    /// A compacted topic is compacted again only if at least this number of bytes was written since the last compaction.
     pub compaction_bytes: u64,
-    /// Distinct keys in memory while a topic is compacted, some 40 bytes each. The keys of one segment (at most 16 MiB) always
-    /// fit.
+    /// The maximum number of distinct keys in memory during a compaction, about 40 bytes each. The keys of one segment
+    /// (at most 16 MiB) always fit.
     pub compaction_keys: usize,
-    /// How long a tombstone in a compacted topic is kept at least. The first compaction after this time removes it.
+    /// The minimum time that a tombstone in a compacted topic is kept. The first compaction after this time removes it.
     pub tombstone_retention: Duration,
 }
 
@@ -164,7 +168,8 @@ struct Threads {
 }
 
 impl EmbeddedLog {
-    /// Opens the log in the folder `path`, or begins one. What was acknowledged before a crash is there again.
+    /// Opens the log in the folder `path`, or creates it. All acknowledged records of an earlier process are available
+    /// again.
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
         let path = path.as_ref();
         let io = |error: std::io::Error| store::failure(path, "opening the log", &fjall::Error::Io(error));
@@ -206,12 +211,12 @@ impl EmbeddedLog {
                     match retained.ask(|answer| Request::Retain(now, answer)) {
                         Ok(()) | Err(Error::Closed) => {}
                         Err(error) => {
-                            tracing::warn!(%error, "old segments were not dropped: tried again later");
+                            tracing::warn!(%error, "old segments were not dropped: retention runs again later");
                         }
                     }
                     match compaction::compact(&retained, now, false) {
                         Ok(()) | Err(Error::Closed) => {}
-                        Err(error) => tracing::warn!(%error, "a topic was not compacted: tried again later"),
+                        Err(error) => tracing::warn!(%error, "a topic was not compacted: compaction runs again later"),
                     }
                 }
             })
@@ -227,14 +232,14 @@ impl EmbeddedLog {
         })
     }
 
-    /// Drops what retention no longer keeps when the wall clock says `now`.
+    /// Drops the segments that retention no longer keeps when the wall clock is at `now`.
     pub fn retain(&self, now: Utc) -> Result<()> {
         self.shared.ask(|answer| Request::Retain(now, answer))
     }
 
-    /// Compacts every compacted topic, however little has been written to it. Tombstones written longer than
-    /// [`EmbeddedOptions::tombstone_retention`] before `now` are removed. Records written while this runs are left for the next
-    /// time.
+    /// Compacts every compacted topic, regardless of how much was written to it. Removes tombstones that were written
+    /// longer than [`EmbeddedOptions::tombstone_retention`] before `now`. Records that are written while this runs are
+    /// not compacted.
     pub fn compact(&self, now: Utc) -> Result<()> {
         self.shared.check_open()?;
         compaction::compact(&self.shared, now, true)
@@ -309,15 +314,17 @@ impl Log for EmbeddedLog {
                 subscription.group
             )));
         };
-        if let Some((name, _)) = subscription
+        if let Some((name, partitions)) = subscription
             .topics
             .iter()
             .zip(&topics)
             .find(|(_, partitions)| partitions.len() != numbers)
         {
             return Err(Error::Settings(format!(
-                "group `{}` reads topics that must have equally many partitions, but `{name}` has not the {numbers} of `{}`",
-                subscription.group, subscription.topics[0]
+                "the topics of group `{}` must have the same number of partitions: `{}` has {numbers}, `{name}` has {}",
+                subscription.group,
+                subscription.topics[0],
+                partitions.len()
             )));
         }
         let membership = self.shared.groups.lock().join(
@@ -382,12 +389,12 @@ impl Log for EmbeddedLog {
             return Ok(());
         };
         self.shared.closed.store(true, Ordering::Release);
-        // A waiting caller finds the log closed. Earlier requests are still done.
+        // Waiting callers find the log closed. Earlier requests are still completed.
         self.shared.signal.raise();
         drop(threads.stop);
         let _ = self.shared.requests.send(Request::Stop);
         let stopped = [threads.retention.join(), threads.committer.join()];
-        // Waits for the thread that uses the committer now.
+        // Waits for the thread that holds the committer.
         *self.shared.committer.lock() = None;
         let store = self.shared.store.write().take();
         let flushed = store.map_or(Ok(()), |store| {

@@ -1,4 +1,4 @@
-//! Records on their way out, packed by the thread that writes them.
+//! Outgoing records, packed by the thread that writes them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,27 +9,27 @@ use crate::partition::Partition;
 use crate::shared::Shared;
 use limbic_stream::{Error, NewRecord, Result, partition_of};
 
-/// Records of one partition are cut into payloads of about this size.
+/// The records of one partition are divided into payloads of about this number of bytes.
 const PAYLOAD: usize = 1 << 20;
 
-/// Records on their way out, packed by partition.
+/// Outgoing records, packed by partition.
 pub(super) struct Outgoing<'a> {
     pub(super) shared: &'a Shared,
-    /// By topic and partition number.
-    partitions: BTreeMap<(u32, u32), Parcel>,
-    /// The topic of the last record: records of one topic come together.
-    last: RefCell<Option<Addressee>>,
+    /// By topic id and partition number.
+    partitions: BTreeMap<(u32, u32), PartitionPayloads>,
+    /// The topic of the previous record. Records of one topic usually follow each other.
+    last: RefCell<Option<CachedTopic>>,
 }
 
-/// What goes to one partition: full payloads, and the one that is being packed.
-struct Parcel {
+/// The payloads for one partition: complete ones, and the one that is being filled.
+struct PartitionPayloads {
     partition: Arc<Partition>,
     full: Vec<Payload>,
     packer: Packer,
 }
 
 /// A topic and its partitions.
-struct Addressee {
+struct CachedTopic {
     topic: Arc<str>,
     partitions: Vec<Arc<Partition>>,
 }
@@ -52,18 +52,18 @@ impl<'a> Outgoing<'a> {
             });
         }
         let partition = self.partition(record)?;
-        let parcel = self
+        let payloads = self
             .partitions
             .entry((partition.topic_id, partition.number()))
-            .or_insert_with(|| Parcel {
+            .or_insert_with(|| PartitionPayloads {
                 partition,
                 full: Vec::new(),
                 packer: Packer::new(),
             });
-        parcel.packer.push(record);
-        if parcel.packer.len() >= PAYLOAD {
-            let packer = std::mem::replace(&mut parcel.packer, Packer::new());
-            parcel.full.push(packer.finish());
+        payloads.packer.push(record);
+        if payloads.packer.len() >= PAYLOAD {
+            let packer = std::mem::replace(&mut payloads.packer, Packer::new());
+            payloads.full.push(packer.finish());
         }
         Ok(())
     }
@@ -71,11 +71,11 @@ impl<'a> Outgoing<'a> {
     pub(super) fn finish(self) -> Vec<(Arc<Partition>, Vec<Payload>)> {
         self.partitions
             .into_values()
-            .map(|mut parcel| {
-                if !parcel.packer.is_empty() {
-                    parcel.full.push(parcel.packer.finish());
+            .map(|mut payloads| {
+                if !payloads.packer.is_empty() {
+                    payloads.full.push(payloads.packer.finish());
                 }
-                (parcel.partition, parcel.full)
+                (payloads.partition, payloads.full)
             })
             .collect()
     }
@@ -85,7 +85,7 @@ impl<'a> Outgoing<'a> {
         let partitions = match &mut *last {
             Some(addressee) if addressee.topic == record.topic => &addressee.partitions,
             other => {
-                let addressee = Addressee {
+                let addressee = CachedTopic {
                     topic: record.topic.clone(),
                     partitions: self.shared.topic(&record.topic)?.partitions,
                 };
@@ -97,7 +97,7 @@ impl<'a> Outgoing<'a> {
             .unwrap_or_else(|| partition_of(&record.key, partitions.len() as u32));
         partitions.get(number as usize).cloned().ok_or_else(|| {
             Error::Settings(format!(
-                "topic `{}` has {} partitions, there is no number {number}",
+                "topic `{}` has {} partitions, numbered from 0: partition {number} does not exist",
                 record.topic,
                 partitions.len()
             ))

@@ -1,4 +1,4 @@
-//! How records lie on disk: packed into one value per producer batch.
+//! The stored format of records: the records of one producer batch are packed into one value.
 //!
 //! ```text
 //! header   0  version              one byte (1; 2 = compressed on disk), three of padding
@@ -12,8 +12,8 @@
 //!             key; value; for each header: length of its name, of its value, name, value
 //! ```
 //!
-//! Numbers are little-endian. The payload does not know its offsets, so producers pack it on their own threads and the
-//! committer, which alone knows the offsets, only fills in the header.
+//! Numbers are little-endian. The payload contains no offsets, so producers pack it on their own threads. The committer,
+//! which assigns the offsets, only fills in the header.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ use limbic_domain::Utc;
 
 use limbic_stream::{Error, Headers, NewRecord, Record, Result, TopicPartition};
 
-/// Format version of a batch as it is in memory.
+/// The format version of a batch in memory.
 pub(super) const PLAIN: u8 = 1;
-/// Format version of a batch that is compressed on disk (see `compression`).
+/// The format version of a compressed batch on disk (see `compression`).
 pub(super) const COMPRESSED: u8 = 2;
 /// Bytes of a header.
 pub(super) const HEADER: usize = 40;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Summary {
     pub(super) first: u64,
@@ -45,14 +45,14 @@ impl Summary {
     }
 }
 
-/// Records being packed: room for the header, then the payload.
+/// Packs records: space for the header, then the payload.
 #[derive(Debug)]
 pub(super) struct Packer {
     bytes: Vec<u8>,
     records: u32,
 }
 
-/// A payload that is complete.
+/// A complete payload.
 #[derive(Debug)]
 pub(super) struct Payload {
     bytes: Vec<u8>,
@@ -68,7 +68,7 @@ impl Packer {
         }
     }
 
-    /// Bytes so far.
+    /// The bytes so far.
     pub(super) const fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -94,7 +94,7 @@ impl Packer {
         self.records += 1;
     }
 
-    /// Adds a record as it was packed before.
+    /// Adds a record that is already packed.
     pub(super) fn push_raw(&mut self, record: &RawRecord) {
         self.bytes.extend_from_slice(&record.packed);
         self.records += 1;
@@ -120,7 +120,7 @@ impl Payload {
         self.records
     }
 
-    /// Adds the records of another producer, so that many small batches become one value.
+    /// Appends the records of another producer, so that many small batches become one value.
     pub(super) fn extend(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes[HEADER..]);
         self.records += other.records;
@@ -142,17 +142,17 @@ impl Payload {
     }
 }
 
-/// A record that is passed on without being unpacked.
+/// A packed record that is copied without unpacking.
 #[derive(Debug)]
 pub(super) struct RawRecord {
     pub(super) offset: u64,
     pub(super) key: Bytes,
-    /// Whether its value is empty.
+    /// Whether the record's value is empty.
     pub(super) is_tombstone: bool,
     packed: Bytes,
 }
 
-/// Reads a header, its checksum verified.
+/// Reads a header and verifies its checksum.
 pub(super) fn summary(bytes: &[u8]) -> Result<Summary> {
     let header = bytes.get(..HEADER).ok_or_else(|| {
         Error::Corrupt(format!(
@@ -179,19 +179,19 @@ pub(super) fn summary(bytes: &[u8]) -> Result<Summary> {
     })
 }
 
-/// Records of a batch, one after the other.
+/// Iterates over the records of a batch.
 #[derive(Debug)]
 pub(super) struct Unpacker {
     bytes: Bytes,
     at: usize,
     next: u64,
     end: u64,
-    /// Header names repeat from record to record: one allocation each.
+    /// Header names repeat from record to record, so each name is allocated once.
     names: Vec<Arc<str>>,
 }
 
 impl Unpacker {
-    /// Over bytes that were never off this process's memory.
+    /// For a batch that has never left this process's memory. The payload's checksum is not verified.
     pub(super) fn trusted(bytes: Bytes) -> Result<Self> {
         let summary = summary(&bytes)?;
         Ok(Self {
@@ -203,7 +203,7 @@ impl Unpacker {
         })
     }
 
-    /// Over bytes that come from the disk: the payload's checksum is verified too.
+    /// For a batch from the disk. Verifies the payload's checksum.
     pub(super) fn verified(bytes: Bytes) -> Result<Self> {
         summary(&bytes)?;
         let unpacker = Self::trusted(crate::compression::read(bytes)?)?;
@@ -216,7 +216,7 @@ impl Unpacker {
         Ok(unpacker)
     }
 
-    /// The offset of the record that comes next.
+    /// The offset of the next record.
     pub(super) const fn position(&self) -> u64 {
         self.next
     }
@@ -230,17 +230,17 @@ impl Unpacker {
         self.next == self.end
     }
 
-    /// A place to come back to.
+    /// The current position, for [`Self::return_to`].
     pub(super) const fn mark(&self) -> (usize, u64) {
         (self.at, self.next)
     }
 
-    /// Comes back to a place.
+    /// Returns to a position from [`Self::mark`].
     pub(super) const fn return_to(&mut self, mark: (usize, u64)) {
         (self.at, self.next) = mark;
     }
 
-    /// The next record's key, whether its value is empty, and its bytes as they were packed. `None` at the end.
+    /// The next record in packed form. `None` at the end.
     pub(super) fn next_raw(&mut self) -> Result<Option<RawRecord>> {
         if self.is_empty() {
             return Ok(None);
@@ -260,7 +260,7 @@ impl Unpacker {
         }))
     }
 
-    /// Leaves out records before `offset`.
+    /// Skips the records before `offset`.
     pub(super) fn skip_to(&mut self, offset: u64) -> Result<()> {
         while self.next < offset && !self.is_empty() {
             self.at += 8;
@@ -329,13 +329,13 @@ impl Unpacker {
         Ok(self.bytes.slice(start..start + length))
     }
 
-    /// Moves on by `length` bytes and answers where they began.
+    /// Advances by `length` bytes. Returns where they start.
     fn take(&mut self, length: usize) -> Result<usize> {
         let start = self.at;
         let end = start
             .checked_add(length)
             .filter(|end| *end <= self.bytes.len())
-            .ok_or_else(|| damaged("a record reaches beyond its batch"))?;
+            .ok_or_else(|| damaged("a record extends beyond its batch"))?;
         self.at = end;
         Ok(start)
     }
@@ -346,7 +346,7 @@ impl Unpacker {
             let byte = *self
                 .bytes
                 .get(self.at)
-                .ok_or_else(|| damaged("a length reaches beyond its batch"))?;
+                .ok_or_else(|| damaged("a length extends beyond its batch"))?;
             self.at += 1;
             length |= usize::from(byte & 0x7f) << shift;
             if byte < 0x80 {

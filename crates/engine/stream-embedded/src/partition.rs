@@ -1,4 +1,4 @@
-//! A partition as the process sees it: where it begins and ends, which segments hold it, and its newest batches in memory.
+//! A partition in memory: its bounds, the segments that hold it, and its newest batches.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use limbic_stream::TopicPartition;
 
-/// Part of a partition: what one segment holds of it.
+/// The part of a partition that one segment holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) segment: u32,
@@ -18,14 +18,14 @@ pub(super) struct Span {
     pub(super) written_at: Utc,
 }
 
-/// One partition. The committer writes, everybody reads.
+/// One partition. Only the committer changes it; every thread may read it.
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) name: TopicPartition,
     pub(super) topic_id: u32,
     earliest: AtomicU64,
     end: AtomicU64,
-    /// Nobody needs records before it. Not stored: after a restart the node trims again.
+    /// No reader needs the records before this offset. Not stored: after a restart the node trims again.
     trimmed: AtomicU64,
     /// Oldest first.
     spans: RwLock<Vec<Span>>,
@@ -56,23 +56,23 @@ impl Partition {
         self.name.partition
     }
 
-    /// The earliest offset still there.
+    /// The earliest offset that still exists.
     pub(super) fn earliest(&self) -> u64 {
         self.earliest.load(Ordering::Acquire)
     }
 
-    /// The offset the next record will have.
+    /// The offset of the next record that is written.
     pub(super) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)
     }
 
-    /// Nobody needs records before `offset` any more. Answers whether that is news.
+    /// No reader needs the records before `offset`. Returns whether this is more than before.
     pub(super) fn trim(&self, offset: u64) -> bool {
         let offset = offset.min(self.end());
         self.trimmed.fetch_max(offset, Ordering::AcqRel) < offset
     }
 
-    /// The segments of which this partition needs nothing any more.
+    /// The segments in which every record of this partition has been trimmed.
     pub(super) fn trimmed_segments(&self) -> Vec<u32> {
         let trimmed = self.trimmed.load(Ordering::Acquire);
         let spans = self.spans.read();
@@ -81,12 +81,12 @@ impl Partition {
         over.map(|(span, _)| span.segment).collect()
     }
 
-    /// What each segment holds, oldest first.
+    /// The part of the partition in each segment, oldest first.
     pub(super) fn spans(&self) -> Vec<Span> {
         self.spans.read().clone()
     }
 
-    /// Bytes that `segment` holds of this partition so far.
+    /// The bytes of this partition in `segment` so far.
     pub(super) fn bytes_in(&self, segment: u32) -> u64 {
         match self.spans.read().last() {
             Some(span) if span.segment == segment => span.bytes,
@@ -94,7 +94,7 @@ impl Partition {
         }
     }
 
-    /// The segment to read `offset` from, and where the next segment begins.
+    /// The segment that holds `offset`, and the first offset of the next segment.
     pub(super) fn segment_of(&self, offset: u64) -> Option<(u32, Option<u64>)> {
         let spans = self.spans.read();
         let at = spans
@@ -104,7 +104,7 @@ impl Partition {
         spans.get(at).map(|span| (span.segment, next))
     }
 
-    /// The batch in memory that holds `offset`.
+    /// The batch in memory that contains `offset`.
     pub(super) fn recent(&self, offset: u64) -> Option<Bytes> {
         let tail = self.tail.read();
         let after = tail.partition_point(|(first, ..)| *first <= offset);
@@ -112,7 +112,7 @@ impl Partition {
         (offset < *end).then(|| batch.clone())
     }
 
-    /// A batch is durable: now it can be seen.
+    /// Adds a durable batch, which readers can now see.
     pub(super) fn grow(&self, segment: u32, first: u64, end: u64, written_at: Utc, batch: Bytes) {
         {
             let mut spans = self.spans.write();
@@ -133,7 +133,7 @@ impl Partition {
         self.end.store(end, Ordering::Release);
     }
 
-    /// Drops the oldest batch in memory; answers its size.
+    /// Drops the oldest batch from memory. Returns its size.
     pub(super) fn forget_oldest(&self) -> usize {
         self.tail
             .write()
@@ -141,14 +141,14 @@ impl Partition {
             .map_or(0, |(_, _, batch)| batch.len())
     }
 
-    /// How many of the oldest batches in memory lie wholly before `end`.
+    /// The number of batches in memory, from the oldest, that end at or before `end`.
     pub(super) fn recent_before(&self, end: u64) -> usize {
         self.tail
             .read()
             .partition_point(|(_, batch_end, _)| *batch_end <= end)
     }
 
-    /// The partition's oldest segments `replaced` are gone, and `by` holds what is left of them.
+    /// Replaces the partition's oldest segments `replaced` by `by`, which holds their remaining records.
     pub(super) fn replace(&self, replaced: &[u32], by: Option<Span>) {
         let mut spans = self.spans.write();
         spans.retain(|span| !replaced.contains(&span.segment));
@@ -157,14 +157,15 @@ impl Partition {
         }
     }
 
-    /// Where the partition will begin without `segment`, its oldest; `None` if it holds nothing of it.
+    /// The partition's earliest offset after `segment`, its oldest, is dropped. `None` if the segment holds none of its
+    /// records.
     pub(super) fn earliest_without(&self, segment: u32) -> Option<u64> {
         let spans = self.spans.read();
         let at = spans.iter().position(|span| span.segment == segment)?;
         Some(spans.get(at + 1).map_or_else(|| self.end(), |next| next.first))
     }
 
-    /// `segment` is gone, and everything before `earliest` with it.
+    /// Removes `segment` and everything before `earliest`.
     pub(super) fn shrink(&self, segment: u32, earliest: u64) {
         self.earliest.store(earliest, Ordering::Release);
         self.spans.write().retain(|span| span.segment != segment);

@@ -1,4 +1,4 @@
-//! Reading a partition: from the newest batches in memory when they hold it, else from the store.
+//! Reads a partition: from the newest batches in memory if they contain the offset, otherwise from the store.
 
 use std::collections::VecDeque;
 
@@ -9,10 +9,10 @@ use crate::partition::Partition;
 use crate::shared::Shared;
 use limbic_stream::{Record, Result};
 
-/// How much is read from the store at once.
+/// Bytes of one read from the store.
 const READ_AHEAD: usize = 1 << 20;
 
-/// Where a reader is in a partition, and what it has at hand.
+/// The position of a reader in a partition, and the batches that it has loaded.
 #[derive(Debug)]
 pub(super) struct Cursor {
     position: u64,
@@ -20,7 +20,7 @@ pub(super) struct Cursor {
     ahead: VecDeque<Bytes>,
 }
 
-/// How much a reader still takes.
+/// The remaining limits of a read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) records: usize,
@@ -41,7 +41,7 @@ impl Cursor {
         self.position
     }
 
-    /// Reads on until there is no room or nothing more. The first record ever read (`into` is empty) always fits.
+    /// Reads until the limits are reached or there are no more records. The first record always fits if `into` is empty.
     pub(super) fn read(
         &mut self,
         shared: &Shared,
@@ -76,7 +76,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Has the batch at hand that holds the position, or the next one there is; none at the end of the partition.
+    /// Loads the batch that contains the position, or the next batch. Loads nothing at the end of the partition.
     fn bring_batch(&mut self, shared: &Shared, partition: &Partition) -> Result<()> {
         let at_hand = self
             .current
@@ -118,12 +118,12 @@ impl Cursor {
             }
             let earliest = partition.earliest();
             if earliest > self.position {
-                // Retention has dropped the segment in the meantime.
+                // Retention dropped the segment in the meantime.
                 self.position = earliest;
             } else if partition.segment_of(self.position).map(|(now, _)| now) != Some(segment) {
-                // Compaction has replaced the segment in the meantime: look into the new one.
+                // Compaction replaced the segment in the meantime: read the new one.
             } else if let Some(next) = next_segment {
-                // Compaction has removed the records at the end of the segment.
+                // Compaction removed the records at the end of the segment.
                 self.position = next;
             } else {
                 break;

@@ -1,4 +1,4 @@
-//! Retention: whole segments go, oldest first, once no topic in them needs them any more.
+//! Retention drops whole segments, oldest first, when no topic needs them any more.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -10,14 +10,15 @@ use crate::partition::Partition;
 use crate::shared::Topic;
 use limbic_stream::{Result, Retention};
 
-/// A segment of transient topics that is being written and holds less than this is not dropped: another would take its place at once.
+/// A segment of transient topics that is still being written is dropped only if it holds at least this number of bytes.
+/// Otherwise segments would be created and dropped all the time.
 const LEAST_TRIMMED: u64 = 1 << 20;
 
 impl Committer {
-    /// Drops what no topic's retention keeps at `now`. A limit in bytes holds for a topic's partitions together
-    /// (keys spread evenly), one in age from the last write to a segment.
+    /// Drops the segments that no topic's retention keeps at `now`. A limit in bytes applies to all partitions of a topic
+    /// together, because keys spread evenly. A limit in age is measured from the last write to a segment.
     pub(super) fn retain(&mut self, now: Utc) -> Result<()> {
-        self.heal()?;
+        self.reopen()?;
         loop {
             let Some(segment) = self.expired(now) else {
                 return Ok(());
@@ -27,7 +28,7 @@ impl Committer {
         }
     }
 
-    /// The oldest segment that nobody needs.
+    /// The oldest segment that no topic needs.
     fn expired(&self, now: Utc) -> Option<u32> {
         let topics = self.shared.topics.read();
         let mut segments: BTreeMap<u32, bool> = BTreeMap::new();
@@ -96,7 +97,7 @@ fn kept_segments(topic: &Topic, now: Utc) -> BTreeSet<u32> {
         let too_much = budget.is_some_and(|budget| newer >= budget);
         let too_old = age.is_some_and(|age| now.millis_since(written_at) > age.as_millis() as i64);
         if too_much || too_old {
-            // Everything older goes with it.
+            // All older segments are dropped too.
             break;
         }
         kept.insert(segment);

@@ -1,4 +1,4 @@
-//! What the log's threads share.
+//! The data that the log's threads share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,15 +28,15 @@ pub(super) struct Topic {
 pub(super) struct Shared {
     pub(super) path: PathBuf,
     pub(super) options: EmbeddedOptions,
-    /// `None` once closed, and while the committer reopens it after the disk failed.
+    /// `None` after closing, and while the committer reopens the store after a disk failure.
     pub(super) store: RwLock<Option<Store>>,
     pub(super) topics: RwLock<BTreeMap<Arc<str>, Topic>>,
     pub(super) groups: Mutex<Groups>,
     pub(super) signal: Signal,
     pub(super) requests: Sender<Request>,
-    /// `None` once closed.
+    /// `None` after closing.
     pub(super) committer: Mutex<Option<Committer>>,
-    /// The thread that compacts holds it.
+    /// Held by the thread that runs a compaction.
     pub(super) compacting: Mutex<()>,
     pub(super) closed: AtomicBool,
 }
@@ -61,7 +61,7 @@ impl Shared {
             .cloned()
             .ok_or_else(|| {
                 Error::Settings(format!(
-                    "topic `{}` has {} partitions, there is no number {}",
+                    "topic `{}` has {} partitions, numbered from 0: partition {} does not exist",
                     name.topic,
                     topic.partitions.len(),
                     name.partition
@@ -76,7 +76,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads from the store.
+    /// Runs `read` on the open store.
     pub(super) fn with_store<T>(&self, read: impl FnOnce(&Store) -> Result<T, fjall::Error>) -> Result<T> {
         let store = self.store.read();
         let Some(store) = store.as_ref() else {
@@ -89,7 +89,7 @@ impl Shared {
         read(store).map_err(|error| failure(&self.path, "reading the log", &error))
     }
 
-    /// Takes the committer for one short step.
+    /// Runs one short step on the committer, under its lock.
     pub(super) fn with_committer<T>(&self, step: impl FnOnce(&mut Committer) -> Result<T>) -> Result<T> {
         self.check_open()?;
         let result = {
@@ -97,13 +97,13 @@ impl Shared {
             step(committer.as_mut().ok_or(Error::Closed)?)
         };
         if self.store.read().is_none() {
-            // From here on it is the committer's thread that tries to open it again.
-            let _ = self.requests.send(Request::Heal);
+            // From here on, the committer's thread tries to open the store again.
+            let _ = self.requests.send(Request::Reopen);
         }
         result
     }
 
-    /// Has the committer do a request, on this thread if it is idle, and waits for its answer.
+    /// Passes a request to the committer, on this thread if the committer is idle, and waits for the answer.
     pub(super) fn ask(&self, request: impl FnOnce(Sender<Result<()>>) -> Request) -> Result<()> {
         self.check_open()?;
         let (sender, answer) = crossbeam_channel::bounded(1);
@@ -113,8 +113,8 @@ impl Shared {
                 committer.as_mut().ok_or(Error::Closed)?.serve(request, None);
                 drop(committer);
                 if self.store.read().is_none() {
-                    // From here on it is the committer's thread that tries to open it again.
-                    let _ = self.requests.send(Request::Heal);
+                    // From here on, the committer's thread tries to open the store again.
+                    let _ = self.requests.send(Request::Reopen);
                 }
             }
             _ => self.requests.send(request).map_err(|_| Error::Closed)?,
@@ -123,7 +123,7 @@ impl Shared {
     }
 }
 
-/// The topics as the store holds them: where each partition begins and ends, and in which segments it lies.
+/// Loads the topics from the store: the bounds of each partition, and the segments that hold it.
 pub(super) fn recover_topics(
     store: &Store,
     meta: &Meta,

@@ -1,10 +1,11 @@
-//! Waking those who wait for something to be committed or dealt out.
+//! Wakes the threads that wait for a commit or a new assignment.
 
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-/// A counter that can be waited for. Look at [`Signal::seen`] first, then at the world; a change in between is not missed.
+/// A counter that threads can wait for. Read [`Signal::seen`] before the condition that you check: then no change in
+/// between is missed.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     changes: Mutex<u64>,
@@ -21,7 +22,7 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits for a change after `seen`; `false` when `deadline` came first.
+    /// Waits for a change after `seen`. Returns `false` if `deadline` passes first.
     pub(super) fn wait(&self, seen: u64, deadline: Instant) -> bool {
         let mut changes = self.changes.lock();
         while *changes == seen {

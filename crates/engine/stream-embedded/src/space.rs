@@ -1,11 +1,11 @@
-//! How much room the disk has.
+//! Free space on the disk.
 //!
-//! fjall gives up for good once a write fails, so the committer asks before it writes, and leaves fjall's own
-//! background flushes a reserve to work in.
+//! After one failed write, fjall accepts no more writes. So the committer checks the free space before it writes, and
+//! leaves a reserve for fjall's background flushes.
 
 use std::path::Path;
 
-/// Bytes that this user may still write under `path`, if the system tells.
+/// Bytes that this user may still write under `path`. `None` if the system does not report it.
 #[cfg(unix)]
 pub(super) fn available(path: &Path) -> Option<u64> {
     fail::fail_point!("space::available", |bytes| bytes
@@ -14,13 +14,13 @@ pub(super) fn available(path: &Path) -> Option<u64> {
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes that this user may still write under `path`, if the system tells.
+/// Always `None`: the system does not report it.
 #[cfg(not(unix))]
 pub(super) fn available(_path: &Path) -> Option<u64> {
     None
 }
 
-/// Whether the system refused a write for want of room (full disk, quota, file size limit).
+/// Whether the system refused a write because there was not enough space (full disk, quota, file size limit).
 pub(super) fn is_full(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! What is on disk: one fjall database with a keyspace for everything small (`meta`), one for the state of stages (`state`),
-//! and one for each segment of records (`segment-N`), so that retention drops a whole keyspace.
+//! The data on disk: one fjall database with a keyspace for metadata (`meta`), one for the state of stages (`state`), and
+//! one for each segment of records (`segment-N`), so that retention drops a whole keyspace.
 //!
 //! | keyspace | key | value |
 //! |---|---|---|
@@ -12,7 +12,8 @@
 //! | `state` | group, partition, the stage's key | the stage's value |
 //! | `segment-N` | topic number, partition, first offset | a [batch](crate::packed) |
 //!
-//! Names in keys are led by their length, numbers are big-endian: keys of one kind sort together, offsets in order.
+//! Names in keys start with their length, and numbers are big-endian. So keys of one kind are adjacent, and offsets are
+//! in order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -35,7 +36,7 @@ pub(super) struct Store {
     memtable_bytes: u64,
 }
 
-/// A topic as it is kept.
+/// The stored row of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TopicRow {
     pub(super) id: u32,
@@ -44,7 +45,7 @@ pub(super) struct TopicRow {
 }
 
 impl TopicRow {
-    /// What the topic keeps by age and size; everything, if it is compacted.
+    /// The topic's limits by age and size. No limit for a compacted topic.
     pub(super) const fn retention(&self) -> Retention {
         match self.cleanup {
             Cleanup::Delete(retention) | Cleanup::Transient(retention) => retention,
@@ -64,7 +65,7 @@ impl TopicRow {
     }
 }
 
-/// Everything small, as it was at the last commit.
+/// The metadata at the last commit.
 #[derive(Debug, Default)]
 pub(super) struct Meta {
     pub(super) topics: BTreeMap<String, TopicRow>,
@@ -76,7 +77,7 @@ pub(super) struct Meta {
 }
 
 impl Store {
-    /// Opens or creates the database. Segments that no commit knows of are removed.
+    /// Opens or creates the database. Removes segments that no commit has recorded.
     pub(super) fn open(path: &Path, options: &EmbeddedOptions) -> Result<(Self, Meta)> {
         let failed = |error: fjall::Error| failure(path, "opening the log", &error);
         let io = |error| failed(fjall::Error::Io(error));
@@ -127,12 +128,12 @@ impl Store {
         Ok((store, rows))
     }
 
-    /// Creates a segment, empty. It lasts once a commit has named it ([`Changes::segment`]).
+    /// Creates an empty segment. It is permanent when a commit has recorded it ([`Changes::segment`]).
     pub(super) fn create_segment(&mut self, id: u32, path: &Path) -> Result<()> {
         let options = || {
             KeyspaceCreateOptions::default()
                 .max_memtable_size(self.memtable_bytes)
-                // Batches are written to the tree once; compaction moves pointers.
+                // Batches are written to the tree once. Compaction moves only pointers.
                 .with_kv_separation(Some(KvSeparationOptions::default().separation_threshold(512)))
         };
         let keyspace = self
@@ -143,7 +144,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a segment that no commit names any more.
+    /// Removes a segment that no commit records any more.
     pub(super) fn delete_segment(&mut self, id: u32, path: &Path) -> Result<()> {
         match self.segments.remove(&id) {
             Some(keyspace) => self
@@ -161,7 +162,7 @@ impl Store {
         }
     }
 
-    /// The first batch of a partition in a segment, and the last.
+    /// The first and the last batch of a partition in a segment.
     pub(super) fn ends(
         &self,
         segment: u32,
@@ -183,8 +184,8 @@ impl Store {
         }
     }
 
-    /// Batches of a partition in a segment, from the one that holds `offset` on, none that begins at `end` or after;
-    /// one at least (if there is one) and about `bytes` of them.
+    /// Batches of a partition in a segment, from the one that contains `offset`, without those that start at `end` or
+    /// later. At least one batch, if there is one, and then about `bytes` bytes.
     pub(super) fn batches(
         &self,
         segment: u32,
@@ -203,7 +204,7 @@ impl Store {
             Some(batch) => batch.key()?.to_vec(),
             None => batch_key(topic, partition, offset),
         };
-        // A batch that begins before `offset` may end before it too: it does not count.
+        // A batch that starts before `offset` may also end before it, so it does not count towards `bytes`.
         let mut is_counted = start >= batch_key(topic, partition, offset);
         let mut found = Vec::new();
         let mut size = 0;
@@ -229,7 +230,8 @@ impl Store {
         Ok(self.state.get(key)?.map(Bytes::from))
     }
 
-    /// State entries from `from` on whose key begins with `prefix`, keys without their first `strip` bytes.
+    /// State entries whose key starts with `prefix`, from the key `from`. The first `strip` bytes of each key are
+    /// removed.
     pub(super) fn scan_state(
         &self,
         prefix: &[u8],
@@ -251,7 +253,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Waits until everything committed so far is on the disk.
+    /// Waits until everything that was committed so far is on the disk.
     pub(super) fn persist(&self) -> Result<(), fjall::Error> {
         self.database.persist(PersistMode::SyncData)
     }
@@ -287,7 +289,7 @@ impl Changes<'_> {
         self.put(key, offset.to_be_bytes().to_vec());
     }
 
-    /// Names a segment: from this commit on it exists.
+    /// Records a segment in the catalogue. Segments that are not recorded are removed when the log is opened.
     pub(super) fn segment(&mut self, id: u32, class: &str) {
         self.put([&b"s"[..], &id.to_be_bytes()].concat(), class.as_bytes().to_vec());
     }
@@ -328,8 +330,8 @@ impl Changes<'_> {
             .insert(keyspace, batch_key(topic, partition, first), batch);
     }
 
-    /// Writes all of it, or nothing, under the number `commits`. It is safe from a crash of this process, and from one of the
-    /// machine after [`Store::persist`].
+    /// Writes all changes, or none, as commit number `commits`. The write then survives a crash of this process. It
+    /// survives a crash of the machine after [`Store::persist`].
     pub(super) fn write(mut self, commits: u64) -> Result<(), fjall::Error> {
         self.put(b"c".to_vec(), commits.to_be_bytes().to_vec());
         self.batch.commit()
@@ -340,7 +342,7 @@ impl Changes<'_> {
     }
 }
 
-/// The key of a group's state.
+/// The key of an entry of a group's state.
 pub(super) fn state_key(group: &str, partition: u32, key: &[u8]) -> Vec<u8> {
     let mut whole = Vec::with_capacity(group.len() + key.len() + 6);
     put_name(&mut whole, group);
@@ -349,7 +351,7 @@ pub(super) fn state_key(group: &str, partition: u32, key: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// What a failure of fjall means.
+/// Converts an error of fjall.
 pub(super) fn failure(path: &Path, context: &str, error: &fjall::Error) -> Error {
     match error {
         fjall::Error::Locked => Error::InUse { path: path.into() },
@@ -390,7 +392,7 @@ fn read_meta(keyspace: &Keyspace, path: &Path) -> Result<Meta> {
             .into_inner()
             .map_err(|error| failure(path, "reading the catalogue", &error))?;
         read_row(&mut meta, &key, &value)
-            .ok_or_else(|| Error::Corrupt(format!("a row of the catalogue makes no sense: key {key:?}")))?;
+            .ok_or_else(|| Error::Corrupt(format!("a row of the catalogue cannot be read: key {key:?}")))?;
     }
     Ok(meta)
 }
@@ -411,7 +413,7 @@ fn read_row(meta: &mut Meta, key: &[u8], mut value: &[u8]) -> Option<()> {
                 bytes: limit()?,
                 age: limit()?.map(Duration::from_millis),
             };
-            // A row without this byte is of a log that knew no other way.
+            // A row without this byte was written by a version that knew only deletion.
             let cleanup = match value.first() {
                 Some(1) => Cleanup::Compact,
                 Some(2) => Cleanup::Transient(retention),

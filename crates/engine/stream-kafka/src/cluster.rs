@@ -1,4 +1,4 @@
-//! The cluster seen from outside: its topics, their ends, and how they are made.
+//! Topics of the cluster: their offsets, and how they are created and checked.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,20 +16,20 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::context::Onlooker;
-use crate::failure::{is_refusal, told};
+use crate::context::ObserverContext;
+use crate::failure::{is_refusal, to_log_error};
 use crate::names::Names;
 use crate::options::{Clients, KafkaOptions};
 use crate::wanted::Wanted;
 use limbic_stream::{Error, Result, TopicInfo, TopicSpec};
 
-/// How long the first question waits for an answer before it is looked at why there is none.
-const GREETING: Duration = Duration::from_secs(1);
+/// The time limit of one metadata request while connecting. After it, the client's errors are checked.
+const CONNECT_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// How long a commit that is undecided is waited for by those who only look.
+/// How long an observer waits for an offset commit that is still undecided.
 const DECISION: Duration = Duration::from_secs(2);
 
-/// Where the records of a topic go.
+/// A topic that records are written to.
 #[derive(Debug)]
 pub(super) struct Target {
     /// Its name in the cluster.
@@ -37,29 +37,29 @@ pub(super) struct Target {
     pub(super) partitions: u32,
 }
 
-type GroupObserver = Arc<BaseConsumer<Onlooker>>;
+type GroupObserver = Arc<BaseConsumer<ObserverContext>>;
 
 pub(super) struct Cluster {
     pub(super) clients: Clients,
     pub(super) names: Names,
     pub(super) options: KafkaOptions,
-    observer: BaseConsumer<Onlooker>,
+    observer: BaseConsumer<ObserverContext>,
     admin: AdminClient<DefaultClientContext>,
     targets: RwLock<HashMap<Arc<str>, Arc<Target>>>,
-    /// One observer for each group that was asked about, by what it sees.
+    /// One observer for each group and kind of answer (decided offsets only, or not).
     groups: Mutex<HashMap<(String, bool), GroupObserver>>,
 }
 
 impl Cluster {
-    /// Connects, and answers only once a broker has answered.
+    /// Connects, and returns when a broker has answered.
     pub(super) fn connect(url: &str, options: KafkaOptions) -> Result<Self> {
         let clients = Clients::new(url, &options)?;
-        let told = |error| told("connecting to Kafka", &error);
-        let observer: BaseConsumer<Onlooker> = clients
+        let failed = |error| to_log_error("connecting to Kafka", &error);
+        let observer: BaseConsumer<ObserverContext> = clients
             .observer()
-            .create_with_context(Onlooker::default())
-            .map_err(told)?;
-        let admin = clients.observer().create().map_err(told)?;
+            .create_with_context(ObserverContext::default())
+            .map_err(failed)?;
+        let admin = clients.observer().create().map_err(failed)?;
         let cluster = Self {
             names: Names::new(&options.prefix),
             clients,
@@ -69,16 +69,16 @@ impl Cluster {
             targets: RwLock::default(),
             groups: Mutex::default(),
         };
-        cluster.greet()?;
+        cluster.await_broker()?;
         Ok(cluster)
     }
 
-    /// Waits for an answer. A wrong password is no matter of patience.
-    fn greet(&self) -> Result<()> {
-        let deadline = Instant::now() + self.options.patience;
+    /// Waits for the first answer. Returns at once if the cluster refuses the credentials.
+    fn await_broker(&self) -> Result<()> {
+        let deadline = Instant::now() + self.options.call_timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.metadata_within(None, left.min(GREETING)) {
+            match self.metadata_within(None, left.min(CONNECT_ATTEMPT)) {
                 Ok(_) => return Ok(()),
                 Err(Error::Unavailable { context, message }) if self.observer.context().0.is_refused() => {
                     return Err(Error::Settings(format!("{context}: {message}")));
@@ -89,25 +89,27 @@ impl Cluster {
         }
     }
 
-    /// Partition counts of one topic, or of all, by their names in the cluster.
+    /// The number of partitions of one topic, or of all topics, by their names in the cluster.
     fn metadata(&self, topic: Option<&str>) -> Result<HashMap<String, u32>> {
-        self.metadata_within(topic, self.options.patience)
+        self.metadata_within(topic, self.options.call_timeout)
     }
 
-    fn metadata_within(&self, topic: Option<&str>, patience: Duration) -> Result<HashMap<String, u32>> {
+    fn metadata_within(&self, topic: Option<&str>, timeout: Duration) -> Result<HashMap<String, u32>> {
         drain(&self.observer);
-        let metadata = match self.observer.fetch_metadata(topic, patience) {
+        let metadata = match self.observer.fetch_metadata(topic, timeout) {
             Ok(metadata) => metadata,
             Err(error) => {
                 drain(&self.observer);
-                let context = format!("asking Kafka at {}", self.clients.servers());
-                return Err(match (told(&context, &error), self.observer.context().0.take()) {
-                    (Error::Unavailable { context, .. }, Some(reason)) => Error::Unavailable {
-                        context,
-                        message: reason,
+                let context = format!("connecting to Kafka at {}", self.clients.servers());
+                return Err(
+                    match (to_log_error(&context, &error), self.observer.context().0.take()) {
+                        (Error::Unavailable { context, .. }, Some(reason)) => Error::Unavailable {
+                            context,
+                            message: reason,
+                        },
+                        (error, _) => error,
                     },
-                    (error, _) => error,
-                });
+                );
             }
         };
         Ok(metadata
@@ -118,7 +120,7 @@ impl Cluster {
             .collect())
     }
 
-    /// The topic in the cluster, once looked up and then remembered: partitions are never added to a topic of ours.
+    /// The topic in the cluster. The first result is kept, because Limbic never adds partitions to a topic.
     pub(super) fn target(&self, topic: &Arc<str>) -> Result<Arc<Target>> {
         if let Some(known) = self.targets.read().get(topic) {
             return Ok(Arc::clone(known));
@@ -134,12 +136,12 @@ impl Cluster {
         Ok(target)
     }
 
-    /// The earliest offset and the high watermark, open transactions included.
+    /// The earliest offset and the high watermark, which includes open transactions.
     pub(super) fn watermarks(&self, topic: &str, partition: u32) -> Result<(u64, u64)> {
-        ends(&self.observer, topic, partition, self.options.patience)
+        ends(&self.observer, topic, partition, self.options.call_timeout)
     }
 
-    /// All topics of this installation, changelogs left out.
+    /// All topics of this installation, without changelogs.
     pub(super) fn topics(&self) -> Result<Vec<TopicInfo>> {
         let mut topics: Vec<_> = self
             .metadata(None)?
@@ -159,7 +161,7 @@ impl Cluster {
             .collect()
     }
 
-    /// One topic, asked for nothing but its ends once its partitions are known.
+    /// The offsets of one topic. If its number of partitions is known, only the offsets are requested.
     pub(super) fn topic(&self, name: &Arc<str>) -> Result<TopicInfo> {
         let target = self.target(name)?;
         let offsets = (0..target.partitions).map(|partition| self.watermarks(&target.name, partition));
@@ -169,22 +171,22 @@ impl Cluster {
         })
     }
 
-    /// What `group` has committed in these partitions, asked without joining it. The brokers answer a commit before its
-    /// offsets are seen by everyone, so what is undecided is waited for; not for long, since a process that was killed
-    /// may have left it so.
+    /// What `group` has committed in these partitions, without joining the group. Brokers answer a commit before its
+    /// offsets are visible everywhere, so an undecided commit is waited for. The wait is short, because a process that
+    /// was killed may have left it undecided.
     pub(super) fn committed_offsets(
         &self,
         group: &str,
         partitions: &TopicPartitionList,
     ) -> KafkaResult<TopicPartitionList> {
-        let patience = self.options.patience;
+        let timeout = self.options.call_timeout;
         let decided = self
             .group_observer(group, true)?
-            .committed_offsets(partitions.clone(), patience.min(DECISION));
+            .committed_offsets(partitions.clone(), timeout.min(DECISION));
         match decided {
             Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => self
                 .group_observer(group, false)?
-                .committed_offsets(partitions.clone(), patience),
+                .committed_offsets(partitions.clone(), timeout),
             answer => answer,
         }
     }
@@ -198,7 +200,7 @@ impl Cluster {
         let observer = self
             .clients
             .group_observer(&name.0, decided)
-            .create_with_context(Onlooker::default());
+            .create_with_context(ObserverContext::default());
         let observer = Arc::new(observer?);
         groups.insert(name, Arc::clone(&observer));
         Ok(observer)
@@ -208,11 +210,11 @@ impl Cluster {
         self.groups.lock().clear();
     }
 
-    /// Creates the topics that are missing, checks those that are there.
+    /// Creates the topics that are missing and checks the others.
     pub(super) fn ensure(&self, specs: &[TopicSpec]) -> Result<()> {
         if let Some(spec) = specs.iter().find(|spec| Names::is_reserved(&spec.name)) {
             return Err(Error::Settings(format!(
-                "no topic may be called `{}`: such names are the log's own",
+                "a topic cannot be named `{}`: names with this suffix are reserved for changelogs",
                 spec.name
             )));
         }
@@ -243,14 +245,14 @@ impl Cluster {
         let replication = self.options.replication.map_or(-1, i32::from);
         let new: Vec<NewTopic<'_>> = missing.iter().map(|topic| topic.request(replication)).collect();
         let results = wait_for(self.admin.create_topics(&new, &self.admin_options()))
-            .map_err(|error| told("creating topics", &error))?;
+            .map_err(|error| to_log_error("creating topics", &error))?;
         for result in results {
             match result {
-                // Somebody else was faster.
+                // Another process has created it in the meantime.
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
                     return Err(Error::Settings(format!(
-                        "Kafka does not create the topic `{name}`: {code}"
+                        "Kafka refused to create the topic `{name}`: {code}"
                     )));
                 }
             }
@@ -260,22 +262,22 @@ impl Cluster {
 
     fn admin_options(&self) -> AdminOptions {
         AdminOptions::new()
-            .request_timeout(Some(self.options.patience))
-            .operation_timeout(Some(self.options.patience))
+            .request_timeout(Some(self.options.call_timeout))
+            .operation_timeout(Some(self.options.call_timeout))
     }
 
-    /// Compares what the cluster keeps of topics with what should be kept. Everything that differs is said at once.
+    /// Compares the topics' settings in the cluster with the wanted ones. The error lists all differences.
     fn check_settings(&self, topics: &[&Wanted]) -> Result<()> {
         if topics.is_empty() {
             return Ok(());
         }
-        let context = "asking Kafka for the settings of topics";
+        let context = "reading the topics' settings from Kafka";
         let names: Vec<ResourceSpecifier<'_>> = topics
             .iter()
             .map(|topic| ResourceSpecifier::Topic(&topic.name))
             .collect();
         let described = wait_for(self.admin.describe_configs(&names, &self.admin_options()))
-            .map_err(|error| told(context, &error))?;
+            .map_err(|error| to_log_error(context, &error))?;
         let mut differences = Vec::new();
         for described in described {
             match described {
@@ -286,7 +288,7 @@ impl Cluster {
                     differences.extend(topic.and_then(|topic| topic.differences(&settings)));
                 }
                 Err(code) if is_refusal(code) => {
-                    tracing::warn!(%code, "not allowed to see how long a topic keeps its records: not checked");
+                    tracing::warn!(%code, "no permission to read the settings of a topic: its retention is not checked");
                 }
                 Err(code) => {
                     return Err(Error::Unavailable {
@@ -302,9 +304,9 @@ impl Cluster {
         Err(Error::Settings(differences.join("; ")))
     }
 
-    /// A topic is of use once the broker that answers knows it.
+    /// Waits until the brokers know the new topics.
     fn await_topics(&self, topics: &[&Wanted]) -> Result<()> {
-        let deadline = Instant::now() + self.options.patience;
+        let deadline = Instant::now() + self.options.call_timeout;
         loop {
             let known = self.metadata(None)?;
             let unknown = topics.iter().find(|topic| !known.contains_key(&topic.name));
@@ -316,7 +318,7 @@ impl Cluster {
             if Instant::now() > deadline {
                 return Err(Error::Unavailable {
                     context: format!("creating the topic `{}`", unknown.name),
-                    message: "it was created but does not appear".into(),
+                    message: "the brokers created it, but do not list it yet".into(),
                 });
             }
             drop(self.observer.poll(Duration::from_millis(20)));
@@ -324,24 +326,24 @@ impl Cluster {
     }
 }
 
-/// The earliest offset of a partition and its end, as this consumer's isolation lets it see it.
+/// The earliest and the end offset of a partition, at the isolation level of this consumer.
 pub(super) fn ends(
-    consumer: &BaseConsumer<Onlooker>,
+    consumer: &BaseConsumer<ObserverContext>,
     topic: &str,
     partition: u32,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(u64, u64)> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
-        match consumer.fetch_watermarks(topic, partition as i32, patience) {
+        match consumer.fetch_watermarks(topic, partition as i32, timeout) {
             Ok((low, end)) => return Ok((low.max(0) as u64, end.max(0) as u64)),
-            // A partition that was just made or is moving has no leader for a moment.
-            Err(error) if Instant::now() < deadline && is_passing(&error) => {
+            // A partition that was just created, or that moves to another broker, has no leader for a short time.
+            Err(error) if Instant::now() < deadline && is_transient(&error) => {
                 drop(consumer.poll(Duration::from_millis(20)));
             }
             Err(error) => {
-                return Err(told(
-                    &format!("asking Kafka for the end of {topic}/{partition}"),
+                return Err(to_log_error(
+                    &format!("reading the end offset of {topic}/{partition} from Kafka"),
                     &error,
                 ));
             }
@@ -349,7 +351,7 @@ pub(super) fn ends(
     }
 }
 
-fn is_passing(error: &KafkaError) -> bool {
+fn is_transient(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(
@@ -362,15 +364,15 @@ fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-/// Lets log lines and errors through, which would pile up in a client that nobody polls.
-fn drain(consumer: &BaseConsumer<Onlooker>) {
-    // One call stops at a log line, and does not say so.
+/// Handles queued log lines and errors. They would accumulate in a client that is never polled.
+fn drain(consumer: &BaseConsumer<ObserverContext>) {
+    // Each call stops at a log line without reporting it.
     for _ in 0..32 {
         drop(consumer.poll(Duration::ZERO));
     }
 }
 
-/// Waits for a future of the administration client, which has a thread of its own to complete it.
+/// Waits for a future of the administration client. The client's own thread completes it.
 fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -1,4 +1,4 @@
-//! What librdkafka tells its clients: log lines, errors, rebalances, deliveries.
+//! The callbacks of librdkafka: log lines, errors, rebalances, deliveries.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,15 +33,15 @@ fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
-/// Remembers the last thing that went wrong, to explain a time-out with.
+/// Keeps the latest error of a client, as the explanation of a later time-out.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
+pub(super) struct LastError {
     last: Mutex<Option<String>>,
-    /// A right or a password is wrong.
+    /// The cluster refused the credentials or a permission.
     refused: AtomicBool,
 }
 
-impl Troubles {
+impl LastError {
     fn note(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
@@ -52,7 +52,7 @@ impl Troubles {
             self.refused.store(true, Ordering::SeqCst);
         }
         let mut last = self.last.lock();
-        // That no broker is left says less than what happened to the last one.
+        // The error of a single broker says more than "all brokers down".
         if last.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
             *last = Some(reason.to_owned());
         }
@@ -62,17 +62,17 @@ impl Troubles {
         self.last.lock().take()
     }
 
-    /// Whether the cluster refuses, rather than not answering.
+    /// Whether the cluster refused the client.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::SeqCst)
     }
 }
 
-/// A client that reads without a group, or only looks.
+/// The context of a client that reads without a group, or only asks for metadata and offsets.
 #[derive(Debug, Default)]
-pub(super) struct Onlooker(pub(super) Troubles);
+pub(super) struct ObserverContext(pub(super) LastError);
 
-impl ClientContext for Onlooker {
+impl ClientContext for ObserverContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log_line(level, facility, line);
     }
@@ -82,55 +82,56 @@ impl ClientContext for Onlooker {
     }
 }
 
-impl ConsumerContext for Onlooker {}
+impl ConsumerContext for ObserverContext {}
 
-/// What a rebalance wants, in the order told.
+/// A change of assignments that the group demands, in the order received.
 pub(super) enum Transition {
     Assign(TopicPartitionList),
     Revoke(TopicPartitionList),
 }
 
-/// A member of a group. A rebalance is only noted here: the polling thread answers it after the hand-shake.
+/// The context of a group member. A rebalance is only queued here. The polling thread answers it after the handshake with
+/// the worker.
 #[derive(Default)]
-pub(super) struct Membership {
+pub(super) struct MemberContext {
     transitions: Mutex<VecDeque<Transition>>,
     leaving: AtomicBool,
-    troubles: Troubles,
+    last_error: LastError,
 }
 
-impl Membership {
+impl MemberContext {
     pub(super) fn next_transition(&self) -> Option<Transition> {
         self.transitions.lock().pop_front()
     }
 
-    /// From now on a revocation is answered at once: nobody works on these partitions any more.
+    /// From now on, revocations are answered immediately, because no worker reads these partitions any more.
     pub(super) fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
     }
 }
 
-impl ClientContext for Membership {
+impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log_line(level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.troubles.note(&error, reason);
+        self.last_error.note(&error, reason);
     }
 }
 
-impl ConsumerContext for Membership {
+impl ConsumerContext for MemberContext {
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
         what: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        // librdkafka waits for assign or unassign, whenever it comes; the list is its own and dies with the event.
+        // librdkafka waits for assign or unassign. The list belongs to the event and must be copied.
         let assigned = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.leaving.load(Ordering::SeqCst) {
             if assigned {
-                take_on(consumer, partitions);
+                assign(consumer, partitions);
             } else {
                 release(consumer, partitions);
             }
@@ -145,29 +146,29 @@ impl ConsumerContext for Membership {
     }
 }
 
-/// Takes on partitions, in the way that the group's protocol wants it.
-pub(super) fn take_on(consumer: &BaseConsumer<Membership>, partitions: &TopicPartitionList) {
+/// Assigns partitions according to the group's rebalance protocol.
+pub(super) fn assign(consumer: &BaseConsumer<MemberContext>, partitions: &TopicPartitionList) {
     let taken = match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
         _ => consumer.assign(partitions),
     };
     if let Err(error) = taken {
-        tracing::warn!(%error, "partitions could not be taken on");
+        tracing::warn!(%error, "partitions could not be assigned");
     }
 }
 
-/// Gives partitions back, in the way that the group's protocol wants it.
-pub(super) fn release(consumer: &BaseConsumer<Membership>, partitions: &TopicPartitionList) {
+/// Unassigns partitions according to the group's rebalance protocol.
+pub(super) fn release(consumer: &BaseConsumer<MemberContext>, partitions: &TopicPartitionList) {
     let released = match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
         _ => consumer.unassign(),
     };
     if let Err(error) = released {
-        tracing::warn!(%error, "partitions could not be given back");
+        tracing::warn!(%error, "partitions could not be released");
     }
 }
 
-/// A transactional producer: keeps the first failure of the transaction at hand.
+/// The context of a transactional producer. Keeps the first delivery failure of the transaction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Deliveries {
     pub(super) failure: Arc<Mutex<Option<KafkaError>>>,

@@ -1,29 +1,29 @@
-//! What librdkafka says, in the words of the log.
+//! Converts librdkafka's errors to errors of the log.
 
 use rdkafka::error::{KafkaError, RDKafkaError, RDKafkaErrorCode};
 
 use crate::options::is_secret;
 use limbic_stream::Error;
 
-/// The error of a call, as this crate tells it. `context` says what was tried.
-pub(super) fn told(context: &str, error: &KafkaError) -> Error {
+/// Converts the error of a call. `context` says what was tried.
+pub(super) fn to_log_error(context: &str, error: &KafkaError) -> Error {
     match error {
-        // Its own text would show the value.
+        // The text of this error would contain the value.
         KafkaError::ClientConfig(_, problem, name, _) => {
             let problem = if is_secret(name) {
-                "its value is not taken"
+                "its value is not accepted"
             } else {
                 problem
             };
             Error::Settings(format!("the Kafka setting `{name}`: {problem}"))
         }
         KafkaError::ClientCreation(problem) => {
-            Error::Settings(format!("the Kafka settings do not work: {problem}"))
+            Error::Settings(format!("the Kafka settings are not valid: {problem}"))
         }
         other => match other.rdkafka_error_code() {
-            Some(code) if is_refusal(code) => {
-                Error::Settings(format!("{context}: the Kafka cluster refuses: {code}"))
-            }
+            Some(code) if is_refusal(code) => Error::Settings(format!(
+                "{context}: the Kafka cluster refused the request: {code}"
+            )),
             _ => Error::Unavailable {
                 context: context.to_owned(),
                 message: other.to_string(),
@@ -32,7 +32,7 @@ pub(super) fn told(context: &str, error: &KafkaError) -> Error {
     }
 }
 
-/// Whether no retry helps until somebody changes a right or a password.
+/// Whether a retry cannot help until a permission or a password is changed.
 pub(super) const fn is_refusal(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -45,27 +45,27 @@ pub(super) const fn is_refusal(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// The ladder: what to do about a failed step of a transaction.
+/// How a transaction recovers from a failed step.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Rung {
-    /// Call again.
+pub(super) enum Recovery {
+    /// Repeat the call.
     Retry,
-    /// Abort; then rewind and process again.
+    /// Abort the transaction. Then rewind and process the batch again.
     Abort,
-    /// Another has taken over: abort if possible, give this member up.
+    /// Another producer or member has taken over. Abort if possible, and give up this member.
     Fenced,
-    /// This producer is of no use any more, and what became of the transaction is not known: subscribe again.
+    /// The producer cannot be used any more, and the outcome of the transaction is unknown. Subscribe again.
     Rebuild,
 }
 
-impl Rung {
+impl Recovery {
     pub(super) fn of(error: &KafkaError) -> Self {
         match error {
             KafkaError::Transaction(error) => Self::of_transaction(error),
             other => match other.rdkafka_error_code() {
                 Some(code) if is_fence(code) => Self::Fenced,
                 Some(RDKafkaErrorCode::Fatal) => Self::Rebuild,
-                // A record that could not be delivered: the transaction cannot be completed.
+                // A record could not be delivered, so the transaction cannot be completed.
                 _ => Self::Abort,
             },
         }
@@ -86,8 +86,8 @@ impl Rung {
     }
 }
 
-/// Why a producer was fenced, and what to do if it happens again.
-pub(super) fn fenced(error: &KafkaError) -> String {
+/// Why a producer was fenced, and what to do if it happens repeatedly.
+pub(super) fn fencing_reason(error: &KafkaError) -> String {
     let code = match error {
         KafkaError::Transaction(error) => Some(error.code()),
         other => other.rdkafka_error_code(),
@@ -102,15 +102,15 @@ pub(super) fn fenced(error: &KafkaError) -> String {
     );
     if by_another_producer {
         format!(
-            "{error}: another producer took this transactional id, or the transaction timed out. If it happens again \
-             and again, two running nodes have one instance name: give each its own `stream.instance`"
+            "{error}: another producer has taken over this transactional id, or the transaction timed out. If this \
+             happens repeatedly, two running nodes have the same instance name: give each its own `stream.instance`"
         )
     } else {
         error.to_string()
     }
 }
 
-/// The cluster's ways of saying: you are not the one any more.
+/// Whether the code means that another producer or member has taken over.
 const fn is_fence(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,

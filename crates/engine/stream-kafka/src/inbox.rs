@@ -1,6 +1,7 @@
-//! Between the polling thread and the worker: a bounded queue of records, and the hand-shake of a rebalance.
+//! The inbox between the polling thread and the worker: a bounded queue of records, and the handshake of a rebalance.
 //!
-//! The polling thread never holds the lock while it calls librdkafka, whose own threads may be ringing [`Bell`].
+//! The polling thread never holds the lock while it calls librdkafka, because librdkafka's own threads may call
+//! [`Notifier`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,39 +14,39 @@ use limbic_stream::{BatchLimits, Error, Record, Result, TopicPartition};
 
 /// Wakes the polling thread.
 #[derive(Debug, Default)]
-pub(super) struct Bell {
-    rung: Mutex<bool>,
-    heard: Condvar,
+pub(super) struct Notifier {
+    notified: Mutex<bool>,
+    changed: Condvar,
 }
 
-impl Bell {
-    pub(super) fn ring(&self) {
-        *self.rung.lock() = true;
-        self.heard.notify_one();
+impl Notifier {
+    pub(super) fn notify(&self) {
+        *self.notified.lock() = true;
+        self.changed.notify_one();
     }
 
-    /// Waits until it is rung, or until `deadline`.
+    /// Waits for a notification, or until `deadline`.
     pub(super) fn wait(&self, deadline: Instant) {
-        let mut rung = self.rung.lock();
-        while !*rung && !self.heard.wait_until(&mut rung, deadline).timed_out() {}
-        *rung = false;
+        let mut notified = self.notified.lock();
+        while !*notified && !self.changed.wait_until(&mut notified, deadline).timed_out() {}
+        *notified = false;
     }
 }
 
-/// What the worker finds.
+/// The next event for the worker.
 #[derive(Debug)]
 pub(super) enum Taken {
     Assigned(Vec<TopicPartition>),
     Revoked(Vec<TopicPartition>),
-    /// Records, and where to read on in each partition that they are of.
+    /// Records, and the offset to continue at in each of their partitions.
     Records(Vec<Record>, Vec<(TopicPartition, u64)>),
     Nothing,
 }
 
-/// Records, and where to read on in each partition that they are of.
+/// Records, and the offset to continue at in each of their partitions.
 pub(super) type Gathered = (Vec<Record>, Vec<(TopicPartition, u64)>);
 
-/// Why a member is of no use any more.
+/// Why a member cannot continue.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
     Fenced(String),
@@ -81,14 +82,14 @@ struct State {
     chunks: VecDeque<Chunk>,
     records: usize,
     bytes: usize,
-    /// Most records and bytes: one batch, prefetched while the worker does another.
+    /// The maximum records and bytes in the queue: one batch, which is fetched while the worker processes another.
     room: (usize, usize),
-    /// Partitions whose end was reached after the last record put in.
+    /// Partitions whose end was reached after their last queued record.
     ended: BTreeSet<TopicPartition>,
     seeks: BTreeMap<TopicPartition, Offset>,
-    sought: Option<Result<(), String>>,
+    seek_result: Option<Result<(), String>>,
     acknowledged: bool,
-    /// When the worker last came back from a poll; `None` while it is in one.
+    /// When the worker's last poll returned. `None` while a poll waits.
     last_poll: Option<Instant>,
     failure: Option<Failure>,
     stop: bool,
@@ -108,19 +109,19 @@ impl State {
     }
 }
 
-/// The queue itself.
+/// A queue that the polling thread fills and the worker empties.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     state: Mutex<State>,
-    /// The worker waits here.
+    /// Wakes the worker.
     arrived: Condvar,
-    /// The polling thread waits here.
-    pub(super) bell: Arc<Bell>,
+    /// Wakes the polling thread.
+    pub(super) notifier: Arc<Notifier>,
 }
 
-/// The worker's side.
+/// Methods for the worker.
 impl Inbox {
-    /// The next event, or else records, or else nothing by the end of the linger.
+    /// The next event. Otherwise records. Otherwise nothing, when the linger time has passed.
     pub(super) fn take(&self, limits: &BatchLimits) -> Result<Taken> {
         let deadline = Instant::now() + limits.linger;
         let mut state = self.state.lock();
@@ -144,12 +145,12 @@ impl Inbox {
         }
         let batch = gather(&mut state, limits);
         drop(state);
-        self.bell.ring();
+        self.notifier.notify();
         let (records, positions) = batch;
         Ok(Taken::Records(records, positions))
     }
 
-    /// Records that lie ready, if they are worth a batch and nothing else has happened; and where to read on after them.
+    /// Queued records, if they are enough for a batch and no other event is queued, and the offsets to continue at.
     pub(super) fn take_ready(&self, limits: &BatchLimits) -> Option<Gathered> {
         let mut state = self.state.lock();
         let enough = state.records >= limits.records / 2 || state.bytes >= limits.bytes / 2;
@@ -158,34 +159,34 @@ impl Inbox {
         }
         let batch = gather(&mut state, limits);
         drop(state);
-        self.bell.ring();
+        self.notifier.notify();
         Some(batch)
     }
 
-    /// Remembers that the worker polls, until the answer is dropped.
+    /// Marks the worker as polling until the result is dropped.
     pub(super) fn polling(&self) -> Polling<'_> {
         self.state.lock().last_poll = None;
         Polling(self)
     }
 
-    /// The worker holds nothing any more of what was revoked.
+    /// Confirms that the worker has stopped using the revoked partitions.
     pub(super) fn acknowledge(&self) {
         self.state.lock().acknowledged = true;
-        self.bell.ring();
+        self.notifier.notify();
     }
 
-    /// Reads on from elsewhere: what is queued of these partitions is dropped. Waits until it is so.
+    /// Continues at other offsets. Drops the queued records of these partitions, and waits until the change is effective.
     pub(super) fn seek(&self, targets: BTreeMap<TopicPartition, Offset>) -> Result<()> {
         let mut state = self.state.lock();
         state.seeks = targets;
-        state.sought = None;
-        self.bell.ring();
+        state.seek_result = None;
+        self.notifier.notify();
         loop {
             if let Some(failure) = &state.failure {
                 return Err(failure.error());
             }
-            if let Some(sought) = state.sought.take() {
-                return sought.map_err(|message| Error::Unavailable {
+            if let Some(seek_result) = state.seek_result.take() {
+                return seek_result.map_err(|message| Error::Unavailable {
                     context: "reading from another offset".into(),
                     message,
                 });
@@ -194,7 +195,7 @@ impl Inbox {
         }
     }
 
-    /// Whether everything there was of a partition has been taken.
+    /// Whether the worker has taken every existing record of a partition.
     pub(super) fn is_drained(&self, partition: &TopicPartition) -> bool {
         let state = self.state.lock();
         state.ended.contains(partition) && !state.chunks.iter().any(|chunk| chunk.partition == *partition)
@@ -202,7 +203,7 @@ impl Inbox {
 
     pub(super) fn stop(&self) {
         self.state.lock().stop = true;
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     pub(super) fn failure(&self) -> Option<Failure> {
@@ -210,7 +211,7 @@ impl Inbox {
     }
 }
 
-/// The worker is in a poll.
+/// The worker is in a poll while this value exists.
 pub(super) struct Polling<'a>(&'a Inbox);
 
 impl Drop for Polling<'_> {
@@ -219,17 +220,17 @@ impl Drop for Polling<'_> {
     }
 }
 
-/// The polling thread's side.
+/// Methods for the polling thread.
 impl Inbox {
-    /// How long the worker has not polled.
-    pub(super) fn silence(&self) -> Duration {
+    /// How long ago the worker's last poll returned. Zero while it polls.
+    pub(super) fn time_since_poll(&self) -> Duration {
         self.state
             .lock()
             .last_poll
             .map_or(Duration::ZERO, |last| last.elapsed())
     }
 
-    /// How many records may be put in now.
+    /// How many records may be added now.
     pub(super) fn room(&self) -> usize {
         let state = self.state.lock();
         if state.bytes < state.room.1 {
@@ -239,7 +240,7 @@ impl Inbox {
         }
     }
 
-    /// Puts in records of one partition; `ended` says whether its end was reached after them.
+    /// Adds records of one partition. `ended` = the end of the partition was reached after them.
     pub(super) fn put(&self, partition: &TopicPartition, records: Vec<Record>, ended: bool) {
         let mut state = self.state.lock();
         if ended {
@@ -273,7 +274,7 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Whether the worker has let go; asking takes the answer.
+    /// Whether the worker has confirmed the revocation. Resets the confirmation.
     pub(super) fn take_acknowledgement(&self) -> bool {
         std::mem::take(&mut self.state.lock().acknowledged)
     }
@@ -281,10 +282,10 @@ impl Inbox {
     pub(super) fn fail(&self, failure: Failure) {
         self.state.lock().failure.get_or_insert(failure);
         self.arrived.notify_all();
-        self.bell.ring();
+        self.notifier.notify();
     }
 
-    /// Where to read on, if the worker wishes so; what is queued of it is dropped.
+    /// The offsets that the worker wants to continue at. Drops the queued records of these partitions.
     pub(super) fn take_seeks(&self) -> BTreeMap<TopicPartition, Offset> {
         let mut state = self.state.lock();
         let seeks = std::mem::take(&mut state.seeks);
@@ -293,8 +294,8 @@ impl Inbox {
         seeks
     }
 
-    pub(super) fn sought(&self, result: Result<(), String>) {
-        self.state.lock().sought = Some(result);
+    pub(super) fn seek_result(&self, result: Result<(), String>) {
+        self.state.lock().seek_result = Some(result);
         self.arrived.notify_one();
     }
 
@@ -303,7 +304,7 @@ impl Inbox {
     }
 }
 
-/// A batch within `limits`: at least one record.
+/// Takes a batch within `limits`, at least one record.
 fn gather(state: &mut State, limits: &BatchLimits) -> Gathered {
     let mut batch: Vec<Record> = Vec::new();
     let mut positions: BTreeMap<TopicPartition, u64> = BTreeMap::new();

@@ -17,25 +17,25 @@
 //! ```
 //!
 //! # What it is
-//!
-//! * A member reads committed records only. It polls on a thread of its own (`poller`); a bounded `inbox` lies between that
+//! * A member reads committed records only. It polls on its own thread (`poller`). A bounded `inbox` lies between that
 //!   thread and the worker.
-//! * Each instance of a stage has one transactional producer (`producer`, `transaction`). A transaction carries outputs, state
-//!   and the group's offsets together with the group's generation (KIP-447), so that neither a revived process nor a member
-//!   whose partitions moved can commit.
-//! * State lives in memory behind a compacted changelog (`state`).
-//! * [`limbic_stream::Consumer::close`] ends the polling thread, gives the partitions back and leaves the group. Nothing is
-//!   left to a destructor.
+//!   thread and the worker.
+//! * Each instance of a stage has one transactional producer (`producer`, `transaction`). A transaction carries outputs,
+//!   state and the group's offsets, together with the group's generation (KIP-447). So neither a process that was paused
+//!   nor a member whose partitions moved can commit.
+//! * State is kept in memory and stored in a compacted changelog (`state`).
+//! * [`limbic_stream::Consumer::close`] ends the polling thread, gives the partitions back and leaves the group. None of
+//!   this is left to a destructor.
 //!
 //! # What it is not
 //!
-//! It does not delete records: the topic's retention in the cluster does, also for transient topics
-//! ([`limbic_stream::Log::trim`] does nothing here). It does not choose partitions with librdkafka: they are computed by
-//! [`limbic_stream::partition_of`], so that both backends agree.
+//! It does not delete records. The topic's retention in the cluster does, also for transient topics
+//! ([`limbic_stream::Log::trim`] has no effect here). It does not use librdkafka's partitioner.
+//! [`limbic_stream::partition_of`] computes partitions, so that both backends agree.
 //!
 //! # Laws
 //!
-//! * A record is acknowledged once all in-sync replicas have it.
+//! * A record is acknowledged when all in-sync replicas have it.
 //! * Outputs, state and offsets of a batch become visible together, or not at all.
 
 #![expect(
@@ -82,7 +82,7 @@ use limbic_stream::{
     TopicSpec,
 };
 
-/// A log on a Kafka cluster. Clones share everything.
+/// A log on a Kafka cluster. Clones share one connection.
 #[derive(Clone)]
 pub struct KafkaLog(Arc<Inner>);
 
@@ -95,7 +95,7 @@ struct Inner {
 }
 
 impl KafkaLog {
-    /// Connects to the cluster at `kafka://HOST:PORT[,HOST:PORT…]`; returns once a broker has answered.
+    /// Connects to the cluster at `kafka://HOST:PORT[,HOST:PORT…]`. Returns when a broker has answered.
     pub fn connect(url: &str, options: KafkaOptions) -> Result<Self> {
         Ok(Self(Arc::new(Inner {
             cluster: Cluster::connect(url, options)?,
@@ -106,7 +106,7 @@ impl KafkaLog {
         })))
     }
 
-    /// How much memory the state takes, in bytes, of each member in this process (group and instance).
+    /// The bytes of state in memory, for each member in this process (group and instance).
     pub fn state_bytes(&self) -> Vec<(Arc<str>, Arc<str>, u64)> {
         self.0.members.state_bytes()
     }
@@ -197,7 +197,8 @@ struct Entry {
 }
 
 impl Members {
-    /// A new member. One of the same name is fenced at once: its partitions need not wait until the brokers notice.
+    /// Adds a member. An earlier member of the same name is fenced at once, so that its partitions are free before the
+    /// brokers notice.
     fn enter(&self, subscription: &Subscription, inbox: &Arc<Inbox>, state_bytes: Arc<AtomicU64>) {
         let name = (
             Arc::clone(&subscription.group),

@@ -1,4 +1,4 @@
-//! One member of a group: the worker's side.
+//! A member of a group: the part that runs on the worker's thread.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::Inner;
-use crate::context::Membership;
-use crate::failure::told;
+use crate::context::MemberContext;
+use crate::failure::to_log_error;
 use crate::inbox::{Failure, Inbox, Taken};
 use crate::poller::Poller;
 use crate::producer::{Ended, TransactionalProducer, offset_list};
@@ -24,9 +24,9 @@ use limbic_stream::{
 /// A partition that this member holds.
 #[derive(Debug)]
 struct Held {
-    /// The next offset the worker will read.
+    /// The next offset that the worker reads.
     position: u64,
-    /// Where to begin when nothing was ever committed.
+    /// The first offset to read if the group has not committed one.
     start: u64,
     committed: Option<Committed>,
 }
@@ -36,20 +36,20 @@ pub(super) struct Member {
     pub(super) subscription: Subscription,
     pub(super) producer: TransactionalProducer,
     pub(super) state: Stores,
-    consumer: Arc<BaseConsumer<Membership>>,
+    consumer: Arc<BaseConsumer<MemberContext>>,
     inbox: Arc<Inbox>,
     poller: Option<JoinHandle<()>>,
     held: BTreeMap<TopicPartition, Held>,
-    /// Assigned, but not yet ready to be shown: the state is still to be read.
+    /// Assigned partitions whose state is not restored yet. The worker does not see them yet.
     preparing: Option<Vec<TopicPartition>>,
-    /// The next poll tells the polling thread that what was revoked is let go.
-    owes_acknowledgement: bool,
+    /// The next poll must confirm to the polling thread that the revoked partitions are released.
+    must_acknowledge: bool,
 }
 
-/// Says that the polling thread has ended, however it did: nobody must wait for it.
-struct LastWord(Arc<Inbox>);
+/// Marks the member as failed when the polling thread ends for any reason, so that no thread waits for it.
+struct FailOnExit(Arc<Inbox>);
 
-impl Drop for LastWord {
+impl Drop for FailOnExit {
     fn drop(&mut self) {
         self.0
             .fail(Failure::Unavailable("the polling thread has ended".into()));
@@ -65,28 +65,29 @@ impl Member {
         let names = &log.cluster.names;
         let inbox = Arc::new(Inbox::default());
         let state = Stores::default();
-        // First the old owner of this instance's name is fenced, then its partitions are asked for.
+        // First fence the earlier member of this name, then ask for its partitions.
         log.members.enter(&subscription, &inbox, state.gauge());
         let id = names.transactional_id(&subscription.group, &subscription.instance);
         let producer = TransactionalProducer::register(&log.cluster, &id)?;
 
-        // One topic: partitions move one by one. Several: whoever has a number of one topic must have it of all, and
-        // of librdkafka's assignors only `range` promises that (it deals out each topic over the same sorted members).
+        // One topic: partitions move one by one. Several topics: the member that holds a number of one topic must hold it
+        // of every topic. Of librdkafka's assignors, only `range` guarantees this, because it divides each topic over the
+        // same sorted members.
         let strategy = if subscription.topics.len() == 1 {
             "cooperative-sticky"
         } else {
             "range"
         };
         let context = format!("joining the group `{}`", subscription.group);
-        let consumer: BaseConsumer<Membership> = log
+        let consumer: BaseConsumer<MemberContext> = log
             .cluster
             .clients
             .member(&names.group(&subscription.group), strategy)
-            .create_with_context(Membership::default())
-            .map_err(|error| told(&context, &error))?;
+            .create_with_context(MemberContext::default())
+            .map_err(|error| to_log_error(&context, &error))?;
         let mut consumer = consumer;
-        let bell = Arc::clone(&inbox.bell);
-        consumer.set_nonempty_callback(move || bell.ring());
+        let notifier = Arc::clone(&inbox.notifier);
+        consumer.set_nonempty_callback(move || notifier.notify());
         let consumer = Arc::new(consumer);
         let topics: Vec<String> = subscription
             .topics
@@ -96,7 +97,7 @@ impl Member {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer
             .subscribe(&topics)
-            .map_err(|error| told(&context, &error))?;
+            .map_err(|error| to_log_error(&context, &error))?;
 
         let poller = Poller::new(
             Arc::clone(&consumer),
@@ -104,11 +105,11 @@ impl Member {
             names.clone(),
             log.cluster.options.max_poll_interval,
         );
-        let last_word = LastWord(Arc::clone(&inbox));
+        let fail_on_exit = FailOnExit(Arc::clone(&inbox));
         let poller = std::thread::Builder::new()
             .name(format!("poll {}", subscription.group))
             .spawn(move || {
-                let _last_word = last_word;
+                let _fail_on_exit = fail_on_exit;
                 poller.run();
             })
             .map_err(|error| Error::Unavailable {
@@ -125,7 +126,7 @@ impl Member {
             poller: Some(poller),
             held: BTreeMap::new(),
             preparing: None,
-            owes_acknowledgement: false,
+            must_acknowledge: false,
         })
     }
 
@@ -135,25 +136,25 @@ impl Member {
             .map_or(Ok(()), |failure| Err(failure.error()))
     }
 
-    /// Finds out where to read on, and restores the state.
+    /// Finds the offset to continue at in each partition, and restores the state.
     fn prepare(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         let names = &self.log.cluster.names;
-        let context = "asking Kafka for committed offsets";
+        let context = "reading committed offsets from Kafka";
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&names.topic(&partition.topic), partition.partition as i32);
         }
         let list = self
             .consumer
-            .committed_offsets(list, self.log.cluster.options.patience)
-            .map_err(|error| told(context, &error))?;
+            .committed_offsets(list, self.log.cluster.options.call_timeout)
+            .map_err(|error| to_log_error(context, &error))?;
         let mut held = BTreeMap::new();
         for partition in partitions {
             let topic = names.topic(&partition.topic);
             let element = list.find_partition(&topic, partition.partition as i32);
             let committed = match element {
                 Some(element) => {
-                    element.error().map_err(|error| told(context, &error))?;
+                    element.error().map_err(|error| to_log_error(context, &error))?;
                     committed_of(partition, element.offset(), element.metadata())
                 }
                 None => None,
@@ -202,8 +203,8 @@ impl Member {
             .ok_or_else(|| Error::Fenced(format!("{partition} is not held by this member")))
     }
 
-    /// The offsets of a transaction. Without any, the one last committed is committed again: that is what lets the
-    /// brokers refuse the transaction if this member is a zombie.
+    /// The offsets of a transaction. If `given` is empty, the last committed offset is committed again: only then the
+    /// brokers can refuse the transaction of a zombie.
     pub(super) fn offsets(&self, given: &[Committed]) -> Result<Option<TopicPartitionList>> {
         for committed in given {
             self.holding(&committed.partition)?;
@@ -227,21 +228,21 @@ impl Member {
         offset_list(&offsets).map(Some)
     }
 
-    /// What proves to the brokers that this member is of the group's present generation. The order matters: a
-    /// membership that is lost *after* the proof was taken makes the proof worthless to the brokers; one lost before
-    /// would make it a proof of nothing, which they accept.
+    /// Proves to the brokers that this member belongs to the group's current generation. The order matters. If the
+    /// membership is lost *after* the metadata was taken, the brokers refuse the metadata. If it was lost before, the
+    /// metadata would be empty, and the brokers would accept it.
     pub(super) fn proof(&self) -> Result<ConsumerGroupMetadata> {
         let proof = self.consumer.group_metadata();
         self.check()?;
         if self.consumer.assignment_lost() {
             return Err(Error::Fenced(
-                "the group has given this member's partitions to others".into(),
+                "the group has assigned this member's partitions to other members".into(),
             ));
         }
         proof.ok_or_else(|| Error::Fenced("not a member of the group".into()))
     }
 
-    /// What was committed is now so.
+    /// Notes the offsets of a commit that succeeded.
     pub(super) fn committed_now(&mut self, offsets: Vec<Committed>) {
         for committed in offsets {
             if let Some(held) = self.held.get_mut(&committed.partition) {
@@ -250,7 +251,7 @@ impl Member {
         }
     }
 
-    /// The error of a transaction that ended badly; a member that was fenced stays so.
+    /// Converts the outcome of a failed transaction. A fenced member stays fenced.
     pub(super) fn failed(&self, ended: Ended) -> Error {
         match ended {
             Ended::Aborted(reason) => Error::Aborted(reason),
@@ -268,7 +269,7 @@ impl Member {
         }
     }
 
-    /// Records that lie ready, without waiting; `None` where something else comes first.
+    /// Queued records, without waiting. `None` if another event is queued first.
     pub(super) fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>> {
         let inbox = Arc::clone(&self.inbox);
         let _polling = inbox.polling();
@@ -294,7 +295,7 @@ impl Member {
     fn leave(&mut self) {
         self.inbox.stop();
         if let Some(poller) = self.poller.take() {
-            // Its last word is in the inbox; a panic in it was shown when it happened.
+            // The reason is in the inbox. A panic has already been reported.
             drop(poller.join());
         }
         self.log.members.exit(&self.subscription, &self.inbox);
@@ -307,7 +308,7 @@ impl Consumer for Member {
         let _polling = inbox.polling();
         self.check()?;
         self.producer.serve();
-        if std::mem::take(&mut self.owes_acknowledgement) {
+        if std::mem::take(&mut self.must_acknowledge) {
             self.inbox.acknowledge();
         }
         if self.preparing.is_none() {
@@ -318,7 +319,7 @@ impl Consumer for Member {
                 }
                 Taken::Revoked(partitions) => {
                     self.let_go(&partitions);
-                    self.owes_acknowledgement = true;
+                    self.must_acknowledge = true;
                     return Ok(Polled::Revoked(partitions));
                 }
                 Taken::Nothing => return Ok(Polled::Idle),
@@ -337,8 +338,8 @@ impl Consumer for Member {
         self.check()?;
         let mut positions = Vec::with_capacity(self.held.len());
         for (partition, held) in &self.held {
-            // The last offsets of a partition may be transaction markers, which no position ever passes: a member
-            // that was told of the end is at the end.
+            // The last offsets of a partition may be transaction markers, which no position passes. A member that was
+            // notified of the end is at the end.
             let end = if self.inbox.is_drained(partition) {
                 held.position
             } else {
@@ -402,7 +403,7 @@ impl Drop for Member {
     }
 }
 
-/// An offset as the group committed it.
+/// A committed offset with its metadata. `None` if the group has committed nothing in the partition.
 pub(super) fn committed_of(partition: &TopicPartition, offset: Offset, metadata: &str) -> Option<Committed> {
     let Offset::Offset(next) = offset else { return None };
     Some(Committed {
@@ -412,7 +413,7 @@ pub(super) fn committed_of(partition: &TopicPartition, offset: Offset, metadata:
     })
 }
 
-/// How many partitions the topics of a subscription have: all the same.
+/// The number of partitions of the subscribed topics, which must be the same for all of them.
 fn co_partitioned(log: &Inner, subscription: &Subscription) -> Result<u32> {
     let mut partitions = None;
     for topic in &subscription.topics {
@@ -420,7 +421,7 @@ fn co_partitioned(log: &Inner, subscription: &Subscription) -> Result<u32> {
         let number = *partitions.get_or_insert(target.partitions);
         if number != target.partitions {
             return Err(Error::Settings(format!(
-                "the group `{}` reads topics with {number} and with {} partitions (`{topic}`): they must have equally many",
+                "the topics of group `{}` must have the same number of partitions: one has {number}, `{topic}` has {}",
                 subscription.group, target.partitions
             )));
         }

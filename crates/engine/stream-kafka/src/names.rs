@@ -1,14 +1,14 @@
-//! What things are called in the cluster.
+//! Names of topics, groups and producers in the cluster.
 
 use std::sync::Arc;
 
-/// Logical names in, names of the cluster out, and back.
+/// Converts logical names to names in the cluster, and back.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: String,
 }
 
-/// How the changelogs end. No other topic may.
+/// The suffix of changelogs. Other topics must not have it.
 const STATE: &str = ".state";
 
 impl Names {
@@ -38,12 +38,12 @@ impl Names {
         format!("{}{group}.{instance}", self.prefix)
     }
 
-    /// Whether `topic` would be taken for a changelog.
+    /// Whether `topic` has the name of a changelog.
     pub(super) fn is_reserved(topic: &str) -> bool {
         topic.ends_with(STATE) || topic.starts_with("__")
     }
 
-    /// The logical name of a topic of the cluster, if it is one of ours and no changelog.
+    /// The logical name of a topic in the cluster. `None` for topics of other installations and for changelogs.
     pub(super) fn logical(&self, topic: &str) -> Option<Arc<str>> {
         let name = topic.strip_prefix(&self.prefix)?;
         (!name.is_empty() && !Self::is_reserved(name)).then(|| name.into())

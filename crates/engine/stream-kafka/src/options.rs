@@ -1,4 +1,4 @@
-//! Where the cluster is and how to talk to it.
+//! Options of the Kafka log, and the settings of its clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,22 +8,22 @@ use rdkafka::ClientConfig;
 
 use limbic_stream::{Error, Result};
 
-/// How to use a Kafka cluster.
+/// Options of the Kafka log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaOptions {
-    /// Put before every topic, group and transactional id, with a dot: several installations share a cluster.
-    /// Empty = the bare names.
+    /// Prefix of every topic, group and transactional id, followed by a dot. It lets several installations share a
+    /// cluster. Empty = no prefix.
     pub prefix: String,
-    /// How many replicas a topic gets that is created here; `None` = what the brokers have as their default.
+    /// Number of replicas of topics that this program creates. `None` = the brokers' default.
     pub replication: Option<u16>,
-    /// How long one call waits for the brokers before it answers [`Error::Unavailable`]. A commit that has begun is
-    /// never given up.
-    pub patience: Duration,
-    /// How long a worker may go without a poll. After that it is taken for dead: its partitions go to others, and
-    /// what it still tries to commit is fenced. Longer than the longest batch takes.
+    /// How long one call waits for the brokers before it fails with [`Error::Unavailable`]. A commit that has started has
+    /// no time limit.
+    pub call_timeout: Duration,
+    /// A worker that does not poll for this long is treated as dead: its partitions move to other members, and its
+    /// commits are fenced. It must be longer than the processing time of any batch.
     pub max_poll_interval: Duration,
-    /// Any setting of librdkafka, by its own name: TLS, SASL, time-outs, buffers. Those that exactly-once depends on
-    /// are refused.
+    /// Additional settings of librdkafka, by their own names: TLS, SASL, time-outs, buffers. Settings that exactly-once
+    /// depends on are refused.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -32,7 +32,7 @@ impl Default for KafkaOptions {
         Self {
             prefix: "limbic".into(),
             replication: None,
-            patience: Duration::from_mins(1),
+            call_timeout: Duration::from_mins(1),
             max_poll_interval: Duration::from_mins(5),
             settings: BTreeMap::new(),
         }
@@ -40,14 +40,14 @@ impl Default for KafkaOptions {
 }
 
 impl KafkaOptions {
-    /// With another prefix.
+    /// Replaces the prefix.
     #[must_use]
     pub fn prefixed(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// With a setting of librdkafka.
+    /// Adds a setting of librdkafka.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.insert(name.into(), value.into());
@@ -65,14 +65,14 @@ impl fmt::Debug for KafkaOptions {
         f.debug_struct("KafkaOptions")
             .field("prefix", &self.prefix)
             .field("replication", &self.replication)
-            .field("patience", &self.patience)
+            .field("timeout", &self.call_timeout)
             .field("max_poll_interval", &self.max_poll_interval)
             .field("settings", &settings)
             .finish()
     }
 }
 
-/// Whether the value of a setting of librdkafka must never be shown.
+/// Whether the value of a librdkafka setting is a secret.
 pub(super) fn is_secret(name: &str) -> bool {
     const SIGNS: [&str; 7] = [
         "password",
@@ -86,7 +86,7 @@ pub(super) fn is_secret(name: &str) -> bool {
     SIGNS.iter().any(|sign| name.contains(sign))
 }
 
-/// What exactly-once depends on, or what this backend says itself.
+/// Settings that exactly-once depends on, or that this crate sets from its own options.
 const OURS: [&str; 12] = [
     "bootstrap.servers",
     "metadata.broker.list",
@@ -102,7 +102,7 @@ const OURS: [&str; 12] = [
     "group.protocol",
 ];
 
-/// Makes the settings of librdkafka for each kind of client.
+/// Builds the settings of each kind of client.
 #[derive(Clone)]
 pub(super) struct Clients {
     servers: String,
@@ -113,13 +113,13 @@ impl Clients {
     pub(super) fn new(url: &str, options: &KafkaOptions) -> Result<Self> {
         if let Some(name) = OURS.iter().find(|name| options.settings.contains_key(**name)) {
             return Err(Error::Settings(format!(
-                "the Kafka setting `{name}` is not free to choose: what is never lost or doubled depends on it; remove it"
+                "the Kafka setting `{name}` cannot be changed, because exactly-once processing depends on it: remove it"
             )));
         }
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !options.prefix.chars().all(legal) {
             return Err(Error::Settings(format!(
-                "the Kafka prefix `{}` may hold only letters, digits, `.`, `_` and `-`",
+                "the Kafka prefix `{}` may contain only letters, digits, `.`, `_` and `-`",
                 options.prefix
             )));
         }
@@ -129,12 +129,12 @@ impl Clients {
         })
     }
 
-    /// The cluster's first servers, as in the URL.
+    /// The bootstrap servers from the URL.
     pub(super) fn servers(&self) -> &str {
         &self.servers
     }
 
-    /// The largest record that a producer takes.
+    /// The maximum bytes of a record that a producer accepts.
     pub(super) fn largest_record(&self) -> usize {
         self.settings
             .get("message.max.bytes")
@@ -142,7 +142,8 @@ impl Clients {
             .unwrap_or(1_000_000)
     }
 
-    /// The defaults of this backend, overridden by the user's settings, overridden by what must be so.
+    /// Joins the settings. Later ones override earlier ones: the defaults of this crate, the user's settings, the fixed
+    /// settings.
     fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -162,7 +163,7 @@ impl Clients {
         config
     }
 
-    /// Looks at the cluster from outside: metadata, the true end of a partition.
+    /// Settings of a client that reads metadata and partition offsets.
     pub(super) fn observer(&self) -> ClientConfig {
         self.config(
             &[],
@@ -173,8 +174,8 @@ impl Clients {
         )
     }
 
-    /// Looks at what a group has committed, without joining it. `decided` = an offset that a transaction is about to
-    /// commit or abort is waited for; otherwise the one before it is the answer.
+    /// Settings of a client that reads the committed offsets of a group without joining it. `decided` = wait for the
+    /// outcome of open transactions; otherwise return the last offset before them.
     pub(super) fn group_observer(&self, group: &str, decided: bool) -> ClientConfig {
         let mut config = self.observer();
         config.set("group.id", group).set("enable.auto.commit", "false");
@@ -184,7 +185,7 @@ impl Clients {
         config
     }
 
-    /// Reads committed records of chosen partitions; `group` names nobody and is never joined.
+    /// Settings of a client that reads committed records of given partitions. `group` is never joined.
     pub(super) fn reader(&self, group: &str) -> ClientConfig {
         self.config(
             &[
@@ -203,19 +204,19 @@ impl Clients {
         )
     }
 
-    /// One member of a group. `strategy` is how the group shares partitions.
+    /// Settings of a group member. `strategy` is the partition assignor.
     pub(super) fn member(&self, group: &str, strategy: &str) -> ClientConfig {
         self.config(
             &[
-                // How long the partitions of a killed process stand still; 6 s is the least that brokers allow.
+                // The partitions of a killed process are not read for this long. Brokers allow 6 s at least.
                 ("session.timeout.ms", "6000"),
                 ("heartbeat.interval.ms", "2000"),
-                // The end of a partition is noticed when a fetch comes back empty: at most this much later.
+                // The end of a partition is detected when a fetch returns nothing: at most this much later.
                 ("fetch.wait.max.ms", "100"),
-                // Per partition. The default of 64 MiB would be the memory of the whole loop.
+                // Per partition. With the default of 64 MiB, one partition could fill the memory of the whole process.
                 ("queued.max.messages.kbytes", "4096"),
                 ("queued.min.messages", "10000"),
-                // The default waits a second whenever the queue was full for a moment.
+                // With the default, librdkafka waits for a second when the queue was full for a moment.
                 ("fetch.queue.backoff.ms", "5"),
             ],
             &[
@@ -231,11 +232,11 @@ impl Clients {
         )
     }
 
-    /// The producer of a stage instance.
+    /// Settings of the producer of a stage instance.
     pub(super) fn transactional(&self, id: &str) -> ClientConfig {
         self.config(
             &[
-                // How long a killed process may hold up the readers of what it was writing.
+                // A killed process can block the readers of its output topics for this long.
                 ("transaction.timeout.ms", "30000"),
                 ("linger.ms", "1"),
                 ("queue.buffering.max.kbytes", "65536"),
@@ -244,13 +245,13 @@ impl Clients {
                 ("transactional.id", id),
                 ("enable.idempotence", "true"),
                 ("acks", "all"),
-                // Only failures are reported: a commit waits until nothing is outstanding.
+                // Only failures are reported. A commit waits until no record is outstanding.
                 ("delivery.report.only.error", "true"),
             ],
         )
     }
 
-    /// The producer of the edge.
+    /// Settings of the edge's producer.
     pub(super) fn publisher(&self) -> ClientConfig {
         self.config(
             &[
@@ -263,11 +264,11 @@ impl Clients {
     }
 }
 
-/// `kafka://host:port[,host:port…]` as librdkafka wants it.
+/// Converts `kafka://host:port[,host:port…]` to librdkafka's list of servers.
 fn servers(url: &str) -> Result<String> {
     let wrong = |what: &str| {
         Err(Error::Settings(format!(
-            "{what}: give the log as kafka://HOST:PORT[,HOST:PORT…]"
+            "{what}: write it as kafka://HOST:PORT[,HOST:PORT…]"
         )))
     };
     let Some(rest) = url.strip_prefix("kafka://") else {
@@ -275,7 +276,7 @@ fn servers(url: &str) -> Result<String> {
     };
     if rest.contains('@') {
         return wrong(
-            "user and password do not belong into the address but into the settings sasl.username and sasl.password",
+            "the address must not contain a user or a password: use the settings sasl.username and sasl.password",
         );
     }
     let servers = rest.trim_end_matches('/');

@@ -1,8 +1,8 @@
-//! The polling thread of a member: the only one that reads from librdkafka and that answers rebalances.
+//! The polling thread of a member. It is the only thread that reads from librdkafka and answers rebalances.
 //!
-//! Every partition has a queue of its own, so that the group's own queue can be served (heartbeats are accounted,
-//! rebalances noticed) while records wait for room, and so that the end of a partition is known to be *its* end.
-//! A rebalance is a state that the loop passes through, not a callback that blocks:
+//! Every partition has its own queue. So the group's queue can be served (heartbeats, rebalances) while records wait for
+//! space, and an end-of-partition event is known to belong to its partition.
+//! The loop treats a rebalance as a state, not as a callback that blocks:
 //!
 //! ```text
 //! Assign ─▶ split the queues ─▶ tell the worker ─▶ assign
@@ -18,40 +18,40 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::context::{Membership, Transition, release, take_on};
+use crate::context::{MemberContext, Transition, assign, release};
 use crate::failure::is_refusal;
 use crate::inbox::{Failure, Inbox};
 use crate::names::Names;
 use crate::wire::Decoder;
 use limbic_stream::TopicPartition;
 
-/// Longest wait without a look at the group's queue: log lines in it can hide that something else is there.
-const LOOK: Duration = Duration::from_millis(50);
-/// Most records taken from one partition before the next one has its turn.
-const TURN: usize = 1_000;
-/// How long a seek may take.
+/// The maximum time between two reads of the group's queue. A log line in the queue can hide a later event.
+const GROUP_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The maximum records that are taken from one partition before the next one is read.
+const MAX_RECORDS_PER_PARTITION: usize = 1_000;
+/// The time limit of a seek.
 const SEEK: Duration = Duration::from_secs(10);
 
 struct Source {
     partition: TopicPartition,
-    queue: PartitionQueue<Membership>,
+    queue: PartitionQueue<MemberContext>,
 }
 
 pub(super) struct Poller {
-    consumer: Arc<BaseConsumer<Membership>>,
+    consumer: Arc<BaseConsumer<MemberContext>>,
     inbox: Arc<Inbox>,
     names: Names,
     max_poll_interval: Duration,
     sources: Vec<Source>,
     first: usize,
-    /// Partitions asked back, until the worker has let go of them.
+    /// Revoked partitions that the worker has not released yet.
     revocation: Option<TopicPartitionList>,
     decoder: Decoder,
 }
 
 impl Poller {
     pub(super) fn new(
-        consumer: Arc<BaseConsumer<Membership>>,
+        consumer: Arc<BaseConsumer<MemberContext>>,
         inbox: Arc<Inbox>,
         names: Names,
         max_poll_interval: Duration,
@@ -68,67 +68,68 @@ impl Poller {
         }
     }
 
-    /// Polls until the worker says stop or the member has failed.
+    /// Polls until the worker stops it or the member fails.
     pub(super) fn run(mut self) {
         while !self.inbox.is_stopped() && self.inbox.failure().is_none() {
             self.watch_worker();
             self.serve_group();
             let moved = self.pass_transition() | self.seek() | self.fetch();
             if !moved {
-                self.inbox.bell.wait(Instant::now() + LOOK);
+                self.inbox.notifier.wait(Instant::now() + GROUP_POLL_INTERVAL);
             }
         }
         self.leave();
     }
 
-    /// A worker that polls no more is taken for dead. First comes the failure, which a commit looks at; then, leaving,
-    /// the partitions.
+    /// Treats a worker that does not poll as dead. The failure is set first, because commits check it. Then the member
+    /// leaves the group, which frees its partitions.
     fn watch_worker(&self) {
-        if self.inbox.silence() > self.max_poll_interval {
+        if self.inbox.time_since_poll() > self.max_poll_interval {
             self.inbox.fail(Failure::Fenced(format!(
-                "the worker did not poll for {:?} and was taken for dead",
+                "the worker did not poll for {:?}, so its partitions go to other members",
                 self.max_poll_interval
             )));
         }
     }
 
-    /// Events of the group and the client: rebalances are noted, errors are looked at.
+    /// Serves the events of the group and the client: rebalances are queued, errors are examined.
     fn serve_group(&self) {
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {
-                // Its queue was split before the partition was assigned: nothing comes this way.
+                // The partition's queue was split off before the partition was assigned, so no record can arrive here.
                 Ok(message) => {
                     use rdkafka::Message as _;
                     tracing::error!(
                         topic = message.topic(),
                         partition = message.partition(),
-                        "a record on the group's queue"
+                        "librdkafka delivered a record to the group's queue"
                     );
-                    self.inbox
-                        .fail(Failure::Unavailable("a record came on the wrong queue".into()));
+                    self.inbox.fail(Failure::Unavailable(
+                        "a record arrived on the group's queue, not on its partition's".into(),
+                    ));
                 }
-                Err(error) => self.look_at(&error),
+                Err(error) => self.handle_error(&error),
             }
         }
     }
 
-    /// What an error means for the member. Most of them librdkafka mends by itself.
-    fn look_at(&self, error: &KafkaError) {
+    /// Decides what an error means for the member. librdkafka recovers from most errors by itself.
+    fn handle_error(&self, error: &KafkaError) {
         match error {
             KafkaError::MessageConsumptionFatal(code) => {
                 self.inbox.fail(Failure::Fenced(format!(
-                    "the group does not know this member any more: {code}"
+                    "this member is no longer in the group: {code}"
                 )));
             }
             other => match other.rdkafka_error_code() {
                 Some(code) if is_refusal(code) => {
                     self.inbox.fail(Failure::Refused(format!(
-                        "reading from Kafka: the cluster refuses: {code}"
+                        "reading from Kafka: the cluster refused the request: {code}"
                     )));
                 }
                 Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                     self.inbox.fail(Failure::Refused(format!(
-                        "a topic of this stage is gone: {other}"
+                        "a topic of this stage does not exist any more: {other}"
                     )));
                 }
                 _ => tracing::debug!(error = %other, "reading from Kafka"),
@@ -164,14 +165,14 @@ impl Poller {
                     .fail(Failure::Unavailable(format!("{partition} has no queue")));
                 return;
             };
-            let bell = Arc::clone(&self.inbox.bell);
-            queue.set_nonempty_callback(move || bell.ring());
+            let notifier = Arc::clone(&self.inbox.notifier);
+            queue.set_nonempty_callback(move || notifier.notify());
             self.sources.push(Source { partition, queue });
         }
         if partitions.count() > 0 {
             self.inbox.assigned(self.logical(partitions));
         }
-        take_on(&self.consumer, partitions);
+        assign(&self.consumer, partitions);
     }
 
     fn end(&mut self, partitions: TopicPartitionList) {
@@ -185,7 +186,7 @@ impl Poller {
         self.revocation = Some(partitions);
     }
 
-    /// Moves to where the worker wants to read on.
+    /// Moves to the offsets that the worker asked for.
     fn seek(&self) -> bool {
         let targets = self.inbox.take_seeks();
         if targets.is_empty() {
@@ -197,13 +198,13 @@ impl Poller {
             .filter(|(partition, _)| self.sources.iter().any(|source| source.partition == *partition))
             .collect();
         let mut problem = None;
-        // A partition whose first offset is still being looked up cannot be moved yet.
+        // A partition cannot seek while its first offset is still being looked up.
         while !left.is_empty() && Instant::now() < deadline && !self.inbox.is_stopped() {
             let mut list = TopicPartitionList::new();
             for (partition, offset) in &left {
                 let topic = self.names.topic(&partition.topic);
                 if let Err(error) = list.add_partition_offset(&topic, partition.partition as i32, *offset) {
-                    self.inbox.sought(Err(error.to_string()));
+                    self.inbox.seek_result(Err(error.to_string()));
                     return true;
                 }
             }
@@ -222,11 +223,13 @@ impl Poller {
                 Err(error) => problem = Some(error.to_string()),
             }
             if !left.is_empty() {
-                self.inbox.bell.wait(Instant::now() + Duration::from_millis(10));
+                self.inbox
+                    .notifier
+                    .wait(Instant::now() + Duration::from_millis(10));
             }
         }
         let done = left.is_empty();
-        self.inbox.sought(if done {
+        self.inbox.seek_result(if done {
             Ok(())
         } else {
             Err(problem.unwrap_or_else(|| "timed out".into()))
@@ -234,12 +237,12 @@ impl Poller {
         true
     }
 
-    /// Takes what has arrived, partition after partition, as long as there is room.
+    /// Moves records from the partitions' queues to the inbox while it has space.
     fn fetch(&mut self) -> bool {
         let mut moved = false;
         for turn in 0..self.sources.len() {
             let index = (self.first + turn) % self.sources.len();
-            let room = self.inbox.room().min(TURN);
+            let room = self.inbox.room().min(MAX_RECORDS_PER_PARTITION);
             if room == 0 {
                 self.first = index;
                 break;
@@ -254,7 +257,7 @@ impl Poller {
                         records.push(self.decoder.record(&message, &partition.topic));
                     }
                     Some(Err(KafkaError::PartitionEOF(_))) => ended = true,
-                    Some(Err(error)) => self.look_at(&error),
+                    Some(Err(error)) => self.handle_error(&error),
                     None => break,
                 }
             }
@@ -266,17 +269,17 @@ impl Poller {
         moved
     }
 
-    /// Gives everything back. A member that failed leaves its group at once, even if its worker sleeps on.
+    /// Releases all partitions and leaves the group. A failed member leaves at once, even if its worker still runs.
     fn leave(mut self) {
         self.sources.clear();
         self.consumer.context().leave();
         if let Some(partitions) = self.revocation.take() {
             release(&self.consumer, &partitions);
         }
-        // Every question must be answered, or the group is never left.
+        // Every rebalance must be answered, otherwise the group is never left.
         while let Some(transition) = self.consumer.context().next_transition() {
             match transition {
-                Transition::Assign(partitions) => take_on(&self.consumer, &partitions),
+                Transition::Assign(partitions) => assign(&self.consumer, &partitions),
                 Transition::Revoke(partitions) => release(&self.consumer, &partitions),
             }
         }
@@ -285,7 +288,7 @@ impl Poller {
         }
         self.consumer.unsubscribe();
         while !self.inbox.is_stopped() {
-            drop(self.consumer.poll(LOOK));
+            drop(self.consumer.poll(GROUP_POLL_INTERVAL));
         }
     }
 

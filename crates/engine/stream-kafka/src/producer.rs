@@ -1,7 +1,7 @@
-//! The transactional producer of a stage instance, and the ladder of what can go wrong with it.
+//! The transactional producer of a stage instance, and how it recovers from failures.
 //!
-//! Used by the worker alone. The binding's own `flush` sleeps a tenth of a second at a time, so a commit waits for its
-//! deliveries here, a millisecond at a time, and calls librdkafka's commit when nothing is outstanding.
+//! Only the worker uses it. The binding's `flush` waits in steps of 100 ms. So a commit waits for its deliveries here, in
+//! steps of 1 ms, and calls librdkafka's commit when no record is outstanding.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use rdkafka::util::Timeout;
 
 use crate::cluster::Cluster;
 use crate::context::Deliveries;
-use crate::failure::{Rung, fenced, told};
+use crate::failure::{Recovery, fencing_reason, to_log_error};
 use limbic_stream::{Committed, Error, Result};
 
-/// One step of a wait in which the producer's events are served.
+/// The step of a wait in which the producer's events are served.
 const STEP: Duration = Duration::from_millis(1);
 
 pub(super) struct TransactionalProducer {
@@ -27,19 +27,19 @@ pub(super) struct TransactionalProducer {
     largest: usize,
 }
 
-/// How a transaction ended, if not well.
+/// How a transaction failed.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// It left no trace; this member may go on.
+    /// The transaction had no effect. This member may continue.
     Aborted(String),
-    /// It left no trace, and this member is out.
+    /// The transaction had no effect. This member is fenced.
     Fenced(String),
-    /// It is not known, and this producer is of no use any more.
+    /// The outcome is unknown. This producer cannot be used any more.
     Unknown(String),
 }
 
 impl TransactionalProducer {
-    /// Registers `id`: the producer that had it before is fenced, and its open transaction is aborted.
+    /// Registers the transactional id. The earlier producer with this id is fenced, and its open transaction is aborted.
     pub(super) fn register(cluster: &Cluster, id: &str) -> Result<Self> {
         let context = format!("registering the producer `{id}`");
         let deliveries = Deliveries::default();
@@ -47,15 +47,15 @@ impl TransactionalProducer {
             .clients
             .transactional(id)
             .create_with_context(deliveries.clone())
-            .map_err(|error| told(&context, &error))?;
-        let deadline = Instant::now() + cluster.options.patience;
+            .map_err(|error| to_log_error(&context, &error))?;
+        let deadline = Instant::now() + cluster.options.call_timeout;
         loop {
             match producer.init_transactions(Duration::from_secs(5)) {
                 Ok(()) => break,
                 Err(error) => {
                     producer.poll(Duration::ZERO);
-                    if Rung::of(&error) != Rung::Retry || Instant::now() > deadline {
-                        return Err(told(&context, &error));
+                    if Recovery::of(&error) != Recovery::Retry || Instant::now() > deadline {
+                        return Err(to_log_error(&context, &error));
                     }
                 }
             }
@@ -67,7 +67,7 @@ impl TransactionalProducer {
         })
     }
 
-    /// Lets librdkafka's events through: log lines, errors.
+    /// Serves librdkafka's events: log lines and errors.
     pub(super) fn serve(&self) {
         self.producer.poll(Duration::ZERO);
     }
@@ -80,7 +80,7 @@ impl TransactionalProducer {
             .map_err(|error| self.ended(&error))
     }
 
-    /// Hands a record over; it is written by the time that the transaction is committed.
+    /// Queues a record. It is written before the transaction is committed.
     pub(super) fn send(
         &self,
         topic: &str,
@@ -107,83 +107,89 @@ impl TransactionalProducer {
                         limit: self.largest,
                     });
                 }
-                // The commit or the abort that follows says what this means for the transaction.
-                Err((error, _)) => return Err(told(&format!("writing to {topic}"), &error)),
+                // The commit or abort that follows decides what this means for the transaction.
+                Err((error, _)) => return Err(to_log_error(&format!("writing to {topic}"), &error)),
             }
         }
     }
 
-    /// Adds the offsets to the transaction, once everything that was sent is acknowledged.
+    /// Adds the offsets to the transaction when every record is acknowledged.
     pub(super) fn send_offsets(
         &self,
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Ended> {
         self.drain()?;
-        self.climb(|producer| producer.send_offsets_to_transaction(offsets, group, Timeout::Never))
+        self.retry_step(|producer| producer.send_offsets_to_transaction(offsets, group, Timeout::Never))
     }
 
-    /// Commits, however long it takes: a commit that was begun must not be left undecided.
+    /// Commits without a time limit: a commit that has started must not stay undecided.
     pub(super) fn commit(&self) -> Result<(), Ended> {
         self.drain()?;
-        self.climb(|producer| producer.commit_transaction(Timeout::Never))
+        self.retry_step(|producer| producer.commit_transaction(Timeout::Never))
     }
 
-    /// Leaves no trace.
+    /// Aborts the transaction.
     pub(super) fn abort(&self) -> Result<(), Ended> {
         loop {
-            // What is purged is reported, and nobody but this thread takes the reports: so, in small steps.
+            // Purged records are reported, and only this thread reads the reports. So the abort runs in small steps.
             match self.producer.abort_transaction(Duration::from_millis(100)) {
                 Ok(()) => {
                     self.serve();
                     return Ok(());
                 }
-                Err(error) => match Rung::of(&error) {
-                    Rung::Retry | Rung::Abort => self.serve_all(),
-                    Rung::Fenced => return Err(Ended::Fenced(fenced(&error))),
-                    Rung::Rebuild => return Err(Ended::Unknown(error.to_string())),
+                Err(error) => match Recovery::of(&error) {
+                    Recovery::Retry | Recovery::Abort => self.serve_all(),
+                    Recovery::Fenced => return Err(Ended::Fenced(fencing_reason(&error))),
+                    Recovery::Rebuild => return Err(Ended::Unknown(error.to_string())),
                 },
             }
         }
     }
 
-    /// Repeats a step as long as the ladder says so.
-    fn climb(&self, step: impl Fn(&BaseProducer<Deliveries>) -> Result<(), KafkaError>) -> Result<(), Ended> {
+    /// Repeats a step while [`Recovery::Retry`] is the answer to its error.
+    fn retry_step(
+        &self,
+        step: impl Fn(&BaseProducer<Deliveries>) -> Result<(), KafkaError>,
+    ) -> Result<(), Ended> {
         loop {
             match step(&self.producer) {
                 Ok(()) => return Ok(()),
-                Err(error) if Rung::of(&error) == Rung::Retry => self.producer.poll(STEP),
+                Err(error) if Recovery::of(&error) == Recovery::Retry => self.producer.poll(STEP),
                 Err(error) => return Err(self.ended(&error)),
             }
         }
     }
 
-    /// What an error makes of the transaction; aborts it where that is the answer.
+    /// Converts an error to the outcome of the transaction. Aborts the transaction if necessary.
     fn ended(&self, error: &KafkaError) -> Ended {
-        match Rung::of(error) {
-            Rung::Rebuild => Ended::Unknown(error.to_string()),
-            Rung::Fenced => {
-                // A producer fenced by its epoch cannot abort, and need not; one whose group moved on must.
+        match Recovery::of(error) {
+            Recovery::Rebuild => Ended::Unknown(error.to_string()),
+            Recovery::Fenced => {
+                // A producer that is fenced by its epoch cannot abort and does not need to. If only the group's
+                // generation has changed, the producer must abort.
                 if self.producer.client().fatal_error().is_none() {
                     drop(self.abort());
                 }
-                Ended::Fenced(fenced(error))
+                Ended::Fenced(fencing_reason(error))
             }
-            Rung::Retry | Rung::Abort => match self.abort() {
+            Recovery::Retry | Recovery::Abort => match self.abort() {
                 Ok(()) => Ended::Aborted(error.to_string()),
                 Err(worse) => worse,
             },
         }
     }
 
-    /// Waits until nothing is outstanding.
+    /// Waits until no record is outstanding.
     fn drain(&self) -> Result<(), Ended> {
         loop {
             let failure = self.deliveries.failure.lock().take();
             if let Some(failure) = failure {
-                // The delivery's error says little when the reason is that another took over.
+                // If another producer has taken over, the delivery error does not say so. The fatal error does.
                 return Err(match self.producer.client().fatal_error() {
-                    Some((code, reason)) if matches!(Rung::of(&KafkaError::Global(code)), Rung::Fenced) => {
+                    Some((code, reason))
+                        if matches!(Recovery::of(&KafkaError::Global(code)), Recovery::Fenced) =>
+                    {
                         Ended::Fenced(reason)
                     }
                     Some((_, reason)) => Ended::Unknown(reason),
@@ -197,7 +203,7 @@ impl TransactionalProducer {
         }
     }
 
-    /// Takes all reports there are.
+    /// Serves all waiting reports.
     fn serve_all(&self) {
         let deadline = Instant::now() + Duration::from_millis(20);
         while Instant::now() < deadline && self.producer.in_flight_count() > 0 {
@@ -206,14 +212,14 @@ impl TransactionalProducer {
     }
 }
 
-/// Offsets with their metadata, as librdkafka wants them.
+/// Converts offsets with their metadata to librdkafka's list.
 pub(super) fn offset_list(offsets: &[(String, &Committed)]) -> Result<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (topic, committed) in offsets {
         let mut element = list.add_partition(topic, committed.partition.partition as i32);
         element
             .set_offset(Offset::Offset(committed.next as i64))
-            .map_err(|error| told("committing an offset", &error))?;
+            .map_err(|error| to_log_error("committing an offset", &error))?;
         if !committed.metadata.is_empty() {
             element.set_metadata(&committed.metadata);
         }

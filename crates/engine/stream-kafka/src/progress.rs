@@ -1,8 +1,8 @@
-//! How far a group has come, seen from outside.
+//! The progress of a group, without joining it.
 //!
-//! Transaction markers and aborted records take offsets that no reader ever sees. A group that has read everything has
-//! committed an offset *before* them, and the difference to the partition's end would never become 0. So where there
-//! is a difference, the partition is looked into: without a committed record in it, the end is where the group is.
+//! Transaction markers and aborted records occupy offsets that no reader sees. A group that has read everything has
+//! committed an offset *before* them, so its lag would never become 0. Therefore, if there is a difference, the partition
+//! is read between the two offsets. If it contains no committed record there, the group's offset counts as the end.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::cluster::Cluster;
-use crate::failure::told;
+use crate::failure::to_log_error;
 use crate::member::committed_of;
 use crate::reader::Readers;
 use limbic_stream::{Committed, GroupProgress, Result, TopicPartition};
@@ -22,7 +22,7 @@ pub(super) fn progress(
     group: &str,
     topics: &[Arc<str>],
 ) -> Result<Vec<GroupProgress>> {
-    let context = format!("asking Kafka how far `{group}` has come");
+    let context = format!("reading the progress of `{group}` from Kafka");
     let mut list = TopicPartitionList::new();
     for topic in topics {
         let target = cluster.target(topic)?;
@@ -33,13 +33,13 @@ pub(super) fn progress(
     }
     let list = cluster
         .committed_offsets(group, &list)
-        .map_err(|error| told(&context, &error))?;
+        .map_err(|error| to_log_error(&context, &error))?;
     let mut all = Vec::new();
     for topic in topics {
         let name = cluster.names.topic(topic);
         let mut of_topic = Vec::new();
         for element in list.elements_for_topic(&name) {
-            element.error().map_err(|error| told(&context, &error))?;
+            element.error().map_err(|error| to_log_error(&context, &error))?;
             let partition = TopicPartition {
                 topic: Arc::clone(topic),
                 partition: element.partition() as u32,
@@ -60,7 +60,7 @@ pub(super) fn progress(
     Ok(all)
 }
 
-/// Brings the end back to the group where no record lies between.
+/// Sets the end to the group's offset where no record lies between them.
 fn settle(cluster: &Cluster, readers: &Readers, topic: &str, progress: &mut [GroupProgress]) -> Result<()> {
     let behind: BTreeMap<u32, u64> = progress
         .iter()

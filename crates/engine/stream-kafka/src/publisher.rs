@@ -1,8 +1,8 @@
-//! Writing from outside any group: the edge.
+//! Publishing without a group, for the edge.
 //!
-//! One idempotent producer for all threads, so that what many write at once shares requests. A record that was
-//! acknowledged is on all in-sync replicas. Unlike in the embedded log, a call that *fails* may have written some of its
-//! records: the edge's idempotency (the ingest stage removes duplicates) is what makes calling again safe.
+//! One idempotent producer serves all threads, so that concurrent calls share requests. An acknowledged record is on all
+//! in-sync replicas. Unlike in the embedded log, a call that *fails* may have written some of its records. The caller may
+//! retry it, because the ingest stage removes duplicates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 
 use crate::cluster::{Cluster, Target};
-use crate::context::{Deliveries, Onlooker};
-use crate::failure::told;
+use crate::context::{Deliveries, ObserverContext};
+use crate::failure::to_log_error;
 use crate::wire::headers_of;
 use limbic_stream::{Error, NewRecord, Result, partition_of};
 
-/// What became of the records of one call.
+/// The outcome of the records of one call.
 #[derive(Debug, Default)]
 struct Receipt {
     state: Mutex<Outstanding>,
@@ -49,7 +49,7 @@ impl Receipt {
         }
     }
 
-    /// Waits for all.
+    /// Waits for all records of the call.
     fn wait(&self) -> Result<(), KafkaError> {
         let mut state = self.state.lock();
         while state.records > 0 {
@@ -59,9 +59,9 @@ impl Receipt {
     }
 }
 
-/// Hands every delivery to the receipt of its call.
+/// Passes each delivery report to the receipt of its call.
 #[derive(Debug, Default)]
-struct Receipts(Onlooker);
+struct Receipts(ObserverContext);
 
 impl ClientContext for Receipts {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -83,7 +83,7 @@ impl ProducerContext<NoCustomPartitioner> for Receipts {
 
 type Running = Arc<ThreadedProducer<Receipts>>;
 
-/// The producer, made when first needed and again when librdkafka has given it up.
+/// The producer. It is created at the first use, and again after a fatal error of librdkafka.
 #[derive(Default)]
 pub(super) struct Publisher(Mutex<Option<Running>>);
 
@@ -115,10 +115,10 @@ impl Publisher {
         }
         refused
             .map_or(settled, Err)
-            .map_err(|error| told("writing to Kafka", &error))
+            .map_err(|error| to_log_error("writing to Kafka", &error))
     }
 
-    /// Ends the producer's thread. Every call has waited for its own records.
+    /// Ends the producer's thread. Every call has already waited for its own records.
     pub(super) fn close(&self) {
         self.0.lock().take();
     }
@@ -132,7 +132,7 @@ impl Publisher {
             .clients
             .publisher()
             .create_with_context(Receipts::default())
-            .map_err(|error| told("writing to Kafka", &error))?;
+            .map_err(|error| to_log_error("writing to Kafka", &error))?;
         Ok(Arc::clone(running.insert(Arc::new(producer))))
     }
 }

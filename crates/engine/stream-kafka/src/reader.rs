@@ -1,4 +1,4 @@
-//! Reading committed records without a group.
+//! Reads committed records without a group.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,21 +12,20 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::cluster::{Cluster, ends};
-use crate::context::Onlooker;
-use crate::failure::{is_refusal, told};
+use crate::context::ObserverContext;
+use crate::failure::{is_refusal, to_log_error};
 use limbic_stream::{Error, Result};
 
-/// Consumers that are not in use, kept for the next reader: to connect takes longer than to read.
+/// Idle consumers that the next reader can use. Connecting takes longer than reading.
 #[derive(Default)]
-pub(super) struct Readers(Mutex<Vec<BaseConsumer<Onlooker>>>);
+pub(super) struct Readers(Mutex<Vec<BaseConsumer<ObserverContext>>>);
 
-/// Most consumers kept.
+/// The maximum number of idle consumers.
 const KEPT: usize = 4;
 
 impl Readers {
-    /// Reads `topic` (its name in the cluster) from the offset given for each partition, until `each` has enough of
-    /// it ([`ControlFlow::Break`]) or its end is reached. Only committed records, and no further than the first open
-    /// transaction.
+    /// Reads `topic` (its name in the cluster) from the offset given for each partition. Stops when `each` returns
+    /// [`ControlFlow::Break`], or at the end. It reads only committed records, up to the first open transaction.
     pub(super) fn scan(
         &self,
         cluster: &Cluster,
@@ -36,12 +35,12 @@ impl Readers {
     ) -> Result<()> {
         let consumer = self.borrow(cluster)?;
         let context = || format!("reading {topic}");
-        let patience = cluster.options.patience;
+        let timeout = cluster.options.call_timeout;
         let mut wanted = TopicPartitionList::new();
         let mut open: Vec<u32> = Vec::new();
         for (partition, offset) in from {
-            let (low, end) = ends(&consumer, topic, *partition, patience)?;
-            // Beyond the end is no place to read from: the consumer would begin again at the earliest.
+            let (low, end) = ends(&consumer, topic, *partition, timeout)?;
+            // A consumer that starts after the end would be reset to the earliest offset.
             if *offset < end {
                 wanted
                     .add_partition_offset(
@@ -49,14 +48,14 @@ impl Readers {
                         *partition as i32,
                         Offset::Offset((*offset).max(low) as i64),
                     )
-                    .map_err(|error| told(&context(), &error))?;
+                    .map_err(|error| to_log_error(&context(), &error))?;
                 open.push(*partition);
             }
         }
         consumer
             .assign(&wanted)
-            .map_err(|error| told(&context(), &error))?;
-        let mut deadline = Instant::now() + patience;
+            .map_err(|error| to_log_error(&context(), &error))?;
+        let mut deadline = Instant::now() + timeout;
         while !open.is_empty() {
             match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
@@ -64,16 +63,16 @@ impl Readers {
                     if open.contains(&partition) && each(partition, &message).is_break() {
                         open.retain(|other| *other != partition);
                     }
-                    deadline = Instant::now() + patience;
+                    deadline = Instant::now() + timeout;
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     open.retain(|other| *other != partition as u32);
                 }
                 Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_refusal) => {
-                    return Err(told(&context(), &error));
+                    return Err(to_log_error(&context(), &error));
                 }
                 Some(Err(_)) | None if Instant::now() < deadline => {}
-                Some(Err(error)) => return Err(told(&context(), &error)),
+                Some(Err(error)) => return Err(to_log_error(&context(), &error)),
                 None => {
                     return Err(Error::Unavailable {
                         context: context(),
@@ -82,7 +81,9 @@ impl Readers {
                 }
             }
         }
-        consumer.unassign().map_err(|error| told(&context(), &error))?;
+        consumer
+            .unassign()
+            .map_err(|error| to_log_error(&context(), &error))?;
         let mut kept = self.0.lock();
         if kept.len() < KEPT {
             kept.push(consumer);
@@ -90,10 +91,10 @@ impl Readers {
         Ok(())
     }
 
-    /// The earliest offset of a partition, and the first that is not yet decided (its last stable offset).
+    /// The earliest offset of a partition, and its last stable offset.
     pub(super) fn ends(&self, cluster: &Cluster, topic: &str, partition: u32) -> Result<(u64, u64)> {
         let consumer = self.borrow(cluster)?;
-        let ends = ends(&consumer, topic, partition, cluster.options.patience)?;
+        let ends = ends(&consumer, topic, partition, cluster.options.call_timeout)?;
         self.0.lock().push(consumer);
         Ok(ends)
     }
@@ -102,7 +103,7 @@ impl Readers {
         self.0.lock().clear();
     }
 
-    fn borrow(&self, cluster: &Cluster) -> Result<BaseConsumer<Onlooker>> {
+    fn borrow(&self, cluster: &Cluster) -> Result<BaseConsumer<ObserverContext>> {
         if let Some(kept) = self.0.lock().pop() {
             return Ok(kept);
         }
@@ -110,7 +111,7 @@ impl Readers {
         cluster
             .clients
             .reader(&nobody)
-            .create_with_context(Onlooker::default())
-            .map_err(|error| told("reading from Kafka", &error))
+            .create_with_context(ObserverContext::default())
+            .map_err(|error| to_log_error("reading from Kafka", &error))
     }
 }

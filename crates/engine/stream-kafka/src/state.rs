@@ -1,12 +1,12 @@
-//! The state of the partitions that a member holds, in memory, with a changelog behind it.
+//! The state of the partitions that a member holds. It is in memory and is stored in a changelog.
 //!
-//! The changelog is a compacted topic of the group with as many partitions as its inputs: key and value as the stage
-//! put them, no value for a removal, written in the transaction that made the change. A member restores a partition
-//! number when it is assigned. It reads committed records, up to the end of the log *as it is for those who read
-//! everything*: so it waits until what another member left open is decided, and no change comes after it was read.
+//! The changelog is a compacted topic of the group with as many partitions as its inputs. It holds keys and values as the
+//! stage wrote them, without a value for a removal. Each change is written in the transaction that made it. A member
+//! restores a partition number when the number is assigned to it. It reads committed records up to the high watermark,
+//! which includes open transactions. So it waits until those are decided, and misses no change.
 //!
-//! Memory: each entry costs its key and value and some 100 bytes. A stage whose state outgrows memory needs more
-//! instances; [`crate::KafkaLog::state_bytes`] says how much there is.
+//! Memory: each entry takes its key, its value and about 100 bytes. If the state does not fit in memory, run more
+//! instances. [`crate::KafkaLog::state_bytes`] reports the size.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use rdkafka::message::Message;
 
 use crate::cluster::Cluster;
-use crate::inbox::Bell;
+use crate::inbox::Notifier;
 use crate::reader::Readers;
 use limbic_stream::{Error, Result, StateReader};
 
@@ -27,14 +27,14 @@ use limbic_stream::{Error, Result, StateReader};
 struct Store {
     entries: BTreeMap<Bytes, Bytes>,
     bytes: u64,
-    /// Where in the changelog the next restore goes on.
+    /// The offset of the changelog at which the next restore continues.
     restored_to: u64,
 }
 
-/// How long a store that was given up can be taken up again: well before the brokers forget removals (a day).
+/// How long released state is kept for reuse. It must be shorter than the time for which brokers keep tombstones (a day).
 const WARM: Duration = Duration::from_hours(1);
 
-/// What the bookkeeping of an entry takes, about.
+/// Approximate bytes for the bookkeeping of an entry.
 const ENTRY: u64 = 100;
 
 impl Store {
@@ -52,17 +52,17 @@ impl Store {
     }
 }
 
-/// The state of all partition numbers held.
+/// The state of all partition numbers that the member holds.
 #[derive(Debug, Default)]
 pub(super) struct Stores {
     held: BTreeMap<u32, Store>,
-    /// Given up in the last rebalance, and when. If they come back, only what was written since has to be read.
+    /// State that was released in the last rebalance, and when. If the number comes back, only later changes are read.
     warm: BTreeMap<u32, (Instant, Store)>,
     gauge: Arc<AtomicU64>,
 }
 
 impl Stores {
-    /// Bytes in memory, kept up to date.
+    /// A gauge of the bytes in memory.
     pub(super) fn gauge(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.gauge)
     }
@@ -82,7 +82,7 @@ impl Stores {
         self.held.contains_key(&partition)
     }
 
-    /// Reads the changelog `topic` of these partition numbers.
+    /// Restores these partition numbers from the changelog `topic`.
     pub(super) fn restore(
         &mut self,
         cluster: &Cluster,
@@ -129,11 +129,11 @@ impl Stores {
     }
 }
 
-/// Waits until every transaction that wrote before `end` is committed or aborted: the brokers abort one whose
-/// producer is gone.
+/// Waits until every transaction that wrote before `end` is committed or aborted. The brokers abort a transaction whose
+/// producer has stopped.
 fn await_decision(cluster: &Cluster, readers: &Readers, topic: &str, partition: u32, end: u64) -> Result<()> {
-    let deadline = Instant::now() + cluster.options.patience;
-    let nobody_rings = Bell::default();
+    let deadline = Instant::now() + cluster.options.call_timeout;
+    let pause_timer = Notifier::default();
     let mut pause = Duration::from_millis(5);
     while readers.ends(cluster, topic, partition)?.1 < end {
         if Instant::now() > deadline {
@@ -142,7 +142,7 @@ fn await_decision(cluster: &Cluster, readers: &Readers, topic: &str, partition: 
                 message: "a transaction in it is still open".into(),
             });
         }
-        nobody_rings.wait(Instant::now() + pause);
+        pause_timer.wait(Instant::now() + pause);
         pause = (pause * 2).min(Duration::from_millis(200));
     }
     Ok(())

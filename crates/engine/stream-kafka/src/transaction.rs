@@ -1,4 +1,4 @@
-//! One atomic step of a member.
+//! A transaction of a member.
 
 use bytes::Bytes;
 use fail::fail_point;
@@ -16,7 +16,7 @@ pub(super) struct KafkaTransaction<'a> {
     changes: Vec<StateChange>,
     offsets: Vec<Committed>,
     is_empty: bool,
-    /// Whether librdkafka still has it open.
+    /// Whether the transaction is still open in librdkafka.
     open: bool,
 }
 
@@ -31,7 +31,7 @@ impl<'a> KafkaTransaction<'a> {
         }
     }
 
-    /// Offsets, then the commit itself; what they leave behind when they fail is settled.
+    /// Sends the offsets, then commits.
     fn decide(&mut self) -> Result<()> {
         fail_point!("commit::before-offsets", |_| Err(Error::Aborted(
             "failpoint".into()
@@ -53,7 +53,7 @@ impl<'a> KafkaTransaction<'a> {
 
     fn settle(&mut self, step: Result<(), Ended>) -> Result<()> {
         step.map_err(|ended| {
-            // Aborted already, or beyond that.
+            // The transaction has been aborted, or its producer has failed.
             self.open = false;
             self.member.failed(ended)
         })
@@ -86,7 +86,7 @@ impl Transaction for KafkaTransaction<'_> {
     fn put_state(&mut self, partition: u32, key: Bytes, value: Option<Bytes>) -> Result<()> {
         if !self.member.subscription.stateful {
             return Err(Error::Settings(format!(
-                "the group `{}` keeps no state: subscribe as stateful",
+                "the group `{}` has no state: subscribe as stateful",
                 self.member.subscription.group
             )));
         }

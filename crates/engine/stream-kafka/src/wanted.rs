@@ -1,22 +1,22 @@
-//! A topic as it should be: made so, or checked.
+//! The wanted settings of a topic: how to create it, and how to check it.
 
 use rdkafka::admin::{ConfigResource, NewTopic, TopicReplication};
 
 use crate::names::Names;
 use limbic_stream::{Cleanup, Error, Result, Retention, TOMBSTONE_RETENTION, TopicSpec};
 
-/// What decides how long records are kept, and so what must be as it should.
+/// The settings that decide how long records are kept. They must be equal to the wanted ones.
 const DECIDES: [&str; 3] = ["cleanup.policy", "retention.ms", "retention.bytes"];
 
-/// A topic as it should be, in the cluster's words.
+/// The wanted settings of a topic, in Kafka's terms.
 pub(super) struct Wanted {
     pub(super) name: String,
     partitions: u32,
     config: Vec<(&'static str, String)>,
 }
 
-/// The settings of a compacted topic. A table that is loaded reads what is not yet compacted, so segments are small and are
-/// compacted early.
+/// The settings of a compacted topic. Loading a table reads all records that are not compacted yet. So segments are small
+/// and are compacted early.
 fn compaction() -> Vec<(&'static str, String)> {
     vec![
         ("cleanup.policy", "compact".to_owned()),
@@ -78,25 +78,25 @@ impl Wanted {
         )))
     }
 
-    /// What the cluster does otherwise with its records, in words, and what to do about it.
+    /// Describes the settings that differ in the cluster, and how to correct them. `None` if there is no difference.
     pub(super) fn differences(&self, settings: &ConfigResource) -> Option<String> {
         let mut differences = Vec::new();
-        let mut remedies = Vec::new();
+        let mut corrections = Vec::new();
         for (name, wanted) in self.config.iter().filter(|(name, _)| DECIDES.contains(name)) {
             let is = settings.get(name).and_then(|entry| entry.value.as_deref());
             if let Some(is) = is.filter(|is| is != wanted) {
                 differences.push(format!("{name} is {is}, should be {wanted}"));
-                remedies.push(format!("{name}={wanted}"));
+                corrections.push(format!("{name}={wanted}"));
             }
         }
         if differences.is_empty() {
             return None;
         }
         Some(format!(
-            "the topic `{topic}` keeps its records otherwise than it should: {}. Change the settings, or the topic: kafka-configs.sh \
+            "the topic `{topic}` has other settings than it should: {}. Change Limbic's settings, or the topic: kafka-configs.sh \
              --bootstrap-server … --alter --entity-type topics --entity-name {topic} --add-config {}",
             differences.join(", "),
-            remedies.join(","),
+            corrections.join(","),
             topic = self.name
         ))
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_difference_is_said_with_what_to_do() {
+    fn each_difference_is_reported_with_its_correction() {
         let spec = TopicSpec::new("posts", 3).kept(Retention {
             bytes: None,
             age: Some(std::time::Duration::from_hours(1)),
@@ -153,7 +153,7 @@ mod tests {
         }
     }
     #[test]
-    fn a_topic_that_should_be_compacted_is_named_with_its_remedy() {
+    fn a_topic_that_should_be_compacted_is_reported_with_its_correction() {
         let wanted = Wanted::topic(&TopicSpec::new("campaigns", 3).compacted(), &Names::new("limbic"));
         let is_compacted = described(&[("cleanup.policy", "compact"), ("delete.retention.ms", "86400000")]);
         assert_eq!(wanted.differences(&is_compacted), None);

@@ -1,8 +1,9 @@
-//! Records as Kafka carries them.
+//! The encoding of records in Kafka.
 //!
-//! Event time travels in a header of its own, [`EVENT_TIME`]: brokers refuse a record timestamp that lies an hour in the
-//! future, take 0 for *now*, and would count retention from it, so that a replay of an old year would be deleted as it
-//! is written. Kafka's own timestamp stays the wall clock, which is what [`limbic_stream::Retention`] speaks of.
+//! Event time has its own header, [`EVENT_TIME`], for three reasons. Brokers refuse a record timestamp that is more than
+//! an hour in the future. They replace a timestamp of 0 by the current time. And they would measure retention from it, so
+//! that the replay of an old year would be deleted while it is written. Kafka's own timestamp stays the wall clock, from
+//! which [`limbic_stream::Retention`] is measured.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
 
 use limbic_stream::{Headers, NewRecord, Record};
 
-/// Event time: milliseconds since the epoch, a signed 64-bit number, big-endian. Taken off when read.
+/// The header of event time: milliseconds since the epoch, signed, 64 bits, big-endian. It is removed when the record is
+/// read.
 pub(super) const EVENT_TIME: &str = "limbic-at";
 
-/// The headers of a record to be written.
+/// The headers of a record for Kafka.
 pub(super) fn headers_of(record: &NewRecord) -> OwnedHeaders {
     let time = record.timestamp.as_millis().to_be_bytes();
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + 1).insert(Header {
@@ -33,21 +35,21 @@ pub(super) fn headers_of(record: &NewRecord) -> OwnedHeaders {
     headers
 }
 
-/// Turns messages into records. Keeps the names of headers, so that each is allocated once.
+/// Converts messages to records. Keeps the names of headers, so that each name is allocated once.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     names: Vec<Arc<str>>,
 }
 
 impl Decoder {
-    /// Most header names remembered: there are about ten; a stranger's topic may have any number.
+    /// The maximum number of header names that are kept. Limbic uses about ten; a foreign topic may have any number.
     const NAMES: usize = 64;
 
-    /// `message` as a record of `topic` (its logical name).
+    /// Converts `message` to a record of `topic` (its logical name).
     pub(super) fn record(&mut self, message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Record {
         let mut headers = Headers::new();
         let mut timestamp = None;
-        // The binding panics over a header name that is not UTF-8, which only a stranger's record can have.
+        // The binding panics if a header name is not UTF-8. Only a foreign record can have one.
         let decoded = catch_unwind(AssertUnwindSafe(|| {
             for header in message.headers().iter().flat_map(|headers| headers.iter()) {
                 let value = header.value.unwrap_or_default();
@@ -61,7 +63,7 @@ impl Decoder {
         }));
         if decoded.is_err() {
             tracing::warn!(%topic, partition = message.partition(), offset = message.offset(),
-                "a header's name is not UTF-8: it and those after it are left out");
+                "the name of a header is not UTF-8: this header and the following ones are skipped");
         }
         let written_at = || message.timestamp().to_millis().unwrap_or_default();
         Record {

@@ -1,9 +1,10 @@
-//! Control records: how event time travels between stages.
+//! Control records carry event time between stages.
 //!
-//! A stage that regroups records (its output's key is not its input's) mixes, in each output partition, what several
-//! of its own partitions send. Only the senders know how far each has come. So each sender writes watermarks into every
-//! partition of such an output, and a reader's watermark is the least over all senders. That a sender is *idle* is said
-//! by the sender itself, never guessed by a reader: a sender that died holds time still until another takes over.
+//! A stage that regroups records writes them under another key than its input has. So each of its output partitions mixes
+//! records from several of its input partitions. Only the senders know how far each of them has read. Each sender
+//! therefore writes its watermark into every partition of such an output, and the reader's watermark is the minimum over
+//! all senders. A sender declares itself *idle*; a reader never guesses it. If a sender stops without this declaration,
+//! the reader's watermark stays where it is until another instance takes over.
 
 use std::sync::Arc;
 
@@ -14,18 +15,18 @@ use serde::{Deserialize, Serialize};
 use crate::record::header;
 use crate::{Headers, NewRecord, Record};
 
-/// What a control record says, as JSON in the header [`header::CONTROL`].
+/// The content of a control record: JSON in the header [`header::CONTROL`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatermarkMark {
-    /// Who says so: the partition number of the sending stage's input. For a heartbeat from the edge: 0.
+    /// The sender: the partition number of the sending stage's input. 0 for a heartbeat from the edge.
     pub source: u32,
-    /// How many such senders there are.
+    /// The number of senders of this output.
     pub of: u32,
-    /// No record with an earlier time will follow from this sender. Milliseconds on the wire, so that a sender that
-    /// has seen nothing can say so.
+    /// This sender will not write a record with an earlier time. Milliseconds on the wire, which can also express
+    /// [`Utc::MIN`] for a sender that has read nothing.
     #[serde(with = "millis")]
     pub at: Utc,
-    /// The sender has nothing to read: do not wait for it.
+    /// The sender has nothing to read. Readers do not wait for it.
     #[serde(default)]
     pub idle: bool,
 }
@@ -35,7 +36,7 @@ pub struct WatermarkMark {
 pub enum Control {
     /// A watermark.
     Watermark(WatermarkMark),
-    /// A control record that this program does not know: skipped.
+    /// A kind of control record that this version of the program does not know. Readers skip it.
     Unknown,
 }
 
@@ -69,7 +70,7 @@ mod millis {
 }
 
 impl Control {
-    /// What `record` says, if it is a control record.
+    /// Parses the control header of `record`. `None` if it is an ordinary record.
     pub fn of(record: &Record) -> Option<Self> {
         let bytes = record.headers.get(header::CONTROL)?;
         Some(serde_json::from_slice(bytes).map_or(Self::Unknown, Self::Watermark))

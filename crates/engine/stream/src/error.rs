@@ -1,14 +1,14 @@
-//! What can go wrong in the log, whose fault it is and what may be done.
+//! Errors of the log: what happened, whose fault it is, and whether a retry can help.
 
 use limbic_domain::{Fault, Retry};
 
 /// The result of every call of the log.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of the log.
+/// An error of the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The settings cannot work; the message says what to change.
+    /// The settings are not valid. The message says what to change.
     #[error("{0}")]
     Settings(String),
     /// Another process holds the embedded log.
@@ -17,8 +17,8 @@ pub enum Error {
         /// The log's folder.
         path: std::path::PathBuf,
     },
-    /// The disk is full. Nothing was written; the same call succeeds once there is room.
-    #[error("no room left on the disk of {path}: free some, the stream resumes by itself")]
+    /// The disk is full. Nothing was written. The same call succeeds when there is free space again.
+    #[error("the disk of {path} is full: free some space, then the stream resumes by itself")]
     DiskFull {
         /// The log's folder.
         path: std::path::PathBuf,
@@ -26,13 +26,13 @@ pub enum Error {
     /// The topic does not exist.
     #[error("no topic `{0}`: create it with `limbic topics create`")]
     UnknownTopic(String),
-    /// This member no longer owns what it tried to commit: another took over. Subscribe again.
+    /// Another member has taken over the partitions that this member tried to commit. Subscribe again.
     #[error("fenced: another instance has taken over ({0})")]
     Fenced(String),
-    /// The transaction was aborted and left no trace. Rewind and process again.
+    /// The transaction was aborted without any effect. Rewind and process the batch again.
     #[error("transaction aborted: {0}")]
     Aborted(String),
-    /// The broker or the disk did not do its part; it may next time.
+    /// The broker or the disk failed. A retry may succeed.
     #[error("{context}: {message}")]
     Unavailable {
         /// What was tried.
@@ -40,15 +40,15 @@ pub enum Error {
         /// What came back.
         message: String,
     },
-    /// Bytes on disk are not what was written there.
+    /// The bytes on disk differ from the bytes that were written.
     #[error("the log is damaged: {0}")]
     Corrupt(String),
-    /// A record is larger than the log takes.
+    /// A record is larger than the log accepts.
     #[error("a record of {size} bytes exceeds the limit of {limit}")]
     TooLarge {
-        /// Its size in bytes.
+        /// Bytes of the record.
         size: usize,
-        /// The largest size in bytes.
+        /// Bytes of the largest record that the log accepts.
         limit: usize,
     },
     /// The log was closed.
@@ -57,7 +57,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whose fault it is.
+    /// Who must act on the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Settings(_) | Self::InUse { .. } | Self::UnknownTopic(_) | Self::TooLarge { .. } => {
@@ -70,7 +70,7 @@ impl Error {
         }
     }
 
-    /// Whether trying again may help.
+    /// Whether a retry can help.
     pub const fn retry(&self) -> Retry {
         match self {
             Self::Unavailable { .. } | Self::DiskFull { .. } | Self::Fenced(_) | Self::Aborted(_) => {

@@ -33,7 +33,7 @@ pub(crate) fn options() -> KafkaOptions {
     let millis = Utc::now().as_millis();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     KafkaOptions {
-        patience: PATIENCE,
+        call_timeout: PATIENCE,
         ..KafkaOptions::default()
     }
     .prefixed(format!("test-{}-{millis}-{number}", std::process::id()))

@@ -37,7 +37,7 @@ fn a_wrong_password_is_said_and_not_shown() {
         return;
     };
     let options = KafkaOptions {
-        patience: std::time::Duration::from_secs(5),
+        call_timeout: std::time::Duration::from_secs(5),
         ..options.with("sasl.password", "not-the-word")
     };
     let error = KafkaLog::connect(&address, options).err().unwrap();

@@ -1,4 +1,4 @@
-//! Where windows are in the state.
+//! The state tables of windows.
 
 use bytes::Bytes;
 use limbic_domain::Utc;
@@ -11,24 +11,25 @@ use crate::{Error, Outputs, Result};
 #[derive(Debug, Clone)]
 pub(super) struct Layout<A> {
     windows: Table<WindowKey, Stored<A>>,
-    /// One timer a window: when it is handed out next, or forgotten.
+    /// One timer for each window: when it is next emitted, or when it is removed.
     due: Timers,
-    /// How far event time has come.
+    /// The watermark of the partition.
     pub(super) watermark: Table<(), Utc>,
-    /// The latest record, where it counts.
+    /// The time of the latest record. Kept only if lateness is counted by the windows' own records.
     pub(super) latest: Table<(), Utc>,
-    /// How many records came too late.
+    /// The number of records that were dropped as too late.
     pub(super) dropped: Table<(), u64>,
 }
 
-/// A window of a record's key: the key's length, the key, the start. Windows of one key are together, in the order of time.
+/// The key of a window in the state: the length of the record's key, the key, the start. The windows of one record key
+/// are adjacent and sorted by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct WindowKey {
     pub(super) key: Bytes,
     pub(super) start: i64,
 }
 
-/// A number in eight bytes that sort as it does.
+/// A number as eight bytes that sort like the number.
 const fn ordered(number: i64) -> [u8; 8] {
     (number.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
@@ -112,7 +113,7 @@ impl<A: Aggregate> Layout<A> {
         self.windows.scan(out, partition, &prefix, limit)
     }
 
-    /// Sets the window's timer to `to`; `due` is where it was, `i64::MIN` = nowhere.
+    /// Moves the window's timer from `due` to `to`. `i64::MIN` means that there is no timer.
     pub(super) fn move_due(
         &self,
         out: &mut Outputs<'_>,
@@ -139,7 +140,7 @@ impl<A: Aggregate> Layout<A> {
         self.due.cancel(out, partition, Utc::from_millis(due), &id);
     }
 
-    /// Timers that are due at `watermark`, behind `last`.
+    /// The timers that are due at `watermark`, after `last`.
     pub(super) fn due(
         &self,
         out: &Outputs<'_>,
@@ -159,7 +160,7 @@ impl<A: Aggregate> Layout<A> {
         [key, &ordered(start)].concat()
     }
 
-    /// The key and the start that a timer is for.
+    /// Parses a timer's id into the record key and the start of its window.
     pub(super) fn read_id(id: &Bytes) -> Result<(Bytes, i64)> {
         let (key, start) = id.split_last_chunk().ok_or_else(|| {
             Error::Corrupt("a timer in the state of windows has an id that is too short".into())

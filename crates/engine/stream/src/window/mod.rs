@@ -1,18 +1,18 @@
 //! Event-time windows over a stage's state.
 //!
-//! A [`Windows`] holds nothing itself: every window lives in the state of its partition number, so it survives a restart
-//! and moves with the partition to whoever takes over. What it does is a function of the records, their order within the
-//! partition and the watermarks.
+//! [`Windows`] holds no data. Every window is in the state of its partition number, so it survives a restart and moves
+//! with the partition. Its results are a function of the records, their order within the partition, and the watermarks.
 //!
-//! * A window's result is handed out ([`Windows::advance`]) when the watermark passes its end: revision 0.
-//! * A record that comes later, but within the lateness, leads to a **correction**: the window again, whole, with the next
-//!   revision. A session that grew or merged names the windows its result stands in for ([`Closed::replaces`]).
-//! * What comes later still is dropped, and counted where it is not forgotten ([`Windows::dropped_late`]).
-//! * Of a topic that the watermark does not wait for, records may come long after it has passed. Its windows close with the
-//!   watermark and yet take them in, if their lateness is counted [by its own records](Windows::late_by_own_records).
+//! * [`Windows::advance`] emits a window's result when the watermark passes the window's end. This result has revision 0.
+//! * A later record that is within the lateness causes a **correction**: the whole window again, with the next revision.
+//!   A session that grew or merged lists the windows that it replaces ([`Closed::replaces`]).
+//! * A record that is later than the lateness is dropped and counted ([`Windows::dropped_late`]).
+//! * The watermark does not wait for every topic. Records of a topic that it does not wait for may arrive long after it
+//!   has passed their time. Such windows close with the watermark, and still accept those records if lateness is counted
+//!   [by their own records](Windows::late_by_own_records).
 //!
-//! State: a table of windows, one timer for each of them (so that closing reads only what is due), and one value each for
-//! the watermark, the latest record and the number of dropped records.
+//! The state is a table of windows, one timer for each of them (so that closing reads only the windows that are due), and
+//! one value each for the watermark, the latest record and the number of dropped records.
 
 mod layout;
 mod session;
@@ -27,41 +27,41 @@ use bytes::Bytes;
 use layout::Layout;
 use limbic_domain::Utc;
 
-/// What is kept of a window's records: an accumulator that does not mind their order.
+/// The value that a window keeps of its records. The result must not depend on the order of the records.
 pub trait Aggregate: Default + StateValue {
-    /// What it takes from one record.
+    /// The input from one record.
     type Item;
 
-    /// Takes one record in.
+    /// Adds one record.
     fn add(&mut self, item: &Self::Item);
 
-    /// Takes in all that `other` took in. Only sessions merge.
+    /// Adds everything that was added to `other`. Only sessions merge.
     fn merge(&mut self, other: Self);
 }
 
-/// How time is cut. Lengths in milliseconds, more than zero.
+/// How time is divided into windows. Lengths are in milliseconds and greater than zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowKind {
-    /// One window after the other, each this long, the epoch being a boundary.
+    /// Consecutive windows of one length. The epoch is a boundary.
     Tumbling {
         /// The length.
         size: i64,
     },
-    /// Windows of `size`, one beginning every `step`: a record is in all that cover it.
+    /// Windows of length `size` that start every `step`. A record belongs to each window that covers it.
     Sliding {
         /// The length.
         size: i64,
-        /// From one beginning to the next; at most `size`, or records would fall between.
+        /// The distance between two starts. At most `size`; otherwise some records would belong to no window.
         step: i64,
     },
-    /// Records of a key that follow each other in less than `gap`; it ends `gap` after the last.
+    /// Records of a key with less than `gap` between neighbours. The session ends `gap` after the last record.
     Session {
-        /// The silence that ends it.
+        /// The time without records that ends a session.
         gap: i64,
     },
 }
 
-/// A stretch of time, `start` included, `end` not.
+/// A range of time that includes `start` and excludes `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
     /// Milliseconds since the epoch.
@@ -70,38 +70,38 @@ pub struct Window {
     pub end: i64,
 }
 
-/// A window's result.
+/// An emitted result of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed<A> {
-    /// Whose it is.
+    /// The key of the window's records.
     pub key: Bytes,
-    /// Which stretch of time.
+    /// The range of time.
     pub window: Window,
-    /// All of its records until now.
+    /// The aggregate of all records of the window so far.
     pub value: A,
-    /// 0 for the first result, one more for each correction.
+    /// 0 for the first result, then one more for each correction.
     pub revision: u32,
-    /// Results handed out before that this one stands in for: only sessions change their bounds.
+    /// Earlier results that this one replaces. Only sessions change their bounds.
     pub replaces: Vec<Window>,
 }
 
-/// What became of a record.
+/// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Added {
-    /// Every window it belongs to is still open.
+    /// Every window of the record is still open.
     OnTime,
-    /// Some window it belongs to was closed already: a correction follows with the next [`Windows::advance`].
+    /// At least one window of the record was already closed. The next [`Windows::advance`] emits a correction.
     Late,
-    /// It came later than the lateness for some window it belongs to, which goes without it.
+    /// The record was later than the lateness for at least one of its windows. That window does not contain it.
     DroppedLate,
 }
 
-/// A window as it is kept.
+/// A window in the state.
 #[derive(Debug)]
 struct Stored<A> {
     end: i64,
     value: A,
-    /// How often it was handed out.
+    /// How often its result was emitted.
     revisions: u32,
     /// The time of its timer.
     due: i64,
@@ -148,7 +148,7 @@ impl<A: Aggregate> StateValue for Stored<A> {
     }
 }
 
-/// Windows of one kind, under a name of their own within the stage's state.
+/// Windows of one kind, under a name that is unique within the stage's state.
 #[derive(Debug, Clone)]
 pub struct Windows<A> {
     layout: Layout<A>,
@@ -157,16 +157,16 @@ pub struct Windows<A> {
     by_own_records: bool,
 }
 
-/// How far time has come, in milliseconds.
+/// The progress of event time, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Time {
     watermark: i64,
-    /// The latest record, where it counts.
+    /// The latest record, if lateness is counted by own records; otherwise `i64::MAX`.
     latest: i64,
 }
 
 impl Time {
-    /// From here on backwards, lateness is counted.
+    /// Lateness is measured back from this time.
     const fn forgotten(self) -> i64 {
         if self.latest < self.watermark {
             self.latest
@@ -176,11 +176,12 @@ impl Time {
     }
 }
 
-/// How many due windows are read at once.
-const DUE_AT_ONCE: usize = 256;
+/// The number of due windows in one read of the state.
+const DUE_PER_READ: usize = 256;
 
 impl<A: Aggregate> Windows<A> {
-    /// Windows under `name` (unique within the stage), corrected for `lateness` milliseconds after the watermark has passed.
+    /// Windows under `name`, which is unique within the stage. They accept late records for `lateness` milliseconds after
+    /// the watermark has passed their end.
     pub fn new(name: &str, kind: WindowKind, lateness: i64) -> Result<Self> {
         let sound = match kind {
             WindowKind::Tumbling { size } => size > 0,
@@ -189,8 +190,8 @@ impl<A: Aggregate> Windows<A> {
         };
         if !sound || lateness < 0 {
             return Err(Error::Settings(format!(
-                "windows `{name}` cannot be {kind:?} with a lateness of {lateness} ms: lengths must be more than zero, \
-                 a step at most the size, the lateness not negative"
+                "windows `{name}` cannot be {kind:?} with a lateness of {lateness} ms: lengths must be greater than zero, \
+                 a step must be at most the size, and the lateness must not be negative"
             )));
         }
         Ok(Self {
@@ -201,16 +202,16 @@ impl<A: Aggregate> Windows<A> {
         })
     }
 
-    /// Counts the lateness from the latest record added, where the watermark is ahead of it: for records of a topic that a
-    /// stage reads beside others and whose silence holds time back for none of them. How many windows are kept is
-    /// still bounded: by what the lateness covers before that latest record.
+    /// Measures lateness from the latest record that was added, if the watermark is ahead of that record. Use this for a
+    /// topic that the watermark does not wait for. The number of windows in the state is still bounded: the windows
+    /// within the lateness before that latest record.
     #[must_use]
     pub const fn late_by_own_records(mut self) -> Self {
         self.by_own_records = true;
         self
     }
 
-    /// Adds one record of `key` that happened at `at`.
+    /// Adds one record of `key` with the event time `at`.
     pub fn add(
         &self,
         out: &mut Outputs<'_>,
@@ -231,13 +232,14 @@ impl<A: Aggregate> Windows<A> {
         Ok(worst)
     }
 
-    /// Adds records in their order, each window read and written once. `tell` hears what became of each.
+    /// Adds records in order, and reads and writes each window once. `on_added` receives the index of each record and
+    /// what happened to it.
     pub fn add_all<'i>(
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
         items: impl IntoIterator<Item = (Bytes, Utc, &'i A::Item)>,
-        mut tell: impl FnMut(usize, Added),
+        mut on_added: impl FnMut(usize, Added),
     ) -> Result<()>
     where
         A::Item: 'i,
@@ -274,7 +276,7 @@ impl<A: Aggregate> Windows<A> {
                 dropped += 1;
             }
             time.latest = time.latest.max(at);
-            tell(place, added);
+            on_added(place, added);
         }
         if self.by_own_records && time.latest > latest_before {
             let latest = Utc::from_millis(time.latest);
@@ -334,8 +336,8 @@ impl<A: Aggregate> Windows<A> {
         Ok(worst)
     }
 
-    /// The results due now that event time has come to `watermark`: first ones and corrections, in the order of time. Call
-    /// it after each batch, too, with the watermark as it stands, for the corrections to be handed out.
+    /// Emits the results that are due at `watermark`, first results and corrections, in the order of time. Call it after
+    /// each batch, also if the watermark did not change, because the batch may have caused corrections.
     pub fn advance(&self, out: &mut Outputs<'_>, partition: u32, watermark: Utc) -> Result<Vec<Closed<A>>> {
         let mut time = self.time(out, partition)?;
         if watermark.as_millis() > time.watermark {
@@ -347,12 +349,12 @@ impl<A: Aggregate> Windows<A> {
         loop {
             let page = self
                 .layout
-                .due(out, partition, time.watermark, last.as_ref(), DUE_AT_ONCE)?;
+                .due(out, partition, time.watermark, last.as_ref(), DUE_PER_READ)?;
             for timer in &page {
                 let (key, start) = Layout::<A>::read_id(&timer.id)?;
                 closed.extend(self.take_due(out, partition, &key, start, timer.at.as_millis(), time)?);
             }
-            if page.len() < DUE_AT_ONCE {
+            if page.len() < DUE_PER_READ {
                 return Ok(closed);
             }
             last = page.into_iter().last();
@@ -376,7 +378,7 @@ impl<A: Aggregate> Windows<A> {
         let forget_at = self.forget_at(stored.end);
         let changed = due == stored.end;
         if !changed && forget_at > time.forgotten() {
-            // Its own records have not come that far.
+            // The latest record of the windows' own kind is not far enough ahead.
             return Ok(None);
         }
         let revision = stored.revisions;
@@ -405,8 +407,8 @@ impl<A: Aggregate> Windows<A> {
         }))
     }
 
-    /// When a window that ends at `end` is forgotten: no record that is not dropped can belong to it any more. Always after
-    /// its end, so that a due time tells a window to be handed out from one to be forgotten.
+    /// When a window that ends at `end` is removed: from then on every record of it is dropped. This is always after
+    /// `end`, so the due time shows whether a window is to be emitted or to be removed.
     const fn forget_at(&self, end: i64) -> i64 {
         let reach = match self.kind {
             WindowKind::Session { gap } => gap,
@@ -416,7 +418,7 @@ impl<A: Aggregate> Windows<A> {
         if at > end { at } else { end.saturating_add(1) }
     }
 
-    /// How far event time of the partition has come, as told to [`Windows::advance`].
+    /// The watermark of the partition that [`Windows::advance`] received last.
     pub fn watermark(&self, out: &Outputs<'_>, partition: u32) -> Result<Utc> {
         let known = self.layout.watermark.get(out, partition, &())?;
         Ok(known.unwrap_or(Utc::MIN))
@@ -435,7 +437,7 @@ impl<A: Aggregate> Windows<A> {
         })
     }
 
-    /// How many records of the partition came too late for some window, ever.
+    /// How many records of the partition were ever too late for at least one window.
     pub fn dropped_late(&self, out: &Outputs<'_>, partition: u32) -> Result<u64> {
         Ok(self.layout.dropped.get(out, partition, &())?.unwrap_or(0))
     }

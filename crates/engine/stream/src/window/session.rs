@@ -1,17 +1,18 @@
-//! Windows whose bounds are their records'.
+//! Session windows, whose bounds depend on their records.
 
 use bytes::Bytes;
 
 use super::{Added, Aggregate, Stored, Time, Window, Windows};
 use crate::{Outputs, Result};
 
-/// Sessions of one key looked at together. They do not overlap and are a gap long at least, so that only records far ahead
-/// of the watermark could make them this many.
-const SESSIONS_AT_MOST: usize = 1 << 20;
+/// The maximum number of sessions of one key that are read together. Sessions do not overlap and are at least one gap
+/// long, so only records far ahead of the watermark could exceed this number.
+const MAX_SESSIONS: usize = 1 << 20;
 
 impl<A: Aggregate> Windows<A> {
-    /// A record is a session of its own, merged with those it overlaps. It is dropped by its own time alone, and sessions
-    /// are kept for as long as a record that is not dropped can reach them: so the order of arrival cannot matter.
+    /// Treats the record as a session and merges it with the sessions that it overlaps. Only the record's own time
+    /// decides whether it is dropped, and a session is kept as long as an accepted record can reach it. So the order of
+    /// arrival does not change the result.
     #[expect(clippy::too_many_arguments, reason = "the body of one loop")]
     pub(super) fn add_to_session(
         &self,
@@ -36,13 +37,14 @@ impl<A: Aggregate> Windows<A> {
         let mut replaces = Vec::new();
         let reach = merged.end;
         let overlapping = |start: i64, end: i64| start < reach && at < end;
-        for (place, known) in self.layout.of_key(out, partition, key, SESSIONS_AT_MOST)? {
+        for (place, known) in self.layout.of_key(out, partition, key, MAX_SESSIONS)? {
             let start = place.start;
             if !overlapping(start, known.end) {
                 continue;
             }
             self.layout.remove(out, partition, key, start, known.due);
-            // `due == end` and handed out before: changed since, what it stands in for is in `replaces` already.
+            // If `due == end` in spite of an earlier result, the session has changed since that result, and `replaces`
+            // already names what the result replaces.
             let window = Window {
                 start,
                 end: known.end,

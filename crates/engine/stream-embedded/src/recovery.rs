@@ -1,13 +1,13 @@
-//! After a write has failed: what became of it, and how the log goes on.
+//! Recovery after a failed write: whether the write was made, and how the log continues.
 
 use crate::commit::{Committer, Written, answer_all};
 use crate::store::{Store, failure};
 use limbic_stream::{Error, Result};
 
 impl Committer {
-    /// fjall takes no more writes after one has failed. Opening it again tells whether this one is there.
+    /// fjall accepts no more writes after a failed one. Reopening the database shows whether the failed write was made.
     pub(super) fn after_failure(&mut self, written: Written, error: &fjall::Error) {
-        tracing::error!(%error, "the log's disk failed: opening the log again");
+        tracing::error!(%error, "a write to the log's disk failed: the log is opened again");
         let bytes = written.batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
         let no_trace = match failure(&self.shared.path, "committing", error) {
             full @ Error::DiskFull { .. } => full,
@@ -18,15 +18,17 @@ impl Committer {
         };
         self.in_doubt = Some((written, no_trace));
         *self.shared.store.write() = None;
-        if let Err(error) = self.heal()
+        if let Err(error) = self.reopen()
             && let Some((written, _)) = &mut self.in_doubt
         {
             written.answered = true;
             let unknown = Error::Unavailable {
                 context: "committing".into(),
-                message: format!("whether it was written is not known yet: {error}"),
+                message: format!(
+                    "the records may or may not be stored; this is known when the log is open again: {error}"
+                ),
             };
-            // Their partitions stay where they are until it is known; they themselves must join again.
+            // Their partitions stay assigned until the outcome is known. The members must join again.
             let mut groups = self.shared.groups.lock();
             for (member, _) in written.steps.iter().filter_map(|step| step.member.as_ref()) {
                 groups.leave(member);
@@ -36,8 +38,8 @@ impl Committer {
         }
     }
 
-    /// Opens the store if it is not open, and learns what became of a group in doubt.
-    pub(super) fn heal(&mut self) -> Result<()> {
+    /// Opens the store if it is not open, and resolves the group whose outcome is unknown.
+    pub(super) fn reopen(&mut self) -> Result<()> {
         if self.shared.store.read().is_some() {
             return Ok(());
         }
@@ -66,7 +68,7 @@ impl Committer {
             self.settle(&written.steps);
             answer_all(&written.steps, &no_trace);
         } else {
-            // It left no trace and its caller still waits: most likely fjall had stopped before.
+            // The group was not written and its caller still waits. Most likely fjall had stopped before the write.
             match self.write(&written) {
                 Ok(()) => self.publish(written),
                 Err(error) => {
