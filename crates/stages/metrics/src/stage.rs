@@ -1,4 +1,4 @@
-//! Every topic into series.
+//! The metrics stage: aggregates every topic into time series.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::point::{Point, SeriesStore};
 use crate::settings::{MetricsSettings, window_tag};
 use crate::sums::{Entry, Fields, OTHER, Sums};
 
-/// What is measured, and the tag that tells its groups apart.
+/// The measurements, and the tag that distinguishes their groups.
 const MEASUREMENTS: [(&str, Option<&str>); 5] = [
     ("emotion", Some("subject")),
     ("emotion_all", None),
@@ -26,7 +26,7 @@ const MEASUREMENTS: [(&str, Option<&str>); 5] = [
     ("outcomes", Some("campaign")),
 ];
 
-/// A set of windows of one measurement and length.
+/// The windows of one measurement and length.
 struct Kept {
     measurement: &'static str,
     tag: Option<&'static str>,
@@ -34,10 +34,10 @@ struct Kept {
     windows: Windows<Sums>,
 }
 
-/// Writes what readings, moments, decisions and outcomes add up to into a [`SeriesStore`].
+/// Writes sums of readings, moments, decisions and outcomes to a [`SeriesStore`].
 ///
 /// The store is written *before* the log commits. If the commit then fails, the same windows close again with the same or
-/// more in them, and their points overwrite what was written.
+/// more records, and their points replace the earlier ones.
 pub struct MetricsStage {
     store: Arc<dyn SeriesStore>,
     handle: Handle,
@@ -54,14 +54,14 @@ impl std::fmt::Debug for MetricsStage {
 }
 
 type Measured = (&'static str, TenantId, Utc, Entry);
-/// The records of a batch by partition number and measurement, each with its window key, in their order.
+/// The records of a batch by partition number and measurement, each with its window key, in order.
 type Sorted = BTreeMap<(u32, &'static str), Vec<(Bytes, Utc, Entry)>>;
 
 impl MetricsStage {
     /// The stage's name, and that of its consumer group.
     pub const NAME: &'static str = "metrics";
 
-    /// A stage that writes to `store`, its calls running on `handle`. Settings that cannot work are an error.
+    /// A stage that writes to `store`, with calls that run on `handle`. Settings that are not valid are an error.
     pub fn new(
         store: Arc<dyn SeriesStore>,
         handle: Handle,
@@ -79,8 +79,8 @@ impl MetricsStage {
                 let kind = WindowKind::Tumbling {
                     size: i64::from(seconds) * 1_000,
                 };
-                // Moments, decisions and outcomes are rare, and come after what led to them: readings move the time
-                // on without them.
+                // Moments, decisions and outcomes are rare, and arrive after the readings that caused them. The readings
+                // advance the watermark without them.
                 let windows =
                     Windows::new(&format!("{measurement}/{window}"), kind, lateness)?.late_by_own_records();
                 kept.push(Kept {
@@ -99,7 +99,7 @@ impl MetricsStage {
         })
     }
 
-    /// What the runtime must know.
+    /// The stage's topics and requirements, for the runtime.
     pub fn spec(settings: &MetricsSettings) -> StageSpec {
         let disorder = settings.disorder.get();
         [
@@ -159,17 +159,17 @@ impl MetricsStage {
                     }
                     DecisionResult::HeldOut(_) => fields.push(one("held_out")),
                 }
-                if let Some(contest) = chosen.and_then(|chosen| chosen.champion_challenger.as_ref()) {
-                    fields.push(one(match contest.mode {
-                        ChallengerMode::Shadow => "contest.shadow",
-                        ChallengerMode::Live => "contest.live",
-                        ChallengerMode::RolledBack => "contest.rolled_back",
+                if let Some(test) = chosen.and_then(|chosen| chosen.champion_challenger.as_ref()) {
+                    fields.push(one(match test.mode {
+                        ChallengerMode::Shadow => "challenger.shadow",
+                        ChallengerMode::Live => "challenger.live",
+                        ChallengerMode::RolledBack => "challenger.rolled_back",
                     }));
-                    if contest.by == PolicyRole::Challenger {
-                        fields.push(one("contest.challenger"));
+                    if test.by == PolicyRole::Challenger {
+                        fields.push(one("challenger.decisions"));
                     }
-                    if contest.ratio_alarm {
-                        fields.push(one("contest.ratio_alarm"));
+                    if test.ratio_alarm {
+                        fields.push(one("challenger.ratio_alarm"));
                     }
                 }
                 let entry = self.entry(vec![name(decision.data.campaign.as_str())], Fields::new(fields));
@@ -188,7 +188,7 @@ impl MetricsStage {
                 let mut fields = vec![one(kind)];
                 fields.extend(outcome.data.value.map(|value| (name("value"), value)));
                 let campaign = Decision::campaign_of(&outcome.data.decision)
-                    .ok_or_else(|| format!("`{}` names no campaign", outcome.data.decision))?;
+                    .ok_or_else(|| format!("`{}` does not name a campaign", outcome.data.decision))?;
                 let entry = self.entry(vec![name(campaign.as_str())], Fields::new(fields));
                 vec![("outcomes", outcome.tenant, outcome.at, entry)]
             }
@@ -204,7 +204,7 @@ impl MetricsStage {
         }
     }
 
-    /// Hands out what is due and writes it.
+    /// Closes the windows that are due and writes their points.
     fn close(&self, out: &mut Outputs<'_>, due: &[(u32, Utc)]) -> Result<(), StageError> {
         let mut points = Vec::new();
         for (partition, watermark) in due {
@@ -222,7 +222,7 @@ impl MetricsStage {
             .block_on(self.store.write(&points))
             .map_err(|error| StageError::unavailable("series_unavailable", error.to_string()))?;
         for refused in written.refused {
-            tracing::error!(refused, "the series store refuses points for what they are");
+            tracing::error!(refused, "the series store refused points permanently");
         }
         Ok(())
     }
@@ -321,7 +321,8 @@ impl Stage for MetricsStage {
                 }
             }
         }
-        // A correction does not wait for time to go on: this may be the last record for a while.
+        // A correction is emitted now and does not wait for a later watermark, because this may be the last record for a
+        // while.
         let due: Vec<(u32, Utc)> = late.into_iter().map(|partition| (partition, Utc::MIN)).collect();
         self.close(out, &due)
     }

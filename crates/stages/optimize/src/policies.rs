@@ -5,15 +5,16 @@ use std::collections::btree_map::Entry;
 
 use limbic_domain::{ChallengerMode, PolicyRole, PolicyVersion, Probability, TenantId, Utc};
 use limbic_stream::{Outputs, StageError};
+use serde::Serialize;
 
 use crate::OptimizeStage;
 use crate::loaded_policy::LoadedPolicy;
 use crate::state::{decode, encode};
 use limbic_bandit::decide::{DecisionEngine, EngineConfig, ExclusionRule, Offer, Selection};
 use limbic_bandit::guardrails::champion_challenger::{
-    ChampionChallengerTest, Limits, Observation, TestEvent,
+    Challenger, ChampionChallengerConfig, ChampionChallengerTest, Limits, Observation, TestEvent,
 };
-use limbic_bandit::policy::{Feedback, PolicyError, within};
+use limbic_bandit::policy::{Feedback, PolicyConfig, PolicyError, within};
 use limbic_bandit::random;
 use limbic_bandit::{Arm, Features};
 
@@ -39,12 +40,28 @@ impl PolicyTemplate {
                 };
                 let engine = engine(&config, limits.reward)?;
                 // The id covers everything the test depends on, so that a change of any of it starts a new test.
-                let settings = encode(&(champion.version(), engine.version(), challenger, &config));
-                let test = ChampionChallengerTest::new(challenger.contest, limits, random::hash(&settings))?;
+                let settings = TestSettings::from(challenger);
+                let settings = encode(&(champion.version(), engine.version(), settings, &config));
+                let test = ChampionChallengerTest::new(challenger.test, limits, random::hash(&settings))?;
                 Some((engine, test))
             }
         };
         Ok(Self { champion, challenger })
+    }
+}
+
+/// The challenger's settings as they enter the id of a test. The names are part of the id, so they never change: a test
+/// that runs, or that has rolled back the challenger, must continue after an upgrade.
+#[derive(Serialize)]
+struct TestSettings<'a> {
+    policy: &'a PolicyConfig,
+    #[serde(rename = "contest")]
+    test: &'a ChampionChallengerConfig,
+}
+
+impl<'a> From<&'a Challenger> for TestSettings<'a> {
+    fn from(Challenger { policy, test }: &'a Challenger) -> Self {
+        Self { policy, test }
     }
 }
 
@@ -276,4 +293,17 @@ impl PolicyCache {
 /// A probability as records store it; rounding errors outside `[0, 1]` are cut.
 pub(crate) fn probability(value: f64) -> Probability {
     Probability::new(value.clamp(0.0, 1.0)).expect("it was clamped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_test_has_the_names_of_the_first_version() {
+        let text = r#"{"policy":{"name":"uniform"},"contest":{"shadow":true,"share":0.1,"alpha":0.05,"tolerance":0.0,"ratio_alpha":0.001}}"#;
+        let challenger: Challenger = serde_json::from_str(text).unwrap();
+        let id = String::from_utf8(encode(&TestSettings::from(&challenger))).unwrap();
+        assert_eq!(id, text);
+    }
 }

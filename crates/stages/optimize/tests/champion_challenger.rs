@@ -30,9 +30,9 @@ fn live(share: f64) -> ChampionChallengerConfig {
 }
 
 fn settings(champion: &str, challenger: Option<(&str, ChampionChallengerConfig)>) -> OptimizeSettings {
-    let challenger = challenger.map(|(text, contest)| Challenger {
+    let challenger = challenger.map(|(text, test)| Challenger {
         policy: policy(text),
-        contest,
+        test,
     });
     let engine = EngineConfig {
         policy: policy(champion),

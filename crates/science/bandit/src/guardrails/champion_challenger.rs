@@ -28,8 +28,8 @@ pub struct Challenger {
     /// The challenger's policy. It has the same bounds as the champion.
     pub policy: PolicyConfig,
     /// Settings of the test.
-    #[serde(default)]
-    pub contest: ChampionChallengerConfig,
+    #[serde(default, alias = "contest")]
+    pub test: ChampionChallengerConfig,
 }
 
 /// Settings of a [`ChampionChallengerTest`].
@@ -64,25 +64,25 @@ impl ChampionChallengerConfig {
     fn check(&self) -> Result<(), PolicyError> {
         let small = 1e-12..=0.5;
         within(
-            "challenger.contest.share",
+            "challenger.test.share",
             self.share,
             0.001..=0.999,
             "must be in [0.001, 0.999]",
         )?;
         within(
-            "challenger.contest.alpha",
+            "challenger.test.alpha",
             self.alpha,
             small.clone(),
             "must be in (0, 0.5]",
         )?;
         within(
-            "challenger.contest.ratio_alpha",
+            "challenger.test.ratio_alpha",
             self.ratio_alpha,
             small,
             "must be in (0, 0.5]",
         )?;
         within(
-            "challenger.contest.tolerance",
+            "challenger.test.tolerance",
             self.tolerance,
             0.0..=1.0,
             "must be in [0, 1]",
@@ -408,6 +408,16 @@ mod tests {
 
     fn rolled_back(test: &ChampionChallengerTest) -> bool {
         test.mode() == ChallengerMode::RolledBack
+    }
+
+    #[test]
+    fn the_settings_of_the_test_are_read_under_their_former_name_too() {
+        let of = |name: &str| {
+            let text = format!(r#"{{"policy": {{"name": "uniform"}}, "{name}": {{"share": 0.25}}}}"#);
+            serde_json::from_str::<Challenger>(&text).unwrap()
+        };
+        assert_eq!(of("contest"), of("test"));
+        assert!((of("test").test.share - 0.25).abs() < f64::EPSILON);
     }
 
     #[test]
