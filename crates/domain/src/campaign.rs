@@ -1,4 +1,4 @@
-//! What an advertiser wants.
+//! Campaigns: what an advertiser wants to say, to which audiences, and where.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Direction, Micros, Record, Slug};
 
-/// Where creatives run, and what fits there. Counted in graphemes (extended grapheme clusters, UAX #29).
+/// An ad platform and its limits. Lengths are in graphemes (extended grapheme clusters, UAX #29).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Platform {
     /// The platform's name, for instance `webhook` or `file`.
     pub name: Slug,
-    /// Most graphemes in a headline.
+    /// Maximum graphemes of a headline.
     pub headline: usize,
-    /// Most graphemes in a body.
+    /// Maximum graphemes of a body.
     pub body: usize,
 }
 
-/// What the creatives of a campaign must say.
+/// The content of a campaign's ads.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Brief {
-    /// The product or service, as it is to be named.
+    /// The name of the product or service, as ads print it.
     pub product: String,
-    /// One sentence on what it is good for.
+    /// One sentence about its benefit.
     pub promise: String,
-    /// What the person is asked to do ("Try it today").
+    /// What the ad asks the person to do ("Try it today").
     pub call_to_action: String,
-    /// Where a click leads.
+    /// The web address that a click opens.
     pub link: String,
     /// Further values that templates may use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -40,19 +40,19 @@ pub struct Brief {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Campaign {
-    /// Its name, unique within its tenant.
+    /// The campaign's name, unique within its tenant.
     pub id: Slug,
-    /// What its creatives say.
+    /// The content of its ads.
     pub brief: Brief,
-    /// Subjects of the audiences it wants; empty = every subject.
+    /// The subjects of the audiences that it wants. Empty = every subject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Slug>,
-    /// Moments it wants; absent = both directions.
+    /// The direction of the moments that it wants. Absent = both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
-    /// Where it runs.
+    /// The ad platforms that it runs on.
     pub platforms: Vec<Platform>,
-    /// What one delivery costs at most.
+    /// The maximum price of one delivery.
     #[serde(default)]
     pub bid: Micros,
 }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AudienceId, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record, Slug};
 
-/// The words of an ad, within the limits of one ad platform.
+/// The texts of an ad, within the limits of one ad platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rendering {
-    /// The ad platform that the words fit.
+    /// The ad platform.
     pub platform: Slug,
     /// One line.
     pub headline: String,
@@ -21,14 +21,14 @@ pub struct Rendering {
 /// One ad.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Creative {
-    /// A function of campaign, template and platform. The same words are the same creative in every moment, so that
-    /// what a policy learned about them is kept.
+    /// A function of campaign, template, platform and texts. The same texts are the same creative in every moment, so a
+    /// policy keeps what it learned about them.
     pub id: String,
     /// The template or model that wrote it, for instance `template/celebrate-1`.
     pub generator: String,
     /// Its tone, for instance `celebrate`, `calm`, `plain`.
     pub tone: Slug,
-    /// What a person sees.
+    /// The texts that a person sees.
     pub rendering: Rendering,
 }
 
@@ -77,7 +77,8 @@ pub struct CampaignDraft {
 
 /// Ads for one moment before the safety gate. Its envelope's `at` is the moment's.
 ///
-/// One record holds the ads of many campaigns, so that the people of a moment travel once and not with each campaign.
+/// One record contains the ads of many campaigns, so that the people of a moment are stored once and not for each
+/// campaign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Draft {
     /// The moment's id.

@@ -1,15 +1,15 @@
-//! What a record's value is: JSON with its type and version written on it.
+//! The value of a record: JSON with its type and version.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{TenantId, Utc};
 
-/// A type that travels between stages.
+/// A type of record that stages exchange.
 pub trait Record: Serialize + DeserializeOwned {
     /// The type's name in an envelope, for instance `post`.
     const TYPE: &'static str;
-    /// The version this program writes. It reads this one and every earlier one.
+    /// The version that this program writes. It reads this version and every earlier one.
     const VERSION: u32;
 }
 
@@ -21,17 +21,17 @@ pub struct Envelope<T> {
     pub kind: String,
     /// [`Record::VERSION`] of the writer.
     pub v: u32,
-    /// Whose it is.
+    /// The tenant that the record belongs to.
     pub tenant: TenantId,
-    /// A function of the record's causes ([`crate::event_id`]); two records with one id are one event.
+    /// A function of the record's causes ([`crate::event_id`]). Two records with the same id are the same event.
     pub id: String,
-    /// When the event happened (never when it was processed).
+    /// When the event happened, not when it was processed.
     pub at: Utc,
     /// The event itself.
     pub data: T,
 }
 
-/// Why bytes are not the envelope that was expected. Retrying never helps.
+/// Why bytes are not the expected envelope. A retry never helps.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Not JSON, or JSON of another shape.
@@ -39,11 +39,11 @@ pub enum DecodeError {
     Malformed {
         /// The type that was expected.
         expected: &'static str,
-        /// Where and why.
+        /// The position and the reason.
         #[source]
         source: serde_json::Error,
     },
-    /// Another type's envelope.
+    /// The envelope has another type.
     #[error("expected a `{expected}` envelope, found `{found}`")]
     WrongType {
         /// The type that was expected.
@@ -51,14 +51,14 @@ pub enum DecodeError {
         /// The type that the envelope names.
         found: String,
     },
-    /// Written by a later program.
+    /// A later version of the program wrote the envelope.
     #[error("`{kind}` envelope of version {found}, this program reads up to {known}: upgrade it first")]
     TooNew {
         /// The type.
         kind: &'static str,
         /// The version that the envelope names.
         found: u32,
-        /// The newest version this program reads.
+        /// The newest version that this program reads.
         known: u32,
     },
 }
@@ -71,7 +71,7 @@ struct Head<'a> {
 }
 
 impl<T: Record> Envelope<T> {
-    /// An envelope of this program's version around `data`.
+    /// An envelope in the current version around `data`.
     pub fn new(tenant: TenantId, id: String, at: Utc, data: T) -> Self {
         Self {
             kind: T::TYPE.to_owned(),
@@ -88,12 +88,12 @@ impl<T: Record> Envelope<T> {
         serde_json::to_vec(self).expect("a record has string keys and finite numbers")
     }
 
-    /// Reads a record's value; says which of the three ways it is wrong.
+    /// Reads a record's value. The error distinguishes three cases.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match serde_json::from_slice::<Self>(bytes) {
             Ok(envelope) if envelope.kind == T::TYPE && envelope.v <= T::VERSION => Ok(envelope),
             Ok(envelope) => Err(Self::mismatch(&envelope.kind, envelope.v)),
-            // The shape may be wrong *because* it is another type or a later version: say that instead.
+            // The cause may be another type or a later version. Then the error must say so.
             Err(source) => match serde_json::from_slice::<Head<'_>>(bytes) {
                 Ok(head) if head.kind != T::TYPE || head.v > T::VERSION => {
                     Err(Self::mismatch(&head.kind, head.v))

@@ -1,25 +1,25 @@
-//! Whose fault an error is, and what may be done about it (DESIGN, law 3).
+//! Who must act on an error, and whether a retry can help.
 
 use serde::{Deserialize, Serialize};
 
-/// Whose an error is.
+/// Who must act on an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// What came in is wrong: only its sender can mend it.
+    /// The input is wrong. Only its sender can correct it.
     User,
-    /// A server or platform outside this process did not do its part.
+    /// A server outside this process failed.
     External,
-    /// This program is wrong, or its machine is.
+    /// This program, or its machine, has a defect.
     Internal,
 }
 
-/// What to do about an error.
+/// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
-    /// The same input will fail again: dead-letter it or stop.
+    /// The same input fails again. Send it to the dead-letter topic, or stop.
     Never,
-    /// It may pass later: wait and try again.
+    /// A later attempt may succeed. Wait, then try again.
     WithBackoff,
 }

@@ -1,4 +1,4 @@
-//! Names of things: tenants, people, posts, audiences; and ids that are functions of their causes.
+//! Names of tenants, people, posts and audiences, and ids that are functions of their causes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A name was not of the form its type demands.
+/// A name does not have the form that its type requires.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is not a valid {what}: {rule}")]
 pub struct InvalidId {
-    /// What the name was for.
+    /// The kind of name.
     pub what: &'static str,
-    /// The rule it broke.
+    /// The rule that it breaks.
     pub rule: &'static str,
-    /// What was given, at most 40 characters of it.
+    /// The name that was given, at most 40 characters of it.
     pub given: String,
 }
 
@@ -29,16 +29,17 @@ impl InvalidId {
     }
 }
 
-/// A short lower-case name: 1 to 64 of `a-z 0-9 - _ .`, beginning with a letter or digit.
+/// A short lower-case name: 1 to 64 of `a-z 0-9 - _ .`, starting with a letter or digit.
 ///
-/// Platforms, campaigns, segments and templates are named so: such a name is safe in a key, a path and a URL.
+/// Social networks, ad platforms, campaigns, segments and templates have such names. They are safe in a key, a path and a
+/// URL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slug(Arc<str>);
 
 impl Slug {
     const RULE: &'static str = "1 to 64 of a-z, 0-9, '-', '_', '.', the first a letter or digit";
 
-    /// Refuses what is not a slug.
+    /// Returns an error if the text is not a slug.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
         let head_is_fine = text
             .bytes()
@@ -60,12 +61,12 @@ impl Slug {
     }
 }
 
-/// Who a row belongs to (DESIGN, law 7). A [`Slug`].
+/// The tenant that a row belongs to: a [`Slug`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Slug);
 
 impl TenantId {
-    /// Refuses what is not a slug.
+    /// Returns an error if the text is not a slug.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
         Slug::new(text).map(Self)
     }
@@ -77,15 +78,14 @@ impl TenantId {
 }
 
 impl Default for TenantId {
-    /// `default`: the one tenant of a house that has no other.
+    /// `default`: the tenant of an installation with only one tenant.
     fn default() -> Self {
         Self(Slug("default".into()))
     }
 }
 
-/// A person, as everything behind the edge knows them: 32 lower-case hexadecimal digits of a keyed hash of
-/// network and author, the key being the tenant's (BLAKE3 in its keyed mode). Nothing behind the edge can
-/// turn it back.
+/// A person after the edge: 32 lower-case hexadecimal digits of a keyed hash of social network and author. The key
+/// belongs to the tenant (BLAKE3 in its keyed mode). After the edge, nothing can compute the author from it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pseudonym(Arc<str>);
 
@@ -100,7 +100,7 @@ impl Pseudonym {
         Self(hasher.finalize().to_hex()[..32].into())
     }
 
-    /// Refuses what is not 32 lower-case hexadecimal digits.
+    /// Returns an error if the text is not 32 lower-case hexadecimal digits.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
         if text.len() == 32
             && text
@@ -123,17 +123,18 @@ impl Pseudonym {
     }
 }
 
-/// An audience: `segment:subject`, two slugs; a segment of people (`everyone`, `fans`...) × what they feel about.
+/// An audience: `segment:subject`, two slugs. A segment of people (`everyone`, `fans`...) × the subject of their
+/// feelings.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AudienceId(Arc<str>);
 
 impl AudienceId {
-    /// The audience of `segment` that talks about `subject`.
+    /// The audience of `segment` for `subject`.
     pub fn of(segment: &Slug, subject: &Slug) -> Self {
         Self(format!("{}:{}", segment.as_str(), subject.as_str()).into())
     }
 
-    /// Refuses what is not two slugs with a colon between.
+    /// Returns an error if the text is not two slugs with a colon between them.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
         let err = || InvalidId::new("audience", "segment:subject, two slugs", text);
         let (segment, subject) = text.split_once(':').ok_or_else(err)?;
@@ -206,7 +207,7 @@ text_id! {
     AudienceId, "everyone:football";
 }
 
-/// A post, as its social network names it.
+/// The id of a post on its social network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PostRef {
     /// The social network's slug, for instance `bluesky`.
@@ -221,8 +222,8 @@ impl fmt::Display for PostRef {
     }
 }
 
-/// An id that is a function of its causes: the first 128 bits of BLAKE3 over `kind` and `causes`, each with its
-/// length before it, as 32 hexadecimal digits. The same causes give the same id on every machine, for ever.
+/// An id that is a function of its causes: the first 128 bits of BLAKE3 over `kind` and `causes`, each preceded by its
+/// length, as 32 hexadecimal digits. The same causes always give the same id, on every machine.
 pub fn event_id(kind: &str, causes: &[&str]) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(&kind).chain(causes) {

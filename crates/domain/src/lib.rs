@@ -1,16 +1,45 @@
-//! The words everyone in the house uses, and nothing that does I/O.
+//! The records, ids and units that every other crate uses. Nothing here does I/O.
 //!
-//! A [`Post`] is read into a [`Reading`]; readings become [`Feeling`]s of a person towards an audience;
-//! an audience whose feeling has moved is a [`Moment`]; a moment and a [`Campaign`] make a [`CreativeSet`];
-//! one of its creatives (or none) is chosen in a [`Decision`]; what came of it is an [`Outcome`].
+//! ```text
+//!  Post ──▶ Reading ──▶ Feeling ──▶ Moment ──▶ Draft ──▶ CreativeSet ──▶ Decision ──▶ Outcome
+//!  text     its affect  of a person a change   ads of    ads that the    the ad that  delivery,
+//!                       towards an  of an      campaigns safety gate     the policy   click,
+//!                       audience    audience             cleared         chose        conversion
+//! ```
 //!
-//! Every one of them travels as JSON in an [`Envelope`] that names its type and version, belongs to a
-//! [`TenantId`], carries the event's own time ([`Utc`]) and an id that is a *function of its causes*
-//! ([`event_id`]): reading the same post twice gives the same reading id, so that every effect
-//! downstream can be made idempotent.
+//! * Records are JSON in an [`Envelope`], which has the type, its version, the [`TenantId`], an id and the event time
+//!   ([`Utc`]).
+//! * Ids are *functions of their causes* ([`event_id`]). Reading the same post twice gives the same id, so repeated
+//!   effects can be recognised.
+//! * Types guarantee the rules: a [`Probability`] is in `[0, 1]`, a [`Pseudonym`] is never a person's name, money is
+//!   [`Micros`].
+//! * [`units`] are the types of settings: durations, sizes, secrets.
+//! * [`random`] is the only random generator of the project.
 //!
-//! Types carry the rules: a [`Probability`] is in `[0, 1]`, a [`Pseudonym`] is never a person's name,
-//! money is [`Micros`]. What cannot be built wrong need not be checked twice.
+//! It is not the place for rules of a single stage, and it does not read or write a log: that is `limbic-stream`.
+//!
+//! ```
+//! use limbic_domain::{Envelope, TenantId, Utc};
+//! use limbic_domain::{Outcome, OutcomeKind, event_id};
+//!
+//! let at: Utc = "2026-11-21T09:00:00Z".parse()?;
+//! let decision = "spring.0123456789abcdef0123456789abcdef".to_owned();
+//! let id = event_id("outcome", &[&decision, "click-1"]);
+//! let outcome = Outcome { decision, kind: OutcomeKind::Click, value: None, key: "click-1".into(), detail: None };
+//! let bytes = Envelope::new(TenantId::default(), id.clone(), at, outcome).encode();
+//!
+//! let again = Envelope::<Outcome>::decode(&bytes)?;
+//! assert_eq!((again.id, again.at), (id, at));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Laws
+//!
+//! * A record of an earlier version can be read by every later version. JSON Schemas in `schemas/` are compared in a
+//!   test.
+//! * The same causes give the same id on every machine and in every version.
+//! * A seed gives the same random numbers on every machine and in every version.
+//! * A secret is never printed.
 
 mod campaign;
 mod creative;

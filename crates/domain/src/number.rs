@@ -1,4 +1,4 @@
-//! Numbers that cannot be built wrong.
+//! Numbers whose types guarantee their range.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

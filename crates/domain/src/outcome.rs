@@ -1,41 +1,42 @@
-//! What came of a decision.
+//! Outcomes of decisions: deliveries, impressions, clicks, conversions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Record;
 
-/// What kind of thing happened.
+/// The kind of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeKind {
-    /// The platform took the creative. Written by the deliver stage, never by the API.
+    /// The ad platform accepted the ad. Written by the deliver stage, never by the API.
     Delivered,
-    /// The platform refused the creative for good. Written by the deliver stage, never by the API.
+    /// The ad platform refused the ad permanently. Written by the deliver stage, never by the API.
     Refused,
-    /// The creative was seen.
+    /// A person saw the ad.
     Impression,
-    /// It was clicked.
+    /// A person clicked the ad.
     Click,
-    /// It led to what the advertiser wants.
+    /// A person did what the advertiser wants.
     Conversion,
-    /// It was closed, hidden or reported.
+    /// A person closed, hid or reported the ad.
     Dismissal,
 }
 
-/// What came of a decision. Its envelope's `at` is when it happened, its `id` a function of decision and key.
+/// An event that a decision caused. Its envelope's `at` is the time of the event, and its `id` is a function of decision
+/// and key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// The decision's id.
     pub decision: String,
-    /// What happened.
+    /// The kind of the event.
     pub kind: OutcomeKind,
-    /// Its value in the campaign's currency, for a conversion.
+    /// The value of a conversion in the campaign's currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// The sender's idempotency key: the same key is the same outcome.
+    /// The sender's idempotency key. A second outcome with the same key is a duplicate.
     pub key: String,
-    /// What the platform said, for a refusal.
+    /// The ad platform's message, for a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

@@ -1,45 +1,45 @@
-//! A social post, normalised, its author already a pseudonym.
+//! A social post after the edge: normalised, with a pseudonym instead of the author.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ConsentState, PostRef, Pseudonym, Record, Slug, Utc};
 
-/// A social post behind the edge. Its envelope's `at` is [`Post::created_at`].
+/// A social post after the edge. Its envelope's `at` is [`Post::created_at`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Post {
-    /// Which post, on which social network.
+    /// The post's id on its social network.
     #[serde(flatten)]
     pub post: PostRef,
-    /// Who wrote it.
+    /// The pseudonym of the author.
     pub author: Pseudonym,
-    /// What was written: valid Unicode, 1 character to 64 KiB, as it came.
+    /// The text as it was sent: valid Unicode, 1 character to 64 KiB.
     pub text: String,
     /// When it was written.
     pub created_at: Utc,
-    /// BCP 47 language tag, where the network names one.
+    /// BCP 47 language tag, if the network names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<String>,
-    /// The network's id of the post it answers.
+    /// The network's id of the post that this one replies to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
-    /// The network's id of the post it repeats.
+    /// The network's id of the post that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repost_of: Option<String>,
-    /// Where it can be seen.
+    /// The web address of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Subjects that the source named (`football`, `acme`), at most 16. Those that the text mentions are found when the
-    /// post is read ([`Reading::subjects`](crate::Reading::subjects)).
+    /// Subjects that the source named (`football`, `acme`), at most 16. The affect stage adds those that the text
+    /// mentions ([`Reading::subjects`](crate::Reading::subjects)).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Slug>,
-    /// Whether its author agreed to be shown ads on the ground of what they write.
+    /// Whether the author agreed to receive ads that are chosen by what they write.
     #[serde(default)]
     pub consent: ConsentState,
-    /// Whether the source says or suspects that its author is a minor.
+    /// Whether the source states or suspects that the author is a minor.
     #[serde(default)]
     pub minor: bool,
-    /// Whatever else the source said, untouched, at most 16 KiB.
+    /// All other fields of the source, unchanged, at most 16 KiB.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub meta: serde_json::Map<String, serde_json::Value>,
 }

@@ -10,7 +10,7 @@ pub const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// A seed for one purpose out of a seed for many: different purposes give unrelated streams.
+/// Derives a seed for one purpose from a common seed. Different purposes give independent streams.
 pub const fn derive(seed: u64, purpose: u64) -> u64 {
     mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(purpose.wrapping_add(1))))
 }
@@ -36,7 +36,7 @@ impl Random {
         Self([derive(seed, 0), derive(seed, 1), derive(seed, 2), derive(seed, 3)])
     }
 
-    /// The stream of a named thing under `seed`: it depends on nothing else that is drawn.
+    /// The stream of a named thing under `seed`. It is independent of all other streams.
     pub const fn for_name(seed: u64, name: &str) -> Self {
         Self::new(derive(seed, hash(name.as_bytes())))
     }
@@ -55,12 +55,12 @@ impl Random {
         (self.bits() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
     }
 
-    /// Whether something of this probability happens.
+    /// Returns `true` with this probability.
     pub fn happens(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
-    /// One of `items`, each equally likely; `items` must not be empty.
+    /// One of `items`, all equally likely. `items` must not be empty.
     pub fn one_of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
@@ -70,7 +70,7 @@ impl Random {
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
-    /// A standard normal number (Marsaglia's polar method; `libm`'s logarithm is the same on every machine).
+    /// A standard normal number (Marsaglia's polar method). `libm`'s logarithm gives the same result on every machine.
     pub fn normal(&mut self) -> f64 {
         loop {
             let (x, y) = (2.0 * self.unit() - 1.0, 2.0 * self.unit() - 1.0);
@@ -105,9 +105,9 @@ impl Random {
     }
 }
 
-/// The index that the number `unit` in `[0, 1)` falls on when the line is divided by `probabilities`.
+/// Divides `[0, 1)` by `probabilities` and returns the index of the part that contains `unit`.
 ///
-/// An index of probability 0 is never chosen, whatever rounding does at the end of the line.
+/// An index with probability 0 is never chosen, in spite of rounding at the end of the range.
 pub fn choose(probabilities: &[f64], unit: f64) -> Option<usize> {
     let mut end = 0.0;
     let mut last = None;

@@ -1,4 +1,4 @@
-//! What a post feels.
+//! The reading of a post: its sentiment, emotions and other affect.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConsentState, PostRef, Probability, Pseudonym, Record, Slug};
 
-/// Which way a text leans.
+/// The polarity of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Label {
@@ -22,59 +22,62 @@ pub enum Label {
 /// The sentiment of a text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sentiment {
-    /// The leaning.
+    /// The most likely polarity.
     pub label: Label,
-    /// Share of each leaning, adding up to 1 within rounding (VADER's `neg`, `neu`, `pos`; a model's probabilities).
+    /// The share of each polarity. They add up to 1, except for rounding (VADER's `neg`, `neu`, `pos`; a model's
+    /// probabilities).
     pub scores: BTreeMap<String, f64>,
     /// From -1 (most negative) to 1 (most positive).
     pub compound: f64,
 }
 
-/// Emotions by name (`joy`, `anger`, `fear`, `sadness`...), each in `[0, 1]`, independent of each other.
-/// Names a reader cannot tell are absent, not zero. A trained reader tells the 28 of GoEmotions, `neutral` among them, a
-/// lexicon Plutchik's eight; `anger`, `disgust`, `fear`, `joy`, `sadness` and `surprise` are in both.
+/// Emotions by name (`joy`, `anger`, `fear`, `sadness`...), each in `[0, 1]`, independent of each other. An emotion that
+/// an engine cannot detect is absent, not zero. A trained model detects the 28 classes of GoEmotions, which include
+/// `neutral`. A lexicon detects Plutchik's eight. `anger`, `disgust`, `fear`, `joy`, `sadness` and `surprise` are in
+/// both.
 pub type Emotions = BTreeMap<String, f64>;
 
-/// Cues of grief, fear, crisis or self-harm (DESIGN, law 8). Tuned for recall: it protects people.
+/// Cues of grief, fear, crisis or self-harm. Tuned for recall, because it protects people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distress {
-    /// How likely the author is in distress.
+    /// The probability that the author is in distress.
     pub score: Probability,
     /// The kinds of cue that were found: `grief`, `fear`, `crisis`, `self_harm`, in that order.
     pub cues: Vec<String>,
 }
 
-/// What a text is up to. A question that complains is a complaint: where several fit, the one written first here counts.
+/// The intention of a text. If several apply, the one that is listed first counts: a question that complains is a
+/// complaint.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum IntentKind {
-    /// Leaving a product, a service or a brand, or saying so.
+    /// The author leaves a product, a service or a brand, or announces it.
     Churn,
-    /// Something bought or used is not as it should be.
+    /// The author reports a problem with something bought or used.
     Complaint,
-    /// Buying, or looking for what to buy.
+    /// The author buys something, or looks for something to buy.
     Purchase,
-    /// A product, a service, a brand or a person is praised.
+    /// The author praises a product, a service, a brand or a person.
     Praise,
-    /// Something is asked.
+    /// The author asks something.
     Question,
     /// None of these.
     #[default]
     None,
 }
 
-/// What a text is up to, and how likely.
+/// The intention of a text, with its probability.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
-    /// What it is.
+    /// The most likely intention.
     pub kind: IntentKind,
-    /// How likely it is that (of `none`, how likely that it is none of the others).
+    /// Its probability. For `none`, the probability that none of the others applies.
     pub score: Probability,
 }
 
-/// What kind of thing a text names.
+/// The kind of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntityKind {
@@ -82,80 +85,82 @@ pub enum EntityKind {
     Mention,
     /// `#words`.
     Hashtag,
-    /// A brand that the reader was told of.
+    /// A brand from the engine's list.
     Brand,
-    /// Somebody.
+    /// A person.
     Person,
     /// A company, a club, a party, a public body.
     Organisation,
-    /// Somewhere.
+    /// A place.
     Place,
-    /// Something that is sold.
+    /// A product or service.
     Product,
-    /// A name of something that the reader cannot tell.
+    /// A name whose kind the engine cannot determine.
     Other,
 }
 
-/// Something that a text names, and where.
+/// A name in a text, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entity {
-    /// What kind of thing.
+    /// The kind of the entity.
     pub kind: EntityKind,
-    /// As it is written in the text.
+    /// The name as it is written in the text.
     pub text: String,
-    /// Where it begins: bytes of the text in UTF-8 (as facets of Bluesky count).
+    /// The start, in bytes of the UTF-8 text (as in facets of Bluesky).
     pub start: u32,
-    /// Where it ends, the first byte behind it.
+    /// The first byte after the end.
     pub end: u32,
-    /// The name it is known by, where that is another than its text: the brand's.
+    /// The canonical name, if it differs from the text: the brand's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
-/// Which reader made a reading: `vader-3.3.2`, `affect-l6-…`. Two readings of one version agree bit for bit.
+/// The engine and version that made a reading: `vader-3.3.2`, `affect-l6-…`. Two readings of one text by the same version
+/// are identical bit for bit.
 pub type ModelVersion = String;
 
-/// What one text feels: the answer of an affect engine, before it is tied to a post.
+/// The affect of one text: the result of an affect engine, before it is joined with a post.
 ///
-/// What a reader cannot tell is absent; absence is no evidence. Readings written before a field came lack it too.
+/// A field that the engine cannot determine is absent, which says nothing about the text. Readings that were written
+/// before a field existed also lack it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Affect {
-    /// Negative, neutral, positive, and how far.
+    /// Negative, neutral or positive, with scores.
     pub sentiment: Sentiment,
-    /// Emotions that the reader can tell.
+    /// The emotions that the engine can detect.
     pub emotions: Emotions,
     /// Pleasantness in `[-1, 1]`.
     pub valence: f64,
     /// Activation in `[0, 1]`.
     pub arousal: f64,
-    /// How strongly it is felt, whatever it is, in `[0, 1]`.
+    /// The strength of the affect, independent of its kind, in `[0, 1]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intensity: Option<Probability>,
-    /// How likely it means something else than it says.
+    /// The probability that the text means something else than it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub irony: Option<Probability>,
-    /// How likely it offends: insults, threats, profanity. For brand safety, as is `hate`.
+    /// The probability that the text is offensive: insults, threats, profanity. For brand safety, as is `hate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offence: Option<Probability>,
-    /// How likely it attacks people for what they are.
+    /// The probability that the text attacks people because of a group that they belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hate: Option<Probability>,
-    /// What it is up to.
+    /// The intention of the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
-    /// What it names, in the order of the text.
+    /// Names in the text, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entities: Vec<Entity>,
     /// Cues of distress.
     pub distress: Distress,
-    /// BCP 47 tag of the language as read, or `und`.
+    /// BCP 47 tag of the detected language, or `und`.
     pub language: String,
-    /// Which reader made it.
+    /// The engine and version.
     pub model: ModelVersion,
 }
 
 impl Default for Affect {
-    /// Nothing felt, nothing named, in no language, read by nobody: what other readings differ from.
+    /// A neutral affect without emotions, entities, language or engine.
     fn default() -> Self {
         Self {
             sentiment: Sentiment {
@@ -182,14 +187,14 @@ impl Default for Affect {
     }
 }
 
-/// A post's affect. Its envelope's `at` is the post's.
+/// The affect of a post. Its envelope's `at` is the post's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reading {
-    /// Which post.
+    /// The post's id on its social network.
     pub post: PostRef,
-    /// Who wrote it.
+    /// The pseudonym of the author.
     pub author: Pseudonym,
-    /// What it feels.
+    /// The affect of the text.
     #[serde(flatten)]
     pub affect: Affect,
     /// Subjects that the source named or the text mentions, sorted, at most 16.

@@ -1,10 +1,10 @@
-//! For tests: where the public data sets lie.
+//! For tests: the folder of the public data sets.
 
 use std::path::PathBuf;
 
 /// The folder of public data sets: `$LIMBIC_DATA`, or `../shared/data` beside the repository.
 ///
-/// `None`, after saying so loudly on standard error, when it is not there: the caller skips its test.
+/// `None` if the folder does not exist. It then prints a notice to standard error, and the caller skips its test.
 #[expect(
     clippy::print_stderr,
     reason = "a skipped test must be seen by whoever runs it"

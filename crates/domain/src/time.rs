@@ -13,9 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Utc(i64);
 
 impl Utc {
-    /// The earliest instant: a watermark that has seen nothing.
+    /// The earliest instant. As a watermark: no record was read.
     pub const MIN: Self = Self(i64::MIN);
-    /// The latest instant: a watermark after the end of a stream.
+    /// The latest instant. As a watermark: the stream has ended.
     pub const MAX: Self = Self(i64::MAX);
 
     /// From milliseconds since the Unix epoch.
@@ -28,12 +28,12 @@ impl Utc {
         self.0
     }
 
-    /// The wall clock, now. Only edges call it; stages are handed their time.
+    /// The wall clock. Only edges call it; stages receive the time as an argument.
     pub fn now() -> Self {
         Self(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// This instant moved by `millis`, saturating at the ends of time.
+    /// This instant plus `millis`, saturating at [`Self::MIN`] and [`Self::MAX`].
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))

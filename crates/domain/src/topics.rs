@@ -1,10 +1,10 @@
-//! The topics that join the stages, with their keys. `TENANT/…` precedes every key but that of `intake`.
+//! The topics between the stages, with their keys. All keys except those of `intake` start with `TENANT/`.
 //!
 //! | topic | key | why it exists |
 //! |---|---|---|
-//! | `intake` | as in the topic that the record goes to | A record is *accepted* once it is durable here. The ingest stage removes duplicates on the way to `posts` and `outcomes`, exactly once. |
+//! | `intake` | as in the destination topic | A record is *accepted* when it is durable here. The ingest stage removes duplicates, exactly, on the way to `posts` and `outcomes`. |
 //! | `posts`, `readings` | author | A person's state is in one partition. |
-//! | `feelings`, `moments`, `drafts` | audience | The authors of an audience are spread over all partitions of `readings`; `feelings` brings an audience together. |
+//! | `feelings`, `moments`, `drafts` | audience | The authors of an audience are spread over all partitions of `readings`. `feelings` brings them into one partition. |
 //! | `creatives`, `decisions`, `outcomes` | campaign | A campaign's policy and its outcomes are in one partition. |
 //! | `campaigns`, `posteriors` | campaign | Compacted: stages read the latest value of each key as a table. |
 
@@ -27,7 +27,7 @@ pub const DECISIONS: &str = "decisions";
 /// Results of decisions ([`Outcome`](crate::Outcome)).
 pub const OUTCOMES: &str = "outcomes";
 
-/// Every topic whose records stages consume, upstream first.
+/// Every topic whose records stages consume, in the order of the data flow.
 pub const ALL: [&str; 9] = [
     INTAKE, POSTS, READINGS, FEELINGS, MOMENTS, DRAFTS, CREATIVES, DECISIONS, OUTCOMES,
 ];
@@ -40,7 +40,7 @@ pub const POSTERIORS: &str = "posteriors";
 /// Every compacted topic. No stage consumes one record by record, so they have no dead-letter topics.
 pub const COMPACTED: [&str; 2] = [CAMPAIGNS, POSTERIORS];
 
-/// Topics whose records are only on their way to the next stage: each is deleted once every stage that reads it is past it.
+/// Topics between two stages only. Their records are deleted when every stage that reads them has read them.
 pub const TRANSIENT: [&str; 3] = [INTAKE, FEELINGS, DRAFTS];
 
 /// The dead-letter topic of `topic`.

@@ -1,8 +1,8 @@
-//! The JSON Schema of every record is kept in `schemas/`, one file a type and version. What is on disk and in topics was
-//! written to those shapes: a change that old readers or old records cannot stand fails here.
+//! The JSON Schema of every record is in `schemas/`, one file for each type and version. Stored records have those
+//! shapes. So a change that old readers or old records cannot handle fails here.
 //!
-//! After a compatible change: `LIMBIC_WRITE_SCHEMAS=1 cargo test -p limbic-domain --test schemas`. An incompatible one
-//! needs a new `Record::VERSION`, which gets a file of its own beside the old.
+//! After a compatible change, run `LIMBIC_WRITE_SCHEMAS=1 cargo test -p limbic-domain --test schemas`. An incompatible
+//! change needs a new `Record::VERSION`, which gets its own file.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ fn check<T: Record + JsonSchema>() {
     }
 }
 
-/// What of `new` breaks records written, or readers built, to `old`.
+/// The changes in `new` that break records or readers of `old`.
 fn incompatible(old: &Value, new: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     compare("", old, new, &mut problems);
@@ -84,7 +84,7 @@ fn compare(at: &str, old: &Value, new: &Value, problems: &mut Vec<String>) {
     }
     for key in ["enum", "oneOf"] {
         for value in names(old, key) {
-            // Descriptions may change; what counts is that each constant is still there.
+            // Descriptions may change. Only the constants must remain.
             let constant = |text: &str| {
                 serde_json::from_str::<Value>(text)
                     .ok()

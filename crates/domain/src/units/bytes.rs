@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A number of bytes with its unit: `"64MiB"`, `"512KiB"`, `"10GB"` (decimal), `"100B"`.
 ///
-/// It prints in the largest binary unit that gives it exactly.
+/// It is printed in the largest binary unit that represents it exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(u64);
 
@@ -28,7 +28,7 @@ impl ByteSize {
         self.0
     }
 
-    /// The number of bytes as a size in memory; saturates where addresses are narrower than 64 bits.
+    /// The number of bytes as a size in memory. Saturates if addresses have fewer than 64 bits.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A length of time with its unit: `"100ms"`, `"30s"`, `"5min"`, `"1h 30min"`, `"7d"`.
 ///
-/// Weeks and days have their usual fixed lengths; months and years are refused, because theirs vary. Never negative, at
-/// most 1,000 years, in whole nanoseconds. It prints in the largest units that give it exactly.
+/// Weeks and days have fixed lengths. Months and years are refused, because their lengths vary. A duration is not
+/// negative, at most 1,000 years, and in whole nanoseconds. It is printed in the largest units that represent it exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct HumanDuration(Duration);
 
@@ -105,7 +105,7 @@ impl fmt::Display for HumanDuration {
         };
         match parts() {
             Ok(span) => f.write_str(&PRINTER.span_to_string(&span)),
-            // Longer than can be written in settings: only code can build it.
+            // Longer than settings can express. Only code can create it.
             Err(_) => write!(f, "{seconds}s"),
         }
     }

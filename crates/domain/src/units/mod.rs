@@ -1,6 +1,6 @@
-//! Values as people write them in settings: durations, sizes, secrets.
+//! Types for settings with units: durations, sizes, secrets.
 //!
-//! Each reads and writes text, describes itself as a JSON Schema, and explains in its error how the value is written.
+//! Each type is read from text and printed as text, has a JSON Schema, and explains its format in its errors.
 
 mod bytes;
 mod duration;

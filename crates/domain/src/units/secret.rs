@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A secret: a password, token or key. It prints and serialises as `***`, or as nothing where it is empty.
+/// A secret: a password, token or key. It is printed and serialised as `***`, or as nothing if it is empty.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -59,15 +59,16 @@ impl JsonSchema for Secret {
     }
 }
 
-/// Where a server is: a URL that may hold credentials, or a plain word such as `embedded`.
+/// The address of a server: a URL that may contain credentials, or a word such as `embedded`.
 ///
-/// It prints without its user information and query (`postgres://***@db/limbic`): both can hold a password.
+/// It is printed without its user information and query (`postgres://***@db/limbic`), because both can contain a
+/// password.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct ConnectionUrl(Secret);
 
 impl ConnectionUrl {
-    /// The word for "in this process and its data folder".
+    /// The value that means "in this process and its data folder".
     pub const EMBEDDED: &str = "embedded";
 
     /// Wraps `text`.
@@ -80,12 +81,12 @@ impl ConnectionUrl {
         self.0.reveal()
     }
 
-    /// Whether it is `embedded`, or empty, which means the same.
+    /// Whether it is `embedded` or empty. Both mean the same.
     pub fn is_embedded(&self) -> bool {
         matches!(self.reveal(), Self::EMBEDDED | "")
     }
 
-    /// The part before `://`; empty where there is none.
+    /// The part before `://`, or empty.
     pub fn scheme(&self) -> &str {
         self.reveal().split_once("://").map_or("", |(scheme, _)| scheme)
     }
@@ -100,7 +101,8 @@ impl fmt::Display for ConnectionUrl {
                 fmt::Display::fmt(&self.0, f)
             };
         };
-        // A password may hold `?` or `@`: the last `@` ends the user information, and only then the query begins.
+        // A password may contain `?` or `@`. So the last `@` ends the user information, and the query can only start
+        // after it.
         let (user, address) = rest
             .rsplit_once('@')
             .map_or(("", rest), |(_, address)| ("***@", address));
