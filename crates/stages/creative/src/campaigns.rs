@@ -1,4 +1,4 @@
-//! Whose campaigns there are.
+//! The campaigns of all tenants.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,28 @@ use limbic_domain::{AudienceId, Campaign, Direction, Envelope, TenantId, Utc, ev
 use limbic_stream::Reference;
 use serde::{Deserialize, Serialize};
 
-/// The campaigns of every tenant, as the settings or the topic `campaigns` name them.
+/// The campaigns of every tenant, from the settings or from the topic `campaigns`.
 ///
-/// In TOML: `[[campaigns.default]]`, one table per campaign, under the tenant's name.
+/// In TOML: `[[campaigns.TENANT]]`, one table for each campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Campaigns(BTreeMap<TenantId, Vec<Campaign>>);
 
 impl Campaigns {
-    /// None yet.
+    /// No campaigns.
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// With one more.
+    /// Adds a campaign.
     #[must_use]
     pub fn with(mut self, tenant: TenantId, campaign: Campaign) -> Self {
         self.0.entry(tenant).or_default().push(campaign);
         self
     }
 
-    /// The campaigns of a table of the topic `campaigns`. A value that this program cannot read is left out, with a warning.
+    /// The campaigns in a table of the topic `campaigns`. A value that this program cannot read is skipped with a
+    /// warning.
     pub(crate) fn read(table: Reference<'_>) -> Self {
         table.scan::<Campaign>("").fold(Self::new(), |all, (key, decoded)| match decoded {
             Ok(envelope) => all.with(envelope.tenant, envelope.data),
@@ -38,8 +39,8 @@ impl Campaigns {
         })
     }
 
-    /// The campaigns as records of the topic `campaigns`, published at `at`, each with its key `tenant/campaign`. A record's id
-    /// is a function of tenant and campaign, every field included: the same campaign has the same id.
+    /// The campaigns as records of the topic `campaigns`, published at `at`, each with its key `tenant/campaign`. A
+    /// record's id is a function of the tenant and all fields of the campaign, so an unchanged campaign has the same id.
     pub fn records(&self, at: Utc) -> impl Iterator<Item = (String, Envelope<Campaign>)> {
         self.0.iter().flat_map(move |(tenant, campaigns)| {
             campaigns.iter().map(move |campaign| {

@@ -1,34 +1,64 @@
-//! From a moment and a campaign to ads in several tones, each within what its platform takes.
+//! Writes ads for the campaigns that want a moment, in several tones, within the limits of each ad platform.
 //!
 //! ```text
-//!  moments ──▶ CreativeStage ──▶ drafts          one draft per moment and campaign that wants it,
-//!                ▲    │                          keyed tenant/campaign, its id a function of both
+//!  moments ──▶ CreativeStage ──▶ drafts          the ads of all campaigns that want the moment,
+//!                ▲    │                          keyed tenant/audience
 //!  campaigns ────┘    └─ Writer: templates × platforms
 //!  (a table)
 //! ```
 //!
-//! * [`Campaigns`], read from the compacted topic `campaigns`, says what each tenant's advertisers want: which subjects, which direction, which platforms, and a
-//!   brief with the words.
-//! * [`Settings`] adds templates to the built-in set ([`built_in`]) and bounds how many ads one platform gets.
-//! * [`Settings::check`] renders *every* brief through *every* template that may be used on it before the campaigns are
-//!   published, so that a brief that cannot fit, a missing value or a bidi control in a product name is an error
-//!   ([`SettingsError`], all problems at once) and changes nothing.
-//! * [`Writer`] is the templates, compiled.
-//! * [`CreativeStage`] is the stage around it.
+//! * [`Campaigns`] says what each tenant's advertisers want: subjects, direction, ad platforms, and a brief with the
+//!   content. The stage reads it from the compacted topic `campaigns`.
+//! * [`Settings`] adds templates to the built-in set ([`built_in`]) and limits the number of ads for one platform.
+//! * [`Settings::check`] renders *every* brief through *every* template that may use it, before the campaigns are
+//!   published. A brief that cannot fit, a missing value or a bidirectional control character is an error
+//!   ([`SettingsError`], which lists all problems), and nothing is published.
+//! * [`Writer`] holds the compiled templates.
+//! * [`CreativeStage`] is the stage around the writer.
 //!
-//! # What fits
+//! The crate does not decide which ad runs, and does not check whether an ad is safe: the stages `optimize` and `safety`
+//! do.
 //!
-//! Limits are counted in extended grapheme clusters (UAX #29): a family emoji is one. A template that fits whole is
-//! always preferred; only where none does is a body cut, between words, with an ellipsis, and only when three fifths
-//! of it remain. A headline is never cut: half a product's name is another name.
+//! ```
+//! use limbic_creative::{Campaigns, Settings};
+//! use limbic_domain::{Brief, Campaign, Micros, Platform, TenantId};
+//!
+//! let mut campaign = Campaign {
+//!     id: "spring".parse()?,
+//!     brief: Brief {
+//!         product: "Alpine Tea".into(),
+//!         promise: "Calms in two minutes".into(),
+//!         call_to_action: "Try it today".into(),
+//!         link: "https://example.com/spring".into(),
+//!         ..Brief::default()
+//!     },
+//!     subjects: Vec::new(),
+//!     direction: None,
+//!     platforms: vec![Platform { name: "webhook".parse()?, headline: 40, body: 90 }],
+//!     bid: Micros(1_000),
+//! };
+//! let with = |campaign: &Campaign| Campaigns::new().with(TenantId::default(), campaign.clone());
+//! assert!(Settings::default().check(&with(&campaign)).is_ok());
+//!
+//! campaign.platforms[0].headline = 5;
+//! let error = Settings::default().check(&with(&campaign)).unwrap_err();
+//! assert!(error.to_string().contains("headline of 5"), "{error}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Limits of platforms
+//!
+//! Limits are counted in extended grapheme clusters (UAX #29): a family emoji is one. If a template fits completely, it
+//! is used. If none does, a body is cut between words, with an ellipsis, as long as three fifths of it remain. A headline
+//! is never cut, because half of a product's name is another name.
 //!
 //! # Laws
 //!
-//! * A creative's id is a function of tenant, campaign, template, platform and the copy itself: what a bandit learnt
-//!   about a copy stays with it, and a changed copy is a new creative.
-//! * Templates see the brief and the subject, **never** a person, a post or a feeling's strength. Undefined names are
-//!   errors, loops are bounded by fuel, nothing is escaped (the output is text, not markup), and what comes out holds
-//!   no control, bidi or zero-width character.
+//! * A creative's id is a function of tenant, campaign, template, platform and text. A bandit keeps what it learned about
+//!   a text, and a changed text is a new creative.
+//! * Templates receive the brief and the subject, **never** a person, a post or the strength of a feeling. Undefined
+//!   names are errors, and the number of steps is limited. Output is text, so nothing is escaped, and it contains no
+//!   control, bidirectional or zero-width character.
 //! * A draft is not an ad: nothing runs before the safety gate has cleared it.
 
 mod campaigns;

@@ -1,4 +1,4 @@
-//! What may be set, and everything that can be wrong with it.
+//! The settings of the creative stage, and their problems.
 
 use limbic_domain::{Direction, Slug, TenantId};
 use schemars::JsonSchema;
@@ -12,9 +12,9 @@ use crate::{Campaigns, Template, Writer};
 pub struct Settings {
     /// Whether the built-in templates are used. Default: yes.
     pub built_in: bool,
-    /// Most ads for one platform in one draft, at least 1. Default: 8.
+    /// Maximum number of ads for one platform in one draft, at least 1. Default: 8.
     pub variants: usize,
-    /// Further templates: `[[creative.templates]]`.
+    /// Additional templates: `[[creative.templates]]`.
     pub templates: Vec<Template>,
 }
 
@@ -29,13 +29,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether every campaign can be written on every platform it names; all that is wrong, at once.
+    /// Checks that every campaign can be written for every platform that it names. The error lists all problems.
     pub fn check(&self, campaigns: &Campaigns) -> Result<(), SettingsError> {
         Writer::new(self)?.check(campaigns)
     }
 }
 
-/// One thing that is wrong, and what to do.
+/// A problem in the settings or campaigns, and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// A number is out of its range.
@@ -45,48 +45,48 @@ pub enum Problem {
         name: &'static str,
         /// What was given.
         value: usize,
-        /// The least that works.
+        /// The smallest valid value.
         least: usize,
     },
-    /// Two templates of one name.
-    #[error("template `{0}` is there twice: give one of them another name")]
+    /// Two templates have the same name.
+    #[error("template `{0}` exists twice: give one of them another name")]
     TemplateTwice(Slug),
     /// A template does not compile.
     #[error("template `{template}`, {part}: {problem}")]
     Syntax {
-        /// Which.
+        /// The template.
         template: Slug,
         /// `headline` or `body`.
         part: &'static str,
-        /// What the template engine says, with the line.
+        /// The template engine's message, with the line.
         problem: String,
     },
     /// A template names a tenant or campaign that does not exist.
-    #[error("template `{template}` is for `{wanted}`, and there is no such campaign")]
+    #[error("template `{template}` is for `{wanted}`, but this campaign does not exist")]
     NobodysTemplate {
-        /// Which.
+        /// The template.
         template: Slug,
-        /// Whom it is for.
+        /// The campaign that it names.
         wanted: String,
     },
-    /// Two campaigns of one name.
-    #[error("campaign {tenant}/{campaign} is there twice: give one of them another name")]
+    /// Two campaigns of a tenant have the same name.
+    #[error("campaign {tenant}/{campaign} exists twice: give one of them another name")]
     CampaignTwice {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The campaign.
         campaign: Slug,
     },
-    /// Something in a campaign cannot be.
+    /// A field of a campaign is not valid.
     #[error("campaign {tenant}/{campaign}, {field}: {problem}")]
     Field {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The campaign.
         campaign: Slug,
         /// The field, for instance `brief.product`.
         field: String,
-        /// What is wrong and what to do.
+        /// The problem and its correction.
         problem: String,
     },
     /// A template cannot be rendered with a campaign's brief.
@@ -95,43 +95,43 @@ pub enum Problem {
          add the value to the brief, or say in the template's `campaigns` whom it is for"
     )]
     Render {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which campaign.
+        /// The campaign.
         campaign: Slug,
-        /// Which template.
+        /// The template.
         template: Slug,
-        /// What the template engine says.
+        /// The template engine's message.
         problem: String,
     },
-    /// No template fits.
+    /// No template fits the platform.
     #[error(
-        "campaign {tenant}/{campaign} cannot run on `{platform}` when an audience goes {way}: of {tried} templates none \
+        "campaign {tenant}/{campaign} cannot run on `{platform}` when an audience's mood goes {way}: none of {tried} templates \
          fits a headline of {headline} and a body of {body} graphemes ({closest}); \
          shorten the brief, raise the platform's limits, or add a shorter template",
         way = match direction { Direction::Up => "up", Direction::Down => "down" }
     )]
     NothingFits {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which campaign.
+        /// The campaign.
         campaign: Slug,
-        /// Where.
+        /// The ad platform.
         platform: Slug,
-        /// When.
+        /// The direction of the moment.
         direction: Direction,
         /// How many templates were tried.
         tried: usize,
-        /// The platform's limit.
+        /// The platform's limit of a headline, in graphemes.
         headline: usize,
-        /// The platform's limit.
+        /// The platform's limit of a body, in graphemes.
         body: usize,
-        /// How near the nearest came, for instance `the shortest, plain-short, needs 22 and 14`.
+        /// The limits that the closest template needs, for instance `the closest, plain-short, needs 22 and 14`.
         closest: String,
     },
 }
 
-/// Everything that is wrong with the settings or the campaigns.
+/// All problems of the settings or the campaigns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct SettingsError {

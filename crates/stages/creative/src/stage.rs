@@ -1,4 +1,4 @@
-//! The creative stage: a moment in, a draft with the ads of every campaign that wants it out.
+//! The creative stage: reads a moment and writes a draft with the ads of every campaign that wants it.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use crate::{Campaigns, Settings, SettingsError, Writer};
 /// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "creative";
 
-/// A draft that has reached about this many bytes of ads takes no further campaign: brokers refuse records above 1 MB by
-/// default, and the people of a moment take up to 30 kB.
+/// A draft with about this many bytes of ads accepts no further campaign. Brokers refuse records above 1 MB by default,
+/// and the people of a moment take up to 30 kB.
 const FULL: usize = 256 * 1024;
 
-/// Reads `moments` and the table of `campaigns`, writes `drafts`. Without state: what it writes is a function of the moment, the
-/// campaigns of the version that the record names, and the templates.
+/// Reads `moments` and the table of `campaigns`, and writes `drafts`. It has no state. Its output is a function of the
+/// moment, the templates, and the version of the campaigns that the record names.
 #[derive(Debug)]
 pub struct CreativeStage {
     writer: Arc<Writer>,
-    /// The campaigns of a version of the table.
+    /// The decoded campaigns, with the version of the table.
     known: Option<(String, Campaigns)>,
 }
 
 impl CreativeStage {
-    /// A stage with these templates. Fails where they cannot work; [`Settings::check`] also checks campaigns.
+    /// A stage with these templates. Fails if a template is not valid. [`Settings::check`] also checks campaigns.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
         Ok(Self {
             writer: Arc::new(Writer::new(settings)?),
@@ -32,7 +32,7 @@ impl CreativeStage {
         })
     }
 
-    /// A further instance, with the same campaigns and compiled templates.
+    /// Another instance that shares the compiled templates.
     #[must_use]
     pub fn another(&self) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl CreativeStage {
         }
     }
 
-    /// Its topics.
+    /// The stage's topics.
     pub fn spec() -> StageSpec {
         StageSpec::new(STAGE)
             .reads(topics::MOMENTS, EventTime::Ignored)
@@ -49,7 +49,7 @@ impl CreativeStage {
             .writes(topics::DRAFTS, Forward::Nothing)
     }
 
-    /// The campaigns of the table that this call has. Decoded once for each version.
+    /// The campaigns of the current table. Each version is decoded once.
     fn campaigns(&mut self, out: &Outputs<'_>) -> Result<Campaigns, StageError> {
         let table = out.reference(topics::CAMPAIGNS)?;
         match self.known.take() {
@@ -88,7 +88,7 @@ impl CreativeStage {
     }
 }
 
-/// Writes one draft. Its id is a function of the moment and of the first campaign in it.
+/// Writes one draft. Its id is a function of the moment and the draft's first campaign.
 fn emit(cause: &Cause, moment: &Envelope<Moment>, campaigns: Vec<CampaignDraft>, out: &mut Outputs<'_>) {
     let Moment {
         audience,
@@ -111,7 +111,7 @@ fn emit(cause: &Cause, moment: &Envelope<Moment>, campaigns: Vec<CampaignDraft>,
     out.emit(cause, topics::DRAFTS, &key, &envelope);
 }
 
-/// About how many bytes the ads of a campaign take in a record.
+/// The approximate bytes that a campaign's ads take in a record.
 fn size_of_texts(draft: &CampaignDraft) -> usize {
     /// Ids, names of fields and punctuation of one ad.
     const REST: usize = 250;

@@ -1,30 +1,31 @@
-//! Templates: how an ad is said.
+//! Templates of ads.
 
 use limbic_domain::{Direction, Slug, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A way to say a brief, in minijinja's syntax.
+/// A template of an ad, in the syntax of minijinja.
 ///
-/// Templates see `product`, `promise`, `call_to_action`, `subject`, `platform` and `values` (the brief's further values),
-/// and the filter `sentence`, which ends a text with a full stop unless it has its own. An undefined name is an error.
+/// A template can use `product`, `promise`, `call_to_action`, `subject`, `platform` and `values` (the brief's further
+/// values). It can use the filter `sentence`, which adds a full stop if the text does not end like a sentence. An
+/// undefined name is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
-    /// Its name, unique; a creative's generator is `template/NAME`.
+    /// The template's name, unique. A creative's generator is `template/NAME`.
     pub name: Slug,
-    /// The tone it tries.
+    /// The tone of its ads.
     pub tone: Slug,
-    /// The moments it suits; absent = both directions.
+    /// The direction of the moments that it suits. Absent = both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
-    /// Whose it is; absent = every tenant's.
+    /// The tenant that may use it. Absent = every tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantId>,
-    /// The campaigns it is for; empty = all. A template that uses `values` names the campaigns that have them.
+    /// The campaigns that may use it. Empty = all. A template with `values` names the campaigns that have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub campaigns: Vec<Slug>,
-    /// The platforms it is for; empty = all.
+    /// The platforms that may use it. Empty = all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Slug>,
     /// The headline.
@@ -34,7 +35,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Whether it may be used for this campaign of this tenant, there and in this direction.
+    /// Whether this campaign of this tenant may use the template, on this platform and in this direction.
     pub(crate) fn suits(
         &self,
         tenant: &TenantId,
@@ -50,9 +51,9 @@ impl Template {
     }
 }
 
-/// Name, tone, direction, headline, body. Longest of a tone first.
+/// Name, tone, direction, headline, body. The longest of each tone comes first.
 ///
-/// None of them speaks of what a person feels: after a good moment they are cheerful, after a bad one quiet.
+/// No template mentions a person's feelings. Templates for a good moment are cheerful, templates for a bad one are quiet.
 const BUILT_IN: [(&str, &str, Option<Direction>, &str, &str); 10] = [
     (
         "celebrate-1",
@@ -126,7 +127,7 @@ const BUILT_IN: [(&str, &str, Option<Direction>, &str, &str); 10] = [
     ),
 ];
 
-/// The templates that are always there, unless [`crate::Settings::built_in`] says otherwise.
+/// The built-in templates. [`crate::Settings::built_in`] can switch them off.
 pub fn built_in() -> Vec<Template> {
     let slug = |text: &str| Slug::new(text).expect("a built-in name is a slug");
     BUILT_IN

@@ -1,8 +1,8 @@
-//! Text as a person sees it: graphemes, words, and what must not hide in it.
+//! Text as a person sees it: graphemes, words, and hidden characters.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Of a text that is cut, at least this share of its graphemes must remain for it to say what it said.
+/// A text may be cut if at least this share of its graphemes remains.
 const KEPT: (usize, usize) = (3, 5);
 
 /// How many extended grapheme clusters (UAX #29) a text has.
@@ -10,14 +10,14 @@ pub(crate) fn graphemes(text: &str) -> usize {
     text.graphemes(true).count()
 }
 
-/// One line: every run of white space is one space, none at the ends.
+/// The text in one line: every run of white space becomes one space, and both ends are trimmed.
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first character that a person cannot see but that changes what they see, or what a machine reads: controls,
-/// bidirectional overrides and isolates, zero-width characters other than the joiners that emoji and scripts need,
-/// line separators, and the private use areas.
+/// The first character that a person cannot see, but that changes what they see or what a machine reads: controls,
+/// bidirectional overrides and isolates, line separators, private use areas, and zero-width characters, except the
+/// joiners that emoji and scripts need.
 pub(crate) fn hidden_character(text: &str) -> Option<char> {
     text.chars().find(|&c| {
         c.is_control()
@@ -29,8 +29,8 @@ pub(crate) fn hidden_character(text: &str) -> Option<char> {
     })
 }
 
-/// The text cut between words to at most `limit` graphemes, an ellipsis included; `None` when too little would remain.
-/// A text that fits is answered as it is.
+/// The text, cut between words to at most `limit` graphemes, with an ellipsis. `None` if too little would remain. A text
+/// that fits is returned unchanged.
 pub(crate) fn clip(text: &str, limit: usize) -> Option<String> {
     let whole = graphemes(text);
     if whole <= limit {
@@ -56,7 +56,7 @@ pub(crate) fn clip(text: &str, limit: usize) -> Option<String> {
     Some(format!("{remains}…"))
 }
 
-/// The text with a full stop, unless it ends as a sentence does.
+/// Adds a full stop, unless the text already ends like a sentence.
 pub(crate) fn sentence(text: &str) -> String {
     let text = text.trim();
     let ends = text.is_empty() || text.ends_with(['.', '!', '?', '…', ':', '。', '！', '？', '।', '؟']);

@@ -1,4 +1,4 @@
-//! Briefs × templates × platforms → ads that fit.
+//! Renders briefs through templates for platforms, and keeps the ads that fit.
 
 use std::collections::HashSet;
 
@@ -11,12 +11,13 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use crate::text::{clip, graphemes, hidden_character, one_line, sentence};
 use crate::{Campaigns, Problem, Settings, SettingsError, Template, built_in};
 
-/// Instructions one rendering may take: a template that loops for ever is an error, not a stopped stage.
+/// Maximum number of instructions of one rendering. An endless loop in a template is an error and does not block the
+/// stage.
 const FUEL: u64 = 20_000;
-/// Longest text of a brief, in bytes.
+/// Maximum bytes of a text in a brief.
 const LONGEST_VALUE: usize = 2_000;
 
-/// What a template sees of a campaign.
+/// The names that a template can use.
 fn words(campaign: &Campaign, platform: &Platform, subject: &str) -> Value {
     let Brief {
         product,
@@ -36,7 +37,7 @@ fn words(campaign: &Campaign, platform: &Platform, subject: &str) -> Value {
     ])
 }
 
-/// A headline and a body, as rendered.
+/// A rendered headline and body.
 struct Copy<'a> {
     template: &'a Template,
     headline: String,
@@ -54,7 +55,7 @@ impl Copy<'_> {
     }
 }
 
-/// Templates, compiled.
+/// Compiled templates.
 #[derive(Debug)]
 pub struct Writer {
     environment: Environment<'static>,
@@ -63,7 +64,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Compiles the templates; answers all that is wrong with them.
+    /// Compiles the templates. The error lists all problems.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let mut templates = if settings.built_in { built_in() } else { Vec::new() };
         templates.extend(settings.templates.iter().cloned());
@@ -88,7 +89,7 @@ impl Writer {
         }
     }
 
-    /// Renders every campaign with the templates; answers all that is wrong.
+    /// Renders every campaign with the templates. The error lists all problems.
     pub(crate) fn check(&self, campaigns: &Campaigns) -> Result<(), SettingsError> {
         let mut problems = Vec::new();
         self.check_templates(campaigns, &mut problems);
@@ -102,9 +103,9 @@ impl Writer {
         }
     }
 
-    /// The ads of a campaign for an audience of `subject` whose mood went in this direction: platform by platform, each
-    /// platform's in the order of the templates. A template that fails is in the removals, with the rule `render`. The
-    /// result is a function of the arguments.
+    /// The ads of a campaign for an audience of `subject` whose mood moved in this direction, ordered by platform, then
+    /// by template. A template that fails is in the removals, with the rule `render`. The result is a function of the
+    /// arguments.
     pub fn write(
         &self,
         tenant: &TenantId,
@@ -140,7 +141,7 @@ impl Writer {
         draft
     }
 
-    /// Every template that suits, rendered, whether it fits or not; and those that failed.
+    /// Renders every suitable template, whether or not it fits, and lists those that failed.
     fn copies<'a>(
         &'a self,
         tenant: &TenantId,
@@ -175,10 +176,10 @@ impl Writer {
             let line = one_line(&rendered);
             match hidden_character(&line) {
                 Some(hidden) => Err(format!(
-                    "{part}: the hidden character U+{:04X} came out",
+                    "{part}: the result contains the hidden character U+{:04X}",
                     u32::from(hidden)
                 )),
-                None if line.is_empty() => Err(format!("{part}: nothing came out")),
+                None if line.is_empty() => Err(format!("{part}: the result is empty")),
                 None => Ok(line),
             }
         };
@@ -234,7 +235,8 @@ impl Writer {
         }
     }
 
-    /// Renders the campaign as the stage will, for every subject it can meet (the longest one, if it takes any).
+    /// Renders the campaign as the stage does, for each of its subjects. A campaign for every subject is rendered with
+    /// the longest possible one.
     fn check_fit(&self, tenant: &TenantId, campaign: &Campaign, problems: &mut Vec<Problem>) {
         let longest = "m".repeat(64);
         let subjects: Vec<&str> = if campaign.subjects.is_empty() {
@@ -270,7 +272,7 @@ impl Writer {
     }
 }
 
-/// The copies that fit whole; where there is none, those whose body can be cut without losing its sense.
+/// The copies that fit completely. If there are none, those whose body can be cut without losing too much.
 fn fitting<'a>(copies: &[Copy<'a>], platform: &Platform) -> Vec<Copy<'a>> {
     let same = |copy: &Copy<'a>, body: String| Copy {
         template: copy.template,
@@ -336,14 +338,14 @@ fn compile(templates: &[Template], problems: &mut Vec<Problem>) -> Environment<'
     environment
 }
 
-/// What the template engine says, in words for the author of the template.
+/// Explains the template engine's error to the author of the template.
 fn explain(error: &minijinja::Error) -> String {
     match error.kind() {
         ErrorKind::UndefinedError => match error.detail() {
             Some(detail) => format!("a name is undefined ({detail})"),
             None => "it uses a name that is not defined".to_owned(),
         },
-        ErrorKind::OutOfFuel => format!("it takes more than {FUEL} steps: does it loop for ever?"),
+        ErrorKind::OutOfFuel => format!("it takes more than {FUEL} steps: does it contain an endless loop?"),
         _ => error.to_string(),
     }
 }
@@ -360,11 +362,11 @@ fn nothing_fits(
         headline.saturating_sub(platform.headline) + body.saturating_sub(platform.body)
     });
     let closest = closest.map_or_else(
-        || "there is no template for it".to_owned(),
+        || "no template is for it".to_owned(),
         |copy| {
             let (headline, body) = copy.size();
             format!(
-                "the nearest, `{}`, needs {headline} and {body}",
+                "the closest, `{}`, needs {headline} and {body}",
                 copy.template.name
             )
         },
@@ -397,7 +399,7 @@ fn check_fields(campaign: &Campaign, wrong: &mut impl FnMut(String, String)) {
     ];
     for (field, text) in required {
         if text.trim().is_empty() {
-            wrong(field.to_owned(), "is empty: say it".to_owned());
+            wrong(field.to_owned(), "is empty: write it".to_owned());
         }
         check_text(field, text, wrong);
     }
@@ -411,20 +413,23 @@ fn check_fields(campaign: &Campaign, wrong: &mut impl FnMut(String, String)) {
         check_text(&format!("brief.values.{name}"), text, wrong);
     }
     if campaign.platforms.is_empty() {
-        wrong("platforms".to_owned(), "is empty: name where it runs".to_owned());
+        wrong(
+            "platforms".to_owned(),
+            "is empty: name at least one ad platform".to_owned(),
+        );
     }
     let mut names = HashSet::new();
     for platform in &campaign.platforms {
         if !names.insert(&platform.name) {
             wrong(
                 "platforms".to_owned(),
-                format!("`{}` is there twice", platform.name),
+                format!("`{}` exists twice", platform.name),
             );
         }
         if platform.headline == 0 || platform.body == 0 {
             wrong(
                 format!("platforms.{}", platform.name),
-                "a limit of 0 graphemes leaves no room".to_owned(),
+                "a limit of 0 graphemes leaves no space for a text".to_owned(),
             );
         }
     }
@@ -435,7 +440,7 @@ fn check_text(field: &str, text: &str, wrong: &mut impl FnMut(String, String)) {
         wrong(
             field.to_owned(),
             format!(
-                "holds the hidden character U+{:04X} (a control, bidirectional or invisible one): take it out",
+                "contains the hidden character U+{:04X} (a control, bidirectional or invisible one): remove it",
                 u32::from(hidden)
             ),
         );
@@ -443,7 +448,7 @@ fn check_text(field: &str, text: &str, wrong: &mut impl FnMut(String, String)) {
     if text.len() > LONGEST_VALUE {
         wrong(
             field.to_owned(),
-            format!("is {} bytes long, at most {LONGEST_VALUE} are taken", text.len()),
+            format!("is {} bytes long, the limit is {LONGEST_VALUE}", text.len()),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What is right becomes a durable record of `intake`.
+//! The edge: writes valid posts and outcomes to `intake`, durably.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -15,60 +15,60 @@ use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
 use crate::seen::SeenId;
 use crate::{SeenIds, Settings};
 
-/// Headers that only `intake` has.
+/// Headers of records in `intake`.
 pub(crate) mod header {
-    /// The topic a record goes on to.
+    /// The destination topic.
     pub(crate) const TO: &str = "limbic-to";
-    /// The 16 bytes by which a duplicate is known.
+    /// 16 bytes that identify the event, for the removal of duplicates.
     pub(crate) const ID: &str = "limbic-id";
 }
 
-/// What became of a request: every item is in exactly one of the three.
+/// The result of a request. Every item is in exactly one of the three.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Receipt {
-    /// How many are durable now.
+    /// The number of items that this request made durable.
     pub accepted: u64,
-    /// How many were durable before.
+    /// The number of items that were durable before.
     pub duplicates: u64,
-    /// What cannot be taken, and why.
+    /// The items that were rejected, with the reasons.
     pub rejected: Vec<Rejection>,
 }
 
-/// An item that cannot be taken.
+/// A rejected item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
-    /// Its place in the request, from 0.
+    /// Its position in the request, from 0.
     pub index: usize,
-    /// The field that is wrong; `body` for the item as a whole.
+    /// The field that is wrong, or `body` for the whole item.
     pub field: String,
-    /// What is wrong with it and what was expected.
+    /// The problem, and what was expected.
     pub problem: String,
 }
 
-/// Why a request as a whole was not taken. Nothing of it is durable that was not before, or it may be: send it again,
-/// what is double is removed.
+/// The request failed; some of its items may already be stored. Retry it: duplicates are removed.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
-    /// More items than a request may have.
-    #[error("{given} items in one request, the limit is {limit}: send several")]
+    /// The request has more items than allowed.
+    #[error("{given} items in one request, the limit is {limit}: send several requests")]
     TooMany {
-        /// How many there are.
+        /// The number of items.
         given: usize,
-        /// How many there may be.
+        /// The maximum.
         limit: usize,
     },
-    /// No key for this tenant's pseudonyms.
-    #[error("no tenant `{0}` here")]
+    /// The tenant has no key for pseudonyms.
+    #[error("unknown tenant `{0}`")]
     UnknownTenant(TenantId),
-    /// A heartbeat that would carry event time where it cannot be.
+    /// The heartbeat's time is not allowed.
     #[error(transparent)]
     Heartbeat(#[from] Problem),
-    /// The log did not take it.
+    /// The log returned an error.
     #[error(transparent)]
     Log(#[from] limbic_stream::Error),
 }
 
-/// The edge: shared by every connection. Calls block until what they accept is durable.
+/// Accepts posts and outcomes. All connections share one edge. A call returns when everything that it accepted is
+/// durable.
 pub struct Edge {
     log: Arc<dyn Log>,
     settings: Settings,
@@ -78,7 +78,7 @@ pub struct Edge {
 }
 
 impl std::fmt::Debug for Edge {
-    /// Without the tenants' keys.
+    /// Does not print the tenants' keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edge")
             .field("settings", &self.settings)
@@ -86,15 +86,15 @@ impl std::fmt::Debug for Edge {
     }
 }
 
-/// An item on its way in.
+/// An item that passed the checks.
 struct Admitted {
     id: SeenId,
     record: NewRecord,
 }
 
 impl Edge {
-    /// An edge that writes to `log`, whose `intake` has `partitions` partitions. `keys` are the tenants' secrets for
-    /// pseudonyms; `seen` remember what was accepted, the fastest first.
+    /// An edge that writes to `log`, whose topic `intake` has `partitions` partitions. `keys` are the tenants' secrets
+    /// for pseudonyms. `seen` are the memories of accepted ids, the fastest first.
     pub fn new(
         log: Arc<dyn Log>,
         partitions: u32,
@@ -111,8 +111,8 @@ impl Edge {
         }
     }
 
-    /// Takes posts. An item that is an error already (a line that is no JSON) is rejected with its message.
-    /// `trace` is the request's W3C `traceparent`.
+    /// Accepts posts. An item that is already an error (for instance a line that is not JSON) is rejected with its
+    /// message. `trace` is the request's W3C `traceparent`.
     pub fn accept_posts(
         &self,
         tenant: &TenantId,
@@ -130,7 +130,7 @@ impl Edge {
         })
     }
 
-    /// Takes outcomes.
+    /// Accepts outcomes.
     pub fn accept_outcomes(
         &self,
         tenant: &TenantId,
@@ -147,8 +147,8 @@ impl Edge {
         })
     }
 
-    /// Takes a source's promise that it will send nothing written before `at`: event time moves on although no post says
-    /// so. For sources that end, or pause.
+    /// Accepts a source's promise that it will not send a post written before `at`. The promise advances event time
+    /// without a post. It is for sources that end or pause.
     pub fn heartbeat(&self, at: Utc) -> Result<(), EdgeError> {
         incoming::heartbeat(at, &self.settings, Utc::now())?;
         let topic: Arc<str> = topics::INTAKE.into();
@@ -206,7 +206,7 @@ impl Edge {
         let (ids, records): (Vec<SeenId>, Vec<NewRecord>) =
             admitted.into_iter().map(|item| (item.id, item.record)).unzip();
         self.log.publish(records)?;
-        // Only now: an id that is known is durable.
+        // Only now: a known id must be durable.
         for seen in &self.seen {
             seen.note(&ids);
         }
@@ -214,7 +214,7 @@ impl Edge {
         Ok(receipt)
     }
 
-    /// Drops what was accepted before, as far as the edge remembers. The ingest stage removes the other duplicates.
+    /// Removes the items that the edge remembers. The ingest stage removes the other duplicates.
     fn drop_known(&self, admitted: &mut Vec<Admitted>, receipt: &mut Receipt) {
         let before = admitted.len();
         for seen in &self.seen {
@@ -325,7 +325,7 @@ fn admitted(
     Admitted { id: seen, record }
 }
 
-/// By what an event is recognised when it comes again: 16 bytes of a hash of its id.
+/// Identifies an event when it is sent again: 16 bytes of a hash of its id.
 pub(crate) fn seen_id(id: &str) -> SeenId {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..16]);

@@ -1,76 +1,76 @@
-//! What comes over the wire, and what is wrong with it.
+//! Checks of incoming posts and outcomes.
 //!
-//! Every refusal names the field and says what was expected. Fields that are not known are kept in `meta`: nothing a
-//! source says is dropped in silence.
+//! Every rejection names the field and says what was expected. Unknown fields are kept in `meta`: nothing from a source
+//! is dropped silently.
 
 use limbic_domain::{ConsentState, OutcomeKind, PostRef, Slug, Utc};
 use serde_json::{Map, Value};
 
 use crate::Settings;
 
-/// Longest text, in bytes of UTF-8.
+/// Maximum bytes of a text, in UTF-8.
 pub const TEXT_LIMIT: usize = 64 * 1024;
-/// Longest id, author, url and so on, in bytes.
+/// Maximum bytes of an id, author, url and similar fields.
 pub const NAME_LIMIT: usize = 512;
-/// Longest `meta`, in bytes of JSON.
+/// Maximum bytes of `meta`, as JSON.
 pub const META_LIMIT: usize = 16 * 1024;
 
 /// Former names of a post's fields, which are still accepted: `(former, current)`.
 pub const FORMER_NAMES: [(&str, &str); 2] = [("platform", "network"), ("topics", "subjects")];
 
-/// A post as a connector sends it, checked.
+/// A checked post, as a connector sends it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IncomingPost {
-    /// Which post.
+    /// The post's id on its social network.
     pub post: PostRef,
-    /// Who wrote it, as the network names them. Goes no further than the edge.
+    /// The author's name on the social network. It does not leave the edge.
     pub author: String,
-    /// What was written.
+    /// The text.
     pub text: String,
-    /// When.
+    /// When it was written.
     pub created_at: Utc,
     /// BCP 47 tag.
     pub lang: Option<String>,
-    /// The network's id of the post it answers.
+    /// The network's id of the post that this one replies to.
     pub reply_to: Option<String>,
-    /// The network's id of the post it repeats.
+    /// The network's id of the post that this one repeats.
     pub repost_of: Option<String>,
-    /// Where it can be seen.
+    /// The web address of the post.
     pub url: Option<String>,
     /// Subjects that the source names.
     pub subjects: Vec<Slug>,
-    /// Consent, if the source says.
+    /// Consent, if the source states it.
     pub consent: Option<ConsentState>,
-    /// Whether the source says that the author is a minor.
+    /// Whether the source states that the author is a minor.
     pub minor: bool,
-    /// Everything else.
+    /// All other fields.
     pub meta: Map<String, Value>,
 }
 
-/// An outcome as an ad platform sends it, checked.
+/// A checked outcome, as an ad platform sends it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IncomingOutcome {
     /// The decision's id.
     pub decision: String,
     /// The campaign that the id names.
     pub campaign: Slug,
-    /// What happened.
+    /// The kind of the event.
     pub kind: OutcomeKind,
-    /// Its value.
+    /// The value of a conversion.
     pub value: Option<f64>,
-    /// When.
+    /// When the event happened.
     pub at: Utc,
     /// The idempotency key.
     pub id: String,
 }
 
-/// Why something that came in cannot be taken.
+/// Why an incoming item is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Problem {
     /// The field.
     pub field: &'static str,
-    /// What is wrong and what was expected.
+    /// The problem, and what was expected.
     pub problem: String,
 }
 
@@ -178,13 +178,13 @@ pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOu
     })
 }
 
-/// Checks a source's promise that nothing written before `at` will follow. One far in the future would make every later post
-/// late, for ever: event time never goes back.
+/// Checks a source's promise that it will not send a post written before `at`. A promise far in the future would make
+/// every later post late, because event time never goes back.
 pub fn heartbeat(at: Utc, settings: &Settings, now: Utc) -> Result<(), Problem> {
     in_range("at", at, settings, now)
 }
 
-/// Whether a reader would see something: not white space, not a control, not zero-width, not a direction mark.
+/// Whether a person sees something: not white space, a control, a zero-width character or a direction mark.
 fn is_visible(c: char) -> bool {
     !(c.is_whitespace()
         || c.is_control()
@@ -250,7 +250,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// The fields of an object, taken out one by one.
+/// The fields of an object. Each check takes its field out.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -264,7 +264,7 @@ impl Fields {
         }
     }
 
-    /// A field that is there and not null.
+    /// Takes a field that exists and is not null.
     fn take(&mut self, field: &'static str) -> Option<Value> {
         self.0.remove(field).filter(|value| !value.is_null())
     }
@@ -284,7 +284,7 @@ impl Fields {
         }
     }
 
-    /// A name: not empty, without control characters.
+    /// Takes a name: not empty, without control characters.
     fn name(&mut self, field: &'static str) -> Result<Option<String>, Problem> {
         let Some(name) = self.text(field, NAME_LIMIT)? else {
             return Ok(None);
@@ -333,7 +333,7 @@ impl Fields {
         }
     }
 
-    /// Renames fields that have a former name, unless the current name is there too.
+    /// Renames fields with a former name, unless the current name exists too.
     fn use_current_names(&mut self) {
         for (former, current) in FORMER_NAMES {
             if !self.0.contains_key(current)
@@ -386,7 +386,7 @@ impl Fields {
         }
     }
 
-    /// `meta`, with every field that was not taken.
+    /// `meta`, with all fields that no check has taken.
     fn rest(mut self) -> Result<Map<String, Value>, Problem> {
         let mut meta = match self.take("meta") {
             None => Map::new(),

@@ -1,19 +1,18 @@
-//! Takes posts and outcomes in: checks them, hides their authors, stores them, and removes duplicates.
+//! Accepts posts and outcomes: checks them, replaces authors by pseudonyms, stores them, and removes duplicates.
 //!
 //! ```text
 //!  REST, files ──▶ incoming ──▶ Edge ──intake──▶ IngestStage ──posts, outcomes──▶
 //!                  (checks)    (pseudonyms,      (each id once)
 //!                               durable, then "accepted")
 //! ```
-//!
-//! * [`incoming`] checks posts and outcomes as they arrive, and names the field that is wrong.
-//! * [`Edge`] turns them into records of the topic `intake`: an author becomes a pseudonym. It answers "accepted" when the records
-//!   are durable.
+//! * [`incoming`] checks posts and outcomes when they arrive, and names the field that is wrong.
+//! * [`Edge`] converts them to records of the topic `intake` and replaces the author by a pseudonym. It answers
+//!   "accepted" when the records are durable.
 //! * [`IngestStage`] removes duplicates, exactly, on the way from `intake` to `posts` and `outcomes`.
-//! * [`replay`] reads files of posts (JSON Lines, CSV, TSV), at the speed of their times, faster, or as fast as possible.
+//! * [`replay`] reads files of posts (JSON Lines, CSV, TSV) at the speed of their times, faster, or as fast as possible.
 //!
-//! The crate does not fetch posts from social networks: that is a connector's part. It does not read what a post says: the stage
-//! `affect` does.
+//! The crate does not fetch posts from social networks: a connector does. It does not analyse the text of a post: the
+//! stage `affect` does.
 //!
 //! ```
 //! use limbic_domain::Utc;

@@ -1,8 +1,8 @@
-//! The ids that the edge accepted last. They let it answer "duplicate" at once.
+//! Memories of recently accepted ids, so that the edge can answer "duplicate" immediately.
 //!
-//! The guarantee is the ingest stage's: it removes every duplicate, whatever the edge remembers. An id is noted only
-//! *after* its record is durable, so after a crash the edge may accept a post a second time. It never refuses a post
-//! that is lost.
+//! The ingest stage guarantees that every duplicate is removed, whatever the edge remembers. An id is noted *after* its
+//! record is durable. So after a crash the edge may accept a post a second time, but it never calls a lost post a
+//! duplicate.
 //!
 //! | the post was accepted | the edge answers |
 //! |---|---|
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use crate::edge::{header, seen_id};
 
-/// Records read at once.
+/// Records in one read.
 const AT_ONCE: usize = 2_000;
 
 /// 16 bytes of a hash of an envelope's id.
@@ -43,7 +43,7 @@ pub struct RecentIds {
 }
 
 impl RecentIds {
-    /// Remembers the latest `capacity` ids; each takes some 60 bytes.
+    /// Remembers the latest `capacity` ids, which take about 60 bytes each.
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
@@ -51,9 +51,9 @@ impl RecentIds {
         }
     }
 
-    /// Notes what any edge accepted last, from the newest records of `intake`, `posts` and `outcomes`: about `most` ids
-    /// of each topic, in equal parts of its partitions. Returns how many records it read. What the log no longer keeps
-    /// stays unknown.
+    /// Notes the ids of the newest records of `intake`, `posts` and `outcomes`, from any edge: about `most` ids of each
+    /// topic, in equal parts from its partitions. Returns how many records it read. Ids that the log no longer has stay
+    /// unknown.
     pub fn reload(&self, log: &dyn Log, most: usize) -> limbic_stream::Result<usize> {
         let accepted = [topics::INTAKE, topics::POSTS, topics::OUTCOMES];
         let mut read = 0;
@@ -82,7 +82,7 @@ impl RecentIds {
     }
 }
 
-/// By what a record of `intake`, `posts` or `outcomes` is recognised; `None` for a watermark.
+/// The id of a record of `intake`, `posts` or `outcomes`. `None` for a watermark.
 fn id_of(record: &Record) -> Option<SeenId> {
     #[derive(Deserialize)]
     struct Head<'a> {
@@ -118,9 +118,9 @@ impl SeenIds for RecentIds {
     }
 }
 
-/// Ids shared by every process at the edge, in Redis (`SET key 1 EX ttl`).
+/// Ids that all edge processes share, in Redis (`SET key 1 EX ttl`).
 ///
-/// While Redis does not answer, no id is known: the edge accepts posts, and the ingest stage removes duplicates.
+/// While Redis does not answer, no id is known: the edge accepts the posts, and the ingest stage removes duplicates.
 pub struct SharedIds {
     client: redis::Client,
     connection: Mutex<Option<redis::Connection>>,
@@ -137,7 +137,7 @@ impl std::fmt::Debug for SharedIds {
 }
 
 impl SharedIds {
-    /// Connects to `url` (`redis://…`); fails if it cannot be reached now.
+    /// Connects to `url` (`redis://…`). Fails if Redis does not answer now.
     pub fn connect(url: &str, prefix: &str, keep_seconds: u64) -> Result<Self, redis::RedisError> {
         let client = redis::Client::open(url)?;
         let connection = client.get_connection_with_timeout(std::time::Duration::from_secs(2))?;

@@ -11,14 +11,14 @@ pub struct Settings {
     /// Social networks whose users must consent before an ad may be chosen for them. A post from one of these that states
     /// no consent counts as `unknown`, which permits nothing.
     pub consent_required: Vec<Slug>,
-    /// Oldest `created_at` taken, RFC 3339.
+    /// The earliest accepted `created_at`, in RFC 3339.
     pub oldest: limbic_domain::Utc,
     /// How far ahead of this machine's clock a `created_at` may be. Default 5min.
     pub max_future: HumanDuration,
-    /// Most posts in one request.
+    /// Maximum number of posts in one request.
     pub request_items: usize,
-    /// How long the id of a post is remembered, so that a repeated post is recognised: at least this long, at most twice as
-    /// long. At least 1s; default 15d.
+    /// How long the id of a post is remembered, so that a repeated post is recognised. It is kept for at least this long
+    /// and at most twice as long. At least 1s; default 15d.
     pub remember: HumanDuration,
 }
 
@@ -26,7 +26,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             consent_required: Vec::new(),
-            // Before this there was nothing that could be called a social post.
+            // 2000-01-01. No social posts existed before.
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),
             max_future: HumanDuration::from_mins(5),
             request_items: 10_000,

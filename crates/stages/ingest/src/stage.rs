@@ -1,4 +1,4 @@
-//! The stage `ingest`: passes each record of `intake` on to `posts` or `outcomes`, once.
+//! The stage `ingest`: passes each record of `intake` to `posts` or `outcomes`, once.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use limbic_stream::{
 use crate::Settings;
 use crate::edge::header;
 
-/// Most ids removed in one tick and partition, so that a transaction stays small.
+/// Maximum number of ids that are removed in one tick and partition, so that a transaction stays small.
 const REMOVED_PER_TICK: usize = 2_000;
 
-/// Ids of what was accepted; the key says everything. A key takes 21 bytes.
+/// The ids of accepted records. The key holds all information and takes 21 bytes.
 const REMEMBERED: Table<Remembered, ()> = Table::new("remembered ids", b"s");
-/// The newest generation of a partition: what is two generations older is removed.
+/// The newest generation of a partition. Ids that are two generations older are removed.
 const NEWEST: Table<(), u64> = Table::new("newest generation of ids", b"n");
 
 /// Generation (4 bytes, big-endian) and id (16 bytes).
@@ -48,22 +48,22 @@ impl KeyFor<Self> for Remembered {
 
 /// Removes duplicates on the way from `intake` to `posts` and `outcomes`.
 ///
-/// Event time is cut into generations of [`Settings::remember`], by the time at which the edge accepted a record. Ids of
-/// the newest generation of a partition and of the one before are remembered; older ones are removed.
+/// Event time is divided into generations of length [`Settings::remember`], by the time at which the edge accepted a
+/// record. The ids of a partition's two newest generations are remembered; older ones are removed.
 #[derive(Debug)]
 pub struct IngestStage {
     generation_millis: i64,
 }
 
 impl IngestStage {
-    /// The stage under `settings`.
+    /// A stage with `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
             generation_millis: settings.remember.as_millis().max(1_000),
         }
     }
 
-    /// What the runtime needs to know about the stage.
+    /// The stage's topics and requirements, for the runtime.
     pub fn spec() -> StageSpec {
         StageSpec::new("ingest")
             .reads(topics::INTAKE, EventTime::Ignored)
@@ -78,7 +78,7 @@ impl IngestStage {
         u32::try_from(accepted_at.div_euclid(self.generation_millis).max(0)).unwrap_or(u32::MAX)
     }
 
-    /// Passes one record on, unless its id is remembered. Raises the newest generation of its partition.
+    /// Passes one record on, unless its id is remembered. Updates the newest generation of its partition.
     fn route(
         &self,
         record: &Record,
@@ -115,7 +115,7 @@ impl IngestStage {
             return Ok(());
         };
         let (partition, generation) = (record.partition, self.generation(accepted_at));
-        // A record may come a little later than its successors: its duplicate may be in the generation after it.
+        // A record may arrive later than its successors. Then its duplicate may be in the next generation.
         let current = Remembered { generation, id };
         let neighbours = [generation.checked_sub(1), generation.checked_add(1)];
         let mut is_duplicate = REMEMBERED.contains(out, partition, &current)?;

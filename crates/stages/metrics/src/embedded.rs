@@ -1,7 +1,7 @@
-//! Series in a SQLite file.
+//! Time series in a SQLite file.
 //!
-//! A point is one row: a number for what identifies its series (tenant, measurement, tags), its time, and its fields as
-//! [`fields`](super::fields) packs them. Names and series are written once, in tables of their own.
+//! A point is one row: the number of its series (tenant, measurement, tags), its time, and its fields in the format of
+//! [`fields`](super::fields). Names and series are stored once, in their own tables.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,21 +14,21 @@ use sqlx::{Any, AnyPool, Row as _, Transaction};
 use crate::fields;
 use crate::point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Written};
 
-/// Series in `series.sqlite`. Cheap to clone.
+/// Time series in `series.sqlite`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pool: AnyPool,
     known: Arc<Mutex<Known>>,
 }
 
-/// Numbers of names and series that are committed.
+/// The numbers of committed names and series.
 #[derive(Debug, Clone, Default)]
 struct Known {
     names: HashMap<String, i64>,
     series: HashMap<Series, i64>,
 }
 
-/// What identifies a series: tenant, measurement, tags as JSON in the order of their names.
+/// The identity of a series: tenant, measurement, tags as JSON in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Series {
     tenant: String,
@@ -60,8 +60,8 @@ impl Embedded {
             .max_connections(4)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // FULL: the windows behind a point are forgotten by the log once it was written, and a failing
-                    // machine must not take the point after that.
+                    // FULL: when a point is written, the log forgets its window. After that, a failure of the machine
+                    // must not lose the point.
                     for pragma in [
                         "PRAGMA journal_mode = WAL",
                         "PRAGMA synchronous = FULL",
@@ -91,7 +91,7 @@ impl Embedded {
     async fn write_all(&self, points: &[Point]) -> Result<Written, SeriesError> {
         let failed = || unavailable("writing the series");
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
-        // Numbers that this transaction gives are known only once it has committed.
+        // The numbers that this transaction assigns are valid only after its commit.
         let mut known = self.known.lock().clone();
         let mut rows: BTreeMap<(i64, i64), Vec<u8>> = BTreeMap::new();
         for point in points {
@@ -106,14 +106,14 @@ impl Embedded {
                 let name = number_of_name(&mut transaction, &mut known, name).await?;
                 fields::push(&mut packed, name, *value);
             }
-            // The later of two points of one series and time wins.
+            // Of two points of one series and time, the later one replaces the earlier.
             rows.insert((series, point.at.as_millis()), packed);
         }
         let rows: Vec<((i64, i64), Vec<u8>)> = rows.into_iter().collect();
         for chunk in rows.chunks(ROWS_AT_ONCE) {
             let mut sql = String::from("INSERT INTO limbic_points (series, at, fields) VALUES ");
             for row in 0..chunk.len() {
-                // Without names: SQLite looks each name up by going through all of them.
+                // Numbered parameters are slow: SQLite searches its list of parameters for each one.
                 sql.push_str(if row == 0 { "(?, ?, ?)" } else { ", (?, ?, ?)" });
             }
             sql.push_str(" ON CONFLICT (series, at) DO UPDATE SET fields = excluded.fields");
@@ -170,7 +170,7 @@ impl Embedded {
         Ok(answer)
     }
 
-    /// The numbers of the fields that are asked for, as far as any point has them.
+    /// The numbers of the requested fields that exist.
     async fn wanted_names(&self, query: &Query) -> Result<HashMap<i64, String>, SeriesError> {
         let mut wanted = HashMap::new();
         for name in &query.fields {

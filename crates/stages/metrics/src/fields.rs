@@ -1,4 +1,4 @@
-//! The fields of a point as bytes: names as numbers, values as whole millionths where they are whole millionths.
+//! The binary format of a point's fields: names as numbers, and values as whole millionths if they are exact.
 //!
 //! ```text
 //! for each field: (name << 1 | exact) as LEB128; then, if exact = 0, the value in millionths, zigzag LEB128;
@@ -7,7 +7,7 @@
 
 /// Millionths in a whole.
 const MILLION: f64 = 1e6;
-/// Above this a double no longer tells neighbouring millionths apart.
+/// Above this value, a double cannot represent neighbouring millionths.
 const LARGEST: f64 = 9e15;
 
 /// Appends one field.
@@ -25,7 +25,7 @@ pub(crate) fn push(bytes: &mut Vec<u8>, name: i64, value: f64) {
     }
 }
 
-/// Names and values, in the order they were appended. Ends at the first byte that makes no sense.
+/// Names and values, in the order in which they were appended. Stops at the first byte that cannot be parsed.
 pub(crate) fn read(mut bytes: &[u8]) -> impl Iterator<Item = (i64, f64)> + '_ {
     std::iter::from_fn(move || {
         let name = take(&mut bytes)?;

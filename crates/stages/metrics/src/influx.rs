@@ -1,4 +1,4 @@
-//! Series in InfluxDB 2: line protocol in, Flux out.
+//! Time series in InfluxDB 2: writes line protocol, reads with Flux.
 //! <https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/>
 
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Written};
 
-/// Where InfluxDB is.
+/// The address of InfluxDB, and the bucket to use.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InfluxOptions {
@@ -19,7 +19,7 @@ pub struct InfluxOptions {
     pub org: String,
     /// The bucket.
     pub bucket: String,
-    /// An API token that may read and write the bucket. Never printed.
+    /// An API token with permission to read and write the bucket. Never printed.
     #[serde(skip_serializing)]
     pub token: String,
 }
@@ -34,18 +34,18 @@ impl std::fmt::Debug for InfluxOptions {
     }
 }
 
-/// Series in a bucket. Cheap to clone.
+/// Time series in a bucket. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Influx {
     client: Client,
     options: InfluxOptions,
 }
 
-/// Points in one request: what InfluxDB's guide to writing recommends at most.
+/// Points in one request: the maximum that InfluxDB's guide recommends.
 const POINTS_AT_ONCE: usize = 5_000;
 
 impl Influx {
-    /// Series at `options`. Nothing is sent yet.
+    /// A client for `options`. Sends nothing yet.
     pub fn new(options: InfluxOptions) -> Result<Self, SeriesError> {
         let client = Client::builder()
             .timeout(Duration::from_secs(10))
@@ -87,9 +87,9 @@ impl Influx {
 
     fn refusal(&self, status: StatusCode, text: &str) -> SeriesError {
         let remedy = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "check the token and what it may do",
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "check the token and its permissions",
             StatusCode::NOT_FOUND => "create the organisation and the bucket, or correct their names",
-            _ => "it is tried again",
+            _ => "the request is retried",
         };
         let text: String = text.chars().take(300).collect();
         SeriesError::Unavailable(format!(
@@ -120,7 +120,7 @@ impl Influx {
                     let (first, second) = chunk.split_at(chunk.len() / 2);
                     waiting.extend([second, first]);
                 }
-                // What it can take of such a request it has taken; the rest will never do.
+                // InfluxDB has stored the valid part of such a request. A retry of the rest cannot succeed.
                 StatusCode::BAD_REQUEST
                 | StatusCode::UNPROCESSABLE_ENTITY
                 | StatusCode::PAYLOAD_TOO_LARGE => {
@@ -149,7 +149,7 @@ impl Influx {
     }
 }
 
-/// One line of the protocol.
+/// Appends one line of the protocol.
 fn line(lines: &mut String, point: &Point) {
     escape(lines, &point.measurement, &[',', ' ']);
     let own = [("tenant", point.tenant.as_str())];
@@ -173,7 +173,7 @@ fn line(lines: &mut String, point: &Point) {
     let _ = writeln!(lines, " {}", point.at.as_millis());
 }
 
-/// Line breaks would end the line and a backslash at the end would swallow what follows: both become `_`.
+/// A line break would end the line, and a backslash at the end would escape the next character. Both become `_`.
 fn escape(lines: &mut String, text: &str, special: &[char]) {
     for c in text.chars() {
         if c.is_control() || c == '\\' {
@@ -187,7 +187,7 @@ fn escape(lines: &mut String, text: &str, special: &[char]) {
     }
 }
 
-/// A string of Flux; `${` would begin an interpolation.
+/// A string literal of Flux. `${` would start an interpolation.
 fn quoted(text: &str) -> String {
     let text = text
         .replace('\\', "\\\\")
@@ -248,7 +248,7 @@ fn read_csv(text: &str) -> Result<Answer, SeriesError> {
         let (Some(at), Some(name), Some(total)) = (row.get(time), row.get(field), row.get(value)) else {
             continue;
         };
-        // The header is repeated between tables.
+        // The header is repeated before each table.
         if name == "_field" || at.is_empty() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Turns what the stages read, decide and deliver into time series.
+//! Aggregates what the stages read, decide and deliver into time series.
 //!
 //! ```text
 //!  readings, moments, ──▶ MetricsStage ──Point──▶ SeriesStore ◀──sums── SeriesReader ◀── API
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`MetricsStage`] keeps tumbling windows and writes each closed window as [`Point`]s to a [`SeriesStore`]: [`Embedded`] (a
-//! SQLite file) or [`Influx`] (InfluxDB 2). [`SeriesReader`] reads either. The metrics of the program itself (lag, batches,
-//! errors) are not here: Prometheus reads them from `/metrics`.
+//! SQLite file) or [`Influx`] (InfluxDB 2). [`SeriesReader`] reads both. The program's own metrics (lag, batches, errors)
+//! are not here: Prometheus reads them from `/metrics`.
 //!
 //! ```
 //! use limbic_metrics::{MetricsSettings, MetricsStage};
@@ -25,18 +25,18 @@
 //! | `emotion` | `subject` | `count`, `distress` | `valence`, `arousal`, `distress_share`, `emotion.NAME` |
 //! | `emotion_all` | | the same, each reading once | |
 //! | `moments` | `audience` | `count`, `up`, `down` | `valence` |
-//! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; with a challenger `contest.shadow`, `contest.live`, `contest.rolled_back`, `contest.challenger` (its decisions), `contest.ratio_alarm` | |
+//! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; with a challenger `challenger.shadow`, `challenger.live`, `challenger.rolled_back` (decisions in each mode), `challenger.decisions` (decisions by the challenger), `challenger.ratio_alarm` | |
 //! | `outcomes` | `campaign` | `delivered`, `refused`, `impressions`, `clicks`, `conversions`, `dismissals`, `value` | |
 //!
 //! Every point also has the tags `tenant`, `window` (`10s`) and `partition`.
 //!
 //! # Laws
 //!
-//! * A point holds **sums and counts, never means**. Topics have different keys, so each partition sees a part of a window; a
-//!   reader adds the parts.
-//! * Measurement, tags and time identify a point; writing it again replaces it. So a replay doubles nothing, and a correction
-//!   replaces the earlier result.
-//! * Sums are whole millionths: the order of adding does not change them.
+//! * A point contains **sums and counts, never means**. Topics have different keys, so each partition has a part of a
+//!   window, and a reader adds the parts.
+//! * Measurement, tags and time identify a point. Writing it again replaces it. So a replay counts nothing twice, and a
+//!   correction replaces the earlier result.
+//! * Sums are whole millionths, so they do not depend on the order of addition.
 
 mod component;
 mod embedded;

@@ -1,4 +1,4 @@
-//! Names of fields and groups, each allocated once: the same few dozen are in every window.
+//! Names of fields and groups. Each is allocated once, because the same few dozen are in every window.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -7,13 +7,14 @@ use std::sync::Arc;
 /// A name that is cheap to copy.
 pub(crate) type Name = Arc<str>;
 
-/// How many names a thread remembers. Beyond it the memory starts over: names of groups come from outside.
+/// The maximum number of names that a thread keeps. Names of groups come from outside, so the cache is cleared when it is
+/// full.
 const MOST: usize = 8_192;
 
 #[derive(Default)]
 struct Known {
     names: HashSet<Name>,
-    /// By emotion: the names of its sum and its count.
+    /// For each emotion, the names of its sum and its count.
     emotions: HashMap<String, (Name, Name)>,
 }
 
@@ -21,7 +22,7 @@ thread_local! {
     static KNOWN: RefCell<Known> = RefCell::default();
 }
 
-/// `text` as a name.
+/// `text` as a [`Name`].
 pub(crate) fn name(text: &str) -> Name {
     KNOWN.with_borrow_mut(|known| {
         if let Some(name) = known.names.get(text) {

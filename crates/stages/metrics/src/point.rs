@@ -1,4 +1,4 @@
-//! Points, and where they are kept.
+//! Points of time series, and the trait of their stores.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use limbic_domain::{TenantId, Utc};
 
-/// Numbers of one window.
+/// The sums of one window and group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Of what.
+    /// The measurement, for instance `emotion`.
     pub measurement: String,
-    /// What identifies it, with measurement and time.
+    /// The tags. With tenant, measurement and time they identify the point.
     pub tags: BTreeMap<String, String>,
     /// Sums and counts by name, in the order of the names.
     pub fields: Vec<(Arc<str>, f64)>,
@@ -25,51 +25,51 @@ pub struct Point {
 /// Why series cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SeriesError {
-    /// The store did not do its part; it may later, or when a person has set it right.
+    /// The store failed. It may succeed later, or after a correction of its settings.
     #[error("{0}")]
     Unavailable(String),
-    /// The question cannot be answered; the message says how to ask.
+    /// The query is not valid. The message says how to write it.
     #[error("{0}")]
     BadQuery(String),
 }
 
-/// What became of points.
+/// The result of writing points.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// Batches of points that the store refused for what they are, with its words. Trying again cannot help.
+    /// The store's messages about batches of points that it refused permanently. A retry cannot help.
     pub refused: Vec<String>,
 }
 
-/// What is asked of a store: sums of fields per step.
+/// A query: sums of fields for each step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Of what.
+    /// The measurement.
     pub measurement: String,
     /// Tags that points must have.
     pub tags: BTreeMap<String, String>,
-    /// Which fields.
+    /// The fields.
     pub fields: Vec<String>,
     /// The first time, a multiple of `step`.
     pub from: Utc,
-    /// The first time no longer asked for.
+    /// The end, excluded.
     pub to: Utc,
-    /// Milliseconds, more than zero.
+    /// Milliseconds, greater than zero.
     pub step: i64,
 }
 
-/// Sums by start of step and field. Steps without points are absent.
+/// Sums by the start of the step and by field. Steps without points are absent.
 pub type Answer = BTreeMap<i64, BTreeMap<String, f64>>;
 
-/// A call under way.
+/// A running call.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, SeriesError>> + Send + 'a>>;
 
-/// Where points are kept. Writing a point again overwrites it.
+/// Stores points. Writing a point again replaces it.
 pub trait SeriesStore: Send + Sync {
     /// Writes points.
     fn write<'a>(&'a self, points: &'a [Point]) -> Pending<'a, Written>;
 
-    /// Adds fields up.
+    /// Adds up fields.
     fn sums<'a>(&'a self, query: &'a Query) -> Pending<'a, Answer>;
 }

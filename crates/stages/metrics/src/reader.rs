@@ -1,4 +1,4 @@
-//! Answers for those who ask.
+//! Reads time series for the API.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::settings::{MetricsSettings, window_tag};
 pub struct Value {
     /// The step's start.
     pub at: Utc,
-    /// The sum or the mean.
+    /// The sum or the mean, depending on the field.
     pub value: f64,
 }
 
-/// Reads series from either store. Cheap to clone.
+/// Reads time series from either store. Cheap to clone.
 #[derive(Clone)]
 pub struct SeriesReader {
     store: Arc<dyn SeriesStore>,
@@ -33,11 +33,11 @@ impl std::fmt::Debug for SeriesReader {
     }
 }
 
-/// Most steps in one answer.
+/// Maximum number of steps in one answer.
 const MOST_STEPS: i64 = 10_000;
 
 impl SeriesReader {
-    /// Reads what a stage with these settings wrote to `store`.
+    /// Reads the series that a stage with these settings writes to `store`.
     pub fn new(store: Arc<dyn SeriesStore>, settings: &MetricsSettings) -> Self {
         let windows = settings.window_seconds().unwrap_or_default();
         Self {
@@ -46,8 +46,8 @@ impl SeriesReader {
         }
     }
 
-    /// `field` of `measurement` over points with all of `tags`, from `from` (taken down to a whole step) until before `to`
-    /// (taken up to one), per `step_seconds`. Steps without points are absent.
+    /// `field` of `measurement` over points with all of `tags`, for each step of `step_seconds`. `from` is rounded down
+    /// and `to` is rounded up to a whole step; `to` is excluded. Steps without points are absent.
     #[expect(
         clippy::too_many_arguments,
         reason = "the parameters of the HTTP call, one by one"
@@ -113,7 +113,7 @@ impl SeriesReader {
     }
 }
 
-/// The field to add up for `field`, and the one to divide by where it is a mean.
+/// The field to add up, and the field to divide by if `field` is a mean.
 fn parts(measurement: &str, field: &str) -> Option<(String, Option<String>)> {
     let sum = |field: &str| (field.to_owned(), None);
     Some(match (measurement, field) {

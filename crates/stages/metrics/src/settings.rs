@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of the metrics stage.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,19 @@ use limbic_domain::HumanDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How windows are cut and kept.
+/// The length of windows, and how late records may arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSettings {
     /// Lengths of the windows: at least one, each a whole number of seconds from 1s to 365d. Default 10s and 1min.
     pub windows: Vec<HumanDuration>,
-    /// How much later than its successors a record may come and still be on time. Default 5s.
+    /// The maximum time by which a record may be older than an earlier record of its partition and still be on time.
+    /// Default 5s.
     pub disorder: HumanDuration,
-    /// How long after that a window is still corrected. Default 10min.
+    /// How long after that a window can still be corrected. Default 10min.
     pub lateness: HumanDuration,
-    /// Most distinct subjects, audiences or campaigns in one window of a tenant and partition, at most 1,000; the rest are
-    /// counted together under `other`.
+    /// Maximum number of distinct subjects, audiences or campaigns in one window of a tenant and partition, 1 to 1,000.
+    /// The rest are counted together under `other`.
     pub most_groups: usize,
 }
 
@@ -33,7 +34,7 @@ impl Default for MetricsSettings {
 }
 
 impl MetricsSettings {
-    /// Refuses lengths and numbers that cannot work.
+    /// Returns an error if a length or a number is not valid.
     pub fn check(&self) -> Result<(), InvalidMetricsSetting> {
         if self.windows.is_empty() || self.window_seconds().is_none() {
             return Err(InvalidMetricsSetting::Windows);
@@ -44,8 +45,8 @@ impl MetricsSettings {
         Ok(())
     }
 
-    /// The lengths of the windows in seconds, ascending, each once; `None` if one is not a whole number of seconds from
-    /// 1 second to 365 days.
+    /// The lengths of the windows in seconds, sorted and without duplicates. `None` if one is not a whole number of
+    /// seconds from 1 second to 365 days.
     pub(crate) fn window_seconds(&self) -> Option<BTreeSet<u32>> {
         let seconds = |window: &HumanDuration| {
             let is_whole = window.get().subsec_nanos() == 0;
@@ -56,10 +57,10 @@ impl MetricsSettings {
     }
 }
 
-/// A setting of the metrics stage that cannot work.
+/// A setting of the metrics stage that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMetricsSetting {
-    /// No window, or one of another length than a whole number of seconds from 1 second to 365 days.
+    /// No window, or a window whose length is not a whole number of seconds from 1 second to 365 days.
     #[error(
         "metrics.windows: give at least one length; each must be a whole number of seconds from 1s to 365d"
     )]

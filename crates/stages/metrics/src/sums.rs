@@ -1,4 +1,5 @@
-//! The state of a window: sums by group and field, in whole millionths, so that the order of adding cannot change them.
+//! The state of a window: sums by group and field, in whole millionths, so that they do not depend on the order of
+//! addition.
 
 use std::sync::Arc;
 
@@ -9,18 +10,18 @@ use crate::names::{Name, name};
 
 /// Millionths in a whole.
 const MILLION: f64 = 1_000_000.0;
-/// Most fields of one group: emotions and rules come from models and settings, and both are few.
+/// Maximum number of fields of one group. Emotions and rules come from models and settings, which have few.
 const MOST_FIELDS: usize = 96;
-/// The group, or field, of what was too much.
+/// The name under which groups and fields above the limit are counted together.
 pub(crate) const OTHER: &str = "other";
 
-/// What one record adds to each of its groups: fields in the order of their names, each once, in whole millionths.
+/// What one record adds to each of its groups: fields sorted by name, without duplicates, in whole millionths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fields(Arc<[(Name, i64)]>);
 
 impl Fields {
     pub(crate) fn new(fields: impl IntoIterator<Item = (Name, f64)>) -> Self {
-        // A cast saturates, and makes nothing of what is not a number.
+        // The cast saturates, and converts NaN to 0.
         let millionths = |(name, value): (Name, f64)| (name, (value * MILLION).round() as i64);
         let mut fields: Vec<(Name, i64)> = fields.into_iter().map(millionths).collect();
         fields.sort_by(|a, b| a.0.cmp(&b.0));
@@ -35,22 +36,22 @@ impl Fields {
     }
 }
 
-/// One record's part in a window.
+/// The contribution of one record to a window.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
-    /// The subjects, audience or campaign; each is counted.
+    /// The subjects, the audience or the campaign. The record counts for each of them.
     pub(crate) groups: Vec<Name>,
     /// What to add to each.
     pub(crate) fields: Fields,
-    /// Most groups there may be.
+    /// The maximum number of groups.
     pub(crate) most: usize,
 }
 
-/// The sums of one group, in the order of their names.
+/// The sums of one group, sorted by name.
 type Sum = Vec<(Name, i64)>;
 
-/// Sums by group and field, groups in the order of their names. Which groups came before there were too many depends on the
-/// order of records *within a partition* alone, which is the log's and the same in every replay.
+/// Sums by group and field, sorted by group. Which groups came before the limit depends only on the order of records
+/// *within a partition*, which is the same in every replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sums(Vec<(Name, Sum)>);
 
@@ -113,7 +114,7 @@ impl Sums {
         }
         let mut at = 0;
         for (field, millionths) in fields {
-            // Both are in order, and mostly the same fields: look at the next one first.
+            // Both are sorted and mostly have the same fields, so try the next one first.
             while sums.get(at).is_some_and(|(known, _)| known < field) {
                 at += 1;
             }
@@ -129,7 +130,7 @@ impl Sums {
         }
     }
 
-    /// Groups and their sums.
+    /// The groups and their sums.
     pub(crate) fn into_groups(self) -> impl Iterator<Item = (Name, Vec<(Name, f64)>)> {
         self.0.into_iter().map(|(group, sums)| {
             let whole = |(field, millionths): (Name, i64)| (field, millionths as f64 / MILLION);
@@ -138,7 +139,7 @@ impl Sums {
     }
 }
 
-/// Adds to one field, which is made unless there are `most` already.
+/// Adds to one field. Creates the field, unless there are already `most` fields.
 fn add(sums: &mut Sum, field: &Name, millionths: i64, most: usize) {
     match sums.binary_search_by(|(known, _)| known.cmp(field)) {
         Ok(place) => sums[place].1 = sums[place].1.saturating_add(millionths),

@@ -1,21 +1,22 @@
-//! Bodies of rows, compressed: JSON of a few hundred bytes, of which most are names that every row repeats.
+//! Compression of the rows' bodies. A body is JSON of a few hundred bytes, and most of it is field names that every row
+//! repeats.
 //!
-//! A stored body begins with one byte that says how the rest is stored: [`PLAIN`] JSON, or Zstandard with the dictionary in
-//! `data/bodies.dict` ([`ZSTD_1`]; RFC 8878, section 5). The dictionary is part of the format: a new one gets a new byte, and
-//! the old one stays readable. `examples/train_dictionary.rs` made it from posts of the simulation.
+//! The first byte of a stored body gives its format: [`PLAIN`] JSON, or Zstandard with the dictionary in
+//! `data/bodies.dict` ([`ZSTD_1`]; RFC 8878, section 5). The dictionary is part of the format: a new dictionary gets a
+//! new byte, and the old one stays readable. `examples/train_dictionary.rs` trained it on posts of the simulation.
 
 use std::sync::LazyLock;
 
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
-/// The body follows as it is.
+/// The body follows without compression.
 const PLAIN: u8 = 0;
 /// The body follows, compressed with the first dictionary.
 const ZSTD_1: u8 = 1;
-/// A good ratio at some 3 µs a row.
+/// Gives a good ratio in about 3 µs a row.
 const LEVEL: i32 = 3;
-/// The largest body a row may have once it is unpacked: well above the largest record that a log takes.
+/// The maximum bytes of a decompressed body: far above the largest record that a log accepts.
 const LARGEST: usize = 16 << 20;
 
 const DICTIONARY: &[u8] = include_bytes!("../data/bodies.dict");
@@ -31,7 +32,7 @@ impl BodyWriter {
         Self(Compressor::with_prepared_dictionary(&ENCODER).ok())
     }
 
-    /// `body` as it is stored: compressed where that makes it smaller.
+    /// `body` in its stored format: compressed if that makes it smaller.
     pub(crate) fn write(&mut self, body: &str) -> Vec<u8> {
         let packed = self
             .0
@@ -51,15 +52,15 @@ impl BodyWriter {
 /// Why a stored body cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// A later program wrote it.
-    #[error("it is stored in the form {0}, which this program does not know: upgrade it")]
+    /// A later version of the program wrote it.
+    #[error("it is stored in the format {0}, which this program does not know: upgrade it")]
     UnknownForm(u8),
-    /// The bytes are not what was written.
+    /// The bytes differ from those that were written.
     #[error("it is damaged: {0}")]
     Damaged(String),
 }
 
-/// The body that `stored` holds.
+/// The body from its stored format.
 pub(crate) fn read(stored: &[u8]) -> Result<String, BodyError> {
     let damaged = |problem: &dyn std::fmt::Display| BodyError::Damaged(problem.to_string());
     let (kind, rest) = stored.split_first().ok_or_else(|| damaged(&"it is empty"))?;

@@ -1,11 +1,38 @@
-//! What happened, to be asked for: a view of every topic in SQLite or PostgreSQL.
+//! Stores each event as a row that the API can read, in SQLite or PostgreSQL.
 //!
-//! [`ViewsStage`] writes each event as one row, with the offset it came from in the **same database transaction**: what
-//! the database knows already is skipped, so that a kill between the database's commit and the log's loses nothing and
-//! doubles nothing. [`Store`] reads it: one event, or pages of them in the order they were written.
+//! ```text
+//!  posts, readings, moments, ──▶ ViewsStage ──rows + offsets──▶ Store ◀──by_id, list── API
+//!  creatives, decisions,                      (one transaction) (SQLite, PostgreSQL)
+//!  outcomes
+//! ```
 //!
-//! Invariants: a row belongs to a tenant, and no read goes without one (in PostgreSQL row-level security says so a second
-//! time); the order of pages is the order of commits, so a page's cursor never jumps over a row that appears later.
+//! * [`ViewsStage`] writes each event as one row, and the offset that it came from in the **same database transaction**.
+//!   If the process stops between the database's commit and the log's commit, the stage reads the same records again and
+//!   skips those whose rows exist.
+//! * [`Store`] reads one event, or pages of events in the order in which they were written.
+//!
+//! The crate does not compute: aggregates over time are in `limbic-metrics`. Its tables can be dropped. The stage then
+//! writes them again from the records that the log still has.
+//!
+//! ```
+//! use limbic_domain::TenantId;
+//! use limbic_views::{Kind, Store};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let folder = tempfile::tempdir()?;
+//! let store = Store::sqlite(folder.path()).await?;
+//! let page = store.list(&TenantId::default(), Kind::Moment, None, None, 10).await?;
+//! assert!(page.items.is_empty() && page.next.is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Laws
+//!
+//! * Every row belongs to a tenant, and every read names one. In PostgreSQL, row-level security enforces this too.
+//! * An event has one row, also if its record was read several times.
+//! * Pages are in the order of commits, so a cursor never skips a row that becomes visible later.
 
 mod component;
 mod compression;

@@ -1,6 +1,6 @@
-//! The tables. Every statement may run again.
+//! The tables. Every statement can be repeated.
 
-/// SQLite's.
+/// The statements for SQLite.
 pub(crate) const SQLITE: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS limbic_view (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -18,9 +18,10 @@ pub(crate) const SQLITE: &[&str] = &[
         next BIGINT NOT NULL)",
 ];
 
-/// PostgreSQL's: the same, with row-level security (it binds every role but superusers and those that bypass it).
+/// The statements for PostgreSQL: the same tables with row-level security, which applies to every role except superusers
+/// and roles with BYPASSRLS.
 pub(crate) const POSTGRES: &[&str] = &[
-    // Two processes that start at once must not create the same table at once.
+    // Two processes that start together must not create the same table at the same time.
     "SELECT pg_advisory_xact_lock(7311001)",
     "CREATE TABLE IF NOT EXISTS limbic_view (
         seq BIGSERIAL PRIMARY KEY,
@@ -44,5 +45,5 @@ pub(crate) const POSTGRES: &[&str] = &[
         WITH CHECK (current_setting('limbic.tenant', true) IN (tenant, '*'))",
 ];
 
-/// Only one writer at a time, so that rows become visible in the order of their numbers.
+/// Allows one writer at a time, so that rows become visible in the order of their numbers.
 pub(crate) const POSTGRES_WRITE_LOCK: &str = "SELECT pg_advisory_xact_lock(7311002)";

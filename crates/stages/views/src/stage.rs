@@ -1,4 +1,4 @@
-//! Every topic into the view.
+//! The views stage: writes every topic to the view.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tokio::runtime::Handle;
 
 use crate::store::{NewRow, Store, StoreError};
 
-/// Writes posts, readings, moments, creatives, decisions and outcomes into the view.
+/// Writes posts, readings, moments, creatives, decisions and outcomes to the view.
 pub struct ViewsStage {
     store: Store,
     handle: Handle,
-    /// What the database holds of each source, as far as this instance knows.
+    /// The next offset of each source in the database, as far as this instance knows.
     offsets: HashMap<TopicPartition, Option<u64>>,
-    /// Which log this is: offsets of another log mean nothing here.
+    /// The name of the log. Offsets of another log have no meaning here.
     log: Arc<str>,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for ViewsStage {
     }
 }
 
-/// The part of an envelope that every kind has.
+/// The part of an envelope that all kinds have in common.
 #[derive(Deserialize)]
 struct Head<'a> {
     tenant: TenantId,
@@ -39,7 +39,7 @@ struct Head<'a> {
     data: &'a RawValue,
 }
 
-/// The fields that name the entity an event is about.
+/// The fields that name the entity of an event.
 #[derive(Deserialize)]
 struct About {
     network: Option<String>,
@@ -57,7 +57,7 @@ struct PostEntity {
 }
 
 impl ViewsStage {
-    /// A stage that writes to `store`; its database calls run on `handle`. `log` names the log that it reads.
+    /// A stage that writes to `store`. Database calls run on `handle`. `log` is the name of the log that it reads.
     pub fn new(store: Store, handle: Handle, log: &str) -> Self {
         Self {
             store,
@@ -67,7 +67,7 @@ impl ViewsStage {
         }
     }
 
-    /// What the runtime must know.
+    /// The stage's topics and requirements, for the runtime.
     pub fn spec() -> StageSpec {
         let mut spec = StageSpec::new("views");
         for topic in [
@@ -88,7 +88,7 @@ impl ViewsStage {
     }
 }
 
-/// The row that `record` stands for, or why it stands for none.
+/// The row for `record`, or why there is none.
 fn row(record: &Record) -> Result<NewRow, String> {
     let head: Head<'_> = serde_json::from_slice(&record.value).map_err(|error| error.to_string())?;
     let about: About = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
@@ -127,8 +127,8 @@ impl Stage for ViewsStage {
             let written = self.offsets.get(&partition).copied().flatten();
             let is_in_database = written.is_some_and(|next| record.offset < next);
             match row(record) {
-                // The log may have lost the commit whose rows the database has. Dead letters are in the log alone: they are
-                // written again.
+                // The log may have lost a commit whose rows the database has. Dead letters exist only in the log, so they
+                // are written again.
                 Err(problem) => out.dead(record, "malformed", problem),
                 Ok(_) if is_in_database => {}
                 Ok(row) => rows.push(row),
@@ -158,7 +158,7 @@ impl Stage for ViewsStage {
                 Ok(())
             }
             Err(error) => {
-                // Whether it was written is in the database: look there before trying again.
+                // Only the database knows whether the rows were written. Read its offsets before the next attempt.
                 let held: Vec<TopicPartition> = self.offsets.keys().cloned().collect();
                 self.assigned(&held)?;
                 Err(unavailable(&error))
@@ -177,7 +177,7 @@ impl Stage for ViewsStage {
             .map_err(|error| unavailable(&error))?;
         self.offsets
             .extend(partitions.iter().cloned().zip(offsets.iter().copied()));
-        // A database that knows nothing of a partition (a new one, an emptied one) begins at the earliest record.
+        // If the database has no offset for a partition (it is new, or was emptied), start at the earliest record.
         Ok(partitions
             .iter()
             .cloned()

@@ -1,4 +1,4 @@
-//! Reading and writing the view.
+//! Reads and writes the view.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,16 +16,16 @@ use crate::schema;
 /// Why the view cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database said no.
+    /// The database returned an error.
     #[error("{context}: {source}")]
     Database {
         /// What was tried.
         context: &'static str,
-        /// What came back.
+        /// The database's error.
         #[source]
         source: sqlx::Error,
     },
-    /// Another instance wrote what this one was about to write.
+    /// Another instance has written the same records first.
     #[error("another instance has written {0} already")]
     Overtaken(String),
     /// A row's body cannot be read.
@@ -33,11 +33,11 @@ pub enum StoreError {
     Body {
         /// The event's id.
         id: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: BodyError,
     },
-    /// The cursor is not one of ours.
+    /// The text is not a cursor of this store.
     #[error("`{0}` is not a cursor: pass `next` of the page before, unchanged")]
     BadCursor(String),
 }
@@ -46,7 +46,7 @@ pub(crate) fn database(context: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
     move |source| StoreError::Database { context, source }
 }
 
-/// What kind of event a row is.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -56,7 +56,7 @@ pub enum Kind {
     Reading,
     /// A moment; its entity is the audience.
     Moment,
-    /// Creatives behind the safety gate; their entity is the campaign.
+    /// Ads that the safety gate cleared; their entity is the campaign.
     CreativeSet,
     /// A decision; its entity is the campaign.
     Decision,
@@ -77,7 +77,7 @@ impl Kind {
     }
 }
 
-/// Where a page ended. Opaque to those who carry it.
+/// The end of a page. Opaque to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor(i64);
 
@@ -101,16 +101,16 @@ impl FromStr for Cursor {
     }
 }
 
-/// Part of a list.
+/// A part of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// The events, oldest first.
     pub items: Vec<Value>,
-    /// Pass it as `after` to go on; `None` at the (present) end.
+    /// Pass it as `after` to read the next page. `None` at the current end.
     pub next: Option<String>,
 }
 
-/// A row to be written.
+/// A new row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewRow {
     pub(crate) tenant: String,
@@ -128,11 +128,11 @@ pub struct Store {
     postgres: bool,
 }
 
-/// Rows in one statement: 7 parameters each, below SQLite's limit of 32,766 and kind to both planners.
+/// Rows in one statement. Each has 7 parameters; SQLite's limit is 32,766.
 const ROWS_AT_ONCE: usize = 200;
 
 impl Store {
-    /// The embedded view, in a file of `folder`.
+    /// The embedded view, in a file in `folder`.
     pub async fn sqlite(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("view.sqlite");
         let url = format!("sqlite://{}?mode=rwc", path.display());
@@ -141,8 +141,8 @@ impl Store {
             .max_connections(4)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // NORMAL loses the last transactions when the *machine* fails, never when a process does; the offset is
-                    // lost with them, and the stage reads them again from the log.
+                    // NORMAL can lose the last transactions if the *machine* fails, but never if only the process fails.
+                    // The offset is lost with them, so the stage reads the same records from the log again.
                     for pragma in [
                         "PRAGMA journal_mode = WAL",
                         "PRAGMA synchronous = NORMAL",
@@ -218,7 +218,8 @@ impl Store {
         row.as_ref().map(|row| self.item(row)).transpose()
     }
 
-    /// Events about one entity (a post's `network/id`, an audience, a campaign, a decision), or of all, after `after`.
+    /// Events of one entity (a post's `network/id`, an audience, a campaign, a decision), or of all entities, after
+    /// `after`.
     pub async fn list(
         &self,
         tenant: &TenantId,
@@ -263,7 +264,7 @@ impl Store {
         })
     }
 
-    /// How many events of a kind there are.
+    /// The number of events of a kind.
     pub async fn count(&self, tenant: &TenantId, kind: Kind) -> Result<u64, StoreError> {
         let mut transaction = self.reading(tenant).await?;
         let row = sqlx::query("SELECT COUNT(*) AS n FROM limbic_view WHERE tenant = $1 AND kind = $2")
@@ -281,7 +282,7 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Tells row-level security whose rows this transaction may see.
+    /// Sets the tenant whose rows this transaction may see, for row-level security.
     async fn act_for(
         &self,
         transaction: &mut Transaction<'static, Any>,
@@ -297,7 +298,7 @@ impl Store {
         Ok(())
     }
 
-    /// The next offset of each source that has one.
+    /// The next offset of each source, if there is one.
     pub(crate) async fn offsets(&self, sources: &[String]) -> Result<Vec<Option<u64>>, StoreError> {
         let mut offsets = Vec::with_capacity(sources.len());
         for source in sources {
@@ -311,7 +312,7 @@ impl Store {
         Ok(offsets)
     }
 
-    /// Writes rows and moves the offsets, all or nothing. `moves`: source, the offset it is expected at, the new one.
+    /// Writes rows and moves the offsets in one transaction. `moves`: source, its expected offset, its new offset.
     pub(crate) async fn write(
         &self,
         rows: &[NewRow],
@@ -320,7 +321,8 @@ impl Store {
         let mut transaction = if self.postgres {
             self.pool.begin().await.map_err(database("writing the view"))?
         } else {
-            // Takes SQLite's write lock at once: a read that turns into a write cannot wait for it.
+            // Takes SQLite's write lock at the start: a read transaction that becomes a write transaction cannot wait for
+            // it.
             self.pool
                 .begin_with("BEGIN IMMEDIATE")
                 .await
@@ -381,7 +383,7 @@ impl Store {
         transaction.commit().await.map_err(database("committing events"))
     }
 
-    /// The statement that inserts `rows` rows.
+    /// A statement that inserts `rows` rows.
     fn insert(&self, rows: usize) -> String {
         let mut sql = String::from("INSERT INTO limbic_view (tenant, kind, id, at, entity, body) VALUES ");
         for row in 0..rows {
@@ -399,7 +401,7 @@ impl Store {
                     p + 6
                 );
             } else {
-                // Without names: SQLite looks each name up by going through all of them.
+                // Numbered parameters are slow: SQLite searches its list of parameters for each one.
                 sql.push_str("(?, ?, ?, ?, ?, ?)");
             }
         }
@@ -407,7 +409,7 @@ impl Store {
         sql
     }
 
-    /// An event as it is answered: its data, with `id` and `at` where the data has no such field of its own.
+    /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields.
     fn item(&self, row: &AnyRow) -> Result<Value, StoreError> {
         let body = if self.postgres {
             row.get::<String, _>("body")

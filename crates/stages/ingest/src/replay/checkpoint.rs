@@ -1,4 +1,4 @@
-//! How far a file was sent.
+//! The progress of a replay.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Remembers how many rows of a file were taken by a target, in a small file of its own.
+/// Stores how many rows of a file a target has accepted, in a small file.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -15,17 +15,17 @@ pub struct Checkpoint {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
-    /// What was replayed: path and length, so that another file of the same name begins anew.
+    /// The replayed file: path and length. A different file with the same name starts from the beginning.
     file: String,
     length: u64,
-    /// Where to.
+    /// The target.
     target: String,
-    /// How many rows were answered for.
+    /// The number of rows that the target has answered.
     rows: u64,
 }
 
 impl Checkpoint {
-    /// The checkpoint of replaying `file` to `target`, kept in `folder`.
+    /// The checkpoint of the replay of `file` to `target`, in `folder`.
     pub fn open(folder: &Path, file: &Path, target: &str) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let file = fs::canonicalize(file)?;
@@ -47,12 +47,12 @@ impl Checkpoint {
         Ok(Self { path, mark })
     }
 
-    /// How many rows were answered for.
+    /// The number of rows that the target has answered.
     pub fn rows(&self) -> u64 {
         self.mark.rows
     }
 
-    /// These many rows are answered for now. Survives a crash of the machine.
+    /// Stores the number of answered rows. Survives a crash of the machine.
     pub fn save(&mut self, rows: u64) -> io::Result<()> {
         self.mark.rows = rows;
         let beside = self.path.with_extension("tmp");
@@ -62,7 +62,7 @@ impl Checkpoint {
         fs::rename(beside, &self.path)
     }
 
-    /// The whole file was taken: forget.
+    /// Deletes the checkpoint after a complete replay.
     pub fn finish(self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

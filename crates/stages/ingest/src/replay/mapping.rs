@@ -1,4 +1,4 @@
-//! Which column is which field of a post.
+//! The mapping of columns to fields of a post.
 
 use std::collections::BTreeMap;
 
@@ -23,20 +23,20 @@ const FIELDS: [&str; 12] = [
     "subjects",
 ];
 
-/// Where a field comes from.
+/// The source of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
-    /// A column, by name, or by its number from 0 where a file has no header.
+    /// A column, by name, or by number from 0 if the file has no header.
     Column(String),
-    /// Always the same.
+    /// A constant.
     Constant(String),
 }
 
-/// Which column is which field. A field that is not mapped is taken from the column of its own name, if there is one.
+/// Maps columns to fields. A field without a mapping is taken from the column of the same name, if it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mapping(BTreeMap<&'static str, Source>);
 
-/// A mapping that cannot work.
+/// A mapping that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
     /// Not `field=COLUMN` or `field:=VALUE`.
@@ -80,7 +80,7 @@ impl Mapping {
         Ok(Self(mapping))
     }
 
-    /// The post that `row` stands for: what a connector would have sent.
+    /// Builds a post from `row`, in the form that a connector would send.
     pub(super) fn apply(&self, row: Map<String, Value>) -> Value {
         let mut rest = row;
         for (former, current) in FORMER_NAMES {
@@ -124,7 +124,7 @@ fn current_name(field: &str) -> &str {
     known.map_or(field, |(_, current)| current)
 }
 
-/// Files spell things as they like: numbers for ids, dates of a dozen forms, "true" for true.
+/// Converts common variants: numbers for ids, dates in many forms, "true" for true.
 fn coerce(field: &str, value: Value) -> Value {
     match (field, value) {
         ("created_at", Value::String(text)) => {
@@ -153,13 +153,13 @@ fn coerce(field: &str, value: Value) -> Value {
     }
 }
 
-/// A date in one of the forms that files of posts are known to use; without an offset it is UTC.
+/// Parses a date in one of the forms that are common in files of posts. Without an offset it is UTC.
 fn time(text: &str) -> Option<Utc> {
     if let Ok(at) = text.parse::<Utc>() {
         return Some(at);
     }
     if let Ok(number) = text.parse::<f64>() {
-        // Seconds until the year 5138, milliseconds beyond.
+        // Numbers below 1e11 are seconds (until the year 5138), larger ones are milliseconds.
         let millis = if number.abs() < 1e11 { number * 1e3 } else { number };
         return number.is_finite().then(|| Utc::from_millis(millis as i64));
     }

@@ -1,8 +1,8 @@
-//! Files of posts, sent as if they were being written now.
+//! Replays files of posts as if they were written now.
 //!
-//! [`Rows`] reads JSON Lines, CSV and TSV row by row; [`Mapping`] says which column is which field; [`Pace`] says when a
-//! row is due; [`Checkpoint`] remembers how far a file was sent, so that an interrupted replay goes on where it stopped.
-//! Who sends (over HTTP, or into an embedded log) is the caller's affair.
+//! [`Rows`] reads JSON Lines, CSV and TSV row by row. [`Mapping`] maps columns to fields. [`Pace`] computes when a row is
+//! due. [`Checkpoint`] stores the progress, so that an interrupted replay continues where it stopped. The caller sends
+//! the posts, over HTTP or to an embedded log.
 
 mod checkpoint;
 mod mapping;

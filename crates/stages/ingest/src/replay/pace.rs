@@ -1,20 +1,20 @@
-//! When a row is due.
+//! The speed of a replay.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use limbic_domain::Utc;
 
-/// How fast a file is replayed.
+/// The speed of a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// As fast as it is taken.
+    /// As fast as the target accepts.
     Max,
-    /// This many times as fast as it was written.
+    /// A multiple of the original speed.
     Times(f64),
 }
 
-/// Not a pace.
+/// The text is not a speed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a speed: give `max`, or a number above 0 (1 = as it was written, 60 = a minute a second)"
@@ -36,7 +36,7 @@ impl FromStr for Pace {
 }
 
 impl Pace {
-    /// How long after the first row a row written at `at` is due; rows without a time are due at once.
+    /// The time from the first row to a row that was written at `at`. Rows without a time are due immediately.
     pub fn due(self, first: Utc, at: Option<Utc>) -> Duration {
         match (self, at) {
             (Self::Times(times), Some(at)) => {

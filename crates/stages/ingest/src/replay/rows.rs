@@ -1,4 +1,4 @@
-//! Rows of a file, one at a time.
+//! Reads the rows of a file, one at a time.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,22 +11,22 @@ use serde_json::{Map, Value};
 
 use super::Mapping;
 
-/// The longest line of JSON read: longer ones are reported and passed over.
+/// Maximum bytes of a JSON line. Longer lines are reported and skipped.
 const LINE_LIMIT: usize = 1 << 20;
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object in each line.
     JsonLines,
-    /// Comma-separated, the first row names the columns.
+    /// Comma-separated; the first row has the names of the columns.
     Csv,
-    /// Tab-separated, the first row names the columns.
+    /// Tab-separated; the first row has the names of the columns.
     Tsv,
 }
 
 impl Format {
-    /// By the file's ending.
+    /// The format for the file's extension.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "jsonl" | "ndjson" | "json" => Some(Self::JsonLines),
@@ -37,27 +37,27 @@ impl Format {
     }
 }
 
-/// Why a file cannot be replayed at all.
+/// Why a file cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum RowsError {
-    /// It cannot be opened or read.
+    /// The file cannot be opened or read.
     #[error("cannot read {path}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         #[source]
         source: io::Error,
     },
-    /// Its format is not told by its name.
-    #[error("{0}: cannot tell the format by the name: it should end in .jsonl, .ndjson, .csv or .tsv")]
+    /// The extension of the file is unknown.
+    #[error("{0}: unknown format: the name should end in .jsonl, .ndjson, .csv or .tsv")]
     UnknownFormat(PathBuf),
-    /// The first row names no columns.
+    /// The first row does not name the columns.
     #[error("{path}: the first row should name the columns: {problem}")]
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
@@ -65,11 +65,11 @@ pub enum RowsError {
 /// A row of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Its number, from 1, the header not counted.
+    /// The row's number, from 1, without the header.
     pub number: u64,
-    /// When it was written, if it says.
+    /// When the post was written, if the row says so.
     pub at: Option<Utc>,
-    /// The post it stands for, or what is wrong with it.
+    /// The post, or why the row is not a post.
     pub post: Result<Value, String>,
 }
 
@@ -104,7 +104,7 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Rows {
-    /// Opens a file; `format` by its name if `None`.
+    /// Opens a file. If `format` is `None`, the extension decides.
     pub fn open(path: &Path, format: Option<Format>, mapping: Mapping) -> Result<Self, RowsError> {
         let format = format
             .or_else(|| Format::of(path))
@@ -155,7 +155,7 @@ impl Rows {
         })
     }
 
-    /// Bytes read so far, and in all.
+    /// The bytes read so far, and the bytes of the file.
     pub fn progress(&self) -> (u64, u64) {
         (self.read.load(Ordering::Relaxed), self.length)
     }
@@ -196,7 +196,7 @@ impl Iterator for Rows {
     }
 }
 
-/// The next line that is not blank; `Err` inside for one that is too long.
+/// The next line that is not blank. The inner `Err` is for a line that is too long.
 fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, String>>> {
     loop {
         let mut line = Vec::new();
