@@ -1,12 +1,15 @@
-//! Post → decision, embedded, at a steady rate: how long from the edge's acceptance of the post that tips an audience until
-//! the decision it leads to is on disk. And the memory of the whole loop.
+//! Measures the embedded log at a steady rate: the time from the acceptance of the post that causes a moment until the
+//! decision about this moment is on disk. Also measures the memory of the process.
 //!
-//! `cargo bench -p limbic --bench latency [-- POSTS_PER_SECOND SECONDS [ENGINE]]` (1,000, 60 and `lexicon` if not given: what
-//! the stream costs, not what a model does; `model` reads as many as its processor can, some 500 a second on two cores). Runs
-//! the release binary on a fresh folder with one partition. Twenty audiences swing between delight and dismay every second, not all at once, and a
-//! baseline that forgets within a second lets nearly each swing be a moment, so that a minute has more than a thousand
-//! decisions; event time has no disorder, since one sender writes in order. The figures are those of the program's own
-//! histogram (`limbic_end_to_end_seconds`), so a quantile is an upper bound: its bucket's edge.
+//! `cargo bench -p limbic --bench latency [-- POSTS_PER_SECOND SECONDS [ENGINE]]`. The defaults are 1,000, 60 and
+//! `lexicon`, which measures the stream and not the model. `model` reads as many posts as the processor can: about 500 a
+//! second on two cores.
+//!
+//! The benchmark runs the release binary on a new folder with one partition. Twenty audiences change between delight and
+//! dismay, each once a second and not all at the same time. The baseline forgets within a second, so nearly every change
+//! is a moment, and a minute has more than a thousand decisions. Event time has no disorder, because one sender writes in
+//! order. The figures come from the program's own histogram (`limbic_end_to_end_seconds`). So a quantile is an upper
+//! bound: the upper edge of its bucket.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -43,9 +46,9 @@ link = "https://crunch.example/order"
 kind = "file"
 "#;
 
-/// Each is the audience of a topic of its own.
+/// Number of audiences. Each has its own subject.
 const AUDIENCES: u64 = 20;
-/// How long a mood lasts.
+/// The time between two changes of an audience's mood.
 const SWING: Duration = Duration::from_secs(1);
 
 fn main() {
@@ -87,13 +90,13 @@ fn main() {
             Some(line.get("address")?.as_str()?.to_owned())
         })
         .expect("the program says where it listens");
-    // What it logs from here on is not read, but must not fill the pipe.
+    // The later log lines are not needed, but they must not fill the pipe.
     std::thread::spawn(move || log.for_each(drop));
 
     let started = Instant::now();
     let mut sent = 0;
     while started.elapsed() < Duration::from_secs(seconds) {
-        // Twenty requests a second, each with what has become due since the last.
+        // Twenty requests a second, each with the posts that are due since the previous one.
         let due = (started.elapsed().as_secs_f64() * rate as f64) as u64;
         if due > sent {
             let posts: Vec<String> = (sent..due).map(|n| post(n, started.elapsed())).collect();
@@ -124,7 +127,8 @@ fn main() {
     program.wait().expect("the program ends");
 }
 
-/// One of an audience that is delighted for a while and then dismayed, each beginning a little later than the last.
+/// The post number `n`. Its audience is delighted for a while and then dismayed; each audience starts a little later than
+/// the previous one.
 fn post(n: u64, at: Duration) -> String {
     let audience = n % AUDIENCES;
     let late = SWING * u32::try_from(audience).unwrap_or_default() / u32::try_from(AUDIENCES).unwrap_or(1);
@@ -155,7 +159,7 @@ fn call(address: &str, method: &str, path: &str, body: &str) -> String {
     answer
 }
 
-/// How many observations, and for each quantile the edge of its bucket, in milliseconds.
+/// The number of observations and, for each quantile, the upper edge of its bucket in milliseconds.
 fn quantiles(metrics: &str, stage: &str, wanted: &[f64]) -> (u64, Vec<f64>) {
     let prefix = format!("limbic_end_to_end_seconds_bucket{{stage=\"{stage}\",le=\"");
     let buckets: Vec<(f64, u64)> = metrics

@@ -1,4 +1,4 @@
-//! The command line, as clap sees it.
+//! The commands and options of the command line.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ Examples:
   limbic measure --data ../shared/data          quality of the readings on public data sets
   limbic evaluate --log decisions.jsonl --format limbic --policy uniform
   limbic components                             components and what they need
-  limbic dead list                              records that failed for good
+  limbic dead list                              records that failed permanently
   limbic check                                  settings and connections";
 
 /// Streaming engine for emotion-aware advertising: reads posts, finds moments, chooses ads, learns from outcomes.
@@ -52,12 +52,12 @@ pub struct Common {
 }
 
 impl Common {
-    /// The settings in force; `flags` are further settings as `(key, value)` from the options of one command.
+    /// The effective settings. `flags` are further settings as `(key, value)`, from the options of one command.
     pub fn settings(&self, flags: &[(&str, String)]) -> anyhow::Result<Settings> {
         Settings::load(&self.overrides(), flags)
     }
 
-    /// What these options replace in the settings.
+    /// The settings that these options replace.
     pub fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
@@ -68,7 +68,7 @@ impl Common {
     }
 }
 
-/// The heading of these options in the help: they come after the command's own.
+/// The heading of the common options in the help. They follow the command's own options.
 const EVERYWHERE: &str = "Options of every command";
 
 /// The commands.
@@ -101,7 +101,7 @@ pub enum Command {
         #[command(subcommand)]
         command: TopicsCommand,
     },
-    /// List, show or replay dead letters: records that failed for good
+    /// List, show or replay dead letters: records that failed permanently
     Dead {
         /// The action.
         #[command(subcommand)]
@@ -384,7 +384,7 @@ pub enum DeadCommand {
     List {
         /// Only letters of this topic
         topic: Option<String>,
-        /// Most letters per partition
+        /// Maximum number of letters per partition
         #[arg(long, default_value_t = 100)]
         limit: usize,
         /// Print JSON, one letter per line
@@ -412,6 +412,6 @@ pub enum DeadCommand {
 /// `limbic config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Print the settings in force; secrets are hidden
+    /// Print the effective settings; secrets are hidden
     Show,
 }

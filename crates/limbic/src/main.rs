@@ -1,5 +1,19 @@
-//! The command line of Limbic. It parses options, prints results, and leaves the work to the crates below; `limbic-node`
-//! runs a node.
+//! The program `limbic`: parses the command line, calls the library crates, and prints results.
+//!
+//! ```text
+//!  arguments ──▶ cli ──▶ commands/NAME ──▶ limbic-node, limbic-simulation, limbic-affect, … ──▶ result
+//!                        (one file each)                                              text or --json
+//! ```
+//!
+//! It is not a library and contains no rules of its own: `limbic-node` runs a node, and the stages hold the logic. Run
+//! `limbic --help` for the commands with examples.
+//!
+//! # Laws
+//!
+//! * Results go to standard output, and logs and errors to standard error.
+//! * The exit code is 0 for success, 1 for a failure, and 2 for wrong arguments.
+//! * An error says what happened, why, and what to do next.
+//! * A closed output (`limbic dead list | head`) is not an error.
 #![expect(clippy::print_stderr, reason = "a program prints errors for its user")]
 #![expect(unreachable_pub, reason = "a program has no public API")]
 

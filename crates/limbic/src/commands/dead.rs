@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::cli::{Common, DeadCommand};
 use limbic_node as node;
 
-/// Records read at once.
+/// Number of records in one read.
 const READ: usize = 500;
 
 pub fn run(common: &Common, command: &DeadCommand) -> anyhow::Result<ExitCode> {
@@ -32,7 +32,7 @@ pub fn run(common: &Common, command: &DeadCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All dead-letter topics, or the one that was asked for.
+/// All dead-letter topics, or the requested one.
 fn dead_topics(log: &Arc<dyn Log>, topic: Option<&str>) -> anyhow::Result<Vec<(String, u32)>> {
     let mut found: Vec<(String, u32)> = log
         .topics()?

@@ -10,7 +10,7 @@ use limbic_affect::{LexiconReader, ModelOptions, ModelReader, Vader};
 
 use crate::cli::{Common, MeasureArgs};
 
-/// Published scores on the same posts (tables of `TweetEval` and of the papers named).
+/// Published scores on the same posts (from the tables of `TweetEval` and of the papers named here).
 const PUBLISHED: [(&str, &str); 3] = [
     (
         "emotion",
@@ -61,7 +61,7 @@ pub fn run(common: &Common, args: &MeasureArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder of public data sets: `--data`, `$LIMBIC_DATA`, or where the sources have it.
+/// The folder of public data sets: `--data`, `$LIMBIC_DATA`, or the default folder of the repository.
 fn data(common: &Common) -> anyhow::Result<PathBuf> {
     let given = common
         .data
@@ -89,7 +89,7 @@ fn judges(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<Judge>> {
     let mut judges = Vec::new();
     if wants("model") {
         let mut folders = args.models.clone();
-        // The usual model may be missing, one that is asked for may not.
+        // The default model may be missing. A model that was asked for must exist.
         let is_asked = !folders.is_empty() || args.engines.iter().any(|engine| engine == "model");
         if folders.is_empty() && (is_asked || settings.model.join("config.json").exists()) {
             folders.push(settings.model.clone());
@@ -130,7 +130,7 @@ fn judges(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<Judge>> {
     Ok(judges)
 }
 
-/// The model's version and its kernels, without the lexica's.
+/// The model's version and kernels, without the versions of the lexica.
 fn column(reader: &ModelReader, cascade: bool) -> String {
     use limbic_affect::AffectEngine as _;
     let version = reader.version().split('/').next().unwrap_or("model").to_owned();
@@ -243,7 +243,7 @@ fn equity(report: &Report) -> String {
     )
 }
 
-/// Rows in columns, the first to the left, the others to the right.
+/// Aligns rows in columns: the first column to the left, the others to the right.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

@@ -1,6 +1,6 @@
 //! The commands.
 
-/// Prints a line; unlike `println!`, a reader that has gone is an error to be passed on, not a panic.
+/// Prints a line. Unlike `println!`, it returns an error if the reader of the output has closed it, and does not panic.
 macro_rules! say {
     ($($argument:tt)*) => { crate::commands::say(format_args!($($argument)*)) };
 }

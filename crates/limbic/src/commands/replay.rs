@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cli::{Common, ReplayArgs};
 use limbic_node::{Node, Options};
 
-/// Longest time to retry a target that does not answer.
+/// How long a target that does not answer is retried.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Rejections shown in full.
 const SHOWN: usize = 10;
@@ -36,7 +36,7 @@ pub struct Totals {
     /// The latest time of a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest: Option<Utc>,
-    /// Seconds it took.
+    /// Duration of the replay in seconds.
     pub seconds: f64,
 }
 
@@ -48,7 +48,7 @@ pub enum Target {
         client: reqwest::Client,
         /// Its address.
         url: String,
-        /// Where requests run.
+        /// The runtime of the requests.
         runtime: tokio::runtime::Runtime,
     },
     /// A log of this process.
@@ -58,7 +58,7 @@ pub enum Target {
 pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let mapping = Mapping::parse(&args.map)?;
     let pace: Pace = args.speed.parse()?;
-    // Look at the file before anything is opened for it.
+    // Check the file before anything else is opened.
     let rows = Rows::open(&args.file, None, mapping)?;
     let settings = common.settings(&[])?;
     let (target, node, name) = if let Some(url) = &args.to {
@@ -80,7 +80,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             url,
         )
     } else {
-        // Only the edge: the stages do their work when `limbic run` runs.
+        // Only the edge: `limbic run` runs the stages.
         let options = Options {
             stages: vec!["none".to_owned()],
             listen: None,
@@ -144,7 +144,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sends every row that has no answer from an earlier run.
+/// Sends every row that no earlier run has sent successfully.
 pub fn send(
     mut rows: Rows,
     target: &Target,
@@ -181,7 +181,7 @@ pub fn send(
             let due = pace.due(origin, row.at);
             let wait = due.saturating_sub(started.elapsed());
             if !wait.is_zero() {
-                // What is due goes out before the wait for what is not.
+                // Send the waiting rows before waiting for the next one.
                 flush(target, &mut waiting, &mut totals, checkpoint, &bar, &mut shown)?;
                 std::thread::park_timeout(wait);
                 while let left = due.saturating_sub(started.elapsed())
@@ -237,12 +237,12 @@ fn flush(
 }
 
 impl Target {
-    /// Sends items, or fails after retrying for some time. The receiver removes items that are sent twice.
+    /// Sends items. Retries for some time before it fails; the receiver removes items that are sent twice.
     fn accept(&self, items: Vec<Result<Value, String>>) -> anyhow::Result<Receipt> {
         match self {
             Self::Edge(edge) => Ok(edge.accept_posts(&TenantId::default(), items, None)?),
             Self::Http { client, url, runtime } => {
-                // A row that is no object is the file's fault, not the receiver's: answered for here.
+                // The receiver does not see a row that is not an object. It is rejected here.
                 let mut rejected = Vec::new();
                 let mut places = Vec::new();
                 let mut posts = Vec::new();
@@ -288,7 +288,7 @@ impl Target {
     }
 }
 
-/// Posts until there is an answer: a missing connection, 429 and 5xx are retried for some time.
+/// Sends a request until there is an answer. A failed connection, 429 and 5xx are retried for some time.
 async fn post<T: serde::de::DeserializeOwned>(
     client: &reqwest::Client,
     url: &str,

@@ -35,7 +35,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let failure = node.handle().block_on(wait(&node))?;
     if let Some((stage, why)) = &failure {
-        tracing::error!(stage, why, "a stage has failed for good: stopping");
+        tracing::error!(stage, why, "a stage has failed permanently: the node stops");
     } else {
         tracing::info!("draining");
     }
@@ -48,7 +48,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Returns when a signal asks to stop, or when a stage has failed for good.
+/// Returns when a signal arrives, or when a stage has failed permanently.
 async fn wait(node: &Node) -> anyhow::Result<Option<(String, String)>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;

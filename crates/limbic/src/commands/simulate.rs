@@ -28,11 +28,12 @@ struct Result {
     posts: u64,
     events: usize,
     readings: u64,
-    /// Share of posts whose reading has the sentiment that the grammar gave them.
+    /// Share of posts whose reading has the sentiment that the grammar intended.
     agreement: f64,
     /// People in distress.
     in_distress: usize,
-    /// Number of ads that reached a person whose distress its audience had seen: always 0, because [`Driver::check`] fails otherwise.
+    /// Number of ads that reached a person whose distress was already known to the audience: always 0, because
+    /// [`Driver::check`] fails otherwise.
     reached_in_distress: usize,
     moments: u64,
     decisions: u64,
@@ -41,30 +42,30 @@ struct Result {
     clicks: u64,
     first_fifth: Fifth,
     last_fifth: Fifth,
-    /// Clicks that choosing the best tone every time would have brought in expectation, less those of what was chosen.
+    /// Expected clicks of always choosing the best tone, minus the expected clicks of the actual choices.
     regret: f64,
-    /// The same of a choice among equals, on the same decisions.
+    /// The same for uniformly random choices in the same decisions.
     regret_of_uniform: f64,
     /// Number of runs in which every policy replayed the decisions.
     runs: u64,
-    /// How many there were.
+    /// Number of replayed decisions.
     situations: usize,
-    /// How every policy did, best first.
+    /// The result of every policy, best first.
     policies: Vec<PolicyResult>,
     seconds: f64,
 }
 
-/// Clicks per delivered decision, over a fifth of them.
+/// Clicks per delivered decision, in one fifth of the decisions.
 #[derive(Debug, Serialize)]
 struct Fifth {
     decisions: usize,
-    /// As it came.
+    /// The actual clicks.
     clicks: f64,
-    /// As it was to be expected of what was chosen.
+    /// The expected clicks of the actual choices.
     expected: f64,
-    /// As it was to be expected of a choice among equals.
+    /// The expected clicks of uniformly random choices.
     uniform: f64,
-    /// As it was to be expected of the best tone.
+    /// The expected clicks of the best tone.
     best: f64,
 }
 
@@ -99,7 +100,7 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    // Without --data nothing is left behind.
+    // Without --data, the folder is temporary.
     let (folder, is_ours) = match &common.data {
         Some(folder) => (folder.clone(), false),
         None => (
@@ -114,7 +115,7 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     );
     let result = simulate(&folder, &population, pace, args);
     if is_ours {
-        // A left-over folder is no reason to fail.
+        // A folder that cannot be removed is not a failure.
         let _ = std::fs::remove_dir_all(&folder);
     }
     let result = result?;
@@ -224,7 +225,7 @@ fn result(
         readings: counts["affect"].produced.get("readings").copied().unwrap_or(0),
         agreement: agree as f64 / texts.len().max(1) as f64,
         in_distress: driver.in_distress(),
-        // `Driver::check` has looked at every decision and fails at the first.
+        // `Driver::check` examines every decision and fails if one reached a person in distress.
         reached_in_distress: 0,
         moments: counts["moments"].produced.get("moments").copied().unwrap_or(0),
         decisions: decisions.len() as u64,

@@ -1,27 +1,27 @@
-//! Lines of standard input: texts, or objects with one.
+//! Parses lines of standard input: plain texts, or JSON objects with a `text`.
 
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde_json::{Value, json};
 
-/// Lines read at once, if so many are there.
+/// Maximum number of lines in a batch.
 const MOST: usize = 512;
-/// A longer line is refused: no post is so long, and a stream without line ends must not fill the memory.
+/// Maximum bytes of a line. No post is longer, and a stream without line ends must not fill the memory.
 const LONGEST: usize = 1 << 20;
 
-/// A line that can be read.
+/// A valid line.
 #[derive(Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) text: String,
-    /// Which post it is, where the object says `platform` and `id`.
+    /// The post's id, if the object has `platform` and `id`.
     pub(super) post: Option<Value>,
 }
 
-/// A line, or why it is none.
+/// A line, or why it is not valid.
 pub(super) type Parsed = Result<Line, String>;
 
-/// Batches of lines as they come: who writes one line and waits is answered, who writes many is read many at once.
+/// Batches of lines as they arrive. A single line is answered at once; many lines are read together.
 pub(super) fn batches() -> std::io::Result<impl Iterator<Item = std::io::Result<Vec<Parsed>>>> {
     let (sender, receiver) = sync_channel(2 * MOST);
     std::thread::Builder::new()
@@ -44,14 +44,14 @@ fn send(input: &mut impl BufRead, sender: &SyncSender<std::io::Result<Parsed>>) 
     }
 }
 
-/// What has come, at least one line; `None` at the end.
+/// The lines that have arrived, at least one. `None` at the end.
 fn batch(lines: &Receiver<std::io::Result<Parsed>>) -> Option<std::io::Result<Vec<Parsed>>> {
     let first = lines.recv().ok()?;
     let rest = std::iter::from_fn(|| lines.try_recv().ok());
     Some(std::iter::once(first).chain(rest.take(MOST - 1)).collect())
 }
 
-/// The next line; `None` at the end. Of one that is too long no more than its beginning is kept.
+/// The next line. `None` at the end. Only the beginning of a line that is too long is kept.
 fn next(input: &mut impl BufRead) -> std::io::Result<Option<Parsed>> {
     let mut line = Vec::new();
     let mut length = 0;
@@ -99,7 +99,7 @@ fn parse(line: &[u8]) -> Parsed {
     let object: Value = serde_json::from_str(text)
         .map_err(|error| format!("not valid JSON ({error}): send {{\"text\": …}}, or plain text"))?;
     let field = |name: &str| object.get(name).and_then(Value::as_str);
-    let inner = field("text").ok_or("no `text` that is a string: send {\"text\": …}, or plain text")?;
+    let inner = field("text").ok_or("the object has no string `text`: send {\"text\": …}, or plain text")?;
     let post = field("platform")
         .zip(field("id"))
         .map(|(platform, id)| json!({"platform": platform, "id": id}));
@@ -109,7 +109,7 @@ fn parse(line: &[u8]) -> Parsed {
     })
 }
 
-/// Whether a line begins as objects do: a brace, then a key or the end. People begin texts with a brace too.
+/// Whether a line starts like an object: a brace, then a key or the end. Plain texts may also start with a brace.
 fn is_meant_as_an_object(text: &str) -> bool {
     let inside = text.trim_start().strip_prefix('{').map(str::trim_start);
     inside.is_some_and(|inside| inside.starts_with(['"', '}']))
@@ -175,9 +175,9 @@ mod tests {
         };
         says(0, "not valid JSON");
         says(1, "not valid JSON");
-        says(2, "no `text`");
-        says(3, "no `text`");
-        says(4, "no `text`");
+        says(2, "no string `text`");
+        says(3, "no string `text`");
+        says(4, "no string `text`");
         says(5, "not UTF-8 after byte 0");
         assert_eq!(lines[6], Ok(text("fine")));
     }

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use crate::cli::{Common, ReadArgs};
 
-/// Who reads.
+/// The engine that reads.
 enum Reader {
-    /// VADER alone: sentiment, and nothing that a stage could use.
+    /// VADER alone: it gives only sentiment, which is not enough for a stage.
     Vader(Vader),
     Engine(Arc<dyn AffectEngine>),
 }
@@ -52,7 +52,7 @@ fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
         Some("auto") => settings.engine = Engine::Auto,
         _ => {}
     }
-    // One text is read sooner without threads.
+    // For a single text, starting threads would take longer than reading.
     let Opened { engine, remark } = if args.text == "-" {
         settings.start()?
     } else {
@@ -73,7 +73,7 @@ impl Reader {
     }
 }
 
-/// What VADER alone says, in the shape of a reading.
+/// VADER's result in the shape of a reading.
 fn sentiment(vader: Vader, text: &str) -> Value {
     let scores = vader.score(text);
     let label = match scores.compound {
@@ -89,7 +89,7 @@ fn sentiment(vader: Vader, text: &str) -> Value {
     })
 }
 
-/// A reading for each line of standard input, in order; a line that is none of what is taken gets an error in its place.
+/// Reads each line of standard input, in order. A line that is not valid has an error in its place.
 fn lines(
     args: &ReadArgs,
     reader: &Reader,
@@ -133,7 +133,7 @@ fn lines(
         out.flush()?;
     }
     if refused > 0 {
-        tracing::warn!("{refused} of {total} lines were not read: the output has an error in their place");
+        tracing::warn!("{refused} of {total} lines were not valid: the output has an error in their place");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! A reading for a person.
+//! Prints a reading for a person.
 
 use std::io::{Result, Write};
 
@@ -6,11 +6,11 @@ use limbic_affect::{Explanation, WordContribution, emotions};
 use limbic_domain::Emotions;
 use serde_json::Value;
 
-/// Emotions below this are not worth a line.
+/// Emotions below this value are not printed.
 const SHOWN: f64 = 0.05;
-/// What stands over the words.
+/// The heading of the table of words.
 const TITLE: &str = "what moved it";
-/// Words that move nothing by as much are not shown.
+/// Words with a smaller influence are not printed.
 const MOVES: f64 = 0.01;
 
 /// Whether to use colours.
@@ -20,7 +20,7 @@ pub(super) struct Style {
 }
 
 impl Style {
-    /// Colours for a terminal, unless `NO_COLOR` says otherwise.
+    /// Colours on a terminal, unless `NO_COLOR` is set.
     pub(super) fn new(is_terminal: bool) -> Self {
         Self {
             colours: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -123,7 +123,7 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The emotions with a bar each, and the two smaller views in a line.
+/// Prints each emotion with a bar, and the two summaries in one line each.
 fn feelings(out: &mut impl Write, reading: &Value, style: Style) -> Result<()> {
     let all: Emotions = serde_json::from_value(reading["emotions"].clone()).unwrap_or_default();
     for (name, score) in sorted(&all) {
@@ -153,7 +153,7 @@ fn sorted(emotions: &Emotions) -> impl Iterator<Item = (&str, f64)> {
     all.into_iter()
 }
 
-/// Which words and emoji moved it.
+/// Prints the words and emoji that influenced the reading.
 pub(super) fn evidence(
     out: &mut impl Write,
     text: &str,
@@ -214,7 +214,7 @@ pub(super) fn evidence(
     Ok(())
 }
 
-/// How many columns a terminal takes for it, nearly: emoji and ideographs take two.
+/// The approximate number of columns on a terminal: emoji and ideographs take two.
 fn columns(text: &str) -> usize {
     let width = |c: char| match u32::from(c) {
         0x200b..=0x200f | 0xfe00..=0xfe0f | 0x300..=0x36f => 0,

@@ -1,12 +1,13 @@
-//! AVX2 and FMA: products of seven-bit activations and weights of up to eight bits, added up in sixteen bits.
+//! AVX2 and FMA: products of seven-bit activations and weights of up to eight bits, added in sixteen bits.
 //!
-//! `vpmaddubsw` multiplies 32 pairs of bytes and adds them two by two into sixteen bits. Widening each such sum at once
-//! (`vpmaddwd` with ones) would spend as many multiplications on widening as on multiplying. So [`STEPS`] of them are
-//! added in sixteen bits first. That this never overflows is not hoped for but arranged: when weights are packed, each
-//! column's scale is chosen so that no activations of seven bits could reach the sixteenth bit (`quantise`).
+//! `vpmaddubsw` multiplies 32 pairs of bytes and adds them in pairs into sixteen bits. Widening each such sum immediately
+//! (`vpmaddwd` with ones) would take as many multiplications as the products themselves. So [`STEPS`] of them are first
+//! added in sixteen bits. An overflow is impossible: when weights are packed, each column's scale is chosen so that no
+//! activations of seven bits can exceed sixteen bits (`quantise`).
 //!
-//! A layer's weights do not fit the second-level cache beside the activations, so that each block of tokens reads them
-//! from the third. While one panel is multiplied the next is asked for, a few lines with each group of rows: a tenth faster.
+//! The weights of a layer do not fit the second-level cache together with the activations, so each block of tokens reads
+//! them from the third-level cache. While one panel is multiplied, the next one is prefetched, a few lines with each
+//! group of rows. This is a tenth faster.
 #![expect(unsafe_code, reason = "instructions; see the invariants in the parent module")]
 #![expect(
     clippy::cast_ptr_alignment,
@@ -30,7 +31,7 @@ mod products;
 
 /// Steps of four inputs that are added in sixteen bits.
 const STEPS: usize = 6;
-/// Bytes that come from memory together.
+/// Bytes of a cache line.
 const LINE: usize = 64;
 
 /// Proof that this machine has AVX2 and FMA.
@@ -204,17 +205,17 @@ impl Path for Avx2 {
         check_products(Self::ROWS, activations, rows, k, weights, out);
         let out = out.as_mut_ptr().cast::<i32>();
         let panel_len = 16 * k;
-        // What lies after the second panel is the next pair, which is asked for next.
+        // After the second panel comes the next pair, which is needed next.
         let lines_a_group = (panel_len / LINE).div_ceil(rows.div_ceil(products::ROWS).max(1));
         for panel in 0..2 {
             let columns = panel * 16;
             let panel = weights.as_ptr().wrapping_add(panel * panel_len);
             for (group, row) in (0..rows).step_by(products::ROWS).enumerate() {
                 for line in group * lines_a_group..(group + 1) * lines_a_group {
-                    // SAFETY: the processor may be told of any address.
+                    // SAFETY: a prefetch of any address is allowed.
                     unsafe { _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(panel_len + line * LINE)) };
                 }
-                // SAFETY: `self` proves AVX2. The check found room in `activations` and `out` for the rows rounded up to
+                // SAFETY: `self` proves AVX2. The check found space in `activations` and `out` for the rows rounded up to
                 // whole groups, and two panels of 16·k weights.
                 unsafe {
                     products::multiply(

@@ -1,7 +1,7 @@
 //! AVX-512: sixteen numbers in one register, and products by dot products of bytes (VNNI) or by tiles (AMX).
 //!
-//! Both ways add in 32 bits from the beginning, so that activations have all eight bits and weights are never held back.
-//! Every processor with AMX has VNNI and the rest of AVX-512 beside it.
+//! Both kinds add in 32 bits from the start. So activations have all eight bits, and the scale of weights is not limited.
+//! Every processor with AMX also has VNNI and the rest of AVX-512.
 #![expect(unsafe_code, reason = "instructions; see the invariants in the parent module")]
 
 use std::arch::x86_64::{
@@ -42,20 +42,20 @@ impl<M: Multiply> Avx512<M> {
     }
 }
 
-/// Asks for some lines of what comes after these panels: the next pair, of which a group of rows asks for its share, so that it
-/// has come when it is wanted.
+/// Prefetches some lines of the next pair of panels. Each group of rows prefetches its share, so that the lines are in
+/// the cache when they are needed.
 #[inline(always)]
 fn ask_for_the_next(weights: *const i8, k: usize, group: usize, groups: usize) {
     const LINE: usize = 64;
     let lines = (COLUMNS * k / LINE).div_ceil(groups);
     let next = weights.wrapping_add(COLUMNS * k);
     for line in group * lines..(group + 1) * lines {
-        // SAFETY: the processor may be told of any address.
+        // SAFETY: a prefetch of any address is allowed.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line * LINE)) };
     }
 }
 
-/// How rows of small integers are multiplied where there is AVX-512.
+/// How rows of small integers are multiplied with AVX-512.
 pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     /// See [`Path::BLOCK`].
     const BLOCK: usize;
@@ -64,7 +64,7 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     /// See [`Path::Multiplier`].
     type Multiplier;
 
-    /// Proof of what it needs besides AVX-512 with VNNI, which has been asked for.
+    /// Proof of what it needs in addition to AVX-512 with VNNI, which the caller has already checked.
     fn detect() -> Option<Self>;
 
     /// See [`Path::multiplier`].
@@ -73,8 +73,9 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     /// See [`Path::products`].
     ///
     /// # Safety
-    /// The processor has AVX-512 with VNNI. `activations` points to `rows` rows of `k` bytes, `rows` rounded up to
-    /// [`Multiply::ROWS`] and `k` a multiple of 64 and not zero; `weights` to 32·k; `out` to as many rows of [`COLUMNS`] numbers.
+    /// The processor has AVX-512 with VNNI. `activations` points to `rows` rows of `k` bytes, where `rows` is rounded up
+    /// to [`Multiply::ROWS`] and `k` is a multiple of 64 and not zero. `weights` points to 32·k bytes. `out` points to as
+    /// many rows of [`COLUMNS`] numbers.
     unsafe fn products(
         multiplier: &mut Self::Multiplier,
         activations: *const u8,
@@ -93,10 +94,10 @@ macro_rules! one {
     };
 }
 
-/// Folds all lanes into one, halves onto halves.
+/// Folds all lanes into one: the upper half onto the lower half, repeatedly.
 macro_rules! fold {
     ($x:expr, $whole:ident, $half:ident, $one:ident) => {
-        // SAFETY: `self` proves AVX-512 with DQ, with which comes all that is narrower.
+        // SAFETY: `self` proves AVX-512 with DQ, which includes the narrower instructions.
         unsafe {
             let x = $whole(_mm512_castps512_ps256($x), _mm512_extractf32x8_ps::<1>($x));
             let x = $half(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
@@ -122,7 +123,7 @@ impl<M: Multiply> Path for Avx512<M> {
         fn inner<R>(op: impl FnOnce() -> R) -> R {
             op()
         }
-        // SAFETY: `self` proves all of them.
+        // SAFETY: `self` proves all of these features.
         unsafe { inner(op) }
     }
     #[inline(always)]
@@ -223,8 +224,8 @@ impl<M: Multiply> Path for Avx512<M> {
     ) {
         check_products(M::ROWS, activations, rows, k, weights, out);
         let out = out.as_mut_ptr().cast::<i32>();
-        // SAFETY: `self` proves AVX-512 with VNNI; the check found room for the rows rounded up to whole groups, a `k` that is
-        // a multiple of 64 and not zero, and 32·k weights.
+        // SAFETY: `self` proves AVX-512 with VNNI. The check found space for the rows rounded up to whole groups, a `k`
+        // that is a multiple of 64 and not zero, and 32·k weights.
         unsafe {
             M::products(multiplier, activations.as_ptr(), rows, k, weights.as_ptr(), out);
         }

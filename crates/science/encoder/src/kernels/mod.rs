@@ -1,4 +1,4 @@
-//! The paths through the forward pass: what each must provide (here), and which of them this machine supports
+//! The paths through the forward pass: what each path must provide (here), and which paths this machine supports
 //! (`choice`).
 //!
 //! All code for a particular processor is behind [`Path`]: sixteen lanes of numbers, and products of small integers.
@@ -76,9 +76,8 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
 
     /// The products of `rows` rows of activations (`k` each) with [`COLUMNS`] columns of weights: `out[row][column]`.
     ///
-    /// `weights` is two panels of sixteen columns, each by steps of four inputs: `[panel][k / 4][column][4]`. `k` is
-    /// a multiple of [`STEP`]. `activations` and `out` have space for `rows` rounded up to [`Path::ROWS`].
-    /// multiple of [`STEP`], `activations` and `out` have room for `rows` rounded up to [`Path::ROWS`].
+    /// `weights` is two panels of sixteen columns, each in steps of four inputs: `[panel][k / 4][column][4]`. `k` is a
+    /// multiple of [`STEP`]. `activations` and `out` have space for `rows` rounded up to [`Path::ROWS`].
     fn products(
         self,
         multiplier: &mut Self::Multiplier,
@@ -95,7 +94,7 @@ pub(crate) const COLUMNS: usize = 32;
 /// The number of inputs of a product is a multiple of this: a cache line.
 pub(crate) const STEP: usize = 64;
 
-/// Checks what every kernel relies on before it takes pointers. `group` is the number of rows that it multiplies
+/// Checks the conditions of every kernel before it uses pointers. `group` is the number of rows that it multiplies
 /// together.
 #[inline(always)]
 fn check_products(

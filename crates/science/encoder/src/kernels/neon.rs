@@ -1,6 +1,7 @@
-//! NEON with dot products of bytes (`sdot`, Armv8.2: Neoverse, Apple M1 and their like, Cortex-A55 and A75 onwards).
+//! NEON with dot products of bytes (`sdot`, Armv8.2: Neoverse, Apple M1 and later, Cortex-A55 and A75 and later).
 //!
-//! `sdot` multiplies signed bytes, so that activations have seven bits; sums have 32 from the beginning, and weights all eight.
+//! `sdot` multiplies signed bytes, so activations have seven bits. Sums have 32 bits from the start, and weights have
+//! eight.
 #![expect(unsafe_code, reason = "instructions; see the invariants in the parent module")]
 
 use std::arch::aarch64::{
@@ -35,7 +36,7 @@ macro_rules! each {
 }
 
 impl Neon {
-    /// Folds all lanes into one, in the order of the other paths.
+    /// Folds all lanes into one, in the same order as the other paths.
     #[inline(always)]
     fn fold(self, x: [float32x4_t; 4], op: impl Fn(f32, f32) -> f32) -> f32 {
         let mut lanes = [0.0; 16];
@@ -115,7 +116,7 @@ impl Path for Neon {
     }
     #[inline(always)]
     fn min(self, a: Self::F, b: Self::F) -> Self::F {
-        // As the others: the second where the two cannot be compared.
+        // As on the other paths: the second operand if the two cannot be compared.
         let less = each!(vcltq_f32(a, b));
         each!(vbslq_f32(less, a, b))
     }
@@ -170,8 +171,8 @@ impl Path for Neon {
         let out = out.as_mut_ptr().cast::<i32>();
         for (panel, weights) in weights.chunks_exact(16 * k).enumerate() {
             for row in (0..rows).step_by(products::ROWS) {
-                // SAFETY: `self` proves the dot products. The check found room in `activations` and `out` for the rows rounded
-                // up to whole groups, and two panels of 16·k weights.
+                // SAFETY: `self` proves the dot products. The check found space in `activations` and `out` for the rows
+                // rounded up to whole groups, and two panels of 16·k weights.
                 unsafe {
                     products::multiply(
                         activations.as_ptr().add(row * k),

@@ -1,4 +1,4 @@
-//! Plain Rust: for processors without a path of their own, and as the reference of the integer kernels.
+//! Plain Rust: for processors without their own path, and as the reference of the integer kernels.
 
 use super::{COLUMNS, Path, Scheme, check_products};
 

@@ -1,4 +1,4 @@
-//! What every path promises, against plain Rust.
+//! Tests of every path against plain Rust.
 
 use proptest::prelude::*;
 
@@ -6,10 +6,10 @@ use super::portable::Portable;
 use super::{COLUMNS, Path};
 use crate::buffer::Buffer;
 
-/// Stands around the room that a path may write to.
+/// The content of `out` outside the elements that a path may write.
 const UNTOUCHED: [i32; COLUMNS] = [i32::MIN; COLUMNS];
 
-/// Fails where kernels that `LIMBIC_KERNELS` names do not run here.
+/// Fails if `LIMBIC_KERNELS` names kernels that do not run here.
 fn the_named_are_here() {
     for name in std::env::var("LIMBIC_KERNELS")
         .iter()
@@ -58,7 +58,7 @@ fn products_are_exact<P: Path>(
         (state >> 33) % n
     };
     let largest = P::SCHEME.activation_max as u64;
-    // Where a sum of sixteen bits takes so many weights, each may be this heavy at most.
+    // If a sum of sixteen bits adds this many weights, no weight may be larger than this.
     let heaviest = match P::SCHEME.narrow_steps as i64 {
         0 => 127,
         steps => i64::from(i16::MAX) / (largest as i64 * 2 * steps),
@@ -98,7 +98,7 @@ fn products_are_exact<P: Path>(
     Ok(())
 }
 
-/// Everything that is exact or correctly rounded on every path.
+/// Checks everything that is exact or correctly rounded on every path.
 fn lanes_agree<P: Path>(
     path: P,
     a: [f32; 16],
@@ -122,7 +122,7 @@ fn lanes_agree<P: Path>(
     prop_assert_eq!(stored(path.max(x, y)), bits(Portable.max(a, b)));
     prop_assert_eq!(stored(path.round(x)), bits(Portable.round(a)));
     prop_assert_eq!(stored(path.load_i32(&whole)), bits(Portable.load_i32(&whole)));
-    // Fused or not: a multiplication by a power of two does not round.
+    // With or without a fused instruction: a multiplication by a power of two does not round.
     prop_assert_eq!(
         stored(path.mul_add(x, path.splat(4.0), y)),
         bits(Portable.mul_add(a, [4.0; 16], b))
@@ -151,7 +151,7 @@ fn sixteen(range: std::ops::Range<f32>) -> impl Strategy<Value = [f32; 16]> {
 }
 
 proptest! {
-    /// Even where the largest activations meet the heaviest weights that a sum can take.
+    /// Also with the largest activations and the heaviest weights that a sum allows.
     #[test]
     fn products_are_exact_on_every_path(
         rows in 1_usize..70,
@@ -166,7 +166,7 @@ proptest! {
     fn lanes_are_the_same_on_every_path(
         a in sixteen(-300.0..300.0),
         b in sixteen(0.01..300.0),
-        // Halves are what rounding to even is about.
+        // Values with the fraction one half test the rounding to even.
         halves in prop::array::uniform16(0_u16..=510),
         whole in prop::array::uniform16(-100_000_i32..100_000),
     ) {

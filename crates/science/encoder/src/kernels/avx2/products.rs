@@ -1,8 +1,8 @@
-//! The inner loop of the AVX2 path, written as instructions.
+//! The inner loop of the AVX2 path, in assembly.
 //!
-//! It needs all sixteen registers: six sums in sixteen bits, six in 32, two of weights, an activation and a product. From
-//! intrinsics the compiler makes a loop that keeps half of the sums in memory and runs at half the speed (`docs/decisions`,
-//! 0061). So the registers are assigned here.
+//! It needs all sixteen registers: six sums in sixteen bits, six in 32, two of weights, one activation and one product.
+//! From intrinsics, the compiler generates a loop that keeps half of the sums in memory and runs at half the speed
+//! (`docs/decisions`, 0061). So the registers are assigned here.
 
 use std::arch::asm;
 
@@ -25,7 +25,7 @@ macro_rules! step {
     };
 }
 
-/// The same, but the sums begin with it.
+/// The same for the first step, which sets the sums instead of adding to them.
 macro_rules! first_step {
     () => {
         concat!(
@@ -56,7 +56,8 @@ macro_rules! weights {
     };
 }
 
-/// One row of a step: its activations to all lanes, multiplied with both registers of weights, added to two sums.
+/// One row of a step: copies its activations to all lanes, multiplies them with both registers of weights, and adds the
+/// products to two sums.
 macro_rules! row {
     ($step:literal, $row:literal, $left:literal, $right:literal) => {
         concat!(
@@ -81,7 +82,7 @@ macro_rules! row {
     };
 }
 
-/// Adds the sums of sixteen bits, two by two, to those of 32.
+/// Adds neighbouring sums of sixteen bits in pairs to the sums of 32 bits.
 macro_rules! widen {
     () => { widen!(0 => 6, 1 => 7, 2 => 8, 3 => 9, 4 => 10, 5 => 11) };
     ($($narrow:literal => $wide:literal),*) => {
@@ -98,18 +99,19 @@ macro_rules! clear {
     };
 }
 
-/// Three rows by one panel.
+/// Multiplies three rows with one panel.
 ///
 /// # Safety
-/// The processor has AVX2. `activations` points to [`ROWS`] rows of `k` bytes, `k` a multiple of four; `weights` to 16·k;
-/// `out` to [`ROWS`] rows of [`COLUMNS`] numbers, of each of which the first sixteen are written.
+/// The processor has AVX2. `activations` points to [`ROWS`] rows of `k` bytes, where `k` is a multiple of four. `weights`
+/// points to 16·k bytes. `out` points to [`ROWS`] rows of [`COLUMNS`] numbers, and the first sixteen of each row are
+/// written.
 #[inline]
 pub(super) unsafe fn multiply(activations: *const u8, k: usize, weights: *const i8, out: *mut i32) {
     static ONES: [i16; 16] = [1; 16];
     const { assert!(STEPS == 6 && COLUMNS == 32, "the loop is written for these") };
     let steps = k / 4;
-    // SAFETY: every load is of the activations' or weights' next step, of which both have `steps`; the stores are the
-    // sixteen numbers of each row, 128 bytes apart. All registers that are written are declared, no stack is used.
+    // SAFETY: every load reads the next step of the activations or weights, and both have `steps`. The stores write the
+    // sixteen numbers of each row, 128 bytes apart. All written registers are declared, and no stack is used.
     unsafe {
         asm!(
             clear!(6 7 8 9 10 11),

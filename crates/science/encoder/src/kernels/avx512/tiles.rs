@@ -1,12 +1,12 @@
-//! Products by tiles (Intel AMX): `tdpbusd` multiplies 16 rows of 64 bytes with 64 × 16 weights in one instruction.
+//! Products with tiles (Intel AMX): `tdpbusd` multiplies 16 rows of 64 bytes with 64 × 16 weights in one instruction.
 //!
-//! The weights' panels are what a tile of weights wants, unchanged: sixteen rows of sixteen columns of four inputs. Two tiles
-//! of activations meet two of weights in four of sums, so that each load serves two multiplications (Intel's optimisation
-//! manual, 248966, §20.5). Shapes are loaded once for each matrix: loading them costs about as much as a dozen
+//! A panel of weights already has the layout of a tile: sixteen rows of sixteen columns of four inputs. Two tiles of
+//! activations and two of weights give four tiles of sums, so each load serves two multiplications (Intel's optimisation
+//! manual, 248966, §20.5). Shapes are loaded once for each matrix, because loading them costs about as much as a dozen
 //! multiplications.
 //!
-//! The instructions are written in assembly because the intrinsics are not stable. Nobody has run them on silicon yet, so that a
-//! machine must show once that it multiplies as plain Rust does before it is believed.
+//! The instructions are in assembly, because the intrinsics are not stable. They have run on emulators only, not on
+//! silicon. So a machine must first show that its tiles give the same results as plain Rust.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
@@ -23,12 +23,12 @@ const ROWS: usize = 16;
 /// Bytes of a row of a tile.
 const WIDTH: usize = 64;
 
-/// Proof that this machine has tiles of bytes, and that the system lets this process use them.
+/// Proof that this machine has tiles of bytes, and that the operating system lets this process use them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tiles(());
 
 impl Multiply for Tiles {
-    // Twice that of the others: tiles are fast enough for the loading of their shapes to be seen.
+    // Twice as large as on the other paths, because loading the shapes takes a visible share of the time of a block.
     const BLOCK: usize = 128;
     const ROWS: usize = ROWS;
     type Multiplier = Shaped;
@@ -54,7 +54,7 @@ impl Multiply for Tiles {
         for pair in 0..groups / 2 {
             let row = pair * 2 * ROWS;
             ask_for_the_next(weights, k, pair, groups / 2);
-            // SAFETY: the caller's promise, for the two groups of rows that begin here; `Shaped` has shaped the tiles.
+            // SAFETY: the caller's promise, for the two groups of rows that start here. `Shaped` has shaped the tiles.
             unsafe { multiply_two(activations.add(row * k), k, weights, out.add(row * COLUMNS)) };
         }
         if groups % 2 == 1 {
@@ -65,7 +65,8 @@ impl Multiply for Tiles {
     }
 }
 
-/// Whether the processor has tiles of bytes and the system keeps them for each thread (Intel's manual, volume 1, §18.2).
+/// Whether the processor has tiles of bytes and the operating system saves them for each thread (Intel's manual, volume
+/// 1, §18.2).
 fn has_tiles() -> bool {
     const OSXSAVE: u32 = 1 << 27;
     const AMX_TILE: u32 = 1 << 24;
@@ -78,20 +79,21 @@ fn has_tiles() -> bool {
         return false;
     }
     let (low, high): (u32, u32);
-    // SAFETY: OSXSAVE says that the instruction may be used.
+    // SAFETY: OSXSAVE permits the instruction.
     unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack)) };
     let enabled = u64::from(high) << 32 | u64::from(low);
     enabled & TILE_STATE == TILE_STATE
 }
 
-/// Asks the system to let this process use tiles, which Linux grants on demand (`Documentation/arch/x86/xstate.rst`).
+/// Asks the operating system for permission to use tiles. Linux grants it on demand
+/// (`Documentation/arch/x86/xstate.rst`).
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     const ARCH_PRCTL: usize = 158;
     const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
     const XFEATURE_XTILEDATA: usize = 18;
     let mut answer = ARCH_PRCTL as isize;
-    // SAFETY: this call reads and writes no memory of ours; the kernel changes rcx and r11.
+    // SAFETY: this call reads and writes no memory of this process. The kernel changes rcx and r11.
     unsafe {
         asm!("syscall", inout("rax") answer, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XFEATURE_XTILEDATA,
             out("rcx") _, out("r11") _, options(nostack));
@@ -99,14 +101,14 @@ fn permitted() -> bool {
     answer == 0
 }
 
-/// How other systems grant them is not known here.
+/// Always `false`: how other systems grant the permission is not implemented.
 #[cfg(not(target_os = "linux"))]
 fn permitted() -> bool {
     false
 }
 
-/// Whether this machine's tiles give what plain Rust does, with the largest activations and every weight, whole groups and
-/// a half.
+/// Whether this machine's tiles give the same results as plain Rust, with the largest activations and every weight, for
+/// whole groups and a partial one.
 fn multiplies(tiles: Tiles) -> bool {
     const SOME_ROWS: usize = 3 * ROWS;
     const K: usize = 2 * WIDTH;
@@ -121,7 +123,7 @@ fn multiplies(tiles: Tiles) -> bool {
     }
     let mut found = [[0; COLUMNS]; SOME_ROWS];
     let mut wanted = found;
-    // SAFETY: only a processor with tiles and VNNI comes here; there are as many rows, weights and sums as are promised.
+    // SAFETY: only a processor with tiles and VNNI reaches this. The buffers have the promised rows, weights and sums.
     unsafe {
         let out = found.as_mut_ptr().cast();
         Tiles::products(
@@ -137,7 +139,8 @@ fn multiplies(tiles: Tiles) -> bool {
     found == wanted
 }
 
-/// This thread's tiles have their shapes, until it is dropped. It is the thread's alone, and its only one.
+/// While this value exists, the tiles of this thread have their shapes. It stays on its thread, and a thread has at most
+/// one.
 pub(crate) struct Shaped(PhantomData<*mut ()>);
 
 thread_local! {
@@ -179,7 +182,7 @@ impl Shaped {
             !IS_SHAPED.replace(true),
             "a thread multiplies one matrix at a time"
         );
-        // SAFETY: `Tiles` proves the instruction; it reads the 64 bytes of a valid description.
+        // SAFETY: `Tiles` proves the instruction. It reads the 64 bytes of a valid description.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -192,7 +195,7 @@ impl Shaped {
 
 impl Drop for Shaped {
     fn drop(&mut self) {
-        // SAFETY: that there is a `Shaped` proves the instruction.
+        // SAFETY: a `Shaped` exists, which proves the instruction.
         unsafe {
             asm!("tilerelease",
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -203,7 +206,7 @@ impl Drop for Shaped {
     }
 }
 
-/// 32 rows by two panels.
+/// Multiplies 32 rows with two panels.
 ///
 /// # Safety
 /// As [`Multiply::products`], for two groups of [`ROWS`] rows, with all tiles of the largest shape.
@@ -214,8 +217,9 @@ unsafe fn multiply_two(activations: *const u8, k: usize, weights: *const i8, out
             "rows of `out` are two widths apart"
         );
     };
-    // SAFETY: each load is of the next 64 bytes of sixteen rows of activations, of which each row has k, or the next
-    // kilobyte of a panel, which has k / 64; the stores are sixteen numbers of each row, 128 bytes apart. No stack is used.
+    // SAFETY: each load reads the next 64 bytes of sixteen rows of activations, of which each row has k, or the next
+    // kilobyte of a panel, which has k / 64. The stores write sixteen numbers of each row, 128 bytes apart. No stack is
+    // used.
     unsafe {
         asm!(
             "tilezero tmm0",
@@ -257,7 +261,7 @@ unsafe fn multiply_two(activations: *const u8, k: usize, weights: *const i8, out
     }
 }
 
-/// 16 rows by two panels.
+/// Multiplies 16 rows with two panels.
 ///
 /// # Safety
 /// As [`Multiply::products`], for one group of [`ROWS`] rows, with all tiles of the largest shape.

@@ -1,4 +1,4 @@
-//! Products by `vpdpbusd`: four products of bytes in each of sixteen lanes, added in 32 bits.
+//! Products with `vpdpbusd`: four products of bytes in each of sixteen lanes, added in 32 bits.
 
 use std::arch::x86_64::{
     _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
@@ -6,8 +6,8 @@ use std::arch::x86_64::{
 
 use super::{COLUMNS, Multiply, ask_for_the_next};
 
-/// Rows that are multiplied together: sixteen sums, enough to cover the latency of the instruction on two ports, with
-/// registers left for the weights and the activations.
+/// Rows that are multiplied together. The sixteen sums cover the latency of the instruction on two ports, and leave
+/// registers for the weights and activations.
 const ROWS: usize = 8;
 
 /// The processor has VNNI, which every [`super::Avx512`] proves.
@@ -37,7 +37,7 @@ impl Multiply for Vnni {
         for group in 0..groups {
             let row = group * ROWS;
             ask_for_the_next(weights, k, group, groups);
-            // SAFETY: the caller's promise, for the group of rows that begins here.
+            // SAFETY: the caller's promise, for the group of rows that starts here.
             unsafe {
                 multiply(activations.add(row * k), k, weights, out.add(row * COLUMNS));
             }
@@ -45,7 +45,7 @@ impl Multiply for Vnni {
     }
 }
 
-/// One group of rows by two panels.
+/// Multiplies one group of rows with two panels.
 ///
 /// # Safety
 /// As [`Multiply::products`], for [`ROWS`] rows.
@@ -58,7 +58,7 @@ unsafe fn multiply(activations: *const u8, k: usize, weights: *const i8, out: *m
     const { assert!(COLUMNS == 32, "two panels of sixteen columns") };
     let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
     for step in 0..k / 4 {
-        // SAFETY: both panels have k / 4 steps of 64 weights, each row as many of four activations.
+        // SAFETY: both panels have k / 4 steps of 64 weights, and each row has as many steps of four activations.
         unsafe {
             let left = _mm512_loadu_si512(weights.add(64 * step).cast());
             let right = _mm512_loadu_si512(weights.add(16 * k + 64 * step).cast());

@@ -1,8 +1,8 @@
-//! The inner loop of the NEON path, written as instructions: the intrinsics of the dot products are not stable.
+//! The inner loop of the NEON path, in assembly, because the intrinsics of the dot products are not stable.
 //!
-//! Sixteen registers of sums (v16–v31: four rows by sixteen columns), four of activations (v0–v3: sixteen inputs of each
-//! row) and four of weights (v4–v7): 64 multiplications of sixteen bytes come of twenty loads. Processors rename registers, so
-//! that the next weights are on their way while these are multiplied.
+//! It uses sixteen registers for sums (v16–v31: four rows by sixteen columns), four for activations (v0–v3: sixteen
+//! inputs of each row) and four for weights (v4–v7). Twenty loads serve 64 multiplications of sixteen bytes. Processors
+//! rename registers, so the next weights are loaded while the current ones are multiplied.
 
 use std::arch::asm;
 
@@ -11,7 +11,8 @@ use super::COLUMNS;
 /// Rows that are multiplied together.
 pub(super) const ROWS: usize = 4;
 
-/// One row of a step: its four activations (a lane of v0–v3) with 64 weights, to its four sums.
+/// One row of a step: multiplies its four activations (a lane of v0–v3) with 64 weights and adds the products to its four
+/// sums.
 macro_rules! row {
     ($lane:literal, $activations:literal => $($sums:literal $weights:literal),*) => {
         concat!($(
@@ -20,7 +21,7 @@ macro_rules! row {
     };
 }
 
-/// A step of four inputs: a lane of the activations, all rows.
+/// A step of four inputs: one lane of the activations, for all rows.
 macro_rules! step {
     ($lane:literal) => {
         concat!(
@@ -39,17 +40,18 @@ macro_rules! clear {
     };
 }
 
-/// Four rows by one panel.
+/// Multiplies four rows with one panel.
 ///
 /// # Safety
-/// The processor has dot products. `activations` points to [`ROWS`] rows of `k` bytes of at most 127, `k` a multiple of
-/// sixteen and not zero; `weights` to 16·k; `out` to [`ROWS`] rows of [`COLUMNS`] numbers, of each of which the first sixteen
-/// are written.
+/// The processor has dot products. `activations` points to [`ROWS`] rows of `k` bytes of at most 127, where `k` is a
+/// multiple of sixteen and not zero. `weights` points to 16·k bytes. `out` points to [`ROWS`] rows of [`COLUMNS`]
+/// numbers, and the first sixteen of each row are written.
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn multiply(activations: *const u8, k: usize, weights: *const i8, out: *mut i32) {
     const { assert!(COLUMNS == 32, "rows of `out` are 128 bytes apart") };
-    // SAFETY: every load is of the next sixteen activations of a row or the next 64 weights, of which there are k / 16 and
-    // k / 4; the stores are the sixteen numbers of each row. All registers that are written are declared, no stack is used.
+    // SAFETY: every load reads the next sixteen activations of a row or the next 64 weights, of which there are k / 16
+    // and k / 4. The stores write the sixteen numbers of each row. All written registers are declared, and no stack is
+    // used.
     unsafe {
         asm!(
             clear!(16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31),
