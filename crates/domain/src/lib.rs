@@ -13,7 +13,7 @@
 //!   effects can be recognised.
 //! * Types guarantee the rules: a [`Probability`] is in `[0, 1]`, a [`Pseudonym`] is never a person's name, money is
 //!   [`Micros`].
-//! * [`units`] are the types of settings: durations, sizes, secrets.
+//! * [`HumanDuration`], [`ByteSize`], [`UtcOffset`] and [`Secret`] are types of settings, which are written with units.
 //! * [`random`] is the only random generator of the project.
 //!
 //! It is not the place for rules of a single stage, and it does not read or write a log: that is `limbic-stream`.
