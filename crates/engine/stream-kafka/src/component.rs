@@ -53,9 +53,9 @@ impl Component for KafkaLog {
 
     fn build(settings: &KafkaSettings, resources: &Resources) -> Result<Arc<dyn Log>, Error> {
         let url: ConnectionUrl = resources.get()?;
-        let Patience(patience) = resources.get()?;
+        let Patience(call_timeout) = resources.get()?;
         let mut options = KafkaOptions::default().prefixed(settings.prefix.clone());
-        options.patience = patience;
+        options.call_timeout = call_timeout;
         options.replication = (settings.replication > 0).then_some(settings.replication);
         for (name, value) in &settings.settings {
             options = options.with(name.clone(), value.reveal());

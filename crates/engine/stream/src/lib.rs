@@ -1,4 +1,4 @@
-//! The engine: a durable log, transactions over it, and stages that neither lose nor double a record.
+//! The engine: a durable log, transactions over it, and stages that lose no record and process none twice.
 //!
 //! ```text
 //!             ┌────────────── one stage instance, one thread ──────────────┐
@@ -8,15 +8,15 @@
 //!   └──────────────────────── rewind after an abort ──────────────────────┘
 //! ```
 //!
-//! It is a library for stages that run as consumer groups, on one node without a server or on many nodes over Kafka. It is not
-//! an actor framework, not a query engine, and not a job scheduler: a stage is a type with a method that takes a batch.
+//! It is a library for stages that run as consumer groups, on one node without a server or on many nodes over Kafka. It
+//! is not an actor framework, a query engine or a job scheduler: a stage is a type with a method that receives a batch.
 //!
-//! * [`Log`] is the contract of a broker, [`Consumer`] one member of a group, [`Transaction`] one atomic step of it. The
-//!   backends are crates of their own (`limbic-stream-embedded` on fjall, `limbic-stream-kafka` on librdkafka); both pass the
-//!   suite in `testing::conformance`.
+//! * [`Log`] is the contract of a broker, [`Consumer`] is a member of a group, and [`Transaction`] is an atomic step of
+//!   it. The backends are separate crates (`limbic-stream-embedded` on fjall, `limbic-stream-kafka` on librdkafka). Both
+//!   pass the suite in `testing::conformance`.
 //! * [`Stage`] is what a stage crate implements: a [`Batch`] in, [`Outputs`] out.
-//! * [`Table`] and [`Timers`] are typed state. [`window`] cuts event time into windows. [`mod@reference`] tables hold the topics
-//!   that every instance reads whole.
+//! * [`Table`] and [`Timers`] are typed state. [`window`] divides event time into windows. [`mod@reference`] tables hold
+//!   the topics that every instance reads completely. [`outbox`] runs slow or random work outside the engine.
 //! * [`runtime::spawn`] runs a stage: polling, retries with [`Backoff`], isolation of a failing record, dead letters,
 //!   watermarks, meters, shutdown.
 //! * `testing` (a feature) drives a stage in a test, without a log.
@@ -59,12 +59,12 @@
 //! * Records of one key are in one partition ([`partition_of`], Kafka's murmur2), and a stage sees them in the order written.
 //! * No consumer ever sees a record of an aborted transaction.
 //! * A member that has lost its partitions cannot commit: [`Error::is_fenced`].
-//! * State belongs to a partition *number*: every input topic of a stage has equally many partitions, and one instance holds
-//!   the same numbers of each.
+//! * State belongs to a partition *number*: all input topics of a stage have the same number of partitions, and one
+//!   instance holds the same numbers of each.
 //! * What a stage computes is a function of records, state and time. It sees no broker, no offset and no retry.
 //!
-//! Every call of the log blocks. A stage instance has a thread of its own, so that it may compute for as long as it needs
-//! without holding up an async executor.
+//! Every call of the log blocks. A stage instance has its own thread, so a long computation does not block an async
+//! executor.
 
 mod backoff;
 mod control;

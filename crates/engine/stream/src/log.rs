@@ -1,4 +1,4 @@
-//! The log: what a backend must do. `tests/conformance` is its specification in code.
+//! The contract of a log backend. `testing::conformance` is its specification in code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,54 +22,54 @@ impl std::fmt::Display for TopicPartition {
     }
 }
 
-/// How long records are kept. Whichever limit is hit first; whole segments at a time.
+/// How long records are kept. The limit that is reached first applies. Whole segments are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// Keep at least the newest this many bytes of each partition; the embedded log counts a topic's partitions together,
-    /// so that a quiet one among busy ones may keep less.
+    /// At least this many of the newest bytes of each partition are kept. The embedded log counts a topic's partitions
+    /// together, so a quiet partition among busy ones may keep less.
     pub bytes: Option<u64>,
-    /// Keep at least what was written within this time (of the wall clock).
+    /// Records that were written within this time (wall clock) are kept.
     pub age: Option<Duration>,
 }
 
-/// How old records leave a topic.
+/// How old records are removed from a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
-    /// Old records are deleted by age or size, whatever their keys.
+    /// Old records are deleted by age or size. Their keys do not matter.
     Delete(Retention),
-    /// At least the latest record of each key is kept; a record that a later one of its key has superseded may be removed at
-    /// any time. An empty value is a tombstone: it removes its key, and is itself removed after [`TOMBSTONE_RETENTION`].
-    /// The records that remain keep their offsets, so offsets have gaps.
+    /// At least the latest record of each key is kept. A record that is replaced by a later one of its key may be removed
+    /// at any time. An empty value is a tombstone: it removes its key, and is itself removed after
+    /// [`TOMBSTONE_RETENTION`]. The remaining records keep their offsets, so offsets have gaps.
     Compact,
-    /// Records are only on their way from one stage to the next: they leave as soon as every reader is past them
-    /// ([`Log::trim`]), and by age or size at the latest.
+    /// Records that are only needed by the next stages. They are deleted when every reader has read them ([`Log::trim`]),
+    /// or earlier by age or size.
     Transient(Retention),
 }
 
-/// How long a tombstone in a compacted topic is kept at least (wall clock): a reader that is no further behind than this sees
-/// every removal. The embedded log's options may set another time.
+/// The minimum time for which a tombstone in a compacted topic is kept (wall clock). A reader that is at most this far
+/// behind sees every removal. The options of the embedded log can change it.
 pub const TOMBSTONE_RETENTION: Duration = Duration::from_hours(24);
 
 impl Default for Cleanup {
-    /// Nothing is ever deleted.
+    /// Keeps everything.
     fn default() -> Self {
         Self::Delete(Retention::default())
     }
 }
 
-/// A topic as it should be.
+/// The wanted properties of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSpec {
     /// Its name.
     pub name: Arc<str>,
-    /// How many partitions, at least 1. Fixed once the topic exists.
+    /// Number of partitions, at least 1. It cannot change when the topic exists.
     pub partitions: u32,
-    /// How old records leave it.
+    /// How old records are removed.
     pub cleanup: Cleanup,
 }
 
 impl TopicSpec {
-    /// A topic that keeps all its records.
+    /// A topic that keeps all records.
     pub fn new(name: impl Into<Arc<str>>, partitions: u32) -> Self {
         Self {
             name: name.into(),
@@ -78,14 +78,14 @@ impl TopicSpec {
         }
     }
 
-    /// Keeps records for as long as `retention` says.
+    /// Limits how long records are kept.
     #[must_use]
     pub const fn kept(mut self, retention: Retention) -> Self {
         self.cleanup = Cleanup::Delete(retention);
         self
     }
 
-    /// Keeps records until every reader is past them, and no longer than `retention` says.
+    /// Deletes records when every reader has read them, or when `retention` demands it.
     #[must_use]
     pub const fn transient(mut self, retention: Retention) -> Self {
         self.cleanup = Cleanup::Transient(retention);
@@ -100,24 +100,24 @@ impl TopicSpec {
     }
 }
 
-/// A topic as it is.
+/// The actual state of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicInfo {
     /// Its name.
     pub name: Arc<str>,
-    /// For each partition, the earliest offset still there and the offset the next record will have at least.
+    /// For each partition, the earliest existing offset and the end offset (the next record has at least this offset).
     pub offsets: Vec<(u64, u64)>,
 }
 
-/// How much a batch may hold. A batch closes at the first limit it reaches.
+/// The limits of a batch. A batch ends at the first limit that it reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Most records.
+    /// Maximum number of records.
     pub records: usize,
-    /// Most bytes of keys, values and headers (one record always fits).
+    /// Maximum bytes of keys, values and headers. One record always fits.
     pub bytes: usize,
-    /// How long to wait for the first record before answering [`Polled::Idle`]. Once there is one, a batch is
-    /// whatever is there: under load batches grow by themselves, alone a record never waits.
+    /// How long to wait for the first record before answering [`Polled::Idle`]. When there is one, the batch contains the
+    /// records that exist at this time. So batches grow under load, and a single record does not wait.
     pub linger: Duration,
 }
 
@@ -131,65 +131,65 @@ impl Default for BatchLimits {
     }
 }
 
-/// Who subscribes to what.
+/// A subscription of a group member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// The group that shares the work: the stage's name.
     pub group: Arc<str>,
-    /// Which member: stable over restarts of the same instance, unique within the group.
+    /// The member's name: stable across restarts of the same instance, and unique within the group.
     pub instance: Arc<str>,
-    /// The topics, all with equally many partitions.
+    /// The topics, which must have the same number of partitions.
     pub topics: Vec<Arc<str>>,
     /// Whether the stage keeps state in the log ([`Transaction::put_state`]).
     pub stateful: bool,
 }
 
-/// What [`Consumer::poll`] brings.
+/// The result of [`Consumer::poll`].
 #[derive(Debug)]
 pub enum Polled {
     /// Records, in order within each partition.
     Records(Vec<Record>),
-    /// These partitions are now this member's; reading begins at what the group last committed (or the earliest
+    /// These partitions are assigned to this member. Reading starts at the group's committed offset (or at the earliest
     /// record), and their committed state can be read.
     Assigned(Vec<TopicPartition>),
-    /// These partitions are no longer this member's. It has until the next poll to drop what it holds of them;
-    /// that poll is the hand-shake after which another member gets them. Nothing of them can be committed any more.
+    /// These partitions are no longer assigned to this member. It must release them before its next poll: that poll
+    /// confirms the release, and only then another member receives them. Nothing of them can be committed any more.
     Revoked(Vec<TopicPartition>),
-    /// Nothing within the linger.
+    /// No records within the linger time.
     Idle,
 }
 
-/// How far a group has come in a partition: written in the transaction that did the work.
+/// The progress of a group in a partition. It is written in the transaction that processed the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// Which partition.
+    /// The partition.
     pub partition: TopicPartition,
     /// The offset to read next.
     pub next: u64,
-    /// The runtime's own book-keeping, at most 4,000 bytes.
+    /// Data of the runtime, at most 4,000 bytes.
     pub metadata: String,
 }
 
-/// How far a group has come, as seen from outside.
+/// The progress of a group, read without joining it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupProgress {
-    /// What it last committed; where it never did, the earliest record.
+    /// The last commit. If there is none, the earliest record.
     pub committed: Committed,
-    /// The offset the partition's next record will have at least.
+    /// The end offset of the partition. The next record has at least this offset.
     pub end: u64,
 }
 
-/// A durable, partitioned log with transactions. Cheap to share; every call blocks until it is done.
+/// A durable, partitioned log with transactions. It can be shared by many threads. Every call blocks until it is done.
 pub trait Log: Send + Sync + 'static {
-    /// Creates the topics that are missing and checks those that are there. A topic with another number of partitions
-    /// is an [`crate::Error::Settings`] that names both numbers, and so is a topic that is compacted and should not be, or the
-    /// other way round. A different retention is an error on a Kafka cluster; the embedded log applies the new one.
+    /// Creates missing topics and checks the others. A topic with another number of partitions is an
+    /// [`crate::Error::Settings`] that names both numbers. A topic that is compacted and should not be, or the reverse,
+    /// is also such an error. A different retention is an error on a Kafka cluster. The embedded log applies the new one.
     fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()>;
 
-    /// All topics, internal ones left out.
+    /// All topics, except internal ones.
     fn topics(&self) -> Result<Vec<TopicInfo>>;
 
-    /// One topic: cheaper than [`Log::topics`] where each partition is asked over the network.
+    /// One topic. This is cheaper than [`Log::topics`] if each partition needs a network request.
     fn topic(&self, name: &Arc<str>) -> Result<TopicInfo> {
         self.topics()?
             .into_iter()
@@ -197,35 +197,35 @@ pub trait Log: Send + Sync + 'static {
             .ok_or_else(|| crate::Error::UnknownTopic(name.to_string()))
     }
 
-    /// Writes outside any group, all or nothing per partition; returns when durable. Calls from many threads at once
-    /// share their flushes. (On Kafka a call that *fails* may have written some of its records: call again, and remove
-    /// what is double downstream.)
+    /// Writes records without a group, all or nothing for each partition. Returns when they are durable. Concurrent calls
+    /// share their flushes. (On Kafka, a call that *fails* may have written some of its records. Call it again, and
+    /// remove duplicates downstream.)
     fn publish(&self, records: Vec<NewRecord>) -> Result<()>;
 
     /// Joins a group. Partitions arrive as [`Polled::Assigned`].
     fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>>;
 
-    /// Committed records of one partition from `from` on, at most `records` of them, without a group. Empty at the end.
-    /// Offsets before the earliest still there begin at the earliest.
+    /// Up to `records` committed records of one partition, starting at `from`, without a group. Empty at the end. If
+    /// `from` is before the earliest offset, it starts at the earliest.
     fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>>;
 
-    /// How far a group has come in each partition of these topics, whichever member has it. One in which the group never
-    /// committed is there too: all of it is still to be read.
+    /// The progress of a group in each partition of these topics, for all its members. A partition without a commit is
+    /// included; all of its records are unread.
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>>;
 
-    /// Says that no reader needs records before these offsets any more. Of a topic that is [`Cleanup::Transient`] they may
-    /// be deleted from now on, whole segments at a time; for any other topic it is an [`crate::Error::Settings`]. A backend
-    /// that leaves deletion to its servers (Kafka) ignores it: there the topic's retention decides.
+    /// Declares that no reader needs the records before these offsets any more. In a [`Cleanup::Transient`] topic they
+    /// may then be deleted, whole segments at a time. For other topics it is an [`crate::Error::Settings`]. Kafka ignores
+    /// the call, because the topic's retention in the cluster decides.
     fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {
         let _ = before;
         Ok(())
     }
 
-    /// Flushes and releases everything. Consumers still open fail with [`crate::Error::Closed`].
+    /// Flushes and releases everything. Open consumers then fail with [`crate::Error::Closed`].
     fn close(&self) -> Result<()>;
 }
 
-/// Committed state of the partitions a member holds.
+/// The committed state of the partitions that a member holds.
 pub trait StateReader {
     /// The value at `key` of partition number `partition`.
     fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>>;
@@ -234,56 +234,59 @@ pub trait StateReader {
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>>;
 }
 
-/// One member of a group. Used by one thread.
+/// A member of a group. It is used by one thread.
 pub trait Consumer: Send {
-    /// The next thing that happens. Calling it again acknowledges a [`Polled::Revoked`].
+    /// Returns the next event. The call also confirms an earlier [`Polled::Revoked`].
     fn poll(&mut self, limits: &BatchLimits) -> Result<Polled>;
 
-    /// For each partition held: the next offset this member will read and the end of the partition. Equal = caught up.
+    /// For each held partition: the next offset that this member reads, and the end offset. They are equal if the member
+    /// has read everything.
     fn positions(&self) -> Result<Vec<(TopicPartition, u64, u64)>>;
 
-    /// What the group last committed for a partition held, if anything.
+    /// The group's last commit in a held partition, if there is one.
     fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>>;
 
-    /// The state that the group last committed.
+    /// The committed state of the group.
     fn state(&self) -> &dyn StateReader;
 
-    /// Begins a transaction. One at a time.
+    /// Starts a transaction. There can be only one at a time.
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>>;
 
-    /// Reads again from what was last committed: after an abort.
+    /// Continues at the last committed offsets, after an abort.
     fn rewind(&mut self) -> Result<()>;
 
-    /// Reads on from another offset: for a stage whose database holds the offset.
+    /// Continues at another offset, for a stage whose database stores the offset.
     fn seek(&mut self, partition: &TopicPartition, offset: u64) -> Result<()>;
 
-    /// Leaves the group at once, so that others take over without waiting.
+    /// Leaves the group at once, so that other members take over without waiting.
     fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// One atomic step: outputs, state and consumed offsets. Dropped without a commit, it is aborted.
+/// A transaction: outputs, state and consumed offsets. It is aborted if it is dropped without a commit.
 pub trait Transaction {
     /// Adds a record.
     fn append(&mut self, record: NewRecord) -> Result<()>;
 
-    /// Changes the state of a partition number; `None` removes.
+    /// Changes the state of a partition number. `None` removes the key.
     fn put_state(&mut self, partition: u32, key: Bytes, value: Option<Bytes>) -> Result<()>;
 
-    /// More records of the partitions held, where commits are dear and a good part of a batch lies ready: they may be done
-    /// in this transaction too, and an abort is about them as well. `None` = it is time to commit: nothing lies ready,
-    /// partitions are to change hands, or a commit costs so little that each batch has its own.
+    /// Further records of the held partitions, if commits are expensive and a large part of a batch is available. They
+    /// may be processed in this transaction too, and an abort then affects them as well. `None` means that it is time to
+    /// commit: no records are available, partitions are about to move, or commits are so cheap that each batch has its
+    /// own.
     fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>>;
 
-    /// The state that the group last committed: without what this transaction changes.
+    /// The committed state of the group, without the changes of this transaction.
     fn state(&self) -> &dyn StateReader;
 
-    /// Marks how far the group has come.
+    /// Sets the committed offset of a partition.
     fn commit_offset(&mut self, committed: Committed) -> Result<()>;
 
-    /// Makes all of it durable and visible, or none. [`crate::Error::Fenced`] and [`crate::Error::Aborted`] mean none;
-    /// any other error means it is not known, and the next poll after a new subscription shows which.
+    /// Makes all of it durable and visible, or nothing. After [`crate::Error::Fenced`] and [`crate::Error::Aborted`],
+    /// nothing was committed. After any other error the outcome is unknown; the first poll after a new subscription shows
+    /// it.
     fn commit(self: Box<Self>) -> Result<()>;
 
-    /// Leaves no trace.
+    /// Aborts the transaction, which then has no effect.
     fn abort(self: Box<Self>) -> Result<()>;
 }

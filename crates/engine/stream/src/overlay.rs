@@ -1,4 +1,4 @@
-//! State as it will be: what is committed, seen through changes that are not.
+//! The committed state with uncommitted changes on top.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use crate::{Result, StateReader};
 /// Changes of state: partition number → key → value or removal.
 pub(crate) type Changes = HashMap<u32, BTreeMap<Bytes, Option<Bytes>>>;
 
-/// Changes laid over what they change.
+/// A view of the state that includes uncommitted changes.
 pub(crate) struct Overlay<'a> {
     pub(crate) below: &'a dyn StateReader,
     pub(crate) changes: &'a Changes,
@@ -27,7 +27,7 @@ impl StateReader for Overlay<'_> {
         let Some(changes) = self.changes.get(&partition) else {
             return self.below.scan(partition, prefix, from, limit);
         };
-        // Every removal may hide one entry below, so that many more are asked for.
+        // Every removal may hide one committed entry, so request as many more.
         let start = if from > prefix { from } else { prefix };
         let of_prefix = changes
             .range(Bytes::copy_from_slice(start)..)

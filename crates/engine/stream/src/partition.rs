@@ -1,4 +1,4 @@
-//! Which partition a key belongs to.
+//! The partition of a key.
 
 /// The partition of `key` among `partitions`: `(murmur2(key) & 0x7fff_ffff) % partitions`, as Apache Kafka's default
 /// partitioner and librdkafka's `murmur2` compute it, so that a producer of any language and both backends agree.

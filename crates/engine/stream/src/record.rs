@@ -1,4 +1,4 @@
-//! Records, as written and as read.
+//! Records: new ones, and ones that were read.
 
 use std::sync::Arc;
 
@@ -9,49 +9,49 @@ use limbic_domain::Utc;
 pub mod header {
     /// W3C Trace Context, `traceparent`.
     pub const TRACE_PARENT: &str = "traceparent";
-    /// When the edge accepted the post that began this chain of causes: milliseconds since the epoch, decimal.
+    /// When the edge accepted the post that caused this record: milliseconds since the epoch, decimal.
     pub const ACCEPTED_AT: &str = "limbic-accepted-at";
-    /// Marks a control record: a watermark ([`crate::Control`]). Never shown to a stage.
+    /// Marks a control record: a watermark ([`crate::Control`]). Stages do not receive it.
     pub const CONTROL: &str = "limbic-control";
-    /// The versions of the tables that the writing stage had ([`crate::reference`]): `campaigns@12.0.7`.
+    /// The versions of the tables that the writing stage used ([`crate::reference`]): `campaigns@12.0.7`.
     pub const REFERENCES: &str = "limbic-references";
-    /// Of a dead letter: the topic it came from.
+    /// For a dead letter: the topic that it came from.
     pub const DEAD_TOPIC: &str = "limbic-dead-topic";
-    /// Of a dead letter: the partition it came from.
+    /// For a dead letter: the partition that it came from.
     pub const DEAD_PARTITION: &str = "limbic-dead-partition";
-    /// Of a dead letter: its offset there.
+    /// For a dead letter: its offset there.
     pub const DEAD_OFFSET: &str = "limbic-dead-offset";
-    /// Of a dead letter: the stage that gave up on it.
+    /// For a dead letter: the stage that could not process it.
     pub const DEAD_STAGE: &str = "limbic-dead-stage";
-    /// Of a dead letter: why, in one word.
+    /// For a dead letter: the reason in one word.
     pub const DEAD_REASON: &str = "limbic-dead-reason";
-    /// Of a dead letter: why, in a sentence.
+    /// For a dead letter: the reason in a sentence.
     pub const DEAD_DETAIL: &str = "limbic-dead-detail";
 }
 
-/// Headers in the order written: name and raw value.
+/// Headers, names with raw values, in the order in which they were added.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers(Vec<(Arc<str>, Bytes)>);
 
 impl Headers {
-    /// None.
+    /// No headers.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds one.
+    /// Adds a header.
     pub fn push(&mut self, name: impl Into<Arc<str>>, value: impl Into<Bytes>) {
         self.0.push((name.into(), value.into()));
     }
 
-    /// With one more.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
         self.push(name, value);
         self
     }
 
-    /// The first of that name.
+    /// The value of the first header with this name.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.0
             .iter()
@@ -59,35 +59,35 @@ impl Headers {
             .map(|(_, value)| value)
     }
 
-    /// The first of that name, if it is UTF-8.
+    /// The value of the first header with this name, if it is UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// All of them, in order.
+    /// All headers, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Bytes)> {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
-    /// How many.
+    /// The number of headers.
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no headers.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// A record to be written.
+/// A new record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
-    /// Where to.
+    /// The destination topic.
     pub topic: Arc<str>,
     /// The partition, for control records and changelogs; `None` = by key ([`crate::partition_of`]).
     pub partition: Option<u32>,
-    /// Records of one key keep their order.
+    /// The key. Records of one key keep their order.
     pub key: Bytes,
     /// The value.
     pub value: Bytes,
@@ -110,10 +110,10 @@ impl NewRecord {
     }
 }
 
-/// A record that was read.
+/// A record that was read from the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Where from.
+    /// Its topic.
     pub topic: Arc<str>,
     /// Its partition.
     pub partition: u32,

@@ -5,23 +5,24 @@
 //!  (all partitions, no group)     (looks every second)                 (changes between calls)
 //! ```
 //!
-//! A stage declares the topic with [`StageSpec::broadcasts`](crate::StageSpec::broadcasts). Every instance holds the latest
-//! value of every key of *all* partitions, whatever partitions of its inputs it holds. The table is complete up to the end that
-//! the instance saw at start before its first batch, and follows the topic while the instance runs: a change is seen from the
-//! next call of the stage on, never in the middle of one.
+//! A stage declares the topic with [`StageSpec::broadcasts`](crate::StageSpec::broadcasts). Every instance holds the
+//! latest value of every key of *all* partitions, regardless of the input partitions that it holds. Before the first
+//! batch, the table is complete up to the end of the topic at the start. Then it follows the topic. A change becomes
+//! visible between two calls of the stage, never during a call.
 //!
 //! # Versions
 //!
-//! What a stage computes is a function of records, state, time and the table, so every record that it writes names the version
-//! of each table in the header `header::REFERENCES`: `campaigns@12.0.7`. The version is the offset
-//! to read next in each partition, in the order of the partitions, joined by dots. Two instances that have read the same
-//! records have the same version, and the offsets tell which records they were. Several tables are joined by commas, in the
+//! The results of a stage are a function of records, state, time and the tables. So every record that it writes names the
+//! version of each table in the header `header::REFERENCES`: `campaigns@12.0.7`. The version consists of the next offset
+//! of each partition, in the order of the partitions, joined by dots. Two instances that have read the same records have
+//! the same version, and the offsets identify those records. Several tables are joined by commas, in the order of their
+//! names.
 //! order of their names.
 //!
 //! # Limits
 //!
-//! A table lies in memory. It is bounded by the limit of its [`Broadcast`] (bytes of keys and values); an instance whose table
-//! grows beyond it stops with an error that names the limit.
+//! A table is in memory. The limit of its [`Broadcast`] (bytes of keys and values) bounds it. If a table exceeds it, the
+//! instance stops with an error that names the limit.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -37,14 +38,14 @@ use crate::record::header;
 use crate::runtime::StageMeters;
 use crate::{Broadcast, Control, Error, Log, Record, Result, TopicPartition};
 
-/// Records that are read at once.
+/// The maximum number of records in one read.
 const CHUNK: usize = 1_000;
 
 /// The tables of a stage, by topic.
 #[derive(Debug, Clone, Default)]
 pub struct References {
     tables: BTreeMap<Arc<str>, Table>,
-    /// Name and value of the header that names the versions; `None` without tables.
+    /// The name and value of the header with the versions. `None` if there are no tables.
     header: Option<(Arc<str>, Bytes)>,
 }
 
@@ -52,15 +53,15 @@ pub struct References {
 #[derive(Debug, Clone, Default)]
 struct Table {
     entries: BTreeMap<Bytes, Bytes>,
-    /// Of keys and values.
+    /// Bytes of keys and values.
     bytes: usize,
     limit: usize,
-    /// For each partition, the offset to read next.
+    /// The next offset of each partition.
     next: Vec<u64>,
     version: String,
 }
 
-/// A table as a stage sees it during one call.
+/// The state of a table during one call of the stage.
 #[derive(Debug, Clone, Copy)]
 pub struct Reference<'a>(&'a Table);
 
@@ -73,7 +74,7 @@ impl References {
         }
     }
 
-    /// With a table that holds these keys and values: for tests of stages. Its version is the number of entries.
+    /// Adds a table with these keys and values, for tests of stages. Its version is the number of entries.
     #[must_use]
     pub fn with<K, V>(mut self, topic: &str, entries: impl IntoIterator<Item = (K, V)>) -> Self
     where
@@ -91,24 +92,24 @@ impl References {
         self
     }
 
-    /// The table of `topic`; `None` if the stage does not declare it.
+    /// The table of `topic`. `None` if the stage does not declare it.
     pub fn get(&self, topic: &str) -> Option<Reference<'_>> {
         self.tables.get(topic).map(Reference)
     }
 
-    /// The header that names the versions of all tables.
+    /// The header with the versions of all tables.
     pub(crate) const fn header(&self) -> Option<&(Arc<str>, Bytes)> {
         self.header.as_ref()
     }
 
-    /// An empty table for a topic of so many partitions.
+    /// Adds an empty table for a topic with this number of partitions.
     fn declare(&mut self, broadcast: &Broadcast, partitions: usize) {
         let table = Table::new(partitions, broadcast.limit);
         self.tables.insert(Arc::clone(&broadcast.topic), table);
         self.name_versions();
     }
 
-    /// Takes over records. Those that the table knows already change nothing.
+    /// Applies records. Records that were applied before change nothing.
     fn apply(&mut self, records: &[Record]) -> Result<()> {
         for record in records {
             if let Some(table) = self.tables.get_mut(&record.topic) {
@@ -156,7 +157,7 @@ impl Table {
         if Control::of(record).is_some() {
             return Ok(());
         }
-        // A slice would keep the whole batch it was read with in memory.
+        // A slice would keep the whole batch in memory.
         self.put(
             Bytes::copy_from_slice(&record.key),
             Bytes::copy_from_slice(&record.value),
@@ -196,18 +197,18 @@ impl Table {
 }
 
 impl<'a> Reference<'a> {
-    /// The version: see the [module's page](self). What a stage derives from a table may be kept for as long as the version
-    /// stays the same.
+    /// The version: see the [module's page](self). A stage may cache data that it derives from a table as long as the
+    /// version is the same.
     pub fn version(&self) -> &'a str {
         &self.0.version
     }
 
-    /// How many keys the table holds.
+    /// The number of keys in the table.
     pub fn len(&self) -> usize {
         self.0.entries.len()
     }
 
-    /// Whether the table holds no key.
+    /// Whether the table has no keys.
     pub fn is_empty(&self) -> bool {
         self.0.entries.is_empty()
     }
@@ -225,8 +226,8 @@ impl<'a> Reference<'a> {
         entries.take_while(move |(key, _)| key.starts_with(&prefix))
     }
 
-    /// The value at `key`, decoded on each call. An error means that the value is not an envelope of a `T` that this program
-    /// reads.
+    /// The decoded value at `key`. Each call decodes it. Returns an error if the value is not an envelope of a `T` that
+    /// this program can read.
     pub fn get<T: DomainRecord>(&self, key: &str) -> Result<Option<Envelope<T>>, DecodeError> {
         self.value(key).map(|value| Envelope::decode(value)).transpose()
     }
@@ -241,7 +242,7 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// The latest value of each key of a compacted topic, as it is now: for a look from outside a stage.
+/// The latest value of each key of a compacted topic at this moment, for use outside a stage.
 pub fn read_table(log: &Arc<dyn Log>, topic: &str) -> Result<BTreeMap<Bytes, Bytes>> {
     let broadcast = Broadcast {
         topic: topic.into(),
@@ -254,7 +255,7 @@ pub fn read_table(log: &Arc<dyn Log>, topic: &str) -> Result<BTreeMap<Bytes, Byt
         .map_or_else(BTreeMap::new, |table| table.entries))
 }
 
-/// Reads topics to their ends, again and again.
+/// Reads topics to their ends, repeatedly.
 pub(crate) struct Follower {
     log: Arc<dyn Log>,
     topics: Vec<Followed>,
@@ -268,19 +269,19 @@ struct Followed {
 #[derive(Debug, Clone, Copy, Default)]
 struct Position {
     next: u64,
-    /// The end of the partition when it was last read up to it. A log with transactions may end with offsets that hold no
-    /// record.
+    /// The end offset when the partition was last read completely. In a log with transactions, the last offsets may have
+    /// no record.
     seen_end: u64,
 }
 
-/// What a follower is told after each chunk: go on, or stop.
+/// Tells a follower after each chunk whether to continue.
 pub(crate) enum Follow {
     On,
     Stop,
 }
 
 impl Follower {
-    /// Loads the tables up to the ends that the topics have now.
+    /// Loads the tables up to the current ends of the topics.
     pub(crate) fn load(log: &Arc<dyn Log>, broadcasts: &[Broadcast]) -> Result<(Self, References)> {
         let mut references = References::new();
         let mut topics = Vec::new();
@@ -306,7 +307,7 @@ impl Follower {
         Ok((follower, references))
     }
 
-    /// Reads what is new up to the ends that the topics have now, and says how many records each topic is behind.
+    /// Reads the new records up to the current ends of the topics. Reports how many records each topic is behind.
     fn poll(
         &mut self,
         mut lag: impl FnMut(&str, u64),
@@ -348,7 +349,7 @@ impl Follower {
     }
 }
 
-/// A thread that follows topics for one instance of a stage. Dropped, it ends.
+/// A thread that follows topics for one instance of a stage. It ends when this value is dropped.
 pub(crate) struct Updates {
     chunks: Option<Receiver<Vec<Record>>>,
     /// Dropped to stop the thread.
@@ -357,7 +358,7 @@ pub(crate) struct Updates {
 }
 
 impl Updates {
-    /// Follows from where `follower` is, with a look every `interval`.
+    /// Continues from the position of `follower` and reads every `interval`.
     pub(crate) fn spawn(
         follower: Follower,
         interval: Duration,
@@ -376,7 +377,8 @@ impl Updates {
         })
     }
 
-    /// Takes over what has been read since; whether the tables changed. An error if the thread has ended.
+    /// Applies the records that were read since the last call. Returns whether the tables changed. Fails if the thread
+    /// has ended.
     pub(crate) fn apply_to(&self, references: &mut Arc<References>) -> Result<bool> {
         let mut changed = false;
         loop {

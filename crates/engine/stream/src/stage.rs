@@ -1,4 +1,4 @@
-//! The contract of a stage: what it declares, what it is given, and what it returns.
+//! The contract of a stage: its description, its inputs, and its results.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub enum EventTime {
     Ignored,
     /// From its records: the watermark is the latest time in the partition, less the disorder.
     Records {
-        /// How far behind the latest record of its partition a record may come and still be on time.
+        /// Maximum time by which a record may be older than the latest record of its partition and still be on time.
         disorder: Duration,
     },
     /// From the watermarks that the sending stage writes ([`Forward::Broadcast`]).
@@ -40,12 +40,12 @@ pub struct Input {
 /// Whether a stage passes its watermark on to an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forward {
-    /// No.
+    /// No watermark.
     Nothing,
-    /// The output is keyed as the input is, so a reader tells the time from the records; only explicit marks
-    /// (heartbeats of an edge) are passed on, from each partition to the one of the same number.
+    /// The output has the same keys as the input, so a reader computes the time from the records. Only explicit marks
+    /// (heartbeats of an edge) are passed on, from each partition to the partition of the same number.
     Aligned,
-    /// The output is regrouped: every advance goes to every partition.
+    /// The output has other keys than the input. Every new watermark is written to every partition.
     Broadcast,
 }
 
@@ -63,14 +63,14 @@ pub struct Output {
 pub struct Broadcast {
     /// Its name.
     pub topic: Arc<str>,
-    /// Bytes of keys and values that the table may hold. An instance whose table grows beyond it stops.
+    /// Maximum bytes of the table's keys and values. An instance stops if its table exceeds them.
     pub limit: usize,
 }
 
-/// What the runtime needs to know about a stage.
+/// The description of a stage for the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageSpec {
-    /// Its name, and that of its consumer group.
+    /// The name of the stage and of its consumer group.
     pub name: Arc<str>,
     /// What it reads.
     pub inputs: Vec<Input>,
@@ -80,14 +80,14 @@ pub struct StageSpec {
     pub broadcasts: Vec<Broadcast>,
     /// Whether it keeps state in the log.
     pub stateful: bool,
-    /// How large its batches may be.
+    /// The limits of its batches.
     pub limits: BatchLimits,
-    /// How often [`Stage::tick`] is called at least; `None` = never.
+    /// The maximum interval between two calls of [`Stage::tick`]. `None` = it is never called.
     pub tick: Option<Duration>,
 }
 
 impl StageSpec {
-    /// A stage that reads and writes nothing yet.
+    /// A stage without inputs and outputs.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -150,7 +150,7 @@ impl StageSpec {
         self
     }
 
-    /// Wants [`Stage::tick`] at least this often.
+    /// Calls [`Stage::tick`] at least this often.
     #[must_use]
     pub const fn ticks(mut self, every: Duration) -> Self {
         self.tick = Some(every);
@@ -169,10 +169,10 @@ pub struct Batch {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
-    /// Who can put it right: the sender of the record, something outside, or this program.
+    /// Who must act: the sender of the record, the operator of an outside system, or the authors of this program.
     pub fault: Fault,
-    /// Whether to process the same batch again, after a back-off. On [`Retry::Never`] the runtime bisects the batch until it
-    /// has isolated the failing record, and sends that record to the dead letters.
+    /// Whether to process the same batch again, after a back-off. On [`Retry::Never`] the runtime bisects the batch until
+    /// it has isolated the failing record, and sends that record to the dead-letter topic.
     pub retry: Retry,
     /// One word for the dead letter and the metrics, for instance `platform_down`.
     pub reason: &'static str,
@@ -181,7 +181,7 @@ pub struct StageError {
 }
 
 impl StageError {
-    /// Something outside did not answer as it should: the runtime waits and tries again.
+    /// An outside system failed. The runtime waits and tries again.
     pub fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             fault: Fault::External,
@@ -191,7 +191,7 @@ impl StageError {
         }
     }
 
-    /// A record of the batch cannot be processed, now or later.
+    /// A record of the batch can never be processed.
     pub fn poison(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             fault: Fault::User,
@@ -201,7 +201,7 @@ impl StageError {
         }
     }
 
-    /// This program is at fault: the stage stops.
+    /// A defect of this program. The stage stops.
     pub fn internal(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             fault: Fault::Internal,
@@ -225,11 +225,12 @@ impl From<crate::Error> for StageError {
 
 /// A stream processor.
 ///
-/// The runtime calls a stage on a thread of its own, and repeats a call whose effects did not commit. Therefore everything
-/// that a stage does outside [`Outputs`] must be idempotent, and everything that it computes must be a function of records,
-/// state and time. Its fields may hold only what can be rebuilt, such as a cache or a connection. `testing::Harness` checks this.
+/// The runtime calls a stage on its own thread, and repeats a call whose effects did not commit. Therefore everything
+/// that a stage does outside [`Outputs`] must be idempotent, and everything that it computes must be a function of
+/// records, state and time. Its fields may hold only data that can be rebuilt, such as a cache or a connection.
+/// `testing::Harness` checks this.
 pub trait Stage: Send {
-    /// Processes a batch. A record that cannot be processed goes to [`Outputs::dead`]; an error is about the whole batch.
+    /// Processes a batch. A record that cannot be processed goes to [`Outputs::dead`]. An error concerns the whole batch.
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError>;
 
     /// Event time of partition number `partition` has reached `watermark`: a record with a time *before* it is late. Called
@@ -245,24 +246,25 @@ pub trait Stage: Send {
         Ok(())
     }
 
-    /// These partitions are now assigned to this instance. A stage whose database stores offsets answers them: where the
-    /// database is *behind* the log (after a restore from a backup), reading goes back to its offset. Where the database is
-    /// ahead, the stage sees those records again, and skips them by the offset that it wrote with the data.
+    /// These partitions are now assigned to this instance. A stage whose database stores offsets returns them. If the
+    /// database is *behind* the log (after a restore from a backup), reading continues at the database's offset. If the
+    /// database is ahead, the stage receives those records again, and skips them by the offset that it stored with the
+    /// data.
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, u64)>, StageError> {
         let _ = partitions;
         Ok(Vec::new())
     }
 
-    /// These partitions are no longer assigned to this instance. Drop what is cached about them.
+    /// These partitions are no longer assigned to this instance. The stage must drop its caches about them.
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         let _ = partitions;
     }
 }
 
-/// What a record is written because of: the partition number, and the headers that are passed on (trace, acceptance time).
+/// The cause of a written record: the partition number, and the headers that are passed on (trace, acceptance time).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cause {
-    /// The partition number whose processing it is.
+    /// The number of the processed partition.
     pub partition: u32,
     /// Headers to pass on.
     pub headers: Headers,
@@ -294,21 +296,21 @@ impl Record {
     }
 }
 
-/// A record that the stage gave up on.
+/// A record that the stage cannot process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The record, untouched.
+    /// The unchanged record.
     pub record: Record,
-    /// Why, in one word.
+    /// The reason in one word.
     pub reason: &'static str,
-    /// Why, in a sentence.
+    /// The reason in a sentence.
     pub detail: String,
 }
 
-/// One change of state; `None` removes.
+/// One change of state. `None` removes the key.
 pub type StateChange = (u32, Bytes, Option<Bytes>);
 
-/// Everything a stage did, to be committed at once.
+/// All effects of a call, which are committed together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Records to write, with the partition number that caused each.
@@ -320,7 +322,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Adds what was done after this.
+    /// Adds later effects.
     pub fn extend(&mut self, later: Self) {
         self.records.extend(later.records);
         self.dead.extend(later.dead);
@@ -330,7 +332,7 @@ impl Effects {
     }
 }
 
-/// Collects what a stage does, and reads its state with the changes of this batch included.
+/// Collects the effects of a stage, and reads its state including the changes of this batch.
 pub struct Outputs<'a> {
     before: &'a dyn StateReader,
     references: &'a References,
@@ -338,13 +340,13 @@ pub struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Nothing done yet, over the state before.
+    /// No effects, over the committed state.
     pub fn new(before: &'a dyn StateReader) -> Self {
         static NONE: References = References::new();
         Self::with_references(before, &NONE)
     }
 
-    /// Nothing done yet, over the state before and these tables.
+    /// No effects, over the committed state and these tables.
     pub fn with_references(before: &'a dyn StateReader, references: &'a References) -> Self {
         Self {
             before,
@@ -358,7 +360,7 @@ impl<'a> Outputs<'a> {
         self.emit_bytes(cause, topic, key, envelope.at, envelope.encode());
     }
 
-    /// Writes a value that is encoded already.
+    /// Writes an encoded value.
     pub fn emit_bytes(&mut self, cause: &Cause, topic: &str, key: &str, at: Utc, value: impl Into<Bytes>) {
         let mut headers = cause.headers.clone();
         if let Some((name, versions)) = self.references.header() {
@@ -396,12 +398,13 @@ impl<'a> Outputs<'a> {
         });
     }
 
-    /// The state at `key`, changes of this batch included.
+    /// The state at `key`, including changes of this batch.
     pub fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
         self.state().get(partition, key)
     }
 
-    /// Up to `limit` entries whose key has the prefix and is at least `from`, in key order, changes of this batch included.
+    /// Up to `limit` entries whose key has the prefix and is at least `from`, in key order, including changes of this
+    /// batch.
     pub fn scan(
         &self,
         partition: u32,
@@ -412,7 +415,7 @@ impl<'a> Outputs<'a> {
         self.state().scan(partition, prefix, from, limit)
     }
 
-    /// The state before this call, without its changes.
+    /// The state before this call.
     pub(crate) const fn committed(&self) -> &dyn StateReader {
         self.before
     }
@@ -443,13 +446,13 @@ impl<'a> Outputs<'a> {
             .insert(key.into(), None);
     }
 
-    /// What was done.
+    /// The collected effects.
     pub fn into_effects(self) -> Effects {
         self.effects
     }
 }
 
-/// The state as it will be after this batch.
+/// The state including the changes of this batch.
 impl StateReader for Outputs<'_> {
     fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
         self.state().get(partition, key)

@@ -1,4 +1,4 @@
-//! When a destination may be called: its circuit breaker, its token bucket, and the clock of both.
+//! Decides when a destination may be called: circuit breaker, token bucket, and their clock.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use limbic_domain::Utc;
 
 use super::Rate;
 
-/// Time that never runs backwards, from the times that ticks pass in: a wall clock that is set back adds nothing.
+/// A clock that never runs backwards, driven by the times of the ticks. If the wall clock is set back, it stops for that
+/// time.
 #[derive(Debug, Default)]
 pub(super) struct TickClock {
     last: Option<Utc>,
@@ -24,18 +25,18 @@ impl TickClock {
     }
 }
 
-/// How much may be sent now.
+/// What may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permit {
-    /// As much as the other limits allow.
+    /// Everything that the other limits allow.
     Any,
-    /// One call at a time, to see whether the destination works again.
+    /// One call, to test whether the destination works again.
     Probe,
     /// Nothing.
     Nothing,
 }
 
-/// A circuit breaker: closed, open, or half open. It lives in memory; a new process learns the state of the destination
+/// A circuit breaker: closed, open, or half open. It is only in memory. A new process learns the state of the destination
 /// from its first calls.
 #[derive(Debug, Clone)]
 pub(super) struct Breaker {
@@ -66,18 +67,18 @@ impl Breaker {
         }
     }
 
-    /// The destination answered.
+    /// Notes that the destination answered.
     pub(super) const fn answered(&mut self) {
         self.failures = 0;
     }
 
-    /// The destination asks for a pause: it works.
+    /// Notes that the destination asked for a pause. This means that it works.
     pub(super) fn paused(&mut self, now: Duration, wait: Duration) {
         self.failures = 0;
         self.closed_until = self.closed_until.max(now.saturating_add(wait));
     }
 
-    /// A call failed. Answers whether the breaker is open now.
+    /// Notes a failed call. Returns whether the breaker is now open.
     pub(super) fn failed(&mut self, now: Duration) -> bool {
         self.failures = self.failures.saturating_add(1);
         let opens = self.failures >= self.limit;
@@ -88,7 +89,7 @@ impl Breaker {
     }
 }
 
-/// A token bucket: a call takes a token, tokens come back at a steady rate.
+/// A token bucket. Each call takes a token; tokens are added at a constant rate.
 #[derive(Debug, Clone)]
 pub(super) struct TokenBucket {
     rate: Rate,
@@ -106,7 +107,7 @@ impl TokenBucket {
         }
     }
 
-    /// Whole tokens at `now`.
+    /// The number of whole tokens at `now`.
     pub(super) fn available(&mut self, now: Duration) -> usize {
         let since = now.saturating_sub(self.filled);
         self.filled = now;
@@ -115,7 +116,7 @@ impl TokenBucket {
         self.tokens as usize
     }
 
-    /// Takes tokens that are [`Self::available`].
+    /// Removes tokens, at most as many as [`Self::available`] returned.
     pub(super) fn take(&mut self, tokens: usize) {
         self.tokens -= tokens as f64;
     }

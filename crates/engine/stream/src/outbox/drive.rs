@@ -1,4 +1,4 @@
-//! The outbox itself: what is on its way, and what follows from answers.
+//! The outbox: calls that are running, and the effects of their answers.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::{Backoff, Cause, Outputs, StageError, TopicPartition};
 /// How long a tick waits for answers, unless [`Outbox::answer_wait`] says otherwise.
 const ANSWER_WAIT: Duration = Duration::from_millis(100);
 
-/// Requests to destinations outside. The [module](crate::outbox) explains it.
+/// Requests to outside destinations. See the [module](crate::outbox).
 pub struct Outbox<R: Request> {
     store: Store,
     destinations: BTreeMap<Arc<str>, Destination<R>>,
-    /// Calls on their way, and answers that are not known to be committed.
+    /// Running calls, and answers that may not be committed yet.
     calls: HashMap<EntryId, Sent<R>>,
-    /// Calls whose answer came after the last look at all of them.
+    /// Calls whose answer arrived after the last full check.
     fresh: Vec<EntryId>,
-    /// How many of the calls have no answer yet.
+    /// The number of calls without an answer.
     unanswered: usize,
     jobs: u64,
     results: Channel<Returned<R>>,
@@ -51,19 +51,19 @@ struct Destination<R: Request> {
 struct Sent<R: Request> {
     destination: Arc<str>,
     job: u64,
-    /// When [`Answer::Unknown`] is assumed.
+    /// When the answer is assumed to be [`Answer::Unknown`].
     expires: Instant,
     entry: Entry<R>,
-    /// The entry's bytes: as long as the state has the same, the answer is not committed.
+    /// The bytes of the entry. As long as the state holds the same bytes, the answer is not committed.
     stored: Bytes,
     answer: Option<Answer<R::Reply>>,
-    /// Whether breaker and metrics know the answer.
+    /// Whether the breaker and the metrics have counted the answer.
     is_counted: bool,
 }
 
 impl<R: Request> Outbox<R> {
-    /// An outbox without destinations. Its keys in the stage's state begin with `name` and a slash; the name is the label
-    /// `outbox` of its metrics.
+    /// An outbox without destinations. Its keys in the stage's state start with `name` and a slash. `name` is also the
+    /// label `outbox` of its metrics.
     pub fn new(name: &str) -> Self {
         let (results, returned) = unbounded();
         Self {
@@ -84,7 +84,7 @@ impl<R: Request> Outbox<R> {
     /// Adds a destination.
     ///
     /// # Panics
-    /// If the limits let nothing through, or the name holds a slash. Limits from settings are checked with
+    /// If the limits allow no call, or the name contains a slash. For limits from settings, use
     /// [`Self::try_destination`].
     #[must_use]
     pub fn destination(self, name: &str, limits: Limits, sender: impl Sender<R>) -> Self {
@@ -92,10 +92,10 @@ impl<R: Request> Outbox<R> {
             .unwrap_or_else(|error| panic!("destination `{name}`: {error}"))
     }
 
-    /// Adds a destination, or says which limit lets nothing through.
+    /// Adds a destination. Returns an error that names the limit if the limits allow no call.
     ///
     /// # Panics
-    /// If the name holds a slash.
+    /// If the name contains a slash.
     pub fn try_destination(
         mut self,
         name: &str,
@@ -116,8 +116,8 @@ impl<R: Request> Outbox<R> {
         Ok(self)
     }
 
-    /// How long [`Self::drive`] waits for answers before the stage commits those that came. Later answers are kept for the next
-    /// tick. Longer waits put more results into one transaction; a destination that hangs delays the others by this much.
+    /// How long [`Self::drive`] waits for answers before the stage commits. Later answers are kept for the next tick. A
+    /// longer wait puts more results into one transaction, but a destination that hangs delays the others by this time.
     /// Default: 100 ms.
     #[must_use]
     pub const fn answer_wait(mut self, wait: Duration) -> Self {
@@ -155,8 +155,8 @@ impl<R: Request> Outbox<R> {
         }
     }
 
-    /// Sends what is due in these partitions and hands every request that is finished to `finish`, which writes its result.
-    /// To be called in a tick: what the tick's own transaction enqueues is not sent yet.
+    /// Sends the requests that are due in these partitions, and passes every finished request to `finish`, which writes
+    /// its result. Call it in a tick. Requests that the same transaction enqueues are not sent yet.
     pub fn drive(
         &mut self,
         partitions: &[u32],
@@ -196,7 +196,7 @@ impl<R: Request> Outbox<R> {
         self.measure(partitions, elapsed, out)
     }
 
-    /// These partitions belong to another instance now: answers for their requests are ignored.
+    /// These partitions now belong to another instance. Answers to their requests are ignored.
     pub fn revoked(&mut self, partitions: &[TopicPartition]) {
         let gone = |id: &EntryId| partitions.iter().any(|partition| partition.partition == id.0);
         for (_, sent) in self.calls.extract_if(|id, _| gone(id)) {
@@ -209,14 +209,14 @@ impl<R: Request> Outbox<R> {
         }
     }
 
-    /// Takes every job that has come back.
+    /// Receives every returned job.
     fn collect(&mut self) {
         while let Ok(returned) = self.returned.try_recv() {
             self.take(returned);
         }
     }
 
-    /// Takes one job that has come back.
+    /// Receives one returned job.
     fn take(&mut self, returned: Returned<R>) {
         if let Some(destination) = self.destinations.get_mut(&returned.destination) {
             destination.workers.returned(returned.entries.len());
@@ -226,7 +226,7 @@ impl<R: Request> Outbox<R> {
         }
     }
 
-    /// Notes the answer of a call, unless the call is forgotten or has an answer.
+    /// Notes the answer of a call, unless the call was forgotten or already has an answer.
     fn answered(&mut self, id: &EntryId, job: u64, answer: Answer<R::Reply>) {
         let Some(sent) = self.calls.get_mut(id) else {
             return;
@@ -255,7 +255,7 @@ impl<R: Request> Outbox<R> {
         }
     }
 
-    /// What the answer of a call changes. Once the committed state shows another entry, or none, the answer was committed, and
+    /// Applies the answer of a call. When the committed state has another entry, or none, the answer was committed, and
     /// the call is forgotten.
     fn settle(
         &mut self,
@@ -277,7 +277,7 @@ impl<R: Request> Outbox<R> {
         };
         match out.get(*partition, entry_key)? {
             Some(stored) if stored == sent.stored => {}
-            // Changed by this very call of `drive`, or by a transaction that has committed.
+            // Changed by the same call of `drive`, or by a committed transaction.
             _ => {
                 let is_committed = out.committed().get(*partition, entry_key)?.as_ref() != Some(&sent.stored);
                 if is_committed {
@@ -369,7 +369,7 @@ impl<R: Request> Outbox<R> {
         Ok(())
     }
 
-    /// What may be sent in this tick, for each destination that may be called.
+    /// The requests to send in this tick, for each destination that may be called.
     fn due(
         &self,
         partitions: &[u32],
@@ -431,7 +431,7 @@ impl<R: Request> Outbox<R> {
                 }
                 self.jobs += 1;
                 let deadline = destination.limits.deadline;
-                // The sender's own timeout comes first: it can say more.
+                // The sender's own time-out should come first, because its error says more.
                 let expires = Instant::now() + deadline + deadline / 4;
                 let mut job = Job {
                     number: self.jobs,
@@ -469,7 +469,7 @@ impl<R: Request> Outbox<R> {
         Ok(())
     }
 
-    /// Shows how each destination is.
+    /// Updates the metrics of each destination.
     fn measure(&self, partitions: &[u32], elapsed: Duration, out: &Outputs<'_>) -> Result<(), StageError> {
         for (name, destination) in &self.destinations {
             let mut waiting = 0;
@@ -494,7 +494,7 @@ impl<R: Request> Outbox<R> {
     }
 }
 
-/// `now` moved on by `wait`.
+/// `now` plus `wait`.
 fn later(now: Utc, wait: Duration) -> Utc {
     now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }

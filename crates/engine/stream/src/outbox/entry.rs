@@ -1,4 +1,4 @@
-//! An entry: a request as it is stored.
+//! The stored form of a request.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -13,28 +13,28 @@ use crate::{Cause, Headers, StageError};
 /// The version of the stored form around the request.
 const FORM: u32 = 1;
 
-/// A request with what its attempts led to.
+/// A request with the results of its attempts.
 #[derive(Debug)]
 pub(super) struct Entry<R> {
     pub(super) request: Arc<R>,
     pub(super) meta: Meta,
 }
 
-/// Everything about a request but itself.
+/// The data about a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Meta {
     /// The idempotency key.
     pub(super) key: Arc<str>,
     /// Event time of the cause.
     pub(super) at: Utc,
-    /// Attempts that came back without a conclusion.
+    /// The number of attempts without a final answer.
     pub(super) attempts: u32,
     /// When the first attempt was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) first_sent: Option<Utc>,
-    /// When it is to be sent: the cause's time for the first attempt, the end of the wait for later ones.
+    /// When it is sent: the cause's time for the first attempt, the end of the wait for later ones.
     pub(super) due: Utc,
-    /// Its place among the requests of one order key.
+    /// Its position among the requests of one order key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) lane: Option<Lane>,
     /// Headers of the cause, for the result.
@@ -42,7 +42,7 @@ pub(super) struct Meta {
     headers: Vec<(String, String)>,
 }
 
-/// A place among the requests of one order key.
+/// A position among the requests of one order key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lane {
     pub(super) order: String,
@@ -86,7 +86,7 @@ pub(super) fn encode<R: Request>(request: &R, meta: &Meta) -> Result<Vec<u8>, St
     })
 }
 
-/// Reads an entry; requests of older versions are migrated.
+/// Decodes an entry. Requests of older versions are migrated.
 pub(super) fn decode<R: Request>(bytes: &[u8]) -> Result<Entry<R>, StageError> {
     let unreadable = |why: String| {
         StageError::internal(

@@ -2,44 +2,45 @@
 
 use std::time::Duration;
 
-/// Most calls per second.
+/// The maximum rate of calls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Calls per second on average, above 0.
     pub per_second: f64,
-    /// Most calls at once after a pause, at least 1.
+    /// Maximum number of calls at once after a pause, at least 1.
     pub burst: u32,
 }
 
-/// What bounds the work for one destination.
+/// The limits of the calls to one destination.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Most calls on their way at the same time. Default: 16.
+    /// Maximum number of running calls. Default: 16.
     pub concurrency: usize,
-    /// Most calls that one [`Sender::send`](super::Sender::send) gets. Default: 1.
+    /// Maximum number of calls in one [`Sender::send`](super::Sender::send). Default: 1.
     pub batch: usize,
-    /// Most calls per second. Default: no limit.
+    /// Maximum rate of calls. Default: no limit.
     pub rate: Option<Rate>,
     /// How long a call may take. Default: 10 s.
     pub deadline: Duration,
-    /// Most calls started in one tick, and so about the most results in one transaction. Default: 256.
+    /// Maximum number of calls that start in one tick, which is also about the maximum number of results in one
+    /// transaction. Default: 256.
     pub per_tick: usize,
-    /// Most requests that wait in one partition. Default: 1,000,000.
+    /// Maximum number of waiting requests in one partition. Default: 1,000,000.
     pub waiting: u64,
-    /// Most attempts, at least 1. Default: 12.
+    /// Maximum number of attempts, at least 1. Default: 12.
     pub attempts: u32,
-    /// The longest time from the first attempt to the last. Default: 24 h.
+    /// Maximum time from the first attempt to the last. Default: 24 h.
     pub give_up_after: Duration,
-    /// The first back-off; it doubles with each attempt. Default: 1 s.
+    /// The first back-off. It doubles with each attempt. Default: 1 s.
     pub backoff_first: Duration,
-    /// The longest back-off. Default: 5 min.
+    /// The maximum back-off. Default: 5 min.
     pub backoff_longest: Duration,
-    /// The shortest and the longest wait that a destination can ask for; what it asks for is moved into this range.
-    /// Default: 100 ms to 1 h.
+    /// The minimum and maximum wait that a destination can ask for. Other values are moved into this range. Default: 100
+    /// ms to 1 h.
     pub retry_after: (Duration, Duration),
-    /// Failures in a row that open the circuit breaker, at least 1. Default: 5.
+    /// The number of consecutive failures that open the circuit breaker, at least 1. Default: 5.
     pub breaker_failures: u32,
-    /// How long an open breaker lets nothing through; then it lets one call through as a probe. Default: 15 s.
+    /// How long an open breaker blocks all calls. Then it allows one call as a probe. Default: 15 s.
     pub breaker_pause: Duration,
 }
 
@@ -63,18 +64,18 @@ impl Default for Limits {
     }
 }
 
-/// A limit with which no request could ever be sent.
+/// A limit that allows no call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{limit} must be at least {least}: with less, nothing could be sent")]
 pub struct InvalidLimit {
     /// The limit's name.
     pub limit: &'static str,
-    /// The smallest value that works.
+    /// The smallest valid value.
     pub least: &'static str,
 }
 
 impl Limits {
-    /// Whether anything can be sent within these limits.
+    /// Returns an error if the limits allow no call.
     pub fn check(&self) -> Result<(), InvalidLimit> {
         let checks = [
             (self.concurrency > 0, "concurrency", "1"),
@@ -103,7 +104,7 @@ impl Limits {
         }
     }
 
-    /// The wait that follows a `Retry-After` of `asked`.
+    /// The wait after a `Retry-After` of `asked`.
     pub(super) fn heeded(&self, asked: Duration) -> Duration {
         let (floor, cap) = self.retry_after;
         asked.max(floor).min(cap)

@@ -1,4 +1,4 @@
-//! What Prometheus sees of destinations.
+//! The Prometheus metrics of destinations.
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
@@ -12,7 +12,7 @@ pub struct OutboxMeters {
 }
 
 impl OutboxMeters {
-    /// Metrics that no registry shows: for tests and tools.
+    /// Metrics outside any registry, for tests and tools.
     pub fn unregistered() -> Self {
         let gauge = |name: &str, help: &str| {
             IntGaugeVec::new(Opts::new(name, help), &["outbox", "destination"])
@@ -40,7 +40,7 @@ impl OutboxMeters {
         }
     }
 
-    /// Metrics that `registry` shows; fails if they are registered already.
+    /// Registers the metrics in `registry`. Fails if they are already registered.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let meters = Self::unregistered();
         registry.register(Box::new(meters.waiting.clone()))?;

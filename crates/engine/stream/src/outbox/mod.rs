@@ -1,5 +1,5 @@
-//! The outbox: slow or random work outside the engine (an ad platform, a webhook, a language model), done at least once and,
-//! where the destination honours the idempotency key, with one effect.
+//! The outbox runs slow or random work outside the engine: an ad platform, a webhook, a language model. Each request is
+//! sent at least once. If the destination honours the idempotency key, it has one effect.
 //!
 //! ```text
 //!            one transaction                         one transaction
@@ -9,13 +9,13 @@
 //!                                   destination: idempotency key
 //! ```
 //!
-//! A stage owns an [`Outbox`]. In `process` it calls [`Outbox::enqueue`]; in `tick` it calls [`Outbox::drive`], which sends
-//! what is due and hands every finished request back, so that the stage writes its result as a record.
+//! A stage owns an [`Outbox`]. In `process` it calls [`Outbox::enqueue`]. In `tick` it calls [`Outbox::drive`], which
+//! sends the requests that are due and returns every finished request, so that the stage writes its result as a record.
 //!
 //! | the answer | what follows |
 //! |---|---|
 //! | [`Answer::Applied`] | the request is finished |
-//! | [`Answer::Rejected`] | the request is finished; no retry can help |
+//! | [`Answer::RetryAfter`] | the whole destination pauses for the time that it asks for, within a minimum and a maximum; counts as an attempt |
 //! | [`Answer::RetryAfter`] | the whole destination pauses as long as it asks, within floor and cap; counts as an attempt |
 //! | [`Answer::Unknown`] (failed, timed out, panicked) | another attempt with the same key after a back-off; counts as an attempt |
 //!
@@ -25,7 +25,7 @@
 //! # Laws
 //!
 //! * **Durable first.** `drive` sends only entries that an earlier transaction has committed.
-//! * **One key.** Every attempt of a request carries the same idempotency key, whichever process sends it.
+//! * **One key.** Every attempt of a request has the same idempotency key, in every process.
 //! * **One result.** The entry is removed in the transaction that writes its result. If that transaction aborts, the answer
 //!   is kept in memory and applied again; the request is not sent again.
 //! * **Destinations are independent.** Each has its own threads, breaker and token bucket. A destination that hangs delays the
@@ -33,13 +33,13 @@
 //! * **Order** ([`Enqueue::order`]): of the requests with one order key in a partition, the next one is sent only after the
 //!   previous one is finished.
 //! * **Bounded.** Calls in flight, calls per second, requests waiting, attempts and every wait have limits.
-//! * **Time and chance are passed in.** Due times come from the `now` of the tick, jitter from the idempotency key. Only the
-//!   deadline of a call that is on its way uses the machine's monotonic clock.
+//! * **Time and chance are passed in.** Due times come from the `now` of the tick, jitter from the idempotency key. Only
+//!   the deadline of a running call uses the machine's monotonic clock.
 //!
 //! # What it is not
 //!
-//! It is not a queue between stages (use a topic), and not exactly-once towards a destination that ignores idempotency keys:
-//! there a process that is killed between a call and its commit repeats the call.
+//! It is not a queue between stages (use a topic). It is not exactly-once for a destination that ignores idempotency
+//! keys: if the process is killed between a call and its commit, the call is repeated.
 //!
 //! # Example
 //!
@@ -119,15 +119,15 @@ pub use meters::OutboxMeters;
 
 use crate::Cause;
 
-/// What is to be done outside, as it is stored until it is done.
+/// A task for a destination, in the form in which it is stored until it is finished.
 pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The version of the stored form. Raise it when the form changes, and read older forms in [`Self::migrate`].
+    /// The version of the stored form. If you change the form, increase it, and read older forms in [`Self::migrate`].
     const VERSION: u32;
 
-    /// What the destination answers to an applied request; `()` if only the fact counts.
+    /// The destination's reply to an applied request. `()` if there is no content.
     type Reply: Send + 'static;
 
-    /// Reads a stored request of an older version. The default refuses: the error, in words, stops the stage.
+    /// Reads a stored request of an older version. The default returns an error, which stops the stage.
     fn migrate(version: u32, stored: serde_json::Value) -> Result<Self, String> {
         let _ = stored;
         Err(format!(
@@ -140,21 +140,21 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// What a destination answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer<T> {
-    /// The request has had its effect, now or by an earlier attempt.
+    /// The request has had its effect, in this attempt or an earlier one.
     Applied(T),
-    /// The destination works but wants to be asked later.
+    /// The destination works, but asks for a later attempt.
     RetryAfter {
-        /// How long it asks to wait; `None` if it does not say. Bounded by [`Limits::retry_after`].
+        /// The wait that it asks for, or `None`. Limited by [`Limits::retry_after`].
         wait: Option<Duration>,
-        /// The destination's words.
+        /// The destination's message.
         detail: String,
     },
-    /// The destination will never take the request.
+    /// The destination refuses the request permanently.
     Rejected {
-        /// The destination's words.
+        /// The destination's message.
         detail: String,
     },
-    /// No answer that tells whether the request had its effect: no connection, a timeout, a server error.
+    /// It is not known whether the request had its effect: no connection, a time-out, a server error.
     Unknown {
         /// What happened.
         detail: String,
@@ -166,67 +166,68 @@ pub enum Answer<T> {
 pub struct Call<R> {
     /// The idempotency key, the same for every attempt.
     pub key: Arc<str>,
-    /// What to do.
+    /// The task.
     pub request: Arc<R>,
     /// 1 for the first attempt.
     pub attempt: u32,
     /// The time of the tick that sends it.
     pub now: Utc,
-    /// How long the call may take. Later answers are ignored: [`Answer::Unknown`] is assumed.
+    /// Maximum duration of the call. A later answer is ignored, and [`Answer::Unknown`] is assumed.
     pub deadline: Duration,
 }
 
-/// The way to one destination.
+/// The connection to one destination.
 ///
 /// `send` blocks: it runs on threads that the outbox owns, at most [`Limits::concurrency`] calls at the same time. It must
 /// return within the deadline, and must be idempotent by [`Call::key`] as far as the destination allows.
 pub trait Sender<R: Request>: Send + Sync + 'static {
-    /// Makes these calls (at most [`Limits::batch`]) and answers each, in their order. A missing answer, or a panic, counts as
-    /// [`Answer::Unknown`].
+    /// Makes these calls (at most [`Limits::batch`]) and returns one answer for each, in the same order. A missing answer
+    /// or a panic counts as [`Answer::Unknown`].
     fn send(&self, calls: &[Call<R>]) -> Vec<Answer<R::Reply>>;
 }
 
-/// Where a new request goes.
+/// The data of a new request.
 #[derive(Debug, Clone, Copy)]
 pub struct Enqueue<'a> {
     /// The destination's name, as given to [`Outbox::destination`].
     pub destination: &'a str,
     /// The idempotency key: a function of the request's cause, unique per destination.
     pub key: &'a str,
-    /// Requests with the same order key are sent one after the other, in the order of enqueuing; `None` = in any order.
+    /// Requests with the same order key are sent one after another, in the order in which they were enqueued. `None` = in
+    /// any order.
     pub order: Option<&'a str>,
     /// Event time of the cause.
     pub at: Utc,
 }
 
-/// What became of [`Outbox::enqueue`].
+/// The result of [`Outbox::enqueue`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
     /// The request waits to be sent.
     Accepted,
-    /// A request with this key waits already; nothing changed.
+    /// A request with this key is already waiting. Nothing changed.
     AlreadyWaiting,
-    /// No destination of that name.
+    /// There is no destination with this name.
     UnknownDestination,
-    /// The destination's queue in this partition is full ([`Limits::waiting`]); nothing changed.
+    /// The destination's queue in this partition is full ([`Limits::waiting`]). Nothing changed.
     Full,
 }
 
-/// How a request ended.
+/// The final result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conclusion<'a, T> {
     /// It had its effect.
     Applied(&'a T),
-    /// The destination refused it for good.
+    /// The destination refused it permanently.
     Rejected {
-        /// The destination's words.
+        /// The destination's message.
         detail: &'a str,
     },
     /// Too many attempts, or too long since the first one.
     GaveUp {
-        /// From the first attempt until now.
+        /// The time from the first attempt until now.
         after: Duration,
-        /// What came of the last attempt.
+        /// The result of the last attempt.
         detail: &'a str,
     },
 }
@@ -239,19 +240,19 @@ pub struct Finished<'a, R: Request> {
     pub destination: &'a str,
     /// The idempotency key.
     pub key: &'a str,
-    /// What was asked.
+    /// The task.
     pub request: &'a R,
     /// Event time of the cause.
     pub at: Utc,
-    /// Attempts made, the last one included.
+    /// The number of attempts, including the last one.
     pub attempts: u32,
-    /// How it ended.
+    /// The final result.
     pub conclusion: Conclusion<'a, R::Reply>,
 }
 
 impl<R: Request> Finished<'_, R> {
-    /// The event time of something that happens at `now`: as long after the cause's event time as `now` is after the edge
-    /// accepted what led to it. In live operation that is about now; in a replay it stays in the time of the stream.
+    /// The event time of something that happens at `now`: the cause's event time plus the time since the edge accepted
+    /// the cause. In live operation this is about `now`. In a replay it stays in the time of the stream.
     pub fn event_time(&self, now: Utc) -> Utc {
         let accepted = self.cause.headers.text(crate::header::ACCEPTED_AT);
         match accepted.and_then(|millis| millis.parse().ok()) {
@@ -264,8 +265,8 @@ impl<R: Request> Finished<'_, R> {
     }
 }
 
-/// How long an HTTP `Retry-After` header asks to wait: seconds or an HTTP date (RFC 9110, section 10.2.3), seen from `now`.
-/// A date in the past is no wait; `None` if the value has neither form.
+/// The wait in an HTTP `Retry-After` header at the time `now`: seconds or an HTTP date (RFC 9110, section 10.2.3). A date
+/// in the past means no wait. `None` if the value has neither form.
 pub fn retry_after(value: &str, now: Utc) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

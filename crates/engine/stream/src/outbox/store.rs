@@ -1,9 +1,9 @@
-//! Where entries are in the stage's state.
+//! The layout of entries in the stage's state.
 //!
-//! Every key begins with the outbox's name. `e/DEST/KEY` is an entry. `n/DEST/TIME/KEY` (never sent) and `r/DEST/TIME/KEY` (to
-//! be sent again) are the indexes of what may be sent, in the order of time. `o/DEST/ORDER/SEQUENCE` lists the requests of
-//! an order key; only the first of them is in an index. `c/DEST` counts. Times and numbers are big-endian, so that the order
-//! of keys is the order of times.
+//! Every key starts with the outbox's name. `e/DEST/KEY` is an entry. `n/DEST/TIME/KEY` (never sent) and
+//! `r/DEST/TIME/KEY` (to be sent again) are the indexes of requests that can be sent, in the order of time.
+//! `o/DEST/ORDER/SEQUENCE` lists the requests of an order key; only the first of them is in an index. `c/DEST` holds
+//! counts. Times and numbers are big-endian, so keys sort by time.
 
 use std::collections::HashMap;
 
@@ -20,16 +20,16 @@ pub(super) struct Store {
     name: String,
 }
 
-/// What is counted per partition and destination.
+/// Counts of a partition and destination.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
-    /// Requests not finished.
+    /// Unfinished requests.
     pub(super) waiting: u64,
-    /// Requests with an order key so far: the next one's place.
+    /// The number of requests with an order key so far, which is the position of the next one.
     sequence: u64,
 }
 
-/// Which index.
+/// The two indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Index {
     Retry,
@@ -81,7 +81,7 @@ impl Store {
         bytes
     }
 
-    /// The order key is preceded by its length, so that no order key is the beginning of another.
+    /// The order key is preceded by its length, so that no order key is a prefix of another.
     fn lane_prefix(&self, destination: &str, order: &str) -> Vec<u8> {
         let mut bytes = self.prefix('o', destination);
         bytes.extend_from_slice(&(order.len() as u32).to_be_bytes());
@@ -99,7 +99,7 @@ impl Store {
         format!("{}/c/{destination}", self.name).into_bytes()
     }
 
-    /// What is counted of a destination in a partition.
+    /// The counts of a destination in a partition.
     pub(super) fn count(
         &self,
         out: &Outputs<'_>,
@@ -134,7 +134,7 @@ impl Store {
         out.put(partition, self.count_key(destination), bytes);
     }
 
-    /// Puts a new request in, unless its key waits already or `most` requests wait.
+    /// Adds a new request, unless its key is already waiting or `most` requests are waiting.
     pub(super) fn enqueue<R: Request>(
         &self,
         out: &mut Outputs<'_>,
@@ -181,7 +181,7 @@ impl Store {
         Ok(Enqueued::Accepted)
     }
 
-    /// Removes a finished request; the next one of its order key may be sent.
+    /// Removes a finished request. The next request of its order key can then be sent.
     pub(super) fn finish<R: Request>(
         &self,
         out: &mut Outputs<'_>,
@@ -208,7 +208,7 @@ impl Store {
         Ok(())
     }
 
-    /// Stores an entry after an attempt, to be sent again when it is due.
+    /// Stores an entry after an attempt. It is sent again when it is due.
     pub(super) fn put_back<R: Request>(
         &self,
         out: &mut Outputs<'_>,
@@ -250,8 +250,8 @@ impl Store {
         Ok((bytes, entry))
     }
 
-    /// Up to `limit` committed entries that may be sent at `now`: those to be sent again first, then new ones.
-    /// Leaves out entries that are `known` to be on their way.
+    /// Up to `limit` committed entries that can be sent at `now`: first those to be sent again, then new ones. Skips
+    /// entries that are `known` to be running.
     pub(super) fn due<K>(
         &self,
         state: &dyn StateReader,
@@ -287,7 +287,7 @@ impl Store {
     }
 }
 
-/// Big-endian with the sign flipped: the order of bytes is the order of times.
+/// Big-endian with the sign flipped, so that the bytes sort like times.
 const fn sortable(time: Utc) -> [u8; 8] {
     (time.as_millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }

@@ -9,17 +9,17 @@ use crossbeam_channel::{Receiver, Sender as Channel, unbounded};
 
 use super::{Answer, Call, Request, Sender};
 
-/// Where a call's entry is: partition number and key in the state.
+/// Identifies a call's entry: partition number and key in the state.
 pub(super) type EntryId = (u32, Bytes);
 
-/// Calls for one `send`.
+/// The calls of one `send`.
 pub(super) struct Job<R: Request> {
     pub(super) number: u64,
     pub(super) entries: Vec<EntryId>,
     pub(super) calls: Vec<Call<R>>,
 }
 
-/// A job that came back: one answer for each entry.
+/// A returned job, with one answer for each entry.
 pub(super) struct Returned<R: Request> {
     pub(super) destination: Arc<str>,
     pub(super) job: u64,
@@ -27,7 +27,7 @@ pub(super) struct Returned<R: Request> {
     pub(super) answers: Vec<Answer<R::Reply>>,
 }
 
-/// Threads that make calls. They start when they are first needed and end with the outbox.
+/// Threads that make calls. They start when they are needed and end with the outbox.
 pub(super) struct Workers<R: Request> {
     destination: Arc<str>,
     sender: Arc<dyn Sender<R>>,
@@ -45,7 +45,7 @@ impl<R: Request> Workers<R> {
         sender: Arc<dyn Sender<R>>,
         results: Channel<Returned<R>>,
     ) -> Self {
-        // Never longer than the destination's concurrency: the outbox starts no more.
+        // Never longer than the destination's concurrency, because the outbox starts no more calls.
         let (queue, jobs) = unbounded();
         Self {
             destination,
@@ -59,12 +59,12 @@ impl<R: Request> Workers<R> {
         }
     }
 
-    /// Calls that a thread still works on, those past their deadline included.
+    /// The calls that a thread still works on, including those past their deadline.
     pub(super) const fn busy(&self) -> usize {
         self.busy_calls
     }
 
-    /// Starts a job. Its answers come back on the channel of results, whatever happens.
+    /// Starts a job. Its answers always come back on the channel of results.
     pub(super) fn start(&mut self, job: Job<R>) {
         self.busy_jobs += 1;
         self.busy_calls += job.entries.len();
@@ -82,15 +82,15 @@ impl<R: Request> Workers<R> {
                 answers: answers.collect(),
                 entries: job.entries,
             };
-            // The outbox holds the other end as long as it holds this.
+            // The outbox holds the receiving end as long as it exists.
             let _ = self.results.send(returned);
             return;
         }
-        // This holds the other end too.
+        // This value also holds the receiving end.
         let _ = self.queue.send(job);
     }
 
-    /// A job came back.
+    /// Notes a returned job.
     pub(super) const fn returned(&mut self, calls: usize) {
         self.busy_jobs -= 1;
         self.busy_calls -= calls;
@@ -121,7 +121,7 @@ impl<R: Request> Workers<R> {
     }
 }
 
-/// Exactly one answer for each call.
+/// Returns exactly one answer for each call.
 fn answers<R: Request>(sender: &dyn Sender<R>, calls: &[Call<R>]) -> Vec<Answer<R::Reply>> {
     let sent = catch_unwind(AssertUnwindSafe(|| sender.send(calls)));
     let missing = if sent.is_ok() {

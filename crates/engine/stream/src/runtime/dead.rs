@@ -1,4 +1,4 @@
-//! Dead letters: the record untouched, and beside it in headers where it came from and why it is here.
+//! Dead letters: the unchanged record, with headers that name its origin and the reason.
 
 use bytes::Bytes;
 use limbic_domain::topics;
@@ -15,10 +15,11 @@ const PROVENANCE: [&str; 6] = [
     header::DEAD_DETAIL,
 ];
 
-/// The longest detail kept, in bytes.
+/// Maximum bytes of a detail.
 const DETAIL_LIMIT: usize = 1_000;
 
-/// What `stage` writes to `<topic>.dead` for `letter`: key, value and headers raw, provenance added.
+/// The record that `stage` writes to `<topic>.dead` for `letter`: the unchanged key, value and headers, with headers for
+/// its origin.
 pub fn dead_letter(stage: &str, letter: &DeadLetter) -> NewRecord {
     let record = &letter.record;
     let mut headers = record.headers.clone();
@@ -43,7 +44,7 @@ pub fn dead_letter(stage: &str, letter: &DeadLetter) -> NewRecord {
     }
     NewRecord {
         topic: topics::dead(&record.topic).into(),
-        // The same partition number as its source: letters of one key stay in order, and keep their place.
+        // The same partition number as the source, so letters of one key stay in order.
         partition: Some(record.partition),
         key: record.key.clone(),
         value: record.value.clone(),
@@ -52,7 +53,7 @@ pub fn dead_letter(stage: &str, letter: &DeadLetter) -> NewRecord {
     }
 }
 
-/// The record as it was before it died, addressed to where it came from. `None` if `letter` is no dead letter.
+/// The original record, for its original topic. `None` if `letter` is not a dead letter.
 pub fn revive(letter: &Record) -> Option<NewRecord> {
     let topic = letter.headers.text(header::DEAD_TOPIC)?.into();
     let mut headers = crate::Headers::new();

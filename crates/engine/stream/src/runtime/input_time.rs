@@ -1,4 +1,4 @@
-//! Event time of one partition number: from records, from marks of senders, from idleness.
+//! The event time of a partition number, from records, from marks of senders, and from idleness.
 
 use std::collections::BTreeMap;
 
@@ -7,44 +7,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EventTime, WatermarkMark};
 
-/// A sender, as a reader knows it.
+/// What a reader knows about a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sender {
     at: i64,
     idle: bool,
 }
 
-/// What is known of the event time of one input partition. Small: it travels in the commit's metadata.
+/// The event time of one input partition. It is small, because it is part of the commit's metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct InputClock {
     /// Latest event time of a record, in milliseconds.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     latest: Option<i64>,
-    /// The latest explicit mark (a heartbeat of an edge).
+    /// The latest explicit mark (a heartbeat from an edge).
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     heartbeat: Option<i64>,
     /// The senders of a regrouped topic.
     #[serde(rename = "s", default, skip_serializing_if = "BTreeMap::is_empty")]
     senders: BTreeMap<u32, Sender>,
-    /// How many senders there are.
+    /// The number of senders.
     #[serde(rename = "n", default)]
     of: u32,
-    /// Nothing to read for a while. Not stored: the next instance looks for itself.
+    /// There has been nothing to read for some time. Not stored: the next instance determines it again.
     #[serde(skip)]
     idle: bool,
 }
 
-/// How far an input partition has come.
+/// The effect of an input partition on the watermark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InputTime {
-    /// It holds time back at this watermark.
+    /// The watermark must not pass this time.
     At(Utc),
-    /// It holds nothing back; its records reached this far.
+    /// The input does not hold the watermark back. Its records have reached this time.
     Idle(Utc),
 }
 
 impl InputClock {
-    /// A record was read.
+    /// Notes a record.
     pub(super) fn saw_record(&mut self, at: Utc) {
         self.latest = Some(
             self.latest
@@ -53,7 +53,7 @@ impl InputClock {
         self.idle = false;
     }
 
-    /// A mark was read. Answers whether it says something new.
+    /// Notes a mark. Returns whether it changed anything.
     pub(super) fn saw_mark(&mut self, time: EventTime, mark: &WatermarkMark) -> bool {
         let before = self.clone();
         if time == EventTime::Sources {
@@ -71,17 +71,17 @@ impl InputClock {
         *self != before
     }
 
-    /// Whether there is nothing to read. Answers whether that is news.
+    /// Notes whether there is nothing to read. Returns whether this has changed.
     pub(super) fn set_idle(&mut self, idle: bool) -> bool {
         std::mem::replace(&mut self.idle, idle) != idle
     }
 
-    /// The explicit mark, if there is one.
+    /// The latest explicit mark, if there is one.
     pub(super) fn heartbeat(&self) -> Option<Utc> {
         self.heartbeat.map(Utc::from_millis)
     }
 
-    /// How far this input has come.
+    /// The effect of this input on the watermark.
     pub(super) fn time(&self, time: EventTime) -> InputTime {
         match time {
             EventTime::Ignored => InputTime::Idle(Utc::MIN),
@@ -89,7 +89,7 @@ impl InputClock {
                 let latest = self.latest.map_or(Utc::MIN, Utc::from_millis);
                 let heartbeat = self.heartbeat().unwrap_or(Utc::MIN);
                 if self.idle {
-                    // Everything up to and including the latest record is through.
+                    // Everything up to and including the latest record has been read.
                     let through = if self.latest.is_some() {
                         latest.plus_millis(1)
                     } else {
@@ -130,8 +130,7 @@ impl InputClock {
     }
 }
 
-/// The watermark of a partition number from its inputs: the least of those that hold time back; where all are idle, the
-/// greatest.
+/// The watermark of a partition number: the minimum over the inputs that hold it back, or the maximum if all are idle.
 pub(super) fn combine(inputs: impl Iterator<Item = InputTime>) -> InputTime {
     let mut held_back: Option<Utc> = None;
     let mut through = Utc::MIN;

@@ -1,4 +1,5 @@
-//! Processes a batch; bisects it to isolate a record on which the stage fails, and gives up on that record.
+//! Processes a batch. If the stage fails, bisects the batch until the failing record is isolated, and makes it a dead
+//! letter.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,11 +7,11 @@ use limbic_domain::{Fault, Retry};
 
 use crate::{Batch, Outputs, Stage, StageError};
 
-/// The largest value a stage may write: what a broker takes by default, less room for key and headers.
+/// The maximum bytes of a value that a stage may write: the default limit of brokers, minus space for key and headers.
 const LARGEST_OUTPUT: usize = 1_000_000 - 16_384;
 
-/// Processes `batch`. A record on which the stage fails for good becomes a dead letter; an error means that the whole batch is
-/// to be tried again, or that the stage must stop.
+/// Processes `batch`. A record that fails permanently becomes a dead letter. An error means that the whole batch must be
+/// retried, or that the stage must stop.
 pub(crate) fn process_isolated(
     stage: &mut dyn Stage,
     batch: &Batch,
@@ -30,7 +31,8 @@ pub(crate) fn process_isolated(
     }
 }
 
-/// `batch` failed as a whole. If it is one record, gives up on it; otherwise processes each half.
+/// Handles a `batch` that failed as a whole. If it is one record, the record becomes a dead letter. Otherwise each half
+/// is processed.
 fn isolate(
     stage: &mut dyn Stage,
     batch: &Batch,
@@ -57,7 +59,7 @@ enum Failure {
 }
 
 fn guarded(stage: &mut dyn Stage, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), Failure> {
-    // The fields of a stage hold only what can be rebuilt, so a panic leaves nothing inconsistent behind.
+    // The fields of a stage hold only data that can be rebuilt, so a panic leaves nothing inconsistent.
     match catch_unwind(AssertUnwindSafe(|| stage.process(batch, out))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(Failure::Stage(error)),
@@ -81,8 +83,8 @@ fn guarded(stage: &mut dyn Stage, batch: &Batch, out: &mut Outputs<'_>) -> Resul
     }
 }
 
-/// Calls a stage for something that is not a batch. No record can be isolated there: a panic is an internal error, which stops
-/// the stage.
+/// Calls a stage outside a batch. There, no record can be isolated. So a panic is an internal error, which stops the
+/// stage.
 pub(super) fn guard<T>(
     call: &'static str,
     act: impl FnOnce() -> Result<T, StageError>,
@@ -96,7 +98,7 @@ pub(super) fn guard<T>(
     })
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())

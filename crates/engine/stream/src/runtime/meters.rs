@@ -1,17 +1,18 @@
-//! What Prometheus sees of the stages.
+//! The Prometheus metrics of the stages.
 
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
 };
 
-/// Edges of the histograms of time, in seconds: fine where a decision is promised (a quarter of a second), and with edges at what
-/// is promised of a reading (half a minute) and of an ad (five minutes), so that the share within each can be told exactly.
+/// Edges of the time histograms in seconds. They are fine around the target for a decision (a quarter of a second), and
+/// include the targets for a reading (half a minute) and an ad (five minutes), so that the share within each target is
+/// exact.
 const SECONDS: [f64; 19] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0, 300.0,
 ];
 
-/// The meters of every stage in the process, labelled by stage.
+/// The metrics of every stage in the process, labelled by stage.
 #[derive(Debug, Clone)]
 pub struct StageMeters {
     pub(super) records_in: IntCounterVec,
@@ -29,7 +30,7 @@ pub struct StageMeters {
 }
 
 impl StageMeters {
-    /// Registers the meters; fails if they are there already.
+    /// Registers the metrics. Fails if they are already registered.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
             let meter = IntCounterVec::new(Opts::new(name, help), labels)?;

@@ -1,13 +1,13 @@
-//! The runtime: what surrounds a [`Stage`].
+//! The runtime, which runs a [`Stage`].
 //!
-//! One instance is one thread ([`spawn`]). It polls, processes, moves the watermark, commits, and repeats.
+//! One instance is one thread ([`spawn`]). It polls, processes, advances the watermark, commits, and repeats.
 //!
 //! | failure | reaction |
 //! |---|---|
 //! | the stage asks for a retry ([`Retry::WithBackoff`]) | rewind, wait (exponential back-off with jitter), poll again; a rebalance is not delayed |
 //! | a permanent error, or a panic, in a batch | bisect the batch until the failing record is isolated; it goes to the dead letters |
 //! | the transaction was aborted | rewind and process again, every batch that shared it |
-//! | the instance was fenced, or the outcome of a commit is not known | subscribe again and continue at the committed offset |
+//! | the instance was fenced, or the outcome of a commit is unknown | subscribe again and continue at the committed offset |
 //! | the log is full or unreachable | wait and try again; the source slows down, nothing is dropped |
 //! | a panic outside a batch (in `watermark`, `tick`, `assigned`) | stop, with the error in [`StageStatus`] |
 //! | settings that cannot work, a damaged log | stop, with the error in [`StageStatus`] |
@@ -42,19 +42,19 @@ pub use progress::{Counters, StageCounts, count_stages};
 
 use crate::{Backoff, Log, Stage, StageSpec, TopicPartition};
 
-/// How an instance runs.
+/// Options of an instance.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// Which instance of the stage: stable over restarts, unique among those alive.
+    /// The name of the instance: stable across restarts, and unique among the running instances of the stage.
     pub instance: Arc<str>,
-    /// How long a partition must have nothing to read before event time stops waiting for it (wall clock).
+    /// An input partition without records for this long (wall clock) no longer holds the watermark back.
     pub idle_after: Duration,
-    /// How long a transaction may be open before it is committed, where batches that lie ready share one because commits
-    /// are dear (Kafka).
+    /// The maximum time for which a transaction stays open. Available batches share a transaction if commits are
+    /// expensive (Kafka).
     pub share_for: Duration,
     /// The waits after failures. The seed is mixed with the names of stage and instance.
     pub backoff: Backoff,
-    /// How often an instance looks for changes of its reference topics.
+    /// How often an instance checks its reference topics for changes.
     pub reference_interval: Duration,
 }
 
@@ -70,31 +70,31 @@ impl Default for RunOptions {
     }
 }
 
-/// What an instance is doing.
+/// The health of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// Not yet a member of its group.
     Starting,
-    /// Working.
+    /// Processing records, or waiting for them.
     Running,
-    /// Waiting after a failure, to try again.
+    /// Waiting after a failure. It will try again.
     Waiting(String),
-    /// Drained and gone, as asked.
+    /// Stopped on request, after its last commit.
     Stopped,
-    /// Given up; only a person can help.
+    /// Stopped because of an error that a person must correct.
     Failed(String),
 }
 
-/// What an instance is doing, to be looked at while it runs.
+/// The current status of an instance.
 #[derive(Debug, Clone)]
 pub struct StageStatus {
-    /// How it is.
+    /// The health.
     pub health: Health,
-    /// What it holds.
+    /// The partitions that it holds.
     pub partitions: Vec<TopicPartition>,
 }
 
-/// The shared part between an instance's thread and its handle.
+/// The data that an instance's thread and its handle share.
 #[derive(Debug)]
 struct Shared {
     stopping: AtomicBool,
@@ -123,20 +123,20 @@ pub struct StageHandle {
 }
 
 impl StageHandle {
-    /// What it is doing now.
+    /// The current status.
     pub fn status(&self) -> StageStatus {
         self.shared.status.lock().clone()
     }
 
-    /// Asks it to finish the batch at hand, commit and leave its group. Returns at once.
+    /// Asks the instance to finish the current batch, commit and leave its group. Returns at once.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
-        // Full means that it is being woken already.
+        // A full channel means that the thread is about to wake.
         let _ = self.wake.try_send(());
     }
 
-    /// Waits until it is gone; `false` if it is not by `deadline`. What it then had not committed is processed again
-    /// by whoever takes over.
+    /// Waits until the instance has stopped. Returns `false` if it has not by `deadline`. Another instance then processes
+    /// again what this one has not committed.
     pub fn join_by(&mut self, deadline: Instant) -> bool {
         let Some(thread) = self.thread.take() else {
             return true;
@@ -151,7 +151,7 @@ impl StageHandle {
     }
 }
 
-/// Starts an instance of `stage` on a thread of its own.
+/// Starts an instance of `stage` on its own thread.
 pub fn spawn(
     log: Arc<dyn Log>,
     stage: Box<dyn Stage>,

@@ -1,8 +1,8 @@
 //! The progress of each input partition: exact counts and event time, committed together with the offset.
 //!
-//! The metadata of each partition's commit says how many records the group has consumed from it, how many it has written
-//! because of it, and how many it has given up on, since the beginning. The numbers are part of the transaction, so they are
-//! exact: [`count_stages`] adds them up from any process.
+//! The metadata of each partition's commit contains the counts since the beginning: records consumed from the partition,
+//! records written because of it, and dead letters. The counts are part of the transaction, so they are exact.
+//! [`count_stages`] adds them up in any process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::{Log, Result, StageSpec};
 /// Exact counts of one partition of one group, since the beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
-    /// Records consumed, control records not counted.
+    /// Records consumed, without control records.
     #[serde(rename = "c", default)]
     pub consumed: u64,
-    /// Records written, by topic, control records and dead letters not counted.
+    /// Records written, by topic, without control records and dead letters.
     #[serde(rename = "p", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub produced: BTreeMap<String, u64>,
     /// Dead letters, by reason.
@@ -35,13 +35,13 @@ pub(super) struct PartitionProgress {
     /// Nested, not flattened: serde reads the numbers that are keys of a flattened map as text.
     #[serde(rename = "k", default)]
     pub(super) clock: InputClock,
-    /// The watermark last announced to the stage and passed on, in milliseconds.
+    /// The watermark that the stage received last and that was passed on, in milliseconds.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub(super) announced: Option<i64>,
-    /// Whether the last mark passed on said "idle".
+    /// Whether the last mark that was passed on declared this input idle.
     #[serde(rename = "i", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) announced_idle: bool,
-    /// The explicit mark last passed on.
+    /// The last explicit mark that was passed on.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub(super) passed_heartbeat: Option<i64>,
 }
@@ -55,7 +55,8 @@ impl PartitionProgress {
         serde_json::to_string(self).expect("progress has string keys")
     }
 
-    /// Progress from a commit. If another program wrote the metadata, the counts start at 0; the offset still holds.
+    /// Progress from the metadata of a commit. If another program wrote the metadata, the counts start at 0. The offset
+    /// is still valid.
     pub(super) fn from_metadata(text: &str) -> Self {
         if text.is_empty() {
             return Self::default();
@@ -67,16 +68,16 @@ impl PartitionProgress {
     }
 }
 
-/// What a stage has done, over all its partitions.
+/// The counts of a stage over all its partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct StageCounts {
     /// Records consumed.
     pub consumed: u64,
-    /// Records not consumed yet.
+    /// Records that are not consumed yet.
     pub lag: u64,
     /// Records consumed, by input topic.
     pub consumed_by_topic: BTreeMap<String, u64>,
-    /// Records not consumed yet, by input topic.
+    /// Records that are not consumed yet, by input topic.
     pub lag_by_topic: BTreeMap<String, u64>,
     /// Records written, by topic.
     pub produced: BTreeMap<String, u64>,
@@ -84,7 +85,7 @@ pub struct StageCounts {
     pub dead: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// Adds up the committed progress of a stage, whichever processes run it. What the stage has never begun to read is lag.
+/// Adds up the committed progress of a stage, from all processes that run it. Partitions without a commit count as lag.
 pub fn count_stages(log: &dyn Log, stage: &StageSpec) -> Result<StageCounts> {
     let topics: Vec<Arc<str>> = stage
         .inputs

@@ -1,4 +1,4 @@
-//! The numbers of a batch that go to the meters once it is committed.
+//! The numbers of a batch for the metrics, reported after the commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use super::meters::StageMeters;
 use super::work::Work;
 use crate::record::header;
 
-/// Numbers of one batch, kept until its transaction has committed.
+/// The numbers of one batch, kept until its transaction has committed.
 pub(super) struct BatchReport {
     started: Instant,
     records: usize,
     consumed: BTreeMap<Arc<str>, u64>,
     produced: BTreeMap<Arc<str>, u64>,
-    /// When the edge accepted the posts that led to what was written, in milliseconds.
+    /// When the edge accepted the posts that caused the written records, in milliseconds.
     accepted: Vec<i64>,
     dead: Vec<&'static str>,
 }
@@ -37,7 +37,7 @@ impl BatchReport {
         }
     }
 
-    /// It is committed: the meters may know.
+    /// Reports the numbers of a committed batch.
     pub(super) fn report(&self, stage: &str, meters: &StageMeters) {
         for (topic, n) in &self.consumed {
             meters.records_in.with_label_values(&[stage, topic]).inc_by(*n);

@@ -1,8 +1,9 @@
 //! One step of an instance: one or more batches, or a tick, in one transaction.
 //!
-//! Where a commit is dear, batches that lie ready share one ([`Transaction::ready`]): each is processed over what those
-//! before it changed, its outputs are on their way while the next one is done, and offsets and state are committed once.
-//! An abort is about all of them. One that the stage cannot do now ends the sharing: what came before it is committed.
+//! If commits are expensive, available batches share one ([`Transaction::ready`]). Each batch is processed over the
+//! changes of those before it, its outputs are sent while the next one is processed, and offsets and state are committed
+//! once. An abort affects all of them. If the stage cannot process a batch now, the sharing ends, and the batches before
+//! it are committed.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -17,8 +18,8 @@ use crate::overlay::{Changes, Overlay};
 use crate::record::header;
 use crate::{Committed, Consumer, Error, Record, TopicPartition, Transaction};
 
-/// Most records that batches of one transaction may have together, and most bytes: what a killed process leaves to be
-/// done again, and readers to skip.
+/// The maximum number of records in the batches of one transaction. It bounds what must be processed again, and what
+/// readers must skip, after a process is killed.
 const SHARED_RECORDS: usize = 100_000;
 const SHARED_BYTES: usize = 64 << 20;
 
@@ -27,9 +28,9 @@ struct Step<'c> {
     transaction: Box<dyn Transaction + 'c>,
     started: Instant,
     progress: ProgressMap,
-    /// Where to read on.
+    /// The next offset of each partition.
     next: BTreeMap<TopicPartition, u64>,
-    /// State as changed by all batches, to be written once.
+    /// The state changes of all batches, which are written once.
     changes: Changes,
     reports: Vec<BatchReport>,
     records: usize,
@@ -50,7 +51,7 @@ impl<'c> Step<'c> {
         }
     }
 
-    /// Adds what follows from a batch. State is kept until the commit.
+    /// Adds the effects of a batch. State changes are kept until the commit.
     fn add(&mut self, stage: &str, work: Work) -> Result<(), Error> {
         self.reports.push(BatchReport::of(&work));
         self.records += work.data.len();
@@ -82,7 +83,7 @@ impl<'c> Step<'c> {
         self.records >= SHARED_RECORDS || self.bytes >= SHARED_BYTES
     }
 
-    /// The state as the batches so far leave it.
+    /// The state including the changes of the batches so far.
     fn state(&self) -> Overlay<'_> {
         Overlay {
             below: self.transaction.state(),
@@ -90,7 +91,7 @@ impl<'c> Step<'c> {
         }
     }
 
-    /// Adds state and offsets, and commits. Afterwards the assignment holds the new progress, and the meters know the batches.
+    /// Adds state and offsets, and commits. Then updates the assignment with the new progress, and the metrics.
     fn commit(
         mut self,
         assignment: &mut Assignment,
@@ -146,8 +147,8 @@ fn changed(
 }
 
 impl Worker {
-    /// Processes `records` (none for a tick, or when only time has moved) and the batches that may share their transaction.
-    /// Commits everything that follows, or nothing.
+    /// Processes `records` (empty for a tick, or if only time has advanced) and the batches that may share their
+    /// transaction. Commits all effects or none.
     pub(super) fn step(
         &mut self,
         consumer: &mut dyn Consumer,
@@ -166,7 +167,7 @@ impl Worker {
         if work.is_silent() && changed(&self.assignment, &progress, &work.next).is_empty() {
             return Ok(());
         }
-        // If anything fails from here on, the batches come again one by one: each is more likely to succeed alone.
+        // If a later step fails, the batches are repeated one by one, because each is more likely to succeed alone.
         self.alone = true;
         let mut step = Step::new(consumer.begin()?, started, progress);
         step.add(&self.spec.name, work)?;
@@ -180,8 +181,8 @@ impl Worker {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Processes batches that lie ready in the same transaction, until it is time to commit. A batch on which the stage fails
-    /// leaves no trace in it; its failure is answered.
+    /// Processes available batches in the same transaction until it is time to commit. A batch that fails has no effect
+    /// on the transaction; its failure is returned.
     fn share(&mut self, step: &mut Step<'_>) -> Result<Option<StepError>, Error> {
         let limits = self.limits();
         while step.started.elapsed() < self.options.share_for && !step.is_full() && !self.is_stopping() {

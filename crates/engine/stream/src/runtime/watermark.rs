@@ -1,4 +1,4 @@
-//! The watermark of each partition number, and the marks that pass it on to other stages.
+//! The watermark of each partition number, and the marks that pass it to other stages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::{EventTime, Forward, Input, NewRecord, Output, StageSpec, TopicPartit
 /// The progress of the input partitions that an instance holds.
 pub(super) type ProgressMap = BTreeMap<TopicPartition, PartitionProgress>;
 
-/// Computes watermarks from the progress of a stage's inputs. It does no I/O and holds no state of its own: everything that
-/// it remembers is in the progress, which is committed with the batch.
+/// Computes watermarks from the progress of a stage's inputs. It does no I/O and has no state: everything that it
+/// remembers is in the progress, which is committed with the batch.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WatermarkTracker {
     inputs: Vec<Input>,
@@ -28,14 +28,14 @@ struct OutputPartitions {
     partitions: u32,
 }
 
-/// What follows from an advance of time.
+/// The effects of an advance of time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Advance {
-    /// Partition numbers whose watermark moved, and where to.
+    /// Partition numbers with a new watermark.
     pub(super) watermarks: Vec<(u32, Utc)>,
-    /// Marks to be written before the records of the batch: a sender that was idle is not any more.
+    /// Marks to write before the records of the batch: an idle sender is active again.
     pub(super) before: Vec<NewRecord>,
-    /// Marks to be written after the records of the batch.
+    /// Marks to write after the records of the batch.
     pub(super) after: Vec<NewRecord>,
 }
 
@@ -54,14 +54,14 @@ impl WatermarkTracker {
         }
     }
 
-    /// Where the event time of an input comes from.
+    /// The source of an input's event time.
     pub(super) fn time_of(&self, topic: &str) -> EventTime {
         let input = self.inputs.iter().find(|input| &*input.topic == topic);
         input.map_or(EventTime::Ignored, |input| input.time)
     }
 
-    /// Moves the watermark of every partition number as far as its inputs allow. The progress of the first input remembers
-    /// the watermark.
+    /// Advances the watermark of every partition number as far as its inputs allow. The progress of the first input
+    /// stores the watermark.
     pub(super) fn advance(&self, progress: &mut ProgressMap) -> Advance {
         let mut advance = Advance::default();
         let Some(first) = self.inputs.first() else {

@@ -1,4 +1,4 @@
-//! What a batch (or a tick, or time itself) leads to, before any of it is written.
+//! The effects of a batch, of a tick, or of time alone, before anything is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use super::watermark::ProgressMap;
 use super::worker::{StepError, Worker};
 use crate::{Batch, Control, Effects, NewRecord, Outputs, Record, StateReader, TopicPartition};
 
-/// What follows from a batch.
+/// The effects of a batch.
 pub(super) struct Work {
     pub(super) started: Instant,
     /// The records of the batch.
     pub(super) data: Vec<Record>,
-    /// What the stage did with them.
+    /// The effects that the stage returned.
     pub(super) effects: Effects,
-    /// Marks to be written before the records of the batch, and after them.
+    /// Marks to write before and after the records of the batch.
     pub(super) marks_before: Vec<NewRecord>,
     pub(super) marks_after: Vec<NewRecord>,
-    /// Where to read on.
+    /// The next offset of each partition.
     pub(super) next: BTreeMap<TopicPartition, u64>,
 }
 
 impl Work {
-    /// Whether there is nothing to write but progress.
+    /// Whether there is nothing to write except progress.
     pub(super) fn is_silent(&self) -> bool {
         self.effects.records.is_empty()
             && self.effects.dead.is_empty()
@@ -37,7 +37,7 @@ impl Work {
 }
 
 impl Worker {
-    /// Has the stage do `records` (or nothing but time, or a tick) over the state `before`, and adds it to the progress.
+    /// Lets the stage process `records` (or only time, or a tick) over the state `before`, and updates the progress.
     pub(super) fn work(
         &mut self,
         before: &dyn StateReader,
@@ -82,7 +82,7 @@ impl Worker {
         })
     }
 
-    /// Splits control records from data, and notes both in the progress.
+    /// Separates control records from data, and notes both in the progress.
     fn split_control_records(
         &self,
         records: Vec<Record>,
@@ -90,7 +90,7 @@ impl Worker {
     ) -> (Vec<Record>, BTreeMap<TopicPartition, u64>) {
         let mut next = BTreeMap::new();
         let mut data = Vec::with_capacity(records.len());
-        // Records come in runs of one partition: look each run up once.
+        // Records come in runs of one partition, so look up each run once.
         let mut records = records.into_iter().peekable();
         while let Some(first) = records.peek() {
             let partition = TopicPartition {
@@ -121,7 +121,7 @@ impl Worker {
         (data, next)
     }
 
-    /// Adds what was done to the progress: what a partition number caused, to that number of the first input.
+    /// Adds the effects to the counts: the effects of a partition number count for this number of the first input.
     fn count(&self, effects: &Effects, progress: &mut ProgressMap) {
         let Some(first) = self.spec.inputs.first() else {
             return;

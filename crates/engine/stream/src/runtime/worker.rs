@@ -1,4 +1,4 @@
-//! The loop of an instance: subscribe, poll, step, repeat; and the reaction to failures.
+//! The loop of an instance: subscribe, poll, step, repeat. It also reacts to failures.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     StageError, StageSpec, Subscription, TopicPartition,
 };
 
-/// How long after joining its group an instance without partitions counts as one that stands by.
+/// An instance that has no partitions for this long after joining its group counts as standby.
 const STANDBY_AFTER: Duration = Duration::from_secs(10);
 
 /// An input partition that this instance holds.
@@ -28,7 +28,7 @@ pub(super) struct AssignedPartition {
     pub(super) progress: PartitionProgress,
     /// The next offset as committed.
     pub(super) next: u64,
-    /// Since when there is nothing to read, if so.
+    /// The time since which there is nothing to read, if so.
     pub(super) caught_up: Option<Instant>,
 }
 
@@ -38,13 +38,13 @@ pub(super) type Assignment = BTreeMap<TopicPartition, AssignedPartition>;
 /// Why a step did not commit.
 #[derive(Debug)]
 pub(super) enum StepError {
-    /// Nothing happened: rewind, wait, try again.
+    /// The step had no effect: rewind, wait, try again.
     Retry { reason: &'static str, message: String },
-    /// This member is no member any more, or does not know whether it committed: subscribe again.
+    /// The member was fenced, or the outcome of its commit is unknown: subscribe again.
     Resubscribe(String),
-    /// The log was closed under it: the process is ending.
+    /// The log was closed, because the process is stopping.
     Closed,
-    /// Only a person can help.
+    /// A person must correct the cause.
     Fatal(String),
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Worker {
     updates: Option<Updates>,
     pub(super) assignment: Assignment,
     pub(super) tracker: WatermarkTracker,
-    /// The next batch has a transaction of its own, because the last one failed.
+    /// The next batch gets its own transaction, because the last one failed.
     pub(super) alone: bool,
     joined: Instant,
     last_tick: Instant,
@@ -137,7 +137,7 @@ impl Worker {
         }
     }
 
-    /// Lives until it is asked to stop or only a person can help.
+    /// Runs until it is asked to stop, or until a person must correct an error.
     pub(super) fn run(mut self) {
         let span = tracing::info_span!("stage", stage = %self.spec.name, instance = %self.options.instance);
         let _entered = span.enter();
@@ -160,7 +160,7 @@ impl Worker {
         self.shared.set_health(Health::Stopped);
     }
 
-    /// One membership of the group, from subscription to leave.
+    /// One membership of the group, from joining to leaving.
     fn serve_once(&mut self) -> Result<(), StepError> {
         self.load_references()?;
         let mut consumer = self.subscribe()?;
@@ -174,7 +174,7 @@ impl Worker {
         served
     }
 
-    /// Loads the tables of the reference topics, and begins to follow them, unless that is done already.
+    /// Loads the tables of the reference topics and starts to follow them, unless this is done already.
     fn load_references(&mut self) -> Result<(), StepError> {
         if self.spec.broadcasts.is_empty() || self.updates.is_some() {
             return Ok(());
@@ -194,7 +194,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes over what has changed in the reference topics.
+    /// Applies the changes of the reference topics.
     fn update_references(&mut self) -> Result<(), StepError> {
         let Some(updates) = &self.updates else {
             return Ok(());
@@ -248,7 +248,7 @@ impl Worker {
         })
     }
 
-    /// Works until asked to stop.
+    /// Processes batches until it is asked to stop.
     fn serve(&mut self, consumer: &mut dyn Consumer) -> Result<(), StepError> {
         let limits = self.limits();
         self.joined = Instant::now();
@@ -287,7 +287,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The stage's limits, with a linger short enough for its ticks and for noticing idleness.
+    /// The stage's limits, with a linger time that is short enough for ticks and for detecting idle inputs.
     pub(super) fn limits(&self) -> BatchLimits {
         let mut limits = self.spec.limits;
         limits.linger = limits
@@ -307,12 +307,12 @@ impl Worker {
         if !self.is_stopping() {
             let wait = self.backoff.wait(self.failures);
             self.failures = self.failures.saturating_add(1);
-            // Woken or not: the loop looks whether it is to stop.
+            // In both cases the loop then checks whether it must stop.
             let _ = self.woken.recv_timeout(wait);
         }
     }
 
-    /// What was noticed by the wall clock was not committed: notice it anew.
+    /// Detects idleness again, because its result was not committed.
     fn forget_idleness(&mut self) {
         for assigned in self.assignment.values_mut() {
             assigned.caught_up = None;
@@ -320,7 +320,8 @@ impl Worker {
         }
     }
 
-    /// Shows that the stage works: once it holds partitions, or has waited so long that others must hold them all.
+    /// Reports the stage as running when it holds partitions, or when it has waited so long that other instances must
+    /// hold them all.
     fn running(&self) {
         if self.assignment.is_empty() && self.joined.elapsed() < STANDBY_AFTER {
             return;
@@ -380,7 +381,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Commits where this group begins in partitions it never read: from now on its lag can be told from outside.
+    /// Commits the start offset of partitions that this group has never read, so that other processes can compute its
+    /// lag.
     fn commit_start(&self, consumer: &mut dyn Consumer, fresh: Vec<TopicPartition>) -> Result<(), Error> {
         if fresh.is_empty() {
             return Ok(());
@@ -417,7 +419,7 @@ impl Worker {
         self.show_partitions();
     }
 
-    /// What another instance holds now is not for this one to report.
+    /// Removes the gauges of partitions that another instance now reports.
     fn forget_gauges(&self, partitions: &[TopicPartition]) {
         for partition in partitions {
             let labels = [
@@ -425,7 +427,7 @@ impl Worker {
                 &*partition.topic,
                 &partition.partition.to_string(),
             ];
-            // Absent is what it should be.
+            // A missing label is fine.
             let _ = self.meters.lag.remove_label_values(&labels);
         }
     }
@@ -434,7 +436,7 @@ impl Worker {
         self.shared.status.lock().partitions = self.assignment.keys().cloned().collect();
     }
 
-    /// Idleness, ticks and gauges: what is due by the wall clock.
+    /// Idleness, ticks and gauges: the work that depends on the wall clock.
     fn between_batches(&mut self, consumer: &mut dyn Consumer) -> Result<(), StepError> {
         let now = Instant::now();
         let look_every = (self.options.idle_after / 4).min(Duration::from_secs(1));
@@ -456,7 +458,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Marks inputs with nothing to read as idle once they have been so for long enough; answers whether any became so.
+    /// Marks inputs as idle that have had nothing to read for long enough. Returns whether any input became idle.
     fn mark_idle_inputs(&mut self, consumer: &dyn Consumer, now: Instant) -> Result<bool, Error> {
         let mut any = false;
         for (partition, next, end) in consumer.positions()? {

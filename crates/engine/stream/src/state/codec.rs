@@ -1,8 +1,8 @@
-//! How values of the state are written.
+//! The encoding of values in the state.
 
 use limbic_domain::{ConsentState, Pseudonym, Utc};
 
-/// Why bytes of the state cannot be read.
+/// Why bytes of the state cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeProblem {
     /// A later version of this program wrote the value.
@@ -15,21 +15,21 @@ pub enum DecodeProblem {
         /// The newest version that this program reads.
         known: u8,
     },
-    /// The bytes are cut short, or have another shape.
+    /// The bytes are truncated or have another structure.
     #[error("the bytes are damaged")]
     Damaged,
 }
 
 /// A value that a [`Table`](super::Table) or [`Timers`](super::Timers) can hold.
 ///
-/// The first byte of a value is the version of its format. Fields follow in a fixed order: floating-point numbers and times
-/// with all their bits, lengths and whole numbers as variable-length integers, texts with their length before them.
+/// The first byte of a value is the version of its format. The fields follow in a fixed order: floating-point numbers and
+/// times with all their bits, lengths and integers as variable-length integers, texts preceded by their length.
 pub trait StateValue: Sized {
-    /// The version that this program writes. Raise it when the format changes, and let [`Self::decode`] read the older
-    /// versions too.
+    /// The version that this program writes. If you change the format, increase it, and let [`Self::decode`] also read
+    /// the older versions.
     const VERSION: u8;
 
-    /// Bytes to reserve for the encoded value. A good guess saves copies.
+    /// Bytes to reserve for the encoded value. A good estimate saves copies.
     fn size_hint(&self) -> usize {
         64
     }
@@ -37,8 +37,8 @@ pub trait StateValue: Sized {
     /// Writes the fields, without the version.
     fn encode(&self, to: &mut Encoder);
 
-    /// Reads the fields. [`Decoder::version`] says which version wrote them: values of older versions are migrated here, and
-    /// are written in the newest version when they next change.
+    /// Reads the fields. [`Decoder::version`] is the version that wrote them. Values of older versions are migrated here,
+    /// and are written in the newest version at their next change.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem>;
 
     /// The whole value: version and fields.
@@ -48,7 +48,7 @@ pub trait StateValue: Sized {
         encoder.0
     }
 
-    /// The value that [`Self::to_bytes`] wrote; every byte must be used.
+    /// Decodes the result of [`Self::to_bytes`]. All bytes must be used.
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeProblem> {
         let mut decoder = Decoder {
             version: 0,
@@ -63,7 +63,7 @@ pub trait StateValue: Sized {
     }
 }
 
-/// Nothing: an entry whose key says everything. It takes no bytes.
+/// An empty value, for an entry whose key holds all information. It takes no bytes.
 impl StateValue for () {
     const VERSION: u8 = 0;
 
@@ -134,12 +134,12 @@ impl Encoder {
         self.byte(value as u8);
     }
 
-    /// Writes a whole number in 1 to 10 bytes; those near zero are short, whatever their sign (zigzag).
+    /// Writes an integer in 1 to 10 bytes. Numbers near zero are short, with both signs (zigzag).
     pub fn signed(&mut self, value: i64) {
         self.unsigned(((value << 1) ^ (value >> 63)).cast_unsigned());
     }
 
-    /// Writes how many elements follow.
+    /// Writes the number of elements that follow.
     pub fn length(&mut self, value: usize) {
         self.unsigned(value as u64);
     }
@@ -255,8 +255,8 @@ impl<'a> Decoder<'a> {
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
-    /// Reads how many elements follow. Every element has at least one byte, so that a damaged length never becomes a large
-    /// allocation.
+    /// Reads the number of elements that follow. Every element has at least one byte, so a damaged length never causes a
+    /// large allocation.
     pub fn length(&mut self) -> Result<usize, DecodeProblem> {
         let length = usize::try_from(self.unsigned()?).map_err(|_| DecodeProblem::Damaged)?;
         if length > self.rest.len() {

@@ -9,18 +9,18 @@ use limbic_domain::Utc;
 use super::StateValue;
 use crate::{Error, Outputs, Result, StateReader};
 
-/// A key of a [`Table`]. Entries are in the order of the keys' bytes, so a key's bytes sort as the key is to sort.
+/// A key of a [`Table`]. Entries are sorted by the bytes of their keys, so the bytes must sort in the order of the keys.
 pub trait StateKey: Sized {
-    /// The key from its bytes; `None` if they are damaged.
+    /// Parses the key. `None` if the bytes are damaged.
     fn from_key(bytes: &[u8]) -> Option<Self>;
 }
 
-/// Something that names an entry of a table with keys `K`: the key itself, or its borrowed parts.
+/// A value that identifies an entry of a table with keys `K`: the key itself, or its borrowed parts.
 pub trait KeyFor<K> {
     /// Appends the key's bytes.
     fn write_key(&self, to: &mut Vec<u8>);
 
-    /// Bytes to reserve. A good guess saves a copy.
+    /// Bytes to reserve. A good estimate saves a copy.
     fn size_hint(&self) -> usize {
         32
     }
@@ -57,20 +57,20 @@ impl KeyFor<Bytes> for &[u8] {
     }
 }
 
-/// A time in eight bytes that sort as times do.
+/// A time as eight bytes that sort like times.
 pub(super) const fn time_to_key(at: Utc) -> [u8; 8] {
     (at.as_millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-/// The time that [`time_to_key`] wrote.
+/// The inverse of [`time_to_key`].
 pub(super) const fn time_from_key(bytes: [u8; 8]) -> Utc {
     Utc::from_millis((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
-/// Entries of one type in the state of a stage, under a prefix of their own.
+/// Entries of one type in the state of a stage, under their own prefix.
 ///
-/// A table holds nothing itself. Its entries are in the state of a partition number: they are committed with the outputs of
-/// the batch that changed them, and move with the partition to another instance.
+/// A table holds no data. Its entries are in the state of a partition number: they are committed with the outputs of the
+/// batch that changed them, and move with the partition to another instance.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -113,7 +113,7 @@ impl<K, V> std::fmt::Debug for Table<K, V> {
 }
 
 impl<K: StateKey, V: StateValue> Table<K, V> {
-    /// A table. `name` is for errors. `prefix` begins every key: no prefix of a stage may begin another one of it.
+    /// A table. `name` is for error messages. `prefix` starts every key: no prefix of a stage may start with another one.
     pub const fn new(name: &'static str, prefix: &'static [u8]) -> Self {
         Self {
             name: Cow::Borrowed(name),
@@ -122,7 +122,7 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
         }
     }
 
-    /// As [`Self::new`], with a name and a prefix made while the program runs.
+    /// Like [`Self::new`], with a name and a prefix that are built at run time.
     pub const fn named(name: String, prefix: Vec<u8>) -> Self {
         Self {
             name: Cow::Owned(name),
@@ -131,8 +131,8 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
         }
     }
 
-    /// The key in the state of the entry that `key` names. [`Self::get_at`] and [`Self::put_at`] take it, so that a record
-    /// which reads and writes an entry builds its key once.
+    /// The key of an entry in the state. [`Self::get_at`] and [`Self::put_at`] use it, so that code that reads and writes
+    /// an entry builds its key once.
     pub fn key(&self, key: &impl KeyFor<K>) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.prefix.len() + key.size_hint());
         bytes.extend_from_slice(&self.prefix);
@@ -145,7 +145,7 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
         self.get_at(state, partition, &self.key(key))
     }
 
-    /// The value at a key that [`Self::key`] made.
+    /// The value at a key from [`Self::key`].
     pub fn get_at(&self, state: &impl StateReader, partition: u32, key: &[u8]) -> Result<Option<V>> {
         state
             .get(partition, key)?
@@ -163,7 +163,7 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
         self.put_at(out, partition, self.key(key), value);
     }
 
-    /// Sets the value at a key that [`Self::key`] made.
+    /// Sets the value at a key from [`Self::key`].
     pub fn put_at(&self, out: &mut Outputs<'_>, partition: u32, key: impl Into<Bytes>, value: &V) {
         out.put(partition, key, value.to_bytes());
     }
@@ -173,7 +173,7 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
         out.remove(partition, self.key(key));
     }
 
-    /// Up to `limit` entries whose key begins with `prefix` (behind the table's own), in the order of their keys.
+    /// Up to `limit` entries whose key starts with `prefix` (after the table's own prefix), in key order.
     pub fn scan(
         &self,
         state: &impl StateReader,
@@ -194,7 +194,7 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
             .collect()
     }
 
-    /// The key that `bytes`, a key of the state, stand for.
+    /// Parses `bytes`, a key of the state.
     pub fn decode_key(&self, partition: u32, bytes: &[u8]) -> Result<K> {
         bytes
             .strip_prefix(&self.prefix[..])

@@ -1,4 +1,4 @@
-//! What is to happen at a time.
+//! Timers in the state of a stage.
 
 use bytes::Bytes;
 use limbic_domain::Utc;
@@ -7,11 +7,11 @@ use super::table::{time_from_key, time_to_key};
 use super::{KeyFor, StateKey, StateValue, Table};
 use crate::{Outputs, Result, StateReader};
 
-/// Timers in the state of a stage, in the order of time and id; each may carry a value.
+/// Timers in the state of a stage, sorted by time and id. Each can have a value.
 ///
-/// A timer set does not run by itself. For event time, the stage asks for what is due in [`Stage::watermark`]; for wall-clock
-/// time, in [`Stage::tick`]. Keep one set for each clock. Timers are committed with the batch that set them, and move with the
-/// partition to another instance.
+/// A timer does not call the stage. The stage asks for the timers that are due: for event time in [`Stage::watermark`],
+/// for wall-clock time in [`Stage::tick`]. Keep one set of timers for each clock. Timers are committed with the batch
+/// that set them, and move with the partition to another instance.
 ///
 /// [`Stage::watermark`]: crate::Stage::watermark
 /// [`Stage::tick`]: crate::Stage::tick
@@ -25,9 +25,9 @@ pub struct Timers<V = ()> {
 pub struct Timer<V> {
     /// When it is due.
     pub at: Utc,
-    /// What it is for.
+    /// The id that it was set with.
     pub id: Bytes,
-    /// What it carries.
+    /// The value that it was set with.
     pub value: V,
 }
 
@@ -60,32 +60,35 @@ impl KeyFor<TimerKey> for (Utc, &[u8]) {
 }
 
 impl<V: StateValue> Timers<V> {
-    /// A set of timers. `name` is for errors. `prefix` begins every key: no prefix of a stage may begin another one of it.
+    /// A set of timers. `name` is for error messages. `prefix` starts every key: no prefix of a stage may start with
+    /// another one.
     pub const fn new(name: &'static str, prefix: &'static [u8]) -> Self {
         Self {
             table: Table::new(name, prefix),
         }
     }
 
-    /// As [`Self::new`], with a name and a prefix made while the program runs.
+    /// Like [`Self::new`], with a name and a prefix that are built at run time.
     pub const fn named(name: String, prefix: Vec<u8>) -> Self {
         Self {
             table: Table::named(name, prefix),
         }
     }
 
-    /// Sets a timer. One with the same time and id is replaced; one with another time stays: [cancel](Self::cancel) it.
+    /// Sets a timer. It replaces a timer with the same time and id. A timer with the same id and another time stays set:
+    /// [cancel](Self::cancel) it.
     pub fn set(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8], value: &V) {
         self.table.put(out, partition, &(at, id), value);
     }
 
-    /// Removes the timer of this time and id, if there is one: it has fired, or is not wanted any more.
+    /// Removes the timer with this time and id, if there is one. Use it after a timer is handled, or if it is no longer
+    /// needed.
     pub fn cancel(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8]) {
         self.table.remove(out, partition, &(at, id));
     }
 
-    /// Up to `limit` timers that are due at `now` (their time is not after it), in the order of time and id. They stay set
-    /// until they are [cancelled](Self::cancel).
+    /// Up to `limit` timers that are due at `now` (their time is not later), sorted by time and id. They stay set until
+    /// they are [cancelled](Self::cancel).
     pub fn due(
         &self,
         state: &impl StateReader,
@@ -96,7 +99,7 @@ impl<V: StateValue> Timers<V> {
         self.due_from(state, partition, now, self.table.prefix(), limit)
     }
 
-    /// As [`Self::due`], for those behind `last`: the next page where timers of the last one stay set.
+    /// Like [`Self::due`], but only timers after `last`: for the next page, if timers stay set.
     pub fn due_after<T>(
         &self,
         state: &impl StateReader,
@@ -106,7 +109,7 @@ impl<V: StateValue> Timers<V> {
         limit: usize,
     ) -> Result<Vec<Timer<V>>> {
         let mut from = self.table.key(&(last.at, &last.id[..]));
-        // The least key behind that of `last`.
+        // The smallest key after that of `last`.
         from.push(0);
         self.due_from(state, partition, now, &from, limit)
     }
@@ -131,7 +134,7 @@ impl<V: StateValue> Timers<V> {
         Ok(due)
     }
 
-    /// When the first timer is due, if any is set.
+    /// The time of the first timer, if there is one.
     pub fn first(&self, state: &impl StateReader, partition: u32) -> Result<Option<Utc>> {
         let prefix = self.table.prefix();
         let entries = state.scan(partition, prefix, prefix, 1)?;

@@ -16,16 +16,16 @@ use crate::{
 /// A stage under test, its committed state, and everything that it wrote.
 ///
 /// The harness makes each call three times over the same state: twice on the stage (as after an aborted transaction) and
-/// once on a fresh instance (as after a restart). It commits the effects once. The test fails if the effects differ: then the
-/// stage is not a function of records, state and time. A stage that talks to something outside is driven with
-/// [`Harness::once`].
+/// once on a fresh instance (as after a restart). It commits the effects once. The test fails if the effects differ,
+/// because then the stage is not a function of records, state and time. Use [`Harness::once`] for a stage that depends on
+/// something outside.
 ///
-/// Records reach the stage through the runtime's own isolation: a record on which the stage fails for good, or panics,
-/// becomes a dead letter.
+/// Records reach the stage through the runtime's isolation: a record that fails permanently, or causes a panic, becomes a
+/// dead letter.
 pub struct Harness<S> {
     build: Box<dyn FnMut() -> S>,
     instances: Vec<S>,
-    /// Which instance holds a partition number; numbers that are not here belong to nobody yet.
+    /// The instance that holds a partition number. Numbers that are not assigned are missing.
     owners: BTreeMap<u32, usize>,
     assigned: BTreeSet<TopicPartition>,
     seeks: Vec<(TopicPartition, u64)>,
@@ -57,35 +57,35 @@ impl<S: Stage> Harness<S> {
         }
     }
 
-    /// Makes each call only once: for a stage whose answer comes from a server, a database or a file.
+    /// Makes each call only once, for a stage whose result depends on a server, a database or a file.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.repeats = false;
         self
     }
 
-    /// Checks inputs and outputs against the stage's description: a topic that it does not name fails the test, and so
-    /// does state of a stage without state.
+    /// Checks inputs and outputs against the stage's description. A topic that it does not name fails the test, and so
+    /// does the state of a stage that is described as stateless.
     #[must_use]
     pub fn described_by(mut self, spec: StageSpec) -> Self {
         self.spec = Some(spec);
         self
     }
 
-    /// Begins with committed state, for instance of an older version of the stage.
+    /// Starts with committed state, for instance of an older version of the stage.
     #[must_use]
     pub fn over(mut self, state: MemoryState) -> Self {
         self.state = state;
         self
     }
 
-    /// Replaces the reference tables, as an update while the stage runs does: the stage sees them from the next call on.
+    /// Replaces the reference tables, like an update while the stage runs. The stage sees them from the next call on.
     pub fn set_references(&mut self, references: References) {
         self.references = references;
     }
 
-    /// Feeds one batch and commits what follows from it; answers what followed. A record without an offset gets the next one
-    /// of its partition. Partitions that were not assigned are assigned first, to the newest instance.
+    /// Feeds one batch, commits its effects and returns them. A record without an offset gets the next one of its
+    /// partition. Partitions that are not assigned are first assigned to the newest instance.
     ///
     /// # Panics
     /// If the stage asks for a retry, reports an internal error, or is not a function of records, state and time.
@@ -95,7 +95,7 @@ impl<S: Stage> Harness<S> {
             .unwrap_or_else(|error| panic!("the stage cannot process the batch: {}: {error}", error.reason))
     }
 
-    /// As [`Self::process`], for a batch that the stage is expected to refuse as a whole. After an error nothing is
+    /// Like [`Self::process`], for a batch that the stage is expected to refuse as a whole. After an error nothing is
     /// committed.
     #[track_caller]
     pub fn try_process<R: Into<RecordBuilder>>(
@@ -113,8 +113,8 @@ impl<S: Stage> Harness<S> {
         Ok(all)
     }
 
-    /// Feeds one batch whose transaction is aborted: the stage processed it, and nothing of that is kept. Answers what would
-    /// have followed. Feed the same records again to process them again.
+    /// Feeds one batch and aborts its transaction: the effects are returned but not committed. Feed the same records
+    /// again to process them again.
     #[track_caller]
     pub fn process_aborted<R: Into<RecordBuilder>>(
         &mut self,
@@ -131,10 +131,10 @@ impl<S: Stage> Harness<S> {
         Ok(all)
     }
 
-    /// Moves the event time of a partition number to `at` and commits what follows.
+    /// Advances the event time of a partition number to `at` and commits the effects.
     ///
     /// # Panics
-    /// If the stage answers with an error, or is not a function of records, state and time.
+    /// If the stage returns an error, or is not a function of records, state and time.
     #[track_caller]
     pub fn watermark(&mut self, partition: u32, at: Utc) -> Effects {
         let instance = self.owner_of(partition);
@@ -147,11 +147,10 @@ impl<S: Stage> Harness<S> {
         effects
     }
 
-    /// Tells every instance that the wall clock shows `now`, for the partition numbers that it holds, and commits what
-    /// follows.
+    /// Calls every instance's tick with the wall-clock time `now` and its partition numbers, and commits the effects.
     ///
     /// # Panics
-    /// If the stage answers with an error, or is not a function of records, state and time.
+    /// If the stage returns an error, or is not a function of records, state and time.
     #[track_caller]
     pub fn tick(&mut self, now: Utc) -> Effects {
         let effects = self
@@ -161,7 +160,7 @@ impl<S: Stage> Harness<S> {
         effects
     }
 
-    /// As [`Self::tick`], but the transaction is aborted: nothing of what the stage answers is kept.
+    /// Like [`Self::tick`], but the transaction is aborted, so nothing is committed.
     #[track_caller]
     pub fn tick_aborted(&mut self, now: Utc) -> Result<Effects, StageError> {
         let mut all = Effects::default();
@@ -174,11 +173,11 @@ impl<S: Stage> Harness<S> {
         Ok(all)
     }
 
-    /// Assigns a partition to the newest instance, or to the one that holds its number already. Does nothing if it is
-    /// assigned.
+    /// Assigns a partition to the newest instance, or to the instance that already holds its number. Does nothing if it
+    /// is assigned.
     ///
     /// # Panics
-    /// If the stage answers with an error.
+    /// If the stage returns an error.
     #[track_caller]
     pub fn assign(&mut self, topic: &str, partition: u32) {
         let partition = TopicPartition {
@@ -191,7 +190,7 @@ impl<S: Stage> Harness<S> {
         }
     }
 
-    /// Takes a partition number, in all its topics, from the instance that holds it. Its committed state stays.
+    /// Revokes a partition number, in all its topics, from the instance that holds it. Its committed state stays.
     pub fn revoke(&mut self, number: u32) {
         let partitions: Vec<_> = self
             .assigned
@@ -207,10 +206,10 @@ impl<S: Stage> Harness<S> {
         }
     }
 
-    /// Replaces every instance by one fresh instance: its fields are lost, committed state stays.
+    /// Replaces all instances by one fresh instance. Their fields are lost; committed state stays.
     ///
     /// # Panics
-    /// If the stage answers the assignment with an error.
+    /// If the stage returns an error for the assignment.
     #[track_caller]
     pub fn restart(&mut self) {
         self.instances = vec![(self.build)()];
@@ -223,10 +222,10 @@ impl<S: Stage> Harness<S> {
         }
     }
 
-    /// Restarts with another way to build the stage, for instance with other settings.
+    /// Restarts with another function that builds the stage, for instance with other settings.
     ///
     /// # Panics
-    /// If the stage answers the assignment with an error.
+    /// If the stage returns an error for the assignment.
     #[track_caller]
     pub fn rebuild_with(&mut self, build: impl FnMut() -> S + 'static) {
         self.build = Box::new(build);
@@ -236,7 +235,7 @@ impl<S: Stage> Harness<S> {
     /// Moves a partition number, in all its topics, to a fresh instance. The other numbers stay where they are.
     ///
     /// # Panics
-    /// If the stage answers the assignment with an error.
+    /// If the stage returns an error for the assignment.
     #[track_caller]
     pub fn move_partition(&mut self, number: u32) {
         let moved: Vec<_> = self
@@ -254,12 +253,12 @@ impl<S: Stage> Harness<S> {
         self.announce(instance, &moved);
     }
 
-    /// Every record written and committed, with the partition number that caused it, in order.
+    /// Every committed record, with the partition number that caused it, in order.
     pub fn outputs(&self) -> &[(u32, NewRecord)] {
         &self.outputs
     }
 
-    /// Every event written to `topic` and committed, in order.
+    /// Every committed event of `topic`, in order.
     ///
     /// # Panics
     /// If a record of the topic is not an envelope of `T`.
@@ -291,12 +290,12 @@ impl<S: Stage> Harness<S> {
         &self.state
     }
 
-    /// The committed state, to be changed as a fault on disk or another version would.
+    /// The committed state, for changes that simulate a fault on disk or another version.
     pub const fn state_mut(&mut self) -> &mut MemoryState {
         &mut self.state
     }
 
-    /// The offsets that the stage asked to go back to when partitions were assigned ([`Stage::assigned`]), in order.
+    /// The offsets that the stage asked to continue at when partitions were assigned ([`Stage::assigned`]), in order.
     pub fn seeks(&self) -> &[(TopicPartition, u64)] {
         &self.seeks
     }
@@ -308,7 +307,7 @@ impl<S: Stage> Harness<S> {
             .expect("a harness has at least one instance")
     }
 
-    /// Gives records their offsets and assigns their partitions.
+    /// Assigns offsets to records, and assigns their partitions.
     #[track_caller]
     fn arrive<R: Into<RecordBuilder>>(&mut self, records: impl IntoIterator<Item = R>) -> Vec<Record> {
         let mut arrived = Vec::new();
@@ -335,7 +334,7 @@ impl<S: Stage> Harness<S> {
         arrived
     }
 
-    /// Splits records by the instance that holds their partition, in order.
+    /// Groups records by the instance that holds their partition, in order.
     fn by_instance(&self, records: Vec<Record>) -> BTreeMap<usize, Vec<Record>> {
         let mut split: BTreeMap<usize, Vec<Record>> = BTreeMap::new();
         for record in records {
@@ -365,7 +364,7 @@ impl<S: Stage> Harness<S> {
         self.seeks.extend(seeks);
     }
 
-    /// One call: on the stage, on the stage again, and on a fresh instance; all must have the same effects.
+    /// Makes one call: on the stage, on the stage again, and on a fresh instance. All three must have the same effects.
     #[track_caller]
     fn call(
         &mut self,
@@ -496,12 +495,12 @@ fn first_difference(first: &Effects, again: &Effects) -> Option<String> {
             ));
         }
     }
-    // Only empty maps of changes differ.
+    // The only difference is empty maps of changes.
     None
 }
 
-/// Checks that batch boundaries do not change the results: feeds `records` as one batch, one by one, and in several other
-/// splits, then does `finish` (watermarks, ticks). All runs must leave the same state and dead letters, and the same
+/// Checks that batch boundaries do not change the results. Feeds `records` as one batch, one by one, and in several other
+/// splits, then calls `finish` (watermarks, ticks). All runs must leave the same state and dead letters, and the same
 /// outputs in the same order for each topic and key.
 ///
 /// # Panics
@@ -530,7 +529,7 @@ pub fn check_batch_boundaries<S: Stage>(
             if seed == 0 {
                 return 1;
             }
-            // xorshift64: the splits differ, and are the same in every run of the test.
+            // xorshift64: the splits differ from each other, but are the same in every run of the test.
             chance ^= chance << 13;
             chance ^= chance >> 7;
             chance ^= chance << 17;

@@ -1,4 +1,4 @@
-//! Kits for tests, behind the feature `testing`. Nothing here runs in production.
+//! Tools for tests, behind the feature `testing`. Nothing here runs in production.
 //!
 //! * [`Harness`] drives a stage with records, watermarks, ticks and failures, and checks that the stage is a function of
 //!   records, state and time. [`check_batch_boundaries`] checks that batch boundaries do not change its results.

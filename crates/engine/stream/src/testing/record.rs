@@ -7,8 +7,8 @@ use limbic_domain::{Envelope, Record as DomainRecord, Utc};
 
 use crate::{Headers, NewRecord, Record};
 
-/// Starts a record of `topic`: partition 0, no key, no value, no headers, at the epoch. The harness numbers records that
-/// have no offset of their own.
+/// Starts a record of `topic`: partition 0, no key, no value, no headers, at the epoch. The harness assigns offsets to
+/// records that have none.
 pub fn record(topic: &str) -> RecordBuilder {
     RecordBuilder {
         topic: topic.into(),
@@ -21,7 +21,7 @@ pub fn record(topic: &str) -> RecordBuilder {
     }
 }
 
-/// A record in the making; see [`record`].
+/// A builder of a record; see [`record`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordBuilder {
     pub(super) topic: Arc<str>,
@@ -34,7 +34,7 @@ pub struct RecordBuilder {
 }
 
 impl RecordBuilder {
-    /// Sets the key. The partition stays as it is.
+    /// Sets the key. The partition does not change.
     #[must_use]
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = key.into();
@@ -68,7 +68,7 @@ impl RecordBuilder {
         self
     }
 
-    /// Sets the offset. Without it, the harness gives the next offset of the partition, and [`Self::build`] gives 0.
+    /// Sets the offset. Without it, the harness assigns the next offset of the partition, and [`Self::build`] uses 0.
     #[must_use]
     pub const fn offset(mut self, offset: u64) -> Self {
         self.offset = Some(offset);
@@ -82,7 +82,7 @@ impl RecordBuilder {
         self
     }
 
-    /// The record as a stage sees it.
+    /// The record that the stage receives.
     pub fn build(self) -> Record {
         Record {
             topic: self.topic,
@@ -110,7 +110,7 @@ impl From<Record> for RecordBuilder {
     }
 }
 
-/// What one stage wrote, as the next one reads it: partition 0 unless the record names another.
+/// Makes the output of one stage the input of the next: in partition 0, unless the record names another.
 impl From<NewRecord> for RecordBuilder {
     fn from(written: NewRecord) -> Self {
         Self {

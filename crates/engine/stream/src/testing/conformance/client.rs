@@ -1,4 +1,4 @@
-//! A small stage for the tests: it keeps what a member holds and what it was given.
+//! A small consumer for the tests, which keeps its assignment and its records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use limbic_domain::Utc;
 
-/// How often a poll may be idle before a test gives up: a minute, for a broker that has groups to form.
+/// The maximum number of idle polls before a test fails: a minute, because a broker needs time to form groups.
 const PATIENCE: usize = 600;
 
 pub struct Client {
@@ -32,7 +32,7 @@ impl Client {
         }
     }
 
-    /// One poll. Assignments are kept in [`Client::held`].
+    /// Polls once. Assignments are kept in [`Client::held`].
     pub fn poll(&mut self, limits: &BatchLimits) -> Result<Polled> {
         let polled = self.consumer.poll(limits)?;
         match &polled {
@@ -44,12 +44,12 @@ impl Client {
         Ok(polled)
     }
 
-    /// Polls until it holds so many partitions, records dropped.
+    /// Polls until it holds this many partitions. Records are dropped.
     pub fn hold(&mut self, count: usize) {
         self.until(|client, _| client.held.len() == count);
     }
 
-    /// Polls until `done`, which sees every batch of records.
+    /// Polls until `done` returns true. `done` receives every batch of records.
     pub fn until(&mut self, mut done: impl FnMut(&mut Self, Vec<Record>) -> bool) {
         for _ in 0..PATIENCE {
             let records = match self.poll(&limits()).unwrap() {
@@ -63,7 +63,7 @@ impl Client {
         panic!("it did not come to that; held: {:?}", self.held);
     }
 
-    /// Polls until there are `count` records, and answers them.
+    /// Polls until there are `count` records, and returns them.
     pub fn take(&mut self, count: usize) -> Vec<Record> {
         let mut taken = Vec::new();
         self.until(|_, records| {
@@ -73,7 +73,7 @@ impl Client {
         taken
     }
 
-    /// Writes each record's value to `output` and commits what was read.
+    /// Writes each record's value to `output`, and commits the offsets of the records.
     pub fn pass(&mut self, records: &[Record], output: &Arc<str>) -> Result<()> {
         let offsets = read_up_to(records);
         let mut transaction = self.consumer.begin()?;
@@ -90,7 +90,7 @@ impl Client {
     }
 }
 
-/// What to commit when these records are done.
+/// The offsets to commit after these records.
 pub fn read_up_to(records: &[Record]) -> Vec<Committed> {
     let mut offsets: Vec<Committed> = Vec::new();
     for record in records {
@@ -116,7 +116,7 @@ pub fn limits() -> BatchLimits {
     }
 }
 
-/// A record that says `value` under `key`.
+/// A record with this key and value.
 pub fn says(topic: &Arc<str>, key: &str, value: &str) -> NewRecord {
     NewRecord {
         topic: topic.clone(),
@@ -128,7 +128,7 @@ pub fn says(topic: &Arc<str>, key: &str, value: &str) -> NewRecord {
     }
 }
 
-/// The same, in a partition of a given number.
+/// A record with this value in a given partition.
 pub fn says_in(topic: &Arc<str>, partition: u32, value: &str) -> NewRecord {
     NewRecord {
         partition: Some(partition),
@@ -147,7 +147,7 @@ fn again(record: &Record) -> NewRecord {
     }
 }
 
-/// Everything that a topic holds, read without a group, partition after partition.
+/// All records of a topic, read without a group, one partition after another.
 pub fn all_of(log: &Arc<dyn Log>, topic: &Arc<str>) -> Vec<Record> {
     let info = log
         .topics()
@@ -182,14 +182,14 @@ pub fn values(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
-/// The values as text, sorted: for what may come in any order between partitions.
+/// The values as text, sorted, for records that may arrive in any order between partitions.
 pub fn sorted(records: &[Record]) -> Vec<String> {
     let mut values = values(records);
     values.sort();
     values
 }
 
-/// `count` values that sort as they are numbered.
+/// `count` values that sort in the order of their numbers.
 pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|i| format!("{prefix}{i:05}")).collect()
 }

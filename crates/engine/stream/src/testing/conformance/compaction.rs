@@ -8,12 +8,12 @@ use crate::{BatchLimits, Error, Record, TopicSpec};
 use super::Backend;
 use super::client::{Client, all_of, limits, says};
 
-/// The key of records that a backend writes to make compaction happen ([`Backend::compact`]).
+/// The key of records that a backend writes to trigger a compaction ([`Backend::compact`]).
 pub const FILLER: &str = "filler";
 
 const KEYS: usize = 10;
 
-/// What a table of these records holds.
+/// The table that these records produce.
 pub fn table(records: &[Record]) -> BTreeMap<String, String> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut table = BTreeMap::new();
@@ -31,7 +31,7 @@ pub fn table(records: &[Record]) -> BTreeMap<String, String> {
 fn compacted_topic(backend: &dyn Backend, name: &str) -> Arc<str> {
     let spec = TopicSpec::new(name, 2).compacted();
     backend.log().ensure_topics(std::slice::from_ref(&spec)).unwrap();
-    // It is there and as it should be.
+    // The topic exists and has the wanted settings.
     backend.log().ensure_topics(std::slice::from_ref(&spec)).unwrap();
     spec.name
 }
@@ -44,7 +44,7 @@ fn write(backend: &dyn Backend, topic: &Arc<str>, rounds: std::ops::Range<usize>
     }
 }
 
-/// Compacts until something was removed.
+/// Compacts until at least one record was removed.
 fn compact(backend: &dyn Backend, topic: &Arc<str>) {
     let log = backend.log();
     let data = || {
@@ -84,7 +84,7 @@ pub fn the_latest_value_of_every_key_survives_compaction(backend: &mut dyn Backe
     for pair in after.windows(2) {
         assert!(pair[0].partition != pair[1].partition || pair[0].offset < pair[1].offset);
     }
-    // The end of a partition never goes back, and what is written later lies behind it.
+    // The end of a partition never goes back, and later records come after it.
     let ends_after = log.topic(&topic).unwrap().offsets;
     for ((_, end), (_, end_after)) in ends.iter().zip(&ends_after) {
         assert!(end_after >= end, "{end} {end_after}");
@@ -92,7 +92,7 @@ pub fn the_latest_value_of_every_key_survives_compaction(backend: &mut dyn Backe
     write(backend, &topic, 30..31);
     let expected = table(&all_of(&log, &topic));
     assert!(expected.values().all(|value| value == "00030") && expected.len() == KEYS);
-    // A reader that was in the middle goes on, and comes to the same table.
+    // A reader that was in the middle continues, and produces the same table.
     behind.until(|client, records| {
         read.extend(records);
         let positions = client.consumer.positions().unwrap();

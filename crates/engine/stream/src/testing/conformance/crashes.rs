@@ -1,7 +1,7 @@
-//! Processes that die, at every step of a commit.
+//! Processes that are killed at every step of a commit.
 //!
-//! A test starts this very test binary again as a child process that passes records from one topic to another and aborts
-//! itself at a failpoint; then it looks at what is there.
+//! A test starts this test binary again as a child process. The child passes records from one topic to another and aborts
+//! itself at a failpoint. Then the test checks the result.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ const JOB: &str = "LIMBIC_CRASH_JOB";
 const RECORDS: usize = 60;
 const PARTITIONS: u32 = 2;
 
-/// What a child is to do: an address, a step and at which of its passages to die (none: not at all), a group, two topics.
+/// The job of a child: an address, a step and the number of its passage at which to abort (none = not at all), a group,
+/// two topics.
 struct Job {
     address: String,
     step: String,
@@ -26,7 +27,7 @@ struct Job {
     output: String,
 }
 
-/// Runs the child's job, if this process is one.
+/// Runs the child's job, if this process is a child.
 pub fn run_child_if_asked(open: fn(&str) -> Arc<dyn Log>) {
     let Ok(job) = std::env::var(JOB) else {
         return;
@@ -68,7 +69,7 @@ pub fn run_child_if_asked(open: fn(&str) -> Arc<dyn Log>) {
     log.close().unwrap();
 }
 
-/// Runs a child; whether it came to its end.
+/// Runs a child. Returns whether it finished.
 fn run(job: &Job) -> bool {
     let job = [
         &job.address,
@@ -123,7 +124,7 @@ pub fn a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles(backend: &mut dy
     }
 }
 
-/// What is in the output is what the group has read of the input, no more and no less.
+/// Checks that the output contains exactly the input records that the group has read.
 fn check(backend: &dyn Backend, job: &Job, topics: &[Arc<str>], written: &[String]) {
     let log = backend.log();
     let progress = log.progress(&job.group, &topics[..1]).unwrap();

@@ -7,7 +7,7 @@ use crate::{GroupProgress, Log, Polled, Record};
 use super::Backend;
 use super::client::{Client, all_of, limits, numbered, read_up_to, says_in, sorted, values};
 
-/// `each` records in every partition of `topic`.
+/// Writes `each` records to every partition of `topic`.
 fn fill(log: &Arc<dyn Log>, topic: &Arc<str>, partitions: u32, each: usize) -> Vec<String> {
     let mut all = Vec::new();
     for partition in 0..partitions {
@@ -24,7 +24,7 @@ fn fill(log: &Arc<dyn Log>, topic: &Arc<str>, partitions: u32, each: usize) -> V
     all
 }
 
-/// Polls both in turn until `done`; records go to `read`.
+/// Polls both members in turn until `done`. Records go to `read`.
 fn alternate(
     members: &mut [&mut Client],
     mut read: impl FnMut(&mut Client, Vec<Record>),
@@ -127,7 +127,7 @@ pub fn a_rebalance_in_mid_batch_neither_loses_nor_doubles(backend: &mut dyn Back
     let mut a = Client::join(&log, group, "a", own);
     let in_hand = a.take(80);
     let mut b = Client::join(&backend.other(), group, "b", own);
-    // What `a` still has in hand when half of its partitions go is fenced, as a whole.
+    // When half of its partitions are revoked, everything that `a` has not committed is fenced.
     let mut passed_by_b = 0;
     alternate(
         &mut [&mut a, &mut b],
@@ -145,7 +145,7 @@ pub fn a_rebalance_in_mid_batch_neither_loses_nor_doubles(backend: &mut dyn Back
         b.pass(&records, output).unwrap();
     }
     assert_eq!(passed_by_b, 40);
-    // The half that stayed is `a`'s to do.
+    // `a` still has to process the half that stayed.
     a.consumer.rewind().unwrap();
     let mut rest = Vec::new();
     while rest.len() < 40 {
@@ -166,7 +166,7 @@ pub fn a_revived_zombie_is_fenced(backend: &mut dyn Backend) {
     let mut zombie = Client::join(&log, group, "a", own);
     let in_hand = zombie.take(10);
     let mut living = Client::join(&backend.other(), group, "a", own);
-    // It is its first commit that shuts the other out, whether or not it has been given partitions yet.
+    // The first commit fences the other member, even before partitions are assigned.
     let mut transaction = living.consumer.begin().unwrap();
     transaction.append(says_in(output, 0, "alive")).unwrap();
     transaction.commit().unwrap();
@@ -187,7 +187,7 @@ pub fn anyone_can_ask_how_far_a_group_has_come(backend: &mut dyn Backend) {
     let topics = backend.topics(&["asked", "asked-out"], 2);
     let log = backend.log();
     fill(&log, &topics[0], 2, 20);
-    // Another process, which holds nothing.
+    // Another process, which holds no partitions.
     let onlooker = backend.other();
     let ask = || {
         let progress = onlooker.progress("g", &topics[..1]).unwrap();

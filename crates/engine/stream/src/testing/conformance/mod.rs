@@ -1,7 +1,7 @@
 //! The specification of [`Log`], in code.
 //!
-//! Each promise is a function over a [`Backend`]. [`conformance!`](crate::conformance) makes a test of each promise for one
-//! backend, so that every backend is held to the same list.
+//! Each promise is a function over a [`Backend`]. [`conformance!`](crate::conformance) generates a test of each promise
+//! for one backend, so that all backends pass the same list.
 #![expect(missing_docs, reason = "the name of a promise is its text")]
 #![allow(
     clippy::unwrap_used,
@@ -22,12 +22,12 @@ use std::sync::Arc;
 
 use crate::{Log, TopicSpec};
 
-/// A log to be tested.
+/// A log under test.
 pub trait Backend {
     /// The log; the same for every call until [`Backend::reopen`].
     fn log(&self) -> Arc<dyn Log>;
 
-    /// The log as another process would have it: for a backend with a server a connection of its own.
+    /// The log as another process would open it. For a backend with a server, it is another connection.
     fn other(&self) -> Arc<dyn Log>;
 
     /// Opens the log at a [`Backend::address`] in another process.
@@ -35,23 +35,23 @@ pub trait Backend {
     where
         Self: Sized;
 
-    /// Closes the log, which nobody may be using any more, and opens it again.
+    /// Closes the log and opens it again. No thread may use it during the call.
     fn reopen(&mut self);
 
-    /// The steps of a commit at which a process can be killed: names of failpoints.
+    /// The steps of a commit at which a process can be killed: the names of failpoints.
     fn steps(&self) -> &'static [&'static str];
 
-    /// Where a child process finds this log: what [`Backend::open`] takes.
+    /// The address of this log for a child process: the argument of [`Backend::open`].
     fn address(&self) -> String;
 
-    /// Lets a child process use the log while `run` runs.
+    /// Lets a child process use the log during `run`.
     fn lend(&mut self, run: &mut dyn FnMut());
 
-    /// Compacts a topic. Returns once `is_compacted` says so. A backend whose compaction has to be provoked may write records with
-    /// the key [`compaction::FILLER`].
+    /// Compacts a topic. Returns when `is_compacted` returns true. If a backend must trigger the compaction, it may write
+    /// records with the key [`compaction::FILLER`].
     fn compact(&self, topic: &Arc<str>, is_compacted: &mut dyn FnMut() -> bool);
 
-    /// Creates topics with `partitions` partitions and answers their names.
+    /// Creates topics with `partitions` partitions and returns their names.
     fn topics(&self, bases: &[&str], partitions: u32) -> Vec<Arc<str>> {
         let names: Vec<Arc<str>> = bases.iter().map(|base| (*base).into()).collect();
         let specs: Vec<TopicSpec> = names
@@ -63,10 +63,10 @@ pub trait Backend {
     }
 }
 
-/// Tests of every promise, for the backend that an expression opens.
+/// Generates the tests of every promise, for the backend that an expression opens.
 ///
-/// `conformance!(MyBackend, MyBackend::new())`: the type, and an `Option<MyBackend>` for each test. `None` skips the test:
-/// the expression itself must say so loudly.
+/// `conformance!(MyBackend, MyBackend::new())`: the type, and an `Option<MyBackend>` for each test. `None` skips the
+/// test; the expression must print the reason.
 #[macro_export]
 macro_rules! conformance {
     ($backend:ty, $open:expr) => {
@@ -114,7 +114,7 @@ macro_rules! conformance {
             a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles;
             }
 
-        /// What a killed process runs. Not a test of its own.
+        /// The main function of a child process. It is not a test.
         #[test]
         fn child() {
             $crate::testing::conformance::crashes::run_child_if_asked(
@@ -124,7 +124,7 @@ macro_rules! conformance {
     };
 }
 
-/// Makes the tests that [`conformance!`](crate::conformance) lists.
+/// Generates the tests that [`conformance!`](crate::conformance) lists.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_promises {

@@ -1,4 +1,4 @@
-//! What a poll brings, and when.
+//! The results of polls.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn filled(backend: &mut dyn Backend, count: usize) -> (std::sync::Arc<str>, Clie
     backend.log().publish(records.collect()).unwrap();
     let group = "reader";
     let mut client = Client::join(&backend.log(), group, "a", std::slice::from_ref(&topic));
-    // Not one record is read before the partition is held.
+    // No record is read before the partition is assigned.
     for _ in 0..600 {
         if matches!(client.poll(&limits()).unwrap(), Polled::Assigned(_)) {
             return (topic, client);
