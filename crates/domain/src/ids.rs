@@ -159,6 +159,21 @@ impl AudienceId {
     }
 }
 
+/// Reads a name from text without a copy of the text.
+pub(crate) struct TextVisitor<T, E>(pub(crate) fn(&str) -> Result<T, E>);
+
+impl<T, E: fmt::Display> de::Visitor<'_> for TextVisitor<T, E> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<F: de::Error>(self, text: &str) -> Result<T, F> {
+        (self.0)(text).map_err(F::custom)
+    }
+}
+
 macro_rules! text_id {
     ($($name:ident, $example:literal;)*) => {$(
         impl fmt::Display for $name {
@@ -183,8 +198,7 @@ macro_rules! text_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                Self::new(&text).map_err(de::Error::custom)
+                deserializer.deserialize_str(TextVisitor(Self::new))
             }
         }
 

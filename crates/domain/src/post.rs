@@ -1,12 +1,12 @@
 //! A social post after the edge: normalised, with a pseudonym instead of the author.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{ConsentState, PostRef, Pseudonym, Record, Slug, Utc};
 
 /// A social post after the edge. Its envelope's `at` is [`Post::created_at`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Post {
     /// The post's id on its social network.
     #[serde(flatten)]
@@ -42,6 +42,57 @@ pub struct Post {
     /// All other fields of the source, unchanged, at most 16 KiB.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub meta: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The fields of a [`Post`] as they are on the wire, side by side. `#[serde(flatten)]` copies every name and value before it
+/// reads them.
+#[derive(Deserialize)]
+#[serde(rename = "Post")]
+struct Flat {
+    network: Slug,
+    id: String,
+    author: Pseudonym,
+    text: String,
+    created_at: Utc,
+    #[serde(default)]
+    lang: Option<String>,
+    #[serde(default)]
+    reply_to: Option<String>,
+    #[serde(default)]
+    repost_of: Option<String>,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    subjects: Vec<Slug>,
+    #[serde(default)]
+    consent: ConsentState,
+    #[serde(default)]
+    minor: bool,
+    #[serde(default)]
+    meta: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<'de> Deserialize<'de> for Post {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let flat = Flat::deserialize(deserializer)?;
+        Ok(Self {
+            post: PostRef {
+                network: flat.network,
+                id: flat.id,
+            },
+            author: flat.author,
+            text: flat.text,
+            created_at: flat.created_at,
+            lang: flat.lang,
+            reply_to: flat.reply_to,
+            repost_of: flat.repost_of,
+            url: flat.url,
+            subjects: flat.subjects,
+            consent: flat.consent,
+            minor: flat.minor,
+            meta: flat.meta,
+        })
+    }
 }
 
 impl Record for Post {

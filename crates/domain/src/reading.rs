@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{ConsentState, PostRef, Probability, Pseudonym, Record, Slug};
 
@@ -188,7 +188,7 @@ impl Default for Affect {
 }
 
 /// The affect of a post. Its envelope's `at` is the post's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Reading {
     /// The post's id on its social network.
     pub post: PostRef,
@@ -206,6 +206,68 @@ pub struct Reading {
     /// As in the post.
     #[serde(default)]
     pub minor: bool,
+}
+
+/// The fields of a [`Reading`] as they are on the wire, side by side. `#[serde(flatten)]` copies every name and value before
+/// it reads them, and each stage reads readings.
+#[derive(Deserialize)]
+#[serde(rename = "Reading")]
+struct Flat {
+    post: PostRef,
+    author: Pseudonym,
+    sentiment: Sentiment,
+    emotions: Emotions,
+    valence: f64,
+    arousal: f64,
+    #[serde(default)]
+    intensity: Option<Probability>,
+    #[serde(default)]
+    irony: Option<Probability>,
+    #[serde(default)]
+    offence: Option<Probability>,
+    #[serde(default)]
+    hate: Option<Probability>,
+    #[serde(default)]
+    intent: Option<Intent>,
+    #[serde(default)]
+    entities: Vec<Entity>,
+    distress: Distress,
+    language: String,
+    model: ModelVersion,
+    #[serde(default)]
+    subjects: Vec<Slug>,
+    #[serde(default)]
+    consent: ConsentState,
+    #[serde(default)]
+    minor: bool,
+}
+
+impl<'de> Deserialize<'de> for Reading {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let flat = Flat::deserialize(deserializer)?;
+        Ok(Self {
+            post: flat.post,
+            author: flat.author,
+            affect: Affect {
+                sentiment: flat.sentiment,
+                emotions: flat.emotions,
+                valence: flat.valence,
+                arousal: flat.arousal,
+                intensity: flat.intensity,
+                irony: flat.irony,
+                offence: flat.offence,
+                hate: flat.hate,
+                intent: flat.intent,
+                entities: flat.entities,
+                distress: flat.distress,
+                language: flat.language,
+                model: flat.model,
+            },
+            subjects: flat.subjects,
+            consent: flat.consent,
+            minor: flat.minor,
+        })
+    }
 }
 
 impl Record for Reading {
@@ -257,5 +319,18 @@ mod tests {
             "{text}"
         );
         assert_eq!(serde_json::from_str::<Affect>(&text).unwrap(), affect);
+        let reading = Reading {
+            post: PostRef {
+                network: Slug::new("town").unwrap(),
+                id: "1".into(),
+            },
+            author: Pseudonym::of(&[1; 32], &Slug::new("town").unwrap(), "ada"),
+            affect,
+            subjects: vec![Slug::new("tea").unwrap()],
+            consent: ConsentState::Given,
+            minor: true,
+        };
+        let text = serde_json::to_string(&reading).unwrap();
+        assert_eq!(serde_json::from_str::<Reading>(&text).unwrap(), reading);
     }
 }
