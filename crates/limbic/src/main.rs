@@ -24,6 +24,12 @@ mod logging;
 
 use std::process::ExitCode;
 
+/// Stages pass records from thread to thread, so memory is freed by other threads than those that took it. `.cargo/config.toml`
+/// bounds what it keeps; the environment variable `MALLOC_CONF` overrides that.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use clap::Parser as _;
 
 fn main() -> ExitCode {
