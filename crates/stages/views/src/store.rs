@@ -385,7 +385,10 @@ impl Store {
 
     /// A statement that inserts `rows` rows.
     fn insert(&self, rows: usize) -> String {
-        let mut sql = String::from("INSERT INTO limbic_view (tenant, kind, id, at, entity, body) VALUES ");
+        // SQLite would keep every page as it was before a statement that may abort half-way, to restore it. OR FAIL does not
+        // restore: a failure ends the transaction as a whole.
+        let verb = if self.postgres { "INSERT" } else { "INSERT OR FAIL" };
+        let mut sql = format!("{verb} INTO limbic_view (tenant, kind, id, at, entity, body) VALUES ");
         for row in 0..rows {
             sql.push_str(if row == 0 { "" } else { ", " });
             if self.postgres {
