@@ -1,7 +1,6 @@
 //! Open decisions in the stage's state: opened, updated by outcomes, processed when they are due, learned from,
 //! removed.
 
-use bytes::Bytes;
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc};
 use limbic_stream::{Outputs, Record, StageError};
 
@@ -9,7 +8,9 @@ use crate::OptimizeStage;
 use crate::open_decision::OpenDecision;
 use crate::policies::PolicyCache;
 use crate::posteriors::{PUBLISH, schedule_publication};
-use crate::state::{counter, decode, due_key, encode, open_key, set_counter, split_due, split_open};
+use crate::state::{
+    AT_ONCE, DUE, counter, decode, encode, move_former_timers, open_key, set_counter, split_open, target_of,
+};
 use limbic_bandit::guardrails::frequency_cap::Contacts;
 use limbic_bandit::outcomes::{OutcomeError, RewardUpdate};
 use limbic_bandit::policy::Feedback;
@@ -25,29 +26,27 @@ impl OptimizeStage {
     ) -> Result<(), StageError> {
         let mut count = counter(partition, b"count", out)?;
         while count >= self.settings.most_open.max(1).cast_signed() {
-            // Entries of contacts may be due first: scan a limited number of them for a decision.
-            let dues = out.scan(partition, b"due/", b"due/", 1024)?;
-            let mut decisions = dues.iter().filter_map(|(due, _)| {
-                let (_, target) = split_due(due)?;
-                target.starts_with("open/").then_some((due.clone(), target))
-            });
-            let Some((due, target)) = decisions.next() else {
+            move_former_timers(partition, Utc::MAX, out)?;
+            // Contacts may be due first: look at a limited number of timers for a decision.
+            let timers = DUE.due(out, partition, Utc::MAX, AT_ONCE)?;
+            let Some(timer) = timers.iter().find(|timer| timer.id.starts_with(b"open/")) else {
                 break;
             };
+            let target = target_of(timer)?;
             tracing::warn!(
                 target,
                 most = self.settings.most_open,
                 "the partition has its largest number of open decisions: the decision that is due first is removed and not \
                  learned from; raise `optimize.most_open` if this continues"
             );
-            self.close(partition, &target, out)?;
-            out.remove(partition, due);
+            self.close(partition, target, out)?;
+            DUE.cancel(out, partition, timer.at, &timer.id);
             count -= 1;
         }
         set_counter(partition, b"count", count + 1, out);
         let key = open_key(tenant, id);
         open.due = open.next_due(&self.settings.rewards);
-        out.put(partition, due_key(open.due, &key), Bytes::new());
+        DUE.set(out, partition, open.due, key.as_bytes(), &());
         out.put(partition, key, encode(&open));
         Ok(())
     }
@@ -63,8 +62,8 @@ impl OptimizeStage {
     ) {
         let due = open.next_due(&self.settings.rewards);
         let key = open_key(tenant, id);
-        out.remove(partition, due_key(open.due, &key));
-        out.put(partition, due_key(due, &key), Bytes::new());
+        DUE.cancel(out, partition, open.due, key.as_bytes());
+        DUE.set(out, partition, due, key.as_bytes(), &());
         open.due = due;
         out.put(partition, key, encode(&open));
     }
@@ -78,28 +77,22 @@ impl OptimizeStage {
         now: Utc,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        loop {
-            let Some((due, _)) = out.scan(partition, b"due/", b"due/", 1)?.pop() else {
-                return Ok(());
-            };
-            let Some((at, target)) = split_due(&due) else {
-                return Err(StageError::internal(
-                    "state",
-                    "a `due` key in the state is damaged: its time cannot be read",
-                ));
-            };
-            if at >= now {
+        // One at a time: what a timer does may set another one that is due.
+        while let Some(timer) = DUE.due(out, partition, now, 1)?.pop() {
+            if timer.at == now {
                 return Ok(());
             }
-            out.remove(partition, due);
+            DUE.cancel(out, partition, timer.at, &timer.id);
+            let target = target_of(&timer)?;
             if target.starts_with("reached/") {
-                self.expire_contacts(partition, &target, now, out)?;
+                self.expire_contacts(partition, target, now, out)?;
             } else if target.starts_with(PUBLISH) {
-                self.publish_posterior(cache, partition, &target, at, out)?;
+                self.publish_posterior(cache, partition, target, timer.at, out)?;
             } else {
-                self.process_due_decision(cache, partition, &target, now, out)?;
+                self.process_due_decision(cache, partition, target, now, out)?;
             }
         }
+        Ok(())
     }
 
     fn process_due_decision(
@@ -169,7 +162,7 @@ impl OptimizeStage {
             return Ok(());
         };
         let contacts: Contacts = decode(&saved)?;
-        // A later contact has a `due` entry of its own.
+        // A later contact has a timer of its own.
         if contacts
             .expires(&self.settings.caps)
             .is_none_or(|expired| expired < now)

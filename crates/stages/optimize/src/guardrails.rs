@@ -1,12 +1,11 @@
 //! The guardrails of a decision: which people it may reach, and whether its price can be reserved.
 
-use bytes::Bytes;
 use limbic_domain::{CreativeSet, Envelope, Micros, Outcome, OutcomeKind, Pseudonym, Removal, TenantId};
 use limbic_stream::{Outputs, StageError};
 
 use crate::OptimizeStage;
 use crate::open_decision::OpenDecision;
-use crate::state::{contacts_of, decode, due_key, encode, reached_key};
+use crate::state::{DUE, contacts_of, decode, encode, reached_key};
 use limbic_bandit::decide::ExclusionRule;
 use limbic_bandit::guardrails::pacing::{Pacer, PacingConfig, PacingRefusal};
 
@@ -83,7 +82,7 @@ impl OptimizeStage {
             let mut contacts = contacts_of(partition, &key, out)?;
             contacts.record(set.at, caps);
             if let Some(expired) = contacts.expires(caps) {
-                out.put(partition, due_key(expired, &key), Bytes::new());
+                DUE.set(out, partition, expired, key.as_bytes(), &());
             }
             out.put(partition, key, encode(&contacts));
         }

@@ -24,7 +24,7 @@ pub(crate) struct OpenDecision {
     /// The money reserved by the campaign's pacer, until it is settled or released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reserved: Option<Micros>,
-    /// Time of the `due/…` entry that points to this decision.
+    /// Time of this decision's timer.
     pub(crate) due: Utc,
 }
 

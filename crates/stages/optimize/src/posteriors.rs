@@ -1,13 +1,12 @@
 //! What policies have learned, published to the compacted topic `posteriors` once it changed: at the end of the [`INTERVAL`] of
 //! event time in which it changed.
 
-use bytes::Bytes;
 use limbic_domain::{Envelope, Posterior, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::{Cause, Outputs, StageError};
 
 use crate::OptimizeStage;
 use crate::policies::PolicyCache;
-use crate::state::{counter, damaged, due_key};
+use crate::state::{DUE, counter, damaged};
 
 /// Milliseconds of event time. A campaign's posterior is published at most once in each interval.
 const INTERVAL: i64 = 10_000;
@@ -15,11 +14,11 @@ const INTERVAL: i64 = 10_000;
 /// Bytes of the largest snapshot that is published.
 const LARGEST: usize = 256 * 1024;
 
-/// Begins the target of a `due/…` entry of the state that publishes a posterior.
+/// Begins the id of a timer that publishes a posterior.
 pub(crate) const PUBLISH: &str = "publish/";
 
-/// A campaign's policy has learned: its posterior is published at the end of the current interval. The entry's key is a function of the time
-/// of the outcome, so it is written once however often the policy learns until then.
+/// A campaign's policy has learned: its posterior is published at the end of the current interval. The timer's time is a function of
+/// the time of the outcome, so it is set once however often the policy learns until then.
 pub(crate) fn schedule_publication(
     partition: u32,
     tenant: &TenantId,
@@ -32,12 +31,12 @@ pub(crate) fn schedule_publication(
         .saturating_add(1)
         .saturating_mul(INTERVAL);
     let target = format!("{PUBLISH}{tenant}/{campaign}");
-    out.put(partition, due_key(Utc::from_millis(due), &target), Bytes::new());
+    DUE.set(out, partition, Utc::from_millis(due), target.as_bytes(), &());
     Ok(())
 }
 
 impl OptimizeStage {
-    /// Publishes the posterior of the campaign in a `publish/…` entry that was due at `at`.
+    /// Publishes the posterior of the campaign in a `publish/…` timer that was due at `at`.
     pub(crate) fn publish_posterior(
         &self,
         cache: &mut PolicyCache,

@@ -12,7 +12,7 @@
 //! | `reached/TENANT/CAMPAIGN/PERSON` | when that person was reached, for the frequency caps |
 //! | `budget/TENANT/CAMPAIGN` | the campaign's [`Pacer`](limbic_bandit::guardrails::pacing::Pacer) |
 //! | `lift/TENANT/CAMPAIGN` | the [`LiftEstimate`](limbic_bandit::guardrails::hold_out::LiftEstimate) measured by the hold-out |
-//! | `due/MILLIS/KEY` | when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published (empty value) |
+//! | `timer/`, 8 bytes of time, `KEY` | a [timer](limbic_stream::Timers): when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published |
 //! | `clock` | the latest event time of an outcome |
 //! | `count` | the number of open decisions |
 //!
@@ -28,6 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policies::{PolicyCache, PolicyTemplate};
+use crate::state::{AT_ONCE, move_former_timers};
 use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::guardrails::champion_challenger::Limits;
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
@@ -142,6 +143,7 @@ impl Stage for OptimizeStage {
     }
 
     fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        while move_former_timers(partition, watermark, out)? == AT_ONCE {}
         let mut cache = PolicyCache::default();
         self.process_due(&mut cache, partition, watermark, out)?;
         cache.write_back(out)

@@ -1,7 +1,7 @@
 //! Keys and values of the stage's state.
 
 use limbic_domain::{CreativeSet, Envelope, Pseudonym, TenantId, Utc};
-use limbic_stream::{Outputs, StageError};
+use limbic_stream::{Outputs, StageError, Timer, Timers};
 use serde::{Deserialize, Serialize};
 
 use limbic_bandit::guardrails::frequency_cap::Contacts;
@@ -27,18 +27,47 @@ pub(crate) fn contacts_of(partition: u32, key: &str, out: &Outputs<'_>) -> Resul
     saved.map_or_else(|| Ok(Contacts::default()), |saved| decode(&saved))
 }
 
-/// Sorts by time: the sign bit is flipped so that times before 1970 come first.
-pub(crate) fn due_key(due: Utc, target: &str) -> String {
-    let sortable = due.as_millis().cast_unsigned() ^ (1 << 63);
-    format!("due/{sortable:016x}/{target}")
+/// When an entry of the state is next due, in event time: the id of a timer is the key of the entry.
+pub(crate) const DUE: Timers = Timers::new("what is due", b"timer/");
+
+/// The key that a timer's id is.
+pub(crate) fn target_of(timer: &Timer<()>) -> Result<&str, StageError> {
+    std::str::from_utf8(&timer.id).map_err(|error| damaged(&error))
 }
 
-/// The time and the target in a `due/…` key.
-pub(crate) fn split_due(key: &[u8]) -> Option<(Utc, String)> {
-    let text = std::str::from_utf8(key).ok()?.strip_prefix("due/")?;
+/// Begins the keys of the index that version 0.1 of this program kept instead of [`DUE`]: `due/`, the time as 16 hexadecimal
+/// digits with its sign bit flipped, `/`, and the target.
+const FORMER_INDEX: &[u8] = b"due/";
+
+/// Most entries that are moved or looked at in one go.
+pub(crate) const AT_ONCE: usize = 1024;
+
+/// Turns up to [`AT_ONCE`] entries of the former index into timers, earliest first: those that are due before `now`. Returns
+/// how many. A timer has no effect if its decision has a later one already.
+pub(crate) fn move_former_timers(
+    partition: u32,
+    now: Utc,
+    out: &mut Outputs<'_>,
+) -> Result<usize, StageError> {
+    let mut moved = 0;
+    for (key, _) in out.scan(partition, FORMER_INDEX, FORMER_INDEX, AT_ONCE)? {
+        let (at, target) =
+            split_former(&key).ok_or_else(|| damaged(&"a `due` key has no time or no target"))?;
+        if at >= now {
+            break;
+        }
+        DUE.set(out, partition, at, target.as_bytes(), &());
+        out.remove(partition, key.clone());
+        moved += 1;
+    }
+    Ok(moved)
+}
+
+fn split_former(key: &[u8]) -> Option<(Utc, &str)> {
+    let text = std::str::from_utf8(key.strip_prefix(FORMER_INDEX)?).ok()?;
     let (time, target) = text.split_once('/')?;
     let millis = (u64::from_str_radix(time, 16).ok()? ^ (1 << 63)).cast_signed();
-    Some((Utc::from_millis(millis), target.to_owned()))
+    Some((Utc::from_millis(millis), target))
 }
 
 pub(crate) fn counter(partition: u32, key: &[u8], out: &Outputs<'_>) -> Result<i64, StageError> {

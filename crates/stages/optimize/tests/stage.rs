@@ -4,6 +4,7 @@
 
 mod harness;
 
+use bytes::Bytes;
 use limbic_bandit::decide::{Daypart, EngineConfig};
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
@@ -243,10 +244,72 @@ fn an_open_decision_is_removed_when_no_outcome_can_change_it() {
         harness
             .state
             .keys()
-            .all(|key| !key.starts_with(b"open/") && !key.starts_with(b"due/"))
+            .all(|key| !key.starts_with(b"open/") && !key.starts_with(b"timer/"))
     );
     harness.feed(vec![outcome(&id, OutcomeKind::Click, "d", 2)]);
     assert_eq!(harness.dead[0].reason, "unknown_decision");
+}
+
+/// Replaces the timers of the state by the index that an earlier version wrote.
+fn to_former_index(harness: &mut Harness) {
+    let timers: Vec<Bytes> = harness
+        .state
+        .keys()
+        .filter(|key| key.starts_with(b"timer/"))
+        .cloned()
+        .collect();
+    for key in timers {
+        let (time, target) = key[b"timer/".len()..].split_at(8);
+        let time = u64::from_be_bytes(time.try_into().unwrap());
+        let former = format!("due/{time:016x}/{}", std::str::from_utf8(target).unwrap());
+        harness.state.put(0, former, Bytes::new());
+        harness.state.remove(0, &key);
+    }
+}
+
+#[test]
+fn what_an_earlier_version_left_to_do_is_done_at_the_same_time() {
+    let run = |is_upgraded: bool| {
+        let mut harness = Harness::new(OptimizeSettings::default());
+        for (moment, minutes) in [("a", 0), ("b", 5), ("c", 20)] {
+            let id = decided(&mut harness, moment, minutes);
+            harness.feed(vec![outcome(&id, OutcomeKind::Impression, moment, minutes)]);
+        }
+        if is_upgraded {
+            to_former_index(&mut harness);
+        }
+        let mut learned = Vec::new();
+        for minutes in [30, 33, 36, 52, 60, 40 * 24 * 60] {
+            harness.watermark(at(minutes));
+            learned.push(harness.posterior());
+        }
+        let left = harness.state.keys().filter(|key| {
+            [&b"open/"[..], b"timer/", b"due/"]
+                .iter()
+                .any(|prefix| key.starts_with(prefix))
+        });
+        assert_eq!(left.count(), 0);
+        learned
+    };
+    let learned = run(false);
+    assert_ne!(learned.first(), learned.last());
+    assert_eq!(run(true), learned);
+}
+
+#[test]
+fn decisions_of_an_earlier_version_make_room_too() {
+    let settings = OptimizeSettings {
+        most_open: 3,
+        ..OptimizeSettings::default()
+    };
+    let mut harness = Harness::new(settings);
+    for moment in ["a", "b", "c"] {
+        decided(&mut harness, moment, 0);
+    }
+    to_former_index(&mut harness);
+    decided(&mut harness, "d", 1);
+    let open = harness.state.keys().filter(|key| key.starts_with(b"open/"));
+    assert_eq!(open.count(), 3);
 }
 
 #[test]
@@ -266,7 +329,7 @@ fn open_decisions_are_bounded() {
     let due = harness
         .state
         .keys()
-        .filter(|key| key.starts_with(b"due/"))
+        .filter(|key| key.starts_with(b"timer/"))
         .count();
     assert_eq!((open, due), (10, 10));
 }
