@@ -27,10 +27,21 @@ fn posts_are_accepted_one_by_one_in_arrays_and_in_lines() {
     let many = json!([post("1", "what a wonderful day"), post("2", "sad"), wrong]);
     let many = node.post("/v1/posts", &many);
     assert_eq!(many.status, 202, "valid posts are accepted, the others are named");
-    let rejected = json!({"index": 2, "field": "created_at", "problem": "is missing"});
+    let problem = "is missing: give when it was written, as RFC 3339, for instance \"2026-11-29T12:00:00Z\"";
+    let rejected = json!({"index": 2, "field": "created_at", "problem": problem});
     assert_eq!(
         many.json(),
         json!({"accepted": 1, "duplicates": 1, "rejected": [rejected]})
+    );
+
+    let mut nameless = post("6", "no author");
+    nameless.as_object_mut().unwrap().remove("author");
+    let problem = node.post("/v1/posts", &nameless).problem(422);
+    assert_eq!(*at(&problem, "/field"), json!("author"));
+    let detail = at(&problem, "/detail").as_str().unwrap();
+    assert!(
+        detail.starts_with("is missing: give ") && detail.contains("for instance"),
+        "{detail}"
     );
 
     let lines = format!("{}\n\n{}\n", post("4", "a fight"), post("5", "a song"));

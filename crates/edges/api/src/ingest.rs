@@ -50,7 +50,10 @@ pub(crate) async fn watermark(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let value: Value = serde_json::from_slice(&body).map_err(|error| not_json(&error))?;
     let at = value.get("at").and_then(Value::as_str);
-    let at = at.ok_or_else(|| Problem::bad_request("expected {\"at\": RFC 3339}").of_field("at"))?;
+    let at = at.ok_or_else(|| {
+        let detail = "`at` is missing: give the time before which no more posts come, for instance {\"at\": \"2026-11-29T12:00:00Z\"}";
+        Problem::bad_request(detail).of_field("at")
+    })?;
     let at: Utc = at
         .parse()
         .map_err(|error| Problem::bad_request(format!("{error}")).of_field("at"))?;
@@ -172,10 +175,13 @@ fn items(body: &[u8], lines: bool) -> Result<(Items, bool), Problem> {
         let items: Items = body
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.iter().all(u8::is_ascii_whitespace))
-            .map(|line| serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}")))
+            .map(|line| {
+                serde_json::from_slice(line)
+                    .map_err(|error| format!("not JSON: {error}: send one JSON object a line"))
+            })
             .collect();
         return if items.is_empty() {
-            Err(Problem::bad_request("the body is empty"))
+            Err(Problem::bad_request("the body is empty: send one JSON object a line").of_field("body"))
         } else {
             Ok((items, false))
         };
@@ -183,7 +189,10 @@ fn items(body: &[u8], lines: bool) -> Result<(Items, bool), Problem> {
     match serde_json::from_slice(body) {
         Ok(Value::Array(items)) => Ok((items.into_iter().map(Ok).collect(), false)),
         Ok(Value::Object(fields)) => Ok((vec![Ok(Value::Object(fields))], true)),
-        Ok(_) => Err(Problem::bad_request("expected an object or an array of objects").of_field("body")),
+        Ok(_) => Err(Problem::bad_request(
+            "the body is neither an object nor an array: send one post, or an array of posts",
+        )
+        .of_field("body")),
         Err(error) => Err(not_json(&error)),
     }
 }

@@ -63,7 +63,10 @@ async fn list(
         .map_err(store_problem)?;
     let limit = limit.unwrap_or(100);
     if !(1..=1_000).contains(&limit) {
-        return Err(Problem::bad_request(format!("{limit} is not between 1 and 1000")).of_field("limit"));
+        return Err(Problem::bad_request(format!(
+            "{limit} is not between 1 and 1000: give for instance limit=100"
+        ))
+        .of_field("limit"));
     }
     let page = store(app)?
         .list(tenant, kind, subject.as_deref(), after, limit)
@@ -212,12 +215,14 @@ pub(crate) async fn series(
     let series = app.context.series.as_ref();
     let series =
         series.map_err(|reason| Problem::new(StatusCode::NOT_FOUND, "series not open", reason.clone()))?;
-    let mut required = |name: &'static str| {
-        given
-            .remove(name)
-            .ok_or_else(|| Problem::bad_request(format!("`{name}` is missing")).of_field(name))
+    let mut required = |name: &'static str, example: &str| {
+        given.remove(name).ok_or_else(|| {
+            let detail = format!("`{name}` is missing: give one, for instance {name}={example}");
+            Problem::bad_request(detail).of_field(name)
+        })
     };
-    let (measurement, field) = (required("measurement")?, required("field")?);
+    let measurement = required("measurement", "emotion")?;
+    let field = required("field", "valence")?;
     let time = |name: &'static str, text: Option<String>, default: Utc| match text {
         None => Ok(default),
         Some(text) => text

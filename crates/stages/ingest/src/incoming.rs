@@ -1,7 +1,9 @@
 //! Checks of incoming posts and outcomes.
 //!
-//! Every rejection names the field and says what was expected. Unknown fields are kept in `meta`: nothing from a source
+//! Every rejection names the field, the problem, and what to do. Unknown fields are kept in `meta`: nothing from a source
 //! is dropped silently.
+
+use std::fmt::Display;
 
 use limbic_domain::{ConsentState, OutcomeKind, PostRef, Slug, Utc};
 use serde_json::{Map, Value};
@@ -70,51 +72,112 @@ pub struct IncomingOutcome {
 pub struct Problem {
     /// The field.
     pub field: &'static str,
-    /// The problem, and what was expected.
+    /// The problem, and after a colon what to do.
     pub problem: String,
 }
 
 impl Problem {
-    fn new(field: &'static str, problem: impl Into<String>) -> Self {
+    fn new(field: &'static str, wrong: impl Display, to_do: impl Display) -> Self {
         Self {
             field,
-            problem: problem.into(),
+            problem: format!("{wrong}: {to_do}"),
         }
     }
 }
+
+/// A field as a message speaks of it.
+#[derive(Clone, Copy)]
+struct Field {
+    name: &'static str,
+    /// What it holds.
+    what: &'static str,
+    /// A value that it can have, as JSON.
+    example: &'static str,
+}
+
+const fn field(name: &'static str, what: &'static str, example: &'static str) -> Field {
+    Field { name, what, example }
+}
+
+impl Field {
+    fn problem(self, wrong: impl Display) -> Problem {
+        let Self { name, what, example } = self;
+        Problem::new(name, wrong, format_args!("give {what}, for instance {example}"))
+    }
+
+    fn wrong_type(self, expected: &str, found: &Value) -> Problem {
+        self.problem(format_args!("expected {expected}, found {}", kind_of(found)))
+    }
+}
+
+const NETWORK: Field = field("network", "the social network", "\"bluesky\"");
+const POST_ID: Field = field("id", "the network's id of the post", "\"3kq2vq7z5\"");
+const AUTHOR: Field = field("author", "who wrote it, as the network names them", "\"ada\"");
+const TEXT: Field = field("text", "what was written", "\"What a goal!\"");
+const CREATED_AT: Field = field(
+    "created_at",
+    "when it was written, as RFC 3339",
+    "\"2026-11-29T12:00:00Z\"",
+);
+const LANG: Field = field("lang", "a BCP 47 tag of the language", "\"pt-BR\"");
+const REPLY_TO: Field = field(
+    "reply_to",
+    "the network's id of the post that it answers",
+    "\"3kq2vq7z4\"",
+);
+const REPOST_OF: Field = field(
+    "repost_of",
+    "the network's id of the post that it repeats",
+    "\"3kq2vq7z4\"",
+);
+const URL: Field = field(
+    "url",
+    "where the post can be seen",
+    "\"https://example.com/3kq2vq7z5\"",
+);
+const SUBJECTS: Field = field("subjects", "what the post is about", "[\"football\"]");
+const CONSENT: Field = field("consent", "given, denied or unknown", "\"unknown\"");
+const MINOR: Field = field("minor", "whether the author is a minor", "false");
+const META: Field = field("meta", "further fields", "{\"likes\": 3}");
+const DECISION: Field = field(
+    "decision",
+    "the decision's id: the campaign, a full stop and 32 hexadecimal digits",
+    "\"spring.9f86d081884c7d659a2feaa0c55ad015\"",
+);
+const KIND: Field = field("kind", "impression, click, conversion or dismissal", "\"click\"");
+const VALUE: Field = field("value", "the worth of a conversion, 0 or more", "12.5");
+const AT: Field = field("at", "when it happened, as RFC 3339", "\"2026-11-29T12:00:00Z\"");
+const OUTCOME_ID: Field = field(
+    "id",
+    "a key that stays the same when the outcome is sent again",
+    "\"click-81\"",
+);
 
 /// Checks a post. `now` is the wall clock.
 pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost, Problem> {
     let mut fields = Fields::of(value)?;
     fields.use_current_names();
-    let network = fields
-        .text("network", NAME_LIMIT)?
-        .ok_or_else(|| missing("network"))?;
-    let network = Slug::new(&network).map_err(|error| Problem::new("network", error.to_string()))?;
-    let id = fields.name("id")?.ok_or_else(|| missing("id"))?;
-    let author = fields.name("author")?.ok_or_else(|| missing("author"))?;
-    let text = fields.text("text", TEXT_LIMIT)?.ok_or_else(|| missing("text"))?;
-    let repost_of = fields.name("repost_of")?;
+    let network = fields.required(NETWORK, Fields::text)?;
+    let network = Slug::new(&network).map_err(|error| NETWORK.problem(error))?;
+    let id = fields.required(POST_ID, Fields::name)?;
+    let author = fields.required(AUTHOR, Fields::name)?;
+    let text = fields.required(TEXT, |fields, field| fields.text_within(field, TEXT_LIMIT))?;
+    let repost_of = fields.name(REPOST_OF)?;
     if text.contains('\0') {
         return Err(Problem::new(
             "text",
-            "contains U+0000, which no store can keep: remove it",
+            "contains U+0000, which no store can keep",
+            "remove it",
         ));
     }
     if !text.chars().any(is_visible) {
-        return Err(Problem::new(
-            "text",
-            "is empty (white space and invisible characters do not count)",
-        ));
+        return Err(TEXT.problem("is empty (white space and invisible characters do not count)"));
     }
-    let created_at = fields.time("created_at")?.ok_or_else(|| missing("created_at"))?;
+    let created_at = fields.required(CREATED_AT, Fields::time)?;
     in_range("created_at", created_at, settings, now)?;
-    let lang = fields.text("lang", 35)?;
+    let lang = fields.text_within(LANG, 35)?;
     if let Some(tag) = lang.as_deref().filter(|tag| !is_language_tag(tag)) {
-        return Err(Problem::new(
-            "lang",
-            format!("`{tag}` is not a BCP 47 tag such as `en` or `pt-BR`"),
-        ));
+        return Err(LANG.problem(format_args!("`{tag}` is not a BCP 47 tag")));
     }
     Ok(IncomingPost {
         post: PostRef { network, id },
@@ -122,12 +185,12 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         text,
         created_at,
         lang,
-        reply_to: fields.name("reply_to")?,
+        reply_to: fields.name(REPLY_TO)?,
         repost_of,
-        url: fields.text("url", 2_048)?,
-        subjects: fields.slugs("subjects", 16)?,
+        url: fields.text_within(URL, 2_048)?,
+        subjects: fields.slugs(SUBJECTS, 16)?,
         consent: fields.consent()?,
-        minor: fields.flag("minor")?.unwrap_or(false),
+        minor: fields.flag(MINOR)?.unwrap_or(false),
         meta: fields.rest()?,
     })
 }
@@ -135,37 +198,32 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
 /// Checks an outcome. `now` is the wall clock.
 pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOutcome, Problem> {
     let mut fields = Fields::of(value)?;
-    let decision = fields.name("decision")?.ok_or_else(|| missing("decision"))?;
-    let campaign = limbic_domain::Decision::campaign_of(&decision).ok_or_else(|| {
-        Problem::new(
-            "decision",
-            "is not a decision's id: they look like `campaign.` and 32 hexadecimal digits",
-        )
-    })?;
-    let kind = match fields.text("kind", 32)?.ok_or_else(|| missing("kind"))?.as_str() {
+    let decision = fields.required(DECISION, Fields::name)?;
+    let campaign = limbic_domain::Decision::campaign_of(&decision);
+    let campaign = campaign.ok_or_else(|| DECISION.problem("is not a decision's id"))?;
+    let kind = fields.required(KIND, |fields, field| fields.text_within(field, 32))?;
+    let kind = match kind.as_str() {
         "impression" => OutcomeKind::Impression,
         "click" => OutcomeKind::Click,
         "conversion" => OutcomeKind::Conversion,
         "dismissal" => OutcomeKind::Dismissal,
         other => {
             let known = ["impression", "click", "conversion", "dismissal"];
-            return Err(Problem::new("kind", unknown_word(other, &known)));
+            return Err(unknown_word(KIND, other, &known));
         }
     };
-    let value = fields.number("value")?;
+    let value = fields.number(VALUE)?;
     if let Some(value) = value.filter(|value| *value < 0.0) {
-        return Err(Problem::new(
-            "value",
-            format!("{value} is negative: a conversion's value is 0 or more"),
-        ));
+        return Err(VALUE.problem(format_args!("{value} is negative")));
     }
-    let at = fields.time("at")?.ok_or_else(|| missing("at"))?;
+    let at = fields.required(AT, Fields::time)?;
     in_range("at", at, settings, now)?;
-    let id = fields.name("id")?.ok_or_else(|| missing("id"))?;
+    let id = fields.required(OUTCOME_ID, Fields::name)?;
     if let Some(field) = fields.0.keys().next() {
         return Err(Problem::new(
             "outcome",
-            format!("has an unknown field `{}`", clip(field)),
+            format_args!("has an unknown field `{}`", clip(field)),
+            "remove it; an outcome has decision, kind, value, at and id",
         ));
     }
     Ok(IncomingOutcome {
@@ -203,12 +261,11 @@ fn is_language_tag(tag: &str) -> bool {
 
 fn in_range(field: &'static str, at: Utc, settings: &Settings, now: Utc) -> Result<(), Problem> {
     if at < settings.oldest {
+        let oldest = settings.oldest;
         return Err(Problem::new(
             field,
-            format!(
-                "{at} is before {}: is the unit or the year wrong?",
-                settings.oldest
-            ),
+            format_args!("{at} is before {oldest}"),
+            "check the unit and the year",
         ));
     }
     let latest = now.plus_millis(settings.max_future.as_millis());
@@ -216,23 +273,21 @@ fn in_range(field: &'static str, at: Utc, settings: &Settings, now: Utc) -> Resu
         let ahead = at.millis_since(now) / 1_000;
         return Err(Problem::new(
             field,
-            format!("{at} is {ahead} s in the future: check the sender's clock"),
+            format_args!("{at} is {ahead} s in the future"),
+            "check the sender's clock",
         ));
     }
     Ok(())
 }
 
-fn missing(field: &'static str) -> Problem {
-    Problem::new(field, "is missing")
-}
-
-fn unknown_word(given: &str, known: &[&str]) -> String {
+fn unknown_word(field: Field, given: &str, known: &[&str]) -> Problem {
     let nearest = known
         .iter()
         .max_by(|a, b| strsim::jaro(a, given).total_cmp(&strsim::jaro(b, given)));
     let nearest = nearest.filter(|word| strsim::jaro(word, given) > 0.7);
     let hint = nearest.map_or(String::new(), |word| format!(", did you mean `{word}`?"));
-    format!("`{}` is not one of {}{hint}", clip(given), known.join(", "))
+    let given = clip(given);
+    field.problem(format_args!("`{given}` is not one of {}{hint}", known.join(", ")))
 }
 
 fn clip(text: &str) -> String {
@@ -259,77 +314,87 @@ impl Fields {
             Value::Object(fields) => Ok(Self(fields)),
             other => Err(Problem::new(
                 "body",
-                format!("expected an object, found {}", kind_of(&other)),
+                format_args!("expected an object, found {}", kind_of(&other)),
+                "send one object or an array of objects",
             )),
         }
     }
 
-    /// Takes a field that exists and is not null.
-    fn take(&mut self, field: &'static str) -> Option<Value> {
-        self.0.remove(field).filter(|value| !value.is_null())
+    /// A field that must be there.
+    fn required<T>(
+        &mut self,
+        field: Field,
+        read: impl FnOnce(&mut Self, Field) -> Result<Option<T>, Problem>,
+    ) -> Result<T, Problem> {
+        read(self, field)?.ok_or_else(|| field.problem("is missing"))
     }
 
-    fn text(&mut self, field: &'static str, limit: usize) -> Result<Option<String>, Problem> {
+    /// Takes a field that exists and is not null.
+    fn take(&mut self, field: Field) -> Option<Value> {
+        self.0.remove(field.name).filter(|value| !value.is_null())
+    }
+
+    fn text(&mut self, field: Field) -> Result<Option<String>, Problem> {
+        self.text_within(field, NAME_LIMIT)
+    }
+
+    fn text_within(&mut self, field: Field, limit: usize) -> Result<Option<String>, Problem> {
         match self.take(field) {
             None => Ok(None),
             Some(Value::String(text)) if text.len() <= limit => Ok(Some(text)),
             Some(Value::String(text)) => Err(Problem::new(
-                field,
-                format!("is {} bytes long, the limit is {limit}", text.len()),
+                field.name,
+                format_args!("is {} bytes long, the limit is {limit}", text.len()),
+                "shorten it",
             )),
-            Some(other) => Err(Problem::new(
-                field,
-                format!("expected a string, found {}", kind_of(&other)),
-            )),
+            Some(other) => Err(field.wrong_type("a string", &other)),
         }
     }
 
     /// Takes a name: not empty, without control characters.
-    fn name(&mut self, field: &'static str) -> Result<Option<String>, Problem> {
-        let Some(name) = self.text(field, NAME_LIMIT)? else {
+    fn name(&mut self, field: Field) -> Result<Option<String>, Problem> {
+        let Some(name) = self.text(field)? else {
             return Ok(None);
         };
         if name.is_empty() {
-            return Err(Problem::new(field, "is empty"));
+            return Err(field.problem("is empty"));
         }
         if name.chars().any(char::is_control) {
-            return Err(Problem::new(field, "contains a control character"));
+            return Err(Problem::new(
+                field.name,
+                "contains a control character",
+                "remove it",
+            ));
         }
         Ok(Some(name))
     }
 
-    fn time(&mut self, field: &'static str) -> Result<Option<Utc>, Problem> {
-        let Some(text) = self.text(field, 64)? else {
+    fn time(&mut self, field: Field) -> Result<Option<Utc>, Problem> {
+        let Some(text) = self.text_within(field, 64)? else {
             return Ok(None);
         };
         text.parse()
             .map(Some)
-            .map_err(|error: limbic_domain::InvalidTime| Problem::new(field, error.to_string()))
+            .map_err(|error: limbic_domain::InvalidTime| field.problem(error))
     }
 
-    fn flag(&mut self, field: &'static str) -> Result<Option<bool>, Problem> {
+    fn flag(&mut self, field: Field) -> Result<Option<bool>, Problem> {
         match self.take(field) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(other) => Err(Problem::new(
-                field,
-                format!("expected a boolean, found {}", kind_of(&other)),
-            )),
+            Some(other) => Err(field.wrong_type("a boolean", &other)),
         }
     }
 
-    fn number(&mut self, field: &'static str) -> Result<Option<f64>, Problem> {
+    fn number(&mut self, field: Field) -> Result<Option<f64>, Problem> {
         match self.take(field) {
             None => Ok(None),
             Some(Value::Number(number)) => number
                 .as_f64()
                 .filter(|number| number.is_finite())
                 .map(Some)
-                .ok_or_else(|| Problem::new(field, "is not a finite number")),
-            Some(other) => Err(Problem::new(
-                field,
-                format!("expected a number, found {}", kind_of(&other)),
-            )),
+                .ok_or_else(|| field.problem("is not a finite number")),
+            Some(other) => Err(field.wrong_type("a number", &other)),
         }
     }
 
@@ -344,59 +409,44 @@ impl Fields {
         }
     }
 
-    fn slugs(&mut self, field: &'static str, most: usize) -> Result<Vec<Slug>, Problem> {
+    fn slugs(&mut self, field: Field, most: usize) -> Result<Vec<Slug>, Problem> {
         let items = match self.take(field) {
             None => return Ok(Vec::new()),
             Some(Value::Array(items)) if items.len() <= most => items,
             Some(Value::Array(items)) => {
                 return Err(Problem::new(
-                    field,
-                    format!("has {} entries, the limit is {most}", items.len()),
+                    field.name,
+                    format_args!("has {} entries, the limit is {most}", items.len()),
+                    "leave some of them out",
                 ));
             }
-            Some(other) => {
-                return Err(Problem::new(
-                    field,
-                    format!("expected an array, found {}", kind_of(&other)),
-                ));
-            }
+            Some(other) => return Err(field.wrong_type("an array", &other)),
         };
         let slug = |item: &Value| match item {
-            Value::String(text) => Slug::new(text).map_err(|error| Problem::new(field, error.to_string())),
-            other => Err(Problem::new(
-                field,
-                format!("expected strings, found {}", kind_of(other)),
-            )),
+            Value::String(text) => Slug::new(text).map_err(|error| field.problem(error)),
+            other => Err(field.wrong_type("strings", other)),
         };
         items.iter().map(slug).collect()
     }
 
     fn consent(&mut self) -> Result<Option<ConsentState>, Problem> {
-        let Some(word) = self.text("consent", 32)? else {
+        let Some(word) = self.text_within(CONSENT, 32)? else {
             return Ok(None);
         };
         match word.as_str() {
             "given" => Ok(Some(ConsentState::Given)),
             "denied" => Ok(Some(ConsentState::Denied)),
             "unknown" => Ok(Some(ConsentState::Unknown)),
-            other => Err(Problem::new(
-                "consent",
-                unknown_word(other, &["given", "denied", "unknown"]),
-            )),
+            other => Err(unknown_word(CONSENT, other, &["given", "denied", "unknown"])),
         }
     }
 
     /// `meta`, with all fields that no check has taken.
     fn rest(mut self) -> Result<Map<String, Value>, Problem> {
-        let mut meta = match self.take("meta") {
+        let mut meta = match self.take(META) {
             None => Map::new(),
             Some(Value::Object(meta)) => meta,
-            Some(other) => {
-                return Err(Problem::new(
-                    "meta",
-                    format!("expected an object, found {}", kind_of(&other)),
-                ));
-            }
+            Some(other) => return Err(META.wrong_type("an object", &other)),
         };
         for (name, value) in self.0 {
             meta.entry(name).or_insert(value);
@@ -405,7 +455,8 @@ impl Fields {
         if !meta.is_empty() && size > META_LIMIT {
             return Err(Problem::new(
                 "meta",
-                format!("is {size} bytes of JSON, the limit is {META_LIMIT}"),
+                format_args!("is {size} bytes of JSON, the limit is {META_LIMIT}"),
+                "leave fields out",
             ));
         }
         Ok(meta)
@@ -433,6 +484,35 @@ mod tests {
         post(body, &Settings::default(), now())
     }
 
+    fn says_what_to_do(problem: &Problem) {
+        let verbs = ["give", "remove", "shorten", "leave", "check", "send"];
+        let is_said = verbs
+            .iter()
+            .any(|verb| problem.problem.contains(&format!(": {verb} ")))
+            || problem.problem.ends_with(": shorten it")
+            || problem.problem.ends_with(": remove it");
+        assert!(is_said, "{problem}");
+    }
+
+    #[test]
+    fn the_example_of_every_field_is_a_value_that_it_can_have() {
+        let examples = |fields: &[Field]| -> Value {
+            let fields = fields.iter().map(|field| {
+                let example = serde_json::from_str(field.example).unwrap();
+                (field.name.to_owned(), example)
+            });
+            Value::Object(fields.collect())
+        };
+        let now = "2026-11-29T12:00:00Z".parse().unwrap();
+        let of_post = [
+            NETWORK, POST_ID, AUTHOR, TEXT, CREATED_AT, LANG, REPLY_TO, REPOST_OF, URL, SUBJECTS, CONSENT,
+            MINOR, META,
+        ];
+        post(examples(&of_post), &Settings::default(), now).unwrap();
+        let of_outcome = [DECISION, KIND, VALUE, AT, OUTCOME_ID];
+        outcome(examples(&of_outcome), &Settings::default(), now).unwrap();
+    }
+
     #[test]
     fn former_field_names_are_accepted() {
         let value = json!({"platform": "bluesky", "topics": ["football"], "id": "3k", "author": "ada", "text": "What a goal!",
@@ -448,7 +528,23 @@ mod tests {
     fn every_wrong_field_is_named() {
         for (field, value, hint) in [
             ("network", json!("Blue Sky"), "a-z"),
-            ("network", Value::Null, "missing"),
+            (
+                "network",
+                Value::Null,
+                "is missing: give the social network, for instance \"bluesky\"",
+            ),
+            (
+                "id",
+                Value::Null,
+                "is missing: give the network's id of the post, for instance \"",
+            ),
+            ("author", Value::Null, "is missing: give who wrote it"),
+            ("text", Value::Null, "is missing: give what was written"),
+            (
+                "created_at",
+                Value::Null,
+                "is missing: give when it was written, as RFC 3339, for instance \"2026-11-29T12:00:00Z\"",
+            ),
             ("id", json!(123), "expected a string, found a number"),
             ("id", json!(""), "empty"),
             ("id", json!("a\nb"), "control"),
@@ -477,6 +573,7 @@ mod tests {
                 problem.problem.contains(hint),
                 "{problem} should mention `{hint}`"
             );
+            says_what_to_do(&problem);
         }
         assert_eq!(
             post(json!([1]), &Settings::default(), now()).unwrap_err().field,
@@ -516,13 +613,19 @@ mod tests {
             ("value", json!("1")),
             ("at", json!("soon")),
             ("id", json!("")),
+            ("decision", Value::Null),
+            ("kind", Value::Null),
+            ("at", Value::Null),
+            ("id", Value::Null),
         ] {
             let mut wrong = body.clone();
             wrong[field] = value;
-            assert_eq!(
-                outcome(wrong, &Settings::default(), now()).unwrap_err().field,
-                field
-            );
+            let problem = outcome(wrong, &Settings::default(), now()).unwrap_err();
+            assert_eq!(problem.field, field);
+            says_what_to_do(&problem);
         }
+        let mut wrong = body;
+        wrong["likes"] = json!(3);
+        says_what_to_do(&outcome(wrong, &Settings::default(), now()).unwrap_err());
     }
 }
