@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// An engine that waits for permission to read, and records the sizes of its batches.
+    /// An engine that waits until its gate is open, and records the sizes of its batches.
     struct Gated {
         gate: Receiver<()>,
         batches: Mutex<Vec<usize>>,
@@ -244,10 +244,39 @@ mod tests {
         }
     }
 
-    fn gated() -> (Sender<()>, Arc<Gated>) {
-        let (open, gate) = unbounded();
-        let batches = Mutex::default();
-        (open, Arc::new(Gated { gate, batches }))
+    /// Readers with a gated engine. The fields are dropped in this order: a test that fails opens the gate before it waits
+    /// for the threads, which would otherwise wait for the gate and never end.
+    struct Scene {
+        gate: Option<Sender<()>>,
+        readers: Readers,
+        engine: Arc<Gated>,
+    }
+
+    impl Scene {
+        fn new(options: ReadersOptions) -> Self {
+            let (open, gate) = unbounded();
+            let batches = Mutex::default();
+            let engine = Arc::new(Gated { gate, batches });
+            Self {
+                gate: Some(open),
+                readers: Readers::start(Arc::clone(&engine) as Arc<dyn AffectEngine>, options).unwrap(),
+                engine,
+            }
+        }
+
+        fn open(&mut self) {
+            self.gate = None;
+        }
+    }
+
+    #[test]
+    fn a_test_that_fails_while_the_gate_is_closed_ends() {
+        let failed = catch_unwind(|| {
+            let scene = Scene::new(options());
+            let _pending = scene.readers.ask("good").unwrap();
+            panic!("as a failed assertion does");
+        });
+        assert!(failed.is_err());
     }
 
     #[test]
@@ -276,20 +305,19 @@ mod tests {
 
     #[test]
     fn a_batch_is_closed_by_its_tokens_without_waiting_for_its_linger() {
-        let (open, engine) = gated();
-        drop(open);
         let patient = ReadersOptions {
             threads: 1,
             batch_tokens: 3 * tokens("good"),
             linger: Duration::from_hours(1),
             queue: 16,
         };
-        let readers = Readers::start(Arc::clone(&engine) as Arc<dyn AffectEngine>, patient).unwrap();
-        let pending: Vec<Pending> = (0..6).map(|_| readers.ask("good").unwrap()).collect();
+        let mut scene = Scene::new(patient);
+        scene.open();
+        let pending: Vec<Pending> = (0..6).map(|_| scene.readers.ask("good").unwrap()).collect();
         for one in pending {
-            readers.wait(&one);
+            scene.readers.wait(&one);
         }
-        assert_eq!(*engine.batches.lock().unwrap(), [3, 3]);
+        assert_eq!(*scene.engine.batches.lock().unwrap(), [3, 3]);
     }
 
     #[test]
@@ -305,17 +333,16 @@ mod tests {
 
     #[test]
     fn an_overloaded_reader_refuses_and_forgets_nobody_it_took() {
-        let (open, engine) = gated();
         let small = ReadersOptions {
             threads: 1,
             batch_tokens: 1,
             linger: Duration::ZERO,
             queue: 2,
         };
-        let readers = Readers::start(engine, small).unwrap();
+        let mut scene = Scene::new(small);
         let mut taken = Vec::new();
         let refused = loop {
-            match readers.ask("good") {
+            match scene.readers.ask("good") {
                 Ok(pending) => taken.push(pending),
                 Err(refused) => break refused,
             }
@@ -323,9 +350,9 @@ mod tests {
         // Two wait. One may be read, one may be ready, and one may be between the two.
         assert!((2..=5).contains(&taken.len()), "{}", taken.len());
         assert!(refused.to_string().contains("2 texts are queued"));
-        drop(open);
+        scene.open();
         for pending in taken {
-            assert_eq!(readers.wait(&pending), Affect::default());
+            assert_eq!(scene.readers.wait(&pending), Affect::default());
         }
     }
 
