@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use limbic_domain::Retry;
 use limbic_stream::{Cleanup, Log, Result, StageSpec, TopicPartition, TopicSpec};
 
 /// How often the groups are looked at.
@@ -32,12 +33,19 @@ impl Trimmer {
         let thread = std::thread::Builder::new()
             .name("limbic-trim".into())
             .spawn(move || {
+                let mut is_told = false;
                 while matches!(
                     stopped.recv_timeout(EVERY),
                     Err(std::sync::mpsc::RecvTimeoutError::Timeout)
                 ) {
-                    if let Err(error) = trim(&*log, &readers) {
+                    let Err(error) = trim(&*log, &readers) else {
+                        continue;
+                    };
+                    if error.retry() == Retry::WithBackoff || is_told {
                         tracing::debug!(%error, "transient topics are trimmed later");
+                    } else {
+                        tracing::warn!(%error, "transient topics are not trimmed: their records stay until `retention` deletes them");
+                        is_told = true;
                     }
                 }
             })?;

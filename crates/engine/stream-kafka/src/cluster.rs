@@ -304,6 +304,20 @@ impl Cluster {
         Err(Error::Settings(differences.join("; ")))
     }
 
+    /// Deletes the records before these offsets, by the topics' names in the cluster.
+    pub(super) fn delete_records(&self, before: &TopicPartitionList) -> Result<()> {
+        let context = "deleting records of transient topics";
+        let deleted = wait_for(self.admin.delete_records(before, &self.admin_options()));
+        let deleted = deleted.map_err(|error| to_log_error(context, &error))?;
+        for partition in deleted.elements() {
+            if let Err(error) = partition.error() {
+                let context = format!("{context}: {}/{}", partition.topic(), partition.partition());
+                return Err(to_log_error(&context, &error));
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the brokers know the new topics.
     fn await_topics(&self, topics: &[&Wanted]) -> Result<()> {
         let deadline = Instant::now() + self.options.call_timeout;

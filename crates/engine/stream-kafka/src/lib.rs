@@ -29,8 +29,8 @@
 //!
 //! # What it is not
 //!
-//! It does not delete records. The topic's retention in the cluster does, also for transient topics
-//! ([`limbic_stream::Log::trim`] has no effect here). It does not use librdkafka's partitioner.
+//! It deletes records of transient topics only ([`limbic_stream::Log::trim`]; its user needs the right `Delete` on them). For all
+//! other topics, the topic's retention in the cluster does. It does not use librdkafka's partitioner.
 //! [`limbic_stream::partition_of`] computes partitions, so that both backends agree.
 //!
 //! # Laws
@@ -58,6 +58,7 @@ mod publisher;
 mod reader;
 mod state;
 mod transaction;
+mod trim;
 mod wanted;
 mod wire;
 
@@ -76,6 +77,7 @@ use self::inbox::{Failure, Inbox};
 use self::member::Member;
 use self::publisher::Publisher;
 use self::reader::Readers;
+use self::trim::Trimmer;
 use self::wire::Decoder;
 use limbic_stream::{
     Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
@@ -91,6 +93,7 @@ struct Inner {
     publisher: Publisher,
     readers: Readers,
     members: Members,
+    trimmer: Trimmer,
     closed: AtomicBool,
 }
 
@@ -102,6 +105,7 @@ impl KafkaLog {
             publisher: Publisher::default(),
             readers: Readers::default(),
             members: Members::default(),
+            trimmer: Trimmer::default(),
             closed: AtomicBool::new(false),
         })))
     }
@@ -127,7 +131,10 @@ impl std::fmt::Debug for KafkaLog {
 
 impl Log for KafkaLog {
     fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
-        self.open()?.cluster.ensure(specs)
+        let inner = self.open()?;
+        inner.cluster.ensure(specs)?;
+        inner.trimmer.learn(specs);
+        Ok(())
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>> {
@@ -172,6 +179,11 @@ impl Log for KafkaLog {
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         let inner = self.open()?;
         progress::progress(&inner.cluster, &inner.readers, group, topics)
+    }
+
+    fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {
+        let inner = self.open()?;
+        inner.trimmer.trim(&inner.cluster, before)
     }
 
     fn close(&self) -> Result<()> {

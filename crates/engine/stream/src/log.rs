@@ -214,8 +214,8 @@ pub trait Log: Send + Sync + 'static {
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>>;
 
     /// Declares that no reader needs the records before these offsets any more. In a [`Cleanup::Transient`] topic they
-    /// may then be deleted, whole segments at a time. For other topics it is an [`crate::Error::Settings`]. Kafka ignores
-    /// the call, because the topic's retention in the cluster decides.
+    /// may then be deleted, in units that suit the backend. For other topics it is an [`crate::Error::Settings`]. A backend
+    /// knows from [`Self::ensure_topics`] which topics are transient. A backend without transient topics ignores the call.
     fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {
         let _ = before;
         Ok(())

@@ -54,6 +54,88 @@ fn a_record_comes_back_as_it_was_written() {
 }
 
 #[test]
+fn records_of_a_transient_topic_are_deleted_once_every_reader_is_past_them() {
+    let Some(address) = address() else { return };
+    let options = options();
+    let log = log(&address, &options, 2);
+    log.ensure_topics(&[topic("passing", 2).transient(Retention::default())])
+        .unwrap();
+    let by_partition = |topic: &str, key: &str| TopicPartition {
+        topic: topic.into(),
+        partition: limbic_stream::partition_of(key.as_bytes(), 2),
+    };
+    let passing = by_partition("passing", "k");
+    log.publish((0..10).map(|n| record("passing", "k", n)).collect())
+        .unwrap();
+    log.publish(vec![record("in", "k", "stays")]).unwrap();
+
+    log.trim(&[(passing.clone(), 4)]).unwrap();
+    let ends = |log: &KafkaLog| {
+        let topic = log.topic(&"passing".into()).unwrap();
+        topic.offsets[passing.partition as usize]
+    };
+    assert_eq!(ends(&log), (4, 10));
+    let left: Vec<String> = log
+        .read(&passing, 0, 100)
+        .unwrap()
+        .iter()
+        .map(|record| String::from_utf8(record.value.to_vec()).unwrap())
+        .collect();
+    assert_eq!(left, ["4", "5", "6", "7", "8", "9"]);
+
+    // What is deleted stays deleted, and what every reader is past can be told again, by another process too.
+    let other = KafkaLog::connect(&address, options).unwrap();
+    other
+        .ensure_topics(&[topic("passing", 2).transient(Retention::default())])
+        .unwrap();
+    for log in [&log, &other] {
+        log.trim(&[(passing.clone(), 2)]).unwrap();
+        assert_eq!(ends(log), (4, 10));
+    }
+    other.trim(&[(passing.clone(), 10)]).unwrap();
+    assert_eq!(ends(&log), (10, 10));
+
+    let error = log.trim(&[(by_partition("in", "k"), 1)]).unwrap_err();
+    assert!(
+        matches!(&error, Error::Settings(text) if text.contains("`in` is not transient")),
+        "{error}"
+    );
+    assert_eq!(log.read(&by_partition("in", "k"), 0, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_member_goes_on_behind_what_was_deleted() {
+    let Some(address) = address() else { return };
+    let log = KafkaLog::connect(&address, options()).unwrap();
+    log.ensure_topics(&[topic("in", 1).transient(Retention::default()), topic("out", 1)])
+        .unwrap();
+    log.publish((0..10).map(|n| record("in", "k", n)).collect())
+        .unwrap();
+    let mut consumer = log.subscribe(subscription("a")).unwrap();
+    let records = take(&mut *consumer, 10);
+    pass_on(&mut *consumer, &records).unwrap();
+    let progress = log.progress("stage", &["in".into()]).unwrap();
+    let committed = &progress[0].committed;
+    log.trim(&[(committed.partition.clone(), committed.next)])
+        .unwrap();
+    log.publish((10..15).map(|n| record("in", "k", n)).collect())
+        .unwrap();
+    let records = take(&mut *consumer, 5);
+    pass_on(&mut *consumer, &records).unwrap();
+    consumer.close().unwrap();
+    assert_eq!(values(&log, "out", 1), numbers(15));
+
+    // So does one that joins later.
+    log.publish((15..20).map(|n| record("in", "k", n)).collect())
+        .unwrap();
+    let mut consumer = log.subscribe(subscription("b")).unwrap();
+    let records = take(&mut *consumer, 5);
+    pass_on(&mut *consumer, &records).unwrap();
+    consumer.close().unwrap();
+    assert_eq!(values(&log, "out", 1), numbers(20));
+}
+
+#[test]
 fn outputs_offsets_metadata_and_state_are_committed_together() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 1);
