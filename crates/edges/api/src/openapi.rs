@@ -147,7 +147,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/series",
-            "Values of one time series.",
+            "Values of one time series. A window appears once event time has passed its end, so the newest records are missing until later ones come, or until `POST /v1/watermark` says that none will.",
             &[
                 ("measurement", "Name of the measurement, for instance `emotion`"),
                 ("field", "Name of the field, for instance `valence`"),

@@ -34,6 +34,9 @@
 //!
 //! * A point contains **sums and counts, never means**. Topics have different keys, so each partition has a part of a
 //!   window, and a reader adds the parts.
+//! * A window is written when event time has passed its end by [`MetricsSettings::disorder`]. Event time does not advance
+//!   while no record comes. So the windows of the last records stay open and are in no series until a later record closes
+//!   them, or `POST /v1/watermark`, which `limbic replay` sends at its end.
 //! * Measurement, tags and time identify a point. Writing it again replaces it. So a replay counts nothing twice, and a
 //!   correction replaces the earlier result.
 //! * Sums are whole millionths, so they do not depend on the order of addition.
