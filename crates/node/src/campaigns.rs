@@ -1,8 +1,8 @@
 //! Campaigns from the settings: published at start, and again when the settings file changes.
 //!
-//! The topic `campaigns` is compacted and keyed `tenant/campaign`. Only differences are published: a campaign that is new or has
-//! changed, and an empty value for one that is gone. All nodes of an installation that run the creative stage must have the same
-//! campaigns in their settings: each publishes its own.
+//! The topic `campaigns` is compacted and keyed `tenant/campaign`. Only differences are published: new and changed
+//! campaigns, and an empty value for each removed one. All nodes of an installation that run the creative stage must have
+//! the same campaigns in their settings, because each node publishes its own.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use limbic_stream::{Headers, Log, NewRecord};
 
 use crate::settings::Settings;
 
-/// How often the settings file is looked at.
+/// How often the settings file is checked.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The campaigns of the settings, by tenant.
@@ -29,13 +29,13 @@ pub(crate) fn of(settings: &Settings) -> Campaigns {
     })
 }
 
-/// Whether the templates of the settings can write ads for all their campaigns.
+/// Checks that the templates of the settings can write ads for all their campaigns.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     let creative = settings.section::<CreativeStage>();
     Ok(creative.check(&of(settings))?)
 }
 
-/// Publishes how these campaigns differ from those in the topic; answers how many records that took.
+/// Publishes the differences between these campaigns and those in the topic. Returns the number of records.
 pub(crate) fn publish(log: &Arc<dyn Log>, campaigns: &Campaigns, now: Utc) -> anyhow::Result<usize> {
     let published = read_table(log, topics::CAMPAIGNS).context("cannot read the published campaigns")?;
     let mut wanted = BTreeSet::new();
@@ -70,10 +70,10 @@ fn record(key: bytes::Bytes, value: bytes::Bytes, now: Utc) -> NewRecord {
     }
 }
 
-/// Reads the settings again, all layers of them.
+/// Reads all layers of the settings again.
 pub(crate) type Load = Box<dyn Fn() -> anyhow::Result<Settings> + Send>;
 
-/// A thread that publishes the campaigns again when the settings file changes. Dropped, it ends.
+/// A thread that publishes the campaigns again when the settings file changes. It ends when this value is dropped.
 pub(crate) struct Watcher {
     /// Dropped to stop the thread.
     stop: Option<Sender<()>>,
@@ -81,7 +81,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Watches `file`, which `settings` were read from.
+    /// Watches `file`, the file of `settings`.
     pub(crate) fn spawn(
         log: Arc<dyn Log>,
         settings: Settings,
@@ -120,10 +120,10 @@ impl Drop for Watcher {
 
 struct Watched {
     log: Arc<dyn Log>,
-    /// As last taken over.
+    /// The settings that were applied last.
     settings: Settings,
     file: PathBuf,
-    /// The file's content when it was last looked at; `None` if it could not be read.
+    /// The file's content at the last check. `None` if it could not be read.
     seen: Option<Vec<u8>>,
     load: Load,
 }
@@ -137,23 +137,23 @@ impl Watched {
             }
             match self.take_over() {
                 Ok(true) => self.seen = content,
-                // The log is out of reach: the same content is tried again.
+                // The log does not answer. The same content is tried again.
                 Ok(false) => {}
                 Err(error) => {
                     self.seen = content;
                     let file = self.file.display();
                     tracing::error!(
                         error = format!("{error:#}"),
-                        "the settings file {file} has changed and cannot be used: the campaigns stay as they are; correct the file"
+                        "the settings file {file} has changed and is not valid: the campaigns do not change; correct the file"
                     );
                 }
             }
         }
     }
 
-    /// Publishes the campaigns of the changed file; whether that worked. An error is about the file.
+    /// Publishes the campaigns of the changed file. Returns whether the log accepted them. An error concerns the file.
     fn take_over(&mut self) -> anyhow::Result<bool> {
-        anyhow::ensure!(Path::new(&self.file).is_file(), "it is not there");
+        anyhow::ensure!(Path::new(&self.file).is_file(), "the file does not exist");
         let settings = (self.load)()?;
         check(&settings)?;
         match publish(&self.log, &of(&settings), Utc::now()) {
@@ -161,14 +161,14 @@ impl Watched {
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
-                    "the campaigns were not published: tried again"
+                    "the campaigns were not published: the next attempt follows"
                 );
                 return Ok(false);
             }
         }
         if needs_restart(&self.settings, &settings) {
             tracing::warn!(
-                "the settings file has changed in more than its campaigns: the rest takes effect when this node is restarted"
+                "the settings file has changed in more than its campaigns: the other changes take effect after a restart of this node"
             );
         }
         self.settings = settings;

@@ -1,4 +1,4 @@
-//! Whether the settings can work: every component that they name is checked, and every server is asked.
+//! Checks the settings: every component that they name, and every server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::sharing::unshared;
 use crate::stages::check_stage;
 use crate::stores::open_chosen;
 
-/// How long a server may take to answer.
+/// The time limit for a server's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One check and its result.
 #[derive(Debug)]
 pub struct Finding {
-    /// What was checked, as the settings file names it.
+    /// The checked item, as the settings file names it.
     pub what: String,
-    /// What is right with it, or what is wrong and what to do.
+    /// What was found, or what is wrong and what to do.
     pub result: anyhow::Result<String>,
 }
 
@@ -40,7 +40,8 @@ impl Finding {
     }
 }
 
-/// Checks every component that the settings name. Asks the servers, and creates nothing there. Requests run on `handle`.
+/// Checks every component that the settings name. Contacts the servers, and creates nothing there. Requests run on
+/// `handle`.
 pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
     let mut resources = resources::of(settings);
     resources.insert(handle.clone());
@@ -77,7 +78,7 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
 
 const VALID: &str = "settings are valid";
 
-/// Opens the component that a URL chooses, and asks it something harmless.
+/// Opens the component that a URL selects, and sends it a harmless request.
 fn ask(
     settings: &Settings,
     setting: &str,
@@ -105,7 +106,7 @@ fn ask(
             handle.block_on(store.sums(&one_second()))?;
         }
         Kind::IdStore => {
-            // It answers while it is opened.
+            // Opening it includes a request.
             open_chosen::<Arc<dyn SeenIds>>(settings, setting, url, resources)?;
         }
         kind @ (Kind::Stage | Kind::AdPlatform | Kind::Connector | Kind::LlmProvider) => {
@@ -117,7 +118,7 @@ fn ask(
 
 fn ask_log(settings: &Settings, log: &dyn Log) -> anyhow::Result<String> {
     let there = log.topics()?;
-    // A check creates nothing: missing topics are left to `run`.
+    // A check creates nothing. `limbic run` creates missing topics.
     let wanted: Vec<_> = topic_specs(settings)
         .into_iter()
         .filter(|spec| there.iter().any(|topic| topic.name == spec.name))
@@ -132,7 +133,7 @@ fn ask_log(settings: &Settings, log: &dyn Log) -> anyhow::Result<String> {
     })
 }
 
-/// A second of 1970: an answer shows that address, token, organisation and bucket are right.
+/// One second in 1970. An answer shows that address, token, organisation and bucket are correct.
 fn one_second() -> Query {
     Query {
         tenant: TenantId::default(),

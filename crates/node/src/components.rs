@@ -8,7 +8,7 @@ use crate::registry::{self, COMPONENTS, Usage, usage};
 use crate::settings::Settings;
 use crate::stores::Stores;
 
-/// What `GET /v1/components` answers. `running` are the stages that run here.
+/// The answer of `GET /v1/components`. `running` are the stages that run here.
 pub(crate) fn views(
     settings: &Settings,
     running: &[&'static Registration],
@@ -50,7 +50,7 @@ fn uses(settings: &Settings, stores: &Stores, component: &Registration) -> bool 
     let is = |url: &ConnectionUrl| {
         registry::chosen(setting, url).is_ok_and(|chosen| chosen.name == component.name)
     };
-    // Each node remembers ids by itself, too.
+    // Each node also remembers ids in memory.
     let is_always = setting == "seen" && is(&ConnectionUrl::new(ConnectionUrl::EMBEDDED));
     let mut urls = settings.urls().into_iter();
     let is_chosen = urls.any(|(name, url)| name == setting && is(url));
@@ -69,7 +69,7 @@ fn has_entry(settings: &Settings, component: &Registration) -> bool {
     entries(settings, component).next().is_some()
 }
 
-/// Says which entries of the settings no node uses yet.
+/// Logs a warning about entries of the settings that no node uses yet.
 pub(crate) fn warn_of_unused(settings: &Settings) {
     for (table, name, entry) in settings.entries.all() {
         if let Usage::NotYet(text) = usage(entry.component.kind) {

@@ -11,7 +11,7 @@ use crate::keys;
 use crate::settings::Settings;
 use crate::stores::open_chosen;
 
-/// Opens the edge, its own memory of ids, and the ids that it shares with other nodes.
+/// Opens the edge with its own memory of ids, and the memory that it shares with other nodes.
 pub(crate) fn open_edge(
     settings: &Settings,
     resources: &Resources,

@@ -1,12 +1,12 @@
-//! The name by which the stages of a node are known to the log.
+//! The name under which the log knows the stages of a node.
 //!
-//! On Kafka the name is part of the transactional id. Two running nodes must never have the same name: each would fence
-//! the other. A node that starts again should have its old name: its first call to the brokers then aborts what its
-//! former life left open, and no reader waits for `transaction.timeout.ms`.
+//! On Kafka the name is part of the transactional id. Two running nodes must never have the same name, because each would
+//! fence the other. A node that restarts should have its old name: its first call to the brokers then aborts the
+//! transaction that the old process left open, and readers do not wait for `transaction.timeout.ms`.
 //!
 //! So a node takes the first *slot* of its data folder that no other process has locked. A slot is a file with a random
 //! seed. The name is a function of the seed, the host and the path of the folder. The operating system releases the lock
-//! when the process ends, however it ends.
+//! when the process ends for any reason.
 //!
 //! | case | result |
 //! |---|---|
@@ -33,14 +33,14 @@ const SEED: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Instance {
     name: String,
-    /// Locked as long as this exists. `None` where no other process can take the name.
+    /// Locked while this value exists. `None` if no other process can take the name.
     _slot: Option<File>,
 }
 
 impl Instance {
-    /// The name that the settings give, or one that no other running node has.
+    /// The name from the settings, or one that no other running node has.
     ///
-    /// The embedded log has one node, so its instances need no name of their own and nothing is written.
+    /// The embedded log has only one node, so its instances need no unique name, and nothing is written.
     pub(crate) fn claim(settings: &Settings) -> anyhow::Result<Self> {
         if !settings.stream.instance.is_empty() {
             return Ok(Self {
@@ -89,12 +89,12 @@ impl Instance {
             });
         }
         bail!(
-            "{SLOTS} nodes work in {} already: give this one another data folder with --data",
+            "{SLOTS} nodes already use {}: give this one another data folder with --data",
             data_dir.display()
         )
     }
 
-    /// Letters, digits, `.`, `_` and `-`, at most 57 of them, where the settings do not give another name.
+    /// At most 57 letters, digits, `.`, `_` and `-`, unless the settings give another name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -104,7 +104,7 @@ fn slot_path(folder: &Path, slot: usize) -> PathBuf {
     folder.join(format!("{slot}.lock"))
 }
 
-/// The seed in the slot's file. A new file gets one, and so does a file whose writer was killed half-way.
+/// The seed in the slot's file. A new file gets one. So does a file whose writer was killed before it was complete.
 fn seed_of(file: &mut File) -> std::io::Result<[u8; SEED]> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
@@ -126,7 +126,7 @@ fn name_of(host: &str, slot: &Path, seed: &[u8; SEED]) -> String {
     hasher.update(&[0]);
     hasher.update(slot.as_os_str().as_encoded_bytes());
     let id = hasher.finalize().to_hex();
-    // The host's name is for people who read logs and access lists; the hash alone makes the name unique.
+    // The host's name is for people who read logs. The hash alone makes the name unique.
     let host: String = host
         .chars()
         .map(|c| {

@@ -9,7 +9,7 @@ use limbic_domain::TenantId;
 
 use crate::settings::Settings;
 
-/// The API keys, hashed, and whom each speaks for.
+/// The hashes of API keys, and the tenant of each.
 pub(super) fn api_keys(settings: &Settings) -> BTreeMap<[u8; 32], TenantId> {
     let keys = settings.tenants.iter().flat_map(|(tenant, of_tenant)| {
         of_tenant
@@ -20,8 +20,8 @@ pub(super) fn api_keys(settings: &Settings) -> BTreeMap<[u8; 32], TenantId> {
     keys.collect()
 }
 
-/// The key of each tenant's pseudonyms: derived from the tenant's secret, or kept in the data folder where no other node
-/// needs it.
+/// The key of each tenant's pseudonyms. It is derived from the tenant's secret. If no other node needs it, it can be
+/// generated and kept in the data folder.
 pub(super) fn pseudonym_keys(settings: &Settings) -> anyhow::Result<BTreeMap<TenantId, [u8; 32]>> {
     let is_alone = settings.is_embedded() || settings.stream.single_node;
     let mut keys = BTreeMap::new();
@@ -39,13 +39,13 @@ pub(super) fn pseudonym_keys(settings: &Settings) -> anyhow::Result<BTreeMap<Ten
     Ok(keys)
 }
 
-/// The key in the data folder, made at the first start, readable by its owner alone.
+/// The key in the data folder. It is generated at the first start, and only its owner can read it.
 fn kept_key(folder: &Path, tenant: &TenantId) -> anyhow::Result<[u8; 32]> {
     let path = folder.join(format!("pseudonym-{tenant}.key"));
     if let Ok(bytes) = std::fs::read(&path) {
         return bytes.try_into().map_err(|_| {
             anyhow::anyhow!(
-                "{} is damaged: restore it, or known people become strangers",
+                "{} is damaged: restore it from a backup, because a new key would give every person a new pseudonym",
                 path.display()
             )
         });

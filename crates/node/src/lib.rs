@@ -1,4 +1,4 @@
-//! One running process of Limbic: its settings, its log, the stages over it and the API in front of it.
+//! A node: one running process of Limbic with its settings, its log, its stages and its API.
 //!
 //! ```text
 //!  settings (file < environment < command line)      registry: every component, one line each
@@ -7,12 +7,12 @@
 //!  Node::open ──▶ log ──▶ stores that are needed here ──▶ edge ──▶ stages ──▶ API
 //! ```
 //!
-//! It is not the command line (crate `limbic`), and it computes nothing: the stages do.
+//! It is not the command line (that is the crate `limbic`), and it computes nothing (the stages do).
 //!
-//! * [`registry`]: the components; [`settings`] reads their settings, [`settings_page`] and [`settings_schema`] describe
-//!   them, [`fn@check`] checks what the settings name.
-//! * [`Node`]: the lifecycle. It opens a store only if a stage that runs here needs it, or if the API runs here and the
-//!   store is a server that every node can ask; otherwise the API answers with the reason.
+//! * [`registry`] lists the components. [`settings`] reads their settings, [`settings_page`] and [`settings_schema`]
+//!   describe them, and [`fn@check`] checks everything that the settings name.
+//! * [`Node`] is the lifecycle. It opens a store only if a stage that runs here needs it, or if the API runs here and the
+//!   store is a server that every node can read. Otherwise the API answers with the reason.
 //!
 //! ```no_run
 //! use limbic_node::{Node, Options, Settings};
@@ -27,8 +27,8 @@
 //!
 //! # Laws
 //!
-//! * Settings that cannot work are an error before any stage runs.
-//! * A node that could not be opened leaves nothing locked.
+//! * Settings that are not valid are an error before any stage runs.
+//! * If a node cannot be opened, it leaves no lock behind.
 //! * No secret appears in a printed setting, an error or a log line.
 
 mod campaigns;

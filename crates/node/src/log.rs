@@ -1,4 +1,4 @@
-//! Which log, and its topics.
+//! Opens the log, and defines its topics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::resources;
 use crate::settings::Settings;
 use crate::stores::open_chosen;
 
-/// How long a node waits for brokers that do not answer.
+/// The time limit of a node for brokers that do not answer.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a command that only looks waits for brokers that do not answer.
+/// The time limit of a command that only reads.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Opens the log that the settings name, and creates or checks its topics.
@@ -23,12 +23,12 @@ pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     let log = connect_within(settings, PATIENCE)?;
     if let Err(error) = log.ensure_topics(&topic_specs(settings)) {
         let _ = log.close();
-        return Err(error).context("the topics are not as the settings want them");
+        return Err(error).context("the topics differ from the settings");
     }
     Ok(log)
 }
 
-/// Opens the log as it is, for a look.
+/// Opens the log without creating or checking topics.
 pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     connect_within(settings, LOOK)
 }
@@ -39,7 +39,7 @@ fn connect_within(settings: &Settings, patience: Duration) -> anyhow::Result<Arc
     open_chosen(settings, "log", &settings.log, &resources)
 }
 
-/// Every topic of Limbic: those of records with their dead-letter topics, and the compacted ones.
+/// Every topic of Limbic: the topics of records with their dead-letter topics, and the compacted topics.
 pub fn topic_specs(settings: &Settings) -> Vec<TopicSpec> {
     let retention = Retention {
         bytes: Some(settings.retention.size.get()).filter(|size| *size > 0),

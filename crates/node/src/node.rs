@@ -39,9 +39,10 @@ pub struct Node {
     pub edge: Arc<Edge>,
     /// The view, if this node has opened it.
     pub store: Option<Store>,
-    /// What each stage of the registry reads and writes, in the order of the registry, whether or not it runs here.
+    /// The topics and requirements of each stage of the registry, in the order of the registry, whether or not it runs
+    /// here.
     pub specs: Vec<StageSpec>,
-    /// Where the API listens, if it does.
+    /// The address of the API, if it is served.
     pub address: Option<SocketAddr>,
     runtime: Runtime,
     stages: RunningStages,
@@ -49,19 +50,19 @@ pub struct Node {
     drain: Duration,
     watcher: Option<Watcher>,
     trimmer: Option<Trimmer>,
-    /// Dropped last: the name is free for another process once nothing of this one writes.
+    /// Dropped last, so that another process can take the name only when this one writes no more.
     _instance: Instance,
 }
 
-/// How a node is to be opened.
+/// Options of a node.
 pub struct Options {
-    /// The stages to run; empty = all, names of no stage = none.
+    /// The stages to run. Empty = all; only names that are not stages = none.
     pub stages: Vec<String>,
-    /// Where to listen; `None` = no API.
+    /// The address of the API. `None` = no API.
     pub listen: Option<String>,
 }
 
-/// What [`Node::open`] opens over a log.
+/// The parts that [`Node::open`] opens over a log.
 struct Parts {
     edge: Arc<Edge>,
     store: Option<Store>,
@@ -99,7 +100,7 @@ impl Node {
                 _instance: instance,
             }),
             Err(error) => {
-                // Release the log's lock, so that the next try finds it free.
+                // Release the log's lock for the next attempt.
                 if let Err(close) = log.close() {
                     tracing::warn!(%close, "the log did not close cleanly");
                 }
@@ -108,9 +109,9 @@ impl Node {
         }
     }
 
-    /// Watches the settings file from now on: when it changes, `load` reads the settings again, and their campaigns are published.
-    /// They take effect without a restart. Settings that are not valid are an error in the process's log and change nothing.
-    /// A node without the creative stage publishes no campaigns and watches nothing.
+    /// Watches the settings file from now on. When it changes, `load` reads the settings again, and their campaigns are
+    /// published. They take effect without a restart. Settings that are not valid change nothing; the error is logged. A
+    /// node without the creative stage does not publish campaigns and watches nothing.
     pub fn watch_settings(
         &mut self,
         settings: &Settings,
@@ -130,18 +131,18 @@ impl Node {
         self.runtime.handle()
     }
 
-    /// How the stages of this node are, by name.
+    /// The status of each stage of this node, by name.
     pub fn statuses(&self) -> Vec<(String, StageStatus)> {
         self.stages.statuses()
     }
 
-    /// The first stage that has failed for good, and why.
+    /// The first stage that has failed permanently, and why.
     pub fn failure(&self) -> Option<(String, String)> {
         self.stages.failure()
     }
 
-    /// Drains and closes. `false` if a stage has not finished by the deadline: its batch is processed again at the next
-    /// start.
+    /// Drains and closes the node. Returns `false` if a stage has not finished by the deadline. Its batch is then
+    /// processed again at the next start.
     pub fn close(mut self) -> anyhow::Result<bool> {
         let deadline = Instant::now() + self.drain;
         drop(self.watcher.take());

@@ -1,4 +1,4 @@
-//! What the registry says to readers: the JSON Schema of the settings file and the reference page of all settings.
+//! The reference of all settings, from the registry: the JSON Schema of the settings file, and a page.
 
 use std::fmt::Write as _;
 
@@ -68,7 +68,7 @@ pub fn components_json() -> Value {
 pub fn settings_page() -> String {
     let mut page = String::from(
         "# Settings\n\n<!-- Written by `limbic components --markdown > docs/settings.md`: change the code, not this page. -->\n\n\
-         Each setting can stand in the settings file (`config/limbic.toml`, or `--config FILE`), in the environment\n\
+         Write a setting in the settings file (`config/limbic.toml`, or `--config FILE`), in the environment\n\
          (`LIMBIC_API__MAX_BODY=32MiB` for `api.max_body`) or on the command line (`--set api.max_body=32MiB`). The\n\
          command line overrides the environment, the environment overrides the file. Unknown keys are errors. Durations\n\
          (`100ms`, `30s`, `5min`, `1h`, `7d`) and sizes (`512KiB`, `64MiB`) carry their unit.\n\n\
@@ -138,7 +138,7 @@ fn settings_of(page: &mut String, root: &Value, schema: &Value, prefix: &str) {
     let properties = schema["properties"].as_object().into_iter().flatten();
     let properties: Vec<_> = properties.filter(|(name, _)| *name != KIND).collect();
     if properties.is_empty() {
-        page.push_str("\nThere is nothing to set.\n");
+        page.push_str("\nIt has no settings.\n");
     } else {
         table(page, root, &properties, prefix);
     }
@@ -233,7 +233,7 @@ fn variants(root: &Value, schema: &Value) -> Vec<String> {
     choices.filter_map(tag).collect()
 }
 
-/// Follows a reference; an optional value is what it is when it is there.
+/// Follows a reference. An optional value has the schema of its value.
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let target = schema["$ref"]
         .as_str()
@@ -250,7 +250,7 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// A description as one line of a table, without links that lead into the code.
+/// A description as one line of a table, without links into the code.
 fn one_line(schema: &Value) -> String {
     let text = schema["description"].as_str().unwrap_or_default();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

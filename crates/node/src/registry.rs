@@ -6,7 +6,7 @@ use limbic_domain::ConnectionUrl;
 
 use crate::settings::nearest;
 
-/// Every component. Stages stand upstream first.
+/// Every component. Stages are in the order of the data flow.
 pub static COMPONENTS: [Registration; 22] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
@@ -32,12 +32,12 @@ pub static COMPONENTS: [Registration; 22] = [
     Registration::of::<limbic_llm::OpenAiCompatible>(),
 ];
 
-/// What uses the components of a kind.
+/// How the components of a kind are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
-    /// A node does, in this way.
+    /// Nodes use them in this way.
     ByNodes(&'static str),
-    /// No node does yet: what can be done with them.
+    /// Nodes do not use them yet. The text says how they can be used.
     NotYet(&'static str),
 }
 
@@ -50,7 +50,7 @@ impl Usage {
     }
 }
 
-/// What uses the components of this kind.
+/// How the components of this kind are used.
 pub const fn usage(kind: Kind) -> Usage {
     match kind {
         Kind::Stage => {
@@ -80,7 +80,7 @@ pub const fn usage(kind: Kind) -> Usage {
     }
 }
 
-/// The stages, upstream first.
+/// The stages, in the order of the data flow.
 pub fn stages() -> impl Iterator<Item = &'static Registration> {
     COMPONENTS
         .iter()
@@ -112,7 +112,7 @@ pub(crate) fn entry_of<C: Component>() -> &'static Registration {
         .expect("a component is in the registry")
 }
 
-/// The component that this URL of a setting chooses.
+/// The component that the URL of a setting selects.
 pub fn chosen(setting: &str, url: &ConnectionUrl) -> anyhow::Result<&'static Registration> {
     let is_chosen = |component: &&Registration| match component.place {
         Place::Url {
@@ -131,7 +131,7 @@ pub fn chosen(setting: &str, url: &ConnectionUrl) -> anyhow::Result<&'static Reg
     })
 }
 
-/// What can be written as the URL of a setting.
+/// The possible forms of the URL of a setting.
 pub(crate) fn forms(setting: &str) -> impl Iterator<Item = &'static str> {
     COMPONENTS
         .iter()
@@ -143,7 +143,7 @@ pub(crate) fn forms(setting: &str) -> impl Iterator<Item = &'static str> {
         })
 }
 
-/// The names of the tables with entries, and the kind that each holds.
+/// The tables with entries, and the kind of component in each.
 pub(crate) fn tables() -> impl Iterator<Item = (&'static str, Kind)> {
     COMPONENTS.iter().enumerate().filter_map(|(place, component)| {
         let table = component.place.table()?;
@@ -161,7 +161,8 @@ pub(crate) fn choices(table: &str) -> impl Iterator<Item = &'static Registration
         .filter(move |component| component.place.table() == Some(table))
 }
 
-/// The sections of the settings file, each with the first component that reads it: it stands for the section's type.
+/// The sections of the settings file. Each comes with the first component that reads it, which defines the section's
+/// type.
 pub(crate) fn sections() -> impl Iterator<Item = (&'static str, &'static Registration)> {
     COMPONENTS.iter().enumerate().filter_map(|(place, component)| {
         let section = component.place.section()?;

@@ -1,11 +1,11 @@
-//! What the components of this node share.
+//! The resources that the components of this node share.
 
 use limbic_component::{DataFolder, NamePrefix, Resources};
 use limbic_stream_kafka::KafkaLog;
 
 use crate::settings::Settings;
 
-/// What follows from the settings alone: nothing is opened.
+/// The resources that follow from the settings alone. Opens nothing.
 pub(crate) fn of(settings: &Settings) -> Resources {
     let mut resources = Resources::new(log_name(settings));
     resources.insert(DataFolder(settings.data_dir.clone()));
@@ -13,7 +13,7 @@ pub(crate) fn of(settings: &Settings) -> Resources {
     resources
 }
 
-/// Tells this log's offsets from another's in a shared database.
+/// The name that separates the offsets of this log from those of others in a shared database.
 fn log_name(settings: &Settings) -> String {
     if settings.is_embedded() {
         return "embedded".to_owned();

@@ -10,15 +10,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A listener that nothing is served on yet. Bound before any stage starts: a port that is taken is the most frequent
-/// error.
+/// Binds the listener before any stage starts, because a port that is already in use is the most frequent error.
 pub(crate) fn bind(handle: &Handle, listen: &str) -> anyhow::Result<TcpListener> {
     handle.block_on(TcpListener::bind(listen)).with_context(|| {
-        format!("cannot listen at {listen}: is the port taken? Choose another with --listen ADDR:PORT")
+        format!("cannot listen at {listen}: the port may be in use; choose another with --listen ADDR:PORT")
     })
 }
 
-/// The API, being served.
+/// A running API server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     stop: watch::Sender<bool>,
@@ -45,7 +44,7 @@ impl Server {
         Ok(Self { address, stop, task })
     }
 
-    /// Takes no further requests and lets open ones finish until the deadline.
+    /// Accepts no more requests, and lets open ones finish until the deadline.
     pub(crate) fn stop(self, handle: &Handle, deadline: Instant) {
         let _ = self.stop.send(true);
         let left = deadline.saturating_duration_since(Instant::now());

@@ -1,8 +1,8 @@
-//! What several nodes on one log must have in common.
+//! Settings that several nodes on one log must share.
 //!
-//! Each node has a part of the partitions. What a node keeps in files of its own is therefore a part of the whole: a view
-//! in SQLite would answer with the events of some partitions only. On Kafka such settings are refused, unless
-//! `stream.single_node` says that no other node exists.
+//! Each node has a part of the partitions. So the files of a node contain only a part of the data: a view in SQLite would
+//! answer with the events of some partitions only. On Kafka such settings are refused, unless `stream.single_node` says
+//! that there is no other node.
 
 use std::fmt::Write as _;
 
@@ -11,18 +11,18 @@ use limbic_metrics::Influx;
 
 use crate::settings::Settings;
 
-/// A setting that nodes on a shared log cannot do without.
+/// A setting that nodes on a shared log need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unshared {
     /// The setting, as in the settings file.
     pub(crate) setting: String,
-    /// What is wrong and why.
+    /// The problem and its reason.
     pub(crate) problem: String,
-    /// Shell commands or settings that set it right.
+    /// Shell commands or settings that correct it.
     pub(crate) remedy: String,
 }
 
-/// Why this node must not share its log with others, all of it. Empty where it may, or where it is alone.
+/// All reasons why this node must not share its log with others. Empty if it may, or if it is the only node.
 pub(crate) fn unshared(settings: &Settings) -> Vec<Unshared> {
     if settings.is_embedded() || settings.stream.single_node {
         return Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn unshared(settings: &Settings) -> Vec<Unshared> {
 
 fn missing_secret(tenant: &TenantId) -> Unshared {
     let name = tenant.as_str();
-    // A shell takes letters, digits and `_` in a variable's name.
+    // In a shell, the name of a variable can contain letters, digits and `_`.
     let remedy = if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         let variable = name.to_uppercase();
         format!(
@@ -58,10 +58,9 @@ fn missing_secret(tenant: &TenantId) -> Unshared {
     };
     Unshared {
         setting: format!("tenants.{name}.pseudonym_secret"),
-        problem:
-            "is not set: each node would give a person another pseudonym. Keep it: with another one, known \
-                  people become strangers"
-                .into(),
+        problem: "is not set: each node would give a person a different pseudonym. Keep the secret: a new one gives \
+                  every person a new pseudonym"
+            .into(),
         remedy,
     }
 }
@@ -96,7 +95,7 @@ fn unshared_series(settings: &Settings) -> Option<Unshared> {
     })
 }
 
-/// Refuses to share the log where [`unshared`] finds a reason. The error names every reason and its remedy.
+/// Returns an error if [`unshared`] finds a reason. The error lists every reason and its correction.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     let unshared = unshared(settings);
     if unshared.is_empty() {
@@ -109,7 +108,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     for one in &unshared {
         let _ = writeln!(text, "\n  {} {}\n      {}", one.setting, one.problem, one.remedy);
     }
-    text.push_str("\n  Or, if no other node works on this log: --set stream.single_node=true");
+    text.push_str("\n  Or, if there is no other node on this log: --set stream.single_node=true");
     Err(anyhow::anyhow!(text))
 }
 

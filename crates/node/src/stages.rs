@@ -12,7 +12,7 @@ use limbic_stream::{Log, Stage, StageSpec};
 use crate::settings::Settings;
 use crate::{campaigns, registry};
 
-/// What each stage of the registry reads and writes, whether or not it runs here.
+/// The topics and requirements of each stage of the registry, whether or not it runs here.
 pub(crate) fn specs(settings: &Settings) -> anyhow::Result<Vec<StageSpec>> {
     registry::stages().map(|stage| spec(stage, settings)).collect()
 }
@@ -25,7 +25,7 @@ fn spec(stage: &Registration, settings: &Settings) -> anyhow::Result<StageSpec> 
         .with_context(|| format!("stage {}", stage.name))
 }
 
-/// Refuses settings with which a stage cannot work. Opens no store.
+/// Returns an error if a stage's settings are not valid. Opens no store.
 pub(crate) fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::Result<()> {
     stage
         .check(&settings.section_of(stage))
@@ -36,12 +36,12 @@ pub(crate) fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::
     Ok(())
 }
 
-/// The threads of the stages, shared with those who ask how they are.
+/// The threads of the stages, shared with the API.
 #[derive(Clone)]
 pub(crate) struct RunningStages(Arc<Vec<Mutex<StageHandle>>>);
 
 impl RunningStages {
-    /// Builds all stages, then starts them: settings that cannot work are an error before any stage runs.
+    /// Builds all stages, then starts them. So settings that are not valid are an error before any stage runs.
     pub(crate) fn start(
         settings: &Settings,
         instance: &str,
@@ -62,7 +62,7 @@ impl RunningStages {
             .iter()
             .any(|(_, spec)| &*spec.name == limbic_creative::STAGE)
         {
-            // Before the stage starts: its table is complete with them.
+            // Before the stage starts, so that its table contains them.
             campaigns::check(settings)?;
             campaigns::publish(log, &campaigns::of(settings), Utc::now())?;
         }
@@ -79,7 +79,7 @@ impl RunningStages {
         Ok(Self(Arc::new(handles)))
     }
 
-    /// How the stages are, by name.
+    /// The status of each stage, by name.
     pub(crate) fn statuses(&self) -> Vec<(String, StageStatus)> {
         let handles = self.0.iter().map(lock);
         handles
@@ -87,7 +87,7 @@ impl RunningStages {
             .collect()
     }
 
-    /// The first stage that has failed for good, and why.
+    /// The first stage that has failed permanently, and why.
     pub(crate) fn failure(&self) -> Option<(String, String)> {
         self.statuses()
             .into_iter()
@@ -97,8 +97,8 @@ impl RunningStages {
             })
     }
 
-    /// Stops all stages after the batches that they are working on. `false` if one has not finished by the deadline: its
-    /// batch is processed again at the next start.
+    /// Stops all stages after their current batches. Returns `false` if one has not finished by the deadline. Its batch
+    /// is then processed again at the next start.
     pub(crate) fn drain(&self, deadline: Instant) -> bool {
         for handle in self.0.iter() {
             lock(handle).stop();

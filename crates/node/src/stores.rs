@@ -1,4 +1,4 @@
-//! The stores of this node: opened only where a stage or the API of this node uses them.
+//! The stores of this node. A store is opened only if a stage or the API of this node uses it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use limbic_views::Store;
 use crate::registry;
 use crate::settings::Settings;
 
-/// The stores of this node. `Err` says to a person why one is not open, and what to do.
+/// The stores of this node. `Err` tells a person why a store is not open, and what to do.
 pub(crate) struct Stores {
     pub(crate) view: Result<Store, String>,
     pub(crate) series: Result<Arc<dyn SeriesStore>, String>,
 }
 
 impl Stores {
-    /// Opens what the `stages` of this node need. Where the API `is_served`, it also opens stores that are servers: any
-    /// node can answer from those. An embedded store belongs to the node whose stage writes it.
+    /// Opens the stores that the `stages` of this node need. If the API `is_served`, it also opens the stores that are
+    /// servers, because every node can read those. An embedded store belongs to the node whose stage writes it.
     pub(crate) fn open(
         settings: &Settings,
         resources: &Resources,

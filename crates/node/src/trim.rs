@@ -1,8 +1,8 @@
-//! Transient topics are emptied behind their last reader.
+//! Trims transient topics after their slowest reader.
 //!
-//! A record of such a topic is only on its way from one stage to the next. The log cannot know who still wants to read it,
-//! the node does: the stages that name the topic as an input. What all of their groups have committed is trimmed. A group
-//! that never committed anything keeps everything.
+//! A record of such a topic is only needed by the next stages. The log does not know its readers. The node does: they are
+//! the stages that name the topic as an input. What all their groups have committed is trimmed. If a group has never
+//! committed, nothing is trimmed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use std::time::Duration;
 use limbic_domain::Retry;
 use limbic_stream::{Cleanup, Log, Result, StageSpec, TopicPartition, TopicSpec};
 
-/// How often the groups are looked at.
+/// How often the groups are checked.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Trims until it is dropped.
+/// Trims topics until it is dropped.
 pub(crate) struct Trimmer {
     stop: Option<std::sync::mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Trimmer {
-    /// Starts a thread that trims the transient ones of `topics` behind the `stages` that read them.
+    /// Starts a thread that trims the transient topics among `topics` after the slowest of the `stages` that read them.
     pub(crate) fn start(
         log: Arc<dyn Log>,
         topics: &[TopicSpec],
@@ -60,7 +60,7 @@ impl Drop for Trimmer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in it was reported when it happened.
+            // A panic of the thread has already been reported.
             let _ = thread.join();
         }
     }
@@ -80,7 +80,7 @@ fn readers(topics: &[TopicSpec], stages: &[StageSpec]) -> BTreeMap<Arc<str>, Vec
         .collect()
 }
 
-/// Trims each topic behind the slowest of its readers. A topic without readers is left alone.
+/// Trims each topic after its slowest reader. A topic without readers is not trimmed.
 fn trim(log: &dyn Log, readers: &BTreeMap<Arc<str>, Vec<Arc<str>>>) -> Result<()> {
     let mut before = Vec::new();
     for (topic, groups) in readers {

@@ -23,7 +23,7 @@
 //! assert_eq!(population.posts.len(), 1_000);
 //! assert_eq!(population.to_json_lines(), Population::new(1, 300, 1_000).to_json_lines());
 //!
-//! // Each post knows the feeling that the grammar gave it.
+//! // Each post carries the feeling that the grammar gave it.
 //! let post = &population.posts[0].to_json();
 //! assert!(["negative", "neutral", "positive"].contains(&post["meta"]["feeling"].as_str().unwrap()));
 //! ```

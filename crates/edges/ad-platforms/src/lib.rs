@@ -1,4 +1,4 @@
-//! Ad platforms: where decided ads run.
+//! Ad platforms: destinations that show decided ads.
 //!
 //! Each platform is one folder with its settings, its entry for the registry ([`limbic_component::Component`]) and its
 //! implementation of [`AdPlatform`], the trait that the deliver stage calls. The node opens one for each `[ad_platforms.NAME]` of
@@ -7,7 +7,7 @@
 //! ```text
 //!  DeliverStage ──▶ outbox ──▶ AdPlatform::deliver ──▶ webhook: POST, signed  │ file: one JSON line
 //!                      ▲              │
-//!                      └── Answer ◀───┘
+//! * [`WebhookPlatform`] posts JSON to a URL, signed according to [Standard Webhooks](https://www.standardwebhooks.com).
 //! ```
 //!
 //! * [`WebhookPlatform`] posts JSON to a URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
@@ -15,15 +15,15 @@
 //!
 //! # What it is not
 //!
-//! A platform does not retry, pause or count attempts: the outbox of the deliver stage does. Outcomes such as clicks do not come
-//! back through it: a platform posts them to `POST /v1/outcomes`.
+//! A platform does not retry, pause or count attempts: the outbox of the deliver stage does. Outcomes such as clicks do
+//! not come back through it: they are sent to `POST /v1/outcomes`.
 //!
 //! # Laws
 //!
-//! * A delivery that is sent twice has one effect: the webhook sends the decision's id as idempotency key, the file knows which
-//!   decisions it holds.
-//! * `deliver` returns within the platform's deadline, whatever the platform does.
-//! * Secrets, header values and URLs appear in no error, log or answer.
+//! * A delivery that is sent twice has one effect: the webhook sends the decision's id as idempotency key, and the file
+//!   records its decisions.
+//! * `deliver` returns within the platform's deadline, also if the platform hangs.
+//! * No error, log line or answer contains a secret, a header value or a URL.
 //!
 //! # Example
 //!

@@ -1,4 +1,4 @@
-//! Who is asking.
+//! Authentication: finds the tenant of a request.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -8,7 +8,7 @@ use limbic_domain::TenantId;
 use crate::problem::Problem;
 use crate::{App, hash_key};
 
-/// The tenant that a request speaks for.
+/// The tenant of a request.
 pub(crate) struct Caller(pub(crate) TenantId);
 
 impl FromRequestParts<App> for Caller {
@@ -23,11 +23,11 @@ impl FromRequestParts<App> for Caller {
         let given = given.ok_or_else(|| unauthorised("send `Authorization: Bearer KEY` with an API key"))?;
         let key = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
         let key = key.ok_or_else(|| unauthorised("expected `Authorization: Bearer KEY`"))?;
-        // Keys are looked up by their hash: the time it takes says nothing about them.
+        // Keys are looked up by their hash, so the duration of a look-up reveals nothing about them.
         let tenant = app.context.keys.get(&hash_key(key.trim()));
         tenant
             .cloned()
             .map(Self)
-            .ok_or_else(|| unauthorised("this API key is not known here"))
+            .ok_or_else(|| unauthorised("this API key is unknown"))
     }
 }

@@ -10,7 +10,7 @@ use crate::App;
 /// A component as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComponentView {
-    /// What it is one of: `stage`, `log`, `view store`, `series store`, `id store`, `ad platform`, `connector` or `LLM provider`.
+    /// The kind: `stage`, `log`, `view store`, `series store`, `id store`, `ad platform`, `connector` or `LLM provider`.
     pub kind: &'static str,
     /// Its name, unique within its kind.
     pub name: &'static str,
@@ -18,13 +18,13 @@ pub struct ComponentView {
     pub summary: &'static str,
     /// The section of the settings file that it reads, if it has one.
     pub section: Option<&'static str>,
-    /// What to write in the settings file, for instance `[profile]` or `view = "postgres://HOST:PORT/DATABASE"`.
+    /// How to configure it, for instance `[profile]` or `view = "postgres://HOST:PORT/DATABASE"`.
     pub settings: String,
-    /// What it works with.
+    /// The resources that it uses.
     pub needs: Vec<&'static str>,
     /// What uses the components of its kind, in one sentence.
     pub usage: &'static str,
-    /// The entries of the settings file that are this component, for instance the names of ad platforms.
+    /// The entries of the settings file for this component, for instance the names of ad platforms.
     pub entries: Vec<String>,
     /// Whether this node runs it, or has opened it.
     pub runs_here: bool,

@@ -20,9 +20,9 @@ pub(crate) struct Counts {
 
 #[derive(Debug, Default, Serialize)]
 struct TopicCounts {
-    /// Records written to it since it exists.
+    /// Records written to it since it was created.
     records: u64,
-    /// Records of it that became dead letters, by reason.
+    /// Its records that became dead letters, by reason.
     dead: BTreeMap<String, u64>,
 }
 
@@ -30,7 +30,7 @@ struct TopicCounts {
 struct StageView {
     /// Records consumed since the stage first ran.
     consumed: u64,
-    /// Records not yet consumed.
+    /// Records that are not consumed yet.
     lag: u64,
     /// Records written since the stage first ran, by topic.
     produced: BTreeMap<String, u64>,
@@ -58,7 +58,7 @@ fn add_up(stages: Vec<(String, StageCounts)>) -> Counts {
         counts.topics.insert(topic.to_owned(), TopicCounts::default());
     }
     for (name, stage) in stages {
-        // Nobody but the edge writes `intake`: what was read of it and what is left is what there is.
+        // Only the edge writes `intake`, so its records are those that were read plus the lag.
         if let Some(consumed) = stage.consumed_by_topic.get(topics::INTAKE) {
             let lag = stage.lag_by_topic.get(topics::INTAKE).copied().unwrap_or(0);
             counts

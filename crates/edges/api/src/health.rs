@@ -16,7 +16,7 @@ pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Readiness: 200 once every stage of this node has its partitions and the view answers, otherwise 503 with the reasons.
+/// Readiness: 200 if every stage of this node has its partitions and the view answers, otherwise 503 with the reasons.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let mut waiting: Vec<String> = Vec::new();
     let mut stages = serde_json::Map::new();

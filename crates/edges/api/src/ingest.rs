@@ -1,4 +1,4 @@
-//! Posts and outcomes in.
+//! Accepts posts and outcomes.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub(crate) async fn watermark(
     Ok((StatusCode::ACCEPTED, Json(json!({"at": at}))))
 }
 
-/// Reads the items of a body, has the edge take them, and answers with the receipt.
+/// Reads the items of a body, passes them to the edge, and returns the receipt.
 async fn take(
     app: App,
     headers: HeaderMap,
@@ -87,7 +87,7 @@ async fn take(
     })
     .await??;
     match receipt.rejected.first() {
-        // One post, and it is wrong: that is the request's error.
+        // A single post that is not valid is an error of the request.
         Some(rejection) if single => {
             let title = "invalid item";
             let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, title, rejection.problem.clone());
@@ -97,7 +97,8 @@ async fn take(
     }
 }
 
-/// Runs a call that blocks until it is durable, off the tokio threads; refuses when too many are waiting already.
+/// Runs a call that blocks until it is durable, outside the tokio threads. Refuses the call if too many are already
+/// waiting.
 async fn write<T: Send + 'static>(
     app: App,
     call: impl FnOnce(&Edge) -> Result<T, EdgeError> + Send + 'static,
@@ -134,9 +135,9 @@ fn edge_problem(error: EdgeError) -> Problem {
             Problem::new(StatusCode::FORBIDDEN, "unknown tenant", error.to_string())
         }
         EdgeError::Log(error) if error.retry() == limbic_domain::Retry::WithBackoff => {
-            tracing::warn!(%error, "the log did not take a request");
+            tracing::warn!(%error, "the log did not accept a request");
             Problem::busy(format!(
-                "{error}; nothing was lost: send the same again, what is double is removed"
+                "{error}; nothing was lost: send the same request again, duplicates are removed"
             ))
         }
         EdgeError::Log(error) => Problem::internal(&error),
@@ -204,10 +205,10 @@ fn not_json(error: &serde_json::Error) -> Problem {
     .of_field("body")
 }
 
-/// Tells the traces of one millisecond apart.
+/// Distinguishes the traces of one millisecond.
 static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
-/// The request's W3C trace context, if it is well-formed; otherwise one of our own, so that every chain has a name.
+/// The request's W3C trace context if it is well-formed, otherwise a new one, so that every chain of records has a trace.
 fn trace_of(headers: &HeaderMap) -> String {
     let given = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let well_formed = |text: &&str| {

@@ -1,7 +1,7 @@
-//! The HTTP API: accepts posts and outcomes, answers with what the stages made of them, and serves a page for people.
+//! The HTTP API: accepts posts and outcomes, returns the results of the stages, and serves a page for people.
 //!
-//! It is not a stage and keeps no state: what it accepts goes to the log, what it answers comes from the view, the time
-//! series and the log's own counts.
+//! It is not a stage and has no state: it writes accepted items to the log, and reads from the view, the time series and
+//! the counts of the log.
 //!
 //! ```text
 //!  POST /v1/posts, /v1/outcomes ──▶ edge ──▶ topic intake        202 = durable
@@ -14,7 +14,7 @@
 //! |---|---|
 //! | [`ingest`](self) | `POST /v1/posts`, `/v1/outcomes`, `/v1/watermark` |
 //! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
-//! | `counts` | `GET /v1/counts`: exact, so that a caller can check that nothing was lost or doubled |
+//! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `openapi` | `/openapi.json`, generated from the record types |
@@ -22,10 +22,10 @@
 //! # Laws
 //!
 //! * An answer of "accepted" means durable.
-//! * Every error is `application/problem+json` (RFC 9457) and says what to do. A path whose store is not open on this node
-//!   answers with the reason.
-//! * No handler blocks an async thread: calls of the log run on the blocking pool, behind a semaphore that refuses further
-//!   requests instead of queueing them without bound.
+//! * Every error is `application/problem+json` (RFC 9457) and says what to do. If the store of a path is not open on this
+//!   node, the error gives the reason.
+//! * No handler blocks an async thread. Calls of the log run on the blocking pool. A semaphore limits them, and further
+//!   requests are refused.
 //! * Every read belongs to one tenant.
 
 mod auth;
@@ -61,11 +61,12 @@ pub use problem::Problem;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Largest request body. Default 16MiB.
+    /// Maximum size of a request body. Default 16MiB.
     pub max_body: ByteSize,
-    /// Most requests that write to the log at once; further ones are answered 503 with `Retry-After`. Default 256.
+    /// Maximum number of concurrent requests that write to the log. Further requests are answered with 503 and
+    /// `Retry-After`. Default 256.
     pub writers: usize,
-    /// Longest time that a request may take. Default 30s.
+    /// Maximum duration of a request. Default 30s.
     pub timeout: HumanDuration,
 }
 
@@ -79,31 +80,31 @@ impl Default for Settings {
     }
 }
 
-/// What the handlers use.
+/// The resources of the handlers.
 pub struct Context {
-    /// Accepts posts and outcomes; `None` = this node accepts none.
+    /// Accepts posts and outcomes. `None` = this node accepts none.
     pub edge: Option<Arc<Edge>>,
-    /// The view. `Err` = this node has not opened it: why, and what to do, for the caller.
+    /// The view. `Err` = this node has not opened it; the text tells the caller why, and what to do.
     pub store: Result<Store, String>,
-    /// The time series, likewise.
+    /// The time series, in the same way.
     pub series: Result<SeriesReader, String>,
     /// The log.
     pub log: Arc<dyn Log>,
     /// Every component of the registry.
     pub components: Vec<ComponentView>,
-    /// What every stage reads and writes, running here or not.
+    /// The topics and requirements of every stage, whether or not it runs here.
     pub stages: Vec<StageSpec>,
     /// The status of each stage that runs on this node.
     pub statuses: Box<dyn Fn() -> Vec<(String, StageStatus)> + Send + Sync>,
     /// The metrics that `/metrics` prints.
     pub registry: prometheus::Registry,
-    /// Hashes (BLAKE3) of API keys, and the tenant that each acts for. Empty = every caller is the tenant `default`.
+    /// Hashes (BLAKE3) of API keys, and the tenant of each. Empty = every caller belongs to the tenant `default`.
     pub keys: BTreeMap<[u8; 32], TenantId>,
     /// The settings.
     pub settings: Settings,
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone)]
 struct App(Arc<Inner>);
 
@@ -120,7 +121,7 @@ impl std::ops::Deref for App {
     }
 }
 
-/// The hash under which an API key is kept.
+/// The hash of an API key, under which it is stored.
 pub fn hash_key(key: &str) -> [u8; 32] {
     *blake3::hash(key.as_bytes()).as_bytes()
 }

@@ -9,7 +9,7 @@ pub(crate) async fn show() -> Json<Value> {
     Json(document())
 }
 
-/// One operation: method, path, what it does, parameters, the schema of what it answers, and whether it takes a body.
+/// One operation: method, path, summary, parameters, schema of the answer, and whether it has a body.
 struct Operation {
     method: &'static str,
     path: &'static str,

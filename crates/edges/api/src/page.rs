@@ -1,4 +1,4 @@
-//! The page for people: one file, no framework, fed by the API itself.
+//! The page for people: one file without a framework. It reads the API.
 
 use axum::http::header;
 use axum::response::{Html, IntoResponse};

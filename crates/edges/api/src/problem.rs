@@ -5,17 +5,17 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// An error as the caller sees it.
+/// An error for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The HTTP status.
     #[serde(serialize_with = "number")]
     pub status: StatusCode,
-    /// The kind of problem, in a few fixed words.
+    /// The kind of problem, from a fixed list.
     pub title: &'static str,
-    /// What is wrong, and what to do.
+    /// The problem, and what to do.
     pub detail: String,
-    /// The field or parameter that is wrong, if it is one.
+    /// The field or parameter that is wrong, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// Seconds to wait before a retry: the header `Retry-After`.
@@ -86,7 +86,7 @@ impl IntoResponse for Problem {
 
 pub(crate) async fn not_found(uri: Uri) -> Problem {
     let detail = format!(
-        "there is nothing at {}: /openapi.json lists all paths",
+        "the path {} does not exist: /openapi.json lists all paths",
         uri.path()
     );
     Problem::new(StatusCode::NOT_FOUND, "not found", detail)

@@ -15,7 +15,7 @@ use crate::App;
 use crate::auth::Caller;
 use crate::problem::Problem;
 
-/// What every list takes.
+/// The parameters of every list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListParams {

@@ -1,4 +1,4 @@
-//! Connectors: they pull posts from one source each, page by page, at least once.
+//! Connectors: each pulls posts from one source, page by page, at least once.
 //!
 //! ```text
 //!            pull(after cursor)            accept (durable)         save
@@ -7,22 +7,22 @@
 //!             └─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! * [`Connector`] is one source. [`Page`] holds posts as the JSON objects that `POST /v1/posts` takes, and the [`Cursor`]
-//!   behind them.
+//! * [`Connector`] is one source. [`Page`] contains posts as the JSON objects that `POST /v1/posts` accepts, and the
+//!   [`Cursor`] after them.
 //! * [`pull_once`] moves one page from a connector to the edge. It moves the cursor after the edge has accepted the page.
 //! * [`JsonLines`] follows a file of JSON Lines that another program appends to.
 //!
 //! # What it is not
 //!
-//! A connector does not check posts, make pseudonyms or remove duplicates: the edge and the ingest stage do. It does not wait,
-//! retry or sleep: the caller decides when to ask again. Connectors for social networks are not built yet, and no node runs a
-//! connector yet: a program of your own calls [`pull_once`] (`examples/connector`).
+//! A connector does not check posts, make pseudonyms or remove duplicates: the edge and the ingest stage do. It does not
+//! wait, retry or sleep: the caller decides when to call it again. There are no connectors for social networks yet, and
+//! nodes do not run connectors yet: your own program calls [`pull_once`] (see `examples/connector`).
 //!
 //! # Laws
 //!
-//! * **At least once.** A page that was not accepted is pulled again: the cursor did not move.
-//! * **A pull is a function of source and cursor.** A connector keeps no position of its own.
-//! * **One bad post stops nothing.** What cannot be read becomes an error in the page, with its position.
+//! * **At least once.** If a page was not accepted, the cursor does not move, and the page is pulled again.
+//! * **A pull is a function of source and cursor.** A connector stores no position.
+//! * **One bad post stops nothing.** A post that cannot be read becomes an error in the page, with its position.
 //!
 //! # Example
 //!
@@ -54,7 +54,7 @@ use serde_json::Value;
 
 pub use json_lines::{JsonLines, JsonLinesSettings};
 
-/// A position in a source, in the connector's own form. To be stored, and given back unchanged.
+/// A position in a source, in a form that only the connector understands. Store it, and pass it back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub String);
@@ -62,15 +62,16 @@ pub struct Cursor(pub String);
 /// Posts that follow a cursor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// The posts, oldest first, as `POST /v1/posts` takes them; or why one cannot be read, with its position.
+    /// The posts, oldest first, in the form of `POST /v1/posts`. An error for each post that cannot be read, with its
+    /// position.
     pub posts: Vec<Result<Value, String>>,
-    /// The position behind the last post. `None` while the source has never had one.
+    /// The position after the last post. `None` if the source has never had a post.
     pub next: Option<Cursor>,
-    /// Whether more posts are ready. `false`: ask again later.
+    /// Whether more posts are available now. `false` = pull again later.
     pub has_more: bool,
 }
 
-/// Why a source gave no page.
+/// Why a source returned no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorError {
     /// The source does not answer now. The same pull may succeed later.
@@ -80,18 +81,18 @@ pub enum ConnectorError {
         source_name: String,
         /// What happened.
         detail: String,
-        /// How long the source asks to wait, if it says.
+        /// The wait that the source asks for, if it does.
         retry_after: Option<Duration>,
     },
-    /// The source refuses: no retry helps until its settings change.
+    /// The source refuses. A retry cannot help until its settings change.
     #[error("{source_name} refuses to give posts ({detail}): check the connector's settings")]
     Refused {
         /// The source.
         source_name: String,
-        /// Its words.
+        /// Its message.
         detail: String,
     },
-    /// The cursor is not one of this connector's.
+    /// The cursor does not belong to this connector.
     #[error(
         "`{cursor}` is not a position in {source_name}: remove the stored cursor to begin at the oldest post"
     )]
@@ -105,14 +106,15 @@ pub enum ConnectorError {
 
 /// A source of posts.
 pub trait Connector: Send {
-    /// Up to `most` posts after `after`; `None` = from the oldest one that the source has. Blocks for a bounded time.
+    /// Up to `most` posts after the cursor `after`. `None` = from the oldest post of the source. Blocks for a limited
+    /// time.
     fn pull(&mut self, after: Option<&Cursor>, most: usize) -> Result<Page, ConnectorError>;
 }
 
-/// Why a page did not get from a source to the edge. The cursor is where it was.
+/// Why a page did not reach the edge. The cursor has not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError<E> {
-    /// The source gave no page.
+    /// The source returned no page.
     #[error(transparent)]
     Source(#[from] ConnectorError),
     /// The page was not accepted.
@@ -120,8 +122,8 @@ pub enum PullError<E> {
     NotAccepted(E),
 }
 
-/// Pulls one page and hands it to `accept`, which returns once the posts are durable; then moves `cursor`. Answers whether
-/// more posts are ready. An empty page is not handed over.
+/// Pulls one page and passes it to `accept`, which returns when the posts are durable. Then moves `cursor`. Returns
+/// whether more posts are available. An empty page is not passed on.
 pub fn pull_once<E>(
     connector: &mut dyn Connector,
     cursor: &mut Option<Cursor>,

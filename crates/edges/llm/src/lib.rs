@@ -6,25 +6,25 @@
 //!                 └── Answer<Generated> ◀┘
 //! ```
 //!
-//! * [`Generate`] is a request, as the outbox of a stage stores it. [`Generated`] is the text that came back.
-//! * [`Provider`] is one way to a model. [`Providing`] makes it a destination of an
-//!   [`Outbox`](limbic_stream::outbox::Outbox), which owns retries, limits and the circuit breaker.
-//! * [`OpenAiCompatible`] speaks to every server with `OpenAI`'s *chat completions* API: the hosted one, or a local one
+//! * [`Generate`] is a request, in the form in which the outbox of a stage stores it. [`Generated`] is the result.
+//! * [`Provider`] is a connection to a model. [`Providing`] makes it a destination of an
+//!   [`Outbox`](limbic_stream::outbox::Outbox), which is responsible for retries, limits and the circuit breaker.
+//! * [`OpenAiCompatible`] uses `OpenAI`'s *chat completions* API, on the hosted server or a local one
 //!   (`http://127.0.0.1:11434/v1`).
 //!
 //! # What it is not
 //!
-//! No stage of a node asks a provider yet: `examples/llm-provider` shows a stage that does.
+//! No stage of a node uses a provider yet. `examples/llm-provider` shows a stage that does.
 //!
-//! A provider does not retry, cache, or judge what the model wrote: the outbox retries, and the safety gate judges. Streaming,
-//! tool calls and images are not built: [`Generate`] cannot ask for them, and a reply that consists of them is rejected.
+//! A provider does not retry, cache or check the text: the outbox retries, and the safety gate checks. Streaming, tool
+//! calls and images are not supported: [`Generate`] cannot request them, and a reply that consists of them is rejected.
 //!
 //! # Laws
 //!
-//! * Every attempt of a request carries the same idempotency key.
-//! * An answer is [`Applied`](limbic_stream::outbox::Answer::Applied) only if it holds text. A refusal of the model is
-//!   `Rejected`; a reply that is not what the API documents is `Unknown`, and is asked for again.
-//! * The API key appears in no error, log or debug output.
+//! * Every attempt of a request has the same idempotency key.
+//! * An answer is [`Applied`](limbic_stream::outbox::Answer::Applied) only if it contains text. A refusal by the model is
+//!   `Rejected`. A reply that the API does not document is `Unknown`, and the request is repeated.
+//! * No error, log line or debug output contains the API key.
 //!
 //! # Example
 //!
@@ -49,21 +49,21 @@ use serde::{Deserialize, Serialize};
 
 pub use openai::{OpenAiCompatible, OpenAiSettings, SettingsError};
 
-/// What a model is to write.
+/// A request to a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generate {
-    /// The model's name, as the provider knows it.
+    /// The model's name, in the provider's form.
     pub model: String,
-    /// How the model is to behave (the system message).
+    /// Instructions for the model (the system message).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// What it is asked.
+    /// The prompt.
     pub prompt: String,
-    /// Most tokens of the reply.
+    /// Maximum number of tokens of the reply.
     pub max_tokens: u32,
-    /// 0 = the likeliest words, 2 = the most random ones.
+    /// Randomness, from 0 (the most likely words) to 2.
     pub temperature: f64,
-    /// Where the provider supports it: the same seed and request give the same reply.
+    /// If the provider supports it, the same seed and request give the same reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
 }
@@ -73,23 +73,23 @@ impl Request for Generate {
     type Reply = Generated;
 }
 
-/// What a model wrote.
+/// The result of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generated {
     /// The text, never empty.
     pub text: String,
-    /// The model that wrote it, as the provider names it; empty if it does not say.
+    /// The model that wrote it, in the provider's form. Empty if unknown.
     pub model: String,
-    /// Whether the text ends because [`Generate::max_tokens`] was reached.
+    /// Whether [`Generate::max_tokens`] ended the text.
     pub is_cut_off: bool,
-    /// Tokens read; 0 if the provider does not say.
+    /// Tokens of the prompt. 0 if the provider does not report them.
     pub prompt_tokens: u64,
-    /// Tokens written; 0 if the provider does not say.
+    /// Tokens of the reply. 0 if the provider does not report them.
     pub completion_tokens: u64,
 }
 
 impl Generated {
-    /// A whole text, with nothing known about its making.
+    /// A complete text without further information.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -101,7 +101,7 @@ impl Generated {
     }
 }
 
-/// A way to a language model. It blocks; it is called from several threads at once.
+/// A connection to a language model. It blocks, and is called from several threads.
 pub trait Provider: Send + Sync + 'static {
     /// Makes one attempt, within the call's deadline.
     fn generate(&self, call: &Call<Generate>) -> Answer<Generated>;

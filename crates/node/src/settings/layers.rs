@@ -1,4 +1,4 @@
-//! Layers of settings, each over the one before.
+//! Layers of settings. Each layer overrides the earlier ones.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use super::Settings;
 use super::sections::{Entries, Entry, KIND, Sections};
 use crate::registry;
 
-/// What begins the name of a setting in the environment. `LIMBIC_API__MAX_BODY` is `api.max_body`.
+/// The prefix of settings in the environment. `LIMBIC_API__MAX_BODY` is `api.max_body`.
 const PREFIX: &str = "LIMBIC_";
 
-/// Variables of the same prefix that are no settings: the data sets of tests, the servers of tests, the log's filter.
+/// Variables with this prefix that are not settings: data sets and servers of tests, and the log filter.
 const NOT_SETTINGS: [&str; 5] = [
     "LIMBIC_DATA",
     "LIMBIC_TEST_",
@@ -24,16 +24,16 @@ const NOT_SETTINGS: [&str; 5] = [
     "LIMBIC_CONFIG",
 ];
 
-/// The layers so far, merged.
+/// The merged layers.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     merged: Table,
-    /// Where each top-level key was last set, for errors.
+    /// The source that set each top-level key last, for errors.
     sources: Vec<String>,
 }
 
 impl Layers {
-    /// A file over what there is.
+    /// Adds a file.
     pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -44,7 +44,7 @@ impl Layers {
         Ok(())
     }
 
-    /// The environment over what there is.
+    /// Adds the environment.
     pub(super) fn environment(
         &mut self,
         variables: impl Iterator<Item = (String, String)>,
@@ -53,7 +53,7 @@ impl Layers {
             let Some(path) = name.strip_prefix(PREFIX) else {
                 continue;
             };
-            // `LIMBIC_DATA_DIR` is a setting, `LIMBIC_DATA` is where tests find their data sets.
+            // `LIMBIC_DATA_DIR` is a setting. `LIMBIC_DATA` is the folder of the tests' data sets.
             let is_setting = NOT_SETTINGS.iter().all(|other| {
                 if other.ends_with('_') {
                     !name.starts_with(other)
@@ -73,7 +73,7 @@ impl Layers {
         Ok(())
     }
 
-    /// One setting over what there is.
+    /// Adds one setting.
     pub(super) fn set(&mut self, key: &str, value: Value) {
         let mut nested = value;
         for part in key.rsplit('.') {
@@ -86,7 +86,7 @@ impl Layers {
         }
     }
 
-    /// The settings; an unknown key is answered with the nearest known one.
+    /// The final settings. The error for an unknown key suggests the nearest known one.
     pub(super) fn finish(mut self) -> anyhow::Result<Settings> {
         let mut sections = Sections::default();
         for (name, component) in registry::sections() {
@@ -123,7 +123,7 @@ impl Layers {
         Ok(settings)
     }
 
-    /// The entries of a table: each is a component of this kind, which its key `kind` names.
+    /// The entries of a table. Each is a component of this kind; its key `kind` names the component.
     fn entries(&self, table: &str, kind: Kind, value: Value) -> anyhow::Result<BTreeMap<Slug, Entry>> {
         let example = || format!("write [{table}.NAME] with `{KIND} = \"…\"`");
         let Value::Table(values) = value else {
@@ -172,7 +172,7 @@ impl Layers {
         Ok(entries)
     }
 
-    /// The error of one setting; `further` are known keys besides those that the message lists.
+    /// The error of one setting. `further` are known keys that the message does not list.
     fn error(&self, key: &str, message: &str, further: &[&str]) -> anyhow::Error {
         let hint = unknown_field(message, further).unwrap_or_default();
         let from = if self.sources.is_empty() {
@@ -189,7 +189,7 @@ impl Layers {
     }
 }
 
-/// What a value in the environment or a flag stands for: TOML where it is TOML, otherwise the text itself.
+/// Parses a value from the environment or a flag: as TOML if it is valid TOML, otherwise as text.
 pub(super) fn value(text: &str) -> Value {
     toml::from_str::<Table>(&format!("v = {text}"))
         .ok()
@@ -208,7 +208,7 @@ fn merge(under: &mut Table, over: Table) {
     }
 }
 
-/// The name nearest to `given`, if one is near.
+/// The most similar known name, if one is similar enough.
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|name| (strsim::jaro_winkler(name, given), name))

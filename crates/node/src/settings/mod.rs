@@ -1,7 +1,7 @@
 //! The settings: defaults < file < environment < command line.
 //!
-//! An unknown key is refused with the nearest known one. Secrets are never printed. The node's own settings are fields of
-//! [`Settings`]; those of a component are a section of its own type, found through the registry.
+//! The error for an unknown key suggests the nearest known one. Secrets are never printed. The node's own settings are
+//! fields of [`Settings`]. The settings of a component are a section with its own type, which the registry knows.
 
 mod layers;
 mod sections;
@@ -20,7 +20,7 @@ pub(crate) use layers::nearest;
 pub(crate) use sections::KIND;
 pub use sections::{Entries, Entry, Sections};
 
-/// Every setting of a node and its components.
+/// The settings of a node and its components.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -30,13 +30,13 @@ pub struct Settings {
     pub listen: String,
     /// The log: `embedded` or `kafka://HOST:PORT[,HOST:PORT…]`.
     pub log: ConnectionUrl,
-    /// Number of partitions of each topic, 1 to 64. It cannot change once the topics exist.
+    /// Number of partitions of each topic, 1 to 64. It cannot change when the topics exist.
     pub partitions: u32,
-    /// The stages that run in this node; empty = all.
+    /// The stages that run in this node. Empty = all.
     pub stages: Vec<String>,
     /// The database of the view: `embedded` (SQLite) or `postgres://HOST:PORT/DATABASE`.
     pub view: ConnectionUrl,
-    /// Ids of posts accepted recently: `embedded`, or `redis://HOST:PORT` to share them between nodes.
+    /// Ids of recently accepted posts: `embedded`, or `redis://HOST:PORT` to share them between nodes.
     pub seen: ConnectionUrl,
     /// The store of time series: `embedded` (SQLite), or `http://HOST:PORT` of an InfluxDB 2 with `[influxdb]`.
     pub series: ConnectionUrl,
@@ -44,7 +44,7 @@ pub struct Settings {
     pub stream: Stream,
     /// How long records are kept.
     pub retention: Retention,
-    /// The tenants. Without any there is one, `default`, and every caller acts for it.
+    /// The tenants. If there are none, every caller belongs to the tenant `default`.
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// The campaigns.
     pub campaigns: Vec<TenantCampaign>,
@@ -53,7 +53,7 @@ pub struct Settings {
     /// The settings of components, by section.
     #[serde(skip)]
     pub sections: Sections,
-    /// Components of which there can be many, such as ad platforms, by table and name.
+    /// Components that can have several instances, such as ad platforms, by table and name.
     #[serde(skip)]
     pub entries: Entries,
 }
@@ -84,15 +84,15 @@ impl Default for Settings {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stream {
-    /// The name of this node's instances on Kafka: stable over restarts, unique among running nodes.
-    /// Empty (the default) = the node makes one and keeps it in the data folder.
+    /// The name of this node's instances on Kafka: stable across restarts, and unique among running nodes. Empty (the
+    /// default) = the node generates a name and stores it in the data folder.
     pub instance: String,
-    /// Whether this is the only node on a Kafka log. Default `false`. Only then may the view, the series and the secret
-    /// of pseudonyms stay in the data folder.
+    /// Whether this is the only node on a Kafka log. Default `false`. Only then the view, the series and the secret of
+    /// pseudonyms may stay in the data folder.
     pub single_node: bool,
-    /// Time without records after which event time stops waiting for a partition. At least 1ms; default 1s.
+    /// A partition without records for this long no longer holds event time back. At least 1ms; default 1s.
     pub idle_after: HumanDuration,
-    /// Longest time that stages may take to finish their batches when the process stops. Default 20s.
+    /// Maximum time for stages to finish their batches when the process stops. Default 20s.
     pub drain: HumanDuration,
 }
 
@@ -111,9 +111,9 @@ impl Default for Stream {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Oldest age of a record; `0s` keeps records of any age (default).
+    /// Maximum age of a record. `0s` = no limit (default).
     pub age: HumanDuration,
-    /// Largest size of each partition; `0B` sets no limit (default).
+    /// Maximum size of each partition. `0B` = no limit (default).
     pub size: ByteSize,
 }
 
@@ -121,14 +121,14 @@ pub struct Retention {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tenant {
-    /// The secret from which pseudonyms are made, at least 16 characters. It must be the same in every node and must never
-    /// change. Empty = generated at the first start and kept in the data folder (embedded log only).
+    /// The secret from which pseudonyms are derived, at least 16 characters. It must be the same on every node and must
+    /// never change. Empty = generated at the first start and stored in the data folder (embedded log only).
     pub pseudonym_secret: Secret,
-    /// API keys that act for this tenant, at least 16 characters each.
+    /// API keys of this tenant, at least 16 characters each.
     pub api_keys: Vec<Secret>,
 }
 
-/// A campaign and the tenant it belongs to. In the file both are one table: the campaign's fields, and `tenant`.
+/// A campaign and its tenant. In the file both are one table: the campaign's fields, and `tenant`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TenantCampaign {
     /// The tenant; `default` if the table does not name one.
@@ -152,16 +152,16 @@ impl<'de> Deserialize<'de> for TenantCampaign {
     }
 }
 
-/// Passes the error of an inner value on, without the position that means nothing outside of it.
+/// Passes on the error of an inner value without its position, which has no meaning outside.
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
 fn inner_error<E: serde::de::Error>(error: toml::de::Error) -> E {
     E::custom(error.message())
 }
 
-/// Where settings come from besides the environment: the options that every command takes.
+/// Sources of settings besides the environment: the options of every command.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// The settings file. `None` = `config/limbic.toml`, if it is there.
+    /// The settings file. `None` = `config/limbic.toml`, if it exists.
     pub config: Option<PathBuf>,
     /// Replaces `data_dir`.
     pub data: Option<PathBuf>,
@@ -172,7 +172,7 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// The settings file that is read: the one named, else the usual one if it is there.
+    /// The settings file to read: the named one, otherwise the default one if it exists.
     pub fn file(&self) -> Option<PathBuf> {
         let usual = Path::new("config/limbic.toml");
         match &self.config {
@@ -183,7 +183,7 @@ impl Overrides {
 }
 
 impl Settings {
-    /// Reads all layers. `flags` are further settings as `key=value`, from the command's own flags.
+    /// Reads all layers. `flags` are further settings as `key=value`, from the options of one command.
     pub fn load(overrides: &Overrides, flags: &[(&str, String)]) -> anyhow::Result<Self> {
         let mut layers = layers::Layers::default();
         if let Some(file) = overrides.file() {
@@ -244,7 +244,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings whose URL chooses a component, with their values.
+    /// The settings whose URL selects a component, with their values.
     pub(crate) fn urls(&self) -> [(&'static str, &ConnectionUrl); 4] {
         [
             ("log", &self.log),
@@ -254,7 +254,7 @@ impl Settings {
         ]
     }
 
-    /// The tenants that there are: `default`, unless the settings name others.
+    /// The tenants: `default`, unless the settings name others.
     pub fn tenant_ids(&self) -> Vec<TenantId> {
         if self.tenants.is_empty() {
             return vec![TenantId::default()];
@@ -262,7 +262,7 @@ impl Settings {
         self.tenants.keys().cloned().collect()
     }
 
-    /// What the tenant's pseudonyms are made with. Empty = not set.
+    /// The secret of the tenant's pseudonyms. Empty = not set.
     pub(crate) fn pseudonym_secret(&self, tenant: &TenantId) -> &str {
         let tenant = self.tenants.get(tenant);
         tenant.map_or("", |tenant| tenant.pseudonym_secret.reveal())
@@ -281,7 +281,7 @@ impl Settings {
         section.expect("a component with a section is in the registry, which gives its settings")
     }
 
-    /// The settings of a component, to be changed.
+    /// The settings of a component, for changes.
     ///
     /// # Panics
     ///
@@ -314,7 +314,7 @@ impl Settings {
         Ok(table)
     }
 
-    /// Whether the log is in this process.
+    /// Whether the log is embedded.
     pub fn is_embedded(&self) -> bool {
         self.log.is_embedded()
     }

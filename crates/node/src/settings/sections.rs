@@ -1,4 +1,4 @@
-//! The settings of the components: a section of each type, and entries of which there can be many.
+//! The settings of components: one section for each type, and entries for components with several instances.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use limbic_domain::Slug;
 
 use crate::registry;
 
-/// One section for each type of component settings, by name. All sections are there, with defaults where the file says
-/// nothing.
+/// One section for each type of component settings, by name. All sections exist, with defaults for what the file does not
+/// set.
 #[derive(Debug, Clone)]
 pub struct Sections(pub(super) BTreeMap<&'static str, Section>);
 

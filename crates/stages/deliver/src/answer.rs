@@ -1,15 +1,16 @@
-//! What the answer of an ad platform over HTTP means.
+//! Converts the HTTP answer of an ad platform.
 
 use limbic_domain::Utc;
 use limbic_stream::outbox::{self, retry_after};
 
-/// What a platform said of a delivery: `Applied` if it has it, now or since before.
+/// An ad platform's answer to a delivery. `Applied` = it has the delivery, from this attempt or an earlier one.
 pub type Answer = outbox::Answer<()>;
 
-/// Most characters of a platform's words that are kept.
+/// Maximum characters of a platform's message that are kept.
 const WORDS: usize = 300;
 
-/// What an HTTP answer means. `wait` is the `Retry-After` header's value, read at `now`; `words` the beginning of the body.
+/// Converts an HTTP answer. `wait` is the value of the `Retry-After` header, read at `now`. `words` is the start of the
+/// body.
 pub fn triage(status: u16, wait: Option<&str>, words: &str, now: Utc) -> Answer {
     let wait = wait.and_then(|value| retry_after(value, now));
     let detail = || match excerpt(words) {
@@ -31,7 +32,7 @@ pub fn triage(status: u16, wait: Option<&str>, words: &str, now: Utc) -> Answer 
     }
 }
 
-/// The beginning of a platform's words for logs and outcomes: one line without control characters, at most 300 characters
+/// The start of a platform's message for logs and outcomes: one line without control characters, at most 300 characters
 /// and an ellipsis.
 pub fn excerpt(words: &str) -> String {
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");

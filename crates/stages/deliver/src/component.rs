@@ -10,7 +10,7 @@ use limbic_stream::{Stage, StageSpec};
 
 use crate::{AdPlatform, DeliverStage, Settings};
 
-/// Open ad platforms, by the name that campaigns use. The stage finds them in the shared resources.
+/// The open ad platforms, by the name that campaigns use. The stage gets them from the shared resources.
 pub type AdPlatforms = BTreeMap<Slug, Arc<dyn AdPlatform>>;
 
 impl Component for DeliverStage {

@@ -1,4 +1,4 @@
-//! The deliver stage: it sends decided ads to ad platforms and writes what became of them.
+//! The deliver stage: sends decided ads to ad platforms and writes the outcomes.
 //!
 //! ```text
 //!              one transaction                      one transaction
@@ -7,27 +7,26 @@
 //!                                           ▼  │
 //!                                     AdPlatform: idempotency key = the decision's id
 //! ```
+//! * [`DeliverStage`] puts every decision with an ad into its [`Outbox`](limbic_stream::outbox::Outbox), in the
+//!   transaction that consumes the decision. Each tick sends the deliveries that are due.
+//! * [`AdPlatform`] is a platform that shows ads. The platforms themselves are in the crate `limbic-ad-platforms`.
+//! * [`Answer`] is the platform's answer. [`triage`] converts an HTTP answer to it.
+//! * [`Settings`] limits batches, attempts and waits.
 //!
-//! * [`DeliverStage`] puts every decision with a choice into its [`Outbox`](limbic_stream::outbox::Outbox), in the transaction
-//!   that consumes the decision. Each tick sends what is due.
-//! * [`AdPlatform`] is where ads run. The platforms themselves are in the crate `limbic-ad-platforms`.
-//! * [`Answer`] is what a platform says, [`triage`] how an HTTP answer becomes one.
-//! * [`Settings`] bounds batches, attempts and waits.
-//!
-//! | the platform says | so |
+//! | answer of the platform | effect |
 //! |---|---|
 //! | 2xx, 208 Already Reported, 409 Conflict | delivered: the platform knows the key |
-//! | 429; 503 with `Retry-After` | the whole platform pauses as long as it asks, within floor and cap; counts as an attempt |
-//! | 408, 425, other 5xx, no connection, no answer | again after a back-off that doubles, with jitter from the decision's id |
-//! | anything else | refused, with the platform's words |
+//! | 429; 503 with `Retry-After` | the whole platform pauses for the time that it asks for, within a minimum and a maximum; counts as an attempt |
+//! | 408, 425, other 5xx, no connection, no answer | another attempt after a back-off that doubles, with jitter from the decision's id |
+//! | anything else | refused, with the platform's message |
 //!
-//! After [`Settings::attempts`] attempts or [`Settings::give_up_after`] a delivery is refused as `gave_up`. When a platform
-//! fails several times in a row, its circuit breaker opens. The trouble of one platform does not hold up another.
+//! After [`Settings::attempts`] attempts or [`Settings::give_up_after`] a delivery is refused as `gave_up`. If a platform
+//! fails several times in a row, its circuit breaker opens. A platform that fails does not delay the others.
 //!
 //! # What it is not
 //!
-//! It does not choose ads, judge them or cap how often a person sees them: the stages before it do. It is not exactly-once
-//! towards a platform that ignores idempotency keys.
+//! It does not choose ads, check them or limit how often a person sees them: the stages before it do. It is not
+//! exactly-once for a platform that ignores idempotency keys.
 //!
 //! # Example
 //!
@@ -43,9 +42,10 @@
 //!
 //! # Laws
 //!
-//! * A decision is in the outbox until its outcome is written: both in one transaction.
-//! * The outcome's id is a function of decision and platform: an answer counts once, however often it is repeated.
-//! * A platform learns what it must show, to whom and at what price; never a feeling, a score or why someone was chosen.
+//! * A decision stays in the outbox until its outcome is written. Both happen in one transaction.
+//! * The outcome's id is a function of decision and platform, so a repeated answer counts once.
+//! * A platform learns which ad it must show, to whom and at what price. It never learns a feeling, a score or the reason
+//!   for the choice.
 
 mod answer;
 mod component;

@@ -1,4 +1,4 @@
-//! Where ads run.
+//! The trait of ad platforms.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use limbic_stream::outbox::Rate;
 
 use crate::{Answer, Delivery};
 
-/// How much an ad platform can take.
+/// The limits of an ad platform.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlatformLimits {
-    /// Most deliveries on their way at the same time, at least 1.
+    /// Maximum number of concurrent deliveries, at least 1.
     pub concurrency: usize,
-    /// Most deliveries that one [`AdPlatform::deliver`] gets, at least 1.
+    /// Maximum number of deliveries in one [`AdPlatform::deliver`], at least 1.
     pub batch: usize,
-    /// How long one [`AdPlatform::deliver`] may take. What is not answered by then is sent again.
+    /// Maximum duration of one [`AdPlatform::deliver`]. Deliveries without an answer by then are sent again.
     pub deadline: Duration,
-    /// Most deliveries per second; `None` = no limit.
+    /// Maximum number of deliveries per second. `None` = no limit.
     pub rate: Option<Rate>,
 }
 
 impl Default for PlatformLimits {
-    /// 16 at the same time, one in each call, 10 s, no limit per second.
+    /// 16 concurrent calls with one delivery each, 10 s, no limit per second.
     fn default() -> Self {
         Self {
             concurrency: 16,
@@ -33,18 +33,18 @@ impl Default for PlatformLimits {
     }
 }
 
-/// An ad platform. It blocks: it is called on threads that the outbox owns, on several at the same time.
+/// An ad platform. Its methods block. The outbox calls it on its own threads, several at the same time.
 ///
-/// It is idempotent by [`Delivery::decision`]: a delivery that was sent before, by whichever process, has no second effect
-/// and is answered as [`Answer::Applied`].
+/// It is idempotent by [`Delivery::decision`]: a delivery that was sent before, by any process, has no second effect and
+/// is answered with [`Answer::Applied`].
 pub trait AdPlatform: Send + Sync + 'static {
-    /// How much the platform can take; asked once, when the stage starts.
+    /// The limits of the platform. Read once, when the stage starts.
     fn limits(&self) -> PlatformLimits {
         PlatformLimits::default()
     }
 
-    /// Sends these, at most [`PlatformLimits::batch`], and answers each in their order; `now` is the time of the attempt. Returns
-    /// within the deadline, whatever the platform does.
+    /// Sends these deliveries, at most [`PlatformLimits::batch`], and returns one answer for each, in order. `now` is the
+    /// time of the attempt. Returns within the deadline, also if the platform hangs.
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer>;
 }
 

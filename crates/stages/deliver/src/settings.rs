@@ -11,32 +11,33 @@ use crate::PlatformLimits;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Time between two looks for deliveries that are due. 1ms to 1min; default 100ms.
+    /// Interval at which due deliveries are sent. 1ms to 1min; default 100ms.
     pub tick: HumanDuration,
-    /// How long a tick waits for answers before it commits those that came; a platform that hangs delays the others by this
-    /// much. 0s to 1min; default 100ms.
+    /// How long a tick waits for answers before it commits those that arrived. A platform that hangs delays the others by
+    /// this time. 0s to 1min; default 100ms.
     pub answer_wait: HumanDuration,
-    /// Most deliveries to one platform that a tick starts, and so about the most in one transaction. 1 to 10,000; default 256.
+    /// Maximum number of deliveries to one platform that start in one tick, which is also about the maximum in one
+    /// transaction. 1 to 10,000; default 256.
     pub batch: usize,
-    /// Most deliveries to one platform that wait in one partition; further decisions become dead letters. 1 to
+    /// Maximum number of waiting deliveries to one platform in one partition. Further decisions become dead letters. 1 to
     /// 1,000,000,000; default 1,000,000.
     pub max_waiting: u64,
-    /// Most attempts before a delivery is refused as `gave_up`. 1 to 1,000; default 12.
+    /// Maximum number of attempts. After them, a delivery is refused as `gave_up`. 1 to 1,000; default 12.
     pub attempts: u32,
-    /// Longest time from the first attempt until a delivery is refused as `gave_up`, including the time that a platform
-    /// asks to wait. 1s to 30d; default 1d.
+    /// Maximum time from the first attempt. After it, a delivery is refused as `gave_up`. The time includes the waits
+    /// that a platform asks for. 1s to 30d; default 1d.
     pub give_up_after: HumanDuration,
-    /// The first back-off; it doubles with each failed attempt. 1ms to 1h; default 1s.
+    /// The first back-off. It doubles with each failed attempt. 1ms to 1h; default 1s.
     pub backoff: HumanDuration,
-    /// The longest back-off: at least `backoff`, at most 1d; default 5min.
+    /// The maximum back-off: at least `backoff`, at most 1d; default 5min.
     pub max_backoff: HumanDuration,
-    /// The shortest wait after a platform asked for time; shorter ones are lengthened to it. 0s to 1s; default 100ms.
+    /// The minimum wait after a platform asks for time. Shorter waits are extended to it. 0s to 1s; default 100ms.
     pub min_retry_after: HumanDuration,
-    /// The longest `Retry-After` of a platform that is obeyed; longer ones are cut to it. 1s to 1d; default 1h.
+    /// The maximum wait after a platform asks for time. Longer waits are reduced to it. 1s to 1d; default 1h.
     pub max_retry_after: HumanDuration,
-    /// Failures in a row that open a platform's circuit breaker. 1 to 1,000; default 5.
+    /// The number of consecutive failures that open a platform's circuit breaker. 1 to 1,000; default 5.
     pub circuit_failures: u32,
-    /// How long an open circuit breaker waits before one delivery probes the platform. 1ms to 1h; default 15s.
+    /// How long an open circuit breaker blocks deliveries. Then one delivery tests the platform. 1ms to 1h; default 15s.
     pub circuit_rest: HumanDuration,
 }
 
@@ -59,7 +60,7 @@ impl Default for Settings {
     }
 }
 
-/// Settings that cannot work.
+/// Settings that are not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A value is out of its range.
@@ -77,7 +78,7 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Refuses values out of their ranges.
+    /// Returns an error if a value is out of its range.
     pub fn check(&self) -> Result<(), SettingsError> {
         let (millisecond, second) = (HumanDuration::from_millis(1), HumanDuration::from_secs(1));
         let (hour, day) = (HumanDuration::from_hours(1), HumanDuration::from_days(1));
@@ -106,7 +107,7 @@ impl Settings {
         in_range("circuit_rest", self.circuit_rest, millisecond, hour)
     }
 
-    /// The limits of one platform's destination in the outbox.
+    /// The limits of the platform's destination in the outbox.
     pub(crate) fn limits(&self, platform: &PlatformLimits) -> Limits {
         Limits {
             concurrency: platform.concurrency.max(1),

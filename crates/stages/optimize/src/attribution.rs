@@ -162,7 +162,7 @@ impl OptimizeStage {
             return Ok(());
         };
         let contacts: Contacts = decode(&saved)?;
-        // A later contact has a timer of its own.
+        // A later contact has its own timer.
         if contacts
             .expires(&self.settings.caps)
             .is_none_or(|expired| expired < now)

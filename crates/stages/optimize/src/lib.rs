@@ -24,10 +24,10 @@
 //!
 //! * Only a set of creatives that a safety gate has cleared is decided on. Other sets go to the dead-letter topic.
 //! * A decision is a function of the record, the state and the settings: a repeated call gives the same decision.
-//! * Nobody who is held out, or who has reached a frequency cap, is in [`Decision::people`](limbic_domain::Decision).
+//! * [`Decision::people`](limbic_domain::Decision) contains no person who is held out or has reached a frequency cap.
 //! * A reservation is settled or released exactly once.
-//! * What a campaign's policy has learned is published to the compacted topic `posteriors` once it changed, at most once in ten
-//!   seconds of event time ([`Posterior`](limbic_domain::Posterior)).
+//! * What a campaign's policy has learned is published to the compacted topic `posteriors` after each change, at most
+//!   once in ten seconds of event time ([`Posterior`](limbic_domain::Posterior)).
 
 mod attribution;
 mod component;

@@ -102,7 +102,7 @@ pub(crate) struct HoldOutComparison {
 }
 
 impl HoldOutComparison {
-    /// `None` if nobody is held out.
+    /// `None` if no person is held out.
     pub(crate) fn of(
         set: &Envelope<CreativeSet>,
         people: &[Pseudonym],

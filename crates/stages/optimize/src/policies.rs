@@ -179,7 +179,7 @@ impl CampaignPolicies {
         }
     }
 
-    /// Champion and challenger both learn from every feedback, whichever of them chose.
+    /// Champion and challenger both learn from every feedback, also if the other one chose.
     pub(crate) fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
         let challenger = self
             .challenger
@@ -290,7 +290,7 @@ impl PolicyCache {
     }
 }
 
-/// A probability as records store it; rounding errors outside `[0, 1]` are cut.
+/// A probability for a record. Rounding errors outside `[0, 1]` are clamped.
 pub(crate) fn probability(value: f64) -> Probability {
     Probability::new(value.clamp(0.0, 1.0)).expect("it was clamped")
 }

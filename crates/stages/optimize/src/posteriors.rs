@@ -1,5 +1,5 @@
-//! What policies have learned, published to the compacted topic `posteriors` once it changed: at the end of the [`INTERVAL`] of
-//! event time in which it changed.
+//! Publishes what policies have learned to the compacted topic `posteriors`, at the end of each [`INTERVAL`] of event
+//! time in which it changed.
 
 use limbic_domain::{Envelope, Posterior, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::{Cause, Outputs, StageError};
@@ -11,14 +11,14 @@ use crate::state::{DUE, counter, damaged};
 /// Milliseconds of event time. A campaign's posterior is published at most once in each interval.
 const INTERVAL: i64 = 10_000;
 
-/// Bytes of the largest snapshot that is published.
+/// Maximum bytes of a published snapshot.
 const LARGEST: usize = 256 * 1024;
 
-/// Begins the id of a timer that publishes a posterior.
+/// The prefix of the id of a timer that publishes a posterior.
 pub(crate) const PUBLISH: &str = "publish/";
 
-/// A campaign's policy has learned: its posterior is published at the end of the current interval. The timer's time is a function of
-/// the time of the outcome, so it is set once however often the policy learns until then.
+/// Schedules a publication at the end of the current interval, because a campaign's policy has learned. The timer's time
+/// is a function of the time of the outcome, so it is set once even if the policy learns several times.
 pub(crate) fn schedule_publication(
     partition: u32,
     tenant: &TenantId,
@@ -36,7 +36,7 @@ pub(crate) fn schedule_publication(
 }
 
 impl OptimizeStage {
-    /// Publishes the posterior of the campaign in a `publish/…` timer that was due at `at`.
+    /// Publishes the posterior of the campaign for a `publish/…` timer that was due at `at`.
     pub(crate) fn publish_posterior(
         &self,
         cache: &mut PolicyCache,

@@ -16,9 +16,8 @@
 //! | `clock` | the latest event time of an outcome |
 //! | `count` | the number of open decisions |
 //!
-//! A snapshot is restored only by the policy version and settings that wrote it. After a change of a policy's
-//! settings, the policy starts without feedback. After any change of a champion/challenger test, the test starts anew
-//! with a new id.
+//! A snapshot is restored only by the policy version and settings that wrote it. After a change of a policy's settings,
+//! the policy starts without feedback. After any change of a champion/challenger test, a new test with a new id starts.
 
 use std::collections::BTreeMap;
 
@@ -52,13 +51,13 @@ pub struct OptimizeSettings {
     /// Budgets by campaign name. A campaign without an entry is not paced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub budgets: BTreeMap<String, PacingConfig>,
-    /// The people whom no decision reaches.
+    /// The people whom no ad reaches, for comparison.
     pub holdout: HoldoutConfig,
     /// The reward of each kind of outcome.
     pub rewards: RewardConfig,
     /// Time by which outcomes may be out of order. A click window ends this much later. Default 1min.
     pub disorder: HumanDuration,
-    /// Largest number of open decisions per partition. Above it, those that are due first are removed.
+    /// Maximum number of open decisions per partition. If it is reached, the decision that is due first is removed.
     pub most_open: u64,
 }
 

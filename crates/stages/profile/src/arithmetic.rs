@@ -1,10 +1,11 @@
 //! Arithmetic that gives the same bits on every machine.
 //!
-//! `f64::exp2` and `f64::ln` call the platform's mathematical library, and those differ in their last bit. What is kept
-//! for months and compared between machines is computed here from additions, multiplications and divisions alone, which
-//! IEEE 754 defines to the bit (as it does the square root).
+//! `f64::exp2` and `f64::ln` call the platform's mathematical library, and libraries differ in the last bit. State that
+//! is kept for months and compared between machines is computed here from additions, multiplications and divisions, which
+//! IEEE 754 defines exactly (as it defines the square root).
 
-/// `2^(-elapsed / half_life)`: what is left of a weight after `elapsed`. Both in the same unit; `half_life` at least 1.
+/// `2^(-elapsed / half_life)`: the remaining share of a weight after `elapsed`. Both have the same unit; `half_life` is
+/// at least 1.
 ///
 /// Exactly 1 for `elapsed <= 0`, exactly halved at every half-life; within 2 units of the last place of the true value.
 pub(crate) fn decay(elapsed: i64, half_life: i64) -> f64 {
@@ -57,7 +58,7 @@ mod tests {
         assert_eq!(decay(i64::MAX, 1).to_bits(), 0.0_f64.to_bits());
     }
 
-    /// As another implementation of IEEE 754 (that of Python) computes the same steps.
+    /// The values that Python's implementation of IEEE 754 computes for the same steps.
     #[test]
     fn the_bits_are_the_same_everywhere() {
         assert_eq!(decay(1, 3).to_bits(), 0x3fe9_65fe_a53d_6e3d);

@@ -1,4 +1,4 @@
-//! What an audience usually feels: a slow mean, and how surely it is known.
+//! The usual valence of an audience: a slow mean with a confidence interval.
 
 use limbic_domain::Utc;
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
@@ -30,7 +30,7 @@ impl Baseline {
         }
     }
 
-    /// The level after a change: what was posted since it began, the last of it at `at`.
+    /// The level after a change: the posts since it began, the last of them at `at`.
     pub(crate) const fn of(run: &Run, at: Utc) -> Self {
         Self {
             at,
@@ -67,7 +67,7 @@ impl Baseline {
         }
     }
 
-    /// How many posts of equal weight would tell as much (Kish's effective sample size).
+    /// The effective number of posts (Kish's effective sample size).
     fn posts(&self) -> f64 {
         if self.weight_squares > 0.0 {
             self.weight * self.weight / self.weight_squares
@@ -76,12 +76,12 @@ impl Baseline {
         }
     }
 
-    /// Where the mean may be while nothing changed; `None` while too little is known.
+    /// The interval that contains the mean if nothing has changed. `None` if there are too few posts.
     ///
-    /// The baseline's mean, give or take the tolerance and the radius of the empirical Bernstein bound (Maurer and
-    /// Pontil, "Empirical Bernstein bounds and sample variance penalization", COLT 2009, theorem 4, two-sided, for a range
-    /// of 2). The bound is exact for a given number of equally weighted independent posts; with decayed weights their
-    /// effective number stands in for it.
+    /// It is the baseline's mean plus or minus the tolerance and the radius of the empirical Bernstein bound (Maurer and
+    /// Pontil, "Empirical Bernstein bounds and sample variance penalization", COLT 2009, theorem 4, two-sided, for a
+    /// range of 2). The bound is exact for a given number of independent posts with equal weights. For decayed weights,
+    /// the effective number is used instead.
     pub(crate) fn band(&self, settings: &ChangeSettings) -> Option<Band> {
         let posts = self.posts();
         if posts < settings.least_posts as f64 {

@@ -1,15 +1,15 @@
-//! What comes in is checked before it touches any state: one wrong number would stay in a mean for ever.
+//! Checks records before they change any state, because one wrong number would stay in a mean permanently.
 
 use limbic_domain::{DecodeError, Emotions, Envelope, Feeling, Reading};
 
 use crate::mood::MOST_EMOTIONS;
 
-/// Why a record goes to the dead letters.
+/// Why a record goes to the dead-letter topic.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rejected {
-    /// In one word.
+    /// The reason in one word.
     pub(crate) reason: &'static str,
-    /// In a sentence.
+    /// The reason in a sentence.
     pub(crate) detail: String,
 }
 
@@ -33,11 +33,11 @@ fn out_of_range(detail: String) -> Rejected {
     }
 }
 
-/// Longest envelope id and emotion name, in bytes.
+/// Maximum bytes of an envelope's id and of an emotion's name.
 const LONGEST_NAME: usize = 64;
-/// Longest id of a post, in bytes.
+/// Maximum bytes of the id of a post.
 const LONGEST_POST_ID: usize = 512;
-/// Most subjects of a post.
+/// Maximum number of subjects of a post.
 const MOST_SUBJECTS: usize = 16;
 
 pub(crate) fn reading(bytes: &[u8]) -> Result<Envelope<Reading>, Rejected> {

@@ -1,16 +1,16 @@
-//! Removes entries of the state that have had no post for a time.
+//! Removes entries of the state that have had no posts for some time.
 //!
-//! Removal changes no result: an entry that is older than its expiry, by *event time*, counts as absent when the next post comes.
-//! Removing its bytes when the watermark is that far only frees space. So neither the moment of the watermark nor the number of
-//! entries that one call removes matters.
+//! Removal does not change any result: an entry that is older than its expiry, in *event time*, counts as absent when the
+//! next post arrives. Removing its bytes only frees space. So it does not matter when the watermark arrives, or how many
+//! entries one call removes.
 
 use limbic_domain::Utc;
 use limbic_stream::{Outputs, StageError, Timers};
 
 const DAY: i64 = 86_400_000;
-/// One timer an entry: the end of the day of its newest post. The id is the entry's key in the state.
+/// One timer for each entry: the end of the day of its newest post. The id is the entry's key in the state.
 const EXPIRY: Timers = Timers::new("expiry", b"x");
-/// Most entries removed in one call, so that a transaction stays small.
+/// Maximum number of entries that one call removes, so that a transaction stays small.
 const MOST_AT_ONCE: usize = 1_000;
 
 /// The day of `at`, as the time of its last millisecond.
@@ -23,7 +23,7 @@ const fn day(at: Utc) -> Utc {
     )
 }
 
-/// Moves the timer of `entry`: its newest post was at `before` (`None`: the entry is new) and is now at `now`.
+/// Moves the timer of `entry`. Its newest post was at `before` (`None` = the entry is new) and is now at `now`.
 pub(crate) fn moved(out: &mut Outputs<'_>, partition: u32, entry: &[u8], before: Option<Utc>, now: Utc) {
     if before.is_some_and(|before| day(before) == day(now)) {
         return;
@@ -34,7 +34,8 @@ pub(crate) fn moved(out: &mut Outputs<'_>, partition: u32, entry: &[u8], before:
     EXPIRY.set(out, partition, day(now), entry, &());
 }
 
-/// Calls `forget` with the key of each entry that has had no post for `expiry` milliseconds at `watermark`, and removes its timer.
+/// Calls `forget` with the key of each entry without posts for `expiry` milliseconds at `watermark`, and removes its
+/// timer.
 pub(crate) fn sweep(
     out: &mut Outputs<'_>,
     partition: u32,
@@ -42,7 +43,7 @@ pub(crate) fn sweep(
     expiry: i64,
     mut forget: impl FnMut(&mut Outputs<'_>, &[u8]) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
-    // The end of time removes nothing: a stream that has ended may be continued.
+    // The end of a stream removes nothing, because the stream may be continued.
     if watermark == Utc::MAX {
         return Ok(());
     }

@@ -30,9 +30,10 @@
 //!
 //! # Laws
 //!
-//! * The moments are a function of the feelings and their event times. How partitions interleave, and where batches end, does not
-//!   matter: people see their posts in the order of the partition, audiences in the order of time and id.
-//! * The same input gives the same bits on every machine: no order of a hash map, no `exp` of a platform.
+//! * The moments are a function of the feelings and their event times. The interleaving of partitions and the ends of
+//!   batches do not matter: people see their posts in the order of the partition, audiences in the order of time and id.
+//! * The same input gives the same bits on every machine: nothing depends on the order of a hash map or on the platform's
+//!   `exp`.
 //! * State is bounded: 64 emotions and 256 people for an audience, 64 emotions for a person, expiry by event time. The number of
 //!   feelings that wait for the watermark is bounded only by the time between the fastest and the slowest sender.
 //! * Time alone never removes a refusal of consent or the suspicion that a person is a minor.

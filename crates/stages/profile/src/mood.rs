@@ -1,11 +1,11 @@
-//! Exponentially decayed means of what was felt, by event time.
+//! Exponentially decayed means of affect, by event time.
 
 use limbic_domain::{Emotions, Utc};
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
 use crate::arithmetic::decay;
 
-/// A post's feeling, as it enters a mean.
+/// The affect of a post, as it is added to a mean.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Felt<'a> {
     pub(crate) valence: f64,
@@ -14,17 +14,17 @@ pub(crate) struct Felt<'a> {
     pub(crate) distressed: bool,
 }
 
-/// The most emotion names a mood keeps; further names are not kept (a reading has no more either).
+/// Maximum number of emotion names in a mood. Further names are ignored; a reading does not have more either.
 pub(crate) const MOST_EMOTIONS: usize = 64;
 
-/// An emotion that has weighed less than this since anyone told it is forgotten.
+/// An emotion whose weight has decayed below this is removed.
 const FORGOTTEN: f64 = 1e-12;
 
-/// Decayed sums: a post of age `t` weighs `2^(-t / half-life)`.
+/// Decayed sums: a post of age `t` has the weight `2^(-t / half-life)`.
 ///
-/// The newest post weighs 1 at its own time, so `weight >= 1` once there is any, and no mean divides by nothing. A post
-/// older than the newest enters with the weight it would have by now: the sums do not depend on the order of arrival,
-/// save for rounding.
+/// The newest post has the weight 1 at its own time. So `weight >= 1` after the first post, and no mean divides by zero.
+/// An older post is added with the weight that it would have by then. So the sums do not depend on the order of arrival,
+/// except for rounding.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Mood {
     at: Utc,
@@ -32,7 +32,8 @@ pub(crate) struct Mood {
     valence: f64,
     arousal: f64,
     distressed: f64,
-    /// By name, sorted: name, weight and sum. Each has its own weight: a name that a reader cannot tell is no zero.
+    /// Name, weight and sum of each emotion, sorted by name. Each has its own weight, because an emotion that an engine
+    /// cannot detect is missing, not zero.
     emotions: Vec<(String, f64, f64)>,
 }
 
@@ -111,7 +112,7 @@ impl Mood {
         self.mean(self.distressed).clamp(0.0, 1.0)
     }
 
-    /// Mean of each emotion over the posts that told it.
+    /// Mean of each emotion over the posts whose readings contain it.
     pub(crate) fn emotions(&self) -> Emotions {
         self.emotions
             .iter()

@@ -1,4 +1,4 @@
-//! A person, as far as their posts tell.
+//! The state of a person, computed from their posts.
 
 use limbic_domain::{
     AudienceId, ConsentState, Emotions, Envelope, PersonState, Pseudonym, Reading, TenantId, Utc,
@@ -9,13 +9,13 @@ use crate::arithmetic::decay;
 use crate::mood::{Felt, Mood};
 use crate::settings::PersonSettings;
 
-/// Most audiences remembered of one person: those they spoke in last.
+/// Maximum number of audiences that are kept for a person: those of the latest posts.
 const AUDIENCES: usize = 64;
 
 /// The people of a partition, in the state of the stage `profile`.
 pub const PEOPLE: Table<PersonKey, Person> = Table::new("people", b"p");
 
-/// Whose entry of [`PEOPLE`] it is.
+/// The key of an entry of [`PEOPLE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonKey {
     /// The tenant that the person's posts belong to.
@@ -46,20 +46,20 @@ impl KeyFor<PersonKey> for (&TenantId, &Pseudonym) {
     }
 }
 
-/// What a person's posts add up to: an entry of [`PEOPLE`].
+/// The state of a person: an entry of [`PEOPLE`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Person {
     mood: Mood,
-    /// Decayed maximum of distress, as of `mood.at()`.
+    /// Decayed maximum of distress, at the time `mood.at()`.
     distress: f64,
     consent: Consent,
     minor: bool,
     posts: u64,
-    /// Where they spoke last, and when: the oldest first.
+    /// The audiences of the latest posts with their times, oldest first.
     audiences: Vec<(Utc, AudienceId)>,
 }
 
-/// Consent and when it was stated.
+/// Consent, and when it was stated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Consent {
     state: ConsentState,
@@ -67,10 +67,10 @@ struct Consent {
 }
 
 impl Consent {
-    /// What holds after `other` was said too, in whatever order the two are learnt.
+    /// Combines two statements. The result does not depend on the order in which they arrive.
     ///
-    /// What the person said (given, denied) outranks what a source merely implies (not required, unknown). Among equals the
-    /// later one holds; of two at one instant the more cautious.
+    /// A statement of the person (given, denied) outranks a value that a source implies (not required, unknown). Of two
+    /// equal ranks, the later statement applies. Of two statements at the same time, the more cautious one applies.
     fn and(self, other: Self) -> Self {
         if other.rank() > self.rank() { other } else { self }
     }
@@ -100,7 +100,7 @@ impl Person {
         }
     }
 
-    /// Takes in a reading of theirs.
+    /// Adds a reading of one of the person's posts.
     pub(crate) fn read(&mut self, envelope: &Envelope<Reading>, settings: &PersonSettings) {
         let (at, reading) = (envelope.at, &envelope.data);
         if at.millis_since(self.at()) > settings.expiry.as_millis() {
@@ -127,8 +127,9 @@ impl Person {
         self.posts += 1;
     }
 
-    /// Notes that they spoke in `audiences` at `at`, and answers in which others they spoke within `reach_millis` of it.
-    pub(crate) fn speak_in(
+    /// Notes a post in `audiences` at `at`. Returns the other audiences in which the person posted within `reach_millis`
+    /// of it.
+    pub(crate) fn note_post_in(
         &mut self,
         audiences: &[AudienceId],
         at: Utc,
@@ -153,12 +154,12 @@ impl Person {
         others
     }
 
-    /// Whether an ad may be chosen for them as far as consent and age go.
+    /// Whether consent and age allow ads for the person.
     pub(crate) const fn may_be_addressed(&self) -> bool {
         self.consent.state.permits() && !self.minor
     }
 
-    /// Forgets everything but what protects them.
+    /// Removes everything except what protects the person.
     fn forget(&mut self) {
         let protected = Self {
             consent: self.consent,
@@ -172,27 +173,27 @@ impl Person {
         };
     }
 
-    /// Whether they said no, or may be a minor: that is not forgotten with time.
+    /// Whether the person denied consent or may be a minor. This does not expire.
     pub(crate) const fn is_protected(&self) -> bool {
         self.minor || matches!(self.consent.state, ConsentState::Denied)
     }
 
-    /// The time of their newest post.
+    /// The time of the newest post.
     pub const fn at(&self) -> Utc {
         self.mood.at()
     }
 
-    /// How many posts of theirs were read.
+    /// The number of posts that were read.
     pub(crate) const fn posts(&self) -> u64 {
         self.posts
     }
 
-    /// Their decayed mean of each emotion.
+    /// The decayed mean of each emotion.
     pub fn emotions(&self) -> Emotions {
         self.mood.emotions()
     }
 
-    /// What goes with their feelings.
+    /// The part of the state that is sent with the person's feelings.
     pub fn state(&self, person: Pseudonym) -> PersonState {
         PersonState {
             person,

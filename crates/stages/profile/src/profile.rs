@@ -1,4 +1,4 @@
-//! The stage `profile`: readings in, feelings of audiences out.
+//! The stage `profile`: reads readings, and writes the feelings of people for audiences.
 
 use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
@@ -6,29 +6,29 @@ use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageErro
 use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings};
 use crate::{PEOPLE, Person, check, expiry};
 
-/// Keeps a state for each person, and sends each audience what its people felt.
+/// Keeps a state for each person, and sends each audience the feelings of its people.
 ///
-/// Reads [`topics::READINGS`], writes [`topics::FEELINGS`] and its watermark with them. A post counts for the audiences of its
-/// subjects, or for the subject `all` when it names none (not for both: `all` is what belongs nowhere else); in each for the
-/// segment `everyone` and every segment of the settings whose conditions hold.
+/// Reads [`topics::READINGS`]. Writes [`topics::FEELINGS`] and its watermark. A post counts for the audiences of its
+/// subjects, or for the subject `all` if it has no subject. For each subject it counts for the segment `everyone` and for
+/// every segment of the settings whose conditions hold.
 ///
-/// State, per partition number: a [`Person`] per author (100 to 2,000 bytes), dropped after
-/// [`PersonSettings::expiry`] unless they denied consent or may be a minor.
+/// State of each partition number: a [`Person`] for each author (100 to 2,000 bytes). It is removed after
+/// [`PersonSettings::expiry`], unless the person denied consent or may be a minor.
 #[derive(Debug)]
 pub struct ProfileStage {
     person: PersonSettings,
     everyone: Slug,
     all: Slug,
     segments: Vec<Segment>,
-    /// How long after they spoke an audience's moment may reach someone.
+    /// A moment of an audience may reach a person for this long after the person's last post in it.
     reach_millis: i64,
 }
 
 impl ProfileStage {
-    /// The stage's name and group.
+    /// The name of the stage and of its consumer group.
     pub const NAME: &'static str = "profile";
 
-    /// The stage; refuses settings that cannot work.
+    /// Builds the stage. Returns an error if a setting is not valid.
     pub fn new(settings: &Settings) -> Result<Self, InvalidSetting> {
         settings.validate()?;
         Ok(Self {
@@ -40,7 +40,7 @@ impl ProfileStage {
         })
     }
 
-    /// What the runtime needs to know about the stage.
+    /// The stage's topics and requirements, for the runtime.
     pub fn spec(settings: &Settings) -> StageSpec {
         let disorder = settings.person.disorder.get();
         StageSpec::new(Self::NAME)
@@ -63,18 +63,19 @@ impl ProfileStage {
         let was_addressable = person.may_be_addressed();
         person.read(&envelope, &self.person);
         let audiences = self.audiences(&envelope.data, person);
-        let others = person.speak_in(&audiences, envelope.at, self.reach_millis);
-        // A cue of distress, a no, a minor: what is learnt here protects wherever they spoke.
+        let others = person.note_post_in(&audiences, envelope.at, self.reach_millis);
+        // A cue of distress, a denied consent or a suspected minor protects the person in every audience in which they
+        // posted.
         let cue = envelope.data.affect.distress.score.get() > 0.0;
         let protects = cue || (was_addressable && !person.may_be_addressed());
         let others = if protects { others } else { Vec::new() };
         expiry::moved(out, partition, &key, before, person.at());
         PEOPLE.put_at(out, partition, key, person);
-        tell(record, envelope, person, (&audiences, &others), out);
+        write_feelings(record, envelope, person, (&audiences, &others), out);
         Ok(())
     }
 
-    /// The audiences a reading counts for, each once; never none.
+    /// The audiences that a reading counts for, without duplicates. At least one.
     fn audiences(&self, reading: &Reading, person: &Person) -> Vec<AudienceId> {
         let mut about: Vec<&Slug> = reading.subjects.iter().collect();
         about.sort_unstable();
@@ -91,9 +92,9 @@ impl ProfileStage {
     }
 }
 
-/// Writes what a reading means to the audiences it counts for, and to the others where its author spoke and is to be
-/// protected.
-fn tell(
+/// Writes the feeling of a reading to its audiences. Also writes a protection to the other audiences in which the author
+/// posted, if there is one.
+fn write_feelings(
     record: &Record,
     envelope: Envelope<Reading>,
     person: &Person,

@@ -1,4 +1,4 @@
-//! What may be set, with its unit and default.
+//! The settings of both stages, with units and defaults.
 
 use limbic_domain::{HumanDuration, Slug};
 use schemars::JsonSchema;
@@ -8,28 +8,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// What is kept of a person.
+    /// The state of people.
     pub person: PersonSettings,
-    /// Segments of people besides `everyone`.
+    /// Segments of people, in addition to `everyone`.
     pub segments: Vec<Segment>,
-    /// What is kept of an audience.
+    /// The state of audiences.
     pub audience: AudienceSettings,
-    /// When an audience has moved.
+    /// When a change of an audience's mood is a moment.
     pub change: ChangeSettings,
 }
 
-/// What is kept of a person.
+/// The state of people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PersonSettings {
-    /// Age at which a post counts half in a person's mood. At least 1s; default 6h.
+    /// Age at which a post has half its weight in a person's mood. At least 1s; default 6h.
     pub half_life: HumanDuration,
-    /// Age at which a cue of distress counts half. At least 1s; default 3d: a cue protects for days, not for one post.
+    /// Age at which a cue of distress has half its weight. At least 1s; default 3d, so that a cue protects for days.
     pub distress_half_life: HumanDuration,
-    /// A person without posts for this long is forgotten, unless they denied consent or may be a minor. At least 1s;
+    /// A person without posts for this long is removed, unless they denied consent or may be a minor. At least 1s;
     /// default 90d.
     pub expiry: HumanDuration,
-    /// How much later than its successors a reading may come and still be on time. Default 30s; more means later moments.
+    /// Maximum time by which a reading may be older than an earlier one of its partition and still be on time. Default
+    /// 30s. A larger value delays moments.
     pub disorder: HumanDuration,
 }
 
@@ -44,36 +45,37 @@ impl Default for PersonSettings {
     }
 }
 
-/// A segment: people for whom every condition holds. A condition that is left out holds for everyone.
+/// A segment: the people for whom all conditions hold. A missing condition holds for everyone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
-    /// Its name; `everyone` is taken.
+    /// The segment's name. `everyone` is not allowed.
     pub name: Slug,
-    /// Platforms the post may come from; empty = any.
+    /// Social networks of the post. Empty = any.
     #[serde(default)]
     pub networks: Vec<Slug>,
-    /// Languages the post may be in, compared by the primary subtag (`en` holds for `en-GB`); empty = any.
+    /// Languages of the post, compared by the primary subtag (`en` includes `en-GB`). Empty = any.
     #[serde(default)]
     pub languages: Vec<String>,
-    /// How many posts of the person must have been read, this one included.
+    /// Minimum number of the person's posts, including this one.
     #[serde(default)]
     pub least_posts: u64,
 }
 
-/// What is kept of an audience.
+/// The state of audiences.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AudienceSettings {
-    /// Age at which a post counts half in the audience's mood. At least 1s; default 10min.
+    /// Age at which a post has half its weight in the audience's mood. At least 1s; default 10min.
     pub half_life: HumanDuration,
-    /// From which distress score, in `[0, 1]`, a post counts into the share in distress. Default 0.5.
+    /// The distress score, in `[0, 1]`, from which a post counts as distressed in the audience's share of distress.
+    /// Default 0.5.
     pub distress_from: f64,
-    /// How many people a moment names at most, 1 to 256. Default 256.
+    /// Maximum number of people in a moment, 1 to 256. Default 256.
     pub people: usize,
-    /// How long ago a person's last post may be for a moment to name them. At least 1s; default 1d.
+    /// Maximum age of a person's last post if a moment names the person. At least 1s; default 1d.
     pub reach: HumanDuration,
-    /// An audience without posts for this long is forgotten. At least 1s; default 30d.
+    /// An audience without posts for this long is removed. At least 1s; default 30d.
     pub expiry: HumanDuration,
 }
 
@@ -89,22 +91,22 @@ impl Default for AudienceSettings {
     }
 }
 
-/// When an audience has moved: see [`crate::Detector`].
+/// When a change of an audience's mood is a moment: see [`crate::Detector`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChangeSettings {
-    /// False alarms: while nothing changes, they are on average at least `1 / alpha` posts of the audience apart.
-    /// In `(0, 0.5]`; default 1e-4.
+    /// Rate of false alarms. If nothing changes, they are on average at least `1 / alpha` posts of the audience apart. In
+    /// `(0, 0.5]`; default 1e-4.
     pub alpha: f64,
-    /// A move of mean valence by no more than this is no change. In `[0, 1]`; default 0.02.
+    /// The largest difference of mean valence that does not count as a change. In `[0, 1]`; default 0.02.
     pub tolerance: f64,
-    /// The risk, in `(0, 0.5]`, that the interval around the baseline misses its true mean. Default 0.01.
+    /// Probability, in `(0, 0.5]`, that the interval around the baseline does not contain its true mean. Default 0.01.
     pub baseline_risk: f64,
-    /// How many posts a baseline needs before anything is compared with it, at least 2. Default 100.
+    /// Number of posts that a baseline needs before the audience is compared with it, at least 2. Default 100.
     pub least_posts: u64,
-    /// Age at which a post counts half in the baseline. At least 1s; default 7d.
+    /// Age at which a post has half its weight in the baseline. At least 1s; default 7d.
     pub baseline_half_life: HumanDuration,
-    /// Least time between two moments of one audience. Default 10min.
+    /// Minimum time between two moments of one audience. Default 10min.
     pub cooldown: HumanDuration,
 }
 
@@ -121,18 +123,18 @@ impl Default for ChangeSettings {
     }
 }
 
-/// A setting cannot work.
+/// A setting is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("profile.{setting}: {rule}")]
 pub struct InvalidSetting {
-    /// Which one, from the table `profile` on.
+    /// The setting, within the table `profile`.
     pub setting: &'static str,
-    /// What must hold of it.
+    /// The rule that it must satisfy.
     pub rule: &'static str,
 }
 
 impl Settings {
-    /// Refuses what cannot work. Every stage calls it when it is built.
+    /// Returns an error if a setting is not valid. Both stages call it when they are built.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let (person, audience, change) = (&self.person, &self.audience, &self.change);
         for (setting, duration) in [

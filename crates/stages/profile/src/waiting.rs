@@ -6,11 +6,11 @@ use limbic_domain::{
 };
 use limbic_stream::{Cause, DecodeProblem, Decoder, Encoder, Headers, Record, StateValue, Timers};
 
-/// Feelings until the watermark has passed them: in the order of time and id, so that the order of release is a function of
-/// the feelings alone.
+/// Feelings that wait until the watermark has passed them, sorted by time and id. So the order of release is a function
+/// of the feelings alone.
 pub(crate) const WAITING: Timers<WaitingFeeling> = Timers::new("waiting feelings", b"b");
 
-/// A feeling, with what of its record travels on.
+/// A feeling, with the part of its record that is passed on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct WaitingFeeling {
     pub(crate) at: Utc,
@@ -26,9 +26,10 @@ pub(crate) struct WaitingFeeling {
     pub(crate) arousal: f64,
     pub(crate) distress: f64,
     pub(crate) emotions: Emotions,
-    /// Said elsewhere: only what is known of the person counts here.
+    /// The post belongs to another audience. Only what protects the person counts here.
     pub(crate) protects: bool,
-    /// Trace context and acceptance time: a moment continues the trace of the post that tipped it, however long that waited.
+    /// Trace context and acceptance time. A moment continues the trace of the post that caused it, even after a long
+    /// wait.
     pub(crate) cause: Cause,
 }
 
@@ -89,7 +90,7 @@ impl StateValue for WaitingFeeling {
         }
     }
 
-    /// The cause's partition is 0: the reader of the value knows its partition.
+    /// The partition of the cause is 0, because the reader of the value knows the partition.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         Ok(Self {
             at: from.time()?,
@@ -136,7 +137,7 @@ fn headers(from: &mut Decoder<'_>) -> Result<Headers, DecodeProblem> {
 pub(crate) mod tests {
     use super::*;
 
-    /// The post of number `post`, by its own author, at `at` milliseconds, in `everyone:football`.
+    /// Post number `post`, by its own author, at `at` milliseconds, in `everyone:football`.
     pub(crate) fn feeling(post: i64, at: i64, valence: f64) -> WaitingFeeling {
         WaitingFeeling {
             at: Utc::from_millis(at),

@@ -1,4 +1,4 @@
-//! A platform that is a file: JSON Lines, one line a decision, never two.
+//! An ad platform that is a file: JSON Lines, one line for each decision.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,11 +18,11 @@ mod settings;
 
 pub use settings::FileSettings;
 
-/// Most lines that are written with one flush.
+/// Maximum number of lines that are written with one flush.
 const AT_ONCE: usize = 256;
-/// How long a flush may take: disks that are busy answer late.
+/// Maximum duration of a flush. A busy disk can be slow.
 const DEADLINE: Duration = Duration::from_mins(1);
-/// How long to wait for another process that is writing the file.
+/// How long to wait for another process that writes to the file.
 const BUSY: Duration = Duration::from_millis(50);
 
 /// The platform's file cannot be used.
@@ -36,17 +36,17 @@ pub enum FileError {
         /// The system's error.
         source: io::Error,
     },
-    /// A whole line is not a delivery.
+    /// A complete line is not a delivery.
     #[error("{path}, byte {offset}: not a delivery ({source}): move the file aside and start again", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where the line begins.
+        /// The start of the line.
         offset: u64,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// Another process holds it.
+    /// Another process has locked the file.
     #[error("{path} is being written by another process: try again", path = path.display())]
     Busy {
         /// The file.
@@ -54,7 +54,7 @@ pub enum FileError {
     },
 }
 
-/// A line, as written.
+/// A new line.
 #[derive(Serialize)]
 struct NewLine<'a> {
     #[serde(flatten)]
@@ -62,18 +62,18 @@ struct NewLine<'a> {
     delivered_at: Utc,
 }
 
-/// A line, as far as it matters here.
+/// The needed part of an existing line.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
     decision: Cow<'a, str>,
 }
 
-/// Appends each delivery as one JSON line ([`Delivery`] and `delivered_at`) and answers once it is on disk.
+/// Appends each delivery as one JSON line ([`Delivery`] and `delivered_at`), and answers when it is on disk.
 ///
-/// Which decisions are in the file is known by reading it when it is opened, and what other processes added before each
-/// write; an exclusive lock keeps writers apart. A line without its end was never answered for, and is cut off. Memory: 16
-/// bytes and the set's overhead for each line; start a new file from time to time.
+/// When the file is opened, its decisions are read. Before each write, the lines that other processes added are read too.
+/// An exclusive lock separates the writers. A last line without its end was never acknowledged, and is cut off. Memory:
+/// 16 bytes and the set's overhead for each line, so start a new file from time to time.
 #[derive(Debug)]
 pub struct FilePlatform(Mutex<Writer>);
 
@@ -81,13 +81,13 @@ pub struct FilePlatform(Mutex<Writer>);
 struct Writer {
     path: PathBuf,
     file: File,
-    /// How much of the file is known.
+    /// The number of bytes that have been read.
     length: u64,
     known: HashSet<u128>,
 }
 
 impl FilePlatform {
-    /// Opens or creates the file, and reads which decisions it holds.
+    /// Opens or creates the file, and reads its decisions.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         Writer::open(path).map(|writer| Self(Mutex::new(writer)))
     }
@@ -110,7 +110,7 @@ impl Writer {
             .create(true)
             .open(path)
             .map_err(failed)?;
-        // The file's name must outlive a power cut as its lines do.
+        // The file's name must survive a power failure, like its lines.
         File::open(folder.unwrap_or(Path::new(".")))
             .and_then(|folder| folder.sync_all())
             .map_err(failed)?;
@@ -131,7 +131,7 @@ impl Writer {
         }
     }
 
-    /// Does `work` while no other process writes.
+    /// Runs `work` while no other process writes.
     fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, FileError>) -> Result<T, FileError> {
         match self.file.try_lock() {
             Ok(()) => {}
@@ -147,11 +147,11 @@ impl Writer {
         done.and_then(|value| unlocked.map(|()| value))
     }
 
-    /// Reads what was added since, and cuts off a line without its end: under the lock no process is writing it.
+    /// Reads the new lines, and cuts off a last line without its end. Under the lock, no process is writing it.
     fn catch_up(&mut self) -> Result<(), FileError> {
         let length = self.file.metadata().map_err(|source| self.failed(source))?.len();
         if length < self.length {
-            // Someone emptied the file: it is another file now.
+            // The file was emptied, so read it from the start.
             self.length = 0;
             self.known.clear();
         }
@@ -185,7 +185,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes those that are not there yet, and flushes them to disk.
+    /// Writes the deliveries that are not in the file, and flushes them to disk.
     fn append(&mut self, deliveries: &[&Delivery], now: Utc) -> Result<(), FileError> {
         self.catch_up()?;
         let mut lines = Vec::new();
@@ -206,7 +206,7 @@ impl Writer {
             .write_all(&lines)
             .and_then(|()| self.file.sync_data());
         if let Err(source) = written {
-            // Lines that were written in part were not answered for: they are cut off, now or at the next catch-up.
+            // Partly written lines were not acknowledged. They are cut off, now or at the next read.
             let _ = self.file.set_len(self.length);
             return Err(self.failed(source));
         }
@@ -217,7 +217,7 @@ impl Writer {
 }
 
 impl AdPlatform for FilePlatform {
-    /// One writer; it writes all lines of a call with one flush.
+    /// There is one writer. It writes all lines of a call with one flush.
     fn limits(&self) -> PlatformLimits {
         PlatformLimits {
             concurrency: AT_ONCE,

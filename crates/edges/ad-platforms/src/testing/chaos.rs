@@ -1,13 +1,13 @@
-//! How the platform behaves.
+//! The behaviour of the test platform.
 
 use limbic_domain::event_id;
 
-/// What the platform does with one request.
+/// The platform's reaction to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Takes the delivery.
+    /// Accepts the delivery.
     Accept,
-    /// Answers this status without taking the delivery.
+    /// Answers with this status and does not accept the delivery.
     Answer {
         /// The status.
         status: u16,
@@ -16,16 +16,16 @@ pub enum Behaviour {
         /// The body.
         body: String,
     },
-    /// Takes the delivery, then cuts the connection without an answer.
+    /// Accepts the delivery, then closes the connection without an answer.
     LoseAnswer,
-    /// Cuts the connection without taking the delivery.
+    /// Closes the connection without accepting the delivery.
     Reset,
-    /// Takes the delivery and never answers (until the server stops).
+    /// Accepts the delivery and does not answer (until the server stops).
     Hang,
 }
 
 impl Behaviour {
-    /// A status alone.
+    /// A status without a body.
     pub const fn status(status: u16) -> Self {
         Self::Answer {
             status,
@@ -43,7 +43,7 @@ impl Behaviour {
         }
     }
 
-    /// A refusal in words.
+    /// A refusal with a message.
     pub fn refuse(words: &str) -> Self {
         Self::Answer {
             status: 422,
@@ -53,8 +53,8 @@ impl Behaviour {
     }
 }
 
-/// Misbehaviour by chance: each field is per mille of requests. What happens to the n-th attempt of a key is a function of
-/// seed, key and n; refusals are a function of seed and key alone, as a refusal is for good.
+/// Random failures. Each field is in per mille of requests. The result of the n-th attempt of a key is a function of
+/// seed, key and n. Refusals are a function of seed and key only, because a refusal is permanent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Chaos {
     /// The seed.
@@ -65,14 +65,14 @@ pub struct Chaos {
     pub throttle: u32,
     /// 500.
     pub fail: u32,
-    /// Taken, but the answer is lost.
+    /// Accepted, but the answer is lost.
     pub lose_answer: u32,
-    /// Reset before anything is taken.
+    /// The connection is closed before the delivery is accepted.
     pub reset: u32,
 }
 
 impl Chaos {
-    /// What happens to the `attempt`-th request (from 1) with `key`.
+    /// The result of the `attempt`-th request (from 1) with `key`.
     pub fn behaviour(&self, key: &str, attempt: u64) -> Behaviour {
         if self.draw(&[key]) < self.refuse {
             return Behaviour::refuse("not this one");

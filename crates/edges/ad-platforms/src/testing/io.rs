@@ -1,4 +1,4 @@
-//! Connections that can be cut from within a request.
+//! Connections that a request handler can close.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Whether a connection is to be cut.
+/// Whether a connection must be closed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cut(Arc<AtomicBool>);
 
 impl Cut {
-    /// Nothing more is written to the connection.
+    /// Closes the connection for writing.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -37,7 +37,7 @@ impl Connected<IncomingStream<'_, CuttingListener>> for Cut {
     }
 }
 
-/// Accepts connections that can be cut.
+/// Accepts connections that can be closed.
 pub(super) struct CuttingListener(pub(super) TcpListener);
 
 impl Listener for CuttingListener {
@@ -55,7 +55,7 @@ impl Listener for CuttingListener {
     }
 }
 
-/// A connection that can be cut.
+/// A connection that can be closed.
 pub(super) struct CuttingStream {
     stream: TcpStream,
     cut: Cut,

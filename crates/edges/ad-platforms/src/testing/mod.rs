@@ -1,4 +1,4 @@
-//! For tests: an ad platform that fails in the ways in which real ones fail.
+//! For tests: an ad platform with the failures of real ones.
 
 mod chaos;
 mod io;

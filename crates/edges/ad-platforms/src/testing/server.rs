@@ -1,4 +1,4 @@
-//! The server.
+//! The test platform's server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -19,20 +19,20 @@ use super::io::{Cut, CuttingListener};
 use super::{Behaviour, Chaos};
 use crate::SigningKey;
 
-/// How a [`PlatformServer`] is set up.
+/// Options of a [`PlatformServer`].
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
-    /// The port; 0 = any.
+    /// The port; 0 = a free one.
     pub port: u16,
-    /// Demand signatures of this key; 401 without.
+    /// Require signatures of this key, otherwise answer 401.
     pub key: Option<SigningKey>,
-    /// Whether a key that is known is answered 409 instead of 200.
+    /// Whether a known key is answered with 409 instead of 200.
     pub conflict: bool,
-    /// What happens once the script has run out.
+    /// The behaviour after the end of the script.
     pub chaos: Chaos,
 }
 
-/// One request, as it came.
+/// A received request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Received {
     /// Its idempotency key.
@@ -62,11 +62,11 @@ impl Shared {
     }
 }
 
-/// An ad platform on a port of its own.
+/// An ad platform on its own port.
 ///
-/// `POST /ads` takes a delivery, idempotent by `Idempotency-Key`: a known key with the same body is answered 200 (or 409)
-/// and has no effect, with another body 422. `GET /effects` answers `{"requests", "effects", "keys": {KEY: ATTEMPTS}}`.
-/// It stops when it is dropped.
+/// `POST /ads` accepts a delivery, idempotent by `Idempotency-Key`: a known key with the same body is answered with 200
+/// (or 409) and has no effect; with another body it is answered with 422. `GET /effects` returns `{"requests", "effects",
+/// "keys": {KEY: ATTEMPTS}}`. The server stops when this value is dropped.
 pub struct PlatformServer {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -74,7 +74,7 @@ pub struct PlatformServer {
 }
 
 impl PlatformServer {
-    /// Starts on `handle`.
+    /// Starts the server on `handle`.
     pub fn start(handle: &Handle, options: ServerOptions) -> io::Result<Self> {
         let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         socket.set_nonblocking(true)?;
@@ -105,22 +105,22 @@ impl PlatformServer {
         })
     }
 
-    /// Where to post.
+    /// The URL for deliveries.
     pub fn url(&self) -> String {
         format!("http://{}/ads", self.address)
     }
 
-    /// What happens to the next requests, one after the other.
+    /// The behaviour for the next requests, in order.
     pub fn script(&self, behaviours: impl IntoIterator<Item = Behaviour>) {
         self.shared.journal().script.extend(behaviours);
     }
 
-    /// Every request so far.
+    /// All requests so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.journal().received.clone()
     }
 
-    /// The deliveries that took effect, in order: key and body.
+    /// The accepted deliveries, in order: key and body.
     pub fn effects(&self) -> Vec<(String, Vec<u8>)> {
         self.shared.journal().effects.clone()
     }
@@ -173,7 +173,7 @@ async fn take(
     }
 }
 
-/// Writes the request into the journal, with its effect if it has one; says how to answer.
+/// Records the request, with its effect if it has one, and returns the answer.
 fn judge(
     shared: &Shared,
     headers: &HeaderMap,
@@ -224,7 +224,7 @@ fn judge(
     Ok((behaviour, answer))
 }
 
-/// The delivery takes effect, unless its key is known.
+/// Accepts the delivery, unless its key is known.
 fn take_effect(journal: &mut Journal, key: String, body: &[u8], conflict: bool) -> StatusCode {
     let known = journal.effects.iter().find(|(known, _)| *known == key);
     match known {

@@ -1,4 +1,4 @@
-//! A platform behind a URL.
+//! An ad platform with a URL.
 
 use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, excerpt, triage};
 use limbic_domain::{Utc, event_id};
@@ -15,16 +15,16 @@ mod signature;
 pub use settings::{InvalidWebhook, WebhookSettings};
 pub use signature::{InvalidSecret, SigningKey};
 
-/// Most bytes that are read of an answer's body; it says why a delivery is rejected.
+/// Maximum bytes of an answer's body that are read. The body explains a rejection.
 const WORDS_READ: usize = 2_048;
 
 /// Posts each delivery as JSON ([`Delivery`]) with these headers:
 ///
 /// * `Idempotency-Key`: the decision's id, the same for every attempt.
-/// * `webhook-id`, `webhook-timestamp` (of the attempt, in seconds) and, with a secret, `webhook-signature`, as
-///   Standard Webhooks 1.0.0 says. The id is a hash of the decision's: it must hold no full stop.
+/// * `webhook-id`, `webhook-timestamp` (of the attempt, in seconds) and, with a secret, `webhook-signature`, as in
+///   Standard Webhooks 1.0.0. The id is a hash of the decision's id, because it must not contain a full stop.
 ///
-/// Redirects are not followed: a platform that moved needs a new URL in the settings.
+/// Redirects are not followed. If a platform has a new address, change the URL in the settings.
 pub struct WebhookPlatform {
     client: Client,
     url: Url,
@@ -34,7 +34,7 @@ pub struct WebhookPlatform {
 }
 
 impl WebhookPlatform {
-    /// A webhook; requests run on `handle`, whose runtime must outlive it.
+    /// A webhook. Requests run on `handle`, whose runtime must outlive it.
     pub fn new(settings: &WebhookSettings, handle: Handle) -> Result<Self, InvalidWebhook> {
         settings.check()?;
         let timeout = settings.timeout.get();
@@ -95,7 +95,7 @@ impl AdPlatform for WebhookPlatform {
     }
 }
 
-/// One attempt. The client's timeout bounds all of it, the body included.
+/// Makes one attempt. The client's time-out includes the body.
 async fn send(request: RequestBuilder, now: Utc) -> Answer {
     match request.send().await {
         Ok(response) => {
@@ -117,7 +117,7 @@ async fn send(request: RequestBuilder, now: Utc) -> Answer {
     }
 }
 
-/// The beginning of the body. If the connection breaks, the part that has arrived.
+/// The start of the body. If the connection breaks, the part that has arrived.
 async fn words(mut response: Response) -> String {
     let mut read = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -130,7 +130,7 @@ async fn words(mut response: Response) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// What went wrong, with its causes, without the URL (which may hold a token).
+/// Describes the error with its causes, without the URL (which may contain a token).
 fn explain(error: reqwest::Error) -> String {
     let what = if error.is_timeout() {
         "no answer in time"

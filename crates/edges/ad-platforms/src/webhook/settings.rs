@@ -25,30 +25,30 @@ const OWN_HEADERS: [&str; 7] = [
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// Where to post.
+    /// The URL for deliveries.
     pub url: String,
     /// The signing secret, `whsec_…`. Without it, requests are not signed. Never printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// Further headers, for instance `authorization`. Their values are never printed.
+    /// Additional headers, for instance `authorization`. Their values are never printed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
-    /// Longest time to wait for an answer. 1ms to 2min; default 10s.
+    /// Maximum time to wait for an answer. 1ms to 2min; default 10s.
     #[serde(default = "WebhookSettings::default_timeout")]
     pub timeout: HumanDuration,
-    /// Most requests at the same time. 1 to 256; default 16.
+    /// Maximum number of concurrent requests. 1 to 256; default 16.
     #[serde(default = "WebhookSettings::default_concurrency")]
     pub concurrency: usize,
-    /// Most requests per second on average. 0.001 to 100,000; without it there is no limit.
+    /// Maximum average number of requests per second. 0.001 to 100,000; no limit if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_second: Option<f64>,
-    /// Most requests at once after a pause, where `per_second` is set. 1 to 10,000; default 1.
+    /// Maximum number of requests at once after a pause, if `per_second` is set. 1 to 10,000; default 1.
     #[serde(default = "WebhookSettings::default_burst")]
     pub burst: u32,
 }
 
 impl Default for WebhookSettings {
-    /// Without a URL, which must be given.
+    /// Has no URL; it must be set.
     fn default() -> Self {
         Self::to("")
     }
@@ -68,7 +68,7 @@ impl WebhookSettings {
         }
     }
 
-    /// Refuses settings that cannot work. Sends nothing.
+    /// Returns an error if a setting is not valid. Sends nothing.
     pub fn check(&self) -> Result<(), InvalidWebhook> {
         let timeouts = HumanDuration::from_millis(1)..=HumanDuration::from_mins(2);
         if !timeouts.contains(&self.timeout) {
@@ -91,7 +91,7 @@ impl WebhookSettings {
         Ok(())
     }
 
-    /// Where to post.
+    /// The URL for deliveries.
     pub(super) fn address(&self) -> Result<Url, InvalidWebhook> {
         let wrong = |problem: String| Err(InvalidWebhook::Url(problem));
         if self.url.is_empty() {
@@ -108,18 +108,20 @@ impl WebhookSettings {
             ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return wrong("holds a password: put it into a header, where it is never printed".to_owned());
+            return wrong(
+                "contains a password: write it as a header, whose value is never printed".to_owned(),
+            );
         }
         Ok(url)
     }
 
-    /// What requests are signed with, if they are.
+    /// The key that signs requests, if there is one.
     pub(super) fn key(&self) -> Result<Option<SigningKey>, InvalidWebhook> {
         let key = self.secret.as_ref().map(SigningKey::new).transpose();
         key.map_err(InvalidWebhook::Secret)
     }
 
-    /// The further headers.
+    /// The additional headers.
     pub(super) fn header_map(&self) -> Result<HeaderMap, InvalidWebhook> {
         let mut headers = HeaderMap::new();
         for (header, value) in &self.headers {
@@ -148,10 +150,10 @@ impl WebhookSettings {
     }
 }
 
-/// Settings with which no webhook can work.
+/// Settings that are not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidWebhook {
-    /// A number out of its range.
+    /// A number is out of its range.
     #[error("{field} = {value}: choose {least} to {most}")]
     Range {
         /// The setting.
@@ -163,13 +165,13 @@ pub enum InvalidWebhook {
         /// The largest value allowed.
         most: &'static str,
     },
-    /// The URL cannot be used: what is wrong, and what to write instead.
+    /// The URL is not valid. The message says what to write instead.
     #[error("url: {0}")]
     Url(String),
     /// The secret is not a signing secret.
     #[error("secret: {0}")]
     Secret(InvalidSecret),
-    /// A header that HTTP does not allow, or that the webhook sets itself.
+    /// HTTP does not allow this header, or the webhook sets it itself.
     #[error("headers.{0}: this header cannot be set: remove it, or correct its name and value")]
     Header(String),
     /// The HTTP client cannot be built.

@@ -1,4 +1,4 @@
-//! Signing with secrets.
+//! Signatures of webhooks.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use limbic_domain::Secret;
 use sha2::Sha256;
 
-/// A secret is not of the form that Standard Webhooks demands.
+/// The secret does not have the form that Standard Webhooks requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a signing secret is `whsec_` and 24 to 64 bytes in base64: make one with `echo whsec_$(openssl rand -base64 32)`"
@@ -37,8 +37,8 @@ impl SigningKey {
         }
     }
 
-    /// The signature header of a message: `v1,` and the HMAC of `id.timestamp.body` in base64. `timestamp` is the
-    /// attempt's, in seconds since the epoch; `id` holds no full stop.
+    /// The signature header of a message: `v1,` and the HMAC of `id.timestamp.body` in base64. `timestamp` is that of the
+    /// attempt, in seconds since the epoch. `id` must not contain a full stop.
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         format!(
             "v1,{}",
@@ -46,8 +46,8 @@ impl SigningKey {
         )
     }
 
-    /// Whether one of the signatures in a header was made with this key. The comparison takes the same time wherever they
-    /// differ.
+    /// Whether one of the signatures in a header was made with this key. The time of the comparison does not depend on
+    /// where they differ.
     pub fn verifies(&self, signatures: &str, id: &str, timestamp: i64, body: &[u8]) -> bool {
         signatures
             .split(' ')
@@ -67,7 +67,7 @@ impl SigningKey {
 mod tests {
     use super::*;
 
-    /// The vector of the specification's own libraries.
+    /// The test vector of the specification's own libraries.
     #[test]
     fn it_signs_as_standard_webhooks_do() {
         let key = SigningKey::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();

@@ -12,40 +12,40 @@ use crate::{Connector, ConnectorError, Cursor, Page};
 
 pub use component::JsonLinesSettings;
 
-/// Most bytes read for one page, and so the longest line.
+/// Maximum bytes of one page, and so of one line.
 const PAGE_BYTES: u64 = 4 << 20;
-/// How much of a file's beginning tells it from another file of the same name.
+/// The number of bytes at the start of a file that identify it.
 const HEAD_BYTES: u64 = 256;
 
-/// Follows a file: each finished line is a post. The cursor is the byte behind the last line read, with a hash of the file's
-/// beginning: a file that was replaced or shortened is read from its beginning.
+/// Follows a file: each complete line is a post. The cursor is the offset after the last line, with a hash of the start
+/// of the file. If the file was replaced or shortened, it is read from its start.
 #[derive(Debug)]
 pub struct JsonLines {
     path: PathBuf,
     longest: u64,
 }
 
-/// A cursor, taken apart.
+/// A parsed cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Position {
     /// The next byte to read.
     offset: u64,
-    /// How many bytes of the file's beginning are hashed.
+    /// The number of hashed bytes at the start of the file.
     head: u64,
     /// Their hash.
     hash: u64,
 }
 
-/// Lines that were read.
+/// The lines of a read.
 struct Lines {
     posts: Vec<Result<serde_json::Value, String>>,
-    /// The byte behind the last one.
+    /// The offset after the last line.
     end: u64,
     has_more: bool,
 }
 
 impl JsonLines {
-    /// Follows the file at `path`. It may appear later.
+    /// Follows the file at `path`. The file need not exist yet.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_owned(),
@@ -65,7 +65,7 @@ impl JsonLines {
         }
     }
 
-    /// Where to read on in `file`: 0 if it is another file than the one that the cursor was made in.
+    /// The offset to continue at in `file`. 0 if the cursor belongs to another file.
     fn resume(&self, file: &mut File, after: Option<&Cursor>) -> Result<u64, ConnectorError> {
         let Some(cursor) = after else {
             return Ok(0);
@@ -111,7 +111,7 @@ impl JsonLines {
         })
     }
 
-    /// Reads past a line that is longer than a page. Nothing happens until it is finished.
+    /// Skips a line that is longer than a page, when the line is complete.
     fn skip_line(&self, file: &mut File, from: u64) -> io::Result<Lines> {
         let mut read = self.longest;
         let mut bytes = vec![0; 64 << 10];
@@ -159,7 +159,7 @@ impl Connector for JsonLines {
         let lines = self
             .read(&mut file, from, most)
             .map_err(|error| self.unavailable(&error))?;
-        // Only bytes that were read are hashed: those behind them may still change.
+        // Only bytes that were read are hashed, because later bytes may still change.
         let (head, hash) =
             head(&mut file, lines.end.min(HEAD_BYTES)).map_err(|error| self.unavailable(&error))?;
         let next = Position {
@@ -175,7 +175,7 @@ impl Connector for JsonLines {
     }
 }
 
-/// Length and hash of the first bytes of a file.
+/// Length and hash of the start of a file.
 fn head(file: &mut File, length: u64) -> io::Result<(u64, u64)> {
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();

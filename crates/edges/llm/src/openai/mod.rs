@@ -15,9 +15,9 @@ use crate::{Generate, Generated, Provider};
 
 mod component;
 
-/// Most bytes of a reply: far more than any model writes.
+/// Maximum bytes of a reply: far more than any model writes.
 const REPLY_BYTES: usize = 4 << 20;
-/// Most characters of a server's words that are kept.
+/// Maximum characters of a server's message that are kept.
 const WORDS: usize = 300;
 
 /// `kind = "openai"`: a server with `OpenAI`'s chat completions API.
@@ -26,13 +26,13 @@ const WORDS: usize = 300;
 pub struct OpenAiSettings {
     /// The API's base URL, for instance `https://api.openai.com/v1`.
     pub base_url: String,
-    /// The API key; empty = none is sent. Never printed.
+    /// The API key. Empty = requests have no key. Never printed.
     #[serde(default)]
     pub api_key: Secret,
 }
 
 impl OpenAiSettings {
-    /// Refuses settings with which no request can be sent. Sends nothing.
+    /// Returns an error if no request can be sent with these settings. Sends nothing.
     pub fn check(&self) -> Result<(), SettingsError> {
         completions(&self.base_url)?;
         self.headers()?;
@@ -51,30 +51,32 @@ impl OpenAiSettings {
     }
 }
 
-/// Settings with which no request can be sent.
+/// Settings that are not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The base URL cannot be used.
+    /// The base URL is not valid.
     #[error("base_url: {0}")]
     Url(String),
-    /// The key holds characters that no HTTP header may hold.
-    #[error("api_key: it holds characters that an HTTP header cannot hold: copy it again, without line ends")]
+    /// The key contains characters that an HTTP header cannot contain.
+    #[error(
+        "api_key: it contains characters that an HTTP header cannot contain: copy it again, without line ends"
+    )]
     Key,
     /// The HTTP client cannot be built.
     #[error("no HTTP client: {0}")]
     Client(reqwest::Error),
 }
 
-/// A provider that speaks `OpenAI`'s chat completions API.
+/// A provider that uses `OpenAI`'s chat completions API.
 ///
-/// | the server answers | so |
+/// | answer of the server | result |
 /// |---|---|
 /// | 200 with text | applied |
-/// | 200 with a refusal, or ended by a content filter | rejected, with the model's words |
-/// | 200 with anything else | unknown: asked again |
+/// | 200 with a refusal, or ended by a content filter | rejected, with the model's message |
+/// | 200 with anything else | unknown: the request is repeated |
 /// | 429; 503 or 529 with `Retry-After` | retry after `Retry-After`, or `retry-after-ms` |
-/// | 408, 409, 425, other 5xx, no connection, no answer in time | unknown: asked again |
-/// | anything else | rejected, with the server's words |
+/// | 408, 409, 425, other 5xx, no connection, no answer in time | unknown: the request is repeated |
+/// | anything else | rejected, with the server's message |
 #[derive(Debug)]
 pub struct OpenAiCompatible {
     client: Client,
@@ -83,7 +85,7 @@ pub struct OpenAiCompatible {
 }
 
 impl OpenAiCompatible {
-    /// A provider whose requests run on `handle`; its runtime must outlive the provider.
+    /// A provider whose requests run on `handle`. The handle's runtime must outlive the provider.
     pub fn new(settings: &OpenAiSettings, handle: Handle) -> Result<Self, SettingsError> {
         let headers = settings.headers()?;
         let client = Client::builder()
@@ -202,7 +204,7 @@ struct Usage {
     completion_tokens: u64,
 }
 
-/// What a reply with status 200 says.
+/// Converts a reply with status 200.
 fn read(body: &[u8]) -> Answer<Generated> {
     let completion: Completion = match serde_json::from_slice(body) {
         Ok(completion) => completion,
@@ -234,7 +236,7 @@ fn read(body: &[u8]) -> Answer<Generated> {
     }
 }
 
-/// What another status says.
+/// Converts a reply with another status.
 fn triage(status: StatusCode, wait: Option<Duration>, body: &[u8]) -> Answer<Generated> {
     let detail = format!("{}: {}", status.as_u16(), words(body));
     match status.as_u16() {
@@ -255,7 +257,7 @@ struct Problem {
     message: String,
 }
 
-/// The server's own message, or the beginning of the body.
+/// The server's message, or the start of the body.
 fn words(body: &[u8]) -> String {
     match serde_json::from_slice::<Failure>(body) {
         Ok(failure) => excerpt(&failure.error.message),
@@ -285,7 +287,7 @@ const fn rejected(detail: String) -> Answer<Generated> {
     Answer::Rejected { detail }
 }
 
-/// What went wrong, with its last cause, without the URL.
+/// Describes the error with its last cause, without the URL.
 fn explain(error: reqwest::Error) -> String {
     let what = if error.is_timeout() {
         "no answer in time"
@@ -315,7 +317,7 @@ fn completions(base: &str) -> Result<Url, SettingsError> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(SettingsError::Url(
-            "it holds a password: write it as api_key, which is never printed".to_owned(),
+            "it contains a password: write it as api_key, which is never printed".to_owned(),
         ));
     }
     Ok(url)
