@@ -1,4 +1,4 @@
-//! Wrong input gets a clear answer, and the stream goes on.
+//! Wrong input gets a clear answer, and the stream continues.
 
 use limbic_stream::{Headers, Log as _, NewRecord};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};

@@ -9,17 +9,17 @@ use crate::kit::{
     END, PATIENCE, SharedServers, TestNode, assert_same, at, count, is_chosen, items, pause, posts,
 };
 
-/// Posts sent in a second while nodes are killed.
+/// Posts per second while nodes are killed.
 const POSTS_PER_SECOND: usize = 60;
-/// Posts in a request.
+/// Posts per request.
 const BATCH: usize = 20;
 /// The time from one kill or start to the next.
 const EVENT_EVERY: Duration = Duration::from_secs(3);
 
-/// Nodes that share their servers and one data folder. Some of them are dead.
+/// Nodes that share their servers and one data folder. Some of them are stopped.
 struct Cluster {
     nodes: Vec<TestNode>,
-    /// The node that gets the next request.
+    /// The index of the node that receives the next request.
     next: usize,
     random: Random,
     kills: u32,
@@ -45,7 +45,7 @@ impl Cluster {
         }
     }
 
-    /// Sends POST to one node after the other until one accepts.
+    /// Sends POST to one node after another until one accepts.
     fn send(&mut self, path: &str, body: &Value) -> Value {
         let bytes = body.to_string().into_bytes();
         let deadline = Instant::now() + PATIENCE;
@@ -62,7 +62,7 @@ impl Cluster {
         }
     }
 
-    /// Kills a node that runs, in the middle of what it does, or starts one that was killed. One node at least goes on.
+    /// Kills a running node, or starts one that was killed. At least one node keeps running.
     fn disturb(&mut self) {
         let chosen = self.random.below(self.nodes.len());
         let alive = self.nodes.iter().filter(|node| node.is_alive()).count();
@@ -77,7 +77,7 @@ impl Cluster {
         }
     }
 
-    /// Kills the first node for good and adds a new one.
+    /// Kills the first node permanently and adds a new one.
     fn replace_the_first(&mut self) {
         let mut new = self.nodes[0].neighbour();
         new.start();
@@ -89,7 +89,7 @@ impl Cluster {
         self.nodes.push(new);
     }
 
-    /// Records that were read so far, as any node says. `None` if the node that was asked has just been killed.
+    /// The number of records that were read so far, according to one node. `None` if that node has just been killed.
     fn readings(&mut self) -> Option<u64> {
         let alive = self.nodes.iter().find(|node| node.is_alive())?;
         let answer = alive.try_request("GET", "/v1/counts", "", b"")?;
@@ -97,7 +97,7 @@ impl Cluster {
     }
 }
 
-/// How many readings the series hold, hour by hour, as this node answers.
+/// The number of readings in the series for each hour, according to this node.
 fn counted_by_series(node: &TestNode) -> Value {
     let path =
         format!("/v1/series?measurement=emotion_all&field=count&from=2026-03-01T00:00:00Z&to={END}&step=1h");
@@ -245,7 +245,7 @@ fn nodes_on_kafka_lose_and_double_nothing_while_some_are_killed_and_added() {
 
 #[test]
 fn what_nodes_on_one_log_must_share_is_named_at_once() {
-    // Nobody listens there: the settings are refused before the broker is asked.
+    // No broker listens there. The settings are refused before the broker is contacted.
     let node = TestNode::new(&["--log", "kafka://127.0.0.1:1"]);
     let refused = node.run(&["run", "--listen", "127.0.0.1:0"]);
     assert!(!refused.status.success());

@@ -1,4 +1,4 @@
-//! The contract of the API, as scripts of others rely on it.
+//! The contract of the API, which scripts of users depend on.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Whenever a node is killed, nothing is lost, nothing is doubled, and the results are the same.
+//! If a node is killed at any time, nothing is lost, nothing is doubled, and the results are the same.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use serde_json::{Value, json};
 
 use crate::kit::{END, Made, TestNode, assert_same, at, count, kafka, on_kafka, posts};
 
-/// Sends `posts` to a node that is killed `kills` times meanwhile, and waits until it has finished. Checks the counts and
-/// returns what was made of the posts.
+/// Sends `posts` to a node that is killed `kills` times in the meantime, and waits until it has finished. Checks the
+/// counts and returns the results.
 fn run_through(flags: &[&str], posts: &[Value], batch: usize, kills: u32, seed: u64) -> Made {
     let mut node = TestNode::new(flags);
     node.start();
     let mut random = Random::new(seed);
     let batches: Vec<&[Value]> = posts.chunks(batch).collect();
-    // Four kills of five come while posts arrive, the others while the node works on what has arrived.
+    // Four of five kills happen while posts arrive, the others while the node processes them.
     let mut due: Vec<usize> = (0..kills).map(|_| random.below(batches.len() * 5 / 4)).collect();
     due.sort_unstable();
     let mut killer: Option<JoinHandle<()>> = None;
     for (number, batch) in batches.iter().enumerate() {
         while due.first().is_some_and(|&first| first <= number) {
             due.remove(0);
-            // Each kill ends a process of its own.
+            // Each kill ends a different process.
             killer.take().map_or(Ok(()), JoinHandle::join).unwrap();
             node.revive();
             killer = Some(node.kill_after(Duration::from_micros(random.below(400_000) as u64)));

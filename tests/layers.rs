@@ -1,9 +1,9 @@
-//! The layers of the workspace: a crate's folder says what it may depend on. And files that tell one story.
+//! Checks the layers of the workspace (the folder of a crate defines what it may depend on), and the length of files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Lowest first. A crate depends on crates of lower layers only, except where [`ALLOWED_WITHIN`] says so.
+/// The layers, lowest first. A crate depends only on crates of lower layers, except for [`ALLOWED_WITHIN`].
 const LAYERS: [&str; 8] = [
     "domain",
     "engine",
@@ -15,7 +15,7 @@ const LAYERS: [&str; 8] = [
     "simulation",
 ];
 
-/// Within a layer: who may depend on whom. A stage never depends on another stage, an edge never on another edge.
+/// Allowed dependencies within a layer. A stage never depends on another stage, an edge never on another edge.
 const ALLOWED_WITHIN: [(&str, &str); 7] = [
     ("limbic-component", "limbic-stream"),
     ("limbic-stream-embedded", "limbic-component"),
@@ -26,7 +26,7 @@ const ALLOWED_WITHIN: [(&str, &str); 7] = [
     ("limbic-evaluation", "limbic-bandit"),
 ];
 
-/// Pure computation: these never depend on the engine.
+/// Pure computation. These layers never depend on the engine.
 const WITHOUT_ENGINE: &str = "science";
 
 struct Crate {

@@ -1,16 +1,16 @@
-//! What crosses crates, tested over the real program, real servers and real kills.
+//! Tests across crates, with the real program, real servers and real kills.
 //!
-//! | file | what it promises |
+//! | file | promise |
 //! |---|---|
-//! | `contract` | the API as scripts of others rely on it |
-//! | `bad_input` | wrong input gets a clear answer, and the stream goes on |
-//! | `kills` | one node, killed again and again, makes the same of its posts as one that never was |
+//! | `contract` | the API does not change for scripts that use it |
+//! | `bad_input` | wrong input gets a clear answer, and the stream continues |
+//! | `kills` | a node that is killed repeatedly has the same results as one that is not |
 //! | `cluster` | several nodes on one Kafka: nothing lost, nothing doubled, the same answers from any node |
 //! | `secured` | Kafka over TLS with a password |
 //! | `layers` | crates depend on lower layers only |
 //!
-//! `kit` starts nodes, asks them and compares what they made. Tests that need servers which are not there say so and pass;
-//! `scripts/test` starts all of them.
+//! `kit` starts nodes, queries them and compares their results. A test that needs a missing server prints this and
+//! passes. `scripts/test` starts all servers.
 
 #![allow(
     clippy::unwrap_used,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::kit::{TestNode, count, posts};
 
-/// Flags for the secured listener of `scripts/services up kafka`, with a prefix of this test's own.
+/// Flags for the secured listener of `scripts/services up kafka`, with a prefix for this test.
 fn flags(name: &str, password: Option<&str>) -> Option<Vec<String>> {
     let variable = |name: &str| std::env::var(format!("LIMBIC_TEST_KAFKA_SASL{name}"));
     let Ok(address) = variable("") else {

@@ -1,4 +1,4 @@
-//! The test kit: nodes, what they made, posts to send, servers.
+//! The test kit: nodes, their results, posts, servers.
 
 mod made;
 mod node;

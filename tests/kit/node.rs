@@ -1,4 +1,4 @@
-//! A real `limbic run` in a folder of its own, on a port of its own, and a client for it.
+//! A real `limbic run` in its own folder and on its own port, and a client for it.
 
 use std::collections::BTreeSet;
 use std::io::BufRead as _;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::made::{Made, at, count, items};
 
-/// How long a test waits for one thing before it fails and says what it was waiting for.
+/// How long a test waits for an event before it fails and prints what it was waiting for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The settings of every node here: campaigns for the subjects of [`super::posts`], moments after few posts, and event time
@@ -58,7 +58,7 @@ call_to_action = "Hear it first"
 link = "https://groove.example/tonight"
 "##;
 
-/// The stages that read the posts of a test or what comes of them, each with its topics.
+/// The stages that read the posts of a test or records derived from them, each with its topics.
 const READERS: [(&str, &[&str]); 9] = [
     ("ingest", &["intake"]),
     ("affect", &["posts"]),
@@ -109,7 +109,7 @@ impl Answer {
     }
 }
 
-/// A folder with settings and data, and the process of a node that works in it.
+/// A folder with settings and data, and the process of its node.
 pub(crate) struct TestNode {
     folder: Arc<TempDir>,
     data: PathBuf,
@@ -128,7 +128,7 @@ struct Process {
 }
 
 impl TestNode {
-    /// A node with an empty data folder that does not run yet. `flags` are given to every command.
+    /// A node with an empty data folder that does not run yet. `flags` are passed to every command.
     pub(crate) fn new(flags: &[&str]) -> Self {
         Self::sharing(Arc::new(tempfile::tempdir().unwrap()), "data", flags)
     }
@@ -168,7 +168,7 @@ impl TestNode {
         }
     }
 
-    /// A node that runs, with every stage ready.
+    /// A running node whose stages are all ready.
     pub(crate) fn open(flags: &[&str]) -> Self {
         let mut node = Self::new(flags);
         node.start();
@@ -206,7 +206,7 @@ impl TestNode {
         self.command(arguments).output().unwrap()
     }
 
-    /// Starts `limbic run`; returns as soon as it listens.
+    /// Starts `limbic run`. Returns when it listens.
     pub(crate) fn start(&mut self) {
         assert!(self.process.is_none(), "the node runs already");
         self.starts += 1;
@@ -261,13 +261,13 @@ impl TestNode {
             let mut child = child.lock().unwrap();
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
-                // Reaped here: otherwise the next kill could hit this process again.
+                // The process is reaped here. Otherwise the next kill could hit it again.
                 child.wait().unwrap();
             }
         })
     }
 
-    /// Stops it with SIGTERM. Returns its exit status and its log.
+    /// Stops the process with SIGTERM. Returns its exit status and its log.
     pub(crate) fn terminate(&mut self) -> (ExitStatus, String) {
         let process = self.process.take().expect("the node runs");
         let mut child = process.child.lock().unwrap();
@@ -281,14 +281,15 @@ impl TestNode {
         (status, process.log.lock().unwrap().join("\n"))
     }
 
-    /// Whether its process runs.
+    /// Whether the process runs.
     pub(crate) fn is_alive(&self) -> bool {
         self.process
             .as_ref()
             .is_some_and(|process| process.child.lock().unwrap().try_wait().unwrap().is_none())
     }
 
-    /// Starts it again if it was killed; `true` if so. Fails the test if it ended for another reason.
+    /// Starts the process again if it was killed. Returns whether it did. Fails the test if the process ended for another
+    /// reason.
     pub(crate) fn revive(&mut self) -> bool {
         let Some(process) = &self.process else {
             self.start();
@@ -308,7 +309,7 @@ impl TestNode {
         true
     }
 
-    /// Sends a request. `None` if no answer came.
+    /// Sends a request. `None` if there was no answer.
     pub(crate) fn try_request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Option<Answer> {
         let process = self.process.as_ref().expect("the node runs");
         let url = format!("http://{}{path}", process.address);
@@ -334,7 +335,7 @@ impl TestNode {
         })
     }
 
-    /// Sends a request and fails the test if no answer comes.
+    /// Sends a request. Fails the test if there is no answer.
     pub(crate) fn request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Answer {
         self.try_request(method, path, kind, body).unwrap_or_else(|| {
             let process = self.process.as_ref().expect("the node runs");
@@ -355,7 +356,7 @@ impl TestNode {
         self.request("POST", path, "application/json", body.to_string().as_bytes())
     }
 
-    /// Sends POST with JSON until the answer is 202. Starts the process again whenever it was killed.
+    /// Sends POST with JSON until the answer is 202. Restarts the process if it was killed.
     pub(crate) fn insist(&mut self, path: &str, body: &Value) -> Value {
         let bytes = body.to_string().into_bytes();
         let deadline = Instant::now() + PATIENCE;
@@ -372,7 +373,7 @@ impl TestNode {
         }
     }
 
-    /// Asks `look` until it returns something.
+    /// Calls `look` until it returns a value.
     pub(crate) fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -406,7 +407,7 @@ impl TestNode {
             let counts = answer.json();
             let stages = at(&counts, "/stages").as_object().unwrap();
             let idle = stages.values().all(|stage| count(stage, "/lag") == 0);
-            // The lag of a stage that has never committed is 0, whatever there is to read. So compare counts too.
+            // A stage that has never committed has a lag of 0, even if there are records. So compare counts too.
             let caught_up = READERS.iter().all(|(stage, topics)| {
                 let records = topics
                     .iter()
@@ -436,7 +437,7 @@ impl TestNode {
         }
     }
 
-    /// The readings, moments and decisions that were made of the posts. Fails the test if one is there twice.
+    /// The readings, moments and decisions that the stages made from the posts. Fails the test if an item exists twice.
     pub(crate) fn made(&self) -> Made {
         ["readings", "moments", "decisions"]
             .into_iter()
@@ -463,7 +464,7 @@ impl Drop for TestNode {
     }
 }
 
-/// Waits a short time before the next look at something that another process does.
+/// Waits a short time before the next check of another process.
 pub(crate) fn pause() {
     std::thread::park_timeout(Duration::from_millis(20));
 }

@@ -1,11 +1,11 @@
-//! The real servers of `scripts/services`, and places in them that only one test uses.
+//! The real servers of `scripts/services`, with databases and prefixes that only one test uses.
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use super::made::{at, items};
 
-/// The address of the test broker, if there is one. Otherwise says that the test is skipped.
+/// The address of the test broker. If there is none, prints that the test is skipped.
 pub(crate) fn kafka() -> Option<String> {
     variable("LIMBIC_TEST_KAFKA")
 }
@@ -18,7 +18,7 @@ fn variable(name: &str) -> Option<String> {
     value
 }
 
-/// Flags of the only node on a Kafka log; `name` keeps the log apart from those of other tests.
+/// Flags of the only node on a Kafka log. `name` separates its topics from those of other tests.
 pub(crate) fn on_kafka(broker: &str, name: &str, partitions: u32) -> Vec<String> {
     let mut flags = vec!["--log".to_owned(), format!("kafka://{broker}")];
     for setting in [
@@ -50,7 +50,7 @@ struct Influx {
 }
 
 impl SharedServers {
-    /// Creates them, if all servers are there.
+    /// Creates them, if all servers are available.
     pub(crate) fn create(test: &str) -> Option<Self> {
         let broker = kafka()?;
         let postgres = variable("LIMBIC_TEST_POSTGRES")?;

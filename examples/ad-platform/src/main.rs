@@ -1,4 +1,4 @@
-//! An ad platform in one page: a billboard that shows what is delivered to it.
+//! An ad platform in one page: a billboard that shows the delivered ads.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits};
 use limbic_domain::Utc;
 
-/// Most characters that fit on the billboard.
+/// Maximum number of characters on the billboard.
 const WIDTH: usize = 20;
 
 /// The billboard: headlines by decision, so that each decision is shown once.
@@ -39,7 +39,7 @@ impl AdPlatform for Billboard {
     }
 }
 
-/// A delivery as the deliver stage makes it from a decision.
+/// A delivery, as the deliver stage builds it from a decision.
 fn delivery(decision: &str, headline: &str) -> Result<Delivery, serde_json::Error> {
     serde_json::from_value(serde_json::json!({
         "type": "ad.decided", "timestamp": "2026-11-29T12:00:00Z", "decision": decision, "tenant": "default",
@@ -49,7 +49,7 @@ fn delivery(decision: &str, headline: &str) -> Result<Delivery, serde_json::Erro
     }))
 }
 
-/// Delivers two ads, the first of them twice; answers the billboard and the last answer.
+/// Delivers two ads, the first one twice. Returns the billboard and the last answer.
 fn run() -> Result<(Vec<String>, Answer), serde_json::Error> {
     let billboard = Billboard::default();
     let now = Utc::from_millis(0);

@@ -30,7 +30,7 @@ impl Connector for Timeline {
 }
 
 impl Timeline {
-    /// A post as `POST /v1/posts` takes it.
+    /// A post in the form of `POST /v1/posts`.
     fn post(&self, number: usize) -> Value {
         json!({
             "network": "timeline", "id": number.to_string(), "author": "ada",
@@ -39,7 +39,7 @@ impl Timeline {
     }
 }
 
-/// Pulls everything in pages of two. The edge refuses the second page once, as it does when its log is full.
+/// Pulls everything in pages of two. The edge refuses the second page once, as if its log were full.
 fn run() -> Result<Vec<String>, ConnectorError> {
     let mut source = Timeline {
         posts: vec!["Goal!", "What a match", "Full time"],
@@ -62,7 +62,7 @@ fn run() -> Result<Vec<String>, ConnectorError> {
         match pulled {
             Ok(false) => return Ok(accepted),
             Err(PullError::Source(error)) => return Err(error),
-            // After a refusal the cursor did not move: the same page comes again.
+            // After a refusal the cursor has not moved, so the same page is pulled again.
             Ok(true) | Err(PullError::NotAccepted(_)) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! An LLM provider in one page, asked by a stage through an outbox.
+//! An LLM provider in one page, called by a stage through an outbox.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use limbic_stream::outbox::{Answer, Call, Conclusion, Enqueue, Limits, Outbox};
 use limbic_stream::testing::{Harness, record};
 use limbic_stream::{Batch, Outputs, Stage, StageError};
 
-/// The provider. It is busy at first; a real one calls a server here.
+/// The provider. It is busy at first. A real one calls a server here.
 struct Poet;
 
 impl Provider for Poet {
@@ -24,7 +24,7 @@ impl Provider for Poet {
     }
 }
 
-/// A stage: every moment becomes a request, every text becomes a draft.
+/// A stage: every moment becomes a request, and every text becomes a draft.
 struct Writer(Outbox<Generate>);
 
 impl Stage for Writer {
@@ -61,7 +61,7 @@ impl Stage for Writer {
     }
 }
 
-/// Asks for one text; the stage is restarted while the poet is thinking. Answers what was written.
+/// Requests one text, and restarts the stage during the request. Returns what was written.
 fn run() -> Vec<String> {
     let outbox = || {
         Outbox::new("llm")

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use limbic_stream::testing::{Harness, record};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
 
-/// The stage. It has no fields: what it must remember is state, and state commits with the output.
+/// The stage. It has no fields: everything that it must remember is state, which commits with the output.
 struct Milestones;
 
 fn spec() -> StageSpec {
@@ -34,7 +34,7 @@ impl Stage for Milestones {
     }
 }
 
-/// Feeds the stage seven posts of two authors, with a restart between them; answers what it wrote.
+/// Feeds the stage seven posts of two authors, with a restart between them. Returns its output.
 fn run() -> Vec<String> {
     let mut harness = Harness::new(|| Milestones).described_by(spec());
     harness.process(["ada", "ada", "bob", "ada"].map(|author| record("posts").key(author)));

@@ -1,10 +1,11 @@
-//! The pass-through stage on Kafka, exactly-once with commits every 100 ms, beside the same in `ruststream-rdkafka`.
+//! The pass-through stage on Kafka, exactly once with a commit every 100 ms, compared with the same in
+//! `ruststream-rdkafka`.
 //!
 //! ```text
 //! scripts/services up kafka && eval "$(scripts/services env)" && cargo run --release
 //! ```
 //!
-//! Both sides read the same topic and write the same one, in turns, each turn as a group of its own.
+//! Both sides read the same topic and write the same topic. They alternate, and each turn has its own group.
 
 #[path = "../../../../crates/engine/stream-kafka/benches/kafka.rs"]
 mod ours;
@@ -23,7 +24,7 @@ use ruststream_rdkafka::prelude::*;
 #[derive(Deserialized)]
 struct Frame<'a>(&'a [u8]);
 
-/// A name without this run's prefix, as the other crate would have it.
+/// A name without this run's prefix, in the form of the other crate.
 const OUTPUT: &str = "ruststream-out";
 
 static TOPIC: OnceLock<String> = OnceLock::new();
@@ -46,7 +47,7 @@ fn group() -> String {
         .start(StartOffset::Earliest)
         .config("fetch.queue.backoff.ms", "5")
         .lane_key(LaneKey::RecordKey),
-    // Order by key, as on our side, and as many at once as helps it.
+    // Ordered by key, like our side, with as much concurrency as is useful.
     workers(256, by_key)
 )]
 async fn pass(
@@ -104,7 +105,7 @@ fn theirs(input: &ours::Input, round: usize) -> (f64, f64) {
                     let seconds = begun.elapsed().as_secs_f64();
                     let seen = SEEN.load(Ordering::Relaxed);
                     println!("ruststream: {done} records committed, {seen} handled in {seconds:.1} s");
-                    // What was not done in time is counted at the rate of what was.
+                    // The records that were not processed in time are counted at the rate of the others.
                     return seconds * records as f64 / done.max(1) as f64;
                 }
                 std::thread::sleep(Duration::from_millis(50));

@@ -1,8 +1,9 @@
-//! An ad platform that misbehaves by chance, for torturing a running loop.
+//! An ad platform with random failures, for tests under load.
 //!
-//! `cargo run -p limbic-ad-platforms --features testing --example misbehaving_platform -- [PORT [SEED [PER_MILLE]]]`: prints its URL, takes
-//! deliveries at `POST /ads` and says at `GET /effects` how many requests came and how many took effect. `PER_MILLE` is the
-//! share of each kind of misbehaviour: throttles, failures, lost answers, resets. Runs until it is killed.
+//! `cargo run -p limbic-ad-platforms --features testing --example misbehaving_platform -- [PORT [SEED [PER_MILLE]]]`:
+//! prints its URL, accepts deliveries at `POST /ads`, and returns at `GET /effects` the number of requests and of
+//! effects. `PER_MILLE` is the share of each kind of failure: throttles, errors, lost answers, resets. Runs until it is
+//! killed.
 
 use std::io::Write as _;
 

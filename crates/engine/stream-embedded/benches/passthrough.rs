@@ -1,8 +1,8 @@
-//! How fast records pass through the embedded log, durably, beside what the disk itself can do.
+//! The rate of durable records through the embedded log, compared with the disk itself.
 //!
-//! `cargo bench -p limbic-stream-embedded --bench passthrough [-- FOLDER]`. FOLDER must lie on the disk to be measured (default:
-//! the system's folder for temporary files). Each figure is the median of several rounds; disk and log take turns within
-//! a round, so that both meet the same weather.
+//! `cargo bench -p limbic-stream-embedded --bench passthrough [-- FOLDER]`. FOLDER must be on the disk to be measured
+//! (default: the system's folder for temporary files). Each figure is the median of several rounds. Disk and log
+//! alternate within a round, so that both run under the same load.
 //!
 //! * **disk**: a file of zeros, overwritten from the front in pieces of one batch's bytes, `fdatasync` after each.
 //! * **pass-through**: a member of a group polls a batch, appends every record to another topic and commits with the
@@ -25,7 +25,7 @@ use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
 const RECORD: usize = 512;
 const ROUNDS: usize = 5;
-/// What the pass-through should reach: this many records a second, or this share of the disk, whichever is less.
+/// The target of the pass-through: this many records a second, or this share of the disk's rate, whichever is less.
 const GOAL: f64 = 250_000.0;
 const SHARE: f64 = 0.8;
 
@@ -174,7 +174,7 @@ fn producers_at_once(folder: &Path, batch: usize, producers: usize) -> Outcome<(
     Ok(())
 }
 
-/// Bytes a second that the disk takes in synced pieces of `piece` bytes.
+/// Bytes per second that the disk writes in synced pieces of `piece` bytes.
 fn disk(folder: &Path, piece: usize, pieces: usize) -> Outcome<f64> {
     let path = folder.join("disk");
     let mut file = File::create(&path)?;
@@ -196,7 +196,7 @@ fn create(log: &EmbeddedLog, topics: &[&str]) -> Outcome<()> {
     Ok(log.ensure_topics(&specs)?)
 }
 
-/// Key and value are [`RECORD`] bytes together.
+/// Key and value have [`RECORD`] bytes together.
 fn record(topic: &str, number: usize) -> NewRecord {
     let key = format!("author-{number:09}");
     NewRecord {
@@ -229,7 +229,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Seconds of processor time of all threads of this process so far.
+/// Processor time in seconds of all threads of this process so far.
 fn processor_time() -> Outcome<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after_name = stat.rsplit_once(") ").ok_or("/proc/self/stat has no name")?.1;
@@ -239,7 +239,7 @@ fn processor_time() -> Outcome<f64> {
     Ok(ticks as f64 / 100.0)
 }
 
-/// The most memory that was ever resident, in MiB.
+/// Peak resident memory in MiB.
 fn peak_memory() -> Outcome<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status

@@ -69,7 +69,7 @@ fn a_stage_that_panics_outside_a_batch_has_failed_and_says_where() {
         let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
         let log: Arc<dyn Log> = Arc::new(log);
         let mut stage = spawn(log, Box::new(Panics(call)), spec, RunOptions::default(), &meters).unwrap();
-        // It is not asked to stop: it ends because it has failed.
+        // It is not asked to stop. It ends because it has failed.
         assert!(stage.join_by(Instant::now() + Duration::from_mins(1)), "{call:?}");
         match stage.status().health {
             Health::Failed(message) => {

@@ -1,13 +1,14 @@
-//! A stage that passes 512-byte records on, on Kafka, in the runtime that every stage runs in: exactly once, at least once
-//! with offsets committed as often, and without ever committing an offset.
+//! A stage that passes 512-byte records on, on Kafka, in the runtime of every stage: exactly once, at least once with
+//! offsets committed equally often, and without committed offsets.
 //!
 //! ```text
 //! scripts/services up kafka && eval "$(scripts/services env)" && cargo bench -p limbic-stream-kafka --bench kafka
 //! ```
 //!
-//! `RECORDS` and `ROUNDS` may be given in the environment. The three sides take turns within each round. Medians are
-//! printed, and what exactly-once costs: the median over the rounds of its cost within the round, with the interval that
-//! holds the true median with a confidence of 95 % or more (order statistics; nothing is assumed of the distribution).
+//! `RECORDS` and `ROUNDS` can be set in the environment. The three variants alternate within each round. The benchmark
+//! prints medians, and the cost of exactly-once: the median over the rounds of the cost within a round, with an interval
+//! that contains the true median with a confidence of at least 95 % (order statistics, without assumptions about the
+//! distribution).
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 #![allow(
     dead_code,
@@ -34,14 +35,14 @@ use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 use side::{Promise, Side};
 
 pub const PARTITIONS: u32 = 3;
-/// Longest that a run may take.
+/// Maximum duration of a run.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 pub fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// The cluster, with its input filled.
+/// The cluster with its filled input.
 pub struct Input {
     pub servers: String,
     pub prefix: String,
@@ -140,12 +141,12 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
     }
 }
 
-/// The narrowest pair of order statistics between which the median lies with a confidence of 95 % at least; all there is
-/// where the figures are too few.
+/// The narrowest pair of order statistics that contains the median with a confidence of at least 95 %. All values, if
+/// there are too few.
 fn interval(mut figures: Vec<f64>) -> (f64, f64) {
     figures.sort_by(f64::total_cmp);
     let n = figures.len();
-    // The chance that at most `k` of `n` fall below the median: a fair coin.
+    // The probability that at most `k` of `n` values are below the median: a fair coin.
     let mut ways = 1.0;
     let mut below = 0.0;
     let mut left_out = 0;
@@ -172,7 +173,7 @@ pub fn say(what: &str, input: &Input, runs: &[(f64, f64)]) -> f64 {
     rate
 }
 
-/// What the first costs beside the second, in percent, from runs that took turns.
+/// The cost of the first variant compared with the second, in percent, from runs that alternated.
 fn say_cost(beside: &str, with: &[(f64, f64)], without: &[(f64, f64)]) {
     let costs: Vec<f64> = with
         .iter()
@@ -193,7 +194,7 @@ fn main() {
     ];
     let mut runs = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..number("ROUNDS", 12) {
-        // Each round begins with another side: what one leaves for the broker to do meets all of them.
+        // Each round starts with another variant, so that the broker's remaining work affects all of them.
         for turn in 0..sides.len() {
             let side = (round + turn) % sides.len();
             runs[side].push(run(&input, sides[side], round));

@@ -1,5 +1,5 @@
-//! Kafka, held to the specification of every backend. Tested when `LIMBIC_TEST_KAFKA` names a bootstrap server
-//! (`scripts/services up kafka`).
+//! Kafka: the specification of every backend. Runs if `LIMBIC_TEST_KAFKA` names a bootstrap server (`scripts/services up
+//! kafka`).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
@@ -17,7 +17,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 
 limbic_stream::conformance!(Kafka, Kafka::new());
 
-/// Kafka, under a prefix that no other test has.
+/// Kafka with a prefix that no other test uses.
 pub(crate) struct Kafka {
     url: String,
     prefix: String,
@@ -25,7 +25,7 @@ pub(crate) struct Kafka {
 }
 
 impl Kafka {
-    /// The cluster that `LIMBIC_TEST_KAFKA` names; `None`, said loudly, without one.
+    /// The cluster in `LIMBIC_TEST_KAFKA`. If there is none, prints a notice and returns `None`.
     pub(crate) fn new() -> Option<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Ok(servers) = std::env::var("LIMBIC_TEST_KAFKA") else {
@@ -46,7 +46,7 @@ impl Kafka {
     }
 }
 
-/// Rounds of a tenth of a second in which the cluster must have compacted a topic.
+/// The number of rounds of 100 ms within which the cluster must have compacted a topic.
 const ROUNDS: usize = 1_200;
 
 impl Kafka {
@@ -106,8 +106,8 @@ impl Backend for Kafka {
         ]
     }
 
-    /// The cleaner leaves the newest segment alone and wakes every 15 seconds: segments are made to end at once, by a record
-    /// after each wait.
+    /// The cleaner does not compact the newest segment, and wakes every 15 seconds. So the test makes segments end early,
+    /// with a record after each wait.
     fn compact(&self, topic: &Arc<str>, is_compacted: &mut dyn FnMut() -> bool) {
         self.clean_at_once(topic);
         let filler = (0..self.log.topic(topic).unwrap().offsets.len()).map(|partition| NewRecord {

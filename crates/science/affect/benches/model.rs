@@ -1,9 +1,9 @@
-//! How fast the trained reader reads real streams, and what the early exit and the memory of texts add.
+//! The rate at which the trained engine reads real streams, and the effect of the early exit and the text cache.
 //!
-//! `cargo bench -p limbic-affect --bench model [-- MODEL]`. MODEL is a model's folder (default: `models/affect-l6`); the streams
-//! are those of the data folder, in the order in which they were written. Everything of a reading is made (language, names,
-//! distress, VADER's rules beside the model's numbers) by two compute threads, as the stage has them. Medians of several
-//! rounds; within a round the variants take turns.
+//! `cargo bench -p limbic-affect --bench model [-- MODEL]`. MODEL is a model's folder (default: `models/affect-l6`). The
+//! streams are those of the data folder, in their original order. Complete readings are computed (language, names,
+//! distress, VADER's rules and the model's numbers) by two threads, as in the stage. Figures are medians of several
+//! rounds; the variants alternate within a round.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 #[path = "../tests/texts/mod.rs"]
@@ -17,18 +17,18 @@ use limbic_affect::tokens::{Tokeniser, Tokens};
 use limbic_affect::{AffectEngine, ModelOptions, ModelReader, Numbers, Readers, ReadersOptions};
 
 const ROUNDS: usize = 3;
-/// A fight as it was followed, a politician's account, tweets of many places, and a forum whose posts come again and again.
+/// A live boxing match, a politician's account, tweets of many places, and a forum with many repeated posts.
 const STREAMS: [&str; 4] = [
     "replay_mayweather_mcgregor/tweets.csv",
     "replay_twitter_ratio/realDonaldTrump.csv",
     "replay_broad_twitter_corpus/b.no-labels.json",
     "replay_reddit/lifestyle_drunk.csv",
 ];
-/// Texts that are asked for together, as a stage asks for a batch of records.
+/// Texts per call, as in a stage's batch of records.
 const BATCH: usize = 500;
-/// The first so many texts of each stream.
+/// Number of texts from the start of each stream.
 const MOST: usize = 1_000;
-/// What is measured: its name, whether posts may leave early, how many texts are remembered.
+/// A variant: its name, whether posts may leave early, and the size of the cache.
 const VARIANTS: [(&str, bool, usize); 4] = [
     ("all layers", false, 0),
     ("early exit", true, 0),
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut known = 0.0;
         for _ in 0..ROUNDS {
             for ((_, cascade, cache), rounds) in VARIANTS.iter().zip(&mut rounds) {
-                // A new reader: it has not seen the stream yet.
+                // A new engine, whose cache is empty.
                 let reader = Arc::new(open(&folder, *cascade, *cache)?);
                 let readers = Readers::start(Arc::clone(&reader) as Arc<dyn AffectEngine>, two_threads())?;
                 let began = Instant::now();
@@ -113,7 +113,7 @@ fn two_threads() -> ReadersOptions {
     }
 }
 
-/// The share of texts that leave the model early, were all of them allowed to.
+/// The share of texts that would leave the model early if all were allowed to.
 fn early(folder: &Path, texts: &[&str]) -> Result<f64, limbic_affect::OpenError> {
     let layers: Vec<usize> = open(folder, true, 0)?
         .numbers(texts)

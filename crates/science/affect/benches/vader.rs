@@ -1,7 +1,7 @@
-//! VADER's speed on the public tweets: ours, the crate `vader_sentiment` 0.1.1, and the whole lexicon reader.
+//! The speed of VADER on the public tweets: ours, the crate `vader_sentiment` 0.1.1, and the whole lexicon reader.
 //!
-//! The Python reference is timed by `scripts/vader-reference --time`, which this prints the command for:
-//! another language cannot run inside.
+//! `scripts/vader-reference --time` measures the Python reference. This benchmark prints the command, because it cannot
+//! run Python.
 
 #![expect(
     clippy::print_stderr,

@@ -1,11 +1,11 @@
-//! What the integer kernels lose: their answers beside those in 32 bits, on the test posts of `TweetEval`.
+//! The accuracy that the integer kernels lose: their results compared with 32 bits, on the test posts of `TweetEval`.
 //!
 //! ```sh
 //! cargo run --release -p limbic-affect --example agreement -- models/affect-l6 [KERNELS [SETS…]]
 //! ```
 //!
-//! Of each task: the mean and the largest difference of its numbers (calibrated probabilities; valence in its range), and the
-//! share of posts whose label is the same (for a task of many labels, the share of labels that are).
+//! For each task: the mean and the largest difference of its numbers (calibrated probabilities; valence in its range),
+//! and the share of posts with the same label (for a task with several labels, the share of equal labels).
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::path::Path;

@@ -1,12 +1,13 @@
-//! How fast texts are read, a round at a time, so that another program can measure others in between.
+//! The rate at which texts are read, one round at a time, so that another program can measure others in between.
 //!
 //! ```sh
 //! yes 3 | head -5 | cargo run --release -p limbic-affect --example throughput -- models/affect-l6 texts.jsonl numbers 2
 //! ```
 //!
-//! The texts are JSON strings, one a line. `numbers` is what the model itself says (tokens, encoder, heads), `readings` all of
-//! a reading; neither remembers texts. Then comes how many threads read. Each line of the input says for how many seconds, and
-//! is answered with the texts that were read in a second by the clock, and in a second of the processor's time (Linux).
+//! The texts are JSON strings, one per line. `numbers` measures the model alone (tokens, encoder, heads), `readings`
+//! complete readings, both without a cache. The last argument is the number of threads. Each line of the input gives a
+//! duration in seconds. The answer is the number of texts per second of the clock, and per second of processor time
+//! (Linux).
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let read = &|first: usize| {
             let mut count = 0;
             let processor = processor_time();
-            // Each thread begins at a place of its own.
+            // Each thread starts at a different text.
             for batch in texts
                 .chunks(BATCH)
                 .cycle()
@@ -82,7 +83,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// How long this thread has run on a processor.
+/// The processor time of this thread.
 fn processor_time() -> Duration {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = times.split(' ').next().and_then(|nanos| nanos.parse().ok());

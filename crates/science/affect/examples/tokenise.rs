@@ -1,11 +1,11 @@
-//! Word pieces for those who train a model: the very tokeniser that serves it.
+//! Word pieces for training a model, from the same tokeniser that serves it.
 //!
 //! ```sh
 //! cargo run --release -p limbic-affect --example tokenise -- models/affect-l6/vocab.txt 128 < texts.jsonl > ids.jsonl
 //! ```
 //!
-//! Each line of the input is a JSON string, each line of the output the JSON array of its tokens' ids. `--speed` in place of
-//! the number prints how many texts a second one thread reads, instead of the ids.
+//! Each line of the input is a JSON string. Each line of the output is the JSON array of its token ids. With `--speed`
+//! instead of the number, it prints the texts per second of one thread instead of the ids.
 
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::Path;

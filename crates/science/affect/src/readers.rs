@@ -23,7 +23,7 @@ use crate::AffectEngine;
 pub struct ReadersOptions {
     /// Compute threads, at least 1.
     pub threads: usize,
-    /// Approximate number of tokens per batch. A single longer text is a batch of its own.
+    /// Approximate number of tokens per batch. A single longer text is a separate batch.
     pub batch_tokens: usize,
     /// Longest time that the first text of a batch waits for others.
     pub linger: Duration,

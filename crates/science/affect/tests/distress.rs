@@ -1,4 +1,4 @@
-//! Whom the distress lexicon protects, whom it leaves alone, and how often it errs on public posts.
+//! The people whom the distress lexicon protects, those whom it does not, and its error rate on public posts.
 #![expect(clippy::print_stderr, reason = "the measured rates are to be read")]
 
 mod texts;
@@ -222,7 +222,7 @@ fn a_hostile_length_is_read() {
     }
 }
 
-/// Share of the texts with any cue, and with each kind, in percent.
+/// The percentage of texts with any cue, and with each kind of cue.
 fn rates(name: &str, texts: &[String]) -> f64 {
     let reader = LexiconReader::new();
     let mut by_kind = std::collections::BTreeMap::<String, usize>::new();
@@ -273,7 +273,7 @@ fn the_rates_on_public_posts_are_as_stated() {
     let _ = (anger, optimism);
 }
 
-/// How many of a list's sentences in distress have a cue, of how many; and of the others.
+/// The number of sentences with a cue among a list's sentences in distress, and among the others.
 fn found(list: &str, has_cue: impl Fn(&str) -> bool) -> [u32; 4] {
     let rows = list
         .lines()

@@ -1,4 +1,4 @@
-//! How much of what public posts name is found.
+//! The share of names in public posts that is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ fn accounts_and_hashtags_are_those_that_twitter_found() {
                 .collect();
             found += linked.intersection(&ours).count();
             missed += linked.difference(&ours).count();
-            // Twitter links accounts that exist; others stay plain.
+            // Twitter links only accounts that exist.
             more += ours.difference(linked).count();
             if linked != &ours && std::env::var_os("LIMBIC_SHOW").is_some() {
                 eprintln!("{kind:?} {linked:?} {ours:?} {text}");
@@ -103,7 +103,7 @@ fn brands_are_seen_in_posts_about_them_as_often_as_stated() {
     assert!(found * 100 > total * 75, "{found} of {total}");
 }
 
-/// Topics of `SemEval` 2017 task 4 CE are mostly names, and a post about one most often says it.
+/// Topics of `SemEval` 2017 task 4 CE are mostly names, and most posts about a topic contain its name.
 #[test]
 fn topics_that_posts_say_are_seen_as_often_as_stated() {
     let Some(data) = limbic_domain::testing::data_dir() else {
@@ -122,7 +122,7 @@ fn topics_that_posts_say_are_seen_as_often_as_stated() {
         let (Some(topic), Some(text)) = (columns.next(), columns.nth(1)) else {
             continue;
         };
-        // As a name, with its capital: lower-case ones are not looked for.
+        // Only as a capitalised name, because lower-case names are not detected.
         let Some(start) = text.to_lowercase().find(&topic.to_lowercase()) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! What texts are up to: sentences written for it, and how often each kind is seen in public posts.
+//! The intent of texts: sentences that were written for this test, and the rate of each kind in public posts.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod texts;
@@ -145,7 +145,7 @@ fn what_is_none_of_these_is_none() {
     );
 }
 
-/// Rates on public posts: no labels, so no precision; who wants that must read what is found.
+/// Rates on public posts. They have no labels, so precision cannot be computed.
 #[test]
 fn the_rates_on_public_posts_are_as_stated() {
     let Some(data) = limbic_domain::testing::data_dir() else {
@@ -174,7 +174,7 @@ fn the_rates_on_public_posts_are_as_stated() {
     assert!((0.5..0.9).contains(&none), "{none}");
     let reviews = texts::ground_truth(&data, "amazonReviewSnippets").texts;
     rate("reviews", &reviews);
-    // Customers to brands, and brands to customers: of the customers' most complain.
+    // Posts from customers to brands, and from brands to customers. Most of the customers' posts complain.
     let mut rows = csv::Reader::from_path(data.join("twcs_sample/sample.csv")).unwrap();
     let headers = rows.headers().unwrap().clone();
     let column = |name: &str| headers.iter().position(|h| h == name).unwrap();

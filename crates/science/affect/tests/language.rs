@@ -1,4 +1,4 @@
-//! How often the language is guessed right: sentences of our own, and public posts.
+//! The accuracy of language detection, on sentences written for this test and on public posts.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ fn guesses(texts: &[String]) -> Vec<String> {
     readings.into_iter().map(|reading| reading.language).collect()
 }
 
-/// Short posts, as people write them: written for this test before the rules were changed for any of them.
+/// Short posts in a natural style. They were written before the rules were changed for any of them.
 const POSTS: [(&str, &[&str]); 10] = [
     (
         "en",

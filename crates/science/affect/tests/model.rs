@@ -1,4 +1,4 @@
-//! The trained engine, driven by a small model with random weights: what must hold whatever the model has learned.
+//! The trained engine with a small model of random weights: properties that hold for every model.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod small;
@@ -17,7 +17,7 @@ fn open(cascade: bool, cache: usize) -> ModelReader {
     ModelReader::open(folder.path(), &options).unwrap()
 }
 
-/// Every number in its range, sentiment adding up, spans that are spans.
+/// Every number is in its range, sentiment adds up to 1, and spans are valid.
 fn check(text: &str, reading: &Affect) {
     let sum: f64 = reading.sentiment.scores.values().sum();
     assert!(
@@ -117,7 +117,7 @@ fn who_may_be_in_distress_gets_the_long_look() {
     let [early, late] = &reader.read(&["what a good cake", "I want to die"])[..] else {
         panic!("two readings");
     };
-    // The small model's exit lets everyone leave; its heads tell no irony.
+    // Every post leaves at the small model's exit, and its early heads have no irony.
     assert!(early.irony.is_none() && late.irony.is_some());
     assert!(late.distress.cues.contains(&"self_harm".to_owned()));
 }

@@ -1,4 +1,4 @@
-//! What the lexicon reader promises for every text there can be, and how well it tells emotions apart.
+//! The promises of the lexicon reader for every text, and how well it distinguishes emotions.
 
 use limbic_affect::{AffectEngine, LexiconReader, Vader};
 use limbic_domain::{Affect, Label};

@@ -1,4 +1,4 @@
-//! Which engine the settings give.
+//! The engine that the settings select.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod small;

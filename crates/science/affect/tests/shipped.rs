@@ -1,4 +1,4 @@
-//! The model in `models/affect-l6`: the engine reads with it what the program that trained it reads.
+//! The model in `models/affect-l6`: the engine gives the same results as the program that trained it.
 //!
 //! `scripts/train/reference.py` wrote the fixture, in 32-bit arithmetic, post by post.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
@@ -12,7 +12,7 @@ use limbic_domain::Label;
 use limbic_encoder::{Encoder, Exit, Kernels, Model, Scratch};
 use serde::Deserialize;
 
-/// What one post is read as: its tokens, and each task's numbers after the last layer and after the early ones.
+/// The reading of one post: its tokens, and each task's numbers after the last layer and after the early ones.
 #[derive(Deserialize)]
 struct Wanted {
     ids: Vec<u32>,
@@ -35,7 +35,7 @@ fn texts() -> Vec<&'static str> {
     include_str!("texts/posts.txt").lines().collect()
 }
 
-/// Mean and largest difference from the fixture, and of how many posts sentiment and emotion come out otherwise.
+/// The mean and largest difference from the fixture, and the number of posts with another sentiment or emotion.
 #[derive(Default)]
 struct Apart {
     sum: f64,
@@ -71,7 +71,7 @@ fn apart(kernels: Kernels, layer: Option<usize>) -> Apart {
     let encoder = Encoder::new(&model, kernels).unwrap();
     let wanted = wanted();
     let posts: Vec<&[u32]> = wanted.iter().map(|post| post.ids.as_slice()).collect();
-    // Everybody leaves there.
+    // Every post leaves there.
     let exits: Vec<Exit> = layer
         .map(|layer| Exit {
             layer,
@@ -134,7 +134,7 @@ fn the_reference_reads_what_the_training_program_reads() {
 #[test]
 fn integer_kernels_stay_near_the_reference() {
     for kernels in paths() {
-        // The portable path is slow, and differs from layer to layer in nothing but the weights.
+        // The portable path is slow, and its layers differ only in their weights.
         let layers: &[Option<usize>] = match kernels {
             Kernels::Portable => &[None],
             _ => &[None, Some(2), Some(3)],
@@ -142,7 +142,7 @@ fn integer_kernels_stay_near_the_reference() {
         for &layer in layers {
             let apart = apart(kernels, layer);
             let (mean, worst, other) = (apart.mean(), apart.worst, apart.other);
-            // Of 194 posts and two labels each, one in thirty may come out otherwise: where two labels were as likely.
+            // Of 194 posts with two labels each, one in thirty may differ, if two labels are about equally likely.
             assert!(
                 mean < 0.005 && worst < 0.15 && other <= 13,
                 "{kernels} after {layer:?}: mean {mean}, worst {worst}, other labels {other}"

@@ -1,4 +1,4 @@
-//! What a model is given to read of a post.
+//! The tokens that a model receives for a post.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ fn tokeniser() -> &'static Tokeniser {
     &SHARED
 }
 
-/// The pieces of a text between the two that frame it.
+/// The pieces of a text, without the two special tokens around it.
 fn pieces(text: &str) -> Vec<String> {
     let tokeniser = tokeniser();
     let mut room = Tokens::default();

@@ -1,4 +1,5 @@
-//! VADER agrees with its reference: on the fixtures always, on every public text where those and the reference are.
+//! VADER equals its reference: on the fixtures always, and on every public text if the texts and the reference are
+//! installed.
 #![expect(
     clippy::print_stderr,
     reason = "a skipped comparison must be seen; so must what was compared"
@@ -81,7 +82,7 @@ fn every_public_text_gets_the_references_scores() {
     );
 }
 
-/// Why this crate has a VADER of its own. If the other one agrees some day, this fails, and ours can go.
+/// The reason for this crate's own VADER. If the other crate agrees some day, this test fails, and ours can be removed.
 #[test]
 fn the_crate_vader_sentiment_disagrees_with_its_reference() {
     let Some(data) = limbic_domain::testing::data_dir() else {
@@ -92,7 +93,7 @@ fn the_crate_vader_sentiment_disagrees_with_its_reference() {
     let label = |compound: f64| i8::from(compound >= 0.05) - i8::from(compound <= -0.05);
     let (mut differ, mut flipped, mut opposite) = (0, 0, 0);
     for text in &tweets {
-        // Ours stands for the reference: the test above says that they are the same.
+        // Ours replaces the reference here, because the test above shows that they are equal.
         let ours = Vader::new().score(text).compound;
         let theirs = theirs.polarity_scores(text)["compound"];
         differ += u32::from((ours - theirs).abs() > 0.000_05);
@@ -107,7 +108,8 @@ fn the_crate_vader_sentiment_disagrees_with_its_reference() {
 }
 
 #[expect(clippy::unwrap_used, reason = "a test fails where it stands")]
-/// What the reference says of each text, one JSON object a line; `None`, loudly, where it is not installed.
+/// The reference's scores of each text, one JSON object per line. If it is not installed, prints a notice and returns
+/// `None`.
 fn reference_scores<'a>(texts: impl Iterator<Item = &'a String>) -> Option<String> {
     let lines: Vec<u8> = texts
         .flat_map(|text| {

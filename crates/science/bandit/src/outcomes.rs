@@ -34,7 +34,7 @@ pub enum Exposure {
 pub struct RewardConfig {
     /// Reward for the first click, not negative. Later clicks add nothing.
     pub click: f64,
-    /// Reward for each conversion, whatever its value; not negative.
+    /// Reward for each conversion, independent of its value; not negative.
     pub conversion: f64,
     /// Reward for each unit of a conversion's value, not negative.
     pub conversion_value: f64,

@@ -1,7 +1,7 @@
 //! Exact choice probabilities of Thompson sampling with independent Beta arms, by one-dimensional quadrature.
 //!
 //! The probability that arm *i* is the best is ∫ fᵢ(x) ∏ⱼ₌ᵢ̸ Fⱼ(x) dx. In the log-odds `t = ln(x / (1 − x))` every
-//! Beta density is smooth and log-concave, whatever its parameters. Panels end where the log-densities have fallen by
+//! Beta density is smooth and log-concave for all parameters. Panels end where the log-densities have fallen by
 //! given steps, and each panel has eight Gauss–Legendre nodes. This integrates to about 12 digits. The distribution
 //! functions at the nodes come from the same nodes (spectral integration), so no incomplete Beta function is needed.
 

@@ -1,4 +1,4 @@
-//! Properties of every policy, whatever its settings.
+//! Properties of every policy, with all settings.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 

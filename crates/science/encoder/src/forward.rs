@@ -129,7 +129,7 @@ impl<P: Path> Forward for Packed<P> {
     fn run(&self, layers: Range<usize>, x: &mut [f32], posts: &[Span], scratch: &mut LayerScratch) {
         let mut posts = posts;
         while let Some(first) = posts.first() {
-            // Whole posts, as many as fit a block. A post that is longer than a block is a block of its own.
+            // Whole posts, as many as fit a block. A post that is longer than a block is a separate block.
             let mut tokens = first.len;
             let mut count = 1;
             while count < posts.len() && tokens + posts[count].len <= P::BLOCK {

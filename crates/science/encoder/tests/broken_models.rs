@@ -1,4 +1,4 @@
-//! A model that cannot be used says which file is wrong and what to do.
+//! The error for a model that cannot be used names the file and says what to do.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod small;

@@ -1,4 +1,4 @@
-//! What every path promises: it agrees with the plain reference, and a post's answer is its own.
+//! The promises of every path: it agrees with the plain reference, and a post's result does not depend on other posts.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod small;
@@ -46,7 +46,8 @@ fn every_path_agrees_with_the_reference() {
                     worst = worst.max((found - wanted).abs());
                 }
             }
-            // Random weights are harder to round than trained ones; the trained model's tolerance is in its own test.
+            // Random weights have larger rounding errors than trained ones. The trained model's tolerance is in its own
+            // test.
             let mean = sum / count;
             assert!(
                 mean < 0.01 && worst < 0.06,
@@ -135,7 +136,7 @@ fn who_does_not_leave_early_is_read_as_if_there_were_no_exit() {
                 left += usize::from(early.0 < 3);
             }
         }
-        // All leave at no confidence and none at an impossible one; in between some do.
+        // With a confidence of zero all posts leave, with an impossible one none, and between them some.
         assert!(left > posts.len() && left < posts.len() * 6, "{left}");
     }
 }
@@ -189,7 +190,7 @@ fn what_cannot_be_read_is_refused() {
             encoder.read_early(&mut scratch, &[&[1]], &[nowhere]).err(),
             Some(ReadError::NoExit { layer: 3 })
         );
-        // And the scratch still serves.
+        // The scratch can still be used.
         assert_eq!(encoder.read(&mut scratch, &[&[1, 2]]).unwrap().len(), 1);
     }
 }

@@ -1,16 +1,16 @@
-//! How long an evaluation of many rows takes.
+//! The duration of an evaluation of many rows.
 //!
 //!     cargo bench -p limbic-evaluation --bench evaluate -- --rows 10000000 --affinities 80 --threads 2
 //!
-//! Writes an Open Bandit folder of its own (80 items, 3 positions, 240 contexts, clicks of half a percent, and as many
-//! user-item affinity columns as the dataset's campaign `all` has, which an evaluation does not read but must step over),
-//! evaluates Bernoulli Thompson sampling on it with every estimator and interval, and prints the times and the memory.
+//! Writes its own Open Bandit folder (80 items, 3 positions, 240 contexts, clicks of half a percent, and as many
+//! user-item affinity columns as the dataset's campaign `all` has, which an evaluation skips), evaluates Bernoulli
+//! Thompson sampling on it with every estimator and interval, and prints the times and the memory.
 //!
 //!     cargo bench -p limbic-evaluation --bench evaluate -- --rows 10000000 --candidates 5 --threads 2
 //!
-//! With `--candidates` it is our own log instead: decisions as the optimize stage writes them (that many candidates, 19
-//! features of 240 contexts, one person each) and a click for one in twenty, evaluated for a choice among equals. `TMPDIR`
-//! says where the log lies while it is needed.
+//! With `--candidates` it uses Limbic's own log instead: decisions as the optimize stage writes them (that many
+//! candidates, 19 features of 240 contexts, one person each), with a click for one in twenty, evaluated for a uniform
+//! choice. `TMPDIR` is the folder of the log during the run.
 
 #![expect(clippy::print_stdout, reason = "a program for people")]
 

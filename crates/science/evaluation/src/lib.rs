@@ -39,7 +39,7 @@
 //!
 //! # Laws
 //!
-//! * The same log, options and seed give the same report, whatever the number of threads.
+//! * The same log, options and seed give the same report, with any number of threads.
 //! * A row that cannot be used is counted with its line number and its reason.
 //! * A log without propensities is rejected, unless the caller asks to estimate them. The report then states the
 //!   assumption.
@@ -101,7 +101,7 @@ pub enum Progress {
 
 /// Evaluates the policy on the log.
 ///
-/// The same log, options and seed give the same report, whatever the number of threads.
+/// The same log, options and seed give the same report, with any number of threads.
 pub fn evaluate(
     options: &EvaluationOptions,
     mut progress: impl FnMut(Progress),

@@ -5,7 +5,6 @@
 //! each position in 100,000 draws of Bernoulli Thompson sampling. `scripts/ope-reference --draws` writes it. With
 //! these probabilities the arithmetic must be equal. With exact probabilities, the difference must be within the
 //! error of the draws.
-//! arithmetic must be the reference's; with our exact ones, the difference must be what its draws explain.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

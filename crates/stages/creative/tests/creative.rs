@@ -1,4 +1,4 @@
-//! What the creative stage promises.
+//! The promises of the creative stage.
 
 #![expect(
     clippy::unwrap_used,
@@ -575,7 +575,7 @@ fn settings_read_from_toml_and_refuse_what_they_do_not_know() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever the brief and the limits: refused at start-up, or every ad fits and there is one for every platform.
+    /// For every brief and limit: the brief is refused at start-up, or every ad fits and each platform has one.
     #[test]
     fn what_the_check_lets_through_fits_everywhere(
         product in "[\\PC&&[^\u{200B}]]{1,30}",

@@ -1,5 +1,5 @@
-//! Decode + validate + route, on one core: JSON Lines in, durable-ready records out (the log takes them and keeps nothing,
-//! so that only the edge is measured). Input: posts of 140 characters, a hashtag, a mention, all fields.
+//! Decoding, validation and routing on one core: JSON Lines in, records for the log out. The log accepts them and stores
+//! nothing, so that only the edge is measured. Input: posts of 140 characters with a hashtag, a mention and all fields.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::sync::Arc;

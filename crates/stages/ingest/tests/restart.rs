@@ -1,4 +1,4 @@
-//! What the edge answers to a post that an earlier process accepted.
+//! The edge's answer to a post that an earlier process accepted.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const PARTITIONS: u32 = 3;
 
-/// One life of an edge: it opens the log, reads back at most `reloaded` ids of each topic, accepts `posts` and closes.
+/// One run of an edge: it opens the log, reads back at most `reloaded` ids of each topic, accepts `posts` and closes.
 fn accept(folder: &Path, reloaded: usize, posts: &[Value]) -> Receipt {
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(folder, EmbeddedOptions::default()).unwrap());
     let spec = TopicSpec::new(topics::INTAKE, PARTITIONS);
@@ -56,7 +56,7 @@ fn after_a_restart_the_edge_recognises_the_posts_it_accepted_last() {
 fn after_a_restart_the_edge_accepts_what_it_did_not_read_back() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(accept(folder.path(), 300, &posts()).accepted, 30);
-    // A third of 33 ids is each partition's part, and the newest 11 records are posts.
+    // Each partition's share is a third of 33 ids, and the newest 11 records are posts.
     let again = accept(folder.path(), 33, &posts());
     assert_eq!((again.accepted, again.duplicates), (19, 11));
 }

@@ -1,4 +1,4 @@
-//! The dashboard and the alerts ask for meters that there are.
+//! The dashboard and the alerts use only existing metrics.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::path::Path;
 use limbic_stream::runtime::StageMeters;
 use prometheus::{Gauge, Registry};
 
-/// Every `limbic_…` word of `text`, as the family of meters it belongs to.
+/// Every `limbic_…` word of `text`, reduced to the name of its metric family.
 fn families(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .filter(|word| word.starts_with("limbic_"))
@@ -20,7 +20,7 @@ fn families(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// A registry refuses a second meter of a name that is taken.
+/// A registry refuses a second metric with the same name.
 fn is_taken(registry: &Registry, name: &str) -> bool {
     let probe = Gauge::new(name, "probe").unwrap();
     registry.register(Box::new(probe)).is_err()

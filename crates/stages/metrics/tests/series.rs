@@ -1,4 +1,4 @@
-//! Series over SQLite always, over InfluxDB where `LIMBIC_TEST_INFLUX_URL` names one.
+//! Time series in SQLite, and in InfluxDB if `LIMBIC_TEST_INFLUX_URL` is set.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::cell::RefCell;
@@ -17,7 +17,7 @@ use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Headers, Outputs, Record, Stage};
 use tokio::runtime::{Handle, Runtime};
 
-/// One store, and a tenant of this test's own in it.
+/// One store, with a tenant for this test.
 struct World {
     store: Arc<dyn SeriesStore>,
     handle: Handle,
@@ -31,7 +31,7 @@ impl World {
         MetricsStage::new(Arc::clone(&self.store), self.handle.clone(), &self.settings).unwrap()
     }
 
-    /// A batch and the watermark behind it; answers how many dead letters there were.
+    /// Processes a batch and the watermark after it. Returns the number of dead letters.
     fn step(&self, records: Vec<Record>, watermarks: &[(u32, i64)], commits: bool) -> usize {
         let mut stage = self.stage();
         let committed = self.committed.borrow().clone();
@@ -126,7 +126,7 @@ impl World {
     }
 }
 
-/// A whole minute in 2026.
+/// A full minute in 2026.
 const T: i64 = 1_767_225_600_000;
 
 fn over_every_store(settings: &MetricsSettings, promise: impl Fn(&World)) {
@@ -201,11 +201,11 @@ fn a_replay_doubles_nothing_and_a_correction_overwrites() {
                 world.reading(0, 2_000, "tea", 0.5),
             ]
         };
-        // Written, but the log's commit was lost: the same records come again.
+        // The points are written, but the log's commit was lost: the same records are processed again.
         world.step(batch(), &[(0, T + 20_000)], false);
         world.step(batch(), &[(0, T + 20_000)], true);
         assert_eq!(world.ask("emotion", None, "count", 10), [(0, 2.0)]);
-        // Late, and no watermark moves: the correction comes by itself.
+        // The record is late and no watermark advances, so the correction does not wait for one.
         world.step(vec![world.reading(0, 3_000, "tea", -1.0)], &[], true);
         assert_eq!(world.ask("emotion", None, "count", 10), [(0, 3.0)]);
         assert_eq!(world.ask("emotion", None, "valence", 10), [(0, 0.0)]);
@@ -215,7 +215,7 @@ fn a_replay_doubles_nothing_and_a_correction_overwrites() {
 #[test]
 fn what_is_rare_counts_however_far_readings_have_run_ahead() {
     over_every_store(&MetricsSettings::default(), |world| {
-        // A replay, flat out: hours of readings are through before the first outcome is there.
+        // A fast replay: hours of readings are processed before the first outcome arrives.
         let hours = 6 * 3_600_000;
         world.step(vec![world.reading(0, hours, "tea", 0.5)], &[(0, T + hours)], true);
         let click = |at| world.outcome(at, OutcomeKind::Click, None);

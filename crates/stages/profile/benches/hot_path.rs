@@ -1,7 +1,7 @@
-//! How many records a second one core does: `cargo bench -p limbic-profile`.
+//! Records per second on one core: `cargo bench -p limbic-profile`.
 //!
-//! Everything a stage does is in it (decoding, state, ids, encoding), over committed state in memory; the log is not.
-//! What is measured is the time this thread was on a processor, so that other work on the machine does not count.
+//! It includes everything that a stage does (decoding, state, ids, encoding), over committed state in memory, without the
+//! log. It measures the processor time of this thread, so other work on the machine does not count.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const POSTS: u32 = 5_000;
 const AUTHORS: u32 = 4_500;
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A reading of one subject, four emotions and a language, by one of `AUTHORS` people: some 620 bytes.
+/// A reading with one subject, four emotions and a language, by one of `AUTHORS` people: about 620 bytes.
 fn reading(post: u32) -> Record {
     let hash = post.wrapping_mul(2_654_435_761) >> 8;
     let valence = f64::from(hash % 2_000) / 1_000.0 - 1.0;
@@ -96,7 +96,7 @@ fn hot_path(c: &mut Criterion<ProcessorTime>) {
         });
     });
 
-    // Every author is known already.
+    // Every author is already known.
     let mut people = MemoryState::default();
     let mut out = Outputs::new(&people);
     profile.process(&readings, &mut out).expect("it is done");
@@ -131,7 +131,7 @@ fn hot_path(c: &mut Criterion<ProcessorTime>) {
         bencher.iter_batched(
             MemoryState::default,
             |mut kept| {
-                // Taken in by one transaction, released by the next.
+                // Stored by one transaction, released by the next.
                 let mut out = Outputs::new(&kept);
                 moments.process(&feelings, &mut out).expect("it is done");
                 let effects = out.into_effects();
@@ -148,7 +148,7 @@ fn hot_path(c: &mut Criterion<ProcessorTime>) {
     group.finish();
 }
 
-/// Time of this thread on a processor, as Linux counts it.
+/// The processor time of this thread, as Linux counts it.
 struct ProcessorTime;
 
 impl ProcessorTime {

@@ -1,4 +1,4 @@
-//! What is wrong with one record sends that record to the dead letters, untouched, and the stream goes on.
+//! A record that is not valid goes to the dead-letter topic unchanged, and the stream continues.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -29,7 +29,7 @@ fn as_record(topic: &str, value: impl Into<Bytes>) -> Record {
     record(topic, 0, 7, written)
 }
 
-/// Does the records as one batch of partition 0.
+/// Processes the records as one batch of partition 0.
 fn profile(memory: &mut MemoryState, records: Vec<Record>) -> Effects {
     let mut stage = ProfileStage::new(&Settings::default()).unwrap();
     commit(memory, |out| stage.process(&Batch { records }, out).unwrap())
@@ -44,7 +44,7 @@ fn feeling() -> Envelope<Feeling> {
     profile_one(&mut MemoryState::default(), &plain("1"))
 }
 
-/// Values that no reader of ours writes, with the reason each is refused for.
+/// Values that no engine writes, with the reason for which each is refused.
 fn broken(good: &serde_json::Value, kind: &'static str) -> Vec<(Vec<u8>, &'static str)> {
     let with = |pointer: &str, value: serde_json::Value| {
         let mut broken = good.clone();
@@ -179,13 +179,13 @@ fn distress_weighs_for_days_and_fades_by_half_lives() {
     let mut later = plain("2");
     later.at = at(3 * DAY);
     assert!((profile_one(&mut memory, &later).data.person.distress - 0.4).abs() < 1e-12);
-    // A cue that comes late counts as faded as it is by now.
+    // A late cue has the decayed value that it would have by now.
     let mut late = cry.clone();
     late.at = at(-3 * DAY);
     assert!((profile_one(&mut memory, &late).data.person.distress - 0.4).abs() < 1e-12);
 }
 
-/// Where the feelings of a batch go, and whether they only protect there.
+/// The audiences that the feelings of a batch go to, and whether they only protect there.
 fn told(memory: &mut MemoryState, reading: &Envelope<Reading>) -> Vec<(String, bool)> {
     let effects = profile(memory, vec![record(topics::READINGS, 0, 0, write(reading))]);
     let told = effects.records.iter().map(|(_, new)| {
@@ -229,7 +229,7 @@ fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
         told(&mut memory, &no),
         [here("everyone:music"), elsewhere("everyone:tea")]
     );
-    // Of what is too long ago to be reached by a moment nobody needs to be told.
+    // An audience whose moments cannot reach the person any more does not receive the protection.
     no.at = at(30 * DAY);
     no.data.minor = true;
     no.data.subjects = vec![Slug::new("rain").unwrap()];
@@ -283,7 +283,7 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
     commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
     let late = |memory: &MemoryState| MomentStage::LATE.get(memory, 0, &()).unwrap().unwrap_or(0);
     assert_eq!(late(&memory), 0);
-    // Another instance takes over: what is late is known from the state alone.
+    // Another instance takes over. The state alone shows that a record is late.
     let mut stage_again = MomentStage::new(&Settings::default()).unwrap();
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| {
@@ -296,7 +296,7 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
             .contains(&memory, 0, &(&TenantId::default(), &tea))
             .unwrap()
     );
-    // A watermark that goes back is no watermark.
+    // A watermark that goes back is ignored.
     commit(&mut memory, |out| stage_again.watermark(0, at(0), out).unwrap());
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| {

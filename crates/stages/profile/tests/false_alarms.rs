@@ -1,4 +1,5 @@
-//! The promise of the change test, tried: false alarms are at least `1 / alpha` posts apart, and real changes are found.
+//! Measures the promise of the change test: false alarms are at least `1 / alpha` posts apart, and real changes are
+//! found.
 //!
 //! Every stream here is drawn with a fixed seed, so the figures are the same in every run; `--nocapture` shows them.
 
@@ -7,14 +8,14 @@ use limbic_profile::{Band, Detector};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Ways in which valence may be spread around `mean`, within [-1, 1].
+/// Distributions of valence around `mean`, within [-1, 1].
 #[derive(Debug, Clone, Copy)]
 enum Shape {
-    /// Only the ends: the largest variance there is, and the hardest for a bound.
+    /// Only the two ends: the largest possible variance, and the hardest case for a bound.
     Ends,
     /// Two values near each other.
     Narrow,
-    /// Mostly exactly 0, as a lexicon reads posts without a known word; else far out.
+    /// Mostly exactly 0, like a lexicon's readings of posts without a known word; otherwise far from 0.
     Sparse,
 }
 
@@ -45,7 +46,7 @@ fn two_point(chance: &mut ChaCha8Rng, low: f64, high: f64, mean: f64) -> f64 {
     }
 }
 
-/// How many posts until the detector says so, at most `limit`.
+/// The number of posts until the detector raises an alarm, at most `limit`.
 fn run_length(alpha: f64, band: Band, limit: u64, mut draw: impl FnMut() -> f64) -> u64 {
     let mut detector = Detector::new();
     for post in 1..=limit {
@@ -60,7 +61,7 @@ fn run_length(alpha: f64, band: Band, limit: u64, mut draw: impl FnMut() -> f64)
     limit
 }
 
-/// The worst that "nothing changed" allows: the mean lies on the edge of the band, post after post.
+/// The worst case of "nothing changed": the mean of every post is on the edge of the band.
 #[test]
 fn false_alarms_are_as_rare_as_promised_even_on_the_edge_of_the_band() {
     for alpha in [1e-1, 1e-2, 1e-3] {
@@ -72,7 +73,7 @@ fn false_alarms_are_as_rare_as_promised_even_on_the_edge_of_the_band() {
             ] {
                 let mut chance = ChaCha8Rng::seed_from_u64(1);
                 let runs = if alpha < 1e-2 { 60 } else { 300 };
-                // Cutting runs short can only lower their mean.
+                // A limit on the length of runs can only lower their mean.
                 let limit = (20.0 / alpha) as u64;
                 let total: u64 = (0..runs)
                     .map(|_| run_length(alpha, band, limit, || shape.draw(mean, &mut chance)))
@@ -85,7 +86,7 @@ fn false_alarms_are_as_rare_as_promised_even_on_the_edge_of_the_band() {
     }
 }
 
-/// Dependence does not matter either: the mean of each post lies on whichever edge the posts before it suggest.
+/// Dependence does not matter either: the mean of each post is on the edge that the earlier posts suggest.
 #[test]
 fn false_alarms_are_as_rare_as_promised_when_posts_depend_on_each_other() {
     let (alpha, band) = (1e-2, Band { low: -0.1, high: 0.1 });
@@ -105,7 +106,7 @@ fn false_alarms_are_as_rare_as_promised_when_posts_depend_on_each_other() {
     assert!(average >= 1.0 / alpha);
 }
 
-/// A test that is never wrong because it never speaks would pass the above.
+/// A detector that never raises an alarm would pass the tests above.
 #[test]
 fn a_change_is_found_soon_and_in_its_direction() {
     let band = Band {
@@ -142,7 +143,7 @@ fn a_change_is_found_soon_and_in_its_direction() {
     }
 }
 
-/// The post at which a detector with a threshold of 10,000 speaks, and the direction it names.
+/// The post at which a detector with a threshold of 10,000 raises an alarm, and the direction.
 fn first_alarm(band: Band, mut draw: impl FnMut(i64) -> f64) -> (i64, Direction) {
     let mut detector = Detector::new();
     let mut post = 0;

@@ -1,4 +1,4 @@
-//! Real posts give the same moments however they are partitioned, batched and interleaved.
+//! Real posts give the same moments with any partitions, batches and interleaving.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,8 +15,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// The posts of an evening of boxing (12,118 posts in 70 minutes), each with a plain valence: the words and emoji of
-/// VADER's lexicon that it has, added up and squashed. What matters here is that it is deterministic and real.
+/// The posts of an evening of boxing (12,118 posts in 70 minutes), each with a simple valence: the sum of its words and
+/// emoji in VADER's lexicon, squashed. It only has to be deterministic and realistic.
 fn evening() -> Option<Vec<Envelope<Reading>>> {
     let folder = limbic_domain::testing::data_dir()?;
     let text = std::fs::read_to_string(folder.join("vader/vader_lexicon.txt")).unwrap();
@@ -67,7 +67,7 @@ fn evening() -> Option<Vec<Envelope<Reading>>> {
     Some(posts)
 }
 
-/// Moments are rarer than an evening shows: with one false alarm in a thousand posts there are some to compare.
+/// Moments are rarer than an evening shows. With one false alarm in a thousand posts there are some to compare.
 fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.change.alpha = 1e-3;
@@ -105,7 +105,7 @@ fn an_evening_of_boxing_gives_the_same_moments_however_it_is_cut() {
     }
 }
 
-/// The same posts in an order without meaning: nothing changes, so nearly nothing may be found.
+/// The same posts in a random order: nothing changes, so nearly no moment may be found.
 #[test]
 fn shuffled_real_posts_raise_no_more_false_alarms_than_promised() {
     let Some(mut posts) = evening() else { return };
@@ -124,7 +124,8 @@ fn shuffled_real_posts_raise_no_more_false_alarms_than_promised() {
     assert!(moments as f64 <= feelings as f64 * settings().change.alpha);
 }
 
-/// A small town whose mood turns at half time; authors write many posts, out of order within the disorder allowed.
+/// A small population whose mood changes at half time. Authors write many posts, out of order within the allowed
+/// disorder.
 fn town(posts: u32, shuffle: u32) -> Vec<NewRecord> {
     (0..posts)
         .map(|post| {

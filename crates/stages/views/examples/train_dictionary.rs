@@ -1,7 +1,8 @@
-//! Trains the dictionary with which the view compresses bodies, from files of bodies, one JSON object a line.
+//! Trains the dictionary for the compression of the view's bodies, from files of bodies with one JSON object per line.
 //!
-//! `cargo run -p limbic-views --example train_dictionary -- OUTPUT FILE…`. The bodies must be of the simulation, never of
-//! people: parts of them become part of the program. A new dictionary needs a new form in `src/compression.rs`.
+//! `cargo run -p limbic-views --example train_dictionary -- OUTPUT FILE…`. The bodies must come from the simulation,
+//! never from people, because parts of them become part of the program. A new dictionary needs a new format in
+//! `src/compression.rs`.
 #![expect(clippy::print_stdout, reason = "a program talks to its user")]
 
 /// Bytes of the dictionary.

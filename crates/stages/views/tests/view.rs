@@ -1,4 +1,4 @@
-//! The view over SQLite always, over PostgreSQL where `LIMBIC_TEST_POSTGRES` names one.
+//! The view in SQLite, and in PostgreSQL if `LIMBIC_TEST_POSTGRES` is set.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc, topics};
@@ -36,7 +36,7 @@ fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) 
         .build()
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    // A log of its own name per test: offsets of one mean nothing to another.
+    // Each test has a log with its own name, because offsets of one log have no meaning for another.
     let log = folder
         .path()
         .file_name()
@@ -59,10 +59,10 @@ fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) 
 #[test]
 fn what_the_database_knows_is_skipped_after_a_crash() {
     over_every_database(|store, handle, log| {
-        // Each instance is driven once: the second call of one that another has overtaken does succeed.
+        // Each instance is driven once, because the second call of an instance that another has overtaken succeeds.
         let mut stage = harness(store, handle, log).once();
         stage.process([outcome(log, 0), outcome(log, 1)]);
-        // The log's commit was lost: another instance is shown the same records again, and one more.
+        // The log's commit was lost: another instance receives the same records again, and one more.
         let mut next = harness(store, handle, log).once();
         next.process([outcome(log, 0), outcome(log, 1), outcome(log, 2)]);
         let partition = TopicPartition {
@@ -72,7 +72,7 @@ fn what_the_database_knows_is_skipped_after_a_crash() {
         assert_eq!(next.seeks(), [(partition, 2)]);
         let tenant = TenantId::new(log).unwrap();
         assert_eq!(handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap(), 3);
-        // The first one is a zombie now: what it writes is refused, and it learns where things stand.
+        // The first instance is now a zombie: its writes are refused, and it reads the current offsets.
         assert!(stage.try_process([outcome(log, 2)]).is_err());
         stage.process([outcome(log, 2)]);
         assert_eq!(handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap(), 3);
@@ -127,7 +127,8 @@ fn pages_follow_each_other_without_gap_or_repeat_and_tenants_do_not_mix() {
 fn garbage_goes_to_the_dead_letters_and_the_rest_is_written() {
     over_every_database(|store, handle, log| {
         let broken = outcome(log, 1).value(&b"{\"tenant\":\xff"[..]);
-        // The harness processes the batch again after the database has committed it: the dead letter must come again.
+        // The harness processes the batch again after the database has committed it. The dead letter must be written
+        // again.
         let mut stage = harness(store, handle, log);
         stage.process([outcome(log, 0), broken, outcome(log, 2)]);
         assert_eq!(stage.dead_letters().len(), 1);

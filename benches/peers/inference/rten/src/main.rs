@@ -1,8 +1,8 @@
 //! rten's side of the comparison: `peer-rten MODEL.onnx IDS.json LABELS.json`.
 //!
-//! As `peer.py` does for the others: posts of equal length in batches, as many seconds as each line of the input says, answered by
-//! posts a second of the clock and of the processor. LABELS holds what PyTorch says of every twentieth batch. One thread: set
-//! `RTEN_NUM_THREADS=1`.
+//! Like `peer.py` for the others: posts of equal length in batches, for as many seconds as each line of the input says.
+//! The answer is the number of posts per second of the clock and of processor time. LABELS has PyTorch's results for
+//! every twentieth batch. One thread: set `RTEN_NUM_THREADS=1`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let same = found.iter().zip(&wanted).filter(|(found, wanted)| found == wanted).count();
     eprintln!("rten: {:.1} % of labels as in PyTorch", 100.0 * same as f64 / wanted.len() as f64);
 
-    // A stride that visits all of them, long and short in no order.
+    // A stride that visits all of them, with lengths in no order.
     let stride = (1..).map(|n| 7919 + n).find(|n| gcd(*n, batches.len()) == 1).unwrap_or(1);
     let mut place = 0;
     for line in std::io::stdin().lock().lines() {
@@ -73,7 +73,7 @@ fn labels_of(model: &Model, ids: &NdTensor<i32, 2>) -> Result<Vec<usize>, Box<dy
     Ok((0..logits.size(0)).map(largest).collect())
 }
 
-/// How long this process has run on a processor (Linux, hundredths of a second).
+/// The processor time of this process (Linux, hundredths of a second).
 fn processor_time() -> Result<Duration, Box<dyn Error>> {
     let times = std::fs::read_to_string("/proc/self/stat")?;
     let after = times.rsplit_once(')').ok_or("a line of /proc/self/stat")?.1;

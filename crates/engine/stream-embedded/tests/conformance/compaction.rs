@@ -1,4 +1,4 @@
-//! What the embedded log's own compaction must do: survive a kill at every step, stay within its memory, remove tombstones.
+//! The embedded log's own compaction: it survives a kill at every step, stays within its memory, and removes tombstones.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn write(log: &dyn Log, topic: &Arc<str>, rounds: std::ops::Range<usize>) {
     }
 }
 
-/// In a child: dies at a step of a compaction that would remove most of what there is.
+/// In a child process: aborts at a step of a compaction that would remove most records.
 pub(crate) fn die_at(step: &str, path: &Path) {
     let log = open(path, options());
     let topic = topic(&*log);
@@ -193,7 +193,7 @@ fn a_topic_is_compacted_in_the_background_once_enough_was_written() {
     let shared: Arc<dyn Log> = log.clone();
     let topic = topic(&*log);
     write(&*log, &topic, 0..20);
-    // Polls that find nothing are the wait.
+    // Polls without records serve as the wait.
     let elsewhere = TopicSpec::new("elsewhere", 1);
     log.ensure_topics(std::slice::from_ref(&elsewhere)).unwrap();
     let mut waiting = Client::join(&shared, "waiting", "a", &[elsewhere.name]);

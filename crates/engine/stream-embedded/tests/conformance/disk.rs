@@ -1,4 +1,4 @@
-//! What only a log on this machine's own disk can meet: a second process, a torn tail, a full disk; and its retention.
+//! Tests that only a log on a local disk needs: a second process, a torn tail, a full disk; and retention.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use limbic_stream::testing::conformance::client::{Client, all_of, limits, number
 
 const SCENARIO: &str = "LIMBIC_SCENARIO";
 
-/// Runs what a test has left to a child process, if this is one: failpoints are global to a process.
+/// Runs the child's part of a test, if this process is a child. Failpoints are global to a process, so they need one.
 fn run_child_if_asked() {
     let Ok(scenario) = std::env::var(SCENARIO) else {
         return;
@@ -34,13 +34,13 @@ fn run_child_if_asked() {
     }
 }
 
-/// What a killed process runs. Not a test of its own.
+/// The main function of a child process. It is not a test.
 #[test]
 fn child() {
     run_child_if_asked();
 }
 
-/// Runs a scenario in a child; whether it came to its end, and what it said.
+/// Runs a scenario in a child process. Returns whether it finished, and its output.
 pub(crate) fn run(name: &str, path: &Path) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "disk::child", "--test-threads", "1", "--nocapture"])
@@ -123,7 +123,7 @@ fn a_log_whose_creation_was_cut_short_is_created() {
     log.close().unwrap();
 }
 
-/// In a child: three batches are acknowledged, a fourth is written but not flushed.
+/// In a child process: three batches are acknowledged, and a fourth is written but not flushed.
 fn leave_half_written(path: &Path) {
     let log = open(path);
     let topic = topic(&log, "t", Retention::default());
@@ -134,7 +134,7 @@ fn leave_half_written(path: &Path) {
     let _ = write(&log, &topic, &[noise(100_000)]);
 }
 
-/// Text that does not shrink: its place on disk is as long as it is.
+/// Text that cannot be compressed, so its size on disk equals its length.
 fn noise(length: usize) -> String {
     let mut state = 1_u64;
     let letter = || {
@@ -156,8 +156,8 @@ fn newest_journal(path: &Path) -> PathBuf {
         .unwrap()
 }
 
-/// A machine that loses power may keep any part of what was not flushed. Whatever that is, the log opens, and all that
-/// was acknowledged is there.
+/// A machine that loses power may keep any part of the data that was not flushed. In every case the log opens, and all
+/// acknowledged records exist.
 #[test]
 fn a_torn_tail_is_cut_off() {
     let made = tempfile::tempdir().unwrap();
@@ -165,7 +165,7 @@ fn a_torn_tail_is_cut_off() {
     assert!(!passed, "the child was to die");
     let journal = std::fs::read(newest_journal(made.path())).unwrap();
     let end = journal.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    // The last batch is some 100,000 bytes long; a hole in it, or its end gone.
+    // The last batch has about 100,000 bytes. It gets a hole, or loses its end.
     let holes = [
         (end - 100_100, 4),
         (end - 50_000, 4_096),
@@ -188,7 +188,7 @@ fn a_torn_tail_is_cut_off() {
         let log = open(folder.path());
         assert_eq!(all_of(&log, &topic).len(), 31, "hole at {start}");
     }
-    // A hole in what was acknowledged is no torn tail: nothing is thrown away.
+    // A hole in acknowledged data is not a torn tail, so nothing is cut off.
     let folder = tempfile::tempdir().unwrap();
     copy(made.path(), folder.path());
     let mut torn = journal;
@@ -212,11 +212,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A small disk of its own, unmounted when it goes.
+/// A small separate disk, unmounted when it is dropped.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// Needs root; `None`, said loudly, without.
+    /// Needs root. Without it, prints a notice and returns `None`.
     fn mount(megabytes: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
@@ -277,7 +277,7 @@ fn a_full_disk_is_met_without_one_too() {
     assert!(passed, "{said}");
 }
 
-/// In a child: the system says that there is no room.
+/// In a child process: the system reports that the disk is full.
 fn meet_a_full_disk(path: &Path) {
     let log = open(path);
     let topic = topic(&log, "t", Retention::default());
@@ -301,7 +301,7 @@ fn a_failing_disk_loses_and_doubles_nothing() {
     assert!(passed, "{said}");
 }
 
-/// In a child: writes fail before and after they have reached the journal.
+/// In a child process: writes fail before and after they have reached the journal.
 fn meet_a_failing_disk(path: &Path) {
     let log = open(path);
     let topic = topic(&log, "t", Retention::default());
@@ -313,13 +313,13 @@ fn meet_a_failing_disk(path: &Path) {
     write(&log, &topic, &numbered("", 10)).unwrap();
     let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
     let records = client.take(10);
-    // Refused before it reached the journal: no trace, and the same call passes.
+    // The write failed before it reached the journal. It had no effect, and the same call succeeds.
     fail::cfg("commit::refused", "1*return").unwrap();
     let error = client.pass(&records[..4], &output).unwrap_err();
     assert!(matches!(error, Error::DiskFull { .. }), "{error}");
     assert!(all_of(&log, &output).is_empty());
     client.pass(&records[..4], &output).unwrap();
-    // In the journal, then the flush failed: opening the log again shows that it is there.
+    // The write is in the journal, and then the flush failed. Reopening the log shows that it was made.
     fail::cfg("commit::sync-failed", "1*return").unwrap();
     client.pass(&records[4..], &output).unwrap();
     assert_eq!(values(&all_of(&log, &output)), numbered("", 10));
@@ -335,8 +335,8 @@ fn meet_a_failing_disk(path: &Path) {
     write(&log, &topic, &["later".into()]).unwrap();
     let records = client.take(1);
     assert_eq!(values(&records), ["later"]);
-    // Nobody knows until the log opens again: the member is told so and shut out, its partition stays where it is, and
-    // whoever comes after finds what became of it.
+    // The outcome is unknown until the log opens again. The member receives an error that says so and loses its
+    // membership, its partition stays assigned, and the next member finds the outcome.
     fail::cfg("commit::sync-failed", "1*return").unwrap();
     fail::cfg("store::open", "1*return").unwrap();
     let error = client.pass(&records, &output).unwrap_err();
@@ -398,7 +398,7 @@ fn retention_by_size_drops_the_oldest_segments() {
     let kept = all_of(&log, &short);
     assert_eq!(kept.first().unwrap().offset, earliest);
     assert_eq!(kept.len() as u64, end - earliest);
-    // A reader that was behind goes on at the earliest record.
+    // A reader that was behind continues at the earliest record.
     let records = client.take(1);
     assert_eq!(records[0].offset, earliest);
     drop(client);
@@ -436,7 +436,7 @@ fn a_transient_topic_leaves_the_disk_behind_its_readers() {
     };
     let refused = log.trim(&[before(&topics[2], 40)]).unwrap_err();
     assert!(matches!(refused, Error::Settings(_)), "{refused}");
-    // One of the two that share the segment still needs it.
+    // One of the two topics that share the segment still needs it.
     log.trim(&[before(&topics[0], 40), before(&topics[1], 39)])
         .unwrap();
     assert_eq!(span(&log, &topics[0]), (0, 40));

@@ -1,4 +1,4 @@
-//! The embedded log, held to the specification of every backend, and to what a log on a disk of its own must do.
+//! The embedded log: the specification of every backend, and the tests of a log on a local disk.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
@@ -15,7 +15,7 @@ use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
 limbic_stream::conformance!(Embedded, Some(Embedded::new()));
 
-/// The embedded log, in a folder that goes with it.
+/// The embedded log, in a folder that is removed with it.
 pub(crate) struct Embedded {
     folder: tempfile::TempDir,
     log: Option<Arc<EmbeddedLog>>,
@@ -43,7 +43,7 @@ impl Embedded {
     }
 }
 
-/// Small, so that tests come to the edges of what is in memory.
+/// Small limits, so that tests exceed what is kept in memory.
 pub(crate) fn options() -> EmbeddedOptions {
     EmbeddedOptions {
         tail_bytes: 64 << 10,

@@ -1,4 +1,4 @@
-//! The same stage and the same runtime, with three promises: the log is wrapped, and what a commit means is exchanged.
+//! The same stage and the same runtime with three guarantees: a wrapper of the log replaces the meaning of a commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-/// What a commit promises.
+/// The guarantee of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
     /// The log's own transactions.
@@ -27,7 +27,7 @@ pub enum Promise {
     NeverCommitted,
 }
 
-/// What the run came to: when its first record was read and its last one committed, and how many commits that took.
+/// The result of a run: when its first record was read and its last one committed, and the number of commits.
 #[derive(Debug)]
 pub struct Finished {
     pub began: Instant,
@@ -35,7 +35,7 @@ pub struct Finished {
     pub commits: u32,
 }
 
-/// A log with another promise. It tells once all records are through.
+/// A log with another guarantee. It reports when all records are processed.
 pub struct Side {
     pub log: KafkaLog,
     pub promise: Promise,
@@ -59,7 +59,8 @@ impl Log for Side {
     }
 
     fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>> {
-        // A group with members takes offsets from them alone: these go to one without, which costs the broker the same.
+        // Only members can commit offsets of a group with members. These offsets go to a group without members, which
+        // costs the broker the same.
         let group = format!("{}.{}-offsets", self.prefix, subscription.group);
         let plain =
             (self.promise != Promise::ExactlyOnce).then(|| Plain::new(&self.servers, &self.prefix, &group));
@@ -87,7 +88,7 @@ impl Log for Side {
     }
 }
 
-/// Clients without transactions, set as the log's own are.
+/// Clients without transactions, otherwise configured like the log's own.
 struct Plain {
     prefix: String,
     producer: BaseProducer,
@@ -169,7 +170,7 @@ struct Member {
     inner: Box<dyn Consumer>,
     plain: Option<Plain>,
     commits_offsets: bool,
-    /// Records that are still to be committed.
+    /// The number of records that are not committed yet.
     left: usize,
     began: Option<Instant>,
     commits: u32,
@@ -224,7 +225,7 @@ impl Consumer for Member {
     }
 }
 
-/// Without transactions, that of the log stays empty: it gives the records that lie ready, and is dropped.
+/// Without transactions, the log's own transaction stays empty: it returns the available records, and is dropped.
 struct Open<'a> {
     inner: Box<dyn Transaction + 'a>,
     plain: Option<&'a Plain>,
@@ -289,7 +290,7 @@ impl Transaction for Open<'_> {
                 ended: Instant::now(),
                 commits: *self.commits,
             };
-            // Nobody waits any more only if the run was given up.
+            // The receiver is gone only if the run was given up.
             let _ = self.finished.send(finished);
         }
         Ok(())

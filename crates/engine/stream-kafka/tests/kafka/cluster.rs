@@ -1,4 +1,4 @@
-//! A cluster to test against, and what every test does with it.
+//! The cluster under test, and helpers of the tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use limbic_stream::{
 };
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
-/// Longest that a test waits for what must come.
+/// Maximum time that a test waits for an event.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The address of the cluster under test; `None`, said loudly, without one.
+/// The address of the cluster under test. If there is none, prints a notice and returns `None`.
 pub(crate) fn address() -> Option<String> {
     let address = std::env::var("LIMBIC_TEST_KAFKA")
         .ok()
@@ -27,7 +27,7 @@ pub(crate) fn address() -> Option<String> {
     address
 }
 
-/// Names that no other test has.
+/// Options with names that no other test uses.
 pub(crate) fn options() -> KafkaOptions {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let millis = Utc::now().as_millis();
@@ -78,7 +78,7 @@ pub(crate) fn subscription(instance: &str) -> Subscription {
     }
 }
 
-/// Polls until `done` is satisfied with what came.
+/// Polls until `done` accepts the events.
 pub(crate) fn poll_until(consumer: &mut dyn Consumer, mut done: impl FnMut(Polled) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done(consumer.poll(&limits()).unwrap()) {
@@ -86,7 +86,7 @@ pub(crate) fn poll_until(consumer: &mut dyn Consumer, mut done: impl FnMut(Polle
     }
 }
 
-/// Polls until `count` records are there.
+/// Polls until there are `count` records.
 pub(crate) fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<Record> {
     let mut taken = Vec::new();
     poll_until(consumer, |polled| {
@@ -98,7 +98,7 @@ pub(crate) fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<Record> {
     taken
 }
 
-/// Polls until `count` partitions are held.
+/// Polls until `count` partitions are assigned.
 pub(crate) fn join(consumer: &mut dyn Consumer, count: usize) -> Vec<TopicPartition> {
     let mut held = Vec::new();
     poll_until(consumer, |polled| {
@@ -110,7 +110,7 @@ pub(crate) fn join(consumer: &mut dyn Consumer, count: usize) -> Vec<TopicPartit
     held
 }
 
-/// Marks everything in `records` as done.
+/// Commits the offsets of `records`.
 pub(crate) fn offsets(records: &[Record]) -> Vec<Committed> {
     let mut next = std::collections::BTreeMap::new();
     for record in records {

@@ -1,4 +1,4 @@
-//! What only the Kafka backend must do, against a real broker.
+//! Tests of the Kafka backend alone, with a real broker.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
@@ -33,7 +33,7 @@ fn a_record_comes_back_as_it_was_written() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 3);
     let mut written = record("in", "key", "value");
-    // Times that Kafka itself would refuse or misread.
+    // Times that Kafka would refuse or misinterpret.
     for millis in [i64::MIN, -1, 0, i64::MAX] {
         written.timestamp = limbic_domain::Utc::from_millis(millis);
         log.publish(vec![written.clone()]).unwrap();
@@ -191,7 +191,7 @@ fn nothing_of_an_aborted_transaction_is_seen_and_rewinding_brings_the_records_ag
 fn a_group_that_has_read_everything_lags_by_nothing() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 1);
-    // `out` ends in transaction markers, which take offsets.
+    // `out` ends with transaction markers, which occupy offsets.
     log.publish((0..3).map(|n| record("in", "k", n)).collect())
         .unwrap();
     let mut first = log.subscribe(subscription("a")).unwrap();
@@ -219,7 +219,7 @@ fn a_group_that_has_read_everything_lags_by_nothing() {
         second.poll(&limits()).unwrap();
     }
 
-    // And one more record is a lag again.
+    // One more record gives a lag again.
     log.publish(vec![record("out", "k", 3)]).unwrap();
     let progress = log.progress("reader", &["out".into()]).unwrap();
     assert!(progress[0].end > progress[0].committed.next);
@@ -242,7 +242,7 @@ fn two_instances_share_the_work_and_a_batch_in_hand_is_finished_before_its_parti
     let mut first = log.subscribe(subscription("a")).unwrap();
     let in_hand = take(&mut *first, 100);
 
-    // The second one asks for its share while the first holds a batch of all partitions.
+    // The second member asks for its share while the first one holds a batch of all partitions.
     let other = options.clone();
     let second = std::thread::spawn({
         let address = address.clone();

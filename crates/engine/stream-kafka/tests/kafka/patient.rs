@@ -1,4 +1,4 @@
-//! A log whose transactions wait until the next batch lies ready, so that sharing does not depend on who is faster.
+//! A log whose transactions wait until the next batch is available, so that sharing does not depend on speed.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use limbic_stream::{
 };
 use limbic_stream_kafka::KafkaLog;
 
-/// How many batches the transactions had, and which is to fail.
+/// The number of batches of the transactions, and the transaction that must fail.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(Mutex<Said>);
 
@@ -21,17 +21,17 @@ struct Said {
 }
 
 impl Notes {
-    /// How many batches each transaction had that was committed.
+    /// The number of batches in each committed transaction.
     pub(crate) fn committed(&self) -> Vec<usize> {
         self.0.lock().unwrap().committed.clone()
     }
 
-    /// The same of those that were aborted because the test wanted it.
+    /// The number of batches in each transaction that was aborted by the test.
     pub(crate) fn aborted(&self) -> Vec<usize> {
         self.0.lock().unwrap().aborted.clone()
     }
 
-    /// The next transaction with a batch is aborted when it is to be committed.
+    /// Aborts the commit of the next transaction with a batch.
     pub(crate) fn abort_next(&self) {
         self.0.lock().unwrap().abort_next = true;
     }
@@ -84,9 +84,9 @@ struct Member {
     inner: Box<dyn Consumer>,
     notes: Arc<Notes>,
     records: u64,
-    /// The offset after the last record given out.
+    /// The offset after the last record that was returned.
     position: u64,
-    /// Batches given out since the last transaction.
+    /// The number of batches that were returned since the last transaction.
     in_hand: usize,
 }
 
@@ -154,7 +154,7 @@ impl Transaction for Open<'_> {
     }
 
     fn ready(&mut self, limits: &BatchLimits) -> Result<Option<Vec<Record>>> {
-        // What is left at the end may be too little for a batch to be worth it.
+        // The rest at the end may be too small for a batch.
         while self.records - *self.position >= limits.records as u64 / 2 {
             if let Some(records) = self.inner.ready(limits)? {
                 *self.position = after(&records);

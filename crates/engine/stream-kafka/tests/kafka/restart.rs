@@ -1,4 +1,4 @@
-//! A broker that dies in the middle of a transaction and comes back.
+//! A broker that is killed in the middle of a transaction and restarts.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +7,7 @@ use limbic_stream::{Consumer, Error, Log, Polled};
 
 use crate::cluster::{self, limits, log, offsets, options, record, sorted, subscription, take, values};
 
-/// A broker of this test alone.
+/// A broker for this test only.
 struct Broker {
     folder: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Broker {
         format!("kafka://{}", line.unwrap())
     }
 
-    /// As a power cut would.
+    /// Kills the broker, like a power failure.
     fn kill(&self) {
         let pid = std::fs::read_to_string(self.folder.path().join("run/kafka/pid")).unwrap();
         let pid = pid.split_whitespace().next().unwrap();
@@ -58,7 +58,7 @@ impl Drop for Broker {
     }
 }
 
-/// One step: passes on what is there, with the broker killed in the middle if `disturb` says so.
+/// One step: passes the available records on. If `disturb` is set, the broker is killed in the middle.
 fn step(consumer: &mut dyn Consumer, disturb: &mut dyn FnMut()) -> Result<(), Error> {
     let Polled::Records(records) = consumer.poll(&limits())? else {
         return Ok(());
@@ -91,7 +91,7 @@ fn a_broker_that_dies_in_mid_transaction_costs_nothing_but_time() {
     log.publish((0..200).map(|n| record("in", "k", n)).collect())
         .unwrap();
     let mut consumer = log.subscribe(subscription("a")).unwrap();
-    // The first of them is read, so that the kill is certain to come with records in hand.
+    // The first of them is read, so that the kill certainly happens while records are being processed.
     take(&mut *consumer, 1);
     consumer.rewind().unwrap();
 
@@ -111,7 +111,7 @@ fn a_broker_that_dies_in_mid_transaction_costs_nothing_but_time() {
             match step(&mut *consumer, &mut disturb) {
                 Ok(()) => {}
                 Err(error) if error.retry() == limbic_domain::Retry::Never => panic!("{error}"),
-                // Out: another subscription shows what was committed.
+                // The member is fenced. A new subscription shows what was committed.
                 Err(_) => match log.subscribe(subscription("a")) {
                     Ok(again) => consumer = again,
                     Err(Error::Unavailable { .. }) => continue,

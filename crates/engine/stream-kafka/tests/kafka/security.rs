@@ -1,4 +1,4 @@
-//! Managed brokers are reached over TLS, with a user and a password.
+//! Managed brokers need TLS, a user and a password.
 
 use limbic_stream::{Error, Log};
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};

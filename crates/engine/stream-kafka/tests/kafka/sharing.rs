@@ -1,4 +1,4 @@
-//! Batches that lie ready share a transaction: it is one for all that a transaction promises.
+//! Available batches share a transaction, which keeps all promises of a transaction.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::patient::{Notes, Patient};
 
 const RECORDS: usize = 1_000;
 const BATCH: usize = 100;
-/// Every so many is poison.
+/// Every n-th record is poison.
 const POISON: usize = 250;
 const CHILD: &str = "LIMBIC_SHARING_CHILD";
 
-/// Numbers what it passes on, by a count in its state.
+/// Numbers the records that it passes on, with a count in its state.
 #[derive(Default)]
 struct Numbering {
     batches: AtomicUsize,
-    /// The batch at which it cannot go on for once.
+    /// The batch at which it fails once.
     stumbles_at: Option<usize>,
     stumbled: AtomicBool,
-    /// The batch at which the process dies.
+    /// The batch at which the process aborts.
     dies_at: Option<usize>,
 }
 
@@ -59,7 +59,7 @@ impl Stage for Numbering {
     }
 }
 
-/// A cluster with records that wait.
+/// A cluster with waiting records.
 fn filled(address: &str, options: &KafkaOptions) -> KafkaLog {
     let log = log(address, options, 1);
     log.ensure_topics(&[topic("in.dead", 1)]).unwrap();
@@ -79,10 +79,10 @@ fn spec() -> StageSpec {
         })
 }
 
-/// Runs the stage until it has done everything.
+/// Runs the stage until all records are processed.
 fn run(log: &KafkaLog, notes: &Arc<Notes>, stage: Numbering) {
     let run = RunOptions {
-        // Only what is ready bounds a transaction.
+        // Only the number of available batches limits a transaction.
         share_for: cluster::PATIENCE,
         backoff: Backoff::new(Duration::from_millis(1), Duration::from_secs(15)),
         ..RunOptions::default()
@@ -102,7 +102,7 @@ fn run(log: &KafkaLog, notes: &Arc<Notes>, stage: Numbering) {
     assert!(handle.join_by(deadline));
 }
 
-/// Everything is done, nothing twice, in order.
+/// Checks that every record was processed once, in order.
 fn check(log: &KafkaLog) {
     let good = RECORDS - RECORDS / POISON;
     let expected: Vec<String> = (1..=good).map(|n| n.to_string()).collect();
@@ -165,7 +165,7 @@ fn a_batch_that_has_to_wait_does_not_hold_up_those_before_it() {
     run(&log, &notes, stage);
     check(&log);
     let batches = notes.committed();
-    // Three and the one that stumbled, of which nothing was committed.
+    // Three batches and the failed one, of which nothing was committed.
     assert_eq!(batches[..2], [4, 1], "batches by transaction: {batches:?}");
 }
 
@@ -193,7 +193,7 @@ fn a_kill_between_batches_that_share_neither_loses_nor_doubles() {
     check(&log);
 }
 
-/// What the killed process runs: not a test of its own.
+/// The main function of a child process. It is not a test.
 #[test]
 fn child() {
     let Ok(job) = std::env::var(CHILD) else { return };

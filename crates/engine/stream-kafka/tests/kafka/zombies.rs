@@ -1,4 +1,4 @@
-//! Those who come back after another has taken over.
+//! Members that return after another one has taken over.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn an_instance_that_was_started_again_elsewhere_cannot_commit() {
     let mut transaction = zombie.begin().unwrap();
     transaction.append(record("out", "k", "never")).unwrap();
 
-    // Another process takes the name: it has a log of its own.
+    // Another process, with its own log, takes the name.
     let second_log = KafkaLog::connect(&address, options).unwrap();
     let mut heir = second_log.subscribe(subscription("a")).unwrap();
     assert!(transaction.commit().unwrap_err().is_fenced());
@@ -53,7 +53,7 @@ fn a_worker_that_sleeps_is_fenced_even_without_offsets() {
         .unwrap();
     let mut sleeper = sleepy_log.subscribe(subscription("a")).unwrap();
     let in_hand = take(&mut *sleeper, 10);
-    // A tick: records and state, no offset.
+    // A tick: records and state, without an offset.
     let mut transaction = sleeper.begin().unwrap();
     transaction.append(record("out", "k", "never")).unwrap();
     transaction

@@ -19,7 +19,7 @@ use super::words::{Spoken, Words};
 use super::{Knowledge, NEGATES, any_of};
 
 /// Score from which a kind is the result.
-const TOLD: f64 = 0.5;
+const REPORTED: f64 = 0.5;
 /// Factor of a denied cue of buying or praise.
 const NEGATED: f64 = 0.2;
 /// Number of words before a cue that can deny it.
@@ -90,7 +90,7 @@ impl IntentCues {
         let (kind, score) = KINDS
             .into_iter()
             .zip(self.0)
-            .find(|(_, score)| *score >= TOLD)
+            .find(|(_, score)| *score >= REPORTED)
             .unwrap_or_else(|| (IntentKind::None, 1.0 - self.0.into_iter().fold(0.0, f64::max)));
         Intent {
             kind,
@@ -119,17 +119,18 @@ fn kind_of(kind: &str) -> IntentKind {
     }
 }
 
-/// How a question begins: no question anywhere else ("I know what is good").
+/// The class of words that start a question. They count only at the start ("I know what is good" is not a question).
 const ASKS: &str = "asks";
 
 fn begins_a_clause(cue: &Found, spoken: &[Spoken]) -> bool {
     cue.start == 0 || spoken[cue.start - 1].clause != spoken[cue.start].clause
 }
 
-/// The strongest so many cues count: more add nothing, and a long text shall not cost the square of its cues.
+/// Only this many of the strongest cues count. More would not change the result, and the time must not grow with the
+/// square of a long text's cues.
 const MOST_COUNTED: usize = 32;
 
-/// Of cues of one kind over the same words only the strongest.
+/// Keeps only the strongest of the cues of one kind over the same words.
 fn strongest(mut cues: Vec<Found>) -> Vec<Found> {
     cues.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.start.cmp(&b.start)));
     let mut counted: Vec<Found> = Vec::new();
@@ -150,7 +151,7 @@ fn is_denied(cue: &Found, spoken: &[Spoken], knowledge: &Knowledge) -> bool {
         .any(|word| word.clause == clause && knowledge.is(word.id, NEGATES))
 }
 
-/// What the text's question marks say, those of links left out.
+/// The score of the text's question marks, without those of links.
 fn mark(text: &str) -> Option<f64> {
     let mut best = None;
     for chunk in text.split_whitespace().filter(|chunk| !chunk.contains("://")) {

@@ -1,8 +1,8 @@
 //! Measures the quality of engines on public data sets.
 //!
 //! Each task has the measure of its organisers ([`measures`]) with a bootstrap interval, and the calibration error of
-//! engines that give probabilities. VADER and the most frequent class are the baselines. A model is measured by its
-//! own outputs, whatever the language of a post seems to be.
+//! engines that give probabilities. VADER and the most frequent class are the baselines. A model is measured by its own
+//! outputs, for posts in any language.
 
 mod bootstrap;
 mod equity;

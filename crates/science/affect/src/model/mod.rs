@@ -215,8 +215,7 @@ impl ModelReader {
         self.cache.counts()
     }
 
-    /// What the model itself says of each text, whatever language it seems to be in: what `limbic measure` measures. Leaves the
-    /// cache alone.
+    /// The model's own outputs for each text, for any language. `limbic measure` measures them. Does not use the cache.
     pub fn numbers(&self, texts: &[&str]) -> Vec<Numbers> {
         let mut room = self.take_room();
         room.ids.clear();
@@ -254,7 +253,7 @@ impl ModelReader {
         }
     }
 
-    /// Lets the encoder look at all that is asked, some tokens at a time, those that may leave early apart.
+    /// Runs the encoder on the requested texts, some tokens at a time. Texts that may leave early are in separate calls.
     fn encode(&self, asked: &[Asked], room: &mut Workspace, mut hand_on: impl FnMut(usize, Numbers)) {
         for may_leave in [true, false] {
             let exits = if may_leave { self.exits.as_slice() } else { &[] };
@@ -303,7 +302,8 @@ impl ModelReader {
     }
 }
 
-/// Where posts may leave: where the model says how sure they must be, and the heads there answer what a reading needs.
+/// The layers at which posts may leave: those with a confidence from the model and with heads for everything that a
+/// reading needs.
 fn exits(model: &Model, encoder: &Encoder, plan: &Plan) -> Vec<Exit> {
     let mut scratch = Scratch::new();
     let answers_enough = |layer: usize, scratch: &mut Scratch| {

@@ -90,8 +90,8 @@ impl Plan {
     }
 
     pub(super) fn emotions(&self, numbers: &Numbers) -> Emotions {
-        let told = |(name, place): &(String, Place)| Some((name.clone(), rounded(at(numbers, *place)?)));
-        self.emotions.iter().filter_map(told).collect()
+        let value = |(name, place): &(String, Place)| Some((name.clone(), rounded(at(numbers, *place)?)));
+        self.emotions.iter().filter_map(value).collect()
     }
 
     pub(super) fn irony(&self, numbers: &Numbers) -> Option<f64> {

@@ -7,7 +7,7 @@ use unicode_normalization::char::is_combining_mark;
 pub(super) enum Kind {
     /// Letters and digits: part of a word.
     Word,
-    /// Punctuation, symbols, emoji, ideographs: a word of its own.
+    /// Punctuation, symbols, emoji, ideographs: each is a separate word.
     Alone,
     /// Ends a word.
     Space,

@@ -14,7 +14,7 @@
 //! | `&amp;` | `&` |
 //! | `ｋïｌｌ`, `’` | `kill`, `'`: compatibility forms, no marks, straight quotes, lower case |
 //!
-//! An emoji is a token of its own if the vocabulary has it. Reading stops when the limit of tokens is reached, so a
+//! An emoji is a separate token if the vocabulary has it. Reading stops when the limit of tokens is reached, so a
 //! long text costs no more than a short one. Its end is not read.
 
 mod characters;

@@ -1,4 +1,4 @@
-//! A model with random weights in a folder of its own, as a trained one would be: small, but with every task.
+//! A small model with random weights and every task, in its own folder, in the format of a trained one.
 #![allow(dead_code, reason = "each test uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -17,7 +17,7 @@ pub(crate) const GOEMOTIONS: &str = "admiration amusement anger annoyance approv
     disapproval disgust embarrassment excitement fear gratitude grief joy love nervousness optimism pride realization relief \
     remorse sadness surprise neutral";
 
-/// Numbers that look random and are the same everywhere (`SplitMix64`), between -1 and 1.
+/// Numbers that look random and are the same on every machine (`SplitMix64`), between -1 and 1.
 struct Chance(u64);
 
 impl Chance {

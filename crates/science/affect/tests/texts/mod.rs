@@ -1,4 +1,4 @@
-//! The public texts that scores are compared on.
+//! The public texts of score comparisons.
 #![allow(dead_code, reason = "each test uses its own part")]
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -12,7 +12,7 @@ pub(crate) struct Texts {
     pub(crate) texts: Vec<String>,
 }
 
-/// Every text of VADER's ground truth and of the replayable streams.
+/// All texts of VADER's ground truth and of the replayable streams.
 pub(crate) fn all(data: &Path) -> Vec<Texts> {
     let mut found: Vec<Texts> = [
         "tweets",
@@ -26,7 +26,7 @@ pub(crate) fn all(data: &Path) -> Vec<Texts> {
         ("replay_mayweather_mcgregor/tweets.csv", "text"),
         ("replay_twitter_ratio/BarackObama.csv", "text"),
         ("replay_twitter_ratio/realDonaldTrump.csv", "text"),
-        // No name above the column: it is the one called `0`.
+        // A column without a name is called `0`.
         ("replay_reddit/lifestyle_drunk.csv", "0"),
     ] {
         let mut reader = csv::ReaderBuilder::new()
@@ -39,7 +39,7 @@ pub(crate) fn all(data: &Path) -> Vec<Texts> {
             .iter()
             .position(|h| h == column)
             .unwrap();
-        // Some rows are not UTF-8 throughout.
+        // Some rows contain bytes that are not UTF-8.
         let texts = reader
             .byte_records()
             .filter_map(|row| {

@@ -3,7 +3,7 @@
 //! Both policies learn from the same outcomes. In *shadow* mode the champion makes all decisions. In *live* mode, a
 //! random share `s` of decisions is assigned to the challenger. The probabilities `p` and `q` with which the two
 //! would make a decision are known, so it is made with `m = (1 − s) p + s q` (in shadow mode `s = 0`). Then `r (p −
-//! q) / m` is in expectation the champion's lead in reward, whichever policy decided. The test keeps a lower bound of
+//! q) / m` is in expectation the champion's lead in reward, for decisions of either policy. The test keeps a lower bound of
 //! its mean that is valid at all times (the predictable plug-in empirical-Bernstein confidence sequence of
 //! Waudby-Smith and Ramdas 2024, Theorem 2), so it can be read after every outcome. If the champion is better by more
 //! than a tolerance, the challenger is rolled back.

@@ -53,7 +53,7 @@ impl HoldoutConfig {
 
 /// The lift of the ads: the reward per person whom an ad could reach, minus the reward per person held out.
 ///
-/// Each moment counts once, whatever the size of its audience. Rewards are fractions of the largest reward. The
+/// Each moment counts once, with any size of its audience. Rewards are fractions of the largest reward. The
 /// interval is valid at all times.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LiftEstimate {

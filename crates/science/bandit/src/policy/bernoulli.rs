@@ -29,7 +29,7 @@ pub struct BernoulliConfig {
     /// Number of the latest feedback items that count, per table. Absent: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
-    /// Context namespaces. Each combination of their features has a table of its own.
+    /// Context namespaces. Each combination of their features has its own table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,
     /// How a new arm takes its prior from its family. Absent: every arm starts from `prior_alpha` and `prior_beta`.

@@ -22,7 +22,7 @@ use crate::random::{Random, derive};
 /// A decision, with the true click probability of each offer.
 #[derive(Debug, Clone)]
 pub struct SimulatedDecision {
-    /// The campaign; each campaign has a policy of its own.
+    /// The campaign. Each campaign has its own policy.
     pub campaign: String,
     /// Event time of the decision.
     pub at: Utc,

@@ -1,14 +1,14 @@
-//! How many posts a second the encoder reads, path by path, and what share of the processor's peak that is.
+//! Posts per second that the encoder reads on each path, and their share of the processor's peak.
 //!
 //! `cargo bench -p limbic-encoder --bench encoder [-- MODEL [KERNELS…]]`. MODEL is a model's folder (default:
-//! `models/affect-l6`), KERNELS are those to be measured (default: all that this machine can run). Posts
-//! are random tokens, 8 to 64 of them and 28 in the mean, as short posts have; a figure is the median of several rounds, and
-//! within a round paths and batches take turns, so that all meet the same weather.
+//! `models/affect-l6`). KERNELS are the kernels to measure (default: all that this machine can run). Posts are random
+//! tokens, 8 to 64 and 28 on average, as in short posts. A figure is the median of several rounds. Paths and batches
+//! alternate within a round, so that all run under the same load.
 //!
-//! * **posts/s**: by batch, two workers of one thread each; and of one thread alone, by the processor's time (Linux), which
-//!   other work on the machine disturbs less.
+//! * **posts/s**: by batch, with two workers of one thread each; and for one thread alone, by the processor's time
+//!   (Linux), which other work on the machine disturbs less.
 //! * **p50, p99**: of one batch on one thread, in milliseconds.
-//! * **peak**: the integer instructions of a path's kernel, with nothing to load or store, on one thread and on two.
+//! * **peak**: the integer instructions of a path's kernel without loads and stores, on one thread and on two.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ mod peak;
 
 const ROUNDS: usize = 5;
 const BATCHES: [usize; 4] = [1, 8, 32, 64];
-/// How long one cell of a round is measured.
+/// Duration of one measurement in a round.
 const SLICE: Duration = Duration::from_millis(400);
 const WORKERS: usize = 2;
 
@@ -110,7 +110,7 @@ fn default_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/affect-l6")
 }
 
-/// What was measured of one path and batch in one round.
+/// The measurement of one path and batch in one round.
 #[derive(Clone)]
 struct Round {
     alone: f64,
@@ -146,14 +146,14 @@ impl Round {
     }
 }
 
-/// Posts a second, and each batch's seconds.
+/// Posts per second, and the seconds of each batch.
 struct Speed {
     by_the_clock: f64,
     by_the_processor: f64,
     times: Vec<f64>,
 }
 
-/// Reads for a while on this thread.
+/// Reads on this thread for some time.
 fn read(encoder: &Encoder, posts: &[Vec<u32>], batch: usize) -> Speed {
     let mut scratch = Scratch::new();
     let (mut count, mut times) = (0, Vec::new());
@@ -179,13 +179,13 @@ fn read(encoder: &Encoder, posts: &[Vec<u32>], batch: usize) -> Speed {
     }
 }
 
-/// How long this thread has run on a processor.
+/// The processor time of this thread.
 fn processor_time() -> Option<Duration> {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     times.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Posts of random tokens, as long as short posts are.
+/// Posts of random tokens with the lengths of short posts.
 fn posts(vocabulary: usize) -> Vec<Vec<u32>> {
     let mut state = 7_u64;
     let mut below = move |n: usize| {
@@ -197,14 +197,14 @@ fn posts(vocabulary: usize) -> Vec<Vec<u32>> {
     };
     (0..2048)
         .map(|_| {
-            // The least of two draws: most posts are short, few are long.
+            // The smaller of two draws: most posts are short, few are long.
             let length = 8 + below(61).min(below(61)).min(56);
             (0..length).map(|_| below(vocabulary) as u32).collect()
         })
         .collect()
 }
 
-/// Multiplications and additions of a post's products in integers.
+/// Integer multiplications and additions for a post.
 fn operations(model: &Model, tokens: usize) -> f64 {
     (2 * model.weights() * tokens) as f64
 }

@@ -1,4 +1,4 @@
-//! What a processor can do of a kernel's integer instructions where nothing else is in their way.
+//! The peak rate of a kernel's integer instructions without loads and stores.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,16 @@ use limbic_encoder::Kernels;
 
 use super::{ROUNDS, SLICE, WORKERS, median, processor_time};
 
-/// Operations a second: multiplications and additions.
+/// Operations per second: multiplications and additions.
 pub(super) struct Peak {
     pub(super) alone: f64,
     pub(super) both: f64,
 }
 
-/// A loop of a kernel's instructions, so many times round, and how many operations one round is.
+/// A loop of a kernel's instructions: the number of rounds, and the operations of one round.
 type Loop = (fn(u64), u64);
 
-/// The peak of kernels that this machine has been asked for and can run; `None` of those that have no integers of their own.
+/// The peak of kernels that this machine can run. `None` for kernels without integer arithmetic.
 pub(super) fn measure(kernels: Kernels) -> Option<Peak> {
     if !kernels.available() {
         return None;
@@ -47,7 +47,7 @@ pub(super) fn measure(kernels: Kernels) -> Option<Peak> {
     Some(Peak { alone, both })
 }
 
-/// Operations a second, and a second of the processor's time.
+/// Operations per second, by the processor's time.
 fn run((instructions, operations): Loop, slice: Duration) -> (f64, f64) {
     const COUNT: u64 = 20_000;
     let (began, processor) = (Instant::now(), processor_time());
@@ -89,7 +89,7 @@ mod intel {
                 ),*)
             };
         }
-        // SAFETY: registers only, all of them declared; `measure` has asked whether they are there.
+        // SAFETY: only registers, all of them declared. `measure` has checked that the instructions are available.
         unsafe {
             asm!(
                 "vpxor ymm12, ymm12, ymm12",
@@ -182,7 +182,7 @@ mod arm {
             macro_rules! step {
                 ($($sum:literal)*) => { concat!($("sdot v", $sum, ".4s, v4.16b, v0.4b[0]\n"),*) };
             }
-            // SAFETY: registers only, all of them declared.
+            // SAFETY: only registers, all of them declared.
             unsafe {
                 asm!(
                     "2:",
@@ -197,7 +197,7 @@ mod arm {
                 );
             }
         }
-        // SAFETY: `measure` has asked whether they are there.
+        // SAFETY: `measure` has checked that the instructions are available.
         unsafe { inner(count) }
     }
 }

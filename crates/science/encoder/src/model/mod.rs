@@ -487,7 +487,7 @@ fn assemble(config: &Config, tensors: &Tensors<'_>) -> Result<Model, ModelError>
                 tensor: format!("tasks.{name}"),
             })?;
             let mut head = head(&format!("exits.{}", exits.layer), index, task)?;
-            // An exit has a calibration of its own, or none.
+            // An exit has its own calibration, or none.
             head.slopes = match exits.temperatures.get(name) {
                 Some(Numbers::One(t)) => vec![1.0 / t; task.width()],
                 Some(Numbers::Each(each)) => each.iter().map(|t| 1.0 / t).collect(),

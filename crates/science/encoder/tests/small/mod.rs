@@ -1,4 +1,4 @@
-//! A small model with random weights, written to a folder as a trained one would be.
+//! A small model with random weights, in a folder in the format of a trained one.
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub(crate) const LAYERS: usize = 3;
 pub(crate) const VOCABULARY: usize = 211;
 pub(crate) const MAX_TOKENS: usize = 100;
 
-/// Numbers that look random and are the same everywhere.
+/// Numbers that look random and are the same on every machine.
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
@@ -143,7 +143,7 @@ pub(crate) fn model(seed: u64) -> Model {
     Model::open(folder.path()).unwrap()
 }
 
-/// Posts of random tokens, each of its own length.
+/// Posts of random tokens with different lengths.
 pub(crate) fn posts(seed: u64, lengths: &[usize]) -> Vec<Vec<u32>> {
     let mut chance = Chance(seed);
     lengths
@@ -156,8 +156,8 @@ pub(crate) fn borrowed(posts: &[Vec<u32>]) -> Vec<&[u32]> {
     posts.iter().map(Vec::as_slice).collect()
 }
 
-/// The model on all kernels that this machine can run, the reference left out; or on those that `LIMBIC_KERNELS` names, which
-/// must then be there.
+/// The model on all kernels that this machine can run, without the reference; or on those that `LIMBIC_KERNELS` names,
+/// which must then run here.
 pub(crate) fn encoders(model: &Model) -> Vec<Encoder> {
     let kernels: Vec<Kernels> = match std::env::var("LIMBIC_KERNELS") {
         Ok(names) => names.split(',').map(|name| name.parse().unwrap()).collect(),

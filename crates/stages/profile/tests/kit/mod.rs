@@ -1,4 +1,4 @@
-//! Both stages joined as the runtime joins them, in memory, in whatever order a seed says.
+//! Both stages, connected as in the runtime, in memory, in an order that depends on a seed.
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ use limbic_stream::{
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Does `work` over `memory` and commits it.
+/// Runs `work` over `memory` and commits it.
 pub(crate) fn commit(memory: &mut MemoryState, work: impl FnOnce(&mut Outputs<'_>)) -> Effects {
     let mut out = Outputs::new(memory);
     work(&mut out);
@@ -36,7 +36,7 @@ pub(crate) fn record(topic: &str, partition: u32, offset: u64, new: NewRecord) -
     }
 }
 
-/// A reading, as a record to be written.
+/// A reading as a new record.
 pub(crate) fn write(reading: &Envelope<Reading>) -> NewRecord {
     NewRecord {
         topic: topics::READINGS.into(),
@@ -93,10 +93,10 @@ enum Sent {
     Mark { source: usize, at: Utc },
 }
 
-/// What came out of a whole run.
+/// The results of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Outcome {
-    /// Keyed by id, each with the trace it continues.
+    /// By id, each with the trace that it continues.
     pub(crate) moments: BTreeMap<String, (Envelope<Moment>, String)>,
     pub(crate) late: u64,
     pub(crate) dead: Vec<DeadLetter>,
@@ -144,8 +144,8 @@ impl Pipeline {
         }
     }
 
-    /// Runs everything that was written to its end: which stage goes on with which partition, how large its batch is and whether
-    /// its transaction is lost and done again is for the seed to say.
+    /// Processes everything that was written. The seed decides which stage continues with which partition, how large its
+    /// batch is, and whether its transaction is lost and repeated.
     pub(crate) fn run(mut self, seed: u64) -> Self {
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
         let count = self.readings.len();
@@ -159,7 +159,7 @@ impl Pipeline {
                 self.feel(partition, size, lost);
             }
         }
-        // Every sender says that nothing more comes before a day after the last of all.
+        // Every sender declares that nothing follows within a day after the last record.
         let end = self.newest.iter().max().unwrap().plus_millis(86_400_000);
         for source in 0..count {
             self.mark(source, end);
@@ -175,7 +175,7 @@ impl Pipeline {
         self
     }
 
-    /// What the stage `moments` still keeps.
+    /// The state that the stage `moments` still has.
     pub(crate) fn kept_of_moments(&self) -> &MemoryState {
         &self.moment_state
     }
