@@ -1,6 +1,6 @@
 #!/bin/sh
 # Replays the Upworthy headline tests as bandits. usage: benches/upworthy/run.sh
-# The data: $LIMBIC_DATA, or ../shared/data beside the repository; converted once, into the cache.
+# The data: $LIMBIC_DATA, or ../shared/data next to the repository. They are converted once, into the cache.
 set -eu
 cd "$(dirname "$0")/../.."
 cache=${LIMBIC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/limbic}

@@ -18,15 +18,15 @@ import vowpalwabbit
 CLICK_RATES = {"sport": 0.5, "art": 0.2, "news": 0.1, "food": 0.1, "music": 0.1}
 
 
-def row(number: int, dice: random.Random) -> str:
-    articles = dice.sample(sorted(CLICK_RATES), dice.choice([2, 3, 4]))
-    weights = [dice.random() + 0.1 for _ in articles]
+def row(number: int, generator: random.Random) -> str:
+    articles = generator.sample(sorted(CLICK_RATES), generator.choice([2, 3, 4]))
+    weights = [generator.random() + 0.1 for _ in articles]
     chances = [weight / sum(weights) for weight in weights]
-    chosen = dice.choices(range(len(articles)), chances)[0]
+    chosen = generator.choices(range(len(articles)), chances)[0]
     # The chosen action comes first.
     order = [chosen] + [place for place in range(len(articles)) if place != chosen]
     return json.dumps({
-        "_label_cost": -1 if dice.random() < CLICK_RATES[articles[chosen]] else 0,
+        "_label_cost": -1 if generator.random() < CLICK_RATES[articles[chosen]] else 0,
         "_label_probability": chances[chosen],
         "_label_Action": chosen + 1,
         "_labelIndex": chosen,
@@ -34,18 +34,18 @@ def row(number: int, dice: random.Random) -> str:
         "Version": "1",
         "EventId": f"event-{number}",
         "a": [place + 1 for place in order],
-        "c": {"user": {"name": dice.choice(["tom", "anna"])}, "_multi": [{"article": article} for article in articles]},
+        "c": {"user": {"name": generator.choice(["tom", "anna"])}, "_multi": [{"article": article} for article in articles]},
         "p": [chances[place] for place in order],
     })
 
 
 def main() -> None:
     program, rows = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3000
-    dice = random.Random(3)
+    generator = random.Random(3)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.dsjson"
-        log.write_text("".join(row(number, dice) + "\n" for number in range(rows)))
-        # With an epsilon of 1 VW chooses among equals, and reports the mean cost of its own choices by inverse propensity.
+        log.write_text("".join(row(number, generator) + "\n" for number in range(rows)))
+        # With an epsilon of 1 VW chooses uniformly, and reports the mean cost of its own choices by inverse propensity.
         wabbit = vowpalwabbit.Workspace(f"--cb_explore_adf --epsilon 1 --cb_type ips --dsjson -d {log} --no_stdin --quiet")
         theirs = -wabbit.get_sum_loss() / wabbit.get_weighted_examples()
         wabbit.finish()

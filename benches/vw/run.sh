@@ -1,5 +1,5 @@
 #!/bin/sh
-# Limbic's bandits beside Vowpal Wabbit's in one run: click-through in the tutorial world, and speed.
+# Compares Limbic's bandits with Vowpal Wabbit's in one run: click-through in the tutorial environment, and speed.
 # usage: benches/vw/run.sh [SEEDS]
 set -eu
 cd "$(dirname "$0")/../.."

@@ -20,10 +20,10 @@ influxdb_install() {
 
 influxdb_build() (
     export CGO_ENABLED=1 GOFLAGS=-mod=readonly
-    # Use this project's toolchain, whatever InfluxDB's own sources require, and ignore lints in their code.
+    # Use this project's toolchain instead of the one that InfluxDB's sources require, and ignore lints in their code.
     RUSTUP_TOOLCHAIN=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$SCRIPTS/../rust-toolchain.toml")
     export RUSTUP_TOOLCHAIN RUSTC_WRAPPER=$RECIPES/influxdb/cap-lints
-    # The build expects the Rust part's output beside its sources, so a target folder in the user's settings must not apply.
+    # The build expects the Rust part's output next to its sources, so a target folder in the user's settings must not apply.
     export CARGO_TARGET_DIR=target
     unset CARGO_BUILD_TARGET RUSTFLAGS
     cd "$RECIPES/influxdb" &&

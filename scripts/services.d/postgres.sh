@@ -4,7 +4,7 @@
 # have its own. The administrator's URL is for what only a superuser may do.
 # shellcheck shell=bash
 
-# Debian keeps each major version in a folder of its own. On other systems the version on the PATH is used.
+# Debian has a separate folder for each major version. On other systems the version on the PATH is used.
 POSTGRES_BIN=/usr/lib/postgresql/$POSTGRES_VERSION/bin
 if [[ ! -d $POSTGRES_BIN && ! -d /etc/apt ]] && command -v initdb >/dev/null; then
     POSTGRES_BIN=$(dirname "$(command -v initdb)")

@@ -7,7 +7,7 @@ import numpy
 import posts
 import scores
 
-# A label with fewer validation posts than this gets no threshold of its own.
+# A label with fewer validation posts than this gets no separate threshold.
 FEWEST = 30
 # A task with fewer validation posts than this gets no biases towards rare labels.
 FEWEST_POSTS = 500

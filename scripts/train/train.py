@@ -136,9 +136,9 @@ class Run:
 
     def said(self) -> dict[str, float]:
         names = [task.name for task in self.tasks] + ["masked words"]
-        told = {name: round(total / count, 3) for name, (total, count) in zip(names, self.lost.tolist()) if count}
+        means = {name: round(total / count, 3) for name, (total, count) in zip(names, self.lost.tolist()) if count}
         self.lost.zero_()
-        return told
+        return means
 
 
 class Steps:

@@ -1,4 +1,4 @@
-"""One of the other engines: `make` writes what it loads, `read` reads for as many seconds as each line of the input says.
+"""One of the other engines. `make` writes the model that it loads. `read` reads for the number of seconds in each line of the input.
 
 They are given ids, not texts: tokenising is not in their time. Posts of equal length are batched together, so that nothing is
 padded and nothing masked: better than a stream allows. Each has one head (sentiment) where Limbic answers all tasks.
@@ -184,7 +184,7 @@ def engine(peer: str, model: Path, cache: Path):
 
 def read(peer: str, model: Path, ids: Path, cache: Path) -> None:
     run, work = engine(peer, model, cache), batches(ids)
-    # What it answers beside the plainest of them, once: they are the same model or this is no comparison.
+    # Compares its result once with that of the plainest engine: the comparison is only valid if both run the same model.
     if peer != "torch-fp32":
         plain = torch(model)
         own, wanted = (numpy.concatenate([f(batch) for batch in work[::COMPARED]]) for f in (run, plain))

@@ -32,7 +32,7 @@ def posts(programs: Path, model: Path, data: Path, cache: Path) -> tuple[Path, P
 
 
 class Side:
-    """Workers that read for some seconds when they are told to, and say how many posts a second of the clock and of a processor."""
+    """Workers that read for some seconds on command, and report the posts per second of the clock and of processor time."""
 
     def __init__(self, name: str, commands: list[list]) -> None:
         self.name = name

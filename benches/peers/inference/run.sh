@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Limbic's encoder beside ONNX Runtime, OpenVINO, PyTorch and rten: the same weights, the same posts, one run.
+# Limbic's encoder compared with ONNX Runtime, OpenVINO, PyTorch and rten: the same weights, the same posts, one run.
 # usage: benches/peers/inference/run.sh [ROUNDS [SECONDS]]
 #
 # Installs the others, in pinned versions, below ~/.cache/limbic (LIMBIC_CACHE); PEERS_PYTHON names a Python that has them

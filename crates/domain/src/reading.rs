@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_reading_written_before_the_newer_fields_is_still_read() {
-        let old = r#"{"post": {"network": "town", "id": "1"}, "author": "9f86d081884c7d659a2feaa0c55ad015",
+        let old = r#"{"post": {"network": "bluesky", "id": "1"}, "author": "9f86d081884c7d659a2feaa0c55ad015",
             "sentiment": {"label": "neutral", "scores": {}, "compound": 0.0}, "emotions": {"joy": 0.5}, "valence": 0.0,
             "arousal": 0.1, "distress": {"score": 0.0, "cues": []}, "language": "en", "model": "lexicon-1"}"#;
         let reading: Reading = serde_json::from_str(old).unwrap();

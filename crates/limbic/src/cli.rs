@@ -240,7 +240,7 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  limbic read \"What a goal!!! 😍\"         a reading, and the words and emoji that moved it
+  limbic read \"What a goal!!! 😍\"         a reading, and the influence of words and emoji
   limbic read --json - < posts.txt        one reading per line; lines are text or {\"text\": …}
   limbic read --engine vader \"not bad at all\"
 

@@ -99,7 +99,7 @@ impl Stage for Pass {
 
 /// Seconds for all records, and the mean interval between commits in milliseconds.
 fn run(input: &Input, promise: Promise, round: usize) -> (f64, f64) {
-    let (finished, told) = channel();
+    let (finished, report) = channel();
     let side = Side {
         log: input.log.clone(),
         promise,
@@ -115,7 +115,7 @@ fn run(input: &Input, promise: Promise, round: usize) -> (f64, f64) {
     let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
     let options = RunOptions::default();
     let mut handle = spawn(Arc::new(side), Box::new(Pass), spec, options, &meters).unwrap();
-    let finished = told.recv_timeout(PATIENCE);
+    let finished = report.recv_timeout(PATIENCE);
     handle.stop();
     handle.join_by(Instant::now() + PATIENCE);
     let finished = finished.unwrap();

@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_name_comes_back_without_its_prefix() {
-        let names = Names::new("town");
+        let names = Names::new("acme");
         assert_eq!(
             names.logical(&names.topic("posts.dead")).as_deref(),
             Some("posts.dead")

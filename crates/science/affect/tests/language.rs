@@ -177,10 +177,10 @@ fn short_posts_in_ten_languages_are_told_apart() {
             }
         }
     }
-    eprintln!("own short posts: {right} right, {silent} not told, {wrong} wrong");
+    eprintln!("own short posts: {right} right, {silent} not guessed, {wrong} wrong");
     assert!(
         right >= 65 && wrong <= 4,
-        "{right} right, {silent} not told, {wrong} wrong"
+        "{right} right, {silent} not guessed, {wrong} wrong"
     );
 }
 
@@ -239,10 +239,10 @@ fn it_agrees_with_twitter_as_often_as_stated() {
             labels.push(post["lang"].as_str().unwrap().to_owned());
         }
     }
-    let told = guesses(&texts);
+    let guessed = guesses(&texts);
     let (mut agree, mut silent, mut english_lost) = (0, 0, 0);
     let total = labels.iter().filter(|label| *label != "und").count();
-    for ((guess, label), text) in told.iter().zip(&labels).zip(&texts) {
+    for ((guess, label), text) in guessed.iter().zip(&labels).zip(&texts) {
         agree += usize::from(guess == label && label != "und");
         silent += usize::from(guess == "und" && label != "und");
         let is_lost = label == "en" && guess != "en" && guess != "und";
@@ -252,7 +252,7 @@ fn it_agrees_with_twitter_as_often_as_stated() {
         }
     }
     eprintln!(
-        "Broad Twitter Corpus: of {total} that Twitter names the language of, {agree} agree, {silent} not told, {english_lost} English for another"
+        "Broad Twitter Corpus: of {total} that Twitter names the language of, {agree} agree, {silent} not guessed, {english_lost} English for another"
     );
     assert!(
         agree * 100 > total * 90 && english_lost * 100 < total,

@@ -14,8 +14,8 @@ use limbic_bandit::{Arm, Features, Policy, PolicyConfig};
 
 /// Microseconds that this thread has spent on a processor, or of the wall clock if the system does not report it.
 fn processor_time(begin: Instant) -> f64 {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = told.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = statistics.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
     nanos.map_or_else(|| begin.elapsed().as_secs_f64() * 1e6, |nanos| nanos / 1e3)
 }
 

@@ -145,7 +145,7 @@ pub(crate) mod tests {
             tenant: TenantId::default(),
             audience: "everyone:football".parse().unwrap(),
             post: PostRef {
-                network: "town".parse().unwrap(),
+                network: "bluesky".parse().unwrap(),
                 id: post.to_string(),
             },
             person: format!("{post:032x}").parse().unwrap(),

@@ -186,26 +186,26 @@ fn distress_weighs_for_days_and_fades_by_half_lives() {
 }
 
 /// The audiences that the feelings of a batch go to, and whether they only protect there.
-fn told(memory: &mut MemoryState, reading: &Envelope<Reading>) -> Vec<(String, bool)> {
+fn written(memory: &mut MemoryState, reading: &Envelope<Reading>) -> Vec<(String, bool)> {
     let effects = profile(memory, vec![record(topics::READINGS, 0, 0, write(reading))]);
-    let told = effects.records.iter().map(|(_, new)| {
+    let written = effects.records.iter().map(|(_, new)| {
         let feeling = Envelope::<Feeling>::decode(&new.value).unwrap().data;
         (feeling.audience.to_string(), feeling.protects)
     });
-    told.collect()
+    written.collect()
 }
 
 #[test]
-fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
+fn a_protection_is_written_to_all_recent_audiences() {
     let here = |audience: &str| (audience.to_owned(), false);
     let elsewhere = |audience: &str| (audience.to_owned(), true);
     let mut memory = MemoryState::default();
     assert_eq!(
-        told(&mut memory, &reading("ada", "1", at(0), 0.5, &["music"])),
+        written(&mut memory, &reading("ada", "1", at(0), 0.5, &["music"])),
         [here("everyone:music")]
     );
     assert_eq!(
-        told(&mut memory, &reading("ada", "2", at(1), 0.5, &["tea"])),
+        written(&mut memory, &reading("ada", "2", at(1), 0.5, &["tea"])),
         [here("everyone:tea")]
     );
     let mut cry = reading("ada", "3", at(2), -0.5, &["rain"]);
@@ -218,22 +218,22 @@ fn what_protects_a_person_is_told_wherever_they_spoke_of_late() {
         elsewhere("everyone:music"),
         elsewhere("everyone:tea"),
     ];
-    assert_eq!(told(&mut memory, &cry), expected);
+    assert_eq!(written(&mut memory, &cry), expected);
 
     let mut no = reading("bea", "4", at(3), 0.5, &["tea"]);
     no.data.consent = ConsentState::Given;
-    told(&mut memory, &no);
+    written(&mut memory, &no);
     no.data.consent = ConsentState::Denied;
     (no.at, no.data.subjects) = (at(4), vec![Slug::new("music").unwrap()]);
     assert_eq!(
-        told(&mut memory, &no),
+        written(&mut memory, &no),
         [here("everyone:music"), elsewhere("everyone:tea")]
     );
     // An audience whose moments cannot reach the person any more does not receive the protection.
     no.at = at(30 * DAY);
     no.data.minor = true;
     no.data.subjects = vec![Slug::new("rain").unwrap()];
-    assert_eq!(told(&mut memory, &no), [here("everyone:rain")]);
+    assert_eq!(written(&mut memory, &no), [here("everyone:rain")]);
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn shuffled_real_posts_raise_no_more_false_alarms_than_promised() {
 
 /// A small population whose mood changes at half time. Authors write many posts, out of order within the allowed
 /// disorder.
-fn town(posts: u32, shuffle: u32) -> Vec<NewRecord> {
+fn population(posts: u32, shuffle: u32) -> Vec<NewRecord> {
     (0..posts)
         .map(|post| {
             let hash = post.wrapping_mul(2_654_435_761) >> 8;
@@ -155,8 +155,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_town_gives_the_same_moments_however_it_is_cut(partitions in 1_u32..6, seed: u64, shuffle in 0_u32..30_000) {
-        let alone = Pipeline::new(&settings(), 1, town(2_000, shuffle)).run(0).outcome;
+    fn a_population_gives_the_same_moments_with_any_batches(partitions in 1_u32..6, seed: u64, shuffle in 0_u32..30_000) {
+        let alone = Pipeline::new(&settings(), 1, population(2_000, shuffle)).run(0).outcome;
         prop_assert_eq!(alone.late, 0);
         for subject in ["tea", "rain", "all"] {
             let up = alone.moments.values().any(|(moment, _)| moment.data.audience.subject() == subject && moment.data.direction == Direction::Up);
@@ -165,7 +165,7 @@ proptest! {
         for (moment, trace) in alone.moments.values() {
             prop_assert_eq!(&moment.data.trigger.id, trace, "a moment continues the trace of its trigger");
         }
-        let cut = Pipeline::new(&settings(), partitions, town(2_000, shuffle)).run(seed);
+        let cut = Pipeline::new(&settings(), partitions, population(2_000, shuffle)).run(seed);
         let waiting = cut.kept_of_moments().keys().filter(|key| key[0] == b'b').count();
         prop_assert_eq!(waiting, 0, "nothing waits once every sender has passed it");
         prop_assert_eq!(cut.outcome, alone);

@@ -60,17 +60,13 @@ impl StageMeters {
             )?,
             dead: counter(
                 "limbic_dead_letters_total",
-                "Records given up on.",
+                "Records sent to dead-letter topics.",
                 &["stage", "reason"],
             )?,
-            aborts: counter(
-                "limbic_aborts_total",
-                "Transactions that left no trace.",
-                &["stage"],
-            )?,
+            aborts: counter("limbic_aborts_total", "Aborted transactions.", &["stage"])?,
             retries: counter(
                 "limbic_retries_total",
-                "Batches tried again after a failure.",
+                "Batches retried after a failure.",
                 &["stage", "reason"],
             )?,
             batch_records: histogram(
@@ -80,17 +76,17 @@ impl StageMeters {
             )?,
             batch_seconds: histogram(
                 "limbic_batch_seconds",
-                "From the poll that brought a batch to its commit, in seconds.",
+                "From the poll of a batch to its commit, in seconds.",
                 SECONDS.to_vec(),
             )?,
             end_to_end_seconds: histogram(
                 "limbic_end_to_end_seconds",
-                "From the edge's acceptance of a post to the commit of what this stage made of it, in seconds.",
+                "From the edge's acceptance of a post to the commit of this stage's output for it, in seconds.",
                 SECONDS.to_vec(),
             )?,
             lag: gauge(
                 "limbic_lag_records",
-                "Records not consumed yet.",
+                "Records that are not consumed yet.",
                 &["stage", "topic", "partition"],
             )?,
             watermark: gauge(

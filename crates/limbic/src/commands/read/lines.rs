@@ -147,10 +147,10 @@ mod tests {
 
     #[test]
     fn an_object_may_say_which_post_it_is() {
-        let line = all(br#"{"platform": "town", "id": "7", "text": "good", "author": "ada"}"#)
+        let line = all(br#"{"platform": "bluesky", "id": "7", "text": "good", "author": "ada"}"#)
             .remove(0)
             .unwrap();
-        assert_eq!(line.post, Some(json!({"platform": "town", "id": "7"})));
+        assert_eq!(line.post, Some(json!({"platform": "bluesky", "id": "7"})));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Emotions below this value are not printed.
 const SHOWN: f64 = 0.05;
 /// The heading of the table of words.
-const TITLE: &str = "what moved it";
+const TITLE: &str = "influence of words";
 /// Words with a smaller influence are not printed.
 const MOVES: f64 = 0.01;
 
@@ -71,8 +71,8 @@ pub(super) fn reading(out: &mut impl Write, reading: &Value, style: Style) -> Re
         shares.join("  ")
     )?;
     let pairs = |names: &[&str]| -> Vec<String> {
-        let told = |name: &&str| Some(format!("{name} {:.2}", number(&reading[*name])?));
-        names.iter().filter_map(told).collect()
+        let value = |name: &&str| Some(format!("{name} {:.2}", number(&reading[*name])?));
+        names.iter().filter_map(value).collect()
     };
     if reading["emotions"].is_object() {
         writeln!(
@@ -133,11 +133,11 @@ fn feelings(out: &mut impl Write, reading: &Value, style: Style) -> Result<()> {
         ("Ekman", emotions::ekman(&all)),
         ("Plutchik", emotions::plutchik(&all)),
     ] {
-        let told: Vec<String> = sorted(&seen)
+        let values: Vec<String> = sorted(&seen)
             .map(|(name, score)| format!("{name} {score:.2}"))
             .collect();
-        if !told.is_empty() {
-            writeln!(out, "  as {view:<12}{}", told.join("  "))?;
+        if !values.is_empty() {
+            writeln!(out, "  as {view:<12}{}", values.join("  "))?;
         }
     }
     Ok(())
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_says_what_is_felt_and_what_moved_it() {
+    fn a_reading_shows_emotions_and_the_influence_of_words() {
         let text = shown("I love my new phone 😍 @AppleSupport");
         for part in [
             "sentiment  positive",
@@ -261,7 +261,7 @@ mod tests {
             "intent     praise",
             "@AppleSupport = Apple (mention)",
             "language   en",
-            "what moved it",
+            TITLE,
             "😍",
             "love",
         ] {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn distress_is_told_with_what_follows_from_it() {
+    fn distress_is_shown_with_its_consequence() {
         let text = shown("my dog died");
         assert!(
             text.contains("grief") && text.contains("no ad would be shown"),
@@ -280,9 +280,9 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_nothing_has_no_table() {
+    fn a_text_without_influential_words_has_no_table() {
         let text = shown("the");
-        assert!(!text.contains("what moved it"), "{text}");
+        assert!(!text.contains(TITLE), "{text}");
     }
 
     #[test]

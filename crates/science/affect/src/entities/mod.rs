@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    fn told(text: &str) -> Vec<(EntityKind, String, Option<String>)> {
+    fn found(text: &str) -> Vec<(EntityKind, String, Option<String>)> {
         let brands = BTreeMap::from([(
             "Crunch Bowl".to_owned(),
             vec!["crunchy".to_owned(), "!Bowl".to_owned()],
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn kinds(text: &str) -> Vec<(EntityKind, String)> {
-        told(text)
+        found(text)
             .into_iter()
             .map(|(kind, text, _)| (kind, text))
             .collect()
@@ -184,9 +184,9 @@ mod tests {
             ("the Bowl", Some("Crunch Bowl")),
             ("Crunch Bowl", None),
         ] {
-            assert_eq!(told(text)[0].2.as_deref(), name, "{text}");
+            assert_eq!(found(text)[0].2.as_deref(), name, "{text}");
         }
-        assert_eq!(told("the bowl"), []);
+        assert_eq!(found("the bowl"), []);
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
             ("#NewYork", Some("New York")),
             ("#metallica", None),
         ] {
-            assert_eq!(told(text)[0].2.as_deref(), name, "{text}");
+            assert_eq!(found(text)[0].2.as_deref(), name, "{text}");
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
             "\u{301}#\u{301}",
         ] {
             let text = unit.repeat(100_000 / unit.len());
-            assert!(told(&text).len() <= MOST, "{unit}");
+            assert!(found(&text).len() <= MOST, "{unit}");
         }
     }
 }

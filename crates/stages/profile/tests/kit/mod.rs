@@ -50,7 +50,7 @@ pub(crate) fn write(reading: &Envelope<Reading>) -> NewRecord {
 
 /// A reading of the post `id` by `author`.
 pub(crate) fn reading(author: &str, id: &str, at: Utc, valence: f64, about: &[&str]) -> Envelope<Reading> {
-    let network = Slug::new("town").unwrap();
+    let network = Slug::new("bluesky").unwrap();
     let post = PostRef {
         network: network.clone(),
         id: id.to_owned(),

@@ -188,9 +188,9 @@ pub fn anyone_can_ask_how_far_a_group_has_come(backend: &mut dyn Backend) {
     let log = backend.log();
     fill(&log, &topics[0], 2, 20);
     // Another process, which holds no partitions.
-    let onlooker = backend.other();
+    let observer = backend.other();
     let ask = || {
-        let progress = onlooker.progress("g", &topics[..1]).unwrap();
+        let progress = observer.progress("g", &topics[..1]).unwrap();
         assert_eq!(progress.len(), 2, "{progress:?}");
         let of = |progress: &GroupProgress| (progress.committed.next, progress.end - progress.committed.next);
         progress.iter().map(of).collect::<Vec<_>>()
