@@ -16,8 +16,9 @@ const LAYERS: [&str; 8] = [
 ];
 
 /// Allowed dependencies within a layer. A stage never depends on another stage, an edge never on another edge.
-const ALLOWED_WITHIN: [(&str, &str); 7] = [
+const ALLOWED_WITHIN: [(&str, &str); 8] = [
     ("limbic-component", "limbic-stream"),
+    ("limbic-http", "limbic-stream"),
     ("limbic-stream-embedded", "limbic-component"),
     ("limbic-stream-kafka", "limbic-component"),
     ("limbic-stream-embedded", "limbic-stream"),

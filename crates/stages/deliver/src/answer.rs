@@ -1,13 +1,10 @@
 //! Converts the HTTP answer of an ad platform.
 
 use limbic_domain::Utc;
-use limbic_stream::outbox::{self, retry_after};
+use limbic_stream::outbox::{self, excerpt, retry_after};
 
 /// An ad platform's answer to a delivery. `Applied` = it has the delivery, from this attempt or an earlier one.
 pub type Answer = outbox::Answer<()>;
-
-/// Maximum characters of a platform's message that are kept.
-const WORDS: usize = 300;
 
 /// Converts an HTTP answer. `wait` is the value of the `Retry-After` header, read at `now`. `words` is the start of the
 /// body.
@@ -30,18 +27,6 @@ pub fn triage(status: u16, wait: Option<&str>, words: &str, now: Utc) -> Answer 
         408 | 425 | 500..=599 => Answer::Unknown { detail: detail() },
         _ => Answer::Rejected { detail: detail() },
     }
-}
-
-/// The start of a platform's message for logs and outcomes: one line without control characters, at most 300 characters
-/// and an ellipsis.
-pub fn excerpt(words: &str) -> String {
-    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut kept: String = line.chars().filter(|c| !c.is_control()).take(WORDS + 1).collect();
-    if kept.chars().count() > WORDS {
-        kept.pop();
-        kept.push('…');
-    }
-    kept
 }
 
 #[cfg(test)]

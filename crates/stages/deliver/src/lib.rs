@@ -54,7 +54,7 @@ mod platform;
 mod settings;
 mod stage;
 
-pub use answer::{Answer, excerpt, triage};
+pub use answer::{Answer, triage};
 pub use component::AdPlatforms;
 pub use delivery::Delivery;
 pub use platform::{AdPlatform, PlatformLimits};

@@ -125,7 +125,7 @@ impl Component for Influx {
         Self::check(settings)?;
         let url: ConnectionUrl = resources.get()?;
         let store = Self::new(InfluxOptions {
-            url: url.reveal().to_owned(),
+            url,
             org: settings.org.clone(),
             bucket: settings.bucket.clone(),
             token: settings.token.reveal().to_owned(),

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use limbic_sqlite::Durability;
 use parking_lot::Mutex;
-use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Row as _, Transaction};
 
 use crate::fields;
@@ -54,26 +54,8 @@ const TABLES: [&str; 3] = [
 impl Embedded {
     /// Opens or creates the file in `folder`.
     pub async fn open(folder: &Path) -> Result<Self, SeriesError> {
-        let url = format!("sqlite://{}?mode=rwc", folder.join("series.sqlite").display());
-        sqlx::any::install_default_drivers();
-        let options = AnyPoolOptions::new()
-            .max_connections(4)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // FULL: when a point is written, the log forgets its window. After that, a failure of the machine
-                    // must not lose the point.
-                    for pragma in [
-                        "PRAGMA journal_mode = WAL",
-                        "PRAGMA synchronous = FULL",
-                        "PRAGMA busy_timeout = 10000",
-                    ] {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            });
-        let pool = options
-            .connect(&url)
+        // When a point is written, the log forgets its window. After that, a failure of the machine must not lose the point.
+        let pool = limbic_sqlite::open(&folder.join("series.sqlite"), Durability::Machine, &[])
             .await
             .map_err(unavailable("opening the series"))?;
         for table in TABLES {

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use limbic_domain::ConnectionUrl;
+use limbic_http::explain;
 use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,7 @@ use crate::point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Writ
 #[serde(deny_unknown_fields)]
 pub struct InfluxOptions {
     /// `http://HOST:PORT`.
-    pub url: String,
+    pub url: ConnectionUrl,
     /// The organisation.
     pub org: String,
     /// The bucket.
@@ -61,15 +63,23 @@ impl Influx {
         kind: &str,
         body: String,
     ) -> Result<(StatusCode, String), SeriesError> {
-        let url = format!("{}/api/v2/{call}", self.options.url.trim_end_matches('/'));
+        let url = format!(
+            "{}/api/v2/{call}",
+            self.options.url.reveal().trim_end_matches('/')
+        );
         let failed = |error: reqwest::Error| {
             SeriesError::Unavailable(format!(
-                "InfluxDB at {} does not answer: {error}",
-                self.options.url
+                "InfluxDB at {} does not answer: {}",
+                self.options.url,
+                explain(error)
             ))
         };
-        let url = reqwest::Url::parse_with_params(&url, parameters)
-            .map_err(|error| SeriesError::Unavailable(format!("`{url}` is not an address: {error}")))?;
+        let url = reqwest::Url::parse_with_params(&url, parameters).map_err(|error| {
+            let url = &self.options.url;
+            SeriesError::Unavailable(format!(
+                "`{url}` is not an address: {error}: write http://HOST:PORT"
+            ))
+        })?;
         let answer = self
             .client
             .post(url)

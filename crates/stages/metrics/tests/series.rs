@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limbic_domain::{
-    Affect, ConsentState, Decision, Distress, Envelope, Label, Outcome, OutcomeKind, PostRef, Probability,
-    Pseudonym, Reading, Sentiment, Slug, TenantId, Utc, topics,
+    Affect, ConnectionUrl, ConsentState, Decision, Distress, Envelope, Label, Outcome, OutcomeKind, PostRef,
+    Probability, Pseudonym, Reading, Sentiment, Slug, TenantId, Utc, topics,
 };
 use limbic_metrics::{
     Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesError, SeriesReader, SeriesStore,
@@ -150,7 +150,7 @@ fn over_every_store(settings: &MetricsSettings, promise: impl Fn(&World)) {
     let variable = |name: &str| std::env::var(format!("LIMBIC_TEST_INFLUX_{name}"));
     if let Ok(url) = variable("URL") {
         let options = InfluxOptions {
-            url,
+            url: ConnectionUrl::new(url),
             org: variable("ORG").unwrap(),
             bucket: variable("BUCKET").unwrap(),
             token: variable("TOKEN").unwrap(),

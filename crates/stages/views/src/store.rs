@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use limbic_domain::TenantId;
+use limbic_sqlite::Durability;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::any::{AnyPoolOptions, AnyRow};
@@ -131,31 +132,15 @@ pub struct Store {
 /// Rows in one statement. Each has 7 parameters; SQLite's limit is 32,766.
 const ROWS_AT_ONCE: usize = 200;
 
+/// 8 MB in each connection.
+const CACHE: &str = "PRAGMA cache_size = -8000";
+
 impl Store {
     /// The embedded view, in a file in `folder`.
     pub async fn sqlite(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join("view.sqlite");
-        let url = format!("sqlite://{}?mode=rwc", path.display());
-        sqlx::any::install_default_drivers();
-        let options = AnyPoolOptions::new()
-            .max_connections(4)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // NORMAL can lose the last transactions if the *machine* fails, but never if only the process fails.
-                    // The offset is lost with them, so the stage reads the same records from the log again.
-                    for pragma in [
-                        "PRAGMA journal_mode = WAL",
-                        "PRAGMA synchronous = NORMAL",
-                        "PRAGMA busy_timeout = 10000",
-                        "PRAGMA cache_size = -8000",
-                    ] {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            });
-        let pool = options
-            .connect(&url)
+        // If the machine fails, the last transactions can be lost. The offset is lost with them, so the stage reads the same
+        // records from the log again.
+        let pool = limbic_sqlite::open(&folder.join("view.sqlite"), Durability::Process, &[CACHE])
             .await
             .map_err(database("opening the view"))?;
         Self {

@@ -1,7 +1,8 @@
 //! An ad platform with a URL.
 
-use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, excerpt, triage};
+use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, triage};
 use limbic_domain::{Utc, event_id};
+use limbic_http::explain;
 use limbic_stream::outbox::Rate;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -128,26 +129,4 @@ async fn words(mut response: Response) -> String {
         }
     }
     String::from_utf8_lossy(&read).into_owned()
-}
-
-/// Describes the error with its causes, without the URL (which may contain a token).
-fn explain(error: reqwest::Error) -> String {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection broke"
-    };
-    let error = error.without_url();
-    let mut causes = Vec::new();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    match causes.last() {
-        Some(cause) => excerpt(&format!("{what}: {cause}")),
-        None => what.to_owned(),
-    }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use limbic_domain::{Secret, Utc};
-use limbic_stream::outbox::{Answer, Call, retry_after};
+use limbic_http::explain;
+use limbic_stream::outbox::{Answer, Call, excerpt, retry_after};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
@@ -17,8 +18,6 @@ mod component;
 
 /// Maximum bytes of a reply: far more than any model writes.
 const REPLY_BYTES: usize = 4 << 20;
-/// Maximum characters of a server's message that are kept.
-const WORDS: usize = 300;
 
 /// `kind = "openai"`: a server with `OpenAI`'s chat completions API.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -265,12 +264,6 @@ fn words(body: &[u8]) -> String {
     }
 }
 
-/// One line without control characters, at most [`WORDS`] characters.
-fn excerpt(words: &str) -> String {
-    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().filter(|c| !c.is_control()).take(WORDS).collect()
-}
-
 fn wait(headers: &HeaderMap, now: Utc) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let millis = text("retry-after-ms").and_then(|value| value.trim().parse().ok());
@@ -285,23 +278,6 @@ const fn unknown(detail: String) -> Answer<Generated> {
 
 const fn rejected(detail: String) -> Answer<Generated> {
     Answer::Rejected { detail }
-}
-
-/// Describes the error with its last cause, without the URL.
-fn explain(error: reqwest::Error) -> String {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection broke"
-    };
-    let error = error.without_url();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(next) = cause.and_then(std::error::Error::source) {
-        cause = Some(next);
-    }
-    cause.map_or_else(|| what.to_owned(), |cause| excerpt(&format!("{what}: {cause}")))
 }
 
 fn completions(base: &str) -> Result<Url, SettingsError> {

@@ -265,6 +265,21 @@ impl<R: Request> Finished<'_, R> {
     }
 }
 
+/// Most characters of [`excerpt`], without the ellipsis.
+const WORDS: usize = 300;
+
+/// The beginning of a server's words, for logs and answers: one line without control characters, at most 300 characters and an
+/// ellipsis.
+pub fn excerpt(words: &str) -> String {
+    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut kept: String = line.chars().filter(|c| !c.is_control()).take(WORDS + 1).collect();
+    if kept.chars().count() > WORDS {
+        kept.pop();
+        kept.push('…');
+    }
+    kept
+}
+
 /// The wait in an HTTP `Retry-After` header at the time `now`: seconds or an HTTP date (RFC 9110, section 10.2.3). A date
 /// in the past means no wait. `None` if the value has neither form.
 pub fn retry_after(value: &str, now: Utc) -> Option<Duration> {

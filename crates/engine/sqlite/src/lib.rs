@@ -1,0 +1,67 @@
+//! Opens the SQLite files of a node.
+//!
+//! It opens a file and sets it up. The tables belong to the stage that keeps them.
+//!
+//! ```
+//! use limbic_sqlite::Durability;
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let folder = tempfile::tempdir().unwrap();
+//! let pool = limbic_sqlite::open(&folder.path().join("counts.sqlite"), Durability::Process, &[]).await?;
+//! sqlx::query("CREATE TABLE counts (name TEXT PRIMARY KEY, count BIGINT NOT NULL)").execute(&pool).await?;
+//! # Ok::<(), sqlx::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Laws
+//!
+//! * A transaction that has committed survives the end of the process, however it ends.
+
+use std::path::Path;
+
+use sqlx::AnyPool;
+use sqlx::any::AnyPoolOptions;
+
+/// Connections to one file. One writes at a time; the others read.
+const CONNECTIONS: u32 = 4;
+
+/// What a transaction that has committed survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process. If the *machine* fails, the last transactions can be lost (`synchronous = NORMAL`).
+    Process,
+    /// A failure of the machine, too. Each commit waits for the disk (`synchronous = FULL`).
+    Machine,
+}
+
+/// Opens the file, or creates it. `pragmas` are further settings of each connection, as SQL. A connection waits up to 10 s for
+/// another one that writes.
+pub async fn open(
+    file: &Path,
+    durability: Durability,
+    pragmas: &'static [&'static str],
+) -> Result<AnyPool, sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    let synchronous = match durability {
+        Durability::Process => "PRAGMA synchronous = NORMAL",
+        Durability::Machine => "PRAGMA synchronous = FULL",
+    };
+    let options = AnyPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                let own = [
+                    "PRAGMA journal_mode = WAL",
+                    synchronous,
+                    "PRAGMA busy_timeout = 10000",
+                ];
+                for pragma in own.into_iter().chain(pragmas.iter().copied()) {
+                    sqlx::query(pragma).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        });
+    options
+        .connect(&format!("sqlite://{}?mode=rwc", file.display()))
+        .await
+}
