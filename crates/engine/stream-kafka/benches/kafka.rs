@@ -101,7 +101,6 @@ impl Stage for Pass {
 fn run(input: &Input, promise: Promise, round: usize) -> (f64, f64) {
     let (finished, report) = channel();
     let side = Side {
-        log: input.log.clone(),
         promise,
         servers: input.servers.clone(),
         prefix: input.prefix.clone(),
@@ -114,7 +113,14 @@ fn run(input: &Input, promise: Promise, round: usize) -> (f64, f64) {
         .batches(BatchLimits::default());
     let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
     let options = RunOptions::default();
-    let mut handle = spawn(Arc::new(side), Box::new(Pass), spec, options, &meters).unwrap();
+    let mut handle = spawn(
+        Arc::new(side.of(input.log.clone())),
+        Box::new(Pass),
+        spec,
+        options,
+        &meters,
+    )
+    .unwrap();
     let finished = report.recv_timeout(PATIENCE);
     handle.stop();
     handle.join_by(Instant::now() + PATIENCE);

@@ -6,9 +6,10 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use limbic_stream::testing::Wrapped;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, GroupProgress, Log, NewRecord, Polled, Record, Result, StateReader,
-    Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
+    BatchLimits, Committed, Consumer, Log, NewRecord, Polled, Record, Result, StateReader, TopicPartition,
+    Transaction,
 };
 use limbic_stream_kafka::KafkaLog;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -37,7 +38,6 @@ pub struct Finished {
 
 /// A log with another guarantee. It reports when all records are processed.
 pub struct Side {
-    pub log: KafkaLog,
     pub promise: Promise,
     pub servers: String,
     pub prefix: String,
@@ -45,46 +45,24 @@ pub struct Side {
     pub finished: Sender<Finished>,
 }
 
-impl Log for Side {
-    fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
-        self.log.ensure_topics(specs)
-    }
-
-    fn topics(&self) -> Result<Vec<TopicInfo>> {
-        self.log.topics()
-    }
-
-    fn publish(&self, records: Vec<NewRecord>) -> Result<()> {
-        self.log.publish(records)
-    }
-
-    fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>> {
-        // Only members can commit offsets of a group with members. These offsets go to a group without members, which
-        // costs the broker the same.
-        let group = format!("{}.{}-offsets", self.prefix, subscription.group);
-        let plain =
-            (self.promise != Promise::ExactlyOnce).then(|| Plain::new(&self.servers, &self.prefix, &group));
-        Ok(Box::new(Member {
-            inner: self.log.subscribe(subscription)?,
-            plain,
-            commits_offsets: self.promise == Promise::AtLeastOnce,
-            left: self.records,
-            began: None,
-            commits: 0,
-            finished: self.finished.clone(),
-        }))
-    }
-
-    fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>> {
-        self.log.read(partition, from, records)
-    }
-
-    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
-        self.log.progress(group, topics)
-    }
-
-    fn close(&self) -> Result<()> {
-        self.log.close()
+impl Side {
+    pub fn of(self, log: KafkaLog) -> impl Log {
+        Wrapped::new(log, move |subscription, inner| {
+            // Only members can commit offsets of a group with members. These offsets go to a group without members, which
+            // costs the broker the same.
+            let group = format!("{}.{}-offsets", self.prefix, subscription.group);
+            let plain = (self.promise != Promise::ExactlyOnce)
+                .then(|| Plain::new(&self.servers, &self.prefix, &group));
+            Box::new(Member {
+                inner,
+                plain,
+                commits_offsets: self.promise == Promise::AtLeastOnce,
+                left: self.records,
+                began: None,
+                commits: 0,
+                finished: self.finished.clone(),
+            })
+        })
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use limbic_stream::testing::Wrapped;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, GroupProgress, Log, NewRecord, Polled, Record, Result,
-    StateReader, Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
+    BatchLimits, Committed, Consumer, Error, Log, NewRecord, Polled, Record, Result, StateReader,
+    TopicPartition, Transaction,
 };
 use limbic_stream_kafka::KafkaLog;
 
@@ -37,47 +38,17 @@ impl Notes {
     }
 }
 
-/// A log with one input partition of `records` records.
-pub(crate) struct Patient {
-    pub(crate) log: KafkaLog,
-    pub(crate) notes: Arc<Notes>,
-    pub(crate) records: u64,
-}
-
-impl Log for Patient {
-    fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
-        self.log.ensure_topics(specs)
-    }
-
-    fn topics(&self) -> Result<Vec<TopicInfo>> {
-        self.log.topics()
-    }
-
-    fn publish(&self, records: Vec<NewRecord>) -> Result<()> {
-        self.log.publish(records)
-    }
-
-    fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>> {
-        Ok(Box::new(Member {
-            inner: self.log.subscribe(subscription)?,
-            notes: Arc::clone(&self.notes),
-            records: self.records,
+/// `log` with one input partition of `records` records, whose transactions wait.
+pub(crate) fn patient(log: KafkaLog, notes: Arc<Notes>, records: u64) -> impl Log {
+    Wrapped::new(log, move |_, inner| {
+        Box::new(Member {
+            inner,
+            notes: Arc::clone(&notes),
+            records,
             position: 0,
             in_hand: 0,
-        }))
-    }
-
-    fn read(&self, partition: &TopicPartition, from: u64, records: usize) -> Result<Vec<Record>> {
-        self.log.read(partition, from, records)
-    }
-
-    fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
-        self.log.progress(group, topics)
-    }
-
-    fn close(&self) -> Result<()> {
-        self.log.close()
-    }
+        })
+    })
 }
 
 struct Member {

@@ -13,7 +13,7 @@ use limbic_stream::{
 use limbic_stream_kafka::{KafkaLog, KafkaOptions};
 
 use crate::cluster::{self, address, log, options, record, topic, values};
-use crate::patient::{Notes, Patient};
+use crate::patient::{Notes, patient};
 
 const RECORDS: usize = 1_000;
 const BATCH: usize = 100;
@@ -88,11 +88,7 @@ fn run(log: &KafkaLog, notes: &Arc<Notes>, stage: Numbering) {
         ..RunOptions::default()
     };
     let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
-    let patient = Arc::new(Patient {
-        log: log.clone(),
-        notes: Arc::clone(notes),
-        records: RECORDS as u64,
-    });
+    let patient = Arc::new(patient(log.clone(), Arc::clone(notes), RECORDS as u64));
     let mut handle = spawn(patient, Box::new(stage), spec(), run, &meters).unwrap();
     let deadline = Instant::now() + cluster::PATIENCE;
     while count_stages(log, &spec()).unwrap().consumed < RECORDS as u64 {
