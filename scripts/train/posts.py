@@ -1,7 +1,7 @@
 """Reads the labelled posts of the data folder: one list of posts for each task and split, without leaks.
 
-A training post is dropped if its normalised text occurs in a validation or test split of any evaluated task, whatever task it
-would train. So no test text is seen in training. The synthetic rows of SemEval-2018 (its `mystery` sentences, in the test files
+A training post is dropped if its normalised text occurs in a validation or test split of any evaluated task, even if it
+would train another task. So no test text is seen in training. The synthetic rows of SemEval-2018 (its `mystery` sentences, in the test files
 only) are dropped when the files are read.
 """
 

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_told_from_garbage() {
+    fn a_later_version_is_distinguished_from_invalid_json() {
         let later = r#"{"type":"outcome","v":999,"data":{}}"#;
         assert!(matches!(
             Envelope::<Outcome>::decode(later.as_bytes()),

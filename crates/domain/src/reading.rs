@@ -321,10 +321,10 @@ mod tests {
         assert_eq!(serde_json::from_str::<Affect>(&text).unwrap(), affect);
         let reading = Reading {
             post: PostRef {
-                network: Slug::new("town").unwrap(),
+                network: Slug::new("bluesky").unwrap(),
                 id: "1".into(),
             },
-            author: Pseudonym::of(&[1; 32], &Slug::new("town").unwrap(), "ada"),
+            author: Pseudonym::of(&[1; 32], &Slug::new("bluesky").unwrap(), "ada"),
             affect,
             subjects: vec![Slug::new("tea").unwrap()],
             consent: ConsentState::Given,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// `None` if the folder does not exist. It then prints a notice to standard error, and the caller skips its test.
 #[expect(
     clippy::print_stderr,
-    reason = "a skipped test must be seen by whoever runs it"
+    reason = "the person who runs the tests must see a skipped one"
 )]
 pub fn data_dir() -> Option<PathBuf> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");

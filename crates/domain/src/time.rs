@@ -103,18 +103,19 @@ impl JsonSchema for Utc {
     }
 }
 
-/// The form in which this program writes times, `2026-11-21T09:00:00.000Z`, read and written without the general parser.
-/// Every record has one or two times, and each stage reads them. Whatever has another form is left to the general parser.
+/// The canonical form, `2026-11-21T09:00:00.000Z`, in which this program writes times. It is read and written without the
+/// general parser, because every record has one or two times, and each stage reads them. The general parser reads all
+/// other forms.
 mod canonical {
     const MILLIS_IN_DAY: i64 = 86_400_000;
-    /// `0000-03-01`, from which days are counted here: February, the short month, is then the last of a year.
+    /// `0000-03-01`, the first day of the count. With it, February, the short month, is the last month of a year.
     const DAYS_TO_EPOCH: i64 = 719_468;
-    /// The last year that is read and written here: the general parser's time ends within the next.
+    /// The last year that is read and written here, because the general parser's range ends in the next one.
     const LAST_YEAR: i64 = 9_998;
     /// Days in 400 years.
     const DAYS_IN_ERA: i64 = 146_097;
 
-    /// The milliseconds since 1970 that `text` stands for, if it has the canonical form and names a day that exists.
+    /// The milliseconds since 1970 of `text`, if it has the canonical form and names a day that exists.
     pub(super) fn read(text: &[u8]) -> Option<i64> {
         let text: &[u8; 24] = text.try_into().ok()?;
         let is_separated = [
@@ -140,7 +141,7 @@ mod canonical {
         };
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        // A leap second has a rule of its own.
+        // A leap second needs the general parser.
         if year > LAST_YEAR || hour > 23 || minute > 59 || second > 59 {
             return None;
         }

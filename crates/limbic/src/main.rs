@@ -5,7 +5,7 @@
 //!                        (one file each)                                              text or --json
 //! ```
 //!
-//! It is not a library and contains no rules of its own: `limbic-node` runs a node, and the stages hold the logic. Run
+//! It is not a library and contains no logic: `limbic-node` runs a node, and the stages compute. Run
 //! `limbic --help` for the commands with examples.
 //!
 //! # Laws

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use limbic_component::{Kind, NamePrefix, Patience, Resources};
+use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
 use limbic_domain::{ConnectionUrl, TenantId, Utc};
 use limbic_ingest::SeenIds;
 use limbic_metrics::{Query, SeriesStore};
@@ -45,7 +45,7 @@ impl Finding {
 pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
     let mut resources = resources::of(settings);
     resources.insert(handle.clone());
-    resources.insert(Patience(PATIENCE));
+    resources.insert(CallTimeout(PATIENCE));
     resources.insert(NamePrefix("limbic:check".to_owned()));
     let of_sharing = unshared(settings).into_iter().map(|one| {
         let problem = anyhow::anyhow!("{}: {}", one.problem, one.remedy);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use limbic_component::Patience;
+use limbic_component::CallTimeout;
 use limbic_domain::topics;
 use limbic_stream::{Log, Retention, TopicSpec};
 
@@ -33,9 +33,9 @@ pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     connect_within(settings, LOOK)
 }
 
-fn connect_within(settings: &Settings, patience: Duration) -> anyhow::Result<Arc<dyn Log>> {
+fn connect_within(settings: &Settings, timeout: Duration) -> anyhow::Result<Arc<dyn Log>> {
     let mut resources = resources::of(settings);
-    resources.insert(Patience(patience));
+    resources.insert(CallTimeout(timeout));
     open_chosen(settings, "log", &settings.log, &resources)
 }
 

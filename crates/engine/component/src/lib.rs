@@ -1,4 +1,4 @@
-//! The contract of a component: a stage, log, store, connector, ad platform or LLM provider that can be one of many.
+//! The contract of a component: a stage, log, store, connector, ad platform or LLM provider.
 //!
 //! It is not a plug-in system: components are compiled in. A registry above this crate lists them, and everything else
 //! (settings file, command line, checks, reference pages, API) reads that list.
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! All components of a kind build the same type ([`Component::Product`]): a stage builds a `Box<dyn Stage>`, a log an
-//! `Arc<dyn Log>`. So the code that uses a kind names none of its components.
+//! `Arc<dyn Log>`. So the code that uses a kind does not name its components.
 //!
 //! ```
 //! use limbic_component::{Component, Error, Kind, Need, Registration, Resources};
@@ -56,7 +56,7 @@
 //!   they then have the same settings type.
 //! * The components of a kind have the same product type.
 //! * [`Component::check`] has no side effects: it opens, connects and writes nothing.
-//! * A component gets what it works with from [`Resources`] and opens nothing that another component could share.
+//! * A component receives shared resources as [`Resources`]. It opens nothing that another component could share.
 
 mod place;
 mod registration;
@@ -65,15 +65,15 @@ mod section;
 
 pub use place::Place;
 pub use registration::Registration;
-pub use resources::{DataFolder, MissingResource, NamePrefix, Patience, Resources};
+pub use resources::{CallTimeout, DataFolder, MissingResource, NamePrefix, Resources};
 pub use section::{InvalidSection, NoSettings, Section, Settings};
 
 use limbic_stream::StageSpec;
 
-/// Why a component cannot work: the message names the setting and the remedy.
+/// Why a component cannot work. The message names the setting and the correction.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a component is one of.
+/// The kind of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -81,11 +81,11 @@ pub enum Kind {
     Stage,
     /// Stores topics and moves records between stages.
     Log,
-    /// Stores the view, which the API lists.
+    /// Stores the view, from which the API lists events.
     ViewStore,
     /// Stores time series.
     SeriesStore,
-    /// Stores the ids of posts accepted recently.
+    /// Stores the ids of recently accepted posts.
     IdStore,
     /// Pulls posts from one social network.
     Connector,
@@ -123,7 +123,7 @@ impl Kind {
     }
 }
 
-/// Something that a component works with and does not open itself.
+/// A resource that a component uses and does not open itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
@@ -133,9 +133,9 @@ pub enum Need {
     ViewDatabase,
     /// The store of time series.
     SeriesStore,
-    /// The ad platforms of the settings, opened.
+    /// The open ad platforms of the settings.
     AdPlatforms,
-    /// The URL in the settings that chose the component.
+    /// The URL in the settings that selected the component.
     Url,
     /// The node's data folder.
     DataFolder,
@@ -171,29 +171,29 @@ impl Need {
 pub trait Component: 'static {
     /// Its settings.
     type Settings: Settings;
-    /// What it builds: one type for all components of its kind.
+    /// The type that it builds, which is the same for all components of its kind.
     type Product: 'static;
 
-    /// What it is one of.
+    /// The kind of the component.
     const KIND: Kind;
     /// Its name, unique within its kind: lower case, as in settings and on the command line.
     const NAME: &'static str;
     /// What it does, in one sentence.
     const SUMMARY: &'static str;
-    /// Where the settings file names it: a section of its own name, unless it says otherwise.
+    /// Where the settings file names it. The default is a section with the component's name.
     const PLACE: Place = Place::Section(Self::NAME);
-    /// What it works with.
+    /// The resources that it uses.
     const NEEDS: &'static [Need];
 
-    /// Refuses settings that cannot work. Opens nothing.
+    /// Returns an error if the settings are not valid. Opens nothing.
     fn check(settings: &Self::Settings) -> Result<(), Error>;
 
-    /// Builds it. It may open what belongs to it alone, such as a model, a file or a connection.
+    /// Builds the component. It may open what only this component uses, such as a model, a file or a connection.
     fn build(settings: &Self::Settings, resources: &Resources) -> Result<Self::Product, Error>;
 }
 
 /// A component that is a stage.
 pub trait StageComponent: Component {
-    /// What the stage reads and writes, whether or not it runs here.
+    /// The topics and requirements of the stage, whether or not it runs in this process.
     fn spec(settings: &Self::Settings) -> Result<StageSpec, Error>;
 }

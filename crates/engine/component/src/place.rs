@@ -2,28 +2,29 @@
 
 use std::fmt;
 
-/// Where the settings file names a component, and so how many of it there can be.
+/// Where the settings file names a component, which also decides how many instances of it there can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// A section: `[SECTION]`. There is one of it.
+    /// A section: `[SECTION]`. There is one instance.
     Section(&'static str),
     /// A table with an entry for each instance: `[TABLE.NAME]` with `kind = "COMPONENT"`.
     Entries(&'static str),
-    /// A URL: `SETTING = "postgres://…"`. One component of the setting is chosen.
+    /// A URL: `SETTING = "postgres://…"`. The URL selects one of the setting's components.
     Url {
-        /// The setting that holds the URL.
+        /// The setting with the URL.
         setting: &'static str,
-        /// What to write, for instance `postgres://HOST:PORT/DATABASE`; `embedded` = in this process and its data folder.
+        /// The form of the URL, for instance `postgres://HOST:PORT/DATABASE`. `embedded` = in this process and its data
+        /// folder.
         form: &'static str,
-        /// The schemes of URLs that choose it; none for `embedded`.
+        /// The schemes of URLs that select it. Empty for `embedded`.
         schemes: &'static [&'static str],
-        /// The section of its further settings, if it has any.
+        /// The section with its other settings, if there are any.
         section: Option<&'static str>,
     },
 }
 
 impl Place {
-    /// The section with its settings, if they are in one.
+    /// The section with its settings, if it has one.
     pub const fn section(self) -> Option<&'static str> {
         match self {
             Self::Section(section) => Some(section),
@@ -42,7 +43,8 @@ impl Place {
 }
 
 impl fmt::Display for Place {
-    /// As in the settings file: `[profile]`, `[ad_platforms.NAME]`, `series = "http://HOST:PORT"` with `[influxdb]`.
+    /// In the form of the settings file: `[profile]`, `[ad_platforms.NAME]`, `series = "http://HOST:PORT"` with
+    /// `[influxdb]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Section(section) => write!(f, "[{section}]"),

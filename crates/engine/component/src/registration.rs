@@ -7,10 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{Component, Error, InvalidSection, Kind, Need, Place, Resources, Section, StageComponent};
 
-/// A component without its type: what the registry lists.
+/// A component without its type, as the registry lists it.
 #[derive(Clone, Copy)]
 pub struct Registration {
-    /// What it is one of.
+    /// The kind of the component.
     pub kind: Kind,
     /// Its name, unique within its kind.
     pub name: &'static str,
@@ -18,20 +18,20 @@ pub struct Registration {
     pub summary: &'static str,
     /// Where the settings file names it.
     pub place: Place,
-    /// What it works with.
+    /// The resources that it uses.
     pub needs: &'static [Need],
     default: fn() -> Section,
     parse: fn(toml::Value) -> Result<Section, InvalidSection>,
     schema: fn(&mut SchemaGenerator) -> Schema,
     check: fn(&Section) -> Result<(), Error>,
     build: Build,
-    /// Of a stage alone.
+    /// Only for stages.
     spec: Option<Specify>,
 }
 
 /// Builds a component from its settings.
 type Build = fn(&Section, &Resources) -> Result<Box<dyn Any>, Error>;
-/// Says what a stage reads and writes.
+/// Returns the topics and requirements of a stage.
 type Specify = fn(&Section) -> Result<StageSpec, Error>;
 
 impl Registration {
@@ -64,7 +64,7 @@ impl Registration {
         self.needs.contains(&need)
     }
 
-    /// Its settings where the file says nothing.
+    /// Its settings without a section in the file.
     pub fn default_settings(&self) -> Section {
         (self.default)()
     }
@@ -79,17 +79,17 @@ impl Registration {
         (self.schema)(generator)
     }
 
-    /// Refuses settings that cannot work.
+    /// Returns an error if the settings are not valid.
     pub fn check(&self, section: &Section) -> Result<(), Error> {
         (self.check)(section)
     }
 
-    /// What it reads and writes; `None` if it is not a stage.
+    /// The topics and requirements of the stage. `None` if it is not a stage.
     pub fn spec(&self, section: &Section) -> Option<Result<StageSpec, Error>> {
         self.spec.map(|spec| spec(section))
     }
 
-    /// Builds it. `T` is the product type of its kind.
+    /// Builds the component. `T` is the product type of its kind.
     pub fn build<T: 'static>(&self, section: &Section, resources: &Resources) -> Result<T, Error> {
         let built = (self.build)(section, resources)?.downcast::<T>();
         built.map(|built| *built).map_err(|_| {

@@ -1,4 +1,4 @@
-//! What components share.
+//! The resources that components share.
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a component asked for and this node has not opened.
+/// A component asked for a resource that this node has not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingResource(&'static str);
 
@@ -26,26 +26,26 @@ impl std::error::Error for MissingResource {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFolder(pub PathBuf);
 
-/// What the names of this log's things begin with in servers that several logs share.
+/// The prefix of this log's names in servers that several logs share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePrefix(pub String);
 
-/// Longest time that a call waits for a server that does not answer.
+/// Maximum time that a call waits for a server that does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience(pub Duration);
+pub struct CallTimeout(pub Duration);
 
-/// Shared things: those that every component may use, and a map by type of those that some need: stores, campaigns, a
-/// handle to the async runtime. The map keeps this crate free of the crates that those types come from. A clone shares the
-/// things.
+/// Shared resources: those that every component may use, and a map by type of those that some components need: stores,
+/// campaigns, a handle to the async runtime. Because of the map, this crate does not depend on the crates of those types.
+/// Clones share the resources.
 #[derive(Clone)]
 pub struct Resources {
-    /// Names this log in databases that several logs share, so that offsets are told apart.
+    /// The name of this log in databases that several logs share. It keeps their offsets separate.
     pub log_name: String,
     shared: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Resources {
-    /// Resources with nothing in the map.
+    /// Resources with an empty map.
     pub fn new(log_name: impl Into<String>) -> Self {
         Self {
             log_name: log_name.into(),
@@ -53,12 +53,12 @@ impl Resources {
         }
     }
 
-    /// Adds a thing, or replaces the one of its type.
+    /// Adds a resource, or replaces the one of its type.
     pub fn insert<T: Any + Send + Sync>(&mut self, thing: T) {
         self.shared.insert(TypeId::of::<T>(), Arc::new(thing));
     }
 
-    /// A copy of the thing of type `T` (usually a handle).
+    /// A clone of the resource of type `T` (usually a handle).
     pub fn get<T: Any + Send + Sync + Clone>(&self) -> Result<T, MissingResource> {
         self.shared
             .get(&TypeId::of::<T>())

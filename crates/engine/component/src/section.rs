@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// What a settings type must be able to do. Every type that can, is one.
+/// The requirements of a settings type. Every type that meets them implements it.
 pub trait Settings:
     Clone + fmt::Debug + Default + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
 {
@@ -18,7 +18,7 @@ impl<T> Settings for T where
 {
 }
 
-/// Settings of a component that has none.
+/// The settings of a component without settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}
@@ -26,9 +26,9 @@ pub struct NoSettings {}
 /// A section of the settings file does not fit its component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSection {
-    /// The key within the section; empty where the section as a whole is wrong.
+    /// The key within the section. Empty if the whole section is wrong.
     pub key: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 
@@ -68,7 +68,7 @@ impl<T: Settings> AnySettings for T {
     }
 }
 
-/// A component's settings, of whatever type the component says.
+/// The settings of a component, of any type.
 pub struct Section(Box<dyn AnySettings>);
 
 impl Section {
@@ -94,12 +94,12 @@ impl Section {
         self.0.any().downcast_ref()
     }
 
-    /// The settings, to be changed, if they are of type `T`.
+    /// The settings for changes, if they are of type `T`.
     pub fn get_mut<T: Settings>(&mut self) -> Option<&mut T> {
         self.0.any_mut().downcast_mut()
     }
 
-    /// The settings as they stand in a file. Secrets are hidden.
+    /// The settings in the form of the settings file. Secrets are hidden.
     pub fn to_value(&self) -> Result<toml::Value, toml::ser::Error> {
         self.0.to_value()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use limbic_component::{Component, Error, Kind, Need, Patience, Place, Resources};
+use limbic_component::{CallTimeout, Component, Error, Kind, Need, Place, Resources};
 use limbic_domain::{ConnectionUrl, Secret};
 use limbic_stream::Log;
 use schemars::JsonSchema;
@@ -53,7 +53,7 @@ impl Component for KafkaLog {
 
     fn build(settings: &KafkaSettings, resources: &Resources) -> Result<Arc<dyn Log>, Error> {
         let url: ConnectionUrl = resources.get()?;
-        let Patience(call_timeout) = resources.get()?;
+        let CallTimeout(call_timeout) = resources.get()?;
         let mut options = KafkaOptions::default().prefixed(settings.prefix.clone());
         options.call_timeout = call_timeout;
         options.replication = (settings.replication > 0).then_some(settings.replication);

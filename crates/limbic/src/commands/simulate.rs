@@ -307,8 +307,8 @@ fn show_policies(result: &Result) -> anyhow::Result<()> {
         return Ok(());
     }
     say!(
-        "\n  Every policy on these {} decisions, drawn anew in each of {} runs: the mean, and in brackets\n  where the middle 95 of \
-         100 runs lie. Regret: clicks per hundred ads that the oracle has more.\n",
+        "\n  Every policy on these {} decisions, with new draws in each of {} runs: the mean, and in brackets\n  the range of the \
+         middle 95 of 100 runs. Regret: the oracle's advantage in clicks per hundred ads.\n",
         result.situations,
         result.runs
     )?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_ad_platforms::{FilePlatform, FileSettings, WebhookPlatform, WebhookSettings};
-use limbic_component::{Patience, Resources, Section};
+use limbic_component::{CallTimeout, Resources, Section};
 use limbic_connectors::{Connector, JsonLines, JsonLinesSettings};
 use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::Slug;
@@ -113,7 +113,7 @@ fn an_unknown_stage_is_answered_with_the_nearest() {
     assert!(error.contains("did you mean `profile`?"), "{error}");
 }
 
-/// A node without stages, in a folder of its own.
+/// A node without stages, in its own folder.
 struct Scene {
     folder: tempfile::TempDir,
     settings: Settings,
@@ -136,7 +136,7 @@ impl Scene {
         };
         let mut resources = resources::of(&settings);
         resources.insert(runtime.handle().clone());
-        resources.insert(Patience(Duration::from_secs(10)));
+        resources.insert(CallTimeout(Duration::from_secs(10)));
         Self {
             folder,
             settings,

@@ -19,13 +19,7 @@ fn pieces(text: &str) -> Vec<String> {
     let tokeniser = tokeniser();
     let mut room = Tokens::default();
     let ids = tokeniser.tokenise(text, 64, &mut room);
-    let piece = |&id: &u32| {
-        tokeniser
-            .vocabulary()
-            .piece(id)
-            .expect("an id of its own")
-            .to_owned()
-    };
+    let piece = |&id: &u32| tokeniser.vocabulary().piece(id).expect("its own id").to_owned();
     let all: Vec<String> = ids.iter().map(piece).collect();
     assert_eq!(all.first().map(String::as_str), Some("[CLS]"));
     assert_eq!(all.last().map(String::as_str), Some("[SEP]"));

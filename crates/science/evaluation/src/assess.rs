@@ -192,7 +192,7 @@ impl Guaranteed {
             high: most,
         };
         let least_propensity = log.rows.iter().map(|row| row.propensity).fold(1.0, f64::min);
-        // Upper bound of any weight, whichever arm had been logged. If weights are cut, it bounds the mean of the cut
+        // Upper bound of any weight, for every logged arm. If weights are cut, it bounds the mean of the cut
         // estimator.
         let bound = (weighted.largest_probability / least_propensity)
             .min(options.max_weight.unwrap_or(f64::INFINITY));

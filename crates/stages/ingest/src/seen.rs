@@ -1,6 +1,6 @@
 //! Memories of recently accepted ids, so that the edge can answer "duplicate" immediately.
 //!
-//! The ingest stage guarantees that every duplicate is removed, whatever the edge remembers. An id is noted *after* its
+//! The ingest stage guarantees that every duplicate is removed, also if the edge does not remember it. An id is noted *after* its
 //! record is durable. So after a crash the edge may accept a post a second time, but it never calls a lost post a
 //! duplicate.
 //!

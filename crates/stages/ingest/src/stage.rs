@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_is_passed_on_once_and_garbage_dies() {
+    fn a_post_is_passed_on_once_and_invalid_records_become_dead_letters() {
         let mut harness = harness();
         harness.process([
             record(1, "posts", 0),

@@ -124,7 +124,7 @@ fn pages_follow_each_other_without_gap_or_repeat_and_tenants_do_not_mix() {
 }
 
 #[test]
-fn garbage_goes_to_the_dead_letters_and_the_rest_is_written() {
+fn invalid_records_become_dead_letters_and_the_rest_is_written() {
     over_every_database(|store, handle, log| {
         let broken = outcome(log, 1).value(&b"{\"tenant\":\xff"[..]);
         // The harness processes the batch again after the database has committed it. The dead letter must be written

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
     clippy::print_stderr,
-    reason = "a skipped test must be seen by whoever runs it"
+    reason = "the person who runs the tests must see a skipped one"
 )]
 
 mod cluster;
@@ -83,7 +83,7 @@ fn records_of_a_transient_topic_are_deleted_once_every_reader_is_past_them() {
         .collect();
     assert_eq!(left, ["4", "5", "6", "7", "8", "9"]);
 
-    // What is deleted stays deleted, and what every reader is past can be told again, by another process too.
+    // Deleted records stay deleted, and a trim can be repeated, also by another process.
     let other = KafkaLog::connect(&address, options).unwrap();
     other
         .ensure_topics(&[topic("passing", 2).transient(Retention::default())])

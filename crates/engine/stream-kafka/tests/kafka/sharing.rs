@@ -26,8 +26,8 @@ const CHILD: &str = "LIMBIC_SHARING_CHILD";
 struct Numbering {
     batches: AtomicUsize,
     /// The batch at which it fails once.
-    stumbles_at: Option<usize>,
-    stumbled: AtomicBool,
+    fails_at: Option<usize>,
+    has_failed: AtomicBool,
     /// The batch at which the process aborts.
     dies_at: Option<usize>,
 }
@@ -52,8 +52,8 @@ impl Stage for Numbering {
             let cause = record.cause();
             out.emit_bytes(&cause, "out", "k", record.timestamp, count.to_string());
         }
-        if self.stumbles_at == Some(number) && !self.stumbled.swap(true, Ordering::Relaxed) {
-            return Err(StageError::unavailable("stumbled", "as the test wants"));
+        if self.fails_at == Some(number) && !self.has_failed.swap(true, Ordering::Relaxed) {
+            return Err(StageError::unavailable("wanted", "as the test wants"));
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ fn a_batch_that_has_to_wait_does_not_hold_up_those_before_it() {
     let log = filled(&address, &options());
     let notes = Arc::new(Notes::default());
     let stage = Numbering {
-        stumbles_at: Some(3),
+        fails_at: Some(3),
         ..Numbering::default()
     };
     run(&log, &notes, stage);

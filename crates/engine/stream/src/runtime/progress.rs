@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_book_survives_the_commit_and_garbage_does_not_stop_it() {
+    fn progress_survives_the_commit_and_invalid_metadata_does_not_stop_it() {
         let mut progress = PartitionProgress::default();
         progress.counters.consumed = 3;
         progress.counters.dead.insert("malformed".into(), 1);

@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_and_a_damaged_length_are_told_apart() {
+    fn a_later_version_and_a_damaged_length_are_distinguished() {
         let later = [u64::VERSION + 1, 0];
         assert_eq!(
             u64::from_bytes(&later),

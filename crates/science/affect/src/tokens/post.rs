@@ -260,7 +260,7 @@ fn shorten(word: &mut String, spelling: &mut String, vocabulary: &Vocabulary) {
     std::mem::swap(word, spelling);
 }
 
-/// `word` with `most` letters wherever a letter is there three times in a row.
+/// `word` with at most `most` equal letters wherever it has three or more in a row.
 fn spell(word: &str, most: usize, spelling: &mut String) {
     spelling.clear();
     let mut rest = word;

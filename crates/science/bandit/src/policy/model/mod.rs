@@ -447,7 +447,7 @@ mod tests {
             })
             .fold(0.0, f32::max);
         assert!(widest > 2.0 * learned, "{widest} {learned}");
-        assert!(width(&model, "b") < 1.01 * other, "nothing was heard of it");
+        assert!(width(&model, "b") < 1.01 * other, "no feedback for it");
     }
 
     #[test]
