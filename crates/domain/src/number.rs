@@ -26,6 +26,11 @@ impl Probability {
     /// Impossible.
     pub const ZERO: Self = Self(0.0);
 
+    /// Whether it is impossible.
+    pub fn is_zero(&self) -> bool {
+        self.0 <= 0.0
+    }
+
     /// Refuses NaN and everything outside `[0, 1]`.
     pub fn new(value: f64) -> Result<Self, OutOfRange> {
         if (0.0..=1.0).contains(&value) {

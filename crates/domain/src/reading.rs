@@ -37,13 +37,33 @@ pub struct Sentiment {
 /// both.
 pub type Emotions = BTreeMap<String, f64>;
 
-/// Cues of grief, fear, crisis or self-harm. Tuned for recall, because it protects people.
+/// Cues of grief, fear, crisis or self-harm, and news of events. Tuned for recall, because it protects people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distress {
     /// The probability that the author is in distress.
     pub score: Probability,
     /// The kinds of cue that were found: `grief`, `fear`, `crisis`, `self_harm`, in that order.
     pub cues: Vec<String>,
+    /// How likely the text is about a real death, disaster or violence (a *sensitive event*), whoever was hit by it.
+    #[serde(default = "impossible", skip_serializing_if = "Probability::is_zero")]
+    pub sensitive_event: Probability,
+    /// The text is in a language in which the reader knows no cues: their absence proves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
+}
+
+const fn impossible() -> Probability {
+    Probability::ZERO
+}
+
+impl Distress {
+    /// From which probability a text counts as being about a sensitive event.
+    pub const EVENT_FROM: f64 = 0.6;
+
+    /// Whether the text counts as being about a death, a disaster or violence.
+    pub fn is_about_sensitive_event(&self) -> bool {
+        self.sensitive_event.get() >= Self::EVENT_FROM
+    }
 }
 
 /// The intention of a text. If several apply, the one that is listed first counts: a question that complains is a
@@ -180,6 +200,8 @@ impl Default for Affect {
             distress: Distress {
                 score: Probability::ZERO,
                 cues: Vec::new(),
+                sensitive_event: Probability::ZERO,
+                unread: false,
             },
             language: "und".to_owned(),
             model: ModelVersion::new(),

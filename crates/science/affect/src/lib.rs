@@ -67,6 +67,7 @@ mod cues;
 pub mod emotions;
 mod entities;
 pub mod evaluation;
+mod events;
 mod evidence;
 mod language;
 mod model;
@@ -82,6 +83,9 @@ use limbic_domain::Affect;
 
 pub use cues::DistressScores;
 pub use entities::Names;
+pub use events::{
+    EventClassifier, EventRoom, Example as EventExample, Training as EventTraining, train as train_events,
+};
 pub use evidence::{Explanation, WordContribution, explain};
 pub use limbic_encoder::{Kernels, Task, TaskKind};
 pub use model::{CacheCounts, ModelOptions, ModelReader, Numbers, OpenError};

@@ -7,9 +7,13 @@ use limbic_domain::{Affect, Distress, Emotions, Entity, Label, Probability, Sent
 
 use crate::cues::{DistressScores, EmotionScores, IntentCues, KNOWLEDGE, Words, rounded};
 use crate::entities::{self, Names};
+use crate::events::{EventClassifier, EventRoom};
 use crate::normal::normalise_into;
 use crate::vader::{Scores, VaderScratch};
-use crate::{AffectEngine, Vader, cues, language};
+use crate::{AffectEngine, Vader, cues, events, language};
+
+/// A text in no known language that has fewer words counts as read: it is a name, a laugh, an emoji.
+const FEWEST_WORDS: usize = 3;
 
 /// Compound from which a text is positive; its negative is the limit for negative texts (Hutto & Gilbert 2014).
 const LEANING: f64 = 0.05;
@@ -41,7 +45,7 @@ impl Default for LexiconReader {
 
 impl LexiconReader {
     /// The version without configured brands. It changes with every change of a lexicon or a rule.
-    pub const VERSION: &'static str = "lexicon-2-vader-3.3.2";
+    pub const VERSION: &'static str = "lexicon-3-vader-3.3.2";
 
     /// The engine without configured brands.
     pub fn new() -> Self {
@@ -99,6 +103,8 @@ impl LexiconReader {
             distress: Distress {
                 score: probability(seen.distress.score()),
                 cues: seen.distress.cues(),
+                sensitive_event: probability(seen.sensitive_event),
+                unread: seen.unread,
             },
             language: seen.language.to_owned(),
             model: self.version.clone(),
@@ -140,6 +146,10 @@ pub(crate) struct Seen {
     pub(crate) emotions: EmotionScores,
     pub(crate) distress: DistressScores,
     pub(crate) language: &'static str,
+    /// Whether distress cannot be read in the text's language.
+    pub(crate) unread: bool,
+    /// How likely the text is about a sensitive event.
+    pub(crate) sensitive_event: f64,
     pub(crate) entities: Vec<Entity>,
     pub(crate) intent: IntentCues,
     /// The part of arousal that comes from words and punctuation, without emotions.
@@ -153,6 +163,7 @@ pub(crate) struct Room {
     normal: String,
     words: Words,
     language: language::Room,
+    events: EventRoom,
     pieces: entities::Pieces,
 }
 
@@ -175,11 +186,15 @@ impl Surface {
         let vader = self.vader.score_in(text, &mut room.vader);
         normalise_into(text, &mut room.normal);
         KNOWLEDGE.read_words(&room.normal, &mut room.words);
+        let language = language::guess(text, &mut room.language);
         Seen {
             vader,
             emotions: KNOWLEDGE.emotions(&room.words),
             distress: KNOWLEDGE.distress(&room.words),
-            language: language::guess(text, &mut room.language),
+            sensitive_event: EventClassifier::shipped().probability(&room.normal, &mut room.events),
+            unread: !events::LANGUAGES.contains(&language)
+                && (language != language::UNDETERMINED || room.words.count() >= FEWEST_WORDS),
+            language,
             entities: entities::find(text, &self.names, &mut room.pieces),
             intent: KNOWLEDGE.intent(text, &room.words),
             liveliness: liveliness(text, room),

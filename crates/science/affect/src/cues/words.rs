@@ -28,6 +28,11 @@ pub(crate) struct Words {
 const MOST_EMOJI: usize = 16;
 
 impl Words {
+    /// How many words there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.spoken.len()
+    }
+
     pub(super) fn read(&mut self, normal: &str, knowledge: &Knowledge) {
         self.spoken.clear();
         self.emoji.clear();

@@ -61,6 +61,8 @@ impl ModelReader {
             distress: Distress {
                 score: probability(distress.score()),
                 cues: distress.cues(),
+                sensitive_event: probability(seen.sensitive_event),
+                unread: seen.unread,
             },
             emotions,
             language: seen.language.to_owned(),

@@ -1,0 +1,93 @@
+//! Whether a text is about a real death, disaster or violence: a *sensitive event*.
+//!
+//! ```text
+//!  text ─▶ normal form ─▶ words, pairs of words, parts of words ─▶ hash ─▶ weights ─▶ probability
+//! ```
+//!
+//! A linear classifier over words, pairs of words and parts of words, in the manner of fastText (Joulin and others, "Bag of tricks
+//! for efficient text classification", EACL 2017): it needs no transformer and no graphics card, costs a few microseconds a post, and
+//! is the same for every engine. Phrases alone do not do: people at a stadium rarely write "died", and people after a defeat often do.
+//!
+//! Its weights are `models/sensitive-events/weights.bin`; the card beside them says what they were trained on, what they were
+//! measured on, and where they err. `examples/train_sensitive_events.rs` trains them.
+
+mod features;
+mod train;
+
+use std::sync::LazyLock;
+
+pub use train::{Example, Training, train};
+
+/// The trained classifier.
+static SHIPPED: LazyLock<EventClassifier> = LazyLock::new(|| {
+    EventClassifier::from_bytes(include_bytes!(
+        "../../../../../models/sensitive-events/weights.bin"
+    ))
+    .expect("the shipped weights are whole")
+});
+
+/// Languages that the shipped weights were trained in.
+pub(crate) const LANGUAGES: [&str; 7] = ["en", "es", "fr", "de", "pt", "it", "nl"];
+
+/// Tells texts about sensitive events from others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventClassifier {
+    bias: f32,
+    /// One unit of a weight.
+    scale: f32,
+    weights: Vec<i8>,
+}
+
+/// Buffers that are reused between texts.
+#[derive(Debug, Default)]
+pub struct EventRoom {
+    features: Vec<u32>,
+    word: Vec<u8>,
+}
+
+impl EventClassifier {
+    /// The classifier that comes with the program.
+    pub fn shipped() -> &'static Self {
+        &SHIPPED
+    }
+
+    /// The probability, in `[0, 1]`, that a text in [normal form](crate::normalise) is about a sensitive event. 0 for a text without
+    /// words and emoji.
+    pub fn probability(&self, normal: &str, room: &mut EventRoom) -> f64 {
+        features::of(normal, room);
+        if room.features.is_empty() {
+            return 0.0;
+        }
+        let sum: i64 = room
+            .features
+            .iter()
+            .map(|&feature| i64::from(self.weights[feature as usize]))
+            .sum();
+        let mean = sum as f64 * f64::from(self.scale) / features::norm(room.features.len());
+        crate::cues::rounded(1.0 / (1.0 + (-(mean + f64::from(self.bias))).exp()))
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote; `None` if it is not that.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (bias, rest) = rest.split_first_chunk::<4>()?;
+        let (scale, weights) = rest.split_first_chunk::<4>()?;
+        (weights.len() == features::BUCKETS).then(|| Self {
+            bias: f32::from_le_bytes(*bias),
+            scale: f32::from_le_bytes(*scale),
+            weights: weights.iter().map(|byte| byte.cast_signed()).collect(),
+        })
+    }
+
+    /// The weights as a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&self.bias.to_le_bytes());
+        bytes.extend_from_slice(&self.scale.to_le_bytes());
+        bytes.extend(self.weights.iter().map(|weight| weight.cast_unsigned()));
+        bytes
+    }
+}
+
+/// How a file of weights begins: name and version.
+const MAGIC: &[u8] = b"limbic-events-1\n";
