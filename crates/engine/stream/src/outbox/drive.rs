@@ -13,8 +13,8 @@ use super::entry::Entry;
 use super::store::Store;
 use super::workers::{EntryId, Job, Returned, Workers};
 use super::{
-    Answer, Call, Conclusion, Enqueue, Enqueued, Finished, InvalidLimit, Limits, OutboxMeters, Request,
-    Sender,
+    Answer, Call, Conclusion, Enqueue, Enqueued, Finished, InvalidLimit, LastLook, Limits, OutboxMeters,
+    Request, Sender,
 };
 use crate::{Backoff, Cause, Outputs, StageError, TopicPartition};
 
@@ -36,6 +36,9 @@ pub struct Outbox<R: Request> {
     returned: Receiver<Returned<R>>,
     clock: TickClock,
     answer_wait: Duration,
+    first_wait: Duration,
+    /// New requests that wait, with the time of the tick that saw them first.
+    first_seen: HashMap<EntryId, Duration>,
     meters: OutboxMeters,
 }
 
@@ -77,6 +80,8 @@ impl<R: Request> Outbox<R> {
             returned,
             clock: TickClock::default(),
             answer_wait: ANSWER_WAIT,
+            first_wait: Duration::ZERO,
+            first_seen: HashMap::new(),
             meters: OutboxMeters::unregistered(),
         }
     }
@@ -125,6 +130,14 @@ impl<R: Request> Outbox<R> {
         self
     }
 
+    /// How long a new request waits, from the tick that saw it first, before it is sent. A restart begins the wait anew.
+    /// Default: not at all.
+    #[must_use]
+    pub const fn first_wait(mut self, wait: Duration) -> Self {
+        self.first_wait = wait;
+        self
+    }
+
     /// Reports to these metrics.
     #[must_use]
     pub fn metered(mut self, meters: OutboxMeters) -> Self {
@@ -162,6 +175,18 @@ impl<R: Request> Outbox<R> {
         partitions: &[u32],
         now: Utc,
         out: &mut Outputs<'_>,
+        finish: impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
+    ) -> Result<(), StageError> {
+        self.drive_with(partitions, now, out, |_, _| LastLook::Send, finish)
+    }
+
+    /// As [`Self::drive`], with a last look at each request right before each attempt.
+    pub fn drive_with(
+        &mut self,
+        partitions: &[u32],
+        now: Utc,
+        out: &mut Outputs<'_>,
+        mut look: impl FnMut(&Outputs<'_>, &R) -> LastLook,
         mut finish: impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
     ) -> Result<(), StageError> {
         let elapsed = self.clock.advance(now);
@@ -175,7 +200,7 @@ impl<R: Request> Outbox<R> {
         let mut queues = self.due(partitions, now, elapsed, out)?;
         let wait_until = Instant::now() + self.answer_wait;
         loop {
-            self.start(&mut queues, now, elapsed, out)?;
+            self.start(&mut queues, now, elapsed, out, &mut look, &mut finish)?;
             if self.unanswered == 0 || Instant::now() >= wait_until {
                 break;
             }
@@ -199,6 +224,7 @@ impl<R: Request> Outbox<R> {
     /// These partitions now belong to another instance. Answers to their requests are ignored.
     pub fn revoked(&mut self, partitions: &[TopicPartition]) {
         let gone = |id: &EntryId| partitions.iter().any(|partition| partition.partition == id.0);
+        self.first_seen.retain(|id, _| !gone(id));
         for (_, sent) in self.calls.extract_if(|id, _| gone(id)) {
             if sent.answer.is_none() {
                 self.unanswered -= 1;
@@ -334,6 +360,7 @@ impl<R: Request> Outbox<R> {
             let word = match &conclusion {
                 Some(Conclusion::Applied(_)) => "applied",
                 Some(Conclusion::Rejected { .. }) => "rejected",
+                Some(Conclusion::Withdrawn { .. }) => "withdrawn",
                 Some(Conclusion::GaveUp { .. }) => "gave_up",
                 None => "retried",
             };
@@ -371,7 +398,7 @@ impl<R: Request> Outbox<R> {
 
     /// The requests to send in this tick, for each destination that may be called.
     fn due(
-        &self,
+        &mut self,
         partitions: &[u32],
         now: Utc,
         elapsed: Duration,
@@ -382,12 +409,26 @@ impl<R: Request> Outbox<R> {
             if destination.breaker.permit(elapsed) == Permit::Nothing {
                 continue;
             }
-            let limit = destination.limits.per_tick;
+            let most = destination.limits.per_tick;
+            let is_waiting = |seen: &Duration| elapsed.saturating_sub(*seen) < self.first_wait;
+            let waiting = self.first_seen.values().filter(|seen| is_waiting(seen)).count();
             let committed = out.committed();
             let due = self
                 .store
-                .due(committed, partitions, name, now, limit, &self.calls)?;
-            queues.insert(Arc::clone(name), VecDeque::from(due));
+                .due(committed, partitions, name, now, most + waiting, &self.calls)?;
+            let mut queue = VecDeque::new();
+            for (id, is_new) in due {
+                if is_new && !self.first_wait.is_zero() {
+                    let seen = *self.first_seen.entry(id.clone()).or_insert(elapsed);
+                    if elapsed.saturating_sub(seen) < self.first_wait {
+                        continue;
+                    }
+                }
+                if queue.len() < most {
+                    queue.push_back(id);
+                }
+            }
+            queues.insert(Arc::clone(name), queue);
         }
         Ok(queues)
     }
@@ -398,7 +439,9 @@ impl<R: Request> Outbox<R> {
         queues: &mut BTreeMap<Arc<str>, VecDeque<EntryId>>,
         now: Utc,
         elapsed: Duration,
-        out: &Outputs<'_>,
+        out: &mut Outputs<'_>,
+        look: &mut impl FnMut(&Outputs<'_>, &R) -> LastLook,
+        finish: &mut impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
     ) -> Result<(), StageError> {
         for (name, queue) in queues {
             let Some(destination) = self.destinations.get_mut(name) else {
@@ -440,7 +483,24 @@ impl<R: Request> Outbox<R> {
                 };
                 let mut sent = Vec::with_capacity(size);
                 for id in queue.drain(..size) {
+                    self.first_seen.remove(&id);
                     let (stored, entry) = self.store.committed::<R>(out.committed(), &id)?;
+                    if let LastLook::Withdraw { detail } = look(out, &entry.request) {
+                        let finished = Finished {
+                            cause: entry.meta.cause(id.0),
+                            destination: name,
+                            key: &entry.meta.key,
+                            request: &*entry.request,
+                            at: entry.meta.at,
+                            attempts: entry.meta.attempts,
+                            conclusion: Conclusion::Withdrawn { detail: &detail },
+                        };
+                        finish(out, &finished);
+                        self.store.finish::<R>(out, id.0, name, &entry.meta)?;
+                        let labels = [self.store.name(), name, "withdrawn"];
+                        self.meters.answers.with_label_values(&labels).inc();
+                        continue;
+                    }
                     job.calls.push(Call {
                         key: Arc::clone(&entry.meta.key),
                         request: Arc::clone(&entry.request),
@@ -460,9 +520,12 @@ impl<R: Request> Outbox<R> {
                     };
                     sent.push((id, call));
                 }
+                if sent.is_empty() {
+                    continue;
+                }
+                self.unanswered += sent.len();
+                destination.unanswered += sent.len();
                 self.calls.extend(sent);
-                self.unanswered += size;
-                destination.unanswered += size;
                 destination.workers.start(job);
             }
         }

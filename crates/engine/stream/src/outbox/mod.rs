@@ -19,6 +19,9 @@
 //! | [`Answer::RetryAfter`] | the whole destination pauses as long as it asks, within floor and cap; counts as an attempt |
 //! | [`Answer::Unknown`] (failed, timed out, panicked) | another attempt with the same key after a back-off; counts as an attempt |
 //!
+//! A stage may take a last look at every request right before an attempt ([`Outbox::drive_with`]) and withdraw it. New requests
+//! can be made to wait for what may still arrive to speak against them ([`Outbox::first_wait`]).
+//!
 //! After [`Limits::attempts`] attempts, or [`Limits::give_up_after`] after the first one, the request is finished as
 //! [`Conclusion::GaveUp`].
 //!
@@ -186,6 +189,18 @@ pub trait Sender<R: Request>: Send + Sync + 'static {
     fn send(&self, calls: &[Call<R>]) -> Vec<Answer<R::Reply>>;
 }
 
+/// What a last look at a request says before an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastLook {
+    /// It may be sent.
+    Send,
+    /// It is not sent any more, and is finished as [`Conclusion::Withdrawn`].
+    Withdraw {
+        /// Why.
+        detail: String,
+    },
+}
+
 /// The data of a new request.
 #[derive(Debug, Clone, Copy)]
 pub struct Enqueue<'a> {
@@ -221,6 +236,11 @@ pub enum Conclusion<'a, T> {
     /// The destination refused it permanently.
     Rejected {
         /// The destination's message.
+        detail: &'a str,
+    },
+    /// A last look stopped it. If [`Finished::attempts`] is not 0, an earlier attempt may have had its effect.
+    Withdrawn {
+        /// Why.
         detail: &'a str,
     },
     /// Too many attempts, or too long since the first one.

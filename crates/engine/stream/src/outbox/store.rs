@@ -251,7 +251,8 @@ impl Store {
     }
 
     /// Up to `limit` committed entries that can be sent at `now`: first those to be sent again, then new ones. Skips
-    /// entries that are `known` to be running.
+    /// entries that are `known` to be running. The flag is true for an entry that was
+    /// never sent.
     pub(super) fn due<K>(
         &self,
         state: &dyn StateReader,
@@ -260,7 +261,7 @@ impl Store {
         now: Utc,
         limit: usize,
         known: &HashMap<EntryId, K>,
-    ) -> Result<Vec<EntryId>, StageError> {
+    ) -> Result<Vec<(EntryId, bool)>, StageError> {
         let mut found = Vec::new();
         for index in [Index::Retry, Index::New] {
             let prefix = self.prefix(index.letter(), destination);
@@ -275,7 +276,7 @@ impl Store {
                     entry_key.extend_from_slice(key);
                     let id = (partition, Bytes::from(entry_key));
                     if !known.contains_key(&id) {
-                        found.push(id);
+                        found.push((id, index == Index::New));
                     }
                     if found.len() == limit {
                         return Ok(found);
