@@ -47,6 +47,10 @@ pub struct Campaign {
     /// The subjects of the audiences that it wants. Empty = every subject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Slug>,
+    /// Subjects that are the advertiser's own brand or product. An audience that complains about one of them is not shown the
+    /// campaign. A subject whose words are all in the product's name, or equal to the campaign's name, counts without being listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brands: Vec<Slug>,
     /// The direction of the moments that it wants. Absent = both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
@@ -57,8 +61,47 @@ pub struct Campaign {
     pub bid: Micros,
 }
 
+impl Campaign {
+    /// Whether `subject` is the campaign's own brand or product: see [`Campaign::brands`].
+    pub fn is_own_brand(&self, subject: &str) -> bool {
+        fn words(text: &str) -> impl Iterator<Item = String> {
+            text.split(|c: char| !c.is_alphanumeric())
+                .filter(|word| !word.is_empty())
+                .map(str::to_lowercase)
+        }
+        if subject == self.id.as_str() || self.brands.iter().any(|brand| brand.as_str() == subject) {
+            return true;
+        }
+        let product: Vec<String> = words(&self.brief.product).collect();
+        let mut of_subject = words(subject).peekable();
+        of_subject.peek().is_some() && of_subject.all(|word| product.contains(&word))
+    }
+}
+
 /// The envelope's `at` is when the campaign was published.
 impl Record for Campaign {
     const TYPE: &'static str = "campaign";
     const VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_that_names_the_product_is_the_own_brand() {
+        let mut campaign: Campaign = serde_json::from_value(serde_json::json!({
+            "id": "spring", "platforms": [],
+            "brief": {"product": "Lumen Desk-Lamp", "promise": "", "call_to_action": "", "link": ""}
+        }))
+        .unwrap();
+        for own in ["spring", "lumen", "desk-lamp", "lumen_lamp"] {
+            assert!(campaign.is_own_brand(own), "{own}");
+        }
+        for other in ["football", "lamps", "lumen-watch", "all"] {
+            assert!(!campaign.is_own_brand(other), "{other}");
+        }
+        campaign.brands.push(Slug::new("bright-home").unwrap());
+        assert!(campaign.is_own_brand("bright-home"));
+    }
 }

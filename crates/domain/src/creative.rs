@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record, Slug};
+use crate::{AudienceId, Change, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record, Slug};
 
 /// The texts of an ad, within the limits of one ad platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +68,12 @@ pub struct CampaignDraft {
     pub campaign: Slug,
     /// The most that one delivery may cost.
     pub bid: Micros,
+    /// Whether the audience's subject is the campaign's own brand or product.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_brand: bool,
+    /// As in the campaign: a hold on one of these subjects holds the campaign for every audience.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brands: Vec<Slug>,
     /// The ads to choose from.
     pub creatives: Vec<Creative>,
     /// Templates that could not be rendered, with the rule `render`.
@@ -87,7 +93,9 @@ pub struct Draft {
     pub audience: AudienceId,
     /// The direction of the change.
     pub direction: Direction,
-    /// The audience's state.
+    /// The posts since the change began.
+    pub change: Change,
+    /// The audience's decayed state, with the posts before the change.
     pub mood: MoodSummary,
     /// The people that the moment could reach.
     pub people: Vec<Recipient>,
@@ -113,7 +121,7 @@ pub struct CreativeSet {
     pub audience: AudienceId,
     /// The direction of the change.
     pub direction: Direction,
-    /// The audience's state.
+    /// What the audience feels now: the posts since the change began.
     pub mood: MoodSummary,
     /// The people whom an ad may reach, at least one, each once.
     pub people: Vec<Pseudonym>,

@@ -63,6 +63,15 @@ pub struct Feeling {
     pub emotions: Emotions,
     /// The post's distress score in `[0, 1]`.
     pub distress: f64,
+    /// The post names a death, a disaster or violence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensitive_event: bool,
+    /// The post is in a language in which distress and sensitive events are not read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
+    /// The post most likely means the opposite of what it says: its valence and emotions count for nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ironic: bool,
     /// The person said this elsewhere: it counts for nothing here, but what is known of the person protects them here too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protects: bool,

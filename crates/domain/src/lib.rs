@@ -47,6 +47,7 @@ mod decision;
 mod envelope;
 mod fault;
 mod feeling;
+mod hold;
 mod ids;
 mod moment;
 mod number;
@@ -69,8 +70,9 @@ pub use decision::{
 pub use envelope::{DecodeError, Envelope, Record};
 pub use fault::{Fault, Retry};
 pub use feeling::{ConsentState, Feeling, PersonState};
+pub use hold::Hold;
 pub use ids::{AudienceId, InvalidId, PostRef, Pseudonym, Slug, TenantId, event_id};
-pub use moment::{Direction, Evidence, Moment, MoodSummary, Recipient};
+pub use moment::{Change, Direction, Evidence, Moment, MoodSummary, Recipient};
 pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind};
 pub use post::Post;

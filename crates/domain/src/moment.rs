@@ -43,6 +43,28 @@ pub struct MoodSummary {
     pub weight: f64,
 }
 
+/// The posts since a change began, each of them once and with the same weight.
+///
+/// The decayed state of an audience follows a sudden change slowly: minutes after a tragedy it is still cheerful. These posts are
+/// what the audience writes *now*.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// When the change most likely began: the time of its first post.
+    pub since: Utc,
+    /// How many posts.
+    pub posts: u64,
+    /// How many of them show distress of their author.
+    pub distressed: u64,
+    /// How many of them name a death, a disaster or violence.
+    pub sensitive_events: u64,
+    /// How many of them are in a language in which neither can be read.
+    pub unread: u64,
+    /// Plain means over these posts. `weight` is the number of posts that have a valence: those meant ironically have none.
+    pub mood: MoodSummary,
+    /// Standard error of the mean valence; 2 (the length of the scale) with fewer than two posts.
+    pub valence_error: f64,
+}
+
 /// A person whom the moment could reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recipient {
@@ -63,9 +85,9 @@ pub struct Moment {
     pub audience: AudienceId,
     /// Which way.
     pub direction: Direction,
-    /// When the change most likely began.
-    pub since: Utc,
-    /// The audience's state now.
+    /// The posts since the change began: what the audience feels now.
+    pub change: Change,
+    /// The audience's decayed state, with the posts before the change.
     pub mood: MoodSummary,
     /// Mean valence before the change.
     pub baseline: f64,

@@ -13,6 +13,10 @@ pub enum OutcomeKind {
     Delivered,
     /// The ad platform refused the ad permanently. Written by the deliver stage, never by the API.
     Refused,
+    /// The ad was chosen but not sent: its subject was put on hold in between. Written by the deliver stage, never by the API.
+    Withdrawn,
+    /// The platform stopped showing the ad, because its subject was put on hold. Written by the deliver stage, never by the API.
+    Paused,
     /// A person saw the ad.
     Impression,
     /// A person clicked the ad.
@@ -36,7 +40,7 @@ pub struct Outcome {
     pub value: Option<f64>,
     /// The sender's idempotency key. A second outcome with the same key is a duplicate.
     pub key: String,
-    /// The ad platform's message, for a refusal.
+    /// The ad platform's message, for a refusal; the reason, for a withdrawal or a pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

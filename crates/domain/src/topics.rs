@@ -7,6 +7,7 @@
 //! | `feelings`, `moments`, `drafts` | audience | The authors of an audience are spread over all partitions of `readings`. `feelings` brings them into one partition. |
 //! | `creatives`, `decisions`, `outcomes` | campaign | A campaign's policy and its outcomes are in one partition. |
 //! | `campaigns`, `posteriors` | campaign | Compacted: stages read the latest value of each key as a table. |
+//! | `holds` | subject | Compacted, as above. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
 pub const INTAKE: &str = "intake";
@@ -37,8 +38,11 @@ pub const CAMPAIGNS: &str = "campaigns";
 /// What each campaign's policy has learned, as the optimize stage publishes it. Compacted.
 pub const POSTERIORS: &str = "posteriors";
 
+/// Subjects for which no ad runs until a stated time ([`Hold`](crate::Hold)). Compacted.
+pub const HOLDS: &str = "holds";
+
 /// Every compacted topic. No stage consumes one record by record, so they have no dead-letter topics.
-pub const COMPACTED: [&str; 2] = [CAMPAIGNS, POSTERIORS];
+pub const COMPACTED: [&str; 3] = [CAMPAIGNS, POSTERIORS, HOLDS];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.
 pub const TRANSIENT: [&str; 3] = [INTAKE, FEELINGS, DRAFTS];

@@ -8,8 +8,8 @@
 use std::path::PathBuf;
 
 use limbic_domain::{
-    Campaign, CreativeSet, Decision, Draft, Envelope, Feeling, Moment, Outcome, Post, Posterior, Reading,
-    Record,
+    Campaign, CreativeSet, Decision, Draft, Envelope, Feeling, Hold, Moment, Outcome, Post, Posterior,
+    Reading, Record,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -117,6 +117,7 @@ fn every_record_keeps_its_shape() {
     check::<Reading>();
     check::<Feeling>();
     check::<Moment>();
+    check::<Hold>();
     check::<Draft>();
     check::<CreativeSet>();
     check::<Decision>();

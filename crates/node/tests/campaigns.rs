@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use limbic_domain::{
-    AudienceId, Direction, Draft, Envelope, Evidence, Moment, MoodSummary, PostRef, Slug, TenantId, Utc,
-    event_id, topics,
+    AudienceId, Change, Direction, Draft, Envelope, Evidence, Moment, MoodSummary, PostRef, Slug, TenantId,
+    Utc, event_id, topics,
 };
 use limbic_node::settings::Overrides;
 use limbic_node::{Node, Options, Settings};
@@ -25,17 +25,26 @@ fn campaign(id: &str) -> String {
 
 fn moment(number: usize) -> NewRecord {
     let slug = |text| Slug::new(text).unwrap();
+    let mood = MoodSummary {
+        valence: 0.4,
+        arousal: 0.6,
+        emotions: BTreeMap::new(),
+        distress: 0.0,
+        weight: 40.0,
+    };
     let data = Moment {
         audience: AudienceId::of(&slug("everyone"), &slug("football")),
         direction: Direction::Up,
-        since: Utc::from_millis(0),
-        mood: MoodSummary {
-            valence: 0.4,
-            arousal: 0.6,
-            emotions: BTreeMap::new(),
-            distress: 0.0,
-            weight: 40.0,
+        change: Change {
+            since: Utc::from_millis(0),
+            posts: 40,
+            distressed: 0,
+            sensitive_events: 0,
+            unread: 0,
+            mood: mood.clone(),
+            valence_error: 0.05,
         },
+        mood,
         baseline: 0.1,
         evidence: Evidence {
             test: "t-1".into(),

@@ -255,7 +255,7 @@ impl Driver {
             let Some(choice) = decision.chosen() else {
                 bail!("{} was delivered but chose nothing", delivery.decision);
             };
-            let (subject, valence) = (moment.audience.subject(), moment.mood.valence);
+            let (subject, valence) = (moment.audience.subject(), moment.change.mood.valence);
             let mut probabilities = Vec::with_capacity(choice.candidates.len());
             for candidate in &choice.candidates {
                 let tone = self.tone_of(&candidate.creative)?;

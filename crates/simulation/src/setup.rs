@@ -69,6 +69,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
         settings.campaigns.push(TenantCampaign {
             tenant: TenantId::default(),
             campaign: Campaign {
+                brands: Vec::new(),
                 id: Slug::new(id)?,
                 brief: Brief {
                     product: product.to_owned(),

@@ -116,6 +116,8 @@ impl Writer {
         let mut draft = CampaignDraft {
             campaign: campaign.id.clone(),
             bid: campaign.bid,
+            own_brand: campaign.is_own_brand(subject),
+            brands: campaign.brands.clone(),
             creatives: Vec::new(),
             removals: Vec::new(),
         };

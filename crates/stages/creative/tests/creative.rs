@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use limbic_creative::{Campaigns, CreativeStage, Problem, Settings, Template, Writer};
 use limbic_domain::{
-    AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, Evidence, Micros, Moment,
+    AudienceId, Brief, Campaign, Change, ConsentState, Direction, Draft, Envelope, Evidence, Micros, Moment,
     MoodSummary, Platform, PostRef, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::testing::MemoryState;
@@ -32,6 +32,7 @@ fn platform(name: &str, headline: usize, body: usize) -> Platform {
 
 fn campaign(id: &str) -> Campaign {
     Campaign {
+        brands: Vec::new(),
         id: slug(id),
         brief: Brief {
             product: "Acme Boots".into(),
@@ -52,17 +53,26 @@ fn alone(campaign: Campaign) -> Campaigns {
 }
 
 fn moment(subject: &str, direction: Direction) -> Envelope<Moment> {
+    let mood = MoodSummary {
+        valence: 0.4,
+        arousal: 0.6,
+        emotions: BTreeMap::new(),
+        distress: 0.01,
+        weight: 40.0,
+    };
     let data = Moment {
         audience: AudienceId::of(&slug("everyone"), &slug(subject)),
         direction,
-        since: Utc::from_millis(0),
-        mood: MoodSummary {
-            valence: 0.4,
-            arousal: 0.6,
-            emotions: BTreeMap::new(),
-            distress: 0.01,
-            weight: 40.0,
+        change: Change {
+            since: Utc::from_millis(0),
+            posts: 40,
+            distressed: 0,
+            sensitive_events: 0,
+            unread: 0,
+            mood: mood.clone(),
+            valence_error: 0.05,
         },
+        mood,
         baseline: 0.1,
         evidence: Evidence {
             test: "t-1".into(),

@@ -143,7 +143,7 @@ impl MetricsStage {
                 let fields = Fields::new([
                     one("count"),
                     one(way),
-                    (name("valence_sum"), moment.data.mood.valence),
+                    (name("valence_sum"), moment.data.change.mood.valence),
                 ]);
                 let entry = self.entry(vec![name(moment.data.audience.as_str())], fields);
                 vec![("moments", moment.tenant, moment.at, entry)]
@@ -180,6 +180,8 @@ impl MetricsStage {
                 let kind = match outcome.data.kind {
                     OutcomeKind::Delivered => "delivered",
                     OutcomeKind::Refused => "refused",
+                    OutcomeKind::Withdrawn => "withdrawn",
+                    OutcomeKind::Paused => "paused",
                     OutcomeKind::Impression => "impressions",
                     OutcomeKind::Click => "clicks",
                     OutcomeKind::Conversion => "conversions",

@@ -95,6 +95,8 @@ impl World {
             distress: Distress {
                 score: Probability::ZERO,
                 cues: Vec::new(),
+                sensitive_event: Probability::ZERO,
+                unread: false,
             },
             language: "en".into(),
             model: "test".into(),

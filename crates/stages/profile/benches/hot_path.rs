@@ -54,6 +54,8 @@ fn reading(post: u32) -> Record {
             distress: Distress {
                 score: Probability::ZERO,
                 cues: Vec::new(),
+                sensitive_event: Probability::ZERO,
+                unread: false,
             },
             language: "en".to_owned(),
             model: "vader-3.3.2".to_owned(),

@@ -7,6 +7,7 @@ use limbic_stream::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValu
 
 use crate::arithmetic::decay;
 use crate::baseline::Baseline;
+use crate::change::{Changes, Counted};
 use crate::detector::{Detector, Verdict};
 use crate::mood::{Felt, Mood};
 use crate::settings::Settings;
@@ -52,6 +53,7 @@ pub struct Audience {
     mood: Mood,
     baseline: Baseline,
     detector: Detector,
+    changes: Changes,
     /// No moment before this time.
     quiet_until: Utc,
     /// Who spoke, newest first.
@@ -74,6 +76,7 @@ impl Audience {
             mood: Mood::new(),
             baseline: Baseline::new(),
             detector: Detector::new(),
+            changes: Changes::new(),
             quiet_until: Utc::MIN,
             people: Vec::new(),
         }
@@ -111,12 +114,14 @@ impl Audience {
             emotions: &feeling.emotions,
             distressed: feeling.distress >= settings.audience.distress_from,
         };
-        self.mood
-            .add(feeling.at, settings.audience.half_life.as_millis(), &felt);
+        let half_life = settings.audience.half_life.as_millis();
+        self.mood.add(feeling.at, half_life, &felt, feeling.ironic);
         self.spoke(feeling, settings);
         let verdict = self.judge(feeling, settings);
         // Only now: what a post is compared with must not know it.
-        self.baseline.add(feeling.valence, feeling.at, &settings.change);
+        if !feeling.ironic {
+            self.baseline.add(feeling.valence, feeling.at, &settings.change);
+        }
         let verdict = verdict.filter(|verdict| verdict.statistic >= 1.0 / settings.change.alpha)?;
         Some(self.moment(&verdict, feeling, settings))
     }
@@ -134,14 +139,21 @@ impl Audience {
             return None;
         }
         let band = self.baseline.band(&settings.change)?;
-        Some(self.detector.step(feeling.valence, feeling.at, band))
+        // A post that is meant ironically says nothing for or against a change, but counts in the posts since its beginning.
+        let verdict = (!feeling.ironic).then(|| self.detector.step(feeling.valence, feeling.at, band));
+        let counted = Counted::of(feeling, settings.audience.distress_from);
+        self.changes.add(&self.detector.firsts(), feeling, counted);
+        verdict
     }
 
     fn moment(&mut self, verdict: &Verdict, feeling: &WaitingFeeling, settings: &Settings) -> Moment {
+        let first = self.detector.run(verdict.direction).first;
+        let change = self.changes.since(first);
         let moment = Moment {
             audience: feeling.audience.clone(),
             direction: verdict.direction,
-            since: verdict.since,
+            change: change
+                .expect("the posts since every beginning that the detector considers are summed up"),
             mood: self.mood(),
             baseline: self.baseline.mean(),
             evidence: Evidence {
@@ -161,6 +173,7 @@ impl Audience {
     fn settle(&mut self, direction: Direction, at: Utc, settings: &Settings) {
         self.baseline = Baseline::of(&self.detector.run(direction), at);
         self.detector = Detector::new();
+        self.changes = Changes::new();
         self.quiet_until = at.plus_millis(settings.change.cooldown.as_millis());
     }
 
@@ -206,13 +219,14 @@ impl StateValue for Audience {
     const VERSION: u8 = 1;
 
     fn size_hint(&self) -> usize {
-        1_024 + 34 * self.people.len()
+        4_096 + 34 * self.people.len()
     }
 
     fn encode(&self, to: &mut Encoder) {
         self.mood.write(to);
         self.baseline.write(to);
         self.detector.write(to);
+        self.changes.write(to);
         to.time(self.quiet_until);
         to.length(self.people.len());
         for speaker in &self.people {
@@ -229,6 +243,7 @@ impl StateValue for Audience {
             mood: Mood::read(from)?,
             baseline: Baseline::read(from)?,
             detector: Detector::read(from)?,
+            changes: Changes::read(from)?,
             quiet_until: from.time()?,
             people: Vec::new(),
         };
@@ -360,7 +375,7 @@ mod tests {
         assert_eq!(moment.direction, Direction::Up);
         let delay = moment.trigger.id.parse::<i64>().unwrap() - 2_000;
         assert!((0..150).contains(&delay), "found after {delay} posts");
-        let began = moment.since.as_millis() / 1_000;
+        let began = moment.change.since.as_millis() / 1_000;
         assert!((1_980..2_020).contains(&began), "{began}");
         assert!((moment.baseline + 0.2).abs() < 0.05, "{}", moment.baseline);
         assert!(

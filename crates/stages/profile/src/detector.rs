@@ -41,6 +41,8 @@ pub struct Band {
 pub(crate) struct Run {
     /// Time of its first post.
     pub(crate) since: Utc,
+    /// Its first post's number among the posts of the detector, from 1.
+    pub(crate) first: u64,
     /// How many posts.
     pub(crate) posts: u64,
     /// Sum of their valence.
@@ -52,6 +54,7 @@ pub(crate) struct Run {
 impl Run {
     const EMPTY: Self = Self {
         since: Utc::MIN,
+        first: 0,
         posts: 0,
         sum: 0.0,
         squares: 0.0,
@@ -76,12 +79,13 @@ impl Bet {
         run: Run::EMPTY,
     };
 
-    fn step(&mut self, factor: f64, x: f64, at: Utc) {
+    fn step(&mut self, factor: f64, x: f64, at: Utc, number: u64) {
         self.detector = (self.detector + 1.0) * factor;
         if self.best <= 1.0 {
             self.best = 1.0;
             self.run = Run {
                 since: at,
+                first: number,
                 ..Run::EMPTY
             };
         }
@@ -155,8 +159,8 @@ impl Detector {
         let above = (x - high) / (1.0 + high).max(1e-9);
         let below = (low - x) / (1.0 - low).max(1e-9);
         for (place, stake) in STAKES.into_iter().enumerate() {
-            self.up[place].step(1.0 + stake * above, x, at);
-            self.down[place].step(1.0 + stake * below, x, at);
+            self.up[place].step(1.0 + stake * above, x, at, self.posts);
+            self.down[place].step(1.0 + stake * below, x, at, self.posts);
         }
         self.verdict()
     }
@@ -174,6 +178,19 @@ impl Detector {
             direction,
             since: self.run(direction).since,
         }
+    }
+
+    /// The numbers of the posts at which a change may have begun, sorted, each once.
+    pub(crate) fn firsts(&self) -> Vec<u64> {
+        let mut firsts: Vec<u64> = self
+            .up
+            .iter()
+            .chain(&self.down)
+            .map(|bet| bet.run.first)
+            .collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        firsts
     }
 
     /// The posts since a change in `direction` most likely began.
@@ -197,6 +214,7 @@ impl Detector {
             to.number(bet.detector);
             to.number(bet.best);
             to.time(bet.run.since);
+            to.unsigned(bet.run.first);
             to.unsigned(bet.run.posts);
             to.number(bet.run.sum);
             to.number(bet.run.squares);
@@ -212,6 +230,7 @@ impl Detector {
                 best: from.number()?,
                 run: Run {
                     since: from.time()?,
+                    first: from.unsigned()?,
                     posts: from.unsigned()?,
                     sum: from.number()?,
                     squares: from.number()?,

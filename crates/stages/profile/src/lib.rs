@@ -44,9 +44,11 @@
 mod arithmetic;
 mod audience;
 mod baseline;
+mod change;
 mod check;
 mod component;
 mod detector;
+mod events;
 mod expiry;
 mod moments;
 mod mood;
@@ -60,4 +62,6 @@ pub use detector::{Band, Detector, Verdict};
 pub use moments::MomentStage;
 pub use person::{PEOPLE, Person, PersonKey};
 pub use profile::ProfileStage;
-pub use settings::{AudienceSettings, ChangeSettings, InvalidSetting, PersonSettings, Segment, Settings};
+pub use settings::{
+    AudienceSettings, ChangeSettings, EventSettings, InvalidSetting, PersonSettings, Segment, Settings,
+};

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{Envelope, Utc, event_id, topics};
+use limbic_domain::{Envelope, Hold, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table};
 
-use crate::settings::{InvalidSetting, Settings};
+use crate::events::{EVENTS, SubjectEvents};
+use crate::settings::{EventSettings, InvalidSetting, Settings};
 use crate::waiting::{WAITING, WaitingFeeling};
 use crate::{AUDIENCES, Audience, check, expiry};
 
 /// The last watermark that was announced: after a restart it must not be forgotten, or late feelings would wait.
 const WATERMARK: Table<(), Utc> = Table::new("watermark of feelings", b"w");
+/// The segment of all people.
+const EVERYONE: &str = "everyone";
 /// Most waiting feelings read at once.
 const RELEASED_AT_ONCE: usize = 512;
 
@@ -48,6 +51,7 @@ impl MomentStage {
         StageSpec::new(Self::NAME)
             .reads(topics::FEELINGS, EventTime::Sources)
             .writes(topics::MOMENTS, Forward::Nothing)
+            .writes(topics::HOLDS, Forward::Nothing)
             .stateful()
     }
 }
@@ -55,6 +59,7 @@ impl MomentStage {
 impl Stage for MomentStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut audiences = Audiences::new(&self.settings);
+        let mut events = Subjects::new(&self.settings);
         let mut clocks: BTreeMap<u32, Clock> = BTreeMap::new();
         for record in &batch.records {
             let feeling = match check::feeling(&record.value) {
@@ -64,6 +69,7 @@ impl Stage for MomentStage {
                     continue;
                 }
             };
+            events.add(&feeling, out)?;
             let clock = match clocks.entry(record.partition) {
                 std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
                 std::collections::btree_map::Entry::Vacant(unknown) => {
@@ -78,6 +84,7 @@ impl Stage for MomentStage {
             }
         }
         audiences.keep(out);
+        events.keep(out);
         for (partition, clock) in clocks {
             clock.keep_late(partition, out)?;
         }
@@ -119,6 +126,69 @@ fn release(
         }
         if is_last_page {
             return Ok(());
+        }
+    }
+}
+
+/// The subjects of one call, read once and written once.
+struct Subjects<'a> {
+    settings: &'a EventSettings,
+    expiry: i64,
+    open: BTreeMap<(u32, Vec<u8>), OpenSubject>,
+}
+
+struct OpenSubject {
+    events: SubjectEvents,
+    /// The time of its newest post in the state, if it was there.
+    before: Option<Utc>,
+}
+
+impl<'a> Subjects<'a> {
+    const fn new(settings: &'a Settings) -> Self {
+        Self {
+            settings: &settings.sensitive_events,
+            expiry: settings.audience.expiry.as_millis(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at a feeling if it is one of all people about a subject: every post about a subject has exactly one.
+    fn add(&mut self, feeling: &WaitingFeeling, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        if feeling.protects || feeling.audience.segment() != EVERYONE {
+            return Ok(());
+        }
+        let partition = feeling.cause.partition;
+        let key = (partition, EVENTS.key(&(&feeling.tenant, &feeling.audience)));
+        let open = match self.open.entry(key) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(unknown) => {
+                let known = EVENTS.get_at(out, partition, &unknown.key().1)?;
+                let before = known.as_ref().map(SubjectEvents::at);
+                let is_fresh = before.is_some_and(|before| feeling.at.millis_since(before) <= self.expiry);
+                let events = known.filter(|_| is_fresh).unwrap_or_else(SubjectEvents::new);
+                unknown.insert(OpenSubject { events, before })
+            }
+        };
+        let Ok(subject) = Slug::new(feeling.audience.subject()) else {
+            return Ok(());
+        };
+        if let Some(hold) = open.events.add(feeling, &subject, self.settings) {
+            tracing::warn!(
+                tenant = %feeling.tenant, %subject, until = %hold.until, events = hold.sensitive_events,
+                posts = hold.posts, "posts name a death, a disaster or violence: no ad of this subject runs"
+            );
+            let id = event_id("hold", &[feeling.tenant.as_str(), subject.as_str(), &feeling.id]);
+            let envelope = Envelope::new(feeling.tenant.clone(), id, feeling.at, hold);
+            let key = Hold::key(&feeling.tenant, subject.as_str());
+            out.emit(&feeling.cause, topics::HOLDS, &key, &envelope);
+        }
+        Ok(())
+    }
+
+    fn keep(self, out: &mut Outputs<'_>) {
+        for ((partition, key), open) in self.open {
+            expiry::moved(out, partition, &key, open.before, open.events.at());
+            EVENTS.put_at(out, partition, key, &open.events);
         }
     }
 }

@@ -29,6 +29,8 @@ const FORGOTTEN: f64 = 1e-12;
 pub(crate) struct Mood {
     at: Utc,
     weight: f64,
+    /// The part of the weight that has a valence: not posts that are meant ironically.
+    felt: f64,
     valence: f64,
     arousal: f64,
     distressed: f64,
@@ -42,6 +44,7 @@ impl Mood {
         Self {
             at: Utc::MIN,
             weight: 0.0,
+            felt: 0.0,
             valence: 0.0,
             arousal: 0.0,
             distressed: 0.0,
@@ -54,19 +57,23 @@ impl Mood {
         self.at
     }
 
-    /// Adds a post.
-    pub(crate) fn add(&mut self, at: Utc, half_life: i64, felt: &Felt<'_>) {
+    /// Adds a post. Of one that is meant ironically, only its distress counts.
+    pub(crate) fn add(&mut self, at: Utc, half_life: i64, felt: &Felt<'_>, ironic: bool) {
         if at > self.at {
             self.fade(decay(at.millis_since(self.at), half_life));
             self.at = at;
         }
         let weight = decay(self.at.millis_since(at), half_life);
         self.weight += weight;
-        self.valence += weight * felt.valence;
-        self.arousal += weight * felt.arousal;
         if felt.distressed {
             self.distressed += weight;
         }
+        if ironic {
+            return;
+        }
+        self.felt += weight;
+        self.valence += weight * felt.valence;
+        self.arousal += weight * felt.arousal;
         for (name, &score) in felt.emotions {
             match self
                 .emotions
@@ -87,6 +94,7 @@ impl Mood {
 
     fn fade(&mut self, left: f64) {
         self.weight *= left;
+        self.felt *= left;
         self.valence *= left;
         self.arousal *= left;
         self.distressed *= left;
@@ -99,17 +107,17 @@ impl Mood {
 
     /// Mean valence in `[-1, 1]`; 0 before the first post.
     pub(crate) fn valence(&self) -> f64 {
-        self.mean(self.valence).clamp(-1.0, 1.0)
+        mean(self.valence, self.felt).clamp(-1.0, 1.0)
     }
 
     /// Mean arousal in `[0, 1]`.
     pub(crate) fn arousal(&self) -> f64 {
-        self.mean(self.arousal).clamp(0.0, 1.0)
+        mean(self.arousal, self.felt).clamp(0.0, 1.0)
     }
 
     /// Share of posts in distress, in `[0, 1]`.
     pub(crate) fn distressed(&self) -> f64 {
-        self.mean(self.distressed).clamp(0.0, 1.0)
+        mean(self.distressed, self.weight).clamp(0.0, 1.0)
     }
 
     /// Mean of each emotion over the posts whose readings contain it.
@@ -126,13 +134,15 @@ impl Mood {
         self.weight
     }
 
-    fn mean(&self, sum: f64) -> f64 {
-        if self.weight > 0.0 { sum / self.weight } else { 0.0 }
-    }
-
     pub(crate) fn write(&self, to: &mut Encoder) {
         to.time(self.at);
-        for number in [self.weight, self.valence, self.arousal, self.distressed] {
+        for number in [
+            self.weight,
+            self.felt,
+            self.valence,
+            self.arousal,
+            self.distressed,
+        ] {
             to.number(number);
         }
         to.length(self.emotions.len());
@@ -147,6 +157,7 @@ impl Mood {
         let mut mood = Self {
             at: from.time()?,
             weight: from.number()?,
+            felt: from.number()?,
             valence: from.number()?,
             arousal: from.number()?,
             distressed: from.number()?,
@@ -160,6 +171,10 @@ impl Mood {
         }
         Ok(mood)
     }
+}
+
+fn mean(sum: f64, weight: f64) -> f64 {
+    if weight > 0.0 { sum / weight } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -179,8 +194,8 @@ mod tests {
     fn a_post_one_half_life_old_weighs_half() {
         let none = Emotions::new();
         let mut mood = Mood::new();
-        mood.add(Utc::from_millis(0), 1_000, &felt(1.0, &none));
-        mood.add(Utc::from_millis(1_000), 1_000, &felt(-1.0, &none));
+        mood.add(Utc::from_millis(0), 1_000, &felt(1.0, &none), false);
+        mood.add(Utc::from_millis(1_000), 1_000, &felt(-1.0, &none), false);
         assert!((mood.valence() - (0.5 - 1.0) / 1.5).abs() < 1e-15);
     }
 
@@ -190,10 +205,10 @@ mod tests {
         let (mut forward, mut backward) = (Mood::new(), Mood::new());
         let posts = [(0, 1.0), (700, -0.25), (5_000, 0.5)];
         for (at, valence) in posts {
-            forward.add(Utc::from_millis(at), 1_000, &felt(valence, &none));
+            forward.add(Utc::from_millis(at), 1_000, &felt(valence, &none), false);
         }
         for (at, valence) in posts.into_iter().rev() {
-            backward.add(Utc::from_millis(at), 1_000, &felt(valence, &none));
+            backward.add(Utc::from_millis(at), 1_000, &felt(valence, &none), false);
         }
         assert!((forward.valence() - backward.valence()).abs() < 1e-15);
         assert!((forward.weight() - backward.weight()).abs() < 1e-15);
@@ -204,10 +219,10 @@ mod tests {
         let joy = Emotions::from([("joy".to_owned(), 0.8)]);
         let none = Emotions::new();
         let mut mood = Mood::new();
-        mood.add(Utc::from_millis(0), 1_000, &felt(0.0, &joy));
-        mood.add(Utc::from_millis(1_000), 1_000, &felt(0.0, &none));
+        mood.add(Utc::from_millis(0), 1_000, &felt(0.0, &joy), false);
+        mood.add(Utc::from_millis(1_000), 1_000, &felt(0.0, &none), false);
         assert!((mood.emotions()["joy"] - 0.8).abs() < 1e-15);
-        mood.add(Utc::from_millis(100_000), 1_000, &felt(0.0, &none));
+        mood.add(Utc::from_millis(100_000), 1_000, &felt(0.0, &none), false);
         assert!(mood.emotions().is_empty(), "forgotten after a hundred half-lives");
     }
 }

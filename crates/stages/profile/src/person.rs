@@ -100,8 +100,8 @@ impl Person {
         }
     }
 
-    /// Adds a reading of one of the person's posts.
-    pub(crate) fn read(&mut self, envelope: &Envelope<Reading>, settings: &PersonSettings) {
+    /// Adds a reading of one of the person's posts. Of an ironic post, valence, arousal and emotions do not count.
+    pub(crate) fn read(&mut self, envelope: &Envelope<Reading>, settings: &PersonSettings, ironic: bool) {
         let (at, reading) = (envelope.at, &envelope.data);
         if at.millis_since(self.at()) > settings.expiry.as_millis() {
             self.forget();
@@ -117,7 +117,7 @@ impl Person {
             emotions: &reading.affect.emotions,
             distressed: false,
         };
-        self.mood.add(at, settings.half_life.as_millis(), &felt);
+        self.mood.add(at, settings.half_life.as_millis(), &felt, ironic);
         let said = Consent {
             state: reading.consent,
             at,

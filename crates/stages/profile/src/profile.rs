@@ -22,6 +22,7 @@ pub struct ProfileStage {
     segments: Vec<Segment>,
     /// A moment of an audience may reach a person for this long after the person's last post in it.
     reach_millis: i64,
+    irony_from: f64,
 }
 
 impl ProfileStage {
@@ -37,6 +38,7 @@ impl ProfileStage {
             all: Slug::new("all").expect("it is a slug"),
             segments: settings.segments.clone(),
             reach_millis: settings.audience.reach.as_millis(),
+            irony_from: settings.audience.irony_from,
         })
     }
 
@@ -61,7 +63,8 @@ impl ProfileStage {
         let before = person.as_ref().map(Person::at);
         let person = person.get_or_insert_with(Person::new);
         let was_addressable = person.may_be_addressed();
-        person.read(&envelope, &self.person);
+        let ironic = self.is_ironic(&envelope.data);
+        person.read(&envelope, &self.person, ironic);
         let audiences = self.audiences(&envelope.data, person);
         let others = person.note_post_in(&audiences, envelope.at, self.reach_millis);
         // A cue of distress, a denied consent or a suspected minor protects the person in every audience in which they
@@ -71,8 +74,14 @@ impl ProfileStage {
         let others = if protects { others } else { Vec::new() };
         expiry::moved(out, partition, &key, before, person.at());
         PEOPLE.put_at(out, partition, key, person);
-        write_feelings(record, envelope, person, (&audiences, &others), out);
+        write_feelings(record, envelope, person, ironic, (&audiences, &others), out);
         Ok(())
+    }
+
+    /// Whether a reading that sounds pleasant is most likely not meant so.
+    fn is_ironic(&self, reading: &Reading) -> bool {
+        let irony = reading.affect.irony.map_or(0.0, |irony| irony.get());
+        reading.affect.valence > 0.0 && irony >= self.irony_from
     }
 
     /// The audiences that a reading counts for, without duplicates. At least one.
@@ -98,6 +107,7 @@ fn write_feelings(
     record: &Record,
     envelope: Envelope<Reading>,
     person: &Person,
+    ironic: bool,
     audiences: (&[AudienceId], &[AudienceId]),
     out: &mut Outputs<'_>,
 ) {
@@ -121,6 +131,9 @@ fn write_feelings(
             arousal: reading.affect.arousal,
             emotions: reading.affect.emotions,
             distress: reading.affect.distress.score.get(),
+            sensitive_event: reading.affect.distress.is_about_sensitive_event(),
+            unread: reading.affect.distress.unread,
+            ironic,
             post: reading.post,
             protects: false,
         },

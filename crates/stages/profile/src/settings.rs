@@ -16,6 +16,8 @@ pub struct Settings {
     pub audience: AudienceSettings,
     /// When a change of an audience's mood is a moment.
     pub change: ChangeSettings,
+    /// When posts that name a death, a disaster or violence put a subject on hold.
+    pub sensitive_events: EventSettings,
 }
 
 /// The state of people.
@@ -68,6 +70,9 @@ pub struct Segment {
 pub struct AudienceSettings {
     /// Age at which a post has half its weight in the audience's mood. At least 1s; default 10min.
     pub half_life: HumanDuration,
+    /// From which probability of irony, in `(0, 1]`, a post that sounds pleasant counts for nothing but its distress.
+    /// Default 0.8.
+    pub irony_from: f64,
     /// The distress score, in `[0, 1]`, from which a post counts as distressed in the audience's share of distress.
     /// Default 0.5.
     pub distress_from: f64,
@@ -83,10 +88,34 @@ impl Default for AudienceSettings {
     fn default() -> Self {
         Self {
             half_life: HumanDuration::from_mins(10),
+            irony_from: 0.8,
             distress_from: 0.5,
             people: 256,
             reach: HumanDuration::from_days(1),
             expiry: HumanDuration::from_days(30),
+        }
+    }
+}
+
+/// When posts that name a death, a disaster or violence hold all campaigns of their subject, and how long. It can be made
+/// stricter than the defaults, and a little more lenient within stated bounds; it cannot be switched off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSettings {
+    /// The share of a subject's posts that name such an event on an ordinary day. In `[0.001, 0.1]`; default 0.05.
+    pub expected_share: f64,
+    /// Holds without an event: on average at least `1 / alpha` posts of a subject apart. In `[1e-4, 0.1]`; default 1e-3.
+    pub alpha: f64,
+    /// How long no ad runs after the last post that raised or extended a hold. 6h to 30d; default 1d.
+    pub cooldown: HumanDuration,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self {
+            expected_share: 0.05,
+            alpha: 1e-3,
+            cooldown: HumanDuration::from_days(1),
         }
     }
 }
@@ -168,6 +197,28 @@ impl Settings {
             share.contains(&audience.distress_from),
             "audience.distress_from",
             "must be in [0, 1]",
+        )?;
+        require(
+            audience.irony_from > 0.0 && audience.irony_from <= 1.0,
+            "audience.irony_from",
+            "must be more than 0 and at most 1",
+        )?;
+        let events = &self.sensitive_events;
+        require(
+            (0.001..=0.1).contains(&events.expected_share),
+            "sensitive_events.expected_share",
+            "must be 0.001 to 0.1",
+        )?;
+        require(
+            (1e-4..=0.1).contains(&events.alpha),
+            "sensitive_events.alpha",
+            "must be 0.0001 to 0.1",
+        )?;
+        let cooldown = HumanDuration::from_hours(6)..=HumanDuration::from_days(30);
+        require(
+            cooldown.contains(&events.cooldown),
+            "sensitive_events.cooldown",
+            "must be 6h to 30d",
         )?;
         require(
             change.least_posts >= 2,

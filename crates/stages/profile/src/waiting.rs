@@ -26,6 +26,9 @@ pub(crate) struct WaitingFeeling {
     pub(crate) arousal: f64,
     pub(crate) distress: f64,
     pub(crate) emotions: Emotions,
+    pub(crate) sensitive_event: bool,
+    pub(crate) unread: bool,
+    pub(crate) ironic: bool,
     /// The post belongs to another audience. Only what protects the person counts here.
     pub(crate) protects: bool,
     /// Trace context and acceptance time. A moment continues the trace of the post that caused it, even after a long
@@ -50,6 +53,9 @@ impl WaitingFeeling {
             arousal: feeling.arousal,
             distress: feeling.distress,
             emotions: feeling.emotions,
+            sensitive_event: feeling.sensitive_event,
+            unread: feeling.unread,
+            ironic: feeling.ironic,
             protects: feeling.protects,
             cause: record.cause(),
         }
@@ -75,6 +81,9 @@ impl StateValue for WaitingFeeling {
         to.consent(self.consent);
         to.flag(self.minor);
         to.flag(self.protects);
+        to.flag(self.sensitive_event);
+        to.flag(self.unread);
+        to.flag(self.ironic);
         for number in [self.valence, self.arousal, self.distress] {
             to.number(number);
         }
@@ -106,6 +115,9 @@ impl StateValue for WaitingFeeling {
             consent: from.consent()?,
             minor: from.flag()?,
             protects: from.flag()?,
+            sensitive_event: from.flag()?,
+            unread: from.flag()?,
+            ironic: from.flag()?,
             valence: from.number()?,
             arousal: from.number()?,
             distress: from.number()?,
@@ -156,6 +168,9 @@ pub(crate) mod tests {
             arousal: 0.5,
             distress: 0.0,
             emotions: Emotions::from([("joy".to_owned(), 0.25)]),
+            sensitive_event: false,
+            unread: false,
+            ironic: false,
             protects: false,
             cause: Cause {
                 partition: 2,

@@ -174,6 +174,8 @@ fn distress_weighs_for_days_and_fades_by_half_lives() {
     cry.data.affect.distress = Distress {
         score: Probability::new(0.8).unwrap(),
         cues: vec!["grief".into()],
+        sensitive_event: Probability::ZERO,
+        unread: false,
     };
     assert!((profile_one(&mut memory, &cry).data.person.distress - 0.8).abs() < 1e-12);
     let mut later = plain("2");
@@ -212,6 +214,8 @@ fn a_protection_is_written_to_all_recent_audiences() {
     cry.data.affect.distress = Distress {
         score: Probability::new(0.8).unwrap(),
         cues: vec!["grief".into()],
+        sensitive_event: Probability::ZERO,
+        unread: false,
     };
     let expected = [
         here("everyone:rain"),

@@ -89,9 +89,9 @@ fn an_evening_of_boxing_gives_the_same_moments_however_it_is_cut() {
             moment.at,
             data.audience,
             data.direction,
-            data.since,
+            data.change.since,
             data.baseline,
-            data.mood.valence,
+            data.change.mood.valence,
             data.evidence.posts,
             data.people.len()
         );

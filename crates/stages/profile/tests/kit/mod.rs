@@ -72,6 +72,8 @@ pub(crate) fn reading(author: &str, id: &str, at: Utc, valence: f64, about: &[&s
         distress: Distress {
             score: Probability::new(if valence < -0.8 { 0.7 } else { 0.0 }).unwrap(),
             cues: Vec::new(),
+            sensitive_event: Probability::ZERO,
+            unread: false,
         },
         language: "und".to_owned(),
         model: "test-1".to_owned(),

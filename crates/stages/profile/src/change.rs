@@ -1,0 +1,261 @@
+//! The posts since a change began, summed up for every beginning that the detector considers.
+
+use limbic_domain::{Change, Emotions, MoodSummary, Utc};
+use limbic_stream::{DecodeProblem, Decoder, Encoder};
+
+use crate::mood::MOST_EMOTIONS;
+use crate::waiting::WaitingFeeling;
+
+/// What is counted of one post.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) distressed: bool,
+    pub(crate) sensitive_event: bool,
+    pub(crate) unread: bool,
+}
+
+impl Counted {
+    pub(crate) fn of(feeling: &WaitingFeeling, distress_from: f64) -> Self {
+        Self {
+            distressed: feeling.distress >= distress_from,
+            sensitive_event: feeling.sensitive_event,
+            unread: feeling.unread,
+        }
+    }
+}
+
+/// Sums over the posts since each beginning. At most one for each bet of the detector.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Changes {
+    /// The names of all sums' emotions, sorted.
+    names: Vec<String>,
+    /// In the order of their beginnings.
+    sums: Vec<Sums>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Sums {
+    /// The number, among the detector's posts, of the first one.
+    first: u64,
+    since: Utc,
+    posts: u64,
+    distressed: u64,
+    sensitive_events: u64,
+    unread: u64,
+    /// Posts that have a valence.
+    felt: u64,
+    valence: f64,
+    squares: f64,
+    arousal: f64,
+    /// For each name: how many posts told it, and its sum.
+    emotions: Vec<(u64, f64)>,
+}
+
+impl Changes {
+    pub(crate) const fn new() -> Self {
+        Self {
+            names: Vec::new(),
+            sums: Vec::new(),
+        }
+    }
+
+    /// Keeps the sums that begin at one of the posts `firsts` (sorted), begins the one that is missing, and adds the post to all.
+    pub(crate) fn add(&mut self, firsts: &[u64], feeling: &WaitingFeeling, counted: Counted) {
+        self.sums.retain(|sums| firsts.binary_search(&sums.first).is_ok());
+        let newest = firsts.last().copied().unwrap_or(0);
+        if self.sums.last().is_none_or(|sums| sums.first < newest) {
+            self.sums.push(Sums {
+                first: newest,
+                since: feeling.at,
+                emotions: vec![(0, 0.0); self.names.len()],
+                ..Sums::default()
+            });
+        }
+        for sums in &mut self.sums {
+            sums.posts += 1;
+            sums.distressed += u64::from(counted.distressed);
+            sums.sensitive_events += u64::from(counted.sensitive_event);
+            sums.unread += u64::from(counted.unread);
+            if !feeling.ironic {
+                sums.felt += 1;
+                sums.valence += feeling.valence;
+                sums.squares += feeling.valence * feeling.valence;
+                sums.arousal += feeling.arousal;
+            }
+        }
+        if !feeling.ironic {
+            self.add_emotions(&feeling.emotions);
+        }
+    }
+
+    /// Both lists of names are sorted: one pass.
+    fn add_emotions(&mut self, emotions: &Emotions) {
+        let mut place = 0;
+        for (name, &score) in emotions {
+            while self.names.get(place).is_some_and(|known| known < name) {
+                place += 1;
+            }
+            if self.names.get(place) != Some(name) {
+                if self.names.len() >= MOST_EMOTIONS {
+                    continue;
+                }
+                self.names.insert(place, name.clone());
+                for sums in &mut self.sums {
+                    sums.emotions.insert(place, (0, 0.0));
+                }
+            }
+            for sums in &mut self.sums {
+                sums.emotions[place].0 += 1;
+                sums.emotions[place].1 += score;
+            }
+        }
+    }
+
+    /// The posts since the beginning at post `first`; `None` if the detector does not consider that beginning.
+    pub(crate) fn since(&self, first: u64) -> Option<Change> {
+        let sums = self.sums.iter().find(|sums| sums.first == first)?;
+        let felt = sums.felt as f64;
+        let mean = |sum: f64| if sums.felt > 0 { sum / felt } else { 0.0 };
+        let valence = mean(sums.valence).clamp(-1.0, 1.0);
+        let valence_error = if sums.felt < 2 {
+            2.0
+        } else {
+            let variance = (sums.squares / felt - valence * valence).max(0.0) * felt / (felt - 1.0);
+            (variance / felt).sqrt()
+        };
+        let emotions = self.names.iter().zip(&sums.emotions);
+        let emotions = emotions
+            .filter(|(_, (told, _))| *told > 0)
+            .map(|(name, (told, sum))| (name.clone(), (sum / *told as f64).clamp(0.0, 1.0)));
+        Some(Change {
+            since: sums.since,
+            posts: sums.posts,
+            distressed: sums.distressed,
+            sensitive_events: sums.sensitive_events,
+            unread: sums.unread,
+            mood: MoodSummary {
+                valence,
+                arousal: mean(sums.arousal).clamp(0.0, 1.0),
+                emotions: emotions.collect(),
+                distress: sums.distressed as f64 / sums.posts.max(1) as f64,
+                weight: felt,
+            },
+            valence_error,
+        })
+    }
+
+    pub(crate) fn write(&self, to: &mut Encoder) {
+        to.length(self.names.len());
+        for name in &self.names {
+            to.text(name);
+        }
+        to.length(self.sums.len());
+        for sums in &self.sums {
+            to.unsigned(sums.first);
+            to.time(sums.since);
+            let counts = [
+                sums.posts,
+                sums.distressed,
+                sums.sensitive_events,
+                sums.unread,
+                sums.felt,
+            ];
+            for count in counts {
+                to.unsigned(count);
+            }
+            for sum in [sums.valence, sums.squares, sums.arousal] {
+                to.number(sum);
+            }
+            for (told, sum) in &sums.emotions {
+                to.unsigned(*told);
+                to.number(*sum);
+            }
+        }
+    }
+
+    pub(crate) fn read(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        let names = from.length()?;
+        let names = (0..names).map(|_| Ok(from.text()?.to_owned()));
+        let names = names.collect::<Result<Vec<String>, DecodeProblem>>()?;
+        let mut changes = Self {
+            names,
+            sums: Vec::new(),
+        };
+        for _ in 0..from.length()? {
+            let mut sums = Sums {
+                first: from.unsigned()?,
+                since: from.time()?,
+                posts: from.unsigned()?,
+                distressed: from.unsigned()?,
+                sensitive_events: from.unsigned()?,
+                unread: from.unsigned()?,
+                felt: from.unsigned()?,
+                valence: from.number()?,
+                squares: from.number()?,
+                arousal: from.number()?,
+                emotions: Vec::with_capacity(changes.names.len()),
+            };
+            for _ in 0..changes.names.len() {
+                sums.emotions.push((from.unsigned()?, from.number()?));
+            }
+            changes.sums.push(sums);
+        }
+        Ok(changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waiting::tests::feeling;
+
+    const PLAIN: Counted = Counted {
+        distressed: false,
+        sensitive_event: false,
+        unread: false,
+    };
+
+    #[test]
+    fn each_beginning_has_the_posts_since_then_and_no_others() {
+        let mut changes = Changes::new();
+        let grief = Counted {
+            distressed: true,
+            sensitive_event: true,
+            unread: false,
+        };
+        changes.add(&[1], &feeling(1, 1_000, 0.5), PLAIN);
+        changes.add(&[1], &feeling(2, 2_000, 0.25), PLAIN);
+        changes.add(&[1, 3], &feeling(3, 3_000, -1.0), grief);
+        changes.add(&[1, 3], &feeling(4, 4_000, -0.5), grief);
+        let all = changes.since(1).unwrap();
+        assert_eq!((all.posts, all.distressed, all.sensitive_events), (4, 2, 2));
+        assert!((all.mood.valence - -0.1875).abs() < 1e-12);
+        let late = changes.since(3).unwrap();
+        assert_eq!((late.posts, late.since), (2, Utc::from_millis(3_000)));
+        assert!((late.mood.valence - -0.75).abs() < 1e-12 && (late.valence_error - 0.25).abs() < 1e-12);
+        assert!((late.mood.distress - 1.0).abs() < 1e-12);
+        assert!((late.mood.emotions["joy"] - 0.25).abs() < 1e-12);
+        changes.add(&[3], &feeling(5, 5_000, 0.0), PLAIN);
+        assert_eq!(changes.since(1), None, "the detector gave that beginning up");
+        assert_eq!(changes.since(3).unwrap().posts, 3);
+    }
+
+    #[test]
+    fn an_ironic_post_counts_and_has_no_valence() {
+        let mut changes = Changes::new();
+        let mut ironic = feeling(1, 1_000, 0.9);
+        ironic.ironic = true;
+        changes.add(&[1], &ironic, PLAIN);
+        changes.add(&[1], &feeling(2, 2_000, -0.5), PLAIN);
+        let change = changes.since(1).unwrap();
+        assert_eq!(
+            (change.posts, change.mood.weight.to_bits()),
+            (2, 1.0_f64.to_bits())
+        );
+        assert!((change.mood.valence - -0.5).abs() < 1e-12);
+        assert!(
+            (change.valence_error - 2.0).abs() < 1e-12,
+            "one post says nothing of the error"
+        );
+    }
+}

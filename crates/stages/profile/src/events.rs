@@ -1,0 +1,247 @@
+//! Sensitive events of a subject: posts that name a death, a disaster or violence put every campaign of the subject on hold.
+//!
+//! # The test
+//!
+//! While nothing happened, the share of posts that name such an event is at most `expected_share` (people mourn, and report
+//! accidents, on any day). For a share `q` above it, a post multiplies a capital by `q / expected_share` if it names an event and by
+//! `(1 - q) / (1 - expected_share)` if it does not: an e-value. As in the [detector of changes](crate::Detector), one capital starts
+//! at every post and all are added up, so holds without an event are on average at least `1 / alpha` posts apart. Two values of
+//! `q` are mixed: the larger one finds an event that everybody writes about within a few posts, the smaller one an event of which
+//! the reader understands only some posts.
+//!
+//! It looks at posts as they arrive and does not wait for the watermark: half a minute later is too late. So a hold depends on the
+//! order of the topic; moments do not.
+
+use limbic_domain::{Hold, Slug, Utc, random};
+use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue, Table};
+
+use crate::AudienceKey;
+use crate::settings::EventSettings;
+use crate::waiting::WaitingFeeling;
+
+/// The sensitive events of each subject, by the key of its audience `everyone:SUBJECT`.
+pub(crate) const EVENTS: Table<AudienceKey, SubjectEvents> = Table::new("sensitive events", b"e");
+
+/// The shares that are bet on.
+const SHARES: [f64; 2] = [0.2, 0.5];
+/// Most people that are remembered for having named an event: one person alone raises no hold.
+const MOST_PEOPLE: usize = 64;
+/// An extension is published if it moves the end by at least this part of the cool-down.
+const EXTENSION: i64 = 24;
+
+/// What the test knows of a subject.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SubjectEvents {
+    /// The time of the newest post.
+    at: Utc,
+    detectors: [f64; SHARES.len()],
+    /// The capital that started at the likeliest beginning of an event, and the posts since.
+    best: f64,
+    since: Utc,
+    posts: u64,
+    events: u64,
+    /// Who named an event since then, by a hash of their pseudonym.
+    people: Vec<u64>,
+    /// The end of the hold that was published last.
+    until: Utc,
+}
+
+impl SubjectEvents {
+    pub(crate) const fn new() -> Self {
+        Self {
+            at: Utc::MIN,
+            detectors: [0.0; SHARES.len()],
+            best: 1.0,
+            since: Utc::MIN,
+            posts: 0,
+            events: 0,
+            people: Vec::new(),
+            until: Utc::MIN,
+        }
+    }
+
+    pub(crate) const fn at(&self) -> Utc {
+        self.at
+    }
+
+    /// Looks at a post about the subject; answers a hold if it raises or extends one.
+    pub(crate) fn add(
+        &mut self,
+        feeling: &WaitingFeeling,
+        subject: &Slug,
+        settings: &EventSettings,
+    ) -> Option<Hold> {
+        self.at = self.at.max(feeling.at);
+        if feeling.unread {
+            return None;
+        }
+        if self.best <= 1.0 {
+            self.best = 1.0;
+            self.since = feeling.at;
+            self.posts = 0;
+            self.events = 0;
+            self.people.clear();
+        }
+        let person = random::hash(feeling.person.as_str().as_bytes());
+        if feeling.sensitive_event {
+            if self.people.contains(&person) {
+                return None;
+            }
+            if self.people.len() < MOST_PEOPLE {
+                self.people.push(person);
+            }
+        }
+        self.posts += 1;
+        self.events += u64::from(feeling.sensitive_event);
+        let factor = |share: f64| {
+            if feeling.sensitive_event {
+                share / settings.expected_share
+            } else {
+                (1.0 - share) / (1.0 - settings.expected_share)
+            }
+        };
+        self.best *= factor(SHARES[0]);
+        for (detector, share) in self.detectors.iter_mut().zip(SHARES) {
+            *detector = (*detector + 1.0) * factor(share);
+        }
+        let statistic = self.detectors.iter().sum::<f64>() / SHARES.len() as f64;
+        if statistic < 1.0 / settings.alpha {
+            return None;
+        }
+        self.detectors = [0.0; SHARES.len()];
+        let cooldown = settings.cooldown.as_millis();
+        let until = self.at.plus_millis(cooldown);
+        if until.millis_since(self.until) < cooldown / EXTENSION {
+            return None;
+        }
+        self.until = until;
+        Some(Hold {
+            subject: subject.clone(),
+            since: self.since,
+            until,
+            posts: self.posts,
+            sensitive_events: self.events,
+            trigger: feeling.post.clone(),
+        })
+    }
+}
+
+impl StateValue for SubjectEvents {
+    const VERSION: u8 = 1;
+
+    fn size_hint(&self) -> usize {
+        96 + 8 * self.people.len()
+    }
+
+    fn encode(&self, to: &mut Encoder) {
+        to.time(self.at);
+        for detector in self.detectors {
+            to.number(detector);
+        }
+        to.number(self.best);
+        to.time(self.since);
+        to.unsigned(self.posts);
+        to.unsigned(self.events);
+        to.time(self.until);
+        to.length(self.people.len());
+        for &person in &self.people {
+            to.unsigned(person);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        let mut events = Self {
+            at: from.time()?,
+            detectors: [from.number()?, from.number()?],
+            best: from.number()?,
+            since: from.time()?,
+            posts: from.unsigned()?,
+            events: from.unsigned()?,
+            until: from.time()?,
+            people: Vec::new(),
+        };
+        for _ in 0..from.length()? {
+            events.people.push(from.unsigned()?);
+        }
+        Ok(events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waiting::tests::feeling;
+
+    fn post(number: i64, names_event: bool) -> WaitingFeeling {
+        let mut post = feeling(number, number * 1_000, 0.0);
+        post.sensitive_event = names_event;
+        post
+    }
+
+    fn subject() -> Slug {
+        Slug::new("football").unwrap()
+    }
+
+    #[test]
+    fn a_few_people_who_name_an_event_hold_the_subject_and_one_person_does_not() {
+        let settings = EventSettings::default();
+        let mut events = SubjectEvents::new();
+        for number in 0..500 {
+            assert_eq!(
+                events.add(&post(number, number % 50 == 0), &subject(), &settings),
+                None
+            );
+        }
+        let mut alone = events.clone();
+        for number in 500..600 {
+            let mut shout = post(7, true);
+            shout.at = Utc::from_millis(number * 1_000);
+            assert_eq!(alone.add(&shout, &subject(), &settings), None);
+        }
+        // Every second post names it.
+        let raised =
+            (500..510).find_map(|number| events.add(&post(number, number % 2 == 0), &subject(), &settings));
+        let hold = raised.expect("no hold within ten posts");
+        assert_eq!(hold.until.millis_since(hold.since) / 3_600_000, 24);
+        assert!(
+            hold.sensitive_events >= 3 && hold.posts >= hold.sensitive_events,
+            "{hold:?}"
+        );
+    }
+
+    #[test]
+    fn a_hold_is_extended_while_people_go_on_and_not_with_every_post() {
+        let settings = EventSettings::default();
+        let mut events = SubjectEvents::new();
+        let hour = 3_600;
+        let holds: Vec<Hold> = (0..5 * hour)
+            .step_by(60)
+            .filter_map(|second| events.add(&post(second, true), &subject(), &settings))
+            .collect();
+        assert_eq!(holds.len(), 5, "about one an hour: {holds:?}");
+        assert!(holds.is_sorted_by(|a, b| a.until < b.until));
+    }
+
+    #[test]
+    fn posts_that_cannot_be_read_say_nothing_either_way() {
+        let settings = EventSettings::default();
+        let mut events = SubjectEvents::new();
+        events.add(&post(0, true), &subject(), &settings);
+        let before = events.clone();
+        let mut foreign = post(1, false);
+        foreign.at = Utc::from_millis(0);
+        foreign.unread = true;
+        events.add(&foreign, &subject(), &settings);
+        assert_eq!(events, before);
+    }
+
+    #[test]
+    fn it_survives_being_written() {
+        let settings = EventSettings::default();
+        let mut events = SubjectEvents::new();
+        for number in 0..40 {
+            events.add(&post(number, number % 3 == 0), &subject(), &settings);
+        }
+        assert_eq!(SubjectEvents::from_bytes(&events.to_bytes()), Ok(events));
+    }
+}
