@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits};
+use limbic_deliver::{AdPlatform, Answer, Delivery, Pause, PlatformLimits};
 use limbic_domain::Utc;
 
 /// Maximum number of characters on the billboard.
@@ -36,6 +36,14 @@ impl AdPlatform for Billboard {
             Answer::Applied(())
         };
         deliveries.iter().map(answer).collect()
+    }
+
+    fn pause(&self, pauses: &[&Pause], _now: Utc) -> Vec<Answer> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for pause in pauses {
+            shown.remove(&pause.decision);
+        }
+        vec![Answer::Applied(()); pauses.len()]
     }
 }
 

@@ -12,29 +12,59 @@ use bytes::Bytes;
 use limbic_ad_platforms::testing::{Behaviour, Chaos, PlatformServer, ServerOptions};
 use limbic_ad_platforms::{FilePlatform, FileSettings, SigningKey, WebhookPlatform, WebhookSettings};
 use limbic_component::Component as _;
-use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Settings};
+use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Pause, Settings};
 use limbic_domain::{
-    Decision, DecisionResult, Envelope, HumanDuration, Outcome, OutcomeKind, Secret, Slug, Suppressed,
-    SuppressedBy, TenantId, Utc, event_id, topics,
+    Decision, DecisionResult, Envelope, Hold, HumanDuration, Outcome, OutcomeKind, PostRef, Secret, Slug,
+    Suppressed, SuppressedBy, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::testing::MemoryState;
-use limbic_stream::{Batch, Effects, Headers, NewRecord, Outputs, Record, Stage, header};
+use limbic_stream::{Batch, Effects, Headers, NewRecord, Outputs, Record, References, Stage, header};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// One member: its committed state, and what it wrote.
-#[derive(Default)]
+/// One member: its committed state, the holds that it knows, and what it wrote.
 struct Member {
     state: MemoryState,
+    references: References,
     outcomes: Vec<NewRecord>,
     dead: Vec<(u64, &'static str)>,
 }
 
+impl Default for Member {
+    fn default() -> Self {
+        Self {
+            state: MemoryState::default(),
+            references: References::new().with::<&str, &str>(topics::HOLDS, []),
+            outcomes: Vec::new(),
+            dead: Vec::new(),
+        }
+    }
+}
+
 impl Member {
+    /// From now on, `football` is on hold.
+    fn hold(&mut self) {
+        let hold = Hold {
+            subject: slug("football"),
+            since: Utc::from_millis(1_000),
+            until: Utc::from_millis(86_401_000),
+            posts: 9,
+            sensitive_events: 5,
+            trigger: PostRef {
+                network: slug("bluesky"),
+                id: "1".into(),
+            },
+        };
+        let tenant = TenantId::new("mine").unwrap();
+        let key = Hold::key(&tenant, "football");
+        let value = Envelope::new(tenant, "h".into(), Utc::from_millis(1_000), hold).encode();
+        self.references = References::new().with(topics::HOLDS, [(key, value)]);
+    }
+
     fn run(&self, work: impl FnOnce(&mut Outputs<'_>)) -> Effects {
-        let mut out = Outputs::new(&self.state);
+        let mut out = Outputs::with_references(&self.state, &self.references);
         work(&mut out);
         out.into_effects()
     }
@@ -161,6 +191,7 @@ impl Scene {
             deliver: Settings {
                 // A tick waits for every answer.
                 answer_wait: HumanDuration::from_mins(1),
+                second_look: HumanDuration::ZERO,
                 ..Settings::default()
             },
             webhook: WebhookSettings {
@@ -259,6 +290,160 @@ fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {
         (1, 1),
         "once is enough"
     );
+}
+
+#[test]
+fn an_ad_whose_subject_is_put_on_hold_after_the_decision_is_withdrawn() {
+    let scene = Scene::new(|_| {});
+    let (mut stage, mut member) = scene.with_one();
+    member.hold();
+    member.tick(&mut stage, 60_000);
+    assert_eq!(
+        (scene.server.received().len(), member.pending()),
+        (0, 0),
+        "it was never sent"
+    );
+    let outcome = &member.outcomes()[0];
+    assert_eq!(
+        (outcome.data.kind, outcome.data.key.as_str()),
+        (OutcomeKind::Withdrawn, "deliver/webhook")
+    );
+    assert!(
+        outcome.data.detail.as_ref().unwrap().contains("5 name a death"),
+        "{outcome:?}"
+    );
+    // What is decided later for the same subject is not sent either, until the hold is over.
+    let mut after = decision(2, "webhook");
+    after.at = Utc::from_millis(86_401_000);
+    member.process(&mut stage, vec![decision(3, "webhook").encode(), after.encode()]);
+    member.tick(&mut stage, 61_000);
+    assert_eq!(
+        member.kinds(),
+        [
+            OutcomeKind::Withdrawn,
+            OutcomeKind::Withdrawn,
+            OutcomeKind::Delivered
+        ]
+    );
+}
+
+#[test]
+fn an_ad_that_a_platform_has_is_paused_once_when_its_subject_is_put_on_hold() {
+    let scene = Scene::new(|_| {});
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 60_000);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered]);
+    member.tick(&mut stage, 61_000);
+    member.hold();
+    // The first tick finds the hold; a process that is killed there asks again.
+    let lost = member.tick_without_commit(&mut stage, 62_000);
+    drop((stage, lost));
+    let mut stage = scene.stage();
+    for now in [62_000, 62_100, 62_200] {
+        member.tick(&mut stage, now);
+    }
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered, OutcomeKind::Paused]);
+    let id = decision(1, "webhook").id;
+    let paused = &member.outcomes()[1];
+    assert_eq!(
+        (paused.data.decision.as_str(), paused.data.key.as_str()),
+        (id.as_str(), "pause/webhook")
+    );
+    let received = scene.server.received();
+    let [_, pause] = &received[..] else {
+        panic!("one delivery and one pause: {}", received.len());
+    };
+    assert_eq!(pause.headers["idempotency-key"], format!("{id}.pause"));
+    let body: serde_json::Value = serde_json::from_slice(&pause.body).unwrap();
+    assert_eq!(
+        (&body["type"], &body["decision"]),
+        (&json!("ad.paused"), &json!(id))
+    );
+    assert!(body.get("people").is_none(), "nobody is named");
+}
+
+#[test]
+fn an_ad_that_is_over_is_not_paused() {
+    let scene = Scene::new(|setup| setup.deliver.runs_for = HumanDuration::from_mins(1));
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 0);
+    member.tick(&mut stage, 60_000);
+    member.hold();
+    member.tick(&mut stage, 60_100);
+    member.tick(&mut stage, 60_200);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered]);
+    assert_eq!(scene.server.received().len(), 1);
+}
+
+#[test]
+fn an_attempt_that_may_have_had_its_effect_is_paused_when_the_ad_is_withdrawn() {
+    let scene = Scene::new(|_| {});
+    scene.server.script([Behaviour::LoseAnswer]);
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 0);
+    assert_eq!((member.pending(), scene.server.effects().len()), (1, 1));
+    member.hold();
+    member.tick(&mut stage, 2_000);
+    member.tick(&mut stage, 2_100);
+    assert_eq!(member.kinds(), [OutcomeKind::Withdrawn, OutcomeKind::Paused]);
+    let keys: Vec<_> = scene
+        .server
+        .received()
+        .into_iter()
+        .map(|received| received.key)
+        .collect();
+    let id = decision(1, "webhook").id;
+    assert_eq!(keys, [id.clone(), format!("{id}.pause")]);
+}
+
+#[test]
+fn a_new_delivery_waits_for_the_second_look_and_others_do_not_wait_behind_it() {
+    let scene = Scene::new(|setup| {
+        setup.deliver.second_look = HumanDuration::from_secs(2);
+        setup.deliver.batch = 1;
+    });
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 10_000);
+    member.tick(&mut stage, 11_000);
+    member.process(&mut stage, vec![decision(2, "webhook").encode()]);
+    member.tick(&mut stage, 11_900);
+    assert_eq!(scene.server.received().len(), 0, "both wait");
+    member.tick(&mut stage, 12_000);
+    assert_eq!(
+        scene.server.received().len(),
+        1,
+        "the first one waited long enough"
+    );
+    member.tick(&mut stage, 13_900);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered, OutcomeKind::Delivered]);
+}
+
+#[test]
+fn a_file_says_what_is_paused_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ads.jsonl");
+    let pause = Pause::new(
+        &delivery(1).decision,
+        Utc::from_millis(1),
+        &TenantId::new("mine").unwrap(),
+        &slug("spring"),
+        "Why.".to_owned(),
+    );
+    for _ in 0..2 {
+        // Opened again, the file knows what it holds.
+        let platform = FilePlatform::open(&path).unwrap();
+        platform.deliver(&[&delivery(1)], Utc::from_millis(2));
+        assert_eq!(
+            platform.pause(&[&pause, &pause], Utc::from_millis(3)),
+            vec![Answer::Applied(()); 2]
+        );
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kinds: Vec<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].to_string())
+        .collect();
+    assert_eq!(kinds, ["\"ad.decided\"", "\"ad.paused\""]);
 }
 
 #[test]
@@ -593,7 +778,7 @@ fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
                 .put(partition, key, value.replace("{\"v\":1", "{\"v\":2"));
         }
     }
-    let mut out = Outputs::new(&member.state);
+    let mut out = Outputs::with_references(&member.state, &member.references);
     let error = stage.tick(&[0, 1, 2], Utc::from_millis(0), &mut out).unwrap_err();
     assert!(error.message.contains("upgrade"), "{error}");
 }

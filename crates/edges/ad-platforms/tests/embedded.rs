@@ -31,7 +31,9 @@ fn open(folder: &Path) -> Arc<dyn Log> {
         topics::dead(topics::DECISIONS),
     ];
     let specs = names.map(|name| TopicSpec::new(name, PARTITIONS));
+    let holds = TopicSpec::new(topics::HOLDS, PARTITIONS).compacted();
     log.ensure_topics(&specs).unwrap();
+    log.ensure_topics(&[holds]).unwrap();
     Arc::new(log)
 }
 

@@ -294,9 +294,9 @@ impl Attribution {
         self.latest.plus_millis(config.longest_window_millis())
     }
 
-    /// Whether the ad platform refused the creative.
+    /// Whether the ad never ran: the ad platform refused it, or it was withdrawn before it was sent.
     pub fn refused(&self) -> bool {
-        self.first_of(OutcomeKind::Refused).is_some()
+        self.first_of(OutcomeKind::Refused).is_some() || self.first_of(OutcomeKind::Withdrawn).is_some()
     }
 
     fn update_reward(&mut self, config: &RewardConfig, is_closed: bool) -> RewardUpdate {

@@ -10,6 +10,9 @@
 //! * [`DeliverStage`] puts every decision with an ad into its [`Outbox`](limbic_stream::outbox::Outbox), in the
 //!   transaction that consumes the decision. Each tick sends the deliveries that are due.
 //! * [`AdPlatform`] is a platform that shows ads. The platforms themselves are in the crate `limbic-ad-platforms`.
+//! * **Second look**: before each attempt, an ad whose subject is on [hold](limbic_domain::Hold) by now is withdrawn. A new
+//!   delivery waits for [`Settings::second_look`], so that a hold that is on its way arrives first. An ad that a platform has is
+//!   paused ([`Pause`], [`AdPlatform::pause`]).
 //! * [`Answer`] is the platform's answer. [`triage`] converts an HTTP answer to it.
 //! * [`Settings`] limits batches, attempts and waits.
 //!
@@ -43,6 +46,7 @@
 //! # Laws
 //!
 //! * A decision stays in the outbox until its outcome is written. Both happen in one transaction.
+//! * No attempt is made for an ad whose subject is on hold. One that had an attempt before is paused as well.
 //! * The outcome's id is a function of decision and platform, so a repeated answer counts once.
 //! * A platform learns which ad it must show, to whom and at what price. It never learns a feeling, a score or the reason
 //!   for the choice.
@@ -50,13 +54,17 @@
 mod answer;
 mod component;
 mod delivery;
+mod order;
+mod pause;
 mod platform;
+mod running;
 mod settings;
 mod stage;
 
 pub use answer::{Answer, triage};
 pub use component::AdPlatforms;
 pub use delivery::Delivery;
+pub use pause::Pause;
 pub use platform::{AdPlatform, PlatformLimits};
 pub use settings::{Settings, SettingsError};
 pub use stage::{DeliverStage, STAGE};

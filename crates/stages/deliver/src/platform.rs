@@ -6,7 +6,7 @@ use std::time::Duration;
 use limbic_domain::Utc;
 use limbic_stream::outbox::Rate;
 
-use crate::{Answer, Delivery};
+use crate::{Answer, Delivery, Pause};
 
 /// The limits of an ad platform.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +46,10 @@ pub trait AdPlatform: Send + Sync + 'static {
     /// Sends these deliveries, at most [`PlatformLimits::batch`], and returns one answer for each, in order. `now` is the
     /// time of the attempt. Returns within the deadline, also if the platform hangs.
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer>;
+
+    /// Stops showing these ads, at most [`PlatformLimits::batch`], and answers each in their order. Idempotent by [`Pause::key`]. A
+    /// platform that never had the ad answers [`Answer::Applied`] too: it must not show it from now on.
+    fn pause(&self, pauses: &[&Pause], now: Utc) -> Vec<Answer>;
 }
 
 impl<T: AdPlatform + ?Sized> AdPlatform for Arc<T> {

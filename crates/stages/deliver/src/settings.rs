@@ -16,6 +16,12 @@ pub struct Settings {
     /// How long a tick waits for answers before it commits those that arrived. A platform that hangs delays the others by
     /// this time. 0s to 1min; default 100ms.
     pub answer_wait: HumanDuration,
+    /// How long a new delivery waits before it is sent, so that a hold on its subject that is on its way stops it. 0s to 1min;
+    /// default 2s.
+    pub second_look: HumanDuration,
+    /// How long after its delivery an ad counts as running: if its subject is put on hold by then, the platform is told to pause it.
+    /// 1min to 30d; default 1d.
+    pub runs_for: HumanDuration,
     /// Maximum number of deliveries to one platform that start in one tick, which is also about the maximum in one
     /// transaction. 1 to 10,000; default 256.
     pub batch: usize,
@@ -46,6 +52,8 @@ impl Default for Settings {
         Self {
             tick: HumanDuration::from_millis(100),
             answer_wait: HumanDuration::from_millis(100),
+            second_look: HumanDuration::from_secs(2),
+            runs_for: HumanDuration::from_days(1),
             batch: 256,
             max_waiting: 1_000_000,
             attempts: 12,
@@ -85,6 +93,8 @@ impl Settings {
         in_range("tick", self.tick, millisecond, HumanDuration::from_mins(1))?;
         let minute = HumanDuration::from_mins(1);
         in_range("answer_wait", self.answer_wait, HumanDuration::ZERO, minute)?;
+        in_range("second_look", self.second_look, HumanDuration::ZERO, minute)?;
+        in_range("runs_for", self.runs_for, minute, HumanDuration::from_days(30))?;
         in_range("batch", self.batch, 1, 10_000)?;
         in_range("max_waiting", self.max_waiting, 1, 1_000_000_000)?;
         in_range("attempts", self.attempts, 1, 1_000)?;

@@ -3,37 +3,24 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, Utc, event_id, topics};
-use limbic_stream::outbox::{
-    Call, Conclusion, Enqueue, Enqueued, Finished, Outbox, OutboxMeters, Request, Sender,
-};
+use limbic_stream::outbox::{Conclusion, Enqueue, Enqueued, Finished, LastLook, Outbox, OutboxMeters};
 use limbic_stream::{
-    Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
+    Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
 };
 
-use crate::{AdPlatform, Answer, Delivery, Settings, SettingsError};
+use crate::order::{Destination, Order};
+use crate::{AdPlatform, Delivery, Settings, SettingsError, running};
 
 /// The stage's name.
 pub const STAGE: &str = "deliver";
 
-/// Reads `decisions`, writes `outcomes`; its state is its outbox.
+/// Reads `decisions`, writes `outcomes`; its state is its outbox and the ads that platforms have.
+///
+/// Before each attempt it looks at the holds once more: an ad whose subject was put on hold after the decision is withdrawn. If a
+/// platform has it already, the platform is told to pause it.
 pub struct DeliverStage {
-    outbox: Outbox<Delivery>,
-}
-
-impl Request for Delivery {
-    const VERSION: u32 = 1;
-    type Reply = ();
-}
-
-/// A platform as a destination of the outbox.
-struct Destination(Box<dyn AdPlatform>);
-
-impl Sender<Delivery> for Destination {
-    fn send(&self, calls: &[Call<Delivery>]) -> Vec<Answer> {
-        let deliveries: Vec<&Delivery> = calls.iter().map(|call| &*call.request).collect();
-        let now = calls.first().map_or(Utc::MIN, |call| call.now);
-        self.0.deliver(&deliveries, now)
-    }
+    outbox: Outbox<Order>,
+    runs_for_millis: i64,
 }
 
 impl DeliverStage {
@@ -43,12 +30,17 @@ impl DeliverStage {
         platforms: BTreeMap<Slug, Box<dyn AdPlatform>>,
     ) -> Result<Self, SettingsError> {
         settings.check()?;
-        let outbox = Outbox::new("outbox").answer_wait(settings.answer_wait.get());
+        let outbox = Outbox::new("outbox")
+            .answer_wait(settings.answer_wait.get())
+            .first_wait(settings.second_look.get());
         let outbox = platforms.into_iter().fold(outbox, |outbox, (name, platform)| {
             let limits = settings.limits(&platform.limits());
             outbox.destination(name.as_str(), limits, Destination(platform))
         });
-        Ok(Self { outbox })
+        Ok(Self {
+            outbox,
+            runs_for_millis: settings.runs_for.as_millis(),
+        })
     }
 
     /// Reports to these metrics.
@@ -62,6 +54,7 @@ impl DeliverStage {
     pub fn spec(settings: &Settings) -> StageSpec {
         StageSpec::new(STAGE)
             .reads(topics::DECISIONS, EventTime::Ignored)
+            .broadcasts(topics::HOLDS)
             .writes(topics::OUTCOMES, Forward::Nothing)
             .stateful()
             .ticks(settings.tick.get())
@@ -91,14 +84,16 @@ impl DeliverStage {
             out.dead(record, "nobody", "it chose an ad for nobody");
             return Ok(());
         }
-        let platform = delivery.platform();
+        let platform = delivery.platform().clone();
+        let decision = delivery.decision.clone();
         let new = Enqueue {
             destination: platform.as_str(),
-            key: &delivery.decision,
+            key: &decision,
             order: None,
             at: delivery.timestamp,
         };
-        match self.outbox.enqueue(out, &record.cause(), &new, &delivery)? {
+        let order = Order::Deliver(delivery);
+        match self.outbox.enqueue(out, &record.cause(), &new, &order)? {
             Enqueued::Accepted | Enqueued::AlreadyWaiting => {}
             Enqueued::UnknownDestination => {
                 let detail = format!(
@@ -118,27 +113,61 @@ impl DeliverStage {
     }
 }
 
-/// Writes the outcome of a delivery. Its id is a function of decision and platform: one delivery, one outcome.
-fn conclude(out: &mut Outputs<'_>, finished: &Finished<'_, Delivery>, now: Utc) {
-    let (kind, detail) = match finished.conclusion {
-        Conclusion::Applied(()) => (OutcomeKind::Delivered, None),
-        Conclusion::Rejected { detail } => (OutcomeKind::Refused, Some(detail.to_owned())),
-        Conclusion::GaveUp { after, detail } => {
-            let detail = format!(
-                "gave_up: {} attempts failed within {} s; last: {detail}",
-                finished.attempts,
-                after.as_secs()
+/// What became of an order, to be written as an outcome.
+struct Ended {
+    kind: OutcomeKind,
+    detail: Option<String>,
+    /// In the outcome's key, so that each end of a delivery has an outcome of its own.
+    prefix: &'static str,
+}
+
+impl Ended {
+    /// `None` if a pause failed: the platform may go on showing the ad, and there is no outcome that says so.
+    fn of(finished: &Finished<'_, Order>) -> Option<Self> {
+        let is_pause = matches!(finished.request, Order::Pause(_));
+        let (kind, detail, prefix) = match (finished.conclusion, finished.request) {
+            (Conclusion::Applied(()), Order::Deliver(_)) => (OutcomeKind::Delivered, None, "deliver"),
+            (Conclusion::Applied(()), Order::Pause(pause)) => {
+                (OutcomeKind::Paused, Some(pause.reason.clone()), "pause")
+            }
+            (Conclusion::Withdrawn { detail }, _) => {
+                (OutcomeKind::Withdrawn, Some(detail.to_owned()), "deliver")
+            }
+            (Conclusion::Rejected { detail }, _) => {
+                (OutcomeKind::Refused, Some(detail.to_owned()), "deliver")
+            }
+            (Conclusion::GaveUp { after, detail }, _) => {
+                let detail = format!(
+                    "gave_up: {} attempts failed within {} s; last: {detail}",
+                    finished.attempts,
+                    after.as_secs()
+                );
+                (OutcomeKind::Refused, Some(detail), "deliver")
+            }
+        };
+        if is_pause && kind != OutcomeKind::Paused {
+            tracing::error!(
+                platform = finished.destination,
+                key = finished.key,
+                detail,
+                "an ad of a subject on hold could not be paused: pause it on the ad platform by hand"
             );
-            (OutcomeKind::Refused, Some(detail))
+            return None;
         }
+        Some(Self { kind, detail, prefix })
+    }
+}
+
+/// Writes the outcome of an order. Its id is a function of decision, platform and kind of order: one delivery, one outcome.
+fn conclude(out: &mut Outputs<'_>, finished: &Finished<'_, Order>, now: Utc) {
+    let Some(Ended { kind, detail, prefix }) = Ended::of(finished) else {
+        return;
     };
-    let Delivery {
-        decision,
-        tenant,
-        campaign,
-        ..
-    } = finished.request;
-    let key = format!("deliver/{}", finished.destination);
+    let (decision, tenant, campaign) = match finished.request {
+        Order::Deliver(delivery) => (&delivery.decision, &delivery.tenant, &delivery.campaign),
+        Order::Pause(pause) => (&pause.decision, &pause.tenant, &pause.campaign),
+    };
+    let key = format!("{prefix}/{}", finished.destination);
     let outcome = Outcome {
         decision: decision.clone(),
         kind,
@@ -152,6 +181,46 @@ fn conclude(out: &mut Outputs<'_>, finished: &Finished<'_, Delivery>, now: Utc) 
     out.emit(&finished.cause, topics::OUTCOMES, &record_key, &envelope);
 }
 
+/// A delivery that a platform has, or may have.
+struct Started {
+    cause: Cause,
+    delivery: Delivery,
+    /// Why it must stop again.
+    stop: Option<String>,
+}
+
+impl Started {
+    fn of(finished: &Finished<'_, Order>) -> Option<Self> {
+        let Order::Deliver(delivery) = finished.request else {
+            return None;
+        };
+        let stop = match finished.conclusion {
+            Conclusion::Applied(()) => None,
+            // An earlier attempt may have had its effect.
+            Conclusion::Withdrawn { detail } if finished.attempts > 0 => Some(detail.to_owned()),
+            Conclusion::Withdrawn { .. } | Conclusion::Rejected { .. } | Conclusion::GaveUp { .. } => {
+                return None;
+            }
+        };
+        Some(Self {
+            cause: finished.cause.clone(),
+            delivery: delivery.clone(),
+            stop,
+        })
+    }
+}
+
+/// The last look at an order before an attempt.
+fn look(out: &Outputs<'_>, order: &Order) -> LastLook {
+    match order {
+        Order::Deliver(delivery) => match running::reason_to_hold(out, delivery) {
+            Some(detail) => LastLook::Withdraw { detail },
+            None => LastLook::Send,
+        },
+        Order::Pause(_) => LastLook::Send,
+    }
+}
+
 impl Stage for DeliverStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for record in &batch.records {
@@ -161,8 +230,29 @@ impl Stage for DeliverStage {
     }
 
     fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let mut started = Vec::new();
         self.outbox
-            .drive(partitions, now, out, |out, finished| conclude(out, finished, now))
+            .drive_with(partitions, now, out, look, |out, finished| {
+                conclude(out, finished, now);
+                started.extend(Started::of(finished));
+            })?;
+        let over = now.plus_millis(self.runs_for_millis);
+        for Started {
+            cause,
+            delivery,
+            stop,
+        } in started
+        {
+            match stop {
+                None => running::started(&self.outbox, out, &cause, &delivery, over)?,
+                Some(reason) => {
+                    let platform = delivery.platform().as_str();
+                    let order = running::pause_of(&delivery, reason);
+                    running::pause(&self.outbox, out, &cause, platform, order)?;
+                }
+            }
+        }
+        running::tick(&self.outbox, out, partitions, now)
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {

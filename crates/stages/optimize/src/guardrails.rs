@@ -145,7 +145,7 @@ impl OptimizeStage {
             return Ok(());
         };
         self.with_pacer(partition, &outcome.tenant, &open.campaign, out, |pacer, _| {
-            if outcome.data.kind == OutcomeKind::Refused {
+            if matches!(outcome.data.kind, OutcomeKind::Refused | OutcomeKind::Withdrawn) {
                 pacer.release(reserved);
             } else {
                 pacer.settle(reserved, None);

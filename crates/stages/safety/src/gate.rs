@@ -1,8 +1,9 @@
 //! The gate: one pure function.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use limbic_domain::{CampaignDraft, CreativeSet, Draft, Removal, Suppression};
+use limbic_domain::{CampaignDraft, CreativeSet, Draft, Hold, Removal, Slug, Suppression, Utc};
 
 use crate::Rules;
 use crate::rules::people::People;
@@ -22,24 +23,47 @@ pub enum Verdict {
     },
 }
 
+/// The holds on subjects, by subject.
+pub type Holds = BTreeMap<Slug, Hold>;
+
+/// What a rule judges by, besides the draft.
+pub(crate) struct Context<'a> {
+    pub(crate) rules: &'a Rules,
+    holds: &'a Holds,
+    at: Utc,
+}
+
+impl Context<'_> {
+    /// The hold that covers the moment, if there is one on `subject`.
+    pub(crate) fn hold_on(&self, subject: &str) -> Option<&Hold> {
+        let holds = self.holds.values();
+        let mut of_subject = holds.filter(|hold| hold.subject.as_str() == subject);
+        of_subject.find(|hold| hold.covers(self.at))
+    }
+}
+
 /// A rule about a whole campaign of a draft: the suppression, if nothing may run.
-pub(crate) type AudienceRule = fn(&Draft, &CampaignDraft, &Rules) -> Result<Option<Suppression>, RuleError>;
+pub(crate) type AudienceRule =
+    fn(&Draft, &CampaignDraft, &Context<'_>) -> Result<Option<Suppression>, RuleError>;
 
 /// Judges a draft: one verdict for each of its campaigns, in their order.
 ///
 /// The verdicts are a function of the arguments. If a rule fails or panics, the verdict is a suppression with the rule
 /// `rule_failed`. The people are judged once for all campaigns.
-pub fn gate(draft: &Draft, rules: &Rules) -> Vec<Verdict> {
-    judge(draft, rules, rules::AUDIENCE)
+///
+/// `at` is the moment's event time. `holds` has at least the holds on the audience's subject and on the campaigns' brands.
+pub fn gate(draft: &Draft, at: Utc, holds: &Holds, rules: &Rules) -> Vec<Verdict> {
+    judge(draft, &Context { rules, holds, at }, rules::AUDIENCE)
 }
 
-fn judge(draft: &Draft, rules: &Rules, audience_rules: &[AudienceRule]) -> Vec<Verdict> {
+fn judge(draft: &Draft, context: &Context<'_>, audience_rules: &[AudienceRule]) -> Vec<Verdict> {
+    let rules = context.rules;
     let people = guarded(|| Ok(rules::people::clear(&draft.people, rules)));
     let campaigns = draft.campaigns.iter();
     campaigns
         .map(|campaign| {
             let verdict = match &people {
-                Ok(people) => guarded(|| pass(draft, campaign, people, rules, audience_rules)),
+                Ok(people) => guarded(|| pass(draft, campaign, people, context, audience_rules)),
                 Err(error) => Err(error.clone()),
             };
             verdict.unwrap_or_else(|error| Verdict::Suppressed {
@@ -66,12 +90,13 @@ fn pass(
     draft: &Draft,
     campaign: &CampaignDraft,
     people: &People,
-    rules: &Rules,
+    context: &Context<'_>,
     audience_rules: &[AudienceRule],
 ) -> Result<Verdict, RuleError> {
+    let rules = context.rules;
     let mut removals = campaign.removals.clone();
     for rule in audience_rules {
-        if let Some(suppression) = rule(draft, campaign, rules)? {
+        if let Some(suppression) = rule(draft, campaign, context)? {
             return Ok(Verdict::Suppressed {
                 suppression,
                 removals,
@@ -106,7 +131,7 @@ fn pass(
         bid: campaign.bid,
         audience: draft.audience.clone(),
         direction: draft.direction,
-        mood: draft.mood.clone(),
+        mood: draft.change.mood.clone(),
         people: people.cleared.clone(),
         creatives,
         removals,
@@ -122,6 +147,8 @@ mod tests {
     fn draft() -> Draft {
         serde_json::from_value(serde_json::json!({
             "moment": "m", "audience": "everyone:football", "direction": "up",
+            "change": {"since": "2026-01-01T00:00:00Z", "posts": 30, "distressed": 0, "sensitive_events": 0, "unread": 0, "valence_error": 0.1,
+                "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
             "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
             "campaigns": [{"campaign": "spring", "bid": 1, "creatives": [
@@ -134,12 +161,18 @@ mod tests {
     #[test]
     fn a_rule_that_fails_holds_everything_back() {
         let rules = Rules::new(&Settings::default()).unwrap();
-        let cleared = judge(&draft(), &rules, rules::AUDIENCE);
+        let holds = Holds::new();
+        let context = Context {
+            rules: &rules,
+            holds: &holds,
+            at: Utc::from_millis(0),
+        };
+        let cleared = judge(&draft(), &context, rules::AUDIENCE);
         assert!(matches!(cleared[..], [Verdict::Cleared(_)]));
         let fails: AudienceRule = |_, _, _| Err(RuleError::Unreadable("a test's number"));
         let panics: AudienceRule = |_, _, _| panic!("a test's rule");
         for broken in [fails, panics] {
-            let verdicts = judge(&draft(), &rules, &[broken]);
+            let verdicts = judge(&draft(), &context, &[broken]);
             let [Verdict::Suppressed { suppression, .. }] = &verdicts[..] else {
                 panic!("cleared by a broken rule");
             };
@@ -155,6 +188,12 @@ mod tests {
     #[test]
     fn a_rule_that_fails_on_one_campaign_suppresses_that_one_alone() {
         let rules = Rules::new(&Settings::default()).unwrap();
+        let holds = Holds::new();
+        let context = Context {
+            rules: &rules,
+            holds: &holds,
+            at: Utc::from_millis(0),
+        };
         let mut two = draft();
         two.campaigns.push(CampaignDraft {
             campaign: "autumn".parse().unwrap(),
@@ -164,7 +203,7 @@ mod tests {
             "spring" => panic!("a test's rule"),
             _ => Ok(None),
         };
-        let verdicts = judge(&two, &rules, &[fails]);
+        let verdicts = judge(&two, &context, &[fails]);
         assert!(matches!(
             verdicts[..],
             [Verdict::Suppressed { .. }, Verdict::Cleared(_)]

@@ -9,28 +9,36 @@
 //!  suppressed ─▶ decisions, with the rule and the reason
 //! ```
 //!
+//! An audience is judged twice, by its decayed state and by the posts since the change, and the worse of the two counts. A share
+//! since the change is *plausible* unless so few hits among so many posts have a chance below 0.2: ten posts are the fewest that
+//! clear a limit of 15 %.
+//!
 //! The gate is not a policy: it never chooses between ads that are safe. It is not a filter of posts either: it judges
 //! ads, the people they could reach and the audience, not what people write.
 //!
 //! ```
-//! use limbic_domain::Draft;
-//! use limbic_safety::{Rules, Settings, Verdict, gate};
+//! use limbic_domain::{Draft, Utc};
+//! use limbic_safety::{Holds, Rules, Settings, Verdict, gate};
 //!
 //! let draft: Draft = serde_json::from_str(
 //!     r#"{"moment": "m", "audience": "everyone:football", "direction": "up",
+//!         "change": {"since": "2026-01-01T00:00:00Z", "posts": 30, "distressed": 0, "sensitive_events": 0, "unread": 0,
+//!             "valence_error": 0.1,
+//!             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
 //!         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
 //!         "people": [{"person": "9f86d081884c7d659a2feaa0c55ad015", "distress": 0.0, "consent": "given", "minor": true}],
 //!         "campaigns": [{"campaign": "spring", "bid": 1, "creatives": []}]}"#,
 //! )?;
 //! let rules = Rules::new(&Settings::default())?;
-//! let [Verdict::Suppressed { suppression, .. }] = &gate(&draft, &rules)[..] else {
+//! let at = Utc::from_millis(0);
+//! let [Verdict::Suppressed { suppression, .. }] = &gate(&draft, at, &Holds::new(), &rules)[..] else {
 //!     panic!("an ad for a minor");
 //! };
 //! assert_eq!(suppression.rule, "no_person_left");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * [`gate`] is a pure function of a draft and the [`Rules`]. It returns a [`Verdict`] for each campaign of the draft.
+//! * [`gate`] is a pure function of a draft, its time, the [`Holds`] and the [`Rules`]. It returns a [`Verdict`] for each campaign of the draft.
 //! * [`Rules`] are built from [`Settings`] and from nothing else. Settings can only make them **stricter**: each limit
 //!   has a compiled-in [`maximum`](ceiling), word lists can only be extended, and there is no switch to turn a rule off.
 //! * [`SafetyStage`] applies the gate to the topic `drafts`.
@@ -39,8 +47,12 @@
 //!
 //! | rule | removes | when |
 //! |---|---|---|
-//! | `audience_distress` | everything | the share of recent posts with distress reaches the limit |
-//! | `audience_feeling` | everything | fear, grief or despair is strong in the audience; sadness, when it goes down |
+//! | `hold` | everything | posts named a death, a disaster or violence: the subject, or a brand of the campaign, is on [hold](limbic_domain::Hold) |
+//! | `sensitive_event` | everything | it is plausible that the share of posts since the change that name such an event reaches the limit |
+//! | `unread_audience` | everything | too many posts since the change are in languages in which distress cannot be read |
+//! | `audience_distress` | everything | the share of recent posts with distress reaches the limit, or plausibly does since the change |
+//! | `audience_feeling` | everything | fear, grief or despair is strong in the audience, lately or since the change; sadness, when it goes down |
+//! | `complaint` | everything | the audience's subject is the campaign's own brand, and the audience is not pleased with it |
 //! | `sensitive_audience` | everything | the audience or the campaign's name is of a sensitive category |
 //! | `minor`, `distress`, `consent` | a person | suspected minor; in distress; no consent where the source requires it |
 //! | `people_limit` | a person | more people than one decision may reach |
@@ -69,6 +81,6 @@ mod settings;
 mod stage;
 mod words;
 
-pub use gate::{Verdict, gate};
+pub use gate::{Holds, Verdict, gate};
 pub use settings::{Rules, Settings, SettingsError, ceiling};
 pub use stage::{STAGE, SafetyStage};

@@ -12,6 +12,13 @@ use crate::words::{self, Lexicon};
 pub mod ceiling {
     /// Share of an audience's recent posts with distress at which nothing runs.
     pub const AUDIENCE_DISTRESS: f64 = 0.25;
+    /// Share of an audience's posts since a change that name a death, a disaster or violence at which nothing runs.
+    pub const SENSITIVE_EVENTS: f64 = 0.25;
+    /// Share of an audience's posts since a change in languages in which distress cannot be read at which nothing runs.
+    pub const UNREAD: f64 = 0.5;
+    /// Mean anger, annoyance, disgust, disapproval or disappointment at which an audience is not shown the ad of the brand that
+    /// it writes about.
+    pub const BRAND_ANGER: f64 = 0.3;
     /// Distress of a person at which no ad is chosen for them.
     pub const PERSON_DISTRESS: f64 = 0.5;
     /// Mean fear, grief or despair at which nothing runs, whichever way the audience goes.
@@ -35,6 +42,15 @@ pub struct Settings {
     /// Share of an audience's recent posts with distress at which nothing runs, above 0 and at most
     /// [`ceiling::AUDIENCE_DISTRESS`]. Default: 0.15.
     pub audience_distress: f64,
+    /// Share of an audience's posts since a change that name a death, a disaster or violence at which nothing runs, above 0 and at
+    /// most [`ceiling::SENSITIVE_EVENTS`]. Default: 0.15. Few posts must not even make that share plausible.
+    pub sensitive_events: f64,
+    /// Share of an audience's posts since a change in languages in which distress cannot be read at which nothing runs, above 0 and
+    /// at most [`ceiling::UNREAD`]. Default: that.
+    pub unread: f64,
+    /// Mean anger, annoyance, disgust, disapproval or disappointment at which an audience is not shown the ad of the brand that it
+    /// writes about, above 0 and at most [`ceiling::BRAND_ANGER`]. Default: 0.2.
+    pub brand_anger: f64,
     /// Distress of a person at which no ad is chosen for them, above 0 and at most [`ceiling::PERSON_DISTRESS`].
     /// Default: 0.4.
     pub person_distress: f64,
@@ -63,6 +79,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             audience_distress: 0.15,
+            sensitive_events: 0.15,
+            unread: ceiling::UNREAD,
+            brand_anger: 0.2,
             person_distress: 0.4,
             any_dread: ceiling::ANY_DREAD,
             down_dread: ceiling::DOWN_DREAD,
@@ -77,7 +96,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether these settings are at least as strict as the house's law, and make sense.
+    /// Whether these settings are in their ranges.
     pub fn check(&self) -> Result<(), SettingsError> {
         Rules::new(self).map(|_| ())
     }
@@ -135,6 +154,9 @@ pub(crate) struct Room {
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub(crate) audience_distress: f64,
+    pub(crate) sensitive_events: f64,
+    pub(crate) unread: f64,
+    pub(crate) brand_anger: f64,
     pub(crate) person_distress: f64,
     pub(crate) any_dread: f64,
     pub(crate) down_dread: f64,
@@ -155,6 +177,13 @@ impl Rules {
                 settings.audience_distress,
                 ceiling::AUDIENCE_DISTRESS,
             ),
+            (
+                "sensitive_events",
+                settings.sensitive_events,
+                ceiling::SENSITIVE_EVENTS,
+            ),
+            ("unread", settings.unread, ceiling::UNREAD),
+            ("brand_anger", settings.brand_anger, ceiling::BRAND_ANGER),
             (
                 "person_distress",
                 settings.person_distress,
@@ -197,6 +226,9 @@ impl Rules {
         let digest = event_id("safety-rules", &[&canonical, &words::canonical()]);
         Ok(Self {
             audience_distress: settings.audience_distress,
+            sensitive_events: settings.sensitive_events,
+            unread: settings.unread,
+            brand_anger: settings.brand_anger,
             person_distress: settings.person_distress,
             any_dread: settings.any_dread,
             down_dread: settings.down_dread,
@@ -205,7 +237,7 @@ impl Rules {
             fewest_people: settings.fewest_people,
             lexicon,
             rooms,
-            version: format!("gate-1/{}", &digest[..16]),
+            version: format!("gate-2/{}", &digest[..16]),
         })
     }
 
@@ -214,7 +246,7 @@ impl Rules {
         body: ceiling::BODY,
     };
 
-    /// Which rules these are: `gate-1/` and a hash over limits and word lists. Equal versions judge alike.
+    /// Which rules these are: `gate-2/` and a hash over limits and word lists. Equal versions judge alike.
     pub fn version(&self) -> &str {
         &self.version
     }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{
-    CampaignDraft, Decision, DecisionResult, Draft, Envelope, Suppressed, SuppressedBy, event_id, topics,
+    CampaignDraft, Decision, DecisionResult, DecodeError, Draft, Envelope, Hold, Slug, Suppressed,
+    SuppressedBy, event_id, topics,
 };
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Reference, Stage, StageError, StageSpec};
 
-use crate::{Rules, Verdict, gate};
+use crate::{Holds, Rules, Verdict, gate};
 
 /// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "safety";
@@ -29,13 +30,27 @@ impl SafetyStage {
     pub fn spec() -> StageSpec {
         StageSpec::new(STAGE)
             .reads(topics::DRAFTS, EventTime::Ignored)
+            .broadcasts(topics::HOLDS)
             .writes(topics::CREATIVES, Forward::Nothing)
             .writes(topics::DECISIONS, Forward::Nothing)
     }
 
-    fn judge(&self, record: &Record, draft: &Envelope<Draft>, out: &mut Outputs<'_>) {
+    fn judge(
+        &self,
+        record: &Record,
+        draft: &Envelope<Draft>,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
         let cause = record.cause();
-        let verdicts = gate(&draft.data, &self.rules);
+        let holds = match holds(draft, out.reference(topics::HOLDS)?) {
+            Ok(holds) => holds,
+            Err(error) => {
+                // Without an answer no ad runs. The dead letter can be replayed.
+                out.dead(record, "hold_unreadable", error);
+                return Ok(());
+            }
+        };
+        let verdicts = gate(&draft.data, draft.at, &holds, &self.rules);
         for (CampaignDraft { campaign, .. }, verdict) in draft.data.campaigns.iter().zip(verdicts) {
             let key = format!("{}/{campaign}", draft.tenant);
             let moment = &draft.data.moment;
@@ -65,14 +80,28 @@ impl SafetyStage {
                 }
             }
         }
+        Ok(())
     }
+}
+
+/// The holds on the audience's subject and on the campaigns' brands.
+fn holds(draft: &Envelope<Draft>, table: Reference<'_>) -> Result<Holds, DecodeError> {
+    let brands = draft.data.campaigns.iter().flat_map(|campaign| &campaign.brands);
+    let subjects = std::iter::once(draft.data.audience.subject()).chain(brands.map(Slug::as_str));
+    let mut holds = Holds::new();
+    for subject in subjects {
+        if let Some(hold) = table.get::<Hold>(&Hold::key(&draft.tenant, subject))? {
+            holds.insert(hold.data.subject.clone(), hold.data);
+        }
+    }
+    Ok(holds)
 }
 
 impl Stage for SafetyStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for record in &batch.records {
             match Envelope::<Draft>::decode(&record.value) {
-                Ok(draft) => self.judge(record, &draft, out),
+                Ok(draft) => self.judge(record, &draft, out)?,
                 Err(error) => out.dead(record, "malformed", error),
             }
         }

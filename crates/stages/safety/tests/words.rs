@@ -5,13 +5,15 @@
     reason = "what a test sets up is right, or the test fails"
 )]
 
-use limbic_domain::{Draft, Removal};
-use limbic_safety::{Rules, Settings, Verdict, gate};
+use limbic_domain::{Draft, Removal, Utc};
+use limbic_safety::{Holds, Rules, Settings, Verdict, gate};
 use serde_json::json;
 
 fn draft(subject: &str, campaign: &str, headline: &str, body: &str) -> Draft {
     serde_json::from_value(json!({
         "moment": "m", "audience": format!("everyone:{subject}"), "direction": "up",
+        "change": {"since": "2026-01-01T00:00:00Z", "posts": 30, "distressed": 0, "sensitive_events": 0, "unread": 0, "valence_error": 0.1,
+            "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
         "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
         "campaigns": [{"campaign": campaign, "bid": 1, "creatives": [
@@ -23,7 +25,7 @@ fn draft(subject: &str, campaign: &str, headline: &str, body: &str) -> Draft {
 
 /// The verdict on the only campaign of a draft.
 fn verdict(draft: &Draft, rules: &Rules) -> Verdict {
-    gate(draft, rules).remove(0)
+    gate(draft, Utc::from_millis(0), &Holds::new(), rules).remove(0)
 }
 
 fn rules() -> Rules {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use limbic_domain::{Utc, event_id};
 use serde::{Deserialize, Serialize};
 
-use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits};
+use limbic_deliver::{AdPlatform, Answer, Delivery, Pause, PlatformLimits};
 
 mod component;
 mod settings;
@@ -62,14 +62,49 @@ struct NewLine<'a> {
     delivered_at: Utc,
 }
 
+/// The line of an ad that must not be shown any more, as written.
+#[derive(Serialize)]
+struct PausedLine<'a> {
+    #[serde(flatten)]
+    pause: &'a Pause,
+    paused_at: Utc,
+}
+
+/// A line to append, with the key that it is known by.
+struct Entry {
+    key: String,
+    line: Vec<u8>,
+}
+
+impl Entry {
+    fn new(key: String, line: &impl Serialize) -> Self {
+        let mut line = serde_json::to_vec(line).expect("a line has string keys and finite numbers");
+        line.push(b'\n');
+        Self { key, line }
+    }
+}
+
 /// The needed part of an existing line.
 #[derive(Deserialize)]
 struct Line<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     decision: Cow<'a, str>,
 }
 
-/// Appends each delivery as one JSON line ([`Delivery`] and `delivered_at`), and answers when it is on disk.
+impl Line<'_> {
+    fn key(&self) -> String {
+        if self.kind == "ad.paused" {
+            format!("{}.pause", self.decision)
+        } else {
+            self.decision.clone().into_owned()
+        }
+    }
+}
+
+/// Appends each delivery as one JSON line ([`Delivery`] and `delivered_at`), and each order to stop an ad ([`Pause`] and
+/// `paused_at`). Answers when the lines are on disk.
 ///
 /// When the file is opened, its decisions are read. Before each write, the lines that other processes added are read too.
 /// An exclusive lock separates the writers. A last line without its end was never acknowledged, and is cut off. Memory:
@@ -173,7 +208,7 @@ impl Writer {
                 offset: self.length,
                 source,
             })?;
-            self.known.insert(fingerprint(&read_line.decision));
+            self.known.insert(fingerprint(&read_line.key()));
             self.length += read as u64;
         }
         if self.length < length {
@@ -185,22 +220,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the deliveries that are not in the file, and flushes them to disk.
-    fn append(&mut self, deliveries: &[&Delivery], now: Utc) -> Result<(), FileError> {
+    /// Writes the lines that are not in the file, and flushes them to disk.
+    fn append(&mut self, entries: &[Entry]) -> Result<(), FileError> {
         self.catch_up()?;
         let mut lines = Vec::new();
         let mut added = HashSet::new();
-        for delivery in deliveries {
-            let print = fingerprint(&delivery.decision);
-            if self.known.contains(&print) || !added.insert(print) {
-                continue;
+        for entry in entries {
+            let print = fingerprint(&entry.key);
+            if !self.known.contains(&print) && added.insert(print) {
+                lines.extend_from_slice(&entry.line);
             }
-            let line = NewLine {
-                delivery,
-                delivered_at: now,
-            };
-            serde_json::to_writer(&mut lines, &line).expect("a delivery has string keys and finite numbers");
-            lines.push(b'\n');
         }
         let written = (&self.file)
             .write_all(&lines)
@@ -228,8 +257,34 @@ impl AdPlatform for FilePlatform {
     }
 
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
+        let lines = deliveries.iter().map(|delivery| {
+            let line = NewLine {
+                delivery,
+                delivered_at: now,
+            };
+            Entry::new(delivery.decision.clone(), &line)
+        });
+        self.write(&lines.collect::<Vec<_>>())
+    }
+
+    fn pause(&self, pauses: &[&Pause], now: Utc) -> Vec<Answer> {
+        let lines = pauses.iter().map(|pause| {
+            Entry::new(
+                pause.key(),
+                &PausedLine {
+                    pause,
+                    paused_at: now,
+                },
+            )
+        });
+        self.write(&lines.collect::<Vec<_>>())
+    }
+}
+
+impl FilePlatform {
+    fn write(&self, entries: &[Entry]) -> Vec<Answer> {
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = match writer.locked(|writer| writer.append(deliveries, now)) {
+        let answer = match writer.locked(|writer| writer.append(entries)) {
             Ok(()) => Answer::Applied(()),
             Err(error @ FileError::Busy { .. }) => Answer::RetryAfter {
                 wait: Some(BUSY),
@@ -239,7 +294,7 @@ impl AdPlatform for FilePlatform {
                 detail: error.to_string(),
             },
         };
-        vec![answer; deliveries.len()]
+        vec![answer; entries.len()]
     }
 }
 

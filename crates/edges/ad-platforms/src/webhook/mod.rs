@@ -1,6 +1,6 @@
 //! An ad platform with a URL.
 
-use limbic_deliver::{AdPlatform, Answer, Delivery, PlatformLimits, triage};
+use limbic_deliver::{AdPlatform, Answer, Delivery, Pause, PlatformLimits, triage};
 use limbic_domain::{Utc, event_id};
 use limbic_http::explain;
 use limbic_stream::outbox::Rate;
@@ -19,9 +19,10 @@ pub use signature::{InvalidSecret, SigningKey};
 /// Maximum bytes of an answer's body that are read. The body explains a rejection.
 const WORDS_READ: usize = 2_048;
 
-/// Posts each delivery as JSON ([`Delivery`]) with these headers:
+/// Posts each delivery ([`Delivery`], `"type": "ad.decided"`) and each order to stop an ad ([`Pause`], `"type": "ad.paused"`) as
+/// JSON, with these headers:
 ///
-/// * `Idempotency-Key`: the decision's id, the same for every attempt.
+/// * `Idempotency-Key`: the decision's id (of a pause: followed by `.pause`), the same for every attempt.
 /// * `webhook-id`, `webhook-timestamp` (of the attempt, in seconds) and, with a secret, `webhook-signature`, as in
 ///   Standard Webhooks 1.0.0. The id is a hash of the decision's id, because it must not contain a full stop.
 ///
@@ -65,15 +66,14 @@ impl WebhookPlatform {
         })
     }
 
-    fn request(&self, delivery: &Delivery, now: Utc) -> RequestBuilder {
-        let body = delivery.body();
-        let id = event_id("webhook", &[&delivery.decision]);
+    fn request(&self, key: &str, body: Vec<u8>, now: Utc) -> RequestBuilder {
+        let id = event_id("webhook", &[key]);
         let timestamp = now.as_millis().div_euclid(1_000);
         let mut request = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("idempotency-key", &delivery.decision)
+            .header("idempotency-key", key)
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp);
         if let Some(key) = &self.key {
@@ -91,7 +91,16 @@ impl AdPlatform for WebhookPlatform {
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
         let answers = deliveries
             .iter()
-            .map(|delivery| self.handle.block_on(send(self.request(delivery, now), now)));
+            .map(|delivery| self.request(&delivery.decision, delivery.body(), now))
+            .map(|request| self.handle.block_on(send(request, now)));
+        answers.collect()
+    }
+
+    fn pause(&self, pauses: &[&Pause], now: Utc) -> Vec<Answer> {
+        let answers = pauses
+            .iter()
+            .map(|pause| self.request(&pause.key(), pause.body(), now))
+            .map(|request| self.handle.block_on(send(request, now)));
         answers.collect()
     }
 }

@@ -7,7 +7,14 @@ pub(crate) mod people;
 use crate::gate::AudienceRule;
 
 /// The rules about a whole campaign, in the order of their application.
-pub(crate) const AUDIENCE: &[AudienceRule] = &[audience::distress, audience::feeling, audience::sensitive];
+pub(crate) const AUDIENCE: &[AudienceRule] = &[
+    audience::event,
+    audience::unread,
+    audience::distress,
+    audience::feeling,
+    audience::complaint,
+    audience::sensitive,
+];
 
 /// Why a rule cannot judge.
 #[derive(Debug, thiserror::Error)]
