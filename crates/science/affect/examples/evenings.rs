@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use limbic_affect::{AffectEngine, LexiconReader, ModelOptions, ModelReader};
+use limbic_domain::Probability;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let usage = "usage: evenings MODEL|lexicon development|held_out [KIND]";
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let texts: Vec<&str> = rows.iter().map(|row| row[4]).collect();
     let mut sums: BTreeMap<(&str, &str), [f64; 6]> = BTreeMap::new();
     for (row, affect) in rows.iter().zip(reader.read(&texts)) {
-        let irony = affect.irony.map_or(0.0, |irony| irony.get());
+        let irony = affect.irony.map_or(0.0, Probability::get);
         let sum = sums.entry((row[1], row[3])).or_default();
         let flag = |holds: bool| f64::from(u8::from(holds));
         let of_post = [

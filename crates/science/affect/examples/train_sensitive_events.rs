@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Training posts: `models/sensitive-events/training/*.tsv` (label, language, text), written for Limbic. With `LIMBIC_DATA`, the
-//! training parts of TweetEval's irony and emotion sets count as ordinary posts, with a small weight, because some of them are not.
+//! training parts of `TweetEval`'s irony and emotion sets count as ordinary posts, with a small weight, because some of them are not.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::collections::BTreeMap;
@@ -20,6 +20,9 @@ const ORDINARY: f64 = 0.25;
 const FOLDS: usize = 5;
 /// Probabilities from which a text may be taken to be about an event.
 const FROM: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
+
+/// A group, whether its texts are about an event, and the probability of one.
+type Scored = (String, bool, f64);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
@@ -51,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     let classifier = train_events(&all, &training);
     let evenings = std::fs::read_to_string(root.join("tests/data/evenings.tsv"))?;
-    let development: Vec<(String, bool, f64)> = evenings
+    let development: Vec<Scored> = evenings
         .lines()
         .map(|line| line.split('\t').collect::<Vec<_>>())
         .filter(|row| row[0] == "development")
@@ -75,7 +78,7 @@ fn score(classifier: &EventClassifier, text: &str) -> f64 {
 }
 
 /// The share of texts of each group that are called events.
-fn report(name: &str, scores: &[(String, bool, f64)]) {
+fn report(name: &str, scores: &[Scored]) {
     let mut groups: BTreeMap<(bool, &str), (usize, [usize; FROM.len()])> = BTreeMap::new();
     for (group, is_event, score) in scores {
         let entry = groups.entry((*is_event, group)).or_default();
@@ -142,7 +145,7 @@ fn ordinary() -> Result<Vec<EventExample>, Box<dyn std::error::Error>> {
 }
 
 /// Posts as they were written on ordinary days. Nobody labelled them for events; nearly all are about none.
-fn streams(classifier: &EventClassifier) -> Result<Vec<(String, bool, f64)>, Box<dyn std::error::Error>> {
+fn streams(classifier: &EventClassifier) -> Result<Vec<Scored>, Box<dyn std::error::Error>> {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return Ok(Vec::new());
     };

@@ -24,6 +24,7 @@
 //! use limbic_domain::{Brief, Campaign, Micros, Platform, TenantId};
 //!
 //! let mut campaign = Campaign {
+//!     brands: Vec::new(),
 //!     id: "spring".parse()?,
 //!     brief: Brief {
 //!         product: "Alpine Tea".into(),

@@ -36,15 +36,15 @@ impl Sender<Order> for Destination {
         let Some(now) = calls.first().map(|call| call.now) else {
             return Vec::new();
         };
-        let (mut deliveries, mut pauses) = (Vec::new(), Vec::new());
+        let (mut to_deliver, mut to_pause) = (Vec::new(), Vec::new());
         for call in calls {
             match &*call.request {
-                Order::Deliver(delivery) => deliveries.push(delivery),
-                Order::Pause(pause) => pauses.push(pause),
+                Order::Deliver(delivery) => to_deliver.push(delivery),
+                Order::Pause(pause) => to_pause.push(pause),
             }
         }
-        let mut delivered = answers(&deliveries, |orders| self.0.deliver(orders, now)).into_iter();
-        let mut paused = answers(&pauses, |orders| self.0.pause(orders, now)).into_iter();
+        let mut delivered = answers(&to_deliver, |orders| self.0.deliver(orders, now)).into_iter();
+        let mut paused = answers(&to_pause, |orders| self.0.pause(orders, now)).into_iter();
         calls
             .iter()
             .map_while(|call| match &*call.request {

@@ -60,4 +60,8 @@ impl<T: AdPlatform + ?Sized> AdPlatform for Arc<T> {
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
         (**self).deliver(deliveries, now)
     }
+
+    fn pause(&self, pauses: &[&Pause], now: Utc) -> Vec<Answer> {
+        (**self).pause(pauses, now)
+    }
 }

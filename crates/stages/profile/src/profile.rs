@@ -80,7 +80,7 @@ impl ProfileStage {
 
     /// Whether a reading that sounds pleasant is most likely not meant so.
     fn is_ironic(&self, reading: &Reading) -> bool {
-        let irony = reading.affect.irony.map_or(0.0, |irony| irony.get());
+        let irony = reading.affect.irony.map_or(0.0, limbic_domain::Probability::get);
         reading.affect.valence > 0.0 && irony >= self.irony_from
     }
 

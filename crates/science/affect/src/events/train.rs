@@ -1,4 +1,4 @@
-//! Trains an [`EventClassifier`]: logistic regression by AdaGrad, deterministic.
+//! Trains an [`EventClassifier`]: logistic regression by `AdaGrad`, deterministic.
 
 use limbic_domain::random::Random;
 
@@ -21,7 +21,7 @@ pub struct Example {
 pub struct Training {
     /// Passes over the examples.
     pub epochs: usize,
-    /// AdaGrad's step.
+    /// `AdaGrad`'s step.
     pub step: f64,
     /// Pull of every weight towards 0 with each example that has it.
     pub decay: f64,

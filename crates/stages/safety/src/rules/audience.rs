@@ -79,6 +79,10 @@ fn share_since(draft: &Draft, count: u64) -> String {
 
 /// A death, a disaster or violence: a hold on the subject or on one of the campaign's brands, or too many of the posts since the
 /// change that name one.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is one of the rules, and a rule may fail"
+)]
 pub(crate) fn event(
     draft: &Draft,
     campaign: &CampaignDraft,
