@@ -1,0 +1,165 @@
+//! The fields of an incoming object, checked as they are taken out.
+
+use limbic_domain::{ConsentState, Slug, Utc};
+use serde_json::{Map, Value};
+
+use super::problem::{CONSENT, Field, META, Problem, kind_of, unknown_word};
+use super::{FORMER_NAMES, META_LIMIT, NAME_LIMIT};
+
+/// The fields of an object. Each check takes its field out.
+pub(super) struct Fields(pub(super) Map<String, Value>);
+
+impl Fields {
+    pub(super) fn of(value: Value) -> Result<Self, Problem> {
+        match value {
+            Value::Object(fields) => Ok(Self(fields)),
+            other => Err(Problem::new(
+                "body",
+                format_args!("expected an object, found {}", kind_of(&other)),
+                "send one object or an array of objects",
+            )),
+        }
+    }
+
+    /// A field that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        field: Field,
+        read: impl FnOnce(&mut Self, Field) -> Result<Option<T>, Problem>,
+    ) -> Result<T, Problem> {
+        read(self, field)?.ok_or_else(|| field.problem("is missing"))
+    }
+
+    /// Takes a field that exists and is not null.
+    pub(super) fn take(&mut self, field: Field) -> Option<Value> {
+        self.0.remove(field.name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn text(&mut self, field: Field) -> Result<Option<String>, Problem> {
+        self.text_within(field, NAME_LIMIT)
+    }
+
+    pub(super) fn text_within(&mut self, field: Field, limit: usize) -> Result<Option<String>, Problem> {
+        match self.take(field) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.len() <= limit => Ok(Some(text)),
+            Some(Value::String(text)) => Err(Problem::new(
+                field.name,
+                format_args!("is {} bytes long, the limit is {limit}", text.len()),
+                "shorten it",
+            )),
+            Some(other) => Err(field.wrong_type("a string", &other)),
+        }
+    }
+
+    /// Takes a name: not empty, without control characters.
+    pub(super) fn name(&mut self, field: Field) -> Result<Option<String>, Problem> {
+        let Some(name) = self.text(field)? else {
+            return Ok(None);
+        };
+        if name.is_empty() {
+            return Err(field.problem("is empty"));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(Problem::new(
+                field.name,
+                "contains a control character",
+                "remove it",
+            ));
+        }
+        Ok(Some(name))
+    }
+
+    pub(super) fn time(&mut self, field: Field) -> Result<Option<Utc>, Problem> {
+        let Some(text) = self.text_within(field, 64)? else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|error: limbic_domain::InvalidTime| field.problem(error))
+    }
+
+    pub(super) fn flag(&mut self, field: Field) -> Result<Option<bool>, Problem> {
+        match self.take(field) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(field.wrong_type("a boolean", &other)),
+        }
+    }
+
+    pub(super) fn number(&mut self, field: Field) -> Result<Option<f64>, Problem> {
+        match self.take(field) {
+            None => Ok(None),
+            Some(Value::Number(number)) => number
+                .as_f64()
+                .filter(|number| number.is_finite())
+                .map(Some)
+                .ok_or_else(|| field.problem("is not a finite number")),
+            Some(other) => Err(field.wrong_type("a number", &other)),
+        }
+    }
+
+    /// Renames fields with a former name, unless the current name exists too.
+    pub(super) fn use_current_names(&mut self) {
+        for (former, current) in FORMER_NAMES {
+            if !self.0.contains_key(current)
+                && let Some(value) = self.0.remove(former)
+            {
+                self.0.insert(current.to_owned(), value);
+            }
+        }
+    }
+
+    pub(super) fn slugs(&mut self, field: Field, most: usize) -> Result<Vec<Slug>, Problem> {
+        let items = match self.take(field) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(items)) if items.len() <= most => items,
+            Some(Value::Array(items)) => {
+                return Err(Problem::new(
+                    field.name,
+                    format_args!("has {} entries, the limit is {most}", items.len()),
+                    "leave some of them out",
+                ));
+            }
+            Some(other) => return Err(field.wrong_type("an array", &other)),
+        };
+        let slug = |item: &Value| match item {
+            Value::String(text) => Slug::new(text).map_err(|error| field.problem(error)),
+            other => Err(field.wrong_type("strings", other)),
+        };
+        items.iter().map(slug).collect()
+    }
+
+    pub(super) fn consent(&mut self) -> Result<Option<ConsentState>, Problem> {
+        let Some(word) = self.text_within(CONSENT, 32)? else {
+            return Ok(None);
+        };
+        match word.as_str() {
+            "given" => Ok(Some(ConsentState::Given)),
+            "denied" => Ok(Some(ConsentState::Denied)),
+            "unknown" => Ok(Some(ConsentState::Unknown)),
+            other => Err(unknown_word(CONSENT, other, &["given", "denied", "unknown"])),
+        }
+    }
+
+    /// `meta`, with all fields that no check has taken.
+    pub(super) fn rest(mut self) -> Result<Map<String, Value>, Problem> {
+        let mut meta = match self.take(META) {
+            None => Map::new(),
+            Some(Value::Object(meta)) => meta,
+            Some(other) => return Err(META.wrong_type("an object", &other)),
+        };
+        for (name, value) in self.0 {
+            meta.entry(name).or_insert(value);
+        }
+        let size = serde_json::to_string(&meta).map_or(0, |text| text.len());
+        if !meta.is_empty() && size > META_LIMIT {
+            return Err(Problem::new(
+                "meta",
+                format_args!("is {size} bytes of JSON, the limit is {META_LIMIT}"),
+                "leave fields out",
+            ));
+        }
+        Ok(meta)
+    }
+}

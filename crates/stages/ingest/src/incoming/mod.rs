@@ -1,0 +1,203 @@
+//! Checks of incoming posts and outcomes.
+//!
+//! Every rejection names the field, the problem, and what to do. Unknown fields are kept in `meta`: nothing from a source
+//! is dropped silently.
+
+mod fields;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+use limbic_domain::{ConsentState, OutcomeKind, PostRef, Slug, Utc};
+use serde_json::{Map, Value};
+
+use crate::Settings;
+use fields::Fields;
+pub use problem::Problem;
+use problem::{
+    AT, AUTHOR, CREATED_AT, DECISION, KIND, LANG, MINOR, NETWORK, OUTCOME_ID, POST_ID, REPLY_TO, REPOST_OF,
+    SUBJECTS, TEXT, URL, VALUE, clip, unknown_word,
+};
+
+/// Maximum bytes of a text, in UTF-8.
+pub const TEXT_LIMIT: usize = 64 * 1024;
+/// Maximum bytes of an id, author, url and similar fields.
+pub const NAME_LIMIT: usize = 512;
+/// Maximum bytes of `meta`, as JSON.
+pub const META_LIMIT: usize = 16 * 1024;
+
+/// Former names of a post's fields, which are still accepted: `(former, current)`.
+pub const FORMER_NAMES: [(&str, &str); 2] = [("platform", "network"), ("topics", "subjects")];
+
+/// A checked post, as a connector sends it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IncomingPost {
+    /// The post's id on its social network.
+    pub post: PostRef,
+    /// The author's name on the social network. It does not leave the edge.
+    pub author: String,
+    /// The text.
+    pub text: String,
+    /// When it was written.
+    pub created_at: Utc,
+    /// BCP 47 tag.
+    pub lang: Option<String>,
+    /// The network's id of the post that this one replies to.
+    pub reply_to: Option<String>,
+    /// The network's id of the post that this one repeats.
+    pub repost_of: Option<String>,
+    /// The web address of the post.
+    pub url: Option<String>,
+    /// Subjects that the source names.
+    pub subjects: Vec<Slug>,
+    /// Consent, if the source states it.
+    pub consent: Option<ConsentState>,
+    /// Whether the source states that the author is a minor.
+    pub minor: bool,
+    /// All other fields.
+    pub meta: Map<String, Value>,
+}
+
+/// A checked outcome, as an ad platform sends it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IncomingOutcome {
+    /// The decision's id.
+    pub decision: String,
+    /// The campaign that the id names.
+    pub campaign: Slug,
+    /// The kind of the event.
+    pub kind: OutcomeKind,
+    /// The value of a conversion.
+    pub value: Option<f64>,
+    /// When the event happened.
+    pub at: Utc,
+    /// The idempotency key.
+    pub id: String,
+}
+
+/// Checks a post. `now` is the wall clock.
+pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost, Problem> {
+    let mut fields = Fields::of(value)?;
+    fields.use_current_names();
+    let network = fields.required(NETWORK, Fields::text)?;
+    let network = Slug::new(&network).map_err(|error| NETWORK.problem(error))?;
+    let id = fields.required(POST_ID, Fields::name)?;
+    let author = fields.required(AUTHOR, Fields::name)?;
+    let text = fields.required(TEXT, |fields, field| fields.text_within(field, TEXT_LIMIT))?;
+    let repost_of = fields.name(REPOST_OF)?;
+    if text.contains('\0') {
+        return Err(Problem::new(
+            "text",
+            "contains U+0000, which no store can keep",
+            "remove it",
+        ));
+    }
+    if !text.chars().any(is_visible) {
+        return Err(TEXT.problem("is empty (white space and invisible characters do not count)"));
+    }
+    let created_at = fields.required(CREATED_AT, Fields::time)?;
+    in_range("created_at", created_at, settings, now)?;
+    let lang = fields.text_within(LANG, 35)?;
+    if let Some(tag) = lang.as_deref().filter(|tag| !is_language_tag(tag)) {
+        return Err(LANG.problem(format_args!("`{tag}` is not a BCP 47 tag")));
+    }
+    Ok(IncomingPost {
+        post: PostRef { network, id },
+        author,
+        text,
+        created_at,
+        lang,
+        reply_to: fields.name(REPLY_TO)?,
+        repost_of,
+        url: fields.text_within(URL, 2_048)?,
+        subjects: fields.slugs(SUBJECTS, 16)?,
+        consent: fields.consent()?,
+        minor: fields.flag(MINOR)?.unwrap_or(false),
+        meta: fields.rest()?,
+    })
+}
+
+/// Checks an outcome. `now` is the wall clock.
+pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOutcome, Problem> {
+    let mut fields = Fields::of(value)?;
+    let decision = fields.required(DECISION, Fields::name)?;
+    let campaign = limbic_domain::Decision::campaign_of(&decision);
+    let campaign = campaign.ok_or_else(|| DECISION.problem("is not a decision's id"))?;
+    let kind = fields.required(KIND, |fields, field| fields.text_within(field, 32))?;
+    let kind = match kind.as_str() {
+        "impression" => OutcomeKind::Impression,
+        "click" => OutcomeKind::Click,
+        "conversion" => OutcomeKind::Conversion,
+        "dismissal" => OutcomeKind::Dismissal,
+        other => {
+            let known = ["impression", "click", "conversion", "dismissal"];
+            return Err(unknown_word(KIND, other, &known));
+        }
+    };
+    let value = fields.number(VALUE)?;
+    if let Some(value) = value.filter(|value| *value < 0.0) {
+        return Err(VALUE.problem(format_args!("{value} is negative")));
+    }
+    let at = fields.required(AT, Fields::time)?;
+    in_range("at", at, settings, now)?;
+    let id = fields.required(OUTCOME_ID, Fields::name)?;
+    if let Some(field) = fields.0.keys().next() {
+        return Err(Problem::new(
+            "outcome",
+            format_args!("has an unknown field `{}`", clip(field)),
+            "remove it; an outcome has decision, kind, value, at and id",
+        ));
+    }
+    Ok(IncomingOutcome {
+        decision,
+        campaign,
+        kind,
+        value,
+        at,
+        id,
+    })
+}
+
+/// Checks a source's promise that it will not send a post written before `at`. A promise far in the future would make
+/// every later post late, because event time never goes back.
+pub fn heartbeat(at: Utc, settings: &Settings, now: Utc) -> Result<(), Problem> {
+    in_range("at", at, settings, now)
+}
+
+/// Whether a person sees something: not white space, a control, a zero-width character or a direction mark.
+fn is_visible(c: char) -> bool {
+    !(c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}'))
+}
+
+fn is_language_tag(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    let primary = parts.next().unwrap_or("");
+    (2..=8).contains(&primary.len())
+        && primary.bytes().all(|b| b.is_ascii_alphabetic())
+        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+fn in_range(field: &'static str, at: Utc, settings: &Settings, now: Utc) -> Result<(), Problem> {
+    if at < settings.oldest {
+        let oldest = settings.oldest;
+        return Err(Problem::new(
+            field,
+            format_args!("{at} is before {oldest}"),
+            "check the unit and the year",
+        ));
+    }
+    let latest = now.plus_millis(settings.max_future.as_millis());
+    if at > latest {
+        let ahead = at.millis_since(now) / 1_000;
+        return Err(Problem::new(
+            field,
+            format_args!("{at} is {ahead} s in the future"),
+            "check the sender's clock",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+use serde_json::json;
+
+use super::problem::{CONSENT, Field, META};
+use super::*;
+
+fn now() -> Utc {
+    "2026-11-21T09:00:00Z".parse().unwrap()
+}
+
+fn good() -> Value {
+    json!({"network": "bluesky", "id": "3k", "author": "ada", "text": "What a goal!",
+           "created_at": "2026-11-21T08:59:00Z"})
+}
+
+fn with(field: &str, value: Value) -> Result<IncomingPost, Problem> {
+    let mut body = good();
+    body[field] = value;
+    post(body, &Settings::default(), now())
+}
+
+fn says_what_to_do(problem: &Problem) {
+    let verbs = ["give", "remove", "shorten", "leave", "check", "send"];
+    let is_said = verbs
+        .iter()
+        .any(|verb| problem.problem.contains(&format!(": {verb} ")))
+        || problem.problem.ends_with(": shorten it")
+        || problem.problem.ends_with(": remove it");
+    assert!(is_said, "{problem}");
+}
+
+#[test]
+fn the_example_of_every_field_is_a_value_that_it_can_have() {
+    let examples = |fields: &[Field]| -> Value {
+        let fields = fields.iter().map(|field| {
+            let example = serde_json::from_str(field.example).unwrap();
+            (field.name.to_owned(), example)
+        });
+        Value::Object(fields.collect())
+    };
+    let now = "2026-11-29T12:00:00Z".parse().unwrap();
+    let of_post = [
+        NETWORK, POST_ID, AUTHOR, TEXT, CREATED_AT, LANG, REPLY_TO, REPOST_OF, URL, SUBJECTS, CONSENT, MINOR,
+        META,
+    ];
+    post(examples(&of_post), &Settings::default(), now).unwrap();
+    let of_outcome = [DECISION, KIND, VALUE, AT, OUTCOME_ID];
+    outcome(examples(&of_outcome), &Settings::default(), now).unwrap();
+}
+
+#[test]
+fn former_field_names_are_accepted() {
+    let value = json!({"platform": "bluesky", "topics": ["football"], "id": "3k", "author": "ada", "text": "What a goal!",
+        "created_at": "2026-03-01T10:00:00Z"});
+    let now = "2026-03-02T00:00:00Z".parse().unwrap();
+    let post = post(value, &Settings::default(), now).unwrap();
+    assert_eq!(post.post.network.as_str(), "bluesky");
+    assert_eq!(post.subjects, [Slug::new("football").unwrap()]);
+    assert!(post.meta.is_empty());
+}
+
+#[test]
+fn every_wrong_field_is_named() {
+    for (field, value, hint) in [
+        ("network", json!("Blue Sky"), "a-z"),
+        (
+            "network",
+            Value::Null,
+            "is missing: give the social network, for instance \"bluesky\"",
+        ),
+        (
+            "id",
+            Value::Null,
+            "is missing: give the network's id of the post, for instance \"",
+        ),
+        ("author", Value::Null, "is missing: give who wrote it"),
+        ("text", Value::Null, "is missing: give what was written"),
+        (
+            "created_at",
+            Value::Null,
+            "is missing: give when it was written, as RFC 3339, for instance \"2026-11-29T12:00:00Z\"",
+        ),
+        ("id", json!(123), "expected a string, found a number"),
+        ("id", json!(""), "empty"),
+        ("id", json!("a\nb"), "control"),
+        ("author", json!("x".repeat(513)), "512"),
+        ("text", json!(""), "empty"),
+        ("text", json!(" \u{200b}\u{202e}\u{feff} "), "empty"),
+        ("text", json!("a\0b"), "U+0000"),
+        ("text", json!("x".repeat(1_000_000)), "1000000 bytes"),
+        ("text", json!(["a"]), "found an array"),
+        ("created_at", json!("yesterday"), "RFC 3339"),
+        ("created_at", json!("1970-01-01T00:00:00Z"), "before"),
+        ("created_at", json!("2027-01-01T00:00:00Z"), "in the future"),
+        ("created_at", json!(1_700_000_000), "expected a string"),
+        ("lang", json!("english language"), "BCP 47"),
+        ("consent", json!("yes"), "not one of"),
+        ("consent", json!("gven"), "did you mean `given`"),
+        ("minor", json!("no"), "boolean"),
+        ("subjects", json!("football"), "expected an array"),
+        ("subjects", json!(["Foot Ball"]), "a-z"),
+        ("meta", json!("x"), "expected an object"),
+        ("meta", json!({"x": "y".repeat(20_000)}), "limit"),
+    ] {
+        let problem = with(field, value.clone()).expect_err(&format!("{field}: {value}"));
+        assert_eq!(problem.field, field, "{problem}");
+        assert!(
+            problem.problem.contains(hint),
+            "{problem} should mention `{hint}`"
+        );
+        says_what_to_do(&problem);
+    }
+    assert_eq!(
+        post(json!([1]), &Settings::default(), now()).unwrap_err().field,
+        "body"
+    );
+}
+
+#[test]
+fn emoji_bidi_and_unknown_fields_are_taken_as_they_came() {
+    assert_eq!(with("text", json!("😂😂")).unwrap().text, "😂😂");
+    let text = "\u{202e}shalom\u{202c} שלום\u{200d}";
+    assert_eq!(with("text", json!(text)).unwrap().text, text);
+    assert_eq!(with("likes", json!(3)).unwrap().meta["likes"], json!(3));
+}
+
+#[test]
+fn nobody_can_promise_the_far_future() {
+    let settings = Settings::default();
+    assert!(heartbeat(now(), &settings, now()).is_ok());
+    let problem = heartbeat(now().plus_millis(86_400_000), &settings, now()).unwrap_err();
+    assert!(
+        problem.field == "at" && problem.problem.contains("in the future"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn an_outcome_names_its_decision_and_kind() {
+    let id = limbic_domain::Decision::id_of(&Slug::new("acme").unwrap(), "m");
+    let body = json!({"decision": id, "kind": "click", "at": "2026-11-21T08:00:00Z", "id": "k"});
+    assert!(outcome(body.clone(), &Settings::default(), now()).is_ok());
+    for (field, value) in [
+        ("decision", json!("nope")),
+        ("kind", json!("clik")),
+        ("kind", json!("delivered")),
+        ("value", json!(-1)),
+        ("value", json!("1")),
+        ("at", json!("soon")),
+        ("id", json!("")),
+        ("decision", Value::Null),
+        ("kind", Value::Null),
+        ("at", Value::Null),
+        ("id", Value::Null),
+    ] {
+        let mut wrong = body.clone();
+        wrong[field] = value;
+        let problem = outcome(wrong, &Settings::default(), now()).unwrap_err();
+        assert_eq!(problem.field, field);
+        says_what_to_do(&problem);
+    }
+    let mut wrong = body;
+    wrong["likes"] = json!(3);
+    says_what_to_do(&outcome(wrong, &Settings::default(), now()).unwrap_err());
+}
