@@ -19,6 +19,19 @@
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `openapi` | `/openapi.json`, generated from the record types |
 //!
+//! Every error has the same form:
+//!
+//! ```
+//! use axum::http::StatusCode;
+//! use limbic_api::Problem;
+//!
+//! let detail = "1001 is not between 1 and 1000";
+//! let problem = Problem::new(StatusCode::BAD_REQUEST, "bad request", detail).of_field("limit");
+//! let body = serde_json::to_value(&problem)?;
+//! assert_eq!((&body["status"], &body["field"]), (&400.into(), &"limit".into()));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
 //! # Laws
 //!
 //! * An answer of "accepted" means durable.
