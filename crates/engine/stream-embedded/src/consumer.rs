@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::commit::{Request, Step};
+use crate::floors::Floors;
 use crate::groups::{AssignmentChange, Membership};
 use crate::outgoing::Outgoing;
 use crate::partition::Partition;
@@ -44,6 +46,8 @@ struct Held {
 struct GroupState {
     shared: Arc<Shared>,
     group: Arc<str>,
+    /// Where the entries of scanned prefixes begin.
+    floors: Mutex<Floors>,
 }
 
 impl Member {
@@ -51,6 +55,7 @@ impl Member {
         let state = GroupState {
             shared: shared.clone(),
             group: membership.group.clone(),
+            floors: Mutex::default(),
         };
         Self {
             shared,
@@ -106,6 +111,8 @@ impl Member {
     }
 
     fn take(&mut self, numbers: &[u32]) -> Vec<TopicPartition> {
+        // Other members may have changed the state of these partitions.
+        self.state.floors.lock().clear();
         let mut names = Vec::new();
         for partition in numbers
             .iter()
@@ -225,6 +232,7 @@ impl Consumer for Member {
 
     fn rewind(&mut self) -> Result<()> {
         self.shared.check_open()?;
+        self.state.floors.lock().clear();
         for held in &mut self.held {
             held.cursor = Cursor::at(start(&self.shared, &self.membership.group, &held.partition));
         }
@@ -259,8 +267,18 @@ impl StateReader for GroupState {
         let whole_prefix = state_key(&self.group, partition, prefix);
         let start = state_key(&self.group, partition, from.max(prefix));
         let strip = whole_prefix.len() - prefix.len();
-        self.shared
-            .with_store(|store| store.scan_state(&whole_prefix, start, strip, limit))
+        let is_from_the_beginning = from <= prefix;
+        let start = self.floors.lock().start(&whole_prefix, start);
+        let found = self
+            .shared
+            .with_store(|store| store.scan_state(&whole_prefix, start, strip, limit))?;
+        if is_from_the_beginning && limit > 0 {
+            let first = found
+                .first()
+                .map(|(key, _)| [&whole_prefix[..strip], key].concat());
+            self.floors.lock().note(whole_prefix, first);
+        }
+        Ok(found)
     }
 }
 
@@ -320,14 +338,20 @@ impl Transaction for Open<'_> {
         let Self {
             outgoing,
             membership,
-            committed: _,
+            committed,
             state,
             offsets,
             numbers,
         } = *self;
         let shared = outgoing.shared;
         let records = outgoing.finish();
-        shared.ask(|answer| {
+        {
+            let mut floors = committed.floors.lock();
+            for (key, _) in state.iter().filter(|(_, value)| value.is_some()) {
+                floors.lower(key);
+            }
+        }
+        let outcome = shared.ask(|answer| {
             Request::Commit(Step {
                 records,
                 state,
@@ -335,7 +359,11 @@ impl Transaction for Open<'_> {
                 member: Some((membership.clone(), numbers)),
                 answer,
             })
-        })
+        });
+        if outcome.is_err() {
+            committed.floors.lock().clear();
+        }
+        outcome
     }
 
     fn abort(self: Box<Self>) -> Result<()> {

@@ -56,6 +56,7 @@ mod compaction;
 mod component;
 mod compression;
 mod consumer;
+mod floors;
 mod groups;
 mod journal;
 mod outgoing;

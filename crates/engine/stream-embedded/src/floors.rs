@@ -1,0 +1,153 @@
+//! Where the entries of a prefix begin, as far as a member of a group knows.
+//!
+//! A stage takes its timers in the order of time, and removes them. A removed entry stays in the tree as a tombstone until a
+//! compaction drops it. A scan from the beginning of the prefix would pass over every entry that was removed since then. A
+//! member therefore remembers, for the prefixes that it scans, a key below which there is no entry.
+//!
+//! Only the member itself changes the state of the partitions that it holds, so what it knows stays true until it commits an
+//! entry below that key.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+
+/// Most prefixes that are remembered; beyond it the memory starts over. A stage scans a few prefixes for each of its
+/// partitions, or one for each key.
+const MOST: usize = 1_024;
+
+/// By prefix: a key with no committed entry of that prefix before it.
+#[derive(Debug, Default)]
+pub(super) struct Floors {
+    by_prefix: HashMap<Vec<u8>, Vec<u8>>,
+    /// Lengths of the prefixes.
+    lengths: BTreeSet<usize>,
+}
+
+impl Floors {
+    /// Where a scan of `prefix` that is to begin at `start` may begin instead.
+    pub(super) fn start(&self, prefix: &[u8], start: Vec<u8>) -> Vec<u8> {
+        match self.by_prefix.get(prefix) {
+            Some(floor) if *floor > start => floor.clone(),
+            _ => start,
+        }
+    }
+
+    /// A scan from the beginning of `prefix` found `first` as its first entry, or no entry.
+    pub(super) fn note(&mut self, prefix: Vec<u8>, first: Option<Vec<u8>>) {
+        let Some(floor) = first.or_else(|| behind(&prefix)) else {
+            return;
+        };
+        if self.by_prefix.len() >= MOST {
+            self.clear();
+        }
+        self.lengths.insert(prefix.len());
+        self.by_prefix.insert(prefix, floor);
+    }
+
+    /// An entry at `key` is about to be committed.
+    pub(super) fn lower(&mut self, key: &Bytes) {
+        for length in &self.lengths {
+            let Some(prefix) = key.get(..*length) else {
+                return;
+            };
+            if let Some(floor) = self.by_prefix.get_mut(prefix)
+                && **floor > **key
+            {
+                *floor = key.to_vec();
+            }
+        }
+    }
+
+    /// Forgets everything: the state may have been changed by others.
+    pub(super) fn clear(&mut self) {
+        self.by_prefix.clear();
+        self.lengths.clear();
+    }
+}
+
+/// The least key that is behind all keys with `prefix`.
+fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
+    let mut key = prefix[..=last].to_vec();
+    key[last] += 1;
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a member does with its state.
+    #[derive(Debug, Clone)]
+    enum Deed {
+        Put(Vec<u8>),
+        Remove(Vec<u8>),
+        Scan(Vec<u8>),
+    }
+
+    fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+        // Few letters, the last byte there is among them: prefixes nest and end in every way.
+        let key = || proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), Just(u8::MAX)], 1..4);
+        let deed = prop_oneof![
+            key().prop_map(Deed::Put),
+            key().prop_map(Deed::Remove),
+            key().prop_map(Deed::Scan),
+        ];
+        proptest::collection::vec(deed, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn a_scan_finds_what_it_would_find_without_them(deeds in deeds()) {
+            let mut entries: BTreeSet<Vec<u8>> = BTreeSet::new();
+            let mut floors = Floors::default();
+            for deed in deeds {
+                match deed {
+                    Deed::Put(key) => {
+                        floors.lower(&Bytes::copy_from_slice(&key));
+                        entries.insert(key);
+                    }
+                    Deed::Remove(key) => {
+                        entries.remove(&key);
+                    }
+                    Deed::Scan(prefix) => {
+                        let scan = |start: Vec<u8>| {
+                            let found = entries.range(start..).take_while(|key| key.starts_with(&prefix));
+                            found.cloned().collect::<Vec<_>>()
+                        };
+                        let found = scan(floors.start(&prefix, prefix.clone()));
+                        prop_assert_eq!(&found, &scan(prefix.clone()));
+                        floors.note(prefix.clone(), found.first().cloned());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_scan_begins_behind_what_was_removed() {
+        let mut floors = Floors::default();
+        floors.note(b"t".to_vec(), Some(b"t5".to_vec()));
+        assert_eq!(floors.start(b"t", b"t".to_vec()), b"t5");
+        assert_eq!(floors.start(b"t", b"t7".to_vec()), b"t7", "asked for more");
+        floors.lower(&Bytes::from_static(b"t3"));
+        assert_eq!(floors.start(b"t", b"t".to_vec()), b"t3");
+        floors.note(b"t".to_vec(), None);
+        assert_eq!(floors.start(b"t", b"t".to_vec()), b"u", "nothing is there");
+        floors.clear();
+        assert_eq!(floors.start(b"t", b"t".to_vec()), b"t");
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let mut floors = Floors::default();
+        for number in 0..3 * MOST as u32 {
+            floors.note(number.to_be_bytes().to_vec(), None);
+            assert!(floors.by_prefix.len() <= MOST);
+        }
+    }
+}
