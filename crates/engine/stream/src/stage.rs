@@ -1,7 +1,7 @@
 //! The contract of a stage: its description, its inputs, and its results.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -337,6 +337,8 @@ pub struct Outputs<'a> {
     before: &'a dyn StateReader,
     references: &'a References,
     pub(crate) effects: Effects,
+    /// Keys that the state before does not have, by partition number.
+    new: HashMap<u32, HashSet<Bytes>>,
 }
 
 impl<'a> Outputs<'a> {
@@ -352,6 +354,7 @@ impl<'a> Outputs<'a> {
             before,
             references,
             effects: Effects::default(),
+            new: HashMap::new(),
         }
     }
 
@@ -437,13 +440,31 @@ impl<'a> Outputs<'a> {
             .insert(key.into(), Some(value.into()));
     }
 
+    /// As [`Self::put`], for a key that the state does not have. If the key is removed in the same call, neither the value nor
+    /// the removal is written.
+    pub(crate) fn put_new(&mut self, partition: u32, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        let key = key.into();
+        debug_assert!(
+            !matches!(self.get(partition, &key), Ok(Some(_))),
+            "the key is not new"
+        );
+        let changes = self.effects.state.entry(partition).or_default();
+        // A key that this call has removed may be in the state before it.
+        if !changes.contains_key(&key) {
+            self.new.entry(partition).or_default().insert(key.clone());
+        }
+        changes.insert(key, Some(value.into()));
+    }
+
     /// Removes the state at `key`.
     pub fn remove(&mut self, partition: u32, key: impl Into<Bytes>) {
-        self.effects
-            .state
-            .entry(partition)
-            .or_default()
-            .insert(key.into(), None);
+        let key = key.into();
+        let changes = self.effects.state.entry(partition).or_default();
+        if self.new.get(&partition).is_some_and(|new| new.contains(&key)) {
+            changes.remove(&key);
+        } else {
+            changes.insert(key, None);
+        }
     }
 
     /// The collected effects.

@@ -202,7 +202,7 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
             .ok_or_else(|| self.corrupt(partition, bytes, &"the key is damaged"))
     }
 
-    pub(super) fn decode(&self, partition: u32, key: &[u8], bytes: &[u8]) -> Result<V> {
+    pub(crate) fn decode(&self, partition: u32, key: &[u8], bytes: &[u8]) -> Result<V> {
         V::from_bytes(bytes).map_err(|problem| self.corrupt(partition, key, &problem))
     }
 

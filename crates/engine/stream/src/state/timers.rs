@@ -81,6 +81,12 @@ impl<V: StateValue> Timers<V> {
         self.table.put(out, partition, &(at, id), value);
     }
 
+    /// As [`Self::set`], for a timer that is not set: see [`Outputs::put_new`].
+    pub(crate) fn set_new(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8], value: &V) {
+        let key = self.table.key(&(at, id));
+        out.put_new(partition, key, value.to_bytes());
+    }
+
     /// Removes the timer with this time and id, if there is one. Use it after a timer is handled, or if it is no longer
     /// needed.
     pub fn cancel(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8]) {

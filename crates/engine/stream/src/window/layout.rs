@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use limbic_domain::Utc;
 
+use super::recent::Recent;
 use super::{Aggregate, Stored};
 use crate::state::{KeyFor, StateKey, Table, Timer, Timers};
 use crate::{Error, Outputs, Result};
@@ -80,14 +81,26 @@ impl<A: Aggregate> Layout<A> {
         }
     }
 
+    /// The key of a window in the state.
+    pub(super) fn key(&self, key: &[u8], start: i64) -> Vec<u8> {
+        self.windows.key(&(key, start))
+    }
+
+    /// The window at a key that [`Self::key`] made. It is decoded only if it is not the one that `recent` holds.
     pub(super) fn get(
         &self,
         out: &Outputs<'_>,
         partition: u32,
         key: &[u8],
-        start: i64,
+        recent: &Recent<A>,
     ) -> Result<Option<Stored<A>>> {
-        self.windows.get(out, partition, &(key, start))
+        let Some(bytes) = out.get(partition, key)? else {
+            return Ok(None);
+        };
+        match recent.take(partition, key, &bytes) {
+            Some(stored) => Ok(Some(stored)),
+            None => self.windows.decode(partition, key, &bytes).map(Some),
+        }
     }
 
     pub(super) fn put(
@@ -99,6 +112,19 @@ impl<A: Aggregate> Layout<A> {
         stored: &Stored<A>,
     ) {
         self.windows.put(out, partition, &(key, start), stored);
+    }
+
+    /// Sets the timer of a window that the state does not have.
+    pub(super) fn set_due_of_new(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        key: &[u8],
+        start: i64,
+        due: i64,
+    ) {
+        let id = Self::id(key, start);
+        self.due.set_new(out, partition, Utc::from_millis(due), &id, &());
     }
 
     /// Up to `limit` windows of a key, in the order of time.

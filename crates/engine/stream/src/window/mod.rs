@@ -15,6 +15,7 @@
 //! one value each for the watermark, the latest record and the number of dropped records.
 
 mod layout;
+mod recent;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use crate::{Error, Outputs, Result};
 use bytes::Bytes;
 use layout::Layout;
 use limbic_domain::Utc;
+use recent::Recent;
 
 /// The value that a window keeps of its records. The result must not depend on the order of the records.
 pub trait Aggregate: Default + StateValue {
@@ -155,6 +157,14 @@ pub struct Windows<A> {
     kind: WindowKind,
     lateness: i64,
     by_own_records: bool,
+    recent: Recent<A>,
+}
+
+/// A window that a batch adds to.
+struct Open<A> {
+    stored: Stored<A>,
+    /// The state does not have it.
+    is_new: bool,
 }
 
 /// The progress of event time, in milliseconds.
@@ -199,6 +209,7 @@ impl<A: Aggregate> Windows<A> {
             kind,
             lateness,
             by_own_records: false,
+            recent: Recent::default(),
         })
     }
 
@@ -247,7 +258,8 @@ impl<A: Aggregate> Windows<A> {
         let mut time = self.time(out, partition)?;
         let latest_before = time.latest;
         let mut dropped = 0;
-        let mut open: BTreeMap<(Bytes, i64), Stored<A>> = BTreeMap::new();
+        let mut open: BTreeMap<(Bytes, i64), Open<A>> = BTreeMap::new();
+        self.recent.forget(partition);
         for (place, (key, at, item)) in items.into_iter().enumerate() {
             let at = at.as_millis();
             let added = match self.kind {
@@ -282,8 +294,15 @@ impl<A: Aggregate> Windows<A> {
             let latest = Utc::from_millis(time.latest);
             self.layout.latest.put(out, partition, &(), &latest);
         }
-        for ((key, start), stored) in open {
-            self.layout.put(out, partition, &key, start, &stored);
+        for ((key, start), Open { stored, is_new }) in open {
+            let place = Bytes::from(self.layout.key(&key, start));
+            let bytes = Bytes::from(stored.to_bytes());
+            if is_new {
+                out.put_new(partition, place.clone(), bytes.clone());
+            } else {
+                out.put(partition, place.clone(), bytes.clone());
+            }
+            self.recent.hold(partition, place, bytes, stored);
         }
         if dropped > 0 {
             let before = self.dropped_late(out, partition)?;
@@ -297,7 +316,7 @@ impl<A: Aggregate> Windows<A> {
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
-        open: &mut BTreeMap<(Bytes, i64), Stored<A>>,
+        open: &mut BTreeMap<(Bytes, i64), Open<A>>,
         key: &Bytes,
         starts: impl IntoIterator<Item = i64>,
         size: i64,
@@ -315,23 +334,31 @@ impl<A: Aggregate> Windows<A> {
             if end <= time.watermark {
                 worst = worst.max(Added::Late);
             }
-            let stored = match open.entry((key.clone(), start)) {
+            let Open { stored, is_new } = match open.entry((key.clone(), start)) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let known: Option<Stored<A>> = self.layout.get(out, partition, key, start)?;
-                    let stored = known.unwrap_or_else(|| Stored {
-                        end,
-                        value: A::default(),
-                        revisions: 0,
-                        due: i64::MIN,
-                        replaces: Vec::new(),
-                    });
-                    place.insert(stored)
+                    let at = self.layout.key(key, start);
+                    let known = self.layout.get(out, partition, &at, &self.recent)?;
+                    place.insert(Open {
+                        is_new: known.is_none(),
+                        stored: known.unwrap_or_else(|| Stored {
+                            end,
+                            value: A::default(),
+                            revisions: 0,
+                            due: i64::MIN,
+                            replaces: Vec::new(),
+                        }),
+                    })
                 }
             };
             stored.value.add(item);
-            self.layout
-                .move_due(out, partition, key, start, &mut stored.due, end);
+            if *is_new && stored.due == i64::MIN {
+                self.layout.set_due_of_new(out, partition, key, start, end);
+                stored.due = end;
+            } else {
+                self.layout
+                    .move_due(out, partition, key, start, &mut stored.due, end);
+            }
         }
         Ok(worst)
     }
@@ -370,7 +397,19 @@ impl<A: Aggregate> Windows<A> {
         due: i64,
         time: Time,
     ) -> Result<Option<Closed<A>>> {
-        let Some(mut stored) = self.layout.get(out, partition, key, start)? else {
+        if let WindowKind::Tumbling { size } | WindowKind::Sliding { size, .. } = self.kind {
+            let end = start.saturating_add(size);
+            let forget_at = self.forget_at(end);
+            if due == forget_at && due != end {
+                // There is nothing to emit, so its value need not be read.
+                if forget_at <= time.forgotten() {
+                    self.layout.remove(out, partition, key, start, due);
+                }
+                return Ok(None);
+            }
+        }
+        let place = self.layout.key(key, start);
+        let Some(mut stored) = self.layout.get(out, partition, &place, &self.recent)? else {
             return Err(Error::Corrupt(format!(
                 "a window that is due at {due} is not in the state of partition {partition}"
             )));

@@ -270,3 +270,50 @@ fn windows_that_cannot_be_are_refused() {
         assert!(Windows::<Sum>::new("test", kind, 0).is_err(), "{kind:?}");
     }
 }
+
+#[test]
+fn a_window_that_one_batch_opens_and_forgets_leaves_no_trace_in_the_log() {
+    let committed = MemoryState::default();
+    let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
+    let mut out = Outputs::new(&committed);
+    let items = [(3, 1), (4, 2), (23, 4)];
+    let keyed = items
+        .iter()
+        .map(|(at, item)| (Bytes::from_static(b"k"), Utc::from_millis(*at), item));
+    windows.add_all(&mut out, 0, keyed, |_, _| {}).unwrap();
+    let closed = windows.advance(&mut out, 0, Utc::from_millis(20)).unwrap();
+    let sums: Vec<i64> = closed.iter().map(|one| one.value.sum).collect();
+    assert_eq!(sums, [3]);
+    let changes = &out.into_effects().state[&0];
+    // The watermark, and the window from 20 on with its timer.
+    assert_eq!(changes.len(), 3, "{changes:?}");
+    assert!(changes.values().all(Option::is_some), "{changes:?}");
+}
+
+#[test]
+fn a_batch_that_is_processed_again_counts_once() {
+    let committed = MemoryState::default();
+    let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
+    for _ in 0..2 {
+        let mut out = Outputs::new(&committed);
+        windows.add(&mut out, 0, b"k", Utc::from_millis(3), &7).unwrap();
+        let closed = windows.advance(&mut out, 0, Utc::from_millis(20)).unwrap();
+        assert_eq!(closed[0].value, Sum { count: 1, sum: 7 });
+        // Not committed: the next call finds the state as it was.
+    }
+}
+
+#[test]
+fn a_key_that_was_removed_and_set_again_is_removed_from_the_state_too() {
+    let mut committed = MemoryState::default();
+    let mut out = Outputs::new(&committed);
+    out.put(0, &b"k"[..], &b"before"[..]);
+    committed.commit(&out.into_effects());
+    let mut out = Outputs::new(&committed);
+    out.remove(0, &b"k"[..]);
+    out.put_new(0, &b"k"[..], &b"again"[..]);
+    out.remove(0, &b"k"[..]);
+    assert_eq!(out.get(0, b"k").unwrap(), None);
+    committed.commit(&out.into_effects());
+    assert_eq!(committed.keys().count(), 0);
+}

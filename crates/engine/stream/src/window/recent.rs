@@ -1,0 +1,63 @@
+//! Windows as they were last written, decoded.
+//!
+//! A window that a batch adds to is often closed by the watermark of the same batch. [`Recent`] saves decoding it again. It only
+//! answers for the very bytes that it has seen written: if a batch is processed again, or another instance has changed the
+//! state, the bytes are others.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::Stored;
+
+/// The windows that the last batch has written. Empty in a clone.
+pub(super) struct Recent<A>(RefCell<HashMap<(u32, Bytes), Written<A>>>);
+
+struct Written<A> {
+    bytes: Bytes,
+    stored: Stored<A>,
+}
+
+impl<A> Default for Recent<A> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<A> Clone for Recent<A> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<A> std::fmt::Debug for Recent<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Recent").field(&self.0.borrow().len()).finish()
+    }
+}
+
+impl<A> Recent<A> {
+    /// A window was written to `key` as `bytes`.
+    pub(super) fn hold(&self, partition: u32, key: Bytes, bytes: Bytes, stored: Stored<A>) {
+        self.0
+            .borrow_mut()
+            .insert((partition, key), Written { bytes, stored });
+    }
+
+    /// The window that was written to `key`, if `bytes` are those that were written, not only equal to them.
+    pub(super) fn take(&self, partition: u32, key: &[u8], bytes: &Bytes) -> Option<Stored<A>> {
+        let mut held = self.0.borrow_mut();
+        if held.is_empty() {
+            return None;
+        }
+        let written = held.remove(&(partition, Bytes::copy_from_slice(key)))?;
+        let is_same = written.bytes.as_ptr() == bytes.as_ptr() && written.bytes.len() == bytes.len();
+        is_same.then_some(written.stored)
+    }
+
+    /// Forgets the windows of a partition: a new batch begins.
+    pub(super) fn forget(&self, partition: u32) {
+        self.0.borrow_mut().retain(|(of, _), _| *of != partition);
+    }
+}
