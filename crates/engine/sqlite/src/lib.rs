@@ -34,10 +34,29 @@ pub enum Durability {
     Machine,
 }
 
+/// Opens the file, or creates it, with one connection: for what writes often. SQLite forgets the pages that a connection has
+/// read when another connection changes the file. See [`open`].
+pub async fn open_writer(
+    file: &Path,
+    durability: Durability,
+    pragmas: &'static [&'static str],
+) -> Result<AnyPool, sqlx::Error> {
+    connect(file, 1, durability, pragmas).await
+}
+
 /// Opens the file, or creates it. `pragmas` are further settings of each connection, as SQL. A connection waits up to 10 s for
 /// another one that writes.
 pub async fn open(
     file: &Path,
+    durability: Durability,
+    pragmas: &'static [&'static str],
+) -> Result<AnyPool, sqlx::Error> {
+    connect(file, CONNECTIONS, durability, pragmas).await
+}
+
+async fn connect(
+    file: &Path,
+    connections: u32,
     durability: Durability,
     pragmas: &'static [&'static str],
 ) -> Result<AnyPool, sqlx::Error> {
@@ -47,7 +66,7 @@ pub async fn open(
         Durability::Machine => "PRAGMA synchronous = FULL",
     };
     let options = AnyPoolOptions::new()
-        .max_connections(CONNECTIONS)
+        .max_connections(connections)
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 let own = [

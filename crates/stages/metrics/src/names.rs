@@ -1,8 +1,9 @@
 //! Names of fields and groups. Each is allocated once, because the same few dozen are in every window.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 /// A name that is cheap to copy.
 pub(crate) type Name = Arc<str>;

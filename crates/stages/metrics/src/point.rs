@@ -72,4 +72,9 @@ pub trait SeriesStore: Send + Sync {
 
     /// Adds up fields.
     fn sums<'a>(&'a self, query: &'a Query) -> Pending<'a, Answer>;
+
+    /// Closes what is open. Nothing is written afterwards.
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
