@@ -10,7 +10,7 @@ use limbic_api::Context;
 use limbic_component::{Need, Registration};
 use limbic_deliver::AdPlatforms;
 use limbic_ingest::Edge;
-use limbic_metrics::{MetricsStage, SeriesReader};
+use limbic_metrics::{MetricsStage, SeriesReader, SeriesStore};
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::runtime::{StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
@@ -31,6 +31,9 @@ use crate::stores::{Stores, open_entries};
 use crate::trim::Trimmer;
 use crate::{components, registry};
 
+/// How long closing the stores may take.
+const CLOSE: Duration = Duration::from_secs(5);
+
 /// A running node.
 pub struct Node {
     /// The log.
@@ -48,6 +51,7 @@ pub struct Node {
     stages: RunningStages,
     server: Option<Server>,
     drain: Duration,
+    series: Option<Arc<dyn SeriesStore>>,
     watcher: Option<Watcher>,
     trimmer: Option<Trimmer>,
     /// Dropped last, so that another process can take the name only when this one writes no more.
@@ -66,6 +70,7 @@ pub struct Options {
 struct Parts {
     edge: Arc<Edge>,
     store: Option<Store>,
+    series: Option<Arc<dyn SeriesStore>>,
     stages: RunningStages,
     server: Option<Server>,
     trimmer: Trimmer,
@@ -90,6 +95,7 @@ impl Node {
                 log,
                 edge: parts.edge,
                 store: parts.store,
+                series: parts.series,
                 specs,
                 address: parts.server.as_ref().map(|server| server.address),
                 runtime,
@@ -152,8 +158,30 @@ impl Node {
         let drained = self.stages.drain(deadline);
         drop(self.trimmer.take());
         self.log.close().context("the log did not close cleanly")?;
+        self.close_stores();
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         Ok(drained)
+    }
+
+    /// Everything that is committed is durable already. Closing saves the next start the recovery of write-ahead logs, and the
+    /// disk their space.
+    fn close_stores(&self) {
+        let closed = self.runtime.block_on(tokio::time::timeout(CLOSE, async {
+            if let Some(store) = &self.store {
+                store.close().await;
+            }
+            match &self.series {
+                Some(series) => series.close().await,
+                None => Ok(()),
+            }
+        }));
+        match closed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the series did not close cleanly"),
+            Err(_) => tracing::warn!(
+                "the view and the series are still in use: they are recovered at the next start"
+            ),
+        }
     }
 }
 
@@ -196,6 +224,7 @@ impl Parts {
         resources.insert(outboxes);
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
+        let series = stores.series.as_ref().ok().cloned();
         let components = components::views(settings, &running, &stores);
         let server = match listener {
             None => None,
@@ -222,6 +251,7 @@ impl Parts {
         Ok(Self {
             edge,
             store,
+            series,
             stages,
             server,
             trimmer,

@@ -45,7 +45,10 @@ fn store_problem(error: StoreError) -> Problem {
             tracing::warn!(%error, "the view did not answer");
             Problem::busy("the database of the view does not answer: retry")
         }
-        StoreError::Overtaken(_) | StoreError::Body { .. } => Problem::internal(&error),
+        StoreError::Overtaken(_)
+        | StoreError::Body { .. }
+        | StoreError::DamagedId
+        | StoreError::TooNew { .. } => Problem::internal(&error),
     }
 }
 

@@ -36,7 +36,9 @@
 
 mod component;
 mod compression;
+mod ids;
 mod schema;
+mod sqlite;
 mod stage;
 mod store;
 

@@ -1,22 +1,53 @@
 //! The tables. Every statement can be repeated.
 
+/// The version of SQLite's tables, in `PRAGMA user_version`. Version 1 has the number 0: one table `limbic_view` with the tenant,
+/// the kind and the id of each event as text, and three indexes. Opening the file brings it to this version.
+pub(crate) const SQLITE_VERSION: i64 = 2;
+
 /// The statements for SQLite.
+///
+/// A *stream* is a tenant's events of one kind; the rows of a stream are together, in the order of their numbers. Posts and
+/// readings have a table of their own: there are many of them, few of one entity, and their entity almost is their id. `id` and
+/// `hash` are explained in [`ids`](crate::ids). The view `limbic_view` is for people, and keeps older programs from the file.
 pub(crate) const SQLITE: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS limbic_view (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    "CREATE TABLE IF NOT EXISTS limbic_streams (
+        stream INTEGER PRIMARY KEY,
         tenant TEXT NOT NULL,
         kind TEXT NOT NULL,
-        id TEXT NOT NULL,
-        at BIGINT NOT NULL,
+        last INTEGER NOT NULL,
+        UNIQUE (tenant, kind))",
+    "CREATE TABLE IF NOT EXISTS limbic_posts (
+        stream INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        hash INTEGER,
+        at INTEGER NOT NULL,
         entity TEXT NOT NULL,
         body BLOB NOT NULL,
-        UNIQUE (tenant, kind, id))",
-    "CREATE INDEX IF NOT EXISTS limbic_view_entity ON limbic_view (tenant, kind, entity, seq)",
-    "CREATE INDEX IF NOT EXISTS limbic_view_seq ON limbic_view (tenant, kind, seq)",
-    "CREATE TABLE IF NOT EXISTS limbic_view_offsets (
-        source TEXT PRIMARY KEY,
-        next BIGINT NOT NULL)",
+        PRIMARY KEY (stream, seq)) WITHOUT ROWID",
+    "CREATE UNIQUE INDEX IF NOT EXISTS limbic_posts_entity ON limbic_posts (stream, entity, id)",
+    "CREATE INDEX IF NOT EXISTS limbic_posts_hash ON limbic_posts (hash) WHERE hash IS NOT NULL",
+    "CREATE TABLE IF NOT EXISTS limbic_events (
+        stream INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        hash INTEGER,
+        at INTEGER NOT NULL,
+        entity TEXT NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (stream, seq)) WITHOUT ROWID",
+    "CREATE UNIQUE INDEX IF NOT EXISTS limbic_events_id ON limbic_events (stream, id)",
+    "CREATE INDEX IF NOT EXISTS limbic_events_entity ON limbic_events (stream, entity, seq)",
+    "CREATE VIEW IF NOT EXISTS limbic_view AS
+        SELECT tenant, kind, seq, id, at, entity, body FROM limbic_streams JOIN
+        (SELECT * FROM limbic_posts UNION ALL SELECT * FROM limbic_events) USING (stream)",
+    SQLITE_OFFSETS,
 ];
+
+/// The next offset of each source, in every version of SQLite's tables.
+pub(crate) const SQLITE_OFFSETS: &str = "CREATE TABLE IF NOT EXISTS limbic_view_offsets (
+        source TEXT PRIMARY KEY,
+        next BIGINT NOT NULL)";
 
 /// The statements for PostgreSQL: the same tables with row-level security, which applies to every role except superusers
 /// and roles with BYPASSRLS.

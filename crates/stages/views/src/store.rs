@@ -5,14 +5,13 @@ use std::path::Path;
 use std::str::FromStr;
 
 use limbic_domain::TenantId;
-use limbic_sqlite::Durability;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyPool, Row as _, Transaction};
 
-use crate::compression::{self, BodyError, BodyWriter};
-use crate::schema;
+use crate::compression::{self, BodyError};
+use crate::{ids, schema, sqlite};
 
 /// Why the view cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +37,21 @@ pub enum StoreError {
         #[source]
         source: BodyError,
     },
+    /// A later program has written the file.
+    #[error(
+        "the view has the format {found}, and this program knows formats up to {known}: upgrade the program, or remove the file to have the view built again"
+    )]
+    TooNew {
+        /// The format of the file.
+        found: i64,
+        /// The newest format that this program knows.
+        known: i64,
+    },
+    /// An id in the database is not one that this program has written.
+    #[error(
+        "an event's id cannot be read: restore the view from a backup, or remove the file to have it built again"
+    )]
+    DamagedId,
     /// The text is not a cursor of this store.
     #[error("`{0}` is not a cursor: pass `next` of the page before, unchanged")]
     BadCursor(String),
@@ -126,29 +140,23 @@ pub(crate) struct NewRow {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: AnyPool,
+    /// What writes: one connection to SQLite, any to PostgreSQL.
+    writer: AnyPool,
     postgres: bool,
 }
 
-/// Rows in one statement. Each has 7 parameters; SQLite's limit is 32,766.
+/// Rows in one statement for PostgreSQL. Each has 6 parameters; the limit is 65,535.
 const ROWS_AT_ONCE: usize = 200;
-
-/// 8 MB in each connection.
-const CACHE: &str = "PRAGMA cache_size = -8000";
 
 impl Store {
     /// The embedded view, in a file in `folder`.
     pub async fn sqlite(folder: &Path) -> Result<Self, StoreError> {
-        // If the machine fails, the last transactions can be lost. The offset is lost with them, so the stage reads the same
-        // records from the log again.
-        let pool = limbic_sqlite::open(&folder.join("view.sqlite"), Durability::Process, &[CACHE])
-            .await
-            .map_err(database("opening the view"))?;
-        Self {
+        let (pool, writer) = sqlite::open(folder).await?;
+        Ok(Self {
             pool,
+            writer,
             postgres: false,
-        }
-        .with_tables(schema::SQLITE)
-        .await
+        })
     }
 
     /// The view in PostgreSQL, at `postgres://…`.
@@ -161,7 +169,12 @@ impl Store {
             .connect(url)
             .await
             .map_err(database("connecting to PostgreSQL"))?;
-        Self { pool, postgres: true }.with_tables(schema::POSTGRES).await
+        let store = Self {
+            writer: pool.clone(),
+            pool,
+            postgres: true,
+        };
+        store.with_tables(schema::POSTGRES).await
     }
 
     async fn with_tables(self, statements: &[&'static str]) -> Result<Self, StoreError> {
@@ -179,6 +192,17 @@ impl Store {
         Ok(self)
     }
 
+    /// Closes the connections. SQLite then moves what is in its write-ahead log to the file, and removes the log.
+    pub async fn close(&self) {
+        self.pool.close().await;
+        self.writer.close().await;
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn readers(&self) -> &AnyPool {
+        &self.pool
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1")
@@ -188,18 +212,27 @@ impl Store {
         Ok(())
     }
 
-    /// The event with this id.
+    /// The event with this id. SQLite has no index of the ids of readings: find them by their post, with [`Self::list`].
     pub async fn by_id(&self, tenant: &TenantId, kind: Kind, id: &str) -> Result<Option<Value>, StoreError> {
         let mut transaction = self.reading(tenant).await?;
-        let row = sqlx::query(
-            "SELECT seq, id, at, body FROM limbic_view WHERE tenant = $1 AND kind = $2 AND id = $3",
-        )
-        .bind(tenant.as_str())
-        .bind(kind.as_str())
-        .bind(id)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(database("reading an event"))?;
+        let sql = if self.postgres {
+            "SELECT seq, id, at, body FROM limbic_view WHERE tenant = $1 AND kind = $2 AND id = $3"
+        } else {
+            sqlite::by_id(kind)
+        };
+        let mut query = sqlx::query(sql).bind(tenant.as_str()).bind(kind.as_str());
+        if self.postgres {
+            query = query.bind(id);
+        } else {
+            query = query.bind(ids::pack(id));
+            if let Some(hash) = ids::hash(kind.as_str(), id) {
+                query = query.bind(hash);
+            }
+        }
+        let row = query
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(database("reading an event"))?;
         row.as_ref().map(|row| self.item(row)).transpose()
     }
 
@@ -216,26 +249,25 @@ impl Store {
         let limit = limit.clamp(1, 1_000) as usize;
         let after = after.unwrap_or_default().0;
         let mut transaction = self.reading(tenant).await?;
-        let query = if let Some(entity) = entity {
-            sqlx::query(
+        let sql = match entity {
+            _ if !self.postgres => sqlite::page(kind, entity.is_some()),
+            Some(_) => {
                 "SELECT seq, id, at, body FROM limbic_view
-                 WHERE tenant = $1 AND kind = $2 AND seq > $3 AND entity = $4 ORDER BY seq LIMIT $5",
-            )
-            .bind(tenant.as_str())
-            .bind(kind.as_str())
-            .bind(after)
-            .bind(entity)
-            .bind(limit as i64 + 1)
-        } else {
-            sqlx::query(
+                 WHERE tenant = $1 AND kind = $2 AND seq > $3 AND entity = $4 ORDER BY seq LIMIT $5"
+            }
+            None => {
                 "SELECT seq, id, at, body FROM limbic_view
-                 WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4",
-            )
-            .bind(tenant.as_str())
-            .bind(kind.as_str())
-            .bind(after)
-            .bind(limit as i64 + 1)
+                 WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4"
+            }
         };
+        let mut query = sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(kind.as_str())
+            .bind(after);
+        if let Some(entity) = entity {
+            query = query.bind(entity);
+        }
+        let query = query.bind(limit as i64 + 1);
         let rows = query
             .fetch_all(&mut *transaction)
             .await
@@ -252,7 +284,12 @@ impl Store {
     /// The number of events of a kind.
     pub async fn count(&self, tenant: &TenantId, kind: Kind) -> Result<u64, StoreError> {
         let mut transaction = self.reading(tenant).await?;
-        let row = sqlx::query("SELECT COUNT(*) AS n FROM limbic_view WHERE tenant = $1 AND kind = $2")
+        let sql = if self.postgres {
+            "SELECT COUNT(*) AS n FROM limbic_view WHERE tenant = $1 AND kind = $2"
+        } else {
+            sqlite::count(kind)
+        };
+        let row = sqlx::query(sql)
             .bind(tenant.as_str())
             .bind(kind.as_str())
             .fetch_one(&mut *transaction)
@@ -304,11 +341,11 @@ impl Store {
         moves: &[(String, Option<u64>, u64)],
     ) -> Result<(), StoreError> {
         let mut transaction = if self.postgres {
-            self.pool.begin().await.map_err(database("writing the view"))?
+            self.writer.begin().await.map_err(database("writing the view"))?
         } else {
             // Takes SQLite's write lock at the start: a read transaction that becomes a write transaction cannot wait for
             // it.
-            self.pool
+            self.writer
                 .begin_with("BEGIN IMMEDIATE")
                 .await
                 .map_err(database("writing the view"))?
@@ -344,77 +381,70 @@ impl Store {
                 return Err(StoreError::Overtaken(source.clone()));
             }
         }
-        let mut writer = BodyWriter::new();
-        for chunk in rows.chunks(ROWS_AT_ONCE) {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(self.insert(chunk.len())));
-            for row in chunk {
-                query = query
-                    .bind(row.tenant.clone())
-                    .bind(row.kind)
-                    .bind(row.id.clone())
-                    .bind(row.at)
-                    .bind(row.entity.clone());
-                query = if self.postgres {
-                    query.bind(row.body.clone())
-                } else {
-                    query.bind(writer.write(&row.body))
-                };
-            }
-            query
-                .execute(&mut *transaction)
-                .await
-                .map_err(database("writing events"))?;
+        if self.postgres {
+            insert_into_postgres(&mut transaction, rows).await?;
+        } else {
+            sqlite::write(&mut transaction, rows).await?;
         }
         transaction.commit().await.map_err(database("committing events"))
     }
 
-    /// A statement that inserts `rows` rows.
-    fn insert(&self, rows: usize) -> String {
-        // SQLite would keep every page as it was before a statement that may abort half-way, to restore it. OR FAIL does not
-        // restore: a failure ends the transaction as a whole.
-        let verb = if self.postgres { "INSERT" } else { "INSERT OR FAIL" };
-        let mut sql = format!("{verb} INTO limbic_view (tenant, kind, id, at, entity, body) VALUES ");
-        for row in 0..rows {
-            sql.push_str(if row == 0 { "" } else { ", " });
-            if self.postgres {
-                let p = row * 6;
-                let _ = write!(
-                    sql,
-                    "(${}, ${}, ${}, ${}, ${}, ${})",
-                    p + 1,
-                    p + 2,
-                    p + 3,
-                    p + 4,
-                    p + 5,
-                    p + 6
-                );
-            } else {
-                // Numbered parameters are slow: SQLite searches its list of parameters for each one.
-                sql.push_str("(?, ?, ?, ?, ?, ?)");
-            }
-        }
-        sql.push_str(" ON CONFLICT (tenant, kind, id) DO NOTHING");
-        sql
-    }
-
     /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields.
     fn item(&self, row: &AnyRow) -> Result<Value, StoreError> {
-        let body = if self.postgres {
-            row.get::<String, _>("body")
+        let (id, body) = if self.postgres {
+            (row.get("id"), row.get::<String, _>("body"))
         } else {
-            compression::read(row.get::<&[u8], _>("body")).map_err(|source| StoreError::Body {
-                id: row.get("id"),
-                source,
-            })?
+            let id = ids::unpack(row.get::<&[u8], _>("id")).ok_or(StoreError::DamagedId)?;
+            match compression::read(row.get::<&[u8], _>("body")) {
+                Ok(body) => (id, body),
+                Err(source) => return Err(StoreError::Body { id, source }),
+            }
         };
         let mut value = serde_json::from_str(&body).unwrap_or(Value::Null);
         if let Value::Object(fields) = &mut value {
-            fields
-                .entry("id")
-                .or_insert_with(|| row.get::<String, _>("id").into());
+            fields.entry("id").or_insert_with(|| id.into());
             let at = limbic_domain::Utc::from_millis(row.get("at"));
             fields.entry("at").or_insert_with(|| at.to_string().into());
         }
         Ok(value)
     }
+}
+
+async fn insert_into_postgres(
+    transaction: &mut Transaction<'static, Any>,
+    rows: &[NewRow],
+) -> Result<(), StoreError> {
+    for chunk in rows.chunks(ROWS_AT_ONCE) {
+        let mut sql = String::from("INSERT INTO limbic_view (tenant, kind, id, at, entity, body) VALUES ");
+        for row in 0..chunk.len() {
+            sql.push_str(if row == 0 { "" } else { ", " });
+            let p = row * 6;
+            let _ = write!(
+                sql,
+                "(${}, ${}, ${}, ${}, ${}, ${})",
+                p + 1,
+                p + 2,
+                p + 3,
+                p + 4,
+                p + 5,
+                p + 6
+            );
+        }
+        sql.push_str(" ON CONFLICT (tenant, kind, id) DO NOTHING");
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for row in chunk {
+            query = query
+                .bind(row.tenant.clone())
+                .bind(row.kind)
+                .bind(row.id.clone())
+                .bind(row.at)
+                .bind(row.entity.clone())
+                .bind(row.body.clone());
+        }
+        query
+            .execute(&mut **transaction)
+            .await
+            .map_err(database("writing events"))?;
+    }
+    Ok(())
 }

@@ -1,0 +1,446 @@
+//! The embedded view: a SQLite file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use limbic_sqlite::Durability;
+use sqlx::{Any, AnyPool, Row as _, Transaction};
+
+use crate::compression::BodyWriter;
+use crate::store::{Kind, NewRow, StoreError, database};
+use crate::{ids, schema};
+
+/// Rows in one statement, the largest first: SQLite compiles a statement for each number of rows, and sqlx keeps them.
+const ROWS_AT_ONCE: [usize; 5] = [200, 64, 16, 4, 1];
+/// Rows that are brought to a new version at once.
+const ROWS_MIGRATED_AT_ONCE: i64 = 1_000;
+
+/// Opens or creates the file in `folder`: connections to read with, and one to write with. The connection that writes has most
+/// of the memory: a page that another connection has changed must be read again.
+pub(crate) async fn open(folder: &Path) -> Result<(AnyPool, AnyPool), StoreError> {
+    let file = folder.join("view.sqlite");
+    let failed = || database("opening the view");
+    // If the machine fails, the last transactions can be lost. The offset is lost with them, so the stage reads the same records
+    // from the log again.
+    let writer = limbic_sqlite::open_writer(&file, Durability::Process, &["PRAGMA cache_size = -8000"]);
+    let writer = writer.await.map_err(failed())?;
+    create(&writer).await?;
+    let readers = limbic_sqlite::open(&file, Durability::Process, &["PRAGMA cache_size = -2000"]);
+    Ok((readers.await.map_err(failed())?, writer))
+}
+
+/// Creates the tables, or brings those of an older program to the version of this one.
+async fn create(writer: &AnyPool) -> Result<(), StoreError> {
+    let failed = || database("creating the tables");
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
+    let version = sqlx::query("PRAGMA user_version")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed())?
+        .get::<i64, _>(0);
+    if version > schema::SQLITE_VERSION {
+        return Err(StoreError::TooNew {
+            found: version,
+            known: schema::SQLITE_VERSION,
+        });
+    }
+    let old = sqlx::query("SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = 'limbic_view'")
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed())?;
+    if old.is_some() {
+        execute(
+            &mut transaction,
+            "ALTER TABLE limbic_view RENAME TO limbic_view_1",
+        )
+        .await?;
+    }
+    for statement in schema::SQLITE {
+        execute(&mut transaction, statement).await?;
+    }
+    if old.is_some() {
+        tracing::info!("bringing the view to a new format: this takes some seconds for each million events");
+        copy_version_1(&mut transaction).await?;
+        execute(&mut transaction, "DROP TABLE limbic_view_1").await?;
+    }
+    execute(&mut transaction, "PRAGMA user_version = 2").await?;
+    transaction.commit().await.map_err(failed())
+}
+
+async fn execute(
+    transaction: &mut Transaction<'static, Any>,
+    statement: &'static str,
+) -> Result<(), StoreError> {
+    let done = sqlx::query(statement).execute(&mut **transaction).await;
+    done.map(drop).map_err(database("creating the tables"))
+}
+
+/// Copies the rows of `limbic_view_1`. Their numbers stay, so cursors stay valid.
+async fn copy_version_1(transaction: &mut Transaction<'static, Any>) -> Result<(), StoreError> {
+    let failed = || database("bringing the view to a new format");
+    execute(
+        transaction,
+        "INSERT INTO limbic_streams (tenant, kind, last) SELECT tenant, kind, MAX(seq) FROM limbic_view_1 GROUP BY tenant, kind",
+    )
+    .await?;
+    let mut last = i64::MIN;
+    loop {
+        let rows = sqlx::query(
+            "SELECT stream, kind, seq, id, at, entity, body FROM limbic_view_1 JOIN limbic_streams USING (tenant, kind)
+             WHERE seq > ? ORDER BY seq LIMIT ?",
+        )
+        .bind(last)
+        .bind(ROWS_MIGRATED_AT_ONCE)
+        .fetch_all(&mut **transaction)
+        .await
+        .map_err(failed())?;
+        let Some(end) = rows.last() else {
+            return Ok(());
+        };
+        last = end.get("seq");
+        let rows: Vec<Stored> = rows
+            .iter()
+            .map(|row| Stored {
+                table: table(row.get("kind")),
+                stream: row.get("stream"),
+                seq: row.get("seq"),
+                id: ids::pack(row.get("id")),
+                hash: ids::hash(row.get("kind"), row.get("id")),
+                at: row.get("at"),
+                entity: row.get("entity"),
+                body: row.get("body"),
+            })
+            .collect();
+        insert(transaction, rows).await?;
+    }
+}
+
+/// The table of a kind.
+pub(crate) fn table(kind: &str) -> &'static str {
+    if [Kind::Post.as_str(), Kind::Reading.as_str()].contains(&kind) {
+        "limbic_posts"
+    } else {
+        "limbic_events"
+    }
+}
+
+/// A row as it is stored.
+struct Stored {
+    table: &'static str,
+    stream: i64,
+    seq: i64,
+    id: Vec<u8>,
+    hash: Option<i64>,
+    at: i64,
+    entity: String,
+    body: Vec<u8>,
+}
+
+/// Writes rows behind those of their streams. An event that has a row keeps it.
+pub(crate) async fn write(
+    transaction: &mut Transaction<'static, Any>,
+    rows: &[NewRow],
+) -> Result<(), StoreError> {
+    let mut streams: BTreeMap<(&str, &str), Stream> = BTreeMap::new();
+    for row in rows {
+        streams.entry((&row.tenant, row.kind)).or_default().rows += 1;
+    }
+    for ((tenant, kind), stream) in &mut streams {
+        let row = sqlx::query(
+            "INSERT INTO limbic_streams (tenant, kind, last) VALUES (?, ?, ?)
+             ON CONFLICT (tenant, kind) DO UPDATE SET last = last + excluded.last RETURNING stream, last",
+        )
+        .bind((*tenant).to_owned())
+        .bind((*kind).to_owned())
+        .bind(stream.rows)
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(database("numbering events"))?;
+        stream.number = row.get("stream");
+        stream.next = row.get::<i64, _>("last") - stream.rows + 1;
+    }
+    let mut writer = BodyWriter::new();
+    let mut stored = Vec::with_capacity(rows.len());
+    for row in rows {
+        let stream = streams.entry((&row.tenant, row.kind)).or_default();
+        stored.push(Stored {
+            table: table(row.kind),
+            stream: stream.number,
+            seq: stream.next,
+            id: ids::pack(&row.id),
+            hash: ids::hash(row.kind, &row.id),
+            at: row.at,
+            entity: row.entity.clone(),
+            body: writer.write(&row.body),
+        });
+        stream.next += 1;
+    }
+    insert(transaction, stored).await
+}
+
+/// A stream that a transaction writes to.
+#[derive(Default)]
+struct Stream {
+    number: i64,
+    /// How many rows are written to it.
+    rows: i64,
+    /// The number of its next row.
+    next: i64,
+}
+
+async fn insert(transaction: &mut Transaction<'static, Any>, rows: Vec<Stored>) -> Result<(), StoreError> {
+    let (posts, events): (Vec<Stored>, Vec<Stored>) =
+        rows.into_iter().partition(|row| row.table == "limbic_posts");
+    for (table, rows) in [("limbic_posts", posts), ("limbic_events", events)] {
+        let mut rows = rows.into_iter();
+        while rows.len() > 0 {
+            let count = ROWS_AT_ONCE.into_iter().find(|count| *count <= rows.len());
+            let count = count.expect("a statement of one row fits");
+            let mut statement = sqlx::query(sqlx::AssertSqlSafe(insertion(table, count)));
+            for row in rows.by_ref().take(count) {
+                statement = statement
+                    .bind(row.stream)
+                    .bind(row.seq)
+                    .bind(row.id)
+                    .bind(row.hash)
+                    .bind(row.at)
+                    .bind(row.entity)
+                    .bind(row.body);
+            }
+            statement
+                .execute(&mut **transaction)
+                .await
+                .map_err(database("writing events"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A statement that inserts `rows` rows.
+fn insertion(table: &str, rows: usize) -> String {
+    // SQLite keeps every page as it was before a statement that may abort half-way, to restore it. OR FAIL does not restore:
+    // a failure ends the transaction as a whole. Numbered parameters are slow: SQLite searches its list of parameters for
+    // each one.
+    let values = vec!["(?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
+    format!(
+        "INSERT OR FAIL INTO {table} (stream, seq, id, hash, at, entity, body) VALUES {values} ON CONFLICT DO NOTHING"
+    )
+}
+
+/// The statement that reads one event: `$1` to `$3` are tenant, kind and id, `$4` the hash if the kind has one.
+pub(crate) fn by_id(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Post => {
+            "SELECT seq, id, at, body FROM limbic_posts JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND id = $3 AND hash = $4"
+        }
+        Kind::Reading => {
+            "SELECT seq, id, at, body FROM limbic_posts JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND id = $3"
+        }
+        _ => {
+            "SELECT seq, id, at, body FROM limbic_events JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND id = $3"
+        }
+    }
+}
+
+/// The statement that reads a page: `$1` to `$3` are tenant, kind and the number before, `$4` the entity of one's events, the
+/// last one how many.
+pub(crate) fn page(kind: Kind, is_of_entity: bool) -> &'static str {
+    match (table(kind.as_str()), is_of_entity) {
+        ("limbic_posts", false) => {
+            "SELECT seq, id, at, body FROM limbic_posts JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4"
+        }
+        // SQLite would take the index of numbers, because it cannot know that most entities have few rows. Those of a post
+        // are sorted.
+        ("limbic_posts", true) => {
+            "SELECT seq, id, at, body FROM limbic_posts INDEXED BY limbic_posts_entity
+             JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq > $3 AND entity = $4 ORDER BY seq LIMIT $5"
+        }
+        (_, false) => {
+            "SELECT seq, id, at, body FROM limbic_events JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4"
+        }
+        (_, true) => {
+            "SELECT seq, id, at, body FROM limbic_events INDEXED BY limbic_events_entity
+             JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq > $3 AND entity = $4 ORDER BY seq LIMIT $5"
+        }
+    }
+}
+
+/// The statement that counts the events of a kind: `$1` and `$2` are tenant and kind.
+pub(crate) fn count(kind: Kind) -> &'static str {
+    match table(kind.as_str()) {
+        "limbic_posts" => {
+            "SELECT COUNT(*) AS n FROM limbic_posts JOIN limbic_streams USING (stream) WHERE tenant = $1 AND kind = $2"
+        }
+        _ => {
+            "SELECT COUNT(*) AS n FROM limbic_events JOIN limbic_streams USING (stream) WHERE tenant = $1 AND kind = $2"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limbic_domain::TenantId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Store;
+
+    /// The tables of version 1.
+    const VERSION_1: [&str; 4] = [
+        "CREATE TABLE limbic_view (seq INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, kind TEXT NOT NULL,
+            id TEXT NOT NULL, at BIGINT NOT NULL, entity TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (tenant, kind, id))",
+        "CREATE INDEX limbic_view_entity ON limbic_view (tenant, kind, entity, seq)",
+        "CREATE INDEX limbic_view_seq ON limbic_view (tenant, kind, seq)",
+        "CREATE TABLE limbic_view_offsets (source TEXT PRIMARY KEY, next BIGINT NOT NULL)",
+    ];
+
+    fn row(kind: &'static str, id: &str, entity: &str) -> NewRow {
+        NewRow {
+            tenant: "default".into(),
+            kind,
+            id: id.into(),
+            at: 5,
+            entity: entity.into(),
+            body: json!({"of": id}).to_string(),
+        }
+    }
+
+    async fn database_of_version_1(folder: &Path, rows: &[NewRow]) {
+        let file = folder.join("view.sqlite");
+        let pool = limbic_sqlite::open(&file, Durability::Process, &[])
+            .await
+            .unwrap();
+        for statement in VERSION_1 {
+            sqlx::query(statement).execute(&pool).await.unwrap();
+        }
+        let mut writer = BodyWriter::new();
+        for row in rows {
+            sqlx::query(
+                "INSERT INTO limbic_view (tenant, kind, id, at, entity, body) VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(row.tenant.clone())
+            .bind(row.kind)
+            .bind(row.id.clone())
+            .bind(row.at)
+            .bind(row.entity.clone())
+            .bind(writer.write(&row.body))
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+        sqlx::query("INSERT INTO limbic_view_offsets VALUES ('log/posts/0', 3)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_view_of_an_older_program_keeps_its_rows_numbers_and_offsets() {
+        let folder = tempfile::tempdir().unwrap();
+        let hash = limbic_domain::event_id("post", &["1"]);
+        // More than are copied at once.
+        let readings =
+            (0..ROWS_MIGRATED_AT_ONCE + 7).map(|n| row("reading", &format!("r{n}"), &format!("t/{n}")));
+        let rows: Vec<NewRow> = [row("post", &hash, "t/1"), row("outcome", "o1", "acme.x")]
+            .into_iter()
+            .chain(readings)
+            .collect();
+        database_of_version_1(folder.path(), &rows).await;
+
+        let (tenant, other) = (TenantId::default(), TenantId::new("other").unwrap());
+        for opened in 0..2 {
+            let store = Store::sqlite(folder.path()).await.unwrap();
+            let found = store.by_id(&tenant, Kind::Post, &hash).await.unwrap().unwrap();
+            assert_eq!(
+                found,
+                json!({"of": hash, "id": hash, "at": "1970-01-01T00:00:00.005Z"})
+            );
+            assert!(store.by_id(&other, Kind::Post, &hash).await.unwrap().is_none());
+            let count = store.count(&tenant, Kind::Reading).await.unwrap();
+            assert_eq!(
+                count,
+                ROWS_MIGRATED_AT_ONCE as u64 + 7,
+                "opened {opened} times before"
+            );
+            // The third row of the old table had the number 3.
+            let after = "c3".parse().unwrap();
+            let page = store
+                .list(&tenant, Kind::Reading, None, Some(after), 1)
+                .await
+                .unwrap();
+            assert_eq!(
+                (page.items[0]["id"].as_str(), page.next.as_deref()),
+                (Some("r1"), Some("c4"))
+            );
+            let sources = ["log/posts/0".to_owned()];
+            assert_eq!(store.offsets(&sources).await.unwrap(), [Some(3)]);
+            store.close().await;
+        }
+
+        let store = Store::sqlite(folder.path()).await.unwrap();
+        let again = [row("post", &hash, "t/1"), row("post", "p2", "t/2")];
+        store
+            .write(&again, &[("log/posts/0".to_owned(), Some(3), 5)])
+            .await
+            .unwrap();
+        let page = store.list(&tenant, Kind::Post, None, None, 9).await.unwrap();
+        let ids: Vec<_> = page
+            .items
+            .iter()
+            .map(|item| item["id"].as_str().unwrap())
+            .collect();
+        assert_eq!(ids, [&*hash, "p2"], "the row that was there is not written again");
+    }
+
+    #[tokio::test]
+    async fn a_view_of_a_later_program_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::sqlite(folder.path()).await.unwrap();
+        store.close().await;
+        let file = folder.path().join("view.sqlite");
+        let later = ["PRAGMA user_version = 3"].as_slice();
+        let pool = limbic_sqlite::open(&file, Durability::Process, later)
+            .await
+            .unwrap();
+        pool.close().await;
+        let refused = Store::sqlite(folder.path()).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::TooNew { found: 3, known: 2 }),
+            "{refused}"
+        );
+    }
+
+    #[tokio::test]
+    async fn reads_use_an_index_and_sort_at_most_the_rows_of_a_post() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::sqlite(folder.path()).await.unwrap();
+        for (query, index, is_sorted) in [
+            (by_id(Kind::Post), "limbic_posts_hash", false),
+            (by_id(Kind::Decision), "limbic_events_id", false),
+            (page(Kind::Reading, false), "PRIMARY KEY", false),
+            (page(Kind::Reading, true), "limbic_posts_entity", true),
+            (page(Kind::Decision, false), "PRIMARY KEY", false),
+            (page(Kind::Decision, true), "limbic_events_entity", false),
+            (count(Kind::Post), "(stream=?)", false),
+        ] {
+            let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+            let rows = sqlx::query(sql).fetch_all(store.readers()).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(plan.iter().any(|step| step.contains(index)), "{query}: {plan:?}");
+            assert!(
+                plan.iter().all(|step| !step.starts_with("SCAN")),
+                "{query}: {plan:?}"
+            );
+            let sorts = plan.iter().any(|step| step.contains("TEMP B-TREE"));
+            assert_eq!(sorts, is_sorted, "{query}: {plan:?}");
+        }
+    }
+}
