@@ -166,7 +166,7 @@ impl Node {
     /// Everything that is committed is durable already. Closing saves the next start the recovery of write-ahead logs, and the
     /// disk their space.
     fn close_stores(&self) {
-        let closed = self.runtime.block_on(tokio::time::timeout(CLOSE, async {
+        let close = async {
             if let Some(store) = &self.store {
                 store.close().await;
             }
@@ -174,7 +174,10 @@ impl Node {
                 Some(series) => series.close().await,
                 None => Ok(()),
             }
-        }));
+        };
+        let closed = self
+            .runtime
+            .block_on(async { tokio::time::timeout(CLOSE, close).await });
         match closed {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the series did not close cleanly"),
