@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, Emotions, PostRef, Pseudonym, Record};
+use crate::reading::impossible;
+use crate::{AudienceId, Emotions, PostRef, Probability, Pseudonym, Record};
 
 /// Whether a person agreed to be shown ads on the ground of what they write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -67,9 +68,9 @@ pub struct Feeling {
     pub emotions: Emotions,
     /// The post's distress score in `[0, 1]`.
     pub distress: f64,
-    /// The post names a death, a disaster or violence.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub sensitive_event: bool,
+    /// How likely the post is about a death, a disaster or violence.
+    #[serde(default = "impossible", skip_serializing_if = "Probability::is_zero")]
+    pub sensitive_event: Probability,
     /// The post is in a language in which distress and sensitive events are not read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,

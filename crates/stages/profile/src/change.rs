@@ -1,6 +1,6 @@
 //! The posts since a change began, summed up for every beginning that the detector considers.
 
-use limbic_domain::{Change, Emotions, MoodSummary, Utc};
+use limbic_domain::{Change, Distress, Emotions, MoodSummary, Utc};
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
 use crate::mood::MOST_EMOTIONS;
@@ -18,7 +18,7 @@ impl Counted {
     pub(crate) fn of(feeling: &WaitingFeeling, distress_from: f64) -> Self {
         Self {
             distressed: feeling.distress >= distress_from,
-            sensitive_event: feeling.sensitive_event,
+            sensitive_event: feeling.sensitive_event >= Distress::EVENT_FROM,
             unread: feeling.unread,
         }
     }

@@ -2,17 +2,18 @@
 //!
 //! # The test
 //!
-//! While nothing happened, the share of posts that name such an event is at most `expected_share` (people mourn, and report
-//! accidents, on any day). For a share `q` above it, a post multiplies a capital by `q / expected_share` if it names an event and by
-//! `(1 - q) / (1 - expected_share)` if it does not: an e-value. As in the [detector of changes](crate::Detector), one capital starts
-//! at every post and all are added up, so holds without an event are on average at least `1 / alpha` posts apart. Two values of
-//! `q` are mixed: the larger one finds an event that everybody writes about within a few posts, the smaller one an event of which
-//! the reader understands only some posts.
+//! A post is *certainly* about an event, *probably*, or not ([`Distress::EVENT_CERTAIN_FROM`], [`Distress::EVENT_FROM`]). While nothing
+//! happened, at most the share `expected_share` of a subject's posts is probably or certainly about one, and at most a fifth of that
+//! certainly (people mourn, and report accidents, on any day). For shares that a crowd after an event writes, a post multiplies a
+//! capital by the ratio of its share after an event to its share without: an e-value. As in the
+//! [detector of changes](crate::Detector), one capital starts at every post and all are added up, so holds without an event are on
+//! average at least `1 / alpha` posts apart. Two crowds are mixed: one that everybody understands, and one of which the reader
+//! understands only some posts.
 //!
 //! It looks at posts as they arrive and does not wait for the watermark: half a minute later is too late. So a hold depends on the
 //! order of the topic; moments do not.
 
-use limbic_domain::{Hold, Slug, Utc, random};
+use limbic_domain::{Distress, Hold, Slug, Utc, random};
 use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue, Table};
 
 use crate::AudienceKey;
@@ -22,19 +23,68 @@ use crate::waiting::WaitingFeeling;
 /// The sensitive events of each subject, by the key of its audience `everyone:SUBJECT`.
 pub(crate) const EVENTS: Table<AudienceKey, SubjectEvents> = Table::new("sensitive events", b"e");
 
-/// The shares that are bet on.
-const SHARES: [f64; 2] = [0.2, 0.5];
+/// After an event: the shares of posts that are probably and that are certainly about it.
+const AFTER: [Shares; 2] = [
+    Shares {
+        probably: 0.15,
+        certainly: 0.15,
+    },
+    Shares {
+        probably: 0.25,
+        certainly: 0.35,
+    },
+];
+/// The part of the expected share that is certainly about an event.
+const CERTAIN: f64 = 0.2;
 /// Most people that are remembered for having named an event: one person alone raises no hold.
 const MOST_PEOPLE: usize = 64;
 /// An extension is published if it moves the end by at least this part of the cool-down.
 const EXTENSION: i64 = 24;
+
+/// How surely a post is about an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    No,
+    Probable,
+    Certain,
+}
+
+impl Evidence {
+    fn of(feeling: &WaitingFeeling) -> Self {
+        if feeling.sensitive_event >= Distress::EVENT_CERTAIN_FROM {
+            Self::Certain
+        } else if feeling.sensitive_event >= Distress::EVENT_FROM {
+            Self::Probable
+        } else {
+            Self::No
+        }
+    }
+}
+
+/// Shares of a crowd's posts.
+struct Shares {
+    probably: f64,
+    certainly: f64,
+}
+
+impl Shares {
+    /// What a post multiplies a capital by that was bet on these shares.
+    fn factor(&self, evidence: Evidence, expected: f64) -> f64 {
+        let certain = expected * CERTAIN;
+        match evidence {
+            Evidence::Certain => self.certainly / certain,
+            Evidence::Probable => self.probably / (expected - certain),
+            Evidence::No => (1.0 - self.probably - self.certainly) / (1.0 - expected),
+        }
+    }
+}
 
 /// What the test knows of a subject.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SubjectEvents {
     /// The time of the newest post.
     at: Utc,
-    detectors: [f64; SHARES.len()],
+    detectors: [f64; AFTER.len()],
     /// The capital that started at the likeliest beginning of an event, and the posts since.
     best: f64,
     since: Utc,
@@ -50,7 +100,7 @@ impl SubjectEvents {
     pub(crate) const fn new() -> Self {
         Self {
             at: Utc::MIN,
-            detectors: [0.0; SHARES.len()],
+            detectors: [0.0; AFTER.len()],
             best: 1.0,
             since: Utc::MIN,
             posts: 0,
@@ -83,7 +133,8 @@ impl SubjectEvents {
             self.people.clear();
         }
         let person = random::hash(feeling.person.as_str().as_bytes());
-        if feeling.sensitive_event {
+        let evidence = Evidence::of(feeling);
+        if evidence != Evidence::No {
             if self.people.contains(&person) {
                 return None;
             }
@@ -92,23 +143,17 @@ impl SubjectEvents {
             }
         }
         self.posts += 1;
-        self.events += u64::from(feeling.sensitive_event);
-        let factor = |share: f64| {
-            if feeling.sensitive_event {
-                share / settings.expected_share
-            } else {
-                (1.0 - share) / (1.0 - settings.expected_share)
-            }
-        };
-        self.best *= factor(SHARES[0]);
-        for (detector, share) in self.detectors.iter_mut().zip(SHARES) {
-            *detector = (*detector + 1.0) * factor(share);
+        self.events += u64::from(evidence != Evidence::No);
+        let expected = settings.expected_share;
+        self.best *= AFTER[0].factor(evidence, expected);
+        for (detector, after) in self.detectors.iter_mut().zip(&AFTER) {
+            *detector = (*detector + 1.0) * after.factor(evidence, expected);
         }
-        let statistic = self.detectors.iter().sum::<f64>() / SHARES.len() as f64;
+        let statistic = self.detectors.iter().sum::<f64>() / AFTER.len() as f64;
         if statistic < 1.0 / settings.alpha {
             return None;
         }
-        self.detectors = [0.0; SHARES.len()];
+        self.detectors = [0.0; AFTER.len()];
         let cooldown = settings.cooldown.as_millis();
         let until = self.at.plus_millis(cooldown);
         if until.millis_since(self.until) < cooldown / EXTENSION {
@@ -174,7 +219,7 @@ mod tests {
 
     fn post(number: i64, names_event: bool) -> WaitingFeeling {
         let mut post = feeling(number, number * 1_000, 0.0);
-        post.sensitive_event = names_event;
+        post.sensitive_event = if names_event { 0.9 } else { 0.1 };
         post
     }
 
@@ -188,7 +233,7 @@ mod tests {
         let mut events = SubjectEvents::new();
         for number in 0..500 {
             assert_eq!(
-                events.add(&post(number, number % 50 == 0), &subject(), &settings),
+                events.add(&post(number, number % 100 == 0), &subject(), &settings),
                 None
             );
         }

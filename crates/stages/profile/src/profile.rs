@@ -131,7 +131,7 @@ fn write_feelings(
             arousal: reading.affect.arousal,
             emotions: reading.affect.emotions,
             distress: reading.affect.distress.score.get(),
-            sensitive_event: reading.affect.distress.is_about_sensitive_event(),
+            sensitive_event: reading.affect.distress.sensitive_event,
             unread: reading.affect.distress.unread,
             ironic,
             post: reading.post,

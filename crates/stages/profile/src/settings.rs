@@ -102,9 +102,9 @@ impl Default for AudienceSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventSettings {
-    /// The share of a subject's posts that name such an event on an ordinary day. In `[0.001, 0.1]`; default 0.05.
+    /// The share of a subject's posts that are probably about such an event on an ordinary day. In `[0.001, 0.1]`; default 0.05.
     pub expected_share: f64,
-    /// Holds without an event: on average at least `1 / alpha` posts of a subject apart. In `[1e-4, 0.1]`; default 1e-3.
+    /// Holds without an event: on average at least `1 / alpha` posts of a subject apart. In `[1e-6, 0.1]`; default 1e-4.
     pub alpha: f64,
     /// How long no ad runs after the last post that raised or extended a hold. 6h to 30d; default 1d.
     pub cooldown: HumanDuration,
@@ -114,7 +114,7 @@ impl Default for EventSettings {
     fn default() -> Self {
         Self {
             expected_share: 0.05,
-            alpha: 1e-3,
+            alpha: 1e-4,
             cooldown: HumanDuration::from_days(1),
         }
     }
@@ -210,9 +210,9 @@ impl Settings {
             "must be 0.001 to 0.1",
         )?;
         require(
-            (1e-4..=0.1).contains(&events.alpha),
+            (1e-6..=0.1).contains(&events.alpha),
             "sensitive_events.alpha",
-            "must be 0.0001 to 0.1",
+            "must be 0.000001 to 0.1",
         )?;
         let cooldown = HumanDuration::from_hours(6)..=HumanDuration::from_days(30);
         require(

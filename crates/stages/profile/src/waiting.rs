@@ -27,7 +27,7 @@ pub(crate) struct WaitingFeeling {
     pub(crate) arousal: f64,
     pub(crate) distress: f64,
     pub(crate) emotions: Emotions,
-    pub(crate) sensitive_event: bool,
+    pub(crate) sensitive_event: f64,
     pub(crate) unread: bool,
     pub(crate) ironic: bool,
     /// The post belongs to another audience. Only what protects the person counts here.
@@ -54,7 +54,7 @@ impl WaitingFeeling {
             arousal: feeling.arousal,
             distress: feeling.distress,
             emotions: feeling.emotions,
-            sensitive_event: feeling.sensitive_event,
+            sensitive_event: feeling.sensitive_event.get(),
             unread: feeling.unread,
             ironic: feeling.ironic,
             protects: feeling.protects,
@@ -82,7 +82,7 @@ impl StateValue for WaitingFeeling {
         to.consent(self.consent);
         to.flag(self.minor);
         to.flag(self.protects);
-        to.flag(self.sensitive_event);
+        to.number(self.sensitive_event);
         to.flag(self.unread);
         to.flag(self.ironic);
         for number in [self.valence, self.arousal, self.distress] {
@@ -116,7 +116,7 @@ impl StateValue for WaitingFeeling {
             consent: from.consent()?,
             minor: from.flag()?,
             protects: from.flag()?,
-            sensitive_event: from.flag()?,
+            sensitive_event: from.number()?,
             unread: from.flag()?,
             ironic: from.flag()?,
             valence: from.number()?,
@@ -169,7 +169,7 @@ pub(crate) mod tests {
             arousal: 0.5,
             distress: 0.0,
             emotions: Emotions::from([("joy".to_owned(), 0.25)]),
-            sensitive_event: false,
+            sensitive_event: 0.0,
             unread: false,
             ironic: false,
             protects: false,
