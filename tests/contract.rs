@@ -155,7 +155,7 @@ fn an_outcome_counts_once() {
     node.settle();
     let decisions = node.all("decisions", 100);
     let chosen = decisions.iter().find(|decision| is_chosen(decision));
-    let chosen = chosen.expect("a decision that chose an ad");
+    let chosen = chosen.unwrap_or_else(|| panic!("no decision chose an ad: {decisions:#?}"));
     let id = at(chosen, "/id").as_str().unwrap();
     assert_eq!(node.get(&format!("/v1/decisions/{id}")).json(), *chosen);
     for list in ["moments", "creatives"] {

@@ -27,7 +27,7 @@ idle_after = "10min"
 pseudonym_secret = "a secret of the tests, not of anyone"
 
 [profile.change]
-alpha = 0.05
+alpha = 0.001
 least_posts = 30
 cooldown = "1min"
 

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 /// A time after all posts of a test. A watermark at this time closes every window.
 pub(crate) const END: &str = "2026-03-02T00:00:00Z";
 
-/// The first `n` posts of an evening: forty people, one post every two seconds, whose mood changes every hundred posts. One in
-/// four does not share it: an ad needs at least ten posts since a change, and a mood that jumps is noticed earlier. At most
-/// 25,000, so that all lie before [`END`].
+/// The first `n` posts of an evening: forty people, one post every two seconds, whose mood changes every hundred posts.
+/// At most 25,000, so that all lie before [`END`].
 pub(crate) fn posts(n: usize) -> Vec<Value> {
     let positive = [
         "what a wonderful",
@@ -30,8 +29,7 @@ pub(crate) fn posts(n: usize) -> Vec<Value> {
     assert!(n <= 25_000, "{n} posts do not fit before {END}");
     (0..n)
         .map(|i| {
-            let is_pleased = ((i / 100) % 2 == 0) != (i % 4 == 3);
-            let mood = if is_pleased { positive } else { negative };
+            let mood = if (i / 100) % 2 == 0 { positive } else { negative };
             let second = i * 2;
             json!({
                 "network": "test",

@@ -58,9 +58,9 @@ pub(crate) const fn impossible() -> Probability {
 
 impl Distress {
     /// The probability from which a text counts as being about a sensitive event.
-    pub const EVENT_FROM: f64 = 0.6;
-    /// The probability from which that is nearly certain: of ordinary posts, a fifth of those from [`Self::EVENT_FROM`] on.
-    pub const EVENT_CERTAIN_FROM: f64 = 0.8;
+    pub const EVENT_FROM: f64 = 0.5;
+    /// The probability from which that is nearly certain: of ordinary posts, less than half of those from [`Self::EVENT_FROM`] on.
+    pub const EVENT_CERTAIN_FROM: f64 = 0.7;
 
     /// Whether the text counts as being about a death, a disaster or violence.
     pub fn is_about_sensitive_event(&self) -> bool {

@@ -31,7 +31,7 @@ use limbic_stream::testing::{Harness, record};
 use limbic_stream::{Effects, References, Stage};
 
 /// Evenings of each kind, unless `LIMBIC_EVENINGS` says otherwise.
-const EVENINGS: usize = 150;
+const EVENINGS: usize = 60;
 /// Posts of the calm crowd, most posts of the crowd whose mood rises, posts after the event.
 const CALM: usize = 250;
 const RISING: usize = 60;

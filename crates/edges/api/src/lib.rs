@@ -15,6 +15,7 @@
 //! | [`ingest`](self) | `POST /v1/posts`, `/v1/outcomes`, `/v1/watermark` |
 //! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
 //! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
+//! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `openapi` | `/openapi.json`, generated from the record types |
@@ -45,6 +46,7 @@ mod auth;
 mod components;
 mod counts;
 mod health;
+mod holds;
 mod ingest;
 mod openapi;
 mod page;
@@ -159,6 +161,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/decisions/{id}", get(read::decision))
         .route("/v1/series", get(read::series))
         .route("/v1/counts", get(counts::show))
+        .route("/v1/holds", get(holds::show))
         .route("/v1/components", get(components::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -31,7 +31,7 @@ const LIST: [(&str, &str); 2] = [
     ("limit", "Most items in the page: 1 to 1000; default 100"),
 ];
 
-pub(crate) const OPERATIONS: usize = 19;
+pub(crate) const OPERATIONS: usize = 20;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -162,6 +162,14 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/counts",
             "Exact counts of records for every topic and stage.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/holds",
+            "Subjects for which no ad runs until a stated event time, because posts are about a death, a disaster or violence.",
             &[],
             Answer::Anything,
             None,

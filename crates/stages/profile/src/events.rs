@@ -3,7 +3,7 @@
 //! # The test
 //!
 //! A post is *certainly* about an event, *probably*, or not ([`Distress::EVENT_CERTAIN_FROM`], [`Distress::EVENT_FROM`]). While nothing
-//! happened, at most the share `expected_share` of a subject's posts is probably or certainly about one, and at most a fifth of that
+//! happened, at most the share `expected_share` of a subject's posts is probably or certainly about one, and at most a third of that
 //! certainly (people mourn, and report accidents, on any day). For shares that a crowd after an event writes, a post multiplies a
 //! capital by the ratio of its share after an event to its share without: an e-value. As in the
 //! [detector of changes](crate::Detector), one capital starts at every post and all are added up, so holds without an event are on
@@ -35,11 +35,14 @@ const AFTER: [Shares; 2] = [
     },
 ];
 /// The part of the expected share that is certainly about an event.
-const CERTAIN: f64 = 0.2;
-/// Most people that are remembered for having named an event: one person alone raises no hold.
-const MOST_PEOPLE: usize = 64;
+const CERTAIN: f64 = 1.0 / 3.0;
+/// Most people and texts that are remembered: one person, or one text that many people copy, raises no hold.
+const MOST_KNOWN: usize = 128;
 /// An extension is published if it moves the end by at least this part of the cool-down.
 const EXTENSION: i64 = 24;
+
+/// How often one text counts. People do write the same few words of condolence.
+const MOST_COPIES: usize = 2;
 
 /// How surely a post is about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +93,8 @@ pub(crate) struct SubjectEvents {
     since: Utc,
     posts: u64,
     events: u64,
-    /// Who named an event since then, by a hash of their pseudonym.
-    people: Vec<u64>,
+    /// Who named an event since then, and the texts that did, as hashes.
+    known: Vec<u64>,
     /// The end of the hold that was published last.
     until: Utc,
 }
@@ -105,7 +108,7 @@ impl SubjectEvents {
             since: Utc::MIN,
             posts: 0,
             events: 0,
-            people: Vec::new(),
+            known: Vec::new(),
             until: Utc::MIN,
         }
     }
@@ -130,16 +133,18 @@ impl SubjectEvents {
             self.since = feeling.at;
             self.posts = 0;
             self.events = 0;
-            self.people.clear();
+            self.known.clear();
         }
         let person = random::hash(feeling.person.as_str().as_bytes());
         let evidence = Evidence::of(feeling);
         if evidence != Evidence::No {
-            if self.people.contains(&person) {
+            let text = text_of(feeling);
+            let copies = self.known.iter().filter(|known| **known == text).count();
+            if self.known.contains(&person) || copies >= MOST_COPIES {
                 return None;
             }
-            if self.people.len() < MOST_PEOPLE {
-                self.people.push(person);
+            if self.known.len() < MOST_KNOWN {
+                self.known.extend([person, text]);
             }
         }
         self.posts += 1;
@@ -171,11 +176,23 @@ impl SubjectEvents {
     }
 }
 
+/// A hash that copies of one text share: of what was read in it.
+fn text_of(feeling: &WaitingFeeling) -> u64 {
+    let numbers = [
+        feeling.valence,
+        feeling.arousal,
+        feeling.distress,
+        feeling.sensitive_event,
+    ];
+    let bytes = numbers.map(|number| number.to_bits().to_le_bytes());
+    random::hash(bytes.as_flattened())
+}
+
 impl StateValue for SubjectEvents {
     const VERSION: u8 = 1;
 
     fn size_hint(&self) -> usize {
-        96 + 8 * self.people.len()
+        96 + 8 * self.known.len()
     }
 
     fn encode(&self, to: &mut Encoder) {
@@ -188,9 +205,9 @@ impl StateValue for SubjectEvents {
         to.unsigned(self.posts);
         to.unsigned(self.events);
         to.time(self.until);
-        to.length(self.people.len());
-        for &person in &self.people {
-            to.unsigned(person);
+        to.length(self.known.len());
+        for &hash in &self.known {
+            to.unsigned(hash);
         }
     }
 
@@ -203,10 +220,10 @@ impl StateValue for SubjectEvents {
             posts: from.unsigned()?,
             events: from.unsigned()?,
             until: from.time()?,
-            people: Vec::new(),
+            known: Vec::new(),
         };
         for _ in 0..from.length()? {
-            events.people.push(from.unsigned()?);
+            events.known.push(from.unsigned()?);
         }
         Ok(events)
     }
@@ -219,6 +236,8 @@ mod tests {
 
     fn post(number: i64, names_event: bool) -> WaitingFeeling {
         let mut post = feeling(number, number * 1_000, 0.0);
+        // Each has a text of its own.
+        post.valence = number as f64 / 1e6;
         post.sensitive_event = if names_event { 0.9 } else { 0.1 };
         post
     }
@@ -238,6 +257,16 @@ mod tests {
             );
         }
         let mut alone = events.clone();
+        let mut copied = events.clone();
+        for number in 500..600 {
+            let mut copy = post(number, true);
+            copy.valence = 0.5;
+            assert_eq!(
+                copied.add(&copy, &subject(), &settings),
+                None,
+                "one text of a hundred people"
+            );
+        }
         for number in 500..600 {
             let mut shout = post(7, true);
             shout.at = Utc::from_millis(number * 1_000);

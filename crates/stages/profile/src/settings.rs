@@ -102,9 +102,9 @@ impl Default for AudienceSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventSettings {
-    /// The share of a subject's posts that are probably about such an event on an ordinary day. In `[0.001, 0.1]`; default 0.05.
+    /// The share of a subject's posts that are probably about such an event on an ordinary day. In `[0.001, 0.1]`; default 0.06.
     pub expected_share: f64,
-    /// Holds without an event: on average at least `1 / alpha` posts of a subject apart. In `[1e-6, 0.1]`; default 1e-4.
+    /// Holds without an event: on average at least `1 / alpha` posts of a subject apart. In `[1e-6, 0.1]`; default 3e-4.
     pub alpha: f64,
     /// How long no ad runs after the last post that raised or extended a hold. 6h to 30d; default 1d.
     pub cooldown: HumanDuration,
@@ -113,8 +113,8 @@ pub struct EventSettings {
 impl Default for EventSettings {
     fn default() -> Self {
         Self {
-            expected_share: 0.05,
-            alpha: 1e-4,
+            expected_share: 0.06,
+            alpha: 3e-4,
             cooldown: HumanDuration::from_days(1),
         }
     }
