@@ -49,10 +49,6 @@ pub struct PersonState {
 
 /// One post's feeling, as it counts for one audience. Its envelope's `at` is the post's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and the record names them"
-)]
 pub struct Feeling {
     /// Which audience it counts for.
     pub audience: AudienceId,

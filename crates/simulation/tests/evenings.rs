@@ -97,8 +97,8 @@ impl AdPlatform for Recorder {
     }
 
     fn pause(&self, pauses: &[&Pause], _: Utc) -> Vec<Answer> {
-        let mut paused = self.paused.lock().unwrap();
-        paused.extend(pauses.iter().map(|pause| pause.decision.clone()));
+        let mut stopped = self.paused.lock().unwrap();
+        stopped.extend(pauses.iter().map(|pause| pause.decision.clone()));
         vec![Answer::Applied(()); pauses.len()]
     }
 }

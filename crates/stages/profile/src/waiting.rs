@@ -12,7 +12,10 @@ pub(crate) const WAITING: Timers<WaitingFeeling> = Timers::new("waiting feelings
 
 /// A feeling, with the part of its record that is passed on.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "as in the record")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, as in the record"
+)]
 pub(crate) struct WaitingFeeling {
     pub(crate) at: Utc,
     pub(crate) id: String,
