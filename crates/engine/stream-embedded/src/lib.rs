@@ -139,8 +139,8 @@ impl Default for EmbeddedOptions {
         Self {
             tail_bytes: 16 << 20,
             cache_bytes: 16 << 20,
-            memtable_bytes: 16 << 20,
-            journal_bytes: 128 << 20,
+            memtable_bytes: 8 << 20,
+            journal_bytes: 64 << 20,
             group_bytes: 8 << 20,
             segment_bytes: 256 << 20,
             max_record_bytes: 4 << 20,
