@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use limbic_domain::{Affect, Envelope, Post, Reading, TenantId, event_id, topics};
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+use limbic_stream::{Batch, BatchLimits, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use limbic_affect::{AffectEngine, SubjectTagger};
+
+/// Most posts in a batch. Each is in memory three times: as a record, with its reading, and as the record of that.
+const BATCH: usize = 2_000;
 
 /// Reads every post of a batch in one call of its engine.
 ///
@@ -35,6 +38,10 @@ impl AffectStage {
         StageSpec::new(Self::NAME)
             .reads(topics::POSTS, EventTime::Ignored)
             .writes(topics::READINGS, Forward::Aligned)
+            .batches(BatchLimits {
+                records: BATCH,
+                ..BatchLimits::default()
+            })
     }
 
     fn reading(&self, tenant: TenantId, post: Post, affect: Affect) -> Envelope<Reading> {
