@@ -31,7 +31,20 @@ const PROTECTION_MILLIS: i64 = 12 * 3_600_000;
 /// A line that the ad platform `file` wrote.
 #[derive(Debug, Clone, Deserialize)]
 struct Delivery {
+    #[serde(rename = "type")]
+    kind: String,
     decision: String,
+}
+
+impl Delivery {
+    /// The lines of the platform's file that order an ad to be shown; the others stop one.
+    fn of(lines: &str) -> anyhow::Result<Vec<Self>> {
+        let all = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).context("a line of the deliveries"));
+        let all: Vec<Self> = all.collect::<anyhow::Result<_>>()?;
+        Ok(all.into_iter().filter(|line| line.kind == "ad.decided").collect())
+    }
 }
 
 /// An ad that was shown, and its outcome.
@@ -244,8 +257,7 @@ impl Driver {
     fn report_clicks(&mut self) -> anyhow::Result<()> {
         let lines = std::fs::read_to_string(&self.deliveries).unwrap_or_default();
         let mut outcomes = Vec::new();
-        for line in lines.lines() {
-            let delivery: Delivery = serde_json::from_str(line).context("a line of the deliveries")?;
+        for delivery in Delivery::of(&lines)? {
             if self.answered.contains(&delivery.decision) {
                 continue;
             }
@@ -406,11 +418,15 @@ impl Driver {
             "{} decisions reach a person who expressed distress about another subject",
             unseen.len()
         );
-        let chosen = self.impressions.len();
-        let delivered = of("deliver", "outcomes") as usize;
+        let shown = self.impressions.len();
+        let lines = std::fs::read_to_string(&self.deliveries).unwrap_or_default();
+        let delivered = Delivery::of(&lines)?.len();
+        ensure!(shown == delivered, "{delivered} ads delivered, but {shown} shown");
+        // Every delivery has an outcome, and so has every ad that was withdrawn or paused.
+        let ended = of("deliver", "outcomes") as usize;
         ensure!(
-            chosen == delivered,
-            "{delivered} ads delivered, but {chosen} shown"
+            ended >= delivered,
+            "{delivered} ads delivered, but only {ended} outcomes of deliveries"
         );
         Ok(())
     }

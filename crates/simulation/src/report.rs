@@ -264,7 +264,7 @@ fn mood(html: &mut String, report: &Report, subject: &str) {
             tip,
             clock(moment),
             if is_up { "up" } else { "down" },
-            moment["mood"]["valence"].as_f64().unwrap_or(0.0),
+            moment["change"]["mood"]["valence"].as_f64().unwrap_or(0.0),
         );
     }
     html.push_str("</svg></div>");

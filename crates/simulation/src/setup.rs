@@ -30,7 +30,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
         },
     );
     let change = &mut settings.section_mut::<ProfileStage>().change;
-    change.alpha = 2e-2;
+    change.alpha = 1e-2;
     change.baseline_risk = 0.05;
     change.least_posts = 40;
     change.baseline_half_life = HumanDuration::from_hours(1);
@@ -43,7 +43,10 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     // One round covers minutes of simulated time, so its results are late by the clock of the next round.
     settings.section_mut::<MetricsStage>().lateness = HumanDuration::from_days(1);
     settings.stream.idle_after = HumanDuration::from_millis(250);
-    settings.section_mut::<DeliverStage>().tick = HumanDuration::from_millis(20);
+    let deliver = settings.section_mut::<DeliverStage>();
+    deliver.tick = HumanDuration::from_millis(20);
+    // Two seconds of the wall clock are minutes of the simulation.
+    deliver.second_look = HumanDuration::ZERO;
     let deliveries = FileSettings {
         path: folder.join(DELIVERIES),
     };
@@ -96,5 +99,5 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
 }
 
 /// The values in [`settings`] that differ from the defaults, in one line.
-pub const DIFFERENCES: &str = "profile.change.alpha = 0.02, baseline_risk = 0.05, least_posts = 40, baseline half-life 1 h, cooldown 60 s; \
+pub const DIFFERENCES: &str = "profile.change.alpha = 0.01, baseline_risk = 0.05, least_posts = 40, baseline half-life 1 h, cooldown 60 s; \
      rewards.click_window 5 min; minimum_propensity = 0.05";

@@ -185,7 +185,7 @@ fn examples(report: &Report) -> anyhow::Result<()> {
             moment["audience"].as_str().unwrap_or(""),
             moment["direction"].as_str().unwrap_or(""),
             moment["baseline"].as_f64().unwrap_or(0.0),
-            moment["mood"]["valence"].as_f64().unwrap_or(0.0),
+            moment["change"]["mood"]["valence"].as_f64().unwrap_or(0.0),
             moment["evidence"]["statistic"].as_f64().unwrap_or(0.0),
             moment["evidence"]["posts"].as_u64().unwrap_or(0),
         )?;

@@ -229,6 +229,10 @@ impl OptimizeStage {
         }
         let id = &outcome.data.decision;
         let Some(saved) = out.get(partition, open_key(&outcome.tenant, id).as_bytes())? else {
+            // An ad may be paused a day after its delivery, when nothing can be learnt from it any more.
+            if outcome.data.kind == OutcomeKind::Paused {
+                return Ok(());
+            }
             let unknown = OutcomeError::UnknownDecision(id.clone());
             out.dead(record, unknown.reason(), unknown);
             return Ok(());

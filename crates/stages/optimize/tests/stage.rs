@@ -380,6 +380,26 @@ fn a_budget_is_reserved_before_it_is_spent_and_free_again_after_a_refusal() {
 }
 
 #[test]
+fn a_withdrawn_ad_frees_its_budget_and_a_late_pause_is_no_fault() {
+    let mut harness = Harness::new(OptimizeSettings {
+        budgets: [("spring".to_owned(), PacingConfig::daily(Micros(5)))].into(),
+        ..OptimizeSettings::default()
+    });
+    let first = decided(&mut harness, "a", 0);
+    decided(&mut harness, "b", 0);
+    let rule = harness.decisions[1].data.suppressed().unwrap().rule.clone();
+    assert_eq!(rule, "budget_exhausted");
+    harness.feed(vec![outcome(&first, OutcomeKind::Withdrawn, "w", 0)]);
+    decided(&mut harness, "c", 0);
+    assert!(harness.decisions[2].data.chosen().is_some());
+    let unknown = Decision::id_of(&Slug::new("spring").unwrap(), "long ago");
+    harness.feed(vec![outcome(&unknown, OutcomeKind::Paused, "p", 1)]);
+    assert!(harness.dead.is_empty(), "{:?}", harness.dead);
+    harness.feed(vec![outcome(&unknown, OutcomeKind::Click, "c", 1)]);
+    assert_eq!(harness.dead.len(), 1, "a click without a decision is one");
+}
+
+#[test]
 fn any_number_of_open_reservations_leaves_a_budgets_state_as_small_as_it_was() {
     let mut harness = Harness::new(OptimizeSettings {
         budgets: [("spring".to_owned(), PacingConfig::daily(Micros(i64::MAX / 2)))].into(),

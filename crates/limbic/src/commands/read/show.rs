@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 
 use limbic_affect::{Explanation, WordContribution, emotions};
-use limbic_domain::Emotions;
+use limbic_domain::{Distress, Emotions};
 use serde_json::Value;
 
 /// Emotions below this value are not printed.
@@ -113,8 +113,21 @@ pub(super) fn reading(out: &mut impl Write, reading: &Value, style: Style) -> Re
         let line = format!("{} ({score:.2}): no ad would be shown", cues.join(", "));
         writeln!(out, "distress   {}", style.bold(&line))?;
     }
+    let event = number(&reading["distress"]["sensitive_event"]).unwrap_or(0.0);
+    if event >= Distress::EVENT_FROM {
+        let line = format!(
+            "{event:.2}: about a death, a disaster or violence; several such posts put their subject on hold"
+        );
+        writeln!(out, "event      {}", style.bold(&line))?;
+    }
     if let Some(language) = reading["language"].as_str() {
-        writeln!(out, "language   {language}")?;
+        let is_unread = reading["distress"]["unread"] == true;
+        let note = if is_unread {
+            " (distress cannot be read in it)"
+        } else {
+            ""
+        };
+        writeln!(out, "language   {language}{note}")?;
     }
     writeln!(out, "read by    {}", reading["model"].as_str().unwrap_or(""))
 }
@@ -275,6 +288,17 @@ mod tests {
         let text = shown("my dog died");
         assert!(
             text.contains("grief") && text.contains("no ad would be shown"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_event_and_an_unread_language_are_shown() {
+        let text = shown("they found him under the rubble, he did not make it. pray for his family");
+        assert!(text.contains("event") && text.contains("on hold"), "{text}");
+        let text = shown("Det var en väldigt fin kväll och vi hade så roligt");
+        assert!(
+            text.contains("language   sv (distress cannot be read in it)"),
             "{text}"
         );
     }
