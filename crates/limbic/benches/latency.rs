@@ -36,6 +36,7 @@ baseline_half_life = "1s"
 cooldown = "0s"
 [[campaigns]]
 id = "snacks"
+bid = 1000
 platforms = [{ name = "file", headline = 60, body = 180 }]
 [campaigns.brief]
 product = "Crunch Bowl"
