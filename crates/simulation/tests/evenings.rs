@@ -371,6 +371,8 @@ impl Evening {
 /// The figures of one evening.
 #[derive(Debug, Default)]
 struct Figures {
+    /// Event, language and posts per second.
+    about: String,
     /// Ads delivered after the tenth post about the event.
     late_ads: usize,
     /// Ads that were delivered at all.
@@ -398,6 +400,12 @@ fn run(mut evening: Evening) -> Figures {
     }
     let moments_before = chain.seen.moments.len();
     let mut figures = Figures {
+        about: format!(
+            "{} in {}, {:.2} posts/s",
+            evening.event,
+            evening.language,
+            1_000.0 / evening.millis_apart
+        ),
         held_before: !chain.holds.is_empty(),
         ..Figures::default()
     };
@@ -480,11 +488,8 @@ fn no_ad_runs_into_a_tragedy() {
         hidden * 20 > figures.len(),
         "the decayed state hides few tragedies: the test shows nothing"
     );
-    let late: Vec<_> = figures
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| one.late_ads > 0)
-        .collect();
+    let late = figures.iter().filter(|one| one.late_ads > 0);
+    let late: Vec<_> = late.map(|one| (&one.about, one.held_after)).collect();
     assert!(late.is_empty(), "{late:#?}");
 }
 
