@@ -44,7 +44,7 @@ pub struct Distress {
     pub score: Probability,
     /// The kinds of cue that were found: `grief`, `fear`, `crisis`, `self_harm`, in that order.
     pub cues: Vec<String>,
-    /// How likely the text is about a real death, disaster or violence (a *sensitive event*), whoever was hit by it.
+    /// The probability that the text is about a real death, disaster or violence (a *sensitive event*).
     #[serde(default = "impossible", skip_serializing_if = "Probability::is_zero")]
     pub sensitive_event: Probability,
     /// The text is in a language in which the reader knows no cues: their absence proves nothing.

@@ -1,6 +1,10 @@
-//! For tests: the folder of the public data sets.
+//! For tests: the folder of the public data sets, and records.
 
 use std::path::PathBuf;
+
+use crate::{
+    AudienceId, Change, Direction, Emotions, Evidence, Moment, MoodSummary, PostRef, Recipient, Slug, Utc,
+};
 
 /// The folder of public data sets: `$LIMBIC_DATA`, or `../shared/data` beside the repository.
 ///
@@ -20,4 +24,41 @@ pub fn data_dir() -> Option<PathBuf> {
         folder.display()
     );
     None
+}
+
+/// A moment of a calm audience: 40 posts since the change, none of them in distress.
+pub fn moment(audience: AudienceId, direction: Direction, people: Vec<Recipient>) -> Moment {
+    let mood = MoodSummary {
+        valence: 0.4,
+        arousal: 0.6,
+        emotions: Emotions::new(),
+        distress: 0.0,
+        weight: 40.0,
+    };
+    Moment {
+        audience,
+        direction,
+        change: Change {
+            since: Utc::from_millis(0),
+            posts: 40,
+            distressed: 0,
+            sensitive_events: 0,
+            unread: 0,
+            mood: mood.clone(),
+            valence_error: 0.05,
+        },
+        mood,
+        baseline: 0.1,
+        evidence: Evidence {
+            test: "t-1".to_owned(),
+            statistic: 120.0,
+            threshold: 100.0,
+            posts: 50,
+        },
+        trigger: PostRef {
+            network: Slug::new("bluesky").expect("it is a slug"),
+            id: "1".to_owned(),
+        },
+        people,
+    }
 }

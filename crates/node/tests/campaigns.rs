@@ -1,14 +1,10 @@
 //! An edit of the campaigns in the settings file takes effect without a restart, on both logs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use limbic_domain::{
-    AudienceId, Change, Direction, Draft, Envelope, Evidence, Moment, MoodSummary, PostRef, Slug, TenantId,
-    Utc, event_id, topics,
-};
+use limbic_domain::{AudienceId, Direction, Draft, Envelope, Slug, TenantId, Utc, event_id, testing, topics};
 use limbic_node::settings::Overrides;
 use limbic_node::{Node, Options, Settings};
 use limbic_stream::{BatchLimits, Consumer, Headers, Log, NewRecord, Polled, Record, Subscription, header};
@@ -25,39 +21,8 @@ fn campaign(id: &str) -> String {
 
 fn moment(number: usize) -> NewRecord {
     let slug = |text| Slug::new(text).unwrap();
-    let mood = MoodSummary {
-        valence: 0.4,
-        arousal: 0.6,
-        emotions: BTreeMap::new(),
-        distress: 0.0,
-        weight: 40.0,
-    };
-    let data = Moment {
-        audience: AudienceId::of(&slug("everyone"), &slug("football")),
-        direction: Direction::Up,
-        change: Change {
-            since: Utc::from_millis(0),
-            posts: 40,
-            distressed: 0,
-            sensitive_events: 0,
-            unread: 0,
-            mood: mood.clone(),
-            valence_error: 0.05,
-        },
-        mood,
-        baseline: 0.1,
-        evidence: Evidence {
-            test: "t-1".into(),
-            statistic: 120.0,
-            threshold: 100.0,
-            posts: 50,
-        },
-        trigger: PostRef {
-            network: slug("bluesky"),
-            id: "1".into(),
-        },
-        people: Vec::new(),
-    };
+    let audience = AudienceId::of(&slug("everyone"), &slug("football"));
+    let data = testing::moment(audience, Direction::Up, Vec::new());
     let at = Utc::from_millis(7_000);
     let id = event_id("moment", &[&number.to_string()]);
     NewRecord {
@@ -101,7 +66,7 @@ fn until(log: &dyn Log, consumer: &mut dyn Consumer, number: &mut usize, campaig
             return record;
         }
     }
-    panic!("there is no draft of `{campaign}`");
+    panic!("no draft names the campaign `{campaign}`");
 }
 
 fn an_edit_takes_effect(folder: &Path, log: &str) {

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use limbic_creative::{Campaigns, CreativeStage, Problem, Settings, Template, Writer};
 use limbic_domain::{
-    AudienceId, Brief, Campaign, Change, ConsentState, Direction, Draft, Envelope, Evidence, Micros, Moment,
-    MoodSummary, Platform, PostRef, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, topics,
+    AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, Micros, Moment, Platform,
+    Pseudonym, Recipient, Slug, TenantId, Utc, event_id, testing, topics,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Effects, Headers, Outputs, Record, References, Stage, header};
@@ -53,44 +53,14 @@ fn alone(campaign: Campaign) -> Campaigns {
 }
 
 fn moment(subject: &str, direction: Direction) -> Envelope<Moment> {
-    let mood = MoodSummary {
-        valence: 0.4,
-        arousal: 0.6,
-        emotions: BTreeMap::new(),
-        distress: 0.01,
-        weight: 40.0,
+    let person = Recipient {
+        person: Pseudonym::new(&"a".repeat(32)).unwrap(),
+        distress: 0.0,
+        consent: ConsentState::Given,
+        minor: false,
     };
-    let data = Moment {
-        audience: AudienceId::of(&slug("everyone"), &slug(subject)),
-        direction,
-        change: Change {
-            since: Utc::from_millis(0),
-            posts: 40,
-            distressed: 0,
-            sensitive_events: 0,
-            unread: 0,
-            mood: mood.clone(),
-            valence_error: 0.05,
-        },
-        mood,
-        baseline: 0.1,
-        evidence: Evidence {
-            test: "t-1".into(),
-            statistic: 120.0,
-            threshold: 100.0,
-            posts: 50,
-        },
-        trigger: PostRef {
-            network: slug("bluesky"),
-            id: "1".into(),
-        },
-        people: vec![Recipient {
-            person: Pseudonym::new(&"a".repeat(32)).unwrap(),
-            distress: 0.0,
-            consent: ConsentState::Given,
-            minor: false,
-        }],
-    };
+    let audience = AudienceId::of(&slug("everyone"), &slug(subject));
+    let data = testing::moment(audience, direction, vec![person]);
     Envelope::new(
         TenantId::default(),
         event_id("moment", &[subject]),

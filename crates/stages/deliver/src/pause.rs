@@ -40,7 +40,8 @@ impl Pause {
         Self::key_of(&self.decision)
     }
 
-    pub(crate) fn key_of(decision: &str) -> String {
+    /// The idempotency key of the order to stop the ad of `decision`.
+    pub fn key_of(decision: &str) -> String {
         format!("{decision}.pause")
     }
 

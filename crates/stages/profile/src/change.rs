@@ -1,4 +1,4 @@
-//! The posts since a change began, summed up for every beginning that the detector considers.
+//! The posts since a change began: sums for every possible beginning that the detector keeps.
 
 use limbic_domain::{Change, Distress, Emotions, MoodSummary, Utc};
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
@@ -47,7 +47,7 @@ struct Sums {
     valence: f64,
     squares: f64,
     arousal: f64,
-    /// For each name: how many posts told it, and its sum.
+    /// For each name: how many posts have a value for it, and the sum of the values.
     emotions: Vec<(u64, f64)>,
 }
 
@@ -125,8 +125,8 @@ impl Changes {
         };
         let emotions = self.names.iter().zip(&sums.emotions);
         let emotions = emotions
-            .filter(|(_, (told, _))| *told > 0)
-            .map(|(name, (told, sum))| (name.clone(), (sum / *told as f64).clamp(0.0, 1.0)));
+            .filter(|(_, (counted_in, _))| *counted_in > 0)
+            .map(|(name, (counted_in, sum))| (name.clone(), (sum / *counted_in as f64).clamp(0.0, 1.0)));
         Some(Change {
             since: sums.since,
             posts: sums.posts,
@@ -166,8 +166,8 @@ impl Changes {
             for sum in [sums.valence, sums.squares, sums.arousal] {
                 to.number(sum);
             }
-            for (told, sum) in &sums.emotions {
-                to.unsigned(*told);
+            for (counted_in, sum) in &sums.emotions {
+                to.unsigned(*counted_in);
                 to.number(*sum);
             }
         }

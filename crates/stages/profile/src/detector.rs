@@ -180,16 +180,13 @@ impl Detector {
         }
     }
 
-    /// The numbers of the posts at which a change may have begun, sorted, each once.
-    pub(crate) fn firsts(&self) -> Vec<u64> {
-        let mut firsts: Vec<u64> = self
-            .up
-            .iter()
-            .chain(&self.down)
-            .map(|bet| bet.run.first)
-            .collect();
+    /// The numbers of the posts at which a change may have begun, sorted. One can occur several times.
+    pub(crate) fn firsts(&self) -> [u64; 2 * STAKES.len()] {
+        let mut firsts = [0; 2 * STAKES.len()];
+        for (first, bet) in firsts.iter_mut().zip(self.up.iter().chain(&self.down)) {
+            *first = bet.run.first;
+        }
         firsts.sort_unstable();
-        firsts.dedup();
         firsts
     }
 

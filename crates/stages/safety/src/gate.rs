@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use limbic_domain::{CampaignDraft, CreativeSet, Draft, Hold, Removal, Slug, Suppression, Utc};
+use limbic_domain::{CampaignDraft, CreativeSet, Draft, Hold, Removal, Suppression, Utc};
 
 use crate::Rules;
 use crate::rules::people::People;
@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// The holds on subjects, by subject.
-pub type Holds = BTreeMap<Slug, Hold>;
+pub type Holds = BTreeMap<String, Hold>;
 
 /// What a rule judges by, besides the draft.
 pub(crate) struct Context<'a> {
@@ -36,9 +36,7 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// The hold that covers the moment, if there is one on `subject`.
     pub(crate) fn hold_on(&self, subject: &str) -> Option<&Hold> {
-        let holds = self.holds.values();
-        let mut of_subject = holds.filter(|hold| hold.subject.as_str() == subject);
-        of_subject.find(|hold| hold.covers(self.at))
+        self.holds.get(subject).filter(|hold| hold.covers(self.at))
     }
 }
 

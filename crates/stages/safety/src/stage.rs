@@ -91,7 +91,7 @@ fn holds(draft: &Envelope<Draft>, table: Reference<'_>) -> Result<Holds, DecodeE
     let mut holds = Holds::new();
     for subject in subjects {
         if let Some(hold) = table.get::<Hold>(&Hold::key(&draft.tenant, subject))? {
-            holds.insert(hold.data.subject.clone(), hold.data);
+            holds.insert(subject.to_owned(), hold.data);
         }
     }
     Ok(holds)

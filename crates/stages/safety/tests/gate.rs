@@ -649,7 +649,7 @@ fn a_hold_stops_the_subject_in_every_audience_and_the_brand_everywhere() {
     let at = Utc::from_millis(5);
     let judge = |draft: &Draft, subject: &str, at: Utc| {
         let hold = hold(subject);
-        let holds = Holds::from([(hold.subject.clone(), hold)]);
+        let holds = Holds::from([(hold.subject.to_string(), hold)]);
         gate(draft, at, &holds, &rules()).remove(0)
     };
     let mut fans = draft();

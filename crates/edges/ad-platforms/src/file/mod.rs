@@ -96,7 +96,7 @@ struct Line<'a> {
 impl Line<'_> {
     fn key(&self) -> String {
         if self.kind == "ad.paused" {
-            format!("{}.pause", self.decision)
+            Pause::key_of(&self.decision)
         } else {
             self.decision.clone().into_owned()
         }

@@ -130,7 +130,8 @@ impl<R: Request> Outbox<R> {
         self
     }
 
-    /// How long a new request waits, from the tick that saw it first, before it is sent. A restart begins the wait anew.
+    /// How long a new request waits before it is sent. The wait starts with the first tick that sees the request, and starts again
+    /// after a restart.
     /// Default: not at all.
     #[must_use]
     pub const fn first_wait(mut self, wait: Duration) -> Self {
