@@ -41,7 +41,7 @@ impl Hold {
     /// Why, in a sentence for a person who asks.
     pub fn reason(&self) -> String {
         format!(
-            "Of {} posts about `{}` since {}, {} name a death, a disaster or violence: no ad runs until {}.",
+            "Of {} posts about `{}` since {}, {} were read as reports of a death, a disaster or violence: no ad runs until {}.",
             self.posts, self.subject, self.since, self.sensitive_events, self.until
         )
     }

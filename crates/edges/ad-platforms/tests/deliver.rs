@@ -309,7 +309,12 @@ fn an_ad_whose_subject_is_put_on_hold_after_the_decision_is_withdrawn() {
         (OutcomeKind::Withdrawn, "deliver/webhook")
     );
     assert!(
-        outcome.data.detail.as_ref().unwrap().contains("5 name a death"),
+        outcome
+            .data
+            .detail
+            .as_ref()
+            .unwrap()
+            .contains("5 were read as reports of a death"),
         "{outcome:?}"
     );
     // What is decided later for the same subject is not sent either, until the hold is over.

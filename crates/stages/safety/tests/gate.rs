@@ -666,7 +666,7 @@ fn a_hold_stops_the_subject_in_every_audience_and_the_brand_everywhere() {
         };
         assert_eq!(suppression.rule, "hold");
         assert!(
-            suppression.reason.contains("5 name a death"),
+            suppression.reason.contains("5 were read as reports of a death"),
             "{}",
             suppression.reason
         );

@@ -101,7 +101,7 @@ pub(crate) fn event(
     Ok(is_plausible(events, read_posts(draft), limit).then(|| Suppression {
         rule: "sensitive_event".to_owned(),
         reason: format!(
-            "{} name a death, a disaster or violence. So few posts do not exclude that {} of them do; from there on, no ad runs.",
+            "{} were read as reports of a death, a disaster or violence. So few posts do not exclude that {} of them do; from there on, no ad runs.",
             share_since(draft, events),
             percent(limit)
         ),
