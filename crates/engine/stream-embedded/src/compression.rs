@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_batch_comes_back_byte_for_byte(
+        fn a_batch_is_unchanged_after_compression_and_decompression(
             payload in proptest::collection::vec(any::<u8>(), 0..2_000),
             repeated in 1_usize..20,
         ) {
@@ -126,7 +126,7 @@ mod tests {
         }
 
         #[test]
-        fn damage_never_panics(mut stored in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn decompressing_damaged_bytes_never_panics(mut stored in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Some(first) = stored.first_mut() {
                 *first = COMPRESSED;
             }
@@ -140,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn what_repeats_itself_shrinks() {
+    fn a_batch_of_repetitive_records_is_compressed() {
         let stored = Compressor::default().write(1, &batch(&b"{\"network\":\"townsquare\"}".repeat(100)));
         assert!(stored.len() < 400, "{}", stored.len());
     }
 
     #[test]
-    fn a_topic_that_does_not_shrink_is_left_alone_for_a_while() {
+    fn after_an_incompressible_batch_the_topic_is_not_compressed_for_some_batches() {
         let mut compressor = Compressor::default();
         let mut state = 1_u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {

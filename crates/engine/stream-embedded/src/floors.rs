@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_scan_finds_what_it_would_find_without_them(deeds in deeds()) {
+        fn a_scan_with_floors_finds_the_same_entries_as_without(deeds in deeds()) {
             let mut entries: BTreeSet<Vec<u8>> = BTreeSet::new();
             let mut floors = Floors::default();
             for deed in deeds {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_begins_behind_what_was_removed() {
+    fn a_scan_starts_after_the_removed_entries() {
         let mut floors = Floors::default();
         floors.note(b"t".to_vec(), Some(b"t5".to_vec()));
         assert_eq!(floors.start(b"t", b"t".to_vec()), b"t5");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded() {
+    fn the_number_of_remembered_prefixes_is_bounded() {
         let mut floors = Floors::default();
         for number in 0..3 * MOST as u32 {
             floors.note(number.to_be_bytes().to_vec(), None);

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_change_hands_only_after_the_hand_shake() {
+    fn a_partition_number_moves_only_after_its_holder_has_released_it() {
         let mut groups = Groups::default();
         let a = join(&mut groups, "a", 3);
         assert_eq!(
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_whose_commit_is_under_way_stays_until_it_is_settled() {
+    fn a_partition_number_with_a_running_commit_moves_only_after_the_commit() {
         let mut groups = Groups::default();
         let old = join(&mut groups, "a", 1);
         groups.poll(&old, false, POLL_INTERVAL).unwrap();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_does_not_poll_is_expelled_when_others_wait() {
+    fn a_member_that_does_not_poll_loses_its_partitions_when_others_wait() {
         let mut groups = Groups::default();
         let stuck = join(&mut groups, "a", 1);
         groups.poll(&stuck, false, POLL_INTERVAL).unwrap();
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_due_to_one_member() {
+    fn every_partition_number_is_assigned_to_exactly_one_member() {
         for members in 1..7_u32 {
             for numbers in 1..9 {
                 let mut groups = Groups::default();

@@ -421,7 +421,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_back(
+        fn unpacking_returns_the_packed_records(
             first in proptest::collection::vec(record(), 1..9),
             second in proptest::collection::vec(record(), 1..9),
             base in 0..u64::MAX / 2,
@@ -440,7 +440,7 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_noticed(records in proptest::collection::vec(record(), 1..5), at in any::<usize>(), bit in 0..8) {
+        fn a_flipped_bit_is_detected(records in proptest::collection::vec(record(), 1..5), at in any::<usize>(), bit in 0..8) {
             let mut bytes = pack(&records).seal(5, Utc::from_millis(7), 9).to_vec();
             // Bytes 1 to 3 are padding.
             let at = match at % bytes.len() { 1..=3 => 0, at => at };
@@ -449,7 +449,7 @@ mod tests {
         }
 
         #[test]
-        fn skipping_lands_on_the_offset_asked_for(records in proptest::collection::vec(record(), 1..9), skip in 0_u64..12) {
+        fn skipping_continues_at_the_requested_offset(records in proptest::collection::vec(record(), 1..9), skip in 0_u64..12) {
             let bytes = pack(&records).seal(100, Utc::from_millis(7), 9);
             let mut unpacker = Unpacker::trusted(bytes).unwrap();
             unpacker.skip_to(100 + skip).unwrap();

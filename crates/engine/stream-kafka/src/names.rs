@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_comes_back_without_its_prefix() {
+    fn the_logical_name_is_the_name_without_its_prefix() {
         let names = Names::new("acme");
         assert_eq!(
             names.logical(&names.topic("posts.dead")).as_deref(),

@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_list_of_servers() {
+    fn a_url_gives_a_list_of_servers() {
         assert_eq!(servers("kafka://a:9092,b:9093/").unwrap(), "a:9092,b:9093");
         for wrong in [
             "localhost:9092",
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exactly_once_depends_on_cannot_be_set() {
+    fn settings_that_exactly_once_depends_on_are_refused() {
         let options = KafkaOptions::default().with("isolation.level", "read_uncommitted");
         let error = Clients::new("kafka://a:1", &options).err().unwrap().to_string();
         assert!(error.contains("isolation.level"), "{error}");

@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_lies_between_half_and_all_of_its_doubled_first(seed: u64, failures: u32, first in 1_u64..10_000) {
+        fn each_wait_is_between_half_and_all_of_the_doubled_first_wait(seed: u64, failures: u32, first in 1_u64..10_000) {
             let (first, longest) = (Duration::from_millis(first), Duration::from_secs(15));
             let full = first.saturating_mul(1 << failures.min(20)).min(longest);
             let wait = Backoff::new(first, longest).with_seed(seed).wait(failures);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_spread_instances_apart() {
+    fn different_seeds_give_different_waits() {
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
         let mut waits: Vec<_> = (0..100).map(|seed| backoff.with_seed(seed).wait(0)).collect();
         waits.sort();

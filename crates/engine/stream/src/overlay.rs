@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upper_of_two_layers_hides_the_lower() {
+    fn changes_hide_the_entries_of_the_layer_below() {
         let lower = changes(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]);
         let upper = changes(&[("a", None), ("b", Some("two")), ("d", Some("4"))]);
         let nothing = MemoryState::default();

@@ -40,7 +40,7 @@ mod tests {
 
     /// The vectors of Apache Kafka's own `UtilsTest.testMurmur2`.
     #[test]
-    fn it_is_the_murmur2_of_kafka() {
+    fn murmur2_equals_the_test_vectors_of_kafka() {
         for (key, hash) in [
             ("21", -973_932_308_i32),
             ("foobar", -790_332_482),

@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_value_of_a_key_holds_and_an_empty_one_removes_it() {
+    fn a_table_has_the_latest_value_of_a_key_and_an_empty_value_removes_it() {
         let mut references = table(1_000);
         references
             .apply(&[
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_names_the_offsets_read_and_nothing_is_read_twice() {
+    fn the_version_lists_the_next_offsets_and_repeated_records_change_nothing() {
         let mut references = table(1_000);
         assert_eq!(references.header().unwrap().1, "campaigns@0.0");
         references

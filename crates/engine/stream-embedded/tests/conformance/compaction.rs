@@ -83,7 +83,7 @@ fn a_kill_at_any_step_of_a_compaction_loses_no_key() {
 }
 
 #[test]
-fn a_tombstone_is_removed_after_its_time_and_the_end_stays() {
+fn a_tombstone_is_removed_after_its_retention_and_the_end_offset_stays() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), options());
     let shared: Arc<dyn Log> = log.clone();
@@ -136,7 +136,7 @@ fn a_tombstone_is_removed_after_its_time_and_the_end_stays() {
 }
 
 #[test]
-fn a_small_table_of_keys_takes_more_rounds_and_comes_to_the_same() {
+fn a_small_table_of_keys_needs_more_rounds_and_gives_the_same_result() {
     let folder = tempfile::tempdir().unwrap();
     let small = EmbeddedOptions {
         segment_bytes: 10_000,
@@ -161,7 +161,7 @@ fn a_small_table_of_keys_takes_more_rounds_and_comes_to_the_same() {
 }
 
 #[test]
-fn writers_and_readers_go_on_while_a_topic_is_compacted() {
+fn writers_and_readers_continue_while_a_topic_is_compacted() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), options());
     let shared: Arc<dyn Log> = log.clone();

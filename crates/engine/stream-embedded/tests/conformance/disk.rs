@@ -76,7 +76,7 @@ fn a_second_process_is_refused() {
 }
 
 #[test]
-fn a_closed_log_says_so() {
+fn calls_of_a_closed_log_fail_with_closed() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     let topic = topic(&log, "t", Retention::default());
@@ -100,7 +100,7 @@ fn a_closed_log_says_so() {
 }
 
 #[test]
-fn a_record_too_large_is_refused() {
+fn a_record_above_the_size_limit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     let topic = topic(&log, "t", Retention::default());
@@ -111,7 +111,7 @@ fn a_record_too_large_is_refused() {
 }
 
 #[test]
-fn a_log_whose_creation_was_cut_short_is_created() {
+fn a_log_whose_creation_was_interrupted_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("keyspaces")).unwrap();
     for (name, bytes) in [("lock", 0), ("0.jnl", 4_096)] {
@@ -159,7 +159,7 @@ fn newest_journal(path: &Path) -> PathBuf {
 /// A machine that loses power may keep any part of the data that was not flushed. In every case the log opens, and all
 /// acknowledged records exist.
 #[test]
-fn a_torn_tail_is_cut_off() {
+fn a_half_written_last_batch_is_cut_off() {
     let made = tempfile::tempdir().unwrap();
     let (passed, _) = run("half-written", made.path());
     assert!(!passed, "the child was to die");
@@ -239,7 +239,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_stops_the_writers_until_there_is_room() {
+fn a_full_disk_refuses_writes_until_space_is_free() {
     let Some(disk) = SmallDisk::mount(96) else {
         return;
     };
@@ -271,7 +271,7 @@ fn a_full_disk_stops_the_writers_until_there_is_room() {
 }
 
 #[test]
-fn a_full_disk_is_met_without_one_too() {
+fn a_simulated_full_disk_refuses_writes_until_space_is_free() {
     let folder = tempfile::tempdir().unwrap();
     let (passed, said) = run("full", folder.path());
     assert!(passed, "{said}");
@@ -295,7 +295,7 @@ fn meet_a_full_disk(path: &Path) {
 }
 
 #[test]
-fn a_failing_disk_loses_and_doubles_nothing() {
+fn failed_writes_lose_and_double_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (passed, said) = run("failing", folder.path());
     assert!(passed, "{said}");
@@ -412,7 +412,7 @@ fn retention_by_size_drops_the_oldest_segments() {
 }
 
 #[test]
-fn a_transient_topic_leaves_the_disk_behind_its_readers() {
+fn records_of_a_transient_topic_leave_the_disk_after_every_reader_has_read_them() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     let specs = [
@@ -453,7 +453,7 @@ fn a_transient_topic_leaves_the_disk_behind_its_readers() {
 }
 
 #[test]
-fn retention_by_age_drops_what_is_old_and_never_an_offset() {
+fn retention_by_age_drops_old_segments_and_keeps_the_offsets() {
     let folder = tempfile::tempdir().unwrap();
     let embedded = Arc::new(EmbeddedLog::open(folder.path(), options()).unwrap());
     let log: Arc<dyn Log> = embedded.clone();

@@ -104,7 +104,7 @@ fn records_of_a_transient_topic_are_deleted_once_every_reader_is_past_them() {
 }
 
 #[test]
-fn a_member_goes_on_behind_what_was_deleted() {
+fn a_member_continues_after_deleted_records() {
     let Some(address) = address() else { return };
     let log = KafkaLog::connect(&address, options()).unwrap();
     log.ensure_topics(&[topic("in", 1).transient(Retention::default()), topic("out", 1)])
@@ -164,7 +164,7 @@ fn outputs_offsets_metadata_and_state_are_committed_together() {
 }
 
 #[test]
-fn nothing_of_an_aborted_transaction_is_seen_and_rewinding_brings_the_records_again() {
+fn an_aborted_transaction_is_invisible_and_its_records_are_read_again() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 1);
     log.publish((0..10).map(|n| record("in", "k", n)).collect())
@@ -188,7 +188,7 @@ fn nothing_of_an_aborted_transaction_is_seen_and_rewinding_brings_the_records_ag
 }
 
 #[test]
-fn a_group_that_has_read_everything_lags_by_nothing() {
+fn a_group_that_has_read_everything_has_a_lag_of_zero() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 1);
     // `out` ends with transaction markers, which occupy offsets.
@@ -228,7 +228,7 @@ fn a_group_that_has_read_everything_lags_by_nothing() {
 }
 
 #[test]
-fn two_instances_share_the_work_and_a_batch_in_hand_is_finished_before_its_partition_moves() {
+fn a_partition_moves_to_a_new_instance_only_after_the_current_batch_is_finished() {
     let Some(address) = address() else { return };
     let options = options();
     let log = log(&address, &options, 4);
@@ -316,7 +316,7 @@ fn topics_are_created_once_and_then_checked() {
 }
 
 #[test]
-fn a_topic_that_keeps_its_records_otherwise_is_refused_with_a_remedy() {
+fn a_topic_with_another_retention_is_refused_with_a_correction() {
     let Some(address) = address() else { return };
     let options = options();
     let log = log(&address, &options, 1);
@@ -340,7 +340,7 @@ fn a_topic_that_keeps_its_records_otherwise_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn what_cannot_work_says_why() {
+fn calls_that_cannot_succeed_return_a_specific_error() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 1);
     let error = log.publish(vec![record("nowhere", "k", 1)]).unwrap_err();

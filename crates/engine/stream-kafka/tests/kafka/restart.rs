@@ -82,7 +82,7 @@ fn step(consumer: &mut dyn Consumer, disturb: &mut dyn FnMut()) -> Result<(), Er
 }
 
 #[test]
-fn a_broker_that_dies_in_mid_transaction_costs_nothing_but_time() {
+fn a_broker_killed_during_a_transaction_loses_and_doubles_nothing() {
     if cluster::address().is_none() {
         return;
     }

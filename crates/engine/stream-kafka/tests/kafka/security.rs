@@ -32,7 +32,7 @@ fn a_stage_runs_over_tls_with_scram() {
 }
 
 #[test]
-fn a_wrong_password_is_said_and_not_shown() {
+fn a_wrong_password_is_reported_and_not_shown() {
     let Some((address, options)) = secured() else {
         return;
     };

@@ -122,7 +122,7 @@ fn check(log: &KafkaLog) {
 }
 
 #[test]
-fn batches_that_lie_ready_share_a_transaction() {
+fn available_batches_share_a_transaction() {
     let Some(address) = address() else { return };
     let log = filled(&address, &options());
     let notes = Arc::new(Notes::default());
@@ -133,7 +133,7 @@ fn batches_that_lie_ready_share_a_transaction() {
 }
 
 #[test]
-fn an_abort_is_about_every_batch_that_shared() {
+fn an_abort_repeats_every_batch_of_the_transaction() {
     let Some(address) = address() else { return };
     let log = filled(&address, &options());
     let notes = Arc::new(Notes::default());
@@ -150,7 +150,7 @@ fn an_abort_is_about_every_batch_that_shared() {
 }
 
 #[test]
-fn a_batch_that_has_to_wait_does_not_hold_up_those_before_it() {
+fn a_batch_that_must_be_retried_does_not_delay_the_batches_before_it() {
     let Some(address) = address() else { return };
     let log = filled(&address, &options());
     let notes = Arc::new(Notes::default());
@@ -166,7 +166,7 @@ fn a_batch_that_has_to_wait_does_not_hold_up_those_before_it() {
 }
 
 #[test]
-fn a_kill_between_batches_that_share_neither_loses_nor_doubles() {
+fn a_kill_between_batches_of_one_transaction_neither_loses_nor_doubles() {
     let Some(address) = address() else { return };
     let options = options();
     let log = filled(&address, &options);

@@ -10,7 +10,7 @@ use crate::cluster::{
 };
 
 #[test]
-fn an_instance_that_was_started_again_elsewhere_cannot_commit() {
+fn an_instance_cannot_commit_after_another_process_has_taken_its_name() {
     let Some(address) = address() else { return };
     let options = options();
     let first_log = log(&address, &options, 1);
@@ -41,7 +41,7 @@ fn an_instance_that_was_started_again_elsewhere_cannot_commit() {
 }
 
 #[test]
-fn a_worker_that_sleeps_is_fenced_even_without_offsets() {
+fn a_worker_that_does_not_poll_cannot_commit_even_without_offsets() {
     let Some(address) = address() else { return };
     let options = KafkaOptions {
         max_poll_interval: Duration::from_secs(1),
@@ -78,7 +78,7 @@ fn a_worker_that_sleeps_is_fenced_even_without_offsets() {
 }
 
 #[test]
-fn the_same_name_in_one_process_takes_over_at_once() {
+fn a_new_member_of_the_same_name_in_one_process_takes_over_at_once() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 2);
     let mut before = log.subscribe(subscription("a")).unwrap();

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
+    fn a_token_bucket_allows_its_burst_and_then_its_rate() {
         let mut bucket = TokenBucket::new(Rate {
             per_second: 2.0,
             burst: 3,
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wall_clock_that_is_set_back_stops_no_destination() {
+    fn setting_the_wall_clock_back_does_not_stop_a_destination() {
         let mut clock = TickClock::default();
         assert_eq!(clock.advance(Utc::from_millis(3_600_000)), Duration::ZERO);
         assert_eq!(clock.advance(Utc::from_millis(0)), Duration::ZERO);

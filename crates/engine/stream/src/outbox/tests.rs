@@ -171,7 +171,7 @@ fn entries(harness: &Harness<Ordering>) -> usize {
 }
 
 #[test]
-fn a_request_is_sent_once_it_is_durable_and_ends_in_one_transaction() {
+fn a_request_is_sent_only_after_its_commit_and_has_one_result() {
     let sender = Scripted::applies();
     let mut stage = harness(&limits(), &sender);
     stage.process([order("a"), order("b"), order("a")]);
@@ -196,7 +196,7 @@ fn a_request_is_sent_once_it_is_durable_and_ends_in_one_transaction() {
 }
 
 #[test]
-fn an_aborted_transaction_keeps_the_answer_and_a_killed_process_repeats_the_key() {
+fn after_an_abort_the_answer_is_kept_and_after_a_kill_the_same_key_is_sent_again() {
     let sender = Scripted::applies();
     let mut stage = harness(&limits(), &sender);
     stage.process([order("a")]);
@@ -216,7 +216,7 @@ fn an_aborted_transaction_keeps_the_answer_and_a_killed_process_repeats_the_key(
 }
 
 #[test]
-fn a_partition_that_moves_takes_its_requests_with_it() {
+fn requests_move_with_their_partition() {
     let sender = Scripted::applies();
     let mut stage = harness(&limits(), &sender);
     stage.process([order("a")]);
@@ -228,7 +228,7 @@ fn a_partition_that_moves_takes_its_requests_with_it() {
 }
 
 #[test]
-fn a_destination_that_hangs_delays_no_other() {
+fn a_hanging_destination_does_not_delay_the_others() {
     let sender = Scripted::applies();
     let (release, hangs) = unbounded();
     let healthy = sender.clone();
@@ -250,7 +250,7 @@ fn a_destination_that_hangs_delays_no_other() {
 }
 
 #[test]
-fn a_call_without_an_answer_ends_at_its_deadline_and_keeps_its_thread() {
+fn a_call_without_an_answer_ends_at_its_deadline_and_its_thread_stays_busy() {
     let (release, hangs) = unbounded();
     let limits = Limits {
         deadline: Duration::from_millis(5),
@@ -315,7 +315,7 @@ fn requests_of_one_order_key_are_sent_one_after_the_other() {
 }
 
 #[test]
-fn what_a_destination_asks_to_wait_is_bounded_and_counts_as_an_attempt() {
+fn a_requested_wait_is_bounded_and_counts_as_an_attempt() {
     let waits = [Some(0), Some(1_000_000_000), None];
     let sender = Scripted::new(move |call| Answer::RetryAfter {
         wait: waits[call.attempt as usize - 1].map(Duration::from_secs),
@@ -407,7 +407,7 @@ fn a_token_bucket_bounds_calls_per_second() {
 }
 
 #[test]
-fn a_failing_destination_is_left_alone_and_probed_by_one_call() {
+fn the_breaker_stops_calls_to_a_failing_destination_and_probes_with_one_call() {
     let sender = Scripted::new(|_| Answer::Unknown {
         detail: "down".to_owned(),
     });
@@ -428,7 +428,7 @@ fn a_failing_destination_is_left_alone_and_probed_by_one_call() {
 }
 
 #[test]
-fn a_full_queue_and_an_unknown_destination_are_said_and_change_nothing() {
+fn a_full_queue_and_an_unknown_destination_are_reported_and_change_nothing() {
     let limits = Limits {
         waiting: 2,
         ..limits()
@@ -478,7 +478,7 @@ fn a_request_of_an_older_version_is_migrated() {
 }
 
 #[test]
-fn an_entry_of_a_later_program_stops_the_stage_and_is_kept() {
+fn an_entry_of_a_later_version_stops_the_stage_and_is_kept() {
     for (from, to) in [
         (r#"{"v":1"#, r#"{"v":2"#),
         (r#""request_version":2"#, r#""request_version":3"#),

@@ -82,7 +82,7 @@ mod tests {
     use crate::Headers;
 
     #[test]
-    fn a_letter_keeps_every_byte_and_can_be_revived() {
+    fn a_dead_letter_keeps_the_record_unchanged_and_can_be_revived() {
         let record = Record {
             topic: "posts".into(),
             partition: 2,

@@ -163,7 +163,7 @@ mod tests {
     };
 
     #[test]
-    fn time_waits_for_every_sender() {
+    fn the_watermark_waits_for_every_sender() {
         let mut clock = InputClock::default();
         assert_eq!(clock.time(EventTime::Sources), InputTime::At(Utc::MIN));
         clock.saw_mark(EventTime::Sources, &mark(0, 100, false));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_sender_is_not_waited_for_until_it_speaks_again() {
+    fn an_idle_sender_does_not_hold_the_watermark_back_until_it_sends_again() {
         let mut clock = InputClock::default();
         clock.saw_mark(EventTime::Sources, &mark(0, 100, false));
         clock.saw_mark(EventTime::Sources, &mark(1, 40, true));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn records_trail_by_their_disorder_and_a_heartbeat_overrides() {
+    fn time_is_the_latest_record_less_the_disorder_and_a_heartbeat_overrides_it() {
         let mut clock = InputClock::default();
         clock.saw_record(Utc::from_millis(100));
         clock.saw_record(Utc::from_millis(95));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_survives_its_own_metadata() {
+    fn an_input_clock_is_unchanged_after_encoding_and_decoding() {
         let mut clock = InputClock::default();
         clock.saw_mark(EventTime::Sources, &mark(0, 100, true));
         clock.saw_record(Utc::from_millis(7));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn one_busy_input_holds_an_idle_one() {
+    fn an_idle_input_does_not_advance_time_past_a_busy_one() {
         let inputs = [
             InputTime::Idle(Utc::from_millis(900)),
             InputTime::At(Utc::from_millis(3)),

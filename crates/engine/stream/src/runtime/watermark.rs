@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_reaches_every_partition_and_says_when_a_sender_is_idle_and_when_it_is_back() {
+    fn a_broadcast_mark_reaches_every_partition_and_states_whether_the_sender_is_idle() {
         let (tracker, mut progress) = (tracker(Forward::Broadcast), assigned());
         for topic in ["a", "b"] {
             saw(&mut progress, topic, 1, 100);

@@ -427,7 +427,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_value_comes_back_and_no_part_of_it_passes_for_a_whole(value in everything()) {
+        fn a_value_decodes_to_itself_and_a_truncated_or_longer_one_is_refused(value in everything()) {
             let bytes = value.to_bytes();
             for end in 0..bytes.len() {
                 prop_assert!(Everything::from_bytes(&bytes[..end]).is_err());
@@ -438,7 +438,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_no_value_are_refused_without_a_panic(bytes: Vec<u8>) {
+        fn decoding_arbitrary_bytes_never_panics(bytes: Vec<u8>) {
             let _ = Everything::from_bytes(&bytes);
         }
     }

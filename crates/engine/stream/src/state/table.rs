@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_found_by_key_and_by_prefix_and_by_no_other_table() {
+    fn entries_are_found_by_key_and_prefix_and_are_invisible_to_other_tables() {
         let state = MemoryState::default();
         let mut out = Outputs::new(&state);
         for (n, name) in ["ab", "aa", "b"].into_iter().enumerate() {

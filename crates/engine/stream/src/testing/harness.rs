@@ -688,14 +688,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_driven_once_may_depend_on_the_world() {
+    fn with_once_a_stage_may_depend_on_something_outside() {
         let mut harness = harness(Breaks::Field).once();
         harness.process([post("a"), post("a")]);
         assert_eq!(counts(&harness), [b"1", b"2"]);
     }
 
     #[test]
-    fn an_aborted_batch_leaves_nothing_and_a_restart_keeps_what_is_committed() {
+    fn an_aborted_batch_changes_nothing_and_a_restart_keeps_committed_state() {
         let mut harness = harness(Breaks::Nothing);
         harness.process_aborted([post("a")]).unwrap();
         assert!(harness.state().is_empty() && harness.outputs().is_empty());

@@ -167,7 +167,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_order_and_any_restarts_end_at_what_all_records_at_once_give(
+    fn order_and_restarts_do_not_change_the_final_results(
         kind in kinds(), items in items(), size in 1..20usize, disorder in 0..100i64,
     ) {
         // No record is later than 400.
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_too_late_is_counted_and_nothing_else_is_missing(
+    fn only_records_that_are_too_late_are_missing_and_they_are_counted(
         size in 1..40i64, lateness in 0..30i64, items in items(), disorder in 0..20i64,
     ) {
         let (results, dropped, left) = stream(WindowKind::Tumbling { size }, lateness, &items, 3, disorder);
@@ -188,7 +188,7 @@ proptest! {
 }
 
 #[test]
-fn a_late_record_corrects_and_a_later_one_is_dropped() {
+fn a_late_record_causes_a_correction_and_a_later_one_is_dropped() {
     let committed = MemoryState::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
     let mut out = Outputs::new(&committed);
@@ -211,7 +211,7 @@ fn a_late_record_corrects_and_a_later_one_is_dropped() {
 }
 
 #[test]
-fn a_rare_record_far_behind_the_watermark_counts_if_its_own_kind_has_come_no_further() {
+fn with_lateness_by_own_records_a_record_far_behind_the_watermark_counts() {
     let mut committed = MemoryState::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5)
         .unwrap()
@@ -241,7 +241,7 @@ fn a_rare_record_far_behind_the_watermark_counts_if_its_own_kind_has_come_no_fur
 }
 
 #[test]
-fn a_record_between_two_closed_sessions_makes_them_one() {
+fn a_record_between_two_closed_sessions_merges_them() {
     let committed = MemoryState::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Session { gap: 10 }, 100).unwrap();
     let mut out = Outputs::new(&committed);
@@ -261,7 +261,7 @@ fn a_record_between_two_closed_sessions_makes_them_one() {
 }
 
 #[test]
-fn windows_that_cannot_be_are_refused() {
+fn invalid_window_lengths_are_refused() {
     for kind in [
         WindowKind::Tumbling { size: 0 },
         WindowKind::Sliding { size: 5, step: 6 },
@@ -272,7 +272,7 @@ fn windows_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn a_window_that_one_batch_opens_and_forgets_leaves_no_trace_in_the_log() {
+fn a_window_that_one_batch_opens_and_removes_is_not_written() {
     let committed = MemoryState::default();
     let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
     let mut out = Outputs::new(&committed);

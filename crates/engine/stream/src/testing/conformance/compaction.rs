@@ -129,7 +129,7 @@ pub fn a_tombstone_removes_its_key(backend: &mut dyn Backend) {
     );
 }
 
-pub fn a_topic_that_should_be_compacted_is_refused_with_a_remedy(backend: &mut dyn Backend) {
+pub fn a_topic_that_should_be_compacted_is_refused_with_a_correction(backend: &mut dyn Backend) {
     let topic = backend.topics(&["plain"], 1).remove(0);
     let error = backend
         .log()

@@ -183,7 +183,7 @@ pub fn a_revived_zombie_is_fenced(backend: &mut dyn Backend) {
     assert_eq!(progress.committed.next, read_up_to(&records)[0].next);
 }
 
-pub fn anyone_can_ask_how_far_a_group_has_come(backend: &mut dyn Backend) {
+pub fn the_progress_of_a_group_can_be_read_without_joining_it(backend: &mut dyn Backend) {
     let topics = backend.topics(&["asked", "asked-out"], 2);
     let log = backend.log();
     fill(&log, &topics[0], 2, 20);
@@ -207,7 +207,7 @@ pub fn anyone_can_ask_how_far_a_group_has_come(backend: &mut dyn Backend) {
     assert_eq!(ask(), [(0, 20), (20, 0)], "one partition was never committed in");
 }
 
-pub fn groups_do_not_disturb_each_other(backend: &mut dyn Backend) {
+pub fn groups_read_independently_of_each_other(backend: &mut dyn Backend) {
     let topics = backend.topics(&["wide", "wide-out"], 2);
     let log = backend.log();
     let written = fill(&log, &topics[0], 2, 20);

@@ -73,43 +73,43 @@ macro_rules! conformance {
         $crate::conformance_promises! { $backend, $open,
         publishing:
             a_key_has_one_partition_and_keeps_its_order
-            everything_of_a_record_comes_back
+            a_record_is_read_exactly_as_it_was_written
             many_threads_publish_at_once
-            reading_begins_anywhere_and_ends_at_the_end
+            a_read_starts_at_any_offset_and_stops_at_the_end
             an_unknown_topic_is_named
-            a_topic_is_created_once_and_checked_ever_after
-            what_was_acknowledged_is_there_after_reopening;
+            a_topic_is_created_once_and_checked_afterwards
+            acknowledged_records_exist_after_reopening;
         polling:
-            a_batch_closes_at_its_first_limit
+            a_batch_ends_at_the_first_limit_that_it_reaches
             a_record_larger_than_the_limit_comes_alone
-            nothing_there_is_idle
+            a_poll_without_records_is_idle
             a_waiting_poll_wakes_when_something_is_committed
-            reading_goes_on_from_another_offset
-            positions_tell_what_is_left;
+            reading_continues_at_another_offset_after_a_seek
+            positions_show_how_many_records_are_unread;
         groups:
             a_member_reads_everything_in_order
             two_instances_share_the_work_and_take_over
             every_topic_of_a_number_goes_to_the_same_member
             a_rebalance_in_mid_batch_neither_loses_nor_doubles
             a_revived_zombie_is_fenced
-            anyone_can_ask_how_far_a_group_has_come
-            groups_do_not_disturb_each_other;
+            the_progress_of_a_group_can_be_read_without_joining_it
+            groups_read_independently_of_each_other;
         transactions:
-            outputs_and_offsets_are_seen_together
-            what_was_aborted_is_never_seen
-            after_an_abort_the_same_records_come_again
-            the_metadata_of_an_offset_comes_back
+            outputs_and_offsets_become_visible_together
+            aborted_records_are_never_visible
+            after_an_abort_the_same_records_are_read_again
+            the_metadata_of_an_offset_is_returned_unchanged
             a_transaction_may_span_every_partition;
         state:
             state_is_read_as_committed
-            a_scan_goes_in_key_order
-            an_aborted_change_of_state_leaves_no_trace
+            a_scan_returns_entries_in_key_order
+            an_aborted_change_of_state_has_no_effect
             state_moves_with_its_partition
-            state_is_there_after_reopening;
+            state_exists_after_reopening;
         compaction:
             the_latest_value_of_every_key_survives_compaction
             a_tombstone_removes_its_key
-            a_topic_that_should_be_compacted_is_refused_with_a_remedy;
+            a_topic_that_should_be_compacted_is_refused_with_a_correction;
         crashes:
             a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles;
             }

@@ -23,7 +23,7 @@ fn filled(backend: &mut dyn Backend, count: usize) -> (std::sync::Arc<str>, Clie
     panic!("the partition was not assigned");
 }
 
-pub fn a_batch_closes_at_its_first_limit(backend: &mut dyn Backend) {
+pub fn a_batch_ends_at_the_first_limit_that_it_reaches(backend: &mut dyn Backend) {
     let (_, mut client) = filled(backend, 100);
     let few = BatchLimits {
         records: 7,
@@ -58,7 +58,7 @@ pub fn a_record_larger_than_the_limit_comes_alone(backend: &mut dyn Backend) {
     assert_eq!(values(&read), numbered("", 3));
 }
 
-pub fn nothing_there_is_idle(backend: &mut dyn Backend) {
+pub fn a_poll_without_records_is_idle(backend: &mut dyn Backend) {
     let (_, mut client) = filled(backend, 1);
     client.take(1);
     let hasty = BatchLimits {
@@ -88,7 +88,7 @@ pub fn a_waiting_poll_wakes_when_something_is_committed(backend: &mut dyn Backen
     });
 }
 
-pub fn reading_goes_on_from_another_offset(backend: &mut dyn Backend) {
+pub fn reading_continues_at_another_offset_after_a_seek(backend: &mut dyn Backend) {
     let (_, mut client) = filled(backend, 20);
     let all = client.take(20);
     let partition = client.held[0].clone();
@@ -98,7 +98,7 @@ pub fn reading_goes_on_from_another_offset(backend: &mut dyn Backend) {
     assert_eq!(values(&client.take(20)), values(&all));
 }
 
-pub fn positions_tell_what_is_left(backend: &mut dyn Backend) {
+pub fn positions_show_how_many_records_are_unread(backend: &mut dyn Backend) {
     let (_, mut client) = filled(backend, 10);
     client.take(10);
     let [(partition, next, end)] = &client.consumer.positions().unwrap()[..] else {

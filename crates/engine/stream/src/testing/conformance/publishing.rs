@@ -34,7 +34,7 @@ pub fn a_key_has_one_partition_and_keeps_its_order(backend: &mut dyn Backend) {
     }
 }
 
-pub fn everything_of_a_record_comes_back(backend: &mut dyn Backend) {
+pub fn a_record_is_read_exactly_as_it_was_written(backend: &mut dyn Backend) {
     let topic = &backend.topics(&["whole"], 1)[0];
     let log = backend.log();
     let record = NewRecord {
@@ -93,7 +93,7 @@ pub fn many_threads_publish_at_once(backend: &mut dyn Backend) {
     }
 }
 
-pub fn reading_begins_anywhere_and_ends_at_the_end(backend: &mut dyn Backend) {
+pub fn a_read_starts_at_any_offset_and_stops_at_the_end(backend: &mut dyn Backend) {
     let topic = &backend.topics(&["read"], 1)[0];
     let log = backend.log();
     for value in numbered("", 30).chunks(10) {
@@ -133,7 +133,7 @@ pub fn an_unknown_topic_is_named(backend: &mut dyn Backend) {
     );
 }
 
-pub fn a_topic_is_created_once_and_checked_ever_after(backend: &mut dyn Backend) {
+pub fn a_topic_is_created_once_and_checked_afterwards(backend: &mut dyn Backend) {
     let topic = backend.topics(&["checked"], 2).remove(0);
     let again = backend.topics(&["checked"], 2).remove(0);
     assert_eq!(topic, again);
@@ -144,7 +144,7 @@ pub fn a_topic_is_created_once_and_checked_ever_after(backend: &mut dyn Backend)
     assert!(message.contains('2') && message.contains('5'), "{message}");
 }
 
-pub fn what_was_acknowledged_is_there_after_reopening(backend: &mut dyn Backend) {
+pub fn acknowledged_records_exist_after_reopening(backend: &mut dyn Backend) {
     let topic = backend.topics(&["kept"], 3).remove(0);
     let records = numbered("", 500);
     let records = records.iter().map(|value| says(&topic, value, value));

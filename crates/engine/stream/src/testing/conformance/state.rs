@@ -55,7 +55,7 @@ pub fn state_is_read_as_committed(backend: &mut dyn Backend) {
     assert_eq!(get(&client, 1, "mood"), None);
 }
 
-pub fn a_scan_goes_in_key_order(backend: &mut dyn Backend) {
+pub fn a_scan_returns_entries_in_key_order(backend: &mut dyn Backend) {
     let (_, _, mut client) = member(backend, 2);
     for key in ["b/2", "a/9", "b/10", "b/1", "c/1", "b"] {
         put(&mut client, 0, key, Some(key));
@@ -70,7 +70,7 @@ pub fn a_scan_goes_in_key_order(backend: &mut dyn Backend) {
     assert!(scan(&client, 0, "", "", 0).is_empty());
 }
 
-pub fn an_aborted_change_of_state_leaves_no_trace(backend: &mut dyn Backend) {
+pub fn an_aborted_change_of_state_has_no_effect(backend: &mut dyn Backend) {
     let (_, _, mut client) = member(backend, 1);
     put(&mut client, 0, "kept", Some("yes"));
     let mut transaction = client.consumer.begin().unwrap();
@@ -96,7 +96,7 @@ pub fn state_moves_with_its_partition(backend: &mut dyn Backend) {
     assert_eq!(scan(&b, 1, "key", "", 2), ["key 01=value 1", "key 03=value 3"]);
 }
 
-pub fn state_is_there_after_reopening(backend: &mut dyn Backend) {
+pub fn state_exists_after_reopening(backend: &mut dyn Backend) {
     let (topics, group, mut client) = member(backend, 1);
     put(&mut client, 0, "kept", Some("yes"));
     client.consumer.close().unwrap();

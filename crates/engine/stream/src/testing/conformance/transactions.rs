@@ -5,7 +5,7 @@ use crate::{Committed, Polled};
 use super::Backend;
 use super::client::{Client, all_of, limits, numbered, read_up_to, says_in, sorted, values};
 
-pub fn outputs_and_offsets_are_seen_together(backend: &mut dyn Backend) {
+pub fn outputs_and_offsets_become_visible_together(backend: &mut dyn Backend) {
     let topics = backend.topics(&["in", "out"], 1);
     let log = backend.log();
     let group = "g";
@@ -29,7 +29,7 @@ pub fn outputs_and_offsets_are_seen_together(backend: &mut dyn Backend) {
     assert_eq!(values(&client.take(15)), written[10..]);
 }
 
-pub fn what_was_aborted_is_never_seen(backend: &mut dyn Backend) {
+pub fn aborted_records_are_never_visible(backend: &mut dyn Backend) {
     let topics = backend.topics(&["in", "out"], 1);
     let log = backend.log();
     let mut reader = Client::join(&log, "reader", "a", &topics[1..]);
@@ -49,7 +49,7 @@ pub fn what_was_aborted_is_never_seen(backend: &mut dyn Backend) {
     assert_eq!(values(&all_of(&log, &topics[1])), ["committed"]);
 }
 
-pub fn after_an_abort_the_same_records_come_again(backend: &mut dyn Backend) {
+pub fn after_an_abort_the_same_records_are_read_again(backend: &mut dyn Backend) {
     let topics = backend.topics(&["in", "out"], 2);
     let log = backend.log();
     let written = numbered("", 60);
@@ -82,7 +82,7 @@ pub fn after_an_abort_the_same_records_come_again(backend: &mut dyn Backend) {
     assert_eq!(sorted(&all_of(&log, &topics[1])), written);
 }
 
-pub fn the_metadata_of_an_offset_comes_back(backend: &mut dyn Backend) {
+pub fn the_metadata_of_an_offset_is_returned_unchanged(backend: &mut dyn Backend) {
     let topic = backend.topics(&["in"], 1).remove(0);
     let log = backend.log();
     let group = "g";
