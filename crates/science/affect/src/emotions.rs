@@ -154,7 +154,7 @@ mod tests {
         surprise";
 
     #[test]
-    fn every_label_is_in_exactly_one_of_ekmans_and_in_some_of_plutchiks() {
+    fn every_label_has_one_category_of_ekman_and_at_least_one_of_plutchik() {
         for label in LABELS.split_ascii_whitespace() {
             let homes =
                 |map: &[(&str, &[&str])]| map.iter().filter(|(_, labels)| labels.contains(&label)).count();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_takes_the_strongest_and_makes_nothing_up() {
+    fn a_category_has_the_score_of_its_strongest_label_and_is_absent_without_labels() {
         let emotions = Emotions::from([
             ("annoyance".to_owned(), 0.4),
             ("anger".to_owned(), 0.3),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn plutchiks_own_eight_map_to_themselves() {
+    fn plutchiks_emotions_map_to_themselves() {
         let names = PLUTCHIK.iter().map(|(name, _)| *name);
         let own: Emotions = names
             .zip(1..)

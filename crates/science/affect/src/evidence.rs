@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_emoji_are_told_apart() {
+    fn words_and_emoji_are_separate_units() {
         for (text, expected) in [
             ("so good 😂😂 #cup", &["so", "good", "😂", "😂", "#cup"][..]),
             ("good😂bad", &["good", "😂", "bad"]),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_that_moved_it_stands_out() {
+    fn the_word_that_caused_the_emotion_has_the_largest_contribution() {
         let text = "the train is late and I am furious";
         let explained = explain(&LexiconReader::new(), text);
         assert_eq!(explained.emotions, ["anger"]);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn distress_is_explained_too() {
+    fn words_also_have_a_contribution_to_distress() {
         let text = "my dog died";
         let explained = explain(&LexiconReader::new(), text);
         assert!(explained.words.last().unwrap().distress > 0.5);

@@ -372,7 +372,7 @@ mod tests {
     use super::{Room, guess, may_be_english};
 
     #[test]
-    fn plain_sentences_are_told_apart() {
+    fn the_language_of_plain_sentences_is_found() {
         for (language, text) in [
             ("en", "The train is late again and I am not happy about it"),
             ("en", "I don't know what to say"),
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn short_texts_show_their_language_by_their_letters() {
+    fn the_language_of_short_texts_is_found_from_their_letters() {
         for (language, text) in [
             ("en", "lovely cake"),
             ("en", "ugh Mondays"),
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn english_may_be_what_cannot_be_told_unless_its_letters_say_no() {
+    fn an_undetermined_text_may_be_english_unless_its_letters_exclude_it() {
         for (text, expected) in [
             ("😂😂😂", true),
             ("", true),
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_evidence_is_und() {
+    fn too_little_evidence_gives_und() {
         for text in [
             "",
             "😀😀",

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disguises_come_off() {
+    fn disguised_spellings_have_the_plain_normal_form() {
         for disguised in [
             "kill myself",
             "  KILL\t\nMyself ",
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_character_has_a_normal_form_that_stays() {
+    fn normalising_twice_changes_nothing_for_any_single_character() {
         // Ideographs, syllables, private use and the unassigned planes behave alike: a few of them suffice.
         let alike = |c: char| {
             matches!(u32::from(c), 0x3400..=0x9fff | 0xac00..=0xd7a3 | 0xe000..=0xf8ff | 0x1_7000..=0x1_afff
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn edge_inputs_have_a_normal_form() {
+    fn unusual_texts_have_the_expected_normal_form() {
         for (text, normal) in [
             ("", ""),
             (" ", ""),
@@ -143,13 +143,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normalising_twice_is_normalising_once(text in any::<String>()) {
+        fn normalising_twice_changes_nothing_for_any_text(text in any::<String>()) {
             let once = normalise(&text);
             prop_assert_eq!(normalise(&once), once);
         }
 
         #[test]
-        fn so_it_is_for_what_people_hide_words_in(
+        fn normalising_twice_changes_nothing_for_disguised_words(
             text in "[a-cA-C'’!. \\u{200b}-\\u{200f}\\u{202a}-\\u{202e}\\u{300}-\\u{310}😀кИ日ｋ𝖐\\u{1c}\\u{85}ΣİK]{0,60}"
         ) {
             let once = normalise(&text);

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn many_threads_read_what_one_would() {
+    fn many_threads_give_the_same_readings_as_one() {
         let texts: Vec<String> = (0..500)
             .map(|n| format!("what a lovely day number {n} 😂 {}", "so ".repeat(n % 40)))
             .collect();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_all_at_once_waits_for_no_linger() {
+    fn a_caller_with_no_further_texts_does_not_wait_for_the_linger() {
         let engine = Arc::new(LexiconReader::new());
         let patient = ReadersOptions {
             linger: Duration::from_hours(1),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_closed_by_its_tokens_without_waiting_for_its_linger() {
+    fn a_batch_with_enough_tokens_does_not_wait_for_the_linger() {
         let patient = ReadersOptions {
             threads: 1,
             batch_tokens: 3 * tokens("good"),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_text_is_read_when_its_linger_is_over() {
+    fn a_single_text_is_read_after_the_linger() {
         let hasty = ReadersOptions {
             linger: Duration::ZERO,
             ..options()
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overloaded_reader_refuses_and_forgets_nobody_it_took() {
+    fn an_overloaded_reader_refuses_new_texts_and_answers_the_accepted_ones() {
         let small = ReadersOptions {
             threads: 1,
             batch_tokens: 1,
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_panics_over_a_text_spoils_no_other() {
+    fn a_panic_on_one_text_does_not_affect_other_texts() {
         struct Shy(AtomicUsize);
         impl AffectEngine for Shy {
             fn version(&self) -> &'static str {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_words_is_another_version() {
+    fn changed_words_give_another_version() {
         let of = |words: &[&str]| {
             let words = words.iter().map(ToString::to_string).collect();
             let tagger = SubjectTagger::new(&[(Slug::new("tea").unwrap(), words)].into());

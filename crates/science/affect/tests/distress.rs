@@ -26,7 +26,7 @@ fn none_has(kind: &str, texts: &[&str]) {
 }
 
 #[test]
-fn self_harm_is_seen_however_it_is_written() {
+fn self_harm_is_found_in_many_spellings() {
     all_have(
         "self_harm",
         &[
@@ -76,7 +76,7 @@ fn self_harm_is_seen_however_it_is_written() {
 }
 
 #[test]
-fn grief_is_seen() {
+fn grief_is_found() {
     all_have(
         "grief",
         &[
@@ -103,7 +103,7 @@ fn grief_is_seen() {
 }
 
 #[test]
-fn fear_is_seen() {
+fn fear_is_found() {
     all_have(
         "fear",
         &[
@@ -122,7 +122,7 @@ fn fear_is_seen() {
 }
 
 #[test]
-fn crisis_is_seen() {
+fn crisis_is_found() {
     all_have(
         "crisis",
         &[
@@ -143,7 +143,7 @@ fn crisis_is_seen() {
 }
 
 #[test]
-fn a_manner_of_speaking_is_no_self_harm() {
+fn a_figure_of_speech_is_not_self_harm() {
     none_has(
         "self_harm",
         &[
@@ -168,7 +168,7 @@ fn a_manner_of_speaking_is_no_self_harm() {
 }
 
 #[test]
-fn everyday_posts_have_no_cue_at_all() {
+fn everyday_posts_have_no_cue() {
     for text in [
         "",
         "x",
@@ -192,7 +192,7 @@ fn everyday_posts_have_no_cue_at_all() {
 }
 
 #[test]
-fn laughter_and_negation_weaken_but_do_not_silence() {
+fn laughter_and_negation_weaken_a_cue_but_do_not_remove_it() {
     let reader = LexiconReader::new();
     let plain = reader.distress("I want to die").self_harm;
     let laughed = reader.distress("I want to die lol").self_harm;
@@ -202,13 +202,13 @@ fn laughter_and_negation_weaken_but_do_not_silence() {
 }
 
 #[test]
-fn kinds_come_in_their_stated_order() {
+fn cues_are_listed_in_their_stated_order() {
     let text = "I want to die, there is an active shooter, I am terrified, my mom passed away";
     assert_eq!(cues(text), ["grief", "fear", "crisis", "self_harm"]);
 }
 
 #[test]
-fn a_hostile_length_is_read() {
+fn a_very_long_text_is_read() {
     for text in [
         "kill myself ",
         "cant go on but ",

@@ -12,7 +12,7 @@ fn entities(texts: &[String]) -> Vec<Vec<Entity>> {
 }
 
 #[test]
-fn accounts_and_hashtags_are_those_that_twitter_found() {
+fn mentions_and_hashtags_are_those_that_twitter_found() {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return;
     };
@@ -60,7 +60,7 @@ fn accounts_and_hashtags_are_those_that_twitter_found() {
 }
 
 #[test]
-fn brands_are_seen_in_posts_about_them_as_often_as_stated() {
+fn brands_are_found_in_posts_about_them_at_the_stated_rate() {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return;
     };
@@ -105,7 +105,7 @@ fn brands_are_seen_in_posts_about_them_as_often_as_stated() {
 
 /// Topics of `SemEval` 2017 task 4 CE are mostly names, and most posts about a topic contain its name.
 #[test]
-fn topics_that_posts_say_are_seen_as_often_as_stated() {
+fn subjects_that_a_post_names_are_found_at_the_stated_rate() {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return;
     };

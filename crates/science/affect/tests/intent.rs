@@ -22,7 +22,7 @@ fn all_are(kind: IntentKind, texts: &[&str]) {
 }
 
 #[test]
-fn leaving_is_seen() {
+fn leaving_is_found() {
     all_are(
         Churn,
         &[
@@ -43,7 +43,7 @@ fn leaving_is_seen() {
 }
 
 #[test]
-fn complaints_are_seen_before_questions_and_praise() {
+fn complaints_take_precedence_over_questions_and_praise() {
     all_are(
         Complaint,
         &[
@@ -68,7 +68,7 @@ fn complaints_are_seen_before_questions_and_praise() {
 }
 
 #[test]
-fn buying_is_seen() {
+fn buying_is_found() {
     all_are(
         Purchase,
         &[
@@ -90,7 +90,7 @@ fn buying_is_seen() {
 }
 
 #[test]
-fn praise_is_seen() {
+fn praise_is_found() {
     all_are(
         Praise,
         &[
@@ -110,7 +110,7 @@ fn praise_is_seen() {
 }
 
 #[test]
-fn questions_are_seen_with_and_without_their_mark() {
+fn questions_are_found_with_and_without_a_question_mark() {
     all_are(
         Question,
         &[
@@ -126,7 +126,7 @@ fn questions_are_seen_with_and_without_their_mark() {
 }
 
 #[test]
-fn what_is_none_of_these_is_none() {
+fn texts_without_an_intent_have_the_intent_none() {
     all_are(
         None,
         &[

@@ -159,7 +159,7 @@ const POSTS: [(&str, &[&str]); 10] = [
 ];
 
 #[test]
-fn short_posts_in_ten_languages_are_told_apart() {
+fn the_language_of_short_posts_is_found_for_ten_languages() {
     let (mut right, mut wrong, mut silent) = (0, 0, 0);
     for (language, texts) in POSTS {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
@@ -193,7 +193,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn english_posts_are_english_as_often_as_stated() {
+fn english_posts_are_recognised_at_the_stated_rate() {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return;
     };
@@ -222,7 +222,7 @@ fn english_posts_are_english_as_often_as_stated() {
 }
 
 #[test]
-fn it_agrees_with_twitter_as_often_as_stated() {
+fn the_language_agrees_with_twitter_at_the_stated_rate() {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return;
     };

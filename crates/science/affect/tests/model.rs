@@ -81,7 +81,7 @@ fn reposts_are_read_once_and_counted() {
 }
 
 #[test]
-fn another_language_gets_the_lexicons_reading_and_says_so() {
+fn another_language_is_read_by_the_lexicon_and_the_reading_says_so() {
     let reader = open(false, 0);
     let lexicon = LexiconReader::new();
     for text in [TEXTS[5], TEXTS[6], "Поезд опять опаздывает, и это не радует"]
@@ -112,7 +112,7 @@ fn the_version_names_model_kernels_cascade_and_lexica() {
 }
 
 #[test]
-fn who_may_be_in_distress_gets_the_long_look() {
+fn a_post_with_a_cue_of_distress_never_leaves_early() {
     let reader = open(true, 0);
     let [early, late] = &reader.read(&["what a good cake", "I want to die"])[..] else {
         panic!("two readings");
@@ -209,7 +209,7 @@ thread_local! {
 }
 
 #[test]
-fn bad_input_is_read_like_any_other() {
+fn unusual_texts_have_a_valid_reading() {
     let reader = open(false, 0);
     let long = "the train is late ".repeat(6_000);
     let emoji = "😂".repeat(25_000);

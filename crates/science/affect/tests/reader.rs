@@ -24,7 +24,7 @@ fn check_bounds(text: &str, affect: &Affect) {
 }
 
 #[test]
-fn edge_inputs_have_a_reading() {
+fn unusual_texts_have_a_reading() {
     let long = "so happy but so sad 😭 kill it!! ".repeat(3_000);
     let one_word = "a".repeat(100_000);
     let marks = "!?".repeat(50_000);
@@ -52,7 +52,7 @@ fn edge_inputs_have_a_reading() {
 }
 
 #[test]
-fn feelings_lean_the_way_they_should() {
+fn plain_feelings_have_the_expected_sentiment_and_emotion() {
     let happy = read("I am SO happy, this is the best day ever!!! 😍");
     let calm = read("this is a nice day");
     let flat = read("the meeting is at ten");
@@ -76,7 +76,7 @@ fn feelings_lean_the_way_they_should() {
 }
 
 #[test]
-fn a_language_it_does_not_know_is_said_and_its_silence_is_no_zero() {
+fn in_another_language_only_emotions_with_a_cue_are_reported() {
     let german = read("Der Zug ist schon wieder zu spät und ich bin nicht froh 😡");
     assert_eq!(german.language, "de");
     assert!(german.emotions.contains_key("anger"));
@@ -85,7 +85,7 @@ fn a_language_it_does_not_know_is_said_and_its_silence_is_no_zero() {
 }
 
 #[test]
-fn a_batch_changes_no_reading() {
+fn a_batch_does_not_change_a_reading() {
     let texts = [
         "great 😂",
         "",
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn so_has_every_text_of_words_that_matter(
+    fn every_text_of_words_with_a_meaning_has_a_reading(
         words in proptest::collection::vec(
             prop_oneof![
                 Just("good"), Just("BAD"), Just("not"), Just("never"), Just("so"), Just("this"), Just("but"),
@@ -126,7 +126,7 @@ proptest! {
 }
 
 #[test]
-fn emotions_are_told_apart_as_stated() {
+fn emotions_are_distinguished_at_the_stated_rate() {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return;
     };

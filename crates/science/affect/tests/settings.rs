@@ -14,7 +14,7 @@ fn error_of(settings: &Settings) -> String {
 }
 
 #[test]
-fn auto_takes_the_model_where_there_is_one_and_says_where_there_is_none() {
+fn auto_selects_an_existing_model_and_otherwise_explains_the_lexicon() {
     let folder = small::model();
     let mut settings = Settings {
         model: folder.path().to_owned(),
@@ -31,7 +31,7 @@ fn auto_takes_the_model_where_there_is_one_and_says_where_there_is_none() {
 }
 
 #[test]
-fn a_model_that_cannot_be_used_stops_unless_fallback_is_set() {
+fn an_invalid_model_is_an_error_unless_fallback_is_set() {
     let folder = small::model();
     std::fs::write(folder.path().join("model.safetensors"), "not a model").unwrap();
     for engine in [Engine::Auto, Engine::Model] {

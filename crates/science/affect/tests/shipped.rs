@@ -112,7 +112,7 @@ fn paths() -> Vec<Kernels> {
 }
 
 #[test]
-fn the_tokeniser_cuts_as_it_did_for_the_training() {
+fn the_tokens_equal_those_of_the_training() {
     let tokeniser = Tokeniser::open(&folder().join("vocab.txt")).unwrap();
     let mut room = Tokens::default();
     let (texts, wanted) = (texts(), wanted());
@@ -123,7 +123,7 @@ fn the_tokeniser_cuts_as_it_did_for_the_training() {
 }
 
 #[test]
-fn the_reference_reads_what_the_training_program_reads() {
+fn the_reference_kernels_agree_with_the_training_program() {
     for layer in [None, Some(2), Some(3)] {
         let apart = apart(Kernels::Reference, layer);
         assert!(apart.worst < 1e-4, "{layer:?}: {}", apart.worst);
@@ -152,7 +152,7 @@ fn integer_kernels_stay_near_the_reference() {
 }
 
 #[test]
-fn plain_feelings_are_read_as_what_they_are() {
+fn plain_feelings_have_the_expected_labels() {
     let reader = ModelReader::open(&folder(), &ModelOptions::default()).unwrap();
     for (text, sentiment, emotion) in [
         (

@@ -64,7 +64,7 @@ fn the_parts_of_a_post_become_words() {
 }
 
 #[test]
-fn what_is_drawn_out_is_read_in_the_longest_spelling_that_is_known() {
+fn a_lengthened_word_gets_its_longest_known_spelling() {
     assert_eq!(joined("yesssss"), "yes");
     assert_eq!(joined("goooood"), "good");
     assert_eq!(joined("1000000"), joined("1000000").replace("00 00", "0000"));
@@ -73,7 +73,7 @@ fn what_is_drawn_out_is_read_in_the_longest_spelling_that_is_known() {
 }
 
 #[test]
-fn an_emoji_is_a_token_whatever_it_is_dressed_in() {
+fn an_emoji_is_one_token_with_any_modifier() {
     assert_eq!(joined("❤️"), joined("❤"));
     assert_eq!(joined("👩🏽‍⚕️"), "👩 ⚕");
     assert_eq!(joined("🤷🏾‍♀️"), "🤷");
@@ -83,7 +83,7 @@ fn an_emoji_is_a_token_whatever_it_is_dressed_in() {
 }
 
 #[test]
-fn a_long_text_costs_no_more_than_its_budget() {
+fn a_long_text_has_no_more_tokens_than_allowed() {
     let tokeniser = tokeniser();
     let mut room = Tokens::default();
     let long = "word ".repeat(100_000);
@@ -95,7 +95,7 @@ fn a_long_text_costs_no_more_than_its_budget() {
 
 proptest! {
     #[test]
-    fn no_text_breaks_it(text in "\\PC{0,200}|(@|#|http://|&|[a-z]|\\s|😂|\u{200d}|🇪){0,80}") {
+    fn every_text_has_valid_tokens(text in "\\PC{0,200}|(@|#|http://|&|[a-z]|\\s|😂|\u{200d}|🇪){0,80}") {
         let tokeniser = tokeniser();
         let mut room = Tokens::default();
         let first = tokeniser.tokenise(&text, 48, &mut room).to_vec();

@@ -36,7 +36,7 @@ struct Fixture {
 }
 
 #[test]
-fn the_fixtures_get_the_references_scores() {
+fn the_fixtures_have_the_scores_of_the_reference() {
     let lines = include_str!("fixtures/vader.jsonl");
     let mut count = 0;
     for line in lines.lines() {
@@ -49,7 +49,7 @@ fn the_fixtures_get_the_references_scores() {
 }
 
 #[test]
-fn every_public_text_gets_the_references_scores() {
+fn every_public_text_has_the_scores_of_the_reference() {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return;
     };

@@ -42,7 +42,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn a_file_cut_short_is_found_out() {
+fn a_truncated_file_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     small::write(folder.path(), &small::config(), &small::tensors(1));
     let path = folder.path().join("model.safetensors");
@@ -55,7 +55,7 @@ fn a_file_cut_short_is_found_out() {
 }
 
 #[test]
-fn a_folder_of_another_format_says_so_before_anything_else() {
+fn another_format_is_reported_before_any_other_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.json"), r#"{"format": 2, "new": true}"#).unwrap();
     let said = said(folder.path());
@@ -66,7 +66,7 @@ fn a_folder_of_another_format_says_so_before_anything_else() {
 }
 
 #[test]
-fn nonsense_instead_of_a_configuration_is_refused() {
+fn an_invalid_configuration_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for text in ["", "[]", "{\"format\": 1}", "\u{0}"] {
         std::fs::write(folder.path().join("config.json"), text).unwrap();
@@ -75,7 +75,7 @@ fn nonsense_instead_of_a_configuration_is_refused() {
 }
 
 #[test]
-fn a_tensor_that_is_missing_or_misshapen_or_no_number_is_named() {
+fn a_tensor_that_is_missing_or_has_another_shape_or_is_not_finite_is_named() {
     let name = "encoder.layer.1.intermediate.dense.weight";
     let missing = error(|_, tensors| drop(tensors.remove(name)));
     assert!(missing.contains("lacks") && missing.contains(name), "{missing}");
@@ -91,7 +91,7 @@ fn a_tensor_that_is_missing_or_misshapen_or_no_number_is_named() {
 }
 
 #[test]
-fn a_file_that_is_not_the_published_one_is_refused() {
+fn a_file_with_another_digest_is_refused() {
     let said = error(|config, _| config["sha256"] = json!({"model.safetensors": "00ff"}));
     assert!(said.contains("model.safetensors has SHA-256"), "{said}");
     let said = error(|config, _| config["sha256"] = json!({"vocab.txt": "00ff"}));
@@ -99,7 +99,7 @@ fn a_file_that_is_not_the_published_one_is_refused() {
 }
 
 #[test]
-fn sizes_tasks_and_exits_must_make_sense() {
+fn inconsistent_sizes_tasks_and_exits_are_refused() {
     type Damage = fn(&mut Value);
     let cases: [(&str, Damage); 10] = [
         ("hidden_size is 100", |c| c["hidden_size"] = json!(100)),

@@ -60,7 +60,7 @@ fn every_path_agrees_with_the_reference() {
 
 #[cfg(feature = "torch")]
 #[test]
-fn libtorch_agrees_with_the_reference_alone_and_in_company() {
+fn libtorch_agrees_with_the_reference_for_single_posts_and_batches() {
     let model = model(3);
     let posts = posts(3, &[21, 1, 34, 2, MAX_TOKENS, 5, 33, 16, MAX_TOKENS, 8]);
     let torch = Encoder::new(&model, Kernels::Torch).unwrap();
@@ -86,7 +86,7 @@ fn libtorch_agrees_with_the_reference_alone_and_in_company() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn an_answer_does_not_depend_on_the_posts_beside_it(
+    fn a_result_does_not_depend_on_the_other_posts_of_the_batch(
         lengths in prop::collection::vec(1_usize..=MAX_TOKENS, 1..12),
         seed in any::<u64>(),
         cut in 0_usize..12,
@@ -106,7 +106,7 @@ proptest! {
 }
 
 #[test]
-fn who_does_not_leave_early_is_read_as_if_there_were_no_exit() {
+fn a_post_that_does_not_leave_early_has_the_same_result_as_without_exits() {
     let model = model(3);
     let posts = posts(5, &[4, 30, 7, 90, 12, 28, 28, 3, 61, 17, 44, 9]);
     for encoder in encoders(&model)
@@ -142,7 +142,7 @@ fn who_does_not_leave_early_is_read_as_if_there_were_no_exit() {
 }
 
 #[test]
-fn probabilities_are_probabilities() {
+fn probabilities_are_within_their_ranges() {
     let model = model(11);
     let posts = posts(2, &[1, 6, 28, MAX_TOKENS]);
     for encoder in encoders(&model) {
@@ -158,7 +158,7 @@ fn probabilities_are_probabilities() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused() {
+fn posts_that_cannot_be_read_are_refused() {
     let model = model(1);
     for encoder in encoders(&model) {
         let mut scratch = Scratch::new();

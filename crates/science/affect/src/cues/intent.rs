@@ -174,7 +174,7 @@ mod tests {
     use super::mark;
 
     #[test]
-    fn a_mark_asks_unless_it_is_part_of_a_link_or_of_amazement() {
+    fn a_question_mark_counts_less_when_doubled_and_not_in_a_link() {
         assert_eq!(mark("is it open today?"), Some(0.75));
         assert_eq!(mark("what?!"), Some(0.45));
         assert_eq!(mark("really??"), Some(0.45));

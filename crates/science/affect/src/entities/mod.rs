@@ -127,7 +127,7 @@ mod tests {
     use EntityKind::{Brand, Hashtag, Mention, Organisation, Other, Person, Place, Product};
 
     #[test]
-    fn accounts_and_hashtags_are_found_as_the_platforms_link_them() {
+    fn mentions_and_hashtags_are_found_as_social_networks_link_them() {
         for (text, expected) in [
             ("thanks @ada_l!", some(&[(Mention, "@ada_l")])),
             (".@ada: hi", some(&[(Mention, "@ada")])),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn known_names_are_found_however_written_and_words_only_with_their_capital() {
+    fn known_names_are_found_in_any_case_and_common_words_only_with_a_capital() {
         for (text, expected) in [
             ("my iphone died", some(&[(Product, "iphone")])),
             ("my iPhone 7 Plus died", some(&[(Product, "iPhone 7 Plus")])),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn brands_of_the_settings_are_known_by_all_their_forms() {
+    fn configured_brands_are_found_in_all_their_forms() {
         for (text, name) in [
             ("I had a crunch bowl", Some("Crunch Bowl")),
             ("so crunchy", Some("Crunch Bowl")),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_spells_a_known_name_says_which() {
+    fn a_tag_that_spells_a_known_name_has_that_name() {
         for (text, name) in [
             ("@AmazonHelp where is it", Some("Amazon")),
             ("@AppleSupport", Some("Apple")),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn capitals_inside_a_sentence_are_names() {
+    fn capitalised_words_inside_a_sentence_are_names() {
         for (text, expected) in [
             (
                 "we met Ada Lovelace at the station",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_texts_name_a_bounded_number_of_things() {
+    fn hostile_texts_have_a_bounded_number_of_entities() {
         for unit in [
             "@a ",
             "#a ",

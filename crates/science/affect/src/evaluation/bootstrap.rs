@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_of_a_share_is_as_wide_as_theory_says() {
+    fn the_interval_of_a_share_has_the_theoretical_width() {
         let truth = vec![true; 1_000];
         let said: Vec<bool> = (0..1_000).map(|n| n % 4 != 0).collect();
         let score = score(&truth, &said, Draws::default(), share);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_interval_and_no_rounds_give_none() {
+    fn a_seed_gives_the_same_interval_and_zero_rounds_give_an_empty_one() {
         let (truth, said) = ([true, true, false], [true, false, false]);
         let draws = Draws { rounds: 50, seed: 7 };
         assert_eq!(
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_lie_between_neighbours() {
+    fn quantiles_are_interpolated_between_neighbours() {
         assert_eq!(quantile(&[1.0, 2.0, 3.0], 0.5), Some(2.0));
         assert_eq!(quantile(&[0.0, 1.0], 0.25), Some(0.25));
         assert_eq!(quantile(&[], 0.5), None);

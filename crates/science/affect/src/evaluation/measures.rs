@@ -130,7 +130,7 @@ mod tests {
     const SAID: [usize; 8] = [0, 0, 1, 1, 2, 2, 2, 0];
 
     #[test]
-    fn classes_by_hand() {
+    fn measures_of_classes_equal_values_computed_by_hand() {
         // Class 0: 2 of 3 found, 3 predicted: F1 = 2·2/6. Class 1: 1 of 2, 2 predicted: 2/4. Class 2: 2 of 3, 3
         // predicted: 4/6.
         near(class_f1(&TRUTH, &SAID, 0), 2.0 / 3.0);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn label_sets_by_hand() {
+    fn measures_of_label_sets_equal_values_computed_by_hand() {
         let (truth, said) = ([0b011, 0b100, 0b000, 0b110], [0b001, 0b110, 0b000, 0b001]);
         // Intersection / union: 1/2, 1/2, empty = 1, 0/3.
         near(jaccard(&truth, &said), (0.5 + 0.5 + 1.0 + 0.0) / 4.0);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn correlation_by_hand() {
+    fn correlation_equals_values_computed_by_hand() {
         near(pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]), 1.0);
         near(pearson(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]), -1.0);
         // Deviations (-1, 0, 1) and (-1, 1, 0): 1 divided by the root of 2·2.
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn calibration_by_hand() {
+    fn the_calibration_error_equals_a_value_computed_by_hand() {
         // Two bins. Low: 0.2 and 0.4, one right: |0.6 − 1| = 0.4. High: 0.8 and 1.0, both right: |1.8 − 2| = 0.2.
         // Divided by 4.
         let pairs = [(0.2, false), (0.4, true), (0.8, true), (1.0, true)];
@@ -182,7 +182,7 @@ mod tests {
     /// Results of scikit-learn 1.9 and `SciPy` for the same 500 rows (`f1_score`, `recall_score`, `jaccard_score`
     /// with `average="samples"` and `zero_division=1`, `pearsonr`).
     #[test]
-    fn all_agree_with_scikit_learn() {
+    fn all_measures_agree_with_scikit_learn() {
         let truth: Vec<usize> = (0..500)
             .map(|i| {
                 if i % 4 == 0 {

@@ -361,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spelled_out_letters_are_read() {
+    fn escaped_letters_are_decoded() {
         assert_eq!(
             unescaped(r#"can\u2019t \""stop\"" \ud83d\ude02 it\n"#),
             "can’t \"stop\" 😂 it "
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn every_set_is_as_large_as_stated() {
+    fn every_data_set_has_its_stated_size() {
         let Some(data) = limbic_domain::testing::data_dir() else {
             return;
         };
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_malformed_is_named() {
+    fn missing_files_and_malformed_rows_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let error = load(folder.path(), "emotion", Split::Test)
             .unwrap_err()

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_put_is_found_by_its_exact_text_and_counted() {
+    fn a_cached_text_is_found_by_its_exact_spelling_and_counted() {
         let cache = Cache::new(100);
         assert!(cache.get("good").is_none());
         cache.put("good", Arc::new(1));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_holds_more_than_its_room_and_spares_what_is_used() {
+    fn the_cache_stays_within_its_capacity_and_keeps_used_texts() {
         let cache = Cache::new(160);
         cache.put("the repost", Arc::new(0));
         for n in 1..5_000 {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn without_room_and_for_long_texts_nothing_is_kept() {
+    fn a_cache_of_size_zero_keeps_nothing_and_long_texts_are_not_cached() {
         let none = Cache::new(0);
         none.put("a", Arc::new(1));
         assert!(none.get("a").is_none());

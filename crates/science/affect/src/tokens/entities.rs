@@ -54,7 +54,7 @@ mod tests {
     use super::resolve;
 
     #[test]
-    fn references_are_resolved_once_and_the_rest_stays() {
+    fn character_references_are_resolved_once_and_other_text_is_unchanged() {
         assert_eq!(
             resolve("salt &amp; pepper &lt;3 &#39;&#x1F602;"),
             "salt & pepper <3 '😂"

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_vocabulary_says_so() {
+    fn an_invalid_vocabulary_is_refused() {
         assert!(matches!(
             Vocabulary::new("a\nb\n"),
             Err(VocabularyError::Missing("[UNK]"))
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_cut_longest_first_or_not_at_all() {
+    fn a_word_is_split_into_its_longest_pieces_or_is_unknown() {
         let vocabulary =
             Vocabulary::new("[UNK]\n[CLS]\n[SEP]\nun\nunhappy\n##happi\n##ness\n##hap\n").unwrap();
         let cut = |word: &str| {

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_finds_its_words() {
+    fn the_lexicon_knows_the_role_of_each_kind_of_word() {
         assert!(word("good").rated() && !word("good").negates());
         assert!(word("never").negates() && word("never").name == Name::Never);
         assert!(word("very").boosts() && word("hardly").boost < 0.0);

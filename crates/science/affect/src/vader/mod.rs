@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_scratch_remembers_nothing_of_the_text_before() {
+    fn a_reused_scratch_gives_the_same_scores_as_a_new_one() {
         let vader = Vader::new();
         let mut scratch = VaderScratch::default();
         for text in ["GREAT but 😡 awful!!", "", "ok", "not good at all, NOT GOOD"] {

@@ -296,7 +296,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_ways_to_weigh_around_but_agree(
+        fn both_implementations_of_the_rule_for_but_agree(
             values in proptest::collection::vec(prop_oneof![
                 Just(0.0), Just(1.0), Just(2.0), Just(0.5), Just(-1.5), Just(3.0), Just(4.5), -4.0..4.0f64
             ], 1..400),
