@@ -333,7 +333,7 @@ fn an_ad_whose_subject_is_put_on_hold_after_the_decision_is_withdrawn() {
 }
 
 #[test]
-fn an_ad_that_a_platform_has_is_paused_once_when_its_subject_is_put_on_hold() {
+fn a_delivered_ad_is_paused_once_when_its_subject_is_put_on_hold() {
     let scene = Scene::new(|_| {});
     let (mut stage, mut member) = scene.with_one();
     member.tick(&mut stage, 60_000);
@@ -368,7 +368,7 @@ fn an_ad_that_a_platform_has_is_paused_once_when_its_subject_is_put_on_hold() {
 }
 
 #[test]
-fn an_ad_that_is_over_is_not_paused() {
+fn an_ad_whose_run_has_ended_is_not_paused() {
     let scene = Scene::new(|setup| setup.deliver.runs_for = HumanDuration::from_mins(1));
     let (mut stage, mut member) = scene.with_one();
     member.tick(&mut stage, 0);
@@ -381,7 +381,7 @@ fn an_ad_that_is_over_is_not_paused() {
 }
 
 #[test]
-fn an_attempt_that_may_have_had_its_effect_is_paused_when_the_ad_is_withdrawn() {
+fn an_ad_withdrawn_after_an_attempt_with_a_lost_answer_is_also_paused() {
     let scene = Scene::new(|_| {});
     scene.server.script([Behaviour::LoseAnswer]);
     let (mut stage, mut member) = scene.with_one();
@@ -402,7 +402,7 @@ fn an_attempt_that_may_have_had_its_effect_is_paused_when_the_ad_is_withdrawn() 
 }
 
 #[test]
-fn a_new_delivery_waits_for_the_second_look_and_others_do_not_wait_behind_it() {
+fn a_new_delivery_waits_for_the_second_look_and_does_not_block_others() {
     let scene = Scene::new(|setup| {
         setup.deliver.second_look = HumanDuration::from_secs(2);
         setup.deliver.batch = 1;
@@ -424,7 +424,7 @@ fn a_new_delivery_waits_for_the_second_look_and_others_do_not_wait_behind_it() {
 }
 
 #[test]
-fn a_file_says_what_is_paused_once() {
+fn a_file_records_each_pause_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ads.jsonl");
     let pause = Pause::new(
@@ -452,7 +452,7 @@ fn a_file_says_what_is_paused_once() {
 }
 
 #[test]
-fn killed_between_sending_and_committing_it_sends_the_same_key_again_to_one_effect() {
+fn after_a_kill_before_the_commit_the_same_key_is_sent_again_and_has_one_effect() {
     for conflict in [false, true] {
         let scene = Scene::new(|setup| setup.server.conflict = conflict);
         let (mut stage, mut member) = scene.with_one();
@@ -476,7 +476,7 @@ fn killed_between_sending_and_committing_it_sends_the_same_key_again_to_one_effe
 }
 
 #[test]
-fn an_answer_that_is_lost_is_asked_for_again() {
+fn a_delivery_whose_answer_is_lost_is_sent_again() {
     let scene = Scene::new(|_| {});
     scene.server.script([Behaviour::LoseAnswer, Behaviour::Reset]);
     let (mut stage, mut member) = scene.with_one();
@@ -503,7 +503,7 @@ fn an_answer_that_is_lost_is_asked_for_again() {
 }
 
 #[test]
-fn no_answer_in_time_is_no_answer() {
+fn a_delivery_without_an_answer_in_time_is_sent_again() {
     let scene = Scene::new(|setup| setup.webhook.timeout = HumanDuration::from_millis(200));
     scene.server.script([Behaviour::Hang]);
     let (mut stage, mut member) = scene.with_one();
@@ -515,7 +515,7 @@ fn no_answer_in_time_is_no_answer() {
 }
 
 #[test]
-fn a_refusal_is_for_good_and_in_the_platforms_words() {
+fn a_rejection_is_final_and_keeps_the_platforms_message() {
     let scene = Scene::new(|_| {});
     scene
         .server
@@ -575,7 +575,7 @@ fn a_throttle_pauses_the_whole_platform_as_long_as_it_asks_and_counts_as_an_atte
 }
 
 #[test]
-fn a_failing_platform_is_given_up_on_with_a_reason() {
+fn a_delivery_to_a_failing_platform_ends_with_a_reason() {
     let scene = Scene::new(|setup| {
         setup.deliver.attempts = 3;
         setup.deliver.circuit_failures = 100;
@@ -600,7 +600,7 @@ fn a_failing_platform_is_given_up_on_with_a_reason() {
 }
 
 #[test]
-fn throttles_without_end_are_given_up_on_by_the_clock() {
+fn endless_throttling_ends_after_the_time_limit() {
     let scene = Scene::new(|setup| setup.deliver.give_up_after = HumanDuration::from_secs(100));
     scene
         .server
@@ -616,7 +616,7 @@ fn throttles_without_end_are_given_up_on_by_the_clock() {
 }
 
 #[test]
-fn a_circuit_opens_probes_and_closes_and_holds_up_no_other_platform() {
+fn a_circuit_breaker_opens_probes_and_closes_without_delaying_other_platforms() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ads.jsonl");
     let scene = Scene::new(|setup| {
@@ -649,7 +649,7 @@ fn a_circuit_opens_probes_and_closes_and_holds_up_no_other_platform() {
 }
 
 #[test]
-fn whatever_the_platform_does_and_wherever_it_is_killed_every_decision_has_one_effect() {
+fn with_random_failures_and_kills_every_decision_has_one_outcome_and_one_effect() {
     const DECISIONS: usize = 60;
     let scene = Scene::new(|setup| {
         setup.server.chaos = Chaos {
@@ -714,7 +714,7 @@ fn whatever_the_platform_does_and_wherever_it_is_killed_every_decision_has_one_e
 }
 
 #[test]
-fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
+fn a_decision_that_no_platform_can_deliver_is_a_dead_letter() {
     let scene = Scene::new(|_| {});
     let (mut stage, mut member) = (scene.stage(), Member::default());
     let mut suppressed = decision(1, "webhook");
@@ -767,7 +767,7 @@ fn what_cannot_be_delivered_by_anyone_is_a_dead_letter() {
 }
 
 #[test]
-fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
+fn an_outbox_entry_of_a_later_version_stops_the_stage_and_is_kept() {
     let scene = Scene::new(|_| {});
     let (mut stage, mut member) = scene.with_one();
     let entries: Vec<_> = member
@@ -789,7 +789,7 @@ fn an_outbox_of_a_later_program_stops_the_stage_instead_of_losing_it() {
 }
 
 #[test]
-fn settings_of_a_webhook_read_from_toml_and_refuse_what_cannot_work() {
+fn webhook_settings_are_read_from_toml_and_invalid_ones_are_refused() {
     let checks = |text: &str| {
         let webhook = toml::from_str::<WebhookSettings>(text).map_err(|error| error.to_string())?;
         WebhookPlatform::check(&webhook).map_err(|error| error.to_string())
@@ -829,7 +829,7 @@ fn lines(path: &Path) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn a_file_holds_each_decision_once_however_often_it_is_sent_and_opened() {
+fn a_file_contains_each_decision_once_after_repeated_sends_and_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/on/the/way/ads.jsonl");
     let now = Utc::from_millis(1_000);
@@ -872,7 +872,7 @@ fn a_torn_last_line_is_cut_off_and_written_again() {
 }
 
 #[test]
-fn a_damaged_file_and_a_busy_one_say_so() {
+fn a_damaged_file_and_a_locked_file_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ads.jsonl");
     let file = FilePlatform::open(&path).unwrap();

@@ -122,7 +122,7 @@ fn read(log: &Arc<dyn Log>, topic: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn through_a_restart_and_a_bad_day_of_the_platform_every_decision_has_one_outcome_and_one_effect() {
+fn despite_a_restart_and_platform_failures_every_decision_has_one_outcome_and_one_effect() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = Runtime::new().unwrap();
     let options = ServerOptions {

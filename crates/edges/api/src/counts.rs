@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_two_stages_write_is_the_sum_of_both() {
+    fn the_count_of_a_topic_is_the_sum_over_the_stages_that_write_it() {
         let wrote = |n| StageCounts {
             produced: [("outcomes".to_owned(), n)].into(),
             ..StageCounts::default()

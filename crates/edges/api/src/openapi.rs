@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_schema_reference_has_a_target() {
         let document = document();
         let text = document.to_string();
         for piece in text.split("#/components/schemas/").skip(1) {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_router_has_the_document_names() {
+    fn every_route_is_in_the_openapi_document() {
         let source = include_str!("lib.rs");
         let document = document();
         let routes: Vec<&str> = source

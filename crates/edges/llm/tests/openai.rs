@@ -156,7 +156,7 @@ fn a_request_is_sent_as_the_api_documents_and_its_text_comes_back() {
 }
 
 #[test]
-fn a_throttle_asks_to_wait_as_long_as_the_server_says() {
+fn a_throttled_request_waits_as_long_as_the_server_asks() {
     let server = Server::start();
     let body = failure("Rate limit reached for requests", "requests");
     let waits = [
@@ -183,7 +183,7 @@ fn a_throttle_asks_to_wait_as_long_as_the_server_says() {
 }
 
 #[test]
-fn failures_are_unknown_and_mistakes_are_rejected() {
+fn server_failures_are_unknown_and_client_errors_are_rejected() {
     let server = Server::start();
     for status in [408, 409, 500, 502, 503, 504, 529] {
         let answer = server.answer(status, &[], &failure("The server had an error", "server_error"));
@@ -202,7 +202,7 @@ fn failures_are_unknown_and_mistakes_are_rejected() {
 }
 
 #[test]
-fn no_answer_in_time_and_no_server_are_unknown_and_show_no_key() {
+fn a_timeout_and_a_missing_server_are_unknown_and_do_not_show_the_key() {
     let server = Server::start();
     server.model.script.lock().unwrap().push_back(Reply::Hang);
     let answer = server.provider().generate(&call(Duration::from_millis(50)));
@@ -228,7 +228,7 @@ fn no_answer_in_time_and_no_server_are_unknown_and_show_no_key() {
 }
 
 #[test]
-fn what_is_not_a_completion_is_asked_for_again_and_a_refusal_is_not() {
+fn an_invalid_completion_is_retried_and_a_refusal_is_not() {
     let server = Server::start();
     let choice = |choice: Value| json!({"model": "small-1", "choices": [choice]}).to_string();
     let broken = completion("Warm bread.");
@@ -274,7 +274,7 @@ fn what_is_not_a_completion_is_asked_for_again_and_a_refusal_is_not() {
 }
 
 #[test]
-fn settings_that_cannot_work_say_what_to_write() {
+fn invalid_settings_are_refused_with_a_correction() {
     let runtime = Runtime::new().unwrap();
     for (base_url, key, said) in [
         ("nonsense", "", "write https://HOST/v1"),
@@ -324,7 +324,7 @@ impl Stage for Writing {
 }
 
 #[test]
-fn through_an_outbox_a_bad_day_of_the_server_costs_attempts_and_one_key() {
+fn an_outbox_retries_server_failures_with_the_same_key() {
     let server = Server::start();
     server.will(429, &[("retry-after", "2")], failure("slow down", "requests"));
     server.will(500, &[], failure("The server had an error", "server_error"));

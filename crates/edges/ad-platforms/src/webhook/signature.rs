@@ -69,7 +69,7 @@ mod tests {
 
     /// The test vector of the specification's own libraries.
     #[test]
-    fn it_signs_as_standard_webhooks_do() {
+    fn a_signature_equals_the_test_vector_of_standard_webhooks() {
         let key = SigningKey::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
         let (id, timestamp, body) = (
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_or_foreign_secret_is_refused() {
+    fn a_secret_that_is_too_short_or_in_another_form_is_refused() {
         for bad in [
             "",
             "whsec_",

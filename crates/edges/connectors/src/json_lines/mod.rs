@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_finished_line_comes_once_in_order_whatever_the_page() {
+    fn every_complete_line_comes_once_and_in_order_for_any_page_size() {
         for most in [1, 2, 100] {
             let mut scene = Scene::new();
             assert_eq!(scene.drain(most), [], "the file may appear later");
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_json_and_one_that_is_too_long_stop_nothing() {
+    fn an_invalid_line_and_a_line_that_is_too_long_are_errors_and_reading_continues() {
         let mut scene = Scene::new();
         scene.source.longest = 16;
         scene.append("{\"n\":1}\nnot json\n");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_something_else_is_refused() {
+    fn a_cursor_in_another_form_is_refused() {
         let mut scene = Scene::new();
         scene.append("{\"n\":1}\n");
         for foreign in ["", "7", "a-b-c", "1-1-1-1"] {
