@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_loses_a_text_is_an_internal_fault() {
+    fn an_engine_that_omits_a_reading_is_an_internal_fault() {
         struct Forgetful;
         impl AffectEngine for Forgetful {
             fn version(&self) -> &'static str {

@@ -69,13 +69,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_family_is_one_grapheme() {
+    fn a_family_emoji_is_one_grapheme() {
         assert_eq!(graphemes("👨‍👩‍👧‍👦 e\u{301}"), 3);
         assert_eq!(hidden_character("👨‍👩‍👧‍👦 नमस्ते"), None);
     }
 
     #[test]
-    fn what_hides_is_found() {
+    fn hidden_characters_are_found() {
         for hidden in [
             "a\u{202E}b",
             "a\u{200B}b",
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_falls_between_words() {
+    fn a_text_is_cut_between_words() {
         assert_eq!(clip("one two three four", 15).as_deref(), Some("one two three…"));
         assert_eq!(clip("one two", 7).as_deref(), Some("one two"));
         assert_eq!(clip("one two three four", 9), None, "too little would remain");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_ends_once() {
+    fn a_full_stop_is_added_only_if_it_is_missing() {
         assert_eq!(sentence("Try it today"), "Try it today.");
         assert_eq!(sentence("Try it today! "), "Try it today!");
         assert_eq!(sentence(""), "");
@@ -107,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_clip_is_within_its_limit_and_never_in_mid_grapheme(text in "\\PC{0,80}", limit in 0usize..60) {
+        fn a_cut_text_is_within_its_limit_and_splits_no_grapheme(text in "\\PC{0,80}", limit in 0usize..60) {
             if let Some(clipped) = clip(&text, limit) {
                 prop_assert!(graphemes(&clipped) <= limit);
                 if clipped != text {

@@ -165,7 +165,7 @@ fn a_moment_becomes_one_draft_with_every_campaign_that_wants_it() {
 }
 
 #[test]
-fn many_campaigns_are_spread_over_drafts_that_a_broker_takes() {
+fn many_campaigns_are_divided_into_drafts_below_the_brokers_limit() {
     const CAMPAIGNS: usize = 150;
     let all = (0..CAMPAIGNS)
         .map(|n| {
@@ -251,7 +251,7 @@ fn the_tones_follow_the_direction() {
 }
 
 #[test]
-fn a_malformed_moment_is_a_dead_letter_and_the_others_go_on() {
+fn a_malformed_moment_is_a_dead_letter_and_the_others_are_processed() {
     let mut stage = CreativeStage::new(&Settings::default()).unwrap();
     let good = moment("football", Direction::Up).encode();
     let truncated = good[..good.len() / 2].to_vec();
@@ -333,7 +333,7 @@ fn a_shorter_template_is_preferred_to_a_cut() {
 }
 
 #[test]
-fn a_body_is_cut_between_words_only_where_nothing_fits_whole() {
+fn a_body_is_cut_between_words_only_if_no_template_fits_whole() {
     let mut small = campaign("spring");
     small.brief.call_to_action = "Come and try a pair of them on in our shop".into();
     small.platforms = vec![platform("file", 12, 24)];
@@ -368,7 +368,7 @@ fn a_brief_that_cannot_fit_is_an_error_at_start_up_that_says_what_to_do() {
 }
 
 #[test]
-fn what_hides_in_a_brief_is_refused_by_name() {
+fn hidden_characters_in_a_brief_are_refused_with_the_name_of_the_field() {
     for hidden in [
         "Acme\u{202E}Boots",
         "Acme\u{200B}Boots",
@@ -394,7 +394,7 @@ fn what_hides_in_a_brief_is_refused_by_name() {
 }
 
 #[test]
-fn everything_wrong_with_a_campaign_is_said_at_once() {
+fn all_problems_of_a_campaign_are_reported_together() {
     let mut bad = campaign("spring");
     bad.brief.promise = " ".into();
     bad.brief.link = "javascript:alert(1)".into();
@@ -483,7 +483,7 @@ fn a_template_is_checked_against_every_brief_before_it_is_used() {
 }
 
 #[test]
-fn a_tenants_template_writes_for_that_tenant_alone() {
+fn a_tenants_template_is_used_for_that_tenant_only() {
     let mine = TenantId::new("mine").unwrap();
     let mut own = template(
         "own",
@@ -535,7 +535,7 @@ fn a_template_that_fails_on_a_subject_is_named_in_the_draft() {
 }
 
 #[test]
-fn settings_read_from_toml_and_refuse_what_they_do_not_know() {
+fn settings_are_read_from_toml_and_unknown_keys_are_refused() {
     let settings: Settings = toml::from_str(
         "variants = 3\n[[templates]]\nname = \"a\"\ntone = \"dry\"\ndirection = \"down\"\nheadline = \"h\"\nbody = \"b\"\n",
     )
@@ -557,7 +557,7 @@ proptest! {
 
     /// For every brief and limit: the brief is refused at start-up, or every ad fits and each platform has one.
     #[test]
-    fn what_the_check_lets_through_fits_everywhere(
+    fn a_brief_that_passes_the_check_fits_every_platform(
         product in "[\\PC&&[^\u{200B}]]{1,30}",
         promise in "\\PC{1,60}",
         call_to_action in "([a-zé👨‍👩‍👧 ]){1,40}",

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_remembered_over_the_turn_of_a_generation_and_forgotten_after() {
+    fn an_id_is_remembered_in_the_next_generation_and_removed_two_generations_later() {
         let length = Settings::default().remember.as_millis();
         let mut known = harness();
         known.process([record(1, "posts", length - 1), record(1, "posts", length + 1)]);

@@ -53,7 +53,7 @@ fn after_a_restart_the_edge_recognises_the_posts_it_accepted_last() {
 }
 
 #[test]
-fn after_a_restart_the_edge_accepts_what_it_did_not_read_back() {
+fn after_a_restart_the_edge_accepts_again_posts_that_it_did_not_read_back() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(accept(folder.path(), 300, &posts()).accepted, 30);
     // Each partition's share is a third of 33 ids, and the newest 11 records are posts.

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_come_back_to_the_last_bit() {
+    fn decoded_fields_are_equal_to_the_last_bit() {
         let values = [
             0.0,
             -0.0,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_takes_few_bytes_and_a_torn_end_is_no_field() {
+    fn a_count_takes_few_bytes_and_a_truncated_field_is_ignored() {
         let mut bytes = Vec::new();
         push(&mut bytes, 3, 1.0);
         assert!(bytes.len() <= 4, "{bytes:?}");

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_add_up_whatever_their_order() {
+    fn sums_do_not_depend_on_the_order_of_the_fields() {
         let mut sums = Sums::default();
         sums.add(&entry("tea", &[("b", 1.0), ("a", 0.5), ("b", 2.0)], 9));
         sums.add(&entry("tea", &[("c", 1.0), ("a", 0.25)], 9));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_counted_together() {
+    fn groups_and_fields_above_the_limit_are_counted_together() {
         let mut sums = Sums::default();
         for group in ["a", "b", "c"] {
             sums.add(&entry(group, &[("count", 1.0)], 2));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_survive_their_codec() {
+    fn sums_are_unchanged_after_encoding_and_decoding() {
         let mut sums = Sums::default();
         sums.add(&entry("tea", &[("a", 0.1), ("b", -3.0)], 9));
         let bytes = sums.to_bytes();

@@ -27,7 +27,7 @@ fn is_taken(registry: &Registry, name: &str) -> bool {
 }
 
 #[test]
-fn the_dashboard_and_the_alerts_ask_for_meters_that_there_are() {
+fn the_dashboard_and_the_alerts_use_only_existing_metrics() {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../config");
     for file in ["grafana/dashboards/limbic.json", "prometheus/alerts.yml"] {
         let text = std::fs::read_to_string(config.join(file)).unwrap();
@@ -47,7 +47,7 @@ fn the_dashboard_and_the_alerts_ask_for_meters_that_there_are() {
 }
 
 #[test]
-fn a_meter_that_there_is_not_would_be_noticed() {
+fn a_metric_that_does_not_exist_is_detected() {
     let registry = Registry::new();
     StageMeters::register(&registry).unwrap();
     assert!(is_taken(&registry, "limbic_lag_records"));

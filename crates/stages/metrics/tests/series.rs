@@ -195,7 +195,7 @@ fn partitions_add_up_and_means_are_of_records_not_of_windows() {
 }
 
 #[test]
-fn a_replay_doubles_nothing_and_a_correction_overwrites() {
+fn a_replay_doubles_nothing_and_a_correction_replaces_the_point() {
     over_every_store(&MetricsSettings::default(), |world| {
         let batch = || {
             vec![
@@ -215,7 +215,7 @@ fn a_replay_doubles_nothing_and_a_correction_overwrites() {
 }
 
 #[test]
-fn what_is_rare_counts_however_far_readings_have_run_ahead() {
+fn rare_records_count_although_readings_are_hours_ahead() {
     over_every_store(&MetricsSettings::default(), |world| {
         // A fast replay: hours of readings are processed before the first outcome arrives.
         let hours = 6 * 3_600_000;
@@ -274,7 +274,7 @@ fn too_many_subjects_are_counted_together() {
 }
 
 #[test]
-fn a_question_without_an_answer_says_how_to_ask() {
+fn an_invalid_query_is_refused_with_a_correction() {
     over_every_store(&MetricsSettings::default(), |world| {
         let reader = SeriesReader::new(Arc::clone(&world.store), &world.settings);
         let ask = |measurement: &str, to: i64, step: u32| {
@@ -298,7 +298,7 @@ fn a_question_without_an_answer_says_how_to_ask() {
 }
 
 #[test]
-fn quotes_and_spaces_in_a_tag_are_only_characters() {
+fn quotes_and_spaces_in_a_tag_are_escaped() {
     over_every_store(&MetricsSettings::default(), |world| {
         let point = limbic_metrics::Point {
             tenant: world.tenant.clone(),

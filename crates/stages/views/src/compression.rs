@@ -89,7 +89,7 @@ mod tests {
     const READING: &str = r#"{"post":{"network":"townsquare","id":"t000000"},"author":"2a0d0e98b6bfe2fc46beb390d1eb1052","sentiment":{"label":"neutral","scores":{"negative":0.0,"neutral":1.0,"positive":0.0},"compound":0.0},"emotions":{"anger":0.0,"anticipation":0.0},"valence":0.0,"arousal":0.1,"intensity":0.0,"intent":{"kind":"none","score":1.0},"distress":{"score":0.0,"cues":[]},"language":"en","model":"lexicon-2-vader-3.3.2","subjects":["market"],"consent":"denied","minor":false}"#;
 
     #[test]
-    fn a_body_comes_back_byte_for_byte() {
+    fn a_body_is_unchanged_after_compression_and_decompression() {
         let mut writer = BodyWriter::new();
         for body in ["", "{}", READING, "\u{0}\u{1f600}", &READING.repeat(300)] {
             assert_eq!(read(&writer.write(body)).unwrap(), body);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_why() {
+    fn a_body_that_cannot_be_read_is_an_error_with_the_reason() {
         assert_eq!(read(&[9, 1]), Err(BodyError::UnknownForm(9)));
         assert!(matches!(read(&[]), Err(BodyError::Damaged(_))));
         let mut stored = BodyWriter::new().write(READING);

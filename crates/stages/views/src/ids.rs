@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_comes_back_as_it_was() {
+    fn an_id_is_unchanged_after_packing_and_unpacking() {
         let hash = limbic_domain::event_id("post", &["1"]);
         for id in [
             "",
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_packed_is_refused() {
+    fn bytes_that_are_not_a_packed_id_are_refused() {
         for stored in [&b""[..], b"\x01short", b"\x07text", b"\x00\xff"] {
             assert_eq!(unpack(stored), None);
         }

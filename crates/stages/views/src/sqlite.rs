@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_view_of_an_older_program_keeps_its_rows_numbers_and_offsets() {
+    async fn a_view_of_an_older_version_keeps_its_rows_numbers_and_offsets() {
         let folder = tempfile::tempdir().unwrap();
         let hash = limbic_domain::event_id("post", &["1"]);
         // More than are copied at once.
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_view_of_a_later_program_is_refused() {
+    async fn a_view_of_a_later_version_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::sqlite(folder.path()).await.unwrap();
         store.close().await;

@@ -57,7 +57,7 @@ fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) 
 }
 
 #[test]
-fn what_the_database_knows_is_skipped_after_a_crash() {
+fn records_whose_rows_exist_are_skipped_after_a_crash() {
     over_every_database(|store, handle, log| {
         // Each instance is driven once, because the second call of an instance that another has overtaken succeeds.
         let mut stage = harness(store, handle, log).once();
@@ -80,7 +80,7 @@ fn what_the_database_knows_is_skipped_after_a_crash() {
 }
 
 #[test]
-fn pages_follow_each_other_without_gap_or_repeat_and_tenants_do_not_mix() {
+fn pages_have_no_gap_and_no_repeat_and_tenants_are_separate() {
     over_every_database(|store, handle, log| {
         let other = format!("{log}-other");
         let mut records: Vec<RecordBuilder> = (0..25).map(|n| outcome(log, n)).collect();

@@ -29,7 +29,7 @@ fn says_what_to_do(problem: &Problem) {
 }
 
 #[test]
-fn the_example_of_every_field_is_a_value_that_it_can_have() {
+fn the_example_of_every_field_is_a_valid_value() {
     let examples = |fields: &[Field]| -> Value {
         let fields = fields.iter().map(|field| {
             let example = serde_json::from_str(field.example).unwrap();
@@ -116,7 +116,7 @@ fn every_wrong_field_is_named() {
 }
 
 #[test]
-fn emoji_bidi_and_unknown_fields_are_taken_as_they_came() {
+fn emoji_bidi_and_unknown_fields_are_kept_unchanged() {
     assert_eq!(with("text", json!("😂😂")).unwrap().text, "😂😂");
     let text = "\u{202e}shalom\u{202c} שלום\u{200d}";
     assert_eq!(with("text", json!(text)).unwrap().text, text);
@@ -124,7 +124,7 @@ fn emoji_bidi_and_unknown_fields_are_taken_as_they_came() {
 }
 
 #[test]
-fn nobody_can_promise_the_far_future() {
+fn a_heartbeat_far_in_the_future_is_refused() {
     let settings = Settings::default();
     assert!(heartbeat(now(), &settings, now()).is_ok());
     let problem = heartbeat(now().plus_millis(86_400_000), &settings, now()).unwrap_err();

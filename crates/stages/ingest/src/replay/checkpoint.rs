@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replay_goes_on_where_it_stopped_unless_the_file_changed() {
+    fn a_replay_continues_where_it_stopped_unless_the_file_changed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("posts.csv");
         fs::write(&file, "a").unwrap();

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_become_fields_and_the_rest_is_kept() {
+    fn mapped_columns_become_fields_and_the_others_are_kept() {
         let mapping = Mapping::parse("text=body, author=user,network:=twitter").unwrap();
         let row =
             json!({"body": "hi", "user": 7, "id": "1", "created_at": "2017-08-27 00:05:34", "likes": "3"});
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_field_is_answered_with_the_nearest() {
+    fn an_unknown_field_is_refused_with_the_nearest_name() {
         let error = Mapping::parse("txt=body").unwrap_err();
         assert!(
             matches!(error, MappingError::Field { nearest: "text", .. }),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_of_many_forms_are_understood() {
+    fn dates_in_common_formats_are_parsed() {
         for (text, expected) in [
             ("2017-08-27 00:05:34", "2017-08-27T00:05:34.000Z"),
             ("10/16/17 22:59", "2017-10-16T22:59:00.000Z"),

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn twice_as_fast_is_half_the_wait() {
+    fn twice_the_speed_is_half_the_wait() {
         let (first, at) = (Utc::from_millis(1_000), Some(Utc::from_millis(5_000)));
         assert_eq!(
             "2".parse::<Pace>().unwrap().due(first, at),

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_reported_and_the_file_goes_on() {
+    fn an_invalid_line_is_reported_and_reading_continues() {
         let mut bytes = b"{\"id\":\"1\"}\n{\"id\":\n\n[1]\n{\"id\":\"\xff\"}\n".to_vec();
         bytes.extend(vec![b'x'; LINE_LIMIT + 10]);
         bytes.extend_from_slice(b"\n{\"id\":\"5\"}");
