@@ -244,7 +244,7 @@ fn nodes_on_kafka_lose_and_double_nothing_while_some_are_killed_and_added() {
 }
 
 #[test]
-fn what_nodes_on_one_log_must_share_is_named_at_once() {
+fn all_settings_that_nodes_on_one_log_must_share_are_listed_together() {
     // No broker listens there. The settings are refused before the broker is contacted.
     let node = TestNode::new(&["--log", "kafka://127.0.0.1:1"]);
     let refused = node.run(&["run", "--listen", "127.0.0.1:0"]);

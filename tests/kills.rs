@@ -56,7 +56,7 @@ fn run_through(flags: &[&str], posts: &[Value], batch: usize, kills: u32, seed: 
 }
 
 #[test]
-fn kills_and_partitions_change_nothing_of_what_is_made() {
+fn kills_and_the_number_of_partitions_do_not_change_the_results() {
     let posts = posts(1_200);
     let calm = run_through(&["--set", "partitions=1"], &posts, 40, 0, 0);
     assert!(

@@ -141,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_survives_the_wire() {
+    fn an_envelope_is_unchanged_after_encoding_and_decoding() {
         assert_eq!(Envelope::decode(&outcome().encode()).unwrap(), outcome());
     }
 
     #[test]
-    fn what_is_not_json_is_refused_whatever_reads_it() {
+    fn bytes_that_are_not_json_are_refused_by_every_reader() {
         let outcome = String::from_utf8(outcome().encode()).unwrap();
         let valued = |value: &str| outcome.replace("\"kind\"", &format!("\"value\":{value},\"kind\""));
         assert!(Envelope::<Outcome>::decode(valued("1.5").as_bytes()).is_ok());
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_back_to_the_last_bit() {
+    fn decoded_numbers_are_equal_to_the_last_bit() {
         for value in [
             0.1,
             1.0 / 3.0,

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_covers_what_was_decided_a_day_before_and_nothing_after_its_end() {
+    fn a_hold_covers_decisions_from_a_day_before_it_until_its_end() {
         let at = |hours: i64| Utc::from_millis(hours * 3_600_000);
         let hold = Hold {
             subject: Slug::new("football").unwrap(),

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_distributions() {
+    fn mean_and_variance_are_those_of_the_distributions() {
         let mut random = Random::new(1);
         let n = 200_000;
         let (mut sum, mut square, mut beta) = (0.0, 0.0, 0.0);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_probability_is_never_chosen() {
+    fn an_item_with_probability_zero_is_never_chosen() {
         assert_eq!(choose(&[0.0, 0.5, 0.0], 0.999), Some(1));
         assert_eq!(choose(&[0.25, 0.75], 0.25), Some(1));
         assert_eq!(choose(&[], 0.5), None);

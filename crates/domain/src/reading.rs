@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_with_everything_comes_back_as_it_was() {
+    fn a_reading_with_every_field_is_unchanged_after_encoding_and_decoding() {
         let some = Some(Probability::new(0.25).unwrap());
         let affect = Affect {
             intensity: some,

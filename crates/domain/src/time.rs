@@ -226,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn what_the_general_parser_refuses_is_refused(
+        fn times_that_the_general_parser_refuses_are_refused(
             text in "[0-2][0-9]{3}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9][.][0-9]{3}Z",
         ) {
             let general = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);

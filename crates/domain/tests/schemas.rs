@@ -112,7 +112,7 @@ fn compare(at: &str, old: &Value, new: &Value, problems: &mut Vec<String>) {
 }
 
 #[test]
-fn every_record_keeps_its_shape() {
+fn every_record_keeps_its_schema() {
     check::<Post>();
     check::<Reading>();
     check::<Feeling>();
@@ -127,7 +127,7 @@ fn every_record_keeps_its_shape() {
 }
 
 #[test]
-fn what_breaks_old_records_is_seen() {
+fn a_change_that_breaks_old_records_is_detected() {
     let old: Value = serde_json::from_str(
         r#"{"type":"object","required":["a"],"properties":{"a":{"type":"string"},"b":{"enum":["x","y"]}}}"#,
     )

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn only_differences_are_published_and_what_is_gone_is_removed() {
+    fn only_changed_campaigns_are_published_and_missing_ones_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let both = campaign("spring", "Boots") + &campaign("summer", "Sandals");
         let mut watched = watched(folder.path(), &both);

@@ -154,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_starts_again_has_its_old_name() {
+    fn a_restarted_node_has_its_old_name() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(name(folder.path(), "host"), name(folder.path(), "host"));
     }
 
     #[test]
-    fn nodes_that_run_in_one_folder_have_names_of_their_own_and_the_next_takes_the_free_one() {
+    fn nodes_in_one_folder_have_different_names_and_a_free_name_is_reused() {
         let folder = tempfile::tempdir().unwrap();
         let first = Instance::claim_slot(folder.path(), "host").unwrap();
         let second = Instance::claim_slot(folder.path(), "host").unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_whose_writer_was_killed_is_made_again() {
+    fn an_incomplete_seed_is_generated_again() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("instances")).unwrap();
         std::fs::write(folder.path().join("instances/0.lock"), b"half").unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_fit_for_kafka_whatever_the_host_is_called() {
+    fn a_name_is_valid_on_kafka_for_any_host_name() {
         let folder = tempfile::tempdir().unwrap();
         let name = name(folder.path(), &"Büro 7/".repeat(20));
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_from_the_settings_stands_and_the_embedded_log_writes_nothing() {
+    fn a_name_from_the_settings_is_used_and_the_embedded_log_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings {
             data_dir: folder.path().join("data"),

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_says_what_it_means() {
+    fn every_setting_has_a_description() {
         for row in settings_page().lines().filter(|line| line.starts_with("| `")) {
             let meaning = row
                 .trim_end_matches('|')
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_of_the_schema_leads_somewhere() {
+    fn every_reference_of_the_schema_has_a_target() {
         let schema = settings_schema();
         for piece in schema.to_string().split("\"#/$defs/").skip(1) {
             let name = piece.split('"').next().unwrap();

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_missing_is_named_at_once_with_its_remedy() {
+    fn all_missing_settings_are_listed_together_with_their_corrections() {
         let mut settings = on_kafka();
         let all = ["tenants.default.pseudonym_secret", "view", "series"];
         assert_eq!(names(&settings), all);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_alone_may_keep_everything_to_itself() {
+    fn a_single_node_may_use_embedded_stores() {
         check(&Settings::default()).unwrap();
         let mut settings = on_kafka();
         settings.stream.single_node = true;

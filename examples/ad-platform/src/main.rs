@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delivery_has_one_effect_and_what_does_not_fit_is_rejected() {
+    fn a_delivery_has_one_effect_and_a_headline_that_does_not_fit_is_rejected() {
         let Ok((shown, answer)) = run() else {
             panic!("the deliveries are valid")
         };

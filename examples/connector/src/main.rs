@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_cursor_is_refused() {
+    fn a_cursor_of_another_source_is_refused() {
         let mut source = Timeline { posts: vec!["Goal!"] };
         let error = source.pull(Some(&Cursor("yesterday".to_owned())), 2);
         assert!(matches!(error, Err(ConnectorError::UnknownCursor { .. })));

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_asked_for_again_after_a_restart_and_written_once() {
+    fn a_text_is_requested_again_after_a_restart_and_written_once() {
         assert_eq!(run(), ["O warm bread!"]);
     }
 }

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_third_post_of_an_author_is_reported_through_a_restart() {
+    fn every_third_post_of_an_author_is_reported_also_after_a_restart() {
         assert_eq!(
             run(),
             ["ada wrote three more posts", "bob wrote three more posts"]

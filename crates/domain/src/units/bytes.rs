@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_reads_back_as_the_same_size() {
+    fn a_printed_size_parses_to_the_same_size() {
         for (text, bytes, printed) in [
             ("64MiB", 64 << 20, "64MiB"),
             ("64 mib", 64 << 20, "64MiB"),

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_reads_back_as_the_same_duration() {
+    fn a_printed_duration_parses_to_the_same_duration() {
         for (text, duration, printed) in [
             ("100ms", HumanDuration::from_millis(100), "100ms"),
             ("30 s", HumanDuration::from_secs(30), "30s"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_fixed_or_no_possible_length_is_refused() {
+    fn units_without_a_fixed_length_and_impossible_lengths_are_refused() {
         for text in ["", "soon", "1 month", "2y", "-5s", "5s ago", "400000d", "30 x"] {
             assert!(text.parse::<HumanDuration>().is_err(), "{text}");
         }

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_reads_back_as_the_same_offset() {
+    fn a_printed_offset_parses_to_the_same_offset() {
         for (text, minutes, printed) in [
             ("+01:00", 60, "+01:00"),
             ("-03:30", -210, "-03:30"),

@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_has_a_column_for_everyone_and_a_dash_for_no_word() {
+    fn a_table_has_a_column_for_each_engine_and_a_dash_for_a_missing_result() {
         let score = Score {
             value: 0.795,
             low: 0.77,

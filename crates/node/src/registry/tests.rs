@@ -36,7 +36,7 @@ fn a_name_is_unique_within_its_kind_and_a_summary_is_a_sentence() {
 }
 
 #[test]
-fn every_kind_is_listed_in_one_piece_and_named_in_one_place_of_the_settings() {
+fn components_of_a_kind_are_listed_together_and_share_one_place_in_the_settings() {
     for kind in Kind::ALL {
         let of_kind: Vec<_> = COMPONENTS
             .iter()
@@ -78,7 +78,7 @@ fn components_of_one_section_take_the_same_settings() {
 }
 
 #[test]
-fn a_url_chooses_one_component_and_an_unknown_one_is_answered_with_the_forms() {
+fn a_url_selects_one_component_and_an_unknown_url_is_refused_with_the_valid_forms() {
     let settings = Settings::default();
     let known: Vec<&str> = settings.urls().iter().map(|(setting, _)| *setting).collect();
     for component in &COMPONENTS {
@@ -108,7 +108,7 @@ fn a_url_chooses_one_component_and_an_unknown_one_is_answered_with_the_forms() {
 }
 
 #[test]
-fn an_unknown_stage_is_answered_with_the_nearest() {
+fn an_unknown_stage_is_refused_with_the_nearest_name() {
     let error = stage("profil").unwrap_err().to_string();
     assert!(error.contains("did you mean `profile`?"), "{error}");
 }

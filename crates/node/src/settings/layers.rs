@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_stands_over_the_file() {
+    fn the_environment_overrides_the_file() {
         let settings = of(
             "partitions = 2\n[api]\nwriters = 3",
             &[
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_answered_with_its_key() {
+    fn an_invalid_value_is_reported_with_its_key() {
         for (text, key, problem) in [
             (
                 "[profile.person]\nhalf_life = 30",
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_without_a_known_kind_is_refused_with_the_kinds() {
+    fn an_entry_without_a_known_kind_is_refused_with_the_known_kinds() {
         for (text, said) in [
             (
                 "[ad_platforms.ads]\nurl = \"x\"",
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_answered_with_the_nearest() {
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
         for (text, hint) in [
             ("partition = 3", "`partitions`"),
             ("[profil.person]", "`profile`"),

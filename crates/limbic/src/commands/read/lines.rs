@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_objects_are_taken_as_they_stand() {
+    fn plain_texts_and_json_objects_are_parsed() {
         let input = "good\r\n\n{\"text\": \"bad \\ud83d\\ude02\"}\n{not an object}\n  spaces  \nthe end";
         let expected =
             ["good", "", "bad 😂", "{not an object}", "  spaces  ", "the end"].map(|line| Ok(text(line)));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_may_say_which_post_it_is() {
+    fn an_object_may_name_its_post() {
         let line = all(br#"{"platform": "bluesky", "id": "7", "text": "good", "author": "ada"}"#)
             .remove(0)
             .unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_says_what_is_wrong_and_the_next_is_read() {
+    fn an_invalid_line_is_reported_and_the_next_line_is_read() {
         let mut input = Vec::new();
         for line in [
             &b"{\"text\": \"half"[..],
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_refused_and_not_kept() {
+    fn a_line_that_is_too_long_is_refused_and_not_kept_in_memory() {
         let mut input = vec![b'a'; 3 * LONGEST];
         input.extend_from_slice(b"\nfine\n");
         let lines = all(&input);

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_as_long_as_their_scores() {
+    fn the_length_of_a_bar_is_proportional_to_its_score() {
         assert_eq!(bar(0.0), "");
         assert_eq!(bar(1.0), "█".repeat(20));
         assert_eq!(bar(0.475), format!("{}▌", "█".repeat(9)));
