@@ -23,6 +23,20 @@ pub struct Candidate {
     pub creative: String,
     /// The probability with which the policy chooses it. Those of all candidates add up to 1.
     pub propensity: Probability,
+    /// The mean of this probability over several seeds, of which the decision's own is one. `None` if the policy's
+    /// probabilities do not depend on the seed: then it is equal to `propensity`. Those of all candidates add up to 1.
+    ///
+    /// Both are exact. A weight of an off-policy estimate with this one varies less, because `propensity` also contains
+    /// the chance of the few posterior draws of one seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marginal_propensity: Option<Probability>,
+}
+
+impl Candidate {
+    /// The probability to weigh with: `marginal_propensity`, or `propensity` if there is none.
+    pub fn evaluation_propensity(&self) -> Probability {
+        self.marginal_propensity.unwrap_or(self.propensity)
+    }
 }
 
 /// Why nothing was chosen.

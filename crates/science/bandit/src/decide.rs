@@ -23,6 +23,10 @@ pub struct EngineConfig {
     /// Largest total probability of all candidates except the most likely one, in `[0, 1]`. `minimum_propensity` is
     /// applied afterwards and can exceed it.
     pub exploration_budget: f64,
+    /// Number of seeds over which the probabilities of a policy with seeded draws are averaged for evaluation, in
+    /// 1..=1024; see [`DecisionDraft::marginal`]. A decision takes so many times the time of one draw. With 1, nothing
+    /// is averaged. Policies without seeded draws ignore it.
+    pub marginal_seeds: usize,
     /// Largest importance weight in the engine's own estimates, in `[1, 1000000]`. The champion/challenger test uses
     /// it.
     pub maximum_weight: f64,
@@ -41,8 +45,9 @@ impl Default for EngineConfig {
         Self {
             policy: PolicyConfig::default(),
             seed: 0,
-            minimum_propensity: 0.0,
+            minimum_propensity: 0.01,
             exploration_budget: 1.0,
+            marginal_seeds: 64,
             maximum_weight: 20.0,
             floor_price: Micros(0),
             dayparts: Vec::new(),
@@ -168,6 +173,12 @@ pub struct DecisionDraft {
     pub eligible: Vec<usize>,
     /// The probability of each eligible offer; they sum to 1 within 1e-9.
     pub probabilities: Vec<f64>,
+    /// If the probabilities depend on the seed: their mean over [`EngineConfig::marginal_seeds`] seeds, of which the
+    /// decision's own is one. They sum to 1 within 1e-9.
+    ///
+    /// All seeds are equally likely to be the decision's own. So this is also an exact probability of the choice: the
+    /// one before it is known which of these seeds is used.
+    pub marginal: Option<Vec<f64>>,
     /// Index of the choice in [`Self::eligible`].
     pub choice: usize,
     /// The probability of the choice.
@@ -210,6 +221,12 @@ impl DecisionEngine {
             config.exploration_budget,
             unit,
             "must be in [0, 1]",
+        )?;
+        within(
+            "marginal_seeds",
+            config.marginal_seeds as f64,
+            1.0..=1024.0,
+            "must be in 1..=1024",
         )?;
         within(
             "maximum_weight",
@@ -289,6 +306,7 @@ impl DecisionEngine {
         let choice = random::choose(&probabilities, unit).expect("probabilities of some arms sum to 1");
         Selection::Chosen(DecisionDraft {
             propensity: probabilities[choice],
+            marginal: self.marginal_probabilities(context, &arms, seed, &probabilities),
             eligible,
             probabilities,
             choice,
@@ -306,6 +324,33 @@ impl DecisionEngine {
             self.config.minimum_propensity,
         );
         probabilities
+    }
+
+    /// The mean of the probabilities over the decision's seed, which gives `own`, and others. `None` if the policy
+    /// does not use its seed, or nothing is to be averaged.
+    pub fn marginal_probabilities(
+        &self,
+        context: &Features,
+        arms: &[Arm],
+        seed: u64,
+        own: &[f64],
+    ) -> Option<Vec<f64>> {
+        let seeds = self.config.marginal_seeds;
+        if seeds < 2 || !self.policy.is_seeded() {
+            return None;
+        }
+        let others = random::derive(seed, 2);
+        let mut mean = own.to_vec();
+        for number in 1..seeds as u64 {
+            let other = self.probabilities(context, arms, random::derive(others, number));
+            for (sum, probability) in mean.iter_mut().zip(other) {
+                *sum += probability;
+            }
+        }
+        for sum in &mut mean {
+            *sum /= seeds as f64;
+        }
+        Some(mean)
     }
 
     /// Learns from feedback. An error changes nothing.

@@ -125,6 +125,7 @@ fn propensities_are_the_frequencies_of_many_seeded_draws() {
     for policy in policies() {
         let mut engine = DecisionEngine::new(EngineConfig {
             policy: policy.clone(),
+            marginal_seeds: 1,
             ..EngineConfig::default()
         })
         .unwrap();
@@ -166,6 +167,80 @@ fn propensities_are_the_frequencies_of_many_seeded_draws() {
                 policy.name()
             );
         }
+    }
+}
+
+#[test]
+fn weights_by_the_marginal_propensity_are_as_right_and_vary_less() {
+    let settings = format!(r#"{{"name": "linear-ts", "floor": 0.01, "model": {MODEL}}}"#);
+    let mut engine = DecisionEngine::new(EngineConfig {
+        policy: serde_json::from_str(&settings).unwrap(),
+        ..EngineConfig::default()
+    })
+    .unwrap();
+    for feedback in 0..60 {
+        let arm = &arms(5)[feedback % 5];
+        let reward = f64::from(u8::from(feedback % 10 < 2 * (feedback % 5)));
+        let context = context(feedback % 4);
+        let feedback = Feedback {
+            context: &context,
+            arm,
+            reward,
+            previous_reward: None,
+            propensity: 0.2,
+        };
+        engine.learn(&feedback).unwrap();
+    }
+    let context = context(2);
+    let offers: Vec<Offer> = arms(5)
+        .into_iter()
+        .map(|arm| Offer {
+            arm,
+            price: Micros(0),
+        })
+        .collect();
+    // The weights of a uniform choice: by the propensity given the seed, and by the marginal one.
+    let mut weights = [Vec::new(), Vec::new()];
+    for decision in 0..2000 {
+        let answer = engine.decide(&decision.to_string(), Utc::from_millis(0), &context, &offers);
+        let Selection::Chosen(draft) = answer else {
+            panic!("five offers")
+        };
+        let marginal = draft.marginal.unwrap();
+        assert!((marginal.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        for (weights, propensity) in weights.iter_mut().zip([draft.propensity, marginal[draft.choice]]) {
+            weights.push(0.2 / propensity);
+        }
+    }
+    let effective = weights.map(|weights| {
+        let (sum, squares) = weights.iter().fold((0.0, 0.0), |(sum, squares), weight| {
+            (sum + weight, squares + weight * weight)
+        });
+        let count = weights.len() as f64;
+        let deviation = ((squares / count - (sum / count).powi(2)) / count).sqrt();
+        assert!(
+            (sum / count - 1.0).abs() < 4.0 * deviation,
+            "{} {deviation}",
+            sum / count
+        );
+        sum * sum / squares / count
+    });
+    assert!(effective[1] > 2.0 * effective[0], "{effective:?}");
+}
+
+#[test]
+fn a_policy_without_seeded_draws_has_no_other_marginal() {
+    for policy in policies() {
+        let engine = DecisionEngine::new(EngineConfig {
+            policy: policy.clone(),
+            ..EngineConfig::default()
+        })
+        .unwrap();
+        let arms = arms(4);
+        let ask = |seed| engine.probabilities(&context(1), &arms, seed);
+        let is_seeded = (0..20).any(|seed| ask(seed) != ask(20));
+        let marginal = engine.marginal_probabilities(&context(1), &arms, 1, &ask(1));
+        assert_eq!(marginal.is_some(), is_seeded, "{}", policy.name());
     }
 }
 
@@ -229,7 +304,8 @@ fn settings_name_their_policy_and_refuse_what_they_do_not_know() {
 #[test]
 fn a_change_of_preferences_is_learned() {
     let settings = r#"{"policy": {"name": "lin-ucb", "alpha": 1.0, "floor": 0.01,
-        "model": {"interactions": [["user", "time", "arm"]], "forgetting": 0.999}}}"#;
+        "model": {"interactions": [["user", "time", "arm"]], "forgetting": 0.999}},
+        "minimum_propensity": 0.0}"#;
     let config: EngineConfig = serde_json::from_str(settings).unwrap();
     for drift in [Drift::Known, Drift::Unknown] {
         let mut engine = DecisionEngine::new(config.clone()).unwrap();

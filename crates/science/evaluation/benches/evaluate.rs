@@ -163,6 +163,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
         result: DecisionResult::Chosen(Chosen {
             candidates: (0..candidates)
                 .map(|number| Candidate {
+                    marginal_propensity: None,
                     creative: creative(number).id,
                     propensity,
                 })

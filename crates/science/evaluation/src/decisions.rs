@@ -234,6 +234,14 @@ struct LoggedCandidate<'a> {
     #[serde(borrow)]
     creative: Cow<'a, str>,
     propensity: Probability,
+    marginal_propensity: Option<Probability>,
+}
+
+impl LoggedCandidate<'_> {
+    /// The probability to weigh with; see [`limbic_domain::Candidate::evaluation_propensity`].
+    fn evaluation_propensity(&self) -> f64 {
+        self.marginal_propensity.unwrap_or(self.propensity).get()
+    }
 }
 
 #[derive(Deserialize)]
@@ -346,6 +354,18 @@ impl Reader {
         if propensity <= 0.0 || (propensity - chosen.propensity.get()).abs() > 1e-9 {
             let both = format!("{propensity} and {}", chosen.propensity.get());
             return Err(("the choice's propensity is 0 or not its candidate's", both));
+        }
+        let weighed: f64 = choice
+            .candidates
+            .iter()
+            .map(LoggedCandidate::evaluation_propensity)
+            .sum();
+        if (weighed - 1.0).abs() > 1e-6 {
+            return Err(("marginal probabilities do not add up to 1", weighed.to_string()));
+        }
+        let propensity = chosen.evaluation_propensity();
+        if propensity <= 0.0 {
+            return Err(("the choice's marginal propensity is 0", String::new()));
         }
         let log = &mut self.part.log;
         self.arms.clear();

@@ -302,6 +302,7 @@ fn decision(id: &str, at: i64, chosen: usize, probabilities: [f64; 2]) -> Envelo
     let slug = |text| Slug::new(text).unwrap();
     let names = ["calm", "loud"];
     let candidates = names.iter().zip(probabilities).map(|(name, p)| Candidate {
+        marginal_propensity: None,
         creative: (*name).to_owned(),
         propensity: Probability::new(p).unwrap(),
     });
@@ -411,6 +412,33 @@ fn our_own_log_joins_late_repeated_and_early_outcomes() {
         assert_eq!(report.rejected.reasons.get(reason), Some(&1), "{reason}");
     }
     assert!(report.assumptions[0].starts_with("2 decisions chose nothing"));
+}
+
+#[test]
+fn our_own_log_is_weighed_by_the_marginal_propensity_if_it_has_one() {
+    let with_marginal = |id, probabilities: [f64; 2]| {
+        let mut decision = decision(id, 100, 0, [0.8, 0.2]);
+        for (candidate, p) in chosen_of(&mut decision).candidates.iter_mut().zip(probabilities) {
+            candidate.marginal_propensity = Some(Probability::new(p).unwrap());
+        }
+        encoded(&decision)
+    };
+    let lines = [
+        with_marginal("d1", [0.4, 0.6]),
+        outcome("d1", 150, OutcomeKind::Click),
+        with_marginal("d2", [0.4, 0.5]),
+        with_marginal("d3", [0.0, 1.0]),
+    ];
+    let (_folder, options) = decisions(&lines);
+    let report = evaluate(&options, |_| {}).unwrap();
+    assert_eq!((report.rows, report.clicks), (1, 1));
+    assert!((value(&report, Estimator::Ipw) - 0.5 / 0.4).abs() < 1e-12);
+    for reason in [
+        "marginal probabilities do not add up to 1",
+        "the choice's marginal propensity is 0",
+    ] {
+        assert_eq!(report.rejected.reasons.get(reason), Some(&1), "{reason}");
+    }
 }
 
 #[test]

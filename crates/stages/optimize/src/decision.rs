@@ -123,11 +123,15 @@ impl OptimizeStage {
 }
 
 fn candidates_of(creatives: &[Creative], draft: &DecisionDraft) -> Vec<Candidate> {
-    let pairs = draft.eligible.iter().zip(&draft.probabilities);
+    let pairs = draft.eligible.iter().zip(&draft.probabilities).enumerate();
     pairs
-        .map(|(&position, &propensity)| Candidate {
+        .map(|(place, (&position, &propensity))| Candidate {
             creative: creatives[position].id.clone(),
             propensity: probability(propensity),
+            marginal_propensity: draft
+                .marginal
+                .as_ref()
+                .map(|marginal| probability(marginal[place])),
         })
         .collect()
 }

@@ -81,7 +81,14 @@ fn the_same_creatives_twice_are_decided_once() {
 
 #[test]
 fn a_click_moves_the_posterior_and_its_duplicate_changes_nothing() {
-    let mut harness = Harness::new(OptimizeSettings::default());
+    let mut harness = Harness::new(OptimizeSettings {
+        engine: EngineConfig {
+            policy: serde_json::from_str(r#"{"name": "bernoulli-ts"}"#).unwrap(),
+            minimum_propensity: 0.0,
+            ..EngineConfig::default()
+        },
+        ..OptimizeSettings::default()
+    });
     let id = decided(&mut harness, "m", 1);
     assert_eq!(harness.posterior(), None);
     harness.feed(vec![outcome(&id, OutcomeKind::Click, "c", 2)]);
@@ -452,6 +459,37 @@ fn a_campaign_does_not_run_outside_its_dayparts_nor_below_its_floor_price() {
     let rules: Vec<_> = rules.iter().map(Option::as_deref).collect();
     let (day, floor) = (Some("daypart"), Some("floor_price"));
     assert_eq!(rules, [day, None, None, day, day, floor]);
+}
+
+#[test]
+fn a_decision_with_seeded_draws_also_logs_the_probability_over_many_seeds() {
+    for (name, is_seeded) in [("linear-ts", true), ("softmax", false)] {
+        let policy = serde_json::json!({ "name": name });
+        let mut harness = Harness::new(OptimizeSettings {
+            engine: EngineConfig {
+                policy: serde_json::from_value(policy).unwrap(),
+                ..EngineConfig::default()
+            },
+            ..OptimizeSettings::default()
+        });
+        decided(&mut harness, "m", 0);
+        let candidates = &harness.decisions[0].data.chosen().unwrap().candidates;
+        let total: f64 = candidates
+            .iter()
+            .filter_map(|candidate| candidate.marginal_propensity)
+            .map(limbic_domain::Probability::get)
+            .sum();
+        assert!(
+            (total - f64::from(u8::from(is_seeded))).abs() < 1e-9,
+            "{name} {total}"
+        );
+        for candidate in candidates {
+            let weighed = candidate.evaluation_propensity().get();
+            assert!(is_seeded || weighed.to_bits() == candidate.propensity.get().to_bits());
+            // No feedback yet: three alike arms. The draws of one seed are farther from a third.
+            assert!((weighed - 1.0 / 3.0).abs() < 0.06, "{name} {weighed}");
+        }
+    }
 }
 
 #[test]

@@ -70,6 +70,11 @@ pub trait Policy {
     /// The result is a function of the learned state, the context, the arms and `seed`, to the bit.
     fn probabilities(&self, context: &Features, arms: &[Arm], seed: u64) -> Vec<f64>;
 
+    /// Whether [`Policy::probabilities`] depends on its seed.
+    fn is_seeded(&self) -> bool {
+        false
+    }
+
     /// Learns from feedback. An error changes nothing.
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError>;
 
@@ -215,6 +220,10 @@ macro_rules! each {
 impl Policy for AnyPolicy {
     fn probabilities(&self, context: &Features, arms: &[Arm], seed: u64) -> Vec<f64> {
         each!(self, policy => policy.probabilities(context, arms, seed))
+    }
+
+    fn is_seeded(&self) -> bool {
+        each!(self, policy => policy.is_seeded())
     }
 
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {

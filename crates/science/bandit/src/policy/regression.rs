@@ -291,6 +291,10 @@ impl Policy for Regression {
         }
     }
 
+    fn is_seeded(&self) -> bool {
+        matches!(self.explore, Explore::Thompson { .. })
+    }
+
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
         check(feedback, self.maximum_reward)?;
         self.model.learn(

@@ -164,6 +164,8 @@ pub fn compare_policies(
                 policy: policy.clone(),
                 seed: derive(engine.seed, run),
                 challenger: None,
+                // Nothing is evaluated from a log here.
+                marginal_seeds: 1,
                 ..engine.clone()
             };
             run_policy(decisions, &config)
