@@ -303,18 +303,33 @@ Examples:
   limbic evaluate --log obd/random/all --format open-bandit --policy bernoulli-ts --prior prior_bts.yaml
   limbic evaluate --log decisions.jsonl --format limbic --policy uniform --json --svg estimates.svg
   limbic evaluate --log decisions.jsonl --format limbic --policy '{\"name\": \"linear-ts\", \"draws\": 64}' --reward conversion
+  limbic evaluate --log may.jsonl --format limbic --policy linear-ts --save may.json
+  limbic evaluate --log june.jsonl --format limbic --saved may.json
+  limbic evaluate --log june.jsonl --format limbic --probabilities elsewhere.jsonl
 
 --log is the log of decisions: a file, or for open-bandit the folder with the log and item_context.csv.
 A policy that learns chooses before it sees the reward of a row, and learns from the row afterwards.
-With --prior, bernoulli-ts is the fixed policy of those priors. Unusable rows are counted by reason.")]
+With --prior, bernoulli-ts is the fixed policy of those priors. Unusable rows are counted by reason.
+--probabilities has one line per decision, in any order: {\"decision\": \"ID\", \"probabilities\": {\"ARM\": 0.7, ...}}.
+The id is the decision's id, EventId in dsjson, and the line of the log in open-bandit.
+An interval that could be wrong more often than it says is not printed; the report says why.")]
 pub struct EvaluateArgs {
     /// Format of the log
     #[arg(long, value_parser = ["open-bandit", "dsjson", "limbic"])]
     pub format: String,
     /// Policy to evaluate: uniform, bernoulli-ts, epsilon-greedy, linear-ts, logistic-ts, lin-ucb, square-cb, softmax,
     /// or its settings as JSON
-    #[arg(long, value_name = "NAME|JSON")]
-    pub policy: String,
+    #[arg(long, value_name = "NAME|JSON", required_unless_present_any = ["saved", "probabilities"])]
+    pub policy: Option<String>,
+    /// Policy to evaluate: one that --save wrote. It learns nothing more
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "prior", "probabilities"])]
+    pub saved: Option<PathBuf>,
+    /// Policy to evaluate: its probabilities, for instance of a policy that runs elsewhere (JSON Lines)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "prior"])]
+    pub probabilities: Option<PathBuf>,
+    /// Save a policy that learns along the log, as it is after the log
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    pub save: Option<PathBuf>,
     /// Priors of bernoulli-ts
     #[arg(long, value_name = "FILE")]
     pub prior: Option<PathBuf>,
@@ -324,6 +339,9 @@ pub struct EvaluateArgs {
     /// Estimator; may be repeated [default: all]
     #[arg(long = "estimator", value_name = "NAME")]
     pub estimators: Vec<String>,
+    /// Terms of the reward model: interactions, or additive as in the Open Bandit Pipeline
+    #[arg(long, value_name = "TERMS", default_value = "interactions", value_parser = ["interactions", "additive"])]
+    pub model: String,
     /// Estimate missing propensities from the frequency of each arm; without this option such a log is refused
     #[arg(long)]
     pub estimate_propensities: bool,

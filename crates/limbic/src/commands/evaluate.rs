@@ -6,14 +6,20 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_domain::OutcomeKind;
 use limbic_evaluation::{
-    Estimator, EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, Progress, evaluate, svg,
+    Estimator, EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, Progress, RewardModel,
+    evaluate, svg,
 };
 
 use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
     let format: LogFormat = args.format.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
-    let policy = EvaluationPolicy::named(&args.policy, args.prior.as_deref())?;
+    let policy = match (&args.saved, &args.probabilities, &args.policy) {
+        (Some(path), ..) => EvaluationPolicy::Saved { path: path.clone() },
+        (_, Some(path), _) => EvaluationPolicy::Supplied { path: path.clone() },
+        (.., Some(name)) => EvaluationPolicy::named(name, args.prior.as_deref())?,
+        (None, None, None) => anyhow::bail!("no policy: give --policy, --saved or --probabilities"),
+    };
     let mut options = EvaluationOptions::new(log, format, policy);
     options.estimators = args
         .estimators
@@ -25,6 +31,10 @@ pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
         .collect::<anyhow::Result<_>>()?;
     options.campaign.clone_from(&args.campaign);
     options.max_weight = args.max_weight;
+    options.save.clone_from(&args.save);
+    if args.model == "additive" {
+        options.reward_model = RewardModel::Additive;
+    }
     if args.estimate_propensities {
         options.missing_propensity = MissingPropensity::Estimate;
     }

@@ -2,32 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use crate::EvaluationOptions;
 use crate::estimator::{self, Estimator, Scored, Sums, Tuning};
-use crate::intervals::{self, ConfidenceSequence, Interval, Moments};
+use crate::intervals::{self, Interval, LYAPUNOV, Linear, stretch};
 use crate::log::BanditLog;
-use crate::report::{Estimate, EvaluationReport, Weights, counted};
-use crate::score::Predictor;
-
-/// Rows with their weights and predictions.
-pub(super) struct WeightedRows {
-    pub(super) scored: Vec<Scored>,
-    /// Number of weights that were cut.
-    pub(super) cut: u64,
-    /// Upper bound of the policy's probabilities.
-    pub(super) largest_probability: f64,
-}
+use crate::report::{Difference, Estimate, EvaluationReport, Weights, counted};
+use crate::score::{Overlap, Weighed};
+use crate::sequence::Sequence;
+use crate::{EvaluationOptions, MissingPropensity};
 
 pub(super) fn assess(
     log: &BanditLog,
     policy: &str,
-    weighted: &WeightedRows,
-    predictor: Option<Predictor>,
+    weighed: &Weighed,
+    sequence: &Sequence,
+    model_warnings: Vec<String>,
     options: &EvaluationOptions,
 ) -> EvaluationReport {
-    let scored = &weighted.scored;
-    let estimators = options.selected_estimators();
-    let weights = weights_of(scored, weighted.cut, options.max_weight);
+    let scored = &weighed.scored;
+    let weights = weights_of(scored, weighed.cut, options.max_weight);
     let quantiles: Vec<f64> = weights.quantiles.values().copied().collect();
     let tuning = estimator::tune(scored, &quantiles, options.switch_threshold, options.shrinkage);
     let blocks = blocks_of(scored, tuning);
@@ -35,57 +27,70 @@ pub(super) fn assess(
     for block in &blocks {
         sums.add(block);
     }
-    let guaranteed = Guaranteed::of(log, weighted, predictor.as_ref(), options);
-    let bootstrapped = intervals::bootstrap(
-        &blocks,
-        estimators,
-        options.bootstrap_samples,
-        options.seed,
-        options.confidence,
-        options.threads,
-    );
-    let estimates = estimators
+    let square: f64 = scored.iter().map(|row| row.weight * row.weight).sum();
+    let logged_value = sums.reward / sums.rows;
+    let caveats = caveats_of(log, weighed, &sums, square, options);
+    let asymptotic = Asymptotic {
+        reward_shape: shape_of(scored.iter().map(|row| row.reward - logged_value)),
+        residual_shape: shape_of(scored.iter().map(|row| row.residual)),
+        blocks: &blocks,
+        sums: &sums,
+        logged_value,
+        overlap: &weighed.overlap,
+        confidence: options.confidence,
+        range: options.reward_range.1 - options.reward_range.0,
+        refused: caveats.asymptotic.clone(),
+    };
+    let estimates = options
+        .selected_estimators()
         .iter()
-        .zip(bootstrapped)
-        .map(|(&estimator, bootstrap)| {
-            let mut intervals = guaranteed.of_estimator(estimator);
-            intervals.extend(bootstrap.map(|interval| ("bootstrap", interval)));
-            Estimate {
+        .map(|&estimator| {
+            let mut estimate = Estimate {
                 estimator,
                 value: estimator.value(&sums),
-                intervals,
+                intervals: BTreeMap::new(),
+                difference: Difference {
+                    value: estimator.value(&sums).map(|value| value - logged_value),
+                    intervals: BTreeMap::new(),
+                },
                 settings: settings_of(estimator, tuning),
+                caveats: Vec::new(),
+            };
+            asymptotic.add_to(&mut estimate);
+            if estimator == Estimator::Ipw {
+                add_guaranteed(&mut estimate, sequence, weighed, &caveats, options);
             }
+            estimate
         })
         .collect();
-    let clicks = log.rows.iter().filter(|row| row.reward > 0.0).count() as u64;
-    let square: f64 = scored.iter().map(|row| row.weight * row.weight).sum();
     let mut report = EvaluationReport {
         policy: policy.to_owned(),
         rows: log.rows.len() as u64,
-        clicks,
-        logged_value: log.rows.iter().map(|row| row.reward).sum::<f64>() / sums.rows,
+        clicks: log.rows.iter().filter(|row| row.reward > 0.0).count() as u64,
+        logged_value,
         confidence: options.confidence,
         estimates,
+        model_error: asymptotic.model_error(options),
         effective_sample_size: if square > 0.0 {
             sums.weight * sums.weight / square
         } else {
             0.0
         },
         max_weight: scored.iter().map(|row| row.weight).fold(0.0, f64::max),
+        candidate_propensities: weighed.overlap.known,
         weights,
         rejected: log.rejections.clone(),
         assumptions: log.notes.clone(),
-        warnings: predictor.map(|predictor| predictor.warnings).unwrap_or_default(),
+        warnings: model_warnings,
     };
-    warn(&mut report, square);
+    warn(&mut report, &weighed.overlap, square);
     report
 }
 
 /// With fewer clicks, a result is no evidence.
 const FEW_CLICKS: u64 = 100;
 
-fn warn(report: &mut EvaluationReport, weight_square: f64) {
+fn warn(report: &mut EvaluationReport, overlap: &Overlap, weight_square: f64) {
     let rows = report.rows as f64;
     if report.clicks < FEW_CLICKS {
         let clicks = report.clicks;
@@ -103,14 +108,258 @@ fn warn(report: &mut EvaluationReport, weight_square: f64) {
             report.effective_sample_size
         ));
     }
-    // The expected weight is 1. Five standard errors away from it, the logged propensities are probably wrong.
-    let mean = report.weights.mean;
-    let variance = (weight_square / rows - mean * mean).max(0.0);
-    if report.weights.limit.is_none() && (mean - 1.0).abs() > 5.0 * (variance / rows).sqrt() + 1e-9 {
+    let missing = overlap.missing / rows;
+    if missing > 1e-6 {
         report.warnings.push(format!(
-            "the mean weight is {mean:.4} instead of 1: the logged propensities do not describe this log, \
-             or arms that the policy chooses were never logged"
+            "{:.3}% of the policy's choices had no probability in the log: nothing is known about them, and every \
+             interval allows for any reward there",
+            100.0 * missing
         ));
+    }
+    let deficit = Deficit::of(rows, report.weights.mean, weight_square, missing);
+    if report.weights.limit.is_none() && deficit.deviations > 5.0 {
+        report.warnings.push(format!(
+            "the mean weight is {:.4} instead of {}: the logged propensities do not describe this log, \
+             or arms that the policy chooses were never logged",
+            report.weights.mean,
+            1.0 - missing
+        ));
+    }
+    if !report.candidate_propensities {
+        report.assumptions.push(
+            "the log has the propensity of the choice alone, not of every candidate: an arm that was never drawn cannot \
+             be noticed, and only the guaranteed interval allows for it"
+                .to_owned(),
+        );
+    }
+}
+
+/// How far the mean weight is from its expectation.
+struct Deficit {
+    /// In standard errors.
+    deviations: f64,
+}
+
+impl Deficit {
+    fn of(rows: f64, mean: f64, square: f64, missing: f64) -> Self {
+        let variance = (square / rows - mean * mean).max(0.0);
+        let distance = (mean - (1.0 - missing)).abs();
+        Self {
+            deviations: (distance - 1e-9).max(0.0) / (variance / rows).sqrt().max(1e-12),
+        }
+    }
+}
+
+/// Reasons against whole kinds of intervals.
+struct Caveats {
+    /// Against every asymptotic interval.
+    asymptotic: Option<String>,
+    /// Against the guaranteed interval.
+    guaranteed: Option<String>,
+}
+
+fn caveats_of(
+    log: &BanditLog,
+    weighed: &Weighed,
+    sums: &Sums,
+    square: f64,
+    options: &EvaluationOptions,
+) -> Caveats {
+    let estimated = log.without_propensity > 0 && options.missing_propensity == MissingPropensity::Estimate;
+    let (least, most) = options.reward_range;
+    let outside = log
+        .rows
+        .iter()
+        .find(|row| !(least..=most).contains(&row.reward))
+        .map(|row| row.reward);
+    let guaranteed = if estimated {
+        Some("no guaranteed interval: propensities were estimated".to_owned())
+    } else {
+        outside.map(|reward| {
+            format!(
+                "no guaranteed interval: a reward of {reward} is outside the reward range {least} to {most}"
+            )
+        })
+    };
+    let missing = weighed.overlap.missing / sums.rows;
+    let deficit = Deficit::of(sums.rows, sums.weight / sums.rows, square, missing);
+    // Without the candidates' propensities, nothing but the mean weight shows that an arm is missing.
+    let most_deviations = if weighed.overlap.known { 5.0 } else { 2.0 };
+    let asymptotic = if weighed.cut > 0 {
+        Some(
+            "no asymptotic interval: weights were cut, so the estimate is not of the policy's value"
+                .to_owned(),
+        )
+    } else if deficit.deviations > most_deviations {
+        Some(format!(
+            "no asymptotic interval: the mean weight is {:.1} standard errors from what it should be",
+            deficit.deviations
+        ))
+    } else {
+        None
+    };
+    Caveats {
+        asymptotic,
+        guaranteed,
+    }
+}
+
+/// Adds the guaranteed intervals, or the reason why there are none.
+fn add_guaranteed(
+    estimate: &mut Estimate,
+    sequence: &Sequence,
+    weighed: &Weighed,
+    caveats: &Caveats,
+    options: &EvaluationOptions,
+) {
+    if let Some(reason) = &caveats.guaranteed {
+        estimate.caveats.push(reason.clone());
+        return;
+    }
+    let known = weighed.overlap.known;
+    let (least, most) = options.reward_range;
+    let value = sequence.value(known, options.confidence);
+    let difference = sequence.difference(known, options.confidence);
+    let (Some(value), Some(difference)) = (value, difference) else {
+        estimate.caveats.push(
+            "no guaranteed interval: no value agrees with the log, so its propensities are wrong".to_owned(),
+        );
+        return;
+    };
+    let name = "confidence_sequence";
+    estimate.intervals.insert(name, value.scaled(most - least, least));
+    estimate
+        .difference
+        .intervals
+        .insert(name, difference.scaled(most - least, 0.0));
+    if !known {
+        estimate.caveats.push(
+            "the guaranteed interval is wider than it could be: the log does not have the propensity of every candidate"
+                .to_owned(),
+        );
+    }
+}
+
+/// The asymptotic intervals of all estimators.
+struct Asymptotic<'a> {
+    /// See [`shape_of`]: of the rewards, and of the reward model's residuals.
+    reward_shape: f64,
+    residual_shape: f64,
+    blocks: &'a [Sums],
+    sums: &'a Sums,
+    logged_value: f64,
+    overlap: &'a Overlap,
+    confidence: f64,
+    /// Largest minus smallest reward.
+    range: f64,
+    /// Why there are none, for any estimator.
+    refused: Option<String>,
+}
+
+impl Asymptotic<'_> {
+    fn add_to(&self, estimate: &mut Estimate) {
+        let (Some(value), Some(lift)) = (estimate.value, estimate.difference.value) else {
+            return;
+        };
+        let estimator = estimate.estimator;
+        if let Some(reason) = estimator.unmeasured() {
+            estimate.caveats.push(reason.to_owned());
+            return;
+        }
+        if let Some(reason) = &self.refused {
+            estimate.caveats.push(reason.clone());
+            return;
+        }
+        let term = |block: &Sums| estimator.term(block, self.sums, value);
+        let logged = |block: &Sums| block.reward - self.logged_value * block.rows;
+        let own = Linear::of(self.blocks.iter().map(term));
+        let paired = Linear::of(self.blocks.iter().map(|block| term(block) - logged(block)));
+        let expected = self.expected_lyapunov(estimator);
+        for (terms, centre, intervals) in [
+            (own, value, &mut estimate.intervals),
+            (paired, lift, &mut estimate.difference.intervals),
+        ] {
+            let ratio = terms.lyapunov().max(expected);
+            if ratio > LYAPUNOV {
+                let draws = (1.0 / (ratio * ratio)).round();
+                let reason = format!(
+                    "no asymptotic interval: as few as {draws} draws decide (a Lyapunov ratio of {ratio:.2}, at most \
+                     {LYAPUNOV} is usable)"
+                );
+                if !estimate.caveats.contains(&reason) {
+                    estimate.caveats.push(reason);
+                }
+            } else if let Some(interval) = self.interval(terms, ratio, centre) {
+                intervals.insert("asymptotic", interval);
+            }
+        }
+    }
+
+    fn interval(&self, terms: Linear, lyapunov: f64, centre: f64) -> Option<Interval> {
+        let half = stretch(lyapunov) * terms.half_width(self.sums.rows, self.confidence)?;
+        let interval = Interval {
+            low: centre - half,
+            high: centre + half,
+        };
+        // Any reward is possible where the log could not draw what the policy chooses.
+        Some(interval.widened(self.range * self.overlap.missing / self.sums.rows))
+    }
+
+    /// The Lyapunov ratio that weights and errors have if they are independent. The ratio of the terms themselves does
+    /// not see an arm that was not drawn, and this one does.
+    fn expected_lyapunov(&self, estimator: Estimator) -> f64 {
+        let shape = match estimator {
+            Estimator::Dr | Estimator::Sndr => self.residual_shape,
+            _ => self.reward_shape,
+        };
+        let overlap = match estimator {
+            // The weights of replay are 0 and the largest.
+            Estimator::Replay => (1.0 / self.sums.accepted.max(1.0)).sqrt(),
+            _ => self.overlap.lyapunov(),
+        };
+        shape * overlap
+    }
+
+    /// The mean error of the reward model under the policy.
+    fn model_error(&self, options: &EvaluationOptions) -> Option<Difference> {
+        let fitted = options
+            .selected_estimators()
+            .iter()
+            .any(|estimator| estimator.needs_model());
+        if !fitted {
+            return None;
+        }
+        let value = -self.sums.correction / self.sums.rows;
+        let terms = Linear::of(
+            self.blocks
+                .iter()
+                .map(|block| -block.correction - value * block.rows),
+        );
+        let ratio = terms.lyapunov().max(self.expected_lyapunov(Estimator::Dr));
+        let usable = self.refused.is_none() && ratio <= LYAPUNOV;
+        let interval = usable.then(|| self.interval(terms, ratio, value)).flatten();
+        Some(Difference {
+            value: Some(value),
+            intervals: interval
+                .map(|interval| ("asymptotic", interval))
+                .into_iter()
+                .collect(),
+        })
+    }
+}
+
+/// Mean |error|³ / (mean error²)^1.5: 1 for errors of one size, more if few errors are large.
+fn shape_of(errors: impl Iterator<Item = f64>) -> f64 {
+    let (mut count, mut square, mut cube) = (0.0, 0.0, 0.0);
+    for error in errors {
+        count += 1.0;
+        square += error * error;
+        cube += error * error * error.abs();
+    }
+    if square > 0.0 {
+        cube / count / (square / count).powf(1.5)
+    } else {
+        0.0
     }
 }
 
@@ -170,110 +419,4 @@ fn settings_of(estimator: Estimator, tuning: Tuning) -> BTreeMap<&'static str, O
         Estimator::DrOs => BTreeMap::from([("shrinkage", finite(tuning.shrinkage))]),
         _ => BTreeMap::new(),
     }
-}
-
-/// Intervals that are valid for every number of rows, for the estimators that are unbiased and bounded.
-struct Guaranteed {
-    by_estimator: Vec<(Estimator, &'static str, Interval)>,
-}
-
-impl Guaranteed {
-    fn of(
-        log: &BanditLog,
-        weighted: &WeightedRows,
-        predictor: Option<&Predictor>,
-        options: &EvaluationOptions,
-    ) -> Self {
-        let scored = &weighted.scored;
-        let delta = 1.0 - options.confidence;
-        let (least, most) = options.reward_range;
-        let whole = Interval {
-            low: least,
-            high: most,
-        };
-        let least_propensity = log.rows.iter().map(|row| row.propensity).fold(1.0, f64::min);
-        // Upper bound of any weight, for every logged arm. If weights are cut, it bounds the mean of the cut
-        // estimator.
-        let bound = (weighted.largest_probability / least_propensity)
-            .min(options.max_weight.unwrap_or(f64::INFINITY));
-        let mut by_estimator = Vec::new();
-        let mut add = |estimator, method, interval: Option<Interval>| {
-            by_estimator.extend(interval.map(|found| (estimator, method, found.intersect(whole))));
-        };
-
-        let (low, high) = (least.min(0.0) * bound, most.max(0.0) * bound);
-        let mut products = Moments::default();
-        let mut accepted = Moments::default();
-        let mut product_sequence = ConfidenceSequence::new(low, high, delta);
-        let mut accepted_sequence = ConfidenceSequence::new(least, most, delta);
-        for row in scored {
-            let value = row.weight * row.reward;
-            products.add(value);
-            product_sequence.push(value);
-            if row.accepted {
-                accepted.add(row.reward);
-                accepted_sequence.push(row.reward);
-            }
-        }
-        let bernstein = intervals::empirical_bernstein;
-        add(
-            Estimator::Ipw,
-            "empirical_bernstein",
-            bernstein(&products, high - low, delta),
-        );
-        add(
-            Estimator::Ipw,
-            "confidence_sequence",
-            Some(product_sequence.interval()),
-        );
-        add(
-            Estimator::Replay,
-            "empirical_bernstein",
-            bernstein(&accepted, most - least, delta),
-        );
-        if accepted.count > 0.0 {
-            add(
-                Estimator::Replay,
-                "confidence_sequence",
-                Some(accepted_sequence.interval()),
-            );
-        }
-        if let Some(predictor) = predictor.filter(|predictor| predictor.folds() > 1 && predictor.is_bounded())
-        {
-            // Given its model, the scores of a fold are independent and lie in [least, most] ± bound · (most −
-            // least).
-            let width = (most - least) * (1.0 + 2.0 * bound);
-            add(
-                Estimator::Dr,
-                "empirical_bernstein",
-                across_folds(scored, predictor, width, delta),
-            );
-        }
-        Self { by_estimator }
-    }
-
-    fn of_estimator(&self, estimator: Estimator) -> BTreeMap<&'static str, Interval> {
-        self.by_estimator
-            .iter()
-            .filter(|(of, ..)| *of == estimator)
-            .map(|&(_, method, interval)| (method, interval))
-            .collect()
-    }
-}
-
-/// The average of one Bernstein interval per fold, all of which are valid together.
-fn across_folds(scored: &[Scored], predictor: &Predictor, width: f64, delta: f64) -> Option<Interval> {
-    let mut folds = vec![Moments::default(); predictor.folds()];
-    for (index, row) in scored.iter().enumerate() {
-        folds[predictor.fold_of(index)].add(row.direct + row.weight * row.residual);
-    }
-    let share = delta / folds.len() as f64;
-    let mut whole = Interval { low: 0.0, high: 0.0 };
-    for moments in &folds {
-        let part = intervals::empirical_bernstein(moments, width, share)?;
-        let weight = moments.count / scored.len() as f64;
-        whole.low += weight * part.low;
-        whole.high += weight * part.high;
-    }
-    Some(whole)
 }

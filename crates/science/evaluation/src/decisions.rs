@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::lines::{LineReader, Start, read_lines};
 use crate::log::{BanditLog, LogRow, MixMap, MixSet, Situation, Sparse};
-use crate::{EvaluateError, EvaluationOptions};
+use crate::{EvaluateError, EvaluationOptions, supplied};
 
 /// Reads the log and joins outcomes to decisions.
 pub(super) fn read(
@@ -25,6 +25,7 @@ pub(super) fn read(
     let reader = || Reader {
         part: Part::default(),
         wanted: options.reward,
+        keyed: options.needs_keys(),
         arms: Vec::new(),
         arm_places: NameCache::default(),
         features: Sparse::new(),
@@ -141,8 +142,7 @@ impl Part {
                 }
             }
         }
-        let mut kept = keep.iter();
-        self.log.rows.retain(|_| kept.next().is_some_and(|&keep| keep));
+        self.log.retain(|row| keep[row]);
         let mut note = |count: u64, what: &str| {
             if count > 0 {
                 self.log.notes.push(format!("{count} {what}"));
@@ -167,6 +167,8 @@ impl Part {
 struct Reader {
     part: Part,
     wanted: OutcomeKind,
+    /// Whether rows keep the key of their id.
+    keyed: bool,
     /// Buffers for the candidates and the context of a row.
     arms: Vec<u32>,
     features: Sparse,
@@ -399,7 +401,11 @@ impl Reader {
             reward: 0.0,
             propensity,
         };
-        log.push(row, line);
+        let propensities = choice.candidates.iter().map(|c| c.propensity.get());
+        log.push_with_candidates(row, propensities, line);
+        if self.keyed {
+            log.keys.push(supplied::key_of(&envelope.id));
+        }
         self.part.made.push(DecisionEntry {
             key,
             at: envelope.at.as_millis(),

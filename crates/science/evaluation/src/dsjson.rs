@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::lines::{LineReader, Start, read_lines};
 use crate::log::{BanditLog, LogRow, Situation, Sparse};
-use crate::{EvaluateError, EvaluationOptions};
+use crate::{EvaluateError, EvaluationOptions, supplied};
 
 /// Reads the log.
 pub(super) fn read(
@@ -26,6 +26,7 @@ pub(super) fn read(
         log: BanditLog::new(),
         reward_range: options.reward_range,
         dangling: 0,
+        keyed: options.needs_keys(),
     };
     let merge = |(part, lost): (BanditLog, u64), lines| {
         dangling += lost;
@@ -66,6 +67,8 @@ struct Line {
     skipped: bool,
     #[serde(default)]
     pdrop: f64,
+    #[serde(rename = "EventId")]
+    id: Option<String>,
     #[serde(rename = "RewardValue")]
     observation: Option<Value>,
 }
@@ -74,12 +77,22 @@ struct Reader {
     log: BanditLog,
     reward_range: (f64, f64),
     dangling: u64,
+    /// Whether rows keep the key of their id.
+    keyed: bool,
 }
 
 type Wrong = (&'static str, String);
 
+/// A row, and what the line says beside it.
+struct Parsed {
+    row: LogRow,
+    /// The propensity of each candidate.
+    propensities: Option<Vec<f64>>,
+    id: Option<String>,
+}
+
 impl Reader {
-    fn parse(&mut self, bytes: &[u8]) -> Result<Option<LogRow>, Wrong> {
+    fn parse(&mut self, bytes: &[u8]) -> Result<Option<Parsed>, Wrong> {
         let line: Line = serde_json::from_slice(bytes).map_err(|e| ("not a DSJSON line", e.to_string()))?;
         let missing = |field: &str| ("incomplete decision", format!("no `{field}`"));
         if line.outcomes.is_some() {
@@ -134,11 +147,27 @@ impl Reader {
             set,
             position: 0,
         });
-        Ok(Some(LogRow {
+        let row = LogRow {
             situation,
             arm,
             reward,
             propensity,
+        };
+        // `a` lists the actions, counted from 1, and `p` their probabilities.
+        let mut propensities = vec![f64::NAN; actions.len()];
+        for (&action, &p) in line.a.iter().zip(&line.p) {
+            if let Some(place) = action
+                .checked_sub(1)
+                .and_then(|place| propensities.get_mut(place))
+            {
+                *place = p;
+            }
+        }
+        let complete = propensities.iter().all(|p| !p.is_nan());
+        Ok(Some(Parsed {
+            row,
+            propensities: complete.then_some(propensities),
+            id: line.id,
         }))
     }
 
@@ -194,7 +223,16 @@ impl LineReader for Reader {
 
     fn read(&mut self, line: u64, bytes: &[u8]) {
         match self.parse(bytes) {
-            Ok(Some(row)) => self.log.push(row, line),
+            Ok(Some(parsed)) => {
+                if self.keyed {
+                    let key = supplied::key_of(parsed.id.as_deref().unwrap_or_default());
+                    self.log.keys.push(key);
+                }
+                match parsed.propensities {
+                    Some(propensities) => self.log.push_with_candidates(parsed.row, propensities, line),
+                    None => self.log.push(parsed.row, line),
+                }
+            }
             Ok(None) => {}
             Err((kind, detail)) => self.log.rejections.add(line, kind, &detail),
         }

@@ -14,6 +14,15 @@ pub enum EvaluateError {
         #[source]
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {path}", path = path.display())]
+    Write {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the operating system.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file as a whole is not valid. A single invalid row is counted in the report instead.
     #[error("{path}: {reason}", path = path.display())]
     Malformed {
@@ -68,6 +77,13 @@ pub enum EvaluateError {
 impl EvaluateError {
     pub(super) fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Read {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(super) fn write(path: &Path, source: std::io::Error) -> Self {
+        Self::Write {
             path: path.to_owned(),
             source,
         }

@@ -87,6 +87,42 @@ impl Estimator {
         };
         value.is_finite().then_some(value)
     }
+
+    /// What a block of rows adds to the error of the estimate `value`, times the number of rows: the terms of all blocks
+    /// add up to 0. It is the derivative of the estimate by the block's share of the rows.
+    pub(super) fn term(self, block: &Sums, sums: &Sums, value: f64) -> f64 {
+        let rows = sums.rows;
+        let mean_weight = sums.weight / rows;
+        match self {
+            Self::Replay => (block.accepted_reward - value * block.accepted) / (sums.accepted / rows),
+            Self::Ipw => block.weighted_reward - value * block.rows,
+            Self::Snipw => (block.weighted_reward - value * block.weight) / mean_weight,
+            Self::Dm => block.direct - value * block.rows,
+            Self::Dr => block.direct + block.correction - value * block.rows,
+            Self::Sndr => {
+                let (direct, correction) = (sums.direct / rows, sums.correction / sums.weight);
+                block.direct - direct * block.rows
+                    + (block.correction - correction * block.weight) / mean_weight
+            }
+            Self::SwitchDr => block.direct + block.switched - value * block.rows,
+            Self::DrOs => block.direct + block.shrunk - value * block.rows,
+        }
+    }
+
+    /// Why the error of the estimator cannot be measured on the log; `None` if it can.
+    pub(super) const fn unmeasured(self) -> Option<&'static str> {
+        match self {
+            Self::Dm => Some(
+                "no interval: its error is the error of the reward model, which is not a mean of independent terms; \
+                 dr corrects the same model and has an interval",
+            ),
+            Self::SwitchDr | Self::DrOs => Some(
+                "no interval: it keeps a part of the reward model's error to lower its variance; dr corrects all of it \
+                 and has an interval",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Estimator {
@@ -146,6 +182,7 @@ pub(super) fn shrink(weight: f64, shrinkage: f64) -> f64 {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Sums {
     pub(super) rows: f64,
+    pub(super) reward: f64,
     pub(super) weight: f64,
     pub(super) weighted_reward: f64,
     pub(super) direct: f64,
@@ -160,6 +197,7 @@ impl Sums {
     pub(super) fn add_row(&mut self, row: &Scored, tuning: Tuning) {
         let correction = row.weight * row.residual;
         self.rows += 1.0;
+        self.reward += row.reward;
         self.weight += row.weight;
         self.weighted_reward += row.weight * row.reward;
         self.direct += row.direct;
@@ -174,8 +212,25 @@ impl Sums {
         }
     }
 
+    #[cfg(test)]
+    fn scaled(&self, factor: f64) -> Self {
+        Self {
+            rows: self.rows * factor,
+            reward: self.reward * factor,
+            weight: self.weight * factor,
+            weighted_reward: self.weighted_reward * factor,
+            direct: self.direct * factor,
+            correction: self.correction * factor,
+            switched: self.switched * factor,
+            shrunk: self.shrunk * factor,
+            accepted: self.accepted * factor,
+            accepted_reward: self.accepted_reward * factor,
+        }
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.rows += other.rows;
+        self.reward += other.reward;
         self.weight += other.weight;
         self.weighted_reward += other.weighted_reward;
         self.direct += other.direct;
@@ -285,6 +340,56 @@ mod tests {
             assert!((found - value).abs() < 1e-12, "{estimator} {found}");
         }
         assert_eq!(Estimator::Replay.value(&Sums::default()), None);
+    }
+
+    #[test]
+    fn a_term_is_the_derivative_by_the_share_of_a_block() {
+        let tuning = Tuning {
+            switch_threshold: 1.0,
+            shrinkage: 4.0,
+        };
+        let blocks: Vec<Sums> = (1..6)
+            .map(|index| {
+                let index = f64::from(index);
+                let mut block = Sums::default();
+                for row in 0..5 {
+                    block.add_row(
+                        &Scored {
+                            weight: 0.3 * index + 0.2 * f64::from(row),
+                            reward: f64::from(row % 2),
+                            direct: 0.1 * index,
+                            residual: f64::from(row % 2) - 0.2 * index,
+                            accepted: row != 1,
+                        },
+                        tuning,
+                    );
+                }
+                block
+            })
+            .collect();
+        let total = |first: f64| {
+            let mut sums = Sums::default();
+            for (index, block) in blocks.iter().enumerate() {
+                let factor = if index == 0 { first } else { 1.0 };
+                sums.add(&block.scaled(factor));
+            }
+            sums
+        };
+        for estimator in Estimator::ALL {
+            let sums = total(1.0);
+            let value = estimator.value(&sums).unwrap();
+            let step = 1e-6;
+            let slope = (estimator.value(&total(1.0 + step)).unwrap()
+                - estimator.value(&total(1.0 - step)).unwrap())
+                / (2.0 * step);
+            let term = estimator.term(&blocks[0], &sums, value) / sums.rows;
+            assert!((slope - term).abs() < 1e-8, "{estimator} {slope} {term}");
+            let all: f64 = blocks
+                .iter()
+                .map(|block| estimator.term(block, &sums, value))
+                .sum();
+            assert!(all.abs() < 1e-9, "{estimator} {all}");
+        }
     }
 
     #[test]

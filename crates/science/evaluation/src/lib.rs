@@ -43,7 +43,8 @@
 //! * A row that cannot be used is counted with its line number and its reason.
 //! * A log without propensities is rejected, unless the caller asks to estimate them. The report then states the
 //!   assumption.
-//! * Memory: 24 bytes per row for the log, 40 for its scores, plus its distinct contexts.
+//! * An interval that is given has its stated coverage, or is not given and a caveat says why (`tests/coverage.rs`).
+//! * Memory: 24 bytes per row for the log, 4 per candidate, 40 for its scores, plus its distinct contexts.
 
 mod assess;
 mod decisions;
@@ -57,26 +58,32 @@ mod lines;
 mod log;
 mod open_bandit;
 mod options;
+mod parallel;
 mod plot;
 mod prior;
 mod regression;
 mod report;
 mod score;
+mod sequence;
+mod supplied;
 mod target;
 
 pub use error::EvaluateError;
 pub use estimator::{Estimator, UnknownEstimator};
-pub use intervals::{ConfidenceSequence, Interval};
+pub use intervals::Interval;
+pub use learn::SavedPolicy;
 pub use log::{BanditLog, LogRow, RejectedRow, RejectedRows, Situation, Sparse};
-pub use options::{EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, UnknownFormat};
+pub use options::{
+    EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, RewardModel, UnknownFormat,
+};
 pub use plot::svg;
 pub use prior::read as read_priors;
-pub use report::{Estimate, EvaluationReport, Weights};
+pub use report::{Difference, Estimate, EvaluationReport, Weights};
 pub use target::{TablePolicy, TargetPolicy, UniformPolicy};
 
 use std::path::Path;
 
-use assess::{WeightedRows, assess};
+use assess::assess;
 use score::{Predictor, Probabilities};
 
 use limbic_bandit::policy::PolicyConfig;
@@ -107,13 +114,30 @@ pub fn evaluate(
     mut progress: impl FnMut(Progress),
 ) -> Result<EvaluationReport, EvaluateError> {
     options.check()?;
-    let log = read_log(options, &mut progress)?;
+    let mut log = read_log(options, &mut progress)?;
     match &options.policy {
         EvaluationPolicy::Uniform => evaluate_log(&log, &UniformPolicy, options, progress),
         EvaluationPolicy::BernoulliThompson { prior } => {
             evaluate_log(&log, &thompson(&log, prior, options)?, options, progress)
         }
-        EvaluationPolicy::Learning(config) => evaluate_learning(&log, config, options, progress),
+        EvaluationPolicy::Learning(config) => {
+            progress(Progress::Weighing);
+            let (policy, values) = learn::along_the_log(&log, config, options.seed)?;
+            if let Some(path) = &options.save {
+                policy.write(path)?;
+            }
+            evaluate_learned(&log, config, values, options, progress)
+        }
+        EvaluationPolicy::Saved { path } => {
+            let policy = SavedPolicy::read(path)?.on_log(&log, options.seed);
+            evaluate_log(&log, &policy, options, progress)
+        }
+        EvaluationPolicy::Supplied { path } => {
+            progress(Progress::Weighing);
+            let values = supplied::read(path, &mut log, options)?;
+            let probabilities = Probabilities::by_row(&log, "supplied", values);
+            evaluate_probabilities(&log, &probabilities, options, progress)
+        }
     }
 }
 
@@ -196,19 +220,8 @@ pub fn evaluate_log(
 ) -> Result<EvaluationReport, EvaluateError> {
     options.check()?;
     progress(Progress::Weighing);
-    let probabilities = Probabilities::new(log, policy);
-    let (mut scored, cut) = score::weigh(log, &probabilities, options)?;
-    let predictor = predictor_for(log, options, &mut progress);
-    if let Some(predictor) = &predictor {
-        predictor.predict(log, &probabilities, &mut scored, options.threads);
-    }
-    let weighted = WeightedRows {
-        scored,
-        cut,
-        largest_probability: probabilities.largest(),
-    };
-    progress(Progress::Estimating);
-    Ok(assess(log, policy.name(), &weighted, predictor, options))
+    let probabilities = Probabilities::new(log, policy, options.threads);
+    evaluate_probabilities(log, &probabilities, options, progress)
 }
 
 /// Evaluates a policy that learns along a log in memory. Every row must have a propensity.
@@ -219,16 +232,21 @@ pub fn evaluate_learning(
     mut progress: impl FnMut(Progress),
 ) -> Result<EvaluationReport, EvaluateError> {
     options.check()?;
-    let predictor = predictor_for(log, options, &mut progress);
     progress(Progress::Weighing);
-    let (scored, cut) = learn::weigh_learning_policy(log, config, predictor.as_ref(), options)?;
-    let weighted = WeightedRows {
-        scored,
-        cut,
-        largest_probability: 1.0,
-    };
-    progress(Progress::Estimating);
-    let mut report = assess(log, config.name(), &weighted, predictor, options);
+    let (_, values) = learn::along_the_log(log, config, options.seed)?;
+    evaluate_learned(log, config, values, options, progress)
+}
+
+/// `values` has the probability of each candidate of each row, before the policy learned from it.
+fn evaluate_learned(
+    log: &BanditLog,
+    config: &PolicyConfig,
+    values: Vec<f64>,
+    options: &EvaluationOptions,
+    progress: impl FnMut(Progress),
+) -> Result<EvaluationReport, EvaluateError> {
+    let probabilities = Probabilities::by_row(log, config.name(), values);
+    let mut report = evaluate_probabilities(log, &probabilities, options, progress)?;
     report.assumptions.push(
         "the policy learned along the log, each row from the rows before it: the value is its mean over the log"
             .to_owned(),
@@ -236,17 +254,32 @@ pub fn evaluate_learning(
     Ok(report)
 }
 
-fn predictor_for(
+fn evaluate_probabilities(
     log: &BanditLog,
+    probabilities: &Probabilities<'_>,
     options: &EvaluationOptions,
-    progress: &mut impl FnMut(Progress),
-) -> Option<Predictor> {
-    let needed = options
+    mut progress: impl FnMut(Progress),
+) -> Result<EvaluationReport, EvaluateError> {
+    let mut weighed = score::weigh(log, probabilities, options)?;
+    let fitted = options
         .selected_estimators()
         .iter()
         .any(|estimator| estimator.needs_model());
-    needed.then(|| {
+    let mut warnings = Vec::new();
+    if fitted {
         progress(Progress::Fitting);
-        Predictor::fit(log, options)
-    })
+        let predictor = Predictor::fit(log, options);
+        predictor.predict(log, probabilities, &mut weighed.scored, options.threads);
+        warnings = predictor.warnings;
+    }
+    progress(Progress::Estimating);
+    let sequence = score::sequence(log, probabilities, &weighed.scored, options);
+    Ok(assess(
+        log,
+        probabilities.name(),
+        &weighed,
+        &sequence,
+        warnings,
+        options,
+    ))
 }

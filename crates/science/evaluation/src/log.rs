@@ -93,7 +93,7 @@ impl RejectedRows {
         }
     }
 
-    fn absorb(&mut self, other: Self, lines_before: u64) {
+    pub(super) fn absorb(&mut self, other: Self, lines_before: u64) {
         self.rows += other.rows;
         for (reason, count) in other.reasons {
             *self.reasons.entry(reason).or_default() += count;
@@ -141,6 +141,12 @@ pub struct BanditLog {
     pub situations: Vec<Situation>,
     /// The rows, in the order of the log.
     pub rows: Vec<LogRow>,
+    /// The propensity of every candidate, row after row, in the order of the row's candidate set. Rows that were added
+    /// without them are missing: see [`Self::candidate_propensities`].
+    propensities: Vec<f32>,
+    rows_with_propensities: usize,
+    /// Keys of the rows' ids, if asked for: see [`supplied`](crate::supplied).
+    pub(super) keys: Vec<u128>,
     /// The rows that could not be used.
     pub rejections: RejectedRows,
     /// Number of rows without a propensity.
@@ -231,6 +237,70 @@ impl BanditLog {
         self.rows.push(row);
     }
 
+    /// Appends a row with the propensity of every candidate, in the order of its candidate set.
+    pub fn push_with_candidates(
+        &mut self,
+        row: LogRow,
+        propensities: impl IntoIterator<Item = f64>,
+        line: u64,
+    ) {
+        let before = self.propensities.len();
+        self.propensities
+            .extend(propensities.into_iter().map(|p| p as f32));
+        debug_assert_eq!(
+            self.propensities.len() - before,
+            self.sets[self.situations[row.situation as usize].set as usize].len()
+        );
+        self.rows_with_propensities += 1;
+        self.push(row, line);
+    }
+
+    /// The propensity of every candidate of every row, row after row, in the order of the row's candidate set. `None` if
+    /// some row does not have them.
+    pub fn candidate_propensities(&self) -> Option<&[f32]> {
+        let complete = self.rows_with_propensities == self.rows.len();
+        complete.then_some(self.propensities.as_slice())
+    }
+
+    /// Keeps the rows for which `keep` returns true, given the index of the row.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let complete = self.candidate_propensities().is_some();
+        let (mut from, mut to, mut index) = (0, 0, 0);
+        let Self {
+            rows,
+            situations,
+            sets,
+            propensities,
+            keys,
+            ..
+        } = self;
+        let mut row = 0;
+        keys.retain(|_| {
+            row += 1;
+            keep(row - 1)
+        });
+        rows.retain(|row| {
+            let kept = keep(index);
+            index += 1;
+            if complete {
+                let count = sets[situations[row.situation as usize].set as usize].len();
+                if kept && from != to {
+                    propensities.copy_within(from..from + count, to);
+                }
+                from += count;
+                to += if kept { count } else { 0 };
+            }
+            kept
+        });
+        if complete {
+            self.propensities.truncate(to);
+            self.rows_with_propensities = self.rows.len();
+        } else {
+            self.propensities.clear();
+            self.rows_with_propensities = 0;
+        }
+    }
+
     /// Appends what another thread read after the first `lines_before` lines.
     pub(super) fn absorb(&mut self, part: Self, lines_before: u64) {
         let arms: Vec<u32> = part.arms.iter().map(|name| self.arm(name)).collect();
@@ -269,6 +339,9 @@ impl BanditLog {
             arm: arms[row.arm as usize],
             ..row
         }));
+        self.keys.extend(part.keys);
+        self.propensities.extend(part.propensities);
+        self.rows_with_propensities += part.rows_with_propensities;
         if self.without_propensity == 0 && part.without_propensity > 0 {
             self.first_without_propensity = part.first_without_propensity + lines_before;
         }
@@ -375,5 +448,36 @@ mod tests {
         assert!(log.estimate_propensities().contains("1 of 2 rows"));
         assert!((log.rows[0].propensity - 0.25).abs() < 1e-15);
         assert!((log.rows[1].propensity - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn rows_leave_with_the_propensities_of_their_candidates() {
+        let mut log = BanditLog::new();
+        let arms = [log.arm("a"), log.arm("b"), log.arm("c")];
+        let context = log.context(&mut vec![]);
+        let sets = [log.set(&arms[..1]), log.set(&arms[..2]), log.set(&arms)];
+        for (index, propensities) in [&[1.0][..], &[0.25, 0.75], &[0.5, 0.25, 0.25]]
+            .into_iter()
+            .enumerate()
+        {
+            let situation = log.situation(Situation {
+                context,
+                set: sets[index],
+                position: 0,
+            });
+            let row = LogRow {
+                situation,
+                arm: arms[0],
+                reward: 0.0,
+                propensity: propensities[0],
+            };
+            log.push_with_candidates(row, propensities.iter().copied(), index as u64);
+            log.keys.push(index as u128);
+        }
+        log.retain(|row| row != 1);
+        assert_eq!(log.candidate_propensities(), Some(&[1.0, 0.5, 0.25, 0.25][..]));
+        assert_eq!((log.rows.len(), log.keys.clone()), (2, vec![0, 2]));
+        log.push(log.rows[0], 9);
+        assert_eq!(log.candidate_propensities(), None);
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lines::{LineReader, Start, read_lines};
 use crate::log::{BanditLog, LogRow, MixMap, RejectedRows, Situation, Sparse};
-use crate::{EvaluateError, EvaluationOptions};
+use crate::{EvaluateError, EvaluationOptions, supplied};
 
 const ITEMS: &str = "item_context.csv";
 
@@ -60,9 +60,12 @@ pub(super) fn read(
         .zip(0..)
         .map(|(name, arm)| (name.as_bytes(), arm))
         .collect();
-    let reader = || Reader::new(&columns, &arms, &known, options.reward_range);
-    let merge = |(part, seen): (BanditLog, PositionSet), lines| {
+    let reader = || Reader::new(&columns, &arms, &known, options);
+    let merge = |(mut part, seen): (BanditLog, PositionSet), lines| {
         positions.absorb(seen);
+        for key in &mut part.keys {
+            *key = supplied::key_of(&(*key + u128::from(lines)).to_string());
+        }
         log.absorb(part, lines);
     };
     read_lines(&path, start, options.threads, reader, merge, progress)?;
@@ -213,6 +216,8 @@ struct Reader<'a> {
     columns: &'a Columns,
     known_arms: &'a HashMap<&'a [u8], u32>,
     reward_range: (f64, f64),
+    /// Whether rows keep their line, as the key of their id.
+    keyed: bool,
     log: BanditLog,
     positions: PositionSet,
     /// Index of a context by the raw bytes of its user features.
@@ -228,7 +233,7 @@ impl<'a> Reader<'a> {
         columns: &'a Columns,
         arms: &[String],
         known_arms: &'a HashMap<&'a [u8], u32>,
-        reward_range: (f64, f64),
+        options: &EvaluationOptions,
     ) -> Self {
         let mut log = BanditLog::new();
         for name in arms {
@@ -238,7 +243,8 @@ impl<'a> Reader<'a> {
         Self {
             columns,
             known_arms,
-            reward_range,
+            reward_range: options.reward_range,
+            keyed: options.needs_keys(),
             log,
             positions: PositionSet::default(),
             contexts: HashMap::new(),
@@ -369,7 +375,12 @@ impl Reader<'_> {
             return;
         }
         match self.parse(fields) {
-            Ok(row) => self.log.push(row, line),
+            Ok(row) => {
+                if self.keyed {
+                    self.log.keys.push(u128::from(line));
+                }
+                self.log.push(row, line);
+            }
             Err((kind, text)) => reject(&mut self.log.rejections, line, kind, text),
         }
     }

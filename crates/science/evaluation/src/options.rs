@@ -49,6 +49,19 @@ pub enum EvaluationPolicy {
     },
     /// One of Limbic's policies, which learns along the log.
     Learning(PolicyConfig),
+    /// One of Limbic's policies as [`SavedPolicy`](crate::SavedPolicy) saved it. It learns nothing more.
+    Saved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A policy that runs elsewhere: one probability per candidate of each row, from a file of JSON Lines
+    /// `{"decision": "ID", "probabilities": {"ARM": 0.7, ...}}`. The id of a row is the decision's id, `EventId` in
+    /// DSJSON, and the line number in an Open Bandit log. A list of numbers gives the probabilities in the order of the
+    /// candidates.
+    Supplied {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl EvaluationPolicy {
@@ -77,6 +90,16 @@ impl EvaluationPolicy {
     }
 }
 
+/// The terms of the reward model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RewardModel {
+    /// One score for the context, one for the arm, and a regression of each arm on the context.
+    #[default]
+    Interactions,
+    /// One score for the context and one for the arm, as in the reference implementation.
+    Additive,
+}
+
 /// What to do with rows that have no propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissingPropensity {
@@ -103,12 +126,14 @@ pub struct EvaluationOptions {
     pub campaign: Option<String>,
     /// Confidence of each interval, in (0, 1).
     pub confidence: f64,
-    /// Number of bootstrap resamples, at least 20.
-    pub bootstrap_samples: usize,
-    /// Seed of folds, bootstrap and replay. The folds are those of the reference implementation for the same seed.
+    /// Seed of folds, replay and a policy's draws. The folds are those of the reference implementation for the same seed.
     pub seed: u64,
+    /// Terms of the reward model.
+    pub reward_model: RewardModel,
     /// Number of folds for cross-fitting the reward model, 1 to 255; 1 fits without cross-fitting.
     pub folds: usize,
+    /// [`EvaluationPolicy::Learning`]: the file in which the policy is saved after the log. Absent: it is not saved.
+    pub save: Option<PathBuf>,
     /// Largest weight; larger weights are cut to it. This lowers the variance and, if rewards are not negative, the
     /// estimate. Absent: weights are not cut.
     pub max_weight: Option<f64>,
@@ -123,7 +148,7 @@ pub struct EvaluationOptions {
     /// [`LogFormat::Limbic`]: milliseconds after a decision in which an outcome counts. A decision whose window had
     /// not ended at the end of the log is left out. Absent: every outcome counts.
     pub attribution_window_millis: Option<i64>,
-    /// Smallest and largest possible reward. Rows outside are rejected, and the guaranteed intervals depend on it.
+    /// Smallest and largest possible reward. Rows outside are rejected, and the guaranteed interval depends on it.
     pub reward_range: (f64, f64),
     /// Number of threads, at least 1.
     pub threads: usize,
@@ -140,9 +165,10 @@ impl EvaluationOptions {
             estimators: Vec::new(),
             campaign: None,
             confidence: 0.95,
-            bootstrap_samples: 1000,
             seed: 12345,
+            reward_model: RewardModel::default(),
             folds: 3,
+            save: None,
             max_weight: None,
             switch_threshold: None,
             shrinkage: None,
@@ -163,14 +189,25 @@ impl EvaluationOptions {
         }
     }
 
+    /// Whether rows must keep the keys of their ids.
+    pub(super) const fn needs_keys(&self) -> bool {
+        matches!(self.policy, EvaluationPolicy::Supplied { .. })
+    }
+
     pub(super) fn check(&self) -> Result<(), EvaluateError> {
         let refuse = |option, value: String, rule| Err(EvaluateError::Option { option, value, rule });
         if !(self.confidence > 0.0 && self.confidence < 1.0) {
             return refuse("confidence", self.confidence.to_string(), "it must lie in (0, 1)");
         }
-        if self.bootstrap_samples < 20 {
-            let given = self.bootstrap_samples.to_string();
-            return refuse("bootstrap samples", given, "it must be at least 20");
+        if let Some(path) = &self.save
+            && !matches!(self.policy, EvaluationPolicy::Learning(_))
+        {
+            let given = path.display().to_string();
+            return refuse(
+                "save",
+                given,
+                "only a policy that learns along the log can be saved",
+            );
         }
         if !(1..=255).contains(&self.folds) {
             return refuse("folds", self.folds.to_string(), "it must lie in 1..=255");

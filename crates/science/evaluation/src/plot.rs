@@ -11,10 +11,9 @@ const TOP: f64 = 96.0;
 const ROW: f64 = 46.0;
 
 /// Method, label, colour, stroke width, and distance from the centre of the row.
-const METHODS: [(&str, &str, &str, f64, f64); 3] = [
-    ("bootstrap", "bootstrap", "#1f5fa8", 6.0, 0.0),
-    ("empirical_bernstein", "empirical Bernstein", "#d98324", 2.5, 9.0),
-    ("confidence_sequence", "confidence sequence", "#5b8c5a", 2.5, 15.0),
+const METHODS: [(&str, &str, &str, f64, f64); 2] = [
+    ("asymptotic", "asymptotic", "#1f5fa8", 6.0, 0.0),
+    ("confidence_sequence", "guaranteed", "#5b8c5a", 2.5, 12.0),
 ];
 
 /// The scale from values to pixels.
@@ -24,13 +23,13 @@ struct Scale {
 }
 
 impl Scale {
-    /// A scale that is wide enough for every estimate and bootstrap interval. A much wider guaranteed interval ends
+    /// A scale that is wide enough for every estimate and asymptotic interval. A much wider guaranteed interval ends
     /// at the edge with an arrow.
     fn of(report: &EvaluationReport) -> Self {
         let mut values = vec![report.logged_value];
         for estimate in &report.estimates {
             values.extend(estimate.value);
-            if let Some(interval) = estimate.intervals.get("bootstrap") {
+            if let Some(interval) = estimate.intervals.get("asymptotic") {
                 values.extend([interval.low, interval.high]);
             }
         }

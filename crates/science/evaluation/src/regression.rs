@@ -2,6 +2,10 @@
 //! in the reference implementation (`LogisticRegression`, C = 1: ½‖β‖² + Σ log-loss, without a penalty on the
 //! intercept), fitted to convergence.
 //!
+//! The additive model above has one score for the context and one for the arm. With [`interact`], each arm also gets a
+//! regression of its own on the context's features, with the same penalty, whose offset is the additive score. So an
+//! arm with few rows stays near the additive model, and an arm with many rows gets what its context is worth to it.
+//!
 //! Rows with the same context and arm are one cell, so the cost of a pass depends on the number of cells, not of
 //! rows. With few features, Newton's method uses the exact Hessian; with many, conjugate gradients. The objective is
 //! strictly convex, so every convergent method finds the same optimum. If rewards are outside `[0, 1]`, the model is
@@ -43,7 +47,7 @@ pub(super) struct Design<'a> {
     pub(super) arm_features: usize,
 }
 
-/// A fitted model: `mean(intercept + context · β + arm · γ)`.
+/// A fitted model: `mean(intercept + context · β + arm · γ)`, and with interactions `+ context · δ_arm + ε_arm`.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
     link: Link,
@@ -52,6 +56,9 @@ pub(super) struct Model {
     arm_scores: Vec<f64>,
     /// The prediction of every reward, if there was nothing to fit.
     constant: Option<f64>,
+    /// The coefficients of each arm's own regression, the intercept last; empty for an arm without rows. No entry if the
+    /// model is additive.
+    interactions: Vec<Vec<f64>>,
 }
 
 impl Model {
@@ -61,15 +68,12 @@ impl Model {
             coefficients: Vec::new(),
             arm_scores: Vec::new(),
             constant: Some(value),
+            interactions: Vec::new(),
         }
     }
 
     pub(super) const fn is_constant(&self) -> bool {
         self.constant.is_some()
-    }
-
-    pub(super) fn is_bounded(&self) -> bool {
-        self.link == Link::Logit || self.constant.is_some_and(|value| (0.0..=1.0).contains(&value))
     }
 
     /// The part of the score that all arms share.
@@ -80,12 +84,17 @@ impl Model {
         }
     }
 
-    /// The expected reward of an arm in a context with this score.
-    pub(super) fn predict(&self, context_score: f64, arm: u32) -> f64 {
-        match self.constant {
-            Some(value) => value,
-            None => self.link.mean(context_score + self.arm_scores[arm as usize]),
+    /// The expected reward of an arm in a context, whose score is `context_score`.
+    pub(super) fn predict(&self, context: &Sparse, context_score: f64, arm: u32) -> f64 {
+        if let Some(value) = self.constant {
+            return value;
         }
+        let own = match self.interactions.get(arm as usize).map(Vec::as_slice) {
+            Some([coefficients @ .., intercept]) => intercept + dot(context, coefficients),
+            _ => 0.0,
+        };
+        self.link
+            .mean(context_score + self.arm_scores[arm as usize] + own)
     }
 }
 
@@ -106,47 +115,12 @@ pub(super) fn fit(design: Design<'_>, cells: &[Cell], link: Link) -> Model {
         return Model::constant(reward / rows);
     }
     let size = design.context_features + design.arm_features + 1;
-    let mut fit = Fit {
-        design,
-        cells,
-        link,
-        size,
-        curvature: vec![0.0; cells.len()],
-        slopes: vec![0.0; cells.len()],
-    };
-    let mut at = vec![0.0; size];
+    let mut begin = vec![0.0; size];
     if link == Link::Logit {
-        at[size - 1] = (reward / (rows - reward)).ln();
+        begin[size - 1] = (reward / (rows - reward)).ln();
     }
-    let mut value = fit.evaluate(&at);
-    for _ in 0..STEPS {
-        let gradient = fit.gradient(&at);
-        let direction = if size <= DENSE {
-            fit.newton_direction(&gradient)
-        } else {
-            fit.conjugate_direction(&gradient)
-        };
-        let descent: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
-        // The Newton decrement is twice the distance to the value of the optimum.
-        if descent.abs() <= 1e-15 * (1.0 + value.abs()) {
-            break;
-        }
-        let mut step = 1.0;
-        let mut improved = false;
-        while step > 1e-10 {
-            let there: Vec<f64> = at.iter().zip(&direction).map(|(a, d)| a + step * d).collect();
-            let found = fit.evaluate(&there);
-            if found <= value + 1e-4 * step * descent {
-                improved = found < value;
-                (at, value) = (there, found);
-                break;
-            }
-            step *= 0.5;
-        }
-        if !improved {
-            break;
-        }
-    }
+    let fit = Fit::new(design, cells, link);
+    let at = fit.optimum(begin);
     let arm_coefficients = &at[design.context_features..size - 1];
     let arm_scores = design
         .arms
@@ -158,7 +132,45 @@ pub(super) fn fit(design: Design<'_>, cells: &[Cell], link: Link) -> Model {
         coefficients: at,
         arm_scores,
         constant: None,
+        interactions: Vec::new(),
     }
+}
+
+/// Largest number of coefficients of one model's interactions. A model that needs more stays additive.
+pub(super) const MOST_INTERACTIONS: usize = 4_000_000;
+
+/// Adds a regression for each arm to an additive model of the same cells.
+pub(super) fn interact(model: &mut Model, design: Design<'_>, cells: &[Cell]) {
+    let size = design.context_features + 1;
+    if model.is_constant() || size * design.arms.len() > MOST_INTERACTIONS {
+        return;
+    }
+    let mut by_arm: Vec<Vec<Cell>> = vec![Vec::new(); design.arms.len()];
+    // Cells are sorted by context, and stay so for each arm.
+    for cell in cells {
+        by_arm[cell.arm as usize].push(Cell { arm: 0, ..*cell });
+    }
+    let alone = [Sparse::new()];
+    let interactions = by_arm.into_iter().enumerate().map(|(arm, cells)| {
+        if cells.is_empty() {
+            return Vec::new();
+        }
+        let own = Design {
+            contexts: design.contexts,
+            arms: &alone,
+            context_features: design.context_features,
+            arm_features: 0,
+        };
+        let offsets = cells
+            .iter()
+            .map(|cell| model.context_score(&design.contexts[cell.context as usize]) + model.arm_scores[arm])
+            .collect();
+        let mut fit = Fit::new(own, &cells, model.link);
+        fit.offsets = offsets;
+        fit.free_intercept = false;
+        fit.optimum(vec![0.0; size])
+    });
+    model.interactions = interactions.collect();
 }
 
 fn dot(features: &Sparse, coefficients: &[f64]) -> f64 {
@@ -173,10 +185,70 @@ struct Fit<'a> {
     cells: &'a [Cell],
     link: Link,
     size: usize,
+    /// A known part of each cell's score; empty if there is none.
+    offsets: Vec<f64>,
+    /// Whether the intercept has no penalty.
+    free_intercept: bool,
     /// Second derivative of each cell's loss by its score, at the last evaluation.
     curvature: Vec<f64>,
     /// First derivative.
     slopes: Vec<f64>,
+}
+
+impl<'a> Fit<'a> {
+    fn new(design: Design<'a>, cells: &'a [Cell], link: Link) -> Self {
+        Self {
+            design,
+            cells,
+            link,
+            size: design.context_features + design.arm_features + 1,
+            offsets: Vec::new(),
+            free_intercept: true,
+            curvature: vec![0.0; cells.len()],
+            slopes: vec![0.0; cells.len()],
+        }
+    }
+
+    /// Number of coefficients with a penalty.
+    fn penalised(&self) -> usize {
+        self.size - usize::from(self.free_intercept)
+    }
+
+    /// The coefficients with the least objective, found from `at`.
+    fn optimum(mut self, mut at: Vec<f64>) -> Vec<f64> {
+        let fit = &mut self;
+        let size = fit.size;
+        let mut value = fit.evaluate(&at);
+        for _ in 0..STEPS {
+            let gradient = fit.gradient(&at);
+            let direction = if size <= DENSE {
+                fit.newton_direction(&gradient)
+            } else {
+                fit.conjugate_direction(&gradient)
+            };
+            let descent: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+            // The Newton decrement is twice the distance to the value of the optimum.
+            if descent.abs() <= 1e-15 * (1.0 + value.abs()) {
+                break;
+            }
+            let mut step = 1.0;
+            let mut improved = false;
+            while step > 1e-10 {
+                let there: Vec<f64> = at.iter().zip(&direction).map(|(a, d)| a + step * d).collect();
+                let found = fit.evaluate(&there);
+                if found <= value + 1e-4 * step * descent {
+                    improved = found < value;
+                    (at, value) = (there, found);
+                    break;
+                }
+                step *= 0.5;
+            }
+            if !improved {
+                break;
+            }
+        }
+        at
+    }
 }
 
 impl Fit<'_> {
@@ -203,9 +275,10 @@ impl Fit<'_> {
     fn evaluate(&mut self, at: &[f64]) -> f64 {
         let mut slopes = std::mem::take(&mut self.slopes);
         let mut curvature = std::mem::take(&mut self.curvature);
-        let penalty: f64 = at[..self.size - 1].iter().map(|b| b * b).sum();
+        let penalty: f64 = at[..self.penalised()].iter().map(|b| b * b).sum();
         let mut value = 0.5 * PENALTY * penalty;
         for (index, (score, cell)) in self.scores(at).zip(self.cells).enumerate() {
+            let score = score + self.offsets.get(index).copied().unwrap_or(0.0);
             match self.link {
                 Link::Logit => {
                     let mean = Link::Logit.mean(score);
@@ -227,7 +300,7 @@ impl Fit<'_> {
 
     fn gradient(&self, at: &[f64]) -> Vec<f64> {
         let mut gradient = self.gather(self.slopes.iter().copied());
-        for (g, b) in gradient.iter_mut().zip(&at[..self.size - 1]) {
+        for (g, b) in gradient.iter_mut().zip(&at[..self.penalised()]) {
             *g += PENALTY * b;
         }
         gradient
@@ -294,7 +367,7 @@ impl Fit<'_> {
                 }
             }
         }
-        for feature in 0..intercept {
+        for feature in 0..self.penalised() {
             h[feature * size + feature] += PENALTY;
         }
         h
@@ -342,7 +415,7 @@ impl Fit<'_> {
             }
             let scores = self.scores(&direction).zip(&self.curvature);
             let mut image = self.gather(scores.map(|(score, curvature)| score * curvature));
-            for (i, d) in image.iter_mut().zip(&direction[..self.size - 1]) {
+            for (i, d) in image.iter_mut().zip(&direction[..self.penalised()]) {
                 *i += PENALTY * d;
             }
             let curvature: f64 = direction.iter().zip(&image).map(|(d, i)| d * i).sum();
@@ -397,7 +470,10 @@ mod tests {
         let model = fit(design, &cells, link);
         let predicted = cells
             .iter()
-            .map(|cell| model.predict(model.context_score(&contexts[cell.context as usize]), cell.arm))
+            .map(|cell| {
+                let context = &contexts[cell.context as usize];
+                model.predict(context, model.context_score(context), cell.arm)
+            })
             .collect();
         (predicted, model.coefficients)
     }
@@ -452,6 +528,69 @@ mod tests {
             arm_features: 2,
         };
         let model = fit(design, &cells, Link::Logit);
-        assert!(model.is_constant() && model.predict(model.context_score(&contexts[2]), 1).abs() < 1e-15);
+        let score = model.context_score(&contexts[2]);
+        assert!(model.is_constant() && model.predict(&contexts[2], score, 1).abs() < 1e-15);
+    }
+
+    #[test]
+    fn interactions_learn_what_each_arm_is_worth_in_each_context() {
+        // The second arm pays in the second context, the first arm elsewhere: no additive model says so.
+        let contexts = vec![vec![(0, 1.0)], vec![(1, 1.0)]];
+        let arms = vec![vec![(0, 1.0)], vec![(1, 1.0)]];
+        let mut cells = Vec::new();
+        for context in 0..2_u32 {
+            for arm in 0..2_u32 {
+                cells.push(Cell {
+                    context,
+                    arm,
+                    rows: 1000.0,
+                    reward: if context == arm { 900.0 } else { 100.0 },
+                });
+            }
+        }
+        let design = Design {
+            contexts: &contexts,
+            arms: &arms,
+            context_features: 2,
+            arm_features: 2,
+        };
+        let mut model = fit(design, &cells, Link::Logit);
+        let value = |model: &Model, context: usize, arm| {
+            model.predict(&contexts[context], model.context_score(&contexts[context]), arm)
+        };
+        assert!((value(&model, 0, 0) - 0.5).abs() < 0.01);
+        interact(&mut model, design, &cells);
+        assert!((value(&model, 0, 0) - 0.9).abs() < 0.01);
+        assert!((value(&model, 1, 0) - 0.1).abs() < 0.01);
+        // The gradient of the first arm's objective: slopes and the penalty of every coefficient.
+        let own = &model.interactions[0];
+        for (coefficient, in_context) in own.iter().zip([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]) {
+            let slope: f64 = (0..2)
+                .map(|context| {
+                    in_context[context] * (1000.0 * value(&model, context, 0) - cells[2 * context].reward)
+                })
+                .sum();
+            assert!(
+                (slope + PENALTY * coefficient).abs() < 1e-5,
+                "{slope} {coefficient}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_arm_without_rows_keeps_the_additive_prediction() {
+        let (contexts, arms, mut cells) = cells();
+        cells.retain(|cell| cell.arm == 0);
+        let design = Design {
+            contexts: &contexts,
+            arms: &arms,
+            context_features: 2,
+            arm_features: 2,
+        };
+        let mut model = fit(design, &cells, Link::Logit);
+        let score = model.context_score(&contexts[1]);
+        let before = model.predict(&contexts[1], score, 1);
+        interact(&mut model, design, &cells);
+        assert_eq!(before.to_bits(), model.predict(&contexts[1], score, 1).to_bits());
     }
 }

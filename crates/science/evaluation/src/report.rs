@@ -24,10 +24,16 @@ pub struct EvaluationReport {
     pub confidence: f64,
     /// Estimates of the policy's value.
     pub estimates: Vec<Estimate>,
+    /// The mean error of the reward model's predictions under the policy: `dm` minus `dr`, with its interval. `None` if
+    /// no estimator used a model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_error: Option<Difference>,
     /// (Σ w)² / Σ w²: the number of rows of the policy's own log with as much information.
     pub effective_sample_size: f64,
     /// Largest weight, after cutting.
     pub max_weight: f64,
+    /// Whether the log has the propensity of every candidate of every row.
+    pub candidate_propensities: bool,
     /// Distribution of the weights.
     pub weights: Weights,
     /// The rows that could not be used.
@@ -45,11 +51,26 @@ pub struct Estimate {
     pub estimator: Estimator,
     /// The estimated value; `None` if no row was accepted, or none has a weight.
     pub value: Option<f64>,
-    /// Intervals by method: `bootstrap`, `empirical_bernstein`, `confidence_sequence`.
+    /// Intervals by method: `asymptotic` and, for `ipw`, the guaranteed `confidence_sequence`. An interval whose
+    /// coverage cannot be relied on is absent, and a caveat says why.
     pub intervals: BTreeMap<&'static str, Interval>,
+    /// Difference to the logged value, on the same rows.
+    pub difference: Difference,
     /// Settings of the estimator; `null` is infinity, which gives the plain doubly robust estimator.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<&'static str, Option<f64>>,
+    /// Why intervals are missing, and what those that are given assume.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
+}
+
+/// A difference with its intervals.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    /// The difference; `None` if the estimate has no value.
+    pub value: Option<f64>,
+    /// Intervals by method, as for the value.
+    pub intervals: BTreeMap<&'static str, Interval>,
 }
 
 /// Distribution of the weights.
@@ -72,6 +93,23 @@ impl EvaluationReport {
         self.estimates
             .iter()
             .find(|estimate| estimate.estimator == estimator)
+    }
+}
+
+impl EvaluationReport {
+    /// Each caveat once, with the estimators that it is about, in the order of the report.
+    fn caveats(&self) -> Vec<(&str, Vec<&'static str>)> {
+        let mut found: Vec<(&str, Vec<&'static str>)> = Vec::new();
+        for estimate in &self.estimates {
+            for caveat in &estimate.caveats {
+                let name = estimate.estimator.name();
+                match found.iter_mut().find(|(known, _)| known == caveat) {
+                    Some((_, estimators)) => estimators.push(name),
+                    None => found.push((caveat, vec![name])),
+                }
+            }
+        }
+        found
     }
 }
 
@@ -104,23 +142,45 @@ impl fmt::Display for EvaluationReport {
             self.logged_value
         )?;
         writeln!(f)?;
-        let heading = format!("bootstrap {percent}%");
+        let heading = format!("asymptotic {percent}%");
         writeln!(
             f,
-            "{:<10} {:>10}  {:<22}  {:<22}  confidence sequence",
-            "estimator", "value", heading, "empirical Bernstein"
+            "{:<10} {:>10}  {:<22}  {:>10}  {:<22}",
+            "estimator", "value", heading, "- logged", heading
         )?;
         for estimate in &self.estimates {
-            let interval = |name| range(estimate.intervals.get(name));
             let line = format!(
-                "{:<10} {:>10}  {:<22}  {:<22}  {:<22}",
+                "{:<10} {:>10}  {:<22}  {:>10}  {:<22}",
                 estimate.estimator,
                 cell(estimate.value),
-                interval("bootstrap"),
-                interval("empirical_bernstein"),
-                interval("confidence_sequence"),
+                range(estimate.intervals.get("asymptotic")),
+                cell(estimate.difference.value),
+                range(estimate.difference.intervals.get("asymptotic")),
             );
             writeln!(f, "{}", line.trim_end())?;
+        }
+        for estimate in &self.estimates {
+            let of_value = estimate.intervals.get("confidence_sequence");
+            let of_difference = estimate.difference.intervals.get("confidence_sequence");
+            if of_value.is_some() || of_difference.is_some() {
+                writeln!(
+                    f,
+                    "guaranteed {percent}% for any number of rows: value {}, - logged {}",
+                    range(of_value),
+                    range(of_difference)
+                )?;
+            }
+        }
+        if let Some(error) = &self.model_error {
+            writeln!(
+                f,
+                "reward model: error {} under the policy, {percent}% {}",
+                cell(error.value),
+                range(error.intervals.get("asymptotic"))
+            )?;
+        }
+        for (caveat, estimators) in self.caveats() {
+            writeln!(f, "{}: {caveat}", estimators.join(", "))?;
         }
         writeln!(f)?;
         let quantiles: Vec<String> = self
@@ -153,13 +213,6 @@ impl fmt::Display for EvaluationReport {
             for example in self.rejected.examples.iter().take(5) {
                 writeln!(f, "  line {}: {}", example.line, example.reason)?;
             }
-        }
-        let biased = [Estimator::Dm, Estimator::SwitchDr, Estimator::DrOs];
-        if biased.iter().any(|&estimator| self.estimate(estimator).is_some()) {
-            writeln!(
-                f,
-                "the intervals of dm, switch-dr and dr-os do not cover the error of their reward model"
-            )?;
         }
         for assumption in &self.assumptions {
             writeln!(f, "assumed: {assumption}")?;

@@ -1,107 +1,139 @@
 //! Computes weights and predictions of rows, on all threads.
 
+use std::ops::Range;
+
 use crate::estimator::Scored;
 use crate::folds;
 use crate::log::{BanditLog, LogRow, MixMap, Sparse};
+use crate::options::RewardModel;
+use crate::parallel::{PIECE, on_pieces, run};
 use crate::regression::{self, Cell, Design, Link, Model};
+use crate::sequence::{Draw, Predictions, Sequence};
 use crate::target::TargetPolicy;
 use crate::{EvaluateError, EvaluationOptions};
 use limbic_bandit::random::{derive, mix};
 
-/// Caches the probabilities of the last situation, for consecutive rows that share it.
-struct Memo<'a> {
-    log: &'a BanditLog,
-    policy: &'a dyn TargetPolicy,
-    key: Option<(u32, u32, u32)>,
-    probabilities: Vec<f64>,
+/// Largest number of probabilities that are computed beforehand for a policy that depends on the context.
+const TABLE: usize = 8_000_000;
+
+/// Where the policy's probabilities come from.
+enum Source<'a> {
+    /// Asked for each situation, with the last answer kept.
+    OnDemand(&'a dyn TargetPolicy),
+    /// A table of answers, and the index into it by situation.
+    Table { answers: Vec<Vec<f64>>, of: Vec<u32> },
+    /// One probability per candidate, row after row.
+    Rows(Vec<f64>),
 }
 
-impl<'a> Memo<'a> {
-    fn new(log: &'a BanditLog, policy: &'a dyn TargetPolicy) -> Self {
-        Self {
-            log,
-            policy,
-            key: None,
-            probabilities: Vec::new(),
-        }
-    }
-
-    fn of(&mut self, situation: u32) -> &[f64] {
-        let asked = self.log.situations[situation as usize];
-        let context = if self.policy.looks_at_context() {
-            asked.context
-        } else {
-            0
-        };
-        let key = (context, asked.set, asked.position);
-        if self.key != Some(key) {
-            self.key = Some(key);
-            self.probabilities.clear();
-            self.policy
-                .probabilities(self.log, asked, &mut self.probabilities);
-        }
-        &self.probabilities
-    }
-}
-
-/// The probabilities of all situations if the policy does not depend on the context; otherwise computed on demand.
+/// The policy's probabilities for every row.
 pub(super) struct Probabilities<'a> {
+    name: String,
     log: &'a BanditLog,
-    policy: &'a dyn TargetPolicy,
-    /// Index into `table` by (set, position).
-    rows: MixMap<(u32, u32), u32>,
-    table: Vec<Vec<f64>>,
-    /// Index into `table` by situation.
-    row_of: Vec<u32>,
+    source: Source<'a>,
+    /// Number of candidates in all rows before each piece; empty if nothing is stored by row and candidate.
+    before_piece: Vec<usize>,
 }
 
 impl<'a> Probabilities<'a> {
-    pub(super) fn new(log: &'a BanditLog, policy: &'a dyn TargetPolicy) -> Self {
-        let mut result = Self {
-            log,
-            policy,
-            rows: MixMap::default(),
-            table: Vec::new(),
-            row_of: Vec::new(),
+    pub(super) fn new(log: &'a BanditLog, policy: &'a dyn TargetPolicy, threads: usize) -> Self {
+        let values: usize = log
+            .situations
+            .iter()
+            .map(|situation| log.sets[situation.set as usize].len())
+            .sum();
+        let ask = |situation| {
+            let mut probabilities = Vec::new();
+            policy.probabilities(log, situation, &mut probabilities);
+            probabilities
         };
-        if policy.looks_at_context() {
-            return result;
-        }
-        for situation in &log.situations {
-            let key = (situation.set, situation.position);
-            let table = &mut result.table;
-            let row = *result.rows.entry(key).or_insert_with(|| {
-                let mut probabilities = Vec::new();
-                policy.probabilities(log, *situation, &mut probabilities);
-                table.push(probabilities);
-                table.len() as u32 - 1
+        let source = if !policy.looks_at_context() {
+            let mut known: MixMap<(u32, u32), u32> = MixMap::default();
+            let mut answers = Vec::new();
+            let of = log.situations.iter().map(|situation| {
+                *known
+                    .entry((situation.set, situation.position))
+                    .or_insert_with(|| {
+                        answers.push(ask(*situation));
+                        answers.len() as u32 - 1
+                    })
             });
-            result.row_of.push(row);
-        }
-        result
-    }
-
-    /// Calls `with` with the probabilities of each item and the item.
-    fn for_each<T>(&self, items: impl Iterator<Item = (u32, T)>, mut with: impl FnMut(&[f64], T)) {
-        if self.row_of.is_empty() {
-            let mut memo = Memo::new(self.log, self.policy);
-            for (situation, item) in items {
-                with(memo.of(situation), item);
+            let of = of.collect();
+            Source::Table { answers, of }
+        } else if values <= TABLE {
+            Source::Table {
+                answers: run(log.situations.iter(), threads, |situation| ask(*situation)),
+                of: (0..log.situations.len() as u32).collect(),
             }
         } else {
-            for (situation, item) in items {
-                with(&self.table[self.row_of[situation as usize] as usize], item);
+            Source::OnDemand(policy)
+        };
+        Self::with(log, policy.name(), source)
+    }
+
+    /// From one probability per candidate, row after row.
+    pub(super) fn by_row(log: &'a BanditLog, name: &str, values: Vec<f64>) -> Self {
+        Self::with(log, name, Source::Rows(values))
+    }
+
+    fn with(log: &'a BanditLog, name: &str, source: Source<'a>) -> Self {
+        let by_candidate = matches!(source, Source::Rows(_)) || log.candidate_propensities().is_some();
+        let mut before_piece = Vec::new();
+        if by_candidate {
+            let mut candidates = 0;
+            for piece in log.rows.chunks(PIECE) {
+                before_piece.push(candidates);
+                candidates += piece
+                    .iter()
+                    .map(|row| candidates_of(log, row).len())
+                    .sum::<usize>();
             }
+        }
+        Self {
+            name: name.to_owned(),
+            log,
+            source,
+            before_piece,
         }
     }
 
-    /// The largest probability of the policy, which bounds every weight; 1 if the policy depends on the context.
-    pub(super) fn largest(&self) -> f64 {
-        if self.row_of.is_empty() {
-            return 1.0;
-        }
-        self.table.iter().flatten().copied().fold(0.0, f64::max)
+    /// Name of the policy.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
+
+    /// Calls `with` for each row of a range that begins with a piece: its index, the policy's probability of each
+    /// candidate, and the logged propensity of each candidate (none if the log does not have them).
+    fn for_rows(&self, range: Range<usize>, mut with: impl FnMut(usize, &LogRow, &[f64], &[f32])) {
+        debug_assert!(range.start.is_multiple_of(PIECE));
+        let propensities = self.log.candidate_propensities().unwrap_or(&[]);
+        let mut place = self.before_piece.get(range.start / PIECE).copied().unwrap_or(0);
+        let mut asked = None;
+        let mut answer = Vec::new();
+        for index in range {
+            let row = &self.log.rows[index];
+            let places = place..place + candidates_of(self.log, row).len();
+            place = places.end;
+            let probabilities = match &self.source {
+                Source::Rows(values) => &values[places.clone()],
+                Source::Table { answers, of } => answers[of[row.situation as usize] as usize].as_slice(),
+                Source::OnDemand(policy) => {
+                    if asked != Some(row.situation) {
+                        asked = Some(row.situation);
+                        answer.clear();
+                        policy.probabilities(self.log, self.log.situation_of(row), &mut answer);
+                    }
+                    answer.as_slice()
+                }
+            };
+            let propensities = propensities.get(places).unwrap_or(&[]);
+            with(index, row, probabilities, propensities);
+        }
+    }
+}
+
+fn candidates_of<'a>(log: &'a BanditLog, row: &LogRow) -> &'a [u32] {
+    &log.sets[log.situation_of(row).set as usize]
 }
 
 /// Index of `arm` in `set`.
@@ -113,23 +145,74 @@ pub(super) fn index_in(set: &[u32], arm: u32) -> Option<usize> {
     }
 }
 
-/// Splits `items` into one contiguous slice per thread.
-fn for_each_chunk<T: Send>(items: &mut [T], threads: usize, work: impl Fn(usize, &mut [T]) + Sync) {
-    let share = items.len().div_ceil(threads.max(1)).max(1);
-    std::thread::scope(|scope| {
-        for (index, piece) in items.chunks_mut(share).enumerate() {
-            let work = &work;
-            scope.spawn(move || work(index * share, piece));
-        }
-    });
+/// What the weights could have been: expectations over the logging policy's choice. If the log does not have the
+/// propensities of all candidates, they are means over the choices that were made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Overlap {
+    /// Whether the log has the propensities of all candidates.
+    pub(super) known: bool,
+    /// Sum of the expected squares of the weights.
+    pub(super) square: f64,
+    /// Sum of the expected cubes.
+    pub(super) cube: f64,
+    /// Sum of the policy's probabilities of candidates that had none in the log.
+    pub(super) missing: f64,
+    /// The largest weight that a row could have had.
+    pub(super) largest: f64,
 }
 
-/// The weight of every row, cut at the limit; and the number of weights that were cut.
+impl Overlap {
+    fn add(&mut self, weight: f64, probabilities: &[f64], propensities: &[f32]) {
+        self.largest = self.largest.max(weight);
+        if propensities.is_empty() {
+            self.square += weight * weight;
+            self.cube += weight * weight * weight;
+            return;
+        }
+        for (p, q) in probabilities.iter().zip(propensities) {
+            let q = f64::from(*q);
+            if q > 0.0 {
+                let ratio = p / q;
+                self.square += p * ratio;
+                self.cube += p * ratio * ratio;
+                self.largest = self.largest.max(ratio);
+            } else {
+                self.missing += p;
+            }
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.square += other.square;
+        self.cube += other.cube;
+        self.missing += other.missing;
+        self.largest = self.largest.max(other.largest);
+    }
+
+    /// Σ E w³ / (Σ E w²)^1.5: the Lyapunov ratio of the weights, before anything was drawn.
+    pub(super) fn lyapunov(&self) -> f64 {
+        if self.square > 0.0 {
+            self.cube / self.square.powf(1.5)
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The rows with their weights.
+pub(super) struct Weighed {
+    pub(super) scored: Vec<Scored>,
+    /// Number of weights that were cut at the limit.
+    pub(super) cut: u64,
+    pub(super) overlap: Overlap,
+}
+
+/// The weight of every row, cut at the limit, and which rows `replay` accepts.
 pub(super) fn weigh(
     log: &BanditLog,
     probabilities: &Probabilities<'_>,
     options: &EvaluationOptions,
-) -> Result<(Vec<Scored>, u64), EvaluateError> {
+) -> Result<Weighed, EvaluateError> {
     let empty = Scored {
         weight: 0.0,
         reward: 0.0,
@@ -138,35 +221,43 @@ pub(super) fn weigh(
         accepted: false,
     };
     let mut scored = vec![empty; log.rows.len()];
-    for_each_chunk(&mut scored, options.threads, |first, piece| {
-        let rows = log.rows[first..].iter().zip(piece.iter_mut());
-        let items = rows.map(|(row, score)| (row.situation, (row, score)));
-        probabilities.for_each(items, |probabilities, (row, score)| {
-            let set = &log.sets[log.situation_of(row).set as usize];
-            let place = index_in(set, row.arm);
+    let parts = on_pieces(&mut scored, options.threads, |first, piece| {
+        let mut overlap = Overlap::default();
+        probabilities.for_rows(first..first + piece.len(), |index, row, policy, logged| {
+            let place = index_in(candidates_of(log, row), row.arm);
             // NaN marks an arm outside its own candidate set: an error below.
-            let probability = place
-                .and_then(|place| probabilities.get(place))
-                .map_or(f64::NAN, |p| *p);
+            let probability = place.and_then(|place| policy.get(place)).map_or(f64::NAN, |p| *p);
+            let score = &mut piece[index - first];
             score.weight = probability / row.propensity;
             score.reward = row.reward;
+            overlap.add(score.weight, policy, logged);
         });
+        overlap
     });
-    let cut = settle(log, probabilities.policy.name(), &mut scored, options)?;
-    Ok((scored, cut))
+    let mut overlap = Overlap {
+        known: log.candidate_propensities().is_some(),
+        ..Overlap::default()
+    };
+    for part in &parts {
+        overlap.absorb(part);
+    }
+    let cut = settle(log, probabilities.name(), &mut scored, overlap.largest, options)?;
+    Ok(Weighed { scored, cut, overlap })
 }
 
 /// Returns an error for an invalid weight, cuts weights beyond the limit and counts them, and draws which rows
-/// `replay` accepts.
-pub(super) fn settle(
+/// `replay` accepts: with the probability weight / `largest`.
+fn settle(
     log: &BanditLog,
     policy: &str,
     scored: &mut [Scored],
+    largest: f64,
     options: &EvaluationOptions,
 ) -> Result<u64, EvaluateError> {
     let mut cut = 0;
     let limit = options.max_weight.unwrap_or(f64::INFINITY);
-    let mut largest = 0.0_f64;
+    let largest = largest.min(limit);
+    let seed = derive(options.seed, ACCEPTANCE);
     for (index, score) in scored.iter_mut().enumerate() {
         if !score.weight.is_finite() || score.weight < 0.0 {
             let arm = &log.arms[log.rows[index].arm as usize];
@@ -180,50 +271,94 @@ pub(super) fn settle(
             score.weight = limit;
             cut += 1;
         }
-        largest = largest.max(score.weight);
-    }
-    let seed = derive(options.seed, ACCEPTANCE);
-    for (index, score) in (0_u64..).zip(scored) {
-        let unit = (mix(seed ^ mix(index)) >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0);
+        let unit = (mix(seed ^ mix(index as u64)) >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0);
         score.accepted = unit * largest < score.weight;
     }
     Ok(cut)
 }
 
+/// The sums of the guaranteed interval. Weights are never cut here.
+pub(super) fn sequence(
+    log: &BanditLog,
+    probabilities: &Probabilities<'_>,
+    scored: &[Scored],
+    options: &EvaluationOptions,
+) -> Sequence {
+    let (least, most) = options.reward_range;
+    let scale = |reward: f64| (reward - least) / (most - least);
+    let predictions = Predictions::new(scored.iter().map(|row| (row.weight, scale(row.reward))));
+    let starts = (0..log.rows.len()).step_by(PIECE);
+    let parts = run(starts, options.threads, |first| {
+        let mut part = Sequence::default();
+        let range = first..(first + PIECE).min(log.rows.len());
+        probabilities.for_rows(range, |index, row, policy, logged| {
+            let place = index_in(candidates_of(log, row), row.arm);
+            let probability = place.and_then(|place| policy.get(place)).map_or(0.0, |p| *p);
+            part.add(&Draw {
+                weight: probability / row.propensity,
+                reward: scale(row.reward),
+                probabilities: policy,
+                propensities: logged,
+                predicted: predictions.of(index),
+            });
+        });
+        part
+    });
+    let mut whole = Sequence::default();
+    for part in &parts {
+        whole.absorb(part);
+    }
+    whole
+}
+
 /// The stream of the seed that decides which rows `replay` accepts.
 const ACCEPTANCE: u64 = 0x7265_706c_6179;
 
-/// The cross-fitted reward model: one regression per fold and position.
+/// The reward model: one regression per part and position. Each part is predicted by a model of other parts.
 pub(super) struct Predictor {
-    fold_of: Vec<u8>,
-    folds: usize,
-    /// `[position * folds + fold]`.
+    part_of: Vec<u8>,
+    parts: usize,
+    /// `[position * parts + part]`.
     models: Vec<Model>,
     /// Warnings about the models, for the report.
     pub(super) warnings: Vec<String>,
 }
 
 impl Predictor {
-    pub(super) fn fold_of(&self, row: usize) -> usize {
-        usize::from(self.fold_of[row])
-    }
-
-    /// Whether the predictions are in `[0, 1]`, as the rewards are.
-    pub(super) fn is_bounded(&self) -> bool {
-        self.models.iter().all(Model::is_bounded)
-    }
-
-    pub(super) const fn folds(&self) -> usize {
-        self.folds
-    }
-
+    /// Cross-fitted: the rows of a fold are predicted by a model of the other folds.
     pub(super) fn fit(log: &BanditLog, options: &EvaluationOptions) -> Self {
         let folds = if options.folds < 2 || log.rows.len() < options.folds {
             1
         } else {
             options.folds
         };
-        let fold_of = folds::shuffled(log.rows.len(), folds, options.seed as u32);
+        let part_of = folds::shuffled(log.rows.len(), folds, options.seed as u32);
+        let mut predictor = Self::fit_parts(log, options, part_of, folds, |other, fold| {
+            other != fold || folds == 1
+        });
+        let models = &predictor.models;
+        let constant = models.iter().filter(|model| model.is_constant()).count();
+        if constant > 0 {
+            predictor.warnings.push(format!(
+                "{constant} of {} reward models were fitted on a single kind of outcome and always predict it",
+                models.len()
+            ));
+        }
+        if folds == 1 {
+            predictor.warnings.push(
+                "the reward model was fitted on the rows that it predicts (no cross-fitting)".to_owned(),
+            );
+        }
+        predictor
+    }
+
+    fn fit_parts(
+        log: &BanditLog,
+        options: &EvaluationOptions,
+        part_of: Vec<u8>,
+        parts: usize,
+        trains: impl Fn(usize, usize) -> bool + Sync,
+    ) -> Self {
         let link = if log.rows.iter().all(|row| (0.0..=1.0).contains(&row.reward)) {
             Link::Logit
         } else {
@@ -236,44 +371,35 @@ impl Predictor {
             context_features: log.feature_names.len(),
             arm_features,
         };
-        let cells = Cells::gather(log, &fold_of, folds);
-        let mut models: Vec<Model> = vec![Model::constant(0.0); log.positions * folds];
-        for_each_chunk(&mut models, options.threads, |first, piece| {
-            for (index, model) in (first..).zip(piece) {
-                let (position, fold) = (index / folds, index % folds);
-                *model = regression::fit(design, &cells.training(position as u32, fold), link);
+        let cells = Cells::gather(log, &part_of, parts);
+        let interactions = options.reward_model == RewardModel::Interactions;
+        let models = run(0..log.positions * parts, options.threads, |index| {
+            let (position, part) = (index / parts, index % parts);
+            let cells = cells.training(position as u32, |other| trains(other, part));
+            let mut model = regression::fit(design, &cells, link);
+            if interactions {
+                regression::interact(&mut model, design, &cells);
             }
+            model
         });
         let mut warnings = Vec::new();
-        let constant = models.iter().filter(|model| model.is_constant()).count();
-        if constant > 0 {
+        if interactions && (design.context_features + 1) * arms.len() > regression::MOST_INTERACTIONS {
             warnings.push(format!(
-                "{constant} of {} reward models were fitted on a single kind of outcome and always predict it",
-                models.len()
+                "the reward model has no interactions: {} arms times {} features of the context are too many",
+                arms.len(),
+                design.context_features
             ));
         }
-        if folds == 1 {
-            warnings.push(
-                "the reward model was fitted on the rows that it predicts (no cross-fitting)".to_owned(),
-            );
-        }
         Self {
-            fold_of,
-            folds,
+            part_of,
+            parts,
             models,
             warnings,
         }
     }
 
-    /// The mean prediction of one row under `probabilities`, and the residual of its logged arm.
-    pub(super) fn one(&self, log: &BanditLog, index: usize, probabilities: &[f64]) -> (f64, f64) {
-        let row = &log.rows[index];
-        let situation = log.situation_of(row);
-        let model = &self.models[situation.position as usize * self.folds + self.fold_of(index)];
-        let score = model.context_score(&log.contexts[situation.context as usize]);
-        let arms = log.sets[situation.set as usize].iter().zip(probabilities);
-        let mean = arms.map(|(&arm, p)| p * model.predict(score, arm)).sum();
-        (mean, row.reward - model.predict(score, row.arm))
+    fn part_of(&self, row: usize) -> usize {
+        usize::from(self.part_of[row])
     }
 
     /// Adds predictions to rows: the mean under the policy, and the residual of the logged arm.
@@ -284,47 +410,46 @@ impl Predictor {
         scored: &mut [Scored],
         threads: usize,
     ) {
-        let model_of = |situation: u32, fold: usize| {
+        let model_of = |situation: u32, part: usize| {
             let position = log.situations[situation as usize].position as usize;
-            &self.models[position * self.folds + fold]
+            &self.models[position * self.parts + part]
         };
         let context_of = |situation: u32| &log.contexts[log.situations[situation as usize].context as usize];
-        // The mean under the policy, once for each combination of situation and fold.
-        let mut means = vec![f64::NAN; log.situations.len() * self.folds];
-        for (row, &fold) in log.rows.iter().zip(&self.fold_of) {
-            means[row.situation as usize * self.folds + usize::from(fold)] = 0.0;
-        }
-        for_each_chunk(&mut means, threads, |first, piece| {
-            let items = (first..)
-                .zip(piece)
-                .filter(|(_, mean)| !mean.is_nan())
-                .map(|(index, mean)| ((index / self.folds) as u32, (index, mean)));
-            probabilities.for_each(items, |probabilities, (index, mean)| {
-                let situation = (index / self.folds) as u32;
-                let model = model_of(situation, index % self.folds);
-                let score = model.context_score(context_of(situation));
-                let set = &log.sets[log.situations[situation as usize].set as usize];
-                *mean = set
-                    .iter()
-                    .zip(probabilities)
-                    .map(|(&arm, probability)| probability * model.predict(score, arm))
-                    .sum();
-            });
-        });
-        for_each_chunk(scored, threads, |first, piece| {
-            for (index, score) in (first..).zip(piece) {
-                let LogRow {
-                    situation,
-                    arm,
-                    reward,
-                    ..
-                } = log.rows[index];
-                let fold = self.fold_of(index);
-                let model = model_of(situation, fold);
-                let fitted = model.predict(model.context_score(context_of(situation)), arm);
-                score.direct = means[situation as usize * self.folds + fold];
-                score.residual = reward - fitted;
+        let mean_of = |situation: u32, part: usize, probabilities: &[f64]| -> f64 {
+            let (model, context) = (model_of(situation, part), context_of(situation));
+            let score = model.context_score(context);
+            let set = &log.sets[log.situations[situation as usize].set as usize];
+            set.iter()
+                .zip(probabilities)
+                .map(|(&arm, probability)| probability * model.predict(context, score, arm))
+                .sum()
+        };
+        // The mean under the policy, once for each combination of situation and part, if it depends on nothing else.
+        let mut means = Vec::new();
+        if let Source::Table { answers, of } = &probabilities.source {
+            means = vec![f64::NAN; log.situations.len() * self.parts];
+            for (row, &part) in log.rows.iter().zip(&self.part_of) {
+                means[row.situation as usize * self.parts + usize::from(part)] = 0.0;
             }
+            on_pieces(&mut means, threads, |first, piece| {
+                for (index, mean) in (first..).zip(piece).filter(|(_, mean)| !mean.is_nan()) {
+                    let (situation, part) = ((index / self.parts) as u32, index % self.parts);
+                    *mean = mean_of(situation, part, &answers[of[situation as usize] as usize]);
+                }
+            });
+        }
+        on_pieces(scored, threads, |first, piece| {
+            probabilities.for_rows(first..first + piece.len(), |index, row, policy, _| {
+                let score = &mut piece[index - first];
+                let part = self.part_of(index);
+                let (model, context) = (model_of(row.situation, part), context_of(row.situation));
+                let fitted = model.predict(context, model.context_score(context), row.arm);
+                score.direct = means
+                    .get(row.situation as usize * self.parts + part)
+                    .copied()
+                    .unwrap_or_else(|| mean_of(row.situation, part, policy));
+                score.residual = row.reward - fitted;
+            });
         });
     }
 }
@@ -339,47 +464,47 @@ fn arm_features(log: &BanditLog) -> (Vec<Sparse>, usize) {
     }
 }
 
-/// Rows grouped by position, context and arm, with a count and a sum of rewards for each fold.
+/// Rows grouped by position, context and arm, with a count and a sum of rewards for each part.
 struct Cells {
-    folds: usize,
+    parts: usize,
     /// Position, context, arm; sorted.
     keys: Vec<(u32, u32, u32)>,
-    /// Number of rows and sum of rewards, per key and fold.
+    /// Number of rows and sum of rewards, per key and part.
     sums: Vec<(f64, f64)>,
 }
 
 impl Cells {
-    fn gather(log: &BanditLog, fold_of: &[u8], folds: usize) -> Self {
+    fn gather(log: &BanditLog, part_of: &[u8], parts: usize) -> Self {
         let mut known: MixMap<(u32, u32), u32> = MixMap::default();
         let mut keys = Vec::new();
         let mut sums: Vec<(f64, f64)> = Vec::new();
         // Situations also differ by candidate set, so two of them may have the same key. `training` accepts this.
-        for (row, &fold) in log.rows.iter().zip(fold_of) {
+        for (row, &part) in log.rows.iter().zip(part_of) {
             let cell = *known.entry((row.situation, row.arm)).or_insert_with(|| {
                 let situation = log.situations[row.situation as usize];
                 keys.push((situation.position, situation.context, row.arm));
-                sums.resize(keys.len() * folds, (0.0, 0.0));
+                sums.resize(keys.len() * parts, (0.0, 0.0));
                 keys.len() as u32 - 1
             });
-            let sum = &mut sums[cell as usize * folds + usize::from(fold)];
+            let sum = &mut sums[cell as usize * parts + usize::from(part)];
             sum.0 += 1.0;
             sum.1 += row.reward;
         }
         let mut order: Vec<u32> = (0..keys.len() as u32).collect();
         order.sort_unstable_by_key(|&cell| keys[cell as usize]);
         Self {
-            folds,
+            parts,
             sums: order
                 .iter()
-                .flat_map(|&cell| &sums[cell as usize * folds..(cell as usize + 1) * folds])
+                .flat_map(|&cell| &sums[cell as usize * parts..(cell as usize + 1) * parts])
                 .copied()
                 .collect(),
             keys: order.iter().map(|&cell| keys[cell as usize]).collect(),
         }
     }
 
-    /// The cells of a position without the rows of `fold`; with all rows if there is only one fold.
-    fn training(&self, position: u32, fold: usize) -> Vec<Cell> {
+    /// The cells of a position, with the rows of the parts for which `trains` is true.
+    fn training(&self, position: u32, trains: impl Fn(usize) -> bool) -> Vec<Cell> {
         let begin = self.keys.partition_point(|key| key.0 < position);
         let end = self.keys.partition_point(|key| key.0 <= position);
         (begin..end)
@@ -391,8 +516,8 @@ impl Cells {
                     rows: 0.0,
                     reward: 0.0,
                 };
-                for other in (0..self.folds).filter(|&other| other != fold || self.folds == 1) {
-                    let (rows, reward) = self.sums[index * self.folds + other];
+                for other in (0..self.parts).filter(|&other| trains(other)) {
+                    let (rows, reward) = self.sums[index * self.parts + other];
                     cell.rows += rows;
                     cell.reward += reward;
                 }

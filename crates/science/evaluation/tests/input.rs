@@ -499,3 +499,155 @@ fn a_name_is_itself_wherever_it_stands_and_however_it_is_spelt() {
         assert!(value(&report, Estimator::Snipw) > 0.8, "{report}");
     }
 }
+
+#[test]
+fn a_policy_that_runs_elsewhere_is_evaluated_by_its_probabilities() {
+    let uniform = |options: &EvaluationOptions| {
+        let mut options = options.clone();
+        options.policy = EvaluationPolicy::Uniform;
+        let mut report = evaluate(&options, |_| {}).unwrap();
+        report.policy = "supplied".to_owned();
+        report
+    };
+    let supplied = |options: &EvaluationOptions, lines: &[String]| {
+        let path = options.log.with_extension("probabilities");
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let mut options = options.clone();
+        options.policy = EvaluationPolicy::Supplied { path };
+        evaluate(&options, |_| {})
+    };
+    let line = |id: &str, probabilities: &str| {
+        format!(r#"{{"decision": "{id}", "probabilities": {probabilities}}}"#)
+    };
+
+    // Limbic: by the decision's id, in any order.
+    let mut lines = Vec::new();
+    let mut given = Vec::new();
+    for n in 0..300_i64 {
+        let id = format!("d{n}");
+        lines.push(encoded(&decision(&id, n, (n % 2) as usize, [0.5, 0.5])));
+        if n % 3 == 0 {
+            lines.push(outcome(&id, n, OutcomeKind::Click));
+        }
+        given.push(line(&id, r#"{"loud": 0.5, "calm": 0.5}"#));
+    }
+    given.reverse();
+    let (_folder, options) = decisions(&lines);
+    assert_eq!(supplied(&options, &given).unwrap(), uniform(&options));
+    // What does not fit is counted, and decisions without probabilities are left out and noted.
+    given[0] = line("d299", r#"{"loud": 0.5, "quiet": 0.5}"#);
+    given[1] = line("d298", r#"{"loud": 0.9}"#);
+    given[2] = line("d297", "[0.2, 0.3, 0.5]");
+    given.push(line("d0", "[1, 0]"));
+    given.push(line("d999", "[1, 0]"));
+    given.push("{".to_owned());
+    let report = supplied(&options, &given).unwrap();
+    assert_eq!((report.rows, report.rejected.rows), (297, 6), "{report}");
+    assert!(
+        report
+            .assumptions
+            .iter()
+            .any(|a| a.starts_with("3 decisions have no supplied"))
+    );
+    assert!(report.candidate_propensities);
+    let error = supplied(&options, &given[..1]).unwrap_err().to_string();
+    assert!(error.contains("not a candidate: `quiet`"), "{error}");
+
+    // DSJSON: by EventId. Open Bandit: by the line of the log.
+    let row = |id: &str| {
+        format!(
+            r#"{{"_label_cost":-1,"_label_probability":0.8,"_label_Action":1,"EventId":"{id}","a":[2,1],{CONTEXT},"p":[0.2,0.8]}}"#
+        )
+    };
+    let (_folder, options) = dsjson(&[&row("e1"), &row("e2")]);
+    let given = ["e2", "e1"].map(|id| line(id, "[0.5, 0.5]"));
+    let report = supplied(&options, &given).unwrap();
+    assert_eq!(report, uniform(&options));
+    assert!(report.candidate_propensities);
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = open_bandit(folder.path(), GOOD);
+    options.log = folder.path().join("spring.csv");
+    let given = ["2", "5", "3", "4"].map(|id| line(id, r#"{"0": 0.5, "1": 0.5}"#));
+    assert_eq!(supplied(&options, &given).unwrap(), uniform(&options));
+}
+
+#[test]
+fn a_saved_policy_is_evaluated_on_another_log_and_learns_nothing_from_it() {
+    // Item 1 always has a reward, item 0 never; in the second log it is the other way round.
+    let rows = |pays: usize| {
+        let row = |i: usize| format!("{i},t,{},1,{},0.5,a,0.0\n", i % 2, usize::from(i % 2 == pays));
+        (0..400).map(row).collect::<Vec<String>>().concat()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.json");
+    for name in ["bernoulli-ts", "linear-ts", "square-cb"] {
+        let mut options = open_bandit(folder.path(), &rows(1));
+        options.policy = EvaluationPolicy::named(name, None).unwrap();
+        options.save = Some(path.clone());
+        evaluate(&options, |_| {}).unwrap();
+        options.save = None;
+        for (pays, better) in [(1, true), (0, false)] {
+            let mut options = open_bandit(folder.path(), &rows(pays));
+            options.policy = EvaluationPolicy::Saved { path: path.clone() };
+            let report = evaluate(&options, |_| {}).unwrap();
+            let found = value(&report, Estimator::Ipw);
+            assert_eq!(found > 0.8, better, "{name} {found}");
+            assert_eq!(found < 0.2, !better, "{name} {found}");
+            assert_eq!(report.policy, format!("{name} (saved)"));
+        }
+    }
+    let mut options = open_bandit(folder.path(), GOOD);
+    options.save = Some(path.clone());
+    let error = evaluate(&options, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("only a policy that learns"), "{error}");
+    options.save = None;
+    std::fs::write(&path, r#"{"v": 9, "policy": {"name": "uniform"}, "state": {}}"#).unwrap();
+    options.policy = EvaluationPolicy::Saved { path: path.clone() };
+    let error = evaluate(&options, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("version 9"), "{error}");
+    std::fs::write(&path, "{}").unwrap();
+    let error = evaluate(&options, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("not a saved policy"), "{error}");
+}
+
+#[test]
+fn json_says_why_an_interval_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = open_bandit(folder.path(), GOOD);
+    options.estimators = vec![Estimator::Ipw, Estimator::Dm, Estimator::Dr];
+    let report = evaluate(&options, |_| {}).unwrap();
+    let json = serde_json::to_value(&report).unwrap();
+    let caveats = |index: usize| json["estimates"][index]["caveats"].to_string();
+    assert!(caveats(0).contains("draws decide"), "{json}");
+    assert!(
+        caveats(0).contains("does not have the propensity of every candidate"),
+        "{json}"
+    );
+    assert!(caveats(1).contains("the error of the reward model"), "{json}");
+    assert_eq!(json["candidate_propensities"], false);
+    assert!(
+        json["assumptions"]
+            .to_string()
+            .contains("the propensity of the choice alone"),
+        "{json}"
+    );
+    let guaranteed = &json["estimates"][0]["difference"]["intervals"]["confidence_sequence"];
+    assert!(guaranteed["low"].as_f64() < Some(0.0), "{json}");
+    assert!(report.to_string().contains("dm: no interval"), "{report}");
+
+    // Estimated propensities guarantee nothing, and cut weights estimate something else.
+    options.max_weight = Some(1.0);
+    let report = evaluate(&options, |_| {}).unwrap();
+    assert!(report.estimate(Estimator::Dr).unwrap().caveats[0].contains("weights were cut"));
+    options = open_bandit(folder.path(), "0,t,0,1,1,,a,0.0\n1,t,1,1,0,,b,0.0\n");
+    options.missing_propensity = MissingPropensity::Estimate;
+    let report = evaluate(&options, |_| {}).unwrap();
+    let estimate = report.estimate(Estimator::Ipw).unwrap();
+    assert!(!estimate.intervals.contains_key("confidence_sequence"));
+    assert!(
+        estimate
+            .caveats
+            .iter()
+            .any(|c| c.contains("propensities were estimated"))
+    );
+}

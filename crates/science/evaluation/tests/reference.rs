@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use limbic_domain::testing::data_dir;
 use limbic_evaluation::{
-    BanditLog, Estimator, EvaluationOptions, EvaluationPolicy, EvaluationReport, LogFormat, TablePolicy,
-    TargetPolicy, UniformPolicy, evaluate, evaluate_log, read_log,
+    BanditLog, Estimator, EvaluationOptions, EvaluationPolicy, EvaluationReport, LogFormat, RewardModel,
+    TablePolicy, TargetPolicy, UniformPolicy, evaluate, evaluate_log, read_log,
 };
 
 const DRAWS: f64 = 100_000.0;
@@ -43,7 +43,7 @@ fn options(campaign: &str) -> Option<EvaluationOptions> {
     let policy = EvaluationPolicy::BernoulliThompson { prior };
     let mut options =
         EvaluationOptions::new(data.join("random").join(campaign), LogFormat::OpenBandit, policy);
-    options.bootstrap_samples = 20;
+    options.reward_model = RewardModel::Additive;
     Some(options)
 }
 
