@@ -70,7 +70,7 @@ pub use decision::{
 pub use envelope::{DecodeError, Envelope, Record};
 pub use fault::{Fault, Retry};
 pub use feeling::{ConsentState, Feeling, PersonState};
-pub use hold::Hold;
+pub use hold::{Hold, HoldCause, Release};
 pub use ids::{AudienceId, InvalidId, PostRef, Pseudonym, Slug, TenantId, event_id};
 pub use moment::{Change, Direction, Evidence, Moment, MoodSummary, Recipient};
 pub use number::{Micros, OutOfRange, Probability};

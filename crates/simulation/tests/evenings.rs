@@ -5,7 +5,8 @@
 //! (*bad evening*), or nothing spoils it (*good evening*). The stages run in lock-step, each post to its end before the next one, in
 //! event time.
 //!
-//! `LIMBIC_EVENINGS=1000 cargo test --release -p limbic-simulation --test evenings -- --nocapture` runs as many of each kind.
+//! `LIMBIC_EVENINGS=1000 cargo test --release -p limbic-simulation --test evenings -- --nocapture` runs as many of each kind. With
+//! `LIMBIC_EVENINGS_TEXTS=evenings-fresh.tsv`, the texts are all those of that file in `tests/data`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -54,11 +55,13 @@ type Pools = BTreeMap<(String, String, String), Vec<Affect>>;
 static POOLS: LazyLock<Pools> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let reader = ModelReader::open(&root.join("models/affect-l6"), &ModelOptions::default()).unwrap();
-    let text = std::fs::read_to_string(root.join("tests/data/evenings.tsv")).unwrap();
+    let other = std::env::var("LIMBIC_EVENINGS_TEXTS");
+    let name = other.as_deref().unwrap_or("evenings.tsv");
+    let text = std::fs::read_to_string(root.join("tests/data").join(name)).unwrap();
     let rows: Vec<Vec<&str>> = text
         .lines()
         .map(|line| line.split('\t').collect::<Vec<_>>())
-        .filter(|row| row[0] == "held_out")
+        .filter(|row| other.is_ok() || row[0] == "held_out")
         .collect();
     let texts: Vec<&str> = rows.iter().map(|row| row[4]).collect();
     let mut pools = Pools::new();
@@ -69,7 +72,7 @@ static POOLS: LazyLock<Pools> = LazyLock::new(|| {
     pools
 });
 
-/// The readings of a kind, whatever the event if there are too few of this one.
+/// The readings of a kind, whatever the event if there are too few of this one, and in English if there are none in the language.
 fn pool(kind: &str, event: &str, language: &str) -> Vec<&'static Affect> {
     let of = |any_event: bool| -> Vec<&'static Affect> {
         let pools = POOLS.iter();
@@ -79,7 +82,14 @@ fn pool(kind: &str, event: &str, language: &str) -> Vec<&'static Affect> {
             .collect()
     };
     let exact = of(false);
-    if exact.len() >= 8 { exact } else { of(true) }
+    if exact.len() >= 8 {
+        return exact;
+    }
+    let any = of(true);
+    if any.is_empty() && language != "en" {
+        return pool(kind, event, "en");
+    }
+    any
 }
 
 /// A platform that writes down what reaches it.
@@ -177,8 +187,13 @@ impl Chain {
 
     fn publish_holds(&mut self) {
         let table = || References::new().with(topics::HOLDS, self.holds.clone());
+        let campaigns = Campaigns::new().with(TenantId::default(), campaign());
+        let campaigns = campaigns.records(Utc::from_millis(0));
+        let campaigns = campaigns.map(|(key, envelope)| (key, envelope.encode()));
+        self.moments.set_references(table());
         self.safety.set_references(table());
-        self.deliver.set_references(table());
+        self.deliver
+            .set_references(table().with(topics::CAMPAIGNS, campaigns));
     }
 
     /// Posts, to their ends.

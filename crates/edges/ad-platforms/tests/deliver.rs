@@ -14,8 +14,8 @@ use limbic_ad_platforms::{FilePlatform, FileSettings, SigningKey, WebhookPlatfor
 use limbic_component::Component as _;
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Pause, Settings};
 use limbic_domain::{
-    Decision, DecisionResult, Envelope, Hold, HumanDuration, Outcome, OutcomeKind, PostRef, Secret, Slug,
-    Suppressed, SuppressedBy, TenantId, Utc, event_id, topics,
+    Campaign, Decision, DecisionResult, Envelope, Hold, HoldCause, HumanDuration, Outcome, OutcomeKind,
+    PostRef, Release, Secret, Slug, Suppressed, SuppressedBy, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Effects, Headers, NewRecord, Outputs, Record, References, Stage, header};
@@ -36,7 +36,7 @@ impl Default for Member {
     fn default() -> Self {
         Self {
             state: MemoryState::default(),
-            references: References::new().with::<&str, &str>(topics::HOLDS, []),
+            references: references([]),
             outcomes: Vec::new(),
             dead: Vec::new(),
         }
@@ -46,21 +46,28 @@ impl Default for Member {
 impl Member {
     /// From now on, `football` is on hold.
     fn hold(&mut self) {
+        self.hold_on("football", None);
+    }
+
+    fn hold_on(&mut self, subject: &str, released: Option<Release>) {
         let hold = Hold {
-            subject: slug("football"),
+            subject: slug(subject),
             since: Utc::from_millis(1_000),
             until: Utc::from_millis(86_401_000),
             posts: 9,
             sensitive_events: 5,
+            unread: 0,
             trigger: PostRef {
                 network: slug("bluesky"),
                 id: "1".into(),
             },
+            cause: HoldCause::SensitiveEvents,
+            released,
         };
         let tenant = TenantId::new("mine").unwrap();
-        let key = Hold::key(&tenant, "football");
+        let key = Hold::key(&tenant, subject);
         let value = Envelope::new(tenant, "h".into(), Utc::from_millis(1_000), hold).encode();
-        self.references = References::new().with(topics::HOLDS, [(key, value)]);
+        self.references = references([(key, value)]);
     }
 
     fn run(&self, work: impl FnOnce(&mut Outputs<'_>)) -> Effects {
@@ -120,6 +127,20 @@ impl Member {
         let entries = self.state.keys().filter(|key| key.starts_with(b"outbox/e/"));
         entries.count()
     }
+}
+
+/// The holds, and the campaign of the tests, whose brand is `acme`.
+fn references<const N: usize>(holds: [(String, Vec<u8>); N]) -> References {
+    let campaign: Campaign = serde_json::from_value(json!({
+        "id": "spring", "brands": ["acme"], "platforms": [],
+        "brief": {"product": "Boots", "promise": "", "call_to_action": "", "link": ""},
+    }))
+    .unwrap();
+    let tenant = TenantId::new("mine").unwrap();
+    let campaign = Envelope::new(tenant, "c".into(), Utc::from_millis(0), campaign);
+    References::new()
+        .with(topics::HOLDS, holds)
+        .with(topics::CAMPAIGNS, [("mine/spring", campaign.encode())])
 }
 
 fn record(offset: u64, value: Vec<u8>) -> Record {
@@ -365,6 +386,47 @@ fn a_delivered_ad_is_paused_once_when_its_subject_is_put_on_hold() {
         (&json!("ad.paused"), &json!(id))
     );
     assert!(body.get("people").is_none(), "nobody is named");
+}
+
+#[test]
+fn a_hold_on_a_brand_of_the_campaign_withdraws_and_pauses_once() {
+    let scene = Scene::new(|_| {});
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 60_000);
+    member.hold_on("acme", None);
+    member.process(&mut stage, vec![decision(2, "webhook").encode()]);
+    for tick in 1..4 {
+        member.tick(&mut stage, 60_000 + tick);
+    }
+    assert_eq!(
+        member.kinds(),
+        [
+            OutcomeKind::Delivered,
+            OutcomeKind::Withdrawn,
+            OutcomeKind::Paused
+        ]
+    );
+    // Nothing is left of the ad that a hold on its audience's subject could pause again.
+    member.hold();
+    member.tick(&mut stage, 61_000);
+    member.tick(&mut stage, 61_001);
+    assert_eq!(member.kinds().len(), 3);
+    let running = member.state.keys().filter(|key| key.starts_with(b"running/"));
+    assert_eq!(running.count(), 0);
+}
+
+#[test]
+fn a_released_hold_stops_nothing() {
+    let scene = Scene::new(|_| {});
+    let (mut stage, mut member) = scene.with_one();
+    let release = Release {
+        at: Utc::from_millis(2_000),
+        by: "anonymous".into(),
+        reason: None,
+    };
+    member.hold_on("football", Some(release));
+    member.tick(&mut stage, 60_000);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered]);
 }
 
 #[test]

@@ -31,9 +31,10 @@ fn open(folder: &Path) -> Arc<dyn Log> {
         topics::dead(topics::DECISIONS),
     ];
     let specs = names.map(|name| TopicSpec::new(name, PARTITIONS));
-    let holds = TopicSpec::new(topics::HOLDS, PARTITIONS).compacted();
+    let tables = [topics::HOLDS, topics::CAMPAIGNS];
+    let tables = tables.map(|name| TopicSpec::new(name, PARTITIONS).compacted());
     log.ensure_topics(&specs).unwrap();
-    log.ensure_topics(&[holds]).unwrap();
+    log.ensure_topics(&tables).unwrap();
     Arc::new(log)
 }
 

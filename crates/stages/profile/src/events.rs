@@ -1,22 +1,26 @@
-//! Sensitive events of a subject: posts that name a death, a disaster or violence put every campaign of the subject on hold.
+//! Sensitive events of a subject: posts that name a death, a disaster or violence put every campaign of the subject on hold, and so
+//! does a sudden turn to languages that cannot be read.
 //!
-//! # The test
+//! # The tests
 //!
 //! A post is *certainly* about an event, *probably*, or not ([`Distress::EVENT_CERTAIN_FROM`], [`Distress::EVENT_FROM`]). While nothing
 //! happened, at most the share `expected_share` of a subject's posts is probably or certainly about one, and at most a third of that
-//! certainly (people mourn, and report accidents, on any day). For shares that a crowd after an event writes, a post multiplies a
-//! capital by the ratio of its share after an event to its share without: an e-value. As in the
-//! [detector of changes](crate::Detector), one capital starts at every post and all are added up, so holds without an event are on
-//! average at least `1 / alpha` posts apart. Two crowds are mixed: one that everybody understands, and one of which the reader
-//! understands only some posts.
+//! certainly (people mourn, and report accidents, on any day). [`Rise`] compares that with two crowds after an event: one that
+//! everybody understands, and one of which the reader understands only some posts.
 //!
-//! It looks at posts as they arrive and does not wait for the watermark: half a minute later is too late. So a hold depends on the
+//! Posts in languages that are not read say nothing about events. But if far more of them come than is usual for the subject, then
+//! something happened that nobody here understands. The usual share is that of the subject's posts before, with an upper bound for
+//! what so few posts leave open.
+//!
+//! Both look at posts as they arrive and do not wait for the watermark: half a minute later is too late. So a hold depends on the
 //! order of the topic; moments do not.
 
-use limbic_domain::{Distress, Hold, Slug, Utc, random};
+use limbic_domain::{Distress, Hold, HoldCause, HumanDuration, Slug, Utc, random};
 use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue, Table};
 
 use crate::AudienceKey;
+use crate::arithmetic::decay;
+use crate::rise::{BETS, Rise, read_known};
 use crate::settings::EventSettings;
 use crate::waiting::WaitingFeeling;
 
@@ -24,7 +28,7 @@ use crate::waiting::WaitingFeeling;
 pub(crate) const EVENTS: Table<AudienceKey, SubjectEvents> = Table::new("sensitive events", b"e");
 
 /// After an event: the shares of posts that are probably and that are certainly about it.
-const AFTER: [Shares; 2] = [
+const AFTER: [Shares; BETS] = [
     Shares {
         probably: 0.15,
         certainly: 0.15,
@@ -36,13 +40,19 @@ const AFTER: [Shares; 2] = [
 ];
 /// The part of the expected share that is certainly about an event.
 const CERTAIN: f64 = 1.0 / 3.0;
-/// Most people and texts that are remembered: one person, or one text that many people copy, raises no hold.
-const MOST_KNOWN: usize = 128;
 /// An extension is published if it moves the end by at least this part of the cool-down.
 const EXTENSION: i64 = 24;
-
 /// How often one text counts. People do write the same few words of condolence.
 const MOST_COPIES: usize = 2;
+
+/// Of the posts that are usually read, the part that is not any more after a turn to another language.
+const TURNED: [f64; BETS] = [0.35, 0.75];
+/// The least usual share of posts that are not read.
+const LEAST_UNREAD: f64 = 0.05;
+/// A subject whose usual share is above this cannot turn any more. No ad runs there in any case.
+const MOST_UNREAD: f64 = 0.8;
+/// From this number of posts on, it is known what is usual.
+const USUAL_FROM: f64 = 40.0;
 
 /// How surely a post is about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +75,7 @@ impl Evidence {
 }
 
 /// Shares of a crowd's posts.
+#[derive(Clone, Copy)]
 struct Shares {
     probably: f64,
     certainly: f64,
@@ -72,7 +83,7 @@ struct Shares {
 
 impl Shares {
     /// What a post multiplies a capital by that was bet on these shares.
-    fn factor(&self, evidence: Evidence, expected: f64) -> f64 {
+    fn factor(self, evidence: Evidence, expected: f64) -> f64 {
         let certain = expected * CERTAIN;
         match evidence {
             Evidence::Certain => self.certainly / certain,
@@ -82,34 +93,32 @@ impl Shares {
     }
 }
 
-/// What the test knows of a subject.
+/// What the tests know of a subject.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SubjectEvents {
     /// The time of the newest post.
     at: Utc,
-    detectors: [f64; AFTER.len()],
-    /// The capital that started at the likeliest beginning of an event, and the posts since.
-    best: f64,
-    since: Utc,
-    posts: u64,
-    events: u64,
-    /// Who named an event since then, and the texts that did, as hashes.
-    known: Vec<u64>,
+    events: Rise,
+    unread: Rise,
+    /// Usual posts, and how many of them were not read, with weights that halve.
+    usual_posts: f64,
+    usual_unread: f64,
     /// The end of the hold that was published last.
     until: Utc,
+    /// When a person last released a hold on the subject, by the wall clock.
+    released: Utc,
 }
 
 impl SubjectEvents {
     pub(crate) const fn new() -> Self {
         Self {
             at: Utc::MIN,
-            detectors: [0.0; AFTER.len()],
-            best: 1.0,
-            since: Utc::MIN,
-            posts: 0,
-            events: 0,
-            known: Vec::new(),
+            events: Rise::new(),
+            unread: Rise::new(),
+            usual_posts: 0.0,
+            usual_unread: 0.0,
             until: Utc::MIN,
+            released: Utc::MIN,
         }
     }
 
@@ -117,63 +126,115 @@ impl SubjectEvents {
         self.at
     }
 
-    /// Looks at a post about the subject; answers a hold if it raises or extends one.
+    /// Whether a hold was published that a person may have released since.
+    pub(crate) fn was_held(&self) -> bool {
+        self.until > Utc::MIN
+    }
+
+    /// A person released the hold at `at`, by the wall clock: what was seen before says nothing any more, and what is written now
+    /// counts as usual.
+    pub(crate) fn release(&mut self, at: Utc) {
+        if at <= self.released {
+            return;
+        }
+        *self = Self {
+            at: self.at,
+            released: at,
+            ..Self::new()
+        };
+    }
+
+    /// Looks at a post about the subject; answers a hold if it raises or extends one. The weight of what is usual halves in
+    /// `half_life` milliseconds.
     pub(crate) fn add(
         &mut self,
         feeling: &WaitingFeeling,
         subject: &Slug,
         settings: &EventSettings,
+        half_life: i64,
     ) -> Option<Hold> {
+        let before = self.at;
         self.at = self.at.max(feeling.at);
-        if feeling.unread {
-            return None;
-        }
-        if self.best <= 1.0 {
-            self.best = 1.0;
-            self.since = feeling.at;
-            self.posts = 0;
-            self.events = 0;
-            self.known.clear();
-        }
         let person = random::hash(feeling.person.as_str().as_bytes());
-        let evidence = Evidence::of(feeling);
-        if evidence != Evidence::No {
-            let text = text_of(feeling);
-            let copies = self.known.iter().filter(|known| **known == text).count();
-            if self.known.contains(&person) || copies >= MOST_COPIES {
-                return None;
-            }
-            if self.known.len() < MOST_KNOWN {
-                self.known.extend([person, text]);
-            }
-        }
-        self.posts += 1;
-        self.events += u64::from(evidence != Evidence::No);
-        let expected = settings.expected_share;
-        self.best *= AFTER[0].factor(evidence, expected);
-        for (detector, after) in self.detectors.iter_mut().zip(&AFTER) {
-            *detector = (*detector + 1.0) * after.factor(evidence, expected);
-        }
-        let statistic = self.detectors.iter().sum::<f64>() / AFTER.len() as f64;
-        if statistic < 1.0 / settings.alpha {
+        let names_events = !feeling.unread && self.name_events(feeling, person, settings);
+        let has_turned = self.has_turned(feeling, person, settings);
+        let remaining = decay(self.at.millis_since(before), half_life);
+        self.usual_posts = self.usual_posts * remaining + 1.0;
+        self.usual_unread = self.usual_unread * remaining + f64::from(u8::from(feeling.unread));
+        let (cause, rise, cooldown) = if names_events {
+            (HoldCause::SensitiveEvents, &self.events, settings.cooldown)
+        } else if has_turned {
+            (HoldCause::Unread, &self.unread, settings.unread_cooldown)
+        } else {
             return None;
-        }
-        self.detectors = [0.0; AFTER.len()];
-        let cooldown = settings.cooldown.as_millis();
-        let until = self.at.plus_millis(cooldown);
-        if until.millis_since(self.until) < cooldown / EXTENSION {
-            return None;
-        }
+        };
+        let until = extended(self.until, self.at, cooldown)?;
         self.until = until;
+        let hits = |of: HoldCause| if of == cause { rise.hits } else { 0 };
         Some(Hold {
             subject: subject.clone(),
-            since: self.since,
+            since: rise.since,
             until,
-            posts: self.posts,
-            sensitive_events: self.events,
+            posts: rise.posts,
+            sensitive_events: hits(HoldCause::SensitiveEvents),
+            unread: hits(HoldCause::Unread),
             trigger: feeling.post.clone(),
+            cause,
+            released: None,
         })
     }
+
+    /// Whether the posts that can be read, with this one, name an event.
+    fn name_events(&mut self, feeling: &WaitingFeeling, person: u64, settings: &EventSettings) -> bool {
+        let evidence = Evidence::of(feeling);
+        self.events.begin(feeling.at);
+        if evidence != Evidence::No {
+            let text = text_of(feeling);
+            if self.events.times_known(person) > 0 || self.events.times_known(text) >= MOST_COPIES {
+                return false;
+            }
+            self.events.remember(person);
+            self.events.remember(text);
+        }
+        let factors = AFTER.map(|after| after.factor(evidence, settings.expected_share));
+        self.events
+            .count(evidence != Evidence::No, factors, settings.alpha)
+    }
+
+    /// Whether far more posts than usual, with this one, are in languages that are not read. One person counts once.
+    fn has_turned(&mut self, feeling: &WaitingFeeling, person: u64, settings: &EventSettings) -> bool {
+        if self.usual_posts < USUAL_FROM {
+            return false;
+        }
+        self.unread.begin(feeling.at);
+        if feeling.unread {
+            if self.unread.times_known(person) > 0 {
+                return false;
+            }
+            self.unread.remember(person);
+        }
+        let unread = self.usual_unread + 1.0;
+        let usual = ((unread + unread.sqrt()) / (self.usual_posts + 2.0)).max(LEAST_UNREAD);
+        if usual > MOST_UNREAD {
+            return false;
+        }
+        let factors = TURNED.map(|turned| {
+            let now = usual + (1.0 - usual) * turned;
+            if feeling.unread {
+                now / usual
+            } else {
+                (1.0 - now) / (1.0 - usual)
+            }
+        });
+        self.unread.count(feeling.unread, factors, settings.alpha)
+    }
+}
+
+/// The new end of a hold that ends at `until`; `None` if it would hardly move.
+fn extended(until: Utc, at: Utc, cooldown: HumanDuration) -> Option<Utc> {
+    let cooldown = cooldown.as_millis();
+    let new = at.plus_millis(cooldown);
+    (new.millis_since(until) >= cooldown / EXTENSION).then_some(new)
 }
 
 /// A hash that copies of one text share: of what was read in it.
@@ -189,43 +250,44 @@ fn text_of(feeling: &WaitingFeeling) -> u64 {
 }
 
 impl StateValue for SubjectEvents {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn size_hint(&self) -> usize {
-        96 + 8 * self.known.len()
+        32 + self.events.size_hint() + self.unread.size_hint()
     }
 
     fn encode(&self, to: &mut Encoder) {
         to.time(self.at);
-        for detector in self.detectors {
-            to.number(detector);
-        }
-        to.number(self.best);
-        to.time(self.since);
-        to.unsigned(self.posts);
-        to.unsigned(self.events);
+        self.events.write(to);
+        self.unread.write(to);
+        to.number(self.usual_posts);
+        to.number(self.usual_unread);
         to.time(self.until);
-        to.length(self.known.len());
-        for &hash in &self.known {
-            to.unsigned(hash);
-        }
+        to.time(self.released);
     }
 
+    /// Version 1 knew no languages and no releases, and had the end of the hold before the hashes.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
-        let mut events = Self {
-            at: from.time()?,
-            detectors: [from.number()?, from.number()?],
-            best: from.number()?,
-            since: from.time()?,
-            posts: from.unsigned()?,
-            events: from.unsigned()?,
-            until: from.time()?,
-            known: Vec::new(),
-        };
-        for _ in 0..from.length()? {
-            events.known.push(from.unsigned()?);
+        let at = from.time()?;
+        if from.version() == 1 {
+            let events = Rise::read_counts(from)?;
+            let until = from.time()?;
+            return Ok(Self {
+                at,
+                events: events.with_known(read_known(from)?),
+                until,
+                ..Self::new()
+            });
         }
-        Ok(events)
+        Ok(Self {
+            at,
+            events: Rise::read(from)?,
+            unread: Rise::read(from)?,
+            usual_posts: from.number()?,
+            usual_unread: from.number()?,
+            until: from.time()?,
+            released: from.time()?,
+        })
     }
 }
 
@@ -233,6 +295,8 @@ impl StateValue for SubjectEvents {
 mod tests {
     use super::*;
     use crate::waiting::tests::feeling;
+
+    const WEEK: i64 = 7 * 86_400_000;
 
     fn post(number: i64, names_event: bool) -> WaitingFeeling {
         let mut post = feeling(number, number * 1_000, 0.0);
@@ -252,7 +316,7 @@ mod tests {
         let mut events = SubjectEvents::new();
         for number in 0..500 {
             assert_eq!(
-                events.add(&post(number, number % 100 == 0), &subject(), &settings),
+                events.add(&post(number, number % 100 == 0), &subject(), &settings, WEEK),
                 None
             );
         }
@@ -262,7 +326,7 @@ mod tests {
             let mut copy = post(number, true);
             copy.valence = 0.5;
             assert_eq!(
-                copied.add(&copy, &subject(), &settings),
+                copied.add(&copy, &subject(), &settings, WEEK),
                 None,
                 "one text of a hundred people"
             );
@@ -270,11 +334,11 @@ mod tests {
         for number in 500..600 {
             let mut shout = post(7, true);
             shout.at = Utc::from_millis(number * 1_000);
-            assert_eq!(alone.add(&shout, &subject(), &settings), None);
+            assert_eq!(alone.add(&shout, &subject(), &settings, WEEK), None);
         }
         // Every second post names it.
-        let raised =
-            (500..510).find_map(|number| events.add(&post(number, number % 2 == 0), &subject(), &settings));
+        let raised = (500..510)
+            .find_map(|number| events.add(&post(number, number % 2 == 0), &subject(), &settings, WEEK));
         let hold = raised.expect("no hold within ten posts");
         assert_eq!(hold.until.millis_since(hold.since) / 3_600_000, 24);
         assert!(
@@ -290,23 +354,108 @@ mod tests {
         let hour = 3_600;
         let holds: Vec<Hold> = (0..5 * hour)
             .step_by(60)
-            .filter_map(|second| events.add(&post(second, true), &subject(), &settings))
+            .filter_map(|second| events.add(&post(second, true), &subject(), &settings, WEEK))
             .collect();
         assert_eq!(holds.len(), 5, "about one an hour: {holds:?}");
         assert!(holds.is_sorted_by(|a, b| a.until < b.until));
     }
 
+    fn foreign(number: i64) -> WaitingFeeling {
+        let mut post = post(number, false);
+        post.unread = true;
+        post
+    }
+
     #[test]
-    fn posts_that_cannot_be_read_say_nothing_either_way() {
+    fn a_crowd_that_turns_to_a_language_that_cannot_be_read_is_held_for_a_shorter_time() {
         let settings = EventSettings::default();
         let mut events = SubjectEvents::new();
-        events.add(&post(0, true), &subject(), &settings);
-        let before = events.clone();
-        let mut foreign = post(1, false);
-        foreign.at = Utc::from_millis(0);
-        foreign.unread = true;
-        events.add(&foreign, &subject(), &settings);
-        assert_eq!(events, before);
+        let mut foreign_first = events.clone();
+        for number in 0..200 {
+            // One of fifty is foreign as well.
+            let usual = if number % 50 == 0 {
+                foreign(number)
+            } else {
+                post(number, false)
+            };
+            assert_eq!(events.add(&usual, &subject(), &settings, WEEK), None);
+            let new = foreign_first.add(&foreign(number), &subject(), &settings, WEEK);
+            assert_eq!(new, None, "what the subject always was is not a turn");
+        }
+        let mut alone = events.clone();
+        for number in 200..300 {
+            let mut same = foreign(7);
+            same.at = Utc::from_millis(number * 1_000);
+            assert_eq!(alone.add(&same, &subject(), &settings, WEEK), None, "one person");
+        }
+        let raised = (200..210).find_map(|number| {
+            let post = if number % 4 == 0 {
+                post(number, false)
+            } else {
+                foreign(number)
+            };
+            events.add(&post, &subject(), &settings, WEEK)
+        });
+        let hold = raised.expect("no hold within ten posts");
+        assert_eq!(hold.cause, HoldCause::Unread);
+        assert!(hold.unread >= 3 && hold.sensitive_events == 0, "{hold:?}");
+        assert_eq!(hold.until.millis_since(hold.since) / 3_600_000, 1);
+        // An event extends it to the whole time.
+        let event =
+            (210..220).find_map(|number| events.add(&post(number, true), &subject(), &settings, WEEK));
+        let event = event.expect("no hold because of an event");
+        assert_eq!(event.cause, HoldCause::SensitiveEvents);
+        assert_eq!(event.until.millis_since(event.since) / 3_600_000, 24);
+    }
+
+    #[test]
+    fn after_a_release_only_new_posts_hold_again() {
+        let settings = EventSettings::default();
+        let mut events = SubjectEvents::new();
+        let add =
+            |events: &mut SubjectEvents, number| events.add(&post(number, true), &subject(), &settings, WEEK);
+        let first = (0..10)
+            .find_map(|number| add(&mut events, number))
+            .expect("no hold");
+        events.release(Utc::from_millis(1));
+        let released = events.clone();
+        events.release(Utc::from_millis(1));
+        assert_eq!(events, released, "the same release counts once");
+        let second = (10..20)
+            .find_map(|number| add(&mut events, number))
+            .expect("no new hold");
+        assert!(second.since > first.since.plus_millis(1_000), "{second:?}");
+        assert!(second.sensitive_events <= first.sensitive_events);
+    }
+
+    #[test]
+    fn the_first_version_is_read() {
+        struct Before;
+        impl StateValue for Before {
+            const VERSION: u8 = 1;
+            fn encode(&self, to: &mut Encoder) {
+                to.time(Utc::from_millis(9));
+                for number in [1.5, 2.5, 3.5] {
+                    to.number(number);
+                }
+                to.time(Utc::from_millis(5));
+                to.unsigned(7);
+                to.unsigned(4);
+                to.time(Utc::from_millis(90));
+                to.length(1);
+                to.unsigned(77);
+            }
+            fn decode(_: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+                Err(DecodeProblem::Damaged)
+            }
+        }
+        let events = SubjectEvents::from_bytes(&Before.to_bytes()).unwrap();
+        assert_eq!(
+            (events.at, events.until),
+            (Utc::from_millis(9), Utc::from_millis(90))
+        );
+        assert_eq!((events.events.posts, events.events.hits), (7, 4));
+        assert_eq!(events.events.times_known(77), 1);
     }
 
     #[test]
@@ -314,7 +463,7 @@ mod tests {
         let settings = EventSettings::default();
         let mut events = SubjectEvents::new();
         for number in 0..40 {
-            events.add(&post(number, number % 3 == 0), &subject(), &settings);
+            events.add(&post(number, number % 3 == 0), &subject(), &settings, WEEK);
         }
         assert_eq!(SubjectEvents::from_bytes(&events.to_bytes()), Ok(events));
     }

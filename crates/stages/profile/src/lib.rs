@@ -54,6 +54,7 @@ mod moments;
 mod mood;
 mod person;
 mod profile;
+mod rise;
 mod settings;
 mod waiting;
 

@@ -52,6 +52,8 @@ impl MomentStage {
             .reads(topics::FEELINGS, EventTime::Sources)
             .writes(topics::MOMENTS, Forward::Nothing)
             .writes(topics::HOLDS, Forward::Nothing)
+            // A person may have released a hold.
+            .broadcasts(topics::HOLDS)
             .stateful()
     }
 }
@@ -134,6 +136,8 @@ fn release(
 struct Subjects<'a> {
     settings: &'a EventSettings,
     expiry: i64,
+    /// How fast what is usual is forgotten.
+    half_life: i64,
     open: BTreeMap<(u32, Vec<u8>), OpenSubject>,
 }
 
@@ -148,6 +152,7 @@ impl<'a> Subjects<'a> {
         Self {
             settings: &settings.sensitive_events,
             expiry: settings.audience.expiry.as_millis(),
+            half_life: settings.change.baseline_half_life.as_millis(),
             open: BTreeMap::new(),
         }
     }
@@ -165,18 +170,20 @@ impl<'a> Subjects<'a> {
                 let known = EVENTS.get_at(out, partition, &unknown.key().1)?;
                 let before = known.as_ref().map(SubjectEvents::at);
                 let is_fresh = before.is_some_and(|before| feeling.at.millis_since(before) <= self.expiry);
-                let events = known.filter(|_| is_fresh).unwrap_or_else(SubjectEvents::new);
+                let mut events = known.filter(|_| is_fresh).unwrap_or_else(SubjectEvents::new);
+                if events.was_held()
+                    && let Some(at) = released(feeling, out)?
+                {
+                    events.release(at);
+                }
                 unknown.insert(OpenSubject { events, before })
             }
         };
         let Ok(subject) = Slug::new(feeling.audience.subject()) else {
             return Ok(());
         };
-        if let Some(hold) = open.events.add(feeling, &subject, self.settings) {
-            tracing::warn!(
-                tenant = %feeling.tenant, %subject, until = %hold.until, events = hold.sensitive_events,
-                posts = hold.posts, "posts name a death, a disaster or violence: no ad of this subject runs"
-            );
+        if let Some(hold) = open.events.add(feeling, &subject, self.settings, self.half_life) {
+            tracing::warn!(tenant = %feeling.tenant, %subject, reason = hold.reason(), "put a subject on hold");
             let id = event_id("hold", &[feeling.tenant.as_str(), subject.as_str(), &feeling.id]);
             let envelope = Envelope::new(feeling.tenant.clone(), id, feeling.at, hold);
             let key = Hold::key(&feeling.tenant, subject.as_str());
@@ -189,6 +196,18 @@ impl<'a> Subjects<'a> {
         for ((partition, key), open) in self.open {
             expiry::moved(out, partition, &key, open.before, open.events.at());
             EVENTS.put_at(out, partition, key, &open.events);
+        }
+    }
+}
+
+/// When a person released the hold on the feeling's subject, if somebody did. A hold that cannot be read is in force.
+fn released(feeling: &WaitingFeeling, out: &Outputs<'_>) -> Result<Option<Utc>, StageError> {
+    let key = Hold::key(&feeling.tenant, feeling.audience.subject());
+    match out.reference(topics::HOLDS)?.get::<Hold>(&key) {
+        Ok(hold) => Ok(hold.and_then(|hold| hold.data.released).map(|release| release.at)),
+        Err(error) => {
+            tracing::error!(key, %error, "a hold cannot be read: it stays in force");
+            Ok(None)
         }
     }
 }

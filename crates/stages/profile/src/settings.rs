@@ -97,8 +97,8 @@ impl Default for AudienceSettings {
     }
 }
 
-/// When posts that name a death, a disaster or violence hold all campaigns of their subject, and how long. It can be made
-/// stricter than the defaults, and a little more lenient within stated bounds; it cannot be switched off.
+/// When posts that name a death, a disaster or violence, or that suddenly cannot be read, hold all campaigns of their subject, and
+/// how long. It can be made stricter than the defaults, and a little more lenient within stated bounds; it cannot be switched off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventSettings {
@@ -108,6 +108,9 @@ pub struct EventSettings {
     pub alpha: f64,
     /// How long no ad runs after the last post that raised or extended a hold. 6h to 30d; default 1d.
     pub cooldown: HumanDuration,
+    /// How long no ad runs after far more posts than usual were in languages in which distress and events are not read. 10min to
+    /// 30d; default 1h.
+    pub unread_cooldown: HumanDuration,
 }
 
 impl Default for EventSettings {
@@ -116,6 +119,7 @@ impl Default for EventSettings {
             expected_share: 0.06,
             alpha: 3e-4,
             cooldown: HumanDuration::from_days(1),
+            unread_cooldown: HumanDuration::from_hours(1),
         }
     }
 }
@@ -219,6 +223,12 @@ impl Settings {
             cooldown.contains(&events.cooldown),
             "sensitive_events.cooldown",
             "must be 6h to 30d",
+        )?;
+        let cooldown = HumanDuration::from_mins(10)..=HumanDuration::from_days(30);
+        require(
+            cooldown.contains(&events.unread_cooldown),
+            "sensitive_events.unread_cooldown",
+            "must be 10min to 30d",
         )?;
         require(
             change.least_posts >= 2,

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use limbic_domain::{
-    ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Hold, Platform, PostRef, Pseudonym,
-    Recipient, Removal, Slug, SuppressedBy, Suppression, TenantId, Utc, topics,
+    ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Hold, HoldCause, Platform, PostRef,
+    Pseudonym, Recipient, Removal, Slug, SuppressedBy, Suppression, TenantId, Utc, topics,
 };
 use limbic_safety::{Holds, Rules, SafetyStage, Settings, SettingsError, Verdict, ceiling, gate};
 use limbic_stream::testing::{Harness, record};
@@ -550,10 +550,13 @@ fn hold(subject: &str) -> Hold {
         until: Utc::from_millis(86_400_000),
         posts: 9,
         sensitive_events: 5,
+        unread: 0,
         trigger: PostRef {
             network: Slug::new("bluesky").unwrap(),
             id: "1".into(),
         },
+        cause: HoldCause::default(),
+        released: None,
     }
 }
 
