@@ -10,7 +10,8 @@
 //! * [`DeliverStage`] puts every decision with an ad into its [`Outbox`](limbic_stream::outbox::Outbox), in the
 //!   transaction that consumes the decision. Each tick sends the deliveries that are due.
 //! * [`AdPlatform`] is a platform that shows ads. The platforms themselves are in the crate `limbic-ad-platforms`.
-//! * **Second look**: before each attempt, an ad whose subject is on [hold](limbic_domain::Hold) by now is withdrawn. A new
+//! * **Second look**: before each attempt, an ad is withdrawn if its audience's subject, or one of its campaign's brands, is on
+//!   [hold](limbic_domain::Hold) by now. A new
 //!   delivery waits for [`Settings::second_look`], so that a hold that is on its way arrives first. An ad that a platform has is
 //!   paused ([`Pause`], [`AdPlatform::pause`]).
 //! * [`Answer`] is the platform's answer. [`triage`] converts an HTTP answer to it.

@@ -17,6 +17,13 @@ impl Request for Order {
     const VERSION: u32 = 2;
     type Reply = ();
 
+    fn applied(&self) -> &'static str {
+        match self {
+            Self::Deliver(_) => "delivered",
+            Self::Pause(_) => "paused",
+        }
+    }
+
     /// Version 1 knew deliveries only.
     fn migrate(version: u32, stored: serde_json::Value) -> Result<Self, String> {
         match version {

@@ -1,9 +1,9 @@
 //! Ads that platforms have, for as long as they may be shown: what a hold on their subject pauses.
 //!
-//! Two entries an ad: `TENANT/SUBJECT/DECISION` in [`RUNNING`], and a timer that removes it.
+//! Two entries for each ad and subject: `TENANT/SUBJECT/DECISION` in [`RUNNING`], and a timer that removes it.
 
 use bytes::Bytes;
-use limbic_domain::{Hold, Slug, TenantId, Utc, random, topics};
+use limbic_domain::{Campaign, Hold, Slug, TenantId, Utc, random, topics};
 use limbic_stream::outbox::{Enqueue, Outbox};
 use limbic_stream::{
     Cause, DecodeProblem, Decoder, Encoder, Headers, Outputs, StageError, StateValue, Table, Timers,
@@ -29,31 +29,83 @@ struct Running {
     campaign: Slug,
     timestamp: Utc,
     over: Utc,
+    /// Every subject whose hold pauses it: the audience's, and the campaign's brands.
+    subjects: Vec<String>,
+}
+
+impl Running {
+    /// Removes the ad's entries under all its subjects.
+    fn forget(&self, out: &mut Outputs<'_>, partition: u32, tenant: &TenantId, decision: &str) {
+        for subject in &self.subjects {
+            let key = key_of(tenant, subject, decision);
+            RUNNING.remove(out, partition, &key.as_bytes());
+            OVER.cancel(out, partition, self.over, key.as_bytes());
+        }
+    }
 }
 
 impl StateValue for Running {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn encode(&self, to: &mut Encoder) {
         to.text(&self.platform);
         to.text(self.campaign.as_str());
         to.time(self.timestamp);
         to.time(self.over);
+        to.length(self.subjects.len());
+        for subject in &self.subjects {
+            to.text(subject);
+        }
     }
 
+    /// Version 1 knew no subjects: the ad has one entry, and its key names the only one.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
-        Ok(Self {
+        let mut running = Self {
             platform: from.text()?.to_owned(),
             campaign: from.id()?,
             timestamp: from.time()?,
             over: from.time()?,
-        })
+            subjects: Vec::new(),
+        };
+        if from.version() > 1 {
+            for _ in 0..from.length()? {
+                running.subjects.push(from.text()?.to_owned());
+            }
+        }
+        Ok(running)
     }
 }
 
-/// The hold that covers a delivery, if there is one. A hold that cannot be read covers it: the error is the reason.
+/// The subjects whose hold stops a delivery: the audience's, and the brands of the campaign as it is now. The reason, if the
+/// campaign cannot be read.
+fn subjects_of(out: &Outputs<'_>, delivery: &Delivery) -> Result<Vec<String>, String> {
+    let key = format!("{}/{}", delivery.tenant, delivery.campaign);
+    let table = out.reference(topics::CAMPAIGNS);
+    let table = table.map_err(|error| format!("The campaigns cannot be read: {error}."))?;
+    let campaign = table.get::<Campaign>(&key);
+    let campaign = campaign.map_err(|error| format!("The campaign `{key}` cannot be read: {error}."))?;
+    let brands = campaign.map_or_else(Vec::new, |campaign| campaign.data.brands);
+    let mut subjects = vec![delivery.audience.subject().to_owned()];
+    for brand in brands {
+        if !subjects.iter().any(|subject| subject == brand.as_str()) {
+            subjects.push(brand.as_str().to_owned());
+        }
+    }
+    Ok(subjects)
+}
+
+/// Why a delivery may not run: a hold on one of its subjects. What cannot be read stops it too: the error is the reason.
 pub(crate) fn reason_to_hold(out: &Outputs<'_>, delivery: &Delivery) -> Option<String> {
-    let key = Hold::key(&delivery.tenant, delivery.audience.subject());
+    match subjects_of(out, delivery) {
+        Ok(subjects) => subjects
+            .iter()
+            .find_map(|subject| hold_on(out, delivery, subject)),
+        Err(reason) => Some(reason),
+    }
+}
+
+fn hold_on(out: &Outputs<'_>, delivery: &Delivery, subject: &str) -> Option<String> {
+    let key = Hold::key(&delivery.tenant, subject);
     let table = match out.reference(topics::HOLDS) {
         Ok(table) => table,
         Err(error) => return Some(format!("The holds cannot be read: {error}.")),
@@ -65,7 +117,7 @@ pub(crate) fn reason_to_hold(out: &Outputs<'_>, delivery: &Delivery) -> Option<S
     }
 }
 
-/// Notes that a platform has the ad, until `over`. If its subject is on hold by now, asks the platform to pause it at once.
+/// Notes that a platform has the ad, until `over`. If one of its subjects is on hold by now, asks the platform to pause it at once.
 pub(crate) fn started(
     outbox: &Outbox<Order>,
     out: &mut Outputs<'_>,
@@ -74,18 +126,24 @@ pub(crate) fn started(
     over: Utc,
 ) -> Result<(), StageError> {
     let platform = delivery.platform().as_str();
-    if let Some(reason) = reason_to_hold(out, delivery) {
-        return pause(outbox, out, cause, platform, pause_of(delivery, reason));
-    }
-    let key = key_of(&delivery.tenant, delivery.audience.subject(), &delivery.decision);
+    let subjects = match (subjects_of(out, delivery), reason_to_hold(out, delivery)) {
+        (Ok(subjects), None) => subjects,
+        (Err(reason), _) | (Ok(_), Some(reason)) => {
+            return pause(outbox, out, cause, platform, pause_of(delivery, reason));
+        }
+    };
     let running = Running {
         platform: platform.to_owned(),
         campaign: delivery.campaign.clone(),
         timestamp: delivery.timestamp,
         over,
+        subjects,
     };
-    OVER.set(out, cause.partition, over, key.as_bytes(), &());
-    RUNNING.put(out, cause.partition, &key.as_bytes(), &running);
+    for subject in &running.subjects {
+        let key = key_of(&delivery.tenant, subject, &delivery.decision);
+        OVER.set(out, cause.partition, over, key.as_bytes(), &());
+        RUNNING.put(out, cause.partition, &key.as_bytes(), &running);
+    }
     Ok(())
 }
 
@@ -176,6 +234,7 @@ fn apply_holds(outbox: &Outbox<Order>, out: &mut Outputs<'_>, partition: u32) ->
                 headers: Headers::new(),
             };
             pause(outbox, out, &cause, &running.platform, order)?;
+            running.forget(out, partition, &tenant, &decision);
             RUNNING.remove(out, partition, &&key[..]);
             OVER.cancel(out, partition, running.over, &key);
             left -= 1;

@@ -16,8 +16,8 @@ pub const STAGE: &str = "deliver";
 
 /// Reads `decisions`, writes `outcomes`; its state is its outbox and the ads that platforms have.
 ///
-/// Before each attempt it looks at the holds once more: an ad whose subject was put on hold after the decision is withdrawn. If a
-/// platform has it already, the platform is told to pause it.
+/// Before each attempt it looks at the holds once more: if the audience's subject or one of the campaign's brands was put on hold
+/// after the decision, the ad is withdrawn. If a platform has it already, the platform is told to pause it.
 pub struct DeliverStage {
     outbox: Outbox<Order>,
     runs_for_millis: i64,
@@ -55,6 +55,7 @@ impl DeliverStage {
         StageSpec::new(STAGE)
             .reads(topics::DECISIONS, EventTime::Ignored)
             .broadcasts(topics::HOLDS)
+            .broadcasts(topics::CAMPAIGNS)
             .writes(topics::OUTCOMES, Forward::Nothing)
             .stateful()
             .ticks(settings.tick.get())
