@@ -320,3 +320,60 @@ fn a_file_is_replayed_once_however_often_it_is_sent() {
     }
     assert_eq!(count(&node.settle(), "/topics/posts/records"), 50);
 }
+
+/// Posts about football after an event, each by another person.
+fn grief(range: std::ops::Range<usize>) -> Vec<Value> {
+    let about = [
+        "has died in hospital tonight, rest in peace",
+        "was killed in the collapse of the stand",
+        "is dead, the club confirmed it, we are in mourning",
+        "passed away after the accident, my condolences to the family",
+    ];
+    range
+        .map(|i| {
+            json!({
+                "network": "test", "id": format!("g{i}"), "author": format!("mourner-{i}"), "subjects": ["football"],
+                "text": format!("our keeper number {i} {}", about[i % 4]),
+                "created_at": format!("2026-03-01T12:{:02}:{:02}Z", i / 60, i % 60), "lang": "en",
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn a_hold_is_released_by_hand_for_good_and_new_posts_hold_again() {
+    let mut node = TestNode::open(&[]);
+    node.request("DELETE", "/v1/holds/football", "", b"").problem(404);
+    node.insist("/v1/posts", &json!(grief(0..40)));
+    node.settle();
+    let hold_of = |node: &TestNode, is_released: bool| {
+        let holds = node.get("/v1/holds").json();
+        let hold = items(&holds, "/items")
+            .iter()
+            .find(|hold| *at(hold, "/subject") == "football")
+            .cloned();
+        hold.filter(|hold| hold.pointer("/released").is_some() == is_released)
+    };
+    node.until("the subject is on hold", |node| hold_of(node, false));
+    let released = node.request("DELETE", "/v1/holds/football?reason=a%20rehearsal", "", b"");
+    assert_eq!(released.status, 200);
+    let released = released.json();
+    assert_eq!(*at(&released, "/released/by"), "anonymous");
+    assert_eq!(*at(&released, "/released/reason"), "a rehearsal");
+    at(&released, "/released/at");
+    node.request("DELETE", "/v1/holds/football?because=1", "", b"")
+        .problem(400);
+
+    let (status, log) = node.terminate();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("a person released a hold"), "{log}");
+    node.start();
+    assert_eq!(hold_of(&node, true), Some(released));
+    node.insist("/v1/posts", &json!(grief(60..120)));
+    node.settle();
+    let again = node.until("the subject is on hold again", |node| hold_of(node, false));
+    assert!(
+        at(&again, "/since").as_str() >= Some("2026-03-01T12:01:00Z"),
+        "only new posts count: {again}"
+    );
+}

@@ -1,6 +1,6 @@
 //! The HTTP API: accepts posts and outcomes, returns the results of the stages, and serves a page for people.
 //!
-//! It is not a stage and has no state: it writes accepted items to the log, and reads from the view, the time series and
+//! It is not a stage and has no state: it writes accepted items and released holds to the log, and reads from the view, the time series and
 //! the counts of the log.
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! | [`ingest`](self) | `POST /v1/posts`, `/v1/outcomes`, `/v1/watermark` |
 //! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
 //! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
-//! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why |
+//! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `openapi` | `/openapi.json`, generated from the record types |
@@ -58,7 +58,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use limbic_domain::{ByteSize, HumanDuration, TenantId};
 use limbic_ingest::Edge;
 use limbic_metrics::SeriesReader;
@@ -162,6 +162,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/series", get(read::series))
         .route("/v1/counts", get(counts::show))
         .route("/v1/holds", get(holds::show))
+        .route("/v1/holds/{subject}", delete(holds::release))
         .route("/v1/components", get(components::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -1,7 +1,7 @@
 //! The description of the API (OpenAPI 3.1). The schemas are generated from the record types.
 
 use axum::Json;
-use limbic_domain::{CreativeSet, Decision, Moment, Outcome, Post, Reading};
+use limbic_domain::{CreativeSet, Decision, Hold, Moment, Outcome, Post, Reading};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -23,6 +23,7 @@ enum Answer {
     One(&'static str),
     Page(&'static str),
     Receipt,
+    Holds,
     Anything,
 }
 
@@ -31,7 +32,7 @@ const LIST: [(&str, &str); 2] = [
     ("limit", "Most items in the page: 1 to 1000; default 100"),
 ];
 
-pub(crate) const OPERATIONS: usize = 20;
+pub(crate) const OPERATIONS: usize = 21;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -169,9 +170,17 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/holds",
-            "Subjects for which no ad runs until a stated event time, because posts are about a death, a disaster or violence.",
+            "Subjects for which no ad runs until a stated event time, because posts are about a death, a disaster or violence, or suddenly cannot be read. Lists released holds too.",
             &[],
-            Answer::Anything,
+            Answer::Holds,
+            None,
+        ),
+        op(
+            "delete",
+            "/v1/holds/{subject}",
+            "Release a hold before its time. The hold keeps who released it, when and why. Ads that were withdrawn or paused stay so; later posts can raise a new hold.",
+            &[("reason", "Why, at most 500 characters; it is stored")],
+            Answer::One("Hold"),
             None,
         ),
         op(
@@ -257,6 +266,8 @@ fn describe(operation: &Operation) -> Value {
         Answer::Page(name) => json!({"type": "object", "required": ["items", "next"], "properties": {
             "items": {"type": "array", "items": reference(name)}, "next": {"type": ["string", "null"]}}}),
         Answer::Receipt => reference("Receipt"),
+        Answer::Holds => json!({"type": "object", "required": ["items"], "properties": {
+            "items": {"type": "array", "items": reference("Hold")}}}),
         Answer::Anything => json!({}),
     };
     let status = if operation.method == "post" { "202" } else { "200" };
@@ -292,6 +303,7 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<CreativeSet>();
     generator.subschema_for::<Decision>();
     generator.subschema_for::<Outcome>();
+    generator.subschema_for::<Hold>();
     let mut schemas = generator.take_definitions(true);
     let time = json!({"type": "string", "format": "date-time"});
     let text = json!({"type": "string"});
