@@ -19,7 +19,7 @@ impl Component for MetricsStage {
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "metrics";
     const SUMMARY: &'static str =
-        "Adds up windows of readings, moments, decisions and outcomes as time series.";
+        "Adds up windows of readings, moments, decisions, outcomes and holds as time series.";
     const NEEDS: &'static [Need] = &[Need::Log, Need::SeriesStore, Need::AsyncRuntime];
 
     fn check(settings: &MetricsSettings) -> Result<(), Error> {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  readings, moments, ──▶ MetricsStage ──Point──▶ SeriesStore ◀──sums── SeriesReader ◀── API
-//!  decisions, outcomes    (windows)              (SQLite, InfluxDB 2)
+//!  decisions, outcomes,   (windows)              (SQLite, InfluxDB 2)
+//!  holds
 //! ```
 //!
 //! [`MetricsStage`] keeps tumbling windows and writes each closed window as [`Point`]s to a [`SeriesStore`]: [`Embedded`] (a
@@ -14,7 +15,7 @@
 //!
 //! let spec = MetricsStage::spec(&MetricsSettings::default());
 //! let topics: Vec<&str> = spec.inputs.iter().map(|input| &*input.topic).collect();
-//! assert_eq!(topics, ["readings", "moments", "decisions", "outcomes"]);
+//! assert_eq!(topics, ["readings", "moments", "decisions", "outcomes", "holds"]);
 //! assert!(spec.stateful && spec.outputs.is_empty());
 //! ```
 //!
@@ -26,7 +27,8 @@
 //! | `emotion_all` | | the same, each reading once | |
 //! | `moments` | `audience` | `count`, `up`, `down` | `valence` |
 //! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; with a challenger `challenger.shadow`, `challenger.live`, `challenger.rolled_back` (decisions in each mode), `challenger.decisions` (decisions by the challenger), `challenger.ratio_alarm` | |
-//! | `outcomes` | `campaign` | `delivered`, `refused`, `impressions`, `clicks`, `conversions`, `dismissals`, `value` | |
+//! | `outcomes` | `campaign` | `delivered`, `refused`, `withdrawn`, `paused`, `impressions`, `clicks`, `conversions`, `dismissals`, `value` | |
+//! | `holds` | `subject` | `sensitive_events`, `unread` (holds that were raised or extended, by cause), `released` | |
 //!
 //! Every point also has the tags `tenant`, `window` (`10s`) and `partition`.
 //!

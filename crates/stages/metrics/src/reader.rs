@@ -83,7 +83,7 @@ impl SeriesReader {
         }
         let (above, below) = parts(measurement, field).ok_or_else(|| {
             SeriesError::BadQuery(format!(
-                "no measurement `{measurement}`: emotion, emotion_all, moments, decisions or outcomes"
+                "no measurement `{measurement}`: emotion, emotion_all, moments, decisions, outcomes or holds"
             ))
         })?;
         let mut tags = tags.clone();
@@ -124,7 +124,7 @@ fn parts(measurement: &str, field: &str) -> Option<(String, Option<String>)> {
         ("emotion" | "emotion_all", name) if name.starts_with("emotion.") => {
             (format!("{name}_sum"), Some(format!("{name}_count")))
         }
-        ("emotion" | "emotion_all" | "moments" | "decisions" | "outcomes", _) => sum(field),
+        ("emotion" | "emotion_all" | "moments" | "decisions" | "outcomes" | "holds", _) => sum(field),
         _ => return None,
     })
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limbic_domain::{
-    ChallengerMode, Decision, DecisionResult, Direction, Envelope, Moment, Outcome, OutcomeKind, PolicyRole,
-    Reading, TenantId, Utc, topics,
+    ChallengerMode, Decision, DecisionResult, Direction, Envelope, Hold, HoldCause, Moment, Outcome,
+    OutcomeKind, PolicyRole, Reading, TenantId, Utc, topics,
 };
 use limbic_stream::window::{Added, Closed, WindowKind, Windows};
 use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};
@@ -18,12 +18,13 @@ use crate::settings::{MetricsSettings, window_tag};
 use crate::sums::{Entry, Fields, OTHER, Sums};
 
 /// The measurements, and the tag that distinguishes their groups.
-const MEASUREMENTS: [(&str, Option<&str>); 5] = [
+const MEASUREMENTS: [(&str, Option<&str>); 6] = [
     ("emotion", Some("subject")),
     ("emotion_all", None),
     ("moments", Some("audience")),
     ("decisions", Some("campaign")),
     ("outcomes", Some("campaign")),
+    ("holds", Some("subject")),
 ];
 
 /// The windows of one measurement and length.
@@ -34,7 +35,7 @@ struct Kept {
     windows: Windows<Sums>,
 }
 
-/// Writes sums of readings, moments, decisions and outcomes to a [`SeriesStore`].
+/// Writes sums of readings, moments, decisions, outcomes and holds to a [`SeriesStore`].
 ///
 /// The store is written *before* the log commits. If the commit then fails, the same windows close again with the same or
 /// more records, and their points replace the earlier ones.
@@ -79,7 +80,7 @@ impl MetricsStage {
                 let kind = WindowKind::Tumbling {
                     size: i64::from(seconds) * 1_000,
                 };
-                // Moments, decisions and outcomes are rare, and arrive after the readings that caused them. The readings
+                // Moments, decisions, outcomes and holds are rare, and arrive after the readings that caused them. The readings
                 // advance the watermark without them.
                 let windows =
                     Windows::new(&format!("{measurement}/{window}"), kind, lateness)?.late_by_own_records();
@@ -107,6 +108,7 @@ impl MetricsStage {
             topics::MOMENTS,
             topics::DECISIONS,
             topics::OUTCOMES,
+            topics::HOLDS,
         ]
         .into_iter()
         .fold(StageSpec::new(Self::NAME).stateful(), |spec, topic| {
@@ -193,6 +195,16 @@ impl MetricsStage {
                     .ok_or_else(|| format!("`{}` does not name a campaign", outcome.data.decision))?;
                 let entry = self.entry(vec![name(campaign.as_str())], Fields::new(fields));
                 vec![("outcomes", outcome.tenant, outcome.at, entry)]
+            }
+            topics::HOLDS => {
+                let hold = Envelope::<Hold>::decode(&record.value).map_err(decoded)?;
+                let what = match (&hold.data.released, hold.data.cause) {
+                    (Some(_), _) => "released",
+                    (None, HoldCause::SensitiveEvents) => "sensitive_events",
+                    (None, HoldCause::Unread) => "unread",
+                };
+                let entry = self.entry(vec![name(hold.data.subject.as_str())], Fields::new([one(what)]));
+                vec![("holds", hold.tenant, hold.at, entry)]
             }
             other => return Err(format!("topic `{other}` is not measured")),
         })

@@ -359,7 +359,7 @@ impl<R: Request> Outbox<R> {
         };
         if is_new {
             let word = match &conclusion {
-                Some(Conclusion::Applied(_)) => "applied",
+                Some(Conclusion::Applied(_)) => sent.entry.request.applied(),
                 Some(Conclusion::Rejected { .. }) => "rejected",
                 Some(Conclusion::Withdrawn { .. }) => "withdrawn",
                 Some(Conclusion::GaveUp { .. }) => "gave_up",

@@ -20,7 +20,7 @@ impl OutboxMeters {
         };
         let answers = Opts::new(
             "limbic_outbox_answers_total",
-            "Answers of destinations: applied, retried, rejected, gave_up.",
+            "Answers of destinations: applied (or what the request calls it, for instance paused), retried, rejected, gave_up, withdrawn.",
         );
         Self {
             waiting: gauge(

@@ -130,6 +130,11 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The destination's reply to an applied request. `()` if there is no content.
     type Reply: Send + 'static;
 
+    /// What the metrics call an answer that applied it. One of a few words.
+    fn applied(&self) -> &'static str {
+        "applied"
+    }
+
     /// Reads a stored request of an older version. The default returns an error, which stops the stage.
     fn migrate(version: u32, stored: serde_json::Value) -> Result<Self, String> {
         let _ = stored;
