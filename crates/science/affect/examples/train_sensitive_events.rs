@@ -12,7 +12,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use limbic_affect::{EventClassifier, EventExample, EventRoom, EventTraining, normalise, train_events};
+use limbic_affect::{
+    EventClassifier, EventExample, EventHead, EventRoom, EventTraining, HeadExample, ModelOptions,
+    ModelReader, normalise, train_events,
+};
 
 /// Weight of an ordinary post of a public set.
 const ORDINARY: f64 = 0.25;
@@ -23,56 +26,144 @@ const FOLDS: usize = 5;
 /// Probabilities from which a text may be taken to be about an event.
 const FROM: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 
+/// The model whose hidden state the head sees.
+const MODEL: &str = "models/affect-l6";
+
 /// A group, whether its texts are about an event, and the probability of one.
 type Scored = (String, bool, f64);
 
+/// A training post.
+struct Row {
+    /// Where it comes from; `None` for an ordinary post of a public set.
+    group: Option<String>,
+    example: EventExample,
+    /// The model's pooled state, if the model knows the language.
+    state: Option<Vec<f32>>,
+    /// The probability that words give without this fold.
+    words: f64,
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-    let own = own(&root.join("models/sensitive-events/training"))?;
-    let ordinary = ordinary()?;
-    println!("{} posts of our own, {} ordinary ones", own.len(), ordinary.len());
+    let reader = ModelReader::open(&root.join(MODEL), &ModelOptions::default())?;
+    let mut rows = rows(&root, &reader)?;
     let training = EventTraining::default();
-    let mut scores = Vec::new();
+    let in_fold = |place: usize, fold: usize| place % FOLDS == fold;
     for fold in 0..FOLDS {
-        let is_held_out = |place: usize| place % FOLDS == fold;
-        let learnt: Vec<EventExample> = own
+        let learnt = rows
             .iter()
             .enumerate()
-            .filter(|(place, _)| !is_held_out(*place))
-            .map(|(_, (_, example))| example.clone())
-            .chain(ordinary.iter().cloned())
-            .collect();
+            .filter(|(place, _)| !in_fold(*place, fold));
+        let learnt: Vec<EventExample> = learnt.map(|(_, row)| row.example.clone()).collect();
         let classifier = train_events(&learnt, &training);
-        let held_out = own.iter().enumerate().filter(|(place, _)| is_held_out(*place));
-        scores.extend(held_out.map(|(_, (group, example))| {
-            (group.clone(), example.is_event, score(&classifier, &example.text))
-        }));
+        for (_, row) in rows
+            .iter_mut()
+            .enumerate()
+            .filter(|(place, _)| in_fold(*place, fold))
+        {
+            row.words = score(&classifier, &row.example.text);
+        }
     }
-    report("cross-validation", &scores);
-    let all: Vec<EventExample> = own
-        .iter()
-        .map(|(_, example)| example.clone())
-        .chain(ordinary)
-        .collect();
+    report("cross-validation, words", &scored(&rows, |row| row.words));
+    let model = reader.model_version();
+    let mut judged: Vec<f64> = rows.iter().map(|row| row.words).collect();
+    for fold in 0..FOLDS {
+        let learnt = rows
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !in_fold(*place, fold));
+        let head = EventHead::train(model, &examples(learnt.map(|(_, row)| row)));
+        for (place, row) in rows.iter().enumerate().filter(|(place, _)| in_fold(*place, fold)) {
+            if let Some(state) = &row.state {
+                judged[place] = head.judge(row.words, state);
+            }
+        }
+    }
+    let mut next = judged.into_iter();
+    let judged = scored(&rows, |_| next.next().unwrap_or(0.0));
+    report("cross-validation, words and model", &judged);
+
+    let all: Vec<EventExample> = rows.iter().map(|row| row.example.clone()).collect();
     let classifier = train_events(&all, &training);
+    let head = EventHead::train(model, &examples(rows.iter()));
+    let judge = |text: &str| {
+        let words = score(&classifier, text);
+        match &reader.pooled(&[text])[0] {
+            Some(state) => head.judge(words, state),
+            None => words,
+        }
+    };
     let evenings = std::fs::read_to_string(root.join("tests/data/evenings.tsv"))?;
-    let development: Vec<Scored> = evenings
-        .lines()
-        .map(|line| line.split('\t').collect::<Vec<_>>())
-        .filter(|row| row[0] == "development")
-        .map(|row| {
-            let group = format!("{} {}", row[1], row[3]);
-            (group, row[1] == "grief", score(&classifier, row[4]))
-        })
-        .collect();
-    report("development evenings", &development);
-    report("ordinary posts", &streams(&classifier)?);
+    for split in ["development", "held_out"] {
+        let rows = evenings.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        let rows: Vec<Vec<&str>> = rows.filter(|row| row[0] == split).collect();
+        for (name, judge) in [
+            (
+                "words",
+                &(|text: &str| score(&classifier, text)) as &dyn Fn(&str) -> f64,
+            ),
+            ("words and model", &judge),
+        ] {
+            let scores = rows.iter().map(|row| {
+                let is_event = row[1] == "grief";
+                (format!("{} {}", row[1], row[3]), is_event, judge(row[4]))
+            });
+            report(&format!("{split} evenings, {name}"), &scores.collect::<Vec<_>>());
+        }
+    }
+    report(
+        "ordinary posts, words",
+        &streams(&|text| score(&classifier, text))?,
+    );
+    report("ordinary posts, words and model", &streams(&judge)?);
     if std::env::args().nth(1).as_deref() == Some("write") {
         let path = root.join("models/sensitive-events/weights.bin");
         std::fs::write(&path, classifier.to_bytes())?;
         println!("written: {}", path.display());
+        let path = root.join(MODEL).join(EventHead::FILE);
+        std::fs::write(&path, head.to_bytes())?;
+        println!("written: {}", path.display());
     }
     Ok(())
+}
+
+/// Our own posts and the ordinary ones, with what the model sees in them.
+fn rows(root: &Path, reader: &ModelReader) -> Result<Vec<Row>, Box<dyn std::error::Error>> {
+    let own = own(&root.join("models/sensitive-events/training"))?;
+    let ordinary = ordinary()?;
+    println!("{} posts of our own, {} ordinary ones", own.len(), ordinary.len());
+    let own = own.into_iter().map(|(group, example)| (Some(group), example));
+    let all = own.chain(ordinary.into_iter().map(|example| (None, example)));
+    Ok(all
+        .map(|(group, example)| Row {
+            state: reader.pooled(&[&example.text]).pop().flatten(),
+            group,
+            example,
+            words: 0.0,
+        })
+        .collect())
+}
+
+/// What the head learns from.
+fn examples<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<HeadExample> {
+    let seen = rows.filter_map(|row| {
+        Some(HeadExample {
+            state: row.state.clone()?,
+            words: row.words,
+            is_event: row.example.is_event,
+            weight: row.example.weight,
+        })
+    });
+    seen.collect()
+}
+
+/// Our own posts with a score each. `score` is called for every row.
+fn scored(rows: &[Row], mut score: impl FnMut(&Row) -> f64) -> Vec<Scored> {
+    let scores = rows.iter().filter_map(|row| {
+        let score = score(row);
+        Some((row.group.clone()?, row.example.is_event, score))
+    });
+    scores.collect()
 }
 
 fn score(classifier: &EventClassifier, text: &str) -> f64 {
@@ -162,7 +253,7 @@ fn ordinary() -> Result<Vec<EventExample>, Box<dyn std::error::Error>> {
 }
 
 /// Posts as they were written on ordinary days. Nobody labelled them for events; nearly all are about none.
-fn streams(classifier: &EventClassifier) -> Result<Vec<Scored>, Box<dyn std::error::Error>> {
+fn streams(judge: &dyn Fn(&str) -> f64) -> Result<Vec<Scored>, Box<dyn std::error::Error>> {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return Ok(Vec::new());
     };
@@ -174,7 +265,7 @@ fn streams(classifier: &EventClassifier) -> Result<Vec<Scored>, Box<dyn std::err
     ] {
         let text = String::from_utf8_lossy(&std::fs::read(data.join(file))?).into_owned();
         for line in text.lines() {
-            scores.push((name.to_owned(), false, score(classifier, line)));
+            scores.push((name.to_owned(), false, judge(line)));
         }
     }
     Ok(scores)

@@ -84,7 +84,8 @@ use limbic_domain::Affect;
 pub use cues::DistressScores;
 pub use entities::Names;
 pub use events::{
-    EventClassifier, EventRoom, Example as EventExample, Training as EventTraining, train as train_events,
+    EventClassifier, EventHead, EventRoom, Example as EventExample, HeadExample, Training as EventTraining,
+    train as train_events,
 };
 pub use evidence::{Explanation, WordContribution, explain};
 pub use limbic_encoder::{Kernels, Task, TaskKind};

@@ -87,6 +87,8 @@ pub struct Scratch {
     values: Vec<f32>,
     /// For each post, the index of the model's [`Heads`] that gave the result.
     answered: Vec<usize>,
+    /// A row of 2·hidden for each post that went through all layers: see [`PostOutput::pooled`].
+    pooled: Vec<f32>,
 }
 
 impl Scratch {
@@ -101,6 +103,7 @@ impl Scratch {
             heads: heads::HeadScratch::default(),
             values: Vec::new(),
             answered: Vec::new(),
+            pooled: Vec::new(),
         }
     }
 }
@@ -116,6 +119,7 @@ pub struct BatchOutput<'a> {
     encoder: &'a Encoder,
     values: &'a [f32],
     answered: &'a [usize],
+    pooled: &'a [f32],
 }
 
 /// The result of one post.
@@ -124,6 +128,7 @@ pub struct PostOutput<'a> {
     encoder: &'a Encoder,
     values: &'a [f32],
     heads: &'a Heads,
+    pooled: Option<&'a [f32]>,
 }
 
 impl<'a> BatchOutput<'a> {
@@ -143,11 +148,14 @@ impl<'a> BatchOutput<'a> {
     ///
     /// If `post` is not an index of the batch.
     pub fn post(&self, post: usize) -> PostOutput<'a> {
-        let width = self.encoder.width();
+        let (width, both) = (self.encoder.width(), 2 * self.encoder.sizes.hidden);
+        let answered = self.answered[post];
+        let went_through = answered + 1 == self.encoder.heads.len();
         PostOutput {
             encoder: self.encoder,
             values: &self.values[post * width..][..width],
-            heads: &self.encoder.heads[self.answered[post]],
+            heads: &self.encoder.heads[answered],
+            pooled: went_through.then(|| &self.pooled[post * both..][..both]),
         }
     }
 
@@ -161,6 +169,12 @@ impl<'a> PostOutput<'a> {
     /// Number of layers the post went through: all, unless it left early.
     pub fn layer(&self) -> usize {
         self.heads.layer
+    }
+
+    /// The mean of the hidden states of the post's tokens after the last layer, then the hidden state of its first token: what the
+    /// heads see. `None` if the post left early.
+    pub fn pooled(&self) -> Option<&'a [f32]> {
+        self.pooled
     }
 
     /// The numbers of one of the model's tasks, one per label: calibrated probabilities, or the value of a regression
@@ -219,6 +233,11 @@ impl Encoder {
         self.kernels
     }
 
+    /// How many numbers [`PostOutput::pooled`] has.
+    pub fn pooled_width(&self) -> usize {
+        2 * self.sizes.hidden
+    }
+
     /// The tasks, in the order of [`PostOutput::task`].
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
@@ -250,6 +269,7 @@ impl Encoder {
         scratch.values.resize(posts.len() * self.width(), 0.0);
         scratch.answered.clear();
         scratch.answered.resize(posts.len(), 0);
+        scratch.pooled.resize(posts.len() * 2 * self.sizes.hidden, 0.0);
         let mut done = 0;
         let last = self.heads.len() - 1;
         for (index, heads) in self.heads.iter().enumerate() {
@@ -273,6 +293,7 @@ impl Encoder {
             encoder: self,
             values: &scratch.values,
             answered: &scratch.answered,
+            pooled: &scratch.pooled,
         })
     }
 
@@ -349,6 +370,12 @@ impl Encoder {
                 scratch.values[scratch.live[place] * width + start..][..numbers.len()]
                     .copy_from_slice(numbers);
             });
+        }
+        if index + 1 == self.heads.len() {
+            let rows = scratch.heads.pooled().chunks_exact(2 * hidden);
+            for (row, post) in rows.zip(&scratch.live) {
+                scratch.pooled[post * 2 * hidden..][..2 * hidden].copy_from_slice(row);
+            }
         }
         // Moves the remaining rows together.
         let x = scratch

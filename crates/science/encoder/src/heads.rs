@@ -35,6 +35,11 @@ impl HeadScratch {
         self.confidence.resize(posts.len(), f32::INFINITY);
     }
 
+    /// The pooled hidden states of the posts.
+    pub(crate) fn pooled(&self) -> &[f32] {
+        &self.pooled
+    }
+
     /// Runs one head on all pooled posts and passes on the numbers of each post.
     pub(crate) fn ask(&mut self, forward: &dyn Forward, head: &Head, mut hand_on: impl FnMut(usize, &[f32])) {
         let posts = self.confidence.len();

@@ -8,14 +8,18 @@
 //! for efficient text classification", EACL 2017): it needs no transformer and no graphics card, costs a few microseconds a post, and
 //! is the same for every engine. Phrases alone do not do: people at a stadium rarely write "died", and people after a defeat often do.
 //!
+//! Where the model reads a text too, an [`EventHead`] adds what the model's hidden state says.
+//!
 //! Its weights are `models/sensitive-events/weights.bin`; the card beside them says what they were trained on, what they were
 //! measured on, and where they err. `examples/train_sensitive_events.rs` trains them.
 
 mod features;
+mod head;
 mod train;
 
 use std::sync::LazyLock;
 
+pub use head::{EventHead, HeadExample};
 pub use train::{Example, Training, train};
 
 /// The trained classifier.

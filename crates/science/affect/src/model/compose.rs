@@ -61,7 +61,10 @@ impl ModelReader {
             distress: Distress {
                 score: probability(distress.score()),
                 cues: distress.cues(),
-                sensitive_event: probability(seen.sensitive_event),
+                sensitive_event: probability(match (&self.event_head, numbers.event) {
+                    (Some(head), Some(state)) => head.probability(seen.sensitive_event, state),
+                    _ => seen.sensitive_event,
+                }),
                 unread: seen.unread,
             },
             emotions,

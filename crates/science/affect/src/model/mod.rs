@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use limbic_domain::Affect;
 use limbic_encoder::{Encoder, Exit, Kernels, KernelsError, Model, ModelError, Scratch, Task};
 
+use crate::events::EventHead;
 use crate::reader::{Room, Seen};
 use crate::tokens::{Tokeniser, Tokens, VocabularyError};
 use crate::{AffectEngine, LexiconReader, language};
@@ -83,6 +84,14 @@ pub enum OpenError {
     /// This machine does not support the selected kernels.
     #[error(transparent)]
     Kernels(#[from] KernelsError),
+    /// The head for sensitive events is damaged, or belongs to another model.
+    #[error("{}: {what}: take the file of the same release as the model, or remove it", path.display())]
+    EventHead {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The model lacks a task that every reading needs.
     #[error("{}: {what}: a reading needs it; take a model of the same release as this program", path.display())]
     Tasks {
@@ -97,6 +106,9 @@ pub enum OpenError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
     layer: usize,
+    /// What the pooled state says of a sensitive event, as [`EventHead::of_state`] has it; `None` if the model has no such head, or the
+    /// post left early.
+    event: Option<f32>,
     values: Box<[f32]>,
     /// Range of each task's numbers; empty for a task that was not computed.
     tasks: Arc<[std::ops::Range<usize>]>,
@@ -119,6 +131,7 @@ impl Numbers {
 
 /// An engine with a trained model.
 pub struct ModelReader {
+    event_head: Option<EventHead>,
     encoder: Encoder,
     tokeniser: Tokeniser,
     plan: Plan,
@@ -126,6 +139,8 @@ pub struct ModelReader {
     lexicon: LexiconReader,
     exits: Vec<Exit>,
     cache: Cache<Numbers>,
+    /// The version of the model alone.
+    model: String,
     version: String,
     most_tokens: usize,
     rooms: Mutex<Vec<Workspace>>,
@@ -168,6 +183,7 @@ impl ModelReader {
             what,
         })?;
         let encoder = Encoder::new(&model, options.kernels)?;
+        let event_head = open_event_head(folder, model.version(), encoder.pooled_width())?;
         let lexicon = LexiconReader::with_brands(&options.brands);
         let exits = if options.cascade {
             exits(&model, &encoder, &plan)
@@ -182,16 +198,19 @@ impl ModelReader {
         });
         Ok(Self {
             version: format!(
-                "{}/{}{}/{}",
+                "{}{}/{}{}/{}",
                 model.version(),
+                event_head.as_ref().map_or_else(String::new, EventHead::suffix),
                 encoder.kernels(),
                 if exits.is_empty() { "" } else { "+cascade" },
                 lexicon.version()
             ),
+            model: model.version().to_owned(),
             places: places.collect(),
             most_tokens: model.max_tokens(),
             cache: Cache::new(options.cache),
             rooms: Mutex::default(),
+            event_head,
             encoder,
             tokeniser,
             plan,
@@ -203,6 +222,11 @@ impl ModelReader {
     /// The tasks of the model, in the order of [`Numbers::task`].
     pub fn tasks(&self) -> &[Task] {
         self.encoder.tasks()
+    }
+
+    /// Name and version of the model alone, without kernels and lexica.
+    pub fn model_version(&self) -> &str {
+        &self.model
     }
 
     /// The kernels in use.
@@ -234,9 +258,29 @@ impl ModelReader {
             .collect()
     }
 
+    /// The model's pooled hidden states of each text, for the training of heads; `None` for a text whose language it does not know.
+    pub fn pooled(&self, texts: &[&str]) -> Vec<Option<Vec<f32>>> {
+        let mut room = self.take_room();
+        let mut states = Vec::with_capacity(texts.len());
+        for text in texts {
+            room.ids.clear();
+            let language = self.lexicon.surface().see(text, &mut room.surface).language;
+            let asked = self.tokenise(0, text, false, &mut room);
+            let posts = [&room.ids[asked.tokens]];
+            let state = self.encoder.read(&mut room.scratch, &posts);
+            let state = state
+                .ok()
+                .and_then(|output| output.post(0).pooled().map(<[f32]>::to_vec));
+            states.push(state.filter(|_| language::may_be_english(language, text)));
+        }
+        self.give_back(room);
+        states
+    }
+
     fn nothing(&self) -> Numbers {
         Numbers {
             layer: 0,
+            event: None,
             values: vec![f32::NAN; self.places.last().map_or(0, |place| place.end)].into(),
             tasks: Arc::clone(&self.places),
         }
@@ -278,6 +322,11 @@ impl ModelReader {
                 for (one, answer) in batch.iter().zip(output.posts()) {
                     let mut numbers = self.nothing();
                     numbers.layer = answer.layer();
+                    numbers.event = self
+                        .event_head
+                        .as_ref()
+                        .zip(answer.pooled())
+                        .map(|(head, pooled)| head.of_state(pooled));
                     for (task, place) in self.places.iter().enumerate() {
                         if let Some(values) = answer.task(task) {
                             numbers.values[place.clone()].copy_from_slice(values);
@@ -300,6 +349,29 @@ impl ModelReader {
             .unwrap_or_else(PoisonError::into_inner)
             .push(room);
     }
+}
+
+/// The head for sensitive events in the model's folder, if there is one.
+fn open_event_head(folder: &Path, model: &str, width: usize) -> Result<Option<EventHead>, OpenError> {
+    let path = folder.join(EventHead::FILE);
+    let failed = |what: String| OpenError::EventHead {
+        path: path.clone(),
+        what,
+    };
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    let head = EventHead::from_bytes(&bytes).filter(|head| head.width() == width);
+    let head = head.ok_or_else(|| failed("it is damaged".to_owned()))?;
+    if head.model() != model {
+        return Err(failed(format!(
+            "it belongs to the model `{}`, and this is `{model}`",
+            head.model()
+        )));
+    }
+    Ok(Some(head))
 }
 
 /// The layers at which posts may leave: those with a confidence from the model and with heads for everything that a
