@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::runtime::StageMeters;
 use prometheus::{Gauge, Registry};
 
@@ -33,6 +34,7 @@ fn the_dashboard_and_the_alerts_use_only_existing_metrics() {
         let text = std::fs::read_to_string(config.join(file)).unwrap();
         let registry = Registry::new();
         StageMeters::register(&registry).unwrap();
+        OutboxMeters::register(&registry).unwrap();
         let asked = families(&text);
         assert!(asked.len() >= 5, "{file} asks for {asked:?} only");
         let unknown: Vec<&str> = asked
