@@ -1,25 +1,35 @@
-//! What callers of HTTP servers have in common: ad platforms, LLM providers and InfluxDB.
+//! Error messages of HTTP clients: what ad platforms, LLM providers and InfluxDB say about a call that failed.
 //!
-//! [`explain`] turns a failed call into words for a person. It does not send requests, retry or judge an answer: the caller
-//! and the outbox of its stage do.
+//! ```text
+//!  caller ──request──▶ reqwest ──▶ server
+//!                         │ no response
+//!                         ▼
+//!               reqwest::Error ──explain──▶ one line without a URL ──▶ outcome, error or log line
+//! ```
+//!
+//! The crate does not send requests. It does not retry or judge a response: the caller and the outbox of its stage do.
+//!
+//! # Example
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let failed = reqwest::get("http://127.0.0.1:1/?token=hunter2").await.unwrap_err();
+//! let message = limbic_http::explain(failed);
+//! assert!(message.starts_with("no connection: ") && !message.contains("hunter2"), "{message}");
+//! # });
+//! ```
 //!
 //! # Laws
 //!
-//! * The words contain no URL, because a URL can hold a password or a token.
+//! * The message contains no URL, because a URL can contain a password or a token.
+//! * The message is one line of limited length, whatever the cause says ([`excerpt`]).
 
 use std::error::Error;
 
 use limbic_stream::outbox::excerpt;
 
-/// What went wrong with a call, with its deepest cause, in at most one line.
-///
-/// ```
-/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// let called = reqwest::get("http://127.0.0.1:1/?token=hunter2").await;
-/// let words = limbic_http::explain(called.unwrap_err());
-/// assert!(words.starts_with("no connection: ") && !words.contains("hunter2"), "{words}");
-/// # });
-/// ```
+/// The kind of failure (`no answer in time`, `no connection` or `the connection broke`) and, if there is one, its deepest
+/// cause, in one line.
 pub fn explain(error: reqwest::Error) -> String {
     let what = if error.is_timeout() {
         "no answer in time"

@@ -1,6 +1,14 @@
 //! Opens the SQLite files of a node.
 //!
-//! It opens a file and sets it up. The tables belong to the stage that keeps them.
+//! ```text
+//!  stage ──▶ open_writer (1 connection) ──┐
+//!  stage ──▶ open (4 connections) ────────┴─▶ settings of each connection ──▶ FILE, FILE-wal
+//!                                            (write-ahead log, durability, a wait of 10 s)
+//! ```
+//!
+//! The crate does not know tables or statements: they belong to the stage that keeps them. It does not open PostgreSQL.
+//!
+//! # Example
 //!
 //! ```
 //! use limbic_sqlite::Durability;
@@ -9,13 +17,16 @@
 //! let folder = tempfile::tempdir().unwrap();
 //! let pool = limbic_sqlite::open(&folder.path().join("counts.sqlite"), Durability::Process, &[]).await?;
 //! sqlx::query("CREATE TABLE counts (name TEXT PRIMARY KEY, count BIGINT NOT NULL)").execute(&pool).await?;
+//! let done = sqlx::query("INSERT INTO counts VALUES ('posts', 1)").execute(&pool).await?;
+//! assert_eq!(done.rows_affected(), 1);
 //! # Ok::<(), sqlx::Error>(())
 //! # }).unwrap();
 //! ```
 //!
 //! # Laws
 //!
-//! * A transaction that has committed survives the end of the process, however it ends.
+//! * A committed transaction survives the end of the process, even if the process is killed.
+//! * With [`Durability::Machine`], a committed transaction also survives a failure of the machine.
 
 use std::path::Path;
 
@@ -25,7 +36,7 @@ use sqlx::any::AnyPoolOptions;
 /// Connections to one file. One writes at a time; the others read.
 const CONNECTIONS: u32 = 4;
 
-/// What a transaction that has committed survives.
+/// The failures that a committed transaction survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// The end of the process. If the *machine* fails, the last transactions can be lost (`synchronous = NORMAL`).
@@ -34,8 +45,8 @@ pub enum Durability {
     Machine,
 }
 
-/// Opens the file, or creates it, with one connection: for what writes often. SQLite forgets the pages that a connection has
-/// read when another connection changes the file. See [`open`].
+/// Opens or creates the file with one connection, for a stage that writes often. SQLite drops the pages that a connection has
+/// cached when another connection changes the file. `pragmas` and errors are those of [`open`].
 pub async fn open_writer(
     file: &Path,
     durability: Durability,
@@ -44,8 +55,8 @@ pub async fn open_writer(
     connect(file, 1, durability, pragmas).await
 }
 
-/// Opens the file, or creates it. `pragmas` are further settings of each connection, as SQL. A connection waits up to 10 s for
-/// another one that writes.
+/// Opens or creates the file, in a folder that exists. `pragmas` are further settings of each connection, as SQL. A connection
+/// waits up to 10 s for another one that writes, and then fails.
 pub async fn open(
     file: &Path,
     durability: Durability,
