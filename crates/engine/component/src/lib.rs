@@ -127,9 +127,9 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
-    /// The log.
+    /// The node's log, with the topics and the state of a stage.
     Log,
-    /// The view's database.
+    /// The open database of the view, to which the stage `views` writes.
     ViewDatabase,
     /// The store of time series.
     SeriesStore,
@@ -169,7 +169,7 @@ impl Need {
 
 /// A type that is a component.
 pub trait Component: 'static {
-    /// Its settings.
+    /// Its settings: a section, or the keys of an entry. [`NoSettings`] if it has none.
     type Settings: Settings;
     /// The type that it builds, which is the same for all components of its kind.
     type Product: 'static;

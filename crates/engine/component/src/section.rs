@@ -28,7 +28,7 @@ pub struct NoSettings {}
 pub struct InvalidSection {
     /// The key within the section. Empty if the whole section is wrong.
     pub key: String,
-    /// The problem.
+    /// What is wrong, without the key.
     pub problem: String,
 }
 

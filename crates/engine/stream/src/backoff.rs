@@ -1,4 +1,4 @@
-//! Waiting after failures.
+//! The wait between attempts: exponential back-off with jitter.
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ pub struct WatermarkMark {
 /// A control record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
-    /// A watermark.
+    /// The event time that a sender has reached.
     Watermark(WatermarkMark),
     /// A kind of control record that this version of the program does not know. Readers skip it.
     Unknown,

@@ -10,7 +10,7 @@ use crate::{NewRecord, Record, Result};
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
-    /// The topic.
+    /// The topic's name.
     pub topic: Arc<str>,
     /// The partition's number, from 0.
     pub partition: u32,
@@ -162,7 +162,7 @@ pub enum Polled {
 /// The progress of a group in a partition. It is written in the transaction that processed the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// The partition.
+    /// The partition that was read.
     pub partition: TopicPartition,
     /// The offset to read next.
     pub next: u64,

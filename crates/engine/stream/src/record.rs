@@ -80,7 +80,7 @@ impl Headers {
     }
 }
 
-/// A new record.
+/// A record that is not written yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
     /// The destination topic.
@@ -89,9 +89,9 @@ pub struct NewRecord {
     pub partition: Option<u32>,
     /// The key. Records of one key keep their order.
     pub key: Bytes,
-    /// The value.
+    /// The value. Empty = a tombstone in a compacted topic.
     pub value: Bytes,
-    /// The headers.
+    /// The headers, in order.
     pub headers: Headers,
     /// Event time.
     pub timestamp: Utc,
@@ -113,17 +113,17 @@ impl NewRecord {
 /// A record that was read from the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its topic.
+    /// The topic that it was read from.
     pub topic: Arc<str>,
-    /// Its partition.
+    /// Its partition number, from 0.
     pub partition: u32,
     /// Its offset there. Offsets grow but need not be consecutive.
     pub offset: u64,
-    /// The key.
+    /// The key. Empty for a record without a key.
     pub key: Bytes,
-    /// The value.
+    /// The value. Empty = a tombstone in a compacted topic.
     pub value: Bytes,
-    /// The headers.
+    /// The headers, in order.
     pub headers: Headers,
     /// Event time.
     pub timestamp: Utc,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  compacted topic ──Log::read──▶ reader thread ──at most one chunk──▶ table of the instance ──▶ Outputs::reference
-//!  (all partitions, no group)     (looks every second)                 (changes between calls)
+//!  (all partitions, no group)     (reads every second)                 (changes between calls)
 //! ```
 //!
 //! A stage declares the topic with [`StageSpec::broadcasts`](crate::StageSpec::broadcasts). Every instance holds the
@@ -17,7 +17,6 @@
 //! of each partition, in the order of the partitions, joined by dots. Two instances that have read the same records have
 //! the same version, and the offsets identify those records. Several tables are joined by commas, in the order of their
 //! names.
-//! order of their names.
 //!
 //! # Limits
 //!
@@ -433,7 +432,7 @@ fn follow(
             Ok(()) => {}
             Err(Error::Closed) => return,
             Err(error) => {
-                tracing::warn!(%error, stage, "the reference topics could not be read: tried again later");
+                tracing::warn!(%error, stage, "cannot read the reference topics: the tables stay as they are until the next attempt");
             }
         }
     }

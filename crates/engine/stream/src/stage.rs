@@ -161,7 +161,7 @@ impl StageSpec {
 /// Records for a stage: in order within each partition, without control records.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// The records.
+    /// At least one record, except if a test feeds an empty batch.
     pub records: Vec<Record>,
 }
 

@@ -32,7 +32,7 @@ pub(super) enum Permit {
     Any,
     /// One call, to test whether the destination works again.
     Probe,
-    /// Nothing.
+    /// No call.
     Nothing,
 }
 
@@ -134,7 +134,10 @@ mod tests {
         assert_eq!(breaker.permit(Duration::ZERO), Permit::Any);
         assert!(!breaker.failed(Duration::ZERO));
         breaker.answered();
-        assert!(!breaker.failed(Duration::ZERO), "not in a row");
+        assert!(
+            !breaker.failed(Duration::ZERO),
+            "the failures were not consecutive"
+        );
         assert!(breaker.failed(Duration::ZERO));
         assert_eq!(breaker.permit(SECOND / 2), Permit::Nothing);
         assert_eq!(breaker.permit(SECOND), Permit::Probe);
@@ -147,7 +150,7 @@ mod tests {
         assert_eq!(
             breaker.permit(SECOND * 4),
             Permit::Nothing,
-            "the longest pause counts"
+            "the longest pause applies"
         );
         assert_eq!(breaker.permit(SECOND * 5), Permit::Any);
     }

@@ -131,8 +131,7 @@ impl<R: Request> Outbox<R> {
     }
 
     /// How long a new request waits before it is sent. The wait starts with the first tick that sees the request, and starts again
-    /// after a restart.
-    /// Default: not at all.
+    /// after a restart. Default: 0 (no wait).
     #[must_use]
     pub const fn first_wait(mut self, wait: Duration) -> Self {
         self.first_wait = wait;
@@ -181,7 +180,7 @@ impl<R: Request> Outbox<R> {
         self.drive_with(partitions, now, out, |_, _| LastLook::Send, finish)
     }
 
-    /// As [`Self::drive`], with a last look at each request right before each attempt.
+    /// As [`Self::drive`], but calls `look` for each request right before each attempt, so that the stage can withdraw it.
     pub fn drive_with(
         &mut self,
         partitions: &[u32],
@@ -330,7 +329,7 @@ impl<R: Request> Outbox<R> {
                 None
             }
             Answer::RetryAfter { wait, detail } => {
-                let wait = limits.heeded(wait.unwrap_or(backoff));
+                let wait = limits.bounded_wait(wait.unwrap_or(backoff));
                 if is_new {
                     breaker.paused(elapsed, wait);
                 }

@@ -94,8 +94,8 @@ impl Limits {
             (self.rate.is_none_or(|rate| rate.burst > 0), "rate.burst", "1"),
             (
                 self.retry_after.0 <= self.retry_after.1,
-                "retry_after's cap",
-                "its floor",
+                "the maximum of retry_after",
+                "its minimum",
             ),
         ];
         match checks.into_iter().find(|(holds, ..)| !holds) {
@@ -104,9 +104,9 @@ impl Limits {
         }
     }
 
-    /// The wait after a `Retry-After` of `asked`.
-    pub(super) fn heeded(&self, asked: Duration) -> Duration {
-        let (floor, cap) = self.retry_after;
-        asked.max(floor).min(cap)
+    /// The wait after a `Retry-After` of `asked`, moved into the range [`Self::retry_after`].
+    pub(super) fn bounded_wait(&self, asked: Duration) -> Duration {
+        let (least, most) = self.retry_after;
+        asked.max(least).min(most)
     }
 }

@@ -16,11 +16,11 @@
 //! |---|---|
 //! | [`Answer::Applied`] | the request is finished |
 //! | [`Answer::RetryAfter`] | the whole destination pauses for the time that it asks for, within a minimum and a maximum; counts as an attempt |
-//! | [`Answer::RetryAfter`] | the whole destination pauses as long as it asks, within floor and cap; counts as an attempt |
+
 //! | [`Answer::Unknown`] (failed, timed out, panicked) | another attempt with the same key after a back-off; counts as an attempt |
 //!
-//! A stage may take a last look at every request right before an attempt ([`Outbox::drive_with`]) and withdraw it. New requests
-//! can be made to wait for what may still arrive to speak against them ([`Outbox::first_wait`]).
+//! A stage can examine every request right before an attempt and withdraw it ([`Outbox::drive_with`]). New requests can be
+//! delayed ([`Outbox::first_wait`]), so that a record that arrives during the delay can still lead to a withdrawal.
 //!
 //! After [`Limits::attempts`] attempts, or [`Limits::give_up_after`] after the first one, the request is finished as
 //! [`Conclusion::GaveUp`].
@@ -194,7 +194,7 @@ pub trait Sender<R: Request>: Send + Sync + 'static {
     fn send(&self, calls: &[Call<R>]) -> Vec<Answer<R::Reply>>;
 }
 
-/// What a last look at a request says before an attempt.
+/// The stage's decision about a request right before an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastLook {
     /// It may be sent.
@@ -243,7 +243,8 @@ pub enum Conclusion<'a, T> {
         /// The destination's message.
         detail: &'a str,
     },
-    /// A last look stopped it. If [`Finished::attempts`] is not 0, an earlier attempt may have had its effect.
+    /// The stage withdrew it ([`LastLook::Withdraw`]). If [`Finished::attempts`] is not 0, an earlier attempt may have had its
+    /// effect.
     Withdrawn {
         /// Why.
         detail: &'a str,
@@ -290,11 +291,11 @@ impl<R: Request> Finished<'_, R> {
     }
 }
 
-/// Most characters of [`excerpt`], without the ellipsis.
+/// Maximum number of characters of an [`excerpt`], without the ellipsis.
 const WORDS: usize = 300;
 
-/// The beginning of a server's words, for logs and answers: one line without control characters, at most 300 characters and an
-/// ellipsis.
+/// The beginning of a server's message, for logs and answers: one line without control characters, at most 300 characters and
+/// an ellipsis.
 pub fn excerpt(words: &str) -> String {
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut kept: String = line.chars().filter(|c| !c.is_control()).take(WORDS + 1).collect();

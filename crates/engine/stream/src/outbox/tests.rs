@@ -1,4 +1,4 @@
-//! What the outbox promises.
+//! Tests of the laws of the outbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Request for Order {
 
 type Script = dyn Fn(&Call<Order>) -> Answer<String> + Send + Sync;
 
-/// A destination that answers by a script and notes every call.
+/// A destination that answers by a script and records every call.
 #[derive(Clone)]
 struct Scripted {
     calls: Arc<Mutex<Vec<(String, u32)>>>,
@@ -128,7 +128,7 @@ impl Stage for Ordering {
     }
 }
 
-/// Waits for answers as long as they take, so that a tick is whole.
+/// The wait of a tick for answers. It is so long that every answer arrives within it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn limits() -> Limits {
@@ -330,12 +330,16 @@ fn a_requested_wait_is_bounded_and_counts_as_an_attempt() {
     stage.process([order("a")]);
     stage.tick(at(0));
     stage.tick(at(1_999));
-    assert_eq!(sender.calls().len(), 1, "the floor");
+    assert_eq!(sender.calls().len(), 1, "before the minimum wait");
     stage.process([order("b")]);
     stage.tick(at(2_000));
     assert_eq!(sender.calls().len(), 3, "the pause is over for both");
     stage.tick(at(61_999));
-    assert_eq!(sender.calls().len(), 3, "the cap, for the whole destination");
+    assert_eq!(
+        sender.calls().len(),
+        3,
+        "before the maximum wait, for the whole destination"
+    );
     stage.tick(at(62_000));
     assert!(results(&stage)[0].starts_with("a x1 after 3: GaveUp { after: 62s, detail: \"busy\" }"));
 }

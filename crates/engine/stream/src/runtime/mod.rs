@@ -88,7 +88,7 @@ pub enum Health {
 /// The current status of an instance.
 #[derive(Debug, Clone)]
 pub struct StageStatus {
-    /// The health.
+    /// Whether it runs, waits or has stopped, and why.
     pub health: Health,
     /// The partitions that it holds.
     pub partitions: Vec<TopicPartition>,

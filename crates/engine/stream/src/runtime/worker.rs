@@ -145,7 +145,7 @@ impl Worker {
             match self.serve_once() {
                 Ok(()) | Err(StepError::Closed) => break,
                 Err(StepError::Fatal(message)) => {
-                    tracing::error!(%message, "stopped: this needs a person");
+                    tracing::error!(%message, "the stage has stopped: correct the cause, then restart the node");
                     return self.shared.set_health(Health::Failed(message));
                 }
                 Err(StepError::Retry { message, .. } | StepError::Resubscribe(message)) => {
@@ -169,7 +169,7 @@ impl Worker {
         if let Err(error) = consumer.close()
             && !matches!(error, Error::Closed)
         {
-            tracing::warn!(%error, "left the group uncleanly: others wait a little longer");
+            tracing::warn!(%error, "cannot leave the group: other members receive the partitions a little later");
         }
         served
     }
@@ -302,7 +302,7 @@ impl Worker {
     }
 
     fn wait(&mut self, message: String) {
-        tracing::warn!(%message, "trying again in a while");
+        tracing::warn!(%message, "the stage failed and tries again after a wait");
         self.shared.set_health(Health::Waiting(message));
         if !self.is_stopping() {
             let wait = self.backoff.wait(self.failures);
@@ -427,7 +427,7 @@ impl Worker {
                 &*partition.topic,
                 &partition.partition.to_string(),
             ];
-            // A missing label is fine.
+            // A label that does not exist needs no removal.
             let _ = self.meters.lag.remove_label_values(&labels);
         }
     }

@@ -149,7 +149,7 @@ impl Encoder {
         self.0.extend_from_slice(&value.as_millis().to_le_bytes());
     }
 
-    /// Writes a number in 8 bytes, bit for bit. It must be finite: [`Decoder::number`] refuses others.
+    /// Writes a floating-point number in 8 bytes, with all its bits. It must be finite: [`Decoder::number`] refuses others.
     pub fn number(&mut self, value: f64) {
         self.0.extend_from_slice(&value.to_bits().to_le_bytes());
     }

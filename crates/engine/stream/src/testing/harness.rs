@@ -449,7 +449,7 @@ fn assert_same(first: &Result<Effects, StageError>, again: &Result<Effects, Stag
     };
     if let Some(difference) = difference {
         panic!(
-            "the stage is not a function of records, state and time: {what} has other effects: {difference}. \
+            "the stage is not a function of records, state and time: {what} gave different effects: {difference}. \
              Keep in the stage's fields only what can be rebuilt, and take time from records, watermarks and ticks; \
              a stage that talks to a server or a database is driven with `Harness::once`"
         );
@@ -579,7 +579,7 @@ mod tests {
     use crate::StateReader;
     use crate::testing::record;
 
-    /// Counts the records of each key; can be made to break the contract in several ways.
+    /// Counts the records of each key. Its fields can make it break the contract in several ways.
     #[derive(Default)]
     struct Count {
         remembers: u64,

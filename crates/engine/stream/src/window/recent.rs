@@ -1,8 +1,8 @@
 //! Windows as they were last written, decoded.
 //!
-//! A window that a batch adds to is often closed by the watermark of the same batch. [`Recent`] saves decoding it again. It only
-//! answers for the very bytes that it has seen written: if a batch is processed again, or another instance has changed the
-//! state, the bytes are others.
+//! A window that a batch adds to is often closed by the watermark of the same batch. [`Recent`] saves decoding it again. It
+//! returns a window only for the same bytes in memory that the batch wrote. If the batch is processed again, or if another
+//! instance has changed the state, the bytes are different ones, and the window is decoded.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

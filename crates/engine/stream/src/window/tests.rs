@@ -44,25 +44,26 @@ impl Aggregate for Sum {
 type Item = (u8, i64, i64);
 type Results = BTreeMap<(Bytes, Window), Sum>;
 
-/// What stands in the end, after every correction. A result that is corrected must count its revisions without a gap.
+/// Collects the final results, after every correction. Fails if a revision of a window is repeated, or if a result replaces a
+/// window that was never emitted.
 fn settle(results: &mut Results, revisions: &mut BTreeMap<(Bytes, Window), u32>, closed: Vec<Closed<Sum>>) {
     for one in closed {
         let before = revisions.insert((one.key.clone(), one.window), one.revision);
         assert!(
             before.is_none_or(|before| before < one.revision),
-            "a revision comes twice: {one:?}"
+            "a revision is repeated: {one:?}"
         );
         for replaced in one.replaces {
             assert!(
                 results.remove(&(one.key.clone(), replaced)).is_some(),
-                "it replaces what never was"
+                "it replaces a window that was never emitted"
             );
         }
         results.insert((one.key, one.window), one.value);
     }
 }
 
-/// Batches of `batch` records; the watermark trails the latest one by `disorder`. Between batches nothing is kept but the state.
+/// Adds the records in batches. The watermark is the latest record less `disorder`. Only the state is kept between batches.
 fn stream(
     kind: WindowKind,
     lateness: i64,
@@ -231,13 +232,16 @@ fn with_lateness_by_own_records_a_record_far_behind_the_watermark_counts() {
     assert_eq!(
         windows.add(&mut out, 0, b"k", at(8), &1).unwrap(),
         Added::DroppedLate,
-        "later than the lateness behind its own kind"
+        "later than the lateness, counted from the latest record of its kind"
     );
     windows.advance(&mut out, 0, at(1_001)).unwrap();
     let effects = out.into_effects();
     committed.commit(&effects);
     let kept = committed.keys().filter(|key| key[5] == b'd').count();
-    assert_eq!(kept, 1, "what none of its kind can reach any more is forgotten");
+    assert_eq!(
+        kept, 1,
+        "a window that no record of its kind can change any more is removed"
+    );
 }
 
 #[test]

@@ -60,7 +60,10 @@ impl Client {
                 return;
             }
         }
-        panic!("it did not come to that; held: {:?}", self.held);
+        panic!(
+            "the expected records or assignments did not arrive; held partitions: {:?}",
+            self.held
+        );
     }
 
     /// Polls until there are `count` records, and returns them.
@@ -117,7 +120,7 @@ pub fn limits() -> BatchLimits {
 }
 
 /// A record with this key and value.
-pub fn says(topic: &Arc<str>, key: &str, value: &str) -> NewRecord {
+pub fn new_record(topic: &Arc<str>, key: &str, value: &str) -> NewRecord {
     NewRecord {
         topic: topic.clone(),
         partition: None,
@@ -129,10 +132,10 @@ pub fn says(topic: &Arc<str>, key: &str, value: &str) -> NewRecord {
 }
 
 /// A record with this value in a given partition.
-pub fn says_in(topic: &Arc<str>, partition: u32, value: &str) -> NewRecord {
+pub fn new_record_in(topic: &Arc<str>, partition: u32, value: &str) -> NewRecord {
     NewRecord {
         partition: Some(partition),
-        ..says(topic, "key", value)
+        ..new_record(topic, "key", value)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{BatchLimits, Error, Record, TopicSpec};
 
 use super::Backend;
-use super::client::{Client, all_of, limits, says};
+use super::client::{Client, all_of, limits, new_record};
 
 /// The key of records that a backend writes to trigger a compaction ([`Backend::compact`]).
 pub const FILLER: &str = "filler";
@@ -39,7 +39,7 @@ fn compacted_topic(backend: &dyn Backend, name: &str) -> Arc<str> {
 /// Writes every key once in each round.
 fn write(backend: &dyn Backend, topic: &Arc<str>, rounds: std::ops::Range<usize>) {
     for round in rounds {
-        let records = (0..KEYS).map(|key| says(topic, &format!("key {key}"), &format!("{round:05}")));
+        let records = (0..KEYS).map(|key| new_record(topic, &format!("key {key}"), &format!("{round:05}")));
         backend.log().publish(records.collect()).unwrap();
     }
 }
@@ -118,8 +118,11 @@ pub fn a_tombstone_removes_its_key(backend: &mut dyn Backend) {
     let topic = compacted_topic(backend, "table");
     write(backend, &topic, 0..3);
     let log = backend.log();
-    log.publish(vec![says(&topic, "key 3", ""), says(&topic, "key 5", "")])
-        .unwrap();
+    log.publish(vec![
+        new_record(&topic, "key 3", ""),
+        new_record(&topic, "key 5", ""),
+    ])
+    .unwrap();
     compact(backend, &topic);
     let table = table(&all_of(&log, &topic));
     assert_eq!(table.len(), KEYS - 2);

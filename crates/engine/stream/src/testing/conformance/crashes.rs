@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::{BatchLimits, Log};
 
 use super::Backend;
-use super::client::{Client, all_of, limits, numbered, says_in, sorted};
+use super::client::{Client, all_of, limits, new_record_in, numbered, sorted};
 
 const JOB: &str = "LIMBIC_CRASH_JOB";
 const RECORDS: usize = 60;
@@ -98,7 +98,7 @@ pub fn a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles(backend: &mut dy
         let records = written
             .iter()
             .enumerate()
-            .map(|(i, value)| says_in(&topics[0], i as u32 % PARTITIONS, value));
+            .map(|(i, value)| new_record_in(&topics[0], i as u32 % PARTITIONS, value));
         backend.log().publish(records.collect()).unwrap();
         let mut job = Job {
             address: backend.address(),
@@ -112,13 +112,13 @@ pub fn a_kill_at_any_step_of_a_commit_neither_loses_nor_doubles(backend: &mut dy
             job.passage = passage;
             let mut finished = true;
             backend.lend(&mut || finished = run(&job));
-            assert!(!finished, "the child was to die at {step}, passage {passage}");
+            assert!(!finished, "the child should abort at {step}, passage {passage}");
             check(backend, &job, &topics, &written);
         }
         job.step.clear();
         let mut finished = false;
         backend.lend(&mut || finished = run(&job));
-        assert!(finished, "the child that is not killed comes to its end");
+        assert!(finished, "a child without a failpoint should finish");
         check(backend, &job, &topics, &written);
         assert_eq!(sorted(&all_of(&backend.log(), &topics[1])), written);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{GroupProgress, Log, Polled, Record};
 
 use super::Backend;
-use super::client::{Client, all_of, limits, numbered, read_up_to, says_in, sorted, values};
+use super::client::{Client, all_of, limits, new_record_in, numbered, read_up_to, sorted, values};
 
 /// Writes `each` records to every partition of `topic`.
 fn fill(log: &Arc<dyn Log>, topic: &Arc<str>, partitions: u32, each: usize) -> Vec<String> {
@@ -15,7 +15,7 @@ fn fill(log: &Arc<dyn Log>, topic: &Arc<str>, partitions: u32, each: usize) -> V
         log.publish(
             values
                 .iter()
-                .map(|value| says_in(topic, partition, value))
+                .map(|value| new_record_in(topic, partition, value))
                 .collect(),
         )
         .unwrap();
@@ -41,7 +41,7 @@ fn alternate(
         }
     }
     let held: Vec<_> = members.iter().map(|member| &member.held).collect();
-    panic!("the group did not come to rest; held: {held:?}");
+    panic!("the assignments of the group did not settle; held: {held:?}");
 }
 
 pub fn a_member_reads_everything_in_order(backend: &mut dyn Backend) {
@@ -89,7 +89,8 @@ pub fn two_instances_share_the_work_and_take_over(backend: &mut dyn Backend) {
     b.hold(4);
     for partition in 0..4 {
         let value = format!("late {partition}");
-        log.publish(vec![says_in(topic, partition, &value)]).unwrap();
+        log.publish(vec![new_record_in(topic, partition, &value)])
+            .unwrap();
         written.push(value);
     }
     let records = b.take(4);
@@ -168,7 +169,7 @@ pub fn a_revived_zombie_is_fenced(backend: &mut dyn Backend) {
     let mut living = Client::join(&backend.other(), group, "a", own);
     // The first commit fences the other member, even before partitions are assigned.
     let mut transaction = living.consumer.begin().unwrap();
-    transaction.append(says_in(output, 0, "alive")).unwrap();
+    transaction.append(new_record_in(output, 0, "alive")).unwrap();
     transaction.commit().unwrap();
     let error = zombie.pass(&in_hand, output).unwrap_err();
     assert!(error.is_fenced(), "{error}");
@@ -195,16 +196,24 @@ pub fn the_progress_of_a_group_can_be_read_without_joining_it(backend: &mut dyn 
         let of = |progress: &GroupProgress| (progress.committed.next, progress.end - progress.committed.next);
         progress.iter().map(of).collect::<Vec<_>>()
     };
-    assert_eq!(ask(), [(0, 20), (0, 20)], "nobody has begun");
+    assert_eq!(ask(), [(0, 20), (0, 20)], "nothing is committed yet");
     let mut client = Client::join(&log, "g", "a", &topics[..1]);
     let records = client.take(40);
-    assert_eq!(ask(), [(0, 20), (0, 20)], "what is read is not done");
+    assert_eq!(
+        ask(),
+        [(0, 20), (0, 20)],
+        "records that are read but not committed count as unread"
+    );
     let first: Vec<_> = records
         .into_iter()
         .filter(|record| record.partition == 1)
         .collect();
     client.pass(&first, &topics[1]).unwrap();
-    assert_eq!(ask(), [(0, 20), (20, 0)], "one partition was never committed in");
+    assert_eq!(
+        ask(),
+        [(0, 20), (20, 0)],
+        "nothing was committed in one partition"
+    );
 }
 
 pub fn groups_read_independently_of_each_other(backend: &mut dyn Backend) {

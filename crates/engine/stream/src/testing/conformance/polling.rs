@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::{BatchLimits, Polled};
 
 use super::Backend;
-use super::client::{Client, limits, numbered, says_in, values};
+use super::client::{Client, limits, new_record_in, numbered, values};
 
 fn filled(backend: &mut dyn Backend, count: usize) -> (std::sync::Arc<str>, Client) {
     let topic = backend.topics(&["polled"], 1).remove(0);
     let records = numbered("", count);
-    let records = records.iter().map(|value| says_in(&topic, 0, value));
+    let records = records.iter().map(|value| new_record_in(&topic, 0, value));
     backend.log().publish(records.collect()).unwrap();
     let group = "reader";
     let mut client = Client::join(&backend.log(), group, "a", std::slice::from_ref(&topic));
@@ -80,7 +80,7 @@ pub fn a_waiting_poll_wakes_when_something_is_committed(backend: &mut dyn Backen
     let log = backend.log();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| client.poll(&patient).unwrap());
-        log.publish(vec![says_in(&topic, 0, "wake")]).unwrap();
+        log.publish(vec![new_record_in(&topic, 0, "wake")]).unwrap();
         let Polled::Records(records) = waiting.join().unwrap() else {
             panic!("the poll did not wake");
         };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use limbic_domain::Utc;
 
 use super::Backend;
-use super::client::{all_of, numbered, says, says_in, sorted, values};
+use super::client::{all_of, new_record, new_record_in, numbered, sorted, values};
 
 pub fn a_key_has_one_partition_and_keeps_its_order(backend: &mut dyn Backend) {
     let topic = &backend.topics(&["ordered"], 3)[0];
@@ -17,7 +17,7 @@ pub fn a_key_has_one_partition_and_keeps_its_order(backend: &mut dyn Backend) {
         let records = value
             .iter()
             .enumerate()
-            .map(|(i, value)| says(topic, &format!("key {}", i % 5), value));
+            .map(|(i, value)| new_record(topic, &format!("key {}", i % 5), value));
         log.publish(records.collect()).unwrap();
     }
     let mut seen: HashMap<Bytes, Vec<String>> = HashMap::new();
@@ -75,7 +75,7 @@ pub fn many_threads_publish_at_once(backend: &mut dyn Backend) {
             scope.spawn(move || {
                 for value in numbered(&format!("{thread}-"), 50).chunks(5) {
                     let key = format!("key {thread}");
-                    let records = value.iter().map(|value| says(topic, &key, value));
+                    let records = value.iter().map(|value| new_record(topic, &key, value));
                     log.publish(records.collect()).unwrap();
                 }
             });
@@ -97,8 +97,13 @@ pub fn a_read_starts_at_any_offset_and_stops_at_the_end(backend: &mut dyn Backen
     let topic = &backend.topics(&["read"], 1)[0];
     let log = backend.log();
     for value in numbered("", 30).chunks(10) {
-        log.publish(value.iter().map(|value| says(topic, "key", value)).collect())
-            .unwrap();
+        log.publish(
+            value
+                .iter()
+                .map(|value| new_record(topic, "key", value))
+                .collect(),
+        )
+        .unwrap();
     }
     let all = all_of(&log, topic);
     let partition = TopicPartition {
@@ -125,7 +130,7 @@ pub fn an_unknown_topic_is_named(backend: &mut dyn Backend) {
     let topic: Arc<str> = "nowhere".into();
     let error = backend
         .log()
-        .publish(vec![says_in(&topic, 0, "lost")])
+        .publish(vec![new_record_in(&topic, 0, "lost")])
         .unwrap_err();
     assert!(
         matches!(&error, Error::UnknownTopic(name) if *name == *topic),
@@ -147,10 +152,13 @@ pub fn a_topic_is_created_once_and_checked_afterwards(backend: &mut dyn Backend)
 pub fn acknowledged_records_exist_after_reopening(backend: &mut dyn Backend) {
     let topic = backend.topics(&["kept"], 3).remove(0);
     let records = numbered("", 500);
-    let records = records.iter().map(|value| says(&topic, value, value));
+    let records = records.iter().map(|value| new_record(&topic, value, value));
     backend.log().publish(records.collect()).unwrap();
     backend.reopen();
     assert_eq!(sorted(&all_of(&backend.log(), &topic)), numbered("", 500));
-    backend.log().publish(vec![says(&topic, "k", "later")]).unwrap();
+    backend
+        .log()
+        .publish(vec![new_record(&topic, "k", "later")])
+        .unwrap();
     assert_eq!(all_of(&backend.log(), &topic).len(), 501);
 }

@@ -3,7 +3,7 @@
 use crate::{Committed, Polled};
 
 use super::Backend;
-use super::client::{Client, all_of, limits, numbered, read_up_to, says_in, sorted, values};
+use super::client::{Client, all_of, limits, new_record_in, numbered, read_up_to, sorted, values};
 
 pub fn outputs_and_offsets_become_visible_together(backend: &mut dyn Backend) {
     let topics = backend.topics(&["in", "out"], 1);
@@ -13,7 +13,7 @@ pub fn outputs_and_offsets_become_visible_together(backend: &mut dyn Backend) {
     log.publish(
         written
             .iter()
-            .map(|value| says_in(&topics[0], 0, value))
+            .map(|value| new_record_in(&topics[0], 0, value))
             .collect(),
     )
     .unwrap();
@@ -36,13 +36,19 @@ pub fn aborted_records_are_never_visible(backend: &mut dyn Backend) {
     let mut client = Client::join(&log, "g", "a", &topics[..1]);
     client.hold(1);
     let mut transaction = client.consumer.begin().unwrap();
-    transaction.append(says_in(&topics[1], 0, "aborted")).unwrap();
+    transaction
+        .append(new_record_in(&topics[1], 0, "aborted"))
+        .unwrap();
     transaction.abort().unwrap();
     let mut transaction = client.consumer.begin().unwrap();
-    transaction.append(says_in(&topics[1], 0, "dropped")).unwrap();
+    transaction
+        .append(new_record_in(&topics[1], 0, "dropped"))
+        .unwrap();
     drop(transaction);
     let mut transaction = client.consumer.begin().unwrap();
-    transaction.append(says_in(&topics[1], 0, "committed")).unwrap();
+    transaction
+        .append(new_record_in(&topics[1], 0, "committed"))
+        .unwrap();
     transaction.commit().unwrap();
     assert_eq!(values(&reader.take(1)), ["committed"]);
     assert!(matches!(reader.poll(&limits()).unwrap(), Polled::Idle));
@@ -57,7 +63,7 @@ pub fn after_an_abort_the_same_records_are_read_again(backend: &mut dyn Backend)
         log.publish(
             values
                 .iter()
-                .map(|value| says_in(&topics[0], i as u32, value))
+                .map(|value| new_record_in(&topics[0], i as u32, value))
                 .collect(),
         )
         .unwrap();
@@ -86,7 +92,7 @@ pub fn the_metadata_of_an_offset_is_returned_unchanged(backend: &mut dyn Backend
     let topic = backend.topics(&["in"], 1).remove(0);
     let log = backend.log();
     let group = "g";
-    log.publish(vec![says_in(&topic, 0, "one")]).unwrap();
+    log.publish(vec![new_record_in(&topic, 0, "one")]).unwrap();
     let own = std::slice::from_ref(&topic);
     let mut client = Client::join(&log, group, "a", own);
     let record = client.take(1).remove(0);
@@ -115,7 +121,7 @@ pub fn a_transaction_may_span_every_partition(backend: &mut dyn Backend) {
     let records = written
         .iter()
         .enumerate()
-        .map(|(i, value)| says_in(&topics[0], i as u32 % 5, value));
+        .map(|(i, value)| new_record_in(&topics[0], i as u32 % 5, value));
     log.publish(records.collect()).unwrap();
     let mut client = Client::join(&log, "g", "a", &topics[..1]);
     let records = client.take(200);
@@ -123,7 +129,9 @@ pub fn a_transaction_may_span_every_partition(backend: &mut dyn Backend) {
     for (i, record) in records.iter().enumerate() {
         let value = String::from_utf8(record.value.to_vec()).unwrap();
         for topic in &topics[1..] {
-            transaction.append(says_in(topic, i as u32 % 5, &value)).unwrap();
+            transaction
+                .append(new_record_in(topic, i as u32 % 5, &value))
+                .unwrap();
         }
     }
     for committed in read_up_to(&records) {
