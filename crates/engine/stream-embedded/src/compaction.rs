@@ -7,14 +7,14 @@
 //! ```
 //!
 //! A *round* reads the keys of the dirty segments into a table (hash of the key → latest offset), copies the records that the
-//! table does not supersede into a new segment, and swaps the segments in one commit. Before that commit the new segment is
-//! not named, so a crash leaves the topic as it was; after it, the old ones are not named. Opening the log removes segments
-//! that no commit names.
+//! table does not supersede into a new segment, and swaps the segments in one commit. Before that commit, the catalogue lists
+//! the old segments, so a crash leaves the topic as it was. After it, the catalogue lists the new segment. Opening the log
+//! removes segments that the catalogue does not list.
 //!
 //! * Records keep their offsets. A batch is cut where records were removed from its middle.
 //! * The last record of a partition always survives, even an expired tombstone: the end of a partition is read from it.
 //! * The table of keys is bounded ([`crate::EmbeddedOptions::compaction_keys`]): a round takes as many dirty segments as fit.
-//! * The committer is taken for one short step at a time, so that commits go on in between.
+//! * A round locks the committer for one short step at a time, so that commits continue between the steps.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

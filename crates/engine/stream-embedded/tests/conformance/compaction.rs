@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_domain::Utc;
-use limbic_stream::testing::conformance::client::{Client, all_of, limits, says};
+use limbic_stream::testing::conformance::client::{Client, all_of, limits, new_record};
 use limbic_stream::testing::conformance::compaction::table;
 use limbic_stream::{Log, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
@@ -27,7 +27,7 @@ fn topic(log: &dyn Log) -> Arc<str> {
 fn write(log: &dyn Log, topic: &Arc<str>, rounds: std::ops::Range<usize>) {
     for round in rounds {
         let value = format!("{round:05}{}", "x".repeat(200));
-        let records = (0..KEYS).map(|key| says(topic, &format!("key {key}"), &value));
+        let records = (0..KEYS).map(|key| new_record(topic, &format!("key {key}"), &value));
         log.publish(records.collect()).unwrap();
     }
 }
@@ -52,7 +52,7 @@ fn a_kill_at_any_step_of_a_compaction_loses_no_key() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let (passed, _) = disk::run(step, folder.path());
-        assert!(!passed, "the child was to die at {step}");
+        assert!(!passed, "the child should abort at {step}");
         let log = open(folder.path(), options());
         let topic = topic(&*log);
         let shared: Arc<dyn Log> = log.clone();
@@ -91,7 +91,7 @@ fn a_tombstone_is_removed_after_its_retention_and_the_end_offset_stays() {
     write(&*log, &topic, 0..3);
     log.publish(
         (0..KEYS)
-            .map(|key| says(&topic, &format!("key {key}"), ""))
+            .map(|key| new_record(&topic, &format!("key {key}"), ""))
             .collect(),
     )
     .unwrap();
@@ -101,13 +101,13 @@ fn a_tombstone_is_removed_after_its_retention_and_the_end_offset_stays() {
     assert_eq!(
         all_of(&shared, &topic).len(),
         KEYS,
-        "every tombstone is still to be read"
+        "no tombstone is removed before its retention has passed"
     );
     let day = i64::try_from(options().tombstone_retention.as_millis()).unwrap();
     write(&*log, &topic, 3..4);
     log.publish(
         (0..KEYS)
-            .map(|key| says(&topic, &format!("key {key}"), ""))
+            .map(|key| new_record(&topic, &format!("key {key}"), ""))
             .collect(),
     )
     .unwrap();

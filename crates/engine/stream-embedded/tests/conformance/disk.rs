@@ -10,7 +10,7 @@ use limbic_stream::{BatchLimits, Error, Log, Retention, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
 use crate::{compaction, options};
-use limbic_stream::testing::conformance::client::{Client, all_of, limits, numbered, says_in, values};
+use limbic_stream::testing::conformance::client::{Client, all_of, limits, new_record_in, numbered, values};
 
 const SCENARIO: &str = "LIMBIC_SCENARIO";
 
@@ -62,7 +62,12 @@ fn topic(log: &Arc<dyn Log>, name: &str, retention: Retention) -> Arc<str> {
 }
 
 fn write(log: &Arc<dyn Log>, topic: &Arc<str>, values: &[String]) -> limbic_stream::Result<()> {
-    log.publish(values.iter().map(|value| says_in(topic, 0, value)).collect())
+    log.publish(
+        values
+            .iter()
+            .map(|value| new_record_in(topic, 0, value))
+            .collect(),
+    )
 }
 
 #[test]
@@ -162,7 +167,7 @@ fn newest_journal(path: &Path) -> PathBuf {
 fn a_half_written_last_batch_is_cut_off() {
     let made = tempfile::tempdir().unwrap();
     let (passed, _) = run("half-written", made.path());
-    assert!(!passed, "the child was to die");
+    assert!(!passed, "the child should abort");
     let journal = std::fs::read(newest_journal(made.path())).unwrap();
     let end = journal.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     // The last batch has about 100,000 bytes. It gets a hole, or loses its end.
@@ -266,7 +271,10 @@ fn a_full_disk_refuses_writes_until_space_is_free() {
     let log = open(&path);
     let found = values(&all_of(&log, &topic));
     let expected: Vec<String> = (0..=acknowledged).flat_map(batch).collect();
-    assert!(found == expected, "what was acknowledged is there once, in order");
+    assert!(
+        found == expected,
+        "every acknowledged record is stored once, in order"
+    );
     log.close().unwrap();
 }
 
@@ -441,13 +449,17 @@ fn records_of_a_transient_topic_leave_the_disk_after_every_reader_has_read_them(
         .unwrap();
     assert_eq!(span(&log, &topics[0]), (0, 40));
     log.trim(&[before(&topics[1], 40)]).unwrap();
-    assert_eq!(span(&log, &topics[0]), (40, 40), "offsets are never given twice");
+    assert_eq!(
+        span(&log, &topics[0]),
+        (40, 40),
+        "an offset is never assigned twice"
+    );
     assert_eq!(span(&log, &topics[1]), (40, 40));
     assert_eq!(span(&log, &topics[2]), (0, 40));
     write(&log, &topics[0], &["after".into()]).unwrap();
     log.close().unwrap();
     let log = open(folder.path());
-    assert_eq!(span(&log, &topics[0]), (40, 41), "and so after reopening");
+    assert_eq!(span(&log, &topics[0]), (40, 41), "also after reopening");
     assert_eq!(values(&all_of(&log, &topics[0])), ["after"]);
     assert_eq!(all_of(&log, &topics[2]).len(), 40);
 }
