@@ -188,7 +188,7 @@ fn say_cost(beside: &str, with: &[(f64, f64)], without: &[(f64, f64)]) {
         .collect();
     let (low, high) = interval(costs.clone());
     let cost = median(costs);
-    println!("exactly once costs {cost:.1} % beside {beside} ({low:.1} to {high:.1})");
+    println!("exactly once costs {cost:.1} % compared with {beside} ({low:.1} to {high:.1})");
 }
 
 fn main() {

@@ -16,9 +16,19 @@
 //! # Ok::<(), limbic_stream::Error>(())
 //! ```
 //!
+//! Settings of librdkafka that exactly-once processing depends on are refused before anything is sent:
+//!
+//! ```
+//! use limbic_stream_kafka::{KafkaLog, KafkaOptions};
+//!
+//! let options = KafkaOptions::default().with("enable.idempotence", "false");
+//! let error = KafkaLog::connect("kafka://127.0.0.1:9092", options).err().unwrap();
+//! assert!(error.to_string().contains("`enable.idempotence` cannot be changed"), "{error}");
+//! ```
+//!
 //! # What it is
+//!
 //! * A member reads committed records only. It polls on its own thread (`poller`). A bounded `inbox` lies between that
-//!   thread and the worker.
 //!   thread and the worker.
 //! * Each instance of a stage has one transactional producer (`producer`, `transaction`). A transaction carries outputs,
 //!   state and the group's offsets, together with the group's generation (KIP-447). So neither a process that was paused

@@ -17,12 +17,12 @@ pub(super) struct Trimmer(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     transient: HashSet<Arc<str>>,
-    /// Up to where the brokers have deleted. It keeps a call that changes nothing away from them.
+    /// The offsets before which the brokers have deleted records. Calls that would change nothing are not sent.
     deleted: HashMap<TopicPartition, u64>,
 }
 
 impl Trimmer {
-    /// Notes which of these topics are transient. A broker does not know: there they are topics with a retention.
+    /// Notes which of these topics are transient. The brokers do not know it: for them, these are topics with a retention.
     pub(super) fn learn(&self, specs: &[TopicSpec]) {
         let is_transient = |spec: &&TopicSpec| matches!(spec.cleanup, Cleanup::Transient(_));
         let names = specs

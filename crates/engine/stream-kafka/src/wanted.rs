@@ -93,7 +93,7 @@ impl Wanted {
             return None;
         }
         Some(format!(
-            "the topic `{topic}` has other settings than it should: {}. Change Limbic's settings, or the topic: kafka-configs.sh \
+            "the topic `{topic}` does not have the wanted settings: {}. Change Limbic's settings, or the topic: kafka-configs.sh \
              --bootstrap-server … --alter --entity-type topics --entity-name {topic} --add-config {}",
             differences.join(", "),
             corrections.join(","),

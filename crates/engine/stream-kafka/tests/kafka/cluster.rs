@@ -82,7 +82,7 @@ pub(crate) fn subscription(instance: &str) -> Subscription {
 pub(crate) fn poll_until(consumer: &mut dyn Consumer, mut done: impl FnMut(Polled) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done(consumer.poll(&limits()).unwrap()) {
-        assert!(Instant::now() < deadline, "it did not come");
+        assert!(Instant::now() < deadline, "the expected events did not arrive");
     }
 }
 

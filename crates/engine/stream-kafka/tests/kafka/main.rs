@@ -255,7 +255,7 @@ fn a_partition_moves_to_a_new_instance_only_after_the_current_batch_is_finished(
                 .filter_map(|partition| second.state().get(partition.partition, b"count").unwrap())
                 .map(|count| std::str::from_utf8(&count).unwrap().parse::<u64>().unwrap())
                 .sum();
-            assert!(counts > 0, "the state came along");
+            assert!(counts > 0, "the state moved with the partition");
             let records = take(&mut *second, 1);
             pass_on(&mut *second, &records).unwrap();
             while log

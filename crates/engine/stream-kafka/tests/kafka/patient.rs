@@ -153,7 +153,7 @@ impl Transaction for Open<'_> {
         if std::mem::take(&mut said.abort_next) {
             said.aborted.push(self.batches);
             self.inner.abort()?;
-            return Err(Error::Aborted("as the test wants".into()));
+            return Err(Error::Aborted("forced by the test".into()));
         }
         self.inner.commit()?;
         said.committed.push(self.batches);

@@ -41,7 +41,7 @@ impl Stage for Numbering {
         for record in &batch.records {
             let value: usize = std::str::from_utf8(&record.value).unwrap().parse().unwrap();
             if value.is_multiple_of(POISON) {
-                out.dead(record, "poison", "as the test wants");
+                out.dead(record, "poison", "forced by the test");
                 continue;
             }
             let before = out.get(record.partition, b"count")?;
@@ -53,7 +53,7 @@ impl Stage for Numbering {
             out.emit_bytes(&cause, "out", "k", record.timestamp, count.to_string());
         }
         if self.fails_at == Some(number) && !self.has_failed.swap(true, Ordering::Relaxed) {
-            return Err(StageError::unavailable("wanted", "as the test wants"));
+            return Err(StageError::unavailable("wanted", "forced by the test"));
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ fn an_abort_repeats_every_batch_of_the_transaction() {
     let batches = notes.committed();
     assert_eq!(
         batches[0], 1,
-        "after it, one batch goes alone; by transaction: {batches:?}"
+        "after the abort, one batch has its own transaction; batches by transaction: {batches:?}"
     );
     assert!(batches[1..].iter().any(|batches| *batches > 1), "{batches:?}");
 }
@@ -177,7 +177,7 @@ fn a_kill_between_batches_of_one_transaction_neither_loses_nor_doubles() {
         .stderr(Stdio::null())
         .status()
         .unwrap();
-    assert!(!died.success(), "the child was to die");
+    assert!(!died.success(), "the child should abort");
     let from_the_start = TopicPartition {
         topic: "out".into(),
         partition: 0,
