@@ -7,10 +7,10 @@
 //! ```text
 //!  DeliverStage ──▶ outbox ──▶ AdPlatform::deliver ──▶ webhook: POST, signed  │ file: one JSON line
 //!                      ▲              │
-//! * [`WebhookPlatform`] posts JSON to a URL, signed according to [Standard Webhooks](https://www.standardwebhooks.com).
+//!                      └─── Answer ◀──┘
 //! ```
 //!
-//! * [`WebhookPlatform`] posts JSON to a URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
+//! * [`WebhookPlatform`] posts JSON to a URL, signed according to [Standard Webhooks](https://www.standardwebhooks.com).
 //! * [`FilePlatform`] appends JSON Lines to a file and never writes a decision twice.
 //!
 //! # What it is not

@@ -1,4 +1,4 @@
-//! What the deliver stage promises.
+//! The promises of the deliver stage, with the platforms of this crate.
 
 #![expect(
     clippy::unwrap_used,
@@ -123,7 +123,7 @@ impl Member {
     }
 
     fn pending(&self) -> usize {
-        // What is counted of a destination stays.
+        // The counts of a destination stay in the state.
         let entries = self.state.keys().filter(|key| key.starts_with(b"outbox/e/"));
         entries.count()
     }
@@ -284,7 +284,7 @@ fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {
     assert_eq!(
         written.headers.text(header::TRACE_PARENT),
         Some("00-1-2-01"),
-        "the trace goes on"
+        "the outcome continues the trace"
     );
 
     let received = &scene.server.received()[0];
@@ -309,7 +309,7 @@ fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {
     assert_eq!(
         (scene.server.received().len(), member.outcomes.len()),
         (1, 1),
-        "once is enough"
+        "it is sent only once"
     );
 }
 
@@ -385,7 +385,7 @@ fn a_delivered_ad_is_paused_once_when_its_subject_is_put_on_hold() {
         (&body["type"], &body["decision"]),
         (&json!("ad.paused"), &json!(id))
     );
-    assert!(body.get("people").is_none(), "nobody is named");
+    assert!(body.get("people").is_none(), "a pause names no person");
 }
 
 #[test]
@@ -696,14 +696,14 @@ fn a_circuit_breaker_opens_probes_and_closes_without_delaying_other_platforms() 
     assert_eq!(
         member.kinds(),
         [OutcomeKind::Delivered],
-        "the file had no part in it"
+        "the file platform is not affected"
     );
     member.tick(&mut stage, 49_999);
     assert_eq!(scene.server.received().len(), 3);
     member.tick(&mut stage, 50_000);
     assert_eq!(scene.server.received().len(), 4, "one probe, which failed");
     for _ in 0..10 {
-        // More than one tick only where a slow machine uses up a tick's time.
+        // A slow machine may need more than one tick.
         member.tick(&mut stage, 100_000);
     }
     assert_eq!(member.kinds(), vec![OutcomeKind::Delivered; 10]);
@@ -771,7 +771,7 @@ fn with_random_failures_and_kills_every_decision_has_one_outcome_and_one_effect(
     assert_eq!(effects.len(), delivered.len(), "one effect each");
     assert!(
         scene.server.received().len() > DECISIONS && delivered.len() < DECISIONS,
-        "the chaos did something"
+        "some attempts failed"
     );
 }
 
@@ -825,7 +825,11 @@ fn a_decision_that_no_platform_can_deliver_is_a_dead_letter() {
         "a suppression is not a dead letter: there is nothing to deliver"
     );
     member.tick(&mut stage, 0);
-    assert_eq!(scene.server.effects().len(), 1, "the good one");
+    assert_eq!(
+        scene.server.effects().len(),
+        1,
+        "only the valid decision is delivered"
+    );
 }
 
 #[test]
@@ -903,7 +907,7 @@ fn a_file_contains_each_decision_once_after_repeated_sends_and_reopening() {
     assert_eq!(
         deliver(&file, &[3, 4], now),
         vec![Answer::Applied(()); 2],
-        "it sees what another added"
+        "it sees the lines that another process added"
     );
     let decisions: Vec<_> = lines(&path).iter().map(|line| line["decision"].clone()).collect();
     assert_eq!(decisions, [1, 2, 3, 4].map(|n| json!(delivery(n).decision)));
@@ -958,7 +962,7 @@ fn a_damaged_file_and_a_locked_file_are_reported() {
     assert_eq!(
         deliver(&file, &[1], Utc::default()),
         [Answer::Applied(())],
-        "an emptied file begins anew"
+        "an emptied file is read from its start"
     );
     assert_eq!(lines(&path).len(), 1);
 }

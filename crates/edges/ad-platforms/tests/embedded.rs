@@ -85,7 +85,7 @@ fn stop(mut stage: StageHandle) {
     stage.stop();
     assert!(
         stage.join_by(Instant::now() + Duration::from_mins(1)),
-        "it drains"
+        "the stage stops before the deadline"
     );
 }
 

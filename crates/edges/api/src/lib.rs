@@ -103,7 +103,7 @@ pub struct Context {
     pub store: Result<Store, String>,
     /// The time series, in the same way.
     pub series: Result<SeriesReader, String>,
-    /// The log.
+    /// The log, for counts and lag.
     pub log: Arc<dyn Log>,
     /// Every component of the registry.
     pub components: Vec<ComponentView>,
@@ -115,7 +115,7 @@ pub struct Context {
     pub registry: prometheus::Registry,
     /// Hashes (BLAKE3) of API keys, and the tenant of each. Empty = every caller belongs to the tenant `default`.
     pub keys: BTreeMap<[u8; 32], TenantId>,
-    /// The settings.
+    /// The limits of requests.
     pub settings: Settings,
 }
 

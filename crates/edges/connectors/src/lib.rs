@@ -77,7 +77,7 @@ pub enum ConnectorError {
     /// The source does not answer now. The same pull may succeed later.
     #[error("{source_name} does not answer ({detail}): the same page is pulled again later")]
     Unavailable {
-        /// The source.
+        /// The name of the source, for people.
         source_name: String,
         /// What happened.
         detail: String,
@@ -87,7 +87,7 @@ pub enum ConnectorError {
     /// The source refuses. A retry cannot help until its settings change.
     #[error("{source_name} refuses to give posts ({detail}): check the connector's settings")]
     Refused {
-        /// The source.
+        /// The name of the source, for people.
         source_name: String,
         /// Its message.
         detail: String,
@@ -97,9 +97,9 @@ pub enum ConnectorError {
         "`{cursor}` is not a position in {source_name}: remove the stored cursor to begin at the oldest post"
     )]
     UnknownCursor {
-        /// The source.
+        /// The name of the source, for people.
         source_name: String,
-        /// The cursor.
+        /// The text of the cursor.
         cursor: String,
     },
 }

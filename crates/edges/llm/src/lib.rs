@@ -29,6 +29,9 @@
 //! # Example
 //!
 //! ```
+//! use std::{sync::Arc, time::Duration};
+//!
+//! use limbic_domain::Utc;
 //! use limbic_llm::{Generate, Generated, Provider};
 //! use limbic_stream::outbox::{Answer, Call};
 //!
@@ -40,6 +43,23 @@
 //!         Answer::Applied(Generated::text(call.request.prompt.clone()))
 //!     }
 //! }
+//!
+//! let request = Generate {
+//!     model: "parrot".into(),
+//!     system: None,
+//!     prompt: "Hello!".into(),
+//!     max_tokens: 16,
+//!     temperature: 0.0,
+//!     seed: None,
+//! };
+//! let call = Call {
+//!     key: "moment-1".into(),
+//!     request: Arc::new(request),
+//!     attempt: 1,
+//!     now: Utc::from_millis(0),
+//!     deadline: Duration::from_secs(10),
+//! };
+//! assert!(matches!(Parrot.generate(&call), Answer::Applied(reply) if reply.text == "Hello!"));
 //! ```
 
 mod openai;

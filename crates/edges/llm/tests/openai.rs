@@ -1,4 +1,4 @@
-//! The provider against a server that behaves as the published API does, on good and on bad days.
+//! The provider with a server that behaves as the published API documents, with and without failures.
 
 #![expect(
     clippy::unwrap_used,
@@ -104,7 +104,7 @@ impl Server {
         self.model.script.lock().unwrap().push_back(reply);
     }
 
-    /// What the provider makes of one reply.
+    /// The provider's answer to one reply of the server.
     fn answer(&self, status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer<Generated> {
         self.will(status, headers, body);
         self.provider().generate(&call(Duration::from_mins(1)))
@@ -257,7 +257,7 @@ fn an_invalid_completion_is_retried_and_a_refusal_is_not() {
         ),
         (
             json!({"message": {"content": null, "tool_calls": []}, "finish_reason": "tool_calls"}),
-            "not built",
+            "does not support",
         ),
     ] {
         let answer = server.answer(200, &[], &choice(body));

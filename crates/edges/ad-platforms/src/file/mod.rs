@@ -54,7 +54,6 @@ pub enum FileError {
     },
 }
 
-/// A new line.
 #[derive(Serialize)]
 struct NewLine<'a> {
     #[serde(flatten)]

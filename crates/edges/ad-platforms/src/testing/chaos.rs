@@ -9,11 +9,11 @@ pub enum Behaviour {
     Accept,
     /// Answers with this status and does not accept the delivery.
     Answer {
-        /// The status.
+        /// The HTTP status.
         status: u16,
         /// The `Retry-After` header, if any.
         retry_after: Option<String>,
-        /// The body.
+        /// The body of the answer, as plain text.
         body: String,
     },
     /// Accepts the delivery, then closes the connection without an answer.
@@ -57,7 +57,7 @@ impl Behaviour {
 /// seed, key and n. Refusals are a function of seed and key only, because a refusal is permanent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Chaos {
-    /// The seed.
+    /// The seed of all draws.
     pub seed: u64,
     /// 422.
     pub refuse: u32,

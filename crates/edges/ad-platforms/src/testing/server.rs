@@ -39,7 +39,7 @@ pub struct Received {
     pub key: String,
     /// Its headers, lower case.
     pub headers: BTreeMap<String, String>,
-    /// Its body.
+    /// Its body, unparsed.
     pub body: Vec<u8>,
 }
 

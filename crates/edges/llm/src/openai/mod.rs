@@ -219,7 +219,7 @@ fn read(body: &[u8]) -> Answer<Generated> {
     match (finish.as_str(), choice.message.content) {
         ("content_filter", _) => rejected("a content filter ended the text".to_owned()),
         ("tool_calls" | "function_call", _) => {
-            rejected("the model calls a tool, which is not built here".to_owned())
+            rejected("the model calls a tool, which this provider does not support".to_owned())
         }
         (_, Some(text)) if !text.trim().is_empty() => {
             let usage = completion.usage.unwrap_or_default();
