@@ -4,8 +4,8 @@
 //! posts ─▶ AffectEngine::read (one call per batch) ─▶ SubjectTagger ─▶ readings
 //! ```
 //!
-//! The stage connects the log with the science: engines, lexica, models and subject lists are in [`limbic_affect`]. It keeps no
-//! state.
+//! The stage connects the log with the computation. It does not read texts itself: engines, lexica, models and subject lists
+//! are in [`limbic_affect`]. It keeps no state.
 //!
 //! # Example
 //!
@@ -14,10 +14,13 @@
 //!
 //! use limbic_affect::{LexiconReader, SubjectTagger};
 //! use limbic_affect_stage::AffectStage;
+//! use limbic_stream::testing::{Harness, record};
 //!
-//! let stage = AffectStage::new(Arc::new(LexiconReader::new()), SubjectTagger::default());
-//! assert_eq!(&*AffectStage::spec().name, AffectStage::NAME);
-//! # drop(stage);
+//! let build = || AffectStage::new(Arc::new(LexiconReader::new()), SubjectTagger::default());
+//! let mut stage = Harness::new(build).described_by(AffectStage::spec());
+//! let effects = stage.process([record("posts").key("default/ada").value("not a post")]);
+//! assert!(effects.records.is_empty());
+//! assert_eq!(effects.dead[0].reason, AffectStage::MALFORMED);
 //! ```
 //!
 //! # Laws

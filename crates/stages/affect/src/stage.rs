@@ -7,7 +7,8 @@ use limbic_stream::{Batch, BatchLimits, EventTime, Forward, Outputs, Record, Sta
 
 use limbic_affect::{AffectEngine, SubjectTagger};
 
-/// Most posts in a batch. Each is in memory three times: as a record, with its reading, and as the record of that.
+/// Maximum number of posts in a batch. Each post is in memory three times: as its record, with its reading, and as the record
+/// of the reading.
 const BATCH: usize = 2_000;
 
 /// Reads every post of a batch in one call of its engine.
@@ -224,7 +225,7 @@ mod tests {
         let after = read(&[("football", "match")]);
         assert_eq!(subjects(&before), ["tea"], "the source named tea");
         assert_eq!(subjects(&after), ["football", "tea"]);
-        assert_ne!(before.id, after.id, "another reading is another event");
+        assert_ne!(before.id, after.id, "a different reading has a different id");
         assert_eq!(before, read(&[("football", "goal")]));
     }
 
