@@ -27,7 +27,7 @@ fn posts_are_accepted_one_by_one_in_arrays_and_in_lines() {
     let many = json!([post("1", "what a wonderful day"), post("2", "sad"), wrong]);
     let many = node.post("/v1/posts", &many);
     assert_eq!(many.status, 202, "valid posts are accepted, the others are named");
-    let problem = "is missing: give when it was written, as RFC 3339, for instance \"2026-11-29T12:00:00Z\"";
+    let problem = "is missing: give the time of writing in RFC 3339, for instance \"2026-11-29T12:00:00Z\"";
     let rejected = json!({"index": 2, "field": "created_at", "problem": problem});
     assert_eq!(
         many.json(),

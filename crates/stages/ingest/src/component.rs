@@ -8,9 +8,9 @@ use limbic_stream::{Log, Stage, StageSpec};
 
 use crate::{IngestStage, RecentIds, SeenIds, Settings, SharedIds};
 
-/// How many ids each edge remembers by itself: some 60 MB when full.
+/// The number of ids that each edge remembers in memory, about 60 bytes each.
 const RECENT_IDS: usize = 1_000_000;
-/// How many of the ids accepted last an edge reads back from the log when it starts: some 30 MB of records.
+/// The number of recent ids of each topic that an edge reads from the log when it starts: about 30 MB of records.
 const RELOADED_IDS: usize = 50_000;
 
 impl Component for IngestStage {
@@ -61,10 +61,10 @@ impl Component for RecentIds {
     fn build(_: &Settings, resources: &Resources) -> Result<Arc<dyn SeenIds>, Error> {
         let log: Arc<dyn Log> = resources.get()?;
         let recent = Self::new(RECENT_IDS);
-        let reloaded = recent
-            .reload(log.as_ref(), RELOADED_IDS)
-            .map_err(|error| format!("cannot read the ids of the posts accepted last: {error}"))?;
-        tracing::debug!(reloaded, "the ids of the posts accepted last are loaded");
+        let reloaded = recent.reload(log.as_ref(), RELOADED_IDS).map_err(|error| {
+            format!("cannot read the ids of recently accepted posts from the log: {error}")
+        })?;
+        tracing::debug!(reloaded, "loaded the ids of recently accepted posts");
         Ok(Arc::new(recent))
     }
 }

@@ -130,7 +130,7 @@ impl Edge {
         })
     }
 
-    /// Accepts outcomes.
+    /// Accepts outcomes, in the same way as [`Self::accept_posts`].
     pub fn accept_outcomes(
         &self,
         tenant: &TenantId,
@@ -206,7 +206,7 @@ impl Edge {
         let (ids, records): (Vec<SeenId>, Vec<NewRecord>) =
             admitted.into_iter().map(|item| (item.id, item.record)).unzip();
         self.log.publish(records)?;
-        // Only now: a known id must be durable.
+        // Only after the write, because a known id must be durable.
         for seen in &self.seen {
             seen.note(&ids);
         }

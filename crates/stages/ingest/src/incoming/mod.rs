@@ -36,7 +36,7 @@ pub struct IncomingPost {
     pub post: PostRef,
     /// The author's name on the social network. It does not leave the edge.
     pub author: String,
-    /// The text.
+    /// The text, at most [`TEXT_LIMIT`] bytes and with a visible character.
     pub text: String,
     /// When it was written.
     pub created_at: Utc,

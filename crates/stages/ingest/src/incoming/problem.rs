@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Problem {
-    /// The field.
+    /// The field's name in the JSON object.
     pub field: &'static str,
     /// The problem, and after a colon what to do.
     pub problem: String,
@@ -50,11 +50,11 @@ impl Field {
 
 pub(super) const NETWORK: Field = field("network", "the social network", "\"bluesky\"");
 pub(super) const POST_ID: Field = field("id", "the network's id of the post", "\"3kq2vq7z5\"");
-pub(super) const AUTHOR: Field = field("author", "who wrote it, as the network names them", "\"ada\"");
-pub(super) const TEXT: Field = field("text", "what was written", "\"What a goal!\"");
+pub(super) const AUTHOR: Field = field("author", "the author's name on the social network", "\"ada\"");
+pub(super) const TEXT: Field = field("text", "the text of the post", "\"What a goal!\"");
 pub(super) const CREATED_AT: Field = field(
     "created_at",
-    "when it was written, as RFC 3339",
+    "the time of writing in RFC 3339",
     "\"2026-11-29T12:00:00Z\"",
 );
 pub(super) const LANG: Field = field("lang", "a BCP 47 tag of the language", "\"pt-BR\"");
@@ -70,10 +70,10 @@ pub(super) const REPOST_OF: Field = field(
 );
 pub(super) const URL: Field = field(
     "url",
-    "where the post can be seen",
+    "the web address of the post",
     "\"https://example.com/3kq2vq7z5\"",
 );
-pub(super) const SUBJECTS: Field = field("subjects", "what the post is about", "[\"football\"]");
+pub(super) const SUBJECTS: Field = field("subjects", "the subjects of the post", "[\"football\"]");
 pub(super) const CONSENT: Field = field("consent", "given, denied or unknown", "\"unknown\"");
 pub(super) const MINOR: Field = field("minor", "whether the author is a minor", "false");
 pub(super) const META: Field = field("meta", "further fields", "{\"likes\": 3}");
@@ -84,7 +84,11 @@ pub(super) const DECISION: Field = field(
 );
 pub(super) const KIND: Field = field("kind", "impression, click, conversion or dismissal", "\"click\"");
 pub(super) const VALUE: Field = field("value", "the worth of a conversion, 0 or more", "12.5");
-pub(super) const AT: Field = field("at", "when it happened, as RFC 3339", "\"2026-11-29T12:00:00Z\"");
+pub(super) const AT: Field = field(
+    "at",
+    "the time of the event in RFC 3339",
+    "\"2026-11-29T12:00:00Z\"",
+);
 pub(super) const OUTCOME_ID: Field = field(
     "id",
     "a key that stays the same when the outcome is sent again",

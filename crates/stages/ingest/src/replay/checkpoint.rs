@@ -18,7 +18,7 @@ struct Mark {
     /// The replayed file: path and length. A different file with the same name starts from the beginning.
     file: String,
     length: u64,
-    /// The target.
+    /// The URL of the node, or the log.
     target: String,
     /// The number of rows that the target has answered.
     rows: u64,

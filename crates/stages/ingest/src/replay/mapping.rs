@@ -28,7 +28,7 @@ const FIELDS: [&str; 12] = [
 enum Source {
     /// A column, by name, or by number from 0 if the file has no header.
     Column(String),
-    /// A constant.
+    /// A constant, the same for every row.
     Constant(String),
 }
 

@@ -57,7 +57,7 @@ pub enum RowsError {
     Header {
         /// The file.
         path: PathBuf,
-        /// The problem.
+        /// What is wrong with the first row.
         problem: String,
     },
 }
