@@ -54,7 +54,7 @@ pub enum Problem {
     /// A template does not compile.
     #[error("template `{template}`, {part}: {problem}")]
     Syntax {
-        /// The template.
+        /// The template's name.
         template: Slug,
         /// `headline` or `body`.
         part: &'static str,
@@ -62,9 +62,11 @@ pub enum Problem {
         problem: String,
     },
     /// A template names a tenant or campaign that does not exist.
-    #[error("template `{template}` is for `{wanted}`, but this campaign does not exist")]
-    NobodysTemplate {
-        /// The template.
+    #[error(
+        "template `{template}` is for `{wanted}`, but this campaign does not exist: correct the name, or add the campaign"
+    )]
+    UnknownCampaign {
+        /// The template's name.
         template: Slug,
         /// The campaign that it names.
         wanted: String,
@@ -72,17 +74,17 @@ pub enum Problem {
     /// Two campaigns of a tenant have the same name.
     #[error("campaign {tenant}/{campaign} exists twice: give one of them another name")]
     CampaignTwice {
-        /// The tenant.
+        /// The campaign's tenant.
         tenant: TenantId,
-        /// The campaign.
+        /// The campaign's id.
         campaign: Slug,
     },
     /// A field of a campaign is not valid.
     #[error("campaign {tenant}/{campaign}, {field}: {problem}")]
     Field {
-        /// The tenant.
+        /// The campaign's tenant.
         tenant: TenantId,
-        /// The campaign.
+        /// The campaign's id.
         campaign: Slug,
         /// The field, for instance `brief.product`.
         field: String,
@@ -95,11 +97,11 @@ pub enum Problem {
          add the value to the brief, or say in the template's `campaigns` whom it is for"
     )]
     Render {
-        /// The tenant.
+        /// The campaign's tenant.
         tenant: TenantId,
-        /// The campaign.
+        /// The campaign's id.
         campaign: Slug,
-        /// The template.
+        /// The template's name.
         template: Slug,
         /// The template engine's message.
         problem: String,
@@ -112,9 +114,9 @@ pub enum Problem {
         way = match direction { Direction::Up => "up", Direction::Down => "down" }
     )]
     NothingFits {
-        /// The tenant.
+        /// The campaign's tenant.
         tenant: TenantId,
-        /// The campaign.
+        /// The campaign's id.
         campaign: Slug,
         /// The ad platform.
         platform: Slug,

@@ -205,7 +205,7 @@ impl Writer {
                 })
             };
             for wanted in template.campaigns.iter().filter(|wanted| !exists(wanted)) {
-                problems.push(Problem::NobodysTemplate {
+                problems.push(Problem::UnknownCampaign {
                     template: template.name.clone(),
                     wanted: wanted.to_string(),
                 });

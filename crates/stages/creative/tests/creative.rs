@@ -478,7 +478,7 @@ fn a_template_is_checked_against_every_brief_before_it_is_used() {
     nobodys.campaigns = vec![slug("winter")];
     assert!(matches!(
         problems(&with(nobodys), &campaigns)[..],
-        [Problem::NobodysTemplate { .. }]
+        [Problem::UnknownCampaign { .. }]
     ));
 }
 

@@ -22,7 +22,7 @@ pub struct Embedded {
     pool: AnyPool,
     /// One connection, so that the pages that it has read stay valid.
     writer: AnyPool,
-    /// What is committed.
+    /// Committed names and series.
     known: Arc<Mutex<Known>>,
 }
 
@@ -177,7 +177,7 @@ fn insertion(rows: usize) -> String {
     )
 }
 
-/// The numbers as a transaction sees them. Those that it assigns are valid only after its commit.
+/// The numbers of names and series within a transaction. Those that it assigns are valid only after its commit.
 struct Numbers {
     known: Arc<Mutex<Known>>,
     assigned: Known,

@@ -19,7 +19,7 @@ pub struct InfluxOptions {
     pub url: ConnectionUrl,
     /// The organisation.
     pub org: String,
-    /// The bucket.
+    /// The bucket's name.
     pub bucket: String,
     /// An API token with permission to read and write the bucket. Never printed.
     #[serde(skip_serializing)]

@@ -43,13 +43,13 @@ pub struct Written {
 /// A query: sums of fields for each step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The tenant.
+    /// The tenant whose series are read.
     pub tenant: TenantId,
-    /// The measurement.
+    /// The measurement, for instance `emotion`.
     pub measurement: String,
     /// Tags that points must have.
     pub tags: BTreeMap<String, String>,
-    /// The fields.
+    /// The names of the fields to add up.
     pub fields: Vec<String>,
     /// The first time, a multiple of `step`.
     pub from: Utc,

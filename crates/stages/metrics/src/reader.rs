@@ -83,7 +83,7 @@ impl SeriesReader {
         }
         let (above, below) = parts(measurement, field).ok_or_else(|| {
             SeriesError::BadQuery(format!(
-                "no measurement `{measurement}`: emotion, emotion_all, moments, decisions, outcomes or holds"
+                "there is no measurement `{measurement}`: give emotion, emotion_all, moments, decisions, outcomes or holds"
             ))
         })?;
         let mut tags = tags.clone();

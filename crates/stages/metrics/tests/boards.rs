@@ -36,14 +36,14 @@ fn the_dashboard_and_the_alerts_use_only_existing_metrics() {
         StageMeters::register(&registry).unwrap();
         OutboxMeters::register(&registry).unwrap();
         let asked = families(&text);
-        assert!(asked.len() >= 5, "{file} asks for {asked:?} only");
+        assert!(asked.len() >= 5, "{file} uses only {asked:?}");
         let unknown: Vec<&str> = asked
             .into_iter()
             .filter(|name| !is_taken(&registry, name))
             .collect();
         assert!(
             unknown.is_empty(),
-            "{file} asks for what no stage measures: {unknown:?}"
+            "{file} uses metrics that do not exist: {unknown:?}"
         );
     }
 }

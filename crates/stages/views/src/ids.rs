@@ -1,10 +1,10 @@
-//! Ids of events as SQLite holds them.
+//! Ids of events as SQLite stores them.
 //!
 //! Most ids are 32 hexadecimal digits of a hash ([`limbic_domain::event_id`]). Their 16 bytes are stored instead. The first byte
 //! of a stored id says which of the two follows.
 //!
-//! An index of the whole ids of posts and readings would double the time of their insertion, because neighbours in it are of
-//! different times. So a post has a 32-bit hash of its id, which is indexed, and a reading is found by its post.
+//! An index of the whole ids of posts and readings would double the time of an insertion, because neighbours in such an index
+//! were written at different times. So a post has an indexed 32-bit hash of its id, and a reading is found by its post.
 
 use limbic_domain::random;
 
@@ -12,7 +12,7 @@ use crate::Kind;
 
 /// The id follows as text.
 const TEXT: u8 = 0;
-/// The 16 bytes follow that the 32 hexadecimal digits of the id stand for.
+/// 16 bytes follow. The id is their 32 hexadecimal digits.
 const HEX: u8 = 1;
 
 /// `id` as it is stored.
@@ -28,7 +28,7 @@ pub(crate) fn pack(id: &str) -> Vec<u8> {
     stored
 }
 
-/// The id that `stored` stands for; `None` if [`pack`] has not made it.
+/// The id whose stored form is `stored`. `None` if the bytes are not the result of [`pack`].
 pub(crate) fn unpack(stored: &[u8]) -> Option<String> {
     match stored.split_first()? {
         (&TEXT, text) => String::from_utf8(text.to_vec()).ok(),

@@ -7,7 +7,7 @@ pub(crate) const SQLITE_VERSION: i64 = 2;
 /// The statements for SQLite.
 ///
 /// A *stream* is a tenant's events of one kind; the rows of a stream are together, in the order of their numbers. Posts and
-/// readings have a table of their own: there are many of them, few of one entity, and their entity almost is their id. `id` and
+/// readings have a separate table: there are many of them, and an entity has few of them. `id` and
 /// `hash` are explained in [`ids`](crate::ids). The view `limbic_view` is for people, and keeps older programs from the file.
 pub(crate) const SQLITE: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS limbic_streams (

@@ -12,7 +12,7 @@ use crate::{ids, schema};
 
 /// Rows in one statement, the largest first: SQLite compiles a statement for each number of rows, and sqlx keeps them.
 const ROWS_AT_ONCE: [usize; 5] = [200, 64, 16, 4, 1];
-/// Rows that are brought to a new version at once.
+/// Maximum number of rows that are converted to a new version in one step.
 const ROWS_MIGRATED_AT_ONCE: i64 = 1_000;
 
 /// Opens or creates the file in `folder`: connections to read with, and one to write with. The connection that writes has most
@@ -29,7 +29,7 @@ pub(crate) async fn open(folder: &Path) -> Result<(AnyPool, AnyPool), StoreError
     Ok((readers.await.map_err(failed())?, writer))
 }
 
-/// Creates the tables, or brings those of an older program to the version of this one.
+/// Creates the tables, or converts those of an older version.
 async fn create(writer: &AnyPool) -> Result<(), StoreError> {
     let failed = || database("creating the tables");
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
@@ -59,7 +59,9 @@ async fn create(writer: &AnyPool) -> Result<(), StoreError> {
         execute(&mut transaction, statement).await?;
     }
     if old.is_some() {
-        tracing::info!("bringing the view to a new format: this takes some seconds for each million events");
+        tracing::info!(
+            "converting the view to a new format: this takes some seconds for each million events"
+        );
         copy_version_1(&mut transaction).await?;
         execute(&mut transaction, "DROP TABLE limbic_view_1").await?;
     }
@@ -77,7 +79,7 @@ async fn execute(
 
 /// Copies the rows of `limbic_view_1`. Their numbers stay, so cursors stay valid.
 async fn copy_version_1(transaction: &mut Transaction<'static, Any>) -> Result<(), StoreError> {
-    let failed = || database("bringing the view to a new format");
+    let failed = || database("converting the view to a new format");
     execute(
         transaction,
         "INSERT INTO limbic_streams (tenant, kind, last) SELECT tenant, kind, MAX(seq) FROM limbic_view_1 GROUP BY tenant, kind",
@@ -136,7 +138,7 @@ struct Stored {
     body: Vec<u8>,
 }
 
-/// Writes rows behind those of their streams. An event that has a row keeps it.
+/// Appends rows to their streams. An event that has a row keeps it.
 pub(crate) async fn write(
     transaction: &mut Transaction<'static, Any>,
     rows: &[NewRow],
@@ -182,7 +184,7 @@ pub(crate) async fn write(
 #[derive(Default)]
 struct Stream {
     number: i64,
-    /// How many rows are written to it.
+    /// Number of rows that are written to it.
     rows: i64,
     /// The number of its next row.
     next: i64,
@@ -218,9 +220,8 @@ async fn insert(transaction: &mut Transaction<'static, Any>, rows: Vec<Stored>) 
 
 /// A statement that inserts `rows` rows.
 fn insertion(table: &str, rows: usize) -> String {
-    // SQLite keeps every page as it was before a statement that may abort half-way, to restore it. OR FAIL does not restore:
-    // a failure ends the transaction as a whole. Numbered parameters are slow: SQLite searches its list of parameters for
-    // each one.
+    // For a statement that may abort, SQLite keeps a copy of every changed page, to restore it. OR FAIL saves this: a failure
+    // ends the whole transaction anyway. Numbered parameters are slow: SQLite searches its list of parameters for each one.
     let values = vec!["(?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
     format!(
         "INSERT OR FAIL INTO {table} (stream, seq, id, hash, at, entity, body) VALUES {values} ON CONFLICT DO NOTHING"
@@ -245,15 +246,15 @@ pub(crate) fn by_id(kind: Kind) -> &'static str {
     }
 }
 
-/// The statement that reads a page: `$1` to `$3` are tenant, kind and the number before, `$4` the entity of one's events, the
-/// last one how many.
+/// The statement that reads a page: `$1` to `$3` are the tenant, the kind and the last number of the previous page. If the page
+/// is of one entity, `$4` is the entity. The last parameter is the maximum number of rows.
 pub(crate) fn page(kind: Kind, is_of_entity: bool) -> &'static str {
     match (table(kind.as_str()), is_of_entity) {
         ("limbic_posts", false) => {
             "SELECT seq, id, at, body FROM limbic_posts JOIN limbic_streams USING (stream)
              WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4"
         }
-        // SQLite would take the index of numbers, because it cannot know that most entities have few rows. Those of a post
+        // SQLite would choose the index of numbers, because it cannot know that most entities have few rows. Rows of a post
         // are sorted.
         ("limbic_posts", true) => {
             "SELECT seq, id, at, body FROM limbic_posts INDEXED BY limbic_posts_entity

@@ -110,7 +110,7 @@ fn row(record: &Record) -> Result<NewRow, String> {
         kind,
         id: head.id,
         at: head.at.as_millis(),
-        entity: entity.ok_or("no field names the entity that it is about")?,
+        entity: entity.ok_or("no field names its entity (post, audience, campaign or decision)")?,
         body: head.data.get().to_owned(),
     })
 }

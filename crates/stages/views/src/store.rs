@@ -125,7 +125,6 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// A new row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewRow {
     pub(crate) tenant: String,
@@ -140,7 +139,7 @@ pub(crate) struct NewRow {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: AnyPool,
-    /// What writes: one connection to SQLite, any to PostgreSQL.
+    /// The connections for writes: one to SQLite, several to PostgreSQL.
     writer: AnyPool,
     postgres: bool,
 }
