@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use limbic_affect::evaluation::{Cell, Draws, Judge, Options, Report, Split, TaskReport, evaluate};
+use limbic_affect::evaluation::{Cell, Draws, MeasuredEngine, Options, Report, Split, TaskReport, evaluate};
 use limbic_affect::{LexiconReader, ModelOptions, ModelReader, Vader};
 
 use crate::cli::{Common, MeasureArgs};
@@ -24,7 +24,7 @@ const PUBLISHED: [(&str, &str); 3] = [
 ];
 
 pub fn run(common: &Common, args: &MeasureArgs) -> anyhow::Result<ExitCode> {
-    let judges = judges(common, args)?;
+    let engines = engines(common, args)?;
     let options = Options {
         data: data(common)?,
         tasks: args.tasks.clone(),
@@ -47,7 +47,7 @@ pub fn run(common: &Common, args: &MeasureArgs) -> anyhow::Result<ExitCode> {
         ProgressStyle::with_template("{bar:36} {pos}/{len}  {msg}  {elapsed}")
             .context("the bar's template")?,
     );
-    let report = evaluate(&options, &judges, |step| {
+    let report = evaluate(&options, &engines, |step| {
         bar.set_length(step.of as u64);
         bar.set_position(step.done as u64);
         bar.set_message(format!("{} by {}", step.task, step.engine));
@@ -77,7 +77,7 @@ fn data(common: &Common) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-fn judges(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<Judge>> {
+fn engines(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<MeasuredEngine>> {
     // `--data` names the data sets here, not the folder of a log.
     let common = Common {
         data: None,
@@ -86,7 +86,7 @@ fn judges(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<Judge>> {
     let settings = common.settings(&[])?;
     let settings = settings.section::<limbic_affect_stage::AffectStage>();
     let wants = |name: &str| args.engines.is_empty() || args.engines.iter().any(|wanted| wanted == name);
-    let mut judges = Vec::new();
+    let mut engines = Vec::new();
     if wants("model") {
         let mut folders = args.models.clone();
         // The default model may be missing. A model that was asked for must exist.
@@ -110,7 +110,7 @@ fn judges(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<Judge>> {
                     };
                     let reader = ModelReader::open(folder, &options)
                         .with_context(|| format!("the model in {} cannot be measured", folder.display()))?;
-                    judges.push(Judge::Model {
+                    engines.push(MeasuredEngine::Model {
                         name: column(&reader, cascade),
                         reader: Box::new(reader),
                     });
@@ -119,15 +119,15 @@ fn judges(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<Judge>> {
         }
     }
     if wants("lexicon") {
-        judges.push(Judge::Lexicon(LexiconReader::new()));
+        engines.push(MeasuredEngine::Lexicon(LexiconReader::new()));
     }
     if wants("vader") {
-        judges.push(Judge::Vader(Vader::new()));
+        engines.push(MeasuredEngine::Vader(Vader::new()));
     }
     if wants("majority") {
-        judges.push(Judge::Majority);
+        engines.push(MeasuredEngine::Majority);
     }
-    Ok(judges)
+    Ok(engines)
 }
 
 /// The model's version and kernels, without the versions of the lexica.

@@ -32,7 +32,7 @@ const MOST: usize = 1_000;
 const VARIANTS: [(&str, bool, usize); 4] = [
     ("all layers", false, 0),
     ("early exit", true, 0),
-    ("memory", false, 100_000),
+    ("cache", false, 100_000),
     ("both", true, 100_000),
 ];
 
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("medians of {ROUNDS} rounds, two threads\n");
     println!(
         "{:<46} {:>6} {:>7}  {:>10} {:>10} {:>10} {:>10}  {:>5} {:>5}",
-        "stream", "texts", "tokens", "all layers", "early exit", "memory", "both", "early", "known"
+        "stream", "texts", "tokens", "all layers", "early exit", "cache", "both", "early", "hits"
     );
     let tokeniser = Tokeniser::open(&folder.join("vocab.txt"))?;
     let streams = texts::all(&data);

@@ -54,7 +54,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     });
-    println!("{} posts, {} beside 32 bits\n", texts.len(), reader.kernels());
+    println!(
+        "{} posts, {} compared with 32 bits\n",
+        texts.len(),
+        reader.kernels()
+    );
     println!("task         mean difference  largest  same label");
     for (task, tally) in reader.tasks().iter().zip(&tallies) {
         let same = match task.kind {

@@ -21,9 +21,9 @@ pub enum Engine {
     /// The model if its folder exists, otherwise the lexicon.
     #[default]
     Auto,
-    /// The model.
+    /// The model. A missing or invalid folder is an error, unless [`Settings::fallback`] is set.
     Model,
-    /// The lexicon.
+    /// The lexicon, also if there is a model.
     Lexicon,
 }
 
@@ -120,7 +120,7 @@ pub enum SettingsError {
 
 /// An engine, and a remark for the operator.
 pub struct Opened {
-    /// The engine.
+    /// The selected engine.
     pub engine: Arc<dyn AffectEngine>,
     /// The reason why `auto` or `fallback` selected the lexicon instead of the model.
     pub remark: Option<String>,

@@ -15,9 +15,9 @@ pub enum SubjectsError {
         "affect.subjects.{subject}: `{word}` is not one word; give letters and digits, with an optional `#` or `@` before them"
     )]
     BadWord {
-        /// The subject.
+        /// The key in `affect.subjects`.
         subject: Slug,
-        /// The word.
+        /// The invalid entry of its list.
         word: String,
     },
 }

@@ -60,7 +60,7 @@ pub(crate) fn attend<P: Path>(
                 scores,
             );
             for row in scores.chunks_exact_mut(room) {
-                soften(p, row, tokens);
+                softmax(p, row, tokens);
             }
             let values = &qkv[2 * hidden + from..];
             for pair in [0, 2] {
@@ -103,7 +103,7 @@ fn score<P: Path>(p: P, queries: [&[f32]; QUERIES], keys: &[f32], room: usize, s
 
 /// Softmax over the first `tokens` scores of a row.
 #[inline(always)]
-fn soften<P: Path>(p: P, row: &mut [f32], tokens: usize) {
+fn softmax<P: Path>(p: P, row: &mut [f32], tokens: usize) {
     row[tokens..].fill(f32::NEG_INFINITY);
     let row = units_mut(row);
     let mut largest = p.load(&row[0]);

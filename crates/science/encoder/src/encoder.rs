@@ -60,7 +60,7 @@ pub enum ReadError {
     OutOfVocabulary {
         /// Index in the batch.
         post: usize,
-        /// The token.
+        /// The token that is not smaller than `vocabulary`.
         token: u32,
         /// Size of the vocabulary.
         vocabulary: usize,

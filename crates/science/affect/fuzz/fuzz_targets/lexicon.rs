@@ -1,4 +1,4 @@
-//! The whole reader of lexica: numbers in their ranges, spans that are spans, the same in a batch as alone.
+//! The lexicon engine: numbers are within their ranges, spans are valid, and a batch gives the same readings as single texts.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! The normal form is one: normalising it again changes nothing, and nothing invisible is left.
+//! Normalising the normal form changes nothing, and no invisible character is left.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

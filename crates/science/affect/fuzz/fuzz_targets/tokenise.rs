@@ -1,4 +1,4 @@
-//! Ids are the vocabulary's, framed, no more than asked for, and the same in used room.
+//! The ids are in the vocabulary, at most as many as requested, and the same with reused buffers.
 #![no_main]
 
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use limbic_affect::tokens::{Tokeniser, Tokens, Vocabulary};
 
 static TOKENISER: LazyLock<Tokeniser> = LazyLock::new(|| {
-    // The model's own vocabulary where it is named, otherwise letters and a few words.
+    // The vocabulary that `LIMBIC_VOCABULARY` names, otherwise letters and a few words.
     let text = std::env::var("LIMBIC_VOCABULARY").ok().and_then(|path| std::fs::read_to_string(path).ok());
     let text = text.unwrap_or_else(|| {
         let mut pieces: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned).into();
@@ -32,6 +32,6 @@ fuzz_target!(|input: (u8, &str)| {
         assert!((2..=most.max(2)).contains(&used.len()));
         assert!(used.iter().all(|id| (*id as usize) < TOKENISER.vocabulary().len()));
         let all = TOKENISER.tokenise(text, usize::MAX, room);
-        assert_eq!(all[..used.len() - 1], used[..used.len() - 1], "a shorter budget is a beginning");
+        assert_eq!(all[..used.len() - 1], used[..used.len() - 1], "a smaller maximum gives a prefix");
     });
 });

@@ -1,4 +1,4 @@
-//! Scores are numbers in their ranges, and a used scratch remembers nothing.
+//! Scores are within their ranges, and a reused scratch gives the same scores as a new one.
 #![no_main]
 
 use std::cell::RefCell;

@@ -82,7 +82,7 @@ impl Names {
                 "product" => EntityKind::Product,
                 "organisation" => EntityKind::Organisation,
                 "place" => EntityKind::Place,
-                other => panic!("`{other}` is no kind of name"),
+                other => panic!("`{other}` is not a kind of name"),
             };
             let name = columns.next().expect("a line has a name");
             let forms: Vec<&str> = columns

@@ -1,6 +1,5 @@
 //! Splits a text into words, accounts and hashtags with their positions.
 
-/// Kind of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PieceKind {
     Word,

@@ -34,23 +34,23 @@ impl Default for Draws {
 /// A measure of pairs of a true and a predicted value, with its interval (percentile bootstrap over posts).
 pub(super) fn score<T: Copy, S: Copy>(
     truth: &[T],
-    said: &[S],
+    predicted: &[S],
     draws: Draws,
     measure: impl Fn(&[T], &[S]) -> f64,
 ) -> Score {
     let mut chance = Chance(draws.seed);
-    let (mut t, mut s) = (truth.to_vec(), said.to_vec());
+    let (mut t, mut s) = (truth.to_vec(), predicted.to_vec());
     let mut values: Vec<f64> = (0..draws.rounds)
         .map(|_| {
             for (t, s) in t.iter_mut().zip(&mut s) {
                 let post = chance.below(truth.len());
-                (*t, *s) = (truth[post], said[post]);
+                (*t, *s) = (truth[post], predicted[post]);
             }
             measure(&t, &s)
         })
         .collect();
     values.sort_by(f64::total_cmp);
-    let value = measure(truth, said);
+    let value = measure(truth, predicted);
     Score {
         value,
         low: quantile(&values, 0.025).unwrap_or(value),
@@ -85,15 +85,15 @@ impl Chance {
 mod tests {
     use super::*;
 
-    fn share(truth: &[bool], said: &[bool]) -> f64 {
-        truth.iter().zip(said).filter(|(t, s)| t == s).count() as f64 / truth.len() as f64
+    fn share(truth: &[bool], predicted: &[bool]) -> f64 {
+        truth.iter().zip(predicted).filter(|(t, s)| t == s).count() as f64 / truth.len() as f64
     }
 
     #[test]
     fn the_interval_of_a_share_has_the_theoretical_width() {
         let truth = vec![true; 1_000];
-        let said: Vec<bool> = (0..1_000).map(|n| n % 4 != 0).collect();
-        let score = score(&truth, &said, Draws::default(), share);
+        let predicted: Vec<bool> = (0..1_000).map(|n| n % 4 != 0).collect();
+        let score = score(&truth, &predicted, Draws::default(), share);
         // 0.75 ± 1.96 · √(0.75 · 0.25 / 1,000) = 0.75 ± 0.0268
         assert!((score.value - 0.75).abs() < 1e-12);
         assert!(
@@ -104,13 +104,13 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_interval_and_zero_rounds_give_an_empty_one() {
-        let (truth, said) = ([true, true, false], [true, false, false]);
+        let (truth, predicted) = ([true, true, false], [true, false, false]);
         let draws = Draws { rounds: 50, seed: 7 };
         assert_eq!(
-            score(&truth, &said, draws, share),
-            score(&truth, &said, draws, share)
+            score(&truth, &predicted, draws, share),
+            score(&truth, &predicted, draws, share)
         );
-        let none = score(&truth, &said, Draws { rounds: 0, seed: 7 }, share);
+        let none = score(&truth, &predicted, Draws { rounds: 0, seed: 7 }, share);
         assert_eq!((none.low, none.high), (none.value, none.value));
     }
 

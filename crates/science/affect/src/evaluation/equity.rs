@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::judges::{Judge, in_threads};
+use super::engines::{MeasuredEngine, in_threads};
 use super::sets::Sentence;
 use crate::AffectEngine as _;
 
@@ -38,21 +38,21 @@ pub struct Equity {
 const EMOTIONS: [&str; 5] = ["anger", "fear", "joy", "sadness", "optimism"];
 
 /// The differences of an engine's scores; empty for an engine without scores.
-pub(super) fn measure(judge: &Judge, sentences: &[Sentence]) -> Vec<Equity> {
+pub(super) fn measure(engine: &MeasuredEngine, sentences: &[Sentence]) -> Vec<Equity> {
     let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
     let mut columns: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    match judge {
-        Judge::Majority => return Vec::new(),
-        Judge::Vader(vader) => {
+    match engine {
+        MeasuredEngine::Majority => return Vec::new(),
+        MeasuredEngine::Vader(vader) => {
             columns.insert(
                 "compound",
                 texts.iter().map(|text| vader.score(text).compound).collect(),
             );
         }
-        Judge::Model { .. } | Judge::Lexicon(_) => {
-            let readings = match judge {
-                Judge::Model { reader, .. } => in_threads(&texts, |part| reader.read(part)),
-                Judge::Lexicon(reader) => in_threads(&texts, |part| reader.read(part)),
+        MeasuredEngine::Model { .. } | MeasuredEngine::Lexicon(_) => {
+            let readings = match engine {
+                MeasuredEngine::Model { reader, .. } => in_threads(&texts, |part| reader.read(part)),
+                MeasuredEngine::Lexicon(reader) => in_threads(&texts, |part| reader.read(part)),
                 _ => Vec::new(),
             };
             columns.insert(
@@ -78,7 +78,7 @@ pub(super) fn measure(judge: &Judge, sentences: &[Sentence]) -> Vec<Equity> {
         }
     }
     let row = |(name, scores): (&str, Vec<f64>)| Equity {
-        engine: judge.name().to_owned(),
+        engine: engine.name().to_owned(),
         score: name.to_owned(),
         gender: difference(sentences, &scores, |s| &s.gender, "female", "male"),
         group: difference(sentences, &scores, |s| &s.group, "African-American", "European"),

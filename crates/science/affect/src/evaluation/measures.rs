@@ -1,11 +1,11 @@
 //! The measures of the published tasks, as their organisers and scikit-learn define them.
 
 /// `F1` of one class: 2·TP / (2·TP + FP + FN); 0 if the class neither occurs nor is predicted.
-pub fn f1(truth: impl Iterator<Item = bool>, said: impl Iterator<Item = bool>) -> f64 {
+pub fn f1(truth: impl Iterator<Item = bool>, predicted: impl Iterator<Item = bool>) -> f64 {
     let (mut both, mut all) = (0_u32, 0_u32);
-    for (truth, said) in truth.zip(said) {
-        both += u32::from(truth && said);
-        all += u32::from(truth) + u32::from(said);
+    for (truth, predicted) in truth.zip(predicted) {
+        both += u32::from(truth && predicted);
+        all += u32::from(truth) + u32::from(predicted);
     }
     if all == 0 {
         0.0
@@ -15,26 +15,26 @@ pub fn f1(truth: impl Iterator<Item = bool>, said: impl Iterator<Item = bool>) -
 }
 
 /// `F1` of the class `class`.
-pub fn class_f1(truth: &[usize], said: &[usize], class: usize) -> f64 {
+pub fn class_f1(truth: &[usize], predicted: &[usize], class: usize) -> f64 {
     f1(
         truth.iter().map(|t| *t == class),
-        said.iter().map(|s| *s == class),
+        predicted.iter().map(|s| *s == class),
     )
 }
 
 /// The mean `F1` of `classes` classes.
-pub fn macro_f1(truth: &[usize], said: &[usize], classes: usize) -> f64 {
-    mean((0..classes).map(|class| class_f1(truth, said, class)))
+pub fn macro_f1(truth: &[usize], predicted: &[usize], classes: usize) -> f64 {
+    mean((0..classes).map(|class| class_f1(truth, predicted, class)))
 }
 
 /// The mean recall of the classes (the sentiment measure of `TweetEval` and `SemEval` 2017). A class that does not
 /// occur counts as 0.
-pub fn macro_recall(truth: &[usize], said: &[usize], classes: usize) -> f64 {
+pub fn macro_recall(truth: &[usize], predicted: &[usize], classes: usize) -> f64 {
     mean((0..classes).map(|class| {
         let (mut found, mut there) = (0_u32, 0_u32);
-        for (truth, said) in truth.iter().zip(said).filter(|(truth, _)| **truth == class) {
+        for (truth, predicted) in truth.iter().zip(predicted).filter(|(truth, _)| **truth == class) {
             there += 1;
-            found += u32::from(truth == said);
+            found += u32::from(truth == predicted);
         }
         if there == 0 {
             0.0
@@ -45,20 +45,20 @@ pub fn macro_recall(truth: &[usize], said: &[usize], classes: usize) -> f64 {
 }
 
 /// The mean `F1` of all labels. Each label is a bit of the sets.
-pub fn labels_macro_f1(truth: &[u32], said: &[u32], labels: usize) -> f64 {
+pub fn labels_macro_f1(truth: &[u32], predicted: &[u32], labels: usize) -> f64 {
     mean((0..labels).map(|label| {
         let has = |set: &u32| set >> label & 1 == 1;
-        f1(truth.iter().map(has), said.iter().map(has))
+        f1(truth.iter().map(has), predicted.iter().map(has))
     }))
 }
 
 /// `F1` over all pairs of a post and a label.
-pub fn labels_micro_f1(truth: &[u32], said: &[u32]) -> f64 {
-    let pairs = truth.iter().zip(said);
-    let (both, all) = pairs.fold((0, 0), |(both, all), (truth, said)| {
+pub fn labels_micro_f1(truth: &[u32], predicted: &[u32]) -> f64 {
+    let pairs = truth.iter().zip(predicted);
+    let (both, all) = pairs.fold((0, 0), |(both, all), (truth, predicted)| {
         (
-            both + (truth & said).count_ones(),
-            all + truth.count_ones() + said.count_ones(),
+            both + (truth & predicted).count_ones(),
+            all + truth.count_ones() + predicted.count_ones(),
         )
     });
     if all == 0 {
@@ -69,23 +69,23 @@ pub fn labels_micro_f1(truth: &[u32], said: &[u32]) -> f64 {
 }
 
 /// The mean Jaccard index over posts (the accuracy of `SemEval` 2018 E-c); 1 if both sets are empty.
-pub fn jaccard(truth: &[u32], said: &[u32]) -> f64 {
-    mean(truth.iter().zip(said).map(|(truth, said)| {
-        let either = (truth | said).count_ones();
+pub fn jaccard(truth: &[u32], predicted: &[u32]) -> f64 {
+    mean(truth.iter().zip(predicted).map(|(truth, predicted)| {
+        let either = (truth | predicted).count_ones();
         if either == 0 {
             1.0
         } else {
-            f64::from((truth & said).count_ones()) / f64::from(either)
+            f64::from((truth & predicted).count_ones()) / f64::from(either)
         }
     }))
 }
 
 /// Pearson's correlation; 0 if one side is constant.
-pub fn pearson(truth: &[f64], said: &[f64]) -> f64 {
-    let (mean_truth, mean_said) = (mean(truth.iter().copied()), mean(said.iter().copied()));
+pub fn pearson(truth: &[f64], predicted: &[f64]) -> f64 {
+    let (mean_truth, mean_said) = (mean(truth.iter().copied()), mean(predicted.iter().copied()));
     let (mut both, mut one, mut other) = (0.0, 0.0, 0.0);
-    for (truth, said) in truth.iter().zip(said) {
-        let (t, s) = (truth - mean_truth, said - mean_said);
+    for (truth, predicted) in truth.iter().zip(predicted) {
+        let (t, s) = (truth - mean_truth, predicted - mean_said);
         both += t * s;
         one += t * t;
         other += s * s;
@@ -127,16 +127,19 @@ mod tests {
     }
 
     const TRUTH: [usize; 8] = [0, 0, 0, 1, 1, 2, 2, 2];
-    const SAID: [usize; 8] = [0, 0, 1, 1, 2, 2, 2, 0];
+    const PREDICTED: [usize; 8] = [0, 0, 1, 1, 2, 2, 2, 0];
 
     #[test]
     fn measures_of_classes_equal_values_computed_by_hand() {
         // Class 0: 2 of 3 found, 3 predicted: F1 = 2·2/6. Class 1: 1 of 2, 2 predicted: 2/4. Class 2: 2 of 3, 3
         // predicted: 4/6.
-        near(class_f1(&TRUTH, &SAID, 0), 2.0 / 3.0);
-        near(macro_f1(&TRUTH, &SAID, 3), (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0);
+        near(class_f1(&TRUTH, &PREDICTED, 0), 2.0 / 3.0);
         near(
-            macro_recall(&TRUTH, &SAID, 3),
+            macro_f1(&TRUTH, &PREDICTED, 3),
+            (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0,
+        );
+        near(
+            macro_recall(&TRUTH, &PREDICTED, 3),
             (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0,
         );
         // Always the most frequent: one class in three is found completely, the others not at all.
@@ -147,14 +150,14 @@ mod tests {
 
     #[test]
     fn measures_of_label_sets_equal_values_computed_by_hand() {
-        let (truth, said) = ([0b011, 0b100, 0b000, 0b110], [0b001, 0b110, 0b000, 0b001]);
+        let (truth, predicted) = ([0b011, 0b100, 0b000, 0b110], [0b001, 0b110, 0b000, 0b001]);
         // Intersection / union: 1/2, 1/2, empty = 1, 0/3.
-        near(jaccard(&truth, &said), (0.5 + 0.5 + 1.0 + 0.0) / 4.0);
+        near(jaccard(&truth, &predicted), (0.5 + 0.5 + 1.0 + 0.0) / 4.0);
         // Two in both, 5 true and 4 predicted.
-        near(labels_micro_f1(&truth, &said), 4.0 / 9.0);
+        near(labels_micro_f1(&truth, &predicted), 4.0 / 9.0);
         // Label 0: 1 in both of 1 and 2; label 1: 0 of 2 and 1; label 2: 1 of 2 and 1.
         near(
-            labels_macro_f1(&truth, &said, 3),
+            labels_macro_f1(&truth, &predicted, 3),
             (2.0 / 3.0 + 0.0 + 2.0 / 3.0) / 3.0,
         );
         near(labels_micro_f1(&[0], &[0]), 0.0);
@@ -192,19 +195,19 @@ mod tests {
                 }
             })
             .collect();
-        let said: Vec<usize> = (0..500).map(|i| (i * 5 + i / 7) % 3).collect();
-        near(macro_f1(&truth, &said, 3), 0.296_665_577_972_168_8);
-        near(macro_recall(&truth, &said, 3), 0.336_022_408_907_544_1);
-        near(class_f1(&truth, &said, 1), 0.381_609_195_402_298_9);
+        let predicted: Vec<usize> = (0..500).map(|i| (i * 5 + i / 7) % 3).collect();
+        near(macro_f1(&truth, &predicted, 3), 0.296_665_577_972_168_8);
+        near(macro_recall(&truth, &predicted, 3), 0.336_022_408_907_544_1);
+        near(class_f1(&truth, &predicted, 1), 0.381_609_195_402_298_9);
         let truth: Vec<u32> = (0..500).map(|i| ((i * i * 13 + i * 5) % 32) & (i % 32)).collect();
-        let said: Vec<u32> = (0..500).map(|i| (i * 11 + i / 3) % 32).collect();
-        near(labels_macro_f1(&truth, &said, 5), 0.242_652_591_868_415_26);
-        near(labels_micro_f1(&truth, &said), 0.278_583_865_351_131_8);
-        near(jaccard(&truth, &said), 0.1865);
+        let predicted: Vec<u32> = (0..500).map(|i| (i * 11 + i / 3) % 32).collect();
+        near(labels_macro_f1(&truth, &predicted, 5), 0.242_652_591_868_415_26);
+        near(labels_micro_f1(&truth, &predicted), 0.278_583_865_351_131_8);
+        near(jaccard(&truth, &predicted), 0.1865);
         let truth: Vec<f64> = (0..500).map(|i| f64::from(i * 37 % 101) / 101.0).collect();
-        let said: Vec<f64> = (0..500)
+        let predicted: Vec<f64> = (0..500)
             .map(|i| f64::from((i * 53 + i / 5) % 97) / 97.0)
             .collect();
-        near(pearson(&truth, &said), 0.017_519_810_030_997_8);
+        near(pearson(&truth, &predicted), 0.017_519_810_030_997_8);
     }
 }

@@ -5,8 +5,8 @@
 //! outputs, for posts in any language.
 
 mod bootstrap;
+mod engines;
 mod equity;
-mod judges;
 pub mod measures;
 mod sets;
 
@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use bootstrap::{Draws, Score};
+pub use engines::MeasuredEngine;
 pub use equity::{Difference, Equity};
-pub use judges::Judge;
 pub use sets::{SetError, Split, TASKS};
 
-use judges::{Opinion, Said};
+use engines::{Predicted, Predictions};
 use sets::{Set, Truth};
 
 use crate::emotions::ekman_of;
@@ -114,7 +114,7 @@ pub struct Step<'a> {
 /// Measures all engines on all selected tasks.
 pub fn evaluate(
     options: &Options,
-    judges: &[Judge],
+    engines: &[MeasuredEngine],
     mut progress: impl FnMut(Step<'_>),
 ) -> Result<Report, SetError> {
     let all: Vec<&str> = TASKS.iter().copied().chain([EQUITY]).collect();
@@ -125,7 +125,7 @@ pub fn evaluate(
         .into_iter()
         .filter(|task| options.tasks.is_empty() || options.tasks.iter().any(|wanted| wanted == task))
         .collect();
-    let of = wanted.len() * judges.len();
+    let of = wanted.len() * engines.len();
     let mut done = 0;
     let mut report = Report {
         tasks: Vec::new(),
@@ -144,36 +144,36 @@ pub fn evaluate(
         };
         if task == EQUITY {
             let sentences = sets::equity(&options.data)?;
-            for judge in judges {
-                step(judge.name());
-                report.equity.extend(equity::measure(judge, &sentences));
+            for engine in engines {
+                step(engine.name());
+                report.equity.extend(equity::measure(engine, &sentences));
             }
             continue;
         }
         let set = sets::load(&options.data, task, options.split)?;
-        let mut opinions = Vec::new();
-        for judge in judges {
-            step(judge.name());
-            opinions.extend(
-                judge
-                    .opinion(&set, task, &options.data)?
-                    .map(|opinion| (judge.name(), opinion)),
+        let mut predictions = Vec::new();
+        for engine in engines {
+            step(engine.name());
+            predictions.extend(
+                engine
+                    .predict(&set, task, &options.data)?
+                    .map(|prediction| (engine.name(), prediction)),
             );
         }
-        report.tasks.push(table(task, &set, &opinions, options.draws));
+        report.tasks.push(table(task, &set, &predictions, options.draws));
     }
     Ok(report)
 }
 
-fn table(task: &str, set: &Set, opinions: &[(&str, Opinion)], draws: Draws) -> TaskReport {
-    let named = |measure: &str, of: &dyn Fn(&Said) -> Option<Score>| Measured {
+fn table(task: &str, set: &Set, predictions: &[(&str, Predictions)], draws: Draws) -> TaskReport {
+    let named = |measure: &str, of: &dyn Fn(&Predicted) -> Option<Score>| Measured {
         measure: measure.to_owned(),
-        engines: opinions
+        engines: predictions
             .iter()
-            .filter_map(|(engine, opinion)| {
+            .filter_map(|(engine, prediction)| {
                 Some(Cell {
                     engine: (*engine).to_owned(),
-                    score: of(&opinion.said)?,
+                    score: of(&prediction.predicted)?,
                 })
             })
             .collect(),
@@ -181,44 +181,48 @@ fn table(task: &str, set: &Set, opinions: &[(&str, Opinion)], draws: Draws) -> T
     let measures = match &set.truth {
         Truth::Classes(truth) => {
             let classes = set.labels.len();
-            let by = |measure: &dyn Fn(&[usize], &[usize]) -> f64, said: &Said| match said {
-                Said::Classes(said) => Some(bootstrap::score(truth, said, draws, measure)),
+            let by = |measure: &dyn Fn(&[usize], &[usize]) -> f64, predicted: &Predicted| match predicted {
+                Predicted::Classes(predicted) => Some(bootstrap::score(truth, predicted, draws, measure)),
                 _ => None,
             };
             let macro_f1 = |t: &[usize], s: &[usize]| measures::macro_f1(t, s, classes);
             let macro_recall = |t: &[usize], s: &[usize]| measures::macro_recall(t, s, classes);
             let of_yes = |t: &[usize], s: &[usize]| measures::class_f1(t, s, 1);
             let first = match task {
-                "sentiment" => named("macro-recall", &|said| by(&macro_recall, said)),
-                "irony" => named("F1 of irony", &|said| by(&of_yes, said)),
-                _ => named("macro-F1", &|said| by(&macro_f1, said)),
+                "sentiment" => named("macro-recall", &|predicted| by(&macro_recall, predicted)),
+                "irony" => named("F1 of irony", &|predicted| by(&of_yes, predicted)),
+                _ => named("macro-F1", &|predicted| by(&macro_f1, predicted)),
             };
-            let second =
-                matches!(task, "sentiment" | "irony").then(|| named("macro-F1", &|said| by(&macro_f1, said)));
+            let second = matches!(task, "sentiment" | "irony")
+                .then(|| named("macro-F1", &|predicted| by(&macro_f1, predicted)));
             std::iter::once(first).chain(second).collect()
         }
         Truth::Labels(truth) => {
             let labels = set.labels.len();
-            let by = |measure: &dyn Fn(&[u32], &[u32]) -> f64, said: &Said| match said {
-                Said::Labels(said) => Some(bootstrap::score(truth, said, draws, measure)),
+            let by = |measure: &dyn Fn(&[u32], &[u32]) -> f64, predicted: &Predicted| match predicted {
+                Predicted::Labels(predicted) => Some(bootstrap::score(truth, predicted, draws, measure)),
                 _ => None,
             };
             let macro_f1 = |t: &[u32], s: &[u32]| measures::labels_macro_f1(t, s, labels);
             let mut all = Vec::new();
             if task == "ec" {
-                all.push(named("Jaccard", &|said| by(&measures::jaccard, said)));
+                all.push(named("Jaccard", &|predicted| by(&measures::jaccard, predicted)));
             }
-            all.push(named(&format!("macro-F1 of {labels}"), &|said| {
-                by(&macro_f1, said)
+            all.push(named(&format!("macro-F1 of {labels}"), &|predicted| {
+                by(&macro_f1, predicted)
             }));
-            all.push(named("micro-F1", &|said| by(&measures::labels_micro_f1, said)));
+            all.push(named("micro-F1", &|predicted| {
+                by(&measures::labels_micro_f1, predicted)
+            }));
             if task == "goemotions" {
-                all.push(ekman(set, truth, opinions, draws));
+                all.push(ekman(set, truth, predictions, draws));
             }
             all
         }
-        Truth::Numbers(truth) => vec![named("Pearson", &|said| match said {
-            Said::Numbers(said) => Some(bootstrap::score(truth, said, draws, measures::pearson)),
+        Truth::Numbers(truth) => vec![named("Pearson", &|predicted| match predicted {
+            Predicted::Numbers(predicted) => {
+                Some(bootstrap::score(truth, predicted, draws, measures::pearson))
+            }
             _ => None,
         })],
     };
@@ -227,20 +231,20 @@ fn table(task: &str, set: &Set, opinions: &[(&str, Opinion)], draws: Draws) -> T
         set: set.name.clone(),
         posts: set.texts.len(),
         measures,
-        calibration: opinions
+        calibration: predictions
             .iter()
-            .filter(|(_, opinion)| !opinion.confidence.is_empty())
-            .map(|(engine, opinion)| Calibration {
+            .filter(|(_, prediction)| !prediction.confidence.is_empty())
+            .map(|(engine, prediction)| Calibration {
                 engine: (*engine).to_owned(),
-                error: measures::calibration_error(opinion.confidence.iter().copied(), BINS),
-                early: opinion.early as f64 / set.texts.len().max(1) as f64,
+                error: measures::calibration_error(prediction.confidence.iter().copied(), BINS),
+                early: prediction.early as f64 / set.texts.len().max(1) as f64,
             })
             .collect(),
     }
 }
 
 /// The labels of `GoEmotions` as Ekman's six categories and `neutral`: a category is present if any of its labels is.
-fn ekman(set: &Set, truth: &[u32], opinions: &[(&str, Opinion)], draws: Draws) -> Measured {
+fn ekman(set: &Set, truth: &[u32], predictions: &[(&str, Predictions)], draws: Draws) -> Measured {
     let mut names: Vec<&str> = Vec::new();
     let homes: Vec<usize> = set
         .labels
@@ -264,15 +268,15 @@ fn ekman(set: &Set, truth: &[u32], opinions: &[(&str, Opinion)], draws: Draws) -
     };
     let truth = view(truth);
     let measure = |t: &[u32], s: &[u32]| measures::labels_macro_f1(t, s, names.len());
-    let cell = |(engine, opinion): &(&str, Opinion)| match &opinion.said {
-        Said::Labels(said) => Some(Cell {
+    let cell = |(engine, prediction): &(&str, Predictions)| match &prediction.predicted {
+        Predicted::Labels(predicted) => Some(Cell {
             engine: (*engine).to_owned(),
-            score: bootstrap::score(&truth, &view(said), draws, measure),
+            score: bootstrap::score(&truth, &view(predicted), draws, measure),
         }),
         _ => None,
     };
     Measured {
         measure: format!("macro-F1 of Ekman's {}", names.len()),
-        engines: opinions.iter().filter_map(cell).collect(),
+        engines: predictions.iter().filter_map(cell).collect(),
     }
 }

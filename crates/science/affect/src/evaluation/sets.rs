@@ -155,7 +155,7 @@ fn tweeteval(data: &Path, task: &str, split: Split, labels: &[&str]) -> Result<S
     }
     let class = |(line, text): (usize, &String)| {
         let class = text.trim().parse().ok().filter(|class| *class < labels.len());
-        class.ok_or_else(|| malformed(&path, line, format!("`{text}` is no class")))
+        class.ok_or_else(|| malformed(&path, line, format!("`{text}` is not a class")))
     };
     Ok(Set {
         name: format!("TweetEval {task} {name}"),
@@ -217,7 +217,7 @@ fn goemotions(data: &Path, split: Split) -> Result<Set, SetError> {
                 .parse()
                 .ok()
                 .filter(|label| *label < labels.len())
-                .ok_or_else(|| malformed(&path, line, format!("`{label}` is no label")))?;
+                .ok_or_else(|| malformed(&path, line, format!("`{label}` is not a label")))?;
             set |= 1 << label;
         }
         texts.push(text.to_owned());

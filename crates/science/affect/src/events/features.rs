@@ -2,19 +2,20 @@
 
 use super::EventRoom;
 
-/// How many different weights there are: 2 to the 17th.
+/// Number of weights: 2¹⁷ = 131,072.
 pub(super) const BUCKETS: usize = 1 << 17;
-/// Only this many bytes of a text count.
+/// Number of bytes of a text that are examined.
 const LOOKED_AT: usize = 1_024;
 /// Lengths of the parts of words, in bytes of the normal form.
 const PARTS: std::ops::RangeInclusive<usize> = 3..=5;
 
-/// What a sum over so many features is divided by, so that long texts are not surer than short ones by their length alone.
+/// The divisor of a sum over this number of features. Without it, long texts would have more extreme probabilities than short
+/// ones.
 pub(super) fn norm(features: usize) -> f64 {
     (features as f64).sqrt()
 }
 
-/// Fills `room.features` with those of a text in normal form. Mentions, links and numbers' digits do not count.
+/// Fills `room.features` with the features of a text in normal form. Mentions and links are skipped, and all digits are equal.
 pub(super) fn of(normal: &str, room: &mut EventRoom) {
     room.features.clear();
     let normal = &normal[..normal.floor_char_boundary(LOOKED_AT)];
@@ -34,7 +35,7 @@ pub(super) fn of(normal: &str, room: &mut EventRoom) {
     }
 }
 
-/// Adds a word, with the pair that it makes with the one `before`; answers its hash.
+/// Adds a word, its parts, and its pair with the previous word, whose hash is `before`. Returns the hash of the word.
 fn add_word(word: &str, before: u32, room: &mut EventRoom) -> u32 {
     room.word.clear();
     room.word.push(b'<');
@@ -60,7 +61,7 @@ fn add(features: &mut Vec<u32>, kind: &[u8], bytes: &[u8]) {
     features.push(hash(kind, bytes) % BUCKETS as u32);
 }
 
-/// FNV-1a, with a last mix so that the lowest bits depend on all.
+/// FNV-1a, with a final mixing step, so that the lowest bits depend on all bytes.
 fn hash(kind: &[u8], bytes: &[u8]) -> u32 {
     let hash = kind.iter().chain(bytes).fold(0x811c_9dc5_u32, |hash, &byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)

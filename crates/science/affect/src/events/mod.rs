@@ -6,12 +6,13 @@
 //!
 //! A linear classifier over words, pairs of words and parts of words, in the manner of fastText (Joulin and others, "Bag of tricks
 //! for efficient text classification", EACL 2017): it needs no transformer and no graphics card, costs a few microseconds a post, and
-//! is the same for every engine. Phrases alone do not do: people at a stadium rarely write "died", and people after a defeat often do.
+//! is the same for every engine. A list of phrases is not enough: people at a stadium rarely write "died", and people after a
+//! defeat often do.
 //!
-//! Where the model reads a text too, an [`EventHead`] adds what the model's hidden state says.
+//! Where the model also reads a text, an [`EventHead`] adds what the model's hidden state says.
 //!
-//! Its weights are `models/sensitive-events/weights.bin`; the card beside them says what they were trained on, what they were
-//! measured on, and where they err. `examples/train_sensitive_events.rs` trains them.
+//! Its weights are `models/sensitive-events/weights.bin`. The card in that folder describes the training, the measurements and the
+//! known errors. `examples/train_sensitive_events.rs` trains the weights.
 
 mod features;
 mod head;
@@ -33,11 +34,11 @@ static SHIPPED: LazyLock<EventClassifier> = LazyLock::new(|| {
 /// Languages that the shipped weights were trained in.
 pub(crate) const LANGUAGES: [&str; 7] = ["en", "es", "fr", "de", "pt", "it", "nl"];
 
-/// Tells texts about sensitive events from others.
+/// Distinguishes texts about sensitive events from other texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventClassifier {
     bias: f32,
-    /// One unit of a weight.
+    /// The value of one unit of a weight.
     scale: f32,
     weights: Vec<i8>,
 }
@@ -71,7 +72,7 @@ impl EventClassifier {
         crate::cues::rounded(1.0 / (1.0 + (-(mean + f64::from(self.bias))).exp()))
     }
 
-    /// Reads what [`Self::to_bytes`] wrote; `None` if it is not that.
+    /// Parses the result of [`Self::to_bytes`]. `None` if the bytes have another format or length.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (bias, rest) = rest.split_first_chunk::<4>()?;
@@ -83,7 +84,7 @@ impl EventClassifier {
         })
     }
 
-    /// The weights as a file.
+    /// The content of the file of weights: format and version, bias, scale, and one byte per weight.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&self.bias.to_le_bytes());
@@ -93,5 +94,5 @@ impl EventClassifier {
     }
 }
 
-/// How a file of weights begins: name and version.
+/// The first bytes of a file of weights: format and version.
 const MAGIC: &[u8] = b"limbic-events-1\n";

@@ -12,18 +12,18 @@ pub struct Example {
     pub text: String,
     /// Whether it is about a sensitive event.
     pub is_event: bool,
-    /// How much it counts, above 0.
+    /// Its weight in the loss, above 0.
     pub weight: f64,
 }
 
-/// How to train.
+/// Options of the training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Training {
     /// Passes over the examples.
     pub epochs: usize,
-    /// `AdaGrad`'s step.
+    /// Step size of `AdaGrad`, above 0.
     pub step: f64,
-    /// Pull of every weight towards 0 with each example that has it.
+    /// Weight decay (L2), from 0. It applies to the features of each example when the example is seen.
     pub decay: f64,
     /// Seed of the order of examples.
     pub seed: u64,
@@ -40,7 +40,7 @@ impl Default for Training {
     }
 }
 
-/// The classifier that these examples give.
+/// Trains a classifier. The same examples and options give the same classifier.
 pub fn train(examples: &[Example], training: &Training) -> EventClassifier {
     let mut room = EventRoom::default();
     let featured: Vec<Vec<u32>> = examples

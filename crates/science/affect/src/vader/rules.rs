@@ -173,7 +173,6 @@ fn special_phrases(mut valence: f64, words: &[Word], index: usize) -> f64 {
 ///
 /// The reference does not weight the current token but the *first token with the same valence*. That is another token
 /// if an earlier one reached the same valence by weighting. The scores depend on this.
-/// whenever an earlier token came to that valence by being weighed. Its scores depend on it.
 fn weigh_around_but(words: &[Word], sentiments: &mut [f64]) {
     let Some(but) = words.iter().position(|w| w.name == Name::But) else {
         return;

@@ -91,7 +91,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     println!(
-        "\n{:.3} billion integer operations a post, attention's own (in 32 bits) not among them",
+        "\n{:.3} billion integer operations per post, without those of attention (in 32 bits)",
         operations / 1e9
     );
     for (encoder, peak) in encoders.iter().zip(peaks) {

@@ -67,7 +67,7 @@ fn run((instructions, operations): Loop, slice: Duration) -> (f64, f64) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "instructions whose speed is asked")]
+#[expect(unsafe_code, reason = "the speed of these instructions is measured")]
 mod intel {
     use std::arch::asm;
 
@@ -171,7 +171,7 @@ mod intel {
 }
 
 #[cfg(target_arch = "aarch64")]
-#[expect(unsafe_code, reason = "instructions whose speed is asked")]
+#[expect(unsafe_code, reason = "the speed of these instructions is measured")]
 mod arm {
     use std::arch::asm;
 

@@ -45,7 +45,7 @@ impl<M: Multiply> Avx512<M> {
 /// Prefetches some lines of the next pair of panels. Each group of rows prefetches its share, so that the lines are in
 /// the cache when they are needed.
 #[inline(always)]
-fn ask_for_the_next(weights: *const i8, k: usize, group: usize, groups: usize) {
+fn prefetch_next_panels(weights: *const i8, k: usize, group: usize, groups: usize) {
     const LINE: usize = 64;
     let lines = (COLUMNS * k / LINE).div_ceil(groups);
     let next = weights.wrapping_add(COLUMNS * k);

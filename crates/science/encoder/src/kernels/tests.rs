@@ -10,7 +10,7 @@ use crate::buffer::Buffer;
 const UNTOUCHED: [i32; COLUMNS] = [i32::MIN; COLUMNS];
 
 /// Fails if `LIMBIC_KERNELS` names kernels that do not run here.
-fn the_named_are_here() {
+fn check_requested_kernels() {
     for name in std::env::var("LIMBIC_KERNELS")
         .iter()
         .flat_map(|names| names.split(','))
@@ -23,7 +23,7 @@ fn the_named_are_here() {
 /// Runs a check on every path of this machine.
 macro_rules! on_every_path {
     ($check:ident($($argument:expr),*)) => {
-        the_named_are_here();
+        check_requested_kernels();
         #[cfg(target_arch = "x86_64")]
         {
             if let Some(path) = super::avx2::Avx2::detect() {

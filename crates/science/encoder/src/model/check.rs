@@ -37,7 +37,7 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         fits(task, "temperatures", task.temperatures.as_deref())?;
         fits(task, "biases", task.biases.as_deref())?;
         fits(task, "thresholds", task.thresholds.as_deref())?;
-        warm(
+        check_temperatures(
             task,
             task.temperature.iter().chain(task.temperatures.iter().flatten()),
         )?;
@@ -80,9 +80,9 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
             match exits.temperatures.get(name) {
                 Some(Numbers::Each(each)) => {
                     fits(task, "temperatures", Some(each))?;
-                    warm(task, each.iter())?;
+                    check_temperatures(task, each.iter())?;
                 }
-                Some(Numbers::One(one)) => warm(task, [one].into_iter())?,
+                Some(Numbers::One(one)) => check_temperatures(task, [one].into_iter())?,
                 None => {}
             }
         }
@@ -104,7 +104,10 @@ fn fits(task: &Task, what: &str, numbers: Option<&[f32]>) -> Result<(), String> 
 }
 
 /// Checks that all temperatures are positive and finite.
-fn warm<'a>(task: &Task, mut temperatures: impl Iterator<Item = &'a f32>) -> Result<(), String> {
+fn check_temperatures<'a>(
+    task: &Task,
+    mut temperatures: impl Iterator<Item = &'a f32>,
+) -> Result<(), String> {
     match temperatures.find(|t| !(t.is_finite() && **t > 0.0)) {
         Some(t) => Err(format!(
             "task {} has the temperature {t}: it must be above zero",

@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::super::{Path, portable::Portable};
-use super::{COLUMNS, Multiply, ask_for_the_next};
+use super::{COLUMNS, Multiply, prefetch_next_panels};
 use crate::buffer::Buffer;
 
 /// Rows of a tile.
@@ -53,7 +53,7 @@ impl Multiply for Tiles {
         let groups = rows.div_ceil(ROWS);
         for pair in 0..groups / 2 {
             let row = pair * 2 * ROWS;
-            ask_for_the_next(weights, k, pair, groups / 2);
+            prefetch_next_panels(weights, k, pair, groups / 2);
             // SAFETY: the caller's promise, for the two groups of rows that start here. `Shaped` has shaped the tiles.
             unsafe { multiply_two(activations.add(row * k), k, weights, out.add(row * COLUMNS)) };
         }

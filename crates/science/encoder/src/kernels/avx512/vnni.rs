@@ -4,7 +4,7 @@ use std::arch::x86_64::{
     _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
 };
 
-use super::{COLUMNS, Multiply, ask_for_the_next};
+use super::{COLUMNS, Multiply, prefetch_next_panels};
 
 /// Rows that are multiplied together. The sixteen sums cover the latency of the instruction on two ports, and leave
 /// registers for the weights and activations.
@@ -36,7 +36,7 @@ impl Multiply for Vnni {
         let groups = rows.div_ceil(ROWS);
         for group in 0..groups {
             let row = group * ROWS;
-            ask_for_the_next(weights, k, group, groups);
+            prefetch_next_panels(weights, k, group, groups);
             // SAFETY: the caller's promise, for the group of rows that starts here.
             unsafe {
                 multiply(activations.add(row * k), k, weights, out.add(row * COLUMNS));
@@ -52,7 +52,7 @@ impl Multiply for Vnni {
 #[target_feature(enable = "avx512f,avx512vnni")]
 #[expect(
     clippy::cast_ptr_alignment,
-    reason = "it is read and written as what may lie anywhere"
+    reason = "the loads and stores take any alignment"
 )]
 unsafe fn multiply(activations: *const u8, k: usize, weights: *const i8, out: *mut i32) {
     const { assert!(COLUMNS == 32, "two panels of sixteen columns") };

@@ -16,7 +16,7 @@ const MODEL_THRESHOLD: f32 = 0.5;
 const CHUNK: usize = 256;
 
 /// An engine that is measured.
-pub enum Judge {
+pub enum MeasuredEngine {
     /// A trained model.
     Model {
         /// Name of the column.
@@ -24,7 +24,7 @@ pub enum Judge {
         /// The engine.
         reader: Box<ModelReader>,
     },
-    /// The lexicon.
+    /// The lexicon engine, with the built-in names.
     Lexicon(LexiconReader),
     /// VADER alone.
     Vader(Vader),
@@ -34,22 +34,22 @@ pub enum Judge {
 
 /// Predictions for the posts of a set.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Said {
+pub(super) enum Predicted {
     Classes(Vec<usize>),
     Labels(Vec<u32>),
     Numbers(Vec<f64>),
 }
 
 /// Predictions of an engine and their confidence.
-pub(super) struct Opinion {
-    pub(super) said: Said,
+pub(super) struct Predictions {
+    pub(super) predicted: Predicted,
     /// Pairs of a confidence and whether the prediction was right, for the calibration error.
     pub(super) confidence: Vec<(f64, bool)>,
     /// Number of posts that left the encoder early.
     pub(super) early: usize,
 }
 
-impl Judge {
+impl MeasuredEngine {
     /// Name of the column.
     pub fn name(&self) -> &str {
         match self {
@@ -61,10 +61,15 @@ impl Judge {
     }
 
     /// The predictions for the posts of the set; `None` if the engine does not support the task.
-    pub(super) fn opinion(&self, set: &Set, task: &str, data: &Path) -> Result<Option<Opinion>, SetError> {
+    pub(super) fn predict(
+        &self,
+        set: &Set,
+        task: &str,
+        data: &Path,
+    ) -> Result<Option<Predictions>, SetError> {
         let texts: Vec<&str> = set.texts.iter().map(String::as_str).collect();
-        let plain = |said: Said| Opinion {
-            said,
+        let plain = |predicted: Predicted| Predictions {
+            predicted,
             confidence: Vec::new(),
             early: 0,
         };
@@ -102,7 +107,7 @@ pub(super) fn in_threads<T: Send>(texts: &[&str], read: impl Fn(&[&str]) -> Vec<
     })
 }
 
-fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<Opinion> {
+fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<Predictions> {
     let place = reader.tasks().iter().position(|known| known.name == task)?;
     let known = &reader.tasks()[place];
     let order = order(known, set)?;
@@ -113,7 +118,7 @@ fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<
         .collect::<Option<_>>()?;
     let last = numbers.iter().map(Numbers::layer).max().unwrap_or(0);
     let early = numbers.iter().filter(|numbers| numbers.layer() < last).count();
-    let (said, confidence) = match &set.truth {
+    let (predicted, confidence) = match &set.truth {
         Truth::Classes(truth) => {
             let likeliest = |answer: &&[f32]| {
                 let sure = |class: &usize| answer[order[*class]];
@@ -122,12 +127,14 @@ fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<
                     .max_by(|a, b| sure(a).total_cmp(&sure(b)))
                     .unwrap_or(0)
             };
-            let said: Vec<usize> = answers.iter().map(likeliest).collect();
-            let pairs = said.iter().zip(&answers).zip(truth);
+            let predicted: Vec<usize> = answers.iter().map(likeliest).collect();
+            let pairs = predicted.iter().zip(&answers).zip(truth);
             let confidence = pairs
-                .map(|((said, answer), truth)| (f64::from(answer[order[*said]]), said == truth))
+                .map(|((predicted, answer), truth)| {
+                    (f64::from(answer[order[*predicted]]), predicted == truth)
+                })
                 .collect();
-            (Said::Classes(said), confidence)
+            (Predicted::Classes(predicted), confidence)
         }
         Truth::Labels(truth) => {
             let threshold = |label: usize| {
@@ -152,15 +159,18 @@ fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<
                         .map(move |(bit, label)| (f64::from(answer[*label]), truth >> bit & 1 == 1))
                 })
                 .collect();
-            (Said::Labels(answers.iter().map(set_of).collect()), confidence)
+            (
+                Predicted::Labels(answers.iter().map(set_of).collect()),
+                confidence,
+            )
         }
         Truth::Numbers(_) => (
-            Said::Numbers(answers.iter().map(|answer| f64::from(answer[0])).collect()),
+            Predicted::Numbers(answers.iter().map(|answer| f64::from(answer[0])).collect()),
             Vec::new(),
         ),
     };
-    Some(Opinion {
-        said,
+    Some(Predictions {
+        predicted,
         confidence,
         early,
     })
@@ -175,10 +185,10 @@ fn order(known: &Task, set: &Set) -> Option<Vec<usize>> {
         .or_else(|| matches!(set.truth, Truth::Numbers(_)).then(|| vec![0]))
 }
 
-fn lexicon(readings: &[Affect], set: &Set, task: &str, data: &Path) -> Result<Option<Said>, SetError> {
+fn lexicon(readings: &[Affect], set: &Set, task: &str, data: &Path) -> Result<Option<Predicted>, SetError> {
     let score = |reading: &Affect, name: &str| reading.emotions.get(name).copied().unwrap_or(0.0);
     Ok(match task {
-        "sentiment" => Some(Said::Classes(
+        "sentiment" => Some(Predicted::Classes(
             readings
                 .iter()
                 .map(|reading| class_of(reading.sentiment.label))
@@ -187,7 +197,7 @@ fn lexicon(readings: &[Affect], set: &Set, task: &str, data: &Path) -> Result<Op
         "emotion" => {
             let commonest = majority(&sets::load(data, task, Split::Train)?, 1);
             let commonest = match commonest {
-                Some(Said::Classes(classes)) => classes[0],
+                Some(Predicted::Classes(classes)) => classes[0],
                 _ => 0,
             };
             let strongest = |reading: &Affect| {
@@ -205,7 +215,7 @@ fn lexicon(readings: &[Affect], set: &Set, task: &str, data: &Path) -> Result<Op
                     .position(|score| *score >= best && best > 0.0)
                     .unwrap_or(commonest)
             };
-            Some(Said::Classes(readings.iter().map(strongest).collect()))
+            Some(Predicted::Classes(readings.iter().map(strongest).collect()))
         }
         "goemotions" | "ec" => {
             let set_of = |reading: &Affect| {
@@ -222,14 +232,14 @@ fn lexicon(readings: &[Affect], set: &Set, task: &str, data: &Path) -> Result<Op
                     found
                 }
             };
-            Some(Said::Labels(readings.iter().map(set_of).collect()))
+            Some(Predicted::Labels(readings.iter().map(set_of).collect()))
         }
-        "valence" => Some(Said::Numbers(
+        "valence" => Some(Predicted::Numbers(
             readings.iter().map(|reading| reading.valence).collect(),
         )),
         _ => task
             .strip_prefix("ei_")
-            .map(|name| Said::Numbers(readings.iter().map(|reading| score(reading, name)).collect())),
+            .map(|name| Predicted::Numbers(readings.iter().map(|reading| score(reading, name)).collect())),
     })
 }
 
@@ -242,7 +252,7 @@ fn class_of(label: Label) -> usize {
 }
 
 /// Predictions from the compound alone: sentiment, valence, joy, and the intensity of the three unpleasant emotions.
-fn by_compound(compounds: &[f64], task: &str) -> Option<Said> {
+fn by_compound(compounds: &[f64], task: &str) -> Option<Predicted> {
     const LEANING: f64 = 0.05;
     let class = |compound: &f64| match *compound {
         c if c >= LEANING => 2,
@@ -250,9 +260,9 @@ fn by_compound(compounds: &[f64], task: &str) -> Option<Said> {
         _ => 1,
     };
     match task {
-        "sentiment" => Some(Said::Classes(compounds.iter().map(class).collect())),
-        "valence" | "ei_joy" => Some(Said::Numbers(compounds.to_vec())),
-        "ei_anger" | "ei_fear" | "ei_sadness" => Some(Said::Numbers(
+        "sentiment" => Some(Predicted::Classes(compounds.iter().map(class).collect())),
+        "valence" | "ei_joy" => Some(Predicted::Numbers(compounds.to_vec())),
+        "ei_anger" | "ei_fear" | "ei_sadness" => Some(Predicted::Numbers(
             compounds.iter().map(|compound| -compound).collect(),
         )),
         _ => None,
@@ -260,7 +270,7 @@ fn by_compound(compounds: &[f64], task: &str) -> Option<Said> {
 }
 
 /// The most frequent class or label of `train`; `None` for numbers.
-fn majority(train: &Set, posts: usize) -> Option<Said> {
+fn majority(train: &Set, posts: usize) -> Option<Predicted> {
     let commonest = |counts: &[usize]| {
         let places = (0..counts.len()).rev();
         places.max_by_key(|place| counts[*place]).unwrap_or(0)
@@ -271,7 +281,7 @@ fn majority(train: &Set, posts: usize) -> Option<Said> {
             for class in classes {
                 counts[*class] += 1;
             }
-            Some(Said::Classes(vec![commonest(&counts); posts]))
+            Some(Predicted::Classes(vec![commonest(&counts); posts]))
         }
         Truth::Labels(sets) => {
             for set in sets {
@@ -280,7 +290,7 @@ fn majority(train: &Set, posts: usize) -> Option<Said> {
                     .enumerate()
                     .for_each(|(bit, count)| *count += (set >> bit & 1) as usize);
             }
-            Some(Said::Labels(vec![1 << commonest(&counts); posts]))
+            Some(Predicted::Labels(vec![1 << commonest(&counts); posts]))
         }
         Truth::Numbers(_) => None,
     }
