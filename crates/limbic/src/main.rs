@@ -24,8 +24,8 @@ mod logging;
 
 use std::process::ExitCode;
 
-/// Stages pass records from thread to thread, so memory is freed by other threads than those that took it. `.cargo/config.toml`
-/// bounds what it keeps; the environment variable `MALLOC_CONF` overrides that.
+/// Stages pass records between threads, so memory is often freed by another thread than the one that allocated it.
+/// `.cargo/config.toml` limits the unused memory that the allocator keeps; the variable `MALLOC_CONF` overrides that.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -14,14 +14,15 @@
 //! * [`Node`] is the lifecycle. It opens a store only if a stage that runs here needs it, or if the API runs here and the
 //!   store is a server that every node can read. Otherwise the API answers with the reason.
 //!
-//! ```no_run
+//! ```
 //! use limbic_node::{Node, Options, Settings};
 //!
-//! let settings = Settings::default();
-//! let options = Options { stages: vec![], listen: Some("127.0.0.1:8080".into()) };
+//! let folder = tempfile::tempdir()?;
+//! let settings = Settings { data_dir: folder.path().into(), ..Settings::default() };
+//! let options = Options { stages: vec!["ingest".into()], listen: Some("127.0.0.1:0".into()) };
 //! let node = Node::open(&settings, &options)?;
-//! // …
-//! node.close()?;
+//! assert!(node.address.is_some() && node.failure().is_none());
+//! assert!(node.close()?);
 //! # anyhow::Ok(())
 //! ```
 //!

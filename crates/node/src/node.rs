@@ -36,7 +36,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 
 /// A running node.
 pub struct Node {
-    /// The log.
+    /// The log that the settings name. It is open until [`Node::close`].
     pub log: Arc<dyn Log>,
     /// Accepts posts and outcomes.
     pub edge: Arc<Edge>,
@@ -163,8 +163,8 @@ impl Node {
         Ok(drained)
     }
 
-    /// Everything that is committed is durable already. Closing saves the next start the recovery of write-ahead logs, and the
-    /// disk their space.
+    /// Closes the stores. Everything that is committed is already durable. Closing empties the write-ahead logs, so the next
+    /// start does not have to recover them, and their disk space is free.
     fn close_stores(&self) {
         let close = async {
             if let Some(store) = &self.store {
@@ -211,7 +211,8 @@ impl Parts {
         let stores = Stores::open(settings, &resources, &running, listener.is_some())?;
         let edge = Arc::new(open_edge(settings, &resources, Arc::clone(log))?);
         let meters_registry = prometheus::Registry::new();
-        let meters = StageMeters::register(&meters_registry).context("cannot register the meters")?;
+        let meters =
+            StageMeters::register(&meters_registry).context("cannot register the metrics of the stages")?;
         if let Ok(view) = &stores.view {
             resources.insert(view.clone());
         }
@@ -223,7 +224,8 @@ impl Parts {
             resources.insert(platforms);
         }
         components::warn_of_unused(settings);
-        let outboxes = OutboxMeters::register(&meters_registry).context("cannot register the meters")?;
+        let outboxes =
+            OutboxMeters::register(&meters_registry).context("cannot register the metrics of outboxes")?;
         resources.insert(outboxes);
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();

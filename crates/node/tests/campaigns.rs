@@ -35,7 +35,7 @@ fn moment(number: usize) -> NewRecord {
     }
 }
 
-/// The campaigns of drafts that are there.
+/// The drafts that have arrived, each with the name of its campaign.
 fn drafts(consumer: &mut dyn Consumer) -> Vec<(String, Record)> {
     let limits = BatchLimits {
         linger: Duration::from_millis(100),
@@ -55,7 +55,7 @@ fn drafts(consumer: &mut dyn Consumer) -> Vec<(String, Record)> {
     }
 }
 
-/// Publishes moments until a draft is of `campaign`.
+/// Publishes moments until a draft for `campaign` arrives.
 fn until(log: &dyn Log, consumer: &mut dyn Consumer, number: &mut usize, campaign: &str) -> Record {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {

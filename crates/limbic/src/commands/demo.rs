@@ -69,7 +69,7 @@ fn show(driver: &mut Driver, folder: &Path) -> anyhow::Result<()> {
     let page = folder.join("report.html");
     std::fs::write(&page, report::page(&report))
         .with_context(|| format!("cannot write {}", page.display()))?;
-    say!("\nWhere to look")?;
+    say!("\nResults")?;
     say!("  {:<42} this result as a page", page.display())?;
     say!(
         "  {:<42} the ads, one per line",

@@ -26,9 +26,9 @@ impl Default for Sections {
 /// An entry `[TABLE.NAME]`: an instance of the component that its `kind` names.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The component.
+    /// The component that its key `kind` names.
     pub component: &'static Registration,
-    /// Its settings.
+    /// Its other keys.
     pub settings: Section,
 }
 
