@@ -46,7 +46,7 @@ pub struct Settings {
     pub retention: Retention,
     /// The tenants. If there are none, every caller belongs to the tenant `default`.
     pub tenants: BTreeMap<TenantId, Tenant>,
-    /// The campaigns.
+    /// The campaigns of all tenants. A change of them in the file takes effect without a restart.
     pub campaigns: Vec<TenantCampaign>,
     /// The HTTP API.
     pub api: limbic_api::Settings,

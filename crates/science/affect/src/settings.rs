@@ -57,7 +57,7 @@ pub struct Settings {
     /// a capital letter, because it is also a common word: `"Acme" = ["acme corp", "!Acme"]`.
     pub brands: BTreeMap<String, Vec<String>>,
     /// Subjects, each with the words that mention it: words, `#hashtags`, `@mentions`, in any case. A reading has the
-    /// subjects found so, and those that the source of its post named. Default: none.
+    /// subjects found in this way, and those that the source of its post named. Default: none.
     pub subjects: BTreeMap<Slug, Vec<String>>,
 }
 

@@ -28,9 +28,9 @@ pub struct Template {
     /// The platforms that may use it. Empty = all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Slug>,
-    /// The headline.
+    /// The template of the headline.
     pub headline: String,
-    /// The body.
+    /// The template of the body.
     pub body: String,
 }
 

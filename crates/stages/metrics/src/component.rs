@@ -70,9 +70,9 @@ impl Component for Embedded {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InfluxSettings {
-    /// The organisation.
+    /// The name of the organisation in InfluxDB.
     pub org: String,
-    /// The bucket.
+    /// The name of the bucket. It must exist.
     pub bucket: String,
     /// A token that may read and write the bucket.
     pub token: Secret,
