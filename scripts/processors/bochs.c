@@ -1,9 +1,9 @@
-/* What stands between the Python package of Bochs's processor and this use of it.
+/* Replaces some functions of the Python package that contains Bochs's processor.
  *
- * Loaded before the package (emulate.py does it), so that these functions are taken instead of its own:
- * - which processor is emulated: the package is built for one kind, but carries them all;
- * - what that processor says of itself: tiles (AMX) are added to it, whose instructions tiles.py carries out;
- * - two functions of newer C libraries than some systems have.
+ * emulate.py loads this library before the package, so that these functions are used instead of the package's own:
+ * - the selection of the emulated processor: the package is built for one, but contains all of them;
+ * - the processor's list of features: tiles (AMX) are added to it, and tiles.py executes their instructions;
+ * - two functions of newer C libraries, which some systems do not have.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

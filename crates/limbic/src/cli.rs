@@ -263,7 +263,7 @@ pub struct ReadArgs {
 Examples:
   limbic measure --data ../shared/data                  all tasks with all engines
   limbic measure --task emotion --task sentiment --json
-  limbic measure --engine model --kernels auto --kernels reference    int8 beside 32-bit floats
+  limbic measure --engine model --kernels auto --kernels reference    int8 compared with 32-bit floats
   limbic measure --model models/affect-l6 --cascade                   with and without early exits
 
 Tasks: emotion, sentiment, irony, hate, offensive, goemotions, ec, valence, ei_anger, ei_fear,

@@ -160,7 +160,7 @@ pub(crate) async fn decision(
         Problem::new(
             StatusCode::NOT_FOUND,
             "not found",
-            format!("there is no decision `{id}`"),
+            format!("there is no decision `{id}`; a new decision appears after about a second"),
         )
     })
 }

@@ -57,7 +57,7 @@ pub enum EdgeError {
         limit: usize,
     },
     /// The tenant has no key for pseudonyms.
-    #[error("unknown tenant `{0}`")]
+    #[error("unknown tenant `{0}`: add [tenants.{0}] to the settings of this node")]
     UnknownTenant(TenantId),
     /// The heartbeat's time is not allowed.
     #[error(transparent)]
