@@ -8,21 +8,33 @@ use crate::log::BanditLog;
 use crate::report::{Difference, Estimate, EvaluationReport, Weights, counted};
 use crate::score::{Overlap, Weighed};
 use crate::sequence::Sequence;
+use crate::stabilise::Stabilised;
 use crate::{EvaluationOptions, MissingPropensity};
+
+/// What the estimates are made of.
+pub(super) struct Measured {
+    pub(super) weighed: Weighed,
+    pub(super) stabilised: Option<Stabilised>,
+    pub(super) sequence: Sequence,
+}
 
 pub(super) fn assess(
     log: &BanditLog,
     policy: &str,
-    weighed: &Weighed,
-    sequence: &Sequence,
+    measured: &Measured,
     model_warnings: Vec<String>,
     options: &EvaluationOptions,
 ) -> EvaluationReport {
+    let Measured {
+        weighed,
+        stabilised,
+        sequence,
+    } = measured;
     let scored = &weighed.scored;
     let weights = weights_of(scored, weighed.cut, options.max_weight);
     let quantiles: Vec<f64> = weights.quantiles.values().copied().collect();
     let tuning = estimator::tune(scored, &quantiles, options.switch_threshold, options.shrinkage);
-    let blocks = blocks_of(scored, tuning);
+    let blocks = blocks_of(scored, stabilised.as_ref(), tuning);
     let mut sums = Sums::default();
     for block in &blocks {
         sums.add(block);
@@ -37,6 +49,7 @@ pub(super) fn assess(
         sums: &sums,
         logged_value,
         overlap: &weighed.overlap,
+        stable_lyapunov: stabilised.as_ref().map(|stabilised| stabilised.lyapunov),
         confidence: options.confidence,
         range: options.reward_range.1 - options.reward_range.0,
         refused: caveats.asymptotic.clone(),
@@ -86,6 +99,9 @@ pub(super) fn assess(
     warn(&mut report, &weighed.overlap, square);
     report
 }
+
+/// Confidence of the interval that the difference between stabilised and even shares must be in.
+const CHANGE: f64 = 0.8;
 
 /// With fewer clicks, a result is no evidence.
 const FEW_CLICKS: u64 = 100;
@@ -249,6 +265,8 @@ struct Asymptotic<'a> {
     sums: &'a Sums,
     logged_value: f64,
     overlap: &'a Overlap,
+    /// The Lyapunov ratio of the stabilised weights.
+    stable_lyapunov: Option<f64>,
     confidence: f64,
     /// Largest minus smallest reward.
     range: f64,
@@ -258,16 +276,28 @@ struct Asymptotic<'a> {
 
 impl Asymptotic<'_> {
     fn add_to(&self, estimate: &mut Estimate) {
+        let estimator = estimate.estimator;
+        if estimator == Estimator::StabilisedDr && self.stable_lyapunov.is_none() {
+            estimate.caveats.push(
+                "no value: the weights are as variable at every time of the log, or it is too short; see dr"
+                    .to_owned(),
+            );
+        }
         let (Some(value), Some(lift)) = (estimate.value, estimate.difference.value) else {
             return;
         };
-        let estimator = estimate.estimator;
         if let Some(reason) = estimator.unmeasured() {
             estimate.caveats.push(reason.to_owned());
             return;
         }
         if let Some(reason) = &self.refused {
             estimate.caveats.push(reason.clone());
+            return;
+        }
+        if estimator == Estimator::StabilisedDr
+            && let Some(reason) = self.changing(value)
+        {
+            estimate.caveats.push(reason);
             return;
         }
         let term = |block: &Sums| estimator.term(block, self.sums, value);
@@ -295,6 +325,22 @@ impl Asymptotic<'_> {
         }
     }
 
+    /// Why a mean with other shares is not the mean over the log: the two estimates differ by more than they would if
+    /// the policy's value were the same at every time.
+    fn changing(&self, value: f64) -> Option<String> {
+        let plain = self.sums.progressive / self.sums.rows;
+        let terms = Linear::of(self.blocks.iter().map(|block| {
+            Estimator::StabilisedDr.term(block, self.sums, value) - (block.progressive - plain * block.rows)
+        }));
+        let allowed = terms.half_width(self.sums.rows, CHANGE)?;
+        ((value - plain).abs() > allowed).then(|| {
+            format!(
+                "no interval: the policy's value seems to change along the log, and the shares of its times are not even \
+                 (the estimate with even shares is {plain:.6})"
+            )
+        })
+    }
+
     fn interval(&self, terms: Linear, lyapunov: f64, centre: f64) -> Option<Interval> {
         let half = stretch(lyapunov) * terms.half_width(self.sums.rows, self.confidence)?;
         let interval = Interval {
@@ -309,12 +355,13 @@ impl Asymptotic<'_> {
     /// not see an arm that was not drawn, and this one does.
     fn expected_lyapunov(&self, estimator: Estimator) -> f64 {
         let shape = match estimator {
-            Estimator::Dr | Estimator::Sndr => self.residual_shape,
+            Estimator::Dr | Estimator::Sndr | Estimator::StabilisedDr => self.residual_shape,
             _ => self.reward_shape,
         };
         let overlap = match estimator {
             // The weights of replay are 0 and the largest.
             Estimator::Replay => (1.0 / self.sums.accepted.max(1.0)).sqrt(),
+            Estimator::StabilisedDr => self.stable_lyapunov.unwrap_or(0.0),
             _ => self.overlap.lyapunov(),
         };
         shape * overlap
@@ -399,13 +446,19 @@ fn weights_of(scored: &[Scored], cut: u64, limit: Option<f64>) -> Weights {
 }
 
 /// Sums over at most [`intervals::BLOCKS`] blocks of consecutive rows.
-fn blocks_of(scored: &[Scored], tuning: Tuning) -> Vec<Sums> {
+fn blocks_of(scored: &[Scored], stabilised: Option<&Stabilised>, tuning: Tuning) -> Vec<Sums> {
     let count = scored.len().min(intervals::BLOCKS);
     (0..count)
         .map(|block| {
             let mut sums = Sums::default();
-            for row in &scored[block * scored.len() / count..(block + 1) * scored.len() / count] {
+            let rows = block * scored.len() / count..(block + 1) * scored.len() / count;
+            for row in &scored[rows.clone()] {
                 sums.add_row(row, tuning);
+            }
+            if let Some(stabilised) = stabilised {
+                for row in rows {
+                    sums.add_stable(stabilised.scores[row], stabilised.share(row));
+                }
             }
             sums
         })

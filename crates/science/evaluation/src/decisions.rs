@@ -401,7 +401,10 @@ impl Reader {
             reward: 0.0,
             propensity,
         };
-        let propensities = choice.candidates.iter().map(|c| c.propensity.get());
+        let propensities = choice
+            .candidates
+            .iter()
+            .map(LoggedCandidate::evaluation_propensity);
         log.push_with_candidates(row, propensities, line);
         if self.keyed {
             log.keys.push(supplied::key_of(&envelope.id));

@@ -11,6 +11,7 @@
 //! | `dr` | mean of *q̂(x, π)* + *w (r − q̂(x, a))* | Dudík et al. 2011 |
 //! | `sndr` | as `dr`, with the correction divided by the mean of *w* | Thomas and Brunskill 2016 |
 //! | `switch-dr` | as `dr`, corrected only where *w* ≤ τ | Wang et al. 2017 |
+//! | `stabilised-dr` | Σ *h s* / Σ *h* with the scores *s* of `dr`, whose model knows earlier rows only, and *h* = 1/√(mean *w²*) of the rows before | Hadad et al. 2021, Bibaut et al. 2021 |
 //! | `dr-os` | as `dr`, with *λ w / (w² + λ)* instead of *w* | Su et al. 2020 |
 
 use std::fmt;
@@ -34,6 +35,9 @@ pub enum Estimator {
     Dr,
     /// Self-normalised doubly robust.
     Sndr,
+    /// Doubly robust, with smaller shares for the times at which the logging policy made the weights large. For logs whose
+    /// logging policy learns; it assumes that the value of the evaluated policy does not change along the log.
+    StabilisedDr,
     /// Doubly robust where the weight is small, direct method elsewhere.
     SwitchDr,
     /// Doubly robust with optimistic shrinkage of the weights.
@@ -42,13 +46,14 @@ pub enum Estimator {
 
 impl Estimator {
     /// All estimators, in the order of the report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Replay,
         Self::Ipw,
         Self::Snipw,
         Self::Dm,
         Self::Dr,
         Self::Sndr,
+        Self::StabilisedDr,
         Self::SwitchDr,
         Self::DrOs,
     ];
@@ -62,6 +67,7 @@ impl Estimator {
             Self::Dm => "dm",
             Self::Dr => "dr",
             Self::Sndr => "sndr",
+            Self::StabilisedDr => "stabilised-dr",
             Self::SwitchDr => "switch-dr",
             Self::DrOs => "dr-os",
         }
@@ -82,6 +88,7 @@ impl Estimator {
             Self::Dm => sums.direct / rows,
             Self::Dr => (sums.direct + sums.correction) / rows,
             Self::Sndr => sums.direct / rows + sums.correction / sums.weight,
+            Self::StabilisedDr => sums.stable / sums.stable_share,
             Self::SwitchDr => (sums.direct + sums.switched) / rows,
             Self::DrOs => (sums.direct + sums.shrunk) / rows,
         };
@@ -104,6 +111,7 @@ impl Estimator {
                 block.direct - direct * block.rows
                     + (block.correction - correction * block.weight) / mean_weight
             }
+            Self::StabilisedDr => (block.stable - value * block.stable_share) / (sums.stable_share / rows),
             Self::SwitchDr => block.direct + block.switched - value * block.rows,
             Self::DrOs => block.direct + block.shrunk - value * block.rows,
         }
@@ -133,7 +141,7 @@ impl fmt::Display for Estimator {
 
 /// The name does not belong to an estimator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an estimator: use replay, ipw, snipw, dm, dr, sndr, switch-dr or dr-os")]
+#[error("`{0}` is not an estimator: use replay, ipw, snipw, dm, dr, sndr, stabilised-dr, switch-dr or dr-os")]
 pub struct UnknownEstimator(String);
 
 impl FromStr for Estimator {
@@ -191,9 +199,20 @@ pub(super) struct Sums {
     pub(super) shrunk: f64,
     pub(super) accepted: f64,
     pub(super) accepted_reward: f64,
+    /// Of a model that knows earlier rows only: Σ score, Σ h, and Σ h · score.
+    pub(super) progressive: f64,
+    pub(super) stable_share: f64,
+    pub(super) stable: f64,
 }
 
 impl Sums {
+    /// Adds the score of a row by a model of earlier rows, and its share.
+    pub(super) fn add_stable(&mut self, score: f64, share: f64) {
+        self.progressive += score;
+        self.stable_share += share;
+        self.stable += share * score;
+    }
+
     pub(super) fn add_row(&mut self, row: &Scored, tuning: Tuning) {
         let correction = row.weight * row.residual;
         self.rows += 1.0;
@@ -225,6 +244,9 @@ impl Sums {
             shrunk: self.shrunk * factor,
             accepted: self.accepted * factor,
             accepted_reward: self.accepted_reward * factor,
+            progressive: self.progressive * factor,
+            stable_share: self.stable_share * factor,
+            stable: self.stable * factor,
         }
     }
 
@@ -239,6 +261,9 @@ impl Sums {
         self.shrunk += other.shrunk;
         self.accepted += other.accepted;
         self.accepted_reward += other.accepted_reward;
+        self.progressive += other.progressive;
+        self.stable_share += other.stable_share;
+        self.stable += other.stable;
     }
 }
 
@@ -325,6 +350,8 @@ mod tests {
         for scored in [row(2.0, 1.0, 0.3, 0.5), row(0.5, 0.0, 0.4, 0.2)] {
             sums.add_row(&scored, tuning);
         }
+        sums.add_stable(0.7, 3.0);
+        sums.add_stable(0.2, 1.0);
         let expected = [
             (Estimator::Replay, 1.0),
             (Estimator::Ipw, 1.0),
@@ -332,6 +359,7 @@ mod tests {
             (Estimator::Dm, 0.35),
             (Estimator::Dr, 0.35 + 0.45),
             (Estimator::Sndr, 0.35 + 0.9 / 2.5),
+            (Estimator::StabilisedDr, (3.0 * 0.7 + 0.2) / 4.0),
             (Estimator::SwitchDr, 0.35 - 0.05),
             (Estimator::DrOs, 0.35 + (0.5 - 2.0 / 4.25 * 0.2) / 2.0),
         ];
@@ -363,6 +391,7 @@ mod tests {
                         },
                         tuning,
                     );
+                    block.add_stable(0.3 + f64::from(row), 0.5 + 0.1 * index);
                 }
                 block
             })

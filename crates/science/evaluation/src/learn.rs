@@ -136,10 +136,7 @@ impl SavedPolicy {
     /// As a policy for a log. `seed` selects the draws of Thompson sampling.
     pub(super) fn on_log(self, log: &BanditLog, seed: u64) -> FixedPolicy {
         let arms: Vec<Arm> = (0..log.arms.len()).map(|arm| arm_of(log, arm)).collect();
-        let draws = match self.config {
-            PolicyConfig::LinearTs(_) | PolicyConfig::LogisticTs(_) => SEEDS,
-            _ => 1,
-        };
+        let draws = if self.policy.is_seeded() { SEEDS } else { 1 };
         FixedPolicy {
             name: format!("{} (saved)", self.config.name()),
             policy: self.policy,

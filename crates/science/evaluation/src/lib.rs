@@ -65,6 +65,7 @@ mod regression;
 mod report;
 mod score;
 mod sequence;
+mod stabilise;
 mod supplied;
 mod target;
 
@@ -83,8 +84,9 @@ pub use target::{TablePolicy, TargetPolicy, UniformPolicy};
 
 use std::path::Path;
 
-use assess::assess;
+use assess::{Measured, assess};
 use score::{Predictor, Probabilities};
+use stabilise::Stabilised;
 
 use limbic_bandit::policy::PolicyConfig;
 
@@ -272,13 +274,21 @@ fn evaluate_probabilities(
         predictor.predict(log, probabilities, &mut weighed.scored, options.threads);
         warnings = predictor.warnings;
     }
+    let stabilised = if options.selected_estimators().contains(&Estimator::StabilisedDr) {
+        Stabilised::of(log, probabilities, &weighed, options)
+    } else {
+        None
+    };
     progress(Progress::Estimating);
     let sequence = score::sequence(log, probabilities, &weighed.scored, options);
     Ok(assess(
         log,
         probabilities.name(),
-        &weighed,
-        &sequence,
+        &Measured {
+            weighed,
+            stabilised,
+            sequence,
+        },
         warnings,
         options,
     ))

@@ -193,12 +193,7 @@ pub fn svg(report: &EvaluationReport) -> String {
                     &format!("{value:.6}"),
                 );
             }
-            None => text(
-                &mut out,
-                (LEFT + 10.0, y + 4.0),
-                r##"fill="#777""##,
-                "no value: no row was accepted or has a weight",
-            ),
+            None => text(&mut out, (LEFT + 10.0, y + 4.0), r##"fill="#777""##, "no value"),
         }
     }
     for (index, warning) in warnings.iter().enumerate() {

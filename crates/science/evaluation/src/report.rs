@@ -145,12 +145,12 @@ impl fmt::Display for EvaluationReport {
         let heading = format!("asymptotic {percent}%");
         writeln!(
             f,
-            "{:<10} {:>10}  {:<22}  {:>10}  {:<22}",
+            "{:<13} {:>10}  {:<22}  {:>10}  {:<22}",
             "estimator", "value", heading, "- logged", heading
         )?;
         for estimate in &self.estimates {
             let line = format!(
-                "{:<10} {:>10}  {:<22}  {:>10}  {:<22}",
+                "{:<13} {:>10}  {:<22}  {:>10}  {:<22}",
                 estimate.estimator,
                 cell(estimate.value),
                 range(estimate.intervals.get("asymptotic")),

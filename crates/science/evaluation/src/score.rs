@@ -104,7 +104,7 @@ impl<'a> Probabilities<'a> {
 
     /// Calls `with` for each row of a range that begins with a piece: its index, the policy's probability of each
     /// candidate, and the logged propensity of each candidate (none if the log does not have them).
-    fn for_rows(&self, range: Range<usize>, mut with: impl FnMut(usize, &LogRow, &[f64], &[f32])) {
+    pub(super) fn for_rows(&self, range: Range<usize>, mut with: impl FnMut(usize, &LogRow, &[f64], &[f32])) {
         debug_assert!(range.start.is_multiple_of(PIECE));
         let propensities = self.log.candidate_propensities().unwrap_or(&[]);
         let mut place = self.before_piece.get(range.start / PIECE).copied().unwrap_or(0);
@@ -162,7 +162,7 @@ pub(super) struct Overlap {
 }
 
 impl Overlap {
-    fn add(&mut self, weight: f64, probabilities: &[f64], propensities: &[f32]) {
+    pub(super) fn add(&mut self, weight: f64, probabilities: &[f64], propensities: &[f32]) {
         self.largest = self.largest.max(weight);
         if propensities.is_empty() {
             self.square += weight * weight;
@@ -182,7 +182,7 @@ impl Overlap {
         }
     }
 
-    fn absorb(&mut self, other: &Self) {
+    pub(super) fn absorb(&mut self, other: &Self) {
         self.square += other.square;
         self.cube += other.cube;
         self.missing += other.missing;
@@ -324,6 +324,9 @@ pub(super) struct Predictor {
     pub(super) warnings: Vec<String>,
 }
 
+/// Rows of the first stage of a progressive model. Each following stage is as long as all before it.
+const FIRST_STAGE: usize = 128;
+
 impl Predictor {
     /// Cross-fitted: the rows of a fold are predicted by a model of the other folds.
     pub(super) fn fit(log: &BanditLog, options: &EvaluationOptions) -> Self {
@@ -350,6 +353,19 @@ impl Predictor {
             );
         }
         predictor
+    }
+
+    /// Fitted along the log: each row is predicted by a model of earlier rows. Nothing is known for the first rows.
+    pub(super) fn fit_progressively(log: &BanditLog, options: &EvaluationOptions) -> Self {
+        let part_of: Vec<u8> = (0..log.rows.len())
+            .map(|row| {
+                (row / FIRST_STAGE)
+                    .checked_ilog2()
+                    .map_or(0, |stage| stage as u8 + 1)
+            })
+            .collect();
+        let stages = usize::from(part_of.last().copied().unwrap_or(0)) + 1;
+        Self::fit_parts(log, options, part_of, stages, |other, stage| other < stage)
     }
 
     fn fit_parts(
@@ -410,6 +426,27 @@ impl Predictor {
         scored: &mut [Scored],
         threads: usize,
     ) {
+        self.predict_into(
+            log,
+            probabilities,
+            scored,
+            threads,
+            |score, _, direct, residual| {
+                score.direct = direct;
+                score.residual = residual;
+            },
+        );
+    }
+
+    /// Gives `write` the mean under the policy and the residual of the logged arm, for each row.
+    pub(super) fn predict_into<T: Send>(
+        &self,
+        log: &BanditLog,
+        probabilities: &Probabilities<'_>,
+        items: &mut [T],
+        threads: usize,
+        write: impl Fn(&mut T, usize, f64, f64) + Sync,
+    ) {
         let model_of = |situation: u32, part: usize| {
             let position = log.situations[situation as usize].position as usize;
             &self.models[position * self.parts + part]
@@ -438,17 +475,16 @@ impl Predictor {
                 }
             });
         }
-        on_pieces(scored, threads, |first, piece| {
+        on_pieces(items, threads, |first, piece| {
             probabilities.for_rows(first..first + piece.len(), |index, row, policy, _| {
-                let score = &mut piece[index - first];
                 let part = self.part_of(index);
                 let (model, context) = (model_of(row.situation, part), context_of(row.situation));
                 let fitted = model.predict(context, model.context_score(context), row.arm);
-                score.direct = means
+                let direct = means
                     .get(row.situation as usize * self.parts + part)
                     .copied()
                     .unwrap_or_else(|| mean_of(row.situation, part, policy));
-                score.residual = row.reward - fitted;
+                write(&mut piece[index - first], index, direct, row.reward - fitted);
             });
         });
     }

@@ -10,10 +10,12 @@ pub(crate) enum Logger {
     Fixed(fn(usize) -> Vec<f64>),
     /// Other probabilities for each row: a softmax of normal scores of this deviation, with a floor of 0.002.
     Scattered(f64),
-    /// The arm with the best mean so far, and with the probability `max(floor, 1/√row)` any arm.
+    /// The arm with the best mean so far, and with the probability `max(floor, row^-power)` any arm.
     Greedy {
         /// Smallest probability of exploring.
         floor: f64,
+        /// How fast it falls.
+        power: f64,
     },
 }
 
@@ -91,8 +93,8 @@ impl World {
                     let probabilities = scores.iter().map(|score| floor + rest * score / total);
                     vec![probabilities.collect(); self.contexts]
                 }
-                Logger::Greedy { floor } => {
-                    let explore = floor.max(1.0 / (row as f64 + 1.0).sqrt());
+                Logger::Greedy { floor, power } => {
+                    let explore = floor.max((row as f64 + 1.0).powf(-power));
                     let mean = |arm: &usize| {
                         let (count, sum): (f64, f64) = played[*arm];
                         (sum + 0.5) / (count + 1.0)
@@ -216,7 +218,10 @@ const ADAPTIVE: World = World {
     contexts: 2,
     arms: 4,
     pay: |_, context, arm| [0.3, 0.35, 0.4, 0.45][arm] + 0.1 * context as f64,
-    logger: Logger::Greedy { floor: 0.1 },
+    logger: Logger::Greedy {
+        floor: 0.05,
+        power: 0.3,
+    },
     policy: |_| vec![0.7, 0.1, 0.1, 0.1],
     ..EASY
 };
@@ -279,7 +284,10 @@ pub(crate) const WORLDS: [World; 12] = [
     World {
         name: "adaptive, drifting",
         rows: 2000,
-        logger: Logger::Greedy { floor: 0.1 },
+        logger: Logger::Greedy {
+            floor: 0.1,
+            power: 0.5,
+        },
         ..DRIFTING
     },
 ];
