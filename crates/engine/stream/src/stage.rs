@@ -246,10 +246,13 @@ pub trait Stage: Send {
         Ok(())
     }
 
-    /// These partitions are now assigned to this instance. A stage whose database stores offsets returns them. If the
-    /// database is *behind* the log (after a restore from a backup), reading continues at the database's offset. If the
+    /// All partitions that are assigned to this instance, after each change of them and after each failure of a call. A
+    /// stage whose database stores offsets reads them from there and returns them. If the database is *behind* the log
+    /// (it was restored from a backup, or a standby took over), reading continues at the database's offset. If the
     /// database is ahead, the stage receives those records again, and skips them by the offset that it stored with the
-    /// data.
+    /// data. A call that fails is repeated, and no record is processed before it has succeeded.
+    ///
+    /// Records that are read again because of this are counted once, and their dead letters are written once.
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, u64)>, StageError> {
         let _ = partitions;
         Ok(Vec::new())

@@ -157,12 +157,8 @@ impl Stage for ViewsStage {
                     .extend(moves.into_iter().map(|(partition, next)| (partition, Some(next))));
                 Ok(())
             }
-            Err(error) => {
-                // Only the database knows whether the rows were written. Read its offsets before the next attempt.
-                let held: Vec<TopicPartition> = self.offsets.keys().cloned().collect();
-                self.assigned(&held)?;
-                Err(unavailable(&error))
-            }
+            // Only the database knows whether the rows were written. The runtime asks for its offsets before the next attempt.
+            Err(error) => Err(unavailable(&error)),
         }
     }
 

@@ -32,6 +32,10 @@ pub struct Counters {
 pub(super) struct PartitionProgress {
     #[serde(flatten)]
     pub(super) counters: Counters,
+    /// The end of the records that have been counted, and whose dead letters are written. Records before it are read again
+    /// if the stage's database is behind the log; they count once. 0 in the metadata of a commit = its offset.
+    #[serde(rename = "h", default, skip_serializing_if = "is_zero")]
+    pub(super) counted: u64,
     /// Nested, not flattened: serde reads the numbers that are keys of a flattened map as text.
     #[serde(rename = "k", default)]
     pub(super) clock: InputClock,
@@ -51,8 +55,16 @@ impl PartitionProgress {
         self.announced.map_or(Utc::MIN, Utc::from_millis)
     }
 
-    pub(super) fn to_metadata(&self) -> String {
-        serde_json::to_string(self).expect("progress has string keys")
+    /// The metadata of a commit whose offset is `next`.
+    pub(super) fn to_metadata(&self, next: u64) -> String {
+        if self.counted > next {
+            return serde_json::to_string(self).expect("progress has string keys");
+        }
+        let usual = Self {
+            counted: 0,
+            ..self.clone()
+        };
+        serde_json::to_string(&usual).expect("progress has string keys")
     }
 
     /// Progress from the metadata of a commit. If another program wrote the metadata, the counts start at 0. The offset
@@ -66,6 +78,11 @@ impl PartitionProgress {
             Self::default()
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The counts of a stage over all its partitions.
@@ -134,10 +151,13 @@ mod tests {
         };
         progress.clock.saw_mark(crate::EventTime::Sources, &mark);
         progress.announced = Some(5);
+        progress.counted = 9;
         assert_eq!(
-            PartitionProgress::from_metadata(&progress.to_metadata()),
+            PartitionProgress::from_metadata(&progress.to_metadata(4)),
             progress
         );
+        // The offset says it already.
+        assert!(!progress.to_metadata(9).contains("\"h\""));
         assert_eq!(
             PartitionProgress::from_metadata("not json"),
             PartitionProgress::default()

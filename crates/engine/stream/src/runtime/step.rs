@@ -105,9 +105,10 @@ impl<'c> Step<'c> {
         }
         for partition in changed(assignment, &self.progress, &self.next) {
             let committed = assignment.get(&partition).map_or(0, |assigned| assigned.next);
+            let next = self.next.get(&partition).copied().unwrap_or(committed);
             self.transaction.commit_offset(Committed {
-                next: self.next.get(&partition).copied().unwrap_or(committed),
-                metadata: self.progress[&partition].to_metadata(),
+                next,
+                metadata: self.progress[&partition].to_metadata(next),
                 partition,
             })?;
         }

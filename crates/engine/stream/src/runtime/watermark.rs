@@ -306,7 +306,7 @@ mod tests {
                 }
                 // Another instance takes over: it continues from what was committed.
                 for progress in progress.values_mut() {
-                    *progress = PartitionProgress::from_metadata(&progress.to_metadata());
+                    *progress = PartitionProgress::from_metadata(&progress.to_metadata(0));
                 }
                 prop_assert_eq!(tracker.advance(&mut progress).watermarks, []);
             }

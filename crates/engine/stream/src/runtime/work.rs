@@ -46,6 +46,10 @@ impl Worker {
         tick: bool,
     ) -> Result<Work, StepError> {
         let started = Instant::now();
+        let counted: BTreeMap<TopicPartition, u64> = progress
+            .iter()
+            .map(|(partition, progress)| (partition.clone(), progress.counted))
+            .collect();
         let (data, next) = self.split_control_records(records, progress);
         let batch = Batch { records: data };
         let references = Arc::clone(&self.references);
@@ -70,7 +74,17 @@ impl Worker {
             let numbers: Vec<u32> = numbers.into_iter().collect();
             guard("tick", || self.stage.tick(&numbers, Utc::now(), &mut out))?;
         }
-        let effects = out.into_effects();
+        let mut effects = out.into_effects();
+        // The letter of a record that is read again was committed with the offset behind the record.
+        effects.dead.retain(|letter| {
+            let at = TopicPartition {
+                topic: letter.record.topic.clone(),
+                partition: letter.record.partition,
+            };
+            counted
+                .get(&at)
+                .is_none_or(|counted| letter.record.offset >= *counted)
+        });
         self.count(&effects, progress);
         Ok(Work {
             started,
@@ -102,6 +116,7 @@ impl Worker {
             let of_this_run =
                 |record: &Record| record.partition == partition.partition && record.topic == partition.topic;
             let mut end = 0;
+            let counted = progress.counted;
             while let Some(record) = records.next_if(|record| of_this_run(record)) {
                 end = record.offset + 1;
                 match Control::of(&record) {
@@ -111,11 +126,12 @@ impl Worker {
                     Some(Control::Unknown) => {}
                     None => {
                         progress.clock.saw_record(record.timestamp);
-                        progress.counters.consumed += 1;
+                        progress.counters.consumed += u64::from(record.offset >= counted);
                         data.push(record);
                     }
                 }
             }
+            progress.counted = counted.max(end);
             next.insert(partition, end);
         }
         (data, next)

@@ -28,6 +28,8 @@ pub(super) struct AssignedPartition {
     pub(super) progress: PartitionProgress,
     /// The next offset as committed.
     pub(super) next: u64,
+    /// Whether the group has committed an offset of this partition.
+    is_committed: bool,
     /// The time since which there is nothing to read, if so.
     pub(super) caught_up: Option<Instant>,
 }
@@ -94,6 +96,9 @@ pub(super) struct Worker {
     /// Follows the reference topics; `None` until the tables are loaded, and for a stage without any.
     updates: Option<Updates>,
     pub(super) assignment: Assignment,
+    /// The member reads from where it must. False after an assignment and after a failure, until [`Self::place`] has
+    /// asked the stage where its database ends.
+    is_placed: bool,
     pub(super) tracker: WatermarkTracker,
     /// The next batch gets its own transaction, because the last one failed.
     pub(super) alone: bool,
@@ -129,6 +134,7 @@ impl Worker {
             references: Arc::default(),
             updates: None,
             assignment: BTreeMap::new(),
+            is_placed: true,
             tracker: WatermarkTracker::default(),
             alone: false,
             joined: now,
@@ -254,21 +260,34 @@ impl Worker {
         self.joined = Instant::now();
         while !self.is_stopping() {
             self.update_references()?;
+            let placed = self.place(consumer);
+            // A member polls even if its stage's database is away: otherwise it would lose its partitions.
             let stepped = match consumer.poll(&limits)? {
-                Polled::Assigned(partitions) => self.assigned(consumer, &partitions),
+                Polled::Assigned(partitions) => {
+                    self.assigned(consumer, &partitions)?;
+                    Ok(())
+                }
                 Polled::Revoked(partitions) => {
                     self.revoked(&partitions);
                     Ok(())
                 }
-                Polled::Records(records) => self.step(consumer, records, false),
-                Polled::Idle => Ok(()),
+                Polled::Records(records) if self.is_placed => self.step(consumer, records, false),
+                // They are read again when the member has found its place.
+                Polled::Records(_) | Polled::Idle => Ok(()),
             };
-            let stepped = stepped.and_then(|()| self.between_batches(consumer));
+            let stepped = placed.and(stepped).and_then(|()| {
+                if self.is_placed {
+                    self.between_batches(consumer)
+                } else {
+                    Ok(())
+                }
+            });
             match stepped {
-                Ok(()) => {
+                Ok(()) if self.is_placed => {
                     self.failures = 0;
                     self.running();
                 }
+                Ok(()) => {}
                 Err(StepError::Retry { reason, message }) => {
                     self.meters
                         .retries
@@ -277,7 +296,7 @@ impl Worker {
                     if reason == "aborted" {
                         self.meters.aborts.with_label_values(&[&*self.spec.name]).inc();
                     }
-                    consumer.rewind()?;
+                    self.is_placed = false;
                     self.forget_idleness();
                     self.wait(message);
                 }
@@ -333,40 +352,58 @@ impl Worker {
         }
     }
 
-    fn assigned(
-        &mut self,
-        consumer: &mut dyn Consumer,
-        partitions: &[TopicPartition],
-    ) -> Result<(), StepError> {
+    /// Notes new partitions with their committed progress. An error means that the member must join again.
+    fn assigned(&mut self, consumer: &dyn Consumer, partitions: &[TopicPartition]) -> Result<(), StepError> {
+        // Every error leads to a new membership, also one that a repetition of a step would cure.
+        let rejoin = |error: Error| match StepError::from(error) {
+            StepError::Retry { message, .. } => StepError::Resubscribe(message),
+            other => other,
+        };
         let positions: BTreeMap<_, _> = consumer
-            .positions()?
+            .positions()
+            .map_err(rejoin)?
             .into_iter()
             .map(|(partition, next, _)| (partition, next))
             .collect();
-        let mut fresh = Vec::new();
         for partition in partitions {
-            let (progress, next) = if let Some(committed) = consumer.committed(partition)? {
-                (
+            let committed = consumer.committed(partition).map_err(rejoin)?;
+            let is_committed = committed.is_some();
+            let (mut progress, next) = match committed {
+                Some(committed) => (
                     PartitionProgress::from_metadata(&committed.metadata),
                     committed.next,
-                )
-            } else {
-                fresh.push(partition.clone());
-                (
+                ),
+                None => (
                     PartitionProgress::default(),
                     positions.get(partition).copied().unwrap_or(0),
-                )
+                ),
             };
-            let caught_up = None;
+            progress.counted = progress.counted.max(next);
             let assigned = AssignedPartition {
                 progress,
                 next,
-                caught_up,
+                is_committed,
+                caught_up: None,
             };
             self.assignment.insert(partition.clone(), assigned);
         }
-        self.commit_start(consumer, fresh)?;
-        for (partition, offset) in guard("assigned", || self.stage.assigned(partitions))? {
+        self.is_placed = false;
+        tracing::debug!(?partitions, "assigned");
+        self.show_partitions();
+        Ok(())
+    }
+
+    /// Finds where to read, unless this is known: the lower one of the log's committed offset and the offset of the stage's
+    /// database. This is the only place that decides it, after an assignment and after every failure.
+    fn place(&mut self, consumer: &mut dyn Consumer) -> Result<(), StepError> {
+        if self.is_placed {
+            return Ok(());
+        }
+        self.commit_start(consumer)?;
+        let held: Vec<TopicPartition> = self.assignment.keys().cloned().collect();
+        let of_database = guard("assigned", || self.stage.assigned(&held))?;
+        consumer.rewind()?;
+        for (partition, offset) in of_database {
             if self
                 .assignment
                 .get(&partition)
@@ -376,30 +413,33 @@ impl Worker {
                 consumer.seek(&partition, offset)?;
             }
         }
-        tracing::debug!(?partitions, "assigned");
-        self.show_partitions();
+        self.is_placed = true;
         Ok(())
     }
 
     /// Commits the start offset of partitions that this group has never read, so that other processes can compute its
     /// lag.
-    fn commit_start(&self, consumer: &mut dyn Consumer, fresh: Vec<TopicPartition>) -> Result<(), Error> {
-        if fresh.is_empty() {
+    fn commit_start(&mut self, consumer: &mut dyn Consumer) -> Result<(), Error> {
+        if self.assignment.values().all(|assigned| assigned.is_committed) {
             return Ok(());
         }
         let mut transaction = consumer.begin()?;
-        for partition in fresh {
-            let Some(assigned) = self.assignment.get(&partition) else {
-                continue;
-            };
-            let (next, metadata) = (assigned.next, assigned.progress.to_metadata());
+        for (partition, assigned) in self
+            .assignment
+            .iter()
+            .filter(|(_, assigned)| !assigned.is_committed)
+        {
             transaction.commit_offset(Committed {
-                partition,
-                next,
-                metadata,
+                partition: partition.clone(),
+                next: assigned.next,
+                metadata: assigned.progress.to_metadata(assigned.next),
             })?;
         }
-        transaction.commit()
+        transaction.commit()?;
+        for assigned in self.assignment.values_mut() {
+            assigned.is_committed = true;
+        }
+        Ok(())
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {
@@ -414,6 +454,7 @@ impl Worker {
 
     fn forget_everything(&mut self) {
         let all: Vec<_> = std::mem::take(&mut self.assignment).into_keys().collect();
+        self.is_placed = true;
         self.forget_gauges(&all);
         self.stage.revoked(&all);
         self.show_partitions();
