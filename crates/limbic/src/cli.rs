@@ -107,6 +107,12 @@ pub enum Command {
         #[command(subcommand)]
         command: DeadCommand,
     },
+    /// Check the files of the embedded log, and repair them after damage
+    Log {
+        /// The action.
+        #[command(subcommand)]
+        command: LogCommand,
+    },
     /// Check settings and connections, and print how to correct what is wrong
     #[command(after_help = "\
 Examples:
@@ -424,6 +430,30 @@ pub enum DeadCommand {
         /// Print what would be sent, and send nothing
         #[arg(long)]
         dry_run: bool,
+    },
+}
+
+/// `limbic log`.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Look for damage in the journals of the embedded log; changes nothing
+    #[command(after_help = "\
+Example:
+  limbic log check --data .limbic
+
+The exit code is 1 if there is damage.")]
+    Check,
+    /// Cut off everything from the first damaged place, so that the log opens again
+    #[command(after_help = "\
+Example:
+  limbic log repair --data .limbic --accept-loss
+
+A log with acknowledged records behind a damaged place does not open. A backup of the data folder is
+the better remedy. The repair keeps copies of the journals as they were (*.jnl.damaged).")]
+    Repair {
+        /// Lose the records that `limbic log check` names
+        #[arg(long)]
+        accept_loss: bool,
     },
 }
 

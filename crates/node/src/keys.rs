@@ -39,29 +39,63 @@ pub(super) fn pseudonym_keys(settings: &Settings) -> anyhow::Result<BTreeMap<Ten
     Ok(keys)
 }
 
-/// The key in the data folder. It is generated at the first start, and only its owner can read it.
+/// The key in the data folder. It is generated at the first start, and only its owner can read it. The file is complete or not
+/// there, whenever the process is killed. An empty file was left by an older version that was killed, and was never used.
 fn kept_key(folder: &Path, tenant: &TenantId) -> anyhow::Result<[u8; 32]> {
     let path = folder.join(format!("pseudonym-{tenant}.key"));
-    if let Ok(bytes) = std::fs::read(&path) {
-        return bytes.try_into().map_err(|_| {
-            anyhow::anyhow!(
-                "{} is damaged: restore it from a backup, because a new key would give every person a new pseudonym",
-                path.display()
-            )
-        });
+    match std::fs::read(&path) {
+        Ok(bytes) if !bytes.is_empty() => {
+            return bytes.try_into().map_err(|_| {
+                anyhow::anyhow!(
+                    "{} is damaged: restore it from a backup, because a new key would give every person a new pseudonym",
+                    path.display()
+                )
+            });
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot read {}", path.display()));
+        }
+        _ => {}
     }
     let mut key = [0; 32];
     let mut source = std::fs::File::open("/dev/urandom").context("no source of randomness")?;
     std::io::Read::read_exact(&mut source, &mut key).context("no source of randomness")?;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options
-        .open(&path)
+    // A new temporary file can be read by its owner only.
+    let mut aside = tempfile::NamedTempFile::new_in(folder)
+        .with_context(|| format!("cannot write in {}", folder.display()))?;
+    aside
+        .write_all(&key)
+        .and_then(|()| aside.as_file().sync_all())
+        .with_context(|| format!("cannot write in {}", folder.display()))?;
+    aside
+        .persist(&path)
         .with_context(|| format!("cannot create {}", path.display()))?;
-    file.write_all(&key)
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| format!("cannot write in {}", folder.display()))?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_kept_and_an_interrupted_first_start_does_not_prevent_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant = TenantId::new("acme").unwrap();
+        let path = folder.path().join("pseudonym-acme.key");
+        std::fs::write(&path, b"").unwrap();
+        let key = kept_key(folder.path(), &tenant).unwrap();
+        assert_eq!(kept_key(folder.path(), &tenant).unwrap(), key);
+        #[cfg(unix)]
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777,
+            0o600
+        );
+        // A damaged key is not replaced: it may have been used.
+        std::fs::write(&path, &key[..20]).unwrap();
+        let error = kept_key(folder.path(), &tenant).unwrap_err();
+        assert!(error.to_string().contains("restore it"), "{error}");
+    }
 }

@@ -83,6 +83,7 @@ use parking_lot::{Mutex, RwLock};
 use self::commit::{Committer, Request, Step};
 use self::consumer::Member;
 use self::groups::Groups;
+pub use self::journal::JournalDamage;
 use self::outgoing::Outgoing;
 use self::read::{Cursor, Room};
 use self::shared::{Shared, recover_topics};
@@ -231,6 +232,23 @@ impl EmbeddedLog {
             shared,
             threads: Mutex::new(Some(threads)),
         })
+    }
+
+    /// The damaged places of the journals in the folder `path` that have acknowledged records behind them. Such a log does not
+    /// open. Changes nothing.
+    pub fn damages(path: &Path) -> Result<Vec<JournalDamage>> {
+        journal::damages(path)
+            .map_err(|error| store::failure(path, "checking the log", &fjall::Error::Io(error)))
+    }
+
+    /// Cuts everything off from the first damaged place, so that the log opens again. What was behind it is lost. Returns copies of
+    /// the journals as they were. [`Error::InUse`] while a process uses the log.
+    pub fn repair(path: &Path) -> Result<Vec<std::path::PathBuf>> {
+        let io = |error| store::failure(path, "repairing the log", &fjall::Error::Io(error));
+        let Some(_lock) = journal::lock(path).map_err(io)? else {
+            return Err(Error::InUse { path: path.into() });
+        };
+        journal::cut_damaged(path).map_err(io)
     }
 
     /// Drops the segments that retention no longer keeps when the wall clock is at `now`.

@@ -1,11 +1,14 @@
-//! Recovery after a failed write: whether the write was made, and how the log continues.
+//! Recovery after a failed write: the write is taken back and made again.
+//!
+//! After a flush that failed, the system drops the bytes that it could not write, but programs that read the file still see them.
+//! So a commit that is found in the journal then proves nothing. It is cut off, and written again from memory.
 
 use crate::commit::{Committer, Written, answer_all};
 use crate::store::{Store, failure};
 use limbic_stream::{Error, Result};
 
 impl Committer {
-    /// fjall accepts no more writes after a failed one. Reopening the database shows whether the failed write was made.
+    /// fjall accepts no more writes after a failed one, so the database is opened again.
     pub(super) fn after_failure(&mut self, written: Written, error: &fjall::Error) {
         tracing::error!(%error, "a write to the log's disk failed: the log is opened again");
         let bytes = written.batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
@@ -43,6 +46,10 @@ impl Committer {
         if self.shared.store.read().is_some() {
             return Ok(());
         }
+        if let Some((written, _)) = &self.in_doubt {
+            crate::journal::cut_commit(&self.shared.path, written.number)
+                .map_err(|error| failure(&self.shared.path, "opening the log", &fjall::Error::Io(error)))?;
+        }
         let (store, meta) = Store::open(&self.shared.path, &self.shared.options)?;
         *self.shared.store.write() = Some(store);
         self.listed = meta.segments.keys().copied().collect();
@@ -60,6 +67,7 @@ impl Committer {
             return Ok(());
         };
         if written.number == meta.commits {
+            // fjall has started another journal since, and has flushed the commit with the old one.
             self.publish(written);
         } else if written.answered
             || matches!(no_trace, Error::DiskFull { .. })
@@ -68,7 +76,7 @@ impl Committer {
             self.settle(&written.steps);
             answer_all(&written.steps, &no_trace);
         } else {
-            // The group was not written and its caller still waits. Most likely fjall had stopped before the write.
+            // Its caller still waits.
             match self.write(&written) {
                 Ok(()) => self.publish(written),
                 Err(error) => {

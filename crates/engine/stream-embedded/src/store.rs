@@ -90,11 +90,13 @@ impl Store {
                 .open()
         };
         journal::clear_unfinished_creation(path).map_err(io)?;
-        let database = match open() {
-            Err(fjall::Error::JournalRecovery(_)) if journal::cut_torn_tail(path).map_err(io)? => open(),
-            opened => opened,
+        if let Err(damage) = journal::prepare(path).map_err(io)? {
+            return Err(Error::Corrupt(format!(
+                "{damage}. Restore the folder from a backup, or see what `limbic log check` says and run \
+                 `limbic log repair --accept-loss`"
+            )));
         }
-        .map_err(failed)?;
+        let database = open().map_err(failed)?;
         let small =
             || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes.min(2 << 20));
         let large = || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes);

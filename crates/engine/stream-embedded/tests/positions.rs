@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use limbic_domain::{Utc, topics};
-use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, count_stages, spawn};
+use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, count_stages, revive, spawn};
 use limbic_stream::{
     Backoff, Batch, BatchLimits, EventTime, Headers, Log, NewRecord, Outputs, Stage, StageError, StageSpec,
-    TopicPartition, TopicSpec,
+    TopicPartition, TopicSpec, header,
 };
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use parking_lot::Mutex;
@@ -91,13 +91,17 @@ struct World {
     _folder: tempfile::TempDir,
 }
 
-fn spec() -> StageSpec {
-    StageSpec::new("writer")
+fn spec_of(name: &str) -> StageSpec {
+    StageSpec::new(name)
         .reads("in", EventTime::Ignored)
         .batches(BatchLimits {
             records: 10,
             ..BatchLimits::default()
         })
+}
+
+fn spec() -> StageSpec {
+    spec_of("writer")
 }
 
 impl World {
@@ -131,13 +135,17 @@ impl World {
     }
 
     fn start(&self) -> StageHandle {
+        self.start_as("writer", &self.database)
+    }
+
+    fn start_as(&self, name: &str, database: &Arc<Mutex<Database>>) -> StageHandle {
         let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
         let options = RunOptions {
             backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(2)),
             ..RunOptions::default()
         };
-        let stage = Box::new(Writer(self.database.clone(), BTreeMap::new()));
-        spawn(self.log.clone(), stage, spec(), options, &meters).unwrap()
+        let stage = Box::new(Writer(database.clone(), BTreeMap::new()));
+        spawn(self.log.clone(), stage, spec_of(name), options, &meters).unwrap()
     }
 
     /// Waits until the database has everything up to the end of the log, and the log knows it.
@@ -266,4 +274,44 @@ fn a_failure_in_the_middle_of_catching_up_does_not_lose_the_place() {
         world.check(100);
         stop(stage);
     }
+}
+
+#[test]
+fn a_record_that_is_sent_again_is_processed_by_the_stage_that_gave_up_on_it_only() {
+    let world = World::new();
+    let other = Arc::new(Mutex::new(Database::default()));
+    world.publish(0..10);
+    let (stage, second) = (world.start(), world.start_as("second", &other));
+    world.drain(&stage);
+    let dead = TopicPartition {
+        topic: topics::dead("in").into(),
+        partition: 0,
+    };
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let letters = loop {
+        let letters = world.log.read(&dead, 0, 10).unwrap();
+        if letters.len() == 2 {
+            break letters;
+        }
+        assert!(Instant::now() < deadline, "{letters:?}");
+        std::thread::yield_now();
+    };
+    let of_writer = letters
+        .iter()
+        .find(|letter| letter.headers.text(header::DEAD_STAGE) == Some("writer"));
+    // Its cause is corrected.
+    let mut again = revive(of_writer.unwrap()).unwrap();
+    again.value = "mended".into();
+    world.log.publish(vec![again]).unwrap();
+    world.drain(&stage);
+    while count_stages(&*world.log, &spec_of("second")).unwrap().lag > 0 {
+        assert!(Instant::now() < deadline, "{:?}", second.status());
+        std::thread::yield_now();
+    }
+    assert!(world.database.lock().rows.contains(&"mended".to_owned()));
+    assert!(!other.lock().rows.contains(&"mended".to_owned()));
+    let consumed = |name| count_stages(&*world.log, &spec_of(name)).unwrap().consumed;
+    assert_eq!((consumed("writer"), consumed("second")), (11, 10));
+    stop(stage);
+    stop(second);
 }

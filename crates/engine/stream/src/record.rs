@@ -15,6 +15,9 @@ pub mod header {
     pub const CONTROL: &str = "limbic-control";
     /// The versions of the tables that the writing stage used ([`crate::reference`]): `campaigns@12.0.7`.
     pub const REFERENCES: &str = "limbic-references";
+    /// The only stage that processes this record: it gave up on the record before, and a person has sent it again. All other
+    /// readers have processed the record already.
+    pub const ONLY_FOR: &str = "limbic-only-for";
     /// For a dead letter: the topic that it came from.
     pub const DEAD_TOPIC: &str = "limbic-dead-topic";
     /// For a dead letter: the partition that it came from.

@@ -55,6 +55,7 @@ fn dead_topics(log: &Arc<dyn Log>, topic: Option<&str>) -> anyhow::Result<Vec<(S
     Ok(found)
 }
 
+/// Visits the letters that exist now. Letters that are added meanwhile are left out.
 fn letters(
     log: &Arc<dyn Log>,
     topic: &str,
@@ -65,17 +66,18 @@ fn letters(
         topic: topics::dead(topic).into(),
         partition,
     };
-    let mut from = 0;
-    loop {
+    let (mut from, end) = log.topic(&partition.topic)?.offsets[partition.partition as usize];
+    while from < end {
         let records = log.read(&partition, from, READ)?;
         let Some(last) = records.last() else { return Ok(()) };
         from = last.offset + 1;
-        for record in &records {
+        for record in records.iter().take_while(|record| record.offset < end) {
             if !each(record)? {
                 return Ok(());
             }
         }
     }
+    Ok(())
 }
 
 fn list(log: &Arc<dyn Log>, topic: Option<&str>, limit: usize, as_json: bool) -> anyhow::Result<()> {
@@ -152,27 +154,29 @@ fn show(log: &Arc<dyn Log>, id: &str) -> anyhow::Result<()> {
 }
 
 fn replay(log: &Arc<dyn Log>, topic: &str, reason: Option<&str>, dry_run: bool) -> anyhow::Result<()> {
-    let mut sent = 0;
+    let mut records = Vec::new();
+    // All are read before the first is sent: what dies again is not sent again.
     for (topic, partitions) in dead_topics(log, Some(topic))? {
         for partition in 0..partitions {
             letters(log, &topic, partition, |letter| {
                 let wanted =
                     reason.is_none_or(|reason| letter.headers.text(header::DEAD_REASON) == Some(reason));
-                if let (true, Some(record)) = (wanted, revive(letter)) {
-                    if !dry_run {
-                        log.publish(vec![record])?;
-                    }
-                    sent += 1;
-                }
+                records.extend(wanted.then(|| revive(letter)).flatten());
                 Ok(true)
             })?;
+        }
+    }
+    let sent = records.len();
+    if !dry_run {
+        for chunk in records.chunks(READ) {
+            log.publish(chunk.to_vec())?;
         }
     }
     let word = if dry_run { "would be sent" } else { "sent" };
     say!("{sent} dead letters {word} to {topic}")?;
     if sent > 0 && !dry_run {
         say!(
-            "they also stay in the dead-letter topic, and another replay sends them again: select with --reason"
+            "each is processed by the stage that gave up on it, and by no other; they also stay in the dead-letter topic, and another replay sends them again: select with --reason"
         )?;
     }
     Ok(())

@@ -10,6 +10,7 @@ mod components;
 mod dead;
 mod demo;
 mod evaluate;
+mod log;
 mod measure;
 mod read;
 mod replay;
@@ -60,6 +61,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Topics { command } => topics::run(common, command),
         Command::Dead { command } => dead::run(common, command),
+        Command::Log { command } => log::run(common, command),
         Command::Check => check::run(common),
         Command::Config {
             command: ConfigCommand::Show,

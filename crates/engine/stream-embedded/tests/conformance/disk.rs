@@ -193,15 +193,95 @@ fn a_half_written_last_batch_is_cut_off() {
         let log = open(folder.path());
         assert_eq!(all_of(&log, &topic).len(), 31, "hole at {start}");
     }
-    // A hole in acknowledged data is not a torn tail, so nothing is cut off.
-    let folder = tempfile::tempdir().unwrap();
-    copy(made.path(), folder.path());
-    let mut torn = journal;
-    let acknowledged = torn.windows(5).position(|bytes| bytes == b"00015").unwrap();
-    torn[acknowledged] = b'9';
-    std::fs::write(newest_journal(folder.path()), &torn).unwrap();
-    let error = EmbeddedLog::open(folder.path(), options()).err().unwrap();
-    assert!(matches!(error, Error::Corrupt(_)), "{error}");
+}
+
+/// Damage before acknowledged records is never taken for a torn tail, whatever it hits.
+#[test]
+fn a_damaged_journal_is_refused_and_a_repair_says_what_is_lost() {
+    let made = tempfile::tempdir().unwrap();
+    let log = open(made.path());
+    let topic = topic(&log, "t", Retention::default());
+    for n in 0..30 {
+        write(&log, &topic, &[format!("{n:05}")]).unwrap();
+    }
+    log.close().unwrap();
+    drop(log);
+    let mut whole = std::fs::read(newest_journal(made.path())).unwrap();
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    whole.truncate(end);
+    std::fs::write(newest_journal(made.path()), &whole).unwrap();
+    let place = whole.windows(5).position(|bytes| bytes == b"00015").unwrap();
+    let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
+        let folder = tempfile::tempdir().unwrap();
+        copy(made.path(), folder.path());
+        let mut journal = whole.clone();
+        change(&mut journal);
+        std::fs::write(newest_journal(folder.path()), &journal).unwrap();
+        folder
+    };
+    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+        ("another byte", &|journal| journal[place] = b'9'),
+        ("a zeroed page", &|journal| {
+            journal[place - 200..place + 200].fill(0)
+        }),
+        ("an end tag", &|journal| {
+            let tag = journal[..place]
+                .windows(4)
+                .rposition(|bytes| bytes == b"FJL\x03")
+                .unwrap()
+                - 9;
+            journal[tag] ^= 4;
+        }),
+        ("a start tag", &|journal| {
+            let tag = journal[..place]
+                .windows(4)
+                .rposition(|bytes| bytes == b"FJL\x03")
+                .unwrap()
+                + 4;
+            journal[tag] ^= 4;
+        }),
+    ];
+    for (name, change) in changes {
+        let folder = damaged(change);
+        let error = EmbeddedLog::open(folder.path(), options()).err().unwrap();
+        assert!(matches!(error, Error::Corrupt(_)), "{name}: {error}");
+        assert!(error.to_string().contains("limbic log repair"), "{error}");
+        let damages = EmbeddedLog::damages(folder.path()).unwrap();
+        assert_eq!(damages.len(), 1, "{name}");
+        assert!(
+            (10..=15).contains(&damages[0].later_records),
+            "{name}: {damages:?}"
+        );
+        let kept = EmbeddedLog::repair(folder.path()).unwrap();
+        assert_eq!(std::fs::read(&kept[0]).unwrap().len(), whole.len(), "{name}");
+        let log = open(folder.path());
+        let left = values(&all_of(&log, &topic));
+        assert!(
+            (14..=15).contains(&left.len()) && left == numbered("", left.len()),
+            "{name}: {left:?}"
+        );
+        write(&log, &topic, &["after".into()]).unwrap();
+        log.close().unwrap();
+    }
+    // One bit of every byte of a batch with another behind it: the log opens with everything, or refuses, but it never opens with
+    // less.
+    let last = whole[..end - 20]
+        .windows(4)
+        .rposition(|bytes| bytes == b"FJL\x03")
+        .unwrap()
+        + 4;
+    let first = whole.windows(5).position(|bytes| bytes == b"00028").unwrap() - 100;
+    for position in first..last {
+        let folder = damaged(&|journal| journal[position] ^= 1);
+        match EmbeddedLog::open(folder.path(), options()) {
+            Err(error) => assert!(matches!(error, Error::Corrupt(_)), "{position}: {error}"),
+            Ok(log) => {
+                let log: Arc<dyn Log> = Arc::new(log);
+                assert_eq!(all_of(&log, &topic).len(), 30, "{position}");
+                log.close().unwrap();
+            }
+        }
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -303,6 +383,27 @@ fn meet_a_full_disk(path: &Path) {
 }
 
 #[test]
+fn a_log_whose_creation_was_interrupted_is_created_again() {
+    for leave in ["0.jnl", "version", "both"] {
+        let folder = tempfile::tempdir().unwrap();
+        if leave != "version" {
+            std::fs::write(folder.path().join("0.jnl"), vec![0; 1_000]).unwrap();
+        }
+        if leave != "0.jnl" {
+            std::fs::write(folder.path().join("version"), b"").unwrap();
+        }
+        let log = open(folder.path());
+        let topic = topic(&log, "t", Retention::default());
+        write(&log, &topic, &numbered("", 3)).unwrap();
+        log.close().unwrap();
+        drop(log);
+        // Records are never thrown away because of a version file.
+        std::fs::write(folder.path().join("version"), b"").unwrap();
+        assert!(EmbeddedLog::open(folder.path(), options()).is_err(), "{leave}");
+    }
+}
+
+#[test]
 fn failed_writes_lose_and_double_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (passed, said) = run("failing", folder.path());
@@ -327,7 +428,7 @@ fn meet_a_failing_disk(path: &Path) {
     assert!(matches!(error, Error::DiskFull { .. }), "{error}");
     assert!(all_of(&log, &output).is_empty());
     client.pass(&records[..4], &output).unwrap();
-    // The write is in the journal, and then the flush failed. Reopening the log shows that it was made.
+    // The write is in the journal, and then the flush failed. It is taken back and made again.
     fail::cfg("commit::sync-failed", "1*return").unwrap();
     client.pass(&records[4..], &output).unwrap();
     assert_eq!(values(&all_of(&log, &output)), numbered("", 10));
@@ -352,9 +453,11 @@ fn meet_a_failing_disk(path: &Path) {
     let error = client.pass(&records, &output).unwrap_err();
     assert!(error.is_fenced(), "{error}");
     let mut client = Client::join(&log, "g", "a", std::slice::from_ref(&topic));
-    client.hold(1);
-    let committed = client.consumer.committed(&client.held[0]).unwrap().unwrap();
-    assert_eq!(committed.next, records[0].offset + 1);
+    let again = client.take(1);
+    // Nobody was told that it is stored, and the disk has refused it: it is not.
+    assert_eq!(again, records);
+    assert_eq!(values(&all_of(&log, &output)), numbered("", 10));
+    client.pass(&again, &output).unwrap();
     drop(client);
     log.close().unwrap();
     let expected = [numbered("", 10), vec!["later".into()]].concat();

@@ -53,16 +53,20 @@ pub fn dead_letter(stage: &str, letter: &DeadLetter) -> NewRecord {
     }
 }
 
-/// The original record, for its original topic. `None` if `letter` is not a dead letter.
+/// The original record, for its original topic and only for the stage that gave up on it. `None` if `letter` is not a dead
+/// letter.
 pub fn revive(letter: &Record) -> Option<NewRecord> {
     let topic = letter.headers.text(header::DEAD_TOPIC)?.into();
     let mut headers = crate::Headers::new();
     for (name, value) in letter
         .headers
         .iter()
-        .filter(|(name, _)| !PROVENANCE.contains(&&***name))
+        .filter(|(name, _)| !PROVENANCE.contains(&&***name) && &***name != header::ONLY_FOR)
     {
         headers.push(name.clone(), value.clone());
+    }
+    if let Some(stage) = letter.headers.get(header::DEAD_STAGE) {
+        headers.push(header::ONLY_FOR, stage.clone());
     }
     Some(NewRecord {
         topic,
@@ -118,10 +122,9 @@ mod tests {
             timestamp: written.timestamp,
         };
         let revived = revive(&read).unwrap();
-        assert_eq!(
-            (&*revived.topic, &revived.value, &revived.headers),
-            ("posts", &record.value, &record.headers)
-        );
+        assert_eq!((&*revived.topic, &revived.value), ("posts", &record.value));
+        let addressed = record.headers.clone().with(header::ONLY_FOR, "affect");
+        assert_eq!(revived.headers, addressed);
         assert_eq!(revive(&record), None);
     }
 }

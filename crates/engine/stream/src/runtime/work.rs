@@ -9,6 +9,7 @@ use limbic_domain::Utc;
 use super::isolate::{guard, process_isolated};
 use super::watermark::ProgressMap;
 use super::worker::{StepError, Worker};
+use crate::record::header;
 use crate::{Batch, Control, Effects, NewRecord, Outputs, Record, StateReader, TopicPartition};
 
 /// The effects of a batch.
@@ -124,6 +125,11 @@ impl Worker {
                         progress.clock.saw_mark(time, &mark);
                     }
                     Some(Control::Unknown) => {}
+                    // It was sent again for a stage that gave up on it. This stage has processed it before.
+                    None if record
+                        .headers
+                        .text(header::ONLY_FOR)
+                        .is_some_and(|stage| stage != &*self.spec.name) => {}
                     None => {
                         progress.clock.saw_record(record.timestamp);
                         progress.counters.consumed += u64::from(record.offset >= counted);

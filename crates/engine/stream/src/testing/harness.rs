@@ -28,6 +28,8 @@ pub struct Harness<S> {
     /// The instance that holds a partition number. Numbers that are not assigned are missing.
     owners: BTreeMap<u32, usize>,
     assigned: BTreeSet<TopicPartition>,
+    /// Instances whose last call failed. Like the runtime, the harness tells them their partitions before the next call.
+    failed: BTreeSet<usize>,
     seeks: Vec<(TopicPartition, u64)>,
     offsets: BTreeMap<TopicPartition, u64>,
     repeats: bool,
@@ -46,6 +48,7 @@ impl<S: Stage> Harness<S> {
             build: Box::new(build),
             owners: BTreeMap::new(),
             assigned: BTreeSet::new(),
+            failed: BTreeSet::new(),
             seeks: Vec::new(),
             offsets: BTreeMap::new(),
             repeats: true,
@@ -213,6 +216,7 @@ impl<S: Stage> Harness<S> {
     #[track_caller]
     pub fn restart(&mut self) {
         self.instances = vec![(self.build)()];
+        self.failed.clear();
         for owner in self.owners.values_mut() {
             *owner = 0;
         }
@@ -371,6 +375,16 @@ impl<S: Stage> Harness<S> {
         instance: usize,
         mut act: impl FnMut(&mut dyn Stage, &mut Outputs<'_>) -> Result<(), StageError>,
     ) -> Result<Effects, StageError> {
+        let held: Vec<_> = self
+            .assigned
+            .iter()
+            .filter(|partition| self.owners.get(&partition.partition) == Some(&instance))
+            .cloned()
+            .collect();
+        if self.failed.contains(&instance) {
+            self.seeks.extend(self.instances[instance].assigned(&held)?);
+            self.failed.remove(&instance);
+        }
         let (state, references) = (&self.state, &self.references);
         let mut run = |stage: &mut S| {
             let mut out = Outputs::with_references(state, references);
@@ -381,18 +395,15 @@ impl<S: Stage> Harness<S> {
             let second = run(&mut self.instances[instance]);
             assert_same(&first, &second, "the same call on the same stage");
             let mut fresh = (self.build)();
-            let held: Vec<_> = self
-                .assigned
-                .iter()
-                .filter(|partition| self.owners.get(&partition.partition) == Some(&instance))
-                .cloned()
-                .collect();
             let assigned = fresh.assigned(&held).map(|_| ());
             let third = assigned.and_then(|()| run(&mut fresh));
             assert_same(&first, &third, "the same call on a fresh instance");
         }
-        if let Ok(effects) = &first {
-            self.check_description(effects);
+        match &first {
+            Ok(effects) => self.check_description(effects),
+            Err(_) => {
+                self.failed.insert(instance);
+            }
         }
         first
     }
