@@ -117,15 +117,25 @@ fn a_record_above_the_size_limit_is_refused() {
 
 #[test]
 fn a_log_whose_creation_was_interrupted_is_created_again() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("keyspaces")).unwrap();
-    for (name, bytes) in [("lock", 0), ("0.jnl", 4_096)] {
-        std::fs::write(folder.path().join(name), vec![0; bytes]).unwrap();
+    for leave in ["0.jnl", "version", "both"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("keyspaces")).unwrap();
+        std::fs::write(folder.path().join("lock"), b"").unwrap();
+        if leave != "version" {
+            std::fs::write(folder.path().join("0.jnl"), vec![0; 1_000]).unwrap();
+        }
+        if leave != "0.jnl" {
+            std::fs::write(folder.path().join("version"), b"").unwrap();
+        }
+        let log = open(folder.path());
+        let topic = topic(&log, "t", Retention::default());
+        write(&log, &topic, &numbered("", 3)).unwrap();
+        log.close().unwrap();
+        drop(log);
+        // Records are never thrown away because of a version file.
+        std::fs::write(folder.path().join("version"), b"").unwrap();
+        assert!(EmbeddedLog::open(folder.path(), options()).is_err(), "{leave}");
     }
-    let log = open(folder.path());
-    let topic = topic(&log, "t", Retention::default());
-    write(&log, &topic, &numbered("", 1)).unwrap();
-    log.close().unwrap();
 }
 
 /// In a child process: three batches are acknowledged, and a fourth is written but not flushed.
@@ -380,27 +390,6 @@ fn meet_a_full_disk(path: &Path) {
     fail::remove("space::available");
     client.pass(&records, &topic).unwrap();
     assert_eq!(values(&all_of(&log, &topic)), ["00000", "00000"]);
-}
-
-#[test]
-fn a_log_whose_creation_was_interrupted_is_created_again() {
-    for leave in ["0.jnl", "version", "both"] {
-        let folder = tempfile::tempdir().unwrap();
-        if leave != "version" {
-            std::fs::write(folder.path().join("0.jnl"), vec![0; 1_000]).unwrap();
-        }
-        if leave != "0.jnl" {
-            std::fs::write(folder.path().join("version"), b"").unwrap();
-        }
-        let log = open(folder.path());
-        let topic = topic(&log, "t", Retention::default());
-        write(&log, &topic, &numbered("", 3)).unwrap();
-        log.close().unwrap();
-        drop(log);
-        // Records are never thrown away because of a version file.
-        std::fs::write(folder.path().join("version"), b"").unwrap();
-        assert!(EmbeddedLog::open(folder.path(), options()).is_err(), "{leave}");
-    }
 }
 
 #[test]
