@@ -28,6 +28,9 @@ pseudonym_secret = "a secret of the tests, not of anyone"
 
 [profile.change]
 alpha = 0.001
+false_moments = 10000
+audiences = 1
+window = "1s"
 least_posts = 30
 cooldown = "1min"
 

@@ -34,11 +34,22 @@ pub(crate) fn posts(n: usize) -> Vec<Value> {
             json!({
                 "network": "test",
                 "id": format!("p{i}"),
-                "author": format!("person-{}", (i * 7) % 40),
-                "text": format!("{} {} no. {i}", mood[i % 4], things[(i / 3) % 4]),
+                "author": format!("person-{}", (i * 7) % 400),
+                "text": format!("{} {} no. {i} {}", mood[i % 4], things[(i / 3) % 4], own_words(i)),
                 "created_at": format!("2026-03-01T{:02}:{:02}:{:02}Z", 10 + second / 3_600, second / 60 % 60, second % 60),
                 "lang": "en",
             })
         })
         .collect()
+}
+
+/// Four words that no other post has: copies of a text would count once.
+fn own_words(i: usize) -> String {
+    let syllables = ["ba", "ko", "lu", "mi", "ne", "ro", "su", "ti", "va", "zo"];
+    let name: String = i
+        .to_string()
+        .bytes()
+        .map(|digit| syllables[usize::from(digit - b'0')])
+        .collect();
+    format!("{name} {name}ka {name}pe {name}xu")
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reading::impossible;
-use crate::{AudienceId, Emotions, PostRef, Probability, Pseudonym, Record};
+use crate::{AudienceId, Emotions, PostRef, Probability, Pseudonym, Record, TextFingerprint};
 
 /// Whether a person agreed to be shown ads on the ground of what they write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,9 @@ pub struct PersonState {
     pub minor: bool,
     /// How many posts of theirs were read.
     pub posts: u64,
+    /// The account posts like a program: very often, or the same text again and again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automated: bool,
 }
 
 /// One post's feeling, as it counts for one audience. Its envelope's `at` is the post's.
@@ -73,6 +76,9 @@ pub struct Feeling {
     /// The post most likely means the opposite of what it says: its valence and emotions count for nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ironic: bool,
+    /// The fingerprint of the text, by which copies are noticed. A very short text has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<TextFingerprint>,
     /// The person said this elsewhere: it counts for nothing here, but what is known of the person protects them here too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protects: bool,

@@ -15,12 +15,31 @@ pub enum Direction {
     Down,
 }
 
+/// Whether an audience left its usual mood or came back to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MomentKind {
+    /// The mood is another one than before.
+    #[default]
+    Change,
+    /// The mood is as usual again, after a change. Nothing new has happened, so no ad is made for it.
+    Return,
+}
+
+impl MomentKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    const fn is_change(&self) -> bool {
+        matches!(self, Self::Change)
+    }
+}
+
 /// The statistical evidence for a moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
-    /// The test's name and version, for instance `e-detector-1`.
+    /// The test's name and version, for instance `e-detector-2`.
     pub test: String,
-    /// The test's statistic (an e-value: how much more likely the posts are under a change than under none).
+    /// The test's statistic. Of `e-detector-2` it is a sum of e-values, each of them weighed by its part of the budget of false
+    /// alarms; of `e-detector-1` it is a sum of e-values.
     pub statistic: f64,
     /// What it had to exceed.
     pub threshold: f64,
@@ -59,6 +78,12 @@ pub struct Change {
     pub sensitive_events: u64,
     /// How many of them are in a language in which neither can be read.
     pub unread: u64,
+    /// How many of them nearly repeat a text that was just written.
+    #[serde(default)]
+    pub copied: u64,
+    /// How many of them come from accounts that post like programs.
+    #[serde(default)]
+    pub automated: u64,
     /// Plain means over these posts. `weight` is the number of posts that have a valence: those meant ironically have none.
     pub mood: MoodSummary,
     /// Standard error of the mean valence; 2 (the length of the scale) with fewer than two posts.
@@ -83,13 +108,16 @@ pub struct Recipient {
 pub struct Moment {
     /// Which audience.
     pub audience: AudienceId,
+    /// Whether it left its usual mood or came back to it. Of records without it: `change`.
+    #[serde(default, skip_serializing_if = "MomentKind::is_change")]
+    pub kind: MomentKind,
     /// Which way.
     pub direction: Direction,
     /// The posts since the change began: what the audience feels now.
     pub change: Change,
     /// The audience's decayed state, with the posts before the change.
     pub mood: MoodSummary,
-    /// Mean valence before the change.
+    /// Mean valence before the change: what is usual in this hour of the week, or the level since an earlier change.
     pub baseline: f64,
     /// Why it is believed.
     pub evidence: Evidence,

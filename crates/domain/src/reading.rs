@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{ConsentState, PostRef, Probability, Pseudonym, Record, Slug};
+use crate::{ConsentState, PostRef, Probability, Pseudonym, Record, Slug, TextFingerprint};
 
 /// The polarity of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -175,6 +175,9 @@ pub struct Affect {
     pub entities: Vec<Entity>,
     /// Cues of distress.
     pub distress: Distress,
+    /// The fingerprint of the text, by which copies are noticed. A text of fewer than three words has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<TextFingerprint>,
     /// BCP 47 tag of the detected language, or `und`.
     pub language: String,
     /// The engine and version.
@@ -205,6 +208,7 @@ impl Default for Affect {
                 sensitive_event: Probability::ZERO,
                 unread: false,
             },
+            fingerprint: None,
             language: "und".to_owned(),
             model: ModelVersion::new(),
         }
@@ -256,6 +260,8 @@ struct Flat {
     #[serde(default)]
     entities: Vec<Entity>,
     distress: Distress,
+    #[serde(default)]
+    fingerprint: Option<TextFingerprint>,
     language: String,
     model: ModelVersion,
     #[serde(default)]
@@ -284,6 +290,7 @@ impl<'de> Deserialize<'de> for Reading {
                 intent: flat.intent,
                 entities: flat.entities,
                 distress: flat.distress,
+                fingerprint: flat.fingerprint,
                 language: flat.language,
                 model: flat.model,
             },
@@ -311,7 +318,15 @@ mod tests {
         let reading: Reading = serde_json::from_str(old).unwrap();
         assert_eq!(reading.affect.irony, None);
         let again = serde_json::to_value(&reading).unwrap();
-        for newer in ["intensity", "irony", "offence", "hate", "intent", "entities"] {
+        for newer in [
+            "intensity",
+            "irony",
+            "offence",
+            "hate",
+            "intent",
+            "entities",
+            "fingerprint",
+        ] {
             assert!(again.get(newer).is_none(), "{newer} was made up");
         }
     }
@@ -335,6 +350,7 @@ mod tests {
                 end: 8,
                 name: Some("Acme".into()),
             }],
+            fingerprint: Some(TextFingerprint::from_bits(7)),
             ..Affect::default()
         };
         let text = serde_json::to_string(&affect).unwrap();

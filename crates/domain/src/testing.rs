@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::{
-    AudienceId, Change, Direction, Emotions, Evidence, Moment, MoodSummary, PostRef, Recipient, Slug, Utc,
+    AudienceId, Change, Direction, Emotions, Evidence, Moment, MomentKind, MoodSummary, PostRef, Recipient,
+    Slug, Utc,
 };
 
 /// The folder of public data sets: `$LIMBIC_DATA`, or `../shared/data` beside the repository.
@@ -37,6 +38,7 @@ pub fn moment(audience: AudienceId, direction: Direction, people: Vec<Recipient>
     };
     Moment {
         audience,
+        kind: MomentKind::Change,
         direction,
         change: Change {
             since: Utc::from_millis(0),
@@ -44,6 +46,8 @@ pub fn moment(audience: AudienceId, direction: Direction, people: Vec<Recipient>
             distressed: 0,
             sensitive_events: 0,
             unread: 0,
+            copied: 0,
+            automated: 0,
             mood: mood.clone(),
             valence_error: 0.05,
         },

@@ -31,6 +31,9 @@ disorder = "0s"
 half_life = "1s"
 [profile.change]
 alpha = 0.05
+false_moments = 10000
+audiences = 1
+window = "1s"
 least_posts = 5
 baseline_half_life = "1s"
 cooldown = "0s"
@@ -140,9 +143,15 @@ fn post(n: u64, at: Duration) -> String {
         (false, 0) => "A disgrace, a terrible, awful mess, and the worst",
         (false, _) => "What a horrible, boring, sad disappointment",
     };
+    // Words that no other post has: copies of a text would count once.
+    let own: String = n
+        .to_string()
+        .bytes()
+        .map(|digit| char::from(digit + b'a' - b'0'))
+        .collect();
     let created = limbic_domain::Utc::now();
     format!(
-        r#"{{"network":"bench","id":"{n}","author":"a{}","text":"{text}: thing{audience} {n}","created_at":"{created}"}}"#,
+        r#"{{"network":"bench","id":"{n}","author":"a{}","text":"{text}: thing{audience} {own} x{own} y{own} z{own}","created_at":"{created}"}}"#,
         n % 5_000
     )
 }

@@ -31,6 +31,8 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     );
     let change = &mut settings.section_mut::<ProfileStage>().change;
     change.alpha = 1e-2;
+    change.false_moments = 10_000.0;
+    change.window = HumanDuration::from_mins(5);
     change.baseline_risk = 0.05;
     change.least_posts = 40;
     change.baseline_half_life = HumanDuration::from_hours(1);
@@ -99,5 +101,5 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
 }
 
 /// The values in [`settings`] that differ from the defaults, in one line.
-pub const DIFFERENCES: &str = "profile.change.alpha = 0.01, baseline_risk = 0.05, least_posts = 40, baseline half-life 1 h, cooldown 60 s; \
+pub const DIFFERENCES: &str = "profile.change.alpha = 0.01, false_moments = 10000, window 5 min, baseline_risk = 0.05, least_posts = 40, baseline half-life 1 h, cooldown 60 s; \
      rewards.click_window 5 min; minimum_propensity = 0.05";

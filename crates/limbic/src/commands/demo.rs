@@ -180,14 +180,21 @@ fn examples(report: &Report) -> anyhow::Result<()> {
     say!("\nMoments")?;
     for moment in report.moments.iter().take(5) {
         say!(
-            "  {}  {:<20} {:<5} {:>+5.2} -> {:>+5.2}   e-value {:.0} after {} posts",
+            "  {}  {:<20} {:<6} {:>+5.2} -> {:>+5.2}   {} posts, {} of them copies, after {} calm ones",
             report::clock(moment),
             moment["audience"].as_str().unwrap_or(""),
-            moment["direction"].as_str().unwrap_or(""),
+            match moment["kind"].as_str() {
+                Some("return") => "back",
+                _ => moment["direction"].as_str().unwrap_or(""),
+            },
             moment["baseline"].as_f64().unwrap_or(0.0),
             moment["change"]["mood"]["valence"].as_f64().unwrap_or(0.0),
-            moment["evidence"]["statistic"].as_f64().unwrap_or(0.0),
-            moment["evidence"]["posts"].as_u64().unwrap_or(0),
+            moment["change"]["posts"].as_u64().unwrap_or(0),
+            moment["change"]["copied"].as_u64().unwrap_or(0),
+            moment["evidence"]["posts"]
+                .as_u64()
+                .unwrap_or(0)
+                .saturating_sub(moment["change"]["posts"].as_u64().unwrap_or(0)),
         )?;
     }
     say!("\nDecisions")?;

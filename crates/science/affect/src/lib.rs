@@ -69,6 +69,7 @@ mod entities;
 pub mod evaluation;
 mod events;
 mod evidence;
+mod fingerprint;
 mod language;
 mod model;
 mod normal;
@@ -88,6 +89,7 @@ pub use events::{
     train as train_events,
 };
 pub use evidence::{Explanation, WordContribution, explain};
+pub use fingerprint::fingerprint;
 pub use limbic_encoder::{Kernels, Task, TaskKind};
 pub use model::{CacheCounts, ModelOptions, ModelReader, Numbers, OpenError};
 pub use normal::normalise;

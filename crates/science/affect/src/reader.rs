@@ -106,6 +106,7 @@ impl LexiconReader {
                 sensitive_event: probability(seen.sensitive_event),
                 unread: seen.unread,
             },
+            fingerprint: None,
             language: seen.language.to_owned(),
             model: self.version.clone(),
             ..Affect::default()

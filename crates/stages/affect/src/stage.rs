@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limbic_domain::{Affect, Envelope, Post, Reading, TenantId, event_id, topics};
 use limbic_stream::{Batch, BatchLimits, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use limbic_affect::{AffectEngine, SubjectTagger};
+use limbic_affect::{AffectEngine, SubjectTagger, fingerprint};
 
 /// Maximum number of posts in a batch. Each post is in memory three times: as its record, with its reading, and as the record
 /// of the reading.
@@ -45,7 +45,8 @@ impl AffectStage {
             })
     }
 
-    fn reading(&self, tenant: TenantId, post: Post, affect: Affect) -> Envelope<Reading> {
+    fn reading(&self, tenant: TenantId, post: Post, mut affect: Affect) -> Envelope<Reading> {
+        affect.fingerprint = fingerprint(&post.text);
         let id = event_id(
             "reading",
             &[
@@ -182,6 +183,8 @@ mod tests {
         assert_eq!(reading.data.author, sent.data.author);
         assert_eq!(reading.data.subjects, sent.data.subjects);
         assert!(reading.data.minor && reading.data.affect.valence > 0.5);
+        assert_eq!(reading.data.affect.fingerprint, fingerprint(&sent.data.text));
+        assert!(reading.data.affect.fingerprint.is_some());
     }
 
     #[test]

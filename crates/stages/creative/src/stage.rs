@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use limbic_domain::{CampaignDraft, Creative, Draft, Envelope, Moment, event_id, topics};
+use limbic_domain::{CampaignDraft, Creative, Draft, Envelope, Moment, MomentKind, event_id, topics};
 use limbic_stream::{Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use crate::{Campaigns, Settings, SettingsError, Writer};
@@ -66,8 +66,14 @@ impl CreativeStage {
         out: &mut Outputs<'_>,
     ) {
         let Moment {
-            audience, direction, ..
+            audience,
+            kind,
+            direction,
+            ..
         } = &moment.data;
+        if *kind == MomentKind::Return {
+            return;
+        }
         let cause = record.cause();
         let mut drafts = Vec::new();
         let mut size = 0;

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use limbic_creative::{Campaigns, CreativeStage, Problem, Settings, Template, Writer};
 use limbic_domain::{
-    AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, Micros, Moment, Platform,
-    Pseudonym, Recipient, Slug, TenantId, Utc, event_id, testing, topics,
+    AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, Micros, Moment, MomentKind,
+    Platform, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, testing, topics,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Effects, Headers, Outputs, Record, References, Stage, header};
@@ -582,4 +582,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_return_to_the_usual_mood_makes_no_ad() {
+    let mut back = moment("football", Direction::Down);
+    let campaigns = alone(campaign("boots"));
+    let mut stage = CreativeStage::new(&Settings::default()).unwrap();
+    assert_eq!(
+        process(&mut stage, &campaigns, vec![back.encode()]).records.len(),
+        1
+    );
+    back.data.kind = MomentKind::Return;
+    let effects = process(&mut stage, &campaigns, vec![back.encode()]);
+    assert_eq!((effects.records.len(), effects.dead.len()), (0, 0));
 }

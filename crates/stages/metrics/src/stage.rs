@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limbic_domain::{
-    ChallengerMode, Decision, DecisionResult, Direction, Envelope, Hold, HoldCause, Moment, Outcome,
-    OutcomeKind, PolicyRole, Reading, TenantId, Utc, topics,
+    ChallengerMode, Decision, DecisionResult, Direction, Envelope, Hold, HoldCause, Moment, MomentKind,
+    Outcome, OutcomeKind, PolicyRole, Reading, TenantId, Utc, topics,
 };
 use limbic_stream::window::{Added, Closed, WindowKind, Windows};
 use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};
@@ -138,14 +138,19 @@ impl MetricsStage {
             }
             topics::MOMENTS => {
                 let moment = Envelope::<Moment>::decode(&record.value).map_err(decoded)?;
-                let way = match moment.data.direction {
-                    Direction::Up => "up",
-                    Direction::Down => "down",
+                let way = match (moment.data.kind, moment.data.direction) {
+                    (MomentKind::Return, _) => "returns",
+                    (MomentKind::Change, Direction::Up) => "up",
+                    (MomentKind::Change, Direction::Down) => "down",
                 };
+                let change = &moment.data.change;
                 let fields = Fields::new([
                     one("count"),
                     one(way),
-                    (name("valence_sum"), moment.data.change.mood.valence),
+                    (name("valence_sum"), change.mood.valence),
+                    (name("posts"), change.posts as f64),
+                    (name("copied"), change.copied as f64),
+                    (name("automated"), change.automated as f64),
                 ]);
                 let entry = self.entry(vec![name(moment.data.audience.as_str())], fields);
                 vec![("moments", moment.tenant, moment.at, entry)]

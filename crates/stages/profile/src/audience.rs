@@ -1,16 +1,18 @@
 //! An audience: what it feels, what it usually feels, who spoke, and whether it has moved.
 
 use limbic_domain::{
-    AudienceId, ConsentState, Direction, Evidence, Moment, MoodSummary, Pseudonym, Recipient, TenantId, Utc,
+    AudienceId, ConsentState, Evidence, Moment, MomentKind, MoodSummary, Pseudonym, Recipient, TenantId, Utc,
 };
 use limbic_stream::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValue, Table};
 
 use crate::arithmetic::decay;
 use crate::baseline::Baseline;
 use crate::change::{Changes, Counted};
-use crate::detector::{Detector, Verdict};
+use crate::change_test::{ChangeTest, Found, Observation};
+use crate::detector::Detector;
 use crate::mood::{Felt, Mood};
 use crate::settings::Settings;
+use crate::texts::Texts;
 use crate::waiting::WaitingFeeling;
 
 /// The audiences of a partition, in the state of the stage `moments`.
@@ -51,14 +53,17 @@ impl KeyFor<AudienceKey> for (&TenantId, &AudienceId) {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audience {
     mood: Mood,
-    baseline: Baseline,
-    detector: Detector,
+    test: ChangeTest,
     changes: Changes,
-    /// No moment before this time.
-    quiet_until: Utc,
-    /// Who spoke, newest first.
+    texts: Texts,
+    /// Who spoke, newest first, at most [`MOST_PEOPLE`].
     people: Vec<Speaker>,
 }
+
+/// Most people whose last post is remembered.
+const MOST_PEOPLE: usize = 256;
+/// As how many posts one of an account that posts like a program counts.
+const AUTOMATED_COUNTS: f64 = 0.25;
 
 /// A person as of when they last spoke.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,16 +73,32 @@ struct Speaker {
     distress: f64,
     consent: ConsentState,
     minor: bool,
+    /// The number of the person's last post among those of the audience's test.
+    number: u64,
+    /// When a post of the person last counted in the baseline.
+    usual_at: Utc,
+}
+
+/// What is known of the author and the text of a post from earlier posts of the window.
+#[derive(Debug, Clone, Copy)]
+struct Repeated {
+    /// The number of the newest earlier post of the person or with the text; 0 if there is none.
+    seen: u64,
+    /// The text nearly repeats another one.
+    copied: bool,
+    /// Neither the person nor the text has counted in the baseline.
+    is_usual: bool,
+    /// When a post of the person last counted in the baseline.
+    usual_at: Utc,
 }
 
 impl Audience {
     pub(crate) const fn new() -> Self {
         Self {
             mood: Mood::new(),
-            baseline: Baseline::new(),
-            detector: Detector::new(),
+            test: ChangeTest::new(),
             changes: Changes::new(),
-            quiet_until: Utc::MIN,
+            texts: Texts::new(),
             people: Vec::new(),
         }
     }
@@ -98,9 +119,9 @@ impl Audience {
         }
     }
 
-    /// The mean valence it usually has.
+    /// The mean valence that it usually has in the hour of its newest post.
     pub fn baseline(&self) -> f64 {
-        self.baseline.mean()
+        self.test.baseline()
     }
 
     /// Takes in a post; answers the moment if it tipped the test.
@@ -116,65 +137,102 @@ impl Audience {
         };
         let half_life = settings.audience.half_life.as_millis();
         self.mood.add(feeling.at, half_life, &felt, feeling.ironic);
-        self.spoke(feeling, settings);
-        let verdict = self.judge(feeling, settings);
-        // Only now: what a post is compared with must not know it.
-        if !feeling.ironic {
-            self.baseline.add(feeling.valence, feeling.at, &settings.change);
+        let place = self.place_of(&feeling.person);
+        let repeated = self.repeated(feeling, place, settings);
+        let found = self.judge(feeling, &repeated, settings);
+        let usual_at = if repeated.is_usual && !feeling.ironic {
+            feeling.at
+        } else {
+            repeated.usual_at
+        };
+        self.spoke(feeling, place, usual_at);
+        if let Some(fingerprint) = feeling.fingerprint {
+            self.texts.note(fingerprint, feeling.at, self.test.number());
         }
-        let verdict = verdict.filter(|verdict| verdict.statistic >= 1.0 / settings.change.alpha)?;
-        Some(self.moment(&verdict, feeling, settings))
+        let found = found?;
+        let moment = self.moment(&found, feeling, settings);
+        if found.kind == MomentKind::Change {
+            self.changes = Changes::new();
+        }
+        Some(moment)
+    }
+
+    fn place_of(&self, person: &Pseudonym) -> Option<usize> {
+        self.people.iter().position(|known| known.person == *person)
+    }
+
+    fn repeated(&self, feeling: &WaitingFeeling, place: Option<usize>, settings: &Settings) -> Repeated {
+        let window = settings.change.window.as_millis();
+        let is_recent = |at: Utc| at > Utc::MIN && feeling.at.millis_since(at) < window;
+        let speaker = place.map(|place| &self.people[place]);
+        let text = feeling.fingerprint.and_then(|text| self.texts.find(text));
+        let text = text.filter(|text| is_recent(text.at));
+        let of_person = speaker.filter(|speaker| is_recent(speaker.at));
+        let of_person = of_person.map_or(0, |speaker| speaker.number);
+        let usual_at = speaker.map_or(Utc::MIN, |speaker| speaker.usual_at);
+        Repeated {
+            seen: of_person.max(text.map_or(0, |text| text.number)),
+            copied: text.is_some(),
+            is_usual: text.is_none() && !is_recent(usual_at),
+            usual_at,
+        }
     }
 
     /// Takes in what someone who spoke here said elsewhere: it protects them here, and counts for nothing else.
-    pub(crate) fn protect(&mut self, feeling: &WaitingFeeling, settings: &Settings) {
-        if self.people.iter().any(|known| known.person == feeling.person) {
-            self.spoke(feeling, settings);
+    pub(crate) fn protect(&mut self, feeling: &WaitingFeeling) {
+        let place = self.place_of(&feeling.person);
+        if let Some(known) = place.map(|place| &self.people[place]) {
+            let spoken = Speaker {
+                number: known.number,
+                usual_at: known.usual_at,
+                ..Speaker::of(feeling)
+            };
+            self.insert(spoken, place);
         }
     }
 
-    /// What the test says of this post; `None` while there is nothing to compare it with, or in the quiet after a moment.
-    fn judge(&mut self, feeling: &WaitingFeeling, settings: &Settings) -> Option<Verdict> {
-        if feeling.at < self.quiet_until {
+    /// What the test says of this post.
+    fn judge(&mut self, feeling: &WaitingFeeling, repeated: &Repeated, settings: &Settings) -> Option<Found> {
+        let counted = Counted::of(feeling, settings.audience.distress_from, repeated.copied);
+        // A post that is meant ironically says nothing for or against a change, but counts in the posts since its beginning.
+        if feeling.ironic {
+            if self.test.is_watching(feeling.at, &settings.change) {
+                self.changes.add(&self.test.firsts(), feeling, counted);
+            }
             return None;
         }
-        let band = self.baseline.band(&settings.change)?;
-        // A post that is meant ironically says nothing for or against a change, but counts in the posts since its beginning.
-        let verdict = (!feeling.ironic).then(|| self.detector.step(feeling.valence, feeling.at, band));
-        let counted = Counted::of(feeling, settings.audience.distress_from);
-        self.changes.add(&self.detector.firsts(), feeling, counted);
-        verdict
+        let post = Observation {
+            valence: feeling.valence,
+            at: feeling.at,
+            seen: repeated.seen,
+            counts: if feeling.automated { AUTOMATED_COUNTS } else { 1.0 },
+            is_usual: repeated.is_usual,
+        };
+        let changes = &mut self.changes;
+        self.test.look(&post, &settings.change, |firsts| {
+            changes.add(firsts, feeling, counted);
+        })
     }
 
-    fn moment(&mut self, verdict: &Verdict, feeling: &WaitingFeeling, settings: &Settings) -> Moment {
-        let first = self.detector.run(verdict.direction).first;
-        let change = self.changes.since(first);
-        let moment = Moment {
+    fn moment(&self, found: &Found, feeling: &WaitingFeeling, settings: &Settings) -> Moment {
+        let change = self.changes.since(found.first);
+        Moment {
             audience: feeling.audience.clone(),
-            direction: verdict.direction,
+            kind: found.kind,
+            direction: found.direction,
             change: change
-                .expect("the posts since every beginning that the detector considers are summed up"),
+                .expect("the posts since every beginning that the detectors consider are summed up"),
             mood: self.mood(),
-            baseline: self.baseline.mean(),
+            baseline: found.before,
             evidence: Evidence {
-                test: "e-detector-1".to_owned(),
-                statistic: verdict.statistic,
-                threshold: 1.0 / settings.change.alpha,
-                posts: self.detector.posts(),
+                test: "e-detector-2".to_owned(),
+                statistic: found.statistic,
+                threshold: 1.0,
+                posts: found.posts,
             },
             trigger: feeling.post.clone(),
             people: self.reach(feeling.at, settings),
-        };
-        self.settle(verdict.direction, feeling.at, settings);
-        moment
-    }
-
-    /// What has come is what is usual from now on.
-    fn settle(&mut self, direction: Direction, at: Utc, settings: &Settings) {
-        self.baseline = Baseline::of(&self.detector.run(direction), at);
-        self.detector = Detector::new();
-        self.changes = Changes::new();
-        self.quiet_until = at.plus_millis(settings.change.cooldown.as_millis());
+        }
     }
 
     /// Who may be reached at `now`, newest first.
@@ -184,6 +242,7 @@ impl Audience {
         self.people
             .iter()
             .filter(|speaker| now.millis_since(speaker.at) <= reach)
+            .take(settings.audience.people)
             .map(|speaker| Recipient {
                 person: speaker.person.clone(),
                 distress: speaker.distress * decay(now.millis_since(speaker.at), half_life),
@@ -193,41 +252,39 @@ impl Audience {
             .collect()
     }
 
-    fn spoke(&mut self, feeling: &WaitingFeeling, settings: &Settings) {
-        let mut speaker = Speaker {
-            person: feeling.person.clone(),
-            at: feeling.at,
-            distress: feeling.person_distress,
-            consent: feeling.consent,
-            minor: feeling.minor,
+    /// The author of the post, whose earlier state is at `place`, spoke.
+    fn spoke(&mut self, feeling: &WaitingFeeling, place: Option<usize>, usual_at: Utc) {
+        let speaker = Speaker {
+            number: self.test.number(),
+            usual_at,
+            ..Speaker::of(feeling)
         };
-        if let Some(place) = self
-            .people
-            .iter()
-            .position(|known| known.person == feeling.person)
-        {
+        self.insert(speaker, place);
+    }
+
+    fn insert(&mut self, mut speaker: Speaker, place: Option<usize>) {
+        if let Some(place) = place {
             let known = self.people.remove(place);
             speaker = speaker.after(known);
         }
         let place = self.people.partition_point(|known| known.at > speaker.at);
         self.people.insert(place, speaker);
-        self.people.truncate(settings.audience.people);
+        self.people.truncate(MOST_PEOPLE);
     }
 }
 
 impl StateValue for Audience {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn size_hint(&self) -> usize {
-        4_096 + 34 * self.people.len()
+        8_192 + 52 * self.people.len()
     }
 
     fn encode(&self, to: &mut Encoder) {
         self.mood.write(to);
-        self.baseline.write(to);
-        self.detector.write(to);
+        self.test.write(to);
         self.changes.write(to);
-        to.time(self.quiet_until);
+        self.texts.write(to);
         to.length(self.people.len());
         for speaker in &self.people {
             to.pseudonym(&speaker.person);
@@ -235,17 +292,33 @@ impl StateValue for Audience {
             to.number(speaker.distress);
             to.consent(speaker.consent);
             to.flag(speaker.minor);
+            to.unsigned(speaker.number);
+            to.time(speaker.usual_at);
         }
     }
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
-        let mut audience = Self {
-            mood: Mood::read(from)?,
-            baseline: Baseline::read(from)?,
-            detector: Detector::read(from)?,
-            changes: Changes::read(from)?,
-            quiet_until: from.time()?,
-            people: Vec::new(),
+        let version = from.version();
+        let mood = Mood::read(from)?;
+        let mut audience = if version >= 2 {
+            Self {
+                mood,
+                test: ChangeTest::read(from)?,
+                changes: Changes::read(from)?,
+                texts: Texts::read(from)?,
+                people: Vec::new(),
+            }
+        } else {
+            // One baseline for all hours. The evidence for a change is collected anew.
+            let mut test = ChangeTest::of(Baseline::read_without_hours(from)?);
+            Detector::skip_first_version(from)?;
+            Changes::skip_first_version(from)?;
+            test.set_quiet_until(from.time()?);
+            Self {
+                mood,
+                test,
+                ..Self::new()
+            }
         };
         let people = from.length()?;
         audience.people.reserve(people);
@@ -256,6 +329,8 @@ impl StateValue for Audience {
                 distress: from.number()?,
                 consent: from.consent()?,
                 minor: from.flag()?,
+                number: if version >= 2 { from.unsigned()? } else { 0 },
+                usual_at: if version >= 2 { from.time()? } else { Utc::MIN },
             });
         }
         Ok(audience)
@@ -263,6 +338,19 @@ impl StateValue for Audience {
 }
 
 impl Speaker {
+    /// The author of a post, as known then.
+    fn of(feeling: &WaitingFeeling) -> Self {
+        Self {
+            person: feeling.person.clone(),
+            at: feeling.at,
+            distress: feeling.person_distress,
+            consent: feeling.consent,
+            minor: feeling.minor,
+            number: 0,
+            usual_at: Utc::MIN,
+        }
+    }
+
     /// What is known after both. A newer post tells all there is; one that is not newer (late, or of the same instant)
     /// only ever makes us more careful.
     fn after(self, known: Self) -> Self {
@@ -272,6 +360,8 @@ impl Speaker {
         }
         let denied = self.consent == ConsentState::Denied;
         Self {
+            number: self.number,
+            usual_at: self.usual_at,
             distress: known.distress.max(self.distress),
             consent: if denied { self.consent } else { known.consent },
             minor,
@@ -283,6 +373,8 @@ impl Speaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use limbic_domain::{Direction, TextFingerprint};
+
     use crate::waiting::tests::feeling;
 
     #[test]
@@ -352,8 +444,8 @@ mod tests {
         elsewhere.person_distress = 0.9;
         elsewhere.consent = ConsentState::Denied;
         elsewhere.minor = true;
-        audience.protect(&elsewhere, &settings);
-        audience.protect(&feeling(2, 2_000, -1.0), &settings);
+        audience.protect(&elsewhere);
+        audience.protect(&feeling(2, 2_000, -1.0));
         let reached = audience.reach(Utc::from_millis(2_000), &settings);
         assert_eq!(reached.len(), 1, "who never spoke here is not known here");
         assert!(reached[0].distress > 0.89 && reached[0].minor && reached[0].consent == ConsentState::Denied);
@@ -361,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_move_the_new_level_is_the_usual_one() {
+    fn after_a_move_the_usual_level_is_kept() {
         let settings = Settings::default();
         let mut audience = Audience::new();
         let mut moments = Vec::new();
@@ -379,10 +471,128 @@ mod tests {
         assert!((1_980..2_020).contains(&began), "{began}");
         assert!((moment.baseline + 0.2).abs() < 0.05, "{}", moment.baseline);
         assert!(
-            (audience.baseline() - 0.3).abs() < 0.02,
+            (audience.baseline() + 0.2).abs() < 0.05,
             "{}",
             audience.baseline()
         );
+    }
+
+    /// A calm audience of many people, one post every ten seconds for ten hours: the last post's number.
+    fn calm(audience: &mut Audience, settings: &Settings) -> i64 {
+        for post in 0..3_600_i64 {
+            let wobble = if post % 2 == 0 { 0.3 } else { -0.3 };
+            let found = audience.add(&feeling(post, post * 10_000, wobble), settings);
+            assert_eq!(found, None);
+        }
+        3_600
+    }
+
+    #[test]
+    fn copies_of_one_text_and_posts_of_one_person_raise_nothing_and_as_many_others_do() {
+        let settings = Settings::default();
+        let mut audience = Audience::new();
+        let first = calm(&mut audience, &settings);
+        let raised = |of: &dyn Fn(i64) -> WaitingFeeling, posts: i64| {
+            let mut audience = audience.clone();
+            (0..posts).any(|post| audience.add(&of(post), &settings).is_some())
+        };
+        let cheer = |post: i64| feeling(first + post, (first + post) * 10_000, 0.9);
+        assert!(raised(&cheer, 40), "40 people with texts of their own");
+        let copy = |post: i64| {
+            let mut copy = cheer(post);
+            // Copies differ in a bit or two.
+            copy.fingerprint = Some(TextFingerprint::from_bits(
+                0x0123_4567_89ab_cdef ^ (1 << (post % 3)),
+            ));
+            copy
+        };
+        assert!(!raised(&copy, 100), "100 copies of one text by 100 accounts");
+        let shout = |post: i64| {
+            let mut shout = feeling(first, (first + post) * 10_000, 0.9);
+            shout.fingerprint = Some(TextFingerprint::from_bits(
+                (post as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ));
+            shout
+        };
+        assert!(!raised(&shout, 100), "100 posts by one person");
+        let program = |post: i64| {
+            let mut program = cheer(post);
+            program.automated = true;
+            program
+        };
+        assert!(!raised(&program, 40), "40 accounts that post like programs");
+        let mixed = |post: i64| if post % 2 == 0 { cheer(post) } else { copy(post) };
+        let mut audience = audience.clone();
+        let moment = (0..120)
+            .find_map(|post| audience.add(&mixed(post), &settings))
+            .unwrap();
+        let share = moment.change.copied as f64 / moment.change.posts as f64;
+        assert!(
+            (0.35..0.6).contains(&share),
+            "the moment says how many are copies: {share}"
+        );
+    }
+
+    /// The state that the program wrote before it knew hours, copies and returns.
+    #[test]
+    fn the_first_versions_state_goes_on_with_its_baseline() {
+        struct Old;
+        impl StateValue for Old {
+            const VERSION: u8 = 1;
+
+            fn encode(&self, to: &mut Encoder) {
+                Mood::new().write(to);
+                // The baseline: 1,000 posts of a mean of 0.25.
+                to.time(Utc::from_millis(0));
+                for number in [1_000.0, 1_000.0, 250.0, 100.0] {
+                    to.number(number);
+                }
+                to.unsigned(7);
+                for _ in 0..10 {
+                    to.number(3.0);
+                    to.number(2.0);
+                    to.time(Utc::from_millis(0));
+                    to.unsigned(5);
+                    to.unsigned(3);
+                    to.number(0.5);
+                    to.number(0.25);
+                }
+                to.length(1);
+                to.text("joy");
+                to.length(1);
+                to.unsigned(5);
+                to.time(Utc::from_millis(0));
+                for count in [3, 0, 0, 0, 3] {
+                    to.unsigned(count);
+                }
+                for sum in [0.5, 0.25, 1.0] {
+                    to.number(sum);
+                }
+                to.unsigned(3);
+                to.number(0.75);
+                to.time(Utc::from_millis(50));
+                to.length(1);
+                to.pseudonym(&feeling(9, 0, 0.0).person);
+                to.time(Utc::from_millis(40));
+                to.number(0.1);
+                to.consent(ConsentState::Given);
+                to.flag(false);
+            }
+
+            fn decode(_: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+                Ok(Self)
+            }
+        }
+        let mut audience = Audience::from_bytes(&Old.to_bytes()).unwrap();
+        assert_eq!(audience.people[0].person, feeling(9, 0, 0.0).person);
+        let settings = Settings::default();
+        assert_eq!(audience.add(&feeling(10, 1_000, 0.25), &settings), None);
+        assert!(
+            (audience.baseline() - 0.25).abs() < 1e-9,
+            "{}",
+            audience.baseline()
+        );
+        assert_eq!(Audience::from_bytes(&audience.to_bytes()), Ok(audience));
     }
 
     /// The whole procedure, its baselines learnt from the stream itself: what [`crate::Detector`] promises for a mean within
@@ -393,6 +603,9 @@ mod tests {
         let mut settings = Settings::default();
         settings.audience.people = 1;
         settings.change.alpha = 1e-2;
+        // The budget in time allows more.
+        settings.change.false_moments = 10_000.0;
+        settings.change.audiences = 1;
         settings.change.tolerance = 0.0;
         settings.change.cooldown = limbic_domain::HumanDuration::ZERO;
         let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(4);

@@ -8,18 +8,22 @@ use crate::waiting::WaitingFeeling;
 
 /// What is counted of one post.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Counted {
     pub(crate) distressed: bool,
     pub(crate) sensitive_event: bool,
     pub(crate) unread: bool,
+    /// Its text nearly repeats another one of the window.
+    pub(crate) copied: bool,
 }
 
 impl Counted {
-    pub(crate) fn of(feeling: &WaitingFeeling, distress_from: f64) -> Self {
+    pub(crate) fn of(feeling: &WaitingFeeling, distress_from: f64, copied: bool) -> Self {
         Self {
             distressed: feeling.distress >= distress_from,
             sensitive_event: feeling.sensitive_event >= Distress::EVENT_FROM,
             unread: feeling.unread,
+            copied,
         }
     }
 }
@@ -42,6 +46,8 @@ struct Sums {
     distressed: u64,
     sensitive_events: u64,
     unread: u64,
+    copied: u64,
+    automated: u64,
     /// Posts that have a valence.
     felt: u64,
     valence: f64,
@@ -76,6 +82,8 @@ impl Changes {
             sums.distressed += u64::from(counted.distressed);
             sums.sensitive_events += u64::from(counted.sensitive_event);
             sums.unread += u64::from(counted.unread);
+            sums.copied += u64::from(counted.copied);
+            sums.automated += u64::from(feeling.automated);
             if !feeling.ironic {
                 sums.felt += 1;
                 sums.valence += feeling.valence;
@@ -133,6 +141,8 @@ impl Changes {
             distressed: sums.distressed,
             sensitive_events: sums.sensitive_events,
             unread: sums.unread,
+            copied: sums.copied,
+            automated: sums.automated,
             mood: MoodSummary {
                 valence,
                 arousal: mean(sums.arousal).clamp(0.0, 1.0),
@@ -158,6 +168,8 @@ impl Changes {
                 sums.distressed,
                 sums.sensitive_events,
                 sums.unread,
+                sums.copied,
+                sums.automated,
                 sums.felt,
             ];
             for count in counts {
@@ -171,6 +183,29 @@ impl Changes {
                 to.number(*sum);
             }
         }
+    }
+
+    /// Passes over the sums of the first version, which belong to a detector that is not kept.
+    pub(crate) fn skip_first_version(from: &mut Decoder<'_>) -> Result<(), DecodeProblem> {
+        let names = from.length()?;
+        for _ in 0..names {
+            from.text()?;
+        }
+        for _ in 0..from.length()? {
+            from.unsigned()?;
+            from.time()?;
+            for _ in 0..5 {
+                from.unsigned()?;
+            }
+            for _ in 0..3 {
+                from.number()?;
+            }
+            for _ in 0..names {
+                from.unsigned()?;
+                from.number()?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn read(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
@@ -189,6 +224,8 @@ impl Changes {
                 distressed: from.unsigned()?,
                 sensitive_events: from.unsigned()?,
                 unread: from.unsigned()?,
+                copied: from.unsigned()?,
+                automated: from.unsigned()?,
                 felt: from.unsigned()?,
                 valence: from.number()?,
                 squares: from.number()?,
@@ -213,6 +250,7 @@ mod tests {
         distressed: false,
         sensitive_event: false,
         unread: false,
+        copied: false,
     };
 
     #[test]
@@ -222,6 +260,7 @@ mod tests {
             distressed: true,
             sensitive_event: true,
             unread: false,
+            copied: true,
         };
         changes.add(&[1], &feeling(1, 1_000, 0.5), PLAIN);
         changes.add(&[1], &feeling(2, 2_000, 0.25), PLAIN);
@@ -229,6 +268,7 @@ mod tests {
         changes.add(&[1, 3], &feeling(4, 4_000, -0.5), grief);
         let all = changes.since(1).unwrap();
         assert_eq!((all.posts, all.distressed, all.sensitive_events), (4, 2, 2));
+        assert_eq!((all.copied, all.automated), (2, 0));
         assert!((all.mood.valence - -0.1875).abs() < 1e-12);
         let late = changes.since(3).unwrap();
         assert_eq!((late.posts, late.since), (2, Utc::from_millis(3_000)));

@@ -19,13 +19,26 @@
 //! dependence between posts. A mean of e-detectors is one again: five stakes (small shifts want small ones) and both
 //! directions are mixed with equal weights.
 //!
+//! # Budgets
+//!
+//! The capital that starts at a post need not be 1. If a post starts the capital `c`, the recursion is `m <- (m + c) * factor`, and
+//! `E[m at T]` is at most the expected sum of the capitals started until `T`. Stopping once `m >= 1` then raises on average at
+//! most one false alarm for each capital of 1 that was started. So a budget of alarms *in time* is kept by starting capital in
+//! proportion to the time that has passed ([`crate::ChangeTest`]), whatever the number of posts.
+//!
+//! # Whose posts count
+//!
+//! A stake may depend on anything that was known before the post's valence was. One person and one text count once in a run: if
+//! the author or the text was already seen since the likeliest beginning of a change, the stake is 0 and the capital stays what it
+//! was.
+//!
 //! No logarithm, no exponential: the same bits on every machine.
 
 use limbic_domain::{Direction, Utc};
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
 /// Shares of the capital that are bet, geometrically spread: a stake near `shift * (1 + high) / variance` is best.
-const STAKES: [f64; 5] = [0.06, 0.125, 0.25, 0.5, 0.9];
+pub(crate) const STAKES: [f64; 5] = [0.06, 0.125, 0.25, 0.5, 0.9];
 
 /// Where the mean may be while nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +49,15 @@ pub struct Band {
     pub high: f64,
 }
 
+impl Band {
+    pub(crate) const fn around(mean: f64, slack: f64) -> Self {
+        Self {
+            low: mean - slack,
+            high: mean + slack,
+        }
+    }
+}
+
 /// Plain sums over a run of posts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Run {
@@ -43,11 +65,11 @@ pub(crate) struct Run {
     pub(crate) since: Utc,
     /// Its first post's number among the posts of the detector, from 1.
     pub(crate) first: u64,
-    /// How many posts.
-    pub(crate) posts: u64,
-    /// Sum of their valence.
+    /// How many posts, as far as they count.
+    pub(crate) weight: f64,
+    /// Sum of their values.
     pub(crate) sum: f64,
-    /// Sum of its squares.
+    /// Sum of their squares.
     pub(crate) squares: f64,
 }
 
@@ -55,7 +77,7 @@ impl Run {
     const EMPTY: Self = Self {
         since: Utc::MIN,
         first: 0,
-        posts: 0,
+        weight: 0.0,
         sum: 0.0,
         squares: 0.0,
     };
@@ -79,21 +101,46 @@ impl Bet {
         run: Run::EMPTY,
     };
 
-    fn step(&mut self, factor: f64, x: f64, at: Utc, number: u64) {
-        self.detector = (self.detector + 1.0) * factor;
+    /// `edge` is what a stake of 1 wins, `capital` is what starts here.
+    fn step(&mut self, stake: f64, edge: f64, capital: f64, post: &Observed) {
         if self.best <= 1.0 {
             self.best = 1.0;
             self.run = Run {
-                since: at,
-                first: number,
+                since: post.at,
+                first: post.number,
                 ..Run::EMPTY
             };
         }
+        let counts = if post.seen >= self.run.first {
+            0.0
+        } else {
+            post.counts
+        };
+        let factor = 1.0 + stake * counts * edge;
+        self.detector = (self.detector + capital) * factor;
         self.best *= factor;
-        self.run.posts += 1;
-        self.run.sum += x;
-        self.run.squares += x * x;
+        self.run.weight += counts;
+        self.run.sum += counts * post.x;
+        self.run.squares += counts * post.x * post.x;
     }
+}
+
+/// A post as the detector sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observed {
+    /// Its value.
+    pub(crate) x: f64,
+    pub(crate) at: Utc,
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// The number of the newest earlier post of the same person or the same text; 0 if there is none.
+    pub(crate) seen: u64,
+    /// As how many posts it counts if it is the first of its person and its text, in `[0, 1]`.
+    pub(crate) counts: f64,
+    /// The capital that starts here for a change upwards.
+    pub(crate) capital_up: f64,
+    /// And downwards.
+    pub(crate) capital_down: f64,
 }
 
 /// What the posts say about a change.
@@ -151,21 +198,38 @@ impl Detector {
         self.posts
     }
 
-    /// Looks at a post of valence `x` in `[-1, 1]`. The band must not depend on this post or a later one.
+    /// Looks at a post of valence `x` in `[-1, 1]`, and starts a capital of 1. The band must not depend on this post or a later
+    /// one.
     pub fn step(&mut self, x: f64, at: Utc, band: Band) -> Verdict {
+        let number = self.posts + 1;
+        self.observe(
+            &Observed {
+                x,
+                at,
+                number,
+                seen: 0,
+                counts: 1.0,
+                capital_up: 1.0,
+                capital_down: 1.0,
+            },
+            band,
+        )
+    }
+
+    pub(crate) fn observe(&mut self, post: &Observed, band: Band) -> Verdict {
         self.posts += 1;
         // A band that reaches past the end of the scale leaves nothing to win in that direction.
         let (low, high) = (band.low.clamp(-1.0, 1.0), band.high.clamp(-1.0, 1.0));
-        let above = (x - high) / (1.0 + high).max(1e-9);
-        let below = (low - x) / (1.0 - low).max(1e-9);
+        let above = (post.x - high) / (1.0 + high).max(1e-9);
+        let below = (low - post.x) / (1.0 - low).max(1e-9);
         for (place, stake) in STAKES.into_iter().enumerate() {
-            self.up[place].step(1.0 + stake * above, x, at, self.posts);
-            self.down[place].step(1.0 + stake * below, x, at, self.posts);
+            self.up[place].step(stake, above, post.capital_up, post);
+            self.down[place].step(stake, below, post.capital_down, post);
         }
         self.verdict()
     }
 
-    fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         let total = |bets: &[Bet]| bets.iter().map(|bet| bet.detector).sum::<f64>();
         let (up, down) = (total(&self.up), total(&self.down));
         let direction = if up >= down {
@@ -180,22 +244,34 @@ impl Detector {
         }
     }
 
-    /// The numbers of the posts at which a change may have begun, sorted. One can occur several times.
-    pub(crate) fn firsts(&self) -> [u64; 2 * STAKES.len()] {
-        let mut firsts = [0; 2 * STAKES.len()];
-        for (first, bet) in firsts.iter_mut().zip(self.up.iter().chain(&self.down)) {
-            *first = bet.run.first;
+    /// The evidence for one direction alone.
+    pub(crate) fn evidence(&self, direction: Direction) -> f64 {
+        self.bets(direction).iter().map(|bet| bet.detector).sum::<f64>() / (2 * STAKES.len()) as f64
+    }
+
+    /// Forgets what speaks for one direction.
+    pub(crate) fn forget(&mut self, direction: Direction) {
+        match direction {
+            Direction::Up => self.up = Self::new().up,
+            Direction::Down => self.down = Self::new().down,
         }
-        firsts.sort_unstable();
-        firsts
+    }
+
+    const fn bets(&self, direction: Direction) -> &[Bet; STAKES.len()] {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
+    /// The numbers of the posts at which a change in `direction` may have begun. One can occur several times.
+    pub(crate) fn firsts(&self, direction: Direction) -> [u64; STAKES.len()] {
+        self.bets(direction).map(|bet| bet.run.first)
     }
 
     /// The posts since a change in `direction` most likely began.
     pub(crate) fn run(&self, direction: Direction) -> Run {
-        let bets = match direction {
-            Direction::Up => &self.up,
-            Direction::Down => &self.down,
-        };
+        let bets = self.bets(direction);
         let mut likeliest = &bets[0];
         for bet in bets {
             if bet.best > likeliest.best {
@@ -212,7 +288,7 @@ impl Detector {
             to.number(bet.best);
             to.time(bet.run.since);
             to.unsigned(bet.run.first);
-            to.unsigned(bet.run.posts);
+            to.number(bet.run.weight);
             to.number(bet.run.sum);
             to.number(bet.run.squares);
         }
@@ -228,12 +304,27 @@ impl Detector {
                 run: Run {
                     since: from.time()?,
                     first: from.unsigned()?,
-                    posts: from.unsigned()?,
+                    weight: from.number()?,
                     sum: from.number()?,
                     squares: from.number()?,
                 },
             };
         }
         Ok(detector)
+    }
+
+    /// Passes over a detector of the first version, whose capitals have another unit.
+    pub(crate) fn skip_first_version(from: &mut Decoder<'_>) -> Result<(), DecodeProblem> {
+        from.unsigned()?;
+        for _ in 0..2 * STAKES.len() {
+            from.number()?;
+            from.number()?;
+            from.time()?;
+            from.unsigned()?;
+            from.unsigned()?;
+            from.number()?;
+            from.number()?;
+        }
+        Ok(())
     }
 }

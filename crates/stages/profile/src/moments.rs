@@ -270,7 +270,7 @@ impl<'a> Audiences<'a> {
             }
         };
         if feeling.protects {
-            open.audience.protect(feeling, self.settings);
+            open.audience.protect(feeling);
         } else if let Some(moment) = open.audience.add(feeling, self.settings) {
             let trigger = feeling.post.to_string();
             let causes = [feeling.tenant.as_str(), feeling.audience.as_str(), &trigger];

@@ -1,7 +1,8 @@
 //! The state of a person, computed from their posts.
 
 use limbic_domain::{
-    AudienceId, ConsentState, Emotions, Envelope, PersonState, Pseudonym, Reading, TenantId, Utc,
+    AudienceId, ConsentState, Emotions, Envelope, PersonState, Pseudonym, Reading, TenantId, TextFingerprint,
+    Utc,
 };
 use limbic_stream::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValue, Table};
 
@@ -57,6 +58,52 @@ pub struct Person {
     posts: u64,
     /// The audiences of the latest posts with their times, oldest first.
     audiences: Vec<(Utc, AudienceId)>,
+    habits: Habits,
+}
+
+/// How an account posts, as of its newest post.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Habits {
+    /// Number of posts, decayed with [`RATE_HALF_LIFE`].
+    lately: f64,
+    /// Number of posts that have a fingerprint, decayed with [`COPIES_HALF_LIFE`].
+    texts: f64,
+    /// Those of them that nearly repeat an earlier one of the account, decayed alike.
+    copies: f64,
+    /// The newest texts, oldest first, each once.
+    known: Vec<TextFingerprint>,
+}
+
+const RATE_HALF_LIFE: i64 = 3_600_000;
+const COPIES_HALF_LIFE: i64 = 86_400_000;
+/// From how many posts within about an hour and a half an account posts like a program: one every two minutes.
+const OFTEN: f64 = 40.0;
+/// From how many copies of its own texts within about a day and a half, if they are most of its texts.
+const COPIES: f64 = 4.0;
+/// Texts of an account that are remembered.
+const KNOWN_TEXTS: usize = 8;
+
+impl Habits {
+    /// Adds a post that was written `elapsed` milliseconds after the newest one; 0 if it is not newer.
+    fn add(&mut self, text: Option<TextFingerprint>, elapsed: i64) {
+        self.lately = self.lately * decay(elapsed, RATE_HALF_LIFE) + 1.0;
+        let left = decay(elapsed, COPIES_HALF_LIFE);
+        self.texts *= left;
+        self.copies *= left;
+        let Some(text) = text else { return };
+        self.texts += 1.0;
+        if let Some(place) = self.known.iter().rposition(|known| known.is_near(text)) {
+            self.copies += 1.0;
+            self.known.remove(place);
+        } else if self.known.len() >= KNOWN_TEXTS {
+            self.known.remove(0);
+        }
+        self.known.push(text);
+    }
+
+    fn are_automated(&self) -> bool {
+        self.lately >= OFTEN || (self.copies >= COPIES && 2.0 * self.copies >= self.texts)
+    }
 }
 
 /// Consent, and when it was stated.
@@ -86,7 +133,7 @@ impl Consent {
 }
 
 impl Person {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             mood: Mood::new(),
             distress: 0.0,
@@ -97,6 +144,7 @@ impl Person {
             minor: false,
             posts: 0,
             audiences: Vec::new(),
+            habits: Habits::default(),
         }
     }
 
@@ -106,6 +154,12 @@ impl Person {
         if at.millis_since(self.at()) > settings.expiry.as_millis() {
             self.forget();
         }
+        let elapsed = if self.posts == 0 {
+            0
+        } else {
+            at.millis_since(self.at())
+        };
+        self.habits.add(reading.affect.fingerprint, elapsed);
         let score = reading.affect.distress.score.get();
         let half_life = settings.distress_half_life.as_millis();
         let kept = self.distress * decay(at.millis_since(self.at()), half_life);
@@ -203,12 +257,13 @@ impl Person {
             consent: self.consent.state,
             minor: self.minor,
             posts: self.posts,
+            automated: self.habits.are_automated(),
         }
     }
 }
 
 impl StateValue for Person {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn size_hint(&self) -> usize {
         512
@@ -226,6 +281,13 @@ impl StateValue for Person {
             to.time(*spoke);
             to.text(audience.as_str());
         }
+        for number in [self.habits.lately, self.habits.texts, self.habits.copies] {
+            to.number(number);
+        }
+        to.length(self.habits.known.len());
+        for text in &self.habits.known {
+            to.unsigned(text.bits());
+        }
     }
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
@@ -239,9 +301,22 @@ impl StateValue for Person {
             minor: from.flag()?,
             posts: from.unsigned()?,
             audiences: Vec::new(),
+            habits: Habits::default(),
         };
         for _ in 0..from.length()? {
             person.audiences.push((from.time()?, from.id()?));
+        }
+        // The first version knew no habits.
+        if from.version() >= 2 {
+            person.habits.lately = from.number()?;
+            person.habits.texts = from.number()?;
+            person.habits.copies = from.number()?;
+            for _ in 0..from.length()? {
+                person
+                    .habits
+                    .known
+                    .push(TextFingerprint::from_bits(from.unsigned()?));
+            }
         }
         Ok(person)
     }
@@ -274,6 +349,36 @@ mod tests {
             assert_eq!(weaker.and(no), no);
         }
         assert_eq!(no.and(consent(Given, 11)).state, Given);
+    }
+
+    #[test]
+    fn an_account_that_repeats_itself_or_never_rests_posts_like_a_program() {
+        let text = |number: u64| {
+            Some(TextFingerprint::from_bits(
+                number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ))
+        };
+        let after = |posts: u32, apart: i64, text: &dyn Fn(u32) -> Option<TextFingerprint>| {
+            let mut habits = Habits::default();
+            for post in 0..posts {
+                habits.add(text(post), if post == 0 { 0 } else { apart });
+            }
+            habits.are_automated()
+        };
+        let minute = 60_000;
+        let own = |post: u32| text(u64::from(post) + 1);
+        assert!(
+            !after(200, 10 * minute, &own),
+            "a person who writes every ten minutes"
+        );
+        assert!(!after(30, minute / 2, &own), "a person in the heat of an hour");
+        assert!(after(200, minute, &own), "a post every minute for hours");
+        assert!(after(8, 60 * minute, &|_| text(1)), "one text every hour");
+        assert!(
+            after(20, 60 * minute, &|post| text(u64::from(post % 2) + 1)),
+            "two texts in turns"
+        );
+        assert!(!after(3, minute, &|_| text(1)), "somebody says it three times");
     }
 
     fn any_consent() -> impl Strategy<Value = Consent> {

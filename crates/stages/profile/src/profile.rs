@@ -134,6 +134,7 @@ fn write_feelings(
             sensitive_event: reading.affect.distress.sensitive_event,
             unread: reading.affect.distress.unread,
             ironic,
+            fingerprint: reading.affect.fingerprint,
             post: reading.post,
             protects: false,
         },

@@ -1,6 +1,6 @@
 //! The settings of both stages, with units and defaults.
 
-use limbic_domain::{HumanDuration, Slug};
+use limbic_domain::{HumanDuration, Slug, UtcOffset};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -124,12 +124,18 @@ impl Default for EventSettings {
     }
 }
 
-/// When a change of an audience's mood is a moment: see [`crate::Detector`].
+/// When a change of an audience's mood is a moment: see [`crate::ChangeTest`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChangeSettings {
-    /// Rate of false alarms. If nothing changes, they are on average at least `1 / alpha` posts of the audience apart. In
-    /// `(0, 0.5]`; default 1e-4.
+    /// Budget of false alarms: while nothing changes, on average at most so many a day, for all audiences of a tenant together. More
+    /// than 0 and at most 10000; default 1.
+    pub false_moments: f64,
+    /// Number of audiences of a tenant that share the budget in equal parts, 1 to 1000000. With more audiences than that, the budget
+    /// is exceeded in proportion. Default 20.
+    pub audiences: u32,
+    /// Largest rate of false alarms for each post, in `(0, 0.5]`: whatever the budget, they are on average at least `1 / alpha` posts
+    /// of the audience apart. Default 1e-4.
     pub alpha: f64,
     /// The largest difference of mean valence that does not count as a change. In `[0, 1]`; default 0.02.
     pub tolerance: f64,
@@ -137,20 +143,34 @@ pub struct ChangeSettings {
     pub baseline_risk: f64,
     /// Number of posts that a baseline needs before the audience is compared with it, at least 2. Default 100.
     pub least_posts: u64,
-    /// Age at which a post has half its weight in the baseline. At least 1s; default 7d.
+    /// Age at which a post has half its weight in the baseline's level. What is usual in an hour of the week is remembered four times
+    /// as long. At least 1s; default 7d.
     pub baseline_half_life: HumanDuration,
-    /// Minimum time between two moments of one audience. Default 10min.
+    /// The offset of the audiences' clock from UTC, for what is usual in an hour of the week, for instance `"+01:00"`. Default `"Z"`
+    /// (UTC). It does not follow daylight-saving time.
+    pub utc_offset: UtcOffset,
+    /// How long what was usual before a change is kept. A way back within this time is a return, not a moment of the opposite
+    /// direction. At least 1h; default 2d.
+    pub remembered: HumanDuration,
+    /// One person and one text count once in this time. At least 1s; default 1h.
+    pub window: HumanDuration,
+    /// Minimum time between a moment of an audience and the next change. Default 10min.
     pub cooldown: HumanDuration,
 }
 
 impl Default for ChangeSettings {
     fn default() -> Self {
         Self {
+            false_moments: 1.0,
+            audiences: 20,
             alpha: 1e-4,
             tolerance: 0.02,
             baseline_risk: 0.01,
             least_posts: 100,
             baseline_half_life: HumanDuration::from_days(7),
+            utc_offset: UtcOffset::default(),
+            remembered: HumanDuration::from_days(2),
+            window: HumanDuration::from_hours(1),
             cooldown: HumanDuration::from_mins(10),
         }
     }
@@ -178,6 +198,7 @@ impl Settings {
             ("audience.reach", audience.reach),
             ("audience.expiry", audience.expiry),
             ("change.baseline_half_life", change.baseline_half_life),
+            ("change.window", change.window),
         ] {
             require(duration.as_secs() >= 1, setting, "must be at least 1s")?;
         }
@@ -191,6 +212,21 @@ impl Settings {
                 "must be more than 0 and at most 0.5",
             )?;
         }
+        require(
+            change.false_moments > 0.0 && change.false_moments <= 10_000.0,
+            "change.false_moments",
+            "must be more than 0 and at most 10000",
+        )?;
+        require(
+            (1..=1_000_000).contains(&change.audiences),
+            "change.audiences",
+            "must be 1 to 1000000",
+        )?;
+        require(
+            change.remembered >= HumanDuration::from_hours(1),
+            "change.remembered",
+            "must be at least 1h",
+        )?;
         let share = 0.0..=1.0;
         require(
             share.contains(&change.tolerance),
@@ -283,6 +319,10 @@ mod tests {
         for (text, setting) in [
             (r#"{"change":{"alpha":0}}"#, "change.alpha"),
             (r#"{"change":{"tolerance":-0.1}}"#, "change.tolerance"),
+            (r#"{"change":{"false_moments":0}}"#, "change.false_moments"),
+            (r#"{"change":{"audiences":0}}"#, "change.audiences"),
+            (r#"{"change":{"remembered":"10m"}}"#, "change.remembered"),
+            (r#"{"change":{"window":"0s"}}"#, "change.window"),
             (r#"{"person":{"half_life":"0s"}}"#, "person.half_life"),
             (r#"{"person":{"expiry":"1ms"}}"#, "person.expiry"),
             (r#"{"audience":{"people":257}}"#, "audience.people"),

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use limbic_domain::{
-    AudienceId, ConsentState, Emotions, Envelope, Feeling, PostRef, Pseudonym, Slug, TenantId, Utc,
+    AudienceId, ConsentState, Emotions, Envelope, Feeling, PostRef, Pseudonym, Slug, TenantId,
+    TextFingerprint, Utc,
 };
 use limbic_stream::{Cause, DecodeProblem, Decoder, Encoder, Headers, Record, StateValue, Timers};
 
@@ -33,6 +34,8 @@ pub(crate) struct WaitingFeeling {
     pub(crate) sensitive_event: f64,
     pub(crate) unread: bool,
     pub(crate) ironic: bool,
+    pub(crate) fingerprint: Option<TextFingerprint>,
+    pub(crate) automated: bool,
     /// The post belongs to another audience. Only what protects the person counts here.
     pub(crate) protects: bool,
     /// Trace context and acceptance time. A moment continues the trace of the post that caused it, even after a long
@@ -60,6 +63,8 @@ impl WaitingFeeling {
             sensitive_event: feeling.sensitive_event.get(),
             unread: feeling.unread,
             ironic: feeling.ironic,
+            fingerprint: feeling.fingerprint,
+            automated: feeling.person.automated,
             protects: feeling.protects,
             cause: record.cause(),
         }
@@ -67,7 +72,7 @@ impl WaitingFeeling {
 }
 
 impl StateValue for WaitingFeeling {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn size_hint(&self) -> usize {
         512
@@ -88,6 +93,11 @@ impl StateValue for WaitingFeeling {
         to.number(self.sensitive_event);
         to.flag(self.unread);
         to.flag(self.ironic);
+        to.flag(self.automated);
+        to.flag(self.fingerprint.is_some());
+        if let Some(fingerprint) = self.fingerprint {
+            to.unsigned(fingerprint.bits());
+        }
         for number in [self.valence, self.arousal, self.distress] {
             to.number(number);
         }
@@ -122,6 +132,13 @@ impl StateValue for WaitingFeeling {
             sensitive_event: from.number()?,
             unread: from.flag()?,
             ironic: from.flag()?,
+            // The first version knew neither.
+            automated: from.version() >= 2 && from.flag()?,
+            fingerprint: if from.version() >= 2 && from.flag()? {
+                Some(TextFingerprint::from_bits(from.unsigned()?))
+            } else {
+                None
+            },
             valence: from.number()?,
             arousal: from.number()?,
             distress: from.number()?,
@@ -175,6 +192,8 @@ pub(crate) mod tests {
             sensitive_event: 0.0,
             unread: false,
             ironic: false,
+            fingerprint: None,
+            automated: false,
             protects: false,
             cause: Cause {
                 partition: 2,
@@ -187,6 +206,8 @@ pub(crate) mod tests {
     fn a_waiting_feeling_comes_back_with_its_headers() {
         let mut waiting = feeling(7, 12_345, -0.5);
         waiting.cause.partition = 0;
+        waiting.fingerprint = Some(TextFingerprint::from_bits(u64::MAX));
+        waiting.automated = true;
         assert_eq!(WaitingFeeling::from_bytes(&waiting.to_bytes()), Ok(waiting));
     }
 }

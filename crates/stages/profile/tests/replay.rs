@@ -71,6 +71,8 @@ fn evening() -> Option<Vec<Envelope<Reading>>> {
 fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.change.alpha = 1e-3;
+    settings.change.false_moments = 10_000.0;
+    settings.change.audiences = 1;
     settings.change.tolerance = 0.0;
     settings.change.cooldown = limbic_domain::HumanDuration::from_mins(2);
     settings
@@ -141,7 +143,7 @@ fn population(posts: u32, shuffle: u32) -> Vec<NewRecord> {
                 _ => &["rain"],
             };
             write(&reading(
-                &format!("author-{}", hash % 40),
+                &format!("author-{}", hash % 2_000),
                 &post.to_string(),
                 at,
                 level + noise,

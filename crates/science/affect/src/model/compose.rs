@@ -57,6 +57,7 @@ impl ModelReader {
             offence: plan.offence(numbers).map(probability),
             hate: plan.hate(numbers).map(probability),
             intent: Some(seen.intent.intent(compound, &seen.entities)),
+            fingerprint: None,
             entities: seen.entities,
             distress: Distress {
                 score: probability(distress.score()),
