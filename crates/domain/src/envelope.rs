@@ -130,13 +130,7 @@ mod tests {
     use crate::{Outcome, OutcomeKind};
 
     fn outcome() -> Envelope<Outcome> {
-        let data = Outcome {
-            decision: "d".into(),
-            kind: OutcomeKind::Click,
-            value: None,
-            key: "k".into(),
-            detail: None,
-        };
+        let data = Outcome::new("d", OutcomeKind::Click, "k");
         Envelope::new(TenantId::default(), "id".into(), Utc::from_millis(0), data)
     }
 

@@ -25,7 +25,7 @@
 //! let at: Utc = "2026-11-21T09:00:00Z".parse()?;
 //! let decision = "spring.0123456789abcdef0123456789abcdef".to_owned();
 //! let id = event_id("outcome", &[&decision, "click-1"]);
-//! let outcome = Outcome { decision, kind: OutcomeKind::Click, value: None, key: "click-1".into(), detail: None };
+//! let outcome = Outcome::new(decision, OutcomeKind::Click, "click-1");
 //! let bytes = Envelope::new(TenantId::default(), id.clone(), at, outcome).encode();
 //!
 //! let again = Envelope::<Outcome>::decode(&bytes)?;
@@ -76,7 +76,7 @@ pub use hold::{Hold, HoldCause, Release};
 pub use ids::{AudienceId, InvalidId, PostRef, Pseudonym, Slug, TenantId, event_id};
 pub use moment::{Change, Direction, Evidence, Moment, MomentKind, MoodSummary, Recipient};
 pub use number::{Micros, OutOfRange, Probability};
-pub use outcome::{Outcome, OutcomeKind};
+pub use outcome::{Outcome, OutcomeKind, Replaced, Statement};
 pub use post::Post;
 pub use posterior::Posterior;
 pub use reading::{

@@ -354,10 +354,11 @@ pub struct EvaluateArgs {
     /// Largest importance weight; larger ones are cut to it
     #[arg(long, value_name = "WEIGHT")]
     pub max_weight: Option<f64>,
-    /// Outcome with reward 1 (format limbic)
+    /// Outcome that is rewarded, as a share of the impressions (format limbic)
     #[arg(long, value_name = "KIND", default_value = "click", value_parser = ["click", "conversion"])]
     pub reward: String,
-    /// Hours after its decision in which an outcome counts [default: without limit] (format limbic)
+    /// Hours after an impression in which an outcome counts; decisions whose window is not over are left out [default: half
+    /// an hour for clicks, 7 days for conversions, and no decision is left out] (format limbic)
     #[arg(long, value_name = "HOURS")]
     pub within: Option<u32>,
     /// Print JSON

@@ -11,6 +11,7 @@ use limbic_component::{Need, Registration};
 use limbic_deliver::AdPlatforms;
 use limbic_ingest::Edge;
 use limbic_metrics::{MetricsStage, SeriesReader, SeriesStore};
+use limbic_optimize::OptimizeMeters;
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::runtime::{StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
@@ -227,6 +228,8 @@ impl Parts {
         let outboxes =
             OutboxMeters::register(&meters_registry).context("cannot register the metrics of outboxes")?;
         resources.insert(outboxes);
+        let decisions = OptimizeMeters::register(&meters_registry).context("cannot register the meters")?;
+        resources.insert(decisions);
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
         let series = stores.series.as_ref().ok().cloned();

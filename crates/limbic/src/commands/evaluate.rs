@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use limbic_domain::OutcomeKind;
 use limbic_evaluation::{
     Estimator, EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, Progress, RewardModel,
     evaluate, svg,
@@ -39,7 +38,8 @@ pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
         options.missing_propensity = MissingPropensity::Estimate;
     }
     if args.reward == "conversion" {
-        options.reward = OutcomeKind::Conversion;
+        options.rewards.click = 0.0;
+        options.rewards.conversion = 1.0;
     }
     options.attribution_window_millis = args.within.map(|hours| i64::from(hours) * 3_600_000);
     let bar = ProgressBar::new(0).with_style(

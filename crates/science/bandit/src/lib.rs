@@ -15,7 +15,8 @@
 //! * [`policy`]: policies, from a context and [`Arm`]s to one probability per arm.
 //! * [`decide`]: the [`DecisionEngine`](decide::DecisionEngine), which applies eligibility rules and probability
 //!   bounds and draws the choice.
-//! * [`outcomes`]: attribution of outcomes to a decision, and the reward that follows.
+//! * [`rewards`]: what a reward is, for the live stage and for evaluation.
+//! * [`outcomes`]: attribution of outcomes to a decision: late, restated, withdrawn.
 //! * [`guardrails`]: budget pacing, frequency caps, champion/challenger test, sample-ratio alarm, hold-out.
 //! * [`features`]: hashed sparse features with namespaces and interactions.
 //! * [`quadrature`]: exact choice probabilities of Thompson sampling with independent Beta arms.
@@ -68,6 +69,7 @@ pub mod guardrails;
 pub mod outcomes;
 pub mod policy;
 pub mod quadrature;
+pub mod rewards;
 pub mod simulator;
 
 pub use limbic_domain::random;

@@ -1,114 +1,20 @@
-//! Attribution of outcomes to a decision: late, restated, duplicate or missing.
+//! Attribution of outcomes to a decision: late, restated, withdrawn, duplicate or missing.
 //!
-//! Each decision has an [`Attribution`]. It stores an outcome under the key that the sender gave it. The same key
-//! with the same content is a duplicate and changes nothing. The same key with other content is a restatement and
-//! replaces the earlier content. The reward is always computed from all stored outcomes, so it does not depend on how
-//! often or in which order they arrived.
+//! Each decision has an [`Attribution`]. It stores an outcome under the key that the sender gave it. The latest
+//! [statement](limbic_domain::Statement) of a key counts. The reward is always computed from all stored outcomes
+//! ([`RewardConfig::reward`]), so it does not depend on how often or in which order they arrived.
 //!
-//! Feedback is censored: a missing click may still arrive. A positive reward is learned at once. A reward of 0 is
-//! learned only after the attribution window has passed without a click. A choice that was never shown is not learned
-//! from.
+//! Feedback is censored: a missing click may still arrive. So an impression is judged when its click window has passed, clicked
+//! or not; if clicks counted as soon as they come, successes would be learned before failures. What arrives later, a conversion
+//! or a restatement, corrects the reward at once. A choice that was never shown is not learned from.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use limbic_domain::{HumanDuration, Outcome, OutcomeKind, Utc};
-use schemars::JsonSchema;
+use limbic_domain::{Outcome, OutcomeKind, Pseudonym, Statement, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{PolicyError, within};
-
-/// The event from which the attribution windows of a choice run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Exposure {
-    /// The impression. A choice that was delivered but not seen is not learned from.
-    #[default]
-    Impression,
-    /// The delivery, for ad platforms that report no impressions.
-    Delivered,
-}
-
-/// The reward of each kind of outcome, and the window in which it counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RewardConfig {
-    /// Reward for the first click, not negative. Later clicks add nothing.
-    pub click: f64,
-    /// Reward for each conversion, independent of its value; not negative.
-    pub conversion: f64,
-    /// Reward for each unit of a conversion's value, not negative.
-    pub conversion_value: f64,
-    /// Whether a dismissal sets the reward of the decision to 0.
-    pub dismissal_voids: bool,
-    /// Largest reward of one decision, positive. Larger sums are cut to it.
-    pub most: f64,
-    /// The event that makes a choice count as shown.
-    pub exposure: Exposure,
-    /// Time after exposure in which a click counts. When it has passed without a click, the reward is 0. Default 30min.
-    pub click_window: HumanDuration,
-    /// Time after exposure in which a conversion counts. Default 7d.
-    pub conversion_window: HumanDuration,
-    /// Time after its first report in which an outcome can be restated. Default 28d.
-    pub restatement_window: HumanDuration,
-}
-
-impl Default for RewardConfig {
-    fn default() -> Self {
-        Self {
-            click: 1.0,
-            conversion: 1.0,
-            conversion_value: 0.0,
-            dismissal_voids: true,
-            most: 1.0,
-            exposure: Exposure::Impression,
-            click_window: HumanDuration::from_mins(30),
-            conversion_window: HumanDuration::from_days(7),
-            restatement_window: HumanDuration::from_days(28),
-        }
-    }
-}
-
-impl RewardConfig {
-    /// Returns an error for the first setting that is outside its range.
-    pub fn check(&self) -> Result<(), PolicyError> {
-        let usable = 0.0..=1e12;
-        for (setting, value) in [
-            ("rewards.click", self.click),
-            ("rewards.conversion", self.conversion),
-            ("rewards.conversion_value", self.conversion_value),
-            ("rewards.click_window", self.click_window.as_millis() as f64),
-            (
-                "rewards.conversion_window",
-                self.conversion_window.as_millis() as f64,
-            ),
-            (
-                "rewards.restatement_window",
-                self.restatement_window.as_millis() as f64,
-            ),
-        ] {
-            within(setting, value, usable.clone(), "must be finite and not negative")?;
-        }
-        within(
-            "rewards.most",
-            self.most,
-            f64::MIN_POSITIVE..=1e12,
-            "must be positive",
-        )
-    }
-
-    /// Reward of one conversion.
-    fn conversion_reward(&self, entry: &Entry) -> f64 {
-        self.conversion + self.conversion_value * entry.value.map_or(0.0, f64::from_bits)
-    }
-
-    /// Milliseconds after its latest outcome during which the attribution of a decision is kept.
-    pub fn longest_window_millis(&self) -> i64 {
-        self.restatement_window
-            .as_millis()
-            .max(self.conversion_window.as_millis())
-            .max(self.click_window.as_millis())
-    }
-}
+use crate::rewards::{Event, Exposed, RewardConfig, Shown};
 
 /// One outcome, with its latest content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,19 +22,77 @@ struct Entry {
     kind: OutcomeKind,
     /// Value of the outcome, as the bits of an `f64`.
     value: Option<u64>,
+    /// The earliest event time of its statements.
     at: Utc,
-    /// Event time of the first report.
+    /// When the first statement was made.
     first: Utc,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    count: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<Pseudonym>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    revision: u64,
+    /// When the latest statement was made; `None` if it is the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stated: Option<Utc>,
+}
+
+impl Entry {
+    fn statement(&self) -> Statement {
+        Statement {
+            revision: self.revision,
+            stated_at: self.stated.unwrap_or(self.first),
+            withdrawn: self.withdrawn,
+            kind: self.kind,
+            value: self.value.map(f64::from_bits),
+            count: self.count,
+        }
+    }
+
+    fn event(&self) -> Event {
+        Event {
+            kind: self.kind,
+            at: self.at,
+            value: self.value.map(f64::from_bits),
+            count: self.count,
+            person: self.person.clone(),
+        }
+    }
 }
 
 /// The outcomes of one decision, and the reward that was last learned from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribution {
     decided: Utc,
+    /// How many people the decision may reach.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    people: u64,
     entries: BTreeMap<String, Entry>,
     /// The last learned reward, as the bits of an `f64`.
     learned: Option<u64>,
+    /// Impressions whose click window ended until then are part of the learned reward. Version 1 learned from all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    judged: Option<Utc>,
+    /// Whether an outcome was rejected because there were too many. The share of clicks is then unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_cut: bool,
     latest: Utc,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+const fn is_one(count: &u64) -> bool {
+    *count == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How an outcome was stored.
@@ -138,8 +102,10 @@ pub enum Acceptance {
     Counted,
     /// Stored in place of other content under the same key.
     Restated,
-    /// The same content was stored before. Nothing changed.
+    /// The same content was stored before. Its reward did not change.
     Duplicate,
+    /// A later statement of the same key is stored already. At most its time changed: the earliest one counts.
+    Superseded,
     /// A restatement after its window. Nothing changed.
     TooLate,
 }
@@ -158,6 +124,28 @@ pub enum RewardUpdate {
         /// The correct reward.
         now: f64,
     },
+}
+
+/// A change of what a person's conversions are worth, for the comparison with people who see no ad.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversionChange {
+    /// Whose conversion it is.
+    pub person: Pseudonym,
+    /// When it happened.
+    pub at: Utc,
+    /// What it adds to the person's rewards. Negative if an earlier statement is taken back.
+    pub reward: f64,
+}
+
+/// What became of an outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// How it was stored.
+    pub acceptance: Acceptance,
+    /// What the policy has to learn.
+    pub update: RewardUpdate,
+    /// How the conversions of people changed. Two entries if the person of a conversion was restated.
+    pub conversions: Vec<ConversionChange>,
 }
 
 /// An outcome was rejected. A retry gives the same result.
@@ -184,7 +172,8 @@ pub enum OutcomeError {
     HeldOut(String),
     /// The decision has [`Attribution::MAX_OUTCOMES`] outcomes already.
     #[error(
-        "the decision has {0} outcomes already: further ones are rejected; check the sender for outcomes without a stable key"
+        "the decision has {0} outcomes already: further ones are rejected, and nothing more is learned from it; report numbers \
+         with `count` instead of single events, and check the sender for outcomes without a stable key"
     )]
     TooMany(usize),
 }
@@ -206,82 +195,188 @@ impl Attribution {
     /// Largest number of stored outcomes of one decision.
     pub const MAX_OUTCOMES: usize = 1024;
 
-    /// Starts the attribution of a decision made at `decided`.
-    pub const fn open(decided: Utc) -> Self {
+    /// Starts the attribution of a decision made at `decided` that may reach `people`.
+    pub const fn open(decided: Utc, people: u64) -> Self {
         Self {
             decided,
+            people,
             entries: BTreeMap::new(),
             learned: None,
+            judged: None,
+            is_cut: false,
             latest: decided,
         }
     }
 
-    /// Stores an outcome that happened `at`. An error changes nothing.
+    /// Stores an outcome that happened `at`. An error changes nothing, except that after [`OutcomeError::TooMany`] nothing more is
+    /// learned from this decision.
+    ///
+    /// A conversion of a known person may be earlier than the decision: it says how the person behaved before.
     pub fn accept(
         &mut self,
         outcome: &Outcome,
         at: Utc,
         config: &RewardConfig,
-    ) -> Result<(Acceptance, RewardUpdate), OutcomeError> {
+    ) -> Result<Accepted, OutcomeError> {
         if let Some(value) = outcome.value
             && !(value.is_finite() && value >= 0.0)
         {
             return Err(OutcomeError::Value(value));
         }
-        if at < self.decided {
+        let is_earlier_behaviour = outcome.kind == OutcomeKind::Conversion && outcome.person.is_some();
+        if at < self.decided && !is_earlier_behaviour {
             return Err(OutcomeError::BeforeDecision {
                 at,
                 decided: self.decided,
             });
         }
-        let value = outcome.value.map(f64::to_bits);
+        let said = outcome.statement(at);
         let known = self.entries.get(&outcome.key);
-        let accepted = match known {
-            None if self.entries.len() >= Self::MAX_OUTCOMES => {
+        let Some(known) = known else {
+            if self.entries.len() >= Self::MAX_OUTCOMES {
+                self.is_cut = true;
                 return Err(OutcomeError::TooMany(Self::MAX_OUTCOMES));
             }
-            None => Acceptance::Counted,
-            // Ad platforms resend an outcome with a new time. Only another kind or value is new information.
-            Some(entry) if entry.kind == outcome.kind && entry.value == value => {
-                return Ok((Acceptance::Duplicate, RewardUpdate::Unchanged));
-            }
-            Some(entry) if at.millis_since(entry.first) > config.restatement_window.as_millis() => {
-                return Ok((Acceptance::TooLate, RewardUpdate::Unchanged));
-            }
-            Some(_) => Acceptance::Restated,
+            let entry = Entry {
+                kind: said.kind,
+                value: said.value.map(f64::to_bits),
+                at,
+                first: said.stated_at,
+                count: said.count,
+                withdrawn: said.withdrawn,
+                person: outcome.person.clone(),
+                revision: said.revision,
+                stated: None,
+            };
+            return Ok(self.store(&outcome.key, entry, at, Acceptance::Counted, config));
         };
-        let first = known.map_or(at, |entry| entry.first);
-        let entry = Entry {
-            kind: outcome.kind,
-            value,
-            // A restatement changes the content of an outcome, not its time.
-            at: first,
-            first,
+        let before = known.statement();
+        let is_same = said.says_the_same_as(&before);
+        // Ad platforms resend an outcome with a new time. It happened no later than they ever said.
+        let happened = known.at.min(at);
+        let first = known.first.min(said.stated_at);
+        if said.stated_at.millis_since(known.first) > config.restatement_window.as_millis() {
+            return Ok(Accepted {
+                acceptance: Acceptance::TooLate,
+                update: RewardUpdate::Unchanged,
+                conversions: Vec::new(),
+            });
+        }
+        let (entry, acceptance) = if said.order(&before) == Ordering::Greater {
+            let entry = Entry {
+                kind: said.kind,
+                value: said.value.map(f64::to_bits),
+                at: happened,
+                first,
+                count: said.count,
+                withdrawn: said.withdrawn,
+                person: outcome.person.clone(),
+                revision: said.revision,
+                // The same content, stated later, wins over what was stated in between but arrives after it.
+                stated: Some(said.stated_at),
+            };
+            (entry, Acceptance::Restated)
+        } else {
+            let entry = Entry {
+                at: happened,
+                first,
+                stated: Some(before.stated_at).filter(|stated| *stated != first),
+                ..known.clone()
+            };
+            (entry, Acceptance::Superseded)
         };
-        self.entries.insert(outcome.key.clone(), entry);
-        self.latest = self.latest.max(at);
-        Ok((accepted, self.update_reward(config, false)))
+        let acceptance = if is_same {
+            Acceptance::Duplicate
+        } else {
+            acceptance
+        };
+        Ok(self.store(&outcome.key, entry, at, acceptance, config))
     }
 
-    /// Ends the click window: without a click the reward is 0. Call it when [`Self::click_window_closes`] has passed.
-    pub fn close_click_window(&mut self, config: &RewardConfig) -> RewardUpdate {
-        self.update_reward(config, true)
+    fn store(
+        &mut self,
+        key: &str,
+        entry: Entry,
+        at: Utc,
+        acceptance: Acceptance,
+        config: &RewardConfig,
+    ) -> Accepted {
+        let before = self.entries.insert(key.to_owned(), entry.clone());
+        if matches!(acceptance, Acceptance::Counted | Acceptance::Restated) {
+            self.latest = self.latest.max(at);
+        }
+        Accepted {
+            acceptance,
+            update: self.correct(config),
+            conversions: conversion_changes(before.as_ref(), &entry, config),
+        }
     }
 
-    /// When the click window ends; `None` if the choice was not shown, or a reward was learned already.
+    /// Judges the impressions whose click window ends at `until` or before. Call it with the time of
+    /// [`Self::click_window_closes`] when that time has passed.
+    pub fn close_click_window(&mut self, until: Utc, config: &RewardConfig) -> RewardUpdate {
+        self.judged = Some(self.judged.map_or(until, |judged| judged.max(until)));
+        match (self.learned, self.judged_reward(config)) {
+            (None, Some(reward)) => {
+                self.learned = Some(reward.to_bits());
+                RewardUpdate::First(reward)
+            }
+            _ => self.correct(config),
+        }
+    }
+
+    /// Corrects a reward that was learned.
+    fn correct(&mut self, config: &RewardConfig) -> RewardUpdate {
+        let Some(before) = self.learned else {
+            return RewardUpdate::Unchanged;
+        };
+        // If the last impression was withdrawn, no reward is known. A policy cannot forget a single decision, so what it has
+        // learned stays.
+        match self.judged_reward(config) {
+            Some(now) if now.to_bits() != before => {
+                self.learned = Some(now.to_bits());
+                RewardUpdate::Corrected {
+                    before: f64::from_bits(before),
+                    now,
+                }
+            }
+            _ => RewardUpdate::Unchanged,
+        }
+    }
+
+    fn judged_reward(&self, config: &RewardConfig) -> Option<f64> {
+        if self.is_cut {
+            return None;
+        }
+        self.reward(self.judged.unwrap_or(Utc::MAX), config)
+    }
+
+    /// When a click window ends that is not judged yet; `None` if there is none.
+    ///
+    /// The first window is judged at its end. After that, the end of a further window is rounded up, so that impressions over a
+    /// whole day are judged at most four times in each click window.
     pub fn click_window_closes(&self, config: &RewardConfig) -> Option<Utc> {
-        if self.learned.is_some() {
+        // Version 1 learned a click at once, and from all impressions together.
+        let is_of_version_1 = self.learned.is_some() && self.judged.is_none();
+        if self.is_cut || is_of_version_1 {
             return None;
         }
-        self.click_window_end(config)
+        let ends = self.exposures(config).into_iter();
+        let ends = ends.map(|exposed| config.window_end(exposed.at));
+        let Some(judged) = self.judged else {
+            return ends.min();
+        };
+        let next = ends.filter(|end| *end > judged).min()?;
+        Some(next.max(judged.plus_millis(config.click_window.as_millis() / 4)))
     }
 
-    /// When the click window ends, whether or not a click came; `None` if the choice was not shown.
-    pub fn click_window_end(&self, config: &RewardConfig) -> Option<Utc> {
-        if self.refused() {
+    /// When nothing new can be added to the reward of the first impression any more; `None` if the choice was not shown.
+    pub fn settles(&self, config: &RewardConfig) -> Option<Utc> {
+        if self.is_cut {
             return None;
         }
-        Some(self.exposed(config)?.plus_millis(config.click_window.as_millis()))
+        let first = self.exposures(config).into_iter().next()?;
+        Some(first.at.plus_millis(config.settled_after_millis()))
     }
 
     /// Event time of the decision.
@@ -296,93 +391,92 @@ impl Attribution {
 
     /// Whether the ad never ran: the ad platform refused it, or it was withdrawn before it was sent.
     pub fn refused(&self) -> bool {
-        self.first_of(OutcomeKind::Refused).is_some() || self.first_of(OutcomeKind::Withdrawn).is_some()
+        self.events()
+            .any(|event| matches!(event.kind, OutcomeKind::Refused | OutcomeKind::Withdrawn))
     }
 
-    fn update_reward(&mut self, config: &RewardConfig, is_closed: bool) -> RewardUpdate {
-        if self.refused() && self.learned.is_none() {
-            return RewardUpdate::Unchanged;
-        }
-        let reward = self.reward(config);
-        match self.learned.map(f64::from_bits) {
-            None if reward > 0.0 || (is_closed && self.exposed(config).is_some()) => {
-                self.learned = Some(reward.to_bits());
-                RewardUpdate::First(reward)
-            }
-            Some(before) if before.to_bits() != reward.to_bits() => {
-                self.learned = Some(reward.to_bits());
-                RewardUpdate::Corrected { before, now: reward }
-            }
-            _ => RewardUpdate::Unchanged,
-        }
+    /// When the first click was reported, if there are clicks and no impression, so that the ad has no reward.
+    pub fn first_click_without_impression(&self, config: &RewardConfig) -> Option<Utc> {
+        let clicks = self.events().filter(|event| event.kind == OutcomeKind::Click);
+        let first = clicks.map(|event| event.at).min()?;
+        self.exposures(config).is_empty().then_some(first)
     }
 
-    /// When the choice was shown; `None` if no outcome has reported it.
-    fn exposed(&self, config: &RewardConfig) -> Option<Utc> {
-        let impression = self.first_of(OutcomeKind::Impression);
-        match config.exposure {
-            Exposure::Impression => impression,
-            Exposure::Delivered => impression.or_else(|| self.first_of(OutcomeKind::Delivered)),
-        }
+    /// The last learned reward.
+    pub fn learned(&self) -> Option<f64> {
+        self.learned.map(f64::from_bits)
     }
 
-    fn first_of(&self, kind: OutcomeKind) -> Option<Utc> {
-        self.entries
-            .values()
-            .filter(|entry| entry.kind == kind)
-            .map(|entry| entry.at)
-            .min()
+    /// The reward of the choice from the impressions whose click window ends at `until` or before, by all stored outcomes.
+    pub fn reward(&self, until: Utc, config: &RewardConfig) -> Option<f64> {
+        config.reward(self.shown(), &self.events().collect::<Vec<_>>(), until)
     }
 
     /// Reward of the conversions within their window from the decision, whether or not the ad was seen. It can be
     /// compared between people who saw an ad and people who did not.
     pub fn conversions(&self, config: &RewardConfig) -> f64 {
-        let of_window = self.entries.values().filter(|entry| {
-            entry.kind == OutcomeKind::Conversion
-                && entry.at.millis_since(self.decided) <= config.conversion_window.as_millis()
+        let window = config.conversion_window.as_millis();
+        let of_window = self.events().filter(|event| {
+            event.kind == OutcomeKind::Conversion
+                && (0..=window).contains(&event.at.millis_since(self.decided))
         });
-        of_window.fold(0.0, |sum, entry| sum + config.conversion_reward(entry))
+        of_window.fold(0.0, |sum, event| {
+            sum + config.of_conversions(event.count, event.value)
+        })
     }
 
-    /// The reward of the choice, by all stored outcomes.
-    pub fn reward(&self, config: &RewardConfig) -> f64 {
-        if config.dismissal_voids && self.first_of(OutcomeKind::Dismissal).is_some() {
-            return 0.0;
+    fn exposures(&self, config: &RewardConfig) -> Vec<Exposed> {
+        config.exposures(self.shown(), &self.events().collect::<Vec<_>>())
+    }
+
+    const fn shown(&self) -> Shown {
+        Shown {
+            decided: self.decided,
+            people: self.people,
         }
-        // A click counts even if its impression was never reported.
-        let from = self.exposed(config);
-        let counts =
-            |entry: &Entry, window: i64| from.is_none_or(|from| entry.at.millis_since(from) <= window);
-        let mut reward = 0.0;
-        let mut clicked = false;
-        for entry in self.entries.values() {
-            match entry.kind {
-                OutcomeKind::Click if counts(entry, config.click_window.as_millis()) => clicked = true,
-                OutcomeKind::Conversion if counts(entry, config.conversion_window.as_millis()) => {
-                    reward += config.conversion_reward(entry);
-                }
-                _ => {}
-            }
+    }
+
+    fn events(&self) -> impl Iterator<Item = Event> + '_ {
+        self.entries
+            .values()
+            .filter(|entry| !entry.withdrawn)
+            .map(Entry::event)
+    }
+}
+
+/// How a change of an outcome changes the conversions of its person.
+fn conversion_changes(before: Option<&Entry>, now: &Entry, config: &RewardConfig) -> Vec<ConversionChange> {
+    let change = |entry: &Entry, sign: f64| {
+        let person = entry.person.clone()?;
+        let is_conversion = entry.kind == OutcomeKind::Conversion && !entry.withdrawn;
+        let reward = config.of_conversions(entry.count, entry.value.map(f64::from_bits));
+        (is_conversion && reward > 0.0).then_some(ConversionChange {
+            person,
+            at: entry.at,
+            reward: sign * reward,
+        })
+    };
+    let (taken, given) = (before.and_then(|before| change(before, -1.0)), change(now, 1.0));
+    match (taken, given) {
+        (Some(taken), Some(given)) if taken.person == given.person && taken.at == given.at => {
+            let reward = given.reward + taken.reward;
+            let change = ConversionChange { reward, ..given };
+            Vec::from_iter((change.reward != 0.0).then_some(change))
         }
-        if clicked {
-            reward += config.click;
-        }
-        reward.min(config.most)
+        (taken, given) => taken.into_iter().chain(given).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rewards::Exposure;
     use proptest::prelude::*;
 
     fn outcome(kind: OutcomeKind, key: &str, value: Option<f64>) -> Outcome {
         Outcome {
-            decision: "d".into(),
-            kind,
             value,
-            key: key.into(),
-            detail: None,
+            ..Outcome::new("d", kind, key)
         }
     }
 
@@ -390,41 +484,94 @@ mod tests {
         Utc::from_millis(minutes * 60_000)
     }
 
+    fn accept(attribution: &mut Attribution, outcome: &Outcome, minutes: i64) -> (Acceptance, RewardUpdate) {
+        let accepted = attribution
+            .accept(outcome, at(minutes), &RewardConfig::default())
+            .unwrap();
+        (accepted.acceptance, accepted.update)
+    }
+
     #[test]
-    fn silence_is_a_failure_only_after_the_window_and_only_if_seen() {
+    fn an_impression_is_judged_when_its_window_has_passed_clicked_or_not() {
         let config = RewardConfig::default();
-        let mut attribution = Attribution::open(at(0));
-        assert_eq!(attribution.click_window_closes(&config), None, "never shown");
-        let seen = outcome(OutcomeKind::Impression, "i", None);
-        let answer = attribution.accept(&seen, at(5), &config).unwrap();
-        assert_eq!(answer, (Acceptance::Counted, RewardUpdate::Unchanged));
-        assert_eq!(attribution.click_window_closes(&config), Some(at(35)));
-        assert_eq!(attribution.close_click_window(&config), RewardUpdate::First(0.0));
-        assert_eq!(attribution.close_click_window(&config), RewardUpdate::Unchanged);
+        for is_clicked in [false, true] {
+            let mut attribution = Attribution::open(at(0), 1);
+            assert_eq!(attribution.click_window_closes(&config), None, "never shown");
+            let seen = outcome(OutcomeKind::Impression, "i", None);
+            let answer = accept(&mut attribution, &seen, 5);
+            assert_eq!(answer, (Acceptance::Counted, RewardUpdate::Unchanged));
+            if is_clicked {
+                let answer = accept(&mut attribution, &outcome(OutcomeKind::Click, "c", None), 6);
+                assert_eq!(answer.1, RewardUpdate::Unchanged);
+            }
+            assert_eq!(attribution.click_window_closes(&config), Some(at(35)));
+            let reward = f64::from(u8::from(is_clicked));
+            let first = attribution.close_click_window(at(35), &config);
+            assert_eq!(first, RewardUpdate::First(reward));
+            assert_eq!(attribution.click_window_closes(&config), None);
+            assert_eq!(
+                attribution.close_click_window(at(35), &config),
+                RewardUpdate::Unchanged
+            );
+        }
+    }
+
+    #[test]
+    fn impressions_over_a_day_are_judged_together_and_not_one_by_one() {
+        let config = RewardConfig::default();
+        let mut attribution = Attribution::open(at(0), 1);
+        let (mut judgements, mut seen) = (0, 0);
+        for minute in 0..24 * 60 {
+            while let Some(end) = attribution.click_window_closes(&config)
+                && end < at(minute)
+            {
+                attribution.close_click_window(end, &config);
+                judgements += 1;
+            }
+            if minute % 2 == 0 {
+                let key = format!("i{minute}");
+                accept(
+                    &mut attribution,
+                    &outcome(OutcomeKind::Impression, &key, None),
+                    minute,
+                );
+                seen += 1;
+            }
+            if minute % 20 == 1 {
+                let key = format!("c{minute}");
+                accept(&mut attribution, &outcome(OutcomeKind::Click, &key, None), minute);
+            }
+        }
+        assert!(judgements <= 24 * 8 && judgements >= 24 * 4, "{judgements}");
+        let learned = attribution.learned().unwrap();
+        assert!((learned - 0.1).abs() < 0.005, "{learned} of {seen}");
     }
 
     #[test]
     fn a_late_word_of_an_early_click_corrects_the_failure() {
         let config = RewardConfig::default();
-        let mut attribution = Attribution::open(at(0));
-        attribution
-            .accept(&outcome(OutcomeKind::Impression, "i", None), at(0), &config)
-            .unwrap();
-        attribution.close_click_window(&config);
-        let answer = attribution
-            .accept(&outcome(OutcomeKind::Click, "c", None), at(20), &config)
-            .unwrap();
-        assert_eq!(
-            answer.1,
-            RewardUpdate::Corrected {
-                before: 0.0,
-                now: 1.0
-            }
-        );
-        let too_late = attribution
-            .accept(&outcome(OutcomeKind::Click, "c2", None), at(31), &config)
-            .unwrap();
+        let mut attribution = Attribution::open(at(0), 1);
+        accept(&mut attribution, &outcome(OutcomeKind::Impression, "i", None), 0);
+        attribution.close_click_window(at(30), &config);
+        let answer = accept(&mut attribution, &outcome(OutcomeKind::Click, "c", None), 20);
+        let corrected = |before, now| RewardUpdate::Corrected { before, now };
+        assert_eq!(answer.1, corrected(0.0, 1.0));
+        let too_late = accept(&mut attribution, &outcome(OutcomeKind::Click, "c2", None), 31);
         assert_eq!(too_late.1, RewardUpdate::Unchanged);
+        let withdrawn = Outcome {
+            withdrawn: true,
+            revision: 1,
+            ..outcome(OutcomeKind::Click, "c", None)
+        };
+        let answer = accept(&mut attribution, &withdrawn, 20);
+        assert_eq!(answer, (Acceptance::Restated, corrected(1.0, 0.0)));
+        // A conversion days later still teaches.
+        let sold = accept(
+            &mut attribution,
+            &outcome(OutcomeKind::Conversion, "s", None),
+            6 * 24 * 60,
+        );
+        assert_eq!(sold.1, corrected(0.0, 1.0));
     }
 
     #[test]
@@ -434,39 +581,115 @@ mod tests {
             conversion_value: 0.01,
             ..RewardConfig::default()
         };
-        let mut attribution = Attribution::open(at(0));
-        let sale = outcome(OutcomeKind::Conversion, "s", Some(50.0));
+        let mut attribution = Attribution::open(at(0), 1);
+        attribution
+            .accept(&outcome(OutcomeKind::Impression, "i", None), at(0), &config)
+            .unwrap();
+        attribution.close_click_window(at(30), &config);
+        let mut state = |value, minutes| {
+            let said = attribution
+                .accept(
+                    &outcome(OutcomeKind::Conversion, "s", Some(value)),
+                    at(minutes),
+                    &config,
+                )
+                .unwrap();
+            (said.acceptance, attribution.learned())
+        };
+        assert_eq!(state(50.0, 1), (Acceptance::Counted, Some(0.5)));
+        assert_eq!(state(50.0, 1), (Acceptance::Duplicate, Some(0.5)));
+        assert_eq!(state(20.0, 60), (Acceptance::Restated, Some(0.2)));
+        assert_eq!(state(70.0, 59), (Acceptance::Superseded, Some(0.2)));
+        let days = |days: i64| days * 24 * 60;
+        // The event happened at the earliest time, so a statement after the window still corrects it.
+        assert_eq!(state(0.0, days(27)), (Acceptance::Restated, Some(0.0)));
+        assert_eq!(state(70.0, days(29)), (Acceptance::TooLate, Some(0.0)));
+    }
+
+    #[test]
+    fn the_conversions_of_a_person_change_with_their_statements() {
+        let person = Pseudonym::new(&"a".repeat(32)).unwrap();
+        let sale = |value, revision| Outcome {
+            person: Some(person.clone()),
+            revision,
+            ..outcome(OutcomeKind::Conversion, "s", Some(value))
+        };
+        let config = RewardConfig {
+            conversion: 0.0,
+            conversion_value: 1.0,
+            ..RewardConfig::default()
+        };
+        let mut attribution = Attribution::open(at(10), 1);
+        let mut change = |outcome: &Outcome, minutes| {
+            let accepted = attribution.accept(outcome, at(minutes), &config).unwrap();
+            let changes = accepted.conversions.into_iter();
+            changes
+                .map(|change| (change.at, change.reward))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(change(&sale(5.0, 0), 12), [(at(12), 5.0)]);
+        assert_eq!(change(&sale(5.0, 1), 12), []);
+        assert_eq!(change(&sale(0.0, 2), 12), [(at(12), -5.0)]);
+        assert_eq!(change(&sale(2.0, 3), 11), [(at(11), 2.0)]);
+        assert_eq!(change(&sale(2.0, 1), 10), [(at(11), -2.0), (at(10), 2.0)]);
+        // Before the decision: earlier behaviour, never a reward.
+        let earlier = Outcome {
+            key: "t".into(),
+            ..sale(3.0, 0)
+        };
+        assert_eq!(change(&earlier, 2), [(at(2), 3.0)]);
+        assert_eq!(attribution.reward(Utc::MAX, &config), None);
+    }
+
+    #[test]
+    fn after_too_many_outcomes_nothing_is_learned() {
+        let config = RewardConfig::default();
+        let mut attribution = Attribution::open(at(0), 1);
+        for number in 0..Attribution::MAX_OUTCOMES {
+            accept(
+                &mut attribution,
+                &outcome(OutcomeKind::Impression, &number.to_string(), None),
+                1,
+            );
+        }
+        let click = outcome(OutcomeKind::Click, "c", None);
+        assert!(matches!(
+            attribution.accept(&click, at(2), &config),
+            Err(OutcomeError::TooMany(_))
+        ));
+        assert_eq!(attribution.click_window_closes(&config), None);
         assert_eq!(
-            attribution.accept(&sale, at(1), &config).unwrap().1,
-            RewardUpdate::First(0.5)
+            attribution.close_click_window(at(31), &config),
+            RewardUpdate::Unchanged
         );
-        let before = attribution.clone();
+    }
+
+    #[test]
+    fn an_attribution_of_version_1_goes_on_with_what_it_has_learned() {
+        let text = r#"{"decided":"1970-01-01T00:00:00Z","entries":{"c":{"kind":"click","value":null,"at":"1970-01-01T00:02:00Z","first":"1970-01-01T00:02:00Z"},
+            "i":{"kind":"impression","value":null,"at":"1970-01-01T00:01:00Z","first":"1970-01-01T00:01:00Z"}},"learned":4607182418800017408,"latest":"1970-01-01T00:02:00Z"}"#;
+        let mut attribution: Attribution = serde_json::from_str(text).unwrap();
+        let config = RewardConfig::default();
+        assert_eq!(attribution.learned(), Some(1.0));
+        assert_eq!(attribution.click_window_closes(&config), None);
+        let withdrawn = Outcome {
+            withdrawn: true,
+            revision: 1,
+            ..outcome(OutcomeKind::Click, "c", None)
+        };
         assert_eq!(
-            attribution.accept(&sale, at(9), &config).unwrap().0,
-            Acceptance::Duplicate
+            accept(&mut attribution, &withdrawn, 3).1,
+            RewardUpdate::Corrected {
+                before: 1.0,
+                now: 0.0
+            }
         );
-        assert_eq!(attribution, before);
-        let restated = outcome(OutcomeKind::Conversion, "s", Some(20.0));
-        let answer = attribution.accept(&restated, at(60), &config).unwrap();
-        assert_eq!(
-            answer,
-            (
-                Acceptance::Restated,
-                RewardUpdate::Corrected {
-                    before: 0.5,
-                    now: 0.2
-                }
-            )
-        );
-        let again = outcome(OutcomeKind::Conversion, "s", Some(70.0));
-        let answer = attribution.accept(&again, at(29 * 24 * 60), &config).unwrap();
-        assert_eq!(answer.0, Acceptance::TooLate);
     }
 
     #[test]
     fn what_cannot_be_is_refused_and_changes_nothing() {
         let config = RewardConfig::default();
-        let mut attribution = Attribution::open(at(10));
+        let mut attribution = Attribution::open(at(10), 1);
         let before = attribution.clone();
         for value in [-1.0, f64::NAN, f64::INFINITY] {
             let wrong = outcome(OutcomeKind::Conversion, "s", Some(value));
@@ -486,34 +709,47 @@ mod tests {
             exposure: Exposure::Delivered,
             ..RewardConfig::default()
         };
-        let mut attribution = Attribution::open(at(0));
+        let mut attribution = Attribution::open(at(0), 1);
         attribution
             .accept(&outcome(OutcomeKind::Refused, "r", None), at(1), &config)
             .unwrap();
         assert_eq!(attribution.click_window_closes(&config), None);
-        assert_eq!(attribution.close_click_window(&config), RewardUpdate::Unchanged);
+        assert_eq!(
+            attribution.close_click_window(at(31), &config),
+            RewardUpdate::Unchanged
+        );
     }
 
     proptest! {
         #[test]
         fn what_is_taught_in_the_end_depends_on_neither_order_nor_repetition(
-            order in Just((0..4usize).collect::<Vec<_>>()).prop_shuffle(),
-            repeated in prop::collection::vec(0..4usize, 0..6),
+            order in Just((0..7usize).collect::<Vec<_>>()).prop_shuffle(),
+            repeated in prop::collection::vec(0..7usize, 0..6),
+            closes_after in 0..13usize,
         ) {
             let config = RewardConfig { most: 10.0, conversion_value: 0.1, ..RewardConfig::default() };
+            let stated = |outcome: Outcome, minutes| Outcome { stated_at: Some(at(minutes)), ..outcome };
+            let sale = |value, minutes| stated(outcome(OutcomeKind::Conversion, "s", Some(value)), minutes);
+            let gone = Outcome { withdrawn: true, ..stated(outcome(OutcomeKind::Click, "c3", None), 99) };
             let outcomes = [
                 (outcome(OutcomeKind::Impression, "i", None), at(1)),
                 (outcome(OutcomeKind::Click, "c1", None), at(2)),
                 (outcome(OutcomeKind::Click, "c2", None), at(50)),
-                (outcome(OutcomeKind::Conversion, "s", Some(7.0)), at(90)),
+                (sale(9.0, 90), at(90)),
+                (sale(7.0, 95), at(96)),
+                (stated(outcome(OutcomeKind::Click, "c3", None), 3), at(3)),
+                (gone, at(3)),
             ];
-            let mut attribution = Attribution::open(at(0));
-            for &index in order.iter().chain(&repeated) {
+            let mut attribution = Attribution::open(at(0), 1);
+            for (number, &index) in order.iter().chain(&repeated).enumerate() {
+                if number == closes_after {
+                    attribution.close_click_window(at(31), &config);
+                }
                 attribution.accept(&outcomes[index].0, outcomes[index].1, &config).unwrap();
             }
-            attribution.close_click_window(&config);
-            let learned = attribution.learned.map(f64::from_bits).unwrap();
-            prop_assert!((learned - 2.7).abs() < 1e-12);
+            attribution.close_click_window(at(31), &config);
+            let learned = attribution.learned().unwrap();
+            prop_assert!((learned - 2.7).abs() < 1e-12, "{}", learned);
         }
     }
 }

@@ -212,13 +212,7 @@ fn write_our_log(path: &Path, settings: &Settings) -> std::io::Result<u64> {
         let at = Utc::from_millis(row as i64);
         writeln!(out, "{before}\"{id}\"{between}\"{at}\"{after}")?;
         if random.unit() < 0.02 + 0.01 * chosen as f64 {
-            let click = Outcome {
-                decision: id,
-                kind: OutcomeKind::Click,
-                value: None,
-                key: "click".into(),
-                detail: None,
-            };
+            let click = Outcome::new(id, OutcomeKind::Click, "click");
             let envelope = Envelope::new(TenantId::default(), format!("{row:032x}"), at, click);
             out.write_all(&envelope.encode())?;
             writeln!(out)?;

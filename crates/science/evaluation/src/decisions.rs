@@ -1,13 +1,17 @@
 //! Reader of Limbic's log format: JSON Lines of decision and outcome envelopes, in any order.
 //!
-//! A row is a decision that chose a creative. Its reward is 1 if the selected kind of outcome was reported for it,
-//! else 0, so a repeated outcome counts once. A decision repeated under the same id counts once.
+//! A row is a decision that chose a creative and was shown. Its reward is that of the optimize stage
+//! ([`RewardConfig::reward`]), from the latest statement of each outcome. A decision repeated under the same id counts once.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 
-use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Probability, Record, Utc};
+use limbic_bandit::rewards::{Event, Exposure, RewardConfig, Shown};
+use limbic_domain::{
+    Decision, Envelope, HumanDuration, Outcome, OutcomeKind, Probability, Record, Statement, Utc,
+};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
@@ -24,7 +28,6 @@ pub(super) fn read(
     let mut whole = Part::default();
     let reader = || Reader {
         part: Part::default(),
-        wanted: options.reward,
         keyed: options.needs_keys(),
         arms: Vec::new(),
         arm_places: NameCache::default(),
@@ -40,7 +43,12 @@ pub(super) fn read(
         merge,
         progress,
     )?;
-    Ok(whole.join(options.attribution_window_millis))
+    let mut rewards = options.rewards.clone();
+    if let Some(window) = options.attribution_window_millis {
+        rewards.click_window = HumanDuration::from_millis(window.max(0).cast_unsigned());
+        rewards.conversion_window = rewards.click_window;
+    }
+    Ok(whole.join(rewards, options.attribution_window_millis.is_some()))
 }
 
 /// The id of a decision, hashed to 128 bits.
@@ -54,13 +62,17 @@ struct DecisionEntry {
     key: (u64, u64),
     at: i64,
     line: u64,
+    people: u32,
 }
 
 struct OutcomeEntry {
     decision: (u64, u64),
-    at: i64,
+    /// The sender's key, hashed.
+    key: u64,
+    said: Statement,
+    at: Utc,
+    person: Option<u128>,
     line: u64,
-    wanted: bool,
 }
 
 /// The content of one range of the file. `made` is parallel to the log's rows.
@@ -100,7 +112,8 @@ impl Part {
         self.last = self.last.max(part.last);
     }
 
-    fn join(mut self, window: Option<i64>) -> BanditLog {
+    /// Gives each row its reward. With `is_complete`, decisions whose windows are not over at the end of the log are left out.
+    fn join(mut self, mut rewards: RewardConfig, is_complete: bool) -> BanditLog {
         let mut row_of: MixMap<(u64, u64), u32> = MixMap::default();
         let mut keep = vec![true; self.made.len()];
         for (row, made) in (0_u32..).zip(&self.made) {
@@ -109,64 +122,189 @@ impl Part {
                 self.log.rejections.add(made.line, "a duplicate decision", "");
             }
         }
-        let mut late = 0_u64;
-        for came in &self.came {
-            let Some(&row) = row_of.get(&came.decision) else {
-                let kind = if self.empty.contains(&came.decision) {
-                    "outcome of a decision that chose nothing"
-                } else {
-                    "outcome of an unknown decision"
-                };
-                self.log.rejections.add(came.line, kind, "");
+        let came = std::mem::take(&mut self.came);
+        let mut came: Vec<(u32, OutcomeEntry)> = came
+            .into_iter()
+            .filter_map(|came| Some((self.row_of_outcome(&row_of, &came)?, came)))
+            .collect();
+        drop(row_of);
+        if rewards.exposure == Exposure::Impression {
+            self.assume_exposure(&mut rewards, &came);
+        }
+        came.sort_unstable_by(|(row, a), (other, b)| {
+            let place = |row: u32, came: &OutcomeEntry| (row, came.key);
+            let same = place(*row, a).cmp(&place(*other, b));
+            same.then_with(|| a.said.order(&b.said))
+                .then_with(|| a.line.cmp(&b.line))
+        });
+        let mut counts = Counts::default();
+        let mut rest = came.as_slice();
+        let mut events = Vec::new();
+        for (row, made) in self.made.iter().enumerate() {
+            let count = rest.partition_point(|(of, _)| *of as usize == row);
+            let (own, others) = rest.split_at(count);
+            rest = others;
+            if !keep[row] {
+                continue;
+            }
+            latest_of_each_key(own, rewards.restatement_window.as_millis(), &mut events);
+            let shown = Shown {
+                decided: Utc::from_millis(made.at),
+                people: made.people.into(),
+            };
+            let Some(reward) = rewards.reward(shown, &events, Utc::MAX) else {
+                let is_clicked = events.iter().any(|event| event.kind == OutcomeKind::Click);
+                counts.unseen += u64::from(is_clicked);
+                counts.unshown += u64::from(!is_clicked);
+                keep[row] = false;
                 continue;
             };
-            let waited = came.at.saturating_sub(self.made[row as usize].at);
-            if waited < 0 {
-                self.log
-                    .rejections
-                    .add(came.line, "outcome before its decision", "");
-            } else if came.wanted {
-                if window.is_some_and(|window| waited > window) {
-                    late += 1;
-                } else {
-                    self.log.rows[row as usize].reward = 1.0;
+            let (first, last) = match events.is_empty() {
+                true => (made.at, made.at),
+                false => {
+                    let exposed = rewards.exposures(shown, &events);
+                    let ends = exposed.first().zip(exposed.last());
+                    ends.map_or((made.at, made.at), |(first, last)| {
+                        (first.at.as_millis(), last.at.as_millis())
+                    })
                 }
+            };
+            counts.late += late_outcomes(&rewards, last, &events);
+            if first.saturating_add(rewards.settled_after_millis()) > self.last {
+                counts.young += 1;
+                keep[row] = !is_complete;
             }
-        }
-        let mut young = 0_u64;
-        if let Some(window) = window {
-            for (keep, made) in keep.iter_mut().zip(&self.made) {
-                if *keep && made.at.saturating_add(window) > self.last {
-                    *keep = false;
-                    young += 1;
-                }
-            }
+            self.log.rows[row].reward = reward;
         }
         self.log.retain(|row| keep[row]);
-        let mut note = |count: u64, what: &str| {
-            if count > 0 {
-                self.log.notes.push(format!("{count} {what}"));
-            }
-        };
-        note(
-            self.empty.len() as u64,
-            "decisions chose nothing and are not evaluated",
-        );
-        note(
-            late,
-            "outcomes came after the attribution window and do not count",
-        );
-        note(
-            young,
-            "decisions were left out: their attribution window was not over when the log ended",
-        );
+        counts.empty = self.empty.len() as u64;
+        counts.note(&mut self.log.notes, is_complete);
         self.log
+    }
+
+    /// The row of the outcome's decision. An outcome without one is rejected.
+    fn row_of_outcome(&mut self, row_of: &MixMap<(u64, u64), u32>, came: &OutcomeEntry) -> Option<u32> {
+        let Some(&row) = row_of.get(&came.decision) else {
+            let kind = if self.empty.contains(&came.decision) {
+                "outcome of a decision that chose nothing"
+            } else {
+                "outcome of an unknown decision"
+            };
+            self.log.rejections.add(came.line, kind, "");
+            return None;
+        };
+        // A conversion of a known person may be earlier behaviour.
+        let is_earlier_behaviour = came.said.kind == OutcomeKind::Conversion && came.person.is_some();
+        if came.at.as_millis() < self.made[row as usize].at && !is_earlier_behaviour {
+            self.log
+                .rejections
+                .add(came.line, "outcome before its decision", "");
+            return None;
+        }
+        Some(row)
+    }
+
+    /// If the log has no impressions at all, its deliveries or its decisions count as seen.
+    fn assume_exposure(&mut self, rewards: &mut RewardConfig, came: &[(u32, OutcomeEntry)]) {
+        let has = |kind| came.iter().any(|(_, came)| came.said.kind == kind);
+        if has(OutcomeKind::Impression) || self.made.is_empty() {
+            return;
+        }
+        let (exposure, what) = if has(OutcomeKind::Delivered) {
+            (Exposure::Delivered, "delivery")
+        } else {
+            (Exposure::Decided, "decision")
+        };
+        rewards.exposure = exposure;
+        self.log.notes.push(format!(
+            "the log has no impressions: each {what} counts as seen by each of its people"
+        ));
+    }
+}
+
+/// Replaces `events` by what the latest statements of `own` say. `own` is sorted by key and by the order of statements.
+///
+/// A statement later than the restatement window after the first one does not count.
+fn latest_of_each_key(own: &[(u32, OutcomeEntry)], window: i64, events: &mut Vec<Event<u128>>) {
+    events.clear();
+    for statements in own.chunk_by(|(_, a), (_, b)| a.key == b.key) {
+        let first = statements.iter().map(|(_, came)| came.said.stated_at).min();
+        let in_time =
+            |came: &OutcomeEntry| first.is_none_or(|first| came.said.stated_at.millis_since(first) <= window);
+        let statements = statements
+            .iter()
+            .map(|(_, came)| came)
+            .filter(|came| in_time(came));
+        let Some(latest) = statements.clone().next_back() else {
+            continue;
+        };
+        if !latest.said.withdrawn {
+            let at = statements.map(|came| came.at).min();
+            events.push(Event {
+                kind: latest.said.kind,
+                at: at.unwrap_or(latest.at),
+                value: latest.said.value,
+                count: latest.said.count,
+                person: latest.person,
+            });
+        }
+    }
+}
+
+/// How many rewarded outcomes came after the window of the last impression, at `last`.
+fn late_outcomes(rewards: &RewardConfig, last: i64, events: &[Event<u128>]) -> u64 {
+    let is_late = |event: &&Event<u128>| {
+        let (reward, window) = match event.kind {
+            OutcomeKind::Click => (rewards.click, rewards.click_window),
+            OutcomeKind::Conversion => (rewards.of_conversions(1, Some(1.0)), rewards.conversion_window),
+            _ => return false,
+        };
+        let waited = event.at.as_millis().saturating_sub(last);
+        reward.total_cmp(&0.0) == Ordering::Greater && waited > window.as_millis()
+    };
+    events.iter().filter(is_late).count() as u64
+}
+
+/// What the reader remarks about the rows.
+#[derive(Default)]
+struct Counts {
+    empty: u64,
+    unshown: u64,
+    unseen: u64,
+    late: u64,
+    young: u64,
+}
+
+impl Counts {
+    fn note(&self, notes: &mut Vec<String>, is_complete: bool) {
+        let young = if is_complete {
+            "decisions were left out: their attribution window was not over when the log ended"
+        } else {
+            "decisions had a window that was not over when the log ended: their rewards may be too low; to leave them out, set \
+             the window"
+        };
+        for (count, what) in [
+            (self.empty, "decisions chose nothing and are not evaluated"),
+            (self.unshown, "decisions were not shown and are not evaluated"),
+            (
+                self.unseen,
+                "decisions have clicks and no impression: nobody knows how often they were seen, so they are not evaluated",
+            ),
+            (
+                self.late,
+                "outcomes came after the attribution window and do not count",
+            ),
+            (self.young, young),
+        ] {
+            if count > 0 {
+                notes.push(format!("{count} {what}"));
+            }
+        }
     }
 }
 
 struct Reader {
     part: Part,
-    wanted: OutcomeKind,
     /// Whether rows keep the key of their id.
     keyed: bool,
     /// Buffers for the candidates and the context of a row.
@@ -254,6 +392,8 @@ struct LoggedChoice<'a> {
     creative: LoggedCreative<'a>,
     propensity: Probability,
     position: usize,
+    #[serde(default)]
+    people: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -314,11 +454,17 @@ impl Reader {
         let envelope =
             Envelope::<Outcome>::decode(bytes).map_err(|e| ("not a readable outcome", e.to_string()))?;
         self.part.last = self.part.last.max(envelope.at.as_millis());
+        let outcome = &envelope.data;
         self.part.came.push(OutcomeEntry {
-            decision: key_of(envelope.tenant.as_str(), &envelope.data.decision),
-            at: envelope.at.as_millis(),
+            decision: key_of(envelope.tenant.as_str(), &outcome.decision),
+            key: xxh3_64(outcome.key.as_bytes()),
+            said: outcome.statement(envelope.at),
+            at: envelope.at,
+            person: outcome
+                .person
+                .as_ref()
+                .and_then(|person| u128::from_str_radix(person.as_str(), 16).ok()),
             line,
-            wanted: envelope.data.kind == self.wanted,
         });
         Ok(())
     }
@@ -413,6 +559,7 @@ impl Reader {
             key,
             at: envelope.at.as_millis(),
             line,
+            people: u32::try_from(choice.people.len()).unwrap_or(u32::MAX),
         });
         Ok(())
     }

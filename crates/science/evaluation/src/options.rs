@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use limbic_domain::OutcomeKind;
-
 use crate::{Estimator, EvaluateError};
 use limbic_bandit::policy::PolicyConfig;
+use limbic_bandit::rewards::RewardConfig;
 
 /// Format of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +142,10 @@ pub struct EvaluationOptions {
     pub shrinkage: Option<f64>,
     /// What to do with rows that have no propensity.
     pub missing_propensity: MissingPropensity,
-    /// [`LogFormat::Limbic`]: the kind of outcome with the reward 1.
-    pub reward: OutcomeKind,
-    /// [`LogFormat::Limbic`]: milliseconds after a decision in which an outcome counts. A decision whose window had
-    /// not ended at the end of the log is left out. Absent: every outcome counts.
+    /// [`LogFormat::Limbic`]: what a reward is. Clicks over impressions by default.
+    pub rewards: RewardConfig,
+    /// [`LogFormat::Limbic`]: milliseconds after an impression in which an outcome counts, instead of the windows of
+    /// [`Self::rewards`]. A decision whose window had not ended at the end of the log is then left out.
     pub attribution_window_millis: Option<i64>,
     /// Smallest and largest possible reward. Rows outside are rejected, and the guaranteed interval depends on it.
     pub reward_range: (f64, f64),
@@ -173,7 +172,10 @@ impl EvaluationOptions {
             switch_threshold: None,
             shrinkage: None,
             missing_propensity: MissingPropensity::Refuse,
-            reward: OutcomeKind::Click,
+            rewards: RewardConfig {
+                conversion: 0.0,
+                ..RewardConfig::default()
+            },
             attribution_window_millis: None,
             reward_range: (0.0, 1.0),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

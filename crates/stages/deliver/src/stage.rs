@@ -170,11 +170,8 @@ fn conclude(out: &mut Outputs<'_>, finished: &Finished<'_, Order>, now: Utc) {
     };
     let key = format!("{prefix}/{}", finished.destination);
     let outcome = Outcome {
-        decision: decision.clone(),
-        kind,
-        value: None,
-        key: key.clone(),
         detail,
+        ..Outcome::new(decision.as_str(), kind, key.as_str())
     };
     let id = event_id("outcome", &[decision, &key]);
     let envelope = Envelope::new(tenant.clone(), id, finished.event_time(now), outcome);

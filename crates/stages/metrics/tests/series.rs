@@ -117,12 +117,10 @@ impl World {
     }
 
     fn outcome(&self, at: i64, kind: OutcomeKind, value: Option<f64>) -> Record {
+        let decision = Decision::id_of(&Slug::new("acme").unwrap(), "m");
         let data = Outcome {
-            decision: Decision::id_of(&Slug::new("acme").unwrap(), "m"),
-            kind,
             value,
-            key: "k".into(),
-            detail: None,
+            ..Outcome::new(decision, kind, "k")
         };
         self.record(topics::OUTCOMES, 0, at, data)
     }

@@ -12,7 +12,7 @@ use crate::state::{
     AT_ONCE, DUE, counter, decode, encode, move_former_timers, open_key, set_counter, split_open, target_of,
 };
 use limbic_bandit::guardrails::frequency_cap::Contacts;
-use limbic_bandit::outcomes::{OutcomeError, RewardUpdate};
+use limbic_bandit::outcomes::{Acceptance, OutcomeError, RewardUpdate};
 use limbic_bandit::policy::Feedback;
 
 impl OptimizeStage {
@@ -43,7 +43,7 @@ impl OptimizeStage {
             DUE.cancel(out, partition, timer.at, &timer.id);
             count -= 1;
         }
-        set_counter(partition, b"count", count + 1, out);
+        set_counter(partition, &b"count"[..], count + 1, out);
         let key = open_key(tenant, id);
         open.due = open.next_due(&self.settings.rewards);
         DUE.set(out, partition, open.due, key.as_bytes(), &());
@@ -89,18 +89,20 @@ impl OptimizeStage {
             } else if target.starts_with(PUBLISH) {
                 self.publish_posterior(cache, partition, target, timer.at, out)?;
             } else {
-                self.process_due_decision(cache, partition, target, now, out)?;
+                self.process_due_decision(cache, partition, target, timer.at, out)?;
             }
         }
         Ok(())
     }
 
+    /// Does what is due at `due`, the time of the timer, and nothing later, so that the order of what is learned depends on
+    /// event time and not on where a batch ends.
     fn process_due_decision(
         &self,
         cache: &mut PolicyCache,
         partition: u32,
         target: &str,
-        now: Utc,
+        due: Utc,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let Some(saved) = out.get(partition, target.as_bytes())? else {
@@ -109,27 +111,31 @@ impl OptimizeStage {
         let mut open: OpenDecision = decode(&saved)?;
         let (tenant, id) = split_open(target)?;
         let rewards = &self.settings.rewards;
-        let is_past = |due: Option<Utc>| due.is_some_and(|due| due < now);
-        if is_past(open.attribution.click_window_closes(rewards)) {
-            let update = open.attribution.close_click_window(rewards);
-            self.learn(cache, partition, &tenant, &open, update, out)?;
+        let is_past = |time: Option<Utc>| time.filter(|time| *time <= due);
+        if let Some(until) = is_past(open.attribution.click_window_closes(rewards)) {
+            let update = open.attribution.close_click_window(until, rewards);
+            self.learn(cache, partition, &tenant, &open, (update, due), out)?;
         }
-        if is_past(open.observed_at(rewards))
+        if let Some(until) = is_past(open.observed_at(rewards))
             && let Some(observation) = open.observation.take()
+            && let Some(reward) = open.attribution.reward(until, rewards)
         {
-            let reward = open.attribution.reward(rewards);
             self.policies(cache, partition, &tenant, &open.campaign, out)?
                 .observe(&tenant, &open.campaign, &observation, reward);
         }
-        if is_past(open.compared_at(rewards))
+        if is_past(open.unseen_at(rewards)).is_some() {
+            open.is_unseen = true;
+            self.notice_clicks_without_impressions(partition, &tenant, &open.campaign, out)?;
+        }
+        if is_past(open.compared_at(rewards)).is_some()
             && let Some(comparison) = open.comparison.take()
         {
             self.compare(partition, &tenant, &open, &comparison, out)?;
         }
-        if open.expires(rewards) < now {
+        if open.expires(rewards) <= due {
             self.close(partition, target, out)?;
             let count = counter(partition, b"count", out)?;
-            set_counter(partition, b"count", count - 1, out);
+            set_counter(partition, &b"count"[..], count - 1, out);
         } else {
             self.save(partition, &tenant, id, open, out);
         }
@@ -148,6 +154,29 @@ impl OptimizeStage {
             }
         }
         out.remove(partition, target.to_owned());
+        Ok(())
+    }
+
+    /// A decision has clicks and, a click window later, no impression. It has no reward and teaches nothing.
+    fn notice_clicks_without_impressions(
+        &self,
+        partition: u32,
+        tenant: &TenantId,
+        campaign: &str,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let key = format!("unseen/{tenant}/{campaign}");
+        let decisions = counter(partition, key.as_bytes(), out)? + 1;
+        set_counter(partition, key, decisions, out);
+        self.meters.unseen(tenant, campaign);
+        // The first, the second, the fourth, and so on.
+        if decisions & (decisions - 1) == 0 {
+            tracing::warn!(
+                %tenant, campaign, decisions,
+                "an ad platform reports clicks without impressions, so nothing is learned from these decisions: have it report \
+                 impressions, or set `optimize.rewards.exposure` to \"delivered\" to count each delivery as seen by its people"
+            );
+        }
         Ok(())
     }
 
@@ -178,7 +207,7 @@ impl OptimizeStage {
         partition: u32,
         tenant: &TenantId,
         open: &OpenDecision,
-        update: RewardUpdate,
+        (update, at): (RewardUpdate, Utc),
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let Some(chosen) = &open.chosen else {
@@ -203,7 +232,8 @@ impl OptimizeStage {
                 format!("{error}: the settings of `rewards` and of the campaign's policy do not match"),
             )
         })?;
-        schedule_publication(partition, tenant, &open.campaign, out)
+        schedule_publication(partition, tenant, &open.campaign, at, out);
+        Ok(())
     }
 
     /// Attributes an outcome to its decision.
@@ -223,7 +253,7 @@ impl OptimizeStage {
         let partition = record.partition;
         let clock = counter(partition, b"clock", out)?;
         if outcome.at.as_millis() > clock {
-            set_counter(partition, b"clock", outcome.at.as_millis(), out);
+            set_counter(partition, &b"clock"[..], outcome.at.as_millis(), out);
             let due_before = outcome.at.plus_millis(-self.settings.disorder.as_millis());
             self.process_due(cache, partition, due_before, out)?;
         }
@@ -247,14 +277,27 @@ impl OptimizeStage {
             Err(OutcomeError::HeldOut(id.clone()))
         };
         match accepted {
-            Ok((_, update)) => {
+            Ok(accepted) => {
+                self.meters.outcome(accepted.acceptance);
+                if accepted.acceptance == Acceptance::TooLate {
+                    tracing::warn!(
+                        decision = %id,
+                        key = %outcome.data.key,
+                        "an outcome was restated after `optimize.rewards.restatement_window`: the correction is dropped"
+                    );
+                }
                 self.settle_reservation(partition, &outcome, &mut open, out)?;
-                self.learn(cache, partition, &outcome.tenant, &open, update, out)?;
+                let now = Utc::from_millis(counter(partition, b"clock", out)?);
+                self.learn(
+                    cache,
+                    partition,
+                    &outcome.tenant,
+                    &open,
+                    (accepted.update, now),
+                    out,
+                )?;
             }
-            Err(error) => {
-                out.dead(record, error.reason(), error);
-                return Ok(());
-            }
+            Err(error) => out.dead(record, error.reason(), error),
         }
         if open != before {
             self.save(partition, &outcome.tenant, id, open, out);

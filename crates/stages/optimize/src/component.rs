@@ -3,7 +3,7 @@
 use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
 use limbic_stream::{Stage, StageSpec};
 
-use crate::{OptimizeSettings, OptimizeStage};
+use crate::{OptimizeMeters, OptimizeSettings, OptimizeStage};
 
 impl Component for OptimizeStage {
     type Settings = OptimizeSettings;
@@ -18,8 +18,9 @@ impl Component for OptimizeStage {
         Ok(())
     }
 
-    fn build(settings: &OptimizeSettings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
-        Ok(Box::new(Self::new(settings.clone())?))
+    fn build(settings: &OptimizeSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
+        let meters = resources.get().unwrap_or_else(|_| OptimizeMeters::unregistered());
+        Ok(Box::new(Self::new(settings.clone())?.metered(meters)))
     }
 }
 

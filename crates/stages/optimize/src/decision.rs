@@ -79,7 +79,10 @@ impl OptimizeStage {
                 let position = draft.eligible[draft.choice];
                 let offer = &offers[position];
                 record_excluded(&mut removals, &set.data.creatives, &draft);
-                let mut open = OpenDecision::of(set.data.campaign.as_str(), Attribution::open(set.at));
+                let mut open = OpenDecision::of(
+                    set.data.campaign.as_str(),
+                    Attribution::open(set.at, people.len() as u64),
+                );
                 open.chosen = Some(ChosenArm {
                     arm: offer.arm.clone(),
                     context,

@@ -44,6 +44,7 @@ impl OptimizeStage {
             adds_at_least: low * most,
             adds_at_most: high * most,
         };
+        let attribution = Attribution::open(set.at, held_out.len() as u64);
         let decision = Decision {
             moment: set.data.moment.clone(),
             campaign: set.data.campaign.clone(),
@@ -57,7 +58,7 @@ impl OptimizeStage {
             }),
         };
         let own = Decision::hold_out_id_of(&set.data.campaign, &set.data.moment);
-        let open = OpenDecision::of(campaign, Attribution::open(set.at));
+        let open = OpenDecision::of(campaign, attribution);
         self.open(record.partition, &set.tenant, &own, open, out)?;
         let key = format!("{}/{campaign}", set.tenant);
         let envelope = Envelope::new(set.tenant.clone(), own, set.at, decision);

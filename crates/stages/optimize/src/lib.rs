@@ -36,6 +36,7 @@ mod features;
 mod guardrails;
 mod held_out;
 mod loaded_policy;
+mod meters;
 mod open_decision;
 mod policies;
 mod posteriors;
@@ -43,4 +44,5 @@ mod stage;
 mod state;
 
 pub use features::{context_of, offers_of};
+pub use meters::OptimizeMeters;
 pub use stage::{OptimizeSettings, OptimizeStage};

@@ -4,7 +4,8 @@ use limbic_domain::{CreativeSet, Decision, Envelope, Micros, Pseudonym, Utc};
 use serde::{Deserialize, Serialize};
 
 use limbic_bandit::guardrails::champion_challenger::Observation;
-use limbic_bandit::outcomes::{Attribution, RewardConfig};
+use limbic_bandit::outcomes::Attribution;
+use limbic_bandit::rewards::RewardConfig;
 use limbic_bandit::{Arm, Features};
 
 /// A decision whose outcomes may still arrive.
@@ -24,6 +25,9 @@ pub(crate) struct OpenDecision {
     /// The money reserved by the campaign's pacer, until it is settled or released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reserved: Option<Micros>,
+    /// Whether it was counted as a decision with clicks and without impressions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_unseen: bool,
     /// Time of this decision's timer.
     pub(crate) due: Utc,
 }
@@ -46,15 +50,24 @@ impl OpenDecision {
             observation: None,
             comparison: None,
             reserved: None,
+            is_unseen: false,
             due: Utc::MIN,
         }
     }
 
-    /// When the test uses the decision. Every choice that was shown waits equally long, so that clicks are not
-    /// counted earlier than missing clicks.
+    /// When the test uses the decision. Every choice that was shown waits equally long, until neither a click nor a
+    /// conversion can add to its reward any more, so that rewards are not counted earlier than missing ones.
     pub(crate) fn observed_at(&self, rewards: &RewardConfig) -> Option<Utc> {
         self.observation.as_ref()?;
-        self.attribution.click_window_end(rewards)
+        self.attribution.settles(rewards)
+    }
+
+    /// When it counts as a decision with clicks and without impressions: impressions may be reported up to a click window later
+    /// than the first click.
+    pub(crate) fn unseen_at(&self, rewards: &RewardConfig) -> Option<Utc> {
+        let is_open = self.chosen.is_some() && !self.is_unseen;
+        let first = is_open.then(|| self.attribution.first_click_without_impression(rewards))??;
+        Some(first.plus_millis(rewards.click_window.as_millis()))
     }
 
     pub(crate) fn compared_at(&self, rewards: &RewardConfig) -> Option<Utc> {
@@ -85,6 +98,7 @@ impl OpenDecision {
             self.observed_at(rewards),
             self.attribution.click_window_closes(rewards),
             self.compared_at(rewards),
+            self.unseen_at(rewards),
         ];
         waits.into_iter().flatten().fold(self.expires(rewards), Utc::min)
     }

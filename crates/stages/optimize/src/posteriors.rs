@@ -6,7 +6,7 @@ use limbic_stream::{Cause, Outputs, StageError};
 
 use crate::OptimizeStage;
 use crate::policies::PolicyCache;
-use crate::state::{DUE, counter, damaged};
+use crate::state::{DUE, damaged};
 
 /// Milliseconds of event time. A campaign's posterior is published at most once in each interval.
 const INTERVAL: i64 = 10_000;
@@ -17,22 +17,22 @@ const LARGEST: usize = 256 * 1024;
 /// The prefix of the id of a timer that publishes a posterior.
 pub(crate) const PUBLISH: &str = "publish/";
 
-/// Schedules a publication at the end of the current interval, because a campaign's policy has learned. The timer's time
-/// is a function of the time of the outcome, so it is set once even if the policy learns several times.
+/// Schedules a publication at the end of the current interval, because a campaign's policy has learned at `at`. The timer's
+/// time is a function of that time, so it is set once even if the policy learns several times.
 pub(crate) fn schedule_publication(
     partition: u32,
     tenant: &TenantId,
     campaign: &str,
+    at: Utc,
     out: &mut Outputs<'_>,
-) -> Result<(), StageError> {
-    let clock = counter(partition, b"clock", out)?;
-    let due = clock
+) {
+    let due = at
+        .as_millis()
         .div_euclid(INTERVAL)
         .saturating_add(1)
         .saturating_mul(INTERVAL);
     let target = format!("{PUBLISH}{tenant}/{campaign}");
     DUE.set(out, partition, Utc::from_millis(due), target.as_bytes(), &());
-    Ok(())
 }
 
 impl OptimizeStage {

@@ -13,6 +13,7 @@
 //! | `budget/TENANT/CAMPAIGN` | the campaign's [`Pacer`](limbic_bandit::guardrails::pacing::Pacer) |
 //! | `lift/TENANT/CAMPAIGN` | the [`LiftEstimate`](limbic_bandit::guardrails::hold_out::LiftEstimate) measured by the hold-out |
 //! | `timer/`, 8 bytes of time, `KEY` | a [timer](limbic_stream::Timers): when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published |
+//! | `unseen/TENANT/CAMPAIGN` | how many decisions had clicks and no impression |
 //! | `clock` | the latest event time of an outcome |
 //! | `count` | the number of open decisions |
 //!
@@ -26,6 +27,7 @@ use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, Stage
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::meters::OptimizeMeters;
 use crate::policies::{PolicyCache, PolicyTemplate};
 use crate::state::{AT_ONCE, move_former_timers};
 use limbic_bandit::decide::EngineConfig;
@@ -33,8 +35,8 @@ use limbic_bandit::guardrails::champion_challenger::Limits;
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
 use limbic_bandit::guardrails::pacing::PacingConfig;
-use limbic_bandit::outcomes::RewardConfig;
 use limbic_bandit::policy::PolicyError;
+use limbic_bandit::rewards::RewardConfig;
 
 /// Settings of the optimize stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,6 +84,7 @@ pub struct OptimizeStage {
     pub(crate) settings: OptimizeSettings,
     pub(crate) default: PolicyTemplate,
     pub(crate) campaigns: BTreeMap<String, PolicyTemplate>,
+    pub(crate) meters: OptimizeMeters,
 }
 
 impl OptimizeStage {
@@ -107,7 +110,15 @@ impl OptimizeStage {
                 .map(|(name, config)| Ok((name.clone(), model(config)?)))
                 .collect::<Result<_, PolicyError>>()?,
             settings,
+            meters: OptimizeMeters::unregistered(),
         })
+    }
+
+    /// Reports to these metrics.
+    #[must_use]
+    pub fn metered(mut self, meters: OptimizeMeters) -> Self {
+        self.meters = meters;
+        self
     }
 
     /// The topics and the kind of the stage, for the runtime.

@@ -76,10 +76,10 @@ pub(crate) fn counter(partition: u32, key: &[u8], out: &Outputs<'_>) -> Result<i
     Ok(bytes.map_or(0, i64::from_be_bytes))
 }
 
-pub(crate) fn set_counter(partition: u32, key: &'static [u8], value: i64, out: &mut Outputs<'_>) {
+pub(crate) fn set_counter(partition: u32, key: impl Into<bytes::Bytes>, value: i64, out: &mut Outputs<'_>) {
     out.put(
         partition,
-        key,
+        key.into(),
         bytes::Bytes::copy_from_slice(&value.to_be_bytes()),
     );
 }

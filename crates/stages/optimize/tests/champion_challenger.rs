@@ -8,8 +8,8 @@ use limbic_bandit::PolicyConfig;
 use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::guardrails::champion_challenger::{Challenger, ChampionChallengerConfig};
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
-use limbic_bandit::outcomes::RewardConfig;
 use limbic_bandit::random::{Random, hash};
+use limbic_bandit::rewards::RewardConfig;
 use limbic_domain::{
     ChallengerMode, Decision, DecisionResult, Envelope, OutcomeKind, PolicyRole, Pseudonym, Slug, topics,
 };
@@ -41,6 +41,10 @@ fn settings(champion: &str, challenger: Option<(&str, ChampionChallengerConfig)>
     };
     OptimizeSettings {
         engine,
+        rewards: RewardConfig {
+            conversion: 0.0,
+            ..RewardConfig::default()
+        },
         ..OptimizeSettings::default()
     }
 }

@@ -9,11 +9,11 @@ use limbic_bandit::decide::{Daypart, EngineConfig};
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
 use limbic_bandit::guardrails::hold_out::HoldoutConfig;
 use limbic_bandit::guardrails::pacing::PacingConfig;
-use limbic_bandit::outcomes::RewardConfig;
+use limbic_bandit::rewards::RewardConfig;
 use limbic_domain::{Decision, Envelope, Micros, Outcome, OutcomeKind, Slug, TenantId, topics};
 use limbic_optimize::OptimizeSettings;
 
-use harness::{Harness, LARGEST, at, creatives, decided, outcome};
+use harness::{Harness, LARGEST, at, clicked, creatives, decided, outcome};
 
 #[test]
 fn cleared_creatives_become_a_decision_with_exact_propensities() {
@@ -91,15 +91,14 @@ fn a_click_moves_the_posterior_and_its_duplicate_changes_nothing() {
     });
     let id = decided(&mut harness, "m", 1);
     assert_eq!(harness.posterior(), None);
-    harness.feed(vec![outcome(&id, OutcomeKind::Click, "c", 2)]);
+    harness.feed(clicked(&id, "c", 2));
+    assert_eq!(harness.posterior(), None, "its window is open");
+    harness.watermark(at(33));
     let (posterior, state) = (harness.posterior(), harness.state.clone());
     assert!(posterior.is_some());
-    harness.feed(vec![
-        outcome(&id, OutcomeKind::Click, "c", 2),
-        outcome(&id, OutcomeKind::Click, "c", 2),
-    ]);
+    harness.feed([clicked(&id, "c", 2), clicked(&id, "c", 2)].concat());
     assert_eq!(harness.state, state);
-    decided(&mut harness, "n", 3);
+    decided(&mut harness, "n", 34);
     let [first, second] = &harness.decisions[..] else {
         panic!("two decisions")
     };
@@ -152,11 +151,8 @@ fn an_outcome_without_its_decision_is_a_dead_letter() {
 /// A conversion with the given value.
 fn sale(decision: &str, value: f64, minutes: i64) -> (&'static str, Vec<u8>) {
     let sale = Outcome {
-        decision: decision.into(),
-        kind: OutcomeKind::Conversion,
         value: Some(value),
-        key: "sale".into(),
-        detail: None,
+        ..Outcome::new(decision, OutcomeKind::Conversion, "sale")
     };
     let envelope = Envelope::new(TenantId::default(), "sale".into(), at(minutes), sale);
     (topics::OUTCOMES, envelope.encode())
@@ -174,14 +170,20 @@ fn an_outcome_restated_within_28_days_corrects_the_posterior() {
         },
         ..OptimizeSettings::default()
     };
-    let mut harness = Harness::new(settings.clone());
-    let id = decided(&mut harness, "m", 0);
-    harness.feed(vec![sale(&id, 4.0, 1)]);
+    let seen_and_sold = |value| {
+        let mut harness = Harness::new(settings.clone());
+        let id = decided(&mut harness, "m", 0);
+        harness.feed(vec![
+            outcome(&id, OutcomeKind::Impression, "i", 0),
+            sale(&id, value, 1),
+        ]);
+        harness.watermark(at(31));
+        (harness, id)
+    };
+    let (mut harness, id) = seen_and_sold(4.0);
     for (day, value) in [(3, 2.0), (14, 7.0), (27, 3.0)] {
         harness.feed(vec![sale(&id, value, day * DAY)]);
-        let mut knew = Harness::new(settings.clone());
-        let same = decided(&mut knew, "m", 0);
-        knew.feed(vec![sale(&same, value, 1)]);
+        let (knew, _) = seen_and_sold(value);
         assert_eq!(harness.posterior(), knew.posterior(), "day {day}");
     }
     // Other outcomes keep the decision open, but the 28 days of the conversion have passed.
@@ -190,6 +192,43 @@ fn an_outcome_restated_within_28_days_corrects_the_posterior() {
     harness.feed(vec![sale(&id, 1.0, 29 * DAY)]);
     assert_eq!(harness.posterior(), last);
     assert!(harness.dead.is_empty());
+}
+
+#[test]
+fn clicks_without_impressions_teach_nothing_and_are_noticed() {
+    let mut harness = Harness::new(OptimizeSettings::default());
+    let id = decided(&mut harness, "m", 0);
+    harness.feed(vec![outcome(&id, OutcomeKind::Click, "c", 1)]);
+    let noticed = |harness: &Harness| harness.saved("unseen/default/spring");
+    harness.watermark(at(31));
+    assert_eq!(noticed(&harness), None, "an impression may still be reported");
+    harness.watermark(at(33));
+    assert_eq!(noticed(&harness).as_deref(), Some(&1_i64.to_be_bytes()[..]));
+    harness.watermark(at(90));
+    harness.feed(vec![outcome(&id, OutcomeKind::Click, "d", 91)]);
+    harness.watermark(at(190));
+    assert_eq!(
+        noticed(&harness).as_deref(),
+        Some(&1_i64.to_be_bytes()[..]),
+        "once"
+    );
+    assert_eq!(harness.posterior(), None);
+    // Deliveries may count instead: then the click is one of one.
+    let mut harness = Harness::new(OptimizeSettings {
+        rewards: RewardConfig {
+            exposure: limbic_bandit::rewards::Exposure::Delivered,
+            ..RewardConfig::default()
+        },
+        ..OptimizeSettings::default()
+    });
+    let id = decided(&mut harness, "m", 0);
+    harness.feed(vec![
+        outcome(&id, OutcomeKind::Delivered, "deliver/webhook", 0),
+        outcome(&id, OutcomeKind::Click, "c", 1),
+    ]);
+    harness.watermark(at(33));
+    assert!(harness.posterior().is_some());
+    assert_eq!(noticed(&harness), None);
 }
 
 #[test]
@@ -219,7 +258,7 @@ fn a_model_too_large_for_one_record_is_stored_in_chunks_and_restored_to_the_bit(
     for moment in 0..12 {
         for harness in [&mut one, &mut two] {
             let name = format!("m{moment}");
-            let mut set = creatives(&name, moment);
+            let mut set = creatives(&name, moment * 40);
             // Feelings that no moment had before.
             for feeling in 0..1000 {
                 let name = format!("feeling-{moment}-{feeling}");
@@ -227,7 +266,8 @@ fn a_model_too_large_for_one_record_is_stored_in_chunks_and_restored_to_the_bit(
             }
             harness.feed(vec![(topics::CREATIVES, set.encode())]);
             let id = harness.decisions.last().unwrap().id.clone();
-            harness.feed(vec![outcome(&id, OutcomeKind::Click, &name, moment)]);
+            harness.feed(clicked(&id, &name, moment * 40));
+            harness.watermark(at(moment * 40 + 31));
         }
         two.restart(settings.clone());
     }
@@ -581,17 +621,19 @@ fn replay_gives_the_same_bits_however_the_records_are_batched() {
 fn what_a_policy_has_learned_is_published_once_it_changed_and_not_too_often() {
     let mut harness = Harness::new(OptimizeSettings::default());
     let ids = ["m", "n", "o"].map(|moment| decided(&mut harness, moment, 1));
-    harness.feed(vec![outcome(&ids[0], OutcomeKind::Click, "c", 2)]);
-    harness.feed(vec![outcome(&ids[1], OutcomeKind::Click, "d", 2)]);
+    harness.feed(clicked(&ids[0], "c", 2));
+    harness.feed(clicked(&ids[1], "d", 2));
+    harness.watermark(at(32).plus_millis(1));
+    assert!(harness.posterior().is_some());
     assert!(harness.posteriors.is_empty(), "the interval has not passed");
-    harness.watermark(at(3));
-    harness.watermark(at(4));
+    harness.watermark(at(33));
+    harness.watermark(at(34));
     let [first] = &harness.posteriors[..] else {
         panic!("{} posteriors", harness.posteriors.len())
     };
     assert_eq!(
         (first.at, first.data.campaign.as_str()),
-        (at(2).plus_millis(10_000), "spring")
+        (at(32).plus_millis(10_000), "spring")
     );
     let snapshot = first.data.snapshot.clone().unwrap();
     assert_eq!(first.data.snapshot_bytes, snapshot.len() as u64);
@@ -599,11 +641,11 @@ fn what_a_policy_has_learned_is_published_once_it_changed_and_not_too_often() {
     let published: serde_json::Value = serde_json::from_str(&snapshot).unwrap();
     assert_eq!(published, saved["snapshot"]);
     // The same outcome again teaches nothing, another one does.
-    harness.feed(vec![outcome(&ids[0], OutcomeKind::Click, "c", 2)]);
-    harness.watermark(at(5));
+    harness.feed(clicked(&ids[0], "c", 2));
+    harness.watermark(at(35));
     assert_eq!(harness.posteriors.len(), 1);
-    harness.feed(vec![outcome(&ids[2], OutcomeKind::Click, "e", 5)]);
-    harness.watermark(at(6));
+    harness.feed(clicked(&ids[2], "e", 35));
+    harness.watermark(at(67));
     assert_eq!(harness.posteriors.len(), 2);
     assert_ne!(harness.posteriors[1].data.snapshot.as_deref(), Some(&*snapshot));
 }

@@ -7,13 +7,7 @@ use limbic_stream::testing::{Harness, RecordBuilder, record};
 use limbic_views::{Kind, Store, ViewsStage};
 
 fn outcome(tenant: &str, n: u64) -> RecordBuilder {
-    let data = Outcome {
-        decision: "acme.x".into(),
-        kind: OutcomeKind::Click,
-        value: None,
-        key: format!("k{n}"),
-        detail: None,
-    };
+    let data = Outcome::new("acme.x", OutcomeKind::Click, format!("k{n}"));
     let envelope = Envelope::new(
         TenantId::new(tenant).unwrap(),
         format!("o{n}"),

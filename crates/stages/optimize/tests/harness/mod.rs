@@ -138,15 +138,16 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
 }
 
 pub fn outcome(decision: &str, kind: OutcomeKind, key: &str, minutes: i64) -> (&'static str, Vec<u8>) {
-    let outcome = Outcome {
-        decision: decision.into(),
-        kind,
-        value: None,
-        key: key.into(),
-        detail: None,
-    };
+    let outcome = Outcome::new(decision, kind, key);
     let envelope = Envelope::new(TenantId::default(), key.into(), at(minutes), outcome);
     (topics::OUTCOMES, envelope.encode())
+}
+
+/// One impression, and a click in the same minute.
+pub fn clicked(decision: &str, key: &str, minutes: i64) -> Vec<(&'static str, Vec<u8>)> {
+    let [seen, click] = [("seen", OutcomeKind::Impression), ("click", OutcomeKind::Click)]
+        .map(|(name, kind)| outcome(decision, kind, &format!("{key}/{name}"), minutes));
+    vec![seen, click]
 }
 
 pub fn decided(harness: &mut Harness, moment: &str, minutes: i64) -> String {
