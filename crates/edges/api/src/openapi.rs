@@ -322,7 +322,13 @@ fn schemas() -> Map<String, Value> {
         "required": ["decision", "kind", "at", "id"],
         "properties": {
             "decision": text, "kind": {"enum": ["impression", "click", "conversion", "dismissal"]},
-            "value": {"type": "number", "minimum": 0}, "at": time, "id": {"type": "string", "description": "Idempotency key: the same key with other content replaces the outcome"}
+            "value": {"type": "number", "minimum": 0, "description": "Value of the conversions, all together"}, "at": time,
+            "id": {"type": "string", "description": "Idempotency key. Of several statements under the same key, the latest counts: the highest `revision`, then the latest `stated_at`. The same statement again is a duplicate"},
+            "count": {"type": "integer", "minimum": 1, "description": "How many events it reports; 1 if absent"},
+            "person": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The person's pseudonym, as the delivery named it"},
+            "withdrawn": {"type": "boolean", "description": "Whether the outcome is taken back"},
+            "revision": {"type": "integer", "minimum": 0, "description": "Number of this statement, higher than that of the statement it corrects"},
+            "stated_at": {"type": "string", "format": "date-time", "description": "When this was stated. If absent, the time of its acceptance"}
         },
         "additionalProperties": false
     }));

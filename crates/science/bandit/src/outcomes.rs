@@ -301,14 +301,15 @@ impl Attribution {
         acceptance: Acceptance,
         config: &RewardConfig,
     ) -> Accepted {
-        let before = self.entries.insert(key.to_owned(), entry.clone());
+        let conversions = conversion_changes(self.entries.get(key), &entry, config);
+        self.entries.insert(key.to_owned(), entry);
         if matches!(acceptance, Acceptance::Counted | Acceptance::Restated) {
             self.latest = self.latest.max(at);
         }
         Accepted {
             acceptance,
             update: self.correct(config),
-            conversions: conversion_changes(before.as_ref(), &entry, config),
+            conversions,
         }
     }
 
@@ -542,7 +543,7 @@ mod tests {
                 accept(&mut attribution, &outcome(OutcomeKind::Click, &key, None), minute);
             }
         }
-        assert!(judgements <= 24 * 8 && judgements >= 24 * 4, "{judgements}");
+        assert!((24 * 4..=24 * 8).contains(&judgements), "{judgements}");
         let learned = attribution.learned().unwrap();
         assert!((learned - 0.1).abs() < 0.005, "{learned} of {seen}");
     }

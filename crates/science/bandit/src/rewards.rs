@@ -498,6 +498,23 @@ mod tests {
         assert_eq!(with(Exposure::Delivered).reward(SHOWN, &refused, Utc::MAX), None);
     }
 
+    /// Every way of giving clicks to impressions, one after the other: how many impressions can be clicked.
+    fn most(clicks: &[&Event<u8>], seen: &[&Event<u8>], taken: usize, is_by_person: bool) -> usize {
+        let Some((click, rest)) = clicks.split_first() else {
+            return 0;
+        };
+        let mut best = most(rest, seen, taken, is_by_person);
+        for (place, seen_at) in seen.iter().enumerate() {
+            let waited = click.at.millis_since(seen_at.at);
+            let is_free = taken & (1 << place) == 0;
+            let is_same = !is_by_person || seen_at.person == click.person;
+            if is_free && is_same && (-60_000..=30 * 60_000).contains(&waited) {
+                best = best.max(1 + most(rest, seen, taken | (1 << place), is_by_person));
+            }
+        }
+        best
+    }
+
     proptest! {
         #[test]
         fn a_reward_depends_on_no_order_and_finds_the_most_clicked_impressions(
@@ -516,23 +533,9 @@ mod tests {
             let found = reward(&events);
             prop_assert_eq!(found, reward(&other));
 
-            // Every way of giving clicks to impressions, one after the other.
             let seen: Vec<_> = events.iter().filter(|event| event.kind == Impression).collect();
             let clicks: Vec<_> = events.iter().filter(|event| event.kind == Click).collect();
             let is_by_person = events.iter().all(|event| event.person.is_some());
-            fn most(clicks: &[&Event<u8>], seen: &[&Event<u8>], taken: usize, is_by_person: bool) -> usize {
-                let Some((click, rest)) = clicks.split_first() else { return 0 };
-                let mut best = most(rest, seen, taken, is_by_person);
-                for (place, seen_at) in seen.iter().enumerate() {
-                    let waited = click.at.millis_since(seen_at.at);
-                    let is_free = taken & (1 << place) == 0;
-                    let is_same = !is_by_person || seen_at.person == click.person;
-                    if is_free && is_same && (-60_000..=30 * 60_000).contains(&waited) {
-                        best = best.max(1 + most(rest, seen, taken | (1 << place), is_by_person));
-                    }
-                }
-                best
-            }
             let expected = (!seen.is_empty())
                 .then(|| most(&clicks, &seen, 0, is_by_person) as f64 / seen.len() as f64);
             prop_assert_eq!(found, expected);

@@ -159,15 +159,14 @@ impl Part {
                 keep[row] = false;
                 continue;
             };
-            let (first, last) = match events.is_empty() {
-                true => (made.at, made.at),
-                false => {
-                    let exposed = rewards.exposures(shown, &events);
-                    let ends = exposed.first().zip(exposed.last());
-                    ends.map_or((made.at, made.at), |(first, last)| {
-                        (first.at.as_millis(), last.at.as_millis())
-                    })
-                }
+            let (first, last) = if events.is_empty() {
+                (made.at, made.at)
+            } else {
+                let exposed = rewards.exposures(shown, &events);
+                let ends = exposed.first().zip(exposed.last());
+                ends.map_or((made.at, made.at), |(first, last)| {
+                    (first.at.as_millis(), last.at.as_millis())
+                })
             };
             counts.late += late_outcomes(&rewards, last, &events);
             if first.saturating_add(rewards.settled_after_millis()) > self.last {

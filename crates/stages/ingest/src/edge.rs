@@ -270,17 +270,21 @@ impl Edge {
 fn admit_outcome(tenant: &TenantId, incoming: IncomingOutcome, now: Utc, trace: Option<&str>) -> Admitted {
     let id = event_id("outcome", &[tenant.as_str(), &incoming.decision, &incoming.id]);
     let record_key = campaign_key(tenant, &incoming.campaign);
+    // Two statements about one outcome have the same id, but only the same statement is a duplicate.
+    let statement = statement_id(&id, &incoming);
     let outcome = Outcome {
-        decision: incoming.decision,
-        kind: incoming.kind,
         value: incoming.value,
-        key: incoming.id,
-        detail: None,
+        count: incoming.count,
+        person: incoming.person,
+        withdrawn: incoming.withdrawn,
+        revision: incoming.revision,
+        stated_at: Some(incoming.stated_at.unwrap_or(now)),
+        ..Outcome::new(incoming.decision, incoming.kind, incoming.id)
     };
     let envelope = Envelope::new(tenant.clone(), id, incoming.at, outcome);
     let value = envelope.encode();
     admitted(
-        &envelope.id,
+        &statement,
         topics::OUTCOMES,
         record_key,
         incoming.at,
@@ -288,6 +292,24 @@ fn admit_outcome(tenant: &TenantId, incoming: IncomingOutcome, now: Utc, trace: 
         now,
         trace,
     )
+}
+
+/// The id of what a sender states about an outcome. It does not depend on `at`: ad platforms resend an outcome with a new time.
+fn statement_id(outcome: &str, incoming: &IncomingOutcome) -> String {
+    let kind = serde_json::to_string(&incoming.kind).expect("a kind is a word");
+    let value = incoming
+        .value
+        .map_or(String::new(), |value| value.to_bits().to_string());
+    let [count, revision] = [incoming.count, incoming.revision].map(|number| number.to_string());
+    let person = incoming.person.as_ref().map_or("", Pseudonym::as_str);
+    let stated_at = incoming
+        .stated_at
+        .map_or(String::new(), |at| at.as_millis().to_string());
+    let withdrawn = if incoming.withdrawn { "withdrawn" } else { "" };
+    let said = [
+        outcome, &kind, &value, &count, person, withdrawn, &revision, &stated_at,
+    ];
+    event_id("statement", &said)
 }
 
 fn campaign_key(tenant: &TenantId, campaign: &Slug) -> String {

@@ -42,6 +42,7 @@ pub mod replay;
 mod seen;
 mod settings;
 mod stage;
+mod statements;
 
 pub use edge::{Edge, EdgeError, Receipt, Rejection};
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};

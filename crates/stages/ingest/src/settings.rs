@@ -17,6 +17,9 @@ pub struct Settings {
     pub max_future: HumanDuration,
     /// Maximum number of posts in one request.
     pub request_items: usize,
+    /// How long the latest statement of an outcome is remembered, so that a restatement corrects what it replaces. It is kept for
+    /// at least this long and at most twice as long. At least 1s; default 28d.
+    pub restatements: HumanDuration,
     /// How long the id of a post is remembered, so that a repeated post is recognised. It is kept for at least this long
     /// and at most twice as long. At least 1s; default 15d.
     pub remember: HumanDuration,
@@ -30,6 +33,7 @@ impl Default for Settings {
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),
             max_future: HumanDuration::from_mins(5),
             request_items: 10_000,
+            restatements: HumanDuration::from_days(28),
             remember: HumanDuration::from_days(15),
         }
     }

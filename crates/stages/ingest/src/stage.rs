@@ -9,6 +9,7 @@ use limbic_stream::{
 
 use crate::Settings;
 use crate::edge::header;
+use crate::statements::{self, Said, Statements};
 
 /// Maximum number of ids that are removed in one tick and partition, so that a transaction stays small.
 const REMOVED_PER_TICK: usize = 2_000;
@@ -46,13 +47,15 @@ impl KeyFor<Self> for Remembered {
     }
 }
 
-/// Removes duplicates on the way from `intake` to `posts` and `outcomes`.
+/// Removes duplicates on the way from `intake` to `posts` and `outcomes`. A later statement about an outcome passes with what
+/// it replaces; an earlier one that arrives after it does not pass.
 ///
 /// Event time is divided into generations of length [`Settings::remember`], by the time at which the edge accepted a
 /// record. The ids of a partition's two newest generations are remembered; older ones are removed.
 #[derive(Debug)]
 pub struct IngestStage {
     generation_millis: i64,
+    statements: Statements,
 }
 
 impl IngestStage {
@@ -60,6 +63,7 @@ impl IngestStage {
     pub fn new(settings: &Settings) -> Self {
         Self {
             generation_millis: settings.remember.as_millis().max(1_000),
+            statements: Statements::new(settings.restatements.as_millis()),
         }
     }
 
@@ -132,6 +136,23 @@ impl IngestStage {
         *newest = (*newest).max(generation);
         let key = std::str::from_utf8(&record.key)
             .map_err(|_| StageError::poison("unroutable", "the key is not UTF-8"))?;
+        if to == topics::OUTCOMES {
+            // An earlier version remembered the id of the outcome and not of the statement.
+            let was_accepted = |out: &Outputs<'_>, id: [u8; 16]| {
+                let of = |generation| REMEMBERED.contains(out, partition, &Remembered { generation, id });
+                let before = generation.checked_sub(1).map_or(Ok(false), of)?;
+                Ok::<_, limbic_stream::Error>(before || of(generation)?)
+            };
+            match self.statements.say(record, accepted_at, was_accepted, out)? {
+                Said::Unchanged => {
+                    out.emit_bytes(&record.cause(), to, key, record.timestamp, record.value.clone());
+                }
+                Said::Corrected(corrected) => out.emit(&record.cause(), to, key, &*corrected),
+                Said::Superseded => tracing::debug!(offset = record.offset, "superseded or known"),
+                Said::Malformed(error) => out.dead(record, "malformed", error),
+            }
+            return Ok(());
+        }
         out.emit_bytes(&record.cause(), to, key, record.timestamp, record.value.clone());
         Ok(())
     }
@@ -155,6 +176,7 @@ impl Stage for IngestStage {
 
     fn tick(&mut self, partitions: &[u32], _: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for partition in partitions {
+            statements::forget(*partition, REMOVED_PER_TICK, out)?;
             let Some(newest) = NEWEST.get(out, *partition, &())? else {
                 continue;
             };
@@ -171,6 +193,7 @@ impl Stage for IngestStage {
 
 #[cfg(test)]
 mod tests {
+    use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId};
     use limbic_stream::testing::{Harness, RecordBuilder, check_batch_boundaries, record as build};
 
     use super::*;
@@ -194,12 +217,112 @@ mod tests {
         harness.process([
             record(1, "posts", 0),
             record(1, "posts", 5),
-            record(2, "outcomes", 5),
+            said(2, 5, sale(1.0, 5)),
             record(3, "moments", 5),
         ]);
         let to = harness.outputs().iter().map(|(_, record)| &*record.topic);
         assert_eq!(to.collect::<Vec<_>>(), ["posts", "outcomes"]);
         assert_eq!(harness.dead_letters().len(), 1);
+    }
+
+    /// A statement as the edge writes it to `intake`. `number` makes it a statement of its own.
+    fn said(number: u8, accepted_at: i64, outcome: Outcome) -> RecordBuilder {
+        let at = Utc::from_millis(1_000 + i64::from(number));
+        let id = format!("id of {}", outcome.key);
+        let envelope = Envelope::new(TenantId::default(), id, at, outcome);
+        record(number, "outcomes", accepted_at).value(envelope.encode())
+    }
+
+    fn sale(value: f64, stated_at: i64) -> Outcome {
+        Outcome {
+            value: Some(value),
+            stated_at: Some(Utc::from_millis(stated_at)),
+            ..Outcome::new("d", OutcomeKind::Conversion, "sale")
+        }
+    }
+
+    /// Value, time and replaced value of each outcome that passed.
+    fn passed(harness: &Harness<IngestStage>) -> Vec<(Option<f64>, i64, Option<f64>)> {
+        let outcomes = harness.outputs().iter().map(|(_, record)| {
+            let outcome = Envelope::<Outcome>::decode(&record.value).unwrap();
+            let replaced = outcome.data.replaces.and_then(|replaced| replaced.value);
+            (outcome.data.value, outcome.at.as_millis(), replaced)
+        });
+        outcomes.collect()
+    }
+
+    #[test]
+    fn a_later_statement_passes_with_what_it_replaces_and_an_earlier_one_does_not_pass() {
+        let mut harness = harness();
+        let withdrawn = Outcome {
+            withdrawn: true,
+            ..sale(0.0, 40)
+        };
+        harness.process([
+            said(1, 0, sale(5.0, 10)),
+            // The same statement again, and one with the same content.
+            said(1, 1, sale(5.0, 10)),
+            said(2, 2, sale(5.0, 12)),
+            said(3, 3, sale(0.0, 30)),
+            said(4, 4, sale(9.0, 20)),
+            said(5, 5, withdrawn),
+        ]);
+        let expected = [
+            (Some(5.0), 1_001, None),
+            (Some(0.0), 1_001, Some(5.0)),
+            (Some(0.0), 1_001, Some(0.0)),
+        ];
+        assert_eq!(passed(&harness), expected);
+        assert!(harness.dead_letters().is_empty());
+        // A fresh instance knows the same, and a tie adds nothing.
+        harness.restart();
+        harness.process([said(6, 6, sale(7.0, 40))]);
+        assert_eq!(passed(&harness).len(), 3);
+    }
+
+    #[test]
+    fn a_statement_is_remembered_for_its_time_and_forgotten_after() {
+        let length = Settings::default().restatements.as_millis();
+        let mut known = harness();
+        known.process([
+            said(1, length - 1, sale(5.0, 10)),
+            said(2, length + 1, sale(3.0, 20)),
+        ]);
+        assert_eq!(passed(&known).last().unwrap().2, Some(5.0));
+
+        let mut forgotten = harness();
+        let other = Outcome {
+            key: "other".into(),
+            ..sale(1.0, 1)
+        };
+        forgotten.process([said(1, length - 1, sale(5.0, 10)), said(2, 3 * length, other)]);
+        forgotten.restart();
+        forgotten.tick(Utc::MIN);
+        forgotten.process([said(3, 3 * length, sale(3.0, 20))]);
+        assert_eq!(passed(&forgotten).last().unwrap(), &(Some(3.0), 1_003, None));
+    }
+
+    #[test]
+    fn what_an_earlier_version_has_accepted_is_a_duplicate_unless_it_is_a_correction() {
+        let mut harness = harness();
+        let id = crate::edge::seen_id("id of sale");
+        let old = build(topics::INTAKE)
+            .key("default/x")
+            .value("{}")
+            .header(header::TO, "posts")
+            .header(header::ID, id.to_vec())
+            .header(limbic_stream::header::ACCEPTED_AT, "0");
+        harness.process([old]);
+        let correction = Outcome {
+            revision: 1,
+            ..sale(2.0, 9)
+        };
+        harness.process([said(2, 1, sale(5.0, 5)), said(3, 2, correction)]);
+        let values: Vec<_> = harness.outputs()[1..]
+            .iter()
+            .map(|(_, record)| Envelope::<Outcome>::decode(&record.value).unwrap().data.value)
+            .collect();
+        assert_eq!(values, [Some(2.0)]);
     }
 
     #[test]

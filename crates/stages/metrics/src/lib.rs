@@ -41,6 +41,8 @@
 //!   them, or `POST /v1/watermark`, which `limbic replay` sends at its end.
 //! * Measurement, tags and time identify a point. Writing it again replaces it. So a replay counts nothing twice, and a
 //!   correction replaces the earlier result.
+//! * An outcome that is stated again is taken out of its window and added as it is now. A correction of a window that is too
+//!   old is dropped and counted like a late record.
 //! * Sums are whole millionths, so they do not depend on the order of addition.
 
 mod component;

@@ -184,22 +184,13 @@ impl MetricsStage {
             }
             topics::OUTCOMES => {
                 let outcome = Envelope::<Outcome>::decode(&record.value).map_err(decoded)?;
-                let kind = match outcome.data.kind {
-                    OutcomeKind::Delivered => "delivered",
-                    OutcomeKind::Refused => "refused",
-                    OutcomeKind::Withdrawn => "withdrawn",
-                    OutcomeKind::Paused => "paused",
-                    OutcomeKind::Impression => "impressions",
-                    OutcomeKind::Click => "clicks",
-                    OutcomeKind::Conversion => "conversions",
-                    OutcomeKind::Dismissal => "dismissals",
-                };
-                let mut fields = vec![one(kind)];
-                fields.extend(outcome.data.value.map(|value| (name("value"), value)));
                 let campaign = Decision::campaign_of(&outcome.data.decision)
                     .ok_or_else(|| format!("`{}` does not name a campaign", outcome.data.decision))?;
-                let entry = self.entry(vec![name(campaign.as_str())], Fields::new(fields));
-                vec![("outcomes", outcome.tenant, outcome.at, entry)]
+                let stated = of_statements(&outcome).into_iter().map(|(at, fields)| {
+                    let entry = self.entry(vec![name(campaign.as_str())], Fields::new(fields));
+                    ("outcomes", outcome.tenant.clone(), at, entry)
+                });
+                stated.collect()
             }
             topics::HOLDS => {
                 let hold = Envelope::<Hold>::decode(&record.value).map_err(decoded)?;
@@ -277,6 +268,37 @@ impl Kept {
             });
         }
         Ok(())
+    }
+}
+
+/// What an outcome adds, and under which time: its statement, and the statement that it replaces with the opposite sign.
+///
+/// A correction of what is not known any more is not added: nobody knows whether it was counted, and when.
+fn of_statements(outcome: &Envelope<Outcome>) -> Vec<(Utc, Vec<(Name, f64)>)> {
+    let replaced = outcome.data.replaces.map(|replaced| (replaced, -1.0));
+    let is_known = replaced.is_some() || !outcome.data.is_correction();
+    let said = outcome.data.statement(outcome.at).replaced(outcome.at);
+    let statements = replaced.into_iter().chain(is_known.then_some((said, 1.0)));
+    statements
+        .filter(|(said, _)| said.count > 0)
+        .map(|(said, sign)| {
+            let mut fields = vec![(name(field_of(said.kind)), sign * said.count as f64)];
+            fields.extend(said.value.map(|value| (name("value"), sign * value)));
+            (said.at, fields)
+        })
+        .collect()
+}
+
+const fn field_of(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Delivered => "delivered",
+        OutcomeKind::Refused => "refused",
+        OutcomeKind::Withdrawn => "withdrawn",
+        OutcomeKind::Paused => "paused",
+        OutcomeKind::Impression => "impressions",
+        OutcomeKind::Click => "clicks",
+        OutcomeKind::Conversion => "conversions",
+        OutcomeKind::Dismissal => "dismissals",
     }
 }
 

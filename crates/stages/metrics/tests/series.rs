@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use limbic_domain::{
     Affect, ConnectionUrl, ConsentState, Decision, Distress, Envelope, Label, Outcome, OutcomeKind, PostRef,
-    Probability, Pseudonym, Reading, Sentiment, Slug, TenantId, Utc, topics,
+    Probability, Pseudonym, Reading, Replaced, Sentiment, Slug, TenantId, Utc, topics,
 };
 use limbic_metrics::{
     Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesError, SeriesReader, SeriesStore,
@@ -161,6 +161,56 @@ fn over_every_store(settings: &MetricsSettings, promise: impl Fn(&World)) {
             "\n*** SKIPPED over InfluxDB: LIMBIC_TEST_INFLUX_URL is not set (scripts/services up) ***\n"
         );
     }
+}
+
+#[test]
+fn the_latest_statement_of_an_outcome_counts_and_what_slid_out_is_not_added() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        let decision = Decision::id_of(&Slug::new("acme").unwrap(), "m");
+        let said = |at: i64, value: f64, replaces: Option<(f64, i64)>, withdrawn: bool| {
+            let data = Outcome {
+                value: Some(value),
+                count: 2,
+                withdrawn,
+                revision: u64::from(replaces.is_some() || withdrawn),
+                replaces: replaces.map(|(value, at)| Replaced {
+                    kind: OutcomeKind::Conversion,
+                    value: Some(value),
+                    count: 2,
+                    at: Utc::from_millis(T + at),
+                }),
+                ..Outcome::new(decision.as_str(), OutcomeKind::Conversion, "k")
+            };
+            world.record(topics::OUTCOMES, 0, at, data)
+        };
+        let minutes = |minutes: i64| minutes * 60_000;
+        let asked = |field| world.ask("outcomes", Some(("campaign", "acme")), field, 60);
+        let first = vec![said(1_000, 5.0, None, false), said(2_000, 1.0, None, false)];
+        world.step(first, &[(0, T + minutes(2))], true);
+        assert_eq!(asked("value"), [(0, 6.0)]);
+        // A conversion of 5 becomes 3, and one of 1 is taken back.
+        let later = vec![
+            said(1_000, 3.0, Some((5.0, 1_000)), false),
+            said(2_000, 1.0, Some((1.0, 2_000)), true),
+        ];
+        world.step(later, &[(0, T + minutes(3))], true);
+        assert_eq!(asked("value"), [(0, 3.0)]);
+        assert_eq!(asked("conversions"), [(0, 2.0)]);
+        // Half an hour later the window is gone. A correction of it changes nothing.
+        let much_later = vec![said(minutes(30), 7.0, None, false)];
+        world.step(much_later, &[(0, T + minutes(32))], true);
+        world.step(vec![said(1_000, 0.0, Some((3.0, 1_000)), false)], &[], true);
+        assert_eq!(asked("value"), [(0, 3.0)]);
+        // What it corrects is not known any more: it is not added to the window of its own time either.
+        world.step(vec![said(minutes(31), 9.0, None, true)], &[], true);
+        let reader = SeriesReader::new(Arc::clone(&world.store), &world.settings);
+        let tags = [("campaign".to_owned(), "acme".to_owned())].into();
+        let (from, to) = (T + minutes(30), T + minutes(33));
+        let (from, to) = (Utc::from_millis(from), Utc::from_millis(to));
+        let query = reader.query(&world.tenant, "outcomes", &tags, "value", from, to, 60);
+        let values = world.handle.block_on(query).unwrap();
+        assert_eq!(values.iter().map(|value| value.value).collect::<Vec<_>>(), [7.0]);
+    });
 }
 
 #[test]

@@ -32,6 +32,8 @@
 //!
 //! * Every row belongs to a tenant, and every read names one. In PostgreSQL, row-level security enforces this too.
 //! * An event has one row, also if its record was read several times.
+//! * An outcome has the row of its latest statement. A correction moves it to the end of its lists, so that a reader who follows
+//!   the pages sees it.
 //! * Pages are in the order of commits, so a cursor never skips a row that becomes visible later.
 
 mod component;

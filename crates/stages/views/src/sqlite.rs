@@ -246,6 +246,10 @@ pub(crate) fn by_id(kind: Kind) -> &'static str {
     }
 }
 
+/// The statement that deletes one event that is neither a post nor a reading: `$1` to `$3` are tenant, kind and id.
+pub(crate) const DELETE_EVENT: &str = "DELETE FROM limbic_events
+     WHERE stream = (SELECT stream FROM limbic_streams WHERE tenant = $1 AND kind = $2) AND id = $3";
+
 /// The statement that reads a page: `$1` to `$3` are the tenant, the kind and the last number of the previous page. If the page
 /// is of one entity, `$4` is the entity. The last parameter is the maximum number of rows.
 pub(crate) fn page(kind: Kind, is_of_entity: bool) -> &'static str {
@@ -310,6 +314,7 @@ mod tests {
             at: 5,
             entity: entity.into(),
             body: json!({"of": id}).to_string(),
+            correction: None,
         }
     }
 

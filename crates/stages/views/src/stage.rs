@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use limbic_domain::{TenantId, Utc, topics};
+use limbic_domain::{Outcome, Statement, TenantId, Utc, topics};
 use limbic_stream::{Batch, EventTime, Outputs, Record, Stage, StageError, StageSpec, TopicPartition};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -105,7 +105,12 @@ fn row(record: &Record) -> Result<NewRow, String> {
         topics::OUTCOMES => ("outcome", about.decision),
         other => return Err(format!("topic `{other}` is not part of the view")),
     };
+    let correction = match &*record.topic {
+        topics::OUTCOMES => correction(&head)?,
+        _ => None,
+    };
     Ok(NewRow {
+        correction,
         tenant: head.tenant.to_string(),
         kind,
         id: head.id,
@@ -113,6 +118,12 @@ fn row(record: &Record) -> Result<NewRow, String> {
         entity: entity.ok_or("no field names its entity (post, audience, campaign or decision)")?,
         body: head.data.get().to_owned(),
     })
+}
+
+/// The statement of an outcome that corrects an earlier one.
+fn correction(head: &Head<'_>) -> Result<Option<Statement>, String> {
+    let outcome: Outcome = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
+    Ok(outcome.is_correction().then(|| outcome.statement(head.at)))
 }
 
 impl Stage for ViewsStage {

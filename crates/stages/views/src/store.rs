@@ -1,10 +1,12 @@
 //! Reads and writes the view.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr;
 
-use limbic_domain::TenantId;
+use limbic_domain::{Outcome, Statement, TenantId, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::any::{AnyPoolOptions, AnyRow};
@@ -125,7 +127,7 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NewRow {
     pub(crate) tenant: String,
     pub(crate) kind: &'static str,
@@ -133,6 +135,8 @@ pub(crate) struct NewRow {
     pub(crate) at: i64,
     pub(crate) entity: String,
     pub(crate) body: String,
+    /// The statement, if the row is an outcome that corrects an earlier one.
+    pub(crate) correction: Option<Statement>,
 }
 
 /// The view. Cheap to clone.
@@ -380,12 +384,69 @@ impl Store {
                 return Err(StoreError::Overtaken(source.clone()));
             }
         }
+        let rows = self.remove_corrected(&mut transaction, rows).await?;
         if self.postgres {
-            insert_into_postgres(&mut transaction, rows).await?;
+            insert_into_postgres(&mut transaction, &rows).await?;
         } else {
-            sqlite::write(&mut transaction, rows).await?;
+            sqlite::write(&mut transaction, &rows).await?;
         }
         transaction.commit().await.map_err(database("committing events"))
+    }
+
+    /// Removes the rows that `rows` correct. Returns the rows to write: without those that a later row or the database
+    /// corrects already.
+    async fn remove_corrected<'r>(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        rows: &'r [NewRow],
+    ) -> Result<Cow<'r, [NewRow]>, StoreError> {
+        if rows.iter().all(|row| row.correction.is_none()) {
+            return Ok(Cow::Borrowed(rows));
+        }
+        let mut left: Vec<NewRow> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(correction) = &row.correction else {
+                left.push(row.clone());
+                continue;
+            };
+            let is_same =
+                |other: &NewRow| (&other.tenant, other.kind, &other.id) == (&row.tenant, row.kind, &row.id);
+            left.retain(|other| !is_same(other));
+            let (find, delete) = if self.postgres {
+                (
+                    "SELECT seq, id, at, body FROM limbic_view WHERE tenant = $1 AND kind = $2 AND id = $3",
+                    "DELETE FROM limbic_view WHERE tenant = $1 AND kind = $2 AND id = $3",
+                )
+            } else {
+                (sqlite::by_id(Kind::Outcome), sqlite::DELETE_EVENT)
+            };
+            let of_row = |sql| {
+                let query = sqlx::query(sql).bind(row.tenant.clone()).bind(row.kind);
+                if self.postgres {
+                    query.bind(row.id.clone())
+                } else {
+                    query.bind(ids::pack(&row.id))
+                }
+            };
+            let known = of_row(find)
+                .fetch_optional(&mut **transaction)
+                .await
+                .map_err(database("reading an event"))?;
+            if let Some(known) = known {
+                let item = self.item(&known)?;
+                let at = Utc::from_millis(known.get("at"));
+                let known: Option<Outcome> = serde_json::from_value(item).ok();
+                if known.is_some_and(|known| known.statement(at).order(correction) != Ordering::Less) {
+                    continue;
+                }
+                of_row(delete)
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(database("correcting an event"))?;
+            }
+            left.push(row.clone());
+        }
+        Ok(Cow::Owned(left))
     }
 
     /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields.
@@ -402,7 +463,7 @@ impl Store {
         let mut value = serde_json::from_str(&body).unwrap_or(Value::Null);
         if let Value::Object(fields) = &mut value {
             fields.entry("id").or_insert_with(|| id.into());
-            let at = limbic_domain::Utc::from_millis(row.get("at"));
+            let at = Utc::from_millis(row.get("at"));
             fields.entry("at").or_insert_with(|| at.to_string().into());
         }
         Ok(value)

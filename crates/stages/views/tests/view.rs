@@ -118,6 +118,51 @@ fn pages_have_no_gap_and_no_repeat_and_tenants_are_separate() {
 }
 
 #[test]
+fn an_outcome_has_the_row_of_its_latest_statement() {
+    over_every_database(|store, handle, log| {
+        let said = |offset: u64, key: &str, revision: u64, value: f64| {
+            let data = Outcome {
+                revision,
+                value: Some(value),
+                ..Outcome::new("acme.x", OutcomeKind::Conversion, key)
+            };
+            let tenant = TenantId::new(log).unwrap();
+            let envelope = Envelope::new(tenant, key.into(), Utc::from_millis(5), data);
+            record(topics::OUTCOMES).offset(offset).event(&envelope)
+        };
+        let tenant = TenantId::new(log).unwrap();
+        let values = || {
+            let page = store.list(&tenant, Kind::Outcome, Some("acme.x"), None, 10);
+            let items = handle.block_on(page).unwrap().items;
+            let value = |item: &serde_json::Value| {
+                let key = item["key"].as_str().unwrap().to_owned();
+                (key, item["value"].as_f64().unwrap())
+            };
+            items.iter().map(value).collect::<Vec<_>>()
+        };
+        let row = |key: &str, value: f64| (key.to_owned(), value);
+        let mut stage = harness(store, handle, log);
+        stage.process([said(0, "a", 0, 5.0), said(1, "b", 0, 1.0), said(2, "a", 1, 4.0)]);
+        assert_eq!(values(), [row("b", 1.0), row("a", 4.0)], "within a batch");
+        stage.process([said(3, "b", 2, 0.0), said(4, "c", 0, 2.0)]);
+        assert_eq!(
+            values(),
+            [row("a", 4.0), row("b", 0.0), row("c", 2.0)],
+            "in a later batch"
+        );
+        stage.process([said(5, "b", 1, 9.0), said(6, "b", 2, 0.0), said(7, "c", 0, 3.0)]);
+        assert_eq!(
+            values(),
+            [row("a", 4.0), row("b", 0.0), row("c", 2.0)],
+            "earlier and repeated ones"
+        );
+        let b = handle.block_on(store.by_id(&tenant, Kind::Outcome, "b")).unwrap();
+        assert_eq!(b.unwrap()["value"], 0.0);
+        assert_eq!(handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap(), 3);
+    });
+}
+
+#[test]
 fn invalid_records_become_dead_letters_and_the_rest_is_written() {
     over_every_database(|store, handle, log| {
         let broken = outcome(log, 1).value(&b"{\"tenant\":\xff"[..]);

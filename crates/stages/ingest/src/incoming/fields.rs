@@ -87,6 +87,23 @@ impl Fields {
         }
     }
 
+    /// Takes a whole number from `least` to 2^53, the largest that every JSON reader keeps exactly.
+    pub(super) fn whole(&mut self, field: Field, least: u64) -> Result<Option<u64>, Problem> {
+        match self.take(field) {
+            None => Ok(None),
+            Some(Value::Number(number)) => number
+                .as_u64()
+                .filter(|number| (least..=1 << 53).contains(number))
+                .map(Some)
+                .ok_or_else(|| {
+                    field.problem(format_args!(
+                        "{number} is not a whole number from {least} to 2^53"
+                    ))
+                }),
+            Some(other) => Err(field.wrong_type("a whole number", &other)),
+        }
+    }
+
     pub(super) fn number(&mut self, field: Field) -> Result<Option<f64>, Problem> {
         match self.take(field) {
             None => Ok(None),

@@ -8,15 +8,15 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-use limbic_domain::{ConsentState, OutcomeKind, PostRef, Slug, Utc};
+use limbic_domain::{ConsentState, OutcomeKind, PostRef, Pseudonym, Slug, Utc};
 use serde_json::{Map, Value};
 
 use crate::Settings;
 use fields::Fields;
 pub use problem::Problem;
 use problem::{
-    AT, AUTHOR, CREATED_AT, DECISION, KIND, LANG, MINOR, NETWORK, OUTCOME_ID, POST_ID, REPLY_TO, REPOST_OF,
-    SUBJECTS, TEXT, URL, VALUE, clip, unknown_word,
+    AT, AUTHOR, COUNT, CREATED_AT, DECISION, KIND, LANG, MINOR, NETWORK, OUTCOME_ID, PERSON, POST_ID,
+    REPLY_TO, REPOST_OF, REVISION, STATED_AT, SUBJECTS, TEXT, URL, VALUE, WITHDRAWN, clip, unknown_word,
 };
 
 /// Maximum bytes of a text, in UTF-8.
@@ -67,10 +67,20 @@ pub struct IncomingOutcome {
     pub campaign: Slug,
     /// The kind of the event.
     pub kind: OutcomeKind,
-    /// The value of a conversion.
+    /// The value of the conversions, all together.
     pub value: Option<f64>,
+    /// How many events it reports, at least 1.
+    pub count: u64,
+    /// The person, as the delivery named them.
+    pub person: Option<Pseudonym>,
     /// When the event happened.
     pub at: Utc,
+    /// Whether the sender takes the outcome back.
+    pub withdrawn: bool,
+    /// The sender's number of this statement.
+    pub revision: u64,
+    /// When the sender stated this, if it says so.
+    pub stated_at: Option<Utc>,
     /// The idempotency key.
     pub id: String,
 }
@@ -141,11 +151,22 @@ pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOu
     let at = fields.required(AT, Fields::time)?;
     in_range("at", at, settings, now)?;
     let id = fields.required(OUTCOME_ID, Fields::name)?;
+    let count = fields.whole(COUNT, 1)?.unwrap_or(1);
+    let person = fields.text_within(PERSON, 64)?;
+    let person = person
+        .map(|person| Pseudonym::new(&person).map_err(|error| PERSON.problem(error)))
+        .transpose()?;
+    let withdrawn = fields.flag(WITHDRAWN)?.unwrap_or(false);
+    let revision = fields.whole(REVISION, 0)?.unwrap_or(0);
+    let stated_at = fields.time(STATED_AT)?;
+    if let Some(stated_at) = stated_at {
+        in_range("stated_at", stated_at, settings, now)?;
+    }
     if let Some(field) = fields.0.keys().next() {
         return Err(Problem::new(
             "outcome",
             format_args!("has an unknown field `{}`", clip(field)),
-            "remove it; an outcome has decision, kind, value, at and id",
+            "remove it; an outcome has decision, kind, value, at, id, count, person, withdrawn, revision and stated_at",
         ));
     }
     Ok(IncomingOutcome {
@@ -153,7 +174,12 @@ pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOu
         campaign,
         kind,
         value,
+        count,
+        person,
         at,
+        withdrawn,
+        revision,
+        stated_at,
         id,
     })
 }

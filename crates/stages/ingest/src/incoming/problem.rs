@@ -94,6 +94,23 @@ pub(super) const OUTCOME_ID: Field = field(
     "a key that stays the same when the outcome is sent again",
     "\"click-81\"",
 );
+pub(super) const COUNT: Field = field("count", "how many events it reports, 1 or more", "120");
+pub(super) const PERSON: Field = field(
+    "person",
+    "the pseudonym of the person, as the delivery named it",
+    "\"9f86d081884c7d659a2feaa0c55ad015\"",
+);
+pub(super) const WITHDRAWN: Field = field("withdrawn", "whether the outcome is taken back", "true");
+pub(super) const REVISION: Field = field(
+    "revision",
+    "the number of this statement, higher than that of the statement it corrects",
+    "1",
+);
+pub(super) const STATED_AT: Field = field(
+    "stated_at",
+    "when this was stated, as RFC 3339",
+    "\"2026-11-29T12:00:00Z\"",
+);
 
 pub(super) fn unknown_word(field: Field, given: &str, known: &[&str]) -> Problem {
     let nearest = known

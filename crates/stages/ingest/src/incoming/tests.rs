@@ -43,7 +43,9 @@ fn the_example_of_every_field_is_a_valid_value() {
         META,
     ];
     post(examples(&of_post), &Settings::default(), now).unwrap();
-    let of_outcome = [DECISION, KIND, VALUE, AT, OUTCOME_ID];
+    let of_outcome = [
+        DECISION, KIND, VALUE, AT, OUTCOME_ID, COUNT, PERSON, WITHDRAWN, REVISION, STATED_AT,
+    ];
     outcome(examples(&of_outcome), &Settings::default(), now).unwrap();
 }
 
