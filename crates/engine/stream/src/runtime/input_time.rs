@@ -29,9 +29,21 @@ pub(super) struct InputClock {
     /// The number of senders.
     #[serde(rename = "n", default)]
     of: u32,
-    /// There has been nothing to read for some time. Not stored: the next instance determines it again.
+    /// How long there has been nothing to read. Not stored: the next instance determines it again.
     #[serde(skip)]
-    idle: bool,
+    silence: Silence,
+}
+
+/// How long an input partition has had nothing to read (wall clock).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Silence {
+    /// Not for long enough to matter.
+    #[default]
+    None,
+    /// Long enough that it does not hold other inputs back. A record of its own may still arrive with the stated disorder.
+    Idle,
+    /// As long as the stated disorder: what was on its way has arrived.
+    Settled,
 }
 
 /// The effect of an input partition on the watermark.
@@ -50,7 +62,7 @@ impl InputClock {
             self.latest
                 .map_or(at.as_millis(), |latest| latest.max(at.as_millis())),
         );
-        self.idle = false;
+        self.silence = Silence::None;
     }
 
     /// Notes a mark. Returns whether it changed anything.
@@ -71,9 +83,9 @@ impl InputClock {
         *self != before
     }
 
-    /// Notes whether there is nothing to read. Returns whether this has changed.
-    pub(super) fn set_idle(&mut self, idle: bool) -> bool {
-        std::mem::replace(&mut self.idle, idle) != idle
+    /// Notes how long there has been nothing to read. Returns whether this has changed.
+    pub(super) fn set_silence(&mut self, silence: Silence) -> bool {
+        std::mem::replace(&mut self.silence, silence) != silence
     }
 
     /// The latest explicit mark, if there is one.
@@ -88,19 +100,18 @@ impl InputClock {
             EventTime::Records { disorder } => {
                 let latest = self.latest.map_or(Utc::MIN, Utc::from_millis);
                 let heartbeat = self.heartbeat().unwrap_or(Utc::MIN);
-                if self.idle {
+                let through = if self.latest.is_none() {
+                    Utc::MIN
+                } else if self.silence == Silence::Settled {
                     // Everything up to and including the latest record has been read.
-                    let through = if self.latest.is_some() {
-                        latest.plus_millis(1)
-                    } else {
-                        Utc::MIN
-                    };
-                    InputTime::Idle(through.max(heartbeat))
-                } else if self.latest.is_none() {
-                    InputTime::At(heartbeat)
+                    latest.plus_millis(1)
                 } else {
                     let disorder = i64::try_from(disorder.as_millis()).unwrap_or(i64::MAX);
-                    InputTime::At(latest.plus_millis(-disorder).max(heartbeat))
+                    latest.plus_millis(-disorder)
+                };
+                match self.silence {
+                    Silence::None => InputTime::At(through.max(heartbeat)),
+                    Silence::Idle | Silence::Settled => InputTime::Idle(through.max(heartbeat)),
                 }
             }
             EventTime::Sources => self.time_of_senders(),
@@ -210,6 +221,19 @@ mod tests {
         assert_eq!(clock.time(RECORDS), InputTime::At(Utc::from_millis(90)));
         clock.saw_mark(RECORDS, &mark(0, 500, false));
         assert_eq!(clock.time(RECORDS), InputTime::At(Utc::from_millis(500)));
+    }
+
+    #[test]
+    fn silence_never_takes_time_past_the_stated_disorder_before_the_disorder_has_passed() {
+        let mut clock = InputClock::default();
+        clock.saw_record(Utc::from_millis(100));
+        clock.set_silence(Silence::Idle);
+        // A record of time 92 may still be on its way. Other inputs do not wait for it.
+        assert_eq!(clock.time(RECORDS), InputTime::Idle(Utc::from_millis(90)));
+        clock.set_silence(Silence::Settled);
+        assert_eq!(clock.time(RECORDS), InputTime::Idle(Utc::from_millis(101)));
+        clock.saw_record(Utc::from_millis(100));
+        assert_eq!(clock.time(RECORDS), InputTime::At(Utc::from_millis(90)));
     }
 
     #[test]

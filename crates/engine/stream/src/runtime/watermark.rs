@@ -258,7 +258,7 @@ mod tests {
                 .get_mut(&partition(topic, 1))
                 .unwrap()
                 .clock
-                .set_idle(true);
+                .set_silence(input_time::Silence::Settled);
         }
         let advance = tracker.advance(&mut progress);
         assert_eq!(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use limbic_domain::{Retry, random};
 
+use super::input_time::Silence;
 use super::isolate::guard;
 use super::meters::StageMeters;
 use super::progress::PartitionProgress;
@@ -335,7 +336,7 @@ impl Worker {
     fn forget_idleness(&mut self) {
         for assigned in self.assignment.values_mut() {
             assigned.caught_up = None;
-            assigned.progress.clock.set_idle(false);
+            assigned.progress.clock.set_silence(Silence::None);
         }
     }
 
@@ -499,7 +500,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Marks inputs as idle that have had nothing to read for long enough. Returns whether any input became idle.
+    /// Notes which inputs have had nothing to read for long enough. Returns whether this has changed.
     fn mark_idle_inputs(&mut self, consumer: &dyn Consumer, now: Instant) -> Result<bool, Error> {
         let mut any = false;
         for (partition, next, end) in consumer.positions()? {
@@ -521,10 +522,17 @@ impl Worker {
                 continue;
             }
             let since = *assigned.caught_up.get_or_insert(now);
-            if matches!(time, EventTime::Records { .. })
-                && now.duration_since(since) >= self.options.idle_after
-            {
-                any |= assigned.progress.clock.set_idle(true);
+            let EventTime::Records { disorder } = time else {
+                continue;
+            };
+            let silent_for = now.duration_since(since);
+            if silent_for >= self.options.idle_after {
+                let silence = if silent_for >= disorder {
+                    Silence::Settled
+                } else {
+                    Silence::Idle
+                };
+                any |= assigned.progress.clock.set_silence(silence);
             }
         }
         Ok(any)
