@@ -32,6 +32,9 @@ struct StageView {
     consumed: u64,
     /// Records that are not consumed yet.
     lag: u64,
+    /// Records that retention deleted before the stage read them, by topic. They are lost for this stage.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    skipped: BTreeMap<String, u64>,
     /// Records written since the stage first ran, by topic.
     produced: BTreeMap<String, u64>,
 }
@@ -79,6 +82,7 @@ fn add_up(stages: Vec<(String, StageCounts)>) -> Counts {
         let view = StageView {
             consumed: stage.consumed,
             lag: stage.lag,
+            skipped: stage.skipped,
             produced: stage.produced,
         };
         counts.stages.insert(name, view);

@@ -205,6 +205,14 @@ impl Consumer for Member {
             .collect())
     }
 
+    fn skipped(&mut self) -> Vec<(TopicPartition, u64)> {
+        let skipped = self.held.iter_mut().map(|held| {
+            let records = held.cursor.take_skipped();
+            (held.partition.name.clone(), records)
+        });
+        skipped.filter(|(_, records)| *records > 0).collect()
+    }
+
     fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>> {
         self.shared.check_open()?;
         Ok(self
@@ -285,9 +293,7 @@ impl StateReader for GroupState {
 /// The offset where the group continues in a partition: after its last commit, but not before the earliest record.
 fn start(shared: &Shared, group: &str, partition: &Partition) -> u64 {
     let committed = shared.groups.lock().committed(group, &partition.name);
-    committed
-        .map_or(0, |committed| committed.next)
-        .max(partition.earliest())
+    committed.map_or_else(|| partition.earliest(), |committed| committed.next)
 }
 
 /// An open transaction.

@@ -237,6 +237,15 @@ impl Groups {
         })
     }
 
+    /// For each group with a commit in this partition: its name, and the next offset.
+    pub(super) fn readers(&self, partition: &TopicPartition) -> Vec<(Arc<str>, u64)> {
+        let read = |(name, group): (&Arc<str>, &Group)| {
+            let (next, _) = group.progress.get(partition)?;
+            Some((Arc::clone(name), *next))
+        };
+        self.groups.iter().filter_map(read).collect()
+    }
+
     /// The group's epoch: how often a member has joined it.
     pub(super) fn epoch(&self, group: &str) -> u64 {
         self.groups.get(group).map_or(0, |group| group.epoch)

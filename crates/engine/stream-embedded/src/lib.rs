@@ -51,6 +51,7 @@
 //! * An offset is never assigned twice.
 
 mod catalogue;
+mod clock;
 mod commit;
 mod compaction;
 mod component;
@@ -74,12 +75,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use limbic_domain::Utc;
 use parking_lot::{Mutex, RwLock};
 
+use self::clock::SteadyClock;
 use self::commit::{Committer, Request, Step};
 use self::consumer::Member;
 use self::groups::Groups;
@@ -120,6 +122,9 @@ pub struct EmbeddedOptions {
     pub reserve_bytes: u64,
     /// A member that has not polled or committed for this long loses its partitions if another member waits for them.
     pub max_poll_interval: Duration,
+    /// Records that a group has not read are kept beyond the topic's retention, up to this multiple of its limits. 1 = retention
+    /// does not look at groups. A group counts when it has committed once.
+    pub hold_back: u32,
     /// The interval of retention and compaction. Zero = they run only by [`EmbeddedLog::retain`] and
     /// [`EmbeddedLog::compact`].
     pub retention_interval: Duration,
@@ -147,6 +152,7 @@ impl Default for EmbeddedOptions {
             max_record_bytes: 4 << 20,
             reserve_bytes: 128 << 20,
             max_poll_interval: Duration::from_mins(5),
+            hold_back: 4,
             retention_interval: Duration::from_secs(30),
             compaction_share: 0.5,
             compaction_bytes: 1 << 20,
@@ -208,8 +214,15 @@ impl EmbeddedLog {
                     Duration::ZERO => Duration::from_secs(u64::from(u32::MAX)),
                     interval => interval,
                 };
+                let mut clock = SteadyClock::new(Utc::now(), Instant::now());
                 while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                     let now = Utc::now();
+                    // At the beginning of time nothing is old enough to be deleted.
+                    let now = if clock.is_steady(now, Instant::now()) {
+                        now
+                    } else {
+                        Utc::MIN
+                    };
                     match retained.ask(|answer| Request::Retain(now, answer)) {
                         Ok(()) | Err(Error::Closed) => {}
                         Err(error) => {

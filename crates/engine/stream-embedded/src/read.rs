@@ -16,6 +16,8 @@ const READ_AHEAD: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Cursor {
     position: u64,
+    /// Records that were deleted before this reader came to them, since the last [`Cursor::take_skipped`].
+    skipped: u64,
     current: Option<Unpacker>,
     ahead: VecDeque<Bytes>,
 }
@@ -31,6 +33,7 @@ impl Cursor {
     pub(super) const fn at(position: u64) -> Self {
         Self {
             position,
+            skipped: 0,
             current: None,
             ahead: VecDeque::new(),
         }
@@ -39,6 +42,16 @@ impl Cursor {
     /// The offset of the next record.
     pub(super) const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The number of records that were deleted before this reader came to them, since the last call.
+    pub(super) const fn take_skipped(&mut self) -> u64 {
+        std::mem::replace(&mut self.skipped, 0)
+    }
+
+    fn skip_to(&mut self, earliest: u64) {
+        self.skipped += earliest.saturating_sub(self.position);
+        self.position = self.position.max(earliest);
     }
 
     /// Reads until the limits are reached or there are no more records. The first record always fits if `into` is empty.
@@ -50,7 +63,7 @@ impl Cursor {
         into: &mut Vec<Record>,
     ) -> Result<()> {
         while room.records > 0 {
-            self.position = self.position.max(partition.earliest());
+            self.skip_to(partition.earliest());
             self.bring_batch(shared, partition)?;
             let Some(batch) = &mut self.current else {
                 return Ok(());
@@ -119,7 +132,7 @@ impl Cursor {
             let earliest = partition.earliest();
             if earliest > self.position {
                 // Retention dropped the segment in the meantime.
-                self.position = earliest;
+                self.skip_to(earliest);
             } else if partition.segment_of(self.position).map(|(now, _)| now) != Some(segment) {
                 // Compaction replaced the segment in the meantime: read the new one.
             } else if let Some(next) = next_segment {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use limbic_domain::Utc;
 
 use crate::commit::{Committer, TRANSIENT_CLASS};
+use crate::groups::Groups;
 use crate::partition::Partition;
 use crate::shared::Topic;
 use limbic_stream::{Result, Retention};
@@ -31,9 +32,13 @@ impl Committer {
     /// The oldest segment that no topic needs.
     fn expired(&self, now: Utc) -> Option<u32> {
         let topics = self.shared.topics.read();
+        let groups = self.shared.groups.lock();
         let mut segments: BTreeMap<u32, bool> = BTreeMap::new();
         for topic in topics.values() {
-            let kept = kept_segments(topic, now);
+            let mut kept = kept_segments(topic, now, 1);
+            let hold_back = u64::from(self.shared.options.hold_back.max(1));
+            let unread = unread_segments(topic, &groups);
+            kept.extend(kept_segments(topic, now, hold_back).intersection(&unread));
             for span in topic.partitions.iter().flat_map(|partition| partition.spans()) {
                 let expired = !kept.contains(&span.segment);
                 segments
@@ -62,6 +67,17 @@ impl Committer {
                 .filter_map(|partition| Some((partition.clone(), partition.earliest_without(segment)?)))
                 .collect()
         };
+        for (partition, floor) in &floors {
+            for (group, next) in self.shared.groups.lock().readers(&partition.name) {
+                if next < *floor {
+                    tracing::error!(
+                        %group, partition = %partition.name, records = floor - next,
+                        "retention deletes records that a group has not read: let the group catch up, or give \
+                         `retention` more time or space"
+                    );
+                }
+            }
+        }
         self.alter(|changes| {
             changes.forget_segment(segment);
             for (partition, floor) in &floors {
@@ -81,9 +97,40 @@ impl Committer {
     }
 }
 
-/// The segments that a topic still needs.
-fn kept_segments(topic: &Topic, now: Utc) -> BTreeSet<u32> {
+/// The segments with records that a group has not read. A group that has never committed does not count.
+fn unread_segments(topic: &Topic, groups: &Groups) -> BTreeSet<u32> {
+    let mut unread = BTreeSet::new();
+    for partition in &topic.partitions {
+        let Some(slowest) = groups
+            .readers(&partition.name)
+            .into_iter()
+            .map(|(_, next)| next)
+            .min()
+        else {
+            continue;
+        };
+        let spans = partition.spans();
+        let ends = spans
+            .iter()
+            .skip(1)
+            .map(|next| next.first)
+            .chain([partition.end()]);
+        unread.extend(
+            spans
+                .iter()
+                .zip(ends)
+                .filter(|(_, end)| slowest < *end)
+                .map(|(span, _)| span.segment),
+        );
+    }
+    unread
+}
+
+/// The segments that a topic still needs, if its limits were `times` as large.
+fn kept_segments(topic: &Topic, now: Utc, times: u64) -> BTreeSet<u32> {
     let Retention { bytes, age } = topic.row.retention();
+    let bytes = bytes.map(|bytes| bytes.saturating_mul(times));
+    let age = age.map(|age| i64::try_from(age.as_millis().saturating_mul(times.into())).unwrap_or(i64::MAX));
     let mut segments: BTreeMap<u32, (u64, Utc)> = BTreeMap::new();
     for span in topic.partitions.iter().flat_map(|partition| partition.spans()) {
         let (size, written_at) = segments.entry(span.segment).or_insert((0, span.written_at));
@@ -95,7 +142,7 @@ fn kept_segments(topic: &Topic, now: Utc) -> BTreeSet<u32> {
     let mut kept = BTreeSet::new();
     for (segment, (size, written_at)) in segments.into_iter().rev() {
         let too_much = budget.is_some_and(|budget| newer >= budget);
-        let too_old = age.is_some_and(|age| now.millis_since(written_at) > age.as_millis() as i64);
+        let too_old = age.is_some_and(|age| now.millis_since(written_at) > age);
         if too_much || too_old {
             // All older segments are dropped too.
             break;

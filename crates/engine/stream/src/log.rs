@@ -243,6 +243,12 @@ pub trait Consumer: Send {
     /// has read everything.
     fn positions(&self) -> Result<Vec<(TopicPartition, u64, u64)>>;
 
+    /// For each held partition with any: the records that were deleted before this member came to them, since the last call.
+    /// A backend that cannot tell returns none.
+    fn skipped(&mut self) -> Vec<(TopicPartition, u64)> {
+        Vec::new()
+    }
+
     /// The group's last commit in a held partition, if there is one.
     fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>>;
 

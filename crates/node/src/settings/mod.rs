@@ -111,9 +111,11 @@ impl Default for Stream {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Maximum age of a record. `0s` = no limit (default).
+    /// Maximum age of a record. `0s` = no limit (default). The embedded log keeps records that a stage has not read up to four times
+    /// as long.
     pub age: HumanDuration,
-    /// Maximum size of each partition. `0B` = no limit (default).
+    /// Maximum size of each partition. `0B` = no limit (default). The embedded log keeps records that a stage has not read up to four
+    /// times this size.
     pub size: ByteSize,
 }
 

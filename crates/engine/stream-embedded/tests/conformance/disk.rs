@@ -463,6 +463,58 @@ fn folders(path: &Path) -> usize {
 }
 
 #[test]
+fn what_a_group_has_not_read_is_held_back_and_its_loss_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = EmbeddedOptions {
+        segment_bytes: 20_000,
+        ..options()
+    };
+    let embedded = Arc::new(EmbeddedLog::open(folder.path(), small).unwrap());
+    let log: Arc<dyn Log> = embedded.clone();
+    let limited = Retention {
+        bytes: Some(50_000),
+        age: None,
+    };
+    let topic = topic(&log, "t", limited);
+    let mut client = Client::join(&log, "slow", "a", std::slice::from_ref(&topic));
+    write(&log, &topic, &numbered("", 8)).unwrap();
+    let records = client.take(8);
+    client
+        .pass(&records, &self::topic(&log, "out", Retention::default()))
+        .unwrap();
+    drop(client);
+    let kilobyte = "x".repeat(1_000);
+    let batch =
+        |n: usize| -> Vec<String> { (0..10).map(|i| format!("{:05}{kilobyte}", n * 10 + i)).collect() };
+    for n in 0..15 {
+        write(&log, &topic, &batch(n)).unwrap();
+    }
+    // 150,000 bytes are more than the topic keeps, and the group has read next to nothing.
+    embedded.retain(Utc::now()).unwrap();
+    assert_eq!(span(&log, &topic), (0, 158));
+    // Beyond the hard limit of 200,000 bytes, the disk matters more.
+    for n in 15..60 {
+        write(&log, &topic, &batch(n)).unwrap();
+    }
+    embedded.retain(Utc::now()).unwrap();
+    let (earliest, end) = span(&log, &topic);
+    assert!((350..420).contains(&earliest), "{earliest}");
+    let mut client = Client::join(&log, "slow", "a", std::slice::from_ref(&topic));
+    let records = client.take((end - earliest) as usize);
+    assert_eq!(records[0].offset, earliest);
+    let partition = limbic_stream::TopicPartition {
+        topic: topic.clone(),
+        partition: 0,
+    };
+    assert_eq!(client.consumer.skipped(), [(partition, earliest - 8)]);
+    assert_eq!(client.consumer.skipped(), [], "told once");
+    // What every group has read is not held back.
+    client.pass(&records, &"out".into()).unwrap();
+    embedded.retain(Utc::now()).unwrap();
+    assert!(span(&log, &topic).0 >= 500, "{:?}", span(&log, &topic));
+}
+
+#[test]
 fn retention_by_size_drops_the_oldest_segments() {
     let folder = tempfile::tempdir().unwrap();
     let small = EmbeddedOptions {

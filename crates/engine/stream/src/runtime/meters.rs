@@ -18,6 +18,7 @@ pub struct StageMeters {
     pub(super) records_in: IntCounterVec,
     pub(super) records_out: IntCounterVec,
     pub(super) dead: IntCounterVec,
+    pub(super) skipped: IntCounterVec,
     pub(super) aborts: IntCounterVec,
     pub(super) retries: IntCounterVec,
     pub(super) batch_records: HistogramVec,
@@ -62,6 +63,11 @@ impl StageMeters {
                 "limbic_dead_letters_total",
                 "Records sent to dead-letter topics.",
                 &["stage", "reason"],
+            )?,
+            skipped: counter(
+                "limbic_records_skipped_total",
+                "Records that were deleted before the stage read them.",
+                &["stage", "topic"],
             )?,
             aborts: counter("limbic_aborts_total", "Aborted transactions.", &["stage"])?,
             retries: counter(

@@ -22,6 +22,9 @@ pub struct Counters {
     /// Records written, by topic, without control records and dead letters.
     #[serde(rename = "p", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub produced: BTreeMap<String, u64>,
+    /// Records that were deleted before this stage read them.
+    #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// Dead letters, by reason.
     #[serde(rename = "d", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dead: BTreeMap<String, u64>,
@@ -94,6 +97,8 @@ pub struct StageCounts {
     pub lag: u64,
     /// Records consumed, by input topic.
     pub consumed_by_topic: BTreeMap<String, u64>,
+    /// Records that retention deleted before the stage read them, by input topic. They are lost for this stage.
+    pub skipped: BTreeMap<String, u64>,
     /// Records that are not consumed yet, by input topic.
     pub lag_by_topic: BTreeMap<String, u64>,
     /// Records written, by topic.
@@ -118,6 +123,9 @@ pub fn count_stages(log: &dyn Log, stage: &StageSpec) -> Result<StageCounts> {
         total.lag += lag;
         *total.consumed_by_topic.entry(topic.clone()).or_default() += counters.consumed;
         *total.lag_by_topic.entry(topic.clone()).or_default() += lag;
+        if counters.skipped > 0 {
+            *total.skipped.entry(topic.clone()).or_default() += counters.skipped;
+        }
         for (written, n) in counters.produced {
             *total.produced.entry(written).or_default() += n;
         }

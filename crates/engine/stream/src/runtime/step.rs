@@ -164,6 +164,12 @@ impl Worker {
             .iter()
             .map(|(partition, assigned)| (partition.clone(), assigned.progress.clone()))
             .collect();
+        let skipped = std::mem::take(&mut self.skipped);
+        for (partition, records) in &skipped {
+            if let Some(progress) = progress.get_mut(partition) {
+                progress.counters.skipped += records;
+            }
+        }
         let work = self.work(consumer.state(), &mut progress, records, tick)?;
         if work.is_silent() && changed(&self.assignment, &progress, &work.next).is_empty() {
             return Ok(());
@@ -178,6 +184,11 @@ impl Worker {
             None
         };
         step.commit(&mut self.assignment, &self.spec.name, &self.meters)?;
+        for (partition, records) in skipped {
+            tracing::error!(%partition, records, "records were deleted before this stage read them: they are lost for it");
+            let labels = [&*self.spec.name, &*partition.topic];
+            self.meters.skipped.with_label_values(&labels).inc_by(records);
+        }
         self.alone = failure.is_some() || (was_alone && !is_batch);
         failure.map_or(Ok(()), Err)
     }

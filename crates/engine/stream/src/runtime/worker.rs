@@ -101,6 +101,8 @@ pub(super) struct Worker {
     /// asked the stage where its database ends.
     is_placed: bool,
     pub(super) tracker: WatermarkTracker,
+    /// Records that were deleted before this member came to them, not yet committed as such.
+    pub(super) skipped: BTreeMap<TopicPartition, u64>,
     /// The next batch gets its own transaction, because the last one failed.
     pub(super) alone: bool,
     joined: Instant,
@@ -137,6 +139,7 @@ impl Worker {
             assignment: BTreeMap::new(),
             is_placed: true,
             tracker: WatermarkTracker::default(),
+            skipped: BTreeMap::new(),
             alone: false,
             joined: now,
             last_tick: now,
@@ -272,7 +275,10 @@ impl Worker {
                     self.revoked(&partitions);
                     Ok(())
                 }
-                Polled::Records(records) if self.is_placed => self.step(consumer, records, false),
+                Polled::Records(records) if self.is_placed => {
+                    self.skipped.extend(consumer.skipped());
+                    self.step(consumer, records, false)
+                }
                 // They are read again when the member has found its place.
                 Polled::Records(_) | Polled::Idle => Ok(()),
             };
@@ -404,6 +410,7 @@ impl Worker {
         let held: Vec<TopicPartition> = self.assignment.keys().cloned().collect();
         let of_database = guard("assigned", || self.stage.assigned(&held))?;
         consumer.rewind()?;
+        self.skipped.clear();
         for (partition, offset) in of_database {
             if self
                 .assignment
