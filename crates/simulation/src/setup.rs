@@ -39,7 +39,6 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     change.cooldown = HumanDuration::from_mins(1);
     settings.section_mut::<ProfileStage>().person.disorder = HumanDuration::from_secs(2);
     let optimize = settings.section_mut::<OptimizeStage>();
-    optimize.engine.minimum_propensity = 0.05;
     optimize.rewards.click_window = HumanDuration::from_mins(5);
     optimize.disorder = HumanDuration::from_secs(10);
     // One round covers minutes of simulated time, so its results are late by the clock of the next round.
@@ -102,4 +101,4 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
 
 /// The values in [`settings`] that differ from the defaults, in one line.
 pub const DIFFERENCES: &str = "profile.change.alpha = 0.01, false_moments = 10000, window 5 min, baseline_risk = 0.05, least_posts = 40, baseline half-life 1 h, cooldown 60 s; \
-     rewards.click_window 5 min; minimum_propensity = 0.05";
+     rewards.click_window 5 min";

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_affect::{AffectEngine as _, LexiconReader};
-use limbic_bandit::simulator::{PolicyResult, RunSummary};
+use limbic_bandit::simulator::{MeanOfRuns, PolicyResult, RunSummary};
 use limbic_ingest::replay::Pace;
 use limbic_views::Kind;
 use serde::Serialize;
@@ -52,6 +52,8 @@ struct Result {
     situations: usize,
     /// The result of every policy, best first.
     policies: Vec<PolicyResult>,
+    /// How the default policy learns, beside two others.
+    learning: Vec<policies::Learning>,
     seconds: f64,
 }
 
@@ -245,6 +247,11 @@ fn result(
         } else {
             policies::results(&situations, settings, args.seed, args.runs)?
         },
+        learning: if args.runs == 0 {
+            Vec::new()
+        } else {
+            policies::learning(&situations, settings, args.seed, args.runs)?
+        },
         seconds: 0.0,
     })
 }
@@ -294,6 +301,7 @@ fn show(result: &Result) -> anyhow::Result<()> {
         result.regret_of_uniform
     )?;
     show_policies(result)?;
+    show_learning(result)?;
     say!(
         "\n  checked: accepted = posts = readings, no dead letters, no ad reached a person in distress; {:.1} s",
         result.seconds
@@ -338,6 +346,39 @@ fn show_policies(result: &Result) -> anyhow::Result<()> {
             percent(one.over_random),
             percent(one.over_fixed)
         )?;
+    }
+    Ok(())
+}
+
+/// How the default policy learns.
+fn show_learning(result: &Result) -> anyhow::Result<()> {
+    if result.learning.iter().all(|one| one.curves.is_empty()) {
+        return Ok(());
+    }
+    say!(
+        "\n  Learning: clicks gained over a random choice in the first decisions, and over the policy that is blind to\n  \
+         feelings in all of them; the mean of the runs with its 95 % interval. The decisions repeat after {}.\n",
+        result.situations
+    )?;
+    let marks = policies::MARKS.map(|mark| format!("{mark:>15}"));
+    for one in &result.learning {
+        say!("  {:<36}{} {:>15}", one.clicks, marks.join(" "), "over blind")?;
+        for curve in &one.curves {
+            let percent = |gain: MeanOfRuns| {
+                let half = 50.0 * (gain.high - gain.low);
+                format!("{:>15}", format!("{:+.1} ± {half:.1} %", 100.0 * gain.mean))
+            };
+            let gains: Vec<String> = curve
+                .points
+                .iter()
+                .map(|point| percent(point.over_random))
+                .collect();
+            let over = curve
+                .points
+                .last()
+                .map_or_else(String::new, |point| percent(point.over_first));
+            say!("    {:<34}{} {over}", curve.name, gains.join(" "))?;
+        }
     }
     Ok(())
 }

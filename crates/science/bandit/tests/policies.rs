@@ -16,6 +16,8 @@ const MODEL: &str = r#"{"bits": 8, "interactions": [["user", "arm"], ["user", "t
 fn policies() -> Vec<PolicyConfig> {
     let settings = [
         r#"{"name": "uniform"}"#.to_owned(),
+        r#"{"name": "pooled-ts"}"#.to_owned(),
+        r#"{"name": "pooled-ts", "levels": ["user", "mood"], "discount": 0.99, "scale": 1}"#.to_owned(),
         r#"{"name": "bernoulli-ts"}"#.to_owned(),
         r#"{"name": "bernoulli-ts", "discount": 0.97, "stratify": ["user"],
             "hierarchy": {"creative": 20, "family": 10}, "change": {"rate": 0.1, "limit": 3, "keep": 0.3}}"#

@@ -4,12 +4,14 @@
 
 mod bernoulli;
 mod model;
+mod pooled;
 mod regression;
 mod scoring;
 mod uniform;
 
 pub use bernoulli::{BernoulliConfig, BernoulliThompson, ChangeConfig, HierarchyConfig};
 pub use model::{ModelConfig, WidenConfig};
+pub use pooled::{Pooled, PooledConfig};
 pub use regression::{
     EpsilonGreedyConfig, LinUcbConfig, Regression, SoftmaxConfig, SquareCbConfig, ThompsonConfig,
 };
@@ -121,6 +123,8 @@ pub fn within(
 pub enum PolicyConfig {
     /// The same probability for every arm; the baseline.
     Uniform(UniformConfig),
+    /// Thompson sampling that pools across feelings; the default.
+    PooledTs(PooledConfig),
     /// Thompson sampling with independent Beta arms.
     BernoulliTs(BernoulliConfig),
     /// The arm with the highest prediction of a linear regression; with probability ε, any arm.
@@ -139,7 +143,7 @@ pub enum PolicyConfig {
 
 impl Default for PolicyConfig {
     fn default() -> Self {
-        Self::BernoulliTs(BernoulliConfig::default())
+        Self::PooledTs(PooledConfig::default())
     }
 }
 
@@ -148,6 +152,7 @@ impl PolicyConfig {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Uniform(_) => "uniform",
+            Self::PooledTs(_) => "pooled-ts",
             Self::BernoulliTs(_) => "bernoulli-ts",
             Self::EpsilonGreedy(_) => "epsilon-greedy",
             Self::LinearTs(_) => "linear-ts",
@@ -164,7 +169,7 @@ impl PolicyConfig {
         PolicyVersion {
             name: self.name().to_owned(),
             version: match self {
-                Self::Uniform(_) | Self::BernoulliTs(_) => 1,
+                Self::Uniform(_) | Self::PooledTs(_) | Self::BernoulliTs(_) => 1,
                 // Version 2: draws come from a ring, snapshots are packed. Version 3: sums of draws are added in
                 // another order.
                 _ => 3,
@@ -176,7 +181,7 @@ impl PolicyConfig {
     /// Largest reward that the policy can learn from: 1 if it models a probability, otherwise 1e12.
     pub const fn largest_reward(&self) -> f64 {
         match self {
-            Self::BernoulliTs(_) | Self::LogisticTs(_) => 1.0,
+            Self::PooledTs(_) | Self::BernoulliTs(_) | Self::LogisticTs(_) => 1.0,
             _ => MAX_REWARD,
         }
     }
@@ -185,6 +190,7 @@ impl PolicyConfig {
     pub fn build(&self) -> Result<AnyPolicy, PolicyError> {
         Ok(match self {
             Self::Uniform(_) => AnyPolicy::Uniform(Uniform),
+            Self::PooledTs(config) => AnyPolicy::Pooled(Pooled::new(config.clone())?),
             Self::BernoulliTs(config) => AnyPolicy::BernoulliTs(BernoulliThompson::new(config.clone())?),
             Self::EpsilonGreedy(config) => AnyPolicy::Regression(Regression::epsilon_greedy(config)?),
             Self::LinearTs(config) => AnyPolicy::Regression(Regression::linear_thompson(config)?),
@@ -201,6 +207,8 @@ impl PolicyConfig {
 pub enum AnyPolicy {
     /// See [`Uniform`].
     Uniform(Uniform),
+    /// See [`Pooled`].
+    Pooled(Pooled),
     /// See [`BernoulliThompson`].
     BernoulliTs(BernoulliThompson),
     /// See [`Regression`].
@@ -211,6 +219,7 @@ macro_rules! each {
     ($policy:expr, $inner:ident => $call:expr) => {
         match $policy {
             AnyPolicy::Uniform($inner) => $call,
+            AnyPolicy::Pooled($inner) => $call,
             AnyPolicy::BernoulliTs($inner) => $call,
             AnyPolicy::Regression($inner) => $call,
         }

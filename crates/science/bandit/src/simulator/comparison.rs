@@ -90,6 +90,7 @@ struct Baselines {
 pub fn default_policies() -> Vec<(String, PolicyConfig)> {
     let mut all: Vec<(String, PolicyConfig)> = [
         "uniform",
+        "pooled-ts",
         "epsilon-greedy",
         "bernoulli-ts",
         "linear-ts",
@@ -103,7 +104,7 @@ pub fn default_policies() -> Vec<(String, PolicyConfig)> {
     .collect();
     let strata = serde_json::json!({"name": "bernoulli-ts", "stratify": ["direction", "subject"]});
     all.insert(
-        3,
+        4,
         (
             "bernoulli-ts by direction × subject".to_owned(),
             configured(&strata),
@@ -127,8 +128,8 @@ pub fn compare_policies(
     if decisions.is_empty() {
         return Ok(Vec::new());
     }
-    let drawn: Vec<Vec<&SimulatedDecision>> = (0..runs)
-        .map(|run| draw(decisions, derive(engine.seed, run)))
+    let drawn: Vec<Vec<Drawn<'_>>> = (0..runs)
+        .map(|run| draw(decisions, decisions.len(), derive(engine.seed, run)))
         .collect();
     let baselines: Vec<Baselines> = drawn.iter().map(|run| Baselines::of(run)).collect();
     let count = decisions.len() as f64;
@@ -160,31 +161,164 @@ pub fn compare_policies(
     ];
     for (name, policy) in policies {
         let clicks = (0..runs).zip(&drawn).map(|(run, decisions)| {
-            let config = EngineConfig {
-                policy: policy.clone(),
-                seed: derive(engine.seed, run),
-                challenger: None,
-                // Nothing is evaluated from a log here.
-                marginal_seeds: 1,
-                ..engine.clone()
-            };
-            run_policy(decisions, &config)
+            let config = configured_engine(engine, policy, derive(engine.seed, run));
+            Ok(run_policy(decisions, &config, &[decisions.len()])?[0])
         });
-        results.push(result(name, &clicks.collect::<Result<Vec<_>, _>>()?));
+        results.push(result(name, &clicks.collect::<Result<Vec<_>, PolicyError>>()?));
     }
     results.sort_by(|one, other| other.clicks.mean.total_cmp(&one.clicks.mean));
     Ok(results)
+}
+
+/// Mean over the runs and its 95 % confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MeanOfRuns {
+    /// Mean over all runs.
+    pub mean: f64,
+    /// Lower end of the interval of the mean.
+    pub low: f64,
+    /// Upper end of the interval of the mean.
+    pub high: f64,
+}
+
+impl MeanOfRuns {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares = values
+            .iter()
+            .map(|value| (value - mean) * (value - mean))
+            .sum::<f64>();
+        let half = 1.96 * (squares / (count - 1.0).max(1.0) / count).sqrt();
+        Self {
+            mean,
+            low: mean - half,
+            high: mean + half,
+        }
+    }
+}
+
+/// A policy's clicks in the first so many decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LearningPoint {
+    /// Number of decisions since the start, of all campaigns.
+    pub decisions: usize,
+    /// Relative gain in expected clicks over the random choice; 0.1 is 10 % more.
+    pub over_random: MeanOfRuns,
+    /// Relative gain in expected clicks over the first policy, in the same runs.
+    pub over_first: MeanOfRuns,
+}
+
+/// How a policy learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LearningCurve {
+    /// Name of the policy. `(oracle)` chooses the best offer within the engine's least propensity.
+    pub name: String,
+    /// One point for each number of decisions.
+    pub points: Vec<LearningPoint>,
+}
+
+/// The gain of every policy in the first decisions, for each number in `marks` (ascending, positive), over `runs` runs.
+/// If a run has more decisions than `decisions`, it continues with another bootstrap sample of them. Empty if there are
+/// no decisions or no policies.
+pub fn learning_curves(
+    decisions: &[SimulatedDecision],
+    engine: &EngineConfig,
+    policies: &[(String, PolicyConfig)],
+    marks: &[usize],
+    runs: u64,
+) -> Result<Vec<LearningCurve>, PolicyError> {
+    let (Some(&most), false) = (marks.last(), decisions.is_empty() || policies.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    // By policy, then run, then mark. The oracle comes last.
+    let mut clicks = vec![Vec::new(); policies.len() + 1];
+    let mut random = Vec::new();
+    for run in 0..runs {
+        let seed = derive(engine.seed, run);
+        let drawn = draw(decisions, most, seed);
+        for (clicks, (_, policy)) in clicks.iter_mut().zip(policies) {
+            clicks.push(run_policy(
+                &drawn,
+                &configured_engine(engine, policy, seed),
+                marks,
+            )?);
+        }
+        let sums = |value: &dyn Fn(&SimulatedDecision) -> f64| -> Vec<f64> {
+            let sum = |&mark: &usize| drawn[..mark].iter().map(|drawn| value(drawn.decision)).sum();
+            marks.iter().map(sum).collect()
+        };
+        random.push(sums(&|decision| mean(&decision.click_probabilities)));
+        clicks[policies.len()].push(sums(&|decision| {
+            let probabilities = &decision.click_probabilities;
+            let best = probabilities.iter().copied().fold(0.0, f64::max);
+            let forced = (engine.minimum_propensity * probabilities.len() as f64).min(1.0);
+            forced * mean(probabilities) + (1.0 - forced) * best
+        }));
+    }
+    let names = policies.iter().map(|(name, _)| name.as_str()).chain(["(oracle)"]);
+    let curve = |(name, own): (&str, &Vec<Vec<f64>>)| {
+        let point = |(place, &decisions): (usize, &usize)| {
+            let over = |others: &[Vec<f64>]| {
+                let gains = own
+                    .iter()
+                    .zip(others)
+                    .map(|(own, other)| more(own[place], other[place]));
+                MeanOfRuns::of(&gains.collect::<Vec<_>>())
+            };
+            LearningPoint {
+                decisions,
+                over_random: over(&random),
+                over_first: over(&clicks[0]),
+            }
+        };
+        LearningCurve {
+            name: name.to_owned(),
+            points: marks.iter().enumerate().map(point).collect(),
+        }
+    };
+    Ok(names.zip(&clicks).map(curve).collect())
+}
+
+fn configured_engine(engine: &EngineConfig, policy: &PolicyConfig, seed: u64) -> EngineConfig {
+    EngineConfig {
+        policy: policy.clone(),
+        seed,
+        challenger: None,
+        // Nothing is evaluated from a log here.
+        marginal_seeds: 1,
+        ..engine.clone()
+    }
 }
 
 fn more(clicks: f64, than: f64) -> f64 {
     if than > 0.0 { clicks / than - 1.0 } else { 0.0 }
 }
 
-fn draw(decisions: &[SimulatedDecision], seed: u64) -> Vec<&SimulatedDecision> {
+/// A decision of a run, and the round of the run to which it belongs.
+struct Drawn<'a> {
+    decision: &'a SimulatedDecision,
+    round: u64,
+}
+
+/// `count` decisions: bootstrap samples of all decisions, each in their order, one after the other.
+fn draw(decisions: &[SimulatedDecision], count: usize, seed: u64) -> Vec<Drawn<'_>> {
     let mut random = Random::new(seed);
-    let mut drawn: Vec<usize> = decisions.iter().map(|_| random.below(decisions.len())).collect();
-    drawn.sort_unstable();
-    drawn.into_iter().map(|index| &decisions[index]).collect()
+    let first = decisions.first().map_or(0, |decision| decision.round);
+    let rounds = decisions.last().map_or(0, |decision| decision.round) - first + 1;
+    let mut drawn = Vec::with_capacity(count);
+    let mut passed = 0;
+    while drawn.len() < count && !decisions.is_empty() {
+        let mut sample: Vec<usize> = decisions.iter().map(|_| random.below(decisions.len())).collect();
+        sample.sort_unstable();
+        drawn.extend(sample.into_iter().map(|index| Drawn {
+            decision: &decisions[index],
+            round: decisions[index].round - first + passed,
+        }));
+        passed += rounds;
+    }
+    drawn.truncate(count);
+    drawn
 }
 
 fn mean(click_probabilities: &[f64]) -> f64 {
@@ -192,16 +326,16 @@ fn mean(click_probabilities: &[f64]) -> f64 {
 }
 
 impl Baselines {
-    fn of(decisions: &[&SimulatedDecision]) -> Self {
+    fn of(drawn: &[Drawn<'_>]) -> Self {
+        let decisions = || drawn.iter().map(|drawn| drawn.decision);
         let best =
-            |decision: &&SimulatedDecision| decision.click_probabilities.iter().copied().fold(0.0, f64::max);
-        let random: f64 = decisions
-            .iter()
+            |decision: &SimulatedDecision| decision.click_probabilities.iter().copied().fold(0.0, f64::max);
+        let random: f64 = decisions()
             .map(|decision| mean(&decision.click_probabilities))
             .sum();
         // For each creative: the clicks it adds to a uniform choice where it is offered.
         let mut gain: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-        for decision in decisions {
+        for decision in decisions() {
             let equal = mean(&decision.click_probabilities);
             for (offer, click_probability) in decision.offers.iter().zip(&decision.click_probabilities) {
                 *gain.entry((&decision.campaign, &offer.arm.id)).or_default() += click_probability - equal;
@@ -213,20 +347,30 @@ impl Baselines {
             *known = known.max(gain);
         }
         Self {
-            oracle: decisions.iter().map(best).sum(),
+            oracle: decisions().map(best).sum(),
             random,
             fixed: random + most.values().sum::<f64>(),
         }
     }
 }
 
-/// Expected clicks of the choices of one policy that learns from the simulated clicks.
-fn run_policy(decisions: &[&SimulatedDecision], config: &EngineConfig) -> Result<f64, PolicyError> {
+/// Expected clicks of the choices of one policy that learns from the simulated clicks: the sums over the first so many
+/// decisions, for each number in `marks`.
+fn run_policy(
+    decisions: &[Drawn<'_>],
+    config: &EngineConfig,
+    marks: &[usize],
+) -> Result<Vec<f64>, PolicyError> {
     let mut engines: BTreeMap<&str, DecisionEngine> = BTreeMap::new();
     let mut pending: Vec<(&SimulatedDecision, usize, f64, f64)> = Vec::new();
-    let mut expected = 0.0;
-    for (number, &decision) in decisions.iter().enumerate() {
-        if pending.last().is_some_and(|last| last.0.round < decision.round) {
+    let mut pending_round = 0;
+    let (mut expected, mut sums) = (0.0, Vec::with_capacity(marks.len()));
+    for (number, &Drawn { decision, round }) in decisions.iter().enumerate() {
+        if marks.contains(&number) {
+            sums.push(expected);
+        }
+        if pending_round < round {
+            pending_round = round;
             for (then, choice, propensity, reward) in pending.drain(..) {
                 if let Some(engine) = engines.get_mut(then.campaign.as_str()) {
                     engine.learn(&Feedback {
@@ -262,7 +406,10 @@ fn run_policy(decisions: &[&SimulatedDecision], config: &EngineConfig) -> Result
             f64::from(u8::from(is_clicked)),
         ));
     }
-    Ok(expected)
+    if marks.contains(&decisions.len()) {
+        sums.push(expected);
+    }
+    Ok(sums)
 }
 
 #[cfg(test)]
