@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::estimator::{self, Estimator, Scored, Sums, Tuning};
 use crate::intervals::{self, Interval, LYAPUNOV, Linear, stretch};
 use crate::log::BanditLog;
+use crate::parallel::{PIECE, run};
 use crate::report::{Difference, Estimate, EvaluationReport, Weights, counted};
 use crate::score::{Overlap, Weighed};
 use crate::sequence::Sequence;
@@ -33,8 +34,14 @@ pub(super) fn assess(
     let scored = &weighed.scored;
     let weights = weights_of(scored, weighed.cut, options.max_weight);
     let quantiles: Vec<f64> = weights.quantiles.values().copied().collect();
-    let tuning = estimator::tune(scored, &quantiles, options.switch_threshold, options.shrinkage);
-    let blocks = blocks_of(scored, stabilised.as_ref(), tuning);
+    let tuning = estimator::tune(
+        scored,
+        &quantiles,
+        options.switch_threshold,
+        options.shrinkage,
+        options.threads,
+    );
+    let blocks = blocks_of(scored, stabilised.as_ref(), tuning, options.threads);
     let mut sums = Sums::default();
     for block in &blocks {
         sums.add(block);
@@ -43,8 +50,8 @@ pub(super) fn assess(
     let logged_value = sums.reward / sums.rows;
     let caveats = caveats_of(log, weighed, &sums, square, options);
     let asymptotic = Asymptotic {
-        reward_shape: shape_of(scored.iter().map(|row| row.reward - logged_value)),
-        residual_shape: shape_of(scored.iter().map(|row| row.residual)),
+        reward_shape: shape_of(scored, options.threads, |row| row.reward - logged_value),
+        residual_shape: shape_of(scored, options.threads, |row| row.residual),
         blocks: &blocks,
         sums: &sums,
         logged_value,
@@ -396,13 +403,17 @@ impl Asymptotic<'_> {
 }
 
 /// Mean |error|³ / (mean error²)^1.5: 1 for errors of one size, more if few errors are large.
-fn shape_of(errors: impl Iterator<Item = f64>) -> f64 {
-    let (mut count, mut square, mut cube) = (0.0, 0.0, 0.0);
-    for error in errors {
-        count += 1.0;
-        square += error * error;
-        cube += error * error * error.abs();
-    }
+fn shape_of(scored: &[Scored], threads: usize, error: impl Fn(&Scored) -> f64 + Sync) -> f64 {
+    let parts = run(scored.chunks(PIECE), threads, |piece| {
+        piece.iter().fold((0.0, 0.0), |(square, cube), row| {
+            let error = error(row);
+            (square + error * error, cube + error * error * error.abs())
+        })
+    });
+    let (square, cube) = parts
+        .iter()
+        .fold((0.0, 0.0), |sums, part| (sums.0 + part.0, sums.1 + part.1));
+    let count = scored.len() as f64;
     if square > 0.0 {
         cube / count / (square / count).powf(1.5)
     } else {
@@ -446,23 +457,30 @@ fn weights_of(scored: &[Scored], cut: u64, limit: Option<f64>) -> Weights {
 }
 
 /// Sums over at most [`intervals::BLOCKS`] blocks of consecutive rows.
-fn blocks_of(scored: &[Scored], stabilised: Option<&Stabilised>, tuning: Tuning) -> Vec<Sums> {
+fn blocks_of(
+    scored: &[Scored],
+    stabilised: Option<&Stabilised>,
+    tuning: Tuning,
+    threads: usize,
+) -> Vec<Sums> {
     let count = scored.len().min(intervals::BLOCKS);
-    (0..count)
-        .map(|block| {
-            let mut sums = Sums::default();
-            let rows = block * scored.len() / count..(block + 1) * scored.len() / count;
-            for row in &scored[rows.clone()] {
-                sums.add_row(row, tuning);
+    let sums_of = |block: usize| {
+        let mut sums = Sums::default();
+        let rows = block * scored.len() / count..(block + 1) * scored.len() / count;
+        for row in &scored[rows.clone()] {
+            sums.add_row(row, tuning);
+        }
+        if let Some(stabilised) = stabilised {
+            for row in rows {
+                sums.add_stable(stabilised.scores[row], stabilised.share(row));
             }
-            if let Some(stabilised) = stabilised {
-                for row in rows {
-                    sums.add_stable(stabilised.scores[row], stabilised.share(row));
-                }
-            }
-            sums
-        })
-        .collect()
+        }
+        sums
+    };
+    let parts = run((0..count).step_by(256), threads, |first| {
+        (first..(first + 256).min(count)).map(sums_of).collect::<Vec<_>>()
+    });
+    parts.concat()
 }
 
 fn settings_of(estimator: Estimator, tuning: Tuning) -> BTreeMap<&'static str, Option<f64>> {

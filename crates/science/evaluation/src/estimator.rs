@@ -19,6 +19,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::parallel::{PIECE, run};
+
 /// Estimates the value of a policy from the log of another policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -275,46 +277,70 @@ pub(super) fn tune(
     quantiles: &[f64],
     switch_threshold: Option<f64>,
     shrinkage: Option<f64>,
+    threads: usize,
 ) -> Tuning {
     let unbounded = std::iter::once(f64::INFINITY);
     let thresholds: Vec<f64> = quantiles.iter().copied().chain(unbounded.clone()).collect();
     let shrinkages: Vec<f64> = quantiles.iter().map(|q| q * q).chain(unbounded).collect();
+    let empty = vec![Errors::default(); thresholds.len() + shrinkages.len()];
+    let parts = run(rows.chunks(PIECE), threads, |piece| {
+        let mut errors = empty.clone();
+        for row in piece {
+            let (by_threshold, by_shrinkage) = errors.split_at_mut(thresholds.len());
+            for (errors, &threshold) in by_threshold.iter_mut().zip(&thresholds) {
+                errors.add(row, if row.weight <= threshold { row.weight } else { 0.0 });
+            }
+            for (errors, &shrinkage) in by_shrinkage.iter_mut().zip(&shrinkages) {
+                errors.add(row, shrink(row.weight, shrinkage));
+            }
+        }
+        errors
+    });
+    let mut errors = empty;
+    for part in parts {
+        for (whole, part) in errors.iter_mut().zip(part) {
+            whole.sum += part.sum;
+            whole.square += part.square;
+            whole.bias += part.bias;
+        }
+    }
+    let least = |candidates: &[f64], errors: &[Errors]| {
+        let mut best = (f64::INFINITY, f64::INFINITY);
+        for (&candidate, errors) in candidates.iter().zip(errors) {
+            let error = errors.mean_square(rows.len() as f64);
+            if error < best.0 {
+                best = (error, candidate);
+            }
+        }
+        best.1
+    };
+    let (by_threshold, by_shrinkage) = errors.split_at(thresholds.len());
     Tuning {
-        switch_threshold: switch_threshold.unwrap_or_else(|| {
-            least_error(
-                rows,
-                &thresholds,
-                |weight, threshold| {
-                    if weight <= threshold { weight } else { 0.0 }
-                },
-            )
-        }),
-        shrinkage: shrinkage.unwrap_or_else(|| least_error(rows, &shrinkages, shrink)),
+        switch_threshold: switch_threshold.unwrap_or_else(|| least(&thresholds, by_threshold)),
+        shrinkage: shrinkage.unwrap_or_else(|| least(&shrinkages, by_shrinkage)),
     }
 }
 
-fn least_error(rows: &[Scored], candidates: &[f64], reweigh: impl Fn(f64, f64) -> f64) -> f64 {
-    let n = rows.len() as f64;
-    let error_of = |candidate: f64| {
-        let (mut sum, mut square, mut bias) = (0.0, 0.0, 0.0);
-        for row in rows {
-            let weight = reweigh(row.weight, candidate);
-            let score = row.direct + weight * row.residual;
-            sum += score;
-            square += score * score;
-            bias += (row.weight - weight) * row.residual;
-        }
-        let variance = (square / n - (sum / n) * (sum / n)).max(0.0);
-        variance / n + (bias / n) * (bias / n)
-    };
-    let mut best = (f64::INFINITY, f64::INFINITY);
-    for &candidate in candidates {
-        let error = error_of(candidate);
-        if error < best.0 {
-            best = (error, candidate);
-        }
+/// Sums of the scores with changed weights, and of what the change takes away.
+#[derive(Debug, Clone, Copy, Default)]
+struct Errors {
+    sum: f64,
+    square: f64,
+    bias: f64,
+}
+
+impl Errors {
+    fn add(&mut self, row: &Scored, weight: f64) {
+        let score = row.direct + weight * row.residual;
+        self.sum += score;
+        self.square += score * score;
+        self.bias += (row.weight - weight) * row.residual;
     }
-    best.1
+
+    fn mean_square(&self, n: f64) -> f64 {
+        let variance = (self.square / n - (self.sum / n) * (self.sum / n)).max(0.0);
+        variance / n + (self.bias / n) * (self.bias / n)
+    }
 }
 
 #[cfg(test)]
@@ -433,12 +459,12 @@ mod tests {
                 accepted: false,
             })
             .collect();
-        let tuning = tune(&rows, &[0.2, 40.0], None, None);
+        let tuning = tune(&rows, &[0.2, 40.0], None, None, 1);
         assert!(
             tuning.switch_threshold < 1.0 && tuning.shrinkage < 1.0,
             "{tuning:?}"
         );
-        let given = tune(&rows, &[0.2, 40.0], Some(3.0), Some(7.0));
+        let given = tune(&rows, &[0.2, 40.0], Some(3.0), Some(7.0), 2);
         assert_eq!((given.switch_threshold, given.shrinkage), (3.0, 7.0));
     }
 }
