@@ -57,4 +57,4 @@ pub mod webhook;
 
 pub use file::{FileError, FilePlatform, FileSettings};
 pub use limbic_deliver::AdPlatform;
-pub use webhook::{InvalidSecret, InvalidWebhook, SigningKey, WebhookPlatform, WebhookSettings};
+pub use webhook::{Conflict, InvalidSecret, InvalidWebhook, SigningKey, WebhookPlatform, WebhookSettings};

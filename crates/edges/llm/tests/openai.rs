@@ -183,7 +183,7 @@ fn a_throttled_request_waits_as_long_as_the_server_asks() {
 }
 
 #[test]
-fn server_failures_are_unknown_and_client_errors_are_rejected() {
+fn server_failures_are_unknown_account_errors_block_and_other_errors_are_rejected() {
     let server = Server::start();
     for status in [408, 409, 500, 502, 503, 504, 529] {
         let answer = server.answer(status, &[], &failure("The server had an error", "server_error"));
@@ -191,13 +191,19 @@ fn server_failures_are_unknown_and_client_errors_are_rejected() {
         assert_eq!(answer, Answer::Unknown { detail });
     }
     for status in [400, 401, 403, 404, 422] {
+        let is_of_the_account = matches!(status, 401 | 403 | 404);
         let answer = server.answer(
             status,
             &[],
             &failure("Incorrect API key provided", "invalid_request_error"),
         );
         let detail = format!("{status}: Incorrect API key provided");
-        assert_eq!(answer, Answer::Rejected { detail });
+        let expected = if is_of_the_account {
+            Answer::Blocked { detail }
+        } else {
+            Answer::Rejected { detail }
+        };
+        assert_eq!(answer, expected);
     }
 }
 

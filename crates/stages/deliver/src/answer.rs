@@ -15,8 +15,9 @@ pub fn triage(status: u16, wait: Option<&str>, words: &str, now: Utc) -> Answer 
         words => format!("{status}: {words}"),
     };
     match status {
-        200..=299 | 409 => Answer::Applied(()),
-        429 => Answer::RetryAfter {
+        200..=299 => Answer::Applied(()),
+        // 409: a call with the same key is still running.
+        409 | 429 => Answer::RetryAfter {
             wait,
             detail: detail(),
         },
@@ -25,6 +26,8 @@ pub fn triage(status: u16, wait: Option<&str>, words: &str, now: Utc) -> Answer 
             detail: detail(),
         },
         408 | 425 | 500..=599 => Answer::Unknown { detail: detail() },
+        // About the account or the address, not about this ad.
+        401..=405 | 407 | 410 | 451 => Answer::Blocked { detail: detail() },
         _ => Answer::Rejected { detail: detail() },
     }
 }
@@ -40,8 +43,9 @@ mod tests {
         let now = "2026-11-21T09:00:00Z".parse().unwrap();
         for status in 100..=599 {
             let expected = match status {
-                200..=299 | 409 => "applied",
-                429 => "retry after",
+                200..=299 => "applied",
+                409 | 429 => "retry after",
+                401 | 402 | 403 | 404 | 405 | 407 | 410 | 451 => "blocked",
                 408 | 425 | 500..=599 => "unknown",
                 _ => "rejected",
             };
@@ -50,6 +54,7 @@ mod tests {
                 Answer::RetryAfter { wait: None, .. } => "retry after",
                 Answer::RetryAfter { .. } => "retry after a time that nobody named",
                 Answer::Unknown { .. } => "unknown",
+                Answer::Blocked { .. } => "blocked",
                 Answer::Rejected { .. } => "rejected",
             };
             assert_eq!(name, expected, "{status}");
@@ -82,8 +87,8 @@ mod tests {
         );
         assert!(detail.chars().count() < 310);
         assert_eq!(
-            triage(404, None, " ", Utc::default()),
-            Answer::Rejected { detail: "404".into() }
+            triage(418, None, " ", Utc::default()),
+            Answer::Rejected { detail: "418".into() }
         );
     }
 }

@@ -19,8 +19,9 @@
 //!
 //! | answer of the platform | effect |
 //! |---|---|
-//! | 2xx, 208 Already Reported, 409 Conflict | delivered: the platform knows the key |
-//! | 429; 503 with `Retry-After` | the whole platform pauses for the time that it asks for, within a minimum and a maximum; counts as an attempt |
+//! | 2xx, 208 Already Reported | delivered: the platform knows the key |
+//! | 401 to 405, 407, 410, 451 | the account or the address is wrong: the platform pauses, the ad waits, and the log says what to do; does not count as an attempt |
+//! | 409 Conflict (a call with the same key is still running), 429; 503 with `Retry-After` | the whole platform pauses for the time that it asks for, within a minimum and a maximum; counts as an attempt |
 //! | 408, 425, other 5xx, no connection, no answer | another attempt after a back-off that doubles, with jitter from the decision's id |
 //! | anything else | refused, with the platform's message |
 //!

@@ -6,14 +6,14 @@ use limbic_http::explain;
 use limbic_stream::outbox::Rate;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use tokio::runtime::Handle;
 
 mod component;
 mod settings;
 mod signature;
 
-pub use settings::{InvalidWebhook, WebhookSettings};
+pub use settings::{Conflict, InvalidWebhook, WebhookSettings};
 pub use signature::{InvalidSecret, SigningKey};
 
 /// Maximum bytes of an answer's body that are read. The body explains a rejection.
@@ -31,6 +31,7 @@ pub struct WebhookPlatform {
     client: Client,
     url: Url,
     key: Option<SigningKey>,
+    conflict: Conflict,
     limits: PlatformLimits,
     handle: Handle,
 }
@@ -53,6 +54,7 @@ impl WebhookPlatform {
             client,
             url: settings.address()?,
             key: settings.key()?,
+            conflict: settings.conflict,
             limits: PlatformLimits {
                 concurrency: settings.concurrency,
                 batch: 1,
@@ -92,7 +94,7 @@ impl AdPlatform for WebhookPlatform {
         let answers = deliveries
             .iter()
             .map(|delivery| self.request(&delivery.decision, delivery.body(), now))
-            .map(|request| self.handle.block_on(send(request, now)));
+            .map(|request| self.handle.block_on(send(request, self.conflict, now)));
         answers.collect()
     }
 
@@ -100,14 +102,17 @@ impl AdPlatform for WebhookPlatform {
         let answers = pauses
             .iter()
             .map(|pause| self.request(&pause.key(), pause.body(), now))
-            .map(|request| self.handle.block_on(send(request, now)));
+            .map(|request| self.handle.block_on(send(request, self.conflict, now)));
         answers.collect()
     }
 }
 
 /// Makes one attempt. The client's time-out includes the body.
-async fn send(request: RequestBuilder, now: Utc) -> Answer {
+async fn send(request: RequestBuilder, conflict: Conflict, now: Utc) -> Answer {
     match request.send().await {
+        Ok(response) if response.status() == StatusCode::CONFLICT && conflict == Conflict::Delivered => {
+            Answer::Applied(())
+        }
         Ok(response) => {
             let status = response.status().as_u16();
             let retry_after = response.headers().get(RETRY_AFTER);

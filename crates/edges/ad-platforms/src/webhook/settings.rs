@@ -33,6 +33,10 @@ pub struct WebhookSettings {
     /// Additional headers, for instance `authorization`. Their values are never printed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
+    /// What the answer 409 Conflict means: `retry` = a call with the same key is still running, ask again (default); `delivered`
+    /// = the platform has the delivery already.
+    #[serde(default)]
+    pub conflict: Conflict,
     /// Maximum time to wait for an answer. 1ms to 2min; default 10s.
     #[serde(default = "WebhookSettings::default_timeout")]
     pub timeout: HumanDuration,
@@ -45,6 +49,17 @@ pub struct WebhookSettings {
     /// Maximum number of requests at once after a pause, if `per_second` is set. 1 to 10,000; default 1.
     #[serde(default = "WebhookSettings::default_burst")]
     pub burst: u32,
+}
+
+/// The meaning of the answer 409 Conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    /// A call with the same key is still running.
+    #[default]
+    Retry,
+    /// The platform has the delivery already.
+    Delivered,
 }
 
 impl Default for WebhookSettings {
@@ -61,6 +76,7 @@ impl WebhookSettings {
             url: url.into(),
             secret: None,
             headers: BTreeMap::new(),
+            conflict: Conflict::default(),
             timeout: Self::default_timeout(),
             concurrency: Self::default_concurrency(),
             per_second: None,

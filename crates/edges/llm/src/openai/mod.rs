@@ -75,6 +75,7 @@ pub enum SettingsError {
 /// | 200 with anything else | unknown: the request is repeated |
 /// | 429; 503 or 529 with `Retry-After` | retry after `Retry-After`, or `retry-after-ms` |
 /// | 408, 409, 425, other 5xx, no connection, no answer in time | unknown: the request is repeated |
+/// | 401 to 404 | blocked: the key, the account, the model or the address is wrong |
 /// | anything else | rejected, with the server's message |
 #[derive(Debug)]
 pub struct OpenAiCompatible {
@@ -242,6 +243,7 @@ fn triage(status: StatusCode, wait: Option<Duration>, body: &[u8]) -> Answer<Gen
         429 => Answer::RetryAfter { wait, detail },
         503 | 529 if wait.is_some() => Answer::RetryAfter { wait, detail },
         408 | 409 | 425 | 500..=599 => unknown(detail),
+        401..=404 => Answer::Blocked { detail },
         _ => rejected(detail),
     }
 }

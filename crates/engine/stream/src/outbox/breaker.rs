@@ -78,6 +78,14 @@ impl Breaker {
         self.closed_until = self.closed_until.max(now.saturating_add(wait));
     }
 
+    /// Notes that the destination refuses every call. Returns whether the breaker was closed.
+    pub(super) fn blocked(&mut self, now: Duration) -> bool {
+        let was_closed = self.failures < self.limit;
+        self.failures = self.failures.max(self.limit);
+        self.closed_until = self.closed_until.max(now.saturating_add(self.pause));
+        was_closed
+    }
+
     /// Notes a failed call. Returns whether the breaker is now open.
     pub(super) fn failed(&mut self, now: Duration) -> bool {
         self.failures = self.failures.saturating_add(1);

@@ -314,7 +314,8 @@ impl<R: Request> Outbox<R> {
         }
         let limits = &destination.limits;
         let meta = &sent.entry.meta;
-        let attempts = meta.attempts + 1;
+        // A call that the destination refuses because of the account says nothing about the request.
+        let attempts = meta.attempts + u32::from(!matches!(answer, Answer::Blocked { .. }));
         let first_sent = meta.first_sent.unwrap_or(now);
         let backoff = Backoff::new(limits.backoff_first, limits.backoff_longest)
             .with_seed(random::hash(meta.key.as_bytes()))
@@ -329,11 +330,21 @@ impl<R: Request> Outbox<R> {
                 None
             }
             Answer::RetryAfter { wait, detail } => {
-                let wait = limits.bounded_wait(wait.unwrap_or(backoff));
+                let asked = limits.bounded_wait(wait.unwrap_or(backoff));
                 if is_new {
-                    breaker.paused(elapsed, wait);
+                    breaker.paused(elapsed, asked);
                 }
-                Some((wait, detail))
+                // A destination that always says "now" gets the same back-off as one that says nothing.
+                Some((asked.max(backoff), detail))
+            }
+            Answer::Blocked { detail } => {
+                if is_new && breaker.blocked(elapsed) {
+                    tracing::error!(
+                        outbox = self.store.name(), destination = %sent.destination, detail, pause = ?limits.breaker_pause,
+                        "the destination refuses every request: check its address, key and account. Requests wait meanwhile"
+                    );
+                }
+                Some((backoff.max(limits.breaker_pause), detail))
             }
             Answer::Unknown { detail } => {
                 if is_new && breaker.failed(elapsed) {
@@ -350,7 +361,8 @@ impl<R: Request> Outbox<R> {
             (Answer::Rejected { detail }, _) => Some(Conclusion::Rejected { detail }),
             (_, Some((wait, detail))) => {
                 let last = later(first_sent, limits.give_up_after);
-                let gives_up = attempts >= limits.attempts || later(now, *wait) > last;
+                let is_used_up = attempts >= limits.attempts && !matches!(answer, Answer::Blocked { .. });
+                let gives_up = is_used_up || later(now, *wait) > last;
                 let after = Duration::from_millis(now.millis_since(first_sent).max(0).unsigned_abs());
                 gives_up.then_some(Conclusion::GaveUp { after, detail })
             }
@@ -362,6 +374,7 @@ impl<R: Request> Outbox<R> {
                 Some(Conclusion::Rejected { .. }) => "rejected",
                 Some(Conclusion::Withdrawn { .. }) => "withdrawn",
                 Some(Conclusion::GaveUp { .. }) => "gave_up",
+                None if matches!(answer, Answer::Blocked { .. }) => "blocked",
                 None => "retried",
             };
             let labels = [self.store.name(), &sent.destination, word];

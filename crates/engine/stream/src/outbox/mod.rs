@@ -157,6 +157,12 @@ pub enum Answer<T> {
         /// The destination's message.
         detail: String,
     },
+    /// The destination refuses every request until a person acts: the account, its key, its balance or the address is wrong. The
+    /// destination is paused. This attempt does not count, and the request is given up only when it has waited too long.
+    Blocked {
+        /// The destination's message.
+        detail: String,
+    },
     /// The destination refuses the request permanently.
     Rejected {
         /// The destination's message.

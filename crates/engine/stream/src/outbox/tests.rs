@@ -345,6 +345,67 @@ fn a_requested_wait_is_bounded_and_counts_as_an_attempt() {
 }
 
 #[test]
+fn a_destination_that_asks_for_no_wait_gets_the_usual_back_off() {
+    let sender = Scripted::new(|_| Answer::RetryAfter {
+        wait: Some(Duration::ZERO),
+        detail: "now".to_owned(),
+    });
+    let limits = Limits {
+        attempts: 4,
+        retry_after: (Duration::from_millis(1), Duration::from_mins(1)),
+        ..limits()
+    };
+    let mut stage = harness(&limits, &sender);
+    stage.process([order("a")]);
+    for millis in 0..2_000 {
+        stage.tick(at(millis));
+    }
+    // The first back-off is at least 0.5 s, the second at least 1 s.
+    assert!((2..=3).contains(&sender.calls().len()), "{:?}", sender.calls());
+    for second in 2..30 {
+        stage.tick(at(second * 1_000));
+    }
+    assert!(
+        results(&stage)[0].starts_with("a x1 after 4: GaveUp"),
+        "{:?}",
+        results(&stage)
+    );
+}
+
+#[test]
+fn a_problem_of_the_account_pauses_the_destination_and_refuses_nothing() {
+    let is_paid = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let paid = Arc::clone(&is_paid);
+    let sender = Scripted::new(move |_| match paid.load(std::sync::atomic::Ordering::SeqCst) {
+        true => Answer::Applied("ok".to_owned()),
+        false => Answer::Blocked {
+            detail: "402".to_owned(),
+        },
+    });
+    let limits = Limits {
+        attempts: 2,
+        breaker_pause: Duration::from_secs(15),
+        backoff_longest: Duration::from_secs(20),
+        give_up_after: Duration::from_hours(24),
+        ..limits()
+    };
+    let mut stage = harness(&limits, &sender);
+    stage.process(["a", "b", "c"].map(order));
+    for second in 0..3_600 {
+        stage.tick(at(second * 1_000));
+    }
+    // One probe for each pause, whatever waits; many more than the attempts of a request.
+    let calls = sender.calls().len();
+    assert!((150..=250).contains(&calls), "{calls}");
+    assert!(results(&stage).is_empty() && entries(&stage) > 0);
+    is_paid.store(true, std::sync::atomic::Ordering::SeqCst);
+    for second in 3_600..3_700 {
+        stage.tick(at(second * 1_000));
+    }
+    assert_eq!((results(&stage).len(), entries(&stage)), (3, 0));
+}
+
+#[test]
 fn failures_are_retried_with_a_back_off_until_the_attempts_are_used_up() {
     let sender = Scripted::new(|call| match call.attempt {
         1 => panic!("a bug of the sender"),
