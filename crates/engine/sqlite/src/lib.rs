@@ -30,8 +30,8 @@
 
 use std::path::Path;
 
-use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyConnection, AnyPool, Row as _};
 
 /// Connections to one file. One writes at a time; the others read.
 const CONNECTIONS: u32 = 4;
@@ -65,6 +65,43 @@ pub async fn open(
     connect(file, CONNECTIONS, durability, pragmas).await
 }
 
+/// Gives up to `pages` unused pages at a time back to the disk, and returns their bytes. The file shrinks when SQLite next
+/// moves its write-ahead log to the file. An older file, which [`make_shrinkable`] has not prepared, gives nothing back.
+pub async fn give_back(writer: &AnyPool, pages: u32) -> Result<u64, sqlx::Error> {
+    let mut connection = writer.acquire().await?;
+    let unused = number(&mut connection, "PRAGMA freelist_count").await?;
+    if unused == 0 {
+        return Ok(0);
+    }
+    let statement = sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})"));
+    sqlx::query(statement).fetch_all(&mut *connection).await?;
+    let still_unused = number(&mut connection, "PRAGMA freelist_count").await?;
+    let page = number(&mut connection, "PRAGMA page_size").await?;
+    Ok((unused - still_unused).max(0).unsigned_abs() * page.unsigned_abs())
+}
+
+/// Makes a file able to give space back ([`give_back`]), if it is not yet. That writes the whole file again, and needs as
+/// much free space as the file has bytes.
+pub async fn make_shrinkable(writer: &AnyPool) -> Result<(), sqlx::Error> {
+    const INCREMENTAL: i64 = 2;
+    let mut connection = writer.acquire().await?;
+    if number(&mut connection, "PRAGMA auto_vacuum").await? == INCREMENTAL {
+        return Ok(());
+    }
+    tracing::info!(
+        "an SQLite file is written again, so that it can give space back: this takes some seconds for each gigabyte"
+    );
+    sqlx::query("PRAGMA auto_vacuum = INCREMENTAL")
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("VACUUM").execute(&mut *connection).await?;
+    Ok(())
+}
+
+async fn number(connection: &mut AnyConnection, pragma: &'static str) -> Result<i64, sqlx::Error> {
+    Ok(sqlx::query(pragma).fetch_one(connection).await?.get(0))
+}
+
 async fn connect(
     file: &Path,
     connections: u32,
@@ -81,6 +118,8 @@ async fn connect(
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 let own = [
+                    // Before anything is written. In an existing file it has no effect until the next `VACUUM`.
+                    "PRAGMA auto_vacuum = INCREMENTAL",
                     "PRAGMA journal_mode = WAL",
                     synchronous,
                     "PRAGMA busy_timeout = 10000",
