@@ -139,6 +139,16 @@ impl<A: Aggregate> Layout<A> {
         self.windows.scan(out, partition, &prefix, limit)
     }
 
+    /// Up to `limit` windows of any key.
+    pub(super) fn page(
+        &self,
+        out: &Outputs<'_>,
+        partition: u32,
+        limit: usize,
+    ) -> Result<Vec<(WindowKey, Stored<A>)>> {
+        self.windows.scan(out, partition, b"", limit)
+    }
+
     /// Moves the window's timer from `due` to `to`. `i64::MIN` means that there is no timer.
     pub(super) fn move_due(
         &self,

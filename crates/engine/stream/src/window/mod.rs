@@ -14,6 +14,7 @@
 //! The state is a table of windows, one timer for each of them (so that closing reads only the windows that are due), and
 //! one value each for the watermark, the latest record and the number of dropped records.
 
+mod absorb;
 mod layout;
 mod recent;
 mod session;

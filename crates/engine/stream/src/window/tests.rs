@@ -321,3 +321,51 @@ fn a_key_that_was_removed_and_set_again_is_removed_from_the_state_too() {
     committed.commit(&out.into_effects());
     assert_eq!(committed.keys().count(), 0);
 }
+
+#[test]
+fn windows_that_are_absorbed_go_on_with_their_sums_and_times() {
+    let windows = |name| {
+        Windows::<Sum>::new(name, WindowKind::Tumbling { size: 10 }, 20)
+            .unwrap()
+            .late_by_own_records()
+    };
+    let at = Utc::from_millis;
+    let mut committed = MemoryState::default();
+    let mut out = Outputs::new(&committed);
+    for windows in [windows("one"), windows("two")] {
+        for (key, time) in [(b"k", 1), (b"k", 5), (b"k", 12), (b"l", 12)] {
+            windows.add(&mut out, 0, key, at(time), &1).unwrap();
+        }
+        assert_eq!(windows.advance(&mut out, 0, at(11)).unwrap().len(), 1);
+    }
+    // A key of which only the other windows know.
+    windows("two").add(&mut out, 0, b"m", at(12), &1).unwrap();
+    let effects = out.into_effects();
+    committed.commit(&effects);
+
+    let (one, two) = (windows("one"), windows("two"));
+    let mut out = Outputs::new(&committed);
+    for _ in 0..2 {
+        let many = |sum: Sum| Sum {
+            count: 100 * sum.count,
+            ..sum
+        };
+        one.absorb(&mut out, 0, &two, many).unwrap();
+    }
+    one.add(&mut out, 0, b"k", at(3), &1).unwrap();
+    let corrected = one.advance(&mut out, 0, Utc::MIN).unwrap();
+    let seen = |closed: &[Closed<Sum>]| -> Vec<(Bytes, u64, u32)> {
+        let of = |one: &Closed<Sum>| (one.key.clone(), one.value.count, one.revision);
+        closed.iter().map(of).collect()
+    };
+    assert_eq!(seen(&corrected), [(Bytes::from_static(b"k"), 203, 1)]);
+    let closed = one.advance(&mut out, 0, at(25)).unwrap();
+    let expected = [(b"k", 101), (b"l", 101), (b"m", 100)];
+    assert_eq!(
+        seen(&closed),
+        expected.map(|(key, count)| (Bytes::from_static(key), count, 0))
+    );
+    let effects = out.into_effects();
+    committed.commit(&effects);
+    assert_eq!(committed.keys().filter(|key| key.starts_with(b"two")).count(), 0);
+}
