@@ -1,6 +1,7 @@
 //! The stage `ingest`: passes each record of `intake` to `posts` or `outcomes`, once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use limbic_domain::{Utc, topics};
 use limbic_stream::{
@@ -82,11 +83,11 @@ impl IngestStage {
         u32::try_from(accepted_at.div_euclid(self.generation_millis).max(0)).unwrap_or(u32::MAX)
     }
 
-    /// Passes one record on, unless its id is remembered. Updates the newest generation of its partition.
+    /// Passes one record on, unless its id is remembered. Updates the generations of its partition.
     fn route(
         &self,
         record: &Record,
-        newest: &mut BTreeMap<u32, u32>,
+        known: &mut BTreeMap<u32, Generations>,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let to = record.headers.text(header::TO);
@@ -119,11 +120,14 @@ impl IngestStage {
             return Ok(());
         };
         let (partition, generation) = (record.partition, self.generation(accepted_at));
-        // A record may arrive later than its successors. Then its duplicate may be in the next generation.
+        let known = match known.entry(partition) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unread) => unread.insert(Generations::read(partition, out)?),
+        };
         let current = Remembered { generation, id };
-        let neighbours = [generation.checked_sub(1), generation.checked_add(1)];
         let mut is_duplicate = REMEMBERED.contains(out, partition, &current)?;
-        for generation in neighbours.into_iter().flatten() {
+        // A record may arrive later than its successors. Then its duplicate may be in the next generation.
+        for generation in known.neighbours(generation) {
             is_duplicate =
                 is_duplicate || REMEMBERED.contains(out, partition, &Remembered { generation, id })?;
         }
@@ -132,8 +136,7 @@ impl IngestStage {
             return Ok(());
         }
         REMEMBERED.put(out, partition, &current, &());
-        let newest = newest.entry(partition).or_default();
-        *newest = (*newest).max(generation);
+        known.note(generation);
         let key = std::str::from_utf8(&record.key)
             .map_err(|_| StageError::poison("unroutable", "the key is not UTF-8"))?;
         if to == topics::OUTCOMES {
@@ -158,18 +161,60 @@ impl IngestStage {
     }
 }
 
+/// The generations of a partition that have ids. Most records need one look at the state because of them, and not three.
+struct Generations {
+    /// The oldest and the newest generation, if there are any ids.
+    span: Option<(u32, u32)>,
+    /// The newest generation as the state has it.
+    kept: Option<u64>,
+}
+
+impl Generations {
+    fn read(partition: u32, out: &Outputs<'_>) -> Result<Self, StageError> {
+        let kept = NEWEST.get(out, partition, &())?;
+        let oldest = REMEMBERED.scan(out, partition, b"", 1)?;
+        let oldest = oldest.first().map(|(remembered, ())| remembered.generation);
+        let newest = kept.and_then(|newest| u32::try_from(newest).ok());
+        Ok(Self {
+            span: oldest.zip(newest),
+            kept,
+        })
+    }
+
+    /// The generations before and after `generation`, if they have ids.
+    fn neighbours(&self, generation: u32) -> impl Iterator<Item = u32> + use<> {
+        let span = self.span;
+        let all = [generation.checked_sub(1), generation.checked_add(1)];
+        let has_ids =
+            move |other: &u32| span.is_some_and(|(oldest, newest)| (oldest..=newest).contains(other));
+        all.into_iter().flatten().filter(has_ids)
+    }
+
+    /// An id of `generation` is remembered.
+    fn note(&mut self, generation: u32) {
+        let (oldest, newest) = self.span.unwrap_or((generation, generation));
+        self.span = Some((oldest.min(generation), newest.max(generation)));
+    }
+
+    fn keep(&self, partition: u32, out: &mut Outputs<'_>) {
+        let Some((_, newest)) = self.span else {
+            return;
+        };
+        let newest = u64::from(newest);
+        if self.kept.is_none_or(|kept| kept < newest) {
+            NEWEST.put(out, partition, &(), &newest);
+        }
+    }
+}
+
 impl Stage for IngestStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        let mut newest = BTreeMap::new();
+        let mut known = BTreeMap::new();
         for record in &batch.records {
-            self.route(record, &mut newest, out)?;
+            self.route(record, &mut known, out)?;
         }
-        for (partition, generation) in newest {
-            let generation = u64::from(generation);
-            let known = NEWEST.get(out, partition, &())?;
-            if known.is_none_or(|known| known < generation) {
-                NEWEST.put(out, partition, &(), &generation);
-            }
+        for (partition, generations) in known {
+            generations.keep(partition, out);
         }
         Ok(())
     }
