@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use crate::{Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesStore};
+use crate::{Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesMeters, SeriesStore};
 
 impl Component for MetricsStage {
     type Settings = MetricsSettings;
@@ -20,7 +20,7 @@ impl Component for MetricsStage {
     const NAME: &'static str = "metrics";
     const SUMMARY: &'static str =
         "Adds up windows of readings, moments, decisions, outcomes and holds as time series.";
-    const NEEDS: &'static [Need] = &[Need::Log, Need::SeriesStore, Need::AsyncRuntime];
+    const NEEDS: &'static [Need] = &[Need::Log, Need::SeriesStore, Need::AsyncRuntime, Need::Clock];
 
     fn check(settings: &MetricsSettings) -> Result<(), Error> {
         Ok(settings.check()?)
@@ -29,7 +29,11 @@ impl Component for MetricsStage {
     fn build(settings: &MetricsSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
         let store: Arc<dyn SeriesStore> = resources.get()?;
         let handle: Handle = resources.get()?;
-        Ok(Box::new(Self::new(store, handle, settings)?))
+        let meters: SeriesMeters = resources.get()?;
+        if settings.keep.is_limited() {
+            handle.block_on(store.prepare_retention())?;
+        }
+        Ok(Box::new(Self::new(store, handle, settings)?.metered(meters)))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use limbic_domain::ConnectionUrl;
+use limbic_domain::{ConnectionUrl, HumanDuration, TenantId, Utc};
 use limbic_http::explain;
 use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,49 @@ impl Influx {
         Ok((status, text))
     }
 
+    /// After which time the bucket deletes points. `None` = never, or the token may not read it.
+    async fn bucket_retention(&self) -> Result<Option<HumanDuration>, SeriesError> {
+        let address = format!(
+            "{}/api/v2/buckets",
+            self.options.url.reveal().trim_end_matches('/')
+        );
+        let parameters = [
+            ("org", self.options.org.as_str()),
+            ("name", self.options.bucket.as_str()),
+        ];
+        let url = reqwest::Url::parse_with_params(&address, parameters).map_err(|error| {
+            let url = &self.options.url;
+            SeriesError::Unavailable(format!(
+                "`{url}` is not an address: {error}: write http://HOST:PORT"
+            ))
+        })?;
+        let failed = |error: reqwest::Error| {
+            SeriesError::Unavailable(format!(
+                "InfluxDB at {} does not answer: {}",
+                self.options.url,
+                explain(error)
+            ))
+        };
+        let answer = self
+            .client
+            .get(url)
+            .header("Authorization", format!("Token {}", self.options.token))
+            .send()
+            .await
+            .map_err(failed)?;
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let text = answer.text().await.map_err(failed)?;
+        let buckets: Buckets = serde_json::from_str(&text).unwrap_or_default();
+        let rules = buckets.buckets.into_iter().flat_map(|bucket| bucket.rules);
+        let shortest = rules
+            .map(|rule| rule.seconds)
+            .filter(|seconds| *seconds > 0)
+            .min();
+        Ok(shortest.map(HumanDuration::from_secs))
+    }
+
     fn refusal(&self, status: StatusCode, text: &str) -> SeriesError {
         let remedy = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "check the token and its permissions",
@@ -159,11 +202,32 @@ impl Influx {
     }
 }
 
+/// The answer of `GET /api/v2/buckets`.
+#[derive(Default, Deserialize)]
+struct Buckets {
+    #[serde(default)]
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    #[serde(default, rename = "retentionRules")]
+    rules: Vec<RetentionRule>,
+}
+
+#[derive(Deserialize)]
+struct RetentionRule {
+    /// 0 = no limit.
+    #[serde(default, rename = "everySeconds")]
+    seconds: u64,
+}
+
 /// Appends one line of the protocol.
 fn line(lines: &mut String, point: &Point) {
-    escape(lines, &point.measurement, &[',', ' ']);
-    let own = [("tenant", point.tenant.as_str())];
-    let tags = point
+    let series = &point.series;
+    escape(lines, &series.measurement, &[',', ' ']);
+    let own = [("tenant", series.tenant.as_str())];
+    let tags = series
         .tags
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
@@ -177,7 +241,7 @@ fn line(lines: &mut String, point: &Point) {
     for (name, value) in &point.fields {
         lines.push(separator);
         separator = ',';
-        escape(lines, name, &[',', '=', ' ']);
+        escape(lines, name.as_str(), &[',', '=', ' ']);
         let _ = write!(lines, "={value}");
     }
     let _ = writeln!(lines, " {}", point.at.as_millis());
@@ -207,7 +271,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn flux(bucket: &str, query: &Query) -> String {
-    let moment = |at: limbic_domain::Utc| format!("time(v: {})", i128::from(at.as_millis()) * 1_000_000);
+    let moment = |at: Utc| format!("time(v: {})", i128::from(at.as_millis()) * 1_000_000);
     let mut filter = format!(
         "r._measurement == {} and r.tenant == {}",
         quoted(&query.measurement),
@@ -262,7 +326,7 @@ fn read_csv(text: &str) -> Result<Answer, SeriesError> {
         if name == "_field" || at.is_empty() {
             continue;
         }
-        let at: limbic_domain::Utc = at.parse().map_err(|_| wrong(at))?;
+        let at: Utc = at.parse().map_err(|_| wrong(at))?;
         let total: f64 = total.parse().map_err(|_| wrong(total))?;
         answer
             .entry(at.as_millis())
@@ -279,5 +343,17 @@ impl SeriesStore for Influx {
 
     fn sums<'a>(&'a self, query: &'a Query) -> Pending<'a, Answer> {
         Box::pin(self.add_up(query))
+    }
+
+    fn own_retention(&self) -> Pending<'_, Option<HumanDuration>> {
+        Box::pin(self.bucket_retention())
+    }
+
+    /// By the clock, as InfluxDB deletes.
+    fn deleted_before<'a>(&'a self, _: &'a TenantId, _: &'a str) -> Pending<'a, Option<Utc>> {
+        Box::pin(async {
+            let keep = self.bucket_retention().await?;
+            Ok(keep.map(|keep| Utc::now().plus_millis(-keep.as_millis())))
+        })
     }
 }

@@ -43,15 +43,21 @@
 //!   correction replaces the earlier result.
 //! * An outcome that is stated again is taken out of its window and added as it is now. A correction of a window that is too
 //!   old is dropped and counted like a late record.
+//! * The embedded series delete a point when it is older than [`KeepPoints`] says, both by the newest point of its measurement
+//!   and tenant and by the node's clock. What is deleted does not come back, and answers say that it is deleted. InfluxDB
+//!   deletes points itself, after the retention of its bucket.
 //! * Sums are whole millionths, so they do not depend on the order of addition.
 
 mod component;
 mod embedded;
 mod fields;
 mod influx;
+mod measured;
+mod meters;
 mod names;
 mod point;
 mod reader;
+mod retention;
 mod settings;
 mod stage;
 mod sums;
@@ -59,7 +65,9 @@ mod sums;
 pub use component::InfluxSettings;
 pub use embedded::Embedded;
 pub use influx::{Influx, InfluxOptions};
-pub use point::{Answer, Pending, Point, Query, SeriesError, SeriesStore, Written};
-pub use reader::{SeriesReader, Value};
-pub use settings::{InvalidMetricsSetting, MetricsSettings};
+pub use meters::SeriesMeters;
+pub use names::Name;
+pub use point::{Answer, Older, Pending, Point, Query, Series, SeriesError, SeriesStore, Written};
+pub use reader::{SeriesReader, Value, Values};
+pub use settings::{InvalidMetricsSetting, KeepPoints, MetricsSettings};
 pub use stage::MetricsStage;

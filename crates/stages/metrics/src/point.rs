@@ -5,19 +5,29 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use limbic_domain::{TenantId, Utc};
+use limbic_domain::{HumanDuration, TenantId, Utc};
 
-/// The sums of one window and group.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Point {
+use crate::names::Name;
+use crate::settings::KeepPoints;
+
+/// A series of points. With the time it identifies a point.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Series {
     /// The tenant.
     pub tenant: TenantId,
     /// The measurement, for instance `emotion`.
     pub measurement: String,
-    /// The tags. With tenant, measurement and time they identify the point.
+    /// The tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// The sums of one window and group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// The series that it belongs to.
+    pub series: Arc<Series>,
     /// Sums and counts by name, in the order of the names.
-    pub fields: Vec<(Arc<str>, f64)>,
+    pub fields: Vec<(Name, f64)>,
     /// The window's start.
     pub at: Utc,
 }
@@ -38,6 +48,19 @@ pub enum SeriesError {
 pub struct Written {
     /// The store's messages about batches of points that it refused permanently. A retry cannot help.
     pub refused: Vec<String>,
+    /// Points that were not stored, because points of their time are deleted already; by measurement.
+    pub not_stored: BTreeMap<String, u64>,
+}
+
+/// Points of a tenant and a measurement that are older than the settings keep them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Older {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The measurement.
+    pub measurement: String,
+    /// Points from before this time are to be deleted.
+    pub kept_from: Utc,
 }
 
 /// A query: sums of fields for each step.
@@ -72,6 +95,40 @@ pub trait SeriesStore: Send + Sync {
 
     /// Adds up fields.
     fn sums<'a>(&'a self, query: &'a Query) -> Pending<'a, Answer>;
+
+    /// What is older than `keep`, both by the newest points and by the clock `now`. A store that deletes points itself, like
+    /// InfluxDB, finds nothing.
+    fn older<'a>(&'a self, keep: &'a KeepPoints, now: Utc) -> Pending<'a, Vec<Older>> {
+        let _ = (keep, now);
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Deletes up to `most` of these points. From then on, no such point is stored. Returns how many it deleted.
+    fn delete<'a>(&'a self, older: &'a Older, most: u32) -> Pending<'a, u64> {
+        let _ = (older, most);
+        Box::pin(async { Ok(0) })
+    }
+
+    /// Prepares the store for [`Self::delete`]. It may take long, and is called before the stage runs.
+    fn prepare_retention(&self) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Gives a bounded part of the unused space back to the disk. Returns the bytes.
+    fn give_back(&self) -> Pending<'_, u64> {
+        Box::pin(async { Ok(0) })
+    }
+
+    /// After which time the store itself deletes points, whatever the settings say. `None` = it does not, or does not say.
+    fn own_retention(&self) -> Pending<'_, Option<HumanDuration>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// The time before which points of a measurement are deleted. `None` = none are.
+    fn deleted_before<'a>(&'a self, tenant: &'a TenantId, measurement: &'a str) -> Pending<'a, Option<Utc>> {
+        let _ = (tenant, measurement);
+        Box::pin(async { Ok(None) })
+    }
 
     /// Closes what is open. Nothing is written afterwards.
     fn close(&self) -> Pending<'_, ()> {

@@ -18,6 +18,17 @@ pub struct Value {
     pub value: f64,
 }
 
+/// The values of a field.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Values {
+    /// One value for each step that has points.
+    pub items: Vec<Value>,
+    /// Points from before this time are deleted because of their age, and the query asks for earlier ones. `None` = none of
+    /// the points that it asks for are deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_before: Option<Utc>,
+}
+
 /// Reads time series from either store. Cheap to clone.
 #[derive(Clone)]
 pub struct SeriesReader {
@@ -61,7 +72,7 @@ impl SeriesReader {
         from: Utc,
         to: Utc,
         step_seconds: u32,
-    ) -> Result<Vec<Value>, SeriesError> {
+    ) -> Result<Values, SeriesError> {
         let fits = |window: &&u32| step_seconds > 0 && step_seconds.is_multiple_of(**window);
         let Some(window) = self.windows.iter().rev().find(fits) else {
             return Err(SeriesError::BadQuery(format!(
@@ -109,7 +120,11 @@ impl SeriesReader {
                 value,
             })
         });
-        Ok(values.collect())
+        let deleted_before = self.store.deleted_before(tenant, measurement).await?;
+        Ok(Values {
+            items: values.collect(),
+            deleted_before: deleted_before.filter(|before| query.from < *before),
+        })
     }
 }
 

@@ -6,6 +6,9 @@ use limbic_domain::HumanDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The shortest time for which points can be kept. It is far above the usual lateness of records.
+const SHORTEST: HumanDuration = HumanDuration::from_hours(1);
+
 /// The length of windows, and how late records may arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +23,61 @@ pub struct MetricsSettings {
     /// Maximum number of distinct subjects, audiences or campaigns in one window of a tenant and partition, 1 to 1,000.
     /// The rest are counted together under `other`.
     pub most_groups: usize,
+    /// How long the embedded series keep points, by measurement. InfluxDB deletes points itself, after the retention of its
+    /// bucket. A point is deleted when it is older than this both by the newest point of its measurement and tenant, and by
+    /// the node's clock.
+    pub keep: KeepPoints,
+}
+
+/// How long the embedded series keep points, by measurement.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepPoints {
+    /// Emotions by subject. At least 1h; `0s` = no limit (default).
+    pub emotion: HumanDuration,
+    /// Emotions of all readings. At least 1h; `0s` = no limit (default).
+    pub emotion_all: HumanDuration,
+    /// Moments. At least 1h; `0s` = no limit (default).
+    pub moments: HumanDuration,
+    /// Decisions. At least 1h; `0s` = no limit (default).
+    pub decisions: HumanDuration,
+    /// Outcomes. At least 1h; `0s` = no limit (default).
+    pub outcomes: HumanDuration,
+}
+
+impl KeepPoints {
+    /// The times that have a limit, with their measurements.
+    pub fn limits(&self) -> impl Iterator<Item = (&'static str, HumanDuration)> {
+        let all = [
+            ("emotion", self.emotion),
+            ("emotion_all", self.emotion_all),
+            ("moments", self.moments),
+            ("decisions", self.decisions),
+            ("outcomes", self.outcomes),
+        ];
+        all.into_iter().filter(|(_, keep)| !keep.is_zero())
+    }
+
+    /// Whether points of any measurement are deleted.
+    pub fn is_limited(&self) -> bool {
+        self.limits().next().is_some()
+    }
+
+    /// What the settings do, in a sentence for people.
+    pub fn explain(&self) -> String {
+        if !self.is_limited() {
+            return "the series keep every point: to delete old ones, set for instance metrics.keep.emotion = \"400d\"".into();
+        }
+        let parts: Vec<String> = self
+            .limits()
+            .map(|(measurement, keep)| format!("{measurement} {keep}"))
+            .collect();
+        format!(
+            "the series keep {}, and other measurements without limit. A point is deleted when it is older both by the newest \
+             point of its measurement and tenant, and by the node's clock. An old point that comes later is not stored",
+            parts.join(", ")
+        )
+    }
 }
 
 impl Default for MetricsSettings {
@@ -29,6 +87,7 @@ impl Default for MetricsSettings {
             disorder: HumanDuration::from_secs(5),
             lateness: HumanDuration::from_mins(10),
             most_groups: 200,
+            keep: KeepPoints::default(),
         }
     }
 }
@@ -41,6 +100,17 @@ impl MetricsSettings {
         }
         if !(1..=1_000).contains(&self.most_groups) {
             return Err(InvalidMetricsSetting::MostGroups(self.most_groups));
+        }
+        // A point has the time of its window's start.
+        let longest = self.windows.iter().copied().max().unwrap_or_default();
+        let least = SHORTEST.max(longest);
+        let too_short = self.keep.limits().find(|(_, keep)| *keep < least);
+        if let Some((measurement, keep)) = too_short {
+            return Err(InvalidMetricsSetting::Keep {
+                measurement,
+                keep,
+                least,
+            });
         }
         Ok(())
     }
@@ -68,6 +138,18 @@ pub enum InvalidMetricsSetting {
     /// A number of groups outside 1 to 1,000.
     #[error("metrics.most_groups = {0}: must be 1 to 1,000")]
     MostGroups(usize),
+    /// Points of a measurement would be kept for less than an hour, or for less than the longest window.
+    #[error(
+        "metrics.keep.{measurement} = {keep}: must be at least {least} (1h, or the longest of metrics.windows), or 0s for no limit"
+    )]
+    Keep {
+        /// The measurement.
+        measurement: &'static str,
+        /// The time.
+        keep: HumanDuration,
+        /// The shortest valid time.
+        least: HumanDuration,
+    },
 }
 
 /// The tag of a window of `seconds`.

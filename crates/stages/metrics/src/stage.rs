@@ -4,35 +4,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limbic_domain::{
-    ChallengerMode, Decision, DecisionResult, Direction, Envelope, Hold, HoldCause, Moment, MomentKind,
-    Outcome, OutcomeKind, PolicyRole, Reading, TenantId, Utc, topics,
-};
-use limbic_stream::window::{Added, Closed, WindowKind, Windows};
-use limbic_stream::{Batch, Error, EventTime, Outputs, Record, Stage, StageError, StageSpec};
+use foldhash::HashMap;
+use limbic_domain::{TenantId, Utc, topics};
+use limbic_stream::window::{Added, WindowKind, Windows};
+use limbic_stream::{Batch, BatchLimits, Error, EventTime, Outputs, Stage, StageError, StageSpec};
 use tokio::runtime::Handle;
 
-use crate::names::{Name, name, of_emotion};
-use crate::point::{Point, SeriesStore};
+use crate::measured;
+use crate::meters::SeriesMeters;
+use crate::names::Name;
+use crate::point::{Point, Series, SeriesStore};
+use crate::retention::{Retention, TICK};
 use crate::settings::{MetricsSettings, window_tag};
-use crate::sums::{Entry, Fields, OTHER, Sums};
+use crate::sums::{ALL, Entry, Sums};
 
-/// The measurements, and the tag that distinguishes their groups.
-const MEASUREMENTS: [(&str, Option<&str>); 6] = [
-    ("emotion", Some("subject")),
-    ("emotion_all", None),
-    ("moments", Some("audience")),
-    ("decisions", Some("campaign")),
-    ("outcomes", Some("campaign")),
-    ("holds", Some("subject")),
+/// The measurements, and the tag that distinguishes their groups. The windows of `emotion` also hold the sums of all readings.
+const MEASUREMENTS: [(&str, &str); 5] = [
+    ("emotion", "subject"),
+    ("moments", "audience"),
+    ("decisions", "campaign"),
+    ("outcomes", "campaign"),
+    ("holds", "subject"),
 ];
+/// The measurement of all readings.
+const EMOTION_ALL: &str = "emotion_all";
+/// The maximum number of series that an instance remembers, so that it need not name them again.
+const MOST_SERIES: usize = 8_192;
+
+/// Most records in a batch. Each is in memory as a record and with what it adds.
+const BATCH: usize = 2_000;
 
 /// The windows of one measurement and length.
 struct Kept {
     measurement: &'static str,
-    tag: Option<&'static str>,
+    tag: &'static str,
     window: String,
     windows: Windows<Sums>,
+    /// The windows in which older programs kept the sums of all readings. They are moved to `windows`.
+    of_all: Option<Windows<Sums>>,
 }
 
 /// Writes sums of readings, moments, decisions, outcomes and holds to a [`SeriesStore`].
@@ -44,7 +53,13 @@ pub struct MetricsStage {
     handle: Handle,
     kept: Vec<Kept>,
     most: usize,
+    series: KnownSeries,
+    retention: Retention,
 }
+
+/// What distinguishes a series within this stage: the place in [`MetricsStage::kept`], the partition, the window's key and the
+/// group.
+type SeriesKey = (usize, u32, Bytes, Name);
 
 impl std::fmt::Debug for MetricsStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -54,7 +69,6 @@ impl std::fmt::Debug for MetricsStage {
     }
 }
 
-type Measured = (&'static str, TenantId, Utc, Entry);
 /// The records of a batch by partition number and measurement, each with its window key, in order.
 type Sorted = BTreeMap<(u32, &'static str), Vec<(Bytes, Utc, Entry)>>;
 
@@ -75,20 +89,26 @@ impl MetricsStage {
         let lateness = settings.lateness.as_millis();
         let mut kept = Vec::new();
         for seconds in unique {
+            let window = window_tag(seconds);
+            let kind = WindowKind::Tumbling {
+                size: i64::from(seconds) * 1_000,
+            };
+            // Moments, decisions, outcomes and holds are rare, and arrive after the readings that caused them. The readings
+            // advance the watermark without them.
+            let windows = |measurement: &str| {
+                let windows = Windows::new(&format!("{measurement}/{window}"), kind, lateness)?;
+                Ok::<_, Error>(windows.late_by_own_records())
+            };
             for (measurement, tag) in MEASUREMENTS {
-                let window = window_tag(seconds);
-                let kind = WindowKind::Tumbling {
-                    size: i64::from(seconds) * 1_000,
-                };
-                // Moments, decisions, outcomes and holds are rare, and arrive after the readings that caused them. The readings
-                // advance the watermark without them.
-                let windows =
-                    Windows::new(&format!("{measurement}/{window}"), kind, lateness)?.late_by_own_records();
+                let of_all = (measurement == "emotion")
+                    .then(|| windows(EMOTION_ALL))
+                    .transpose()?;
                 kept.push(Kept {
                     measurement,
                     tag,
-                    window,
-                    windows,
+                    window: window.clone(),
+                    windows: windows(measurement)?,
+                    of_all,
                 });
             }
         }
@@ -97,12 +117,28 @@ impl MetricsStage {
             handle,
             kept,
             most: settings.most_groups,
+            series: KnownSeries::default(),
+            retention: Retention::new(settings.keep.clone(), SeriesMeters::unregistered()),
         })
+    }
+
+    /// Counts the deleted points in `meters`.
+    #[must_use]
+    pub fn metered(mut self, meters: SeriesMeters) -> Self {
+        self.retention.count_in(meters);
+        self
     }
 
     /// The stage's topics and requirements, for the runtime.
     pub fn spec(settings: &MetricsSettings) -> StageSpec {
         let disorder = settings.disorder.get();
+        let mut spec = StageSpec::new(Self::NAME).stateful().batches(BatchLimits {
+            records: BATCH,
+            ..BatchLimits::default()
+        });
+        if settings.keep.is_limited() {
+            spec = spec.ticks(TICK);
+        }
         [
             topics::READINGS,
             topics::MOMENTS,
@@ -111,116 +147,25 @@ impl MetricsStage {
             topics::HOLDS,
         ]
         .into_iter()
-        .fold(StageSpec::new(Self::NAME).stateful(), |spec, topic| {
+        .fold(spec, |spec, topic| {
             spec.reads(topic, EventTime::Records { disorder })
         })
     }
 
-    fn measure(&self, record: &Record) -> Result<Vec<Measured>, String> {
-        let decoded = |error: limbic_domain::DecodeError| error.to_string();
-        Ok(match &*record.topic {
-            topics::READINGS => {
-                let reading = Envelope::<Reading>::decode(&record.value).map_err(decoded)?;
-                let fields = of_reading(&reading.data);
-                let subjects = reading.data.subjects.iter();
-                let mut groups: Vec<Name> = subjects.map(|subject| name(subject.as_str())).collect();
-                groups.sort_unstable();
-                groups.dedup();
-                if groups.is_empty() {
-                    groups.push(name("none"));
-                }
-                let all = self.entry(vec![name("all")], fields.clone());
-                let by_subject = self.entry(groups, fields);
-                vec![
-                    ("emotion", reading.tenant.clone(), reading.at, by_subject),
-                    ("emotion_all", reading.tenant, reading.at, all),
-                ]
-            }
-            topics::MOMENTS => {
-                let moment = Envelope::<Moment>::decode(&record.value).map_err(decoded)?;
-                let way = match (moment.data.kind, moment.data.direction) {
-                    (MomentKind::Return, _) => "returns",
-                    (MomentKind::Change, Direction::Up) => "up",
-                    (MomentKind::Change, Direction::Down) => "down",
-                };
-                let change = &moment.data.change;
-                let fields = Fields::new([
-                    one("count"),
-                    one(way),
-                    (name("valence_sum"), change.mood.valence),
-                    (name("posts"), change.posts as f64),
-                    (name("copied"), change.copied as f64),
-                    (name("automated"), change.automated as f64),
-                ]);
-                let entry = self.entry(vec![name(moment.data.audience.as_str())], fields);
-                vec![("moments", moment.tenant, moment.at, entry)]
-            }
-            topics::DECISIONS => {
-                let decision = Envelope::<Decision>::decode(&record.value).map_err(decoded)?;
-                let mut fields = vec![one("count")];
-                let chosen = decision.data.chosen();
-                match &decision.data.result {
-                    DecisionResult::Chosen(_) => fields.push(one("chosen")),
-                    DecisionResult::Suppressed(suppressed) => {
-                        fields.extend([one("suppressed"), one(&format!("suppressed.{}", suppressed.rule))]);
-                    }
-                    DecisionResult::HeldOut(_) => fields.push(one("held_out")),
-                }
-                if let Some(test) = chosen.and_then(|chosen| chosen.champion_challenger.as_ref()) {
-                    fields.push(one(match test.mode {
-                        ChallengerMode::Shadow => "challenger.shadow",
-                        ChallengerMode::Live => "challenger.live",
-                        ChallengerMode::RolledBack => "challenger.rolled_back",
-                    }));
-                    if test.by == PolicyRole::Challenger {
-                        fields.push(one("challenger.decisions"));
-                    }
-                    if test.ratio_alarm {
-                        fields.push(one("challenger.ratio_alarm"));
-                    }
-                }
-                let entry = self.entry(vec![name(decision.data.campaign.as_str())], Fields::new(fields));
-                vec![("decisions", decision.tenant, decision.at, entry)]
-            }
-            topics::OUTCOMES => {
-                let outcome = Envelope::<Outcome>::decode(&record.value).map_err(decoded)?;
-                let campaign = Decision::campaign_of(&outcome.data.decision)
-                    .ok_or_else(|| format!("`{}` does not name a campaign", outcome.data.decision))?;
-                let stated = of_statements(&outcome).into_iter().map(|(at, fields)| {
-                    let entry = self.entry(vec![name(campaign.as_str())], Fields::new(fields));
-                    ("outcomes", outcome.tenant.clone(), at, entry)
-                });
-                stated.collect()
-            }
-            topics::HOLDS => {
-                let hold = Envelope::<Hold>::decode(&record.value).map_err(decoded)?;
-                let what = match (&hold.data.released, hold.data.cause) {
-                    (Some(_), _) => "released",
-                    (None, HoldCause::SensitiveEvents) => "sensitive_events",
-                    (None, HoldCause::Unread) => "unread",
-                };
-                let entry = self.entry(vec![name(hold.data.subject.as_str())], Fields::new([one(what)]));
-                vec![("holds", hold.tenant, hold.at, entry)]
-            }
-            other => return Err(format!("topic `{other}` is not measured")),
-        })
-    }
-
-    fn entry(&self, groups: Vec<Name>, fields: Fields) -> Entry {
-        Entry {
-            groups,
-            fields,
-            most: self.most,
-        }
-    }
-
     /// Closes the windows that are due and writes their points.
-    fn close(&self, out: &mut Outputs<'_>, due: &[(u32, Utc)]) -> Result<(), StageError> {
+    fn close(&mut self, out: &mut Outputs<'_>, due: &[(u32, Utc)]) -> Result<(), StageError> {
         let mut points = Vec::new();
         for (partition, watermark) in due {
-            for kept in &self.kept {
+            for (place, kept) in self.kept.iter().enumerate() {
                 for closed in kept.windows.advance(out, *partition, *watermark)? {
-                    kept.points(*partition, closed, &mut points)?;
+                    let at = Utc::from_millis(closed.window.start);
+                    for (group, fields) in closed.value.into_groups() {
+                        let key = (place, *partition, closed.key.clone(), group);
+                        let series = self
+                            .series
+                            .get(key, |group| kept.series(*partition, &closed.key, group))?;
+                        points.push(Point { series, fields, at });
+                    }
                 }
             }
         }
@@ -231,112 +176,90 @@ impl MetricsStage {
             .handle
             .block_on(self.store.write(&points))
             .map_err(|error| StageError::unavailable("series_unavailable", error.to_string()))?;
-        for refused in written.refused {
+        for refused in &written.refused {
             tracing::error!(refused, "the series store refused points permanently");
+        }
+        self.retention.count_not_stored(&written);
+        Ok(())
+    }
+
+    /// Moves the windows in which older programs kept the sums of all readings.
+    fn absorb(&self, out: &mut Outputs<'_>, partition: u32) -> Result<(), StageError> {
+        for kept in &self.kept {
+            if let Some(of_all) = &kept.of_all {
+                kept.windows.absorb(out, partition, of_all, Sums::of_all)?;
+            }
         }
         Ok(())
     }
 }
 
 impl Kept {
-    fn points(
-        &self,
-        partition: u32,
-        closed: Closed<Sums>,
-        points: &mut Vec<Point>,
-    ) -> Result<(), StageError> {
-        let tenant = std::str::from_utf8(&closed.key)
+    /// The series of a group. `key` is the key of its windows.
+    fn series(&self, partition: u32, key: &Bytes, group: &Name) -> Result<Series, StageError> {
+        let tenant = std::str::from_utf8(key)
             .ok()
             .and_then(|text| TenantId::new(text).ok())
             .ok_or_else(|| StageError::internal("window_key", "a window's key is not a tenant"))?;
-        for (group, fields) in closed.value.into_groups() {
-            let mut tags = BTreeMap::from([
-                ("window".to_owned(), self.window.clone()),
-                ("partition".to_owned(), partition.to_string()),
-            ]);
-            if let Some(tag) = self.tag {
-                tags.insert(tag.to_owned(), group.to_string());
-            } else {
-                debug_assert_ne!(&*group, OTHER, "there is one group only");
-            }
-            points.push(Point {
-                tenant: tenant.clone(),
-                measurement: self.measurement.to_owned(),
-                tags,
-                fields,
-                at: Utc::from_millis(closed.window.start),
-            });
+        let mut tags = BTreeMap::from([
+            ("window".to_owned(), self.window.clone()),
+            ("partition".to_owned(), partition.to_string()),
+        ]);
+        let is_of_all = group.as_str() == ALL;
+        if !is_of_all {
+            tags.insert(self.tag.to_owned(), group.to_string());
         }
-        Ok(())
-    }
-}
-
-/// What an outcome adds, and under which time: its statement, and the statement that it replaces with the opposite sign.
-///
-/// A correction of what is not known any more is not added: nobody knows whether it was counted, and when.
-fn of_statements(outcome: &Envelope<Outcome>) -> Vec<(Utc, Vec<(Name, f64)>)> {
-    let replaced = outcome.data.replaces.map(|replaced| (replaced, -1.0));
-    let is_known = replaced.is_some() || !outcome.data.is_correction();
-    let said = outcome.data.statement(outcome.at).replaced(outcome.at);
-    let statements = replaced.into_iter().chain(is_known.then_some((said, 1.0)));
-    statements
-        .filter(|(said, _)| said.count > 0)
-        .map(|(said, sign)| {
-            let mut fields = vec![(name(field_of(said.kind)), sign * said.count as f64)];
-            fields.extend(said.value.map(|value| (name("value"), sign * value)));
-            (said.at, fields)
+        let measurement = if is_of_all { EMOTION_ALL } else { self.measurement };
+        Ok(Series {
+            tenant,
+            measurement: measurement.to_owned(),
+            tags,
         })
-        .collect()
-}
-
-const fn field_of(kind: OutcomeKind) -> &'static str {
-    match kind {
-        OutcomeKind::Delivered => "delivered",
-        OutcomeKind::Refused => "refused",
-        OutcomeKind::Withdrawn => "withdrawn",
-        OutcomeKind::Paused => "paused",
-        OutcomeKind::Impression => "impressions",
-        OutcomeKind::Click => "clicks",
-        OutcomeKind::Conversion => "conversions",
-        OutcomeKind::Dismissal => "dismissals",
     }
 }
 
-fn one(field: &str) -> (Name, f64) {
-    (name(field), 1.0)
-}
+/// The series that an instance has written to, so that it names them once.
+#[derive(Default)]
+struct KnownSeries(HashMap<SeriesKey, Arc<Series>>);
 
-fn of_reading(reading: &Reading) -> Fields {
-    let affect = &reading.affect;
-    let is_in_distress = !affect.distress.cues.is_empty() || affect.distress.score.get() >= 0.5;
-    let mut fields = vec![
-        one("count"),
-        (name("valence_sum"), affect.valence),
-        (name("arousal_sum"), affect.arousal),
-        (name("distress"), f64::from(u8::from(is_in_distress))),
-    ];
-    for (emotion, score) in &affect.emotions {
-        let (sum, count) = of_emotion(emotion);
-        fields.push((sum, *score));
-        fields.push((count, 1.0));
+impl KnownSeries {
+    fn get(
+        &mut self,
+        key: SeriesKey,
+        make: impl FnOnce(&Name) -> Result<Series, StageError>,
+    ) -> Result<Arc<Series>, StageError> {
+        if let Some(known) = self.0.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        if self.0.len() >= MOST_SERIES {
+            self.0.clear();
+        }
+        let series = Arc::new(make(&key.3)?);
+        self.0.insert(key, Arc::clone(&series));
+        Ok(series)
     }
-    Fields::new(fields)
 }
 
 impl Stage for MetricsStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut measured = Sorted::new();
+        let mut keys: HashMap<TenantId, Bytes> = HashMap::default();
         for record in &batch.records {
-            match self.measure(record) {
+            match measured::of(record, self.most) {
                 Ok(all) => {
-                    for (measurement, tenant, at, entry) in all {
-                        let key = Bytes::copy_from_slice(tenant.as_str().as_bytes());
-                        let place = (record.partition, measurement);
-                        measured.entry(place).or_default().push((key, at, entry));
+                    for one in all {
+                        let copied = || Bytes::copy_from_slice(one.tenant.as_str().as_bytes());
+                        let key = keys.entry(one.tenant.clone()).or_insert_with(copied).clone();
+                        let place = (record.partition, one.measurement);
+                        measured.entry(place).or_default().push((key, one.at, one.entry));
                     }
                 }
                 Err(problem) => out.dead(record, "malformed", problem),
             }
+        }
+        let partitions: BTreeSet<u32> = measured.keys().map(|(partition, _)| *partition).collect();
+        for partition in partitions {
+            self.absorb(out, partition)?;
         }
         let mut late: BTreeSet<u32> = BTreeSet::new();
         for ((partition, measurement), entries) in &measured {
@@ -369,6 +292,89 @@ impl Stage for MetricsStage {
     }
 
     fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        self.absorb(out, partition)?;
         self.close(out, &[(partition, watermark)])
+    }
+
+    fn tick(&mut self, _: &[u32], now: Utc, _: &mut Outputs<'_>) -> Result<(), StageError> {
+        let done = self.handle.block_on(self.retention.tick(&*self.store, now));
+        if let Err(error) = done {
+            // New points matter more. The next round deletes what this one did not.
+            tracing::warn!(%error, "old points were not deleted: the next attempt follows");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limbic_stream::testing::MemoryState;
+
+    use super::*;
+    use crate::Embedded;
+    use crate::names::name;
+    use crate::point::Query;
+    use crate::sums::Fields;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn the_sums_of_all_readings_go_on_where_an_older_program_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(folder.path()).await.unwrap());
+        let settings = MetricsSettings::default();
+        let handle = Handle::current();
+        let mut stage = MetricsStage::new(store.clone(), handle, &settings).unwrap();
+
+        // An older program had windows of their own for all readings, in a group `all`.
+        let mut committed = MemoryState::default();
+        let mut out = Outputs::new(&committed);
+        let of_all = stage.kept.iter().filter_map(|kept| kept.of_all.as_ref());
+        let of_subjects = stage.kept.iter().filter(|kept| kept.of_all.is_some());
+        for (windows, group) in of_all
+            .map(|windows| (windows, "all"))
+            .chain(of_subjects.map(|kept| (&kept.windows, "tea")))
+        {
+            let entry = Entry {
+                groups: vec![name(group)],
+                fields: Fields::new([(name("count"), 2.0)]),
+                most: 9,
+            };
+            windows
+                .add(&mut out, 0, b"default", Utc::from_millis(1_000), &entry)
+                .unwrap();
+        }
+        let effects = out.into_effects();
+        committed.commit(&effects);
+
+        let (stage, committed) = tokio::task::spawn_blocking(move || {
+            let mut out = Outputs::new(&committed);
+            stage.watermark(0, Utc::from_millis(100_000), &mut out).unwrap();
+            let effects = out.into_effects();
+            committed.commit(&effects);
+            (stage, committed)
+        })
+        .await
+        .unwrap();
+        for (measurement, window) in [("emotion", "10s"), ("emotion_all", "10s"), ("emotion_all", "60s")] {
+            let query = Query {
+                tenant: TenantId::default(),
+                measurement: measurement.to_owned(),
+                tags: BTreeMap::from([("window".to_owned(), window.to_owned())]),
+                fields: vec!["count".to_owned()],
+                from: Utc::from_millis(0),
+                to: Utc::from_millis(60_000),
+                step: 60_000,
+            };
+            let sums = store.sums(&query).await.unwrap();
+            let count = BTreeMap::from([("count".to_owned(), 2.0)]);
+            assert_eq!(sums, BTreeMap::from([(0, count)]), "{measurement} {window}");
+        }
+        drop(stage);
+        assert_eq!(
+            committed
+                .keys()
+                .filter(|key| key.starts_with(b"emotion_all"))
+                .count(),
+            0
+        );
     }
 }

@@ -1,8 +1,6 @@
 //! The state of a window: sums by group and field, in whole millionths, so that they do not depend on the order of
 //! addition.
 
-use std::sync::Arc;
-
 use limbic_stream::window::Aggregate;
 use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue};
 
@@ -13,11 +11,13 @@ const MILLION: f64 = 1_000_000.0;
 /// Maximum number of fields of one group. Emotions and rules come from models and settings, which have few.
 const MOST_FIELDS: usize = 96;
 /// The name under which groups and fields above the limit are counted together.
-pub(crate) const OTHER: &str = "other";
+const OTHER: &str = "other";
+/// The group of all records, where a measurement has one. A slug cannot have this name.
+pub(crate) const ALL: &str = "*";
 
 /// What one record adds to each of its groups: fields sorted by name, without duplicates, in whole millionths.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fields(Arc<[(Name, i64)]>);
+pub(crate) struct Fields(Vec<(Name, i64)>);
 
 impl Fields {
     pub(crate) fn new(fields: impl IntoIterator<Item = (Name, f64)>) -> Self {
@@ -32,7 +32,7 @@ impl Fields {
             }
             is_same
         });
-        Self(fields.into())
+        Self(fields)
     }
 }
 
@@ -55,21 +55,23 @@ type Sum = Vec<(Name, i64)>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sums(Vec<(Name, Sum)>);
 
+/// Version 1 wrote every name as text. Since version 2, a name is a number: 0 and the text follows, or the place of a known name
+/// plus 1.
 impl StateValue for Sums {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn size_hint(&self) -> usize {
         let fields: usize = self.0.iter().map(|(_, sums)| sums.len()).sum();
-        4 + 16 * self.0.len() + 24 * fields
+        4 + 16 * self.0.len() + 5 * fields
     }
 
     fn encode(&self, to: &mut Encoder) {
         to.length(self.0.len());
         for (group, sums) in &self.0 {
-            to.text(group);
+            encode_name(group, to);
             to.length(sums.len());
             for (field, millionths) in sums {
-                to.text(field);
+                encode_name(field, to);
                 to.signed(*millionths);
             }
         }
@@ -78,14 +80,33 @@ impl StateValue for Sums {
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         let mut groups = Vec::new();
         for _ in 0..from.length()? {
-            let group = name(from.text()?);
+            let group = decode_name(from)?;
             let mut sums = Vec::new();
             for _ in 0..from.length()? {
-                sums.push((name(from.text()?), from.signed()?));
+                sums.push((decode_name(from)?, from.signed()?));
             }
             groups.push((group, sums));
         }
         Ok(Self(groups))
+    }
+}
+
+fn encode_name(name: &Name, to: &mut Encoder) {
+    if let Some(number) = name.number() {
+        to.unsigned(u64::from(number) + 1);
+    } else {
+        to.unsigned(0);
+        to.text(name.as_str());
+    }
+}
+
+fn decode_name(from: &mut Decoder<'_>) -> Result<Name, DecodeProblem> {
+    if from.version() < 2 {
+        return Ok(name(from.text()?));
+    }
+    match from.unsigned()?.checked_sub(1) {
+        None => Ok(name(from.text()?)),
+        Some(number) => Name::known(number).ok_or(DecodeProblem::Damaged),
     }
 }
 
@@ -96,11 +117,11 @@ impl Sums {
             Ok(place) => (place, false),
             Err(place) if self.0.len() < most => {
                 self.0
-                    .insert(place, (Arc::clone(group), Vec::with_capacity(fields.len())));
+                    .insert(place, (group.clone(), Vec::with_capacity(fields.len())));
                 (place, false)
             }
             Err(_) => {
-                let found = self.0.binary_search_by(|(known, _)| (**known).cmp(OTHER));
+                let found = self.0.binary_search_by(|(known, _)| known.as_str().cmp(OTHER));
                 let place = found.unwrap_or_else(|place| {
                     self.0.insert(place, (name(OTHER), Vec::new()));
                     place
@@ -114,20 +135,37 @@ impl Sums {
         }
         let mut at = 0;
         for (field, millionths) in fields {
-            // Both are sorted and mostly have the same fields, so try the next one first.
-            while sums.get(at).is_some_and(|(known, _)| known < field) {
+            // Both are sorted and mostly have the same fields, so try the next one first. `at` may be at the field before.
+            while sums
+                .get(at)
+                .is_some_and(|(known, _)| known != field && known < field)
+            {
                 at += 1;
             }
             let has_room = sums.len() < MOST_FIELDS;
             match sums.get_mut(at) {
-                Some((known, sum)) if known == field => *sum = sum.saturating_add(*millionths),
-                _ if has_room => sums.insert(at, (Arc::clone(field), *millionths)),
+                Some((known, sum)) if known == field => {
+                    *sum = sum.saturating_add(*millionths);
+                    at += 1;
+                }
+                _ if has_room => {
+                    sums.insert(at, (field.clone(), *millionths));
+                    at += 1;
+                }
                 _ => {
                     add(sums, &name("fields_folded"), MILLION as i64, usize::MAX);
                     at = 0;
                 }
             }
         }
+    }
+
+    /// These sums under the name [`ALL`], if they are those of one group.
+    pub(crate) fn of_all(mut self) -> Self {
+        for (group, _) in &mut self.0 {
+            *group = name(ALL);
+        }
+        self
     }
 
     /// The groups and their sums.
@@ -143,7 +181,7 @@ impl Sums {
 fn add(sums: &mut Sum, field: &Name, millionths: i64, most: usize) {
     match sums.binary_search_by(|(known, _)| known.cmp(field)) {
         Ok(place) => sums[place].1 = sums[place].1.saturating_add(millionths),
-        Err(place) if sums.len() < most => sums.insert(place, (Arc::clone(field), millionths)),
+        Err(place) if sums.len() < most => sums.insert(place, (field.clone(), millionths)),
         Err(_) => {}
     }
 }
@@ -221,7 +259,29 @@ mod tests {
     fn sums_are_unchanged_after_encoding_and_decoding() {
         let mut sums = Sums::default();
         sums.add(&entry("tea", &[("a", 0.1), ("b", -3.0)], 9));
+        sums.add(&entry("*", &[("count", 1.0), ("emotion.joy_sum", 0.5)], 9));
         let bytes = sums.to_bytes();
         assert_eq!(Sums::from_bytes(&bytes).unwrap(), sums);
+    }
+
+    #[test]
+    fn sums_with_names_as_text_are_still_read() {
+        // One group `tea` with `count` = 2 and `x` = -0.5, as version 1 wrote it.
+        let mut bytes = vec![1, 1, 3];
+        bytes.extend_from_slice(b"tea\x02\x05count");
+        bytes.extend_from_slice(&[0x80, 0x92, 0xf4, 0x1]);
+        bytes.extend_from_slice(b"\x01x");
+        bytes.extend_from_slice(&[0xbf, 0x84, 0x3d]);
+        let sums = Sums::from_bytes(&bytes).unwrap();
+        assert_eq!(shown(sums.clone()), ["tea.count=2", "tea.x=-0.5"]);
+        assert!(sums.to_bytes().len() < bytes.len());
+    }
+
+    #[test]
+    fn a_number_of_no_known_name_is_damage() {
+        assert!(matches!(
+            Sums::from_bytes(&[2, 1, 250, 1, 0]),
+            Err(DecodeProblem::Damaged)
+        ));
     }
 }

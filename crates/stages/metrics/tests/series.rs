@@ -62,6 +62,7 @@ impl World {
             .block_on(reader.query(&self.tenant, measurement, &tags, field, from, to, step))
             .unwrap();
         values
+            .items
             .into_iter()
             .map(|value| (value.at.as_millis() - T, value.value))
             .collect()
@@ -209,7 +210,10 @@ fn the_latest_statement_of_an_outcome_counts_and_what_slid_out_is_not_added() {
         let (from, to) = (Utc::from_millis(from), Utc::from_millis(to));
         let query = reader.query(&world.tenant, "outcomes", &tags, "value", from, to, 60);
         let values = world.handle.block_on(query).unwrap();
-        assert_eq!(values.iter().map(|value| value.value).collect::<Vec<_>>(), [7.0]);
+        assert_eq!(
+            values.items.iter().map(|value| value.value).collect::<Vec<_>>(),
+            [7.0]
+        );
     });
 }
 
@@ -348,13 +352,16 @@ fn an_invalid_query_is_refused_with_a_correction() {
 #[test]
 fn quotes_and_spaces_in_a_tag_are_escaped() {
     over_every_store(&MetricsSettings::default(), |world| {
-        let point = limbic_metrics::Point {
+        let series = limbic_metrics::Series {
             tenant: world.tenant.clone(),
             measurement: "emotion".into(),
             tags: BTreeMap::from([
                 ("subject".to_owned(), "a\"b, c=${d}".to_owned()),
                 ("window".to_owned(), "10s".to_owned()),
             ]),
+        };
+        let point = limbic_metrics::Point {
+            series: Arc::new(series),
             fields: vec![("count".into(), 7.0)],
             at: Utc::from_millis(T),
         };
@@ -368,4 +375,51 @@ fn quotes_and_spaces_in_a_tag_are_escaped() {
             []
         );
     });
+}
+
+#[test]
+fn influxdb_says_what_the_retention_of_its_bucket_deletes() {
+    let variable = |name: &str| std::env::var(format!("LIMBIC_TEST_INFLUX_{name}"));
+    let Ok(url) = variable("URL") else {
+        eprintln!("\n*** SKIPPED: LIMBIC_TEST_INFLUX_URL is not set (scripts/services up) ***\n");
+        return;
+    };
+    let (org, token) = (variable("ORG").unwrap(), variable("TOKEN").unwrap());
+    let runtime = Runtime::new().unwrap();
+    let client = reqwest::Client::new();
+    let authorization = format!("Token {token}");
+    let call = |request: reqwest::RequestBuilder| {
+        let answer = runtime.block_on(request.header("Authorization", &authorization).send());
+        let answer = answer.unwrap().error_for_status().unwrap();
+        let text = runtime.block_on(answer.text()).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default()
+    };
+    let orgs = call(client.get(format!("{url}/api/v2/orgs?org={org}")));
+    let bucket = format!("retention-{}", std::process::id());
+    let wanted = serde_json::json!({"orgID": orgs["orgs"][0]["id"], "name": bucket,
+        "retentionRules": [{"type": "expire", "everySeconds": 7_200}]});
+    let created = call(
+        client
+            .post(format!("{url}/api/v2/buckets"))
+            .body(wanted.to_string()),
+    );
+
+    let store = Influx::new(InfluxOptions {
+        url: ConnectionUrl::new(url.clone()),
+        org,
+        bucket,
+        token: token.clone(),
+    });
+    let store = store.unwrap();
+    let keep = runtime.block_on(store.own_retention()).unwrap();
+    assert_eq!(keep, Some(limbic_domain::HumanDuration::from_hours(2)));
+    let tenant = TenantId::default();
+    let before = runtime
+        .block_on(store.deleted_before(&tenant, "emotion"))
+        .unwrap();
+    assert!(before.is_some_and(|before| before < Utc::now()));
+    call(client.delete(format!(
+        "{url}/api/v2/buckets/{}",
+        created["id"].as_str().unwrap()
+    )));
 }
