@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
 use limbic_domain::{ConnectionUrl, TenantId, Utc};
 use limbic_ingest::SeenIds;
-use limbic_metrics::{Query, SeriesStore};
+use limbic_metrics::{MetricsStage, Query, SeriesStore};
 use limbic_stream::Log;
-use limbic_views::Store;
+use limbic_views::{Store, ViewsStage};
 use tokio::runtime::Handle;
 
 use crate::log::topic_specs;
@@ -72,8 +72,33 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
     of_sharing
         .chain(of_urls)
         .chain(of_stages)
+        .chain(of_retention(settings))
         .chain(of_entries)
         .collect()
+}
+
+/// How long the view and the series are kept, if the settings of their stages are valid.
+fn of_retention(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let views = settings.section::<ViewsStage>();
+    if views.check().is_ok() {
+        findings.push(Finding::new("views.keep", Ok(views.explain())));
+    }
+    let metrics = settings.section::<MetricsStage>();
+    if metrics.check().is_ok() {
+        let result = if settings.series.is_embedded() {
+            Ok(metrics.keep.explain())
+        } else if metrics.keep.is_limited() {
+            Err(anyhow::anyhow!(
+                "has no effect, because `series` names an InfluxDB, which deletes points itself: set the retention of the \
+                 bucket (`influx bucket update --retention 400d`), and remove metrics.keep"
+            ))
+        } else {
+            Ok("InfluxDB deletes points itself, after the retention of its bucket".to_owned())
+        };
+        findings.push(Finding::new("metrics.keep", result));
+    }
+    findings
 }
 
 const VALID: &str = "settings are valid";
@@ -104,6 +129,9 @@ fn ask(
         Kind::SeriesStore => {
             let store: Arc<dyn SeriesStore> = open_chosen(settings, setting, url, resources)?;
             handle.block_on(store.sums(&one_second()))?;
+            if let Some(keep) = handle.block_on(store.own_retention())? {
+                return Ok(format!("answers; its bucket deletes points after {keep}"));
+            }
         }
         Kind::IdStore => {
             // Opening it includes a request.

@@ -10,12 +10,12 @@ use limbic_api::Context;
 use limbic_component::{Need, Registration};
 use limbic_deliver::AdPlatforms;
 use limbic_ingest::Edge;
-use limbic_metrics::{MetricsStage, SeriesReader, SeriesStore};
+use limbic_metrics::{MetricsStage, SeriesMeters, SeriesReader, SeriesStore};
 use limbic_optimize::OptimizeMeters;
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::runtime::{StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
-use limbic_views::Store;
+use limbic_views::{Store, ViewMeters};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::campaigns::Watcher;
@@ -230,6 +230,10 @@ impl Parts {
         resources.insert(outboxes);
         let decisions = OptimizeMeters::register(&meters_registry).context("cannot register the meters")?;
         resources.insert(decisions);
+        let views = ViewMeters::register(&meters_registry).context("cannot register the meters")?;
+        resources.insert(views);
+        let series = SeriesMeters::register(&meters_registry).context("cannot register the meters")?;
+        resources.insert(series);
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
         let series = stores.series.as_ref().ok().cloned();

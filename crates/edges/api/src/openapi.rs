@@ -264,7 +264,9 @@ fn describe(operation: &Operation) -> Value {
     let schema = match operation.answer {
         Answer::One(name) => reference(name),
         Answer::Page(name) => json!({"type": "object", "required": ["items", "next"], "properties": {
-            "items": {"type": "array", "items": reference(name)}, "next": {"type": ["string", "null"]}}}),
+            "items": {"type": "array", "items": reference(name)}, "next": {"type": ["string", "null"]},
+            "deleted_before": {"type": "string", "format": "date-time", "description":
+                "Events from before this time are deleted because of their age (`views.keep`), and this page would have begun among them. Absent if no event is missing here."}}}),
         Answer::Receipt => reference("Receipt"),
         Answer::Holds => json!({"type": "object", "required": ["items"], "properties": {
             "items": {"type": "array", "items": reference("Hold")}}}),

@@ -156,13 +156,37 @@ pub(crate) async fn decision(
         .by_id(&tenant, Kind::Decision, &id)
         .await
         .map_err(store_problem)?;
-    found.map(Json).ok_or_else(|| {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "not found",
-            format!("there is no decision `{id}`; a new decision appears after about a second"),
-        )
-    })
+    if let Some(found) = found {
+        return Ok(Json(found));
+    }
+    Err(not_found(
+        &app,
+        &tenant,
+        Kind::Decision,
+        format!("there is no decision `{id}`; a new decision appears after about a second"),
+    )
+    .await)
+}
+
+/// The answer if there is no event, with the time before which events are deleted, if any are.
+async fn not_found(app: &App, tenant: &TenantId, kind: Kind, detail: String) -> Problem {
+    let deleted = match store(app) {
+        Ok(store) => store.deleted(tenant, kind).await.map_err(store_problem),
+        Err(problem) => Err(problem),
+    };
+    match deleted {
+        Err(problem) => problem,
+        Ok(None) => Problem::new(StatusCode::NOT_FOUND, "not found", detail),
+        Ok(Some(deleted)) => {
+            let detail = format!(
+                "{detail}; {} from before {} are deleted because of their age (views.keep.{})",
+                kind.plural(),
+                deleted.before,
+                kind.plural()
+            );
+            Problem::new(StatusCode::NOT_FOUND, "not found", detail)
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -186,10 +210,13 @@ pub(crate) async fn post(
         .by_id(&tenant, Kind::Post, &id)
         .await
         .map_err(store_problem)?;
-    found.map(Json).ok_or_else(|| {
-        let detail = format!("there is no post with the event id `{id}`; to find it by the id of its social network, add ?network=NAME");
-        Problem::new(StatusCode::NOT_FOUND, "not found", detail)
-    })
+    if let Some(found) = found {
+        return Ok(Json(found));
+    }
+    let detail = format!(
+        "there is no post with the event id `{id}`; to find it by the id of its social network, add ?network=NAME"
+    );
+    Err(not_found(&app, &tenant, Kind::Post, detail).await)
 }
 
 pub(crate) async fn post_by_network(
@@ -202,11 +229,11 @@ pub(crate) async fn post_by_network(
         .list(&tenant, Kind::Post, Some(&subject), None, 1)
         .await
         .map_err(store_problem)?;
-    page.items.into_iter().next().map(Json).ok_or_else(|| {
-        let detail =
-            format!("there is no post `{id}` of `{network}`; a new post appears after about a second");
-        Problem::new(StatusCode::NOT_FOUND, "not found", detail)
-    })
+    if let Some(found) = page.items.into_iter().next() {
+        return Ok(Json(found));
+    }
+    let detail = format!("there is no post `{id}` of `{network}`; a new post appears after about a second");
+    Err(not_found(&app, &tenant, Kind::Post, detail).await)
 }
 
 /// `GET /v1/series?measurement=…&field=…&from=…&to=…&step=…&tag.NAME=…`.
@@ -258,7 +285,13 @@ pub(crate) async fn series(
         .query(&tenant, &measurement, &tags, &field, from, to, step_seconds)
         .await
     {
-        Ok(points) => Ok(Json(json!({"items": points, "next": null}))),
+        Ok(values) => {
+            let mut answer = json!({"items": values.items, "next": null});
+            if let Some(before) = values.deleted_before {
+                answer["deleted_before"] = json!(before);
+            }
+            Ok(Json(answer))
+        }
         Err(SeriesError::BadQuery(problem)) => Err(Problem::bad_request(problem).of_field("query")),
         Err(SeriesError::Unavailable(problem)) => {
             tracing::warn!(%problem, "the time series did not answer");

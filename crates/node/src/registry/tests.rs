@@ -10,10 +10,10 @@ use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::Slug;
 use limbic_ingest::SeenIds;
 use limbic_llm::{OpenAiCompatible, OpenAiSettings, Provider};
-use limbic_metrics::{Influx, InfluxSettings, SeriesStore};
+use limbic_metrics::{Influx, InfluxSettings, SeriesMeters, SeriesStore};
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::{Log, Stage};
-use limbic_views::Store;
+use limbic_views::{Store, ViewMeters};
 
 use super::*;
 use crate::stores::{open_chosen, open_entries};
@@ -165,6 +165,8 @@ fn every_stage_is_built_from_the_registry() {
     scene
         .resources
         .insert(OutboxMeters::register(&prometheus::Registry::new()).unwrap());
+    scene.resources.insert(ViewMeters::unregistered());
+    scene.resources.insert(SeriesMeters::unregistered());
     for stage in stages() {
         let section = scene.settings.section_of(stage);
         let built = stage.build::<Box<dyn Stage>>(&section, &scene.resources);

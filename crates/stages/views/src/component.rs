@@ -7,30 +7,36 @@ use limbic_domain::ConnectionUrl;
 use limbic_stream::{Stage, StageSpec};
 use tokio::runtime::Handle;
 
-use crate::{Store, ViewsStage};
+use crate::{Store, ViewMeters, ViewsSettings, ViewsStage};
 
 impl Component for ViewsStage {
-    type Settings = NoSettings;
+    type Settings = ViewsSettings;
     type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = "views";
     const SUMMARY: &'static str = "Keeps every event as a row that the API can find.";
-    const NEEDS: &'static [Need] = &[Need::Log, Need::ViewDatabase, Need::AsyncRuntime];
+    const NEEDS: &'static [Need] = &[Need::Log, Need::ViewDatabase, Need::AsyncRuntime, Need::Clock];
 
-    fn check(_: &NoSettings) -> Result<(), Error> {
-        Ok(())
+    fn check(settings: &ViewsSettings) -> Result<(), Error> {
+        Ok(settings.check()?)
     }
 
-    fn build(_: &NoSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
+    fn build(settings: &ViewsSettings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
+        settings.check()?;
         let store: Store = resources.get()?;
         let handle: Handle = resources.get()?;
-        Ok(Box::new(Self::new(store, handle, &resources.log_name)))
+        let meters: ViewMeters = resources.get()?;
+        if settings.keep.is_limited() {
+            handle.block_on(store.prepare_retention());
+        }
+        let stage = Self::new(store, handle, &resources.log_name);
+        Ok(Box::new(stage.keeping(settings.keep.clone(), meters)))
     }
 }
 
 impl StageComponent for ViewsStage {
-    fn spec(_: &NoSettings) -> Result<StageSpec, Error> {
-        Ok(Self::spec())
+    fn spec(settings: &ViewsSettings) -> Result<StageSpec, Error> {
+        Ok(Self::spec(settings))
     }
 }
 

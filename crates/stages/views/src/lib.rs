@@ -34,17 +34,25 @@
 //! * An event has one row, also if its record was read several times.
 //! * An outcome has the row of its latest statement. A correction moves it to the end of its lists, so that a reader who follows
 //!   the pages sees it.
+//! * An event is deleted when it is older than [`KeepEvents`] says, both by the newest events of its kind and tenant and by
+//!   the node's clock. What is deleted does not come back, and pages say that it is deleted.
 //! * Pages are in the order of commits, so a cursor never skips a row that becomes visible later.
 
 mod component;
 mod compression;
 mod ids;
+mod meters;
+mod retention;
 mod schema;
+mod settings;
 mod sqlite;
 mod stage;
 mod store;
 
 pub use component::{PostgresView, SqliteView};
 pub use compression::BodyError;
+pub use meters::ViewMeters;
+pub use retention::Deleted;
+pub use settings::{InvalidViewsSetting, KeepEvents, ViewsSettings};
 pub use stage::ViewsStage;
 pub use store::{Cursor, Kind, Page, Store, StoreError};

@@ -42,6 +42,7 @@ pub(crate) const SQLITE: &[&str] = &[
         SELECT tenant, kind, seq, id, at, entity, body FROM limbic_streams JOIN
         (SELECT * FROM limbic_posts UNION ALL SELECT * FROM limbic_events) USING (stream)",
     SQLITE_OFFSETS,
+    RETENTION,
 ];
 
 /// The next offset of each source, in every version of SQLite's tables.
@@ -49,11 +50,22 @@ pub(crate) const SQLITE_OFFSETS: &str = "CREATE TABLE IF NOT EXISTS limbic_view_
         source TEXT PRIMARY KEY,
         next BIGINT NOT NULL)";
 
+/// From when each stream is kept, the highest number of a deleted row, and how many were deleted.
+const RETENTION: &str = "CREATE TABLE IF NOT EXISTS limbic_view_retention (
+        tenant TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        kept_from BIGINT NOT NULL,
+        last BIGINT NOT NULL,
+        deleted BIGINT NOT NULL,
+        PRIMARY KEY (tenant, kind))";
+
 /// The statements for PostgreSQL: the same tables with row-level security, which applies to every role except superusers
 /// and roles with BYPASSRLS.
 pub(crate) const POSTGRES: &[&str] = &[
     // Two processes that start together must not create the same table at the same time.
     "SELECT pg_advisory_xact_lock(7311001)",
+    // A process that writes locks the same tables in another order.
+    POSTGRES_WRITE_LOCK,
     "CREATE TABLE IF NOT EXISTS limbic_view (
         seq BIGSERIAL PRIMARY KEY,
         tenant TEXT NOT NULL,
@@ -68,10 +80,17 @@ pub(crate) const POSTGRES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS limbic_view_offsets (
         source TEXT PRIMARY KEY,
         next BIGINT NOT NULL)",
+    RETENTION,
     "ALTER TABLE limbic_view ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE limbic_view FORCE ROW LEVEL SECURITY",
     "DROP POLICY IF EXISTS limbic_tenant ON limbic_view",
     "CREATE POLICY limbic_tenant ON limbic_view
+        USING (current_setting('limbic.tenant', true) IN (tenant, '*'))
+        WITH CHECK (current_setting('limbic.tenant', true) IN (tenant, '*'))",
+    "ALTER TABLE limbic_view_retention ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE limbic_view_retention FORCE ROW LEVEL SECURITY",
+    "DROP POLICY IF EXISTS limbic_tenant ON limbic_view_retention",
+    "CREATE POLICY limbic_tenant ON limbic_view_retention
         USING (current_setting('limbic.tenant', true) IN (tenant, '*'))
         WITH CHECK (current_setting('limbic.tenant', true) IN (tenant, '*'))",
 ];

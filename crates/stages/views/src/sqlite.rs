@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use limbic_domain::TenantId;
 use limbic_sqlite::Durability;
 use sqlx::{Any, AnyPool, Row as _, Transaction};
 
@@ -141,18 +142,19 @@ struct Stored {
 /// Appends rows to their streams. An event that has a row keeps it.
 pub(crate) async fn write(
     transaction: &mut Transaction<'static, Any>,
-    rows: &[NewRow],
+    rows: Vec<NewRow>,
 ) -> Result<(), StoreError> {
-    let mut streams: BTreeMap<(&str, &str), Stream> = BTreeMap::new();
-    for row in rows {
-        streams.entry((&row.tenant, row.kind)).or_default().rows += 1;
+    let mut streams: BTreeMap<(TenantId, &str), Stream> = BTreeMap::new();
+    for row in &rows {
+        let key = (row.tenant.clone(), row.kind);
+        streams.entry(key).or_default().rows += 1;
     }
     for ((tenant, kind), stream) in &mut streams {
         let row = sqlx::query(
             "INSERT INTO limbic_streams (tenant, kind, last) VALUES (?, ?, ?)
              ON CONFLICT (tenant, kind) DO UPDATE SET last = last + excluded.last RETURNING stream, last",
         )
-        .bind((*tenant).to_owned())
+        .bind(tenant.as_str().to_owned())
         .bind((*kind).to_owned())
         .bind(stream.rows)
         .fetch_one(&mut **transaction)
@@ -164,15 +166,16 @@ pub(crate) async fn write(
     let mut writer = BodyWriter::new();
     let mut stored = Vec::with_capacity(rows.len());
     for row in rows {
-        let stream = streams.entry((&row.tenant, row.kind)).or_default();
+        let (id, hash) = (ids::pack(&row.id), ids::hash(row.kind, &row.id));
+        let stream = streams.entry((row.tenant, row.kind)).or_default();
         stored.push(Stored {
             table: table(row.kind),
             stream: stream.number,
             seq: stream.next,
-            id: ids::pack(&row.id),
-            hash: ids::hash(row.kind, &row.id),
+            id,
+            hash,
             at: row.at,
-            entity: row.entity.clone(),
+            entity: row.entity,
             body: writer.write(&row.body),
         });
         stream.next += 1;
@@ -291,7 +294,6 @@ pub(crate) fn count(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use limbic_domain::TenantId;
     use serde_json::json;
 
     use super::*;
@@ -308,7 +310,7 @@ mod tests {
 
     fn row(kind: &'static str, id: &str, entity: &str) -> NewRow {
         NewRow {
-            tenant: "default".into(),
+            tenant: TenantId::default(),
             kind,
             id: id.into(),
             at: 5,
@@ -331,7 +333,7 @@ mod tests {
             sqlx::query(
                 "INSERT INTO limbic_view (tenant, kind, id, at, entity, body) VALUES (?, ?, ?, ?, ?, ?)",
             )
-            .bind(row.tenant.clone())
+            .bind(row.tenant.as_str())
             .bind(row.kind)
             .bind(row.id.clone())
             .bind(row.at)
@@ -394,7 +396,7 @@ mod tests {
         let store = Store::sqlite(folder.path()).await.unwrap();
         let again = [row("post", &hash, "t/1"), row("post", "p2", "t/2")];
         store
-            .write(&again, &[("log/posts/0".to_owned(), Some(3), 5)])
+            .write(again.to_vec(), &[("log/posts/0".to_owned(), Some(3), 5)])
             .await
             .unwrap();
         let page = store.list(&tenant, Kind::Post, None, None, 9).await.unwrap();

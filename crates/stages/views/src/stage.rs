@@ -2,14 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use limbic_domain::{Outcome, Statement, TenantId, Utc, topics};
-use limbic_stream::{Batch, EventTime, Outputs, Record, Stage, StageError, StageSpec, TopicPartition};
+use limbic_stream::{
+    Batch, BatchLimits, EventTime, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
+};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use sonic_rs::LazyValue;
 use tokio::runtime::Handle;
 
+use crate::meters::ViewMeters;
+use crate::retention::Retention;
+use crate::settings::{KeepEvents, ViewsSettings};
 use crate::store::{NewRow, Store, StoreError};
+
+/// Most records in a batch. Each is in memory as a record, as a row, and as the parameters of a statement.
+const BATCH: usize = 2_000;
+/// How often old events are deleted.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Writes posts, readings, moments, creatives, decisions and outcomes to the view.
 pub struct ViewsStage {
@@ -19,6 +30,7 @@ pub struct ViewsStage {
     offsets: HashMap<TopicPartition, Option<u64>>,
     /// The name of the log. Offsets of another log have no meaning here.
     log: Arc<str>,
+    retention: Retention,
 }
 
 impl std::fmt::Debug for ViewsStage {
@@ -36,7 +48,7 @@ struct Head<'a> {
     id: String,
     at: Utc,
     #[serde(borrow)]
-    data: &'a RawValue,
+    data: LazyValue<'a>,
 }
 
 /// The fields that name the entity of an event.
@@ -59,17 +71,32 @@ struct PostEntity {
 impl ViewsStage {
     /// A stage that writes to `store`. Database calls run on `handle`. `log` is the name of the log that it reads.
     pub fn new(store: Store, handle: Handle, log: &str) -> Self {
+        let everything = KeepEvents::default();
         Self {
             store,
             handle,
             offsets: HashMap::new(),
             log: log.into(),
+            retention: Retention::new(everything, ViewMeters::unregistered()),
         }
     }
 
+    /// Deletes events that are older than `keep`, and counts them in `meters`.
+    #[must_use]
+    pub fn keeping(mut self, keep: KeepEvents, meters: ViewMeters) -> Self {
+        self.retention = Retention::new(keep, meters);
+        self
+    }
+
     /// The stage's topics and requirements, for the runtime.
-    pub fn spec() -> StageSpec {
-        let mut spec = StageSpec::new("views");
+    pub fn spec(settings: &ViewsSettings) -> StageSpec {
+        let mut spec = StageSpec::new("views").batches(BatchLimits {
+            records: BATCH,
+            ..BatchLimits::default()
+        });
+        if settings.keep.is_limited() {
+            spec = spec.ticks(TICK);
+        }
         for topic in [
             topics::POSTS,
             topics::READINGS,
@@ -90,8 +117,14 @@ impl ViewsStage {
 
 /// The row for `record`, or why there is none.
 fn row(record: &Record) -> Result<NewRow, String> {
-    let head: Head<'_> = serde_json::from_slice(&record.value).map_err(|error| error.to_string())?;
-    let about: About = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(&record.value).map_err(|error| error.to_string())?;
+    // sonic-rs skips what is not needed; serde_json says what is wrong.
+    let unreadable = |_: sonic_rs::Error| match serde_json::from_str::<serde_json::Value>(text) {
+        Err(error) => error.to_string(),
+        Ok(_) => "it is not an envelope with tenant, id, at and data".to_owned(),
+    };
+    let head: Head<'_> = sonic_rs::from_str(text).map_err(unreadable)?;
+    let about: About = sonic_rs::from_str(head.data.as_raw_str()).map_err(unreadable)?;
     let of_post = |network: Option<String>, id: Option<String>| Some(format!("{}/{}", network?, id?));
     let (kind, entity) = match &*record.topic {
         topics::POSTS => ("post", of_post(about.network, about.id)),
@@ -111,18 +144,18 @@ fn row(record: &Record) -> Result<NewRow, String> {
     };
     Ok(NewRow {
         correction,
-        tenant: head.tenant.to_string(),
+        tenant: head.tenant,
         kind,
         id: head.id,
         at: head.at.as_millis(),
         entity: entity.ok_or("no field names its entity (post, audience, campaign or decision)")?,
-        body: head.data.get().to_owned(),
+        body: head.data.as_raw_str().to_owned(),
     })
 }
 
 /// The statement of an outcome that corrects an earlier one.
 fn correction(head: &Head<'_>) -> Result<Option<Statement>, String> {
-    let outcome: Outcome = serde_json::from_str(head.data.get()).map_err(|error| error.to_string())?;
+    let outcome: Outcome = serde_json::from_str(head.data.as_raw_str()).map_err(|error| error.to_string())?;
     Ok(outcome.is_correction().then(|| outcome.statement(head.at)))
 }
 
@@ -162,8 +195,12 @@ impl Stage for ViewsStage {
                 )
             })
             .collect();
-        match self.handle.block_on(self.store.write(&rows, &of_database)) {
-            Ok(()) => {
+        match self.handle.block_on(self.store.write(rows, &of_database)) {
+            Ok(not_stored) => {
+                for (kind, events) in not_stored {
+                    let meters = self.retention.meters();
+                    meters.not_stored.with_label_values(&[kind]).inc_by(events);
+                }
                 self.offsets
                     .extend(moves.into_iter().map(|(partition, next)| (partition, Some(next))));
                 Ok(())
@@ -171,6 +208,14 @@ impl Stage for ViewsStage {
             // Only the database knows whether the rows were written. The runtime asks for its offsets before the next attempt.
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    fn tick(&mut self, _: &[u32], now: Utc, _: &mut Outputs<'_>) -> Result<(), StageError> {
+        if let Err(error) = self.handle.block_on(self.retention.tick(&self.store, now)) {
+            // New events matter more. The next round deletes what this one did not.
+            tracing::warn!(%error, "old events were not deleted from the view: the next attempt follows");
+        }
+        Ok(())
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, u64)>, StageError> {

@@ -1,7 +1,7 @@
 //! Reads and writes the view.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr;
@@ -82,6 +82,32 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::Post,
+        Self::Reading,
+        Self::Moment,
+        Self::CreativeSet,
+        Self::Decision,
+        Self::Outcome,
+    ];
+
+    /// The name of many of them, as in the API's paths and in the settings.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Post => "posts",
+            Self::Reading => "readings",
+            Self::Moment => "moments",
+            Self::CreativeSet => "creatives",
+            Self::Decision => "decisions",
+            Self::Outcome => "outcomes",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Post => "post",
@@ -125,11 +151,15 @@ pub struct Page {
     pub items: Vec<Value>,
     /// Pass it as `after` to read the next page. `None` at the current end.
     pub next: Option<String>,
+    /// Events from before this time are deleted because of their age, and this page would have begun among them. `None` =
+    /// no event is missing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_before: Option<Utc>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NewRow {
-    pub(crate) tenant: String,
+    pub(crate) tenant: TenantId,
     pub(crate) kind: &'static str,
     pub(crate) id: String,
     pub(crate) at: i64,
@@ -142,10 +172,10 @@ pub(crate) struct NewRow {
 /// The view. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: AnyPool,
+    pub(crate) pool: AnyPool,
     /// The connections for writes: one to SQLite, several to PostgreSQL.
-    writer: AnyPool,
-    postgres: bool,
+    pub(crate) writer: AnyPool,
+    pub(crate) postgres: bool,
 }
 
 /// Rows in one statement for PostgreSQL. Each has 6 parameters; the limit is 65,535.
@@ -278,7 +308,11 @@ impl Store {
         let more = rows.len() > limit;
         let rows = &rows[..rows.len().min(limit)];
         let last = rows.last().map(|row| Cursor(row.get::<i64, _>("seq")));
+        let deleted = self.deleted_in(&mut transaction, tenant, kind).await?;
         Ok(Page {
+            deleted_before: deleted
+                .filter(|deleted| after < deleted.last)
+                .map(|deleted| deleted.before),
             items: rows.iter().map(|row| self.item(row)).collect::<Result<_, _>>()?,
             next: last.filter(|_| more).map(|cursor| cursor.to_string()),
         })
@@ -302,8 +336,39 @@ impl Store {
     }
 
     async fn reading(&self, tenant: &TenantId) -> Result<Transaction<'static, Any>, StoreError> {
+        self.reading_as(tenant.as_str()).await
+    }
+
+    /// A transaction that reads the rows of a tenant; `*` = of all tenants.
+    pub(crate) async fn reading_as(&self, tenant: &str) -> Result<Transaction<'static, Any>, StoreError> {
         let mut transaction = self.pool.begin().await.map_err(database("reading the view"))?;
-        self.act_for(&mut transaction, tenant.as_str()).await?;
+        self.act_for(&mut transaction, tenant).await?;
+        Ok(transaction)
+    }
+
+    /// A transaction that writes rows of all tenants, while no other transaction numbers rows.
+    pub(crate) async fn writing(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        let mut transaction = self.writing_without_lock().await?;
+        if self.postgres {
+            sqlx::query(schema::POSTGRES_WRITE_LOCK)
+                .execute(&mut *transaction)
+                .await
+                .map_err(database("writing the view"))?;
+        }
+        Ok(transaction)
+    }
+
+    /// A transaction that writes rows of all tenants. SQLite has one writer at a time.
+    pub(crate) async fn writing_without_lock(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        let begun = if self.postgres {
+            self.writer.begin().await
+        } else {
+            // Takes SQLite's write lock at the start: a read transaction that becomes a write transaction cannot wait for
+            // it.
+            self.writer.begin_with("BEGIN IMMEDIATE").await
+        };
+        let mut transaction = begun.map_err(database("writing the view"))?;
+        self.act_for(&mut transaction, "*").await?;
         Ok(transaction)
     }
 
@@ -337,29 +402,14 @@ impl Store {
         Ok(offsets)
     }
 
-    /// Writes rows and moves the offsets in one transaction. `moves`: source, its expected offset, its new offset.
+    /// Writes rows and moves the offsets in one transaction. `moves`: source, its expected offset, its new offset. Rows of
+    /// events that are older than the view keeps are not written: returns their number, by kind.
     pub(crate) async fn write(
         &self,
-        rows: &[NewRow],
+        mut rows: Vec<NewRow>,
         moves: &[(String, Option<u64>, u64)],
-    ) -> Result<(), StoreError> {
-        let mut transaction = if self.postgres {
-            self.writer.begin().await.map_err(database("writing the view"))?
-        } else {
-            // Takes SQLite's write lock at the start: a read transaction that becomes a write transaction cannot wait for
-            // it.
-            self.writer
-                .begin_with("BEGIN IMMEDIATE")
-                .await
-                .map_err(database("writing the view"))?
-        };
-        self.act_for(&mut transaction, "*").await?;
-        if self.postgres {
-            sqlx::query(schema::POSTGRES_WRITE_LOCK)
-                .execute(&mut *transaction)
-                .await
-                .map_err(database("writing the view"))?;
-        }
+    ) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+        let mut transaction = self.writing().await?;
         for (source, expected, next) in moves {
             let outcome = match expected {
                 Some(expected) => {
@@ -384,29 +434,34 @@ impl Store {
                 return Err(StoreError::Overtaken(source.clone()));
             }
         }
+        let not_stored = drop_older(&mut transaction, &mut rows).await?;
         let rows = self.remove_corrected(&mut transaction, rows).await?;
         if self.postgres {
             insert_into_postgres(&mut transaction, &rows).await?;
         } else {
-            sqlite::write(&mut transaction, &rows).await?;
+            sqlite::write(&mut transaction, rows).await?;
         }
-        transaction.commit().await.map_err(database("committing events"))
+        transaction
+            .commit()
+            .await
+            .map_err(database("committing events"))?;
+        Ok(not_stored)
     }
 
     /// Removes the rows that `rows` correct. Returns the rows to write: without those that a later row or the database
     /// corrects already.
-    async fn remove_corrected<'r>(
+    async fn remove_corrected(
         &self,
         transaction: &mut Transaction<'static, Any>,
-        rows: &'r [NewRow],
-    ) -> Result<Cow<'r, [NewRow]>, StoreError> {
+        rows: Vec<NewRow>,
+    ) -> Result<Vec<NewRow>, StoreError> {
         if rows.iter().all(|row| row.correction.is_none()) {
-            return Ok(Cow::Borrowed(rows));
+            return Ok(rows);
         }
         let mut left: Vec<NewRow> = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(correction) = &row.correction else {
-                left.push(row.clone());
+                left.push(row);
                 continue;
             };
             let is_same =
@@ -421,7 +476,9 @@ impl Store {
                 (sqlite::by_id(Kind::Outcome), sqlite::DELETE_EVENT)
             };
             let of_row = |sql| {
-                let query = sqlx::query(sql).bind(row.tenant.clone()).bind(row.kind);
+                let query = sqlx::query(sql)
+                    .bind(row.tenant.as_str().to_owned())
+                    .bind(row.kind);
                 if self.postgres {
                     query.bind(row.id.clone())
                 } else {
@@ -444,9 +501,9 @@ impl Store {
                     .await
                     .map_err(database("correcting an event"))?;
             }
-            left.push(row.clone());
+            left.push(row);
         }
-        Ok(Cow::Owned(left))
+        Ok(left)
     }
 
     /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields.
@@ -468,6 +525,41 @@ impl Store {
         }
         Ok(value)
     }
+}
+
+/// Removes the rows of events from before the time from which their stream is kept. Returns their number, by kind.
+async fn drop_older(
+    transaction: &mut Transaction<'static, Any>,
+    rows: &mut Vec<NewRow>,
+) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+    let streams: BTreeSet<(TenantId, &'static str)> =
+        rows.iter().map(|row| (row.tenant.clone(), row.kind)).collect();
+    let mut kept_from: BTreeMap<(TenantId, &'static str), i64> = BTreeMap::new();
+    for (tenant, kind) in streams {
+        let known =
+            sqlx::query("SELECT kept_from FROM limbic_view_retention WHERE tenant = $1 AND kind = $2")
+                .bind(tenant.as_str().to_owned())
+                .bind(kind)
+                .fetch_optional(&mut **transaction)
+                .await
+                .map_err(database("reading from when events are kept"))?;
+        if let Some(known) = known {
+            kept_from.insert((tenant, kind), known.get("kept_from"));
+        }
+    }
+    let mut not_stored = BTreeMap::new();
+    if kept_from.is_empty() {
+        return Ok(not_stored);
+    }
+    rows.retain(|row| {
+        let from = kept_from.get(&(row.tenant.clone(), row.kind));
+        let is_kept = from.is_none_or(|from| row.at >= *from);
+        if !is_kept {
+            *not_stored.entry(row.kind).or_default() += 1;
+        }
+        is_kept
+    });
+    Ok(not_stored)
 }
 
 async fn insert_into_postgres(
@@ -494,7 +586,7 @@ async fn insert_into_postgres(
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
         for row in chunk {
             query = query
-                .bind(row.tenant.clone())
+                .bind(row.tenant.as_str().to_owned())
                 .bind(row.kind)
                 .bind(row.id.clone())
                 .bind(row.at)

@@ -4,7 +4,7 @@
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc, topics};
 use limbic_stream::TopicPartition;
 use limbic_stream::testing::{Harness, RecordBuilder, record};
-use limbic_views::{Kind, Store, ViewsStage};
+use limbic_views::{Kind, Store, ViewsSettings, ViewsStage};
 
 fn outcome(tenant: &str, n: u64) -> RecordBuilder {
     let data = Outcome::new("acme.x", OutcomeKind::Click, format!("k{n}"));
@@ -20,7 +20,7 @@ fn outcome(tenant: &str, n: u64) -> RecordBuilder {
 fn harness(store: &Store, handle: &tokio::runtime::Handle, log: &str) -> Harness<ViewsStage> {
     let (store, handle, log) = (store.clone(), handle.clone(), log.to_owned());
     Harness::new(move || ViewsStage::new(store.clone(), handle.clone(), &log))
-        .described_by(ViewsStage::spec())
+        .described_by(ViewsStage::spec(&ViewsSettings::default()))
 }
 
 fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) {
