@@ -209,6 +209,8 @@ impl Parts {
             .transpose()?;
         let mut resources = resources::of(settings);
         resources.insert(handle.clone());
+        let identity = log.identity().context("cannot learn which log this is")?;
+        resources.log_name = format!("{}@{identity}", resources.log_name);
         let stores = Stores::open(settings, &resources, &running, listener.is_some())?;
         let edge = Arc::new(open_edge(settings, &resources, Arc::clone(log))?);
         let meters_registry = prometheus::Registry::new();

@@ -39,7 +39,8 @@ pub struct CallTimeout(pub Duration);
 /// Clones share the resources.
 #[derive(Clone)]
 pub struct Resources {
-    /// The name of this log in databases that several logs share. It keeps their offsets separate.
+    /// The name of this log in databases that several logs share. It keeps their offsets separate. In a running node: a name from
+    /// the settings, `@`, and the log's identity.
     pub log_name: String,
     shared: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }

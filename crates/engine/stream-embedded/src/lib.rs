@@ -189,6 +189,7 @@ impl EmbeddedLog {
         let (requests, received) = crossbeam_channel::bounded(WAITING);
         let shared = Arc::new(Shared {
             path: path.into(),
+            identity: meta.identity.as_str().into(),
             options,
             store: RwLock::new(Some(store)),
             topics: RwLock::new(topics),
@@ -279,6 +280,10 @@ impl EmbeddedLog {
 }
 
 impl Log for EmbeddedLog {
+    fn identity(&self) -> Result<Arc<str>> {
+        Ok(Arc::clone(&self.shared.identity))
+    }
+
     fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
         self.shared
             .ask(|answer| Request::EnsureTopics(specs.to_vec(), answer))

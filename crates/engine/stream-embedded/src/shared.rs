@@ -27,6 +27,7 @@ pub(super) struct Topic {
 
 pub(super) struct Shared {
     pub(super) path: PathBuf,
+    pub(super) identity: Arc<str>,
     pub(super) options: EmbeddedOptions,
     /// `None` after closing, and while the committer reopens the store after a disk failure.
     pub(super) store: RwLock<Option<Store>>,

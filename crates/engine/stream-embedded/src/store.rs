@@ -9,6 +9,7 @@
 //! | | `o` group, topic, partition | next offset, the runtime's metadata |
 //! | | `e` group | epoch |
 //! | | `c` | number of the last commit |
+//! | | `i` | identity of the log |
 //! | `state` | group, partition, the stage's key | the stage's value |
 //! | `segment-N` | topic number, partition, first offset | a [batch](crate::packed) |
 //!
@@ -16,6 +17,7 @@
 //! in order.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,6 +76,7 @@ pub(super) struct Meta {
     pub(super) offsets: Vec<(String, Committed)>,
     pub(super) epochs: HashMap<String, u64>,
     pub(super) commits: u64,
+    pub(super) identity: String,
 }
 
 impl Store {
@@ -102,7 +105,13 @@ impl Store {
         let large = || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes);
         let meta = database.keyspace("meta", small).map_err(failed)?;
         let state = database.keyspace("state", large).map_err(failed)?;
-        let rows = read_meta(&meta, path)?;
+        let mut rows = read_meta(&meta, path)?;
+        if rows.identity.is_empty() {
+            rows.identity = new_identity();
+            let mut first = database.batch().durability(Some(PersistMode::SyncAll));
+            first.insert(&meta, "i", rows.identity.as_bytes());
+            first.commit().map_err(failed)?;
+        }
         let mut segments = HashMap::new();
         for name in database.list_keyspace_names() {
             let Some(id) = name
@@ -451,10 +460,21 @@ fn read_row(meta: &mut Meta, key: &[u8], mut value: &[u8]) -> Option<()> {
         b'e' => {
             meta.epochs.insert(text(key)?, take_u64(&mut value)?);
         }
+        b'i' => meta.identity = text(value)?,
         b'c' => meta.commits = take_u64(&mut value)?,
         _ => return None,
     }
     Some(())
+}
+
+/// Random, from the seeds that the system gives to hash tables.
+fn new_identity() -> String {
+    let random = || {
+        std::collections::hash_map::RandomState::new()
+            .build_hasher()
+            .finish()
+    };
+    format!("{:016x}{:016x}", random(), random())
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

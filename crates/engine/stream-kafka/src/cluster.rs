@@ -89,6 +89,15 @@ impl Cluster {
         }
     }
 
+    /// The cluster's id.
+    pub(super) fn identity(&self) -> Result<Arc<str>> {
+        let id = self.observer.client().fetch_cluster_id(self.options.call_timeout);
+        id.map(Arc::from).ok_or_else(|| Error::Unavailable {
+            context: "asking for the id of the Kafka cluster".into(),
+            message: "no broker has named it".into(),
+        })
+    }
+
     /// The number of partitions of one topic, or of all topics, by their names in the cluster.
     fn metadata(&self, topic: Option<&str>) -> Result<HashMap<String, u32>> {
         self.metadata_within(topic, self.options.call_timeout)

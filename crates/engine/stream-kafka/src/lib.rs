@@ -140,6 +140,10 @@ impl std::fmt::Debug for KafkaLog {
 }
 
 impl Log for KafkaLog {
+    fn identity(&self) -> Result<Arc<str>> {
+        self.open()?.cluster.identity()
+    }
+
     fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
         let inner = self.open()?;
         inner.cluster.ensure(specs)?;

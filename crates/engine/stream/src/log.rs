@@ -181,6 +181,10 @@ pub struct GroupProgress {
 
 /// A durable, partitioned log with transactions. It can be shared by many threads. Every call blocks until it is done.
 pub trait Log: Send + Sync + 'static {
+    /// The identity of this log: random, made with the log, never used again. Offsets that were read from a log with another
+    /// identity have no meaning here. (On Kafka: the cluster's id. Topics that are deleted and made again keep it.)
+    fn identity(&self) -> Result<Arc<str>>;
+
     /// Creates missing topics and checks the others. A topic with another number of partitions is an
     /// [`crate::Error::Settings`] that names both numbers. A topic that is compacted and should not be, or the reverse,
     /// is also such an error. A different retention is an error on a Kafka cluster. The embedded log applies the new one.

@@ -258,6 +258,21 @@ pub trait Stage: Send {
         Ok(Vec::new())
     }
 
+    /// The offsets that [`Self::assigned`] returned for these partitions are beyond the end of the log: the log was restored from an
+    /// older backup, or its topics were made again. The stage forgets its offsets of them, and reading starts at the earliest
+    /// record. It must recognise what it has stored by the records' ids, not by offsets.
+    fn forget_offsets(&mut self, partitions: &[TopicPartition]) -> Result<(), StageError> {
+        let named: Vec<String> = partitions.iter().map(TopicPartition::to_string).collect();
+        Err(StageError::internal(
+            "database_ahead",
+            format!(
+                "the stage's database has read further than the log goes ({}): the log was restored from an older backup, or its \
+                 topics were made again. Restore the database from the same time",
+                named.join(", ")
+            ),
+        ))
+    }
+
     /// These partitions are no longer assigned to this instance. The stage must drop its caches about them.
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         let _ = partitions;

@@ -17,6 +17,10 @@ use limbic_stream::{
 struct Sink(AtomicU64);
 
 impl Log for Sink {
+    fn identity(&self) -> Result<Arc<str>> {
+        Ok("sink".into())
+    }
+
     fn ensure_topics(&self, _: &[TopicSpec]) -> Result<()> {
         Ok(())
     }

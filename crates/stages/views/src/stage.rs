@@ -223,10 +223,21 @@ impl Stage for ViewsStage {
             .iter()
             .map(|partition| self.source(partition))
             .collect();
-        let offsets = self
-            .handle
-            .block_on(self.store.offsets(&sources))
-            .map_err(|error| unavailable(&error))?;
+        // Before logs had an identity, a source was named after the settings alone.
+        let unnamed = self.log.rsplit_once('@').map(|(name, _)| name).into_iter();
+        let former: Vec<(String, String)> = unnamed
+            .flat_map(|name| {
+                partitions
+                    .iter()
+                    .map(move |partition| format!("{name}/{partition}"))
+            })
+            .zip(sources.iter().cloned())
+            .collect();
+        let offsets = self.handle.block_on(async {
+            self.store.rename_sources(&former).await?;
+            self.store.offsets(&sources).await
+        });
+        let offsets = offsets.map_err(|error| unavailable(&error))?;
         self.offsets
             .extend(partitions.iter().cloned().zip(offsets.iter().copied()));
         // If the database has no offset for a partition (it is new, or was emptied), start at the earliest record.
@@ -235,6 +246,20 @@ impl Stage for ViewsStage {
             .cloned()
             .zip(offsets.into_iter().map(Option::unwrap_or_default))
             .collect())
+    }
+
+    /// What the log has again is recognised by the ids of its events.
+    fn forget_offsets(&mut self, partitions: &[TopicPartition]) -> Result<(), StageError> {
+        let sources: Vec<String> = partitions
+            .iter()
+            .map(|partition| self.source(partition))
+            .collect();
+        self.handle
+            .block_on(self.store.forget_offsets(&sources))
+            .map_err(|error| unavailable(&error))?;
+        self.offsets
+            .extend(partitions.iter().map(|partition| (partition.clone(), None)));
+        Ok(())
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {

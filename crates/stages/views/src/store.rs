@@ -388,6 +388,33 @@ impl Store {
         Ok(())
     }
 
+    /// Gives the offset of each `old` source to its `new` source, if that has none.
+    pub(crate) async fn rename_sources(&self, names: &[(String, String)]) -> Result<(), StoreError> {
+        for (old, new) in names {
+            let sql = "UPDATE limbic_view_offsets SET source = $1 WHERE source = $2
+                 AND NOT EXISTS (SELECT 1 FROM limbic_view_offsets WHERE source = $1)";
+            sqlx::query(sql)
+                .bind(new)
+                .bind(old)
+                .execute(&self.writer)
+                .await
+                .map_err(database("moving an offset"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the offsets of these sources. Their events stay.
+    pub(crate) async fn forget_offsets(&self, sources: &[String]) -> Result<(), StoreError> {
+        for source in sources {
+            sqlx::query("DELETE FROM limbic_view_offsets WHERE source = $1")
+                .bind(source)
+                .execute(&self.writer)
+                .await
+                .map_err(database("removing an offset"))?;
+        }
+        Ok(())
+    }
+
     /// The next offset of each source, if there is one.
     pub(crate) async fn offsets(&self, sources: &[String]) -> Result<Vec<Option<u64>>, StoreError> {
         let mut offsets = Vec::with_capacity(sources.len());

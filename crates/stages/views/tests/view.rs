@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc, topics};
-use limbic_stream::TopicPartition;
 use limbic_stream::testing::{Harness, RecordBuilder, record};
+use limbic_stream::{Stage as _, TopicPartition};
 use limbic_views::{Kind, Store, ViewsSettings, ViewsStage};
 
 fn outcome(tenant: &str, n: u64) -> RecordBuilder {
@@ -173,5 +173,34 @@ fn invalid_records_become_dead_letters_and_the_rest_is_written() {
         assert_eq!(stage.dead_letters().len(), 1);
         let tenant = TenantId::new(log).unwrap();
         assert_eq!(handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_log_that_was_made_again_adds_its_events_to_the_view_and_doubles_none() {
+    over_every_database(|store, handle, log| {
+        let tenant = TenantId::new(log).unwrap();
+        let count = || handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap();
+        harness(store, handle, log)
+            .once()
+            .process([outcome(log, 0), outcome(log, 1)]);
+        // An upgrade: the same log has an identity now, and continues.
+        let partition = TopicPartition {
+            topic: topics::OUTCOMES.into(),
+            partition: 0,
+        };
+        let mut named = harness(store, handle, &format!("{log}@one")).once();
+        named.process([outcome(log, 2)]);
+        assert_eq!(named.seeks(), [(partition.clone(), 2)]);
+        assert_eq!(count(), 3);
+        // The log is made again, with other records at the same offsets.
+        let mut again = harness(store, handle, &format!("{log}@two")).once();
+        again.process([outcome(log, 7).offset(0), outcome(log, 1).offset(1)]);
+        assert_eq!(again.seeks(), [(partition.clone(), 0)]);
+        assert_eq!(count(), 4);
+        // The log is restored from an older backup: it ends before the view's offset.
+        again.stage().forget_offsets(&[partition]).unwrap();
+        again.process([outcome(log, 8).offset(0)]);
+        assert_eq!(count(), 5);
     });
 }

@@ -409,9 +409,28 @@ impl Worker {
         self.commit_start(consumer)?;
         let held: Vec<TopicPartition> = self.assignment.keys().cloned().collect();
         let of_database = guard("assigned", || self.stage.assigned(&held))?;
+        let mut beyond = Vec::new();
+        for (partition, offset) in &of_database {
+            // After a crash, the database is often a little ahead of the committed offset.
+            let is_ahead = |assigned: &AssignedPartition| *offset > assigned.next;
+            if self.assignment.get(partition).is_some_and(is_ahead) {
+                let (_, end) = self.log.topic(&partition.topic)?.offsets[partition.partition as usize];
+                if *offset > end {
+                    beyond.push(partition.clone());
+                }
+            }
+        }
+        if !beyond.is_empty() {
+            tracing::error!(
+                ?beyond,
+                "the stage's database has read further than the log goes: the log is older, or was made again"
+            );
+            guard("forget_offsets", || self.stage.forget_offsets(&beyond))?;
+        }
         consumer.rewind()?;
         self.skipped.clear();
         for (partition, offset) in of_database {
+            let offset = if beyond.contains(&partition) { 0 } else { offset };
             if self
                 .assignment
                 .get(&partition)

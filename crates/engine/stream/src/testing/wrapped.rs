@@ -27,6 +27,10 @@ impl<L: Log, W> Log for Wrapped<L, W>
 where
     W: Fn(&Subscription, Box<dyn Consumer>) -> Box<dyn Consumer> + Send + Sync + 'static,
 {
+    fn identity(&self) -> Result<Arc<str>> {
+        self.log.identity()
+    }
+
     fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
         self.log.ensure_topics(specs)
     }
