@@ -96,18 +96,37 @@ pub struct ChampionChallenger {
 }
 
 /// What ads add, measured on the people whom no ad reaches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+///
+/// A person counts once, with the value of their conversions in a fixed time after their first contact, cut to
+/// [`Lift::largest_value`]. The unit of values is that of rewards.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Lift {
-    /// How many decisions were compared so far: those whose conversion window is over.
+    /// How many people were compared so far: those whose measured time is over. In records of earlier versions, how many
+    /// decisions.
     pub compared: u64,
-    /// Mean value of conversions per person reached.
+    /// Mean value of a person whom ads may reach.
     pub reached: f64,
-    /// Mean value of conversions per person held out.
+    /// Mean value of a person held out.
     pub held_out: f64,
     /// The lower end of a confidence interval of what ads add per person. The interval holds at every time at once.
     pub adds_at_least: f64,
     /// Its upper end.
     pub adds_at_most: f64,
+    /// The estimate of what ads add per person, adjusted for earlier behaviour.
+    #[serde(default)]
+    pub adds: f64,
+    /// How many of the compared people are held out.
+    #[serde(default)]
+    pub compared_held_out: u64,
+    /// The value to which larger ones are cut. 0 in records of earlier versions.
+    #[serde(default)]
+    pub largest_value: f64,
+    /// How many people had a larger one.
+    #[serde(default)]
+    pub cut: u64,
+    /// The share of the variance that earlier behaviour explains, in `[0, 1]`.
+    #[serde(default)]
+    pub explained: f64,
 }
 
 /// One answer to a moment for one campaign.

@@ -413,19 +413,6 @@ impl Attribution {
         config.reward(self.shown(), &self.events().collect::<Vec<_>>(), until)
     }
 
-    /// Reward of the conversions within their window from the decision, whether or not the ad was seen. It can be
-    /// compared between people who saw an ad and people who did not.
-    pub fn conversions(&self, config: &RewardConfig) -> f64 {
-        let window = config.conversion_window.as_millis();
-        let of_window = self.events().filter(|event| {
-            event.kind == OutcomeKind::Conversion
-                && (0..=window).contains(&event.at.millis_since(self.decided))
-        });
-        of_window.fold(0.0, |sum, event| {
-            sum + config.of_conversions(event.count, event.value)
-        })
-    }
-
     fn exposures(&self, config: &RewardConfig) -> Vec<Exposed> {
         config.exposures(self.shown(), &self.events().collect::<Vec<_>>())
     }

@@ -362,13 +362,7 @@ fn our_own_log_joins_late_repeated_and_early_outcomes() {
     held_out.data.result = DecisionResult::HeldOut(HeldOut {
         beside: "d1".to_owned(),
         people: Vec::new(),
-        lift: Lift {
-            compared: 0,
-            reached: 0.0,
-            held_out: 0.0,
-            adds_at_least: -1.0,
-            adds_at_most: 1.0,
-        },
+        lift: Lift::default(),
     });
     let mut torn = decision("d5", 500, 0, [0.5, 0.4]);
     chosen_of(&mut torn).seed = 1;

@@ -5,6 +5,7 @@ use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc};
 use limbic_stream::{Outputs, Record, StageError};
 
 use crate::OptimizeStage;
+use crate::guardrails::settle_contacts;
 use crate::open_decision::OpenDecision;
 use crate::policies::PolicyCache;
 use crate::posteriors::{PUBLISH, schedule_publication};
@@ -68,8 +69,8 @@ impl OptimizeStage {
         out.put(partition, key, encode(&open));
     }
 
-    /// Processes what is due before `now`: ends click windows, adds decisions to the champion/challenger test and to
-    /// the lift, removes expired decisions, and removes contacts that no frequency cap counts any more.
+    /// Processes what is due before `now`: judges impressions, adds decisions to the champion/challenger test and people
+    /// to the lift, removes expired decisions, and removes contacts that no frequency cap counts any more.
     pub(crate) fn process_due(
         &self,
         cache: &mut PolicyCache,
@@ -80,7 +81,7 @@ impl OptimizeStage {
         // One at a time: what a timer does may set another one that is due.
         while let Some(timer) = DUE.due(out, partition, now, 1)?.pop() {
             if timer.at == now {
-                return Ok(());
+                break;
             }
             DUE.cancel(out, partition, timer.at, &timer.id);
             let target = target_of(&timer)?;
@@ -92,7 +93,7 @@ impl OptimizeStage {
                 self.process_due_decision(cache, partition, target, timer.at, out)?;
             }
         }
-        Ok(())
+        self.compare_people(partition, now, out)
     }
 
     /// Does what is due at `due`, the time of the timer, and nothing later, so that the order of what is learned depends on
@@ -127,11 +128,6 @@ impl OptimizeStage {
             open.is_unseen = true;
             self.notice_clicks_without_impressions(partition, &tenant, &open.campaign, out)?;
         }
-        if is_past(open.compared_at(rewards)).is_some()
-            && let Some(comparison) = open.comparison.take()
-        {
-            self.compare(partition, &tenant, &open, &comparison, out)?;
-        }
         if open.expires(rewards) <= due {
             self.close(partition, target, out)?;
             let count = counter(partition, b"count", out)?;
@@ -153,6 +149,7 @@ impl OptimizeStage {
                 })?;
             }
         }
+        out.remove(partition, target.replacen("open/", "contacted/", 1));
         out.remove(partition, target.to_owned());
         Ok(())
     }
@@ -287,6 +284,10 @@ impl OptimizeStage {
                     );
                 }
                 self.settle_reservation(partition, &outcome, &mut open, out)?;
+                settle_contacts(partition, &outcome, &open, out)?;
+                for change in &accepted.conversions {
+                    self.count_conversion(partition, &outcome.tenant, &open.campaign, change, out)?;
+                }
                 let now = Utc::from_millis(counter(partition, b"clock", out)?);
                 self.learn(
                     cache,

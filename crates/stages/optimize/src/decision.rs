@@ -9,10 +9,11 @@ use limbic_stream::{Outputs, Record, StageError};
 use crate::OptimizeStage;
 use crate::features::{context_of, offers_of};
 use crate::guardrails::ReachablePeople;
-use crate::open_decision::{ChosenArm, HoldOutComparison, OpenDecision};
+use crate::open_decision::{ChosenArm, OpenDecision};
 use crate::policies::{PolicyCache, PolicyDecision, probability};
 use crate::state::open_key;
-use limbic_bandit::decide::{DecisionDraft, Selection};
+use limbic_bandit::decide::{DecisionDraft, ExclusionRule, Selection};
+use limbic_bandit::guardrails::lift::Group;
 use limbic_bandit::outcomes::Attribution;
 
 impl OptimizeStage {
@@ -62,6 +63,19 @@ impl OptimizeStage {
             Some(rule) => policies.suppress(&id, rule),
             None => policies.decide(&id, set.at, &context, &offers),
         };
+        // If only held-out people are left, they have a contact whenever people who may be reached would have one. Otherwise
+        // the two groups would not be comparable.
+        let mut is_ghost = false;
+        if suppressed_by == Some(ExclusionRule::HoldOut)
+            && let Selection::Chosen(draft) = policies.decide(&id, set.at, &context, &offers).selection
+        {
+            let price = offers[draft.eligible[draft.choice]].price;
+            is_ghost = self.can_reserve(partition, &set, &id, price, out)?;
+            if is_ghost {
+                let contacted: Vec<_> = held_out.iter().collect();
+                self.record_contacts(partition, &set, (&id, &contacted), out)?;
+            }
+        }
         let mut reserved = None;
         if let Selection::Chosen(draft) = &selection {
             let price = offers[draft.eligible[draft.choice]].price;
@@ -90,9 +104,10 @@ impl OptimizeStage {
                 });
                 open.observation = observation;
                 open.reserved = reserved;
-                open.comparison = HoldOutComparison::of(&set, &people, &held_out);
                 self.open(partition, &set.tenant, &id, open, out)?;
-                self.record_contacts(partition, &set, &people, out)?;
+                let contacted: Vec<_> = people.iter().chain(&held_out).collect();
+                self.record_contacts(partition, &set, (&id, &contacted), out)?;
+                self.measure_people(partition, &set, (Group::Reachable, &people), out)?;
                 DecisionResult::Chosen(Chosen {
                     candidates: candidates_of(&set.data.creatives, &draft),
                     creative: set.data.creatives[position].clone(),
@@ -106,7 +121,7 @@ impl OptimizeStage {
                 })
             }
         };
-        let is_chosen = matches!(result, DecisionResult::Chosen(_));
+        let is_compared = matches!(result, DecisionResult::Chosen(_)) || is_ghost;
         let decision = Decision {
             moment: set.data.moment.clone(),
             campaign: set.data.campaign.clone(),
@@ -118,7 +133,8 @@ impl OptimizeStage {
         let key = format!("{}/{}", set.tenant, decision.campaign);
         let envelope = Envelope::new(set.tenant.clone(), id.clone(), set.at, decision);
         out.emit(&record.cause(), topics::DECISIONS, &key, &envelope);
-        if is_chosen && !held_out.is_empty() {
+        if is_compared && !held_out.is_empty() {
+            self.measure_people(partition, &set, (Group::HeldOut, &held_out), out)?;
             self.decide_for_held_out(record, &set, &id, held_out, out)?;
         }
         Ok(())

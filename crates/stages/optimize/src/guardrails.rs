@@ -5,7 +5,7 @@ use limbic_stream::{Outputs, StageError};
 
 use crate::OptimizeStage;
 use crate::open_decision::OpenDecision;
-use crate::state::{DUE, contacts_of, decode, encode, reached_key};
+use crate::state::{DUE, contacted_key, contacts_of, decode, encode, reached_key};
 use limbic_bandit::decide::ExclusionRule;
 use limbic_bandit::guardrails::pacing::{Pacer, PacingConfig, PacingRefusal};
 
@@ -29,10 +29,11 @@ impl OptimizeStage {
         let mut removals = set.data.removals.clone();
         let mut suppressed_by = ExclusionRule::NobodyLeft;
         for person in &set.data.people {
-            let rule = if self.settings.holdout.contains(&set.tenant, person) {
-                ExclusionRule::HoldOut
-            } else if self.is_capped(partition, set, person, out)? {
+            // People who are held out pass the same caps, so that both groups have their contacts at the same times.
+            let rule = if self.is_capped(partition, set, person, out)? {
                 ExclusionRule::FrequencyCap
+            } else if self.settings.holdout.contains(&set.tenant, person) {
+                ExclusionRule::HoldOut
             } else {
                 people.push(person.clone());
                 continue;
@@ -43,6 +44,9 @@ impl OptimizeStage {
             if rule == ExclusionRule::HoldOut {
                 held_out.push(person.clone());
             }
+        }
+        if !held_out.is_empty() {
+            suppressed_by = ExclusionRule::HoldOut;
         }
         Ok(ReachablePeople {
             suppressed_by: people.is_empty().then_some(suppressed_by),
@@ -62,23 +66,30 @@ impl OptimizeStage {
         if self.settings.caps.is_empty() {
             return Ok(false);
         }
-        let contacts = contacts_of(partition, &reached_key(set, person), out)?;
+        let contacts = contacts_of(
+            partition,
+            &reached_key(&set.tenant, set.data.campaign.as_str(), person),
+            out,
+        )?;
         Ok(!contacts.allows(set.at, &self.settings.caps))
     }
 
+    /// Records the contacts of the decision `id`: those of the people it may reach, and the ghost contacts of those who are held
+    /// out.
     pub(crate) fn record_contacts(
         &self,
         partition: u32,
         set: &Envelope<CreativeSet>,
-        people: &[Pseudonym],
+        (id, people): (&str, &[&Pseudonym]),
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let caps = &self.settings.caps;
         if caps.is_empty() {
             return Ok(());
         }
+        out.put(partition, contacted_key(&set.tenant, id), encode(&people));
         for person in people {
-            let key = reached_key(set, person);
+            let key = reached_key(&set.tenant, set.data.campaign.as_str(), person);
             let mut contacts = contacts_of(partition, &key, out)?;
             contacts.record(set.at, caps);
             if let Some(expired) = contacts.expires(caps) {
@@ -87,6 +98,23 @@ impl OptimizeStage {
             out.put(partition, key, encode(&contacts));
         }
         Ok(())
+    }
+
+    /// Whether the price of a decision could be reserved now.
+    pub(crate) fn can_reserve(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        id: &str,
+        price: Micros,
+        out: &mut Outputs<'_>,
+    ) -> Result<bool, StageError> {
+        let mut is_possible = true;
+        let campaign = set.data.campaign.as_str();
+        self.with_pacer(partition, &set.tenant, campaign, out, |pacer, config| {
+            is_possible = pacer.clone().reserve(config, id, price, set.at).is_ok();
+        })?;
+        Ok(is_possible)
     }
 
     /// Reserves the price of a decision if the campaign's spending is paced. The inner error is the rule that
@@ -152,4 +180,31 @@ impl OptimizeStage {
             }
         })
     }
+}
+
+/// Gives the contacts of a decision back if its ad never ran, depending on the ad platform's answer.
+pub(crate) fn settle_contacts(
+    partition: u32,
+    outcome: &Envelope<Outcome>,
+    open: &OpenDecision,
+    out: &mut Outputs<'_>,
+) -> Result<(), StageError> {
+    let key = contacted_key(&outcome.tenant, &outcome.data.decision);
+    let Some(saved) = out.get(partition, key.as_bytes())? else {
+        return Ok(());
+    };
+    out.remove(partition, key);
+    if !matches!(outcome.data.kind, OutcomeKind::Refused | OutcomeKind::Withdrawn) {
+        return Ok(());
+    }
+    let people: Vec<Pseudonym> = decode(&saved)?;
+    for person in people {
+        let key = reached_key(&outcome.tenant, &open.campaign, &person);
+        if out.get(partition, key.as_bytes())?.is_some() {
+            let mut contacts = contacts_of(partition, &key, out)?;
+            contacts.retract(open.attribution.decided());
+            out.put(partition, key, encode(&contacts));
+        }
+    }
+    Ok(())
 }

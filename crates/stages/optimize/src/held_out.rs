@@ -1,22 +1,25 @@
-//! The decision about the people who are held out. It reaches nobody, and their conversions are compared, per person,
-//! with those of the people who were reached.
+//! The decision about the people who are held out, and the comparison of people.
 //!
-//! Both decisions have the same moment and the same ad. A hash assigns each person to one of them, so the difference
-//! of their rewards is the lift of the ad. Conversions are reported under either id. Outcomes that need an ad (an
-//! impression, a click) are rejected under the id of the hold-out decision.
+//! Two decisions have the same moment and the same ad: one about the people whom it may reach, and one about those who are held
+//! out. A hash assigns each person to one of them, for good. Conversions are reported under either id, with the person.
+//! Outcomes that need an ad (an impression, a click) are rejected under the id of the hold-out decision.
+//!
+//! A person enters the comparison at the first contact, a real one or the ghost of one: held-out people pass the same frequency
+//! caps. See [`limbic_bandit::guardrails::lift`].
 
 use std::collections::BTreeMap;
 
 use limbic_domain::{
-    CreativeSet, Decision, DecisionResult, Envelope, HeldOut, Lift, Pseudonym, TenantId, topics,
+    CreativeSet, Decision, DecisionResult, Envelope, HeldOut, Lift, Pseudonym, TenantId, Utc, topics,
 };
-use limbic_stream::{Outputs, Record, StageError};
+use limbic_stream::{Outputs, Record, StageError, Timers};
+use serde::{Deserialize, Serialize};
 
 use crate::OptimizeStage;
-use crate::open_decision::{HoldOutComparison, OpenDecision};
-use crate::state::{decode, encode, open_key};
-use limbic_bandit::guardrails::hold_out::LiftEstimate;
-use limbic_bandit::outcomes::Attribution;
+use crate::open_decision::OpenDecision;
+use crate::state::{counter, damaged, decode, encode, set_counter};
+use limbic_bandit::guardrails::lift::{Group, LiftEstimate, PersonValue};
+use limbic_bandit::outcomes::{Attribution, ConversionChange};
 
 fn lift_key(tenant: &TenantId, campaign: &str) -> String {
     format!("lift/{tenant}/{campaign}")
@@ -34,16 +37,7 @@ impl OptimizeStage {
     ) -> Result<(), StageError> {
         let campaign = set.data.campaign.as_str();
         let estimate = lift_estimate(record.partition, &set.tenant, campaign, out)?;
-        let alpha = self.settings.holdout.alpha;
-        let most = self.settings.rewards.most;
-        let (low, high) = estimate.difference(alpha);
-        let lift = Lift {
-            compared: estimate.count(),
-            reached: estimate.reached() * most,
-            held_out: estimate.held_out() * most,
-            adds_at_least: low * most,
-            adds_at_most: high * most,
-        };
+        let lift = self.lift(&estimate);
         let attribution = Attribution::open(set.at, held_out.len() as u64);
         let decision = Decision {
             moment: set.data.moment.clone(),
@@ -66,34 +60,145 @@ impl OptimizeStage {
         Ok(())
     }
 
-    /// Compares the rewards of both groups, per person, after the conversion window has passed.
-    pub(crate) fn compare(
+    fn lift(&self, estimate: &LiftEstimate) -> Lift {
+        let most = self.settings.holdout.largest_value;
+        let found = estimate.difference(most, self.settings.holdout.alpha);
+        let (reachable, held_out) = estimate.people();
+        let (reached, mean_held_out) = estimate.means(most);
+        Lift {
+            compared: reachable + held_out,
+            reached,
+            held_out: mean_held_out,
+            adds_at_least: found.at_least,
+            adds_at_most: found.at_most,
+            adds: found.adds,
+            compared_held_out: held_out,
+            largest_value: most,
+            cut: estimate.cut(),
+            explained: estimate.explained(),
+        }
+    }
+
+    /// Lets people enter the comparison at their first contact.
+    pub(crate) fn measure_people(
+        &self,
+        partition: u32,
+        set: &Envelope<CreativeSet>,
+        (group, people): (Group, &[Pseudonym]),
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let holdout = &self.settings.holdout;
+        if holdout.share <= 0.0 {
+            return Ok(());
+        }
+        let campaign = set.data.campaign.as_str();
+        let number = format!("lift_people/{}/{campaign}", set.tenant);
+        let before = counter(partition, number.as_bytes(), out)?;
+        let mut entered = before;
+        for person in people {
+            let key = person_key(&set.tenant, campaign, person);
+            let is_full = entered.cast_unsigned() >= holdout.most_people;
+            if is_full || out.get(partition, key.as_bytes())?.is_some() {
+                continue;
+            }
+            entered += 1;
+            let over = set.at.plus_millis(holdout.measured_for.as_millis());
+            PEOPLE.set(out, partition, over, key.as_bytes(), &());
+            let measured = MeasuredPerson {
+                group,
+                entered: set.at,
+                value: PersonValue::default(),
+                is_over: false,
+            };
+            out.put(partition, key, encode(&measured));
+        }
+        if entered != before {
+            set_counter(partition, number, entered, out);
+        }
+        Ok(())
+    }
+
+    /// Adds the people whose measured time ended before `now`.
+    pub(crate) fn compare_people(
+        &self,
+        partition: u32,
+        now: Utc,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        while let Some(timer) = PEOPLE.due(out, partition, now, 1)?.pop() {
+            if timer.at == now {
+                break;
+            }
+            PEOPLE.cancel(out, partition, timer.at, &timer.id);
+            let key = std::str::from_utf8(&timer.id).map_err(|error| damaged(&error))?;
+            let Some(saved) = out.get(partition, key.as_bytes())? else {
+                continue;
+            };
+            let mut person: MeasuredPerson = decode(&saved)?;
+            let whose = key.strip_prefix(PERSON).and_then(|rest| rest.rsplit_once('/'));
+            let (campaign, _) = whose.ok_or_else(|| damaged(&"a measured person without a campaign"))?;
+            let mut estimate = lift_estimate_at(partition, &format!("lift/{campaign}"), out)?;
+            estimate.add(person.group, person.value, self.settings.holdout.largest_value);
+            person.is_over = true;
+            out.put(partition, format!("lift/{campaign}"), encode(&estimate));
+            out.put(partition, key.to_owned(), encode(&person));
+        }
+        Ok(())
+    }
+
+    /// Counts a conversion for its person: in the measured time, or before it as earlier behaviour.
+    pub(crate) fn count_conversion(
         &self,
         partition: u32,
         tenant: &TenantId,
-        open: &OpenDecision,
-        comparison: &HoldOutComparison,
+        campaign: &str,
+        change: &ConversionChange,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        let held_out = out.get(partition, open_key(tenant, &comparison.hold_out).as_bytes())?;
-        let Some(held_out) = held_out else {
-            // Removed early, because too many decisions were open.
+        let holdout = &self.settings.holdout;
+        let key = person_key(tenant, campaign, &change.person);
+        let Some(saved) = out.get(partition, key.as_bytes())? else {
             return Ok(());
         };
-        let held_out: OpenDecision = decode(&held_out)?;
-        let rewards = &self.settings.rewards;
-        let per_person = |attribution: &Attribution, people: u64| {
-            attribution.conversions(rewards) / (people.max(1) as f64 * rewards.most)
+        let mut person: MeasuredPerson = decode(&saved)?;
+        let before = person.value;
+        let waited = change.at.millis_since(person.entered);
+        let value = if (0..=holdout.measured_for.as_millis()).contains(&waited) {
+            &mut person.value.after
+        } else if (-holdout.earlier.as_millis()..0).contains(&waited) {
+            &mut person.value.before
+        } else {
+            return Ok(());
         };
-        let mut estimate = lift_estimate(partition, tenant, &open.campaign, out)?;
-        estimate.observe(
-            per_person(&open.attribution, comparison.reached),
-            per_person(&held_out.attribution, comparison.held_out),
-            self.settings.holdout.alpha,
-        );
-        out.put(partition, lift_key(tenant, &open.campaign), encode(&estimate));
+        *value = (*value + change.reward).max(0.0);
+        if person.is_over {
+            let mut estimate = lift_estimate(partition, tenant, campaign, out)?;
+            estimate.correct(person.group, before, person.value, holdout.largest_value);
+            out.put(partition, lift_key(tenant, campaign), encode(&estimate));
+        }
+        out.put(partition, key, encode(&person));
         Ok(())
     }
+}
+
+/// When the measured time of a person is over. These timers are not among those of open decisions: there are many more.
+const PEOPLE: Timers = Timers::new("people whose measured time ends", b"person_timer/");
+
+const PERSON: &str = "lift_person/";
+
+fn person_key(tenant: &TenantId, campaign: &str, person: &Pseudonym) -> String {
+    format!("{PERSON}{tenant}/{campaign}/{person}")
+}
+
+/// A person in the comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct MeasuredPerson {
+    group: Group,
+    /// Time of the first contact.
+    entered: Utc,
+    value: PersonValue,
+    /// Whether the person is part of the estimate. The record is kept, so that a person enters once.
+    is_over: bool,
 }
 
 fn lift_estimate(
@@ -102,6 +207,16 @@ fn lift_estimate(
     campaign: &str,
     out: &Outputs<'_>,
 ) -> Result<LiftEstimate, StageError> {
-    let saved = out.get(partition, lift_key(tenant, campaign).as_bytes())?;
-    saved.map_or_else(|| Ok(LiftEstimate::default()), |saved| decode(&saved))
+    lift_estimate_at(partition, &lift_key(tenant, campaign), out)
+}
+
+fn lift_estimate_at(partition: u32, key: &str, out: &Outputs<'_>) -> Result<LiftEstimate, StageError> {
+    let saved = out.get(partition, key.as_bytes())?;
+    let saved: LiftEstimate = saved.map_or_else(|| Ok(LiftEstimate::default()), |saved| decode(&saved))?;
+    if saved.format() > LiftEstimate::FORMAT {
+        return Err(damaged(
+            &"a later version of this program has written the lift: upgrade this program first",
+        ));
+    }
+    Ok(saved.migrated())
 }

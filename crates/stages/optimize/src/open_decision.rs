@@ -1,6 +1,6 @@
 //! A decision that outcomes can still change.
 
-use limbic_domain::{CreativeSet, Decision, Envelope, Micros, Pseudonym, Utc};
+use limbic_domain::{Micros, Utc};
 use serde::{Deserialize, Serialize};
 
 use limbic_bandit::guardrails::champion_challenger::Observation;
@@ -19,9 +19,6 @@ pub(crate) struct OpenDecision {
     /// The observation for the champion/challenger test, until the test has used it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) observation: Option<Observation>,
-    /// The hold-out decision to compare with, until the comparison is made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) comparison: Option<HoldOutComparison>,
     /// The money reserved by the campaign's pacer, until it is settled or released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reserved: Option<Micros>,
@@ -48,7 +45,6 @@ impl OpenDecision {
             attribution,
             chosen: None,
             observation: None,
-            comparison: None,
             reserved: None,
             is_unseen: false,
             due: Utc::MIN,
@@ -70,26 +66,9 @@ impl OpenDecision {
         Some(first.plus_millis(rewards.click_window.as_millis()))
     }
 
-    pub(crate) fn compared_at(&self, rewards: &RewardConfig) -> Option<Utc> {
-        self.comparison.as_ref()?;
-        Some(
-            self.attribution
-                .decided()
-                .plus_millis(rewards.conversion_window.as_millis()),
-        )
-    }
-
-    /// When the decision can be removed. A hold-out decision stays until it has been compared.
+    /// When the decision can be removed.
     pub(crate) fn expires(&self, rewards: &RewardConfig) -> Utc {
-        let expires = self.attribution.expires(rewards);
-        if self.chosen.is_some() {
-            return expires;
-        }
-        let compared = self
-            .attribution
-            .decided()
-            .plus_millis(rewards.conversion_window.as_millis());
-        expires.max(compared.plus_millis(1))
+        self.attribution.expires(rewards)
     }
 
     /// When the decision is next due.
@@ -97,35 +76,8 @@ impl OpenDecision {
         let waits = [
             self.observed_at(rewards),
             self.attribution.click_window_closes(rewards),
-            self.compared_at(rewards),
             self.unseen_at(rewards),
         ];
         waits.into_iter().flatten().fold(self.expires(rewards), Utc::min)
-    }
-}
-
-/// The two groups of a moment, until their conversions are compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HoldOutComparison {
-    /// Id of the hold-out decision.
-    pub(crate) hold_out: String,
-    /// Number of people whom an ad may reach.
-    pub(crate) reached: u64,
-    /// Number of people held out.
-    pub(crate) held_out: u64,
-}
-
-impl HoldOutComparison {
-    /// `None` if no person is held out.
-    pub(crate) fn of(
-        set: &Envelope<CreativeSet>,
-        people: &[Pseudonym],
-        held_out: &[Pseudonym],
-    ) -> Option<Self> {
-        (!held_out.is_empty()).then(|| Self {
-            hold_out: Decision::hold_out_id_of(&set.data.campaign, &set.data.moment),
-            reached: people.len() as u64,
-            held_out: held_out.len() as u64,
-        })
     }
 }

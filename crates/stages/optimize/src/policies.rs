@@ -155,10 +155,9 @@ impl CampaignPolicies {
             PolicyRole::Champion => (champion, challenger),
             PolicyRole::Challenger => (challenger, champion),
         };
-        let selection = chosen.decide(id, at, context, offers);
-        let draft = match &selection {
+        let mut draft = match chosen.decide(id, at, context, offers) {
             Selection::Chosen(draft) => draft,
-            Selection::Suppressed(rule) => return self.suppress(id, *rule),
+            Selection::Suppressed(rule) => return self.suppress(id, rule),
         };
         let arms: Vec<Arm> = draft
             .eligible
@@ -170,12 +169,24 @@ impl CampaignPolicies {
             PolicyRole::Champion => (&draft.probabilities, &others),
             PolicyRole::Challenger => (&others, &draft.probabilities),
         };
+        let observation = test.observation(by, champions, challengers, draft.choice);
+        if test.mode() == ChallengerMode::Live {
+            // Over all seeds, the two together choose with the mixture of their probabilities.
+            let own = draft.marginal.as_ref().unwrap_or(&draft.probabilities);
+            let marginal = other.marginal_probabilities(context, &arms, seed, &others);
+            let others = marginal.as_ref().unwrap_or(&others);
+            let mixed = own.iter().zip(others).map(|(&own, &other)| match by {
+                PolicyRole::Champion => test.mixed(own, other),
+                PolicyRole::Challenger => test.mixed(other, own),
+            });
+            draft.marginal = Some(mixed.collect());
+        }
         PolicyDecision {
-            observation: Some(test.observation(by, champions, challengers, draft.choice)),
+            observation: Some(observation),
             test: Some(test_record(by, other, Some(probability(others[draft.choice])))),
             policy: chosen.version().clone(),
             seed,
-            selection,
+            selection: Selection::Chosen(draft),
         }
     }
 

@@ -10,8 +10,11 @@
 //! | `champion_challenger/TENANT/CAMPAIGN` | the [`ChampionChallengerState`](limbic_bandit::guardrails::champion_challenger::ChampionChallengerState) of the two |
 //! | `open/TENANT/DECISION` | an open decision: its choice and its [`Attribution`](limbic_bandit::outcomes::Attribution) |
 //! | `reached/TENANT/CAMPAIGN/PERSON` | when that person was reached, for the frequency caps |
+//! | `contacted/TENANT/DECISION` | the people of that decision, until the ad platform has answered; only with frequency caps |
 //! | `budget/TENANT/CAMPAIGN` | the campaign's [`Pacer`](limbic_bandit::guardrails::pacing::Pacer) |
-//! | `lift/TENANT/CAMPAIGN` | the [`LiftEstimate`](limbic_bandit::guardrails::hold_out::LiftEstimate) measured by the hold-out |
+//! | `lift/TENANT/CAMPAIGN` | the [`LiftEstimate`](limbic_bandit::guardrails::lift::LiftEstimate) measured by the hold-out |
+//! | `lift_person/TENANT/CAMPAIGN/PERSON` | a person in that comparison; at most `holdout.most_people`, counted in `lift_people/…` |
+//! | `person_timer/`, 8 bytes of time, `KEY` | when the measured time of that person is over |
 //! | `timer/`, 8 bytes of time, `KEY` | a [timer](limbic_stream::Timers): when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published |
 //! | `unseen/TENANT/CAMPAIGN` | how many decisions had clicks and no impression |
 //! | `clock` | the latest event time of an outcome |

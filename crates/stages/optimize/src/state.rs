@@ -1,6 +1,6 @@
 //! Keys and values of the stage's state.
 
-use limbic_domain::{CreativeSet, Envelope, Pseudonym, TenantId, Utc};
+use limbic_domain::{Pseudonym, TenantId, Utc};
 use limbic_stream::{Outputs, StageError, Timer, Timers};
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,12 @@ pub(crate) fn split_open(key: &str) -> Result<(TenantId, &str), StageError> {
     Ok((TenantId::new(tenant).map_err(|error| damaged(&error))?, id))
 }
 
-pub(crate) fn reached_key(set: &Envelope<CreativeSet>, person: &Pseudonym) -> String {
-    format!("reached/{}/{}/{person}", set.tenant, set.data.campaign)
+pub(crate) fn reached_key(tenant: &TenantId, campaign: &str, person: &Pseudonym) -> String {
+    format!("reached/{tenant}/{campaign}/{person}")
+}
+
+pub(crate) fn contacted_key(tenant: &TenantId, decision: &str) -> String {
+    format!("contacted/{tenant}/{decision}")
 }
 
 pub(crate) fn contacts_of(partition: u32, key: &str, out: &Outputs<'_>) -> Result<Contacts, StageError> {

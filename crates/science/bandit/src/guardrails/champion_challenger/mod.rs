@@ -8,6 +8,10 @@
 //! Waudby-Smith and Ramdas 2024, Theorem 2), so it can be read after every outcome. If the champion is better by more
 //! than a tolerance, the challenger is rolled back.
 //!
+//! With a *floor*, the challenger's share follows the evidence: see [`ChampionChallengerConfig::floor`]. It is conservative in the
+//! sense of conservative bandits (Wu, Shariff, Lattimore and Szepesvári 2016): before the evidence is in, the challenger counts as
+//! earning nothing.
+//!
 //! Weights `q / m` are cut at the engine's maximum weight `W`. A cut makes the challenger look worse than it is. The
 //! largest effect of the cut is known when the decision is made, `Σ (q − W m)⁺` over all arms, and is credited to the
 //! challenger in full. A cut therefore never causes a rollback. It only makes the test longer.
@@ -55,6 +59,9 @@ pub struct Observation {
     /// The largest expected effect of the cut of weights on the challenger, as a fraction of the largest reward.
     #[serde(with = "exact")]
     lost: f64,
+    /// The challenger's share at the decision, as the bits of an `f64`; `None` if it is that of the settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share: Option<u64>,
 }
 
 /// The state of a test.
@@ -68,6 +75,9 @@ pub struct ChampionChallengerState {
     /// Lower bound of the challenger's lead.
     challenger: LowerBound,
     ratio: RatioAlarm,
+    /// Lower bound of what the champion earns; only with a floor.
+    #[serde(default)]
+    earnings: LowerBound,
 }
 
 /// The event that an observation caused.
@@ -99,7 +109,12 @@ impl ChampionChallengerTest {
             (ChallengerMode::Shadow, limits)
         } else {
             // In live mode the mixture bounds the weights.
-            let weight = limits.weight.min(1.0 / config.share);
+            let least = if config.floor > 0.0 {
+                config.share.min(1.0 - config.floor)
+            } else {
+                config.share
+            };
+            let weight = limits.weight.min(1.0 / least);
             (ChallengerMode::Live, Limits { weight, ..limits })
         };
         Ok(Self {
@@ -110,6 +125,7 @@ impl ChampionChallengerTest {
                 champion: LowerBound::default(),
                 challenger: LowerBound::default(),
                 ratio: RatioAlarm::new(&[1.0 - config.share, config.share])?,
+                earnings: LowerBound::default(),
             },
             config,
             limits,
@@ -136,7 +152,7 @@ impl ChampionChallengerTest {
     /// The policy that makes the decision with this seed.
     pub fn assign(&self, seed: u64) -> PolicyRole {
         let is_live = self.state.mode == ChallengerMode::Live;
-        if is_live && Random::new(derive(seed, 7)).unit() < self.config.share {
+        if is_live && Random::new(derive(seed, 7)).unit() < self.share() {
             PolicyRole::Challenger
         } else {
             PolicyRole::Champion
@@ -160,16 +176,42 @@ impl ChampionChallengerTest {
             champion: champion[choice],
             challenger: challenger[choice],
             lost: beyond.fold(0.0, |sum, part| sum + part).min(1.0),
+            share: (self.config.floor > 0.0).then(|| self.share().to_bits()),
         }
     }
 
-    /// The probability of a choice to which the champion gives `p` and the challenger `q`.
-    fn mixed(&self, p: f64, q: f64) -> f64 {
+    /// The probability with which both together make a choice to which the champion gives `p` and the challenger `q`.
+    pub fn mixed(&self, p: f64, q: f64) -> f64 {
+        self.mixed_by(self.share(), p, q)
+    }
+
+    fn mixed_by(&self, share: f64, p: f64, q: f64) -> f64 {
         if self.config.shadow {
             p
         } else {
-            (1.0 - self.config.share) * p + self.config.share * q
+            (1.0 - share) * p + share * q
         }
+    }
+
+    /// The challenger's share of the next decision. A floor keeps it so low that both together earn the floor's share of the
+    /// champion's rewards even if the challenger is as bad as the evidence allows.
+    pub fn share(&self) -> f64 {
+        let ChampionChallengerConfig { share, floor, .. } = self.config;
+        let safe = 1.0 - floor;
+        if floor <= 0.0 || share <= safe {
+            return share;
+        }
+        // The champion's lead is at most this, and at most all of its rewards.
+        let lead = -self.challenger_leads_by();
+        if lead <= 0.0 {
+            return share;
+        }
+        (safe * (self.champion_earns() / lead).max(1.0)).min(share)
+    }
+
+    /// Lower bound of the champion's reward per decision; 0 without a floor.
+    fn champion_earns(&self) -> f64 {
+        self.state.earnings.at_least(self.config.alpha) / (1.0 - self.config.share) * self.limits.reward
     }
 
     /// Adds the reward of a decision. Decisions of another test, and decisions after a rollback, are ignored.
@@ -179,7 +221,8 @@ impl ChampionChallengerTest {
         }
         let before = (self.ratio_alarm(), self.challenger_leads_by() > 0.0);
         let reward = (reward / self.limits.reward).clamp(0.0, 1.0);
-        let mixed = self.mixed(observation.champion, observation.challenger);
+        let share = observation.share.map_or(self.config.share, f64::from_bits);
+        let mixed = self.mixed_by(share, observation.champion, observation.challenger);
         let champion = observation.champion / mixed;
         let challenger = (observation.challenger / mixed).min(self.limits.weight);
         let lead = reward * (champion - challenger);
@@ -192,11 +235,17 @@ impl ChampionChallengerTest {
         // In the other direction, the cut only makes the bound lower.
         self.state.challenger.observe(1.0 - scaled(lead), alpha);
         self.state.judged += 1;
+        if self.config.floor > 0.0 {
+            let earned = reward * champion * (1.0 - self.config.share);
+            self.state.earnings.observe(earned, alpha);
+        }
         if self.state.mode == ChallengerMode::Live {
-            self.state.ratio.observe(
-                usize::from(observation.by == PolicyRole::Challenger),
-                self.config.ratio_alpha,
-            );
+            let arm = usize::from(observation.by == PolicyRole::Challenger);
+            let ratio = &mut self.state.ratio;
+            match observation.share {
+                None => ratio.observe(arm, self.config.ratio_alpha),
+                Some(_) => ratio.observe_with(arm, &[1.0 - share, share], self.config.ratio_alpha),
+            };
         }
         if self.champion_leads_by() > self.config.tolerance * self.limits.reward {
             self.state.mode = ChallengerMode::RolledBack;

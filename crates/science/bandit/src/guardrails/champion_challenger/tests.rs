@@ -66,6 +66,53 @@ fn a_surely_worse_challenger_is_rolled_back_live_and_in_shadow() {
     }
 }
 
+/// Runs a live test with a share of 0.5 and a floor of 0.9. Returns it, and the share of decisions that the challenger made.
+fn play_with_floor(rates: &[f64], rounds: u64, seed: u64) -> (ChampionChallengerTest, f64) {
+    let config = ChampionChallengerConfig {
+        floor: 0.9,
+        ..live(0.5)
+    };
+    let (champion, challenger) = (&[0.7, 0.3], &[0.3, 0.7]);
+    let mut test = ChampionChallengerTest::new(config, LIMITS, 1).unwrap();
+    let mut random = Random::new(seed);
+    let (mut by_challenger, mut made) = (0.0, 0.0);
+    for round in 0..rounds {
+        let by = test.assign(derive(seed, round));
+        let chosen_from = match by {
+            PolicyRole::Champion => champion,
+            PolicyRole::Challenger => challenger,
+        };
+        if test.mode() == ChallengerMode::Live {
+            made += 1.0;
+            by_challenger += f64::from(u8::from(by == PolicyRole::Challenger));
+        }
+        let choice = choose(chosen_from, random.unit()).unwrap();
+        let observation = test.observation(by, champion, challenger, choice);
+        test.observe(&observation, clicks(&mut random, rates[choice]));
+    }
+    (test, by_challenger / made)
+}
+
+#[test]
+fn a_floor_gives_the_challenger_more_only_as_the_evidence_allows() {
+    // As good as the champion: the share grows from 0.1.
+    let (test, share) = play_with_floor(&[0.5, 0.5], 6_000, 2);
+    assert!(test.share() > 0.2 && test.share() <= 0.5, "{}", test.share());
+    assert!(share > 0.1 && !test.ratio_alarm() && !rolled_back(&test));
+    // Much worse: it never makes more than its safe share, and is rolled back.
+    for seed in 0..5 {
+        let (test, share) = play_with_floor(&[0.8, 0.02], 6_000, seed);
+        assert!(rolled_back(&test), "{seed}: {}", test.champion_leads_by());
+        assert!(share < 0.2, "{seed}: {share}");
+    }
+    // Saved and resumed, it goes on.
+    let saved = serde_json::to_string(test.state()).unwrap();
+    assert_eq!(
+        &serde_json::from_str::<ChampionChallengerState>(&saved).unwrap(),
+        test.state()
+    );
+}
+
 #[test]
 fn a_better_challenger_is_said_to_be_and_never_rolled_back() {
     let (good, bad) = ([0.8, 0.2], [0.2, 0.8]);
