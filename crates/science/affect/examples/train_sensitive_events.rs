@@ -2,12 +2,12 @@
 //!
 //! ```sh
 //! cargo run --release -p limbic-affect --example train_sensitive_events           # cross-validation, development posts
-//! cargo run --release -p limbic-affect --example train_sensitive_events -- write  # and writes the weights
+//! cargo run --release -p limbic-affect --example train_sensitive_events -- write  # writes the weights
+//! cargo run --release -p limbic-affect --example train_sensitive_events -- FILE   # judges the posts of a file as well
 //! ```
 //!
 //! Training posts: `models/sensitive-events/training/*.tsv` (label, language, text), written for Limbic. With `LIMBIC_DATA`, the
-//! training parts of `TweetEval`'s irony and emotion sets count as ordinary posts, with a small weight, because some of them are
-//! about events.
+//! training parts of `TweetEval`'s irony and emotion sets count as ordinary posts, with a small weight, because some of them are not.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::collections::BTreeMap;
@@ -20,11 +20,13 @@ use limbic_affect::{
 
 /// Weight of an ordinary post of a public set.
 const ORDINARY: f64 = 0.25;
-/// Maximum number of comments of `GoEmotions` that are used.
+/// Comments of `GoEmotions` that are taken.
 const COMMENTS: usize = 15_000;
-/// Number of folds of the cross-validation.
+/// One of so many ordinary posts is judged.
+const EVERY: usize = 4;
+/// Parts of the cross-validation.
 const FOLDS: usize = 5;
-/// Thresholds to report: probabilities from which a text counts as about an event.
+/// Probabilities from which a text may be taken to be about an event.
 const FROM: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 
 /// The model whose hidden state the head sees.
@@ -32,6 +34,9 @@ const MODEL: &str = "models/affect-l6";
 
 /// A group, whether its texts are about an event, and the probability of one.
 type Scored = (String, bool, f64);
+
+/// The probabilities of texts.
+type Judge<'a> = dyn Fn(&[&str]) -> Vec<f64> + 'a;
 
 /// A training post.
 struct Row {
@@ -65,8 +70,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             row.words = score(&classifier, &row.example.text);
         }
     }
-    report("cross-validation, words", &scored(&rows, |row| row.words));
     let model = reader.model_version();
+    if std::env::args().any(|argument| argument == "write") {
+        return write(&root, &rows, model);
+    }
+    report("cross-validation, words", &scored(&rows, |row| row.words));
     let mut judged: Vec<f64> = rows.iter().map(|row| row.words).collect();
     for fold in 0..FOLDS {
         let learnt = rows
@@ -87,42 +95,56 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let all: Vec<EventExample> = rows.iter().map(|row| row.example.clone()).collect();
     let classifier = train_events(&all, &training);
     let head = EventHead::train(model, &examples(rows.iter()));
-    let judge = |text: &str| {
-        let words = score(&classifier, text);
-        match &reader.pooled(&[text])[0] {
-            Some(state) => head.judge(words, state),
-            None => words,
-        }
+    let by_words =
+        |texts: &[&str]| -> Vec<f64> { texts.iter().map(|text| score(&classifier, text)).collect() };
+    let by_both = |texts: &[&str]| -> Vec<f64> {
+        let states = reader.pooled(texts);
+        let judged = by_words(texts).into_iter().zip(states);
+        judged
+            .map(|(words, state)| state.map_or(words, |state| head.judge(words, &state)))
+            .collect()
     };
+    let judges: [(&str, &Judge<'_>); 2] = [("words", &by_words), ("words and model", &by_both)];
     let evenings = std::fs::read_to_string(root.join("tests/data/evenings.tsv"))?;
-    for split in ["development", "held_out"] {
-        let rows = evenings.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-        let rows: Vec<Vec<&str>> = rows.filter(|row| row[0] == split).collect();
-        for (name, judge) in [
-            (
-                "words",
-                &(|text: &str| score(&classifier, text)) as &dyn Fn(&str) -> f64,
-            ),
-            ("words and model", &judge),
-        ] {
-            let scores = rows.iter().map(|row| {
-                let is_event = row[1] == "grief";
-                (format!("{} {}", row[1], row[3]), is_event, judge(row[4]))
-            });
+    for (name, judge) in judges {
+        for split in ["development", "held_out"] {
+            let rows = evenings.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+            let rows: Vec<Vec<&str>> = rows.filter(|row| row[0] == split).collect();
+            let texts: Vec<&str> = rows.iter().map(|row| row[4]).collect();
+            let scores = rows.iter().zip(judge(&texts));
+            let scores =
+                scores.map(|(row, score)| (format!("{} {}", row[1], row[3]), row[1] == "grief", score));
             report(&format!("{split} evenings, {name}"), &scores.collect::<Vec<_>>());
         }
+        report(&format!("ordinary posts, {name}"), &streams(judge)?);
     }
-    report(
-        "ordinary posts, words",
-        &streams(&|text| score(&classifier, text))?,
-    );
-    report("ordinary posts, words and model", &streams(&judge)?);
-    if std::env::args().nth(1).as_deref() == Some("write") {
-        let path = root.join("models/sensitive-events/weights.bin");
-        std::fs::write(&path, classifier.to_bytes())?;
-        println!("written: {}", path.display());
-        let path = root.join(MODEL).join(EventHead::FILE);
-        std::fs::write(&path, head.to_bytes())?;
+    for extra in std::env::args().skip(1) {
+        let text = std::fs::read_to_string(&extra)?;
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+        let texts: Vec<&str> = rows.iter().filter_map(|row| row.last().copied()).collect();
+        for (name, judge) in judges {
+            let scores = rows.iter().zip(judge(&texts));
+            let scores = scores.map(|(row, score)| {
+                let group: Vec<&str> = row.iter().rev().skip(1).rev().copied().collect();
+                (group.join(" "), row.contains(&"grief"), score)
+            });
+            report(&format!("{extra}, {name}"), &scores.collect::<Vec<_>>());
+        }
+    }
+    Ok(())
+}
+
+/// Trains with all posts, and writes the weights of words and head.
+fn write(root: &Path, rows: &[Row], model: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let all: Vec<EventExample> = rows.iter().map(|row| row.example.clone()).collect();
+    let words = train_events(&all, &EventTraining::default());
+    let head = EventHead::train(model, &examples(rows.iter()));
+    let files = [
+        (root.join("models/sensitive-events/weights.bin"), words.to_bytes()),
+        (root.join(MODEL).join(EventHead::FILE), head.to_bytes()),
+    ];
+    for (path, bytes) in files {
+        std::fs::write(&path, bytes)?;
         println!("written: {}", path.display());
     }
     Ok(())
@@ -134,10 +156,16 @@ fn rows(root: &Path, reader: &ModelReader) -> Result<Vec<Row>, Box<dyn std::erro
     let ordinary = ordinary()?;
     println!("{} posts of our own, {} ordinary ones", own.len(), ordinary.len());
     let own = own.into_iter().map(|(group, example)| (Some(group), example));
-    let all = own.chain(ordinary.into_iter().map(|example| (None, example)));
+    let all: Vec<_> = own
+        .chain(ordinary.into_iter().map(|example| (None, example)))
+        .collect();
+    let texts: Vec<&str> = all.iter().map(|(_, example)| example.text.as_str()).collect();
+    let states = reader.pooled(&texts);
     Ok(all
-        .map(|(group, example)| Row {
-            state: reader.pooled(&[&example.text]).pop().flatten(),
+        .into_iter()
+        .zip(states)
+        .map(|((group, example), state)| Row {
+            state,
             group,
             example,
             words: 0.0,
@@ -253,8 +281,8 @@ fn ordinary() -> Result<Vec<EventExample>, Box<dyn std::error::Error>> {
     Ok(examples)
 }
 
-/// Posts of ordinary days. They have no labels for events, and nearly all of them are not about an event.
-fn streams(judge: &dyn Fn(&str) -> f64) -> Result<Vec<Scored>, Box<dyn std::error::Error>> {
+/// Posts as they were written on ordinary days. Nobody labelled them for events; nearly all are about none.
+fn streams(judge: &Judge<'_>) -> Result<Vec<Scored>, Box<dyn std::error::Error>> {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return Ok(Vec::new());
     };
@@ -265,9 +293,9 @@ fn streams(judge: &dyn Fn(&str) -> f64) -> Result<Vec<Scored>, Box<dyn std::erro
         ("offensive", "tweeteval/offensive/train_text.txt"),
     ] {
         let text = String::from_utf8_lossy(&std::fs::read(data.join(file))?).into_owned();
-        for line in text.lines() {
-            scores.push((name.to_owned(), false, judge(line)));
-        }
+        let lines: Vec<&str> = text.lines().step_by(EVERY).collect();
+        let judged = judge(&lines).into_iter();
+        scores.extend(judged.map(|score| (name.to_owned(), false, score)));
     }
     Ok(scores)
 }

@@ -38,6 +38,10 @@ const STEP: f64 = 0.05;
 const DECAY: f64 = 1e-4;
 /// Seed of the order of examples.
 const SEED: u64 = 1;
+/// The head's logits are shifted and scaled, so that as many texts about no event reach each threshold as do by the words alone: about
+/// 5 % of the training posts reach 0.5, and 1 % reach 0.7 (cross-validation, English).
+const SHIFT: f64 = -0.405;
+const SCALE: f64 = 0.534;
 /// Logits of the words are cut here, because their probabilities are rounded.
 const MOST_LOGIT: f64 = 8.0;
 
@@ -116,9 +120,12 @@ impl EventHead {
         }
         Self {
             model: model.to_owned(),
-            words: weights[width] as f32,
-            bias: weights[width + 1] as f32,
-            weights: weights[..width].iter().map(|weight| *weight as f32).collect(),
+            words: (SCALE * weights[width]) as f32,
+            bias: (SCALE * (weights[width + 1] + SHIFT)) as f32,
+            weights: weights[..width]
+                .iter()
+                .map(|weight| (SCALE * weight) as f32)
+                .collect(),
         }
     }
 

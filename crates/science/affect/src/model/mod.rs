@@ -261,17 +261,23 @@ impl ModelReader {
     /// The model's pooled hidden states of each text, for the training of heads; `None` for a text whose language it does not know.
     pub fn pooled(&self, texts: &[&str]) -> Vec<Option<Vec<f32>>> {
         let mut room = self.take_room();
-        let mut states = Vec::with_capacity(texts.len());
-        for text in texts {
-            room.ids.clear();
+        room.ids.clear();
+        let mut states = vec![None; texts.len()];
+        let mut asked: Vec<Asked> = Vec::new();
+        for (place, text) in texts.iter().enumerate() {
             let language = self.lexicon.surface().see(text, &mut room.surface).language;
-            let asked = self.tokenise(0, text, false, &mut room);
-            let posts = [&room.ids[asked.tokens]];
-            let state = self.encoder.read(&mut room.scratch, &posts);
-            let state = state
-                .ok()
-                .and_then(|output| output.post(0).pooled().map(<[f32]>::to_vec));
-            states.push(state.filter(|_| language::may_be_english(language, text)));
+            if language::may_be_english(language, text) {
+                asked.push(self.tokenise(place, text, false, &mut room));
+            }
+        }
+        for batch in asked.chunks(BATCH_TOKENS / self.most_tokens.max(1)) {
+            let posts: Vec<&[u32]> = batch.iter().map(|one| &room.ids[one.tokens.clone()]).collect();
+            let Ok(output) = self.encoder.read(&mut room.scratch, &posts) else {
+                continue;
+            };
+            for (one, answer) in batch.iter().zip(output.posts()) {
+                states[one.text] = answer.pooled().map(<[f32]>::to_vec);
+            }
         }
         self.give_back(room);
         states
