@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Training posts: `models/sensitive-events/training/*.tsv` (label, language, text), written for Limbic. With `LIMBIC_DATA`, the
-//! training parts of `TweetEval`'s irony and emotion sets count as ordinary posts, with a small weight, because some of them are not.
+//! training parts of `TweetEval`'s irony and emotion sets count as ordinary posts, with a small weight, because some of them are
+//! about events.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::collections::BTreeMap;
@@ -20,13 +21,13 @@ use limbic_affect::{
 
 /// Weight of an ordinary post of a public set.
 const ORDINARY: f64 = 0.25;
-/// Comments of `GoEmotions` that are taken.
+/// Maximum number of comments of `GoEmotions` that are used.
 const COMMENTS: usize = 15_000;
 /// One of so many ordinary posts is judged.
 const EVERY: usize = 4;
-/// Parts of the cross-validation.
+/// Number of folds of the cross-validation.
 const FOLDS: usize = 5;
-/// Probabilities from which a text may be taken to be about an event.
+/// Thresholds to report: probabilities from which a text counts as about an event.
 const FROM: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 
 /// The model whose hidden state the head sees.
@@ -281,7 +282,7 @@ fn ordinary() -> Result<Vec<EventExample>, Box<dyn std::error::Error>> {
     Ok(examples)
 }
 
-/// Posts as they were written on ordinary days. Nobody labelled them for events; nearly all are about none.
+/// Posts of ordinary days. They have no labels for events, and nearly all of them are not about an event.
 fn streams(judge: &Judge<'_>) -> Result<Vec<Scored>, Box<dyn std::error::Error>> {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return Ok(Vec::new());
