@@ -7,8 +7,11 @@
 //! ```
 //!
 //! [`evaluate`] reads a log and weights each row by the ratio of the policy's probability to the logged propensity.
-//! The [`EvaluationReport`] has an estimate and its intervals for each [`Estimator`], and measures of how reliable
-//! the weights are. The crate does not choose ads and does not know the pipeline: policies come from `limbic-bandit`.
+//! The [`EvaluationReport`] has an estimate for each [`Estimator`], its difference to the logged value, the intervals of
+//! both, and measures of how reliable the weights are. Where an interval would be wrong more often than it says, there is
+//! a caveat instead. The policy is one of `limbic-bandit`, learning along the log or as a [`SavedPolicy`]; any
+//! [`TargetPolicy`]; or a file of probabilities from elsewhere. The crate does not choose ads and does not know the
+//! pipeline.
 //!
 //! # Example
 //!
