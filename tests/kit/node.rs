@@ -27,7 +27,7 @@ idle_after = "10min"
 pseudonym_secret = "a secret of the tests, not of anyone"
 
 [profile.change]
-alpha = 0.001
+alpha = 0.00001
 false_moments = 10000
 audiences = 1
 window = "1s"
@@ -446,12 +446,26 @@ impl TestNode {
             .into_iter()
             .map(|list| {
                 let all = self.all(list, 1_000);
-                let set: BTreeSet<String> = all.iter().map(Value::to_string).collect();
+                let set: BTreeSet<String> = all
+                    .iter()
+                    .map(|item| without_reason_of_hold(item).to_string())
+                    .collect();
                 assert_eq!(set.len(), all.len(), "{list}: an item is there twice");
                 (list, set)
             })
             .collect()
     }
+}
+
+/// A decision without what a hold says of its posts: holds follow the order in which posts arrive, which partitions change.
+fn without_reason_of_hold(item: &Value) -> Value {
+    let mut item = item.clone();
+    if let Some(suppressed) = item.pointer_mut("/result/suppressed")
+        && suppressed["rule"] == "hold"
+    {
+        suppressed["reason"] = Value::Null;
+    }
+    item
 }
 
 impl Drop for TestNode {

@@ -52,6 +52,10 @@ impl Delivery {
 pub struct Impression {
     /// The decision's id.
     pub decision: String,
+    /// The id of its moment.
+    pub moment: String,
+    /// The subject of the audience.
+    pub subject: String,
     /// The time of the decision, in simulated time.
     pub at: Utc,
     /// The direction in which the audience's mood changed.
@@ -253,6 +257,21 @@ impl Driver {
         }
     }
 
+    /// All moments of the view with their times, oldest first.
+    pub fn moments(&self) -> anyhow::Result<Vec<(Utc, Moment)>> {
+        let read = |found: Value| {
+            let at = found["at"].as_str().context("a moment without a time")?.parse()?;
+            Ok((at, serde_json::from_value(found)?))
+        };
+        let mut moments: Vec<(Utc, Moment)> = self
+            .all(Kind::Moment)?
+            .into_iter()
+            .map(read)
+            .collect::<anyhow::Result<_>>()?;
+        moments.sort_by_key(|(at, _)| *at);
+        Ok(moments)
+    }
+
     /// Draws clicks for the ads that were delivered since the last call, and sends impressions and clicks as outcomes.
     fn report_clicks(&mut self) -> anyhow::Result<()> {
         let lines = std::fs::read_to_string(&self.deliveries).unwrap_or_default();
@@ -286,6 +305,8 @@ impl Driver {
             }
             self.impressions.push(Impression {
                 decision: delivery.decision.clone(),
+                moment: decision.moment.clone(),
+                subject: subject.to_owned(),
                 at,
                 direction: moment.direction,
                 tone,

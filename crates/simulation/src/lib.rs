@@ -3,7 +3,8 @@
 //!
 //! **What it is.** [`Population`] generates people, events and posts from a seed. [`driver::Driver`] runs a real node, sends
 //! it these posts, and reports impressions and clicks for the ads that the node delivers. [`policies`] replays the resulting
-//! decisions with every bandit policy, and [`report`] draws an HTML page.
+//! decisions with every bandit policy, [`truth`] compares moments and ads with the simulation's own events, and [`report`] draws an
+//! HTML page.
 //!
 //! **What it is not.** It is not a mock: the node, its stages and its log are the ones that run in production. It is also
 //! not a model of real people. Its figures compare policies under known click probabilities; they predict no campaign.
@@ -42,6 +43,7 @@ pub mod policies;
 mod population;
 pub mod report;
 pub mod setup;
+pub mod truth;
 
 pub use grammar::SUBJECTS;
 pub use population::{Event, EventKind, NETWORK, Population, SimulatedPost};

@@ -1,6 +1,6 @@
 //! Simulated people with moods and temperaments, events that change their moods, and posts whose feeling is known.
 
-use limbic_domain::{Label, Utc};
+use limbic_domain::{Direction, Label, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -71,6 +71,12 @@ pub struct Event {
     pub subject: &'static str,
     /// Start of the event: the time of the first post that it affects.
     pub at: Utc,
+    /// The time of the last post that it affects.
+    pub until: Utc,
+    /// Whether people like it.
+    pub direction: Direction,
+    /// How much it changes the mood of everyone who follows the subject, in `[-1, 1]`.
+    pub change: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -140,14 +146,24 @@ impl Population {
             let interval = -(1.0 - random.unit()).ln() * MEAN_INTERVAL_MILLIS;
             at = at.plus_millis(1 + interval as i64);
             let event = event_at(number);
-            if let Some((kind, subject, _)) =
+            if let Some((kind, subject, change)) =
                 event.filter(|_| (number - POSTS_BEFORE_EVENTS).is_multiple_of(POSTS_BETWEEN_EVENTS))
             {
                 population.events.push(Event {
                     kind,
                     subject: SUBJECTS[subject],
                     at,
+                    until: at,
+                    direction: if change > 0.0 {
+                        Direction::Up
+                    } else {
+                        Direction::Down
+                    },
+                    change,
                 });
+            }
+            if let Some(last) = population.events.last_mut().filter(|_| event.is_some()) {
+                last.until = at;
             }
             population
                 .posts

@@ -15,6 +15,7 @@ use crate::cli::{Common, SimulateArgs};
 use limbic_node::Settings;
 use limbic_simulation::driver::{self, Driver, Impression};
 use limbic_simulation::report::{self, Report};
+use limbic_simulation::truth::{self, Detection, Timing};
 use limbic_simulation::{Population, policies, setup};
 
 /// Number of posts in one round. After each round the simulated people see and click the new ads.
@@ -36,6 +37,10 @@ struct Result {
     /// [`Driver::check`] fails otherwise.
     reached_in_distress: usize,
     moments: u64,
+    /// The moments beside the simulation's events.
+    detection: Detection,
+    /// The ads at moments beside the same ads at any time.
+    timing: Timing,
     decisions: u64,
     suppressed: u64,
     delivered: u64,
@@ -230,6 +235,8 @@ fn result(
         // `Driver::check` examines every decision and fails if one reached a person in distress.
         reached_in_distress: 0,
         moments: counts["moments"].produced.get("moments").copied().unwrap_or(0),
+        detection: truth::detection(&population.events, &driver.moments()?),
+        timing: truth::timing(population, &shown),
         decisions: decisions.len() as u64,
         suppressed: suppressed as u64,
         delivered: shown.len() as u64,
@@ -268,6 +275,7 @@ fn show(result: &Result) -> anyhow::Result<()> {
         format!("{:.1} %", result.agreement * 100.0),
     )?;
     row("moments", result.moments.to_string())?;
+    show_detection(&result.detection)?;
     row("decisions", result.decisions.to_string())?;
     row("  that chose no ad", result.suppressed.to_string())?;
     row("ads delivered and seen", result.delivered.to_string())?;
@@ -300,12 +308,64 @@ fn show(result: &Result) -> anyhow::Result<()> {
         result.regret,
         result.regret_of_uniform
     )?;
+    show_timing(&result.timing)?;
     show_policies(result)?;
     show_learning(result)?;
     say!(
         "\n  checked: accepted = posts = readings, no dead letters, no ad reached a person in distress; {:.1} s",
         result.seconds
     )?;
+    Ok(())
+}
+
+/// The moments beside the events.
+fn show_detection(detection: &Detection) -> anyhow::Result<()> {
+    let row = |name: &str, value: String| say!("  {name:<34}{value:>12}");
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    row(
+        "  events found",
+        format!("{} of {}", detection.found, detection.events),
+    )?;
+    let recall = detection.recall;
+    row(
+        "    share (95 % interval)",
+        format!(
+            "{} ({} to {})",
+            percent(recall.value),
+            percent(recall.low),
+            percent(recall.high)
+        ),
+    )?;
+    if let Some(delay) = detection.median_delay_seconds {
+        row("    median delay", format!("{delay:.0} s"))?;
+    }
+    row("    and their end, as a return", detection.returned.to_string())?;
+    row("  moments without an event", detection.false_moments.to_string())?;
+    row(
+        "    a way back taken for a change",
+        detection.opposite.to_string(),
+    )?;
+    Ok(())
+}
+
+/// An ad at a moment beside the same ad at any time.
+fn show_timing(timing: &Timing) -> anyhow::Result<()> {
+    say!(
+        "\n  An ad at a moment: {:.3} clicks expected; the same ad at any time: {:.3}, by how people feel then.",
+        timing.at_moments,
+        timing.at_any_time
+    )?;
+    match timing.difference {
+        Some(difference) => say!(
+            "  Difference {:+.3} (95 % interval {:+.3} to {:+.3}; {} ads of {} moments)",
+            difference.value,
+            difference.low,
+            difference.high,
+            timing.ads,
+            timing.moments
+        ),
+        None => say!("  Too few moments with an ad for an interval: run more posts."),
+    }?;
     Ok(())
 }
 

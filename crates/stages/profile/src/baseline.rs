@@ -11,7 +11,8 @@
 //! Both are normal priors, so the estimate is exact and cheap: two passes of a Kalman filter around the clock, once an hour. An hour
 //! of the week with few posts falls back on its hour of the day, that one on its neighbours, and in the end on the mean of all. The
 //! estimate is fixed when the hour begins. Within the hour, its own posts move it as far as it was uncertain: an estimate that is
-//! worth `K` posts counts as `K` posts, and moves by at most two standard deviations.
+//! worth `K` posts counts as `K` posts, and moves by at most two standard deviations. Nothing jumps on the hour: after an hour with
+//! posts, the uncertainty grows with the minutes.
 
 use limbic_domain::Utc;
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
@@ -29,6 +30,8 @@ const DAY_SPREAD: f64 = 0.05;
 const LEAST_VARIANCE: f64 = 0.01;
 /// How many standard deviations the posts of an hour may move what was expected of it.
 const REACH: f64 = 2.0;
+/// The least part of the uncertainty that applies: that of the first minute.
+const LEAST_PART: f64 = 1.0 / 60.0;
 /// Hours of the week are remembered so many times as long as the level.
 const HOURS_HALF_LIVES: i64 = 4;
 const HOUR: i64 = 3_600_000;
@@ -209,8 +212,12 @@ pub(crate) struct Baseline {
     own: Cell,
     /// What was expected of this hour when it began, worth so many posts.
     expected: Cell,
-    /// By how much the posts of this hour may move that.
+    /// By how much the posts of this hour may move that by its end.
     reach: f64,
+    /// The hour before had posts.
+    is_gradual: bool,
+    /// The part of the uncertainty that applies at the time of the newest post, in `(0, 1]`.
+    part: f64,
 }
 
 impl Baseline {
@@ -228,15 +235,29 @@ impl Baseline {
                 sum: 0.0,
             },
             reach: 0.0,
+            is_gradual: false,
+            part: 1.0,
         }
     }
 
     /// Goes on to the hour of `at`: what was usual so far says what is expected of it.
     pub(crate) fn enter(&mut self, at: Utc, settings: &ChangeSettings) {
-        let hour = at
+        let local = at
             .as_millis()
-            .saturating_add(settings.utc_offset.as_minutes() * 60_000)
-            .div_euclid(HOUR);
+            .saturating_add(settings.utc_offset.as_minutes() * 60_000);
+        let hour = local.div_euclid(HOUR);
+        if hour >= self.hour {
+            self.is_gradual = if hour == self.hour {
+                self.is_gradual
+            } else {
+                hour == self.hour.saturating_add(1) && self.own.weight > 0.0
+            };
+            self.part = if self.is_gradual {
+                (local.rem_euclid(HOUR) as f64 / HOUR as f64).max(LEAST_PART)
+            } else {
+                1.0
+            };
+        }
         if hour <= self.hour {
             return;
         }
@@ -361,17 +382,17 @@ impl Baseline {
 
     /// Mean valence in `[-1, 1]` that is usual in the present hour; 0 before the first post.
     pub(crate) fn mean(&self) -> f64 {
-        let weight = self.own.weight + self.expected.weight;
+        let weight = self.own.weight + self.expected.weight / self.part;
         if weight <= 0.0 {
             return 0.0;
         }
-        let mean = (self.own.sum + self.expected.sum) / weight;
+        let mean = (self.own.sum + self.expected.sum / self.part) / weight;
         if self.expected.weight <= 0.0 {
             return mean.clamp(-1.0, 1.0);
         }
         let expected = self.expected.sum / self.expected.weight;
-        mean.clamp(expected - self.reach, expected + self.reach)
-            .clamp(-1.0, 1.0)
+        let reach = self.reach * self.part.sqrt();
+        mean.clamp(expected - reach, expected + reach).clamp(-1.0, 1.0)
     }
 
     /// Half the width of the band; `None` if there are too few posts to compare others with.
@@ -392,6 +413,8 @@ impl Baseline {
             to.number(cell.sum);
         }
         to.number(self.reach);
+        to.flag(self.is_gradual);
+        to.number(self.part);
         let known = || {
             self.hours
                 .iter()
@@ -419,6 +442,8 @@ impl Baseline {
                 sum: from.number()?,
             },
             reach: from.number()?,
+            is_gradual: from.flag()?,
+            part: from.number()?,
             hours: Vec::new(),
         };
         for _ in 0..from.length()? {
