@@ -353,3 +353,50 @@ pub(crate) fn seen_id(id: &str) -> SeenId {
     bytes.copy_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..16]);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn admitted_id(change: &Value) -> (SeenId, String) {
+        let now: Utc = "2026-11-29T12:00:00Z".parse().unwrap();
+        let mut outcome = json!({
+            "decision": "spring.9f86d081884c7d659a2feaa0c55ad015", "kind": "conversion", "value": 5.0,
+            "at": "2026-11-29T11:00:00Z", "id": "sale"
+        });
+        for (field, value) in change.as_object().unwrap() {
+            outcome[field] = value.clone();
+        }
+        let incoming = incoming::outcome(outcome, &Settings::default(), now).unwrap();
+        let admitted = admit_outcome(&TenantId::default(), incoming, now, None);
+        let envelope = Envelope::<Outcome>::decode(&admitted.record.value).unwrap();
+        assert!(envelope.data.stated_at.is_some());
+        (admitted.id, envelope.id)
+    }
+
+    #[test]
+    fn another_statement_about_an_outcome_is_no_duplicate_and_keeps_its_id() {
+        let (statement, outcome) = admitted_id(&json!({}));
+        // Ad platforms resend an outcome with a new time.
+        let resent = admitted_id(&json!({"at": "2026-11-29T11:30:00Z"}));
+        assert_eq!(resent, (statement, outcome.clone()));
+        let mut statements = HashSet::from([statement]);
+        for change in [
+            json!({"value": 0.0}),
+            json!({"withdrawn": true}),
+            json!({"revision": 1}),
+            json!({"count": 2}),
+            json!({"kind": "click"}),
+            json!({"stated_at": "2026-11-29T11:45:00Z"}),
+            json!({"person": "9f86d081884c7d659a2feaa0c55ad015"}),
+        ] {
+            let (statement, same) = admitted_id(&change);
+            assert!(statements.insert(statement), "{change}");
+            assert_eq!(same, outcome, "{change}");
+        }
+        let (_, other) = admitted_id(&json!({"id": "another"}));
+        assert_ne!(other, outcome);
+    }
+}
