@@ -85,6 +85,6 @@ pub use reading::{
 };
 pub use time::{InvalidTime, Utc};
 pub use units::{
-    ByteSize, ConnectionUrl, HumanDuration, InvalidByteSize, InvalidDuration, InvalidOffset, Secret,
-    UtcOffset,
+    ByteSize, CalendarDay, ConnectionUrl, HumanDuration, InvalidByteSize, InvalidDuration, InvalidOffset,
+    InvalidTimeZone, Secret, TimeZone, UtcOffset,
 };

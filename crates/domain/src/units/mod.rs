@@ -6,8 +6,10 @@ mod bytes;
 mod duration;
 mod offset;
 mod secret;
+mod zone;
 
 pub use bytes::{ByteSize, InvalidByteSize};
 pub use duration::{HumanDuration, InvalidDuration};
 pub use offset::{InvalidOffset, UtcOffset};
 pub use secret::{ConnectionUrl, Secret};
+pub use zone::{CalendarDay, InvalidTimeZone, TimeZone};

@@ -94,7 +94,7 @@ impl Daypart {
 }
 
 /// An arm that can be chosen, and its price.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     /// The arm.
     pub arm: Arm,

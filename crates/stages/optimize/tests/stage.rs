@@ -411,19 +411,18 @@ fn a_person_is_reached_no_oftener_than_the_cap_allows() {
 
 #[test]
 fn a_budget_is_reserved_before_it_is_spent_and_free_again_after_a_refusal() {
-    let budget = PacingConfig::daily(Micros(10));
+    let budget = PacingConfig::daily(Micros(5));
     let mut harness = Harness::new(OptimizeSettings {
         budgets: [("spring".to_owned(), budget)].into(),
         ..OptimizeSettings::default()
     });
     let first = decided(&mut harness, "a", 0);
     decided(&mut harness, "b", 0);
-    decided(&mut harness, "c", 0);
-    let rule = harness.decisions[2].data.suppressed().unwrap().rule.clone();
+    let rule = harness.decisions[1].data.suppressed().unwrap().rule.clone();
     assert_eq!(rule, "budget_exhausted");
     harness.feed(vec![outcome(&first, OutcomeKind::Refused, "r", 0)]);
-    decided(&mut harness, "d", 0);
-    assert!(harness.decisions[3].data.chosen().is_some());
+    decided(&mut harness, "c", 20);
+    assert!(harness.decisions[2].data.chosen().is_some());
 }
 
 #[test]
@@ -460,7 +459,8 @@ fn any_number_of_open_reservations_leaves_a_budgets_state_as_small_as_it_was() {
     }
     let text = String::from_utf8(budget(&harness).to_vec()).unwrap();
     assert!(text.contains(&format!("\"reserved\":{}", 5 * 3_001)), "{text}");
-    assert!(text.len() < small + 10);
+    // Only numbers have more digits.
+    assert!(text.len() < small + 20, "{small} {text}");
     for kind in [OutcomeKind::Delivered, OutcomeKind::Impression] {
         harness.feed(vec![outcome(&first, kind, "d", 1)]);
     }

@@ -20,7 +20,7 @@ use crate::policy::{Feedback, PolicyConfig, PolicyError};
 use crate::random::{Random, derive};
 
 /// A decision, with the true click probability of each offer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SimulatedDecision {
     /// The campaign. Each campaign has its own policy.
     pub campaign: String,

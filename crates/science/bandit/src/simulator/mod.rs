@@ -2,6 +2,7 @@
 
 mod comparison;
 mod feelings;
+mod spending;
 mod tutorial;
 
 pub use comparison::{
@@ -9,4 +10,5 @@ pub use comparison::{
     default_policies, learning_curves,
 };
 pub use feelings::Feelings;
+pub use spending::{Spending, Spent};
 pub use tutorial::{ClickRates, Drift, Tutorial};
