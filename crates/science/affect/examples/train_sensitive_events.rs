@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --release -p limbic-affect --example train_sensitive_events           # cross-validation, development posts
 //! cargo run --release -p limbic-affect --example train_sensitive_events -- write  # writes the weights
-//! cargo run --release -p limbic-affect --example train_sensitive_events -- FILE   # judges the posts of a file as well
+//! cargo run --release -p limbic-affect --example train_sensitive_events -- FILE   # engines the posts of a file as well
 //! ```
 //!
 //! Training posts: `models/sensitive-events/training/*.tsv` (label, language, text), written for Limbic. With `LIMBIC_DATA`, the
@@ -105,9 +105,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|(words, state)| state.map_or(words, |state| head.judge(words, &state)))
             .collect()
     };
-    let judges: [(&str, &Judge<'_>); 2] = [("words", &by_words), ("words and model", &by_both)];
+    let engines: [(&str, &Judge<'_>); 2] = [("words", &by_words), ("words and model", &by_both)];
     let evenings = std::fs::read_to_string(root.join("tests/data/evenings.tsv"))?;
-    for (name, judge) in judges {
+    for (name, judge) in engines {
         for split in ["development", "held_out"] {
             let rows = evenings.lines().map(|line| line.split('\t').collect::<Vec<_>>());
             let rows: Vec<Vec<&str>> = rows.filter(|row| row[0] == split).collect();
@@ -123,7 +123,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let text = std::fs::read_to_string(&extra)?;
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
         let texts: Vec<&str> = rows.iter().filter_map(|row| row.last().copied()).collect();
-        for (name, judge) in judges {
+        for (name, judge) in engines {
             let scores = rows.iter().zip(judge(&texts));
             let scores = scores.map(|(row, score)| {
                 let group: Vec<&str> = row.iter().rev().skip(1).rev().copied().collect();
