@@ -144,12 +144,13 @@ impl MetricsStage {
             topics::MOMENTS,
             topics::DECISIONS,
             topics::OUTCOMES,
-            topics::HOLDS,
         ]
         .into_iter()
         .fold(spec, |spec, topic| {
             spec.reads(topic, EventTime::Records { disorder })
         })
+        // Most logs never have a hold, and windows must not wait for one.
+        .reads(topics::HOLDS, EventTime::Ignored)
     }
 
     /// Closes the windows that are due and writes their points.
