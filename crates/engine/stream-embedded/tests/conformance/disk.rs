@@ -205,6 +205,9 @@ fn a_half_written_last_batch_is_cut_off() {
     }
 }
 
+/// Changes the bytes of a journal.
+type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// Damage before acknowledged records is never taken for a torn tail, whatever it hits.
 #[test]
 fn a_damaged_journal_is_refused_and_a_repair_says_what_is_lost() {
@@ -229,10 +232,10 @@ fn a_damaged_journal_is_refused_and_a_repair_says_what_is_lost() {
         std::fs::write(newest_journal(folder.path()), &journal).unwrap();
         folder
     };
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    let changes: [(&str, Damage<'_>); 4] = [
         ("another byte", &|journal| journal[place] = b'9'),
         ("a zeroed page", &|journal| {
-            journal[place - 200..place + 200].fill(0)
+            journal[place - 200..place + 200].fill(0);
         }),
         ("an end tag", &|journal| {
             let tag = journal[..place]
@@ -256,12 +259,9 @@ fn a_damaged_journal_is_refused_and_a_repair_says_what_is_lost() {
         let error = EmbeddedLog::open(folder.path(), options()).err().unwrap();
         assert!(matches!(error, Error::Corrupt(_)), "{name}: {error}");
         assert!(error.to_string().contains("limbic log repair"), "{error}");
-        let damages = EmbeddedLog::damages(folder.path()).unwrap();
-        assert_eq!(damages.len(), 1, "{name}");
-        assert!(
-            (10..=15).contains(&damages[0].later_records),
-            "{name}: {damages:?}"
-        );
+        let found = EmbeddedLog::damages(folder.path()).unwrap();
+        assert_eq!(found.len(), 1, "{name}");
+        assert!((10..=15).contains(&found[0].later_records), "{name}: {found:?}");
         let kept = EmbeddedLog::repair(folder.path()).unwrap();
         assert_eq!(std::fs::read(&kept[0]).unwrap().len(), whole.len(), "{name}");
         let log = open(folder.path());

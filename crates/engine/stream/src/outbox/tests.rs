@@ -376,11 +376,14 @@ fn a_destination_that_asks_for_no_wait_gets_the_usual_back_off() {
 fn a_problem_of_the_account_pauses_the_destination_and_refuses_nothing() {
     let is_paid = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let paid = Arc::clone(&is_paid);
-    let sender = Scripted::new(move |_| match paid.load(std::sync::atomic::Ordering::SeqCst) {
-        true => Answer::Applied("ok".to_owned()),
-        false => Answer::Blocked {
-            detail: "402".to_owned(),
-        },
+    let sender = Scripted::new(move |_| {
+        if paid.load(std::sync::atomic::Ordering::SeqCst) {
+            Answer::Applied("ok".to_owned())
+        } else {
+            Answer::Blocked {
+                detail: "402".to_owned(),
+            }
+        }
     });
     let limits = Limits {
         attempts: 2,
