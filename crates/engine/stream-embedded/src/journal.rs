@@ -1,4 +1,4 @@
-//! Checks and mends fjall's journals before fjall reads them.
+//! Checks and repairs fjall's journals before fjall reads them.
 //!
 //! The committer flushes each batch before it writes the next one, and fjall flushes a journal before it starts another. So on a
 //! healthy disk, only the last batch of the newest journal can be damaged, and that batch was never acknowledged. [`prepare`] cuts

@@ -311,15 +311,15 @@ fn a_record_that_is_sent_again_is_processed_by_the_stage_that_gave_up_on_it_only
         .find(|letter| letter.headers.text(header::DEAD_STAGE) == Some("writer"));
     // Its cause is corrected.
     let mut again = revive(of_writer.unwrap()).unwrap();
-    again.value = "mended".into();
+    again.value = "corrected".into();
     world.log.publish(vec![again]).unwrap();
     world.drain(&stage);
     while count_stages(&*world.log, &spec_of("second")).unwrap().lag > 0 {
         assert!(Instant::now() < deadline, "{:?}", second.status());
         std::thread::yield_now();
     }
-    assert!(world.database.lock().rows.contains(&"mended".to_owned()));
-    assert!(!other.lock().rows.contains(&"mended".to_owned()));
+    assert!(world.database.lock().rows.contains(&"corrected".to_owned()));
+    assert!(!other.lock().rows.contains(&"corrected".to_owned()));
     let consumed = |name| count_stages(&*world.log, &spec_of(name)).unwrap().consumed;
     assert_eq!((consumed("writer"), consumed("second")), (11, 10));
     stop(stage);

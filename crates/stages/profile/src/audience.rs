@@ -309,7 +309,7 @@ impl StateValue for Audience {
                 people: Vec::new(),
             }
         } else {
-            // One baseline for all hours. The evidence for a change is collected anew.
+            // One baseline for all hours. The evidence for a change starts again at zero.
             let mut test = ChangeTest::of(Baseline::read_without_hours(from)?);
             Detector::skip_first_version(from)?;
             Changes::skip_first_version(from)?;
