@@ -162,7 +162,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/counts",
-            "Exact counts of records for every topic and stage.",
+            "Exact counts of records for every topic and stage. `skipped` of a stage names records that were deleted before it read them.",
             &[],
             Answer::Anything,
             None,

@@ -148,6 +148,14 @@ impl World {
         self.start_as("writer", &self.database)
     }
 
+    /// Publishes this many records, and starts a stage that has read them when this returns.
+    fn start_with(&self, records: u32) -> StageHandle {
+        self.publish(0..records);
+        let stage = self.start();
+        self.drain(&stage);
+        stage
+    }
+
     fn start_as(&self, name: &str, database: &Arc<Mutex<Database>>) -> StageHandle {
         let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
         let options = RunOptions {
@@ -221,9 +229,7 @@ fn backup(database: &Mutex<Database>) -> (Vec<String>, BTreeMap<TopicPartition, 
 #[test]
 fn a_database_restored_from_a_backup_and_locked_at_start_gets_every_record_again() {
     let world = World::new();
-    world.publish(0..300);
-    let stage = world.start();
-    world.drain(&stage);
+    let stage = world.start_with(300);
     let old = backup(&world.database);
     world.publish(300..600);
     world.drain(&stage);
@@ -242,9 +248,7 @@ fn a_database_restored_from_a_backup_and_locked_at_start_gets_every_record_again
 #[test]
 fn a_database_that_steps_back_while_the_stage_runs_is_followed() {
     let world = World::new();
-    world.publish(0..100);
-    let stage = world.start();
-    world.drain(&stage);
+    let stage = world.start_with(100);
     let old = backup(&world.database);
     world.publish(100..200);
     world.drain(&stage);
@@ -271,9 +275,7 @@ fn a_database_that_is_away_while_partitions_are_assigned_is_waited_for() {
 #[test]
 fn a_failure_in_the_middle_of_catching_up_does_not_lose_the_place() {
     let world = World::new();
-    world.publish(0..100);
-    let stage = world.start();
-    world.drain(&stage);
+    let stage = world.start_with(100);
     stop(stage);
     // Empty again, and away at different steps of the way.
     for away in 1..12 {

@@ -56,6 +56,10 @@ impl Statements {
         let id = seen_id(&outcome.id);
         let newest = u32::try_from(accepted_at.div_euclid(self.generation_millis).max(0));
         let newest = newest.unwrap_or(u32::MAX);
+        let newest_key = OfOutcome {
+            generation: newest,
+            id,
+        };
         let mut said = Latest {
             statement: outcome.data.statement(outcome.at),
             at: outcome.at,
@@ -72,15 +76,7 @@ impl Statements {
             // The event happened no later than a statement has said.
             said.at = known.at.min(said.at);
             LATEST.remove(out, partition, &key);
-            remember(
-                partition,
-                &OfOutcome {
-                    generation: newest,
-                    id,
-                },
-                &said,
-                out,
-            )?;
+            remember(partition, &newest_key, &said, out)?;
             if said.statement.says_the_same_as(&known.statement) {
                 return Ok(Said::Superseded);
             }
@@ -91,15 +87,7 @@ impl Statements {
         }
         // What an earlier version has passed is not known any more. Only a statement that calls itself a correction is news.
         let is_repeated = !outcome.data.is_correction() && was_accepted(out, id)?;
-        remember(
-            partition,
-            &OfOutcome {
-                generation: newest,
-                id,
-            },
-            &said,
-            out,
-        )?;
+        remember(partition, &newest_key, &said, out)?;
         Ok(if is_repeated {
             Said::Superseded
         } else {
