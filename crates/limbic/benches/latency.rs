@@ -30,7 +30,7 @@ disorder = "0s"
 [profile.audience]
 half_life = "1s"
 [profile.change]
-alpha = 0.001
+alpha = 1e-6
 false_moments = 10000
 audiences = 1
 window = "1s"
