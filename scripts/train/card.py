@@ -13,6 +13,9 @@ import numpy
 
 import recipe
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "behaviour"))
+import report  # noqa: E402
+
 # Data set → (description, licence as stated in the data folder's SOURCES.md).
 SETS = {
     "sentiment": ("SemEval-2017 task 4 A, the posts of 2013–2016 without TweetEval's validation and test", "repository MIT; posts under SemEval's and Twitter's terms"),
@@ -131,6 +134,8 @@ def main(folder: str, cache: str) -> None:
     look = json.loads((cache / f"look.{config['version']}.json").read_text())
     full = json.loads((cache / "look.affect-l6-full-1.json").read_text())
     facts = json.loads((cache / f"facts.{config['version']}.json").read_text())
+    # Written by `scripts/behaviour/run --json` with this model.
+    behaviour = json.loads((cache / f"behaviour.{config['version']}.json").read_text())
     calibration = [[NAMES.get(task, task), f"{100 * fact['ece_uncalibrated']:.1f}", f"{100 * fact['ece']:.1f}"] for task, fact in facts.items() if "ece" in fact and "layer" not in task]
     validation = "; ".join(f"{task} {percent(fact['validation'])}" for task, fact in facts.items() if "layer" not in task)
     template = (Path(__file__).parent / "card.md").read_text()
@@ -143,6 +148,10 @@ def main(folder: str, cache: str) -> None:
         "BIAS": bias(look),
         "CALIBRATION": rows(["task", "expected calibration error before, %", "after, %"], calibration),
         "VALIDATION": validation,
+        "COUNT": str(len(behaviour["suite"])),
+        "AREAS": report.areas(behaviour),
+        "BEHAVIOUR": report.tests(behaviour),
+        "DISTRESS": report.distress(behaviour["distress"]),
         "LOOKS": f"{look['looks']} (this model), {full['looks']} (the full model)",
         "TEACHERS": str(recipe.TEACHERS["student"]),
         "TEACHERS_FULL": str(recipe.TEACHERS["student-full"]),
