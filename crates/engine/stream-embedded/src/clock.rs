@@ -4,6 +4,21 @@ use std::time::{Duration, Instant};
 
 use limbic_domain::Utc;
 
+/// The wall clock.
+#[cfg(not(test))]
+pub(super) fn wall() -> Utc {
+    Utc::now()
+}
+
+/// The clock that never jumps.
+#[cfg(not(test))]
+pub(super) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+pub(super) use crate::simulation::files::{monotonic, wall};
+
 /// The clock must run evenly for this long before anything is deleted by age: after the start, and after a jump.
 const STEADY_AFTER: Duration = Duration::from_mins(10);
 /// The maximum difference between wall clock and monotonic clock that is no jump.
@@ -11,7 +26,7 @@ const TOLERANCE_MILLIS: i64 = 60_000;
 
 /// Compares the wall clock with the monotonic clock. Nothing is deleted on one reading of a clock that may be wrong: a person has
 /// ten minutes to correct it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SteadyClock {
     wall: Utc,
     since: Instant,

@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fail::fail_point;
 use limbic_domain::Utc;
 
+use crate::clock;
 use crate::compaction::{self, Swap};
 use crate::compression::Compressor;
 use crate::groups::Membership;
@@ -212,7 +213,7 @@ impl Committer {
             self.settle(&steps);
             return answer_all(&steps, &error);
         }
-        let now = Utc::now();
+        let now = clock::wall();
         let prepared = self.reopen().and_then(|()| self.place(&steps, now));
         let segments = match prepared {
             Ok(segments) => segments,
@@ -405,7 +406,7 @@ impl Committer {
     /// Makes a durable group visible to readers, and answers its callers.
     pub(super) fn publish(&mut self, written: Written) {
         self.commits = written.number;
-        let now = Utc::now();
+        let now = clock::wall();
         for (partition, batch) in written.batches {
             let bytes = batch.bytes.len();
             self.listed.insert(batch.segment);

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use limbic_stream::{Committed, Error, Result, TopicPartition};
 
+use crate::clock::monotonic;
+
 /// Identifies a member. A member that joins again has a new epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Membership {
@@ -99,7 +101,7 @@ impl Groups {
         let epoch = state.epoch;
         let member = Member {
             epoch,
-            busy_since: Some(Instant::now()),
+            busy_since: Some(monotonic()),
         };
         if state.members.insert(instance.clone(), member).is_some() {
             state.free(instance);
@@ -176,7 +178,7 @@ impl Groups {
     /// The member's poll returns. The member counts as busy until its next poll.
     pub(super) fn set_processing(&mut self, member: &Membership) {
         if let Ok(group) = self.current(member) {
-            group.set_busy(&member.instance, Some(Instant::now()));
+            group.set_busy(&member.instance, Some(monotonic()));
         }
     }
 
@@ -194,7 +196,7 @@ impl Groups {
                 }
             }
         }
-        group.set_busy(&member.instance, Some(Instant::now()));
+        group.set_busy(&member.instance, Some(monotonic()));
         for number in numbers {
             if let Some(holder) = group.holders.get_mut(number) {
                 holder.committing = true;
@@ -327,7 +329,7 @@ impl Group {
                 self.members
                     .get(&holder.instance)
                     .and_then(|member| member.busy_since)
-                    .is_some_and(|since| since.elapsed() >= max_poll_interval)
+                    .is_some_and(|since| monotonic().duration_since(since) >= max_poll_interval)
             })
             .map(|holder| holder.instance.clone())
             .collect();

@@ -7,11 +7,13 @@
 //!
 //! The format is that of fjall 3 (its `journal/entry.rs`): entries start with a tag, numbers are little-endian.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::TryLockError;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::files::{self, File, OpenOptions};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -19,7 +21,7 @@ const END: u8 = 3;
 const CLEAR: u8 = 4;
 const MAGIC: &[u8] = b"FJL\x03";
 /// Bytes that are read from a journal at a time.
-const READ: usize = 1 << 20;
+const READ: usize = if cfg!(test) { 1 << 12 } else { 1 << 20 };
 /// The key of the commit's number in the keyspace `meta` (see `store`). No other key has this form.
 const COMMIT_KEY: &[u8] = b"c";
 /// Bytes of the key of a batch of records.
@@ -66,8 +68,8 @@ impl std::fmt::Display for JournalDamage {
 /// create the log again and fail on the existing files.
 pub(super) fn clear_unfinished_creation(path: &Path) -> std::io::Result<()> {
     let (first_journal, version) = (path.join("0.jnl"), path.join("version"));
-    let is_complete = version.metadata().is_ok_and(|version| version.len() > 0);
-    if is_complete || (!first_journal.try_exists()? && !version.try_exists()?) {
+    let is_complete = files::length(&version).is_ok_and(|length| length > 0);
+    if is_complete || (!files::exists(&first_journal)? && !files::exists(&version)?) {
         return Ok(());
     }
     // Another process that holds the lock is creating the log now.
@@ -81,7 +83,7 @@ pub(super) fn clear_unfinished_creation(path: &Path) -> std::io::Result<()> {
         }
     }
     for file in [first_journal, version] {
-        match std::fs::remove_file(file) {
+        match files::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -163,7 +165,7 @@ pub(super) fn cut_damaged(path: &Path) -> std::io::Result<Vec<PathBuf>> {
         let mut name = journal.clone().into_os_string();
         name.push(".damaged");
         let original = PathBuf::from(name);
-        std::fs::copy(&journal, &original)?;
+        files::copy(&journal, &original)?;
         File::open(&original)?.sync_all()?;
         let position = if journal == first.journal {
             first.position
@@ -173,7 +175,7 @@ pub(super) fn cut_damaged(path: &Path) -> std::io::Result<Vec<PathBuf>> {
         cut(&journal, position)?;
         kept.push(original);
     }
-    File::open(path)?.sync_all()?;
+    files::sync_folder(path)?;
     Ok(kept)
 }
 
@@ -218,8 +220,7 @@ fn damage(journal: &Path, scan: &Scan, is_newest: bool) -> std::io::Result<Optio
 /// All journals, oldest first.
 fn journals(path: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let path = entry?.path();
+    for path in files::list(path)? {
         let number = path
             .file_name()
             .and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse().ok());

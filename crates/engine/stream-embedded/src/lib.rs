@@ -57,6 +57,7 @@ mod compaction;
 mod component;
 mod compression;
 mod consumer;
+mod files;
 mod floors;
 mod groups;
 mod journal;
@@ -68,6 +69,8 @@ mod recovery;
 mod retention;
 mod shared;
 mod signal;
+#[cfg(test)]
+mod simulation;
 mod space;
 mod store;
 
@@ -75,9 +78,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use limbic_domain::Utc;
 use parking_lot::{Mutex, RwLock};
 
@@ -181,7 +184,41 @@ impl EmbeddedLog {
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
         let path = path.as_ref();
         let io = |error: std::io::Error| store::failure(path, "opening the log", &fjall::Error::Io(error));
-        std::fs::create_dir_all(path).map_err(io)?;
+        files::create_dir_all(path).map_err(io)?;
+        let (shared, received) = Self::recover(path, options)?;
+        let served = shared.clone();
+        let committer = std::thread::Builder::new()
+            .name("log-commit".into())
+            .spawn(move || commit::run(&served, &received))
+            .map_err(io)?;
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let retained = shared.clone();
+        let retention = std::thread::Builder::new()
+            .name("log-retention".into())
+            .spawn(move || {
+                let interval = match retained.options.retention_interval {
+                    Duration::ZERO => Duration::from_secs(u64::from(u32::MAX)),
+                    interval => interval,
+                };
+                let mut clock = SteadyClock::new(clock::wall(), clock::monotonic());
+                while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                    maintain(&retained, &mut clock);
+                }
+            })
+            .map_err(io)?;
+        let threads = Threads {
+            committer,
+            retention,
+            stop,
+        };
+        Ok(Self {
+            shared,
+            threads: Mutex::new(Some(threads)),
+        })
+    }
+
+    /// The data of the log, and the requests to its committer. No thread runs yet.
+    fn recover(path: &Path, options: EmbeddedOptions) -> Result<(Arc<Shared>, Receiver<Request>)> {
         let (store, mut meta) = Store::open(path, &options)?;
         let topics = recover_topics(&store, &meta, path)?;
         let offsets = std::mem::take(&mut meta.offsets);
@@ -201,51 +238,7 @@ impl EmbeddedLog {
             closed: AtomicBool::new(false),
         });
         *shared.committer.lock() = Some(Committer::new(shared.clone(), &meta));
-        let served = shared.clone();
-        let committer = std::thread::Builder::new()
-            .name("log-commit".into())
-            .spawn(move || commit::run(&served, &received))
-            .map_err(io)?;
-        let (stop, stopped) = crossbeam_channel::bounded(0);
-        let retained = shared.clone();
-        let retention = std::thread::Builder::new()
-            .name("log-retention".into())
-            .spawn(move || {
-                let interval = match retained.options.retention_interval {
-                    Duration::ZERO => Duration::from_secs(u64::from(u32::MAX)),
-                    interval => interval,
-                };
-                let mut clock = SteadyClock::new(Utc::now(), Instant::now());
-                while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                    let now = Utc::now();
-                    // At the beginning of time nothing is old enough to be deleted.
-                    let now = if clock.is_steady(now, Instant::now()) {
-                        now
-                    } else {
-                        Utc::MIN
-                    };
-                    match retained.ask(|answer| Request::Retain(now, answer)) {
-                        Ok(()) | Err(Error::Closed) => {}
-                        Err(error) => {
-                            tracing::warn!(%error, "old segments were not dropped: retention runs again later");
-                        }
-                    }
-                    match compaction::compact(&retained, now, false) {
-                        Ok(()) | Err(Error::Closed) => {}
-                        Err(error) => tracing::warn!(%error, "a topic was not compacted: compaction runs again later"),
-                    }
-                }
-            })
-            .map_err(io)?;
-        let threads = Threads {
-            committer,
-            retention,
-            stop,
-        };
-        Ok(Self {
-            shared,
-            threads: Mutex::new(Some(threads)),
-        })
+        Ok((shared, received))
     }
 
     /// The damaged places of the journals in the folder `path` that have acknowledged records behind them. Such a log does not
@@ -276,6 +269,27 @@ impl EmbeddedLog {
     pub fn compact(&self, now: Utc) -> Result<()> {
         self.shared.check_open()?;
         compaction::compact(&self.shared, now, true)
+    }
+}
+
+/// Retention and compaction, once.
+fn maintain(shared: &Shared, clock: &mut SteadyClock) {
+    let now = clock::wall();
+    // At the beginning of time nothing is old enough to be deleted.
+    let now = if clock.is_steady(now, clock::monotonic()) {
+        now
+    } else {
+        Utc::MIN
+    };
+    match shared.ask(|answer| Request::Retain(now, answer)) {
+        Ok(()) | Err(Error::Closed) => {}
+        Err(error) => {
+            tracing::warn!(%error, "old segments were not dropped: retention runs again later");
+        }
+    }
+    match compaction::compact(shared, now, false) {
+        Ok(()) | Err(Error::Closed) => {}
+        Err(error) => tracing::warn!(%error, "a topic was not compacted: compaction runs again later"),
     }
 }
 
@@ -418,7 +432,11 @@ impl Log for EmbeddedLog {
             let of_number = topic.partitions.get(partition.partition as usize);
             is_news |= of_number.is_some_and(|known| known.trim(*offset));
         }
-        if is_news { self.retain(Utc::now()) } else { Ok(()) }
+        if is_news {
+            self.retain(clock::wall())
+        } else {
+            Ok(())
+        }
     }
 
     fn close(&self) -> Result<()> {

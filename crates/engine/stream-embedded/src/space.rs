@@ -6,7 +6,7 @@
 use std::path::Path;
 
 /// Bytes that this user may still write under `path`. `None` if the system does not report it.
-#[cfg(unix)]
+#[cfg(all(unix, not(test)))]
 pub(super) fn available(path: &Path) -> Option<u64> {
     fail::fail_point!("space::available", |bytes| bytes
         .and_then(|bytes| bytes.parse().ok()));
@@ -15,9 +15,15 @@ pub(super) fn available(path: &Path) -> Option<u64> {
 }
 
 /// Always `None`: the system does not report it.
-#[cfg(not(unix))]
+#[cfg(all(not(unix), not(test)))]
 pub(super) fn available(_path: &Path) -> Option<u64> {
     None
+}
+
+/// The simulated disk.
+#[cfg(test)]
+pub(super) fn available(_path: &Path) -> Option<u64> {
+    crate::simulation::files::available()
 }
 
 /// Whether the system refused a write because there was not enough space (full disk, quota, file size limit).

@@ -22,8 +22,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
+#[cfg(not(test))]
+use fjall::{Database, Keyspace, OwnedWriteBatch};
+use fjall::{KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+#[cfg(test)]
+use crate::simulation::database::{Database, Keyspace, OwnedWriteBatch};
 use crate::{EmbeddedOptions, journal, space};
 use limbic_stream::{Cleanup, Committed, Error, Result, Retention, TopicPartition};
 

@@ -151,6 +151,53 @@ impl StageHandle {
     }
 }
 
+/// An instance that a test moves turn by turn, on the test's thread. Dropping it ends the instance as a kill does.
+#[cfg(feature = "testing")]
+pub struct Stepped {
+    worker: worker::Worker,
+    membership: Option<Box<dyn crate::Consumer>>,
+    _woken: Sender<()>,
+}
+
+#[cfg(feature = "testing")]
+impl Stepped {
+    /// An instance that has not joined its group yet.
+    pub fn new(
+        log: Arc<dyn Log>,
+        stage: Box<dyn Stage>,
+        spec: StageSpec,
+        options: RunOptions,
+        meters: &StageMeters,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            stopping: AtomicBool::new(false),
+            status: Mutex::new(StageStatus {
+                health: Health::Starting,
+                partitions: Vec::new(),
+            }),
+        });
+        let (wake, woken) = bounded(1);
+        Self {
+            worker: worker::Worker::new(log, stage, spec, options, meters, shared, woken),
+            membership: None,
+            _woken: wake,
+        }
+    }
+
+    /// Joins the group, or polls once and processes what arrives. Returns the health after it.
+    pub fn turn(&mut self) -> Health {
+        self.worker.turn(&mut self.membership);
+        self.worker.health()
+    }
+}
+
+#[cfg(feature = "testing")]
+impl std::fmt::Debug for Stepped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stepped").finish_non_exhaustive()
+    }
+}
+
 /// Starts an instance of `stage` on its own thread.
 pub fn spawn(
     log: Arc<dyn Log>,

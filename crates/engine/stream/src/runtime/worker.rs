@@ -151,37 +151,68 @@ impl Worker {
     pub(super) fn run(mut self) {
         let span = tracing::info_span!("stage", stage = %self.spec.name, instance = %self.options.instance);
         let _entered = span.enter();
-        while !self.is_stopping() {
-            match self.serve_once() {
-                Ok(()) | Err(StepError::Closed) => break,
-                Err(StepError::Fatal(message)) => {
-                    tracing::error!(%message, "the stage has stopped: correct the cause, then restart the node");
-                    return self.shared.set_health(Health::Failed(message));
-                }
-                Err(StepError::Retry { message, .. } | StepError::Resubscribe(message)) => {
-                    self.meters
-                        .retries
-                        .with_label_values(&[&*self.spec.name, "resubscribe"])
-                        .inc();
-                    self.wait(message);
-                }
-            }
-        }
-        self.shared.set_health(Health::Stopped);
+        let mut membership = None;
+        while self.turn(&mut membership) {}
     }
 
-    /// One membership of the group, from joining to leaving.
-    fn serve_once(&mut self) -> Result<(), StepError> {
+    /// One turn: joins the group, or polls once and processes what arrives. Returns whether there is another turn.
+    pub(super) fn turn(&mut self, membership: &mut Option<Box<dyn Consumer>>) -> bool {
+        let result = if self.is_stopping() {
+            Err(StepError::Closed)
+        } else if let Some(consumer) = membership {
+            self.serve(&mut **consumer)
+        } else {
+            self.join().map(|consumer| *membership = Some(consumer))
+        };
+        let Err(error) = result else {
+            return true;
+        };
+        self.leave(membership.take());
+        match error {
+            StepError::Closed => {
+                self.shared.set_health(Health::Stopped);
+                false
+            }
+            StepError::Fatal(message) => {
+                tracing::error!(%message, "the stage has stopped: correct the cause, then restart the node");
+                self.shared.set_health(Health::Failed(message));
+                false
+            }
+            StepError::Retry { message, .. } | StepError::Resubscribe(message) => {
+                self.meters
+                    .retries
+                    .with_label_values(&[&*self.spec.name, "resubscribe"])
+                    .inc();
+                self.wait(message);
+                true
+            }
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn health(&self) -> Health {
+        self.shared.status.lock().health.clone()
+    }
+
+    /// Joins the group.
+    fn join(&mut self) -> Result<Box<dyn Consumer>, StepError> {
         self.load_references()?;
-        let mut consumer = self.subscribe()?;
-        let served = self.serve(&mut *consumer);
+        let consumer = self.subscribe()?;
+        self.joined = Instant::now();
+        Ok(consumer)
+    }
+
+    /// Leaves the group.
+    fn leave(&mut self, membership: Option<Box<dyn Consumer>>) {
+        let Some(consumer) = membership else {
+            return;
+        };
         self.forget_everything();
         if let Err(error) = consumer.close()
             && !matches!(error, Error::Closed)
         {
             tracing::warn!(%error, "cannot leave the group: other members receive the partitions a little later");
         }
-        served
     }
 
     /// Loads the tables of the reference topics and starts to follow them, unless this is done already.
@@ -258,57 +289,54 @@ impl Worker {
         })
     }
 
-    /// Processes batches until it is asked to stop.
+    /// Polls once, and processes what arrives. An error ends the membership.
     fn serve(&mut self, consumer: &mut dyn Consumer) -> Result<(), StepError> {
         let limits = self.limits();
-        self.joined = Instant::now();
-        while !self.is_stopping() {
-            self.update_references()?;
-            let placed = self.place(consumer);
-            // A member polls even if its stage's database is away: otherwise it would lose its partitions.
-            let stepped = match consumer.poll(&limits)? {
-                Polled::Assigned(partitions) => {
-                    self.assigned(consumer, &partitions)?;
-                    Ok(())
-                }
-                Polled::Revoked(partitions) => {
-                    self.revoked(&partitions);
-                    Ok(())
-                }
-                Polled::Records(records) if self.is_placed => {
-                    self.skipped.extend(consumer.skipped());
-                    self.step(consumer, records, false)
-                }
-                // They are read again when the member has found its place.
-                Polled::Records(_) | Polled::Idle => Ok(()),
-            };
-            let stepped = placed.and(stepped).and_then(|()| {
-                if self.is_placed {
-                    self.between_batches(consumer)
-                } else {
-                    Ok(())
-                }
-            });
-            match stepped {
-                Ok(()) if self.is_placed => {
-                    self.failures = 0;
-                    self.running();
-                }
-                Ok(()) => {}
-                Err(StepError::Retry { reason, message }) => {
-                    self.meters
-                        .retries
-                        .with_label_values(&[&*self.spec.name, reason])
-                        .inc();
-                    if reason == "aborted" {
-                        self.meters.aborts.with_label_values(&[&*self.spec.name]).inc();
-                    }
-                    self.is_placed = false;
-                    self.forget_idleness();
-                    self.wait(message);
-                }
-                Err(failure) => return Err(failure),
+        self.update_references()?;
+        let placed = self.place(consumer);
+        // A member polls even if its stage's database is away: otherwise it would lose its partitions.
+        let stepped = match consumer.poll(&limits)? {
+            Polled::Assigned(partitions) => {
+                self.assigned(consumer, &partitions)?;
+                Ok(())
             }
+            Polled::Revoked(partitions) => {
+                self.revoked(&partitions);
+                Ok(())
+            }
+            Polled::Records(records) if self.is_placed => {
+                self.skipped.extend(consumer.skipped());
+                self.step(consumer, records, false)
+            }
+            // They are read again when the member has found its place.
+            Polled::Records(_) | Polled::Idle => Ok(()),
+        };
+        let stepped = placed.and(stepped).and_then(|()| {
+            if self.is_placed {
+                self.between_batches(consumer)
+            } else {
+                Ok(())
+            }
+        });
+        match stepped {
+            Ok(()) if self.is_placed => {
+                self.failures = 0;
+                self.running();
+            }
+            Ok(()) => {}
+            Err(StepError::Retry { reason, message }) => {
+                self.meters
+                    .retries
+                    .with_label_values(&[&*self.spec.name, reason])
+                    .inc();
+                if reason == "aborted" {
+                    self.meters.aborts.with_label_values(&[&*self.spec.name]).inc();
+                }
+                self.is_placed = false;
+                self.forget_idleness();
+                self.wait(message);
+            }
+            Err(failure) => return Err(failure),
         }
         Ok(())
     }
