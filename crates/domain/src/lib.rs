@@ -57,6 +57,7 @@ mod post;
 mod posterior;
 pub mod random;
 mod reading;
+mod status;
 pub mod testing;
 mod time;
 pub mod topics;
@@ -82,6 +83,10 @@ pub use posterior::Posterior;
 pub use reading::{
     Affect, Distress, Emotions, Entity, EntityKind, Intent, IntentKind, Label, ModelVersion, Reading,
     Sentiment,
+};
+pub use status::{
+    AudiencePhase, AudienceStatus, CampaignStatus, CreativeStatus, LastMoment, PlatformProblem,
+    PlatformStatus, SharePeriod,
 };
 pub use time::{InvalidTime, Utc};
 pub use units::{

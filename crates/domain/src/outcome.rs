@@ -59,8 +59,9 @@ pub struct Outcome {
     /// The sender's number of this statement. A higher number is later, whatever [`Outcome::stated_at`] says.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub revision: u64,
-    /// When the sender made this statement. The edge writes its own time if the sender gives none. Absent in records of
-    /// earlier versions and of the deliver stage: then the envelope's `at` takes its place.
+    /// When the sender made this statement, by its clock. The edge writes its own time if the sender gives none. The deliver
+    /// stage writes when the ad platform answered: of a `delivered` outcome, when the ad was delivered. Absent in records of
+    /// earlier versions: then the envelope's `at` takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated_at: Option<Utc>,
     /// What the statement before this one said, if there was one. Written by the ingest stage, so that sums can be corrected.

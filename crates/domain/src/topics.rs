@@ -8,6 +8,7 @@
 //! | `creatives`, `decisions`, `outcomes` | campaign | A campaign's policy and its outcomes are in one partition. |
 //! | `campaigns`, `posteriors` | campaign | Compacted: stages read the latest value of each key as a table. |
 //! | `holds` | subject | Compacted, as above. |
+//! | `status` | `audience/…`, `campaign/…`, `platform/…` | Compacted: what stages publish about their state for people. The view keeps the latest value of each key. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
 pub const INTAKE: &str = "intake";
@@ -41,8 +42,12 @@ pub const POSTERIORS: &str = "posteriors";
 /// Subjects for which no ad runs until a stated time ([`Hold`](crate::Hold)). Compacted.
 pub const HOLDS: &str = "holds";
 
-/// Every compacted topic. No stage consumes one record by record, so they have no dead-letter topics.
-pub const COMPACTED: [&str; 3] = [CAMPAIGNS, POSTERIORS, HOLDS];
+/// What stages publish about their state for people ([`AudienceStatus`](crate::AudienceStatus),
+/// [`CampaignStatus`](crate::CampaignStatus), [`PlatformStatus`](crate::PlatformStatus)). Compacted.
+pub const STATUS: &str = "status";
+
+/// Every compacted topic. They have no dead-letter topics: a stage that reads one record by record skips what it cannot read.
+pub const COMPACTED: [&str; 4] = [CAMPAIGNS, POSTERIORS, HOLDS, STATUS];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.
 pub const TRANSIENT: [&str; 3] = [INTAKE, FEELINGS, DRAFTS];

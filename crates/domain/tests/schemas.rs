@@ -8,8 +8,8 @@
 use std::path::PathBuf;
 
 use limbic_domain::{
-    Campaign, CreativeSet, Decision, Draft, Envelope, Feeling, Hold, Moment, Outcome, Post, Posterior,
-    Reading, Record,
+    AudienceStatus, Campaign, CampaignStatus, CreativeSet, Decision, Draft, Envelope, Feeling, Hold, Moment,
+    Outcome, PlatformStatus, Post, Posterior, Reading, Record,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -124,6 +124,9 @@ fn every_record_keeps_its_schema() {
     check::<Outcome>();
     check::<Campaign>();
     check::<Posterior>();
+    check::<AudienceStatus>();
+    check::<CampaignStatus>();
+    check::<PlatformStatus>();
 }
 
 #[test]
