@@ -1,7 +1,8 @@
 //! An audience: what it feels, what it usually feels, who spoke, and whether it has moved.
 
 use limbic_domain::{
-    AudienceId, ConsentState, Evidence, Moment, MomentKind, MoodSummary, Pseudonym, Recipient, TenantId, Utc,
+    AudienceId, AudienceStatus, ConsentState, Evidence, Moment, MomentKind, MoodSummary, Pseudonym,
+    Recipient, TenantId, Utc,
 };
 use limbic_stream::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValue, Table};
 
@@ -12,11 +13,14 @@ use crate::change_test::{ChangeTest, Found, Observation};
 use crate::detector::Detector;
 use crate::mood::{Felt, Mood};
 use crate::settings::Settings;
+use crate::status::Shown;
 use crate::texts::Texts;
 use crate::waiting::WaitingFeeling;
 
 /// The audiences of a partition, in the state of the stage `moments`.
-pub const AUDIENCES: Table<AudienceKey, Audience> = Table::new("audiences", b"a");
+pub const AUDIENCES: Table<AudienceKey, Audience> = Table::new("audiences", PREFIX);
+/// The prefix of [`AUDIENCES`].
+pub(crate) const PREFIX: &[u8] = b"a";
 
 /// Whose entry of [`AUDIENCES`] it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +126,23 @@ impl Audience {
     /// The mean valence that it usually has in the hour of its newest post.
     pub fn baseline(&self) -> f64 {
         self.test.baseline()
+    }
+
+    /// Its state for people. `shown` is what is counted beside it.
+    pub(crate) fn status(&self, audience: &AudienceId, shown: &Shown, settings: &Settings) -> AudienceStatus {
+        let (evidence, direction) = self.test.evidence();
+        AudienceStatus {
+            audience: audience.clone(),
+            posts: shown.posts,
+            since: shown.since,
+            mood: self.mood(),
+            baseline: self.baseline(),
+            phase: self.test.phase(self.at(), &settings.change),
+            evidence,
+            direction,
+            compared: self.test.compared(),
+            last_moment: shown.last_moment.clone(),
+        }
     }
 
     /// Takes in a post; answers the moment if it tipped the test.

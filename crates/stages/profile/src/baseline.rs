@@ -400,6 +400,11 @@ impl Baseline {
         self.all.slack(settings)
     }
 
+    /// The effective number of posts that tell the level.
+    pub(crate) fn posts(&self) -> f64 {
+        self.all.posts()
+    }
+
     /// The interval in which the mean is if nothing has changed.
     pub(crate) fn band(&self, settings: &ChangeSettings) -> Option<Band> {
         Some(Band::around(self.mean(), self.slack(settings)?))

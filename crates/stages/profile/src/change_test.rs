@@ -1,6 +1,6 @@
 //! Decides when the mean of a stream has changed, and when it is back.
 
-use limbic_domain::{Direction, MomentKind, Utc};
+use limbic_domain::{AudiencePhase, Direction, MomentKind, Utc};
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
 use crate::baseline::{Baseline, Level};
@@ -154,6 +154,49 @@ impl ChangeTest {
     /// Whether a post at `at` is compared with something: there are enough earlier posts, and no change was found just before.
     pub(crate) fn is_watching(&self, at: Utc, settings: &ChangeSettings) -> bool {
         at >= self.quiet_until && self.baseline.band(settings).is_some()
+    }
+
+    /// What it does with a post at `at`.
+    pub(crate) fn phase(&self, at: Utc, settings: &ChangeSettings) -> AudiencePhase {
+        if self.baseline.band(settings).is_none() {
+            // Decayed weights leave a little less than a whole number.
+            let posts = self.baseline.posts().round() as u64;
+            return AudiencePhase::Learning {
+                posts: posts.min(settings.least_posts.saturating_sub(1)),
+                needed: settings.least_posts,
+            };
+        }
+        if at < self.quiet_until {
+            return AudiencePhase::Quiet {
+                until: self.quiet_until,
+            };
+        }
+        self.away
+            .as_ref()
+            .map_or(AudiencePhase::Watching, |away| AudiencePhase::Changed {
+                since: away.since,
+            })
+    }
+
+    /// The evidence for a change, of which 1 is enough, and its direction. After a change, the evidence for an opposite change
+    /// counts too, but not that for a return.
+    pub(crate) fn evidence(&self) -> (f64, Direction) {
+        let Some(away) = &self.away else {
+            let verdict = self.detector.verdict();
+            return (verdict.statistic, verdict.direction);
+        };
+        let (onward, back) = (away.direction, opposite(away.direction));
+        let (further, opposed) = (self.detector.evidence(onward), away.usual.evidence(back));
+        if further >= opposed {
+            (further, onward)
+        } else {
+            (opposed, back)
+        }
+    }
+
+    /// How many posts the evidence is from.
+    pub(crate) const fn compared(&self) -> u64 {
+        self.detector.posts()
     }
 
     /// Looks at a post.

@@ -57,6 +57,7 @@ mod person;
 mod profile;
 mod rise;
 mod settings;
+mod status;
 mod texts;
 mod waiting;
 

@@ -7,19 +7,23 @@ use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, Stage
 
 use crate::events::{EVENTS, SubjectEvents};
 use crate::settings::{EventSettings, InvalidSetting, Settings};
+use crate::status::Shown;
 use crate::waiting::{WAITING, WaitingFeeling};
-use crate::{AUDIENCES, Audience, check, expiry};
+use crate::{AUDIENCES, Audience, check, expiry, status};
 
 /// The last watermark that was announced: after a restart it must not be forgotten, or late feelings would wait.
 const WATERMARK: Table<(), Utc> = Table::new("watermark of feelings", b"w");
 /// The segment of all people.
 const EVERYONE: &str = "everyone";
+/// How often the state of audiences that have changed is published.
+const PUBLISH: std::time::Duration = std::time::Duration::from_secs(2);
 /// Most waiting feelings read at once.
 const RELEASED_AT_ONCE: usize = 512;
 
 /// Finds out when an audience has moved.
 ///
-/// Reads [`topics::FEELINGS`], whose partitions mix what many senders write; writes [`topics::MOMENTS`]. What comes out does
+/// Reads [`topics::FEELINGS`], whose partitions mix what many senders write; writes [`topics::MOMENTS`], and in ticks the state of
+/// audiences that have changed to [`topics::STATUS`]. What comes out does
 /// not depend on how the senders' records interleave: each feeling waits in the state until the watermark has passed it, and is then
 /// taken in the order of time and id. One that comes behind the watermark is taken at once, and counted
 /// ([`MomentStage::LATE`]).
@@ -52,6 +56,8 @@ impl MomentStage {
             .reads(topics::FEELINGS, EventTime::Sources)
             .writes(topics::MOMENTS, Forward::Nothing)
             .writes(topics::HOLDS, Forward::Nothing)
+            .writes(topics::STATUS, Forward::Nothing)
+            .ticks(PUBLISH)
             // A person may have released a hold.
             .broadcasts(topics::HOLDS)
             .stateful()
@@ -104,8 +110,16 @@ impl Stage for MomentStage {
         let silence = self.settings.audience.expiry.as_millis();
         expiry::sweep(out, partition, watermark, silence, |out, key| {
             out.remove(partition, key.to_vec());
+            status::forget(out, partition, key);
             Ok(())
         })
+    }
+
+    fn tick(&mut self, partitions: &[u32], _: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        for partition in partitions {
+            status::publish(out, *partition, &self.settings)?;
+        }
+        Ok(())
     }
 }
 
@@ -242,6 +256,8 @@ struct Audiences<'a> {
 
 struct Open {
     audience: Audience,
+    /// What is counted of it; `None` if no post has come in this call.
+    shown: Option<Shown>,
     /// The time of its newest post in the state, if it was there.
     before: Option<Utc>,
 }
@@ -266,15 +282,30 @@ impl<'a> Audiences<'a> {
                 }
                 let before = known.as_ref().map(Audience::at);
                 let audience = known.unwrap_or_else(Audience::new);
-                unknown.insert(Open { audience, before })
+                unknown.insert(Open {
+                    audience,
+                    shown: None,
+                    before,
+                })
             }
         };
         if feeling.protects {
             open.audience.protect(feeling);
-        } else if let Some(moment) = open.audience.add(feeling, self.settings) {
+            return Ok(());
+        }
+        let shown = match &mut open.shown {
+            Some(shown) => shown,
+            none => none.insert(Shown::read(feeling, out)?),
+        };
+        if feeling.at.millis_since(open.audience.at()) > self.settings.audience.expiry.as_millis() {
+            *shown = Shown::from(feeling.at);
+        }
+        shown.posts += 1;
+        if let Some(moment) = open.audience.add(feeling, self.settings) {
             let trigger = feeling.post.to_string();
             let causes = [feeling.tenant.as_str(), feeling.audience.as_str(), &trigger];
             let id = event_id("moment", &causes);
+            shown.note(&id, feeling.at, &moment);
             let envelope = Envelope::new(feeling.tenant.clone(), id, feeling.at, moment);
             let key = format!("{}/{}", feeling.tenant, feeling.audience);
             out.emit(&feeling.cause, topics::MOMENTS, &key, &envelope);
@@ -285,6 +316,9 @@ impl<'a> Audiences<'a> {
     fn keep(self, out: &mut Outputs<'_>) {
         for ((partition, key), open) in self.open {
             expiry::moved(out, partition, &key, open.before, open.audience.at());
+            if let Some(shown) = &open.shown {
+                shown.keep(out, partition, &key);
+            }
             AUDIENCES.put_at(out, partition, key, &open.audience);
         }
     }

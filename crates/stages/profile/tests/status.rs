@@ -1,0 +1,91 @@
+//! What the stage `moments` publishes about audiences.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use kit::{reading, record, write};
+use limbic_domain::{AudiencePhase, AudienceStatus, Utc, topics};
+use limbic_profile::{MomentStage, ProfileStage, Settings};
+use limbic_stream::Record;
+use limbic_stream::testing::Harness;
+
+/// The feelings about football in posts of these seconds, one a second, each by another person.
+fn feelings(seconds: std::ops::Range<i64>) -> Vec<Record> {
+    let mut profile = Harness::new(|| ProfileStage::new(&Settings::default()).unwrap());
+    let readings: Vec<Record> = seconds
+        .map(|second| {
+            let (author, id) = (format!("author-{second}"), second.to_string());
+            let reading = reading(
+                &author,
+                &id,
+                Utc::from_millis(second * 1_000),
+                0.25,
+                &["football"],
+            );
+            record(topics::READINGS, 0, second.cast_unsigned(), write(&reading))
+        })
+        .collect();
+    profile.process(readings);
+    let feelings = profile
+        .outputs()
+        .iter()
+        .filter(|(_, new)| &*new.topic == topics::FEELINGS);
+    let numbered = feelings.zip(0..);
+    numbered
+        .map(|((_, new), offset)| record(topics::FEELINGS, 0, offset, new.clone()))
+        .collect()
+}
+
+fn published(harness: &Harness<MomentStage>) -> Vec<AudienceStatus> {
+    let all = harness.events::<AudienceStatus>(topics::STATUS);
+    let all = all.into_iter().map(|status| status.data);
+    all.filter(|status| status.audience.as_str() == "everyone:football")
+        .collect()
+}
+
+#[test]
+fn a_tick_publishes_what_has_changed_and_nothing_else() {
+    let mut harness =
+        Harness::new(|| MomentStage::new(&Settings::default()).unwrap()).described_by(MomentStage::spec());
+    harness.process(feelings(0..3));
+    harness.tick(Utc::from_millis(0));
+    assert_eq!(published(&harness), [], "the feelings wait for event time");
+    harness.watermark(0, Utc::from_millis(10_000));
+    harness.tick(Utc::from_millis(1));
+    harness.tick(Utc::from_millis(2));
+    let [status] = &published(&harness)[..] else {
+        panic!("{:?}", published(&harness))
+    };
+    assert_eq!((status.posts, status.since), (3, Utc::from_millis(0)));
+    assert_eq!(
+        status.phase,
+        AudiencePhase::Learning {
+            posts: 3,
+            needed: 100
+        },
+        "{status:?}"
+    );
+    harness.process(feelings(20..22));
+    harness.watermark(0, Utc::from_millis(30_000));
+    harness.tick(Utc::from_millis(3));
+    let posts: Vec<u64> = published(&harness).iter().map(|status| status.posts).collect();
+    assert_eq!(posts, [3, 5]);
+}
+
+#[test]
+fn an_audience_that_was_silent_for_long_is_counted_anew() {
+    let settings = Settings::default();
+    let silence = settings.audience.expiry.as_millis() / 1_000 + 10;
+    let mut harness =
+        Harness::new(|| MomentStage::new(&Settings::default()).unwrap()).described_by(MomentStage::spec());
+    harness.process(feelings(0..3));
+    harness.process(feelings(silence..silence + 2));
+    harness.watermark(0, Utc::from_millis((silence + 10) * 1_000));
+    harness.tick(Utc::from_millis(1));
+    let statuses = published(&harness);
+    let status = statuses.last().unwrap();
+    assert_eq!(
+        (status.posts, status.since),
+        (2, Utc::from_millis(silence * 1_000))
+    );
+}
