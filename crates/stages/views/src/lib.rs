@@ -3,7 +3,7 @@
 //! ```text
 //!  posts, readings, moments, ──▶ ViewsStage ──rows + offsets──▶ Store ◀──by_id, list── API
 //!  creatives, decisions,                      (one transaction) (SQLite, PostgreSQL)
-//!  outcomes
+//!  outcomes, status
 //! ```
 //!
 //! * [`ViewsStage`] writes each event as one row, and the offset that it came from in the **same database transaction**.
@@ -32,6 +32,7 @@
 //!
 //! * Every row belongs to a tenant, and every read names one. In PostgreSQL, row-level security enforces this too.
 //! * An event has one row, also if its record was read several times.
+//! * The latest status of an audience, a campaign or an ad platform has one row. Each change moves it to the end of its list.
 //! * An outcome has the row of its latest statement. A correction moves it to the end of its lists, so that a reader who follows
 //!   the pages sees it.
 //! * An event is deleted when it is older than [`KeepEvents`] says, both by the newest events of its kind and tenant and by

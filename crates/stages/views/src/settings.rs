@@ -46,6 +46,8 @@ impl KeepEvents {
             Kind::CreativeSet => self.creatives,
             Kind::Decision => self.decisions,
             Kind::Outcome => self.outcomes,
+            // A status is no event: its latest row stays.
+            Kind::AudienceStatus | Kind::CampaignStatus | Kind::PlatformStatus => return None,
         };
         (!keep.is_zero()).then_some(keep)
     }

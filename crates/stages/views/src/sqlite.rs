@@ -280,6 +280,31 @@ pub(crate) fn page(kind: Kind, is_of_entity: bool) -> &'static str {
     }
 }
 
+/// The statement that reads a page of the newest events, newest first. The parameters are those of [`page`], with the number of the
+/// row before which the page begins.
+pub(crate) fn page_of_newest(kind: Kind, is_of_entity: bool) -> &'static str {
+    match (table(kind.as_str()), is_of_entity) {
+        ("limbic_posts", false) => {
+            "SELECT seq, id, at, body FROM limbic_posts JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4"
+        }
+        ("limbic_posts", true) => {
+            "SELECT seq, id, at, body FROM limbic_posts INDEXED BY limbic_posts_entity
+             JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq < $3 AND entity = $4 ORDER BY seq DESC LIMIT $5"
+        }
+        (_, false) => {
+            "SELECT seq, id, at, body FROM limbic_events JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4"
+        }
+        (_, true) => {
+            "SELECT seq, id, at, body FROM limbic_events INDEXED BY limbic_events_entity
+             JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND seq < $3 AND entity = $4 ORDER BY seq DESC LIMIT $5"
+        }
+    }
+}
+
 /// The statement that counts the events of a kind: `$1` and `$2` are tenant and kind.
 pub(crate) fn count(kind: Kind) -> &'static str {
     match table(kind.as_str()) {
@@ -316,7 +341,7 @@ mod tests {
             at: 5,
             entity: entity.into(),
             body: json!({"of": id}).to_string(),
-            correction: None,
+            replaces: crate::store::Replaces::Nothing,
         }
     }
 
@@ -437,6 +462,14 @@ mod tests {
             (page(Kind::Reading, true), "limbic_posts_entity", true),
             (page(Kind::Decision, false), "PRIMARY KEY", false),
             (page(Kind::Decision, true), "limbic_events_entity", false),
+            (page_of_newest(Kind::Reading, false), "PRIMARY KEY", false),
+            (page_of_newest(Kind::Reading, true), "limbic_posts_entity", true),
+            (page_of_newest(Kind::Decision, false), "PRIMARY KEY", false),
+            (
+                page_of_newest(Kind::Decision, true),
+                "limbic_events_entity",
+                false,
+            ),
             (count(Kind::Post), "(stream=?)", false),
         ] {
             let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));

@@ -15,14 +15,15 @@ use tokio::runtime::Handle;
 use crate::meters::ViewMeters;
 use crate::retention::Retention;
 use crate::settings::{KeepEvents, ViewsSettings};
-use crate::store::{NewRow, Store, StoreError};
+use crate::store::{Kind, NewRow, Replaces, Store, StoreError};
 
 /// Most records in a batch. Each is in memory as a record, as a row, and as the parameters of a statement.
 const BATCH: usize = 2_000;
 /// How often old events are deleted.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Writes posts, readings, moments, creatives, decisions and outcomes to the view.
+/// Writes posts, readings, moments, creatives, decisions, outcomes and the latest status of each audience, campaign and ad platform
+/// to the view.
 pub struct ViewsStage {
     store: Store,
     handle: Handle,
@@ -44,6 +45,8 @@ impl std::fmt::Debug for ViewsStage {
 /// The part of an envelope that all kinds have in common.
 #[derive(Deserialize)]
 struct Head<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
     tenant: TenantId,
     id: String,
     at: Utc,
@@ -60,6 +63,8 @@ struct About {
     audience: Option<String>,
     campaign: Option<String>,
     decision: Option<String>,
+    platform: Option<String>,
+    partition: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +109,7 @@ impl ViewsStage {
             topics::CREATIVES,
             topics::DECISIONS,
             topics::OUTCOMES,
+            topics::STATUS,
         ] {
             spec = spec.reads(topic, EventTime::Ignored);
         }
@@ -136,6 +142,7 @@ fn row(record: &Record) -> Result<NewRow, String> {
         topics::CREATIVES => ("creative_set", about.campaign),
         topics::DECISIONS => ("decision", about.campaign),
         topics::OUTCOMES => ("outcome", about.decision),
+        topics::STATUS => return of_status(head, about),
         other => return Err(format!("topic `{other}` is not part of the view")),
     };
     let correction = match &*record.topic {
@@ -143,12 +150,38 @@ fn row(record: &Record) -> Result<NewRow, String> {
         _ => None,
     };
     Ok(NewRow {
-        correction,
+        replaces: correction.map_or(Replaces::Nothing, Replaces::Before),
         tenant: head.tenant,
         kind,
         id: head.id,
         at: head.at.as_millis(),
         entity: entity.ok_or("no field names its entity (post, audience, campaign or decision)")?,
+        body: head.data.as_raw_str().to_owned(),
+    })
+}
+
+/// The row of a status. Its id is what it is about, so that a later status takes its place.
+fn of_status(head: Head<'_>, about: About) -> Result<NewRow, String> {
+    let kind = head.kind.unwrap_or_default();
+    let kind = Kind::STATUS.into_iter().find(|known| known.as_str() == kind);
+    let kind = kind.ok_or("this program does not know this type of status")?;
+    let entity = match kind {
+        Kind::AudienceStatus => about.audience,
+        Kind::CampaignStatus => about.campaign,
+        _ => about.platform,
+    };
+    let entity = entity.ok_or("no field names what the status is about (audience, campaign or platform)")?;
+    let id = match about.partition {
+        Some(partition) => format!("{entity}/{partition}"),
+        None => entity.clone(),
+    };
+    Ok(NewRow {
+        replaces: Replaces::NotNewer,
+        tenant: head.tenant,
+        kind: kind.as_str(),
+        id,
+        at: head.at.as_millis(),
+        entity,
         body: head.data.as_raw_str().to_owned(),
     })
 }
@@ -173,6 +206,14 @@ impl Stage for ViewsStage {
             match row(record) {
                 // The log may have lost a commit whose rows the database has. Dead letters exist only in the log, so they
                 // are written again.
+                // A compacted topic has no dead letters. The next status takes the place of this one.
+                Err(problem) if &*record.topic == topics::STATUS => {
+                    tracing::warn!(
+                        offset = record.offset,
+                        problem,
+                        "a status cannot be read and is skipped"
+                    );
+                }
                 Err(problem) => out.dead(record, "malformed", problem),
                 Ok(_) if is_in_database => {}
                 Ok(row) => rows.push(row),

@@ -79,10 +79,19 @@ pub enum Kind {
     Decision,
     /// An outcome; its entity is the decision.
     Outcome,
+    /// The state of an audience; its id and its entity are the audience.
+    AudienceStatus,
+    /// What a campaign has chosen, and what came of it; its id and its entity are the campaign.
+    CampaignStatus,
+    /// The deliveries to an ad platform from one partition; its id is `PLATFORM/PARTITION`, its entity the platform.
+    PlatformStatus,
 }
 
 impl Kind {
-    /// All kinds.
+    /// The kinds of which only the latest row of each id is kept, as long as the view exists.
+    pub const STATUS: [Self; 3] = [Self::AudienceStatus, Self::CampaignStatus, Self::PlatformStatus];
+
+    /// The kinds of events.
     pub const ALL: [Self; 6] = [
         Self::Post,
         Self::Reading,
@@ -101,11 +110,15 @@ impl Kind {
             Self::CreativeSet => "creatives",
             Self::Decision => "decisions",
             Self::Outcome => "outcomes",
+            Self::AudienceStatus => "audiences",
+            Self::CampaignStatus => "campaigns",
+            Self::PlatformStatus => "platforms",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+        let all = Self::ALL.into_iter().chain(Self::STATUS);
+        all.into_iter().find(|kind| kind.as_str() == text)
     }
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -116,6 +129,9 @@ impl Kind {
             Self::CreativeSet => "creative_set",
             Self::Decision => "decision",
             Self::Outcome => "outcome",
+            Self::AudienceStatus => "audience_status",
+            Self::CampaignStatus => "campaign_status",
+            Self::PlatformStatus => "platform_status",
         }
     }
 }
@@ -165,8 +181,19 @@ pub(crate) struct NewRow {
     pub(crate) at: i64,
     pub(crate) entity: String,
     pub(crate) body: String,
-    /// The statement, if the row is an outcome that corrects an earlier one.
-    pub(crate) correction: Option<Statement>,
+    /// Which row of the same id it takes the place of.
+    pub(crate) replaces: Replaces,
+}
+
+/// Which row of the same id a new row takes the place of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Replaces {
+    /// None: the row that is there stays.
+    Nothing,
+    /// An outcome whose statement is before this one.
+    Before(Statement),
+    /// A row that is not newer.
+    NotNewer,
 }
 
 /// The view. Cheap to clone.
@@ -318,6 +345,54 @@ impl Store {
         })
     }
 
+    /// The newest events of one entity, or of all entities, newest first: those before `before`. [`Page::next`] is the end of the
+    /// page, to be passed as `before`.
+    pub async fn newest(
+        &self,
+        tenant: &TenantId,
+        kind: Kind,
+        entity: Option<&str>,
+        before: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page, StoreError> {
+        let limit = limit.clamp(1, 1_000) as usize;
+        let before = before.map_or(i64::MAX, |before| before.0);
+        let mut transaction = self.reading(tenant).await?;
+        let sql = match entity {
+            _ if !self.postgres => sqlite::page_of_newest(kind, entity.is_some()),
+            Some(_) => {
+                "SELECT seq, id, at, body FROM limbic_view
+                 WHERE tenant = $1 AND kind = $2 AND seq < $3 AND entity = $4 ORDER BY seq DESC LIMIT $5"
+            }
+            None => {
+                "SELECT seq, id, at, body FROM limbic_view
+                 WHERE tenant = $1 AND kind = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4"
+            }
+        };
+        let mut query = sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(kind.as_str())
+            .bind(before);
+        if let Some(entity) = entity {
+            query = query.bind(entity);
+        }
+        let rows = query
+            .bind(limit as i64 + 1)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(database("reading a page"))?;
+        let is_more = rows.len() > limit;
+        let rows = &rows[..rows.len().min(limit)];
+        let last = rows.last().map(|row| Cursor(row.get::<i64, _>("seq")));
+        let deleted = self.deleted_in(&mut transaction, tenant, kind).await?;
+        Ok(Page {
+            // Older events are missing if this is the last page.
+            deleted_before: deleted.filter(|_| !is_more).map(|deleted| deleted.before),
+            items: rows.iter().map(|row| self.item(row)).collect::<Result<_, _>>()?,
+            next: last.filter(|_| is_more).map(|cursor| cursor.to_string()),
+        })
+    }
+
     /// The number of events of a kind.
     pub async fn count(&self, tenant: &TenantId, kind: Kind) -> Result<u64, StoreError> {
         let mut transaction = self.reading(tenant).await?;
@@ -462,7 +537,7 @@ impl Store {
             }
         }
         let not_stored = drop_older(&mut transaction, &mut rows).await?;
-        let rows = self.remove_corrected(&mut transaction, rows).await?;
+        let rows = self.remove_replaced(&mut transaction, rows).await?;
         if self.postgres {
             insert_into_postgres(&mut transaction, &rows).await?;
         } else {
@@ -475,22 +550,22 @@ impl Store {
         Ok(not_stored)
     }
 
-    /// Removes the rows that `rows` correct. Returns the rows to write: without those that a later row or the database
-    /// corrects already.
-    async fn remove_corrected(
+    /// Removes the rows whose place `rows` take. Returns the rows to write: without those whose place a later row or a row of the
+    /// database has taken already.
+    async fn remove_replaced(
         &self,
         transaction: &mut Transaction<'static, Any>,
         rows: Vec<NewRow>,
     ) -> Result<Vec<NewRow>, StoreError> {
-        if rows.iter().all(|row| row.correction.is_none()) {
+        if rows.iter().all(|row| row.replaces == Replaces::Nothing) {
             return Ok(rows);
         }
         let mut left: Vec<NewRow> = Vec::with_capacity(rows.len());
         for row in rows {
-            let Some(correction) = &row.correction else {
+            if row.replaces == Replaces::Nothing {
                 left.push(row);
                 continue;
-            };
+            }
             let is_same =
                 |other: &NewRow| (&other.tenant, other.kind, &other.id) == (&row.tenant, row.kind, &row.id);
             left.retain(|other| !is_same(other));
@@ -517,10 +592,7 @@ impl Store {
                 .await
                 .map_err(database("reading an event"))?;
             if let Some(known) = known {
-                let item = self.item(&known)?;
-                let at = Utc::from_millis(known.get("at"));
-                let known: Option<Outcome> = serde_json::from_value(item).ok();
-                if known.is_some_and(|known| known.statement(at).order(correction) != Ordering::Less) {
+                if !self.is_replaced(&known, &row)? {
                     continue;
                 }
                 of_row(delete)
@@ -531,6 +603,20 @@ impl Store {
             left.push(row);
         }
         Ok(left)
+    }
+
+    /// Whether `row` takes the place of the row `known` of the database.
+    fn is_replaced(&self, known: &AnyRow, row: &NewRow) -> Result<bool, StoreError> {
+        let at = known.get::<i64, _>("at");
+        match &row.replaces {
+            Replaces::Nothing => Ok(false),
+            Replaces::NotNewer => Ok(at <= row.at),
+            Replaces::Before(statement) => {
+                let known: Option<Outcome> = serde_json::from_value(self.item(known)?).ok();
+                let known = known.map(|known| known.statement(Utc::from_millis(at)));
+                Ok(known.is_none_or(|known| known.order(statement) == Ordering::Less))
+            }
+        }
     }
 
     /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields.
