@@ -15,6 +15,7 @@
 //!   delivery waits for [`Settings::second_look`], so that a hold that is on its way arrives first. An ad that a platform has is
 //!   paused ([`Pause`], [`AdPlatform::pause`]).
 //! * [`Answer`] is the platform's answer. [`triage`] converts an HTTP answer to it.
+//! * The state of deliveries (waiting, delivered, refused, the platform's last problem) goes to the topic `status`, for people.
 //! * [`Settings`] limits batches, attempts and waits.
 //!
 //! | answer of the platform | effect |
@@ -62,6 +63,7 @@ mod platform;
 mod running;
 mod settings;
 mod stage;
+mod standing;
 
 pub use answer::{Answer, triage};
 pub use component::AdPlatforms;

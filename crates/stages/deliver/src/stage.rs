@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, Utc, event_id, topics};
+use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::outbox::{Conclusion, Enqueue, Enqueued, Finished, LastLook, Outbox, OutboxMeters};
 use limbic_stream::{
     Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
 };
 
 use crate::order::{Destination, Order};
+use crate::standing::{self, Event};
 use crate::{AdPlatform, Delivery, Settings, SettingsError, running};
 
 /// The stage's name.
@@ -57,6 +58,7 @@ impl DeliverStage {
             .broadcasts(topics::HOLDS)
             .broadcasts(topics::CAMPAIGNS)
             .writes(topics::OUTCOMES, Forward::Nothing)
+            .writes(topics::STATUS, Forward::Nothing)
             .stateful()
             .ticks(settings.tick.get())
     }
@@ -93,14 +95,17 @@ impl DeliverStage {
             order: None,
             at: delivery.timestamp,
         };
+        let tenant = delivery.tenant.clone();
         let order = Order::Deliver(delivery);
-        match self.outbox.enqueue(out, &record.cause(), &new, &order)? {
-            Enqueued::Accepted | Enqueued::AlreadyWaiting => {}
+        let event = match self.outbox.enqueue(out, &record.cause(), &new, &order)? {
+            Enqueued::Accepted => Event::Accepted,
+            Enqueued::AlreadyWaiting => return Ok(()),
             Enqueued::UnknownDestination => {
                 let detail = format!(
                     "no ad platform `{platform}` is set up: add [ad_platforms.{platform}], then replay this dead letter"
                 );
                 out.dead(record, "unknown_platform", detail);
+                Event::Dead
             }
             Enqueued::Full => {
                 let detail = format!(
@@ -108,9 +113,10 @@ impl DeliverStage {
                      letter when the platform works again"
                 );
                 out.dead(record, "outbox_full", detail);
+                Event::Dead
             }
-        }
-        Ok(())
+        };
+        standing::count(out, record.partition, (&tenant, platform.as_str()), event)
     }
 }
 
@@ -171,12 +177,43 @@ fn conclude(out: &mut Outputs<'_>, finished: &Finished<'_, Order>, now: Utc) {
     let key = format!("{prefix}/{}", finished.destination);
     let outcome = Outcome {
         detail,
+        stated_at: Some(now),
         ..Outcome::new(decision.as_str(), kind, key.as_str())
     };
     let id = event_id("outcome", &[decision, &key]);
     let envelope = Envelope::new(tenant.clone(), id, finished.event_time(now), outcome);
     let record_key = format!("{tenant}/{campaign}");
     out.emit(&finished.cause, topics::OUTCOMES, &record_key, &envelope);
+}
+
+/// A delivery that has ended, to be counted.
+struct EndedDelivery {
+    partition: u32,
+    tenant: TenantId,
+    platform: String,
+    event: Event,
+}
+
+impl EndedDelivery {
+    /// `None` for a pause.
+    fn of(finished: &Finished<'_, Order>, now: Utc) -> Option<Self> {
+        let Order::Deliver(delivery) = finished.request else {
+            return None;
+        };
+        let event = match finished.conclusion {
+            Conclusion::Applied(()) => Event::Delivered,
+            Conclusion::Withdrawn { .. } => Event::Withdrawn,
+            Conclusion::Rejected { detail } | Conclusion::GaveUp { detail, .. } => {
+                Event::Refused(now, detail.to_owned())
+            }
+        };
+        Some(Self {
+            partition: finished.cause.partition,
+            tenant: delivery.tenant.clone(),
+            platform: finished.destination.to_owned(),
+            event,
+        })
+    }
 }
 
 /// A delivery that a platform has, or may have.
@@ -228,12 +265,17 @@ impl Stage for DeliverStage {
     }
 
     fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        let mut started = Vec::new();
+        let (mut started, mut ended) = (Vec::new(), Vec::new());
         self.outbox
             .drive_with(partitions, now, out, look, |out, finished| {
                 conclude(out, finished, now);
                 started.extend(Started::of(finished));
+                ended.extend(EndedDelivery::of(finished, now));
             })?;
+        for ended in ended {
+            let whose = (&ended.tenant, &*ended.platform);
+            standing::count(out, ended.partition, whose, ended.event)?;
+        }
         let over = now.plus_millis(self.runs_for_millis);
         for Started {
             cause,
@@ -249,6 +291,9 @@ impl Stage for DeliverStage {
                     running::pause(&self.outbox, out, &cause, platform, order)?;
                 }
             }
+        }
+        for partition in partitions {
+            standing::publish(&self.outbox, out, *partition, now)?;
         }
         running::tick(&self.outbox, out, partitions, now)
     }

@@ -14,7 +14,7 @@ use super::store::Store;
 use super::workers::{EntryId, Job, Returned, Workers};
 use super::{
     Answer, Call, Conclusion, Enqueue, Enqueued, Finished, InvalidLimit, LastLook, Limits, OutboxMeters,
-    Request, Sender,
+    Problem, Request, Sender,
 };
 use crate::{Backoff, Cause, Outputs, StageError, TopicPartition};
 
@@ -48,6 +48,8 @@ struct Destination<R: Request> {
     breaker: Breaker,
     bucket: Option<TokenBucket>,
     unanswered: usize,
+    /// The problem that the last answer reported.
+    problem: Option<Problem>,
 }
 
 /// A call that was sent.
@@ -116,6 +118,7 @@ impl<R: Request> Outbox<R> {
             bucket: limits.rate.map(TokenBucket::new),
             limits,
             unanswered: 0,
+            problem: None,
         };
         self.destinations.insert(name, destination);
         Ok(self)
@@ -148,6 +151,11 @@ impl<R: Request> Outbox<R> {
     /// Whether there is a destination of this name.
     pub fn has_destination(&self, name: &str) -> bool {
         self.destinations.contains_key(name)
+    }
+
+    /// The problem of a destination, if its last answer since this process started reported one.
+    pub fn problem(&self, destination: &str) -> Option<&Problem> {
+        self.destinations.get(destination)?.problem.as_ref()
     }
 
     /// Stores a request in the partition of its cause. It is sent by a later [`Self::drive`], after this transaction has
@@ -321,6 +329,9 @@ impl<R: Request> Outbox<R> {
             .with_seed(random::hash(meta.key.as_bytes()))
             .wait(meta.attempts);
         let is_new = !std::mem::replace(&mut sent.is_counted, true);
+        if is_new {
+            destination.problem = Problem::of(answer, now);
+        }
         let breaker = &mut destination.breaker;
         let again = match answer {
             Answer::Applied(_) | Answer::Rejected { .. } => {

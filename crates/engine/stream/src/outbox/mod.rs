@@ -175,6 +175,33 @@ pub enum Answer<T> {
     },
 }
 
+/// An answer of a destination that concerns all its requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The time of the tick that received it.
+    pub at: Utc,
+    /// Whether the destination refuses every request until a person acts ([`Answer::Blocked`]).
+    pub is_blocked: bool,
+    /// The destination's message.
+    pub detail: String,
+}
+
+impl Problem {
+    /// The problem that an answer reports at `at`; `None` if it is a success, or about one request.
+    fn of<T>(answer: &Answer<T>, at: Utc) -> Option<Self> {
+        let (is_blocked, detail) = match answer {
+            Answer::Applied(_) | Answer::Rejected { .. } => return None,
+            Answer::Blocked { detail } => (true, detail),
+            Answer::RetryAfter { detail, .. } | Answer::Unknown { detail } => (false, detail),
+        };
+        Some(Self {
+            at,
+            is_blocked,
+            detail: detail.clone(),
+        })
+    }
+}
+
 /// One attempt at a request.
 #[derive(Debug)]
 pub struct Call<R> {
