@@ -137,6 +137,19 @@ pub struct ConversionChange {
     pub reward: f64,
 }
 
+/// What the outcomes of a decision add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Totals {
+    /// Impressions.
+    pub impressions: u64,
+    /// Clicks.
+    pub clicks: u64,
+    /// Conversions.
+    pub conversions: u64,
+    /// The value of the conversions.
+    pub value: f64,
+}
+
 /// What became of an outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
@@ -401,6 +414,28 @@ impl Attribution {
         let clicks = self.events().filter(|event| event.kind == OutcomeKind::Click);
         let first = clicks.map(|event| event.at).min()?;
         self.exposures(config).is_empty().then_some(first)
+    }
+
+    /// What the stored outcomes add up to, without those that were taken back. Conversions from before the decision are not
+    /// counted: they say how the person behaved before.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for event in self.events().filter(|event| event.at >= self.decided) {
+            match event.kind {
+                OutcomeKind::Impression => totals.impressions += event.count,
+                OutcomeKind::Click => totals.clicks += event.count,
+                OutcomeKind::Conversion => {
+                    totals.conversions += event.count;
+                    totals.value += event.value.unwrap_or(0.0);
+                }
+                OutcomeKind::Delivered
+                | OutcomeKind::Refused
+                | OutcomeKind::Withdrawn
+                | OutcomeKind::Paused
+                | OutcomeKind::Dismissal => {}
+            }
+        }
+        totals
     }
 
     /// The last learned reward.

@@ -9,6 +9,7 @@ use crate::guardrails::settle_contacts;
 use crate::open_decision::OpenDecision;
 use crate::policies::PolicyCache;
 use crate::posteriors::{PUBLISH, schedule_publication};
+use crate::results;
 use crate::state::{
     AT_ONCE, DUE, counter, decode, encode, move_former_timers, open_key, set_counter, split_open, target_of,
 };
@@ -285,6 +286,11 @@ impl OptimizeStage {
                 }
                 self.settle_reservation(partition, &outcome, &mut open, out)?;
                 settle_contacts(partition, &outcome, &open, out)?;
+                if let Some(chosen) = &open.chosen {
+                    let whose = (&outcome.tenant, &*open.campaign, &*chosen.arm.id);
+                    let totals = (&before.attribution.totals(), &open.attribution.totals());
+                    results::count_outcome(out, partition, whose, totals, outcome.at)?;
+                }
                 for change in &accepted.conversions {
                     self.count_conversion(partition, &outcome.tenant, &open.campaign, change, out)?;
                 }

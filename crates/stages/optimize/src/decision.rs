@@ -11,6 +11,7 @@ use crate::features::{context_of, offers_of};
 use crate::guardrails::ReachablePeople;
 use crate::open_decision::{ChosenArm, OpenDecision};
 use crate::policies::{PolicyCache, PolicyDecision, probability};
+use crate::results;
 use crate::state::open_key;
 use limbic_bandit::decide::{DecisionDraft, ExclusionRule, Selection};
 use limbic_bandit::guardrails::lift::Group;
@@ -93,6 +94,7 @@ impl OptimizeStage {
                 let position = draft.eligible[draft.choice];
                 let offer = &offers[position];
                 record_excluded(&mut removals, &set.data.creatives, &draft);
+                results::count_decision(out, partition, &set, &draft)?;
                 let mut open = OpenDecision::of(
                     set.data.campaign.as_str(),
                     Attribution::open(set.at, people.len() as u64),

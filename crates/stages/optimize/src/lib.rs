@@ -40,6 +40,7 @@ mod meters;
 mod open_decision;
 mod policies;
 mod posteriors;
+mod results;
 mod stage;
 mod state;
 

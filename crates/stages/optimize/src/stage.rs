@@ -17,6 +17,7 @@
 //! | `person_timer/`, 8 bytes of time, `KEY` | when the measured time of that person is over |
 //! | `timer/`, 8 bytes of time, `KEY` | a [timer](limbic_stream::Timers): when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published |
 //! | `unseen/TENANT/CAMPAIGN` | how many decisions had clicks and no impression |
+//! | `results/TENANT/CAMPAIGN` | what came of each creative, for people; `results_changed/TENANT/CAMPAIGN` until it is published |
 //! | `clock` | the latest event time of an outcome |
 //! | `count` | the number of open decisions |
 //!
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::meters::OptimizeMeters;
 use crate::policies::{PolicyCache, PolicyTemplate};
+use crate::results;
 use crate::state::{AT_ONCE, move_former_timers};
 use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::guardrails::champion_challenger::Limits;
@@ -40,6 +42,9 @@ use limbic_bandit::guardrails::hold_out::HoldoutConfig;
 use limbic_bandit::guardrails::pacing::PacingConfig;
 use limbic_bandit::policy::PolicyError;
 use limbic_bandit::rewards::RewardConfig;
+
+/// How often the results of campaigns that have changed are published.
+const PUBLISH: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Settings of the optimize stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -134,6 +139,8 @@ impl OptimizeStage {
             .reads(topics::OUTCOMES, time)
             .writes(topics::DECISIONS, Forward::Aligned)
             .writes(topics::POSTERIORS, Forward::Nothing)
+            .writes(topics::STATUS, Forward::Nothing)
+            .ticks(PUBLISH)
             .stateful()
     }
 }
@@ -160,5 +167,12 @@ impl Stage for OptimizeStage {
         let mut cache = PolicyCache::default();
         self.process_due(&mut cache, partition, watermark, out)?;
         cache.write_back(out)
+    }
+
+    fn tick(&mut self, partitions: &[u32], _: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        for partition in partitions {
+            results::publish(out, *partition)?;
+        }
+        Ok(())
     }
 }
