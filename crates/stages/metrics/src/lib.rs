@@ -26,7 +26,7 @@
 //! | `emotion` | `subject` | `count`, `distress` | `valence`, `arousal`, `distress_share`, `emotion.NAME` |
 //! | `emotion_all` | | the same, each reading once | |
 //! | `moments` | `audience` | `count`, `up`, `down` | `valence` |
-//! | `decisions` | `campaign` | `count`, `chosen`, `suppressed`, `suppressed.RULE`; with a challenger `challenger.shadow`, `challenger.live`, `challenger.rolled_back` (decisions in each mode), `challenger.decisions` (decisions by the challenger), `challenger.ratio_alarm` | |
+//! | `decisions` | `campaign` | `count`, `chosen`, `price` (the most that the chosen ads can cost), `suppressed`, `suppressed.RULE`; with a challenger `challenger.shadow`, `challenger.live`, `challenger.rolled_back` (decisions in each mode), `challenger.decisions` (decisions by the challenger), `challenger.ratio_alarm` | |
 //! | `outcomes` | `campaign` | `delivered`, `refused`, `withdrawn`, `paused`, `impressions`, `clicks`, `conversions`, `dismissals`, `value` | |
 //! | `holds` | `subject` | `sensitive_events`, `unread` (holds that were raised or extended, by cause), `released` | |
 //!
@@ -48,6 +48,7 @@
 //!   deletes points itself, after the retention of its bucket.
 //! * Sums are whole millionths, so they do not depend on the order of addition.
 
+mod campaigns;
 mod component;
 mod embedded;
 mod fields;

@@ -130,7 +130,11 @@ fn one(field: &str) -> (Name, f64) {
 fn of_decision(decision: &Decision) -> Fields {
     let mut fields = vec![one("count")];
     match &decision.result {
-        DecisionResult::Chosen(_) => fields.push(one("chosen")),
+        DecisionResult::Chosen(chosen) => {
+            // `Micros` are millionths of the campaign's currency.
+            let price = chosen.price.0 as f64 / 1e6;
+            fields.extend([one("chosen"), (name("price"), price)]);
+        }
         DecisionResult::Suppressed(suppressed) => {
             fields.extend([one("suppressed"), one(&format!("suppressed.{}", suppressed.rule))]);
         }

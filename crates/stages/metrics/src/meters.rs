@@ -1,13 +1,16 @@
-//! The Prometheus metrics of the series' retention.
+//! The Prometheus metrics of the metrics stage.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-/// What the metrics stages of this process delete. Cheap to clone.
+use crate::campaigns::CampaignMeters;
+
+/// What the metrics stages of this process delete, and what they see of campaigns. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SeriesMeters {
     pub(crate) deleted: IntCounterVec,
     pub(crate) not_stored: IntCounterVec,
     pub(crate) freed: IntCounter,
+    pub(crate) campaigns: CampaignMeters,
 }
 
 impl SeriesMeters {
@@ -31,6 +34,7 @@ impl SeriesMeters {
                 "Bytes of the series' SQLite file that this process gave back to the disk.",
             )
             .expect("the name of the metric is valid"),
+            campaigns: CampaignMeters::unregistered(),
         }
     }
 
@@ -40,6 +44,7 @@ impl SeriesMeters {
         registry.register(Box::new(meters.deleted.clone()))?;
         registry.register(Box::new(meters.not_stored.clone()))?;
         registry.register(Box::new(meters.freed.clone()))?;
+        meters.campaigns.register_in(registry)?;
         Ok(meters)
     }
 }

@@ -10,6 +10,7 @@ use limbic_stream::window::{Added, WindowKind, Windows};
 use limbic_stream::{Batch, BatchLimits, Error, EventTime, Outputs, Stage, StageError, StageSpec};
 use tokio::runtime::Handle;
 
+use crate::campaigns::CampaignMeters;
 use crate::measured;
 use crate::meters::SeriesMeters;
 use crate::names::Name;
@@ -55,6 +56,7 @@ pub struct MetricsStage {
     most: usize,
     series: KnownSeries,
     retention: Retention,
+    campaigns: CampaignMeters,
 }
 
 /// What distinguishes a series within this stage: the place in [`MetricsStage::kept`], the partition, the window's key and the
@@ -119,12 +121,14 @@ impl MetricsStage {
             most: settings.most_groups,
             series: KnownSeries::default(),
             retention: Retention::new(settings.keep.clone(), SeriesMeters::unregistered()),
+            campaigns: CampaignMeters::unregistered(),
         })
     }
 
-    /// Counts the deleted points in `meters`.
+    /// Counts the deleted points, and what happens to campaigns, in `meters`.
     #[must_use]
     pub fn metered(mut self, meters: SeriesMeters) -> Self {
+        self.campaigns = meters.campaigns.clone();
         self.retention.count_in(meters);
         self
     }
@@ -249,6 +253,7 @@ impl Stage for MetricsStage {
             match measured::of(record, self.most) {
                 Ok(all) => {
                     for one in all {
+                        self.campaigns.count(&one);
                         let copied = || Bytes::copy_from_slice(one.tenant.as_str().as_bytes());
                         let key = keys.entry(one.tenant.clone()).or_insert_with(copied).clone();
                         let place = (record.partition, one.measurement);

@@ -7,7 +7,7 @@ use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue};
 use crate::names::{Name, name};
 
 /// Millionths in a whole.
-const MILLION: f64 = 1_000_000.0;
+pub(crate) const MILLION: f64 = 1_000_000.0;
 /// Maximum number of fields of one group. Emotions and rules come from models and settings, which have few.
 const MOST_FIELDS: usize = 96;
 /// The name under which groups and fields above the limit are counted together.
@@ -33,6 +33,11 @@ impl Fields {
             is_same
         });
         Self(fields)
+    }
+
+    /// Names with their amounts in millionths, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Name, i64)> {
+        self.0.iter()
     }
 }
 

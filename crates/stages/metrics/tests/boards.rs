@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use limbic_metrics::SeriesMeters;
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::runtime::StageMeters;
 use prometheus::{Gauge, Registry};
@@ -35,6 +36,7 @@ fn the_dashboard_and_the_alerts_use_only_existing_metrics() {
         let registry = Registry::new();
         StageMeters::register(&registry).unwrap();
         OutboxMeters::register(&registry).unwrap();
+        SeriesMeters::register(&registry).unwrap();
         let asked = families(&text);
         assert!(asked.len() >= 5, "{file} uses only {asked:?}");
         let unknown: Vec<&str> = asked
