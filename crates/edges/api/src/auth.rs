@@ -44,10 +44,10 @@ fn find(parts: &Parts, app: &App) -> Result<NamedCaller, Problem> {
     let unauthorised = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail);
     let given = parts.headers.get(header::AUTHORIZATION);
     let given = given.ok_or_else(|| unauthorised("send `Authorization: Bearer KEY` with an API key"))?;
-    let key = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+    let key = given.to_str().ok().and_then(bearer);
     let key = key.ok_or_else(|| unauthorised("expected `Authorization: Bearer KEY`"))?;
     // Keys are looked up by their hash, so the duration of a look-up reveals nothing about them.
-    let hash = hash_key(key.trim());
+    let hash = hash_key(key);
     let tenant = app.context.keys.get(&hash);
     let tenant = tenant
         .cloned()
@@ -57,4 +57,11 @@ fn find(parts: &Parts, app: &App) -> Result<NamedCaller, Problem> {
         tenant,
         by: format!("key:{a:02x}{b:02x}{c:02x}{d:02x}"),
     })
+}
+
+/// The key in `Bearer KEY`. The scheme may be written in any case (RFC 9110, section 11.1).
+fn bearer(text: &str) -> Option<&str> {
+    let (scheme, key) = text.trim().split_once(char::is_whitespace)?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }

@@ -15,6 +15,7 @@
 //! | [`ingest`](self) | `POST /v1/posts`, `/v1/outcomes`, `/v1/watermark` |
 //! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
 //! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
+//! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`: the state of audiences, what campaigns have chosen with what result, how deliveries stand; `GET /v1/explain`: why an ad, or why none |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
@@ -45,6 +46,7 @@
 mod auth;
 mod components;
 mod counts;
+pub mod explain;
 mod health;
 mod holds;
 mod ingest;
@@ -52,6 +54,7 @@ mod openapi;
 mod page;
 mod problem;
 mod read;
+mod status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +74,7 @@ use tokio::sync::Semaphore;
 
 pub use components::ComponentView;
 pub use problem::Problem;
+pub use status::campaign_view;
 
 /// The settings of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -159,6 +163,11 @@ pub fn router(context: Context) -> Router {
         .route("/v1/creatives", get(read::creatives))
         .route("/v1/decisions", get(read::decisions))
         .route("/v1/decisions/{id}", get(read::decision))
+        .route("/v1/audiences", get(status::audiences))
+        .route("/v1/campaigns", get(status::campaigns))
+        .route("/v1/campaigns/{id}", get(status::campaign))
+        .route("/v1/platforms", get(status::platforms))
+        .route("/v1/explain", get(status::explain))
         .route("/v1/series", get(read::series))
         .route("/v1/counts", get(counts::show))
         .route("/v1/holds", get(holds::show))

@@ -1,7 +1,7 @@
 //! The description of the API (OpenAPI 3.1). The schemas are generated from the record types.
 
 use axum::Json;
-use limbic_domain::{CreativeSet, Decision, Hold, Moment, Outcome, Post, Reading};
+use limbic_domain::{AudienceStatus, CreativeSet, Decision, Hold, Moment, Outcome, Post, Reading};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -27,12 +27,16 @@ enum Answer {
     Anything,
 }
 
-const LIST: [(&str, &str); 2] = [
+const LIST: [(&str, &str); 3] = [
     ("after", "The `next` of the previous page"),
     ("limit", "Most items in the page: 1 to 1000; default 100"),
+    (
+        "order",
+        "`oldest` (default) or `newest`: the last written event first",
+    ),
 ];
 
-pub(crate) const OPERATIONS: usize = 21;
+pub(crate) const OPERATIONS: usize = 26;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -88,7 +92,12 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/outcomes",
             "List outcomes.",
-            &[("decision", "Only outcomes of this decision"), LIST[0], LIST[1]],
+            &[
+                ("decision", "Only outcomes of this decision"),
+                LIST[0],
+                LIST[1],
+                LIST[2],
+            ],
             Answer::Page("Outcome"),
             None,
         ),
@@ -109,6 +118,7 @@ fn operations() -> [Operation; OPERATIONS] {
                 ("id", "Together with `network`"),
                 LIST[0],
                 LIST[1],
+                LIST[2],
             ],
             Answer::Page("Reading"),
             None,
@@ -117,7 +127,12 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/moments",
             "List moments: changes in the mood of an audience.",
-            &[("audience", "Only moments of this audience"), LIST[0], LIST[1]],
+            &[
+                ("audience", "Only moments of this audience"),
+                LIST[0],
+                LIST[1],
+                LIST[2],
+            ],
             Answer::Page("Moment"),
             None,
         ),
@@ -125,7 +140,7 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/creatives",
             "List creative sets that the safety gate has cleared.",
-            &[("campaign", "Only of this campaign"), LIST[0], LIST[1]],
+            &[("campaign", "Only of this campaign"), LIST[0], LIST[1], LIST[2]],
             Answer::Page("CreativeSet"),
             None,
         ),
@@ -133,7 +148,7 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/decisions",
             "List decisions, including those that chose no ad.",
-            &[("campaign", "Only of this campaign"), LIST[0], LIST[1]],
+            &[("campaign", "Only of this campaign"), LIST[0], LIST[1], LIST[2]],
             Answer::Page("Decision"),
             None,
         ),
@@ -143,6 +158,61 @@ fn operations() -> [Operation; OPERATIONS] {
             "One decision with the probability of each candidate.",
             &[],
             Answer::One("Decision"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/audiences",
+            "List audiences: their posts, what is usual, the evidence for a change so far, the last moment, and what each campaign made of it, with sentences for people. For instance `/v1/audiences?subject=football`. An audience that changes moves to the end of the list.",
+            &[
+                ("subject", "Only audiences of this subject"),
+                ("segment", "Only audiences of this segment"),
+                (
+                    "moment_since",
+                    "Only audiences whose last moment is at or after this time (RFC 3339)",
+                ),
+                LIST[0],
+                (
+                    "limit",
+                    "Most items in the page: 1 to 200; default 100. A filter may leave fewer",
+                ),
+            ],
+            Answer::Page("AudienceStatus"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/explain",
+            "Why an ad, or why none: sentences about an audience, a post or a decision, and the facts behind them.",
+            &[(
+                "of",
+                "An audience (`everyone:football`), a post (`NETWORK/ID`) or the id of a decision",
+            )],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/campaigns",
+            "What each campaign has chosen: per ad the decisions, impressions, clicks and the 95 % interval of clicks per impression; the share of each ad over time; what withheld ads, by rule.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/campaigns/{id}",
+            "The same of one campaign.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/platforms",
+            "How the deliveries to each ad platform stand: waiting, delivered, refused, withdrawn, dead, and what the platform answers if it accepts none.",
+            &[],
+            Answer::Anything,
             None,
         ),
         op(
@@ -306,6 +376,7 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<Decision>();
     generator.subschema_for::<Outcome>();
     generator.subschema_for::<Hold>();
+    generator.subschema_for::<AudienceStatus>();
     let mut schemas = generator.take_definitions(true);
     let time = json!({"type": "string", "format": "date-time"});
     let text = json!({"type": "string"});

@@ -27,18 +27,49 @@ pub(crate) struct ListParams {
     audience: Option<String>,
     campaign: Option<String>,
     decision: Option<String>,
+    #[serde(default)]
+    order: Order,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    /// In the order in which the events were written.
+    #[default]
+    Oldest,
+    /// The last written event first.
+    Newest,
+}
+
+/// The part of a list that is asked for.
+struct Part {
+    after: Option<String>,
+    limit: Option<u32>,
+    order: Order,
+}
+
+impl ListParams {
+    /// The part, and what is left of the parameters.
+    fn part(&mut self) -> Part {
+        Part {
+            after: self.after.take(),
+            limit: self.limit,
+            order: self.order,
+        }
+    }
 }
 
 type Listed = Result<Json<Page>, Problem>;
 type Params = Result<Query<ListParams>, axum::extract::rejection::QueryRejection>;
 
-fn store(app: &App) -> Result<&Store, Problem> {
+pub(crate) fn store(app: &App) -> Result<&Store, Problem> {
     let store = app.context.store.as_ref();
     store.map_err(|reason| Problem::new(StatusCode::NOT_FOUND, "view not open", reason.clone()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn store_problem(error: StoreError) -> Problem {
+pub(crate) fn store_problem(error: StoreError) -> Problem {
     match &error {
         StoreError::BadCursor(_) => Problem::bad_request(error.to_string()).of_field("after"),
         StoreError::Database { .. } => {
@@ -52,28 +83,24 @@ fn store_problem(error: StoreError) -> Problem {
     }
 }
 
-async fn list(
-    app: &App,
-    tenant: &TenantId,
-    kind: Kind,
-    subject: Option<String>,
-    after: Option<String>,
-    limit: Option<u32>,
-) -> Listed {
-    let after: Option<Cursor> = after
+async fn list(app: &App, tenant: &TenantId, kind: Kind, subject: Option<String>, part: Part) -> Listed {
+    let after: Option<Cursor> = part
+        .after
         .map(|text| text.parse())
         .transpose()
         .map_err(store_problem)?;
-    let limit = limit.unwrap_or(100);
+    let limit = part.limit.unwrap_or(100);
     if !(1..=1_000).contains(&limit) {
         return Err(Problem::bad_request(format!(
             "{limit} is not between 1 and 1000: give for instance limit=100"
         ))
         .of_field("limit"));
     }
-    let page = store(app)?
-        .list(tenant, kind, subject.as_deref(), after, limit)
-        .await;
+    let (store, subject) = (store(app)?, subject.as_deref());
+    let page = match part.order {
+        Order::Oldest => store.list(tenant, kind, subject, after, limit).await,
+        Order::Newest => store.newest(tenant, kind, subject, after, limit).await,
+    };
     page.map(Json).map_err(store_problem)
 }
 
@@ -84,7 +111,8 @@ fn params(given: Params) -> Result<ListParams, Problem> {
 }
 
 pub(crate) async fn readings(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
-    let given = params(given)?;
+    let mut given = params(given)?;
+    let part = given.part();
     let subject = match (given.network, given.id) {
         (Some(network), Some(id)) => Some(format!("{network}/{id}")),
         (None, None) => None,
@@ -92,59 +120,31 @@ pub(crate) async fn readings(State(app): State<App>, Caller(tenant): Caller, giv
             return Err(Problem::bad_request("give both `network` and `id`, or neither").of_field("network"));
         }
     };
-    list(&app, &tenant, Kind::Reading, subject, given.after, given.limit).await
+    list(&app, &tenant, Kind::Reading, subject, part).await
 }
 
 pub(crate) async fn moments(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
-    let given = params(given)?;
-    list(
-        &app,
-        &tenant,
-        Kind::Moment,
-        given.audience,
-        given.after,
-        given.limit,
-    )
-    .await
+    let mut given = params(given)?;
+    let part = given.part();
+    list(&app, &tenant, Kind::Moment, given.audience, part).await
 }
 
 pub(crate) async fn creatives(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
-    let given = params(given)?;
-    list(
-        &app,
-        &tenant,
-        Kind::CreativeSet,
-        given.campaign,
-        given.after,
-        given.limit,
-    )
-    .await
+    let mut given = params(given)?;
+    let part = given.part();
+    list(&app, &tenant, Kind::CreativeSet, given.campaign, part).await
 }
 
 pub(crate) async fn decisions(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
-    let given = params(given)?;
-    list(
-        &app,
-        &tenant,
-        Kind::Decision,
-        given.campaign,
-        given.after,
-        given.limit,
-    )
-    .await
+    let mut given = params(given)?;
+    let part = given.part();
+    list(&app, &tenant, Kind::Decision, given.campaign, part).await
 }
 
 pub(crate) async fn outcomes(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
-    let given = params(given)?;
-    list(
-        &app,
-        &tenant,
-        Kind::Outcome,
-        given.decision,
-        given.after,
-        given.limit,
-    )
-    .await
+    let mut given = params(given)?;
+    let part = given.part();
+    list(&app, &tenant, Kind::Outcome, given.decision, part).await
 }
 
 pub(crate) async fn decision(
