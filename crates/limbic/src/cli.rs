@@ -17,6 +17,8 @@ Examples:
   limbic evaluate --log decisions.jsonl --format limbic --policy uniform
   limbic components                             components and what they need
   limbic dead list                              records that failed permanently
+  limbic explain everyone:football              why there was an ad, or none
+  limbic campaigns show                         what each campaign learned
   limbic check                                  settings and connections";
 
 /// Streaming engine for emotion-aware advertising: reads posts, finds moments, chooses ads, learns from outcomes.
@@ -95,6 +97,14 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Say in plain sentences why there was an ad, or none
+    Explain(ExplainArgs),
+    /// Show what campaigns have chosen, and what came of it
+    Campaigns {
+        /// The action.
+        #[command(subcommand)]
+        command: CampaignsCommand,
+    },
     /// List or create the topics of the log
     Topics {
         /// The action.
@@ -157,6 +167,7 @@ Examples:
   limbic replay posts.jsonl
   limbic replay tweets.csv --map author=screen_name,network:=twitter --speed max
   limbic replay tweets.csv --map author=screen_name --speed 60 --to http://127.0.0.1:8080
+  LIMBIC_KEY=… limbic replay posts.jsonl --to https://limbic.example
 
 FIELD=COLUMN takes a field from a column, FIELD:=VALUE sets it for every row. A column with the name
 of a field needs no mapping. After an interruption, the same command continues where it stopped.")]
@@ -177,6 +188,9 @@ pub struct ReplayArgs {
     /// Node to send to, over HTTP [default: write to the log of --data or --log directly]
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
+    /// API key for the node of --to; better in the variable LIMBIC_KEY, because other users of the machine see arguments
+    #[arg(long, value_name = "KEY", requires = "to")]
+    pub key: Option<String>,
     /// Print the totals as JSON
     #[arg(long)]
     pub json: bool,
@@ -367,6 +381,64 @@ pub struct EvaluateArgs {
     /// Also draw the estimates to this SVG file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+/// Where answers come from.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// Node to ask, over HTTP [default: the log and the view of the settings, or the node that uses them]
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// API key for the node; better in the variable LIMBIC_KEY, because other users of the machine see arguments
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Tenant, if the settings have several and no node is asked
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `limbic explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic explain                                   all audiences: posts, usual mood, evidence, last moment
+  limbic explain everyone:football                 why this audience got an ad, or none
+  limbic explain bluesky/3kq2vq7z5                 what became of a post
+  limbic explain spring.9f86d081884c7d659a2feaa0c55ad015    why a decision is what it is
+  LIMBIC_KEY=… limbic explain everyone:football --from https://limbic.example
+
+Without --from, the command reads the log and the view of the settings. If a node uses the data
+folder, the command asks that node (the setting `listen`).")]
+pub struct ExplainArgs {
+    /// Audience (SEGMENT:SUBJECT), post (NETWORK/ID) or decision (its id) [default: list the audiences]
+    #[arg(value_name = "AUDIENCE|POST|DECISION")]
+    pub of: Option<String>,
+    /// Where the answer comes from.
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+/// `limbic campaigns`.
+#[derive(Debug, Subcommand)]
+pub enum CampaignsCommand {
+    /// Per ad: decisions, impressions, clicks with an interval, and its share over time; what withheld ads, by rule
+    #[command(after_help = "\
+Examples:
+  limbic campaigns show
+  limbic campaigns show night-snacks --json
+
+The interval is Wilson's 95 % interval of clicks per impression. It describes what was seen. The policy
+chooses by the context too, so the ad with the higher share need not have the higher interval.")]
+    Show {
+        /// Campaign [default: all]
+        id: Option<String>,
+        /// Where the answer comes from.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
 }
 
 /// `limbic components`.

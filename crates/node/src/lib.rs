@@ -55,3 +55,4 @@ pub use log::{connect, open_log, topic_specs};
 pub use node::{Node, Options};
 pub use reference::{components_json, settings_page, settings_schema};
 pub use settings::Settings;
+pub use stores::open_view;

@@ -97,3 +97,15 @@ fn reason(setting: &str, stage: &str, url: &ConnectionUrl) -> String {
         servers.join(" or ")
     )
 }
+
+/// Opens the view for a command that only reads. The error says what is missing.
+pub fn open_view(settings: &Settings, handle: &tokio::runtime::Handle) -> anyhow::Result<Store> {
+    anyhow::ensure!(
+        !settings.view.is_embedded() || settings.data_dir.join("view.sqlite").is_file(),
+        "there is no view in {}: `limbic run` with the stage `views` writes it; name another folder with --data",
+        settings.data_dir.display()
+    );
+    let mut resources = crate::resources::of(settings);
+    resources.insert(handle.clone());
+    open_chosen(settings, "view", &settings.view, &resources)
+}

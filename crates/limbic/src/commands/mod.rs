@@ -5,11 +5,14 @@ macro_rules! say {
     ($($argument:tt)*) => { crate::commands::say(format_args!($($argument)*)) };
 }
 
+mod ask;
+mod campaigns;
 mod check;
 mod components;
 mod dead;
 mod demo;
 mod evaluate;
+mod explain;
 mod log;
 mod measure;
 mod read;
@@ -62,6 +65,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Topics { command } => topics::run(common, command),
         Command::Dead { command } => dead::run(common, command),
         Command::Log { command } => log::run(common, command),
+        Command::Explain(args) => explain::run(common, args),
+        Command::Campaigns { command } => campaigns::run(common, command),
         Command::Check => check::run(common),
         Command::Config {
             command: ConfigCommand::Show,

@@ -48,6 +48,8 @@ pub enum Target {
         client: reqwest::Client,
         /// Its address.
         url: String,
+        /// The API key, if one was given.
+        key: Option<String>,
         /// The runtime of the requests.
         runtime: tokio::runtime::Runtime,
     },
@@ -74,6 +76,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             Target::Http {
                 client,
                 url: url.clone(),
+                key: super::ask::key(args.key.as_ref()),
                 runtime,
             },
             None,
@@ -241,7 +244,12 @@ impl Target {
     fn accept(&self, items: Vec<Result<Value, String>>) -> anyhow::Result<Receipt> {
         match self {
             Self::Edge(edge) => Ok(edge.accept_posts(&TenantId::default(), items, None)?),
-            Self::Http { client, url, runtime } => {
+            Self::Http {
+                client,
+                url,
+                key,
+                runtime,
+            } => {
                 // The receiver does not see a row that is not an object. It is rejected here.
                 let mut rejected = Vec::new();
                 let mut places = Vec::new();
@@ -264,7 +272,12 @@ impl Target {
                 let mut receipt = if posts.is_empty() {
                     Receipt::default()
                 } else {
-                    runtime.block_on(post(client, &format!("{url}/v1/posts"), &Value::Array(posts)))?
+                    runtime.block_on(post(
+                        client,
+                        &format!("{url}/v1/posts"),
+                        key.as_deref(),
+                        &Value::Array(posts),
+                    ))?
                 };
                 for rejection in &mut receipt.rejected {
                     rejection.index = places.get(rejection.index).copied().unwrap_or(rejection.index);
@@ -278,10 +291,20 @@ impl Target {
     fn heartbeat(&self, at: Utc) -> anyhow::Result<()> {
         match self {
             Self::Edge(edge) => Ok(edge.heartbeat(at)?),
-            Self::Http { client, url, runtime } => {
+            Self::Http {
+                client,
+                url,
+                key,
+                runtime,
+            } => {
                 let body = json!({"at": at});
                 runtime
-                    .block_on(post::<Value>(client, &format!("{url}/v1/watermark"), &body))
+                    .block_on(post::<Value>(
+                        client,
+                        &format!("{url}/v1/watermark"),
+                        key.as_deref(),
+                        &body,
+                    ))
                     .map(|_| ())
             }
         }
@@ -292,16 +315,24 @@ impl Target {
 async fn post<T: serde::de::DeserializeOwned>(
     client: &reqwest::Client,
     url: &str,
+    key: Option<&str>,
     body: &Value,
 ) -> anyhow::Result<T> {
     let started = Instant::now();
     let mut wait = Duration::from_millis(100);
     loop {
-        let problem = match client.post(url).json(body).send().await {
+        let mut request = client.post(url).json(body);
+        if let Some(key) = key {
+            request = request.bearer_auth(key);
+        }
+        let problem = match request.send().await {
             Ok(answer) if answer.status().is_success() => return Ok(answer.json().await?),
             Ok(answer) if answer.status().is_server_error() || answer.status().as_u16() == 429 => {
                 format!("{url} answers {}", answer.status())
             }
+            Ok(answer) if answer.status().as_u16() == 401 => bail!(
+                "{url} wants an API key: give one of tenants.NAME.api_keys with --key KEY, or in the variable LIMBIC_KEY"
+            ),
             Ok(answer) => {
                 let status = answer.status();
                 bail!(

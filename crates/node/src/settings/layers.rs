@@ -16,12 +16,13 @@ use crate::registry;
 const PREFIX: &str = "LIMBIC_";
 
 /// Variables with this prefix that are not settings: data sets and servers of tests, and the log filter.
-const NOT_SETTINGS: [&str; 5] = [
+const NOT_SETTINGS: [&str; 6] = [
     "LIMBIC_DATA",
     "LIMBIC_TEST_",
     "LIMBIC_SERVICES_",
     "LIMBIC_LOG_LEVEL",
     "LIMBIC_CONFIG",
+    "LIMBIC_KEY",
 ];
 
 /// The merged layers.
