@@ -7,6 +7,7 @@
 //! | `kills` | a node that is killed repeatedly has the same results as one that is not |
 //! | `cluster` | several nodes on one Kafka: nothing lost, nothing doubled, the same answers from any node |
 //! | `secured` | Kafka over TLS with a password |
+//! | `why` | why an ad ran or none did can be seen and explained; failed deliveries, learning and keys too |
 //! | `layers` | crates depend on lower layers only |
 //!
 //! `kit` starts nodes, queries them and compares their results. A test that needs a missing server prints this and
@@ -26,3 +27,4 @@ mod kills;
 mod kit;
 mod layers;
 mod secured;
+mod why;

@@ -122,6 +122,8 @@ pub(crate) struct TestNode {
     pub(crate) starts: u32,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
+    /// The header `Authorization` of all requests.
+    authorization: Option<String>,
 }
 
 struct Process {
@@ -168,7 +170,13 @@ impl TestNode {
             starts: 0,
             runtime,
             client,
+            authorization: None,
         }
+    }
+
+    /// Sends this header `Authorization` with all further requests.
+    pub(crate) fn log_in(&mut self, authorization: &str) {
+        self.authorization = Some(authorization.to_owned());
     }
 
     /// A running node whose stages are all ready.
@@ -322,6 +330,9 @@ impl TestNode {
             .body(body.to_vec());
         if !kind.is_empty() {
             request = request.header("content-type", kind);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
         }
         self.runtime.block_on(async {
             let answer = request.send().await.ok()?;
