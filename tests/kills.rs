@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use limbic_domain::random::Random;
-use limbic_ingest::replay::{Mapping, Rows};
+use limbic_ingest::replay::{Mapping, ReadOptions, Rows, Times};
 use serde_json::{Value, json};
 
 use crate::kit::{END, Made, TestNode, assert_same, at, count, kafka, on_kafka, posts};
@@ -91,8 +91,12 @@ fn a_real_night_has_the_same_results_whatever_is_killed() {
         return;
     };
     let file = data.join("replay_mayweather_mcgregor/tweets.csv");
-    let mapping = Mapping::parse("author=screen_name,network:=twitter").unwrap();
-    let rows = Rows::open(&file, None, mapping).unwrap();
+    let options = ReadOptions {
+        mapping: Mapping::parse("author=screen_name,network:=twitter").unwrap(),
+        times: Times::new(Some("UTC"), None).unwrap(),
+        ..ReadOptions::default()
+    };
+    let rows = Rows::open(&file, &options).unwrap();
     let night: Vec<Value> = rows.map(|row| row.unwrap().post.unwrap()).collect();
     assert_eq!(night.len(), 12_118);
     let calm = run_through(&of_a_night(&["--set", "partitions=1"]), &night, 200, 0, 0);

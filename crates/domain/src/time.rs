@@ -72,9 +72,17 @@ impl FromStr for Utc {
             return Ok(Self(millis));
         }
         text.parse::<jiff::Timestamp>()
+            .or_else(|error| nine_digits(text).ok_or(error)?.parse())
             .map(|t| Self(t.as_millisecond()))
             .map_err(|_| InvalidTime(text.chars().take(40).collect()))
     }
+}
+
+/// `text` with at most nine digits behind the decimal point. RFC 3339, section 5.6, allows any number; the parser reads nine.
+fn nine_digits(text: &str) -> Option<String> {
+    let (before, fraction) = text.split_once('.')?;
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    (digits > 9).then(|| format!("{before}.{}{}", &fraction[..9], &fraction[digits..]))
 }
 
 impl Serialize for Utc {
@@ -239,6 +247,13 @@ mod tests {
         let t: Utc = "2017-08-26T22:00:00.5+02:00".parse().unwrap();
         assert_eq!(t.to_string(), "2017-08-26T20:00:00.500Z");
         assert_eq!(serde_json::to_string(&t).unwrap(), "\"2017-08-26T20:00:00.500Z\"");
+    }
+
+    #[test]
+    fn a_fraction_may_have_any_number_of_digits() {
+        let t: Utc = "2017-08-26T22:00:00.1234567891234+02:00".parse().unwrap();
+        assert_eq!(t.to_string(), "2017-08-26T20:00:00.123Z");
+        assert!("2017-08-26T22:00:00.1234567891234".parse::<Utc>().is_err());
     }
 
     #[test]

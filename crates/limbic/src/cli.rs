@@ -168,11 +168,16 @@ Examples:
   limbic replay tweets.csv --map author=screen_name,network:=twitter --speed max
   limbic replay tweets.csv --map author=screen_name --speed 60 --to http://127.0.0.1:8080
   LIMBIC_KEY=… limbic replay posts.jsonl --to https://limbic.example
+  limbic replay export.csv.gz --map id=0,created_at=1,author=2,text=3,network:=forum --timezone Europe/Berlin
+  limbic replay tweets.js --map id=/tweet/id_str,text=/tweet/full_text,created_at=/tweet/created_at,author:=me,network:=twitter
 
-FIELD=COLUMN takes a field from a column, FIELD:=VALUE sets it for every row. A column with the name
-of a field needs no mapping. After an interruption, the same command continues where it stopped.")]
+FIELD=COLUMN takes a field from a column, by name or by number from 0, or from inside a JSON object
+(/user/name). FIELD:=VALUE sets it for every row. A column with the name of a field needs no mapping.
+Compression (gzip, zstd), UTF-16, the format and the separator are found out. A row that cannot be read is
+reported with its line, and the next one is read. Exit code 1: nothing was accepted.
+After an interruption, the same command continues where it stopped.")]
 pub struct ReplayArgs {
-    /// File of posts: .jsonl, .ndjson, .csv or .tsv
+    /// File of posts: JSON Lines, JSON, CSV or TSV
     pub file: PathBuf,
     /// Columns of the fields
     #[arg(
@@ -182,6 +187,15 @@ pub struct ReplayArgs {
         hide_default_value = true
     )]
     pub map: String,
+    /// How the file is read
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Order the rows by their times before they are sent, with temporary files if they need more than 64 MiB
+    #[arg(long, conflicts_with = "unsorted")]
+    pub sort: bool,
+    /// Send the rows in the order of the file, even if it runs backwards in time
+    #[arg(long)]
+    pub unsorted: bool,
     /// Speed: 1 = as the posts were written, N = N times as fast, max = without waiting
     #[arg(long, default_value = "max")]
     pub speed: String,
@@ -197,12 +211,35 @@ pub struct ReplayArgs {
     /// Start at the first row, even if an earlier replay of this file was interrupted
     #[arg(long)]
     pub restart: bool,
-    /// Rows per request
+    /// Most rows per request
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
     /// Do not declare at the end that no earlier post will follow (event time then waits for the next post, or for the idle timeout)
     #[arg(long)]
     pub no_finish: bool,
+}
+
+/// How a file of posts is read.
+#[derive(Debug, Args)]
+pub struct ReadingArgs {
+    /// Format [default: found out]
+    #[arg(long, value_parser = ["jsonl", "json", "csv", "tsv"])]
+    pub format: Option<String>,
+    /// Character between the columns, or `tab` [default: found out]
+    #[arg(long, value_name = "CHARACTER")]
+    pub separator: Option<String>,
+    /// The first row is a post: columns are numbers from 0
+    #[arg(long)]
+    pub no_header: bool,
+    /// Encoding, for instance windows-1252 [default: UTF-8, or UTF-16 if it looks like that]
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<String>,
+    /// Time zone of times that name none, for instance UTC or Europe/Berlin [default: such times are refused]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Form of the times, as of strftime, for instance "%d/%m/%Y %H:%M" [default: many are understood]
+    #[arg(long, value_name = "FORM")]
+    pub time_format: Option<String>,
 }
 
 /// `limbic simulate`.

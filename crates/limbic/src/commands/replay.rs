@@ -1,5 +1,7 @@
 //! `limbic replay`.
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,18 +9,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_domain::{TenantId, Utc};
-use limbic_ingest::replay::{Checkpoint, Mapping, Pace, Row, Rows};
+use limbic_ingest::replay::{Checkpoint, Format, Mapping, Pace, ReadOptions, Row, Rows, Sorted, Times};
 use limbic_ingest::{Edge, Receipt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::{Common, ReplayArgs};
+use crate::cli::{Common, ReadingArgs, ReplayArgs};
 use limbic_node::{Node, Options};
 
 /// How long a target that does not answer is retried.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Rejections shown in full.
 const SHOWN: usize = 10;
+/// A request has no more bytes of rows than this.
+const REQUEST_BYTES: usize = 4 << 20;
+/// How many bytes of rows are sorted in memory.
+const SORT_BYTES: usize = 64 << 20;
+/// A row this much older than a row before it is counted: the stages may find it late.
+const DISORDER: i64 = 30_000;
+/// How many rows are looked at to find out whether a file runs backwards.
+const LOOKED_AT: usize = 1_000;
 
 /// Result of a replay: every row counts as accepted, duplicate or rejected.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -33,7 +43,9 @@ pub struct Totals {
     pub duplicates: u64,
     /// Invalid rows; each was reported.
     pub rejected: u64,
-    /// The latest time of a row.
+    /// Accepted rows that are more than 30 s older than an accepted row before them. The stages may find them late.
+    pub out_of_order: u64,
+    /// The latest time of an accepted row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest: Option<Utc>,
     /// Duration of the replay in seconds.
@@ -58,10 +70,13 @@ pub enum Target {
 }
 
 pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let mapping = Mapping::parse(&args.map)?;
+    let options = read_options(&args.map, &args.reading)?;
     let pace: Pace = args.speed.parse()?;
     // Check the file before anything else is opened.
-    let rows = Rows::open(&args.file, None, mapping)?;
+    let rows = Rows::open(&args.file, &options)?;
+    if !args.sort && !args.unsorted {
+        refuse_backwards(&args.file, &options)?;
+    }
     let settings = common.settings(&[])?;
     let (target, node, name) = if let Some(url) = &args.to {
         let url = url.trim_end_matches('/').to_owned();
@@ -93,11 +108,17 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         (Target::Edge(Arc::clone(&node.edge)), Some(node), name)
     };
     let folder = settings.data_dir.join("replay");
-    let mut checkpoint = Checkpoint::open(&folder, &args.file, &name)
+    let read_as = format!("{} sorted: {}", options.name(), args.sort);
+    let mut checkpoint = Checkpoint::open(&folder, &args.file, &name, &read_as)
         .with_context(|| format!("cannot keep the checkpoint in {}", folder.display()))?;
     if args.restart {
         checkpoint.save(0)?;
     }
+    let rows = if args.sort {
+        Input::Sorted(Sorted::new(rows, SORT_BYTES).context("cannot sort the rows")?)
+    } else {
+        Input::File(rows)
+    };
     let sent = send(
         rows,
         &target,
@@ -140,6 +161,23 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             totals.seconds,
             (totals.rows - totals.resumed) as f64 / totals.seconds.max(1e-9),
         )?;
+        if totals.out_of_order > 0 {
+            say!(
+                "{} posts are more than 30 s older than a post before them and may count as late; --sort sends them in order",
+                totals.out_of_order
+            )?;
+        }
+    }
+    if totals.accepted + totals.duplicates + totals.resumed == 0 {
+        bail!(
+            "no post of {} was accepted: {}",
+            args.file.display(),
+            if totals.rows == 0 {
+                "it has no rows"
+            } else {
+                "the rows above say why; nothing was sent on"
+            }
+        );
     }
     if alone && !args.json {
         say!("the posts are in the log: `limbic run` with the same --data or --log processes them")?;
@@ -147,16 +185,88 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the file is read, as the command line says.
+fn read_options(map: &str, reading: &ReadingArgs) -> anyhow::Result<ReadOptions> {
+    let separator = match reading.separator.as_deref() {
+        None => None,
+        Some("tab" | "\\t") => Some(b'\t'),
+        Some(text) => match text.as_bytes() {
+            [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() && *byte != b'"' => Some(*byte),
+            _ => bail!("`{text}` is not a separator: give one character, for instance ; or |, or tab"),
+        },
+    };
+    let format = reading.format.as_deref().map(|format| match format {
+        "json" => Format::Json,
+        "csv" => Format::Csv,
+        "tsv" => Format::Tsv,
+        _ => Format::JsonLines,
+    });
+    Ok(ReadOptions {
+        format,
+        separator,
+        no_header: reading.no_header,
+        encoding: reading.encoding.clone(),
+        mapping: Mapping::parse(map)?,
+        times: Times::new(reading.timezone.as_deref(), reading.time_format.as_deref())?,
+    })
+}
+
+/// Refuses a file whose first rows run backwards in time: nearly every post would be late.
+fn refuse_backwards(file: &Path, options: &ReadOptions) -> anyhow::Result<()> {
+    let times: Vec<Utc> = Rows::open(file, options)?
+        .take(LOOKED_AT)
+        .filter_map(|row| row.ok()?.at)
+        .collect();
+    let backwards = times
+        .windows(2)
+        .filter(|pair| pair[1].millis_since(pair[0]) < -DISORDER)
+        .count();
+    if backwards >= 2 && backwards * 2 > times.len() {
+        bail!(
+            "{} runs backwards in time ({backwards} of its first {} posts are older than the one before), so most posts would be late: \
+             add --sort to send them in order, or --unsorted to send them as they are",
+            file.display(),
+            times.len()
+        );
+    }
+    Ok(())
+}
+
+/// Where rows come from.
+pub enum Input {
+    /// A file, in its own order.
+    File(Rows),
+    /// A file in the order of its times.
+    Sorted(Sorted),
+}
+
+impl Input {
+    fn next(&mut self) -> Option<io::Result<Row>> {
+        match self {
+            Self::File(rows) => rows.next(),
+            Self::Sorted(rows) => rows.next(),
+        }
+    }
+
+    /// How much was read, of how much.
+    fn progress(&self) -> (u64, u64) {
+        match self {
+            Self::File(rows) => rows.progress(),
+            Self::Sorted(rows) => rows.progress(),
+        }
+    }
+}
+
 /// Sends every row that no earlier run has sent successfully.
 pub fn send(
-    mut rows: Rows,
+    mut rows: Input,
     target: &Target,
     pace: Pace,
     batch: usize,
     checkpoint: &mut Checkpoint,
     report: bool,
 ) -> anyhow::Result<Totals> {
-    let style = "{bar:36} {percent:>3} %  {bytes:>10}/{total_bytes}  {msg}  {elapsed} ({eta} left)";
+    let style = "{bar:36} {percent:>3} %  {msg}  {elapsed} ({eta} left)";
     let bar = if report {
         ProgressBar::new(rows.progress().1)
     } else {
@@ -169,15 +279,14 @@ pub fn send(
         ..Totals::default()
     };
     let mut first = None;
-    let mut waiting: Vec<Row> = Vec::with_capacity(batch);
+    let mut waiting = Waiting::default();
     let mut shown = 0;
     loop {
         let row = rows.next().transpose().context("cannot read the file")?;
         let ended = row.is_none();
         if let Some(row) = row {
-            totals.rows = row.number;
-            totals.latest = totals.latest.max(row.at);
-            if row.number <= totals.resumed {
+            totals.rows += 1;
+            if totals.rows <= totals.resumed {
                 continue;
             }
             let origin = *first.get_or_insert(row.at.unwrap_or_default());
@@ -193,9 +302,10 @@ pub fn send(
                     std::thread::park_timeout(left);
                 }
             }
-            waiting.push(row);
+            waiting.bytes += row.bytes;
+            waiting.rows.push(row);
         }
-        if ended || waiting.len() >= batch {
+        if ended || waiting.rows.len() >= batch || waiting.bytes >= REQUEST_BYTES {
             flush(target, &mut waiting, &mut totals, checkpoint, &bar, &mut shown)?;
             bar.set_position(rows.progress().0);
             let rate = (totals.rows - totals.resumed) as f64 / started.elapsed().as_secs_f64();
@@ -210,33 +320,73 @@ pub fn send(
     Ok(totals)
 }
 
+/// Rows that are not sent yet.
+#[derive(Default)]
+struct Waiting {
+    rows: Vec<Row>,
+    /// Their size in the file.
+    bytes: usize,
+}
+
 fn flush(
     target: &Target,
-    waiting: &mut Vec<Row>,
+    waiting: &mut Waiting,
     totals: &mut Totals,
     checkpoint: &mut Checkpoint,
     bar: &ProgressBar,
     shown: &mut usize,
 ) -> anyhow::Result<()> {
-    let Some(last) = waiting.last().map(|row| row.number) else {
+    let rows = std::mem::take(&mut waiting.rows);
+    waiting.bytes = 0;
+    if rows.is_empty() {
         return Ok(());
-    };
-    let numbers: Vec<u64> = waiting.iter().map(|row| row.number).collect();
-    let items = waiting.drain(..).map(|row| row.post).collect();
-    let receipt = target.accept(items)?;
+    }
+    let mut places: Vec<Place> = rows
+        .iter()
+        .map(|row| Place {
+            line: row.line,
+            at: row.at,
+            is_rejected: false,
+        })
+        .collect();
+    let receipt = target.accept(rows.into_iter().map(|row| row.post).collect())?;
     totals.accepted += receipt.accepted;
     totals.duplicates += receipt.duplicates;
     totals.rejected += receipt.rejected.len() as u64;
     for rejection in &receipt.rejected {
+        let line = places.get_mut(rejection.index).map_or(0, |place| {
+            place.is_rejected = true;
+            place.line
+        });
         if *shown < SHOWN {
-            let row = numbers.get(rejection.index).copied().unwrap_or(0);
-            bar.suspend(|| eprintln!("row {row}: {}: {}", rejection.field, rejection.problem));
+            bar.suspend(|| eprintln!("line {line}: {}: {}", rejection.field, rejection.problem));
         } else if *shown == SHOWN {
             bar.suspend(|| eprintln!("further rejected rows are counted, not shown"));
         }
         *shown += 1;
     }
-    checkpoint.save(last).context("cannot write the checkpoint")
+    // Only accepted rows move time.
+    for at in places
+        .iter()
+        .filter(|place| !place.is_rejected)
+        .filter_map(|place| place.at)
+    {
+        let is_older = totals
+            .latest
+            .is_some_and(|latest| at.millis_since(latest) < -DISORDER);
+        totals.out_of_order += u64::from(is_older);
+        totals.latest = totals.latest.max(Some(at));
+    }
+    checkpoint
+        .save(totals.rows)
+        .context("cannot write the checkpoint")
+}
+
+/// What is left of a row that was sent.
+struct Place {
+    line: u64,
+    at: Option<Utc>,
+    is_rejected: bool,
 }
 
 impl Target {
@@ -272,11 +422,11 @@ impl Target {
                 let mut receipt = if posts.is_empty() {
                     Receipt::default()
                 } else {
-                    runtime.block_on(post(
+                    runtime.block_on(post_in_parts(
                         client,
                         &format!("{url}/v1/posts"),
                         key.as_deref(),
-                        &Value::Array(posts),
+                        posts,
                     ))?
                 };
                 for rejection in &mut receipt.rejected {
@@ -311,13 +461,59 @@ impl Target {
     }
 }
 
+/// Sends posts. If the receiver finds the request too large (413), each half of it is sent on its own.
+async fn post_in_parts(
+    client: &reqwest::Client,
+    url: &str,
+    key: Option<&str>,
+    posts: Vec<Value>,
+) -> anyhow::Result<Receipt> {
+    let mut receipt = Receipt::default();
+    let mut parts = vec![(0, posts)];
+    while let Some((start, mut posts)) = parts.pop() {
+        let body = Value::Array(posts.clone());
+        let mut part: Receipt = match post(client, url, key, &body).await? {
+            Answer::Done(part) => part,
+            Answer::TooLarge(_) if posts.len() > 1 => {
+                let half = posts.len() / 2;
+                let second = posts.split_off(half);
+                parts.push((start + half, second));
+                parts.push((start, posts));
+                continue;
+            }
+            Answer::TooLarge(problem) => Receipt {
+                rejected: vec![limbic_ingest::Rejection {
+                    index: 0,
+                    field: "row".to_owned(),
+                    problem,
+                }],
+                ..Receipt::default()
+            },
+        };
+        for rejection in &mut part.rejected {
+            rejection.index += start;
+        }
+        receipt.accepted += part.accepted;
+        receipt.duplicates += part.duplicates;
+        receipt.rejected.append(&mut part.rejected);
+    }
+    Ok(receipt)
+}
+
+/// What a node said to a request.
+enum Answer<T> {
+    Done(T),
+    /// The request has too many bytes.
+    TooLarge(String),
+}
+
 /// Sends a request until there is an answer. A failed connection, 429 and 5xx are retried for some time.
 async fn post<T: serde::de::DeserializeOwned>(
     client: &reqwest::Client,
     url: &str,
     key: Option<&str>,
     body: &Value,
-) -> anyhow::Result<T> {
+) -> anyhow::Result<Answer<T>> {
     let started = Instant::now();
     let mut wait = Duration::from_millis(100);
     loop {
@@ -326,7 +522,10 @@ async fn post<T: serde::de::DeserializeOwned>(
             request = request.bearer_auth(key);
         }
         let problem = match request.send().await {
-            Ok(answer) if answer.status().is_success() => return Ok(answer.json().await?),
+            Ok(answer) if answer.status().is_success() => return Ok(Answer::Done(answer.json().await?)),
+            Ok(answer) if answer.status().as_u16() == 413 => {
+                return Ok(Answer::TooLarge(answer.text().await.unwrap_or_default()));
+            }
             Ok(answer) if answer.status().is_server_error() || answer.status().as_u16() == 429 => {
                 format!("{url} answers {}", answer.status())
             }

@@ -20,13 +20,17 @@ struct Mark {
     length: u64,
     /// The URL of the node, or the log.
     target: String,
+    /// How the file is read. Rows that were rejected under other options are tried again.
+    #[serde(default)]
+    options: String,
     /// The number of rows that the target has answered.
     rows: u64,
 }
 
 impl Checkpoint {
-    /// The checkpoint of the replay of `file` to `target`, in `folder`.
-    pub fn open(folder: &Path, file: &Path, target: &str) -> io::Result<Self> {
+    /// The checkpoint of the replay of `file` to `target`, in `folder`. `options` names how the file is read: with other options, a
+    /// replay starts at the first row.
+    pub fn open(folder: &Path, file: &Path, target: &str, options: &str) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let file = fs::canonicalize(file)?;
         let length = fs::metadata(&file)?.len();
@@ -36,13 +40,14 @@ impl Checkpoint {
             file: file.to_string_lossy().into_owned(),
             length,
             target: target.to_owned(),
+            options: options.to_owned(),
             rows: 0,
         };
         let kept = fs::read(&path)
             .ok()
             .and_then(|bytes| serde_json::from_slice::<Mark>(&bytes).ok());
         let mark = kept
-            .filter(|kept| kept.length == length && kept.file == fresh.file)
+            .filter(|kept| kept.length == length && kept.file == fresh.file && kept.options == fresh.options)
             .unwrap_or(fresh);
         Ok(Self { path, mark })
     }
@@ -80,20 +85,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("posts.csv");
         fs::write(&file, "a").unwrap();
-        let mut checkpoint = Checkpoint::open(folder.path(), &file, "x").unwrap();
-        checkpoint.save(7).unwrap();
-        assert_eq!(Checkpoint::open(folder.path(), &file, "x").unwrap().rows(), 7);
-        assert_eq!(
-            Checkpoint::open(folder.path(), &file, "elsewhere")
-                .unwrap()
-                .rows(),
-            0
-        );
+        let open = |target, options| Checkpoint::open(folder.path(), &file, target, options).unwrap();
+        open("x", "a").save(7).unwrap();
+        assert_eq!(open("x", "a").rows(), 7);
+        assert_eq!(open("elsewhere", "a").rows(), 0);
+        assert_eq!(open("x", "b").rows(), 0, "read in another way");
         fs::write(&file, "ab").unwrap();
-        assert_eq!(Checkpoint::open(folder.path(), &file, "x").unwrap().rows(), 0);
-        Checkpoint::open(folder.path(), &file, "x")
-            .unwrap()
-            .finish()
-            .unwrap();
+        assert_eq!(open("x", "a").rows(), 0);
+        open("x", "a").finish().unwrap();
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::Utc;
 use serde_json::{Map, Value};
 
+use super::times::Times;
 use crate::incoming::FORMER_NAMES;
 
 /// The fields that a mapping can fill.
@@ -23,10 +23,17 @@ const FIELDS: [&str; 12] = [
     "subjects",
 ];
 
+/// The fields without which a post is not one.
+const REQUIRED: [&str; 5] = ["network", "id", "author", "text", "created_at"];
+
+/// The largest whole number up to which a floating-point number has every digit.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The source of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
-    /// A column, by name, or by number from 0 if the file has no header.
+    /// A column by name or by number from 0, or a value inside a JSON object by its JSON Pointer (RFC 6901), for instance
+    /// `/user/name`.
     Column(String),
     /// A constant, the same for every row.
     Constant(String),
@@ -51,6 +58,27 @@ pub enum MappingError {
         given: String,
         /// The nearest field.
         nearest: &'static str,
+    },
+    /// No such column.
+    #[error("no column `{given}` for {field}; columns: {columns}")]
+    Column {
+        /// The field.
+        field: &'static str,
+        /// What was given.
+        given: String,
+        /// The columns that there are.
+        columns: String,
+    },
+    /// A field that a post needs has no column.
+    #[error(
+        "no column for {fields}: give --map FIELD=COLUMN, or FIELD:=VALUE for every row; columns: {columns}. If the first row is a \
+         post, give --no-header and the numbers of the columns"
+    )]
+    Missing {
+        /// The fields.
+        fields: String,
+        /// The columns that there are.
+        columns: String,
     },
 }
 
@@ -80,8 +108,52 @@ impl Mapping {
         Ok(Self(mapping))
     }
 
-    /// Builds a post from `row`, in the form that a connector would send.
-    pub(super) fn apply(&self, row: Map<String, Value>) -> Value {
+    /// Whether columns are mapped, and all of them by number: then the file has no header.
+    pub(super) fn has_numbers_only(&self) -> bool {
+        let mut columns = self.columns().peekable();
+        columns.peek().is_some() && columns.all(|(_, column)| column.parse::<usize>().is_ok())
+    }
+
+    fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().filter_map(|(field, source)| match source {
+            Source::Column(column) => Some((*field, column.as_str())),
+            Source::Constant(_) => None,
+        })
+    }
+
+    /// Replaces numbers of columns by their names, and checks that every mapped column and every required field is there.
+    pub(super) fn fit(&mut self, names: &[String]) -> Result<(), MappingError> {
+        let shown = || {
+            let names: Vec<String> = names.iter().take(40).map(|name| shorten(name)).collect();
+            names.join(", ")
+        };
+        for (field, source) in &mut self.0 {
+            let Source::Column(column) = source else { continue };
+            if names.contains(column) {
+                continue;
+            }
+            let by_number = column.parse::<usize>().ok().and_then(|number| names.get(number));
+            *column = by_number.cloned().ok_or_else(|| MappingError::Column {
+                field,
+                given: column.clone(),
+                columns: shown(),
+            })?;
+        }
+        let is_there = |field: &&str| {
+            self.0.contains_key(field) || names.iter().any(|name| current_name(name) == *field)
+        };
+        let missing: Vec<&str> = REQUIRED.into_iter().filter(|field| !is_there(field)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(MappingError::Missing {
+            fields: missing.join(", "),
+            columns: shown(),
+        })
+    }
+
+    /// Builds a post from `row`, in the form that a connector would send. Fails if a value lost its meaning on its way.
+    pub(super) fn apply(&self, row: Map<String, Value>, times: &Times) -> Result<Value, String> {
         let mut rest = row;
         for (former, current) in FORMER_NAMES {
             if !self.0.contains_key(current)
@@ -91,32 +163,58 @@ impl Mapping {
                 rest.insert(current.to_owned(), value);
             }
         }
+        let row = Value::Object(rest);
         let mut post = Map::new();
+        let mut taken = Vec::new();
         for field in FIELDS {
             let value = match self.0.get(field) {
                 Some(Source::Constant(value)) => Some(Value::String(value.clone())),
-                Some(Source::Column(column)) => rest.get(column).cloned(),
-                None => rest.get(field).cloned(),
+                Some(Source::Column(pointer)) if pointer.starts_with('/') => {
+                    taken.push(pointer.split('/').nth(1).unwrap_or_default());
+                    row.pointer(pointer).cloned()
+                }
+                Some(Source::Column(column)) => {
+                    taken.push(column);
+                    row.get(column).cloned()
+                }
+                None => {
+                    taken.push(field);
+                    row.get(field).cloned()
+                }
             };
             let Some(value) = value else { continue };
-            post.insert(field.to_owned(), coerce(field, value));
+            let value = coerce(field, value, times).map_err(|problem| format!("{field}: {problem}"))?;
+            post.insert(field.to_owned(), value);
         }
-        for field in FIELDS {
-            let taken = match self.0.get(field) {
-                Some(Source::Column(column)) => column.as_str(),
-                Some(Source::Constant(_)) => continue,
-                None => field,
-            };
-            rest.remove(taken);
+        let Value::Object(mut rest) = row else {
+            return Ok(Value::Object(post));
+        };
+        for name in taken {
+            rest.remove(name);
         }
-        if let Some(Value::Object(meta)) = rest.remove("meta") {
-            rest.extend(meta);
+        match rest.remove("meta") {
+            Some(Value::Object(meta)) => rest.extend(meta),
+            Some(Value::String(text)) if !text.is_empty() => {
+                // A table has an object as its text.
+                let meta = serde_json::from_str(&text)
+                    .unwrap_or_else(|_| Map::from_iter([("meta".to_owned(), text.into())]));
+                rest.extend(meta);
+            }
+            Some(Value::Null | Value::String(_)) | None => {}
+            Some(other) => {
+                rest.insert("meta".to_owned(), other);
+            }
         }
         if !rest.is_empty() {
             post.insert("meta".to_owned(), Value::Object(rest));
         }
-        Value::Object(post)
+        Ok(Value::Object(post))
     }
+}
+
+/// A name of a file as a message shows it.
+fn shorten(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
 fn current_name(field: &str) -> &str {
@@ -125,18 +223,22 @@ fn current_name(field: &str) -> &str {
 }
 
 /// Converts common variants: numbers for ids, dates in many forms, "true" for true.
-fn coerce(field: &str, value: Value) -> Value {
-    match (field, value) {
-        ("created_at", Value::String(text)) => {
-            time(&text).map_or(Value::String(text), |at| at.to_string().into())
+fn coerce(field: &str, value: Value, times: &Times) -> Result<Value, String> {
+    Ok(match (field, value) {
+        ("created_at", Value::String(text)) => times.read(&text)?.to_string().into(),
+        ("created_at", Value::Number(number)) => times.read(&number.to_string())?.to_string().into(),
+        ("id" | "author" | "reply_to" | "repost_of", Value::Number(number)) => {
+            let text = number.to_string();
+            if text.contains(['e', 'E']) {
+                return Err(lost_digits(&text));
+            }
+            digits(&text)?.unwrap_or(text).into()
         }
-        ("created_at", Value::Number(number)) => number
-            .as_f64()
-            .and_then(|seconds| time(&format!("{seconds}")))
-            .map_or(Value::Number(number), |at| at.to_string().into()),
-        ("id" | "author" | "reply_to" | "repost_of", Value::Number(number)) => number.to_string().into(),
         ("lang" | "reply_to" | "repost_of" | "url" | "consent", Value::String(text)) if text.is_empty() => {
             Value::Null
+        }
+        ("id" | "reply_to" | "repost_of", Value::String(text)) => {
+            digits(&text)?.map_or(Value::String(text), Value::String)
         }
         ("minor", Value::String(text)) => match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" => true.into(),
@@ -150,45 +252,40 @@ fn coerce(field: &str, value: Value) -> Value {
             .collect::<Vec<_>>()
             .into(),
         (_, value) => value,
-    }
+    })
 }
 
-/// Parses a date in one of the forms that are common in files of posts. Without an offset it is UTC.
-fn time(text: &str) -> Option<Utc> {
-    if let Ok(at) = text.parse::<Utc>() {
-        return Some(at);
+fn lost_digits(id: &str) -> String {
+    format!(
+        "{id} is an id that went through a floating-point number and lost digits: write the column as text"
+    )
+}
+
+/// The digits of an id that a program wrote as a floating-point number (`81.0`). `None` if `text` is not such a number. Fails if it has
+/// an exponent or is so large that digits are lost: then several ids are written alike.
+fn digits(text: &str) -> Result<Option<String>, String> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let is_number = unsigned.starts_with(|c: char| c.is_ascii_digit())
+        && unsigned
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let Some(number) = is_number.then(|| text.parse::<f64>().ok()).flatten() else {
+        return Ok(None);
+    };
+    // A plus sign, because ids on the base of 36 can be like `7e5`.
+    if text.contains("e+") || text.contains("E+") {
+        return Err(lost_digits(text));
     }
-    if let Ok(number) = text.parse::<f64>() {
-        // Numbers below 1e11 are seconds (until the year 5138), larger ones are milliseconds.
-        let millis = if number.abs() < 1e11 { number * 1e3 } else { number };
-        return number.is_finite().then(|| Utc::from_millis(millis as i64));
+    let Some((whole, fraction)) = text.split_once('.') else {
+        return Ok(None);
+    };
+    if fraction.bytes().any(|byte| byte != b'0') {
+        return Ok(None);
     }
-    let zoned = [
-        "%a %b %d %H:%M:%S %z %Y",
-        "%Y-%m-%d %H:%M:%S%z",
-        "%a, %d %b %Y %H:%M:%S %z",
-    ];
-    for form in zoned {
-        if let Ok(at) = jiff::Timestamp::strptime(form, text) {
-            return Some(Utc::from_millis(at.as_millisecond()));
-        }
+    if number.abs() > EXACT {
+        return Err(lost_digits(text));
     }
-    let civil = [
-        "%Y-%m-%d %H:%M:%S",
-        "%Y-%m-%dT%H:%M:%S",
-        "%Y-%m-%d %H:%M",
-        "%m/%d/%y %H:%M",
-        "%m/%d/%Y %H:%M:%S",
-        "%Y-%m-%d",
-    ];
-    for form in civil {
-        let at = jiff::civil::DateTime::strptime(form, text)
-            .or_else(|_| jiff::civil::Date::strptime(form, text).map(|date| date.at(0, 0, 0, 0)));
-        if let Some(at) = at.ok().and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok()) {
-            return Some(Utc::from_millis(at.timestamp().as_millisecond()));
-        }
-    }
-    None
+    Ok(Some(whole.to_owned()))
 }
 
 #[cfg(test)]
@@ -203,11 +300,26 @@ mod tests {
         let row =
             json!({"body": "hi", "user": 7, "id": "1", "created_at": "2017-08-27 00:05:34", "likes": "3"});
         let Value::Object(row) = row else { unreachable!() };
+        let times = Times::new(Some("UTC"), None).unwrap();
         assert_eq!(
-            mapping.apply(row),
+            mapping.apply(row, &times).unwrap(),
             json!({"network": "twitter", "id": "1", "author": "7", "text": "hi",
                    "created_at": "2017-08-27T00:05:34.000Z", "meta": {"likes": "3"}})
         );
+    }
+
+    #[test]
+    fn a_column_named_meta_is_kept() {
+        for (meta, expected) in [
+            (json!("{\"a\": 1}"), json!({"a": 1})),
+            (json!({"a": 1}), json!({"a": 1})),
+            (json!("x"), json!({"meta": "x"})),
+            (json!(7), json!({"meta": 7})),
+        ] {
+            let row = Map::from_iter([("meta".to_owned(), meta)]);
+            let post = Mapping::default().apply(row, &Times::default()).unwrap();
+            assert_eq!(post["meta"], expected);
+        }
     }
 
     #[test]
@@ -218,24 +330,5 @@ mod tests {
             "{error}"
         );
         assert!(matches!(Mapping::parse("text"), Err(MappingError::Form(_))));
-    }
-
-    #[test]
-    fn dates_in_common_formats_are_parsed() {
-        for (text, expected) in [
-            ("2017-08-27 00:05:34", "2017-08-27T00:05:34.000Z"),
-            ("10/16/17 22:59", "2017-10-16T22:59:00.000Z"),
-            ("Wed Oct 27 16:00:05 +0000 2010", "2010-10-27T16:00:05.000Z"),
-            ("1503792334", "2017-08-27T00:05:34.000Z"),
-            ("1503792334000", "2017-08-27T00:05:34.000Z"),
-            ("2017-08-27", "2017-08-27T00:00:00.000Z"),
-        ] {
-            assert_eq!(
-                time(text).map(|at| at.to_string()).as_deref(),
-                Some(expected),
-                "{text}"
-            );
-        }
-        assert_eq!(time("soon"), None);
     }
 }

@@ -1,40 +1,68 @@
 //! Reads the rows of a file, one at a time.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use encoding_rs::Encoding;
 use limbic_domain::Utc;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Mapping;
+use super::delimited::{Delimited, Record};
+use super::lines::Lines;
+use super::mapping::{Mapping, MappingError};
+use super::shape::Shape;
+use super::source::{Progress, Source};
+use super::times::Times;
+use super::values::{self, Values};
 
-/// Maximum bytes of a JSON line. Longer lines are reported and skipped.
-const LINE_LIMIT: usize = 1 << 20;
+/// How a file of posts is read. The default finds out all it can from the file.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// The format. `None`: the first bytes and the ending of the name decide.
+    pub format: Option<Format>,
+    /// The character between the columns. `None`: the most frequent one of the first line.
+    pub separator: Option<u8>,
+    /// The first row is a post. Columns then have numbers from 0 as their names.
+    pub no_header: bool,
+    /// The name of the encoding, as the WHATWG lists them, for instance `windows-1252`. `None`: UTF-8, or UTF-16 if the file looks
+    /// like it.
+    pub encoding: Option<String>,
+    /// The columns of the fields.
+    pub mapping: Mapping,
+    /// How times are read.
+    pub times: Times,
+}
+
+impl ReadOptions {
+    /// A text that is the same for options that read a file in the same way.
+    pub fn name(&self) -> String {
+        let Self {
+            format,
+            separator,
+            no_header,
+            encoding,
+            mapping,
+            times,
+        } = self;
+        format!(
+            "{format:?} {separator:?} {no_header} {encoding:?} {mapping:?} {}",
+            times.name()
+        )
+    }
+}
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object in each line.
     JsonLines,
-    /// Comma-separated; the first row has the names of the columns.
+    /// An array of JSON objects, or objects over several lines each.
+    Json,
+    /// Columns between commas, semicolons or tabs. Quotes can surround a field.
     Csv,
-    /// Tab-separated; the first row has the names of the columns.
+    /// Columns between tabs, without quotes.
     Tsv,
-}
-
-impl Format {
-    /// The format for the file's extension.
-    pub fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "jsonl" | "ndjson" | "json" => Some(Self::JsonLines),
-            "csv" => Some(Self::Csv),
-            "tsv" | "tab" => Some(Self::Tsv),
-            _ => None,
-        }
-    }
 }
 
 /// Why a file cannot be replayed.
@@ -49,115 +77,112 @@ pub enum RowsError {
         #[source]
         source: io::Error,
     },
-    /// The extension of the file is unknown.
-    #[error("{0}: unknown format: the name should end in .jsonl, .ndjson, .csv or .tsv")]
+    /// Neither the name nor the content tells the format.
+    #[error("{0}: unknown format: give --format jsonl, json, csv or tsv")]
     UnknownFormat(PathBuf),
+    /// No such encoding.
+    #[error("`{0}` is not an encoding: give its name on the web, for instance windows-1252 or utf-16le")]
+    UnknownEncoding(String),
     /// The first row does not name the columns.
     #[error("{path}: the first row should name the columns: {problem}")]
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong with the first row.
+        /// What is wrong with the first row, and what to do.
         problem: String,
+    },
+    /// The mapping does not fit the columns.
+    #[error("{path}: {problem}")]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        #[source]
+        problem: MappingError,
     },
 }
 
 /// A row of a file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The row's number, from 1, without the header.
     pub number: u64,
+    /// The number of its first line in the file, from 1.
+    pub line: u64,
     /// When the post was written, if the row says so.
     pub at: Option<Utc>,
     /// The post, or why the row is not a post.
     pub post: Result<Value, String>,
+    /// The size of the row in the file, in bytes.
+    pub bytes: usize,
 }
 
 enum Reader {
-    Json(BufReader<Counted<File>>),
-    Csv {
-        columns: Vec<String>,
-        reader: Box<csv::Reader<Counted<File>>>,
-    },
+    Lines(Lines),
+    Values(Values),
+    Columns { names: Vec<String>, records: Delimited },
 }
 
 /// The rows of a file.
 pub struct Rows {
     reader: Reader,
     mapping: Mapping,
+    times: Times,
     number: u64,
-    read: Arc<AtomicU64>,
-    length: u64,
-}
-
-struct Counted<R> {
-    inner: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.read.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
-    }
+    progress: Progress,
 }
 
 impl Rows {
-    /// Opens a file. If `format` is `None`, the extension decides.
-    pub fn open(path: &Path, format: Option<Format>, mapping: Mapping) -> Result<Self, RowsError> {
-        let format = format
-            .or_else(|| Format::of(path))
-            .ok_or_else(|| RowsError::UnknownFormat(path.to_owned()))?;
+    /// Opens a file, finds out its compression, encoding and shape, and checks the mapping against its columns.
+    pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, RowsError> {
         let io = |source| RowsError::Io {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
-        let read = Arc::new(AtomicU64::new(0));
-        let counted = Counted {
-            inner: file,
-            read: Arc::clone(&read),
-        };
-        let reader = match format {
-            Format::JsonLines => Reader::Json(BufReader::with_capacity(1 << 16, counted)),
-            Format::Csv | Format::Tsv => {
-                let delimiter = if format == Format::Csv { b',' } else { b'\t' };
-                let mut reader = csv::ReaderBuilder::new()
-                    .delimiter(delimiter)
-                    .flexible(true)
-                    .from_reader(counted);
-                let header = |problem: String| RowsError::Header {
+        let encoding = options.encoding.as_ref().map(|name| {
+            Encoding::for_label(name.as_bytes()).ok_or_else(|| RowsError::UnknownEncoding(name.clone()))
+        });
+        let source = Source::open(path, encoding.transpose()?).map_err(io)?;
+        let shape = Shape::of(&source.head, &source.name, options)
+            .ok_or_else(|| RowsError::UnknownFormat(path.to_owned()))?;
+        let progress = source.progress;
+        let mut mapping = options.mapping.clone();
+        let reader = match shape {
+            Shape::JsonLines => Reader::Lines(Lines::new(source.reader, &source.head)),
+            Shape::Json => Reader::Values(Values::new(source.reader)),
+            Shape::Columns { separator, quotes } => {
+                let lines = Lines::new(source.reader, &source.head);
+                let mut records = Delimited::new(lines, separator, quotes);
+                let names = if options.no_header || mapping.has_numbers_only() {
+                    let count = records.count_columns().map_err(io)?;
+                    (0..count).map(|number| number.to_string()).collect()
+                } else {
+                    let first = records.next_record().map_err(io)?;
+                    header(first).map_err(|problem| RowsError::Header {
+                        path: path.to_owned(),
+                        problem,
+                    })?
+                };
+                mapping.fit(&names).map_err(|problem| RowsError::Columns {
                     path: path.to_owned(),
                     problem,
-                };
-                let names = reader.byte_headers().map_err(|error| header(error.to_string()))?;
-                let columns: Result<Vec<String>, _> = names
-                    .iter()
-                    .map(|name| {
-                        std::str::from_utf8(name).map(|name| name.trim_start_matches('\u{feff}').to_owned())
-                    })
-                    .collect();
-                let columns = columns.map_err(|_| header("it is not UTF-8".to_owned()))?;
-                Reader::Csv {
-                    columns,
-                    reader: Box::new(reader),
-                }
+                })?;
+                records.expect_columns(names.len());
+                Reader::Columns { names, records }
             }
         };
         Ok(Self {
             reader,
             mapping,
+            times: options.times.clone(),
             number: 0,
-            read,
-            length,
+            progress,
         })
     }
 
     /// The bytes read so far, and the bytes of the file.
     pub fn progress(&self) -> (u64, u64) {
-        (self.read.load(Ordering::Relaxed), self.length)
+        self.progress.of()
     }
 }
 
@@ -165,91 +190,92 @@ impl Iterator for Rows {
     type Item = io::Result<Row>;
 
     fn next(&mut self) -> Option<io::Result<Row>> {
-        let fields = match &mut self.reader {
-            Reader::Json(reader) => match next_line(reader) {
-                Ok(line) => line?.and_then(|line| object(&line)),
-                Err(error) => return Some(Err(error)),
-            },
-            Reader::Csv { columns, reader } => {
-                let mut record = csv::ByteRecord::new();
-                match reader.read_byte_record(&mut record) {
-                    Ok(false) => return None,
-                    Ok(true) => fields(columns, &record),
-                    Err(error) => match error.into_kind() {
-                        csv::ErrorKind::Io(error) => return Some(Err(error)),
-                        other => Err(format!("{other:?}")),
-                    },
-                }
-            }
+        let found = match &mut self.reader {
+            Reader::Lines(lines) => lines.next_filled().map(|line| {
+                line.map(|line| {
+                    let bytes = line.bytes.as_ref().map_or(0, Vec::len);
+                    (
+                        line.number,
+                        bytes,
+                        line.bytes.and_then(|line| values::object(&line)),
+                    )
+                })
+            }),
+            Reader::Values(values) => values.next().map(|text| {
+                text.map(|text| {
+                    let bytes = text.bytes.as_ref().map_or(0, Vec::len);
+                    (
+                        text.line,
+                        bytes,
+                        text.bytes.and_then(|text| values::object(&text)),
+                    )
+                })
+            }),
+            Reader::Columns { names, records } => records.next_record().map(|record| {
+                record.map(|record| {
+                    (
+                        record.line,
+                        record.bytes,
+                        record.fields.and_then(|row| fields(names, row)),
+                    )
+                })
+            }),
+        };
+        let (line, bytes, fields) = match found {
+            Ok(found) => found?,
+            Err(error) => return Some(Err(error)),
         };
         self.number += 1;
-        let post = fields.map(|fields| self.mapping.apply(fields));
+        let post = fields.and_then(|fields| self.mapping.apply(fields, &self.times));
         let at = post
             .as_ref()
             .ok()
             .and_then(|post| post.get("created_at")?.as_str()?.parse().ok());
         Some(Ok(Row {
             number: self.number,
+            line,
             at,
             post,
+            bytes,
         }))
     }
 }
 
-/// The next line that is not blank. The inner `Err` is for a line that is too long.
-fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, String>>> {
-    loop {
-        let mut line = Vec::new();
-        let n = reader
-            .by_ref()
-            .take(LINE_LIMIT as u64 + 1)
-            .read_until(b'\n', &mut line)?;
-        if n == 0 {
-            return Ok(None);
+/// The names of the columns, without blanks around them. A column without a name is called by its number.
+fn header(record: Option<Record>) -> Result<Vec<String>, String> {
+    let Some(record) = record else {
+        return Err("the file is empty".to_owned());
+    };
+    let mut names: Vec<String> = Vec::new();
+    for (number, name) in record.fields?.into_iter().enumerate() {
+        let name = String::from_utf8(name).map_err(|_| {
+            "it is not UTF-8: give --encoding, for instance --encoding windows-1252".to_owned()
+        })?;
+        let name = name.trim();
+        let name = if name.is_empty() {
+            number.to_string()
+        } else {
+            name.to_owned()
+        };
+        if let Some(first) = names.iter().position(|known| *known == name) {
+            return Err(format!(
+                "columns {first} and {number} are both called `{name}`: rename one of them, or give --no-header and use the \
+                 numbers of the columns"
+            ));
         }
-        if line.len() > LINE_LIMIT && line.last() != Some(&b'\n') {
-            let passed = reader.skip_until(b'\n')?;
-            return Ok(Some(Err(format!(
-                "the line is {} bytes long, the limit is {LINE_LIMIT}",
-                n + passed
-            ))));
-        }
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Some(Ok(line)));
-        }
+        names.push(name);
     }
+    Ok(names)
 }
 
-fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
-    let text = std::str::from_utf8(line).map_err(|error| {
-        format!(
-            "not UTF-8 at byte {}: is the file in another encoding?",
-            error.valid_up_to()
-        )
-    })?;
-    match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err("expected a JSON object".to_owned()),
-        Err(error) if error.is_eof() => Err("the JSON ends too early: was the line cut off?".to_owned()),
-        Err(error) => Err(format!("not JSON: {error}")),
-    }
-}
-
-fn fields(columns: &[String], record: &csv::ByteRecord) -> Result<Map<String, Value>, String> {
-    if record.len() != columns.len() {
-        return Err(format!(
-            "has {} columns, the header has {}",
-            record.len(),
-            columns.len()
-        ));
-    }
-    columns
+fn fields(names: &[String], row: Vec<Vec<u8>>) -> Result<Map<String, Value>, String> {
+    names
         .iter()
-        .zip(record)
-        .map(|(column, value)| match std::str::from_utf8(value) {
-            Ok(value) => Ok((column.clone(), Value::from(value))),
+        .zip(row)
+        .map(|(name, value)| match String::from_utf8(value) {
+            Ok(value) => Ok((name.clone(), Value::from(value))),
             Err(_) => Err(format!(
-                "column `{column}` is not UTF-8: is the file in another encoding?"
+                "column `{name}` is not UTF-8: give the encoding of the file, for instance --encoding windows-1252"
             )),
         })
         .collect()
@@ -259,12 +285,25 @@ fn fields(columns: &[String], record: &csv::ByteRecord) -> Result<Map<String, Va
 mod tests {
     use std::io::Write as _;
 
+    use super::super::lines::LIMIT;
     use super::*;
 
-    fn rows(ending: &str, bytes: &[u8]) -> Vec<Row> {
+    fn open(ending: &str, bytes: &[u8], options: &ReadOptions) -> Result<Rows, RowsError> {
         let mut file = tempfile::Builder::new().suffix(ending).tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        Rows::open(file.path(), None, Mapping::default())
+        Rows::open(file.path(), options)
+    }
+
+    fn mapped(map: &str) -> ReadOptions {
+        ReadOptions {
+            mapping: Mapping::parse(map).unwrap(),
+            times: Times::new(Some("UTC"), None).unwrap(),
+            ..ReadOptions::default()
+        }
+    }
+
+    fn rows(ending: &str, bytes: &[u8], map: &str) -> Vec<Row> {
+        open(ending, bytes, &mapped(map))
             .unwrap()
             .map(Result::unwrap)
             .collect()
@@ -272,30 +311,141 @@ mod tests {
 
     fn problems(rows: &[Row]) -> Vec<(u64, &str)> {
         rows.iter()
-            .filter_map(|row| Some((row.number, row.post.as_ref().err()?.as_str())))
+            .filter_map(|row| Some((row.line, row.post.as_ref().err()?.as_str())))
             .collect()
     }
+
+    fn ids(rows: &[Row]) -> Vec<&str> {
+        let ids = rows
+            .iter()
+            .filter_map(|row| row.post.as_ref().ok()?["id"].as_str());
+        ids.collect()
+    }
+
+    const REST: &str = "network:=test,author:=a,created_at:=2026-11-29T12:00:00Z";
 
     #[test]
     fn an_invalid_line_is_reported_and_reading_continues() {
         let mut bytes = b"{\"id\":\"1\"}\n{\"id\":\n\n[1]\n{\"id\":\"\xff\"}\n".to_vec();
-        bytes.extend(vec![b'x'; LINE_LIMIT + 10]);
+        bytes.extend(vec![b'x'; LIMIT + 10]);
         bytes.extend_from_slice(b"\n{\"id\":\"5\"}");
-        let rows = rows(".jsonl", &bytes);
+        let rows = rows(".jsonl", &bytes, REST);
         let found = problems(&rows);
         assert_eq!(found.len(), 4, "{found:?}");
         for ((number, problem), hint) in found.iter().zip(["too early", "object", "UTF-8", "1048576"]) {
             assert!(problem.contains(hint), "{number}: {problem}");
         }
-        assert_eq!(rows.last().unwrap().post.as_ref().unwrap()["id"], "5");
+        assert_eq!(ids(&rows), ["1", "5"]);
     }
 
     #[test]
     fn a_csv_keeps_quoted_newlines_and_reports_short_rows() {
-        let rows = rows(".csv", "\u{feff}id,text\n1,\"two\nlines\"\n2\n3,ok\n".as_bytes());
+        let rows = rows(
+            ".csv",
+            "\u{feff}id,text\n1,\"two\nlines\"\n2\n3,ok\n".as_bytes(),
+            REST,
+        );
         assert_eq!(rows[0].post.as_ref().unwrap()["text"], "two\nlines");
-        assert_eq!(rows[0].post.as_ref().unwrap()["id"], "1");
-        assert_eq!(problems(&rows), [(2, "has 1 columns, the header has 2")]);
-        assert_eq!(rows.len(), 3);
+        assert_eq!(problems(&rows), [(4, "has 1 columns, the first row has 2")]);
+        assert_eq!(ids(&rows), ["1", "3"]);
+    }
+
+    #[test]
+    fn shape_and_separator_are_found() {
+        for (ending, text) in [
+            (".csv", "id;text\n1;a, b\n2;c, d\n"),
+            (".csv", "id\ttext\n1\ta, b\n2\tc, d\n"),
+            (".csv", " id , text \n1,a\n2,b\n"),
+            (".tsv", "id\ttext\n1\ta\n2\tb\n"),
+            (".txt", "id,text\n1,a\n2,b\n"),
+            (
+                ".json",
+                "[{\"id\":\"1\",\"text\":\"a\"},{\"id\":\"2\",\"text\":\"b\"}]",
+            ),
+            (
+                ".json",
+                "{\n\"id\":\"1\",\"text\":\"a\"\n}\n{\n\"id\":\"2\",\"text\":\"b\"\n}",
+            ),
+            (
+                ".json",
+                "{\"id\":\"1\",\"text\":\"a\"}\n{\"id\":\"2\",\"text\":\"b\"}\n",
+            ),
+            (
+                ".js",
+                "window.YTD.tweets.part0 = [ {\"id\":\"1\",\"text\":\"a\"},\n{\"id\":\"2\",\"text\":\"b\"} ]",
+            ),
+        ] {
+            assert_eq!(
+                ids(&rows(ending, text.as_bytes(), REST)),
+                ["1", "2"],
+                "{ending}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn columns_have_numbers_where_there_is_no_header() {
+        let found = rows(
+            ".csv",
+            b"\"0\",\"7\",\"x\"\n\"4\",\"8\",\"y\"\n",
+            &format!("{REST},id=1,text=2"),
+        );
+        assert_eq!(ids(&found), ["7", "8"]);
+        let options = ReadOptions {
+            no_header: true,
+            ..mapped("network:=test,id=1,text=2")
+        };
+        let problem = open(".csv", b"0,7,x\n", &options).err().unwrap().to_string();
+        assert!(problem.contains("author, created_at"), "{problem}");
+    }
+
+    #[test]
+    fn a_mapping_that_does_not_fit_is_refused_before_anything_is_sent() {
+        let refused = |map: &str, text: &str| match open(".csv", text.as_bytes(), &mapped(map)) {
+            Ok(_) => panic!("{text} is accepted"),
+            Err(error) => error.to_string(),
+        };
+        let problem = refused(&format!("{REST},text=bdy"), "id,body\n1,a\n");
+        assert!(
+            problem.contains("`bdy`") && problem.contains("id, body"),
+            "{problem}"
+        );
+        let problem = refused("network:=test", "id,body\n1,a\n");
+        assert!(problem.contains("author, text, created_at"), "{problem}");
+        let problem = refused(REST, "id,text,text\n1,a,b\n");
+        assert!(problem.contains("columns 1 and 2"), "{problem}");
+        assert!(refused(REST, "").contains("empty"));
+    }
+
+    #[test]
+    fn an_id_that_lost_digits_is_refused() {
+        let text = "id,text\n1.23457E+17,a\n12345678901234567890123,b\n81.0,c\n9007199254740994.0,d\n";
+        let found = rows(".csv", text.as_bytes(), REST);
+        assert_eq!(ids(&found), ["12345678901234567890123", "81"]);
+        let found = problems(&found);
+        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 5]);
+        assert!(
+            found.iter().all(|(_, problem)| problem.contains("as text")),
+            "{found:?}"
+        );
+        let found = rows(
+            ".jsonl",
+            b"{\"id\":1.5e17,\"text\":\"a\"}\n{\"id\":36893488147419103232,\"text\":\"b\"}",
+            REST,
+        );
+        assert_eq!(ids(&found), ["36893488147419103232"]);
+    }
+
+    #[test]
+    fn a_value_inside_an_object_is_found_by_its_pointer() {
+        let text = br#"[{"tweet": {"id_str": "7", "full_text": "hi", "user": {"name": "ada"}}, "likes": 3}]"#;
+        let map = "network:=twitter,created_at:=2026-11-29T12:00:00Z,id=/tweet/id_str,text=/tweet/full_text,author=/tweet/user/name";
+        let found = rows(".json", text, map);
+        let post = found[0].post.as_ref().unwrap();
+        assert_eq!(
+            (&post["text"], &post["author"]),
+            (&Value::from("hi"), &Value::from("ada"))
+        );
+        assert_eq!(post["meta"], serde_json::json!({"likes": 3}));
     }
 }
