@@ -24,6 +24,12 @@ pub enum EventTime {
         /// Maximum time by which a record may be older than the latest record of its partition and still be on time.
         disorder: Duration,
     },
+    /// From its records, but the watermark does not wait for them: they move it only while all other inputs are idle. For
+    /// records that come rarely, and after those of another input that caused them.
+    Following {
+        /// As of [`EventTime::Records`].
+        disorder: Duration,
+    },
     /// From the watermarks that the sending stage writes ([`Forward::Broadcast`]).
     Sources,
 }

@@ -143,18 +143,16 @@ impl MetricsStage {
         if settings.keep.is_limited() {
             spec = spec.ticks(TICK);
         }
-        [
-            topics::READINGS,
-            topics::MOMENTS,
-            topics::DECISIONS,
-            topics::OUTCOMES,
-        ]
-        .into_iter()
-        .fold(spec, |spec, topic| {
-            spec.reads(topic, EventTime::Records { disorder })
-        })
-        // Most logs never have a hold, and windows must not wait for one.
-        .reads(topics::HOLDS, EventTime::Ignored)
+        // Windows do not wait for what the readings cause: the windows of the readings would stay in the state until then.
+        let following = [topics::MOMENTS, topics::DECISIONS, topics::OUTCOMES];
+        following
+            .into_iter()
+            .fold(
+                spec.reads(topics::READINGS, EventTime::Records { disorder }),
+                |spec, topic| spec.reads(topic, EventTime::Following { disorder }),
+            )
+            // Most logs never have a hold, and windows must not wait for one.
+            .reads(topics::HOLDS, EventTime::Ignored)
     }
 
     /// Closes the windows that are due and writes their points.

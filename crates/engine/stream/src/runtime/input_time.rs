@@ -1,6 +1,7 @@
 //! The event time of a partition number, from records, from marks of senders, and from idleness.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use limbic_domain::Utc;
 use serde::{Deserialize, Serialize};
@@ -97,25 +98,26 @@ impl InputClock {
     pub(super) fn time(&self, time: EventTime) -> InputTime {
         match time {
             EventTime::Ignored => InputTime::Idle(Utc::MIN),
+            EventTime::Following { disorder } => InputTime::Idle(self.time_of_records(disorder)),
             EventTime::Records { disorder } => {
-                let latest = self.latest.map_or(Utc::MIN, Utc::from_millis);
-                let heartbeat = self.heartbeat().unwrap_or(Utc::MIN);
-                let through = if self.latest.is_none() {
-                    Utc::MIN
-                } else if self.silence == Silence::Settled {
-                    // Everything up to and including the latest record has been read.
-                    latest.plus_millis(1)
-                } else {
-                    let disorder = i64::try_from(disorder.as_millis()).unwrap_or(i64::MAX);
-                    latest.plus_millis(-disorder)
-                };
+                let through = self.time_of_records(disorder);
                 match self.silence {
-                    Silence::None => InputTime::At(through.max(heartbeat)),
-                    Silence::Idle | Silence::Settled => InputTime::Idle(through.max(heartbeat)),
+                    Silence::None => InputTime::At(through),
+                    Silence::Idle | Silence::Settled => InputTime::Idle(through),
                 }
             }
             EventTime::Sources => self.time_of_senders(),
         }
+    }
+
+    fn time_of_records(&self, disorder: Duration) -> Utc {
+        let through = match self.latest.map(Utc::from_millis) {
+            None => Utc::MIN,
+            // Everything up to and including the latest record has been read.
+            Some(latest) if self.silence == Silence::Settled => latest.plus_millis(1),
+            Some(latest) => latest.plus_millis(-i64::try_from(disorder.as_millis()).unwrap_or(i64::MAX)),
+        };
+        through.max(self.heartbeat().unwrap_or(Utc::MIN))
     }
 
     fn time_of_senders(&self) -> InputTime {
@@ -156,8 +158,6 @@ pub(super) fn combine(inputs: impl Iterator<Item = InputTime>) -> InputTime {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn mark(source: u32, at: i64, idle: bool) -> WatermarkMark {
@@ -167,6 +167,28 @@ mod tests {
             at: Utc::from_millis(at),
             idle,
         }
+    }
+
+    #[test]
+    fn an_input_that_follows_holds_nothing_back_and_moves_time_when_the_others_are_idle() {
+        let follows = EventTime::Following {
+            disorder: Duration::from_millis(10),
+        };
+        let at = Utc::from_millis;
+        let (mut leads, mut comes_after) = (InputClock::default(), InputClock::default());
+        let time = |leads: &InputClock, comes_after: &InputClock| {
+            combine([leads.time(RECORDS), comes_after.time(follows)].into_iter())
+        };
+        leads.saw_record(at(100));
+        assert_eq!(time(&leads, &comes_after), InputTime::At(at(90)), "it has no record yet");
+        comes_after.saw_record(at(40));
+        assert_eq!(time(&leads, &comes_after), InputTime::At(at(90)));
+        comes_after.saw_record(at(140));
+        assert_eq!(time(&leads, &comes_after), InputTime::At(at(90)));
+        leads.set_silence(Silence::Idle);
+        assert_eq!(time(&leads, &comes_after), InputTime::Idle(at(130)));
+        comes_after.set_silence(Silence::Settled);
+        assert_eq!(time(&leads, &comes_after), InputTime::Idle(at(141)));
     }
 
     const RECORDS: EventTime = EventTime::Records {

@@ -576,7 +576,7 @@ impl Worker {
                 continue;
             }
             let since = *assigned.caught_up.get_or_insert(now);
-            let EventTime::Records { disorder } = time else {
+            let (EventTime::Records { disorder } | EventTime::Following { disorder }) = time else {
                 continue;
             };
             let silent_for = now.duration_since(since);
