@@ -1,5 +1,7 @@
 //! The value of a record: JSON with its type and version.
 
+use std::cell::RefCell;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -63,6 +65,14 @@ pub enum DecodeError {
     },
 }
 
+thread_local! {
+    /// Records are encoded here and copied, so that a record takes as many bytes as it has and grows only once.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes that a thread keeps for the next record.
+const LARGEST_SCRATCH: usize = 64 << 10;
+
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
@@ -85,7 +95,13 @@ impl<T: Record> Envelope<T> {
 
     /// The JSON bytes of a record's value.
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a record has string keys and finite numbers")
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.shrink_to(LARGEST_SCRATCH);
+            // The same bytes as from serde_json, in less time.
+            sonic_rs::to_writer(&mut *scratch, self).expect("a record has string keys and finite numbers");
+            scratch.clone()
+        })
     }
 
     /// Reads a record's value. The error distinguishes three cases.

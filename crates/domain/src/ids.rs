@@ -41,18 +41,20 @@ impl Slug {
 
     /// Returns an error if the text is not a slug.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
-        let head_is_fine = text
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let rest_is_fine = text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
-        if head_is_fine && rest_is_fine && text.len() <= 64 {
+        if Self::is_valid(text) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidId::new("name", Self::RULE, text))
         }
+    }
+
+    fn is_valid(text: &str) -> bool {
+        let is_letter_or_digit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        text.len() <= 64
+            && text.bytes().next().is_some_and(is_letter_or_digit)
+            && text
+                .bytes()
+                .all(|b| is_letter_or_digit(b) || matches!(b, b'-' | b'_' | b'.'))
     }
 
     /// The name.
@@ -136,11 +138,12 @@ impl AudienceId {
 
     /// Returns an error if the text is not two slugs with a colon between them.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
-        let err = || InvalidId::new("audience", "segment:subject, two slugs", text);
-        let (segment, subject) = text.split_once(':').ok_or_else(err)?;
-        let segment = Slug::new(segment).map_err(|_| err())?;
-        let subject = Slug::new(subject).map_err(|_| err())?;
-        Ok(Self::of(&segment, &subject))
+        match text.split_once(':') {
+            Some((segment, subject)) if Slug::is_valid(segment) && Slug::is_valid(subject) => {
+                Ok(Self(text.into()))
+            }
+            _ => Err(InvalidId::new("audience", "segment:subject, two slugs", text)),
+        }
     }
 
     /// `segment:subject`.
