@@ -7,9 +7,10 @@
 //! Only the member itself changes the state of the partitions that it holds, so a floor stays valid until the member commits
 //! an entry below it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 
 /// Maximum number of remembered prefixes. When it is reached, all are forgotten. A stage scans a few prefixes for each of its
 /// partitions, or one for each key.

@@ -1,6 +1,7 @@
 //! The committed state with uncommitted changes on top.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use bytes::Bytes;
 
@@ -24,26 +25,76 @@ impl StateReader for Overlay<'_> {
     }
 
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        self.scan_noting(partition, prefix, from, limit, |_| {})
+    }
+}
+
+/// The least number of entries that are requested from the layer below at once.
+const LEAST_PAGE: usize = 16;
+
+impl Overlay<'_> {
+    /// As [`StateReader::scan`]. Calls `is_above_only` with each key that it returns and that the layer below does not have.
+    pub(crate) fn scan_noting(
+        &self,
+        partition: u32,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+        mut is_above_only: impl FnMut(&Bytes),
+    ) -> Result<Vec<(Bytes, Bytes)>> {
         let Some(changes) = self.changes.get(&partition) else {
             return self.below.scan(partition, prefix, from, limit);
         };
-        // Every removal may hide one committed entry, so request as many more.
         let start = if from > prefix { from } else { prefix };
-        let of_prefix = changes
-            .range(Bytes::copy_from_slice(start)..)
-            .take_while(|(key, _)| key.starts_with(prefix));
-        let removals = of_prefix.clone().filter(|(_, value)| value.is_none()).count();
-        let below = self
-            .below
-            .scan(partition, prefix, from, limit.saturating_add(removals))?;
-        let mut merged: BTreeMap<Bytes, Option<Bytes>> =
-            below.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        merged.extend(of_prefix.map(|(key, value)| (key.clone(), value.clone())));
-        Ok(merged
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)))
-            .take(limit)
-            .collect())
+        let mut above = changes
+            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .peekable();
+        let mut found = Vec::new();
+        let mut take_above = |(key, value): (&Bytes, &Option<Bytes>), found: &mut Vec<(Bytes, Bytes)>| {
+            if let Some(value) = value {
+                is_above_only(key);
+                found.push((key.clone(), value.clone()));
+            }
+        };
+        let mut start = start.to_vec();
+        let mut page = limit.max(LEAST_PAGE);
+        while found.len() < limit {
+            let below = self.below.scan(partition, prefix, &start, page)?;
+            let is_last = below.len() < page;
+            if let Some((last, _)) = below.last() {
+                // The smallest key after the last one.
+                start.clear();
+                start.extend_from_slice(last);
+                start.push(0);
+            }
+            for (key, value) in below {
+                while found.len() < limit
+                    && let Some(change) = above.next_if(|(changed, _)| **changed < key)
+                {
+                    take_above(change, &mut found);
+                }
+                if found.len() == limit {
+                    return Ok(found);
+                }
+                match above.next_if(|(changed, _)| **changed == key) {
+                    Some((_, Some(changed))) => found.push((key, changed.clone())),
+                    // Removals hide entries below, so more of them may be needed than `limit`.
+                    Some((_, None)) => {}
+                    None => found.push((key, value)),
+                }
+            }
+            if is_last {
+                break;
+            }
+            page = page.saturating_mul(2);
+        }
+        while found.len() < limit
+            && let Some(change) = above.next()
+        {
+            take_above(change, &mut found);
+        }
+        Ok(found)
     }
 }
 

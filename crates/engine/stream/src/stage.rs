@@ -1,7 +1,7 @@
 //! The contract of a stage: its description, its inputs, and its results.
 
-use std::collections::BTreeMap;
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -309,8 +309,8 @@ impl Record {
     pub fn cause(&self) -> Cause {
         let mut headers = Headers::new();
         for name in [header::TRACE_PARENT, header::ACCEPTED_AT] {
-            if let Some(value) = self.headers.get(name) {
-                headers.push(name, value.clone());
+            if let Some((name, value)) = self.headers.iter().find(|(known, _)| &***known == name) {
+                headers.push(Arc::clone(name), value.clone());
             }
         }
         Cause {
@@ -361,8 +361,11 @@ pub struct Outputs<'a> {
     before: &'a dyn StateReader,
     references: &'a References,
     pub(crate) effects: Effects,
-    /// Keys that the state before does not have, by partition number.
-    new: HashMap<u32, HashSet<Bytes>>,
+    /// Keys that the state before does not have, by partition number, as far as they were noticed. If one of them is removed,
+    /// there is nothing to remove from that state.
+    new: RefCell<HashMap<u32, foldhash::HashSet<Bytes>>>,
+    /// The topic of the last record that was written.
+    topic: Option<Arc<str>>,
 }
 
 impl<'a> Outputs<'a> {
@@ -378,7 +381,8 @@ impl<'a> Outputs<'a> {
             before,
             references,
             effects: Effects::default(),
-            new: HashMap::new(),
+            new: RefCell::default(),
+            topic: None,
         }
     }
 
@@ -394,7 +398,7 @@ impl<'a> Outputs<'a> {
             headers.push(Arc::clone(name), versions.clone());
         }
         let record = NewRecord {
-            topic: topic.into(),
+            topic: self.topic_named(topic),
             partition: None,
             key: Bytes::copy_from_slice(key.as_bytes()),
             value: value.into(),
@@ -402,6 +406,13 @@ impl<'a> Outputs<'a> {
             timestamp: at,
         };
         self.effects.records.push((cause.partition, record));
+    }
+
+    fn topic_named(&mut self, name: &str) -> Arc<str> {
+        match &self.topic {
+            Some(last) if **last == *name => Arc::clone(last),
+            _ => Arc::clone(self.topic.insert(name.into())),
+        }
     }
 
     /// The table of a compacted topic, the same for the whole call. An error if [`StageSpec::broadcasts`] does not declare it.
@@ -439,7 +450,13 @@ impl<'a> Outputs<'a> {
         from: &[u8],
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>> {
-        self.state().scan(partition, prefix, from, limit)
+        self.state()
+            .scan_noting(partition, prefix, from, limit, |key| self.note_new(partition, key))
+    }
+
+    fn note_new(&self, partition: u32, key: &Bytes) {
+        let mut new = self.new.borrow_mut();
+        new.entry(partition).or_default().insert(key.clone());
     }
 
     /// The state before this call.
@@ -475,16 +492,18 @@ impl<'a> Outputs<'a> {
         let changes = self.effects.state.entry(partition).or_default();
         // A key that this call has removed may be in the state before it.
         if !changes.contains_key(&key) {
-            self.new.entry(partition).or_default().insert(key.clone());
+            let new = self.new.get_mut();
+            new.entry(partition).or_default().insert(key.clone());
         }
         changes.insert(key, Some(value.into()));
     }
 
-    /// Removes the state at `key`.
+    /// Removes the state at `key`. An entry that this call has added, and that a scan has found, leaves no trace.
     pub fn remove(&mut self, partition: u32, key: impl Into<Bytes>) {
         let key = key.into();
         let changes = self.effects.state.entry(partition).or_default();
-        if self.new.get(&partition).is_some_and(|new| new.contains(&key)) {
+        let new = self.new.get_mut().get(&partition);
+        if new.is_some_and(|new| new.contains(&key)) {
             changes.remove(&key);
         } else {
             changes.insert(key, None);
@@ -504,6 +523,6 @@ impl StateReader for Outputs<'_> {
     }
 
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        self.state().scan(partition, prefix, from, limit)
+        Outputs::scan(self, partition, prefix, from, limit)
     }
 }

@@ -6,6 +6,7 @@
 //! it are committed.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use super::dead::dead_letter;
@@ -73,7 +74,12 @@ impl<'c> Step<'c> {
             self.transaction.append(mark)?;
         }
         for (number, changes) in work.effects.state {
-            self.changes.entry(number).or_default().extend(changes);
+            match self.changes.entry(number) {
+                Entry::Occupied(mut earlier) => earlier.get_mut().extend(changes),
+                Entry::Vacant(place) => {
+                    place.insert(changes);
+                }
+            }
         }
         self.next.extend(work.next);
         Ok(())

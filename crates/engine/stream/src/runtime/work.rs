@@ -148,16 +148,22 @@ impl Worker {
         let Some(first) = self.spec.inputs.first() else {
             return;
         };
-        for (number, record) in &effects.records {
+        // Records of one cause and topic mostly follow each other, so each run of them is counted at once.
+        let is_same_run = |(one, record): &(u32, NewRecord), (other, next): &(u32, NewRecord)| {
+            one == other && record.topic == next.topic
+        };
+        for run in effects.records.chunk_by(is_same_run) {
+            let (number, record) = &run[0];
             let keeper = TopicPartition {
                 topic: first.topic.clone(),
                 partition: *number,
             };
             if let Some(progress) = progress.get_mut(&keeper) {
-                match progress.counters.produced.get_mut(&*record.topic) {
-                    Some(n) => *n += 1,
+                let produced = &mut progress.counters.produced;
+                match produced.get_mut(&*record.topic) {
+                    Some(n) => *n += run.len() as u64,
                     None => {
-                        progress.counters.produced.insert(record.topic.to_string(), 1);
+                        produced.insert(record.topic.to_string(), run.len() as u64);
                     }
                 }
             }

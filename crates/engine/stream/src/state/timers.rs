@@ -31,18 +31,20 @@ pub struct Timer<V> {
     pub value: V,
 }
 
+/// The time of a timer. The timer's id follows in the key.
 #[derive(Debug)]
 struct TimerKey {
     at: Utc,
-    id: Bytes,
 }
+
+/// Bytes of the time in a key.
+const TIME: usize = 8;
 
 impl StateKey for TimerKey {
     fn from_key(bytes: &[u8]) -> Option<Self> {
-        let (time, id) = bytes.split_first_chunk()?;
+        let (time, _) = bytes.split_first_chunk::<TIME>()?;
         Some(Self {
             at: time_from_key(*time),
-            id: Bytes::copy_from_slice(id),
         })
     }
 }
@@ -55,7 +57,7 @@ impl KeyFor<TimerKey> for (Utc, &[u8]) {
     }
 
     fn size_hint(&self) -> usize {
-        8 + self.1.len()
+        TIME + self.1.len()
     }
 }
 
@@ -130,11 +132,12 @@ impl<V: StateValue> Timers<V> {
     ) -> Result<Vec<Timer<V>>> {
         let mut due = Vec::new();
         for (key, bytes) in state.scan(partition, self.table.prefix(), from, limit)? {
-            let TimerKey { at, id } = self.table.decode_key(partition, &key)?;
+            let TimerKey { at } = self.table.decode_key(partition, &key)?;
             if at > now {
                 break;
             }
             let value = self.table.decode(partition, &key, &bytes)?;
+            let id = key.slice(self.table.prefix().len() + TIME..);
             due.push(Timer { at, id, value });
         }
         Ok(due)

@@ -56,6 +56,11 @@ impl<A: Aggregate> Windows<A> {
         {
             self.layout.watermark.put(out, partition, &(), &watermark);
         }
+        if let Some(latest) = latest
+            && self.layout.latest.get(out, partition, &())? < Some(latest)
+        {
+            self.layout.latest.put(out, partition, &(), &latest);
+        }
         for table in [&other.layout.watermark, &other.layout.latest] {
             table.remove(out, partition, &());
         }

@@ -258,6 +258,12 @@ impl<A: Aggregate> Windows<A> {
     {
         let mut time = self.time(out, partition)?;
         let latest_before = time.latest;
+        // Every window in the state has a record, so none of them starts after the latest record.
+        let opened_until = if self.by_own_records && latest_before > i64::MIN {
+            latest_before
+        } else {
+            i64::MAX
+        };
         let mut dropped = 0;
         let mut open: BTreeMap<(Bytes, i64), Open<A>> = BTreeMap::new();
         self.recent.forget(partition);
@@ -275,6 +281,7 @@ impl<A: Aggregate> Windows<A> {
                     [at.div_euclid(size) * size],
                     size,
                     time,
+                    opened_until,
                     item,
                 )?,
                 WindowKind::Sliding { size, step } => {
@@ -282,7 +289,17 @@ impl<A: Aggregate> Windows<A> {
                     let starts = (0..)
                         .map(|n| last - n * step)
                         .take_while(|start| start + size > at);
-                    self.add_aligned(out, partition, &mut open, &key, starts, size, time, item)?
+                    self.add_aligned(
+                        out,
+                        partition,
+                        &mut open,
+                        &key,
+                        starts,
+                        size,
+                        time,
+                        opened_until,
+                        item,
+                    )?
                 }
             };
             if added == Added::DroppedLate {
@@ -322,6 +339,7 @@ impl<A: Aggregate> Windows<A> {
         starts: impl IntoIterator<Item = i64>,
         size: i64,
         time: Time,
+        opened_until: i64,
         item: &A::Item,
     ) -> Result<Added> {
         use std::collections::btree_map::Entry;
@@ -338,8 +356,12 @@ impl<A: Aggregate> Windows<A> {
             let Open { stored, is_new } = match open.entry((key.clone(), start)) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let at = self.layout.key(key, start);
-                    let known = self.layout.get(out, partition, &at, &self.recent)?;
+                    let known = if start > opened_until {
+                        None
+                    } else {
+                        let at = self.layout.key(key, start);
+                        self.layout.get(out, partition, &at, &self.recent)?
+                    };
                     place.insert(Open {
                         is_new: known.is_none(),
                         stored: known.unwrap_or_else(|| Stored {

@@ -8,11 +8,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use foldhash::HashMap as FastMap;
 
 use super::Stored;
 
 /// The windows that the last batch has written. Empty in a clone.
-pub(super) struct Recent<A>(RefCell<HashMap<(u32, Bytes), Written<A>>>);
+pub(super) struct Recent<A>(RefCell<HashMap<u32, FastMap<Bytes, Written<A>>>>);
 
 struct Written<A> {
     bytes: Bytes,
@@ -33,31 +34,32 @@ impl<A> Clone for Recent<A> {
 
 impl<A> std::fmt::Debug for Recent<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Recent").field(&self.0.borrow().len()).finish()
+        f.debug_tuple("Recent")
+            .field(&self.0.borrow().values().map(FastMap::len).sum::<usize>())
+            .finish()
     }
 }
 
 impl<A> Recent<A> {
     /// A window was written to `key` as `bytes`.
     pub(super) fn hold(&self, partition: u32, key: Bytes, bytes: Bytes, stored: Stored<A>) {
-        self.0
-            .borrow_mut()
-            .insert((partition, key), Written { bytes, stored });
+        let mut held = self.0.borrow_mut();
+        let of_partition = held.entry(partition).or_default();
+        of_partition.insert(key, Written { bytes, stored });
     }
 
     /// The window that was written to `key`, if `bytes` are those that were written, not only equal to them.
     pub(super) fn take(&self, partition: u32, key: &[u8], bytes: &Bytes) -> Option<Stored<A>> {
         let mut held = self.0.borrow_mut();
-        if held.is_empty() {
-            return None;
-        }
-        let written = held.remove(&(partition, Bytes::copy_from_slice(key)))?;
+        let written = held.get_mut(&partition)?.remove(key)?;
         let is_same = written.bytes.as_ptr() == bytes.as_ptr() && written.bytes.len() == bytes.len();
         is_same.then_some(written.stored)
     }
 
     /// Forgets the windows of a partition: a new batch begins.
     pub(super) fn forget(&self, partition: u32) {
-        self.0.borrow_mut().retain(|(of, _), _| *of != partition);
+        if let Some(of_partition) = self.0.borrow_mut().get_mut(&partition) {
+            of_partition.clear();
+        }
     }
 }
