@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes};
 use limbic_stream::{Error, Result};
 
 use crate::packed::{COMPRESSED, HEADER, PLAIN};
@@ -22,6 +22,8 @@ const LEAST: usize = 512;
 const WORTH: usize = 16;
 /// After a batch that did not shrink, this many batches of the topic are written without compression.
 const SKIPPED: u8 = 31;
+/// A larger buffer is given back after its use.
+const LARGEST_ROOM: usize = 4 << 20;
 /// The maximum bytes of a payload that is decompressed. It is far above the size of a commit.
 const LARGEST: usize = 1 << 30;
 
@@ -30,6 +32,8 @@ const LARGEST: usize = 1 << 30;
 pub(super) struct Compressor {
     /// For each topic, the number of batches that are still written without compression.
     skip: HashMap<u32, u8>,
+    /// Room for the result of a compression, at least as large as the last one needed.
+    out: Vec<u8>,
 }
 
 impl Compressor {
@@ -44,7 +48,11 @@ impl Compressor {
             return batch.clone();
         }
         let (header, payload) = batch.split_at(HEADER);
-        let mut out = BytesMut::zeroed(HEADER + 4 + lz4_flex::block::get_maximum_output_size(payload.len()));
+        let needed = HEADER + 4 + lz4_flex::block::get_maximum_output_size(payload.len());
+        if self.out.len() < needed {
+            self.out.resize(needed, 0);
+        }
+        let out = &mut self.out[..needed];
         let written = lz4_flex::block::compress_into(payload, &mut out[HEADER + 4..]);
         let written = written.expect("the buffer has the largest size that LZ4 can need");
         if written + payload.len() / WORTH >= payload.len() {
@@ -54,8 +62,12 @@ impl Compressor {
         out[..HEADER].copy_from_slice(header);
         out[0] = COMPRESSED;
         (&mut out[HEADER..HEADER + 4]).put_u32_le(payload.len() as u32);
-        // A copy of the right size: the buffer was made for the worst case.
-        Bytes::copy_from_slice(&out[..HEADER + 4 + written])
+        // A copy of the right size: the buffer has room for the worst case.
+        let stored = Bytes::copy_from_slice(&out[..HEADER + 4 + written]);
+        if needed > LARGEST_ROOM {
+            self.out = Vec::new();
+        }
+        stored
     }
 }
 

@@ -309,7 +309,7 @@ struct Open<'a> {
 
 impl Transaction for Open<'_> {
     fn append(&mut self, record: NewRecord) -> Result<()> {
-        self.outgoing.push(&record)
+        self.outgoing.push(record)
     }
 
     fn put_state(&mut self, partition: u32, key: Bytes, value: Option<Bytes>) -> Result<()> {

@@ -334,7 +334,7 @@ impl Log for EmbeddedLog {
     fn publish(&self, records: Vec<NewRecord>) -> Result<()> {
         self.shared.check_open()?;
         let mut outgoing = Outgoing::new(&self.shared);
-        for record in &records {
+        for record in records {
             outgoing.push(record)?;
         }
         let records = outgoing.finish();

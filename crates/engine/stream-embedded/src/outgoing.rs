@@ -1,10 +1,10 @@
-//! Outgoing records, packed by the thread that writes them.
+//! Outgoing records, packed by the thread that writes them, as soon as their size is known.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::packed::{Packer, Payload};
+use crate::packed::{Packer, Payload, packed_length};
 use crate::partition::Partition;
 use crate::shared::Shared;
 use limbic_stream::{Error, NewRecord, Result, partition_of};
@@ -21,11 +21,24 @@ pub(super) struct Outgoing<'a> {
     last: RefCell<Option<CachedTopic>>,
 }
 
-/// The payloads for one partition: complete ones, and the one that is being filled.
+/// The payloads for one partition: complete ones, and the records of the next one.
 struct PartitionPayloads {
     partition: Arc<Partition>,
     full: Vec<Payload>,
-    packer: Packer,
+    records: Vec<NewRecord>,
+    /// Bytes of the records when they are packed.
+    bytes: usize,
+}
+
+impl PartitionPayloads {
+    fn pack(&mut self) {
+        let mut packer = Packer::with_room(self.bytes);
+        for record in self.records.drain(..) {
+            packer.push(&record);
+        }
+        self.bytes = 0;
+        self.full.push(packer.finish());
+    }
 }
 
 /// A topic and its partitions.
@@ -43,7 +56,7 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    pub(super) fn push(&mut self, record: &NewRecord) -> Result<()> {
+    pub(super) fn push(&mut self, record: NewRecord) -> Result<()> {
         let limit = self.shared.options.max_record_bytes;
         if record.size() > limit {
             return Err(Error::TooLarge {
@@ -51,19 +64,20 @@ impl<'a> Outgoing<'a> {
                 limit,
             });
         }
-        let partition = self.partition(record)?;
+        let partition = self.partition(&record)?;
         let payloads = self
             .partitions
             .entry((partition.topic_id, partition.number()))
             .or_insert_with(|| PartitionPayloads {
                 partition,
                 full: Vec::new(),
-                packer: Packer::new(),
+                records: Vec::new(),
+                bytes: 0,
             });
-        payloads.packer.push(record);
-        if payloads.packer.len() >= PAYLOAD {
-            let packer = std::mem::replace(&mut payloads.packer, Packer::new());
-            payloads.full.push(packer.finish());
+        payloads.bytes += packed_length(&record);
+        payloads.records.push(record);
+        if payloads.bytes >= PAYLOAD {
+            payloads.pack();
         }
         Ok(())
     }
@@ -72,8 +86,8 @@ impl<'a> Outgoing<'a> {
         self.partitions
             .into_values()
             .map(|mut payloads| {
-                if !payloads.packer.is_empty() {
-                    payloads.full.push(payloads.packer.finish());
+                if !payloads.records.is_empty() {
+                    payloads.pack();
                 }
                 (payloads.partition, payloads.full)
             })

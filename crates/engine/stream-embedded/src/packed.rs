@@ -45,6 +45,17 @@ impl Summary {
     }
 }
 
+/// Bytes that a record has in a payload.
+pub(super) fn packed_length(record: &NewRecord) -> usize {
+    let length = |bytes: usize| bytes.max(1).ilog2() as usize / 7 + 1;
+    let (key, value) = (record.key.len(), record.value.len());
+    let headers = record.headers.iter().map(|(name, value)| {
+        let (name, value) = (name.len(), value.len());
+        length(name) + length(value) + name + value
+    });
+    8 + length(key) + length(value) + length(record.headers.len()) + key + value + headers.sum::<usize>()
+}
+
 /// Packs records: space for the header, then the payload.
 #[derive(Debug)]
 pub(super) struct Packer {
@@ -62,15 +73,17 @@ pub(super) struct Payload {
 
 impl Packer {
     pub(super) fn new() -> Self {
-        Self {
-            bytes: vec![0; HEADER],
-            records: 0,
-        }
+        Self::with_room(0)
     }
 
-    /// The bytes so far.
-    pub(super) const fn len(&self) -> usize {
-        self.bytes.len()
+    /// With room for records of `bytes` packed bytes, so that the payload has no unused memory and is not copied while it grows.
+    pub(super) fn with_room(bytes: usize) -> Self {
+        let mut packed = Vec::with_capacity(HEADER + bytes);
+        packed.resize(HEADER, 0);
+        Self {
+            bytes: packed,
+            records: 0,
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -426,7 +439,9 @@ mod tests {
             second in proptest::collection::vec(record(), 1..9),
             base in 0..u64::MAX / 2,
         ) {
+            let length: usize = first.iter().map(packed_length).sum();
             let mut payload = pack(&first);
+            prop_assert_eq!(payload.len(), HEADER + length);
             payload.extend(&pack(&second));
             let back = unpack(payload.seal(base, Utc::from_millis(7), 0)).unwrap();
             prop_assert_eq!(back.len(), first.len() + second.len());
