@@ -131,18 +131,17 @@ fn release(
     out: &mut Outputs<'_>,
 ) -> Result<(), StageError> {
     let before = watermark.plus_millis(-1);
+    let mut waiting = WAITING.due(out, partition, before, RELEASED_AT_ONCE)?;
     loop {
-        let waiting = WAITING.due(out, partition, before, RELEASED_AT_ONCE)?;
-        let is_last_page = waiting.len() < RELEASED_AT_ONCE;
-        for timer in waiting {
-            let mut feeling = timer.value;
-            feeling.cause.partition = partition;
-            audiences.add(&feeling, out)?;
+        for timer in &mut waiting {
+            timer.value.cause.partition = partition;
+            audiences.add(&timer.value, out)?;
             WAITING.cancel(out, partition, timer.at, &timer.id);
         }
-        if is_last_page {
+        let Some(last) = waiting.last().filter(|_| waiting.len() == RELEASED_AT_ONCE) else {
             return Ok(());
-        }
+        };
+        waiting = WAITING.due_after(out, partition, before, last, RELEASED_AT_ONCE)?;
     }
 }
 

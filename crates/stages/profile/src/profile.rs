@@ -1,5 +1,8 @@
 //! The stage `profile`: reads readings, and writes the feelings of people for audiences.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
@@ -55,13 +58,10 @@ impl ProfileStage {
         &self,
         record: &Record,
         envelope: Envelope<Reading>,
+        people: &mut People,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        let partition = record.partition;
-        let key = PEOPLE.key(&(&envelope.tenant, &envelope.data.author));
-        let mut person = PEOPLE.get_at(out, partition, &key)?;
-        let before = person.as_ref().map(Person::at);
-        let person = person.get_or_insert_with(Person::new);
+        let person = people.author(record.partition, &envelope, out)?;
         let was_addressable = person.may_be_addressed();
         let ironic = self.is_ironic(&envelope.data);
         person.read(&envelope, &self.person, ironic);
@@ -72,8 +72,6 @@ impl ProfileStage {
         let cue = envelope.data.affect.distress.score.get() > 0.0;
         let protects = cue || (was_addressable && !person.may_be_addressed());
         let others = if protects { others } else { Vec::new() };
-        expiry::moved(out, partition, &key, before, person.at());
-        PEOPLE.put_at(out, partition, key, person);
         write_feelings(record, envelope, person, ironic, (&audiences, &others), out);
         Ok(())
     }
@@ -98,6 +96,48 @@ impl ProfileStage {
             .chain(named)
             .flat_map(|segment| about.iter().map(move |subject| AudienceId::of(segment, subject)))
             .collect()
+    }
+}
+
+/// The people of one call, read once and written once.
+#[derive(Default)]
+struct People {
+    open: BTreeMap<(u32, Vec<u8>), Open>,
+}
+
+struct Open {
+    person: Person,
+    /// The time of the person's newest post in the state, if the state has the person.
+    before: Option<Utc>,
+}
+
+impl People {
+    /// The author of a reading.
+    fn author(
+        &mut self,
+        partition: u32,
+        envelope: &Envelope<Reading>,
+        out: &Outputs<'_>,
+    ) -> Result<&mut Person, StageError> {
+        let key = PEOPLE.key(&(&envelope.tenant, &envelope.data.author));
+        let open = match self.open.entry((partition, key)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let known = PEOPLE.get_at(out, partition, &unknown.key().1)?;
+                unknown.insert(Open {
+                    before: known.as_ref().map(Person::at),
+                    person: known.unwrap_or_else(Person::new),
+                })
+            }
+        };
+        Ok(&mut open.person)
+    }
+
+    fn keep(self, out: &mut Outputs<'_>) {
+        for ((partition, key), Open { person, before }) in self.open {
+            expiry::moved(out, partition, &key, before, person.at());
+            PEOPLE.put_at(out, partition, key, &person);
+        }
     }
 }
 
@@ -171,12 +211,14 @@ fn primary_subtag(tag: &str) -> &str {
 
 impl Stage for ProfileStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let mut people = People::default();
         for record in &batch.records {
             match check::reading(&record.value) {
-                Ok(envelope) => self.read(record, envelope, out)?,
+                Ok(envelope) => self.read(record, envelope, &mut people, out)?,
                 Err(rejected) => out.dead(record, rejected.reason, rejected.detail),
             }
         }
+        people.keep(out);
         Ok(())
     }
 
