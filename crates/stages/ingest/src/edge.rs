@@ -1,9 +1,10 @@
 //! The edge: writes valid posts and outcomes to `intake`, durably.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::{HashSet, HashSetExt as _};
 use limbic_domain::{
     ConsentState, Envelope, Outcome, Post, Pseudonym, Slug, TenantId, Utc, event_id, topics,
 };
@@ -75,6 +76,7 @@ pub struct Edge {
     keys: BTreeMap<TenantId, [u8; 32]>,
     seen: Vec<Arc<dyn SeenIds>>,
     partitions: u32,
+    names: Names,
 }
 
 impl std::fmt::Debug for Edge {
@@ -108,6 +110,7 @@ impl Edge {
             keys,
             seen,
             partitions,
+            names: Names::new(),
         }
     }
 
@@ -124,9 +127,10 @@ impl Edge {
             .get(tenant)
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
         let now = Utc::now();
+        let request = Request::new(&self.names, now, trace);
         self.accept(items, |value| {
             let post = incoming::post(value, &self.settings, now)?;
-            Ok(self.admit_post(tenant, key, post, now, trace))
+            Ok(self.admit_post(tenant, key, post, &request))
         })
     }
 
@@ -141,9 +145,10 @@ impl Edge {
             return Err(EdgeError::UnknownTenant(tenant.clone()));
         }
         let now = Utc::now();
+        let request = Request::new(&self.names, now, trace);
         self.accept(items, |value| {
             let outcome = incoming::outcome(value, &self.settings, now)?;
-            Ok(admit_outcome(tenant, outcome, now, trace))
+            Ok(admit_outcome(tenant, outcome, now, &request))
         })
     }
 
@@ -230,8 +235,7 @@ impl Edge {
         tenant: &TenantId,
         key: &[u8; 32],
         incoming: IncomingPost,
-        now: Utc,
-        trace: Option<&str>,
+        request: &Request<'_>,
     ) -> Admitted {
         let author = Pseudonym::of(key, &incoming.post.network, &incoming.author);
         let demanded = self.settings.consent_required.contains(&incoming.post.network);
@@ -263,11 +267,16 @@ impl Edge {
         let at = post.created_at;
         let envelope = Envelope::new(tenant.clone(), id, at, post);
         let value = envelope.encode();
-        admitted(&envelope.id, topics::POSTS, record_key, at, value, now, trace)
+        request.admit(&envelope.id, topics::POSTS, record_key, at, value)
     }
 }
 
-fn admit_outcome(tenant: &TenantId, incoming: IncomingOutcome, now: Utc, trace: Option<&str>) -> Admitted {
+fn admit_outcome(
+    tenant: &TenantId,
+    incoming: IncomingOutcome,
+    now: Utc,
+    request: &Request<'_>,
+) -> Admitted {
     let id = event_id("outcome", &[tenant.as_str(), &incoming.decision, &incoming.id]);
     let record_key = campaign_key(tenant, &incoming.campaign);
     // Two statements about one outcome have the same id, but only the same statement is a duplicate.
@@ -283,15 +292,7 @@ fn admit_outcome(tenant: &TenantId, incoming: IncomingOutcome, now: Utc, trace: 
     };
     let envelope = Envelope::new(tenant.clone(), id, incoming.at, outcome);
     let value = envelope.encode();
-    admitted(
-        &statement,
-        topics::OUTCOMES,
-        record_key,
-        incoming.at,
-        value,
-        now,
-        trace,
-    )
+    request.admit(&statement, topics::OUTCOMES, record_key, incoming.at, value)
 }
 
 /// The id of what a sender states about an outcome. It does not depend on `at`: ad platforms resend an outcome with a new time.
@@ -316,35 +317,62 @@ fn campaign_key(tenant: &TenantId, campaign: &Slug) -> String {
     format!("{tenant}/{campaign}")
 }
 
-fn admitted(
-    id: &str,
-    to: &'static str,
-    key: String,
-    at: Utc,
-    value: Vec<u8>,
-    now: Utc,
-    trace: Option<&str>,
-) -> Admitted {
-    let seen = seen_id(id);
-    let mut headers = Headers::new()
-        .with(header::TO, Bytes::from_static(to.as_bytes()))
-        .with(header::ID, Bytes::copy_from_slice(&seen))
-        .with(limbic_stream::header::ACCEPTED_AT, now.as_millis().to_string());
-    if let Some(trace) = trace {
-        headers.push(
-            limbic_stream::header::TRACE_PARENT,
-            Bytes::copy_from_slice(trace.as_bytes()),
-        );
+/// The names that all records of the edge have, allocated once.
+struct Names {
+    intake: Arc<str>,
+    to: Arc<str>,
+    id: Arc<str>,
+    accepted_at: Arc<str>,
+    trace: Arc<str>,
+}
+
+impl Names {
+    fn new() -> Self {
+        Self {
+            intake: topics::INTAKE.into(),
+            to: header::TO.into(),
+            id: header::ID.into(),
+            accepted_at: limbic_stream::header::ACCEPTED_AT.into(),
+            trace: limbic_stream::header::TRACE_PARENT.into(),
+        }
     }
-    let record = NewRecord {
-        topic: topics::INTAKE.into(),
-        partition: None,
-        key: key.into(),
-        value: value.into(),
-        headers,
-        timestamp: at,
-    };
-    Admitted { id: seen, record }
+}
+
+/// What all records of a request have in common.
+struct Request<'a> {
+    names: &'a Names,
+    accepted_at: Bytes,
+    trace: Option<Bytes>,
+}
+
+impl<'a> Request<'a> {
+    fn new(names: &'a Names, now: Utc, trace: Option<&str>) -> Self {
+        Self {
+            names,
+            accepted_at: now.as_millis().to_string().into(),
+            trace: trace.map(|trace| Bytes::copy_from_slice(trace.as_bytes())),
+        }
+    }
+
+    fn admit(&self, id: &str, to: &'static str, key: String, at: Utc, value: Vec<u8>) -> Admitted {
+        let (seen, names) = (seen_id(id), self.names);
+        let mut headers = Headers::new()
+            .with(Arc::clone(&names.to), Bytes::from_static(to.as_bytes()))
+            .with(Arc::clone(&names.id), Bytes::copy_from_slice(&seen))
+            .with(Arc::clone(&names.accepted_at), self.accepted_at.clone());
+        if let Some(trace) = &self.trace {
+            headers.push(Arc::clone(&names.trace), trace.clone());
+        }
+        let record = NewRecord {
+            topic: Arc::clone(&names.intake),
+            partition: None,
+            key: key.into(),
+            value: value.into(),
+            headers,
+            timestamp: at,
+        };
+        Admitted { id: seen, record }
+    }
 }
 
 /// Identifies an event when it is sent again: 16 bytes of a hash of its id.
@@ -370,7 +398,9 @@ mod tests {
             outcome[field] = value.clone();
         }
         let incoming = incoming::outcome(outcome, &Settings::default(), now).unwrap();
-        let admitted = admit_outcome(&TenantId::default(), incoming, now, None);
+        let names = Names::new();
+        let request = Request::new(&names, now, None);
+        let admitted = admit_outcome(&TenantId::default(), incoming, now, &request);
         let envelope = Envelope::<Outcome>::decode(&admitted.record.value).unwrap();
         assert!(envelope.data.stated_at.is_some());
         (admitted.id, envelope.id)
@@ -382,7 +412,7 @@ mod tests {
         // Ad platforms resend an outcome with a new time.
         let resent = admitted_id(&json!({"at": "2026-11-29T11:30:00Z"}));
         assert_eq!(resent, (statement, outcome.clone()));
-        let mut statements = HashSet::from([statement]);
+        let mut statements: HashSet<SeenId> = [statement].into_iter().collect();
         for change in [
             json!({"value": 0.0}),
             json!({"withdrawn": true}),

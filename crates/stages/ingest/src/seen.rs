@@ -11,9 +11,10 @@
 //! | by any process, within the time that Redis keeps ids ([`SharedIds`]) | duplicate, while Redis answers |
 //! | earlier | accepted; the ingest stage removes it |
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use limbic_domain::topics;
 use limbic_stream::{Log, Record, TopicPartition};
 use parking_lot::Mutex;
