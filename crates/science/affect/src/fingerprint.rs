@@ -21,11 +21,7 @@ const LEAST_WORDS: usize = 3;
 /// assert_eq!(fingerprint("Gooal!!!"), None);
 /// ```
 pub fn fingerprint(text: &str) -> Option<TextFingerprint> {
-    let mut votes = Votes {
-        of_bits: [0; 64],
-        words: 0,
-        before: None,
-    };
+    let mut votes = Votes::default();
     let mut word = String::new();
     for token in text.split_whitespace() {
         if token.starts_with('@') || token.contains("://") || token.starts_with("www.") || token == "RT" {
@@ -56,12 +52,35 @@ const fn is_symbol(c: char) -> bool {
 }
 
 /// The votes of all words and pairs for each bit.
+#[derive(Default)]
 struct Votes {
-    of_bits: [i32; 64],
+    /// For each byte of a hash, eight counts of one byte: how often each of its bits was 1.
+    recent: [u64; 8],
+    /// How many hashes are in [`Self::recent`], at most 255.
+    in_recent: u8,
+    /// For each byte of a hash, the earlier counts of its bits.
+    earlier: [[u32; 8]; 8],
+    /// How many hashes are in [`Self::earlier`].
+    in_earlier: u32,
     words: usize,
     /// The hash of the word before.
     before: Option<u64>,
 }
+
+/// For each byte, its bits as eight bytes, the lowest first.
+const BITS: [u64; 256] = {
+    let mut bits = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            bits[byte] |= ((byte as u64 >> bit) & 1) << (8 * bit);
+            bit += 1;
+        }
+        byte += 1;
+    }
+    bits
+};
 
 impl Votes {
     /// Counts a word, and the pair that it ends; clears it.
@@ -83,14 +102,33 @@ impl Votes {
     }
 
     fn vote(&mut self, hash: u64) {
-        for (bit, votes) in self.of_bits.iter_mut().enumerate() {
-            *votes += ((hash >> bit) & 1) as i32 * 2 - 1;
+        if self.in_recent == u8::MAX {
+            self.settle();
         }
+        for (counts, byte) in self.recent.iter_mut().zip(hash.to_le_bytes()) {
+            *counts += BITS[usize::from(byte)];
+        }
+        self.in_recent += 1;
     }
 
-    fn outcome(&self) -> TextFingerprint {
-        let bits = self.of_bits.iter().enumerate();
-        TextFingerprint::from_bits(bits.fold(0, |all, (bit, &votes)| all | (u64::from(votes > 0) << bit)))
+    /// Moves the recent counts to the earlier ones, before a count needs more than a byte.
+    fn settle(&mut self) {
+        for (sums, counts) in self.earlier.iter_mut().zip(self.recent) {
+            for (sum, count) in sums.iter_mut().zip(counts.to_le_bytes()) {
+                *sum = sum.saturating_add(count.into());
+            }
+        }
+        self.in_earlier = self.in_earlier.saturating_add(self.in_recent.into());
+        self.recent = [0; 8];
+        self.in_recent = 0;
+    }
+
+    /// Each bit that more than half of the hashes have.
+    fn outcome(&mut self) -> TextFingerprint {
+        self.settle();
+        let half = self.in_earlier / 2;
+        let bits = self.earlier.as_flattened().iter().enumerate();
+        TextFingerprint::from_bits(bits.fold(0, |all, (bit, &count)| all | (u64::from(count > half) << bit)))
     }
 }
 
@@ -127,6 +165,32 @@ mod tests {
             for (other, two) in all.iter().enumerate().skip(place + 1) {
                 assert!(!one.is_near(*two), "{} {}", texts[place], texts[other]);
             }
+        }
+    }
+
+    #[test]
+    fn each_bit_is_what_most_words_and_pairs_have() {
+        for words in [3_u64, 4, 127, 128, 129, 700] {
+            let letters = |mut number: u64| {
+                let mut word = String::from("w");
+                while number > 0 {
+                    word.push(char::from(b'a' + (number % 26) as u8));
+                    number /= 26;
+                }
+                word
+            };
+            let words: Vec<String> = (1..=words).map(letters).collect();
+            let of_words: Vec<u64> = words.iter().map(|word| random::hash(word.as_bytes())).collect();
+            let of_pairs = of_words.windows(2).map(|pair| {
+                let bytes: Vec<u8> = pair.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+                random::hash(&bytes)
+            });
+            let all: Vec<u64> = of_words.iter().copied().chain(of_pairs).collect();
+            let expected = (0..64).fold(0, |bits, bit| {
+                let ones = all.iter().filter(|hash| **hash >> bit & 1 == 1).count();
+                bits | (u64::from(2 * ones > all.len()) << bit)
+            });
+            assert_eq!(fingerprint(&words.join(" ")).unwrap().bits(), expected);
         }
     }
 

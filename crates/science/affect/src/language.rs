@@ -14,8 +14,9 @@
 //!
 //! `tests/language.rs` measures the accuracy.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 /// The tag for an undetermined language.
 pub(crate) const UNDETERMINED: &str = "und";

@@ -51,8 +51,11 @@ pub struct Overloaded(usize);
 #[derive(Debug)]
 pub struct Pending {
     text: String,
-    answer: Receiver<(usize, Affect)>,
+    answer: Receiver<Answers>,
 }
+
+/// Readings of texts of one caller, with the places of the texts.
+type Answers = Vec<(usize, Affect)>;
 
 /// Compute threads around one engine. It is an engine: it reads a batch with all threads.
 pub struct Readers {
@@ -71,7 +74,7 @@ enum Asked {
 struct Text {
     written: String,
     place: usize,
-    answer: Sender<(usize, Affect)>,
+    answer: Sender<Answers>,
 }
 
 impl Readers {
@@ -116,10 +119,9 @@ impl Readers {
 
     /// Waits for the reading.
     pub fn wait(&self, pending: &Pending) -> Affect {
-        match pending.answer.recv() {
-            Ok((_, affect)) => affect,
-            Err(_) => self.alone(&pending.text),
-        }
+        let answers = pending.answer.recv().unwrap_or_default();
+        let reading = answers.into_iter().next().map(|(_, affect)| affect);
+        reading.unwrap_or_else(|| self.alone(&pending.text))
     }
 
     /// Reads a text on this thread. An engine that panicked on a batch may panic on one of its texts; only the caller
@@ -162,7 +164,7 @@ impl AffectEngine for Readers {
         }
         drop(answer);
         let mut readings: Vec<Option<Affect>> = vec![None; texts.len()];
-        for (place, affect) in answers {
+        for (place, affect) in answers.into_iter().flatten() {
             readings[place] = Some(affect);
         }
         let pairs = readings.into_iter().zip(texts);
@@ -205,9 +207,12 @@ fn read_all(engine: &dyn AffectEngine, batches: &Receiver<Vec<Text>>) {
         let Ok(readings) = catch_unwind(AssertUnwindSafe(|| engine.read(&texts))) else {
             continue;
         };
-        for (text, reading) in batch.iter().zip(readings) {
+        let mut readings = readings.into_iter();
+        for of_caller in batch.chunk_by(|one, next| one.answer.same_channel(&next.answer)) {
+            let places = of_caller.iter().map(|text| text.place);
+            let answers: Answers = places.zip(readings.by_ref()).collect();
             // The caller may be gone.
-            let _ = text.answer.send((text.place, reading));
+            let _ = of_caller[0].answer.send(answers);
         }
     }
 }

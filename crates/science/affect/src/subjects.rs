@@ -1,7 +1,8 @@
 //! The subjects that a post is about.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::{HashMap, HashMapExt as _};
 use limbic_domain::{Slug, event_id};
 
 /// A list of words that cannot find its subject.

@@ -1,6 +1,6 @@
 //! Plutchik's eight emotions from words and emoji.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::words::Words;
 use super::{BOOSTS, Knowledge, NEGATES, WordId, any_of};

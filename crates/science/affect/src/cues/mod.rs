@@ -6,8 +6,9 @@ mod intent;
 mod phrases;
 mod words;
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use foldhash::HashMap;
 
 pub use distress::DistressScores;
 pub(crate) use emotions::{EmotionScores, NAMES as EMOTIONS};
@@ -53,7 +54,7 @@ pub(crate) static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(Knowledge::buil
 
 impl Knowledge {
     fn build() -> Self {
-        let mut ids = HashMap::from([("", UNKNOWN)]);
+        let mut ids = HashMap::from_iter([("", UNKNOWN)]);
         let emotions = emotions::Lexicon::build(&mut |word| id_of(&mut ids, word));
         let distress = Phrases::build(include_str!("../../data/distress.tsv"), &mut |word| {
             id_of(&mut ids, word)

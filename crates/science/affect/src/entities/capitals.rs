@@ -1,8 +1,8 @@
 //! Names by capital letters.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use foldhash::HashSet;
 use limbic_domain::EntityKind;
 
 use super::Span;

@@ -1,8 +1,9 @@
 //! Known names and their look-up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use foldhash::{HashMap, HashMapExt as _};
 use limbic_domain::EntityKind;
 
 use super::capitals::{Style, is_capitalised, is_model_number};

@@ -1,5 +1,7 @@
 //! The features of a text: hashes of its words, pairs of words, and parts of words.
 
+use std::ops::RangeInclusive;
+
 use super::EventRoom;
 
 /// Number of weights: 2¹⁷ = 131,072.
@@ -7,7 +9,11 @@ pub(super) const BUCKETS: usize = 1 << 17;
 /// Number of bytes of a text that are examined.
 const LOOKED_AT: usize = 1_024;
 /// Lengths of the parts of words, in bytes of the normal form.
-const PARTS: std::ops::RangeInclusive<usize> = 3..=5;
+const PARTS: RangeInclusive<usize> = 3..=5;
+/// The hashes of the kinds of features, before the bytes of a feature.
+const WORD: u32 = begun(b"word");
+const PART: u32 = begun(b"part");
+const MARK: u32 = begun(b"mark");
 
 /// The divisor of a sum over this number of features. Without it, long texts would have more extreme probabilities than short
 /// ones.
@@ -30,7 +36,7 @@ pub(super) fn of(normal: &str, room: &mut EventRoom) {
             }
         }
         for mark in chunk.chars().filter(|c| matches!(c, '!' | '?')) {
-            add(&mut room.features, b"mark", &[mark as u8]);
+            room.features.push(bucket(ended(with(MARK, mark as u8))));
         }
     }
 }
@@ -43,29 +49,82 @@ fn add_word(word: &str, before: u32, room: &mut EventRoom) -> u32 {
         room.word.push(if byte.is_ascii_digit() { b'0' } else { byte });
     }
     room.word.push(b'>');
-    let hash = hash(b"word", &room.word);
-    room.features.push(hash % BUCKETS as u32);
+    let hash = ended(room.word.iter().fold(WORD, |hash, &byte| with(hash, byte)));
+    room.features.push(bucket(hash));
     let pair = hash.rotate_left(7) ^ before.wrapping_mul(0x9e37_79b1);
-    room.features.push(pair % BUCKETS as u32);
-    for length in PARTS {
-        for part in room.word.windows(length) {
-            if part.len() < room.word.len() {
-                add(&mut room.features, b"part", part);
-            }
+    room.features.push(bucket(pair));
+    add_parts(room);
+    hash
+}
+
+/// Adds the parts of the word that are shorter than the word. The hash of a part begins with that of the shorter one at the same
+/// place.
+fn add_parts(room: &mut EventRoom) {
+    let EventRoom {
+        features,
+        word,
+        parts,
+    } = room;
+    parts.clear();
+    parts.resize(word.len(), PART);
+    for length in 1..=*PARTS.end() {
+        if length >= word.len() {
+            return;
         }
+        for (hash, &last) in parts.iter_mut().zip(&word[length - 1..]) {
+            *hash = with(*hash, last);
+        }
+        if PARTS.contains(&length) {
+            let places = word.len() - length + 1;
+            features.extend(parts[..places].iter().map(|&hash| bucket(ended(hash))));
+        }
+    }
+}
+
+const fn bucket(hash: u32) -> u32 {
+    hash % BUCKETS as u32
+}
+
+/// FNV-1a.
+const fn with(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+}
+
+/// The hash of a kind, to be continued with the bytes of a feature.
+const fn begun(kind: &[u8]) -> u32 {
+    let mut hash = 0x811c_9dc5;
+    let mut place = 0;
+    while place < kind.len() {
+        hash = with(hash, kind[place]);
+        place += 1;
     }
     hash
 }
 
-fn add(features: &mut Vec<u32>, kind: &[u8], bytes: &[u8]) {
-    features.push(hash(kind, bytes) % BUCKETS as u32);
-}
-
-/// FNV-1a, with a final mixing step, so that the lowest bits depend on all bytes.
-fn hash(kind: &[u8], bytes: &[u8]) -> u32 {
-    let hash = kind.iter().chain(bytes).fold(0x811c_9dc5_u32, |hash, &byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+/// A final mixing step, so that the lowest bits depend on all bytes.
+const fn ended(hash: u32) -> u32 {
     let hash = (hash ^ (hash >> 16)).wrapping_mul(0x7feb_352d);
     hash ^ (hash >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_those_of_three_to_five_bytes_that_are_shorter_than_the_word() {
+        let hash_of = |part: &[u8]| ended(part.iter().fold(PART, |hash, &byte| with(hash, byte)));
+        for word in ["", "<>", "<a>", "<be>", "<the>", "<fire>", "<wildfires>", "<größer>"] {
+            let mut room = EventRoom {
+                word: word.as_bytes().to_vec(),
+                ..EventRoom::default()
+            };
+            add_parts(&mut room);
+            let parts = PARTS
+                .filter(|length| *length < word.len())
+                .flat_map(|length| word.as_bytes().windows(length));
+            let expected: Vec<u32> = parts.map(|part| bucket(hash_of(part))).collect();
+            assert_eq!(room.features, expected, "{word}");
+        }
+    }
 }

@@ -48,6 +48,8 @@ pub struct EventClassifier {
 pub struct EventRoom {
     features: Vec<u32>,
     word: Vec<u8>,
+    /// For each byte of the word, the hash of the part that begins there.
+    parts: Vec<u32>,
 }
 
 impl EventClassifier {
