@@ -156,6 +156,41 @@ mod tests {
     }
 
     #[test]
+    fn encoded_bytes_are_those_of_serde_json() {
+        let text: String = (0..0x300_u32)
+            .chain([0x2028, 0x1_f600, 0x10_ffff])
+            .filter_map(char::from_u32)
+            .collect();
+        for value in [
+            0.0,
+            -0.0,
+            1.0,
+            -1.5,
+            0.1 + 0.2,
+            1e-7,
+            5e-324,
+            1e15,
+            1e16,
+            1e21,
+            f64::MAX,
+            123_456_789.123_456_79,
+        ] {
+            let mut sent = outcome();
+            sent.id.clone_from(&text);
+            sent.data.value = Some(value);
+            sent.data.count = u64::MAX;
+            assert_eq!(sent.encode(), serde_json::to_vec(&sent).unwrap());
+        }
+        let post: crate::Post = serde_json::from_value(serde_json::json!({
+            "network": "bluesky", "id": "1", "author": "9f86d081884c7d659a2feaa0c55ad015", "text": text,
+            "created_at": "2026-11-30T00:00:00Z", "meta": {"a\n": [1, -2, 0.5, null, true, {"deep": {}}]},
+        }))
+        .unwrap();
+        let post = Envelope::new(TenantId::default(), "id".into(), Utc::from_millis(0), post);
+        assert_eq!(post.encode(), serde_json::to_vec(&post).unwrap());
+    }
+
+    #[test]
     fn bytes_that_are_not_json_are_refused_by_every_reader() {
         let outcome = String::from_utf8(outcome().encode()).unwrap();
         let valued = |value: &str| outcome.replace("\"kind\"", &format!("\"value\":{value},\"kind\""));

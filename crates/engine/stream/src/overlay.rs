@@ -100,6 +100,8 @@ impl Overlay<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::testing::MemoryState;
 
@@ -108,6 +110,44 @@ mod tests {
             .iter()
             .map(|(key, value)| (Bytes::from(*key), value.map(Bytes::from)));
         HashMap::from([(0, changes.collect())])
+    }
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(0..3_u8, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn a_scan_finds_what_the_changes_leave_and_notes_what_only_they_have(
+            below in proptest::collection::btree_map(key(), any::<u8>(), 0..80),
+            changed in proptest::collection::btree_map(key(), any::<Option<u8>>(), 0..80),
+            prefix in proptest::collection::vec(0..3_u8, 0..2),
+            from in key(),
+            limit in 0..50_usize,
+        ) {
+            let mut state = MemoryState::default();
+            for (key, value) in &below {
+                state.put(4, key.clone(), vec![*value]);
+            }
+            let change = |(key, value): (&Vec<u8>, &Option<u8>)| (key.clone().into(), value.map(|value| vec![value].into()));
+            let changes = HashMap::from([(4, changed.iter().map(change).collect())]);
+            let overlay = Overlay { below: &state, changes: &changes };
+            let mut noted = Vec::new();
+            let found = overlay.scan_noting(4, &prefix, &from, limit, |key| noted.push(key.to_vec())).unwrap();
+
+            let mut left: BTreeMap<Vec<u8>, Option<u8>> = below.iter().map(|(key, value)| (key.clone(), Some(*value))).collect();
+            left.extend(changed.clone());
+            let expected: Vec<(Vec<u8>, Vec<u8>)> = left
+                .into_iter()
+                .filter(|(key, _)| key.starts_with(&prefix) && *key >= from)
+                .filter_map(|(key, value)| Some((key, vec![value?])))
+                .take(limit)
+                .collect();
+            let found: Vec<(Vec<u8>, Vec<u8>)> = found.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+            prop_assert_eq!(&found, &expected);
+            let only_above = expected.into_iter().map(|(key, _)| key).filter(|key| !below.contains_key(key));
+            prop_assert_eq!(noted, only_above.collect::<Vec<_>>());
+        }
     }
 
     #[test]

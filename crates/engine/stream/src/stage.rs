@@ -450,8 +450,9 @@ impl<'a> Outputs<'a> {
         from: &[u8],
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>> {
-        self.state()
-            .scan_noting(partition, prefix, from, limit, |key| self.note_new(partition, key))
+        self.state().scan_noting(partition, prefix, from, limit, |key| {
+            self.note_new(partition, key)
+        })
     }
 
     fn note_new(&self, partition: u32, key: &Bytes) {

@@ -271,12 +271,7 @@ impl Edge {
     }
 }
 
-fn admit_outcome(
-    tenant: &TenantId,
-    incoming: IncomingOutcome,
-    now: Utc,
-    request: &Request<'_>,
-) -> Admitted {
+fn admit_outcome(tenant: &TenantId, incoming: IncomingOutcome, now: Utc, request: &Request<'_>) -> Admitted {
     let id = event_id("outcome", &[tenant.as_str(), &incoming.decision, &incoming.id]);
     let record_key = campaign_key(tenant, &incoming.campaign);
     // Two statements about one outcome have the same id, but only the same statement is a duplicate.

@@ -320,6 +320,18 @@ mod tests {
     use crate::point::Query;
     use crate::sums::Fields;
 
+    #[test]
+    fn only_readings_hold_windows_open() {
+        let inputs = MetricsStage::spec(&MetricsSettings::default()).inputs;
+        let holding = inputs
+            .iter()
+            .filter(|input| matches!(input.time, EventTime::Records { .. }));
+        assert_eq!(
+            holding.map(|input| &*input.topic).collect::<Vec<_>>(),
+            [topics::READINGS]
+        );
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn the_sums_of_all_readings_go_on_where_an_older_program_stopped() {
         let folder = tempfile::tempdir().unwrap();

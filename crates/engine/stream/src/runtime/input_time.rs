@@ -180,7 +180,11 @@ mod tests {
             combine([leads.time(RECORDS), comes_after.time(follows)].into_iter())
         };
         leads.saw_record(at(100));
-        assert_eq!(time(&leads, &comes_after), InputTime::At(at(90)), "it has no record yet");
+        assert_eq!(
+            time(&leads, &comes_after),
+            InputTime::At(at(90)),
+            "it has no record yet"
+        );
         comes_after.saw_record(at(40));
         assert_eq!(time(&leads, &comes_after), InputTime::At(at(90)));
         comes_after.saw_record(at(140));

@@ -31,7 +31,7 @@ impl Work {
     pub(super) fn is_silent(&self) -> bool {
         self.effects.records.is_empty()
             && self.effects.dead.is_empty()
-            && self.effects.state.is_empty()
+            && self.effects.state.values().all(BTreeMap::is_empty)
             && self.marks_before.is_empty()
             && self.marks_after.is_empty()
     }

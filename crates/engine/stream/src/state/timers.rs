@@ -198,6 +198,29 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_that_one_call_sets_and_handles_is_not_written() {
+        let handled = |state: &MemoryState| {
+            let mut out = Outputs::new(state);
+            TIMERS.set(&mut out, 5, at(10), b"a", &1);
+            TIMERS.set(&mut out, 5, at(20), b"b", &2);
+            for timer in TIMERS.due(&out, 5, at(15), 9).unwrap() {
+                TIMERS.cancel(&mut out, 5, timer.at, &timer.id);
+            }
+            out.into_effects()
+        };
+        let mut state = MemoryState::default();
+        let effects = handled(&state);
+        assert_eq!(effects.state[&5].len(), 1, "the timer at 20: {effects:?}");
+        let mut out = Outputs::new(&state);
+        TIMERS.set(&mut out, 5, at(10), b"a", &1);
+        let effects = out.into_effects();
+        state.commit(&effects);
+        // The state has the timer now, so its removal is written.
+        state.commit(&handled(&state));
+        assert_eq!(TIMERS.first(&state, 5).unwrap(), Some(at(20)));
+    }
+
+    #[test]
     fn a_timer_is_replaced_cancelled_and_moves_with_its_partition() {
         let mut state = MemoryState::default();
         let mut out = Outputs::new(&state);

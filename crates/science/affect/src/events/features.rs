@@ -114,7 +114,16 @@ mod tests {
     #[test]
     fn parts_are_those_of_three_to_five_bytes_that_are_shorter_than_the_word() {
         let hash_of = |part: &[u8]| ended(part.iter().fold(PART, |hash, &byte| with(hash, byte)));
-        for word in ["", "<>", "<a>", "<be>", "<the>", "<fire>", "<wildfires>", "<größer>"] {
+        for word in [
+            "",
+            "<>",
+            "<a>",
+            "<be>",
+            "<the>",
+            "<fire>",
+            "<wildfires>",
+            "<größer>",
+        ] {
             let mut room = EventRoom {
                 word: word.as_bytes().to_vec(),
                 ..EventRoom::default()
