@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::commit::Committer;
 use crate::partition::Partition;
 use crate::shared::Topic;
-use crate::store::{Changes, TopicRow, failure};
+use crate::store::{Changes, Meta, TopicRow, failure};
 use limbic_stream::{Cleanup, Error, Result, TopicPartition, TopicSpec};
 
 impl Committer {
@@ -83,6 +83,33 @@ impl Committer {
             topics.insert(name, Topic { row, partitions });
         }
         Ok(())
+    }
+
+    /// Applies what the disk has of a change whose flush failed. The caller was told that it failed, and may repeat it: until then,
+    /// readers must not look for records that are gone, and numbers of topics must not be given twice.
+    pub(super) fn follow(&self, meta: &Meta) {
+        let mut topics = self.shared.topics.write();
+        for (name, row) in &meta.topics {
+            if let Some(topic) = topics.get_mut(name.as_str()) {
+                topic.row = row.clone();
+                continue;
+            }
+            let name: Arc<str> = name.as_str().into();
+            let partitions = new_partitions(&name, row);
+            let row = row.clone();
+            topics.insert(name, Topic { row, partitions });
+        }
+        for topic in topics.values() {
+            for partition in &topic.partitions {
+                let floor = meta.floors.get(&(topic.row.id, partition.number()));
+                let floor = floor.copied().unwrap_or(0).max(partition.earliest());
+                for span in partition.spans() {
+                    if !meta.segments.contains_key(&span.segment) {
+                        partition.shrink(span.segment, floor);
+                    }
+                }
+            }
+        }
     }
 
     /// Writes to the catalogue and flushes the write to disk.

@@ -63,6 +63,7 @@ impl Committer {
                 self.swapping = None;
             }
         }
+        self.follow(&meta);
         let Some((written, no_trace)) = self.in_doubt.take() else {
             return Ok(());
         };

@@ -148,6 +148,18 @@ impl Consumer for Member {
         self.log.before()?;
         let polled = self.inner.poll(limits);
         check_alive()?;
+        world(|world| {
+            world.tell(|| match &polled {
+                Ok(Polled::Records(records)) => {
+                    let places: Vec<_> = records
+                        .iter()
+                        .map(|record| (record.partition, record.offset))
+                        .collect();
+                    format!("{} polls {places:?}", self.group)
+                }
+                other => format!("{} polls {other:?}", self.group),
+            });
+        });
         if let Ok(Polled::Records(records)) = &polled {
             story(|story| records.iter().for_each(|record| story.observe(record)));
         }
@@ -160,7 +172,9 @@ impl Consumer for Member {
     }
 
     fn skipped(&mut self) -> Vec<(TopicPartition, u64)> {
-        self.inner.skipped()
+        let skipped = self.inner.skipped();
+        world(|world| world.tell(|| format!("{} skips {skipped:?}", self.group)));
+        skipped
     }
 
     fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>> {
@@ -184,6 +198,7 @@ impl Consumer for Member {
 
     fn rewind(&mut self) -> Result<()> {
         self.log.before()?;
+        world(|world| world.tell(|| format!("{} rewinds", self.group)));
         self.inner.rewind()
     }
 

@@ -1,10 +1,19 @@
 //! The runs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use limbic_domain::Utc;
+use limbic_domain::random::Random;
+use limbic_stream::{Headers, Log as _, NewRecord, Retention, TopicPartition, TopicSpec};
+
+use super::files::{World, world};
+use super::log::{Handle, Simulated};
 use super::schedule::{run, started};
+use crate::EmbeddedOptions;
+use crate::commit::Request;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -44,7 +53,7 @@ fn nothing_is_lost_or_doubled_in_any_schedule() {
                     for (kind, times) in outcome.met {
                         *total.entry(kind).or_default() += times;
                     }
-                    if number.is_multiple_of(20_000) && number > 0 {
+                    if number.is_multiple_of(5_000) && number > 0 {
                         eprintln!("{number} of {schedules} schedules, {} s", start.elapsed().as_secs());
                     }
                 }
@@ -77,4 +86,68 @@ fn a_seed_repeats_its_run() {
     for seed in 0..30 {
         assert_eq!(run(seed, false), run(seed, false), "seed {seed}");
     }
+}
+
+/// A change of the catalogue is on the disk although its flush failed: the log follows the disk, before the caller repeats it.
+#[test]
+fn a_change_of_the_catalogue_whose_flush_failed_is_followed() {
+    World::new(Random::new(1)).enter();
+    let options = EmbeddedOptions {
+        segment_bytes: 200,
+        hold_back: 1,
+        ..EmbeddedOptions::default()
+    };
+    let log = Simulated::open(Path::new("/log"), options).expect("an empty disk");
+    let handle = Handle(log.clone());
+    let limited = TopicSpec::new("few", 1).kept(Retention {
+        bytes: Some(400),
+        age: None,
+    });
+    handle.ensure_topics(&[limited]).expect("a new topic");
+    let publish = |topic: &str, n: usize| {
+        let record = NewRecord {
+            topic: topic.into(),
+            partition: Some(0),
+            key: "k".into(),
+            value: format!("{n:0100}").into(),
+            headers: Headers::new(),
+            timestamp: Utc::from_millis(0),
+        };
+        handle.publish(vec![record]).expect("a healthy disk");
+    };
+    (0..20).for_each(|n| publish("few", n));
+    let failing = |change: &dyn Fn() -> bool| {
+        world(|world| world.faults.sync = 1.0);
+        assert!(!change(), "the flush fails");
+        world(|world| world.faults.sync = 0.0);
+        while log.shared.store.read().is_none() {
+            log.move_committer();
+        }
+    };
+
+    let retain = || log.shared.ask(|answer| Request::Retain(Utc::MIN, answer)).is_ok();
+    failing(&retain);
+    let (earliest, end) = handle.topic(&"few".into()).expect("it exists").offsets[0];
+    let partition = TopicPartition {
+        topic: "few".into(),
+        partition: 0,
+    };
+    let found = handle.read(&partition, 0, 100).expect("what is left can be read");
+    assert!(earliest > 0, "the disk has dropped a segment");
+    assert_eq!((found[0].offset, found.len() as u64), (earliest, end - earliest));
+
+    failing(&|| handle.ensure_topics(&[TopicSpec::new("first", 1)]).is_ok());
+    handle
+        .ensure_topics(&[TopicSpec::new("second", 1)])
+        .expect("a healthy disk");
+    publish("second", 1);
+    drop((handle, log));
+    let log = Simulated::open(Path::new("/log"), EmbeddedOptions::default()).expect("a healthy disk");
+    let ends: Vec<_> = Handle(log).topics().expect("a healthy disk");
+    let ends: Vec<_> = ends
+        .iter()
+        .map(|topic| (&*topic.name, topic.offsets[0].1))
+        .collect();
+    assert_eq!(ends, [("few", 20), ("first", 0), ("second", 1)]);
+    World::leave();
 }
