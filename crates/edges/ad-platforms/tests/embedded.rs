@@ -5,16 +5,16 @@
     reason = "what a test sets up is right, or the test fails"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use limbic_ad_platforms::testing::{Chaos, PlatformServer, ServerOptions};
 use limbic_ad_platforms::{AdPlatform, WebhookPlatform, WebhookSettings};
-use limbic_deliver::{DeliverStage, STAGE, Settings};
+use limbic_deliver::{Answer, DeliverStage, Delivery, Pause, PlatformLimits, STAGE, Settings};
 use limbic_domain::{Decision, Envelope, HumanDuration, Outcome, OutcomeKind, Slug, TenantId, Utc, topics};
-use limbic_stream::runtime::{RunOptions, StageHandle, StageMeters, spawn};
+use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, spawn};
 use limbic_stream::{BatchLimits, Headers, Log, NewRecord, Polled, Subscription, TopicPartition, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 use serde_json::json;
@@ -39,6 +39,10 @@ fn open(folder: &Path) -> Arc<dyn Log> {
 }
 
 fn decision(n: usize) -> NewRecord {
+    decision_for(n, "webhook")
+}
+
+fn decision_for(n: usize, platform: &str) -> NewRecord {
     let campaign = format!("campaign-{}", n % 7);
     let data: Decision = serde_json::from_value(json!({
         "moment": format!("m{n}"), "campaign": campaign, "audience": "everyone:football",
@@ -47,7 +51,7 @@ fn decision(n: usize) -> NewRecord {
             "propensity": 1.0, "position": 0, "price": 1, "people": ["a".repeat(32)], "seed": 7,
             "policy": {"name": "uniform", "version": 1, "hash": "0123456789abcdef"},
             "creative": {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
-                {"platform": "webhook", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}}},
+                {"platform": platform, "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}}},
     }))
     .unwrap();
     let id = Decision::id_of(&data.campaign, &data.moment);
@@ -74,11 +78,28 @@ fn start(
 ) -> StageHandle {
     let webhook = WebhookPlatform::new(webhook, runtime.handle().clone()).unwrap();
     let webhook: Box<dyn AdPlatform> = Box::new(webhook);
-    let platforms = [(Slug::new("webhook").unwrap(), webhook)].into();
+    start_with(
+        log,
+        settings,
+        [(Slug::new("webhook").unwrap(), webhook)].into(),
+        "0",
+    )
+}
+
+fn start_with(
+    log: &Arc<dyn Log>,
+    settings: &Settings,
+    platforms: BTreeMap<Slug, Box<dyn AdPlatform>>,
+    instance: &str,
+) -> StageHandle {
     let stage = DeliverStage::new(settings, platforms).unwrap();
     let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
     let spec = DeliverStage::spec(settings);
-    spawn(log.clone(), Box::new(stage), spec, RunOptions::default(), &meters).unwrap()
+    let options = RunOptions {
+        instance: instance.into(),
+        ..RunOptions::default()
+    };
+    spawn(log.clone(), Box::new(stage), spec, options, &meters).unwrap()
 }
 
 fn stop(mut stage: StageHandle) {
@@ -109,6 +130,24 @@ fn wait_for(log: &Arc<dyn Log>, topic: &str, count: usize) {
         assert!(idle < 1_000, "{seen} of {count} records in {topic}");
     }
     watcher.close().unwrap();
+}
+
+/// Waits until `is_so`.
+fn wait_until(log: &Arc<dyn Log>, what: &str, is_so: impl Fn() -> bool) {
+    let subscription = Subscription {
+        group: what.into(),
+        instance: "0".into(),
+        topics: vec![topics::dead(topics::DECISIONS).into()],
+        stateful: false,
+    };
+    let mut watcher = log.subscribe(subscription).unwrap();
+    for _ in 0..1_000 {
+        if is_so() {
+            return watcher.close().unwrap();
+        }
+        watcher.poll(&BatchLimits::default()).unwrap();
+    }
+    panic!("not so: {what}");
 }
 
 fn read(log: &Arc<dyn Log>, topic: &str) -> Vec<Vec<u8>> {
@@ -194,5 +233,114 @@ fn despite_a_restart_and_platform_failures_every_decision_has_one_outcome_and_on
             .sum::<u64>(),
         0
     );
+    log.close().unwrap();
+}
+
+/// A platform that answers nothing until it is released, or one that always answers.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    effects: Mutex<BTreeSet<String>>,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    fn effects(&self) -> BTreeSet<String> {
+        self.effects.lock().unwrap().clone()
+    }
+}
+
+impl AdPlatform for Gate {
+    fn limits(&self) -> PlatformLimits {
+        PlatformLimits {
+            concurrency: 2,
+            // Longer than the test: only an opened gate ends a call.
+            deadline: Duration::from_hours(1),
+            ..PlatformLimits::default()
+        }
+    }
+
+    fn deliver(&self, deliveries: &[&Delivery], _: Utc) -> Vec<Answer> {
+        let is_open = self.is_open.lock().unwrap();
+        drop(self.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
+        let mut effects = self.effects.lock().unwrap();
+        effects.extend(deliveries.iter().map(|delivery| delivery.decision.clone()));
+        deliveries.iter().map(|_| Answer::Applied(())).collect()
+    }
+
+    fn pause(&self, pauses: &[&Pause], _: Utc) -> Vec<Answer> {
+        pauses.iter().map(|_| Answer::Applied(())).collect()
+    }
+}
+
+#[test]
+fn platforms_that_hang_delay_neither_a_healthy_one_nor_a_rebalance() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let settings = Settings {
+        tick: HumanDuration::from_millis(5),
+        second_look: HumanDuration::ZERO,
+        answer_wait: HumanDuration::from_millis(10),
+        ..Settings::default()
+    };
+    let names = ["healthy", "hanging", "dead-1", "dead-2", "dead-3"];
+    let gates: BTreeMap<Slug, Arc<Gate>> = names
+        .iter()
+        .map(|name| (Slug::new(name).unwrap(), Arc::<Gate>::default()))
+        .collect();
+    let healthy = &gates[&Slug::new("healthy").unwrap()];
+    healthy.open();
+    let platforms = || {
+        let boxed = |gate: &Arc<Gate>| -> Box<dyn AdPlatform> { Box::new(gate.clone()) };
+        gates
+            .iter()
+            .map(|(name, gate)| (name.clone(), boxed(gate)))
+            .collect()
+    };
+    // One of each in turn, so that each healthy one has hanging ones before it.
+    let publish = |numbers: std::ops::Range<usize>| {
+        let decisions = numbers.map(|n| decision_for(n, names[names.len() - 1 - n % names.len()]));
+        log.publish(decisions.collect()).unwrap();
+    };
+
+    publish(0..DECISIONS);
+    let first = start_with(&log, &settings, platforms(), "0");
+    wait_for(&log, topics::OUTCOMES, DECISIONS / names.len());
+    assert_eq!(healthy.effects().len(), DECISIONS / names.len());
+    // The calls of the others have not ended, and the member still takes part in its group.
+    let second = start_with(&log, &settings, platforms(), "1");
+    let holds = |stage: &StageHandle| stage.status().partitions.len();
+    wait_until(&log, "the second member holds its share", || {
+        holds(&second) > 0 && holds(&first) + holds(&second) == PARTITIONS as usize
+    });
+    assert_eq!(first.status().health, Health::Running);
+    publish(DECISIONS..2 * DECISIONS);
+    wait_for(&log, topics::OUTCOMES, 2 * DECISIONS / names.len());
+    for (name, gate) in &gates {
+        let expected = if name.as_str() == "healthy" {
+            2 * DECISIONS / names.len()
+        } else {
+            0
+        };
+        assert_eq!(gate.effects().len(), expected, "{name}");
+    }
+
+    gates.values().for_each(|gate| gate.open());
+    wait_for(&log, topics::OUTCOMES, 2 * DECISIONS);
+    stop(first);
+    stop(second);
+    let outcomes = read(&log, topics::OUTCOMES);
+    let decided: BTreeSet<String> = outcomes
+        .iter()
+        .map(|value| Envelope::<Outcome>::decode(value).unwrap().data.decision)
+        .collect();
+    assert_eq!((outcomes.len(), decided.len()), (2 * DECISIONS, 2 * DECISIONS));
+    let effects: BTreeSet<String> = gates.values().flat_map(|gate| gate.effects()).collect();
+    assert_eq!(effects, decided);
     log.close().unwrap();
 }
