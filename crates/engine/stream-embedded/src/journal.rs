@@ -130,10 +130,14 @@ pub(super) fn prepare(path: &Path) -> std::io::Result<Result<(), JournalDamage>>
             }
             None => {}
         }
-        if newest == Some(*number)
-            && let Some(last) = scan.last
-        {
-            write_again(journal, last.start, scan.good)?;
+        if newest != Some(*number) {
+            continue;
+        }
+        match scan.last {
+            Some(last) => write_again(journal, last.start, scan.good)?,
+            // A cut whose flush failed is not on the disk yet. fjall must not go on before it is: a batch that comes back could
+            // name keyspaces that are deleted by then.
+            None => OpenOptions::new().write(true).open(journal)?.sync_all()?,
         }
     }
     Ok(Ok(()))

@@ -145,8 +145,24 @@ pub(super) struct Outcome {
     pub(super) posts: usize,
 }
 
-/// Runs the schedule of `seed`.
+/// Runs the schedule of `seed`. Prints its events if they are to be told.
 pub(super) fn run(seed: u64, is_told: bool) -> Outcome {
+    std::panic::catch_unwind(|| play(seed, is_told)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let outcome = Outcome {
+            violation: Some(format!("a panic: {}", text.unwrap_or("without a text"))),
+            met: BTreeMap::new(),
+            posts: 0,
+        };
+        // What is left of the schedule refers to its world.
+        CAST.with(|cast| std::mem::forget(cast.take()));
+        World::leave();
+        outcome
+    })
+}
+
+fn play(seed: u64, is_told: bool) -> Outcome {
     let mut random = Random::new(seed);
     let shape = Shape {
         partitions: 1 + random.below(3) as u32,

@@ -1,6 +1,7 @@
 //! The runs.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use limbic_domain::Utc;
 use limbic_domain::random::Random;
 use limbic_stream::{Headers, Log as _, NewRecord, Retention, TopicPartition, TopicSpec};
 
-use super::files::{World, world};
+use super::files::{End, OpenOptions, World, world};
 use super::log::{Handle, Simulated};
 use super::schedule::{run, started};
 use crate::EmbeddedOptions;
@@ -149,5 +150,35 @@ fn a_change_of_the_catalogue_whose_flush_failed_is_followed() {
         .map(|topic| (&*topic.name, topic.offsets[0].1))
         .collect();
     assert_eq!(ends, [("few", 20), ("first", 0), ("second", 1)]);
+    World::leave();
+}
+
+/// What was cut off does not come back, also if the flush of the cut failed first.
+#[test]
+fn a_cut_is_on_the_disk_before_the_log_opens() {
+    for seed in 0..100 {
+        World::new(Random::new(seed)).enter();
+        let journal = Path::new("/log/0.jnl");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .open(journal)
+            .expect("an empty disk");
+        file.write_all(&[1; 500]).expect("a healthy disk");
+        file.sync_all().expect("a healthy disk");
+        world(|world| world.faults.sync = 1.0);
+        assert!(
+            crate::journal::prepare(Path::new("/log")).is_err(),
+            "the flush fails"
+        );
+        world(|world| world.faults.sync = 0.0);
+        let prepared = crate::journal::prepare(Path::new("/log")).expect("a healthy disk");
+        assert_eq!(prepared, Ok(()));
+        world(|world| world.restart(End::PowerLost));
+        assert_eq!(
+            crate::files::length(journal).expect("it exists"),
+            0,
+            "seed {seed}"
+        );
+    }
     World::leave();
 }
