@@ -43,6 +43,7 @@ pub(crate) const SQLITE: &[&str] = &[
         (SELECT * FROM limbic_posts UNION ALL SELECT * FROM limbic_events) USING (stream)",
     SQLITE_OFFSETS,
     RETENTION,
+    REFUSED,
 ];
 
 /// The next offset of each source, in every version of SQLite's tables.
@@ -58,6 +59,13 @@ const RETENTION: &str = "CREATE TABLE IF NOT EXISTS limbic_view_retention (
         last BIGINT NOT NULL,
         deleted BIGINT NOT NULL,
         PRIMARY KEY (tenant, kind))";
+
+/// The records that the database refused, by source and offset: their dead letters are in the log.
+const REFUSED: &str = "CREATE TABLE IF NOT EXISTS limbic_view_refused (
+        source TEXT NOT NULL,
+        record BIGINT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (source, record))";
 
 /// The statements for PostgreSQL: the same tables with row-level security, which applies to every role except superusers
 /// and roles with BYPASSRLS.
@@ -81,6 +89,7 @@ pub(crate) const POSTGRES: &[&str] = &[
         source TEXT PRIMARY KEY,
         next BIGINT NOT NULL)",
     RETENTION,
+    REFUSED,
     "ALTER TABLE limbic_view ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE limbic_view FORCE ROW LEVEL SECURITY",
     "DROP POLICY IF EXISTS limbic_tenant ON limbic_view",

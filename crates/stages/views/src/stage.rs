@@ -15,10 +15,12 @@ use tokio::runtime::Handle;
 use crate::meters::ViewMeters;
 use crate::retention::Retention;
 use crate::settings::{KeepEvents, ViewsSettings};
-use crate::store::{Kind, NewRow, Replaces, Store, StoreError};
+use crate::store::{Accepted, Kind, NewRow, Replaces, Store, StoreError};
 
 /// Most records in a batch. Each is in memory as a record, as a row, and as the parameters of a statement.
 const BATCH: usize = 2_000;
+/// The reason of the dead letter of a record that the database refuses.
+const REFUSED: &str = "refused_by_database";
 /// How often old events are deleted.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -29,6 +31,8 @@ pub struct ViewsStage {
     handle: Handle,
     /// The next offset of each source in the database, as far as this instance knows.
     offsets: HashMap<TopicPartition, Option<u64>>,
+    /// The records that the database has refused, with the reasons. Their dead letters may still be missing in the log.
+    refused: HashMap<TopicPartition, BTreeMap<u64, String>>,
     /// The name of the log. Offsets of another log have no meaning here.
     log: Arc<str>,
     retention: Retention,
@@ -81,6 +85,7 @@ impl ViewsStage {
             store,
             handle,
             offsets: HashMap::new(),
+            refused: HashMap::new(),
             log: log.into(),
             retention: Retention::new(everything, ViewMeters::unregistered()),
         }
@@ -114,6 +119,25 @@ impl ViewsStage {
             spec = spec.reads(topic, EventTime::Ignored);
         }
         spec
+    }
+
+    /// The rows of a batch that the database does not have, with their sources and offsets.
+    fn rows_of(&self, batch: &Batch) -> Vec<(String, u64, NewRow)> {
+        let new = batch.records.iter().filter_map(|record| {
+            let partition = partition_of(record);
+            let written = self.offsets.get(&partition).copied().flatten();
+            if written.is_some_and(|next| record.offset < next) {
+                return None;
+            }
+            Some((self.source(&partition), record.offset, row(record).ok()?))
+        });
+        new.collect()
+    }
+
+    /// Why the database has refused a record, if it has.
+    fn refusal(&self, partition: &TopicPartition, offset: u64) -> Option<&str> {
+        let refused = self.refused.get(partition)?;
+        refused.get(&offset).map(String::as_str)
     }
 
     fn source(&self, partition: &TopicPartition) -> String {
@@ -196,26 +220,23 @@ impl Stage for ViewsStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut moves: BTreeMap<TopicPartition, u64> = BTreeMap::new();
         let mut rows = Vec::with_capacity(batch.records.len());
-        for record in &batch.records {
-            let partition = TopicPartition {
-                topic: record.topic.clone(),
-                partition: record.partition,
-            };
+        // By the record's place in the batch, so that a repetition gives the same order.
+        let mut letters: BTreeMap<usize, (&'static str, String)> = BTreeMap::new();
+        for (place, record) in batch.records.iter().enumerate() {
+            let partition = partition_of(record);
             let written = self.offsets.get(&partition).copied().flatten();
             let is_in_database = written.is_some_and(|next| record.offset < next);
             match row(record) {
                 // The log may have lost a commit whose rows the database has. Dead letters exist only in the log, so they
                 // are written again.
-                // A compacted topic has no dead letters. The next status takes the place of this one.
-                Err(problem) if &*record.topic == topics::STATUS => {
-                    tracing::warn!(
-                        offset = record.offset,
-                        problem,
-                        "a status cannot be read and is skipped"
-                    );
+                Err(problem) => {
+                    letters.insert(place, ("malformed", problem));
                 }
-                Err(problem) => out.dead(record, "malformed", problem),
-                Ok(_) if is_in_database => {}
+                Ok(_) if is_in_database => {
+                    if let Some(reason) = self.refusal(&partition, record.offset) {
+                        letters.insert(place, (REFUSED, reason.to_owned()));
+                    }
+                }
                 Ok(row) => rows.push(row),
             }
             if !is_in_database {
@@ -223,6 +244,7 @@ impl Stage for ViewsStage {
             }
         }
         if moves.is_empty() {
+            write_letters(batch, letters, out);
             return Ok(());
         }
         let moves: Vec<(TopicPartition, u64)> = moves.into_iter().collect();
@@ -236,19 +258,39 @@ impl Stage for ViewsStage {
                 )
             })
             .collect();
-        match self.handle.block_on(self.store.write(rows, &of_database)) {
-            Ok(not_stored) => {
-                for (kind, events) in not_stored {
-                    let meters = self.retention.meters();
-                    meters.not_stored.with_label_values(&[kind]).inc_by(events);
+        let written = self.handle.block_on(async {
+            match self.store.write(rows, &of_database).await {
+                Err(error) if self.store.refuses(&error) => {
+                    let rows = self.rows_of(batch);
+                    self.store.write_accepted(rows, &of_database).await
                 }
-                self.offsets
-                    .extend(moves.into_iter().map(|(partition, next)| (partition, Some(next))));
-                Ok(())
+                written => written.map(|not_stored| Accepted {
+                    not_stored,
+                    refused: Vec::new(),
+                }),
             }
-            // Only the database knows whether the rows were written. The runtime asks for its offsets before the next attempt.
-            Err(error) => Err(unavailable(&error)),
+        });
+        // Only the database knows whether the rows were written. The runtime asks for its offsets before the next attempt.
+        let written = written.map_err(|error| unavailable(&error))?;
+        for (kind, events) in written.not_stored {
+            let meters = self.retention.meters();
+            meters.not_stored.with_label_values(&[kind]).inc_by(events);
         }
+        self.offsets
+            .extend(moves.into_iter().map(|(partition, next)| (partition, Some(next))));
+        for refused in written.refused {
+            let place = batch.records.iter().position(|record| {
+                record.offset == refused.offset && self.source(&partition_of(record)) == refused.source
+            });
+            let place = place.expect("the store names records of the batch");
+            letters.insert(place, (REFUSED, refused.reason.clone()));
+            self.refused
+                .entry(partition_of(&batch.records[place]))
+                .or_default()
+                .insert(refused.offset, refused.reason);
+        }
+        write_letters(batch, letters, out);
+        Ok(())
     }
 
     fn tick(&mut self, _: &[u32], now: Utc, _: &mut Outputs<'_>) -> Result<(), StageError> {
@@ -274,11 +316,16 @@ impl Stage for ViewsStage {
             })
             .zip(sources.iter().cloned())
             .collect();
-        let offsets = self.handle.block_on(async {
+        let known = self.handle.block_on(async {
             self.store.rename_sources(&former).await?;
-            self.store.offsets(&sources).await
+            let mut refused = Vec::with_capacity(sources.len());
+            for source in &sources {
+                refused.push(self.store.refused(source).await?);
+            }
+            Ok((self.store.offsets(&sources).await?, refused))
         });
-        let offsets = offsets.map_err(|error| unavailable(&error))?;
+        let (offsets, refused) = known.map_err(|error: StoreError| unavailable(&error))?;
+        self.refused.extend(partitions.iter().cloned().zip(refused));
         self.offsets
             .extend(partitions.iter().cloned().zip(offsets.iter().copied()));
         // If the database has no offset for a partition (it is new, or was emptied), start at the earliest record.
@@ -300,16 +347,146 @@ impl Stage for ViewsStage {
             .map_err(|error| unavailable(&error))?;
         self.offsets
             .extend(partitions.iter().map(|partition| (partition.clone(), None)));
+        for partition in partitions {
+            self.refused.remove(partition);
+        }
         Ok(())
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             self.offsets.remove(partition);
+            self.refused.remove(partition);
         }
+    }
+}
+
+fn write_letters(batch: &Batch, letters: BTreeMap<usize, (&'static str, String)>, out: &mut Outputs<'_>) {
+    for (place, (reason, detail)) in letters {
+        let record = &batch.records[place];
+        if &*record.topic == topics::STATUS {
+            // A compacted topic has no dead letters. The next status takes the place of this one.
+            tracing::warn!(
+                offset = record.offset,
+                reason,
+                detail,
+                "a status cannot be stored and is skipped"
+            );
+            continue;
+        }
+        out.dead(record, reason, detail);
+    }
+}
+
+fn partition_of(record: &Record) -> TopicPartition {
+    TopicPartition {
+        topic: record.topic.clone(),
+        partition: record.partition,
     }
 }
 
 fn unavailable(error: &StoreError) -> StageError {
     StageError::unavailable("view_unavailable", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use limbic_domain::{Envelope, OutcomeKind};
+    use limbic_stream::testing::{Harness, RecordBuilder, record};
+
+    use super::*;
+    use crate::Kind;
+
+    fn outcome(tenant: &str, n: u64, decision: &str) -> RecordBuilder {
+        let data = Outcome::new(decision, OutcomeKind::Click, format!("k{n}"));
+        let tenant = TenantId::new(tenant).unwrap();
+        let envelope = Envelope::new(tenant, format!("o{n}"), Utc::from_millis(5), data);
+        record(topics::OUTCOMES).offset(n).event(&envelope)
+    }
+
+    fn harness(store: &Store, handle: &Handle, log: &str) -> Harness<ViewsStage> {
+        let (store, handle, log) = (store.clone(), handle.clone(), log.to_owned());
+        Harness::new(move || ViewsStage::new(store.clone(), handle.clone(), &log))
+            .described_by(ViewsStage::spec(&ViewsSettings::default()))
+    }
+
+    /// `bad` names a decision that the database refuses.
+    fn what_the_database_refuses_is_told(store: &Store, handle: &Handle, bad: &str) {
+        // A log and a tenant of its own, also in a database that other tests use.
+        let log = format!("refused{}", std::process::id());
+        let malformed = outcome(&log, 5, "acme.x").value(&b"{"[..]);
+        let records = || {
+            [
+                outcome(&log, 0, "acme.x"),
+                outcome(&log, 1, bad),
+                outcome(&log, 2, "acme.x"),
+                outcome(&log, 3, "acme.x"),
+                outcome(&log, 4, bad),
+                malformed.clone(),
+            ]
+        };
+        let told = |stage: &Harness<ViewsStage>| -> Vec<(u64, &'static str)> {
+            let letters = stage.dead_letters().iter();
+            letters
+                .map(|letter| (letter.record.offset, letter.reason))
+                .collect()
+        };
+        let expected = [(1, REFUSED), (4, REFUSED), (5, "malformed")];
+        // The harness repeats the call: the database then has the rows, and the letters are the same.
+        let mut stage = harness(store, handle, &log);
+        stage.process(records());
+        assert_eq!(told(&stage), expected);
+        let tenant = TenantId::new(&log).unwrap();
+        let count = || handle.block_on(store.count(&tenant, Kind::Outcome)).unwrap();
+        assert_eq!(count(), 3);
+        // The log's commit was lost: another instance receives the records again, and the letters are not lost.
+        let mut next = harness(store, handle, &log).once();
+        next.process(records());
+        assert_eq!(told(&next), expected);
+        next.process([outcome(&log, 6, "acme.x")]);
+        assert_eq!(count(), 4);
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    }
+
+    async fn execute(store: &Store, statement: &'static str) {
+        sqlx::query(statement).execute(&store.writer).await.unwrap();
+    }
+
+    #[test]
+    fn a_record_that_the_database_refuses_becomes_a_dead_letter_and_the_rest_is_written() {
+        let runtime = runtime();
+        let folder = tempfile::tempdir().unwrap();
+        let store = runtime.block_on(Store::sqlite(folder.path())).unwrap();
+        let rule = "CREATE TRIGGER rule BEFORE INSERT ON limbic_events WHEN NEW.entity = 'acme.bad'
+            BEGIN SELECT RAISE(ABORT, 'not this one'); END";
+        runtime.block_on(execute(&store, rule));
+        what_the_database_refuses_is_told(&store, runtime.handle(), "acme.bad");
+        let Ok(url) = std::env::var("LIMBIC_TEST_POSTGRES") else {
+            eprintln!("\n*** SKIPPED over PostgreSQL: LIMBIC_TEST_POSTGRES is not set ***\n");
+            return;
+        };
+        let store = runtime.block_on(Store::postgres(&url)).unwrap();
+        // PostgreSQL has no text with this character.
+        what_the_database_refuses_is_told(&store, runtime.handle(), "acme.\0bad");
+    }
+
+    #[test]
+    fn an_error_that_is_not_about_the_record_is_tried_again() {
+        let runtime = runtime();
+        let folder = tempfile::tempdir().unwrap();
+        let store = runtime.block_on(Store::sqlite(folder.path())).unwrap();
+        let mut stage = harness(&store, runtime.handle(), "log").once();
+        runtime.block_on(execute(&store, "ALTER TABLE limbic_events RENAME TO away"));
+        assert!(stage.try_process([outcome("log", 0, "acme.x")]).is_err());
+        assert!(stage.dead_letters().is_empty());
+        runtime.block_on(execute(&store, "ALTER TABLE away RENAME TO limbic_events"));
+        stage.process([outcome("log", 0, "acme.x")]);
+        let tenant = TenantId::new("log").unwrap();
+        let count = runtime.block_on(store.count(&tenant, Kind::Outcome)).unwrap();
+        assert_eq!(count, 1);
+    }
 }

@@ -205,6 +205,9 @@ pub struct Store {
     pub(crate) postgres: bool,
 }
 
+/// For how many records after it a refused one is remembered: more than one transaction of the log holds.
+const REFUSED_FOR: u64 = 1_000_000;
+
 /// Rows in one statement for PostgreSQL. Each has 6 parameters; the limit is 65,535.
 const ROWS_AT_ONCE: usize = 200;
 
@@ -481,11 +484,16 @@ impl Store {
     /// Removes the offsets of these sources. Their events stay.
     pub(crate) async fn forget_offsets(&self, sources: &[String]) -> Result<(), StoreError> {
         for source in sources {
-            sqlx::query("DELETE FROM limbic_view_offsets WHERE source = $1")
-                .bind(source)
-                .execute(&self.writer)
-                .await
-                .map_err(database("removing an offset"))?;
+            for sql in [
+                "DELETE FROM limbic_view_offsets WHERE source = $1",
+                "DELETE FROM limbic_view_refused WHERE source = $1",
+            ] {
+                sqlx::query(sql)
+                    .bind(source)
+                    .execute(&self.writer)
+                    .await
+                    .map_err(database("removing an offset"))?;
+            }
         }
         Ok(())
     }
@@ -512,42 +520,115 @@ impl Store {
         moves: &[(String, Option<u64>, u64)],
     ) -> Result<BTreeMap<&'static str, u64>, StoreError> {
         let mut transaction = self.writing().await?;
-        for (source, expected, next) in moves {
-            let outcome = match expected {
-                Some(expected) => {
-                    sqlx::query("UPDATE limbic_view_offsets SET next = $1 WHERE source = $2 AND next = $3")
-                        .bind(*next as i64)
-                        .bind(source)
-                        .bind(*expected as i64)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err(database("moving an offset"))?
-                }
-                None => sqlx::query(
-                    "INSERT INTO limbic_view_offsets (source, next) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-                )
-                .bind(source)
-                .bind(*next as i64)
-                .execute(&mut *transaction)
-                .await
-                .map_err(database("moving an offset"))?,
-            };
-            if outcome.rows_affected() != 1 {
-                return Err(StoreError::Overtaken(source.clone()));
-            }
-        }
+        move_offsets(&mut transaction, moves).await?;
         let not_stored = drop_older(&mut transaction, &mut rows).await?;
-        let rows = self.remove_replaced(&mut transaction, rows).await?;
-        if self.postgres {
-            insert_into_postgres(&mut transaction, &rows).await?;
-        } else {
-            sqlite::write(&mut transaction, rows).await?;
-        }
+        self.insert(&mut transaction, rows).await?;
         transaction
             .commit()
             .await
             .map_err(database("committing events"))?;
         Ok(not_stored)
+    }
+
+    async fn insert(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        rows: Vec<NewRow>,
+    ) -> Result<(), StoreError> {
+        let rows = self.remove_replaced(transaction, rows).await?;
+        if self.postgres {
+            insert_into_postgres(transaction, &rows).await
+        } else {
+            sqlite::write(transaction, rows).await
+        }
+    }
+
+    /// As [`Self::write`], without the rows that the database refuses, which it notes instead. Each row has its source and offset.
+    /// It is slower: call it after [`Self::write`] has been refused ([`Self::refuses`]).
+    pub(crate) async fn write_accepted(
+        &self,
+        rows: Vec<(String, u64, NewRow)>,
+        moves: &[(String, Option<u64>, u64)],
+    ) -> Result<Accepted, StoreError> {
+        let mut transaction = self.writing().await?;
+        move_offsets(&mut transaction, moves).await?;
+        let mut accepted = Accepted::default();
+        // The next part is the last one. Parts are written in order, because they are numbered.
+        let mut parts = vec![rows];
+        while let Some(mut part) = parts.pop() {
+            let mut new: Vec<NewRow> = part.iter().map(|(.., row)| row.clone()).collect();
+            act(&mut transaction, "SAVEPOINT part").await?;
+            let mut outcome = drop_older(&mut transaction, &mut new).await;
+            if outcome.is_ok()
+                && let Err(error) = self.insert(&mut transaction, new).await
+            {
+                outcome = Err(error);
+            }
+            match outcome {
+                Ok(not_stored) => {
+                    for (kind, events) in not_stored {
+                        *accepted.not_stored.entry(kind).or_default() += events;
+                    }
+                }
+                Err(error) if self.refuses(&error) => {
+                    act(&mut transaction, "ROLLBACK TO SAVEPOINT part").await?;
+                    if part.len() > 1 {
+                        let second = part.split_off(part.len() / 2);
+                        parts.extend([second, part]);
+                    } else {
+                        let refused = part.into_iter().map(|(source, offset, _)| Refused {
+                            source,
+                            offset,
+                            reason: error.to_string().replace('\0', ""),
+                        });
+                        accepted.refused.extend(refused);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            act(&mut transaction, "RELEASE SAVEPOINT part").await?;
+        }
+        for refused in &accepted.refused {
+            refused.note(&mut transaction).await?;
+        }
+        transaction
+            .commit()
+            .await
+            .map_err(database("committing events"))?;
+        Ok(accepted)
+    }
+
+    /// The offsets of this source's records that the database refused, with the reasons.
+    pub(crate) async fn refused(&self, source: &str) -> Result<BTreeMap<u64, String>, StoreError> {
+        let rows = sqlx::query("SELECT record, reason FROM limbic_view_refused WHERE source = $1")
+            .bind(source)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(database("reading what was refused"))?;
+        let refused = rows
+            .iter()
+            .map(|row| (row.get::<i64, _>("record") as u64, row.get("reason")));
+        Ok(refused.collect())
+    }
+
+    /// Whether the database refuses the data itself: the same data would be refused again. Everything else may pass: a connection
+    /// that breaks, a full disk, a transaction that meets another one, a missing table or right.
+    pub(crate) fn refuses(&self, error: &StoreError) -> bool {
+        let StoreError::Database {
+            source: sqlx::Error::Database(error),
+            ..
+        } = error
+        else {
+            return false;
+        };
+        let code = error.code().unwrap_or_default();
+        if self.postgres {
+            // Data exception, violated constraint, program limit (for instance a value that is too large for an index).
+            return ["22", "23", "54"].iter().any(|class| code.starts_with(class));
+        }
+        // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH; the upper bits say which constraint.
+        let primary = code.parse::<u32>().map(|code| code & 0xff);
+        primary.is_ok_and(|code| [18, 19, 20].contains(&code))
     }
 
     /// Removes the rows whose place `rows` take. Returns the rows to write: without those whose place a later row or a row of the
@@ -638,6 +719,80 @@ impl Store {
         }
         Ok(value)
     }
+}
+
+/// The result of [`Store::write_accepted`].
+#[derive(Debug, Default)]
+pub(crate) struct Accepted {
+    /// The number of events that are older than the view keeps, by kind.
+    pub(crate) not_stored: BTreeMap<&'static str, u64>,
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// A record that the database refuses.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) source: String,
+    pub(crate) offset: u64,
+    pub(crate) reason: String,
+}
+
+impl Refused {
+    /// Notes the refusal, and forgets those whose dead letters are certainly in the log.
+    async fn note(&self, transaction: &mut Transaction<'static, Any>) -> Result<(), StoreError> {
+        let failed = || database("noting what was refused");
+        sqlx::query("INSERT INTO limbic_view_refused (source, record, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(self.source.clone())
+            .bind(self.offset as i64)
+            .bind(self.reason.clone())
+            .execute(&mut **transaction)
+            .await
+            .map_err(failed())?;
+        sqlx::query("DELETE FROM limbic_view_refused WHERE source = $1 AND record < $2")
+            .bind(self.source.clone())
+            .bind(self.offset.saturating_sub(REFUSED_FOR) as i64)
+            .execute(&mut **transaction)
+            .await
+            .map_err(failed())?;
+        Ok(())
+    }
+}
+
+async fn act(transaction: &mut Transaction<'static, Any>, statement: &'static str) -> Result<(), StoreError> {
+    let done = sqlx::query(statement).execute(&mut **transaction).await;
+    done.map(drop).map_err(database("writing events in parts"))
+}
+
+/// Moves each source from its expected offset to its new one.
+async fn move_offsets(
+    transaction: &mut Transaction<'static, Any>,
+    moves: &[(String, Option<u64>, u64)],
+) -> Result<(), StoreError> {
+    for (source, expected, next) in moves {
+        let outcome = match expected {
+            Some(expected) => {
+                sqlx::query("UPDATE limbic_view_offsets SET next = $1 WHERE source = $2 AND next = $3")
+                    .bind(*next as i64)
+                    .bind(source.clone())
+                    .bind(*expected as i64)
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(database("moving an offset"))?
+            }
+            None => sqlx::query(
+                "INSERT INTO limbic_view_offsets (source, next) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            )
+            .bind(source.clone())
+            .bind(*next as i64)
+            .execute(&mut **transaction)
+            .await
+            .map_err(database("moving an offset"))?,
+        };
+        if outcome.rows_affected() != 1 {
+            return Err(StoreError::Overtaken(source.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Removes the rows of events from before the time from which their stream is kept. Returns their number, by kind.
