@@ -16,8 +16,8 @@ use crate::read::{Cursor, Room};
 use crate::shared::Shared;
 use crate::store::state_key;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, NewRecord, Polled, Record, Result, StateReader, TopicPartition,
-    Transaction,
+    BatchLimits, Committed, Consumer, Error, NewRecord, Polled, Record, Result, Skipped, StateReader,
+    TopicPartition, Transaction,
 };
 
 /// The maximum bytes of the metadata of an offset, as [`Committed::metadata`] promises.
@@ -205,12 +205,13 @@ impl Consumer for Member {
             .collect())
     }
 
-    fn skipped(&mut self) -> Vec<(TopicPartition, u64)> {
-        let skipped = self.held.iter_mut().map(|held| {
-            let records = held.cursor.take_skipped();
-            (held.partition.name.clone(), records)
+    fn skipped(&mut self) -> Vec<Skipped> {
+        let skipped = self.held.iter_mut().map(|held| Skipped {
+            records: held.cursor.take_skipped(),
+            next: held.cursor.position(),
+            partition: held.partition.name.clone(),
         });
-        skipped.filter(|(_, records)| *records > 0).collect()
+        skipped.filter(|skipped| skipped.records > 0).collect()
     }
 
     fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>> {

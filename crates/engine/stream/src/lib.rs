@@ -86,7 +86,7 @@ pub use backoff::Backoff;
 pub use control::{Control, WatermarkMark};
 pub use error::{Error, Result};
 pub use log::{
-    BatchLimits, Cleanup, Committed, Consumer, GroupProgress, Log, Polled, Retention, StateReader,
+    BatchLimits, Cleanup, Committed, Consumer, GroupProgress, Log, Polled, Retention, Skipped, StateReader,
     Subscription, TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec, Transaction,
 };
 pub use partition::partition_of;

@@ -170,6 +170,17 @@ pub struct Committed {
     pub metadata: String,
 }
 
+/// Records of a held partition that were deleted before the member came to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The number of records.
+    pub records: u64,
+    /// The offset that the member reads next.
+    pub next: u64,
+}
+
 /// The progress of a group, read without joining it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupProgress {
@@ -249,7 +260,7 @@ pub trait Consumer: Send {
 
     /// For each held partition with any: the records that were deleted before this member came to them, since the last call.
     /// A backend that cannot tell returns none.
-    fn skipped(&mut self) -> Vec<(TopicPartition, u64)> {
+    fn skipped(&mut self) -> Vec<Skipped> {
         Vec::new()
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, GroupProgress, Log, NewRecord, Polled, Record, Result,
+    BatchLimits, Committed, Consumer, Error, GroupProgress, Log, NewRecord, Polled, Record, Result, Skipped,
     StateReader, Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
 };
 use parking_lot::Mutex;
@@ -171,7 +171,7 @@ impl Consumer for Member {
         self.inner.positions()
     }
 
-    fn skipped(&mut self) -> Vec<(TopicPartition, u64)> {
+    fn skipped(&mut self) -> Vec<Skipped> {
         let skipped = self.inner.skipped();
         world(|world| world.tell(|| format!("{} skips {skipped:?}", self.group)));
         skipped

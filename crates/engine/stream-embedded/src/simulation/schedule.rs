@@ -273,7 +273,7 @@ fn start() -> Result<(), Error> {
     Ok(())
 }
 
-fn instance(log: &Arc<Simulated>, number: usize) -> Stepped {
+pub(super) fn instance(log: &Arc<Simulated>, number: usize) -> Stepped {
     let idles = story(|story| story.shape.idles);
     let options = RunOptions {
         instance: ["a", "b", "a"][number].into(),

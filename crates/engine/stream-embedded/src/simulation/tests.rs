@@ -5,14 +5,17 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use limbic_domain::Utc;
 use limbic_domain::random::Random;
+use limbic_stream::runtime::count_stages;
 use limbic_stream::{Headers, Log as _, NewRecord, Retention, TopicPartition, TopicSpec};
 
 use super::files::{End, OpenOptions, World, world};
 use super::log::{Handle, Simulated};
-use super::schedule::{run, started};
+use super::schedule::{instance, run, started};
+use super::stages::Pass;
 use crate::EmbeddedOptions;
 use crate::commit::Request;
 
@@ -180,5 +183,62 @@ fn a_cut_is_on_the_disk_before_the_log_opens() {
             "seed {seed}"
         );
     }
+    World::leave();
+}
+
+/// Deleted records are counted and passed although no record follows them, and a failure does not count them again.
+#[test]
+fn deleted_records_at_the_end_of_a_partition_are_counted_once() {
+    World::new(Random::new(1)).enter();
+    let options = EmbeddedOptions {
+        segment_bytes: 100,
+        hold_back: 1,
+        ..EmbeddedOptions::default()
+    };
+    let log = Simulated::open(Path::new("/log"), options).expect("an empty disk");
+    let handle = Handle(log.clone());
+    let topics = [
+        TopicSpec::new("in", 1).kept(Retention {
+            bytes: None,
+            age: Some(Duration::from_secs(1)),
+        }),
+        TopicSpec::new("in.dead", 1),
+        TopicSpec::new("out", 1),
+    ];
+    handle.ensure_topics(&topics).expect("new topics");
+    let publish = |id: u64| {
+        let record = NewRecord {
+            topic: "in".into(),
+            partition: Some(0),
+            key: "k".into(),
+            value: id.to_string().into(),
+            headers: Headers::new(),
+            timestamp: Utc::from_millis(0),
+        };
+        handle.publish(vec![record]).expect("a healthy disk");
+    };
+    let turns = |count: usize| {
+        let mut stage = instance(&log, 0);
+        (0..count).for_each(|_| drop(stage.turn()));
+    };
+    publish(1);
+    turns(20);
+    publish(2);
+    publish(4);
+    let later = crate::clock::wall().plus_millis(60_000);
+    let dropped = log.shared.ask(|answer| Request::Retain(later, answer));
+    dropped.expect("a healthy disk");
+    let counts = || count_stages(&handle, &Pass::spec()).expect("a healthy disk");
+    for _ in 0..2 {
+        turns(20);
+        let counts = counts();
+        assert_eq!((counts.consumed, counts.lag), (1, 0));
+        assert_eq!(counts.skipped.get("in"), Some(&2));
+    }
+    publish(5);
+    turns(20);
+    let counts = counts();
+    assert_eq!((counts.consumed, counts.lag, counts.skipped["in"]), (2, 0, 2));
+    drop((handle, log));
     World::leave();
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_domain::Utc;
-use limbic_stream::{BatchLimits, Error, Log, Retention, TopicSpec};
+use limbic_stream::{BatchLimits, Error, Log, Retention, Skipped, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
 
 use crate::{compaction, options};
@@ -506,7 +506,12 @@ fn what_a_group_has_not_read_is_held_back_and_its_loss_is_told() {
         topic: topic.clone(),
         partition: 0,
     };
-    assert_eq!(client.consumer.skipped(), [(partition, earliest - 8)]);
+    let skipped = Skipped {
+        partition,
+        records: earliest - 8,
+        next: end,
+    };
+    assert_eq!(client.consumer.skipped(), [skipped]);
     assert_eq!(client.consumer.skipped(), [], "told once");
     // What every group has read is not held back.
     client.pass(&records, &"out".into()).unwrap();

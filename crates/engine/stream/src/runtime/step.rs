@@ -17,7 +17,7 @@ use super::work::Work;
 use super::worker::{Assignment, StepError, Worker};
 use crate::overlay::{Changes, Overlay};
 use crate::record::header;
-use crate::{Committed, Consumer, Error, Record, TopicPartition, Transaction};
+use crate::{Committed, Consumer, Error, Record, Skipped, TopicPartition, Transaction};
 
 /// The maximum number of records in the batches of one transaction. It bounds what must be processed again, and what
 /// readers must skip, after a process is killed.
@@ -171,12 +171,19 @@ impl Worker {
             .map(|(partition, assigned)| (partition.clone(), assigned.progress.clone()))
             .collect();
         let skipped = std::mem::take(&mut self.skipped);
-        for (partition, records) in &skipped {
-            if let Some(progress) = progress.get_mut(partition) {
-                progress.counters.skipped += records;
+        for skipped in &skipped {
+            if let Some(progress) = progress.get_mut(&skipped.partition) {
+                progress.counters.skipped += skipped.records;
             }
         }
-        let work = self.work(consumer.state(), &mut progress, records, tick)?;
+        let mut work = self.work(consumer.state(), &mut progress, records, tick)?;
+        // The offset passes them together with the count, also if the batch has no record of the partition. Otherwise they would be
+        // counted again after a failure.
+        for skipped in &skipped {
+            if progress.contains_key(&skipped.partition) {
+                work.next.entry(skipped.partition.clone()).or_insert(skipped.next);
+            }
+        }
         if work.is_silent() && changed(&self.assignment, &progress, &work.next).is_empty() {
             return Ok(());
         }
@@ -190,7 +197,10 @@ impl Worker {
             None
         };
         step.commit(&mut self.assignment, &self.spec.name, &self.meters)?;
-        for (partition, records) in skipped {
+        for Skipped {
+            partition, records, ..
+        } in skipped
+        {
             tracing::error!(%partition, records, "records were deleted before this stage read them: they are lost for it");
             let labels = [&*self.spec.name, &*partition.topic];
             self.meters.skipped.with_label_values(&labels).inc_by(records);

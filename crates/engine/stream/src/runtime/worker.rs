@@ -15,8 +15,8 @@ use super::watermark::WatermarkTracker;
 use super::{Health, RunOptions, Shared};
 use crate::reference::{Follower, Updates};
 use crate::{
-    Backoff, BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, References, Stage,
-    StageError, StageSpec, Subscription, TopicPartition,
+    Backoff, BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, References, Skipped,
+    Stage, StageError, StageSpec, Subscription, TopicPartition,
 };
 
 /// An instance that has no partitions for this long after joining its group counts as standby.
@@ -102,7 +102,7 @@ pub(super) struct Worker {
     is_placed: bool,
     pub(super) tracker: WatermarkTracker,
     /// Records that were deleted before this member came to them, not yet committed as such.
-    pub(super) skipped: BTreeMap<TopicPartition, u64>,
+    pub(super) skipped: Vec<Skipped>,
     /// The next batch gets its own transaction, because the last one failed.
     pub(super) alone: bool,
     joined: Instant,
@@ -139,7 +139,7 @@ impl Worker {
             assignment: BTreeMap::new(),
             is_placed: true,
             tracker: WatermarkTracker::default(),
-            skipped: BTreeMap::new(),
+            skipped: Vec::new(),
             alone: false,
             joined: now,
             last_tick: now,
@@ -307,6 +307,15 @@ impl Worker {
             Polled::Records(records) if self.is_placed => {
                 self.skipped.extend(consumer.skipped());
                 self.step(consumer, records, false)
+            }
+            // All records to the end may have been deleted.
+            Polled::Idle if self.is_placed => {
+                self.skipped.extend(consumer.skipped());
+                if self.skipped.is_empty() {
+                    Ok(())
+                } else {
+                    self.step(consumer, Vec::new(), false)
+                }
             }
             // They are read again when the member has found its place.
             Polled::Records(_) | Polled::Idle => Ok(()),
