@@ -61,8 +61,8 @@ impl JsonSchema for Secret {
 
 /// The address of a server: a URL that may contain credentials, or a word such as `embedded`.
 ///
-/// It is printed without its user information and query (`postgres://***@db/limbic`), because both can contain a
-/// password.
+/// Only its scheme and its hosts are printed (`postgres://***@db:5432/***`), because every other part can contain a password
+/// or a token: the path of a webhook's URL often is one.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct ConnectionUrl(Secret);
@@ -86,30 +86,55 @@ impl ConnectionUrl {
         matches!(self.reveal(), Self::EMBEDDED | "")
     }
 
+    /// This address with `scheme` if it has none, for instance `localhost:9092` with `kafka://`. A single word other than
+    /// `localhost` stays as it is, because it may be a misspelt `embedded`.
+    #[must_use]
+    pub fn or_scheme(self, scheme: &str) -> Self {
+        let text = self.reveal();
+        let is_address = text == "localhost" || text.contains([':', '.', '/']);
+        if self.is_embedded() || text.contains("://") || !is_address {
+            return self;
+        }
+        Self::new(format!("{scheme}://{text}"))
+    }
+
     /// The part before `://`, or empty.
     pub fn scheme(&self) -> &str {
         self.reveal().split_once("://").map_or("", |(scheme, _)| scheme)
     }
 }
 
+impl From<&str> for ConnectionUrl {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for ConnectionUrl {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
 impl fmt::Display for ConnectionUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_embedded() {
+            return f.write_str(self.reveal());
+        }
         let Some((scheme, rest)) = self.reveal().split_once("://") else {
-            return if self.is_embedded() {
-                f.write_str(self.reveal())
-            } else {
-                fmt::Display::fmt(&self.0, f)
-            };
+            return fmt::Display::fmt(&self.0, f);
         };
-        // A password may contain `?` or `@`. So the last `@` ends the user information, and the query can only start
-        // after it.
-        let (user, address) = rest
+        let (authority, further) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        // An `@` behind the first `/`, `?` or `#` may end a password that contains this character. Then it is not known
+        // where the host begins.
+        if further.contains('@') {
+            return write!(f, "{scheme}://***");
+        }
+        let (user, host) = authority
             .rsplit_once('@')
-            .map_or(("", rest), |(_, address)| ("***@", address));
-        let (address, query) = address
-            .split_once('?')
-            .map_or((address, ""), |(address, _)| (address, "?***"));
-        write!(f, "{scheme}://{user}{address}{query}")
+            .map_or(("", authority), |(_, host)| ("***@", host));
+        let further = if further.len() > 1 { "/***" } else { "" };
+        write!(f, "{scheme}://{user}{host}{further}")
     }
 }
 
@@ -154,9 +179,17 @@ mod tests {
     #[test]
     fn a_connection_is_shown_without_its_credentials() {
         for (text, shown) in [
-            ("postgres://u:pass@db/x", "postgres://***@db/x"),
-            ("postgres://u:p@s?s@db:5432/x", "postgres://***@db:5432/x"),
-            ("postgres://db/x?password=hunter2", "postgres://db/x?***"),
+            ("postgres://u:pass@db/x", "postgres://***@db/***"),
+            ("postgres://u:p@ss@db:5432/x", "postgres://***@db:5432/***"),
+            ("postgres://u:hunter?2@db:5432/x", "postgres://***"),
+            ("postgres://u:hunter/2@db:5432/x", "postgres://***"),
+            ("postgres://db/x?password=hunter@2", "postgres://***"),
+            ("postgres://db/x?password=hunter2", "postgres://db/***"),
+            (
+                "https://hooks.example/services/hunter2",
+                "https://hooks.example/***",
+            ),
+            ("https://hooks.example/", "https://hooks.example"),
             ("kafka://a:9092,b:9092", "kafka://a:9092,b:9092"),
             ("embedded", "embedded"),
             ("hunter2", "***"),
@@ -164,6 +197,21 @@ mod tests {
             let url = ConnectionUrl::new(text);
             assert_eq!(format!("{url:?}"), shown);
             assert_eq!(serde_json::to_string(&url).unwrap(), format!("\"{shown}\""));
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_gets_the_one_that_its_setting_has() {
+        for (text, whole) in [
+            ("localhost", "kafka://localhost"),
+            ("broker:9092", "kafka://broker:9092"),
+            ("10.0.0.1", "kafka://10.0.0.1"),
+            ("redis://broker", "redis://broker"),
+            ("embedded", "embedded"),
+            ("embeded", "embeded"),
+            ("", ""),
+        ] {
+            assert_eq!(ConnectionUrl::from(text).or_scheme("kafka").reveal(), whole);
         }
     }
 }

@@ -225,7 +225,7 @@ impl Scene {
         };
         change(&mut setup);
         let server = PlatformServer::start(runtime.handle(), setup.server).unwrap();
-        setup.webhook.url = server.url();
+        setup.webhook.url = server.url().into();
         Self {
             server,
             runtime,

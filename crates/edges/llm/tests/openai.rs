@@ -93,7 +93,7 @@ impl Server {
 
     fn provider(&self) -> OpenAiCompatible {
         let settings = OpenAiSettings {
-            base_url: self.base.clone(),
+            base_url: self.base.as_str().into(),
             api_key: Secret::new("sk-hidden"),
         };
         OpenAiCompatible::new(&settings, self.runtime.handle().clone()).unwrap()
@@ -219,7 +219,7 @@ fn a_timeout_and_a_missing_server_are_unknown_and_do_not_show_the_key() {
     let provider = server.provider();
     let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let settings = OpenAiSettings {
-        base_url: format!("http://{}/v1", free.local_addr().unwrap()),
+        base_url: format!("http://{}/v1", free.local_addr().unwrap()).into(),
         api_key: Secret::new("sk-hidden"),
     };
     drop(free);
@@ -289,7 +289,7 @@ fn invalid_settings_are_refused_with_a_correction() {
         ("https://example.com/v1", "two\nlines", "without line ends"),
     ] {
         let settings = OpenAiSettings {
-            base_url: base_url.to_owned(),
+            base_url: base_url.into(),
             api_key: Secret::new(key),
         };
         let error = OpenAiCompatible::new(&settings, runtime.handle().clone()).unwrap_err();
@@ -338,7 +338,7 @@ fn an_outbox_retries_server_failures_with_the_same_key() {
     let (base_url, handle) = (server.base.clone(), server.runtime.handle().clone());
     let build = move || {
         let settings = OpenAiSettings {
-            base_url: base_url.clone(),
+            base_url: base_url.as_str().into(),
             api_key: Secret::default(),
         };
         let provider = OpenAiCompatible::new(&settings, handle.clone()).unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use limbic_component::{Component, Error, Kind, Need, Place, Resources};
 use limbic_deliver::AdPlatform;
+use limbic_domain::ConnectionUrl;
 use tokio::runtime::Handle;
 
 use super::{WebhookPlatform, WebhookSettings};
@@ -19,6 +20,13 @@ impl Component for WebhookPlatform {
 
     fn check(settings: &WebhookSettings) -> Result<(), Error> {
         Ok(settings.check()?)
+    }
+
+    fn address(settings: &WebhookSettings) -> Option<ConnectionUrl> {
+        settings
+            .address()
+            .ok()
+            .map(|url| ConnectionUrl::new(url.as_str()))
     }
 
     fn build(settings: &WebhookSettings, resources: &Resources) -> Result<Arc<dyn AdPlatform>, Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{HumanDuration, Secret};
+use limbic_domain::{ConnectionUrl, HumanDuration, Secret};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
@@ -25,8 +25,9 @@ const OWN_HEADERS: [&str; 7] = [
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// The URL for deliveries.
-    pub url: String,
+    /// The URL for deliveries. Only its scheme and host are printed, because a path can be a key. Without a scheme, `https` is
+    /// used, and `http` for `localhost` and `127.0.0.1`.
+    pub url: ConnectionUrl,
     /// The signing secret, `whsec_…`. Without it, requests are not signed. Never printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
@@ -71,7 +72,7 @@ impl Default for WebhookSettings {
 
 impl WebhookSettings {
     /// A webhook with the default settings.
-    pub fn to(url: impl Into<String>) -> Self {
+    pub fn to(url: impl Into<ConnectionUrl>) -> Self {
         Self {
             url: url.into(),
             secret: None,
@@ -110,10 +111,11 @@ impl WebhookSettings {
     /// The URL for deliveries.
     pub(super) fn address(&self) -> Result<Url, InvalidWebhook> {
         let wrong = |problem: String| Err(InvalidWebhook::Url(problem));
-        if self.url.is_empty() {
+        if self.url.reveal().is_empty() {
             return wrong("is empty: give the URL that deliveries are posted to".to_owned());
         }
-        let url = match Url::parse(&self.url) {
+        let url = self.url.clone().or_scheme(usual_scheme(self.url.reveal()));
+        let url = match Url::parse(url.reveal()) {
             Ok(url) => url,
             Err(error) => return wrong(format!("not a URL ({error}): write https://HOST/PATH")),
         };
@@ -166,6 +168,16 @@ impl WebhookSettings {
     }
 }
 
+/// The scheme of an address without one.
+fn usual_scheme(address: &str) -> &'static str {
+    let host = address.split(['/', ':']).next().unwrap_or_default();
+    if matches!(host, "localhost" | "127.0.0.1") {
+        "http"
+    } else {
+        "https"
+    }
+}
+
 /// Settings that are not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidWebhook {
@@ -207,5 +219,28 @@ fn out_of_range(
         value: value.to_string(),
         least,
         most,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_scheme_is_understood_and_a_path_is_not_shown() {
+        for (written, whole) in [
+            ("localhost:9000/ads", "http://localhost:9000/ads"),
+            ("127.0.0.1/ads", "http://127.0.0.1/ads"),
+            ("ads.example/hook", "https://ads.example/hook"),
+            ("http://ads.example/hook", "http://ads.example/hook"),
+        ] {
+            let settings = WebhookSettings::to(written);
+            assert_eq!(settings.address().unwrap().as_str(), whole);
+        }
+        let shown = format!("{:?}", WebhookSettings::to("https://ads.example/hooks/hunter2"));
+        assert!(
+            shown.contains("ads.example") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }

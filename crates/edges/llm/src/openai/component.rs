@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use limbic_component::{Component, Error, Kind, Need, Place, Resources};
+use limbic_domain::ConnectionUrl;
 use tokio::runtime::Handle;
 
 use super::{OpenAiCompatible, OpenAiSettings};
@@ -19,6 +20,10 @@ impl Component for OpenAiCompatible {
 
     fn check(settings: &OpenAiSettings) -> Result<(), Error> {
         Ok(settings.check()?)
+    }
+
+    fn address(settings: &OpenAiSettings) -> Option<ConnectionUrl> {
+        Some(settings.base_url.clone())
     }
 
     fn build(settings: &OpenAiSettings, resources: &Resources) -> Result<Arc<dyn Provider>, Error> {

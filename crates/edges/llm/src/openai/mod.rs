@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limbic_domain::{Secret, Utc};
+use limbic_domain::{ConnectionUrl, Secret, Utc};
 use limbic_http::explain;
 use limbic_stream::outbox::{Answer, Call, excerpt, retry_after};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -23,8 +23,8 @@ const REPLY_BYTES: usize = 4 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAiSettings {
-    /// The API's base URL, for instance `https://api.openai.com/v1`.
-    pub base_url: String,
+    /// The API's base URL, for instance `https://api.openai.com/v1`. Only its scheme and host are printed.
+    pub base_url: ConnectionUrl,
     /// The API key. Empty = requests have no key. Never printed.
     #[serde(default)]
     pub api_key: Secret,
@@ -282,11 +282,10 @@ const fn rejected(detail: String) -> Answer<Generated> {
     Answer::Rejected { detail }
 }
 
-fn completions(base: &str) -> Result<Url, SettingsError> {
-    let url = format!("{}/chat/completions", base.trim_end_matches('/'));
-    let url = Url::parse(&url).map_err(|error| {
-        SettingsError::Url(format!("`{base}` is not a URL ({error}): write https://HOST/v1"))
-    })?;
+fn completions(base: &ConnectionUrl) -> Result<Url, SettingsError> {
+    let url = format!("{}/chat/completions", base.reveal().trim_end_matches('/'));
+    let url = Url::parse(&url)
+        .map_err(|error| SettingsError::Url(format!("not a URL ({error}): write https://HOST/v1")))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(SettingsError::Url(format!(
             "`{}` is not a scheme to post to: write https",
