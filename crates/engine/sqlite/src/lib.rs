@@ -30,6 +30,8 @@
 
 use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, Row as _};
 
@@ -135,7 +137,61 @@ async fn connect(
                 Ok(())
             })
         });
-    options
-        .connect(&format!("sqlite://{}?mode=rwc", file.display()))
-        .await
+    options.connect(&url_of(file)?).await
+}
+
+/// The characters of a path that a URL contains as they are.
+const AS_THEY_ARE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
+
+/// The URL of a file that may not exist yet. Every character that could mean something in a URL is encoded.
+fn url_of(file: &Path) -> Result<String, sqlx::Error> {
+    let Some(path) = file.to_str() else {
+        let what = format!(
+            "the path {} is not UTF-8: choose another data folder",
+            file.display()
+        );
+        return Err(sqlx::Error::Configuration(what.into()));
+    };
+    Ok(format!(
+        "sqlite://{}?mode=rwc",
+        utf8_percent_encode(path, AS_THEY_ARE)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_may_contain_any_character() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "100%",
+            "50%25",
+            "why?",
+            "#1",
+            "a b",
+            "Zoë 日本",
+            "a&mode=ro",
+            "q\"'",
+        ] {
+            let folder = folder.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let file = folder.join("x.sqlite");
+            runtime.block_on(async {
+                let pool = open_writer(&file, Durability::Process, &[]).await.unwrap();
+                sqlx::query("CREATE TABLE x (y BIGINT)")
+                    .execute(&pool)
+                    .await
+                    .unwrap();
+                pool.close().await;
+            });
+            assert!(file.is_file(), "{name}");
+        }
+    }
 }
