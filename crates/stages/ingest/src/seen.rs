@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use foldhash::HashSet;
 use limbic_domain::topics;
@@ -34,6 +35,10 @@ pub trait SeenIds: Send + Sync {
     fn known(&self, ids: &[SeenId]) -> Vec<bool>;
     /// Remembers `ids`, whose records are durable.
     fn note(&self, ids: &[SeenId]);
+    /// The server and its version, for instance `Redis 7.0.15`. `None` = it is not a server, or does not answer.
+    fn server(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The latest ids, in the memory of this process.
@@ -119,14 +124,27 @@ impl SeenIds for RecentIds {
     }
 }
 
+/// How long a call waits for Redis.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How long Redis is not asked after it did not answer.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// Ids that all edge processes share, in Redis (`SET key 1 EX ttl`).
 ///
-/// While Redis does not answer, no id is known: the edge accepts the posts, and the ingest stage removes duplicates.
+/// While Redis does not answer, no id is known: the edge accepts the posts, and the ingest stage removes duplicates. A Redis that
+/// hangs does not stop intake: a call waits for 250 ms, and further calls do not ask for the next 5 s.
 pub struct SharedIds {
     client: redis::Client,
-    connection: Mutex<Option<redis::Connection>>,
+    state: Mutex<Shared>,
     prefix: String,
     keep_seconds: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    connection: Option<redis::Connection>,
+    /// Until when Redis is not asked.
+    pause: Option<Instant>,
 }
 
 impl std::fmt::Debug for SharedIds {
@@ -141,10 +159,13 @@ impl SharedIds {
     /// Connects to `url` (`redis://…`). Fails if Redis does not answer now.
     pub fn connect(url: &str, prefix: &str, keep_seconds: u64) -> Result<Self, redis::RedisError> {
         let client = redis::Client::open(url)?;
-        let connection = client.get_connection_with_timeout(std::time::Duration::from_secs(2))?;
+        let connection = connect(&client, Duration::from_secs(2))?;
         Ok(Self {
             client,
-            connection: Mutex::new(Some(connection)),
+            state: Mutex::new(Shared {
+                connection: Some(connection),
+                pause: None,
+            }),
             prefix: prefix.to_owned(),
             keep_seconds,
         })
@@ -164,31 +185,43 @@ impl SharedIds {
         &self,
         what: impl Fn(&mut redis::Connection) -> redis::RedisResult<T>,
     ) -> Option<T> {
-        let mut slot = self.connection.lock();
+        let mut state = self.state.lock();
+        if state.pause.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        // A connection that Redis has closed, because it was restarted, is replaced once.
         for _ in 0..2 {
-            let mut connection = match slot.take() {
-                Some(connection) => connection,
-                None => match self
-                    .client
-                    .get_connection_with_timeout(std::time::Duration::from_secs(1))
-                {
-                    Ok(connection) => connection,
-                    Err(error) => {
-                        tracing::warn!(%error, "Redis does not answer: duplicates are found by the ingest stage alone");
-                        return None;
-                    }
-                },
+            let answer = match state.connection.take() {
+                Some(connection) => Ok(connection),
+                None => connect(&self.client, PATIENCE),
             };
-            match what(&mut connection) {
-                Ok(value) => {
-                    *slot = Some(connection);
+            let answer = answer.and_then(|mut connection| Ok((what(&mut connection)?, connection)));
+            match answer {
+                Ok((value, connection)) => {
+                    if state.pause.take().is_some() {
+                        tracing::info!("Redis answers again");
+                    }
+                    state.connection = Some(connection);
                     return Some(value);
                 }
-                Err(error) => tracing::debug!(%error, "Redis connection lost"),
+                Err(error) if error.is_timeout() || error.is_connection_refusal() => break,
+                Err(error) => tracing::debug!(%error, "the connection to Redis is lost"),
             }
         }
+        if state.pause.is_none() {
+            tracing::warn!("Redis does not answer: duplicates are found by the ingest stage alone");
+        }
+        state.pause = Some(Instant::now() + PAUSE);
         None
     }
+}
+
+/// A connection whose calls do not wait longer than [`PATIENCE`].
+fn connect(client: &redis::Client, patience: Duration) -> redis::RedisResult<redis::Connection> {
+    let connection = client.get_connection_with_timeout(patience)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.set_write_timeout(Some(PATIENCE))?;
+    Ok(connection)
 }
 
 impl SeenIds for SharedIds {
@@ -221,10 +254,23 @@ impl SeenIds for SharedIds {
         }
         self.with_connection(|connection| pipeline.query::<()>(connection));
     }
+
+    fn server(&self) -> Option<String> {
+        let info: String =
+            self.with_connection(|connection| redis::cmd("INFO").arg("server").query(connection))?;
+        let version = info
+            .lines()
+            .find_map(|line| line.strip_prefix("redis_version:"))?;
+        Some(format!("Redis {}", version.trim()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -232,5 +278,51 @@ mod tests {
         let ids = RecentIds::new(2);
         ids.note(&[[1; 16], [2; 16], [1; 16], [3; 16]]);
         assert_eq!(ids.known(&[[1; 16], [2; 16], [3; 16]]), [false, true, true]);
+    }
+
+    /// A Redis that answers its first `answered` commands and then says nothing, and the number of its connections.
+    fn hanging_redis(answered: usize) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            let mut left = answered;
+            for stream in listener.incoming() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut reader = BufReader::new(stream.unwrap());
+                // A command is an array of bulk strings: `*N`, then N times `$LENGTH` and the text.
+                let mut line = String::new();
+                while left > 0 && reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+                    let parts: usize = line.trim().trim_start_matches('*').parse().unwrap();
+                    for _ in 0..2 * parts {
+                        line.clear();
+                        reader.read_line(&mut line).unwrap();
+                    }
+                    line.clear();
+                    left -= 1;
+                    reader.get_mut().write_all(b"+OK\r\n").unwrap();
+                }
+                // Kept open, and silent.
+                std::mem::forget(reader);
+            }
+        });
+        (url, connections)
+    }
+
+    #[test]
+    fn a_redis_that_hangs_knows_no_id_and_is_not_asked_by_each_call() {
+        // The client introduces itself with two commands.
+        let (url, connections) = hanging_redis(2);
+        let shared = SharedIds::connect(&url, "test:", 60).unwrap();
+        for _ in 0..50 {
+            assert_eq!(shared.known(&[[1; 16], [2; 16]]), [false, false]);
+            shared.note(&[[1; 16]]);
+        }
+        assert_eq!(
+            connections.load(Ordering::SeqCst),
+            1,
+            "a call that waited in vain is not repeated"
+        );
     }
 }

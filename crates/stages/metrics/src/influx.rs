@@ -43,6 +43,12 @@ pub struct Influx {
     options: InfluxOptions,
 }
 
+/// The answer of `/health`.
+#[derive(Default, Deserialize)]
+struct Health {
+    version: Option<String>,
+}
+
 /// Points in one request: the maximum that InfluxDB's guide recommends.
 const POINTS_AT_ONCE: usize = 5_000;
 
@@ -51,6 +57,8 @@ impl Influx {
     pub fn new(options: InfluxOptions) -> Result<Self, SeriesError> {
         let client = Client::builder()
             .timeout(Duration::from_secs(10))
+            // The token goes to the address of the settings, and to no other.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| SeriesError::Unavailable(format!("preparing to call InfluxDB: {error}")))?;
         Ok(Self { client, options })
@@ -93,6 +101,22 @@ impl Influx {
         let status = answer.status();
         let text = answer.text().await.map_err(failed)?;
         Ok((status, text))
+    }
+
+    /// The name and version that the server states at `/health`, without the token.
+    async fn version(&self) -> Result<Option<String>, SeriesError> {
+        let address = format!("{}/health", self.options.url.reveal().trim_end_matches('/'));
+        let failed = |error: reqwest::Error| {
+            SeriesError::Unavailable(format!(
+                "InfluxDB at {} does not answer: {}",
+                self.options.url,
+                explain(error)
+            ))
+        };
+        let answer = self.client.get(address).send().await.map_err(failed)?;
+        let text = answer.text().await.map_err(failed)?;
+        let health: Health = serde_json::from_str(&text).unwrap_or_default();
+        Ok(health.version.map(|version| format!("InfluxDB {version}")))
     }
 
     /// After which time the bucket deletes points. `None` = never, or the token may not read it.
@@ -347,6 +371,10 @@ impl SeriesStore for Influx {
 
     fn own_retention(&self) -> Pending<'_, Option<HumanDuration>> {
         Box::pin(self.bucket_retention())
+    }
+
+    fn server(&self) -> Pending<'_, Option<String>> {
+        Box::pin(self.version())
     }
 
     /// By the clock, as InfluxDB deletes.

@@ -124,6 +124,11 @@ pub trait SeriesStore: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
+    /// The server and its version, for instance `InfluxDB v2.7.12`. `None` = it is not a server, or does not say.
+    fn server(&self) -> Pending<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// The time before which points of a measurement are deleted. `None` = none are.
     fn deleted_before<'a>(&'a self, tenant: &'a TenantId, measurement: &'a str) -> Pending<'a, Option<Utc>> {
         let _ = (tenant, measurement);
