@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use limbic_ad_platforms::{FilePlatform, FileSettings};
+use limbic_affect::{BuiltInModel, Engine};
+use limbic_affect_stage::AffectStage;
 use limbic_deliver::DeliverStage;
 use limbic_domain::{Brief, Campaign, HumanDuration, Micros, Platform, Secret, Slug, TenantId};
 
@@ -29,6 +31,12 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
             api_keys: Vec::new(),
         },
     );
+    // A program that contains the model selects it.
+    settings.section_mut::<AffectStage>().engine = if BuiltInModel::provided().is_some() {
+        Engine::Model
+    } else {
+        Engine::Lexicon
+    };
     let change = &mut settings.section_mut::<ProfileStage>().change;
     change.alpha = 1e-2;
     change.false_moments = 10_000.0;

@@ -63,6 +63,7 @@
 //! * Every engine reads distress, because the safety gate depends on it. VADER cannot, so [`Vader`] does not
 //!   implement [`AffectEngine`].
 
+mod built_in;
 mod cues;
 pub mod emotions;
 mod entities;
@@ -82,6 +83,7 @@ mod vader;
 
 use limbic_domain::Affect;
 
+pub use built_in::BuiltInModel;
 pub use cues::DistressScores;
 pub use entities::Names;
 pub use events::{

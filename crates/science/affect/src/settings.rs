@@ -1,16 +1,16 @@
 //! Settings of the affect stage, and the engine that they select.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use limbic_domain::{HumanDuration, Slug};
+use limbic_domain::Slug;
 use limbic_encoder::{Kernels, KernelsError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AffectEngine, LexiconReader, ModelOptions, ModelReader, OpenError, Readers, ReadersOptions,
+    AffectEngine, BuiltInModel, LexiconReader, ModelOptions, ModelReader, OpenError, Readers, ReadersOptions,
     SubjectTagger, SubjectsError,
 };
 
@@ -18,10 +18,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
-    /// The model if its folder exists, otherwise the lexicon.
+    /// The same as [`Engine::Model`].
     #[default]
     Auto,
-    /// The model. A missing or invalid folder is an error, unless [`Settings::fallback`] is set.
+    /// The model. A missing or invalid one is an error, unless [`Settings::fallback`] is set.
     Model,
     /// The lexicon, also if there is a model.
     Lexicon,
@@ -31,10 +31,11 @@ pub enum Engine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The engine: `auto` (the model if its folder exists, otherwise the lexicon), `model`, `lexicon`. Default:
-    /// `auto`.
+    /// The engine: `model`, or `lexicon`, which reads faster and far worse. `auto` (default) is the model: without it, the
+    /// node does not start.
     pub engine: Engine,
-    /// Folder of the model, with `config.json`, `model.safetensors` and `vocab.txt`.
+    /// Folder of the model, with `config.json`, `model.safetensors` and `vocab.txt`. Empty (default) = the model that the program
+    /// contains.
     pub model: PathBuf,
     /// The kernels of the model: `auto` (the fastest that this machine supports), `amx`, `avx512-vnni`, `avx2`,
     /// `neon`, `portable`, `torch`, `reference`. They round differently, so each gives another version.
@@ -47,8 +48,6 @@ pub struct Settings {
     pub cache: usize,
     /// Approximate number of tokens per batch.
     pub batch_tokens: usize,
-    /// Time that a single text waits for others to be batched with. Default 2ms.
-    pub linger: HumanDuration,
     /// Largest number of texts that wait to be read.
     pub queue: usize,
     /// Whether the lexicon replaces a missing or invalid model. Otherwise this is an error.
@@ -66,13 +65,12 @@ impl Default for Settings {
         let readers = ReadersOptions::default();
         Self {
             engine: Engine::Auto,
-            model: "models/affect-l6".into(),
+            model: PathBuf::new(),
             kernels: "auto".to_owned(),
             threads: 0,
             cascade: false,
             cache: ModelOptions::default().cache,
             batch_tokens: readers.batch_tokens,
-            linger: HumanDuration::from_millis(2),
             queue: readers.queue,
             fallback: false,
             brands: BTreeMap::new(),
@@ -105,6 +103,12 @@ pub enum SettingsError {
         #[source]
         source: OpenError,
     },
+    /// There is no model.
+    #[error(
+        "there is no model: the program was built without one, and affect.model is empty: set affect.model to the folder of a model \
+         (models/affect-l6 of the release), or set affect.engine = \"lexicon\", which reads far worse"
+    )]
+    NoModel,
     /// The threads cannot be started.
     #[error(
         "cannot start the reader threads (affect.threads = {threads}): choose fewer threads, or raise the system's limit"
@@ -122,8 +126,10 @@ pub enum SettingsError {
 pub struct Opened {
     /// The selected engine.
     pub engine: Arc<dyn AffectEngine>,
-    /// The reason why `auto` or `fallback` selected the lexicon instead of the model.
+    /// The reason why `fallback` selected the lexicon instead of the model.
     pub remark: Option<String>,
+    /// What reads, where it comes from, and what it runs on, in words for `limbic check`.
+    pub description: String,
 }
 
 impl Settings {
@@ -137,6 +143,7 @@ impl Settings {
         let lexicon = |remark: Option<String>| Opened {
             engine: Arc::new(LexiconReader::with_brands(&self.brands)),
             remark,
+            description: "the lexica read, without a model".to_owned(),
         };
         let kernels: Kernels = self.kernels.parse().map_err(|source| SettingsError::Kernels {
             name: self.kernels.clone(),
@@ -145,31 +152,49 @@ impl Settings {
         if self.engine == Engine::Lexicon {
             return Ok(lexicon(None));
         }
-        if self.engine == Engine::Auto && !has_model(&self.model) {
-            return Ok(lexicon(Some(format!(
-                "there is no model in {}: the lexica read",
-                self.model.display()
-            ))));
-        }
         let options = ModelOptions {
             kernels,
             cascade: self.cascade,
             cache: self.cache,
             brands: self.brands.clone(),
         };
-        match ModelReader::open(&self.model, &options) {
-            Ok(reader) => Ok(Opened {
+        match self.open_model(&options) {
+            Ok((reader, place)) => Ok(Opened {
+                description: format!(
+                    "model {} ({place}), kernels {}",
+                    reader.model_version(),
+                    reader.kernels()
+                ),
                 engine: Arc::new(reader),
                 remark: None,
             }),
-            Err(OpenError::Kernels(source)) => Err(SettingsError::Kernels {
-                name: self.kernels.clone(),
-                source,
-            }),
+            Err(error @ SettingsError::Kernels { .. }) => Err(error),
             Err(error) if self.fallback => Ok(lexicon(Some(format!(
                 "{}; affect.fallback is set: the lexica read",
                 chain(&error)
             )))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The model that the settings name, or that the program contains, and where it is.
+    pub fn open_model(&self, options: &ModelOptions) -> Result<(ModelReader, String), SettingsError> {
+        let (opened, place) = if self.model.as_os_str().is_empty() {
+            let model = BuiltInModel::provided().ok_or(SettingsError::NoModel)?;
+            (
+                ModelReader::from_files(&model, options),
+                "in the program".to_owned(),
+            )
+        } else {
+            let place = format!("in {}", self.model.display());
+            (ModelReader::open(&self.model, options), place)
+        };
+        match opened {
+            Ok(reader) => Ok((reader, place)),
+            Err(OpenError::Kernels(source)) => Err(SettingsError::Kernels {
+                name: options.kernels.to_string(),
+                source,
+            }),
             Err(source) => Err(SettingsError::Model {
                 folder: self.model.clone(),
                 source,
@@ -179,7 +204,11 @@ impl Settings {
 
     /// The selected engine, with compute threads.
     pub fn start(&self) -> Result<Opened, SettingsError> {
-        let Opened { engine, remark } = self.open()?;
+        let Opened {
+            engine,
+            remark,
+            description,
+        } = self.open()?;
         let usual = ReadersOptions::default();
         let options = ReadersOptions {
             threads: if self.threads == 0 {
@@ -188,7 +217,7 @@ impl Settings {
                 self.threads
             },
             batch_tokens: self.batch_tokens,
-            linger: self.linger.get(),
+            linger: usual.linger,
             queue: self.queue,
         };
         let readers = Readers::start(engine, options).map_err(|source| SettingsError::Threads {
@@ -198,15 +227,9 @@ impl Settings {
         Ok(Opened {
             engine: Arc::new(readers),
             remark,
+            description,
         })
     }
-}
-
-/// Whether the folder has any file of a model.
-fn has_model(folder: &Path) -> bool {
-    ["config.json", "model.safetensors"]
-        .iter()
-        .any(|file| folder.join(file).exists())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -14,7 +14,7 @@ fn error_of(settings: &Settings) -> String {
 }
 
 #[test]
-fn auto_selects_an_existing_model_and_otherwise_explains_the_lexicon() {
+fn a_missing_model_is_an_error_unless_the_settings_ask_for_the_lexicon() {
     let folder = small::model();
     let mut settings = Settings {
         model: folder.path().to_owned(),
@@ -22,12 +22,25 @@ fn auto_selects_an_existing_model_and_otherwise_explains_the_lexicon() {
     };
     let opened = settings.open().unwrap();
     assert!(opened.engine.version().starts_with("small-1/") && opened.remark.is_none());
+    assert!(
+        opened.description.contains("model small-1 (in "),
+        "{}",
+        opened.description
+    );
     settings.model = folder.path().join("nowhere");
+    let error = error_of(&settings);
+    assert!(
+        error.contains("nowhere") && error.contains("affect.engine = \"lexicon\""),
+        "{error}"
+    );
+    // This program contains no model.
+    settings.model = "".into();
+    let error = error_of(&settings);
+    assert!(error.contains("affect.model is empty"), "{error}");
+    settings.engine = Engine::Lexicon;
     let opened = settings.open().unwrap();
     assert_eq!(opened.engine.version(), LexiconReader::VERSION);
-    assert!(opened.remark.unwrap().contains("nowhere"));
-    settings.engine = Engine::Lexicon;
-    assert!(settings.open().unwrap().remark.is_none());
+    assert!(opened.remark.is_none());
 }
 
 #[test]

@@ -62,4 +62,4 @@ mod torch;
 
 pub use encoder::{BatchOutput, Encoder, Exit, PostOutput, ReadError, Scratch};
 pub use kernels::{Kernels, KernelsError};
-pub use model::{Model, ModelError, Task, TaskKind};
+pub use model::{Model, ModelError, ModelFiles, Task, TaskKind};

@@ -21,11 +21,15 @@ impl Component for AffectStage {
     }
 
     fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
-        let Opened { engine, remark } = settings.start()?;
+        let Opened {
+            engine,
+            remark,
+            description,
+        } = settings.start()?;
         if let Some(remark) = remark {
             tracing::warn!("{remark}");
         }
-        tracing::info!(version = engine.version(), "affect engine opened");
+        tracing::info!(version = engine.version(), "affect engine opened: {description}");
         Ok(Box::new(Self::new(engine, settings.tagger()?)))
     }
 }

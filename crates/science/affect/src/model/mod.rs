@@ -17,16 +17,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use limbic_domain::Affect;
-use limbic_encoder::{Encoder, Exit, Kernels, KernelsError, Model, ModelError, Scratch, Task};
+use limbic_encoder::{Encoder, Exit, Kernels, KernelsError, Model, ModelError, ModelFiles, Scratch, Task};
 
 use crate::events::EventHead;
 use crate::reader::{Room, Seen};
-use crate::tokens::{Tokeniser, Tokens, VocabularyError};
+use crate::tokens::{Tokeniser, Tokens, Vocabulary, VocabularyError};
 use crate::{AffectEngine, LexiconReader, language};
 
 use cache::Cache;
 pub use cache::CacheCounts;
 use plan::Plan;
+
+const VOCABULARY: &str = "vocab.txt";
 
 /// Tokens per call of the encoder. More do not increase the speed, but need more memory.
 const BATCH_TOKENS: usize = 4096;
@@ -168,22 +170,38 @@ struct Asked {
 impl ModelReader {
     /// Reads and checks the model in `folder`: `config.json`, `model.safetensors` and `vocab.txt`.
     pub fn open(folder: &Path, options: &ModelOptions) -> Result<Self, OpenError> {
-        let model = Model::open(folder)?;
-        let path = folder.join("vocab.txt");
-        let tokeniser = Tokeniser::open(&path).map_err(|source| OpenError::Vocabulary {
+        Self::from_files(folder, options)
+    }
+
+    /// The same for a model whose files are in a folder, or in the program.
+    pub fn from_files<F: ModelFiles + ?Sized>(files: &F, options: &ModelOptions) -> Result<Self, OpenError> {
+        let model = Model::from_files(files)?;
+        let path = files.path(VOCABULARY);
+        let vocabulary = |source| OpenError::Vocabulary {
             path: path.clone(),
             source,
+        };
+        let text = files.read(VOCABULARY).and_then(|bytes| {
+            String::from_utf8(bytes.into_owned())
+                .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        });
+        let text = text.map_err(|source| {
+            vocabulary(VocabularyError::Unreadable {
+                path: path.display().to_string(),
+                source,
+            })
         })?;
+        let tokeniser = Tokeniser::new(Vocabulary::new(&text).map_err(vocabulary)?);
         let (pieces, tokens) = (tokeniser.vocabulary().len(), model.vocabulary());
         if pieces != tokens {
             return Err(OpenError::OtherVocabulary { path, pieces, tokens });
         }
         let plan = Plan::new(model.tasks()).map_err(|what| OpenError::Tasks {
-            path: folder.join("config.json"),
+            path: files.path("config.json"),
             what,
         })?;
         let encoder = Encoder::new(&model, options.kernels)?;
-        let event_head = open_event_head(folder, model.version(), encoder.pooled_width())?;
+        let event_head = open_event_head(files, model.version(), encoder.pooled_width())?;
         let lexicon = LexiconReader::with_brands(&options.brands);
         let exits = if options.cascade {
             exits(&model, &encoder, &plan)
@@ -358,13 +376,17 @@ impl ModelReader {
 }
 
 /// The head for sensitive events in the model's folder, if there is one.
-fn open_event_head(folder: &Path, model: &str, width: usize) -> Result<Option<EventHead>, OpenError> {
-    let path = folder.join(EventHead::FILE);
+fn open_event_head<F: ModelFiles + ?Sized>(
+    files: &F,
+    model: &str,
+    width: usize,
+) -> Result<Option<EventHead>, OpenError> {
+    let path = files.path(EventHead::FILE);
     let failed = |what: String| OpenError::EventHead {
         path: path.clone(),
         what,
     };
-    let bytes = match std::fs::read(&path) {
+    let bytes = match files.read(EventHead::FILE) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error.to_string())),

@@ -6,7 +6,8 @@ mod config;
 mod error;
 mod tensors;
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -107,18 +108,28 @@ pub(crate) struct Head {
 impl Model {
     /// Reads and checks the folder of a model.
     pub fn open(folder: &Path) -> Result<Model, ModelError> {
-        let config_path = folder.join(CONFIG);
-        let config = parse_config(&config_path, &read(&config_path)?)?;
+        Self::from_files(folder)
+    }
+
+    /// Reads and checks the files of a model.
+    pub fn from_files<F: ModelFiles + ?Sized>(files: &F) -> Result<Model, ModelError> {
+        let read = |name: &str| {
+            files.read(name).map_err(|source| ModelError::Read {
+                path: files.path(name),
+                source,
+            })
+        };
+        let config_path = files.path(CONFIG);
+        let config = parse_config(&config_path, &read(CONFIG)?)?;
         check(&config).map_err(|what| ModelError::Unsupported {
             path: config_path,
             what,
         })?;
         for (name, wanted) in config.sha256.iter().filter(|(name, _)| *name != TENSORS) {
-            let path = folder.join(name);
-            check_digest(&path, &read(&path)?, wanted)?;
+            check_digest(&files.path(name), &read(name)?, wanted)?;
         }
-        let path = folder.join(TENSORS);
-        let bytes = read(&path)?;
+        let path = files.path(TENSORS);
+        let bytes = read(TENSORS)?;
         if let Some(wanted) = config.sha256.get(TENSORS) {
             check_digest(&path, &bytes, wanted)?;
         }
@@ -167,11 +178,23 @@ impl Model {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    std::fs::read(path).map_err(|source| ModelError::Read {
-        path: path.to_owned(),
-        source,
-    })
+/// The files of a model: a folder, or data of the program.
+pub trait ModelFiles {
+    /// The content of the file `name`, for instance `config.json`.
+    fn read(&self, name: &str) -> std::io::Result<Cow<'_, [u8]>>;
+
+    /// How errors name the file.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+impl ModelFiles for Path {
+    fn read(&self, name: &str) -> std::io::Result<Cow<'_, [u8]>> {
+        std::fs::read(self.join(name)).map(Cow::Owned)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.join(name)
+    }
 }
 
 fn parse_config(path: &Path, bytes: &[u8]) -> Result<Config, ModelError> {
