@@ -110,6 +110,9 @@ pub(super) fn assess(
 /// Confidence of the interval that the difference between stabilised and even shares must be in.
 const CHANGE: f64 = 0.8;
 
+/// With fewer rows, nothing can be said of any policy.
+const FEW_ROWS: u64 = 100;
+
 /// With fewer clicks, a result is no evidence.
 const FEW_CLICKS: u64 = 100;
 
@@ -125,7 +128,12 @@ fn warn(report: &mut EvaluationReport, overlap: &Overlap, weight_square: f64) {
             ),
         );
     }
-    if report.effective_sample_size < 100.0 {
+    if report.rows < FEW_ROWS {
+        report.warnings.push(format!(
+            "{}: too few to tell policies apart; take a longer log",
+            counted(report.rows, "row")
+        ));
+    } else if report.effective_sample_size < FEW_ROWS as f64 {
         report.warnings.push(format!(
             "an effective sample of {:.1} rows: the policy differs too much from the logging policy",
             report.effective_sample_size

@@ -6,13 +6,13 @@
 //! and to `namespace.name` for numbers.
 //!
 //! Some lines are rejected because they are not supported: decisions with several slots (`_outcomes`), decisions that
-//! were never activated (`_skipLearn`), and subsampled logs (`pdrop`).
+//! were never activated (`_skipLearn`), and subsampled logs (`pdrop`). An event that is there twice, by its `EventId`, counts once.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::lines::{LineReader, Start, read_lines};
-use crate::log::{BanditLog, LogRow, Situation, Sparse};
+use crate::log::{BanditLog, LogRow, MixSet, Situation, Sparse};
 use crate::{EvaluateError, EvaluationOptions, supplied};
 
 /// Reads the log.
@@ -22,15 +22,21 @@ pub(super) fn read(
 ) -> Result<BanditLog, EvaluateError> {
     let mut log = BanditLog::new();
     let mut dangling = 0;
+    let mut events = Vec::new();
     let reader = || Reader {
         log: BanditLog::new(),
+        events: Vec::new(),
         reward_range: options.reward_range,
         dangling: 0,
         keyed: options.needs_keys(),
     };
-    let merge = |(part, lost): (BanditLog, u64), lines| {
-        dangling += lost;
-        log.absorb(part, lines);
+    let merge = |part: Part, lines| {
+        dangling += part.dangling;
+        log.absorb(part.log, lines);
+        events.extend(part.events.into_iter().map(|event: Event| Event {
+            line: event.line + lines,
+            ..event
+        }));
     };
     read_lines(
         &options.log,
@@ -40,12 +46,47 @@ pub(super) fn read(
         merge,
         progress,
     )?;
+    leave_out_doubles(&mut log, &events);
     if dangling > 0 {
         log.notes.push(format!(
             "{dangling} observations without a decision were left out (a joined log has them in its decisions)"
         ));
     }
     Ok(log)
+}
+
+/// Keeps the first row of each event.
+fn leave_out_doubles(log: &mut BanditLog, events: &[Event]) {
+    let mut known: MixSet<(u64, u64)> = MixSet::default();
+    let mut is_first = Vec::with_capacity(events.len());
+    for event in events {
+        let first = event
+            .id
+            .is_none_or(|id| known.insert(((id >> 64) as u64, id as u64)));
+        if !first {
+            log.rejections.add(event.line, "an event that is there twice", "");
+        }
+        is_first.push(first);
+    }
+    if is_first.contains(&false) {
+        log.retain(|row| is_first[row]);
+        let missing = log.rows.iter().filter(|row| row.propensity.is_nan());
+        log.without_propensity = missing.count() as u64;
+    }
+}
+
+/// What identifies a row. There is one for each row, in the order of the rows.
+struct Event {
+    /// The `EventId`, hashed.
+    id: Option<u128>,
+    line: u64,
+}
+
+/// The content of one range of the file.
+struct Part {
+    log: BanditLog,
+    events: Vec<Event>,
+    dangling: u64,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +116,7 @@ struct Line {
 
 struct Reader {
     log: BanditLog,
+    events: Vec<Event>,
     reward_range: (f64, f64),
     dangling: u64,
     /// Whether rows keep the key of their id.
@@ -219,15 +261,19 @@ fn flatten(log: &mut BanditLog, path: &str, value: &Value, features: &mut Sparse
 }
 
 impl LineReader for Reader {
-    type Part = (BanditLog, u64);
+    type Part = Part;
 
     fn read(&mut self, line: u64, bytes: &[u8]) {
         match self.parse(bytes) {
             Ok(Some(parsed)) => {
+                let id = parsed.id.as_deref();
                 if self.keyed {
-                    let key = supplied::key_of(parsed.id.as_deref().unwrap_or_default());
-                    self.log.keys.push(key);
+                    self.log.keys.push(supplied::key_of(id.unwrap_or_default()));
                 }
+                self.events.push(Event {
+                    id: id.map(supplied::key_of),
+                    line,
+                });
                 match parsed.propensities {
                     Some(propensities) => self.log.push_with_candidates(parsed.row, propensities, line),
                     None => self.log.push(parsed.row, line),
@@ -239,6 +285,10 @@ impl LineReader for Reader {
     }
 
     fn finish(self) -> Self::Part {
-        (self.log, self.dangling)
+        Part {
+            log: self.log,
+            events: self.events,
+            dangling: self.dangling,
+        }
     }
 }

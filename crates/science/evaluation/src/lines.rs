@@ -15,6 +15,9 @@ const BLOCK: usize = 1 << 20;
 /// A longer line is an error, so that memory stays bounded.
 const LONGEST: usize = 64 << 20;
 
+/// What some programs write at the beginning of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Reads single lines; there is one reader per range of the file.
 pub(super) trait LineReader {
     /// The result of a range of the file.
@@ -121,8 +124,14 @@ fn read_range(
                     return Ok(lines);
                 }
                 lines += 1;
-                let line = &buffer[used..stop];
-                reader.read(lines, line.strip_suffix(b"\r").unwrap_or(line));
+                let mut line = &buffer[used..stop];
+                if line_begin == 0 {
+                    line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+                }
+                // A blank line is not a row that is wrong.
+                if !line.trim_ascii().is_empty() {
+                    reader.read(lines, line.strip_suffix(b"\r").unwrap_or(line));
+                }
             }
             line_begin += (stop - used) as u64 + 1;
             used = (stop + 1).min(buffer.len());
@@ -161,10 +170,11 @@ mod tests {
     #[test]
     fn wherever_a_file_is_cut_each_line_is_read_once() {
         let folder = tempfile::tempdir().unwrap();
-        for (text, expected) in [
-            ("ab\n\ncde\r\nf", vec![2, 0, 3, 1]),
-            ("ab\nc\n", vec![2, 1]),
-            ("\n", vec![0]),
+        for (text, lines, expected) in [
+            ("ab\n\ncde\r\nf", 4, vec![2, 3, 1]),
+            ("\u{feff}ab\n \r\nc", 3, vec![2, 1]),
+            ("ab\nc\n", 2, vec![2, 1]),
+            ("\n", 1, vec![]),
         ] {
             let path = folder.path().join("log");
             std::fs::write(&path, text).unwrap();
@@ -182,7 +192,7 @@ mod tests {
                     seen.extend(reader.0.iter().map(|&(_, length)| length));
                 }
                 assert_eq!(seen, expected, "{text:?} cut at {cut}");
-                assert_eq!(total as usize, expected.len());
+                assert_eq!(total, lines);
             }
         }
     }

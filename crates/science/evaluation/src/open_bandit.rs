@@ -4,7 +4,8 @@
 //! The columns of the log are found by name: `item_id`, `click`, and if present `position`, `propensity_score` and
 //! `user_feature_*`. Features are built as in the reference implementation. A context is the one-hot encoding of its
 //! user features, without the alphabetically first value of each. An arm is its `item_feature_*`: numbers as they
-//! are, and categories as their rank among the sorted values of the column.
+//! are, and categories as their rank among the sorted values of the column. Files that pandas has written are read too: a byte
+//! order mark, `3.0` for 3, and `True` for 1.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -87,12 +88,14 @@ fn read_items(path: &Path, log: &mut BanditLog) -> Result<(), EvaluateError> {
     let header = table.headers().map_err(|e| malformed(e.to_string()))?.clone();
     let id_column = header
         .iter()
-        .position(|name| name == "item_id")
+        .position(|name| name.trim_start_matches('\u{feff}') == "item_id")
         .ok_or_else(|| malformed("no column `item_id`".to_owned()))?;
     let mut items = Vec::new();
     for record in table.records() {
         let record = record.map_err(|e| malformed(e.to_string()))?;
         let id: u32 = record[id_column]
+            .strip_suffix(".0")
+            .unwrap_or(&record[id_column])
             .parse()
             .map_err(|_| malformed(format!("`{}` is not an item id", &record[id_column])))?;
         items.push((id, record));
@@ -108,7 +111,7 @@ fn read_items(path: &Path, log: &mut BanditLog) -> Result<(), EvaluateError> {
     }
     log.arm_features = vec![Sparse::new(); items.len()];
     for (column, name) in header.iter().enumerate() {
-        if name.is_empty() || column == id_column {
+        if name.trim_start_matches('\u{feff}').is_empty() || column == id_column {
             continue;
         }
         let values: Vec<&str> = items.iter().map(|(_, record)| &record[column]).collect();
@@ -153,6 +156,7 @@ impl Columns {
         let bytes = std::io::BufRead::read_line(&mut std::io::BufReader::new(file), &mut line)
             .map_err(|e| EvaluateError::read(path, e))?;
         let names: Vec<&str> = line
+            .trim_start_matches('\u{feff}')
             .trim_end()
             .split(',')
             .map(|name| name.trim_matches('"'))
@@ -257,11 +261,14 @@ impl<'a> Reader<'a> {
     /// The row, or the kind and the detail of its rejection.
     fn parse<'b>(&mut self, fields: &[&'b [u8]]) -> Result<LogRow, (&'static str, &'b [u8])> {
         let item = fields[self.columns.item];
-        let arm = *self.known_arms.get(item).ok_or(("unknown item_id", item))?;
+        let arm = *self
+            .known_arms
+            .get(item.strip_suffix(b".0").unwrap_or(item))
+            .ok_or(("unknown item_id", item))?;
         let click = fields[self.columns.click];
         let reward = match click {
-            b"0" => 0.0,
-            b"1" => 1.0,
+            b"0" | b"False" | b"false" => 0.0,
+            b"1" | b"True" | b"true" => 1.0,
             _ => number(click).ok_or(("click is not a number", click))?,
         };
         if !(self.reward_range.0..=self.reward_range.1).contains(&reward) {
@@ -279,7 +286,7 @@ impl<'a> Reader<'a> {
             None => 0,
             Some(text) => std::str::from_utf8(text)
                 .ok()
-                .and_then(|text| text.parse().ok())
+                .and_then(|text| text.strip_suffix(".0").unwrap_or(text).parse().ok())
                 .filter(|&position| position <= PositionSet::MOST)
                 .ok_or(("position is not a number from 0 to 63", text))?,
         };
