@@ -5,6 +5,7 @@
 //! | `contract` | the API does not change for scripts that use it |
 //! | `bad_input` | wrong input gets a clear answer, and the stream continues |
 //! | `files` | a file of posts is read as it is, and only a row that is wrong is lost |
+//! | `hours` | a new user finds every mistake before anything runs, and no secret in any output |
 //! | `kills` | a node that is killed repeatedly has the same results as one that is not |
 //! | `cluster` | several nodes on one Kafka: nothing lost, nothing doubled, the same answers from any node |
 //! | `secured` | Kafka over TLS with a password |
@@ -25,6 +26,7 @@ mod bad_input;
 mod cluster;
 mod contract;
 mod files;
+mod hours;
 mod kills;
 mod kit;
 mod layers;

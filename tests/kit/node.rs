@@ -34,6 +34,9 @@ window = "1s"
 least_posts = 30
 cooldown = "1min"
 
+[affect]
+engine = "lexicon"
+
 [affect.subjects]
 boxing = ["fight", "fighter", "boxing", "#mayweathervmcgregor", "mayweather", "mcgregor", "#maymac", "ring", "knockout"]
 music = ["concert", "encore", "band", "song"]

@@ -16,6 +16,7 @@ Examples:
   limbic measure --data ../shared/data          quality of the readings on public data sets
   limbic evaluate --log decisions.jsonl --format limbic --policy uniform
   limbic components                             components and what they need
+  limbic export decisions outcomes              what evaluate reads, as JSON Lines
   limbic dead list                              records that failed permanently
   limbic explain everyone:football              why there was an ad, or none
   limbic campaigns show                         what each campaign learned
@@ -36,7 +37,7 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Settings file [default: config/limbic.toml, if it exists]
+    /// Settings file [default: the variable LIMBIC_CONFIG, otherwise config/limbic.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
     /// Folder of the embedded log and databases [default: .limbic]
@@ -90,6 +91,8 @@ pub enum Command {
     Measure(MeasureArgs),
     /// Estimate the reward of a policy from the log of another policy (off-policy evaluation)
     Evaluate(EvaluateArgs),
+    /// Write the decisions, outcomes, readings or moments of a log as JSON Lines
+    Export(ExportArgs),
     /// Former name of `measure`
     #[command(hide = true, disable_help_flag = true)]
     Eval {
@@ -133,6 +136,35 @@ The exit code is 0 if everything works.")]
     Check,
     /// List the components, or print the reference of all settings
     Components(ComponentsArgs),
+    /// Print a new random secret, for a pseudonym secret or an API key
+    #[command(after_help = "\
+Examples:
+  export LIMBIC_TENANTS__ACME__PSEUDONYM_SECRET=$(limbic secret)
+  limbic secret                                  for api_keys
+
+To replace an API key: add the new one to tenants.NAME.api_keys, restart the node, let the callers change
+to it, then remove the old one. A pseudonym secret is replaced only if it is known to others: a new one
+gives every person a new pseudonym, so consent that was denied must be stated again.")]
+    Secret,
+    /// Print the completions of a shell
+    #[command(after_help = "\
+Examples:
+  limbic completions bash > ~/.local/share/bash-completion/completions/limbic
+  limbic completions zsh > ~/.zfunc/_limbic")]
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "\
+Examples:
+  limbic man | man -l -
+  limbic man --folder ~/.local/share/man/man1    one page for each command")]
+    Man {
+        /// Folder for the pages of all commands
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// Print the settings
     Config {
         /// The action.
@@ -253,10 +285,10 @@ Examples:
 The same seed gives the same people, posts and clicks.")]
 pub struct SimulateArgs {
     /// Number of people
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     pub people: u32,
     /// Number of posts
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub posts: u32,
     /// Seed of the simulation
     #[arg(long, default_value_t = 1)]
@@ -301,8 +333,7 @@ Examples:
   limbic read --json - < posts.txt        one reading per line; lines are text or {\"text\": …}
   limbic read --engine vader \"not bad at all\"
 
-Without --engine, the setting affect.engine applies (auto: the model if it is installed, otherwise
-the lexica). An invalid line gives {\"error\": …, \"line\": …} in its place.")]
+Without --engine, the setting affect.engine applies (auto: the model). An invalid line gives {\"error\": …, \"line\": …} in its place.")]
 pub struct ReadArgs {
     /// Text, or - to read lines from standard input
     pub text: String,
@@ -362,9 +393,12 @@ Examples:
   limbic evaluate --log decisions.jsonl --format limbic --policy '{\"name\": \"linear-ts\", \"draws\": 64}' --reward conversion
   limbic evaluate --log may.jsonl --format limbic --policy linear-ts --save may.json
   limbic evaluate --log june.jsonl --format limbic --saved may.json
+  limbic evaluate --data .limbic --policy uniform                     a data folder, or the node on it
   limbic evaluate --log june.jsonl --format limbic --probabilities elsewhere.jsonl
 
 --log is the log of decisions: a file, or for open-bandit the folder with the log and item_context.csv.
+Without --log, the decisions and outcomes are read from the data folder (--data), or from the node that
+runs on it; with --log kafka://HOST:PORT, from Kafka.
 A policy that learns chooses before it sees the reward of a row, and learns from the row afterwards.
 With --prior, bernoulli-ts is the fixed policy of those priors. Unusable rows are counted by reason.
 --probabilities has one line per decision, in any order: {\"decision\": \"ID\", \"probabilities\": {\"ARM\": 0.7, ...}}.
@@ -372,7 +406,7 @@ The id is the decision's id, EventId in dsjson, and the line of the log in open-
 An interval that could be wrong more often than it says is not printed; the report says why.")]
 pub struct EvaluateArgs {
     /// Format of the log
-    #[arg(long, value_parser = ["open-bandit", "dsjson", "limbic"])]
+    #[arg(long, value_parser = ["open-bandit", "dsjson", "limbic"], default_value = "limbic")]
     pub format: String,
     /// Policy to evaluate: uniform, bernoulli-ts, epsilon-greedy, linear-ts, logistic-ts, lin-ucb, square-cb, softmax,
     /// or its settings as JSON
@@ -402,6 +436,12 @@ pub struct EvaluateArgs {
     /// Estimate missing propensities from the frequency of each arm; without this option such a log is refused
     #[arg(long)]
     pub estimate_propensities: bool,
+    /// Smallest and largest possible reward; rows outside are rejected, and the guaranteed interval depends on it
+    #[arg(long, value_name = "LOW,HIGH", value_parser = reward_range, allow_hyphen_values = true)]
+    pub reward_range: Option<(f64, f64)>,
+    /// Only decisions of this tenant, if the log is read from a node or a data folder
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
     /// Largest importance weight; larger ones are cut to it
     #[arg(long, value_name = "WEIGHT")]
     pub max_weight: Option<f64>,
@@ -478,6 +518,34 @@ chooses by the context too, so the ad with the higher share need not have the hi
     },
 }
 
+/// `limbic export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic export decisions outcomes --output may.jsonl
+  limbic evaluate --log may.jsonl --format limbic --policy uniform
+  limbic export readings --from 2026-05-01 --until 2026-06-01 | head
+
+It reads the log, also while a node runs on the data folder. What retention has deleted is missing. A
+reading contains no text and no name of an author.")]
+pub struct ExportArgs {
+    /// Events to write; several are written one after the other
+    #[arg(required = true, value_name = "EVENTS", value_parser = ["decisions", "outcomes", "readings", "moments"])]
+    pub events: Vec<String>,
+    /// File to write [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Only events of this tenant
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// Only events at or after this time: 2026-05-01 (UTC) or 2026-05-01T18:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only events before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
 /// `limbic components`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -496,6 +564,21 @@ pub struct ComponentsArgs {
     /// Print the JSON Schema of the settings file
     #[arg(long, group = "form")]
     pub schema: bool,
+}
+
+/// Reads `LOW,HIGH`.
+fn reward_range(text: &str) -> Result<(f64, f64), String> {
+    let number = |part: &str| {
+        part.trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite())
+    };
+    let range = text
+        .split_once(',')
+        .and_then(|(low, high)| number(low).zip(number(high)))
+        .filter(|(low, high)| low < high);
+    range.ok_or_else(|| "expected LOW,HIGH with LOW below HIGH, for instance -1,1".to_owned())
 }
 
 /// `limbic topics`.
@@ -537,6 +620,9 @@ pub enum DeadCommand {
         /// Only letters with this reason
         #[arg(long)]
         reason: Option<String>,
+        /// Also letters that were sent before
+        #[arg(long)]
+        again: bool,
         /// Print what would be sent, and send nothing
         #[arg(long)]
         dry_run: bool,

@@ -14,6 +14,8 @@
 //! * The exit code is 0 for success, 1 for a failure, and 2 for wrong arguments.
 //! * An error says what happened, why, and what to do next.
 //! * A closed output (`limbic dead list | head`) is not an error.
+//! * No text of a stranger moves the cursor, changes colours or writes to the clipboard: control characters are printed as
+//!   `\u001b`.
 #![expect(clippy::print_stderr, reason = "a program prints errors for its user")]
 #![expect(unreachable_pub, reason = "a program has no public API")]
 
@@ -21,6 +23,8 @@
 mod cli;
 mod commands;
 mod logging;
+mod printable;
+mod temporary;
 
 use std::process::ExitCode;
 
@@ -33,13 +37,18 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    limbic_affect::BuiltInModel {
+        name: limbic_shipped_model::NAME,
+        files: limbic_shipped_model::FILES,
+    }
+    .provide();
     let cli = cli::Cli::parse();
     match commands::run(&cli) {
         Ok(code) => code,
         // The reader of the output has closed it (`limbic dead list | head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", printable::printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

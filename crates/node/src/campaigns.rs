@@ -203,13 +203,18 @@ mod tests {
         )
     }
 
+    /// A settings file with these campaigns, and the ad platform that they name.
+    fn with_platform(campaigns: &str) -> String {
+        format!("{campaigns}\n[ad_platforms.file]\nkind = 'file'\npath = 'ads.jsonl'\n")
+    }
+
     fn watched(folder: &Path, text: &str) -> Watched {
         let log: Arc<dyn Log> =
             Arc::new(EmbeddedLog::open(folder.join("log"), EmbeddedOptions::default()).unwrap());
         log.ensure_topics(&[TopicSpec::new(topics::CAMPAIGNS, 2).compacted()])
             .unwrap();
         let file = folder.join("limbic.toml");
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, with_platform(text)).unwrap();
         let overrides = Overrides {
             config: Some(file.clone()),
             ..Overrides::default()
@@ -246,7 +251,7 @@ mod tests {
             products(&watched),
             ["default/spring Boots", "default/summer Sandals"]
         );
-        std::fs::write(&watched.file, campaign("summer", "Shoes")).unwrap();
+        std::fs::write(&watched.file, with_platform(&campaign("summer", "Shoes"))).unwrap();
         assert!(watched.take_over().unwrap());
         assert_eq!(products(&watched), ["default/summer Shoes"]);
     }
@@ -256,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut watched = watched(folder.path(), &campaign("spring", "Boots"));
         assert!(watched.take_over().unwrap());
-        let cannot_fit = campaign("spring", &"much too long ".repeat(20));
+        let cannot_fit = with_platform(&campaign("spring", &"much too long ".repeat(20)));
         let cases = [
             ("campaigns = [", "TOML"),
             ("campaign = []", "did you mean"),

@@ -1,80 +1,227 @@
 //! Checks the settings: every component that they name, and every server.
 
 use std::collections::BTreeMap;
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use limbic_affect_stage::AffectStage;
 use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
-use limbic_domain::{ConnectionUrl, TenantId, Utc};
+use limbic_domain::{ConnectionUrl, Slug, TenantId, Utc};
 use limbic_ingest::SeenIds;
 use limbic_metrics::{MetricsStage, Query, SeriesStore};
 use limbic_stream::Log;
 use limbic_views::{Store, ViewsStage};
 use tokio::runtime::Handle;
 
-use crate::log::topic_specs;
+use crate::local::{About, running};
+use crate::log::{connect, is_in_use, topic_specs};
 use crate::registry::{self, usage};
 use crate::resources;
-use crate::settings::Settings;
+use crate::settings::{Entry, Settings};
 use crate::sharing::unshared;
 use crate::stages::check_stage;
 use crate::stores::open_chosen;
 
 /// The time limit for a server's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit for a connection to a server that is sent nothing.
+const REACH: Duration = Duration::from_secs(3);
 
 /// One check and its result.
 #[derive(Debug)]
 pub struct Finding {
     /// The checked item, as the settings file names it.
     pub what: String,
-    /// What was found, or what is wrong and what to do.
-    pub result: anyhow::Result<String>,
+    /// The result.
+    pub verdict: Verdict,
 }
 
-impl Finding {
-    fn new(what: impl Into<String>, result: anyhow::Result<String>) -> Self {
-        let what = what.into();
-        Self { what, result }
+/// The result of a check.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It works. The text says what was found.
+    Fine(String),
+    /// It works, and a person should know this.
+    Note(String),
+    /// It does not work. The error says what is wrong and what to do.
+    Wrong(anyhow::Error),
+}
+
+impl From<anyhow::Result<String>> for Verdict {
+    fn from(result: anyhow::Result<String>) -> Self {
+        match result {
+            Ok(found) => Self::Fine(found),
+            Err(error) => Self::Wrong(error),
+        }
     }
 }
 
-/// Checks every component that the settings name. Contacts the servers, and creates nothing there. Requests run on
-/// `handle`.
+impl Finding {
+    /// The finding about `what`.
+    pub fn new(what: impl Into<String>, verdict: impl Into<Verdict>) -> Self {
+        Self {
+            what: what.into(),
+            verdict: verdict.into(),
+        }
+    }
+}
+
+/// Checks every component that the settings name, the address to listen at, and what `limbic run` would need. Contacts the
+/// servers. Requests run on `handle`.
 pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
     let mut resources = resources::of(settings);
     resources.insert(handle.clone());
     resources.insert(CallTimeout(PATIENCE));
     resources.insert(NamePrefix("limbic:check".to_owned()));
+    let node = if settings.is_embedded() {
+        running(&settings.data_dir)
+    } else {
+        None
+    };
     let of_sharing = unshared(settings).into_iter().map(|one| {
         let problem = anyhow::anyhow!("{}: {}", one.problem, one.remedy);
         Finding::new(one.setting, Err(problem))
     });
     let of_urls = settings.urls().into_iter().map(|(setting, url)| {
-        let result = ask(settings, setting, url, &resources);
+        let result = ask(settings, setting, url, &resources).map_err(|error| match setting {
+            _ if url.is_embedded() => error,
+            setting => error.context(format!("start the server, or correct `{setting}`")),
+        });
         Finding::new(format!("{setting} {url}"), result)
     });
     let of_stages = registry::stages().map(|stage| {
-        let result = check_stage(stage, settings).map(|()| VALID.to_owned());
+        let result = if stage.name == AffectStage::NAME {
+            check_reader(settings)
+        } else {
+            check_stage(stage, settings).map(|()| VALID.to_owned())
+        };
         Finding::new(format!("stage {}", stage.name), result)
     });
-    let of_entries = settings.entries.all().map(|(table, name, entry)| {
-        let checked = entry.component.check(&entry.settings);
-        let result = checked
-            .map_err(anyhow::Error::from_boxed)
-            .map(|()| match usage(entry.component.kind) {
-                registry::Usage::ByNodes(_) => VALID.to_owned(),
-                registry::Usage::NotYet(text) => format!("{VALID}. {text}"),
-            });
-        Finding::new(format!("{} {table}.{name}", entry.component.kind.name()), result)
-    });
-    of_sharing
+    let of_entries = settings
+        .entries
+        .all()
+        .map(|(table, name, entry)| of_entry(table, name, entry));
+    [of_data_folder(settings), of_listener(settings, node.as_ref())]
+        .into_iter()
+        .chain(of_sharing)
         .chain(of_urls)
         .chain(of_stages)
         .chain(of_retention(settings))
+        .chain(of_campaigns(settings))
         .chain(of_entries)
         .collect()
+}
+
+/// What reads: the model, its place, and the kernels that this processor runs.
+fn check_reader(settings: &Settings) -> anyhow::Result<String> {
+    let affect = settings.section::<AffectStage>();
+    affect.tagger()?;
+    let opened = affect.open()?;
+    Ok(opened
+        .remark
+        .map_or(opened.description, |remark| format!("the lexica read: {remark}")))
+}
+
+/// Whether the data folder can be written, and whether others can read it.
+fn of_data_folder(settings: &Settings) -> Finding {
+    let folder = &settings.data_dir;
+    let what = format!("data_dir {}", folder.display());
+    if !folder.exists() {
+        return Finding::new(what, Ok("`limbic run` creates it".to_owned()));
+    }
+    if let Err(error) = tempfile::tempfile_in(folder) {
+        let error = anyhow::Error::new(error)
+            .context("cannot write there: make it writable, or choose another with --data");
+        return Finding::new(what, Err(error));
+    }
+    let mode = folder.metadata().map_or(0, |known| known.permissions().mode());
+    if mode & 0o077 != 0 {
+        let note = format!(
+            "other users of this machine can open it: `chmod 700 {}` keeps posts and pseudonyms to you",
+            folder.display()
+        );
+        return Finding::new(what, Verdict::Note(note));
+    }
+    Finding::new(what, Ok("can be written".to_owned()))
+}
+
+/// Whether the API can listen. The node that runs on the data folder may have the port.
+fn of_listener(settings: &Settings, node: Option<&About>) -> Finding {
+    let what = format!("listen {}", settings.listen);
+    let error = match std::net::TcpListener::bind(settings.listen.as_str()) {
+        Ok(_) => return Finding::new(what, Ok("is free".to_owned())),
+        Err(error) => error,
+    };
+    if let Some(About {
+        process,
+        address: Some(address),
+        ..
+    }) = node
+    {
+        let text =
+            format!("a node runs on this data folder, with its API at http://{address}/ (process {process})");
+        return Finding::new(what, Ok(text));
+    }
+    let advice = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program uses this port: stop it, or choose another port with --listen ADDR:PORT"
+        }
+        _ => "the API cannot listen there: choose an address of this machine with --listen ADDR:PORT",
+    };
+    Finding::new(what, Err(anyhow::Error::new(error).context(advice)))
+}
+
+fn of_campaigns(settings: &Settings) -> Option<Finding> {
+    settings.campaigns.is_empty().then(|| {
+        let note =
+            "there are none, so no moment leads to an ad: add [[campaigns]], as config/limbic.toml does";
+        Finding::new("campaigns", Verdict::Note(note.to_owned()))
+    })
+}
+
+fn of_entry(table: &str, name: &Slug, entry: &Entry) -> Finding {
+    let what = format!("{} {table}.{name}", entry.component.kind.name());
+    let checked = entry.component.check(&entry.settings);
+    if let Err(error) = checked.map_err(anyhow::Error::from_boxed) {
+        return Finding::new(what, Err(error));
+    }
+    let reached = match entry.component.address(&entry.settings) {
+        None => Ok(VALID.to_owned()),
+        Some(url) => reach(&url),
+    };
+    let result = reached.map(|found| match usage(entry.component.kind) {
+        registry::Usage::ByNodes(_) => found,
+        registry::Usage::NotYet(text) => format!("{found}. {text}"),
+    });
+    Finding::new(what, result)
+}
+
+/// Connects to the host of a URL, and sends nothing.
+fn reach(url: &ConnectionUrl) -> anyhow::Result<String> {
+    let uri: axum::http::Uri = url.reveal().parse().context("the URL cannot be read")?;
+    let host = uri.host().context("the URL has no host")?;
+    let port = uri
+        .port_u16()
+        .unwrap_or(if url.scheme() == "https" { 443 } else { 80 });
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let advice = || format!("{host}:{port} cannot be reached: start the server, or correct the URL");
+    let addresses = (name, port).to_socket_addrs().with_context(advice)?;
+    let mut failed = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, REACH) {
+            Ok(_) => {
+                return Ok(format!(
+                    "{VALID}; {host}:{port} accepts connections (nothing was sent)"
+                ));
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    let error = failed.map_or_else(|| anyhow::anyhow!("the name has no address"), anyhow::Error::new);
+    Err(error.context(advice()))
 }
 
 /// How long the view and the series are kept, if the settings of their stages are valid.
@@ -117,31 +264,43 @@ fn ask(
     let handle: Handle = resources.get()?;
     match component.kind {
         Kind::Log => {
-            return ask_log(
-                settings,
-                &*open_chosen::<Arc<dyn Log>>(settings, setting, url, resources)?,
-            );
+            let opened = open_chosen::<Arc<dyn Log>>(settings, setting, url, resources);
+            // A node that runs on the data folder is asked.
+            let log = match opened {
+                Err(error) if is_in_use(&error) => connect(settings)?,
+                opened => opened?,
+            };
+            ask_log(settings, &*log)
         }
         Kind::ViewStore => {
             let store: Store = open_chosen(settings, setting, url, resources)?;
-            handle.block_on(store.ping())?;
+            return Ok(format!("{} answers", handle.block_on(store.server())?));
         }
         Kind::SeriesStore => {
             let store: Arc<dyn SeriesStore> = open_chosen(settings, setting, url, resources)?;
             handle.block_on(store.sums(&one_second()))?;
+            let server = handle
+                .block_on(store.server())?
+                .unwrap_or_else(|| "it".to_owned());
             if let Some(keep) = handle.block_on(store.own_retention())? {
-                return Ok(format!("answers; its bucket deletes points after {keep}"));
+                return Ok(format!(
+                    "{server} answers; its bucket deletes points after {keep}"
+                ));
             }
+            return Ok(format!("{server} answers"));
         }
         Kind::IdStore => {
             // Opening it includes a request.
-            open_chosen::<Arc<dyn SeenIds>>(settings, setting, url, resources)?;
+            let ids = open_chosen::<Arc<dyn SeenIds>>(settings, setting, url, resources)?;
+            return Ok(format!(
+                "{} answers",
+                ids.server().unwrap_or_else(|| "it".to_owned())
+            ));
         }
         kind @ (Kind::Stage | Kind::AdPlatform | Kind::Connector | Kind::LlmProvider) => {
             anyhow::bail!("{setting}: a URL cannot choose a {}", kind.name())
         }
     }
-    Ok("answers".to_owned())
 }
 
 fn ask_log(settings: &Settings, log: &dyn Log) -> anyhow::Result<String> {

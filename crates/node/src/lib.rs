@@ -38,6 +38,7 @@ mod components;
 mod edge;
 mod instance;
 mod keys;
+mod local;
 mod log;
 mod node;
 mod reference;
@@ -50,7 +51,8 @@ mod stages;
 mod stores;
 mod trim;
 
-pub use check::{Finding, check};
+pub use check::{Finding, Verdict, check};
+pub use local::{About, running};
 pub use log::{connect, open_log, topic_specs};
 pub use node::{Node, Options};
 pub use reference::{components_json, settings_page, settings_schema};

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use limbic_component::CallTimeout;
 use limbic_domain::topics;
-use limbic_stream::{Log, Retention, TopicSpec};
+use limbic_stream::{Error, Log, Retention, TopicSpec};
 
+use crate::local::RemoteLog;
 use crate::resources;
 use crate::settings::Settings;
 use crate::stores::open_chosen;
@@ -28,9 +29,24 @@ pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     Ok(log)
 }
 
-/// Opens the log without creating or checking topics.
+/// Opens the log without creating or checking topics. If a node runs on the data folder, the node is asked: the log then
+/// reads and publishes, and nothing else.
 pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
-    connect_within(settings, LOOK)
+    match connect_within(settings, LOOK) {
+        Err(error) if is_in_use(&error) => match RemoteLog::connect(&settings.data_dir) {
+            Ok(log) => Ok(Arc::new(log)),
+            Err(_) => Err(error),
+        },
+        opened => opened,
+    }
+}
+
+/// Whether another process holds the embedded log.
+pub(crate) fn is_in_use(error: &anyhow::Error) -> bool {
+    let is = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref::<Error>(), Some(Error::InUse { .. }))
+    };
+    error.chain().any(is)
 }
 
 fn connect_within(settings: &Settings, timeout: Duration) -> anyhow::Result<Arc<dyn Log>> {

@@ -22,7 +22,8 @@ use crate::campaigns::Watcher;
 use crate::edge::open_edge;
 use crate::instance::Instance;
 use crate::keys;
-use crate::log::{open_log, topic_specs};
+use crate::local::{About, LocalServer, running};
+use crate::log::{is_in_use, open_log, topic_specs};
 use crate::resources;
 use crate::server::{Server, bind};
 use crate::settings::Settings;
@@ -55,6 +56,7 @@ pub struct Node {
     series: Option<Arc<dyn SeriesStore>>,
     watcher: Option<Watcher>,
     trimmer: Option<Trimmer>,
+    local: Option<LocalServer>,
     /// Dropped last, so that another process can take the name only when this one writes no more.
     _instance: Instance,
 }
@@ -89,9 +91,10 @@ impl Node {
             .build()
             .context("cannot start the I/O threads")?;
         let specs = stages::specs(settings)?;
-        let log = open_log(settings)?;
+        let log = open_log(settings).map_err(|error| say_who_runs(settings, error))?;
         match Parts::open(settings, options, instance.name(), runtime.handle(), &log, &specs) {
             Ok(parts) => Ok(Self {
+                local: answer_commands(settings, &log, parts.server.as_ref()),
                 trimmer: Some(parts.trimmer),
                 log,
                 edge: parts.edge,
@@ -153,6 +156,7 @@ impl Node {
     pub fn close(mut self) -> anyhow::Result<bool> {
         let deadline = Instant::now() + self.drain;
         drop(self.watcher.take());
+        drop(self.local.take());
         if let Some(server) = self.server.take() {
             server.stop(self.runtime.handle(), deadline);
         }
@@ -187,6 +191,45 @@ impl Node {
             ),
         }
     }
+}
+
+/// Adds to the error of a log in use what the node that uses it says about itself.
+fn say_who_runs(settings: &Settings, error: anyhow::Error) -> anyhow::Error {
+    let about = if is_in_use(&error) {
+        running(&settings.data_dir)
+    } else {
+        None
+    };
+    match about {
+        Some(About {
+            process,
+            address: Some(address),
+            ..
+        }) => error.context(format!(
+            "a node with its API at http://{address}/ runs on this data folder (process {process})"
+        )),
+        Some(About { process, .. }) => {
+            error.context(format!("a node runs on this data folder (process {process})"))
+        }
+        None => error,
+    }
+}
+
+/// Answers commands on the data folder of an embedded log. A node works without it.
+fn answer_commands(settings: &Settings, log: &Arc<dyn Log>, server: Option<&Server>) -> Option<LocalServer> {
+    if !settings.is_embedded() {
+        return None;
+    }
+    let address = server.map(|server| server.address);
+    let started = LocalServer::start(Arc::clone(log), &settings.data_dir, address);
+    started
+        .inspect_err(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "commands such as `limbic dead` will not work on this data folder while the node runs"
+            );
+        })
+        .ok()
 }
 
 impl Parts {

@@ -234,7 +234,7 @@ fn variants(root: &Value, schema: &Value) -> Vec<String> {
 }
 
 /// Follows a reference. An optional value has the schema of its value.
-fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+pub(crate) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let target = schema["$ref"]
         .as_str()
         .and_then(|reference| root.pointer(reference.strip_prefix('#')?));

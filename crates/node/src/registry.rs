@@ -131,6 +131,18 @@ pub fn chosen(setting: &str, url: &ConnectionUrl) -> anyhow::Result<&'static Reg
     })
 }
 
+/// The scheme of an address without one: that of the only server that the setting can name.
+pub(crate) fn usual_scheme(setting: &str) -> Option<&'static str> {
+    COMPONENTS.iter().find_map(|component| match component.place {
+        Place::Url {
+            setting: its,
+            schemes,
+            ..
+        } if its == setting => schemes.first().copied(),
+        _ => None,
+    })
+}
+
 /// The possible forms of the URL of a setting.
 pub(crate) fn forms(setting: &str) -> impl Iterator<Item = &'static str> {
     COMPONENTS

@@ -19,6 +19,9 @@ fn campaign(id: &str) -> String {
     )
 }
 
+/// The ad platform that the campaigns name.
+const PLATFORM: &str = "[ad_platforms.file]\nkind = 'file'\npath = 'ads.jsonl'\n";
+
 fn moment(number: usize) -> NewRecord {
     let slug = |text| Slug::new(text).unwrap();
     let audience = AudienceId::of(&slug("everyone"), &slug("football"));
@@ -71,7 +74,7 @@ fn until(log: &dyn Log, consumer: &mut dyn Consumer, number: &mut usize, campaig
 
 fn an_edit_takes_effect(folder: &Path, log: &str) {
     let file = folder.join("limbic.toml");
-    std::fs::write(&file, format!("{log}\n{}", campaign("spring"))).unwrap();
+    std::fs::write(&file, format!("{log}\n{}{PLATFORM}", campaign("spring"))).unwrap();
     let overrides = Overrides {
         config: Some(file.clone()),
         data: Some(folder.join("data")),
@@ -94,7 +97,7 @@ fn an_edit_takes_effect(folder: &Path, log: &str) {
     let mut consumer = node.log.subscribe(subscription).unwrap();
     let mut number = 0;
     let before = until(&*node.log, &mut *consumer, &mut number, "spring");
-    std::fs::write(&file, format!("{log}\n{}", campaign("summer"))).unwrap();
+    std::fs::write(&file, format!("{log}\n{}{PLATFORM}", campaign("summer"))).unwrap();
     let after = until(&*node.log, &mut *consumer, &mut number, "summer");
     let version = |record: &Record| record.headers.text(header::REFERENCES).unwrap().to_owned();
     assert!(version(&before).starts_with("campaigns@"));
@@ -121,7 +124,7 @@ fn an_edit_takes_effect_without_a_restart_on_kafka() {
     let prefix = format!("campaigns-{}-{}", std::process::id(), Utc::now().as_millis());
     let log = format!(
         "partitions = 2\nlog = 'kafka://{servers}'\n[stream]\nsingle_node = true\n[kafka]\nprefix = '{prefix}'\n[tenants.default]\n\
-         pseudonym_secret = 'a secret of a test, long enough'"
+         pseudonym_secret = 'a secret of a test, long enough for it'"
     );
     an_edit_takes_effect(folder.path(), &log);
 }

@@ -68,6 +68,7 @@ pub use registration::Registration;
 pub use resources::{CallTimeout, DataFolder, MissingResource, NamePrefix, Resources};
 pub use section::{InvalidSection, NoSettings, Section, Settings};
 
+use limbic_domain::ConnectionUrl;
 use limbic_stream::StageSpec;
 
 /// Why a component cannot work. The message names the setting and the correction.
@@ -187,6 +188,12 @@ pub trait Component: 'static {
 
     /// Returns an error if the settings are not valid. Opens nothing.
     fn check(settings: &Self::Settings) -> Result<(), Error>;
+
+    /// The server that it contacts, if it has one and its settings name it. `limbic check` looks whether it can be reached.
+    fn address(settings: &Self::Settings) -> Option<ConnectionUrl> {
+        let _ = settings;
+        None
+    }
 
     /// Builds the component. It may open what only this component uses, such as a model, a file or a connection.
     fn build(settings: &Self::Settings, resources: &Resources) -> Result<Self::Product, Error>;

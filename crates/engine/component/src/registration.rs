@@ -2,6 +2,7 @@
 
 use std::any::{Any, type_name};
 
+use limbic_domain::ConnectionUrl;
 use limbic_stream::StageSpec;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -24,6 +25,7 @@ pub struct Registration {
     parse: fn(toml::Value) -> Result<Section, InvalidSection>,
     schema: fn(&mut SchemaGenerator) -> Schema,
     check: fn(&Section) -> Result<(), Error>,
+    address: fn(&Section) -> Option<ConnectionUrl>,
     build: Build,
     /// Only for stages.
     spec: Option<Specify>,
@@ -47,6 +49,7 @@ impl Registration {
             parse: Section::parse::<C::Settings>,
             schema: |generator| <C::Settings as JsonSchema>::json_schema(generator),
             check: |section| C::check(typed::<C>(section)?),
+            address: |section| typed::<C>(section).ok().and_then(C::address),
             build: |section, resources| Ok(Box::new(C::build(typed::<C>(section)?, resources)?)),
             spec: None,
         }
@@ -82,6 +85,11 @@ impl Registration {
     /// Returns an error if the settings are not valid.
     pub fn check(&self, section: &Section) -> Result<(), Error> {
         (self.check)(section)
+    }
+
+    /// The server that it contacts, if its settings name one.
+    pub fn address(&self, section: &Section) -> Option<ConnectionUrl> {
+        (self.address)(section)
     }
 
     /// The topics and requirements of the stage. `None` if it is not a stage.

@@ -1,17 +1,66 @@
 //! `limbic evaluate`.
 
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_evaluation::{
     Estimator, EvaluationOptions, EvaluationPolicy, LogFormat, MissingPropensity, Progress, RewardModel,
     evaluate, svg,
 };
 
-use crate::cli::EvaluateArgs;
+use limbic_domain::TenantId;
 
-pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
+use super::check_writable;
+use super::export::{Selection, export};
+use crate::cli::{Common, EvaluateArgs};
+use crate::temporary::TemporaryFolder;
+
+/// The events that an evaluation reads.
+const EVENTS: [&str; 2] = ["decisions", "outcomes"];
+
+pub fn run(common: &Common, args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
+    for file in [&args.save, &args.svg].into_iter().flatten() {
+        check_writable(file)?;
+    }
+    match common.log.as_deref() {
+        Some(path) if !path.starts_with("kafka://") && path != "embedded" => {
+            evaluate_file(args, Path::new(path))
+        }
+        _ => {
+            ensure!(
+                args.format == "limbic",
+                "--log PATH is missing: name the file or folder of the {} log",
+                args.format
+            );
+            // The evaluation reads a file several times, so the events are written to one first.
+            let folder = TemporaryFolder::new("limbic-evaluation-")?;
+            let file = folder.path().join("events.jsonl");
+            let settings = common.settings(&[])?;
+            let selection = Selection {
+                tenant: args.tenant.as_deref().map(TenantId::new).transpose()?,
+                ..Selection::default()
+            };
+            let log = limbic_node::connect(&settings)?;
+            let mut writer = BufWriter::new(File::create(&file)?);
+            let exported = export(&log, &EVENTS.into(), &selection, &mut writer);
+            log.close()?;
+            ensure!(
+                exported? > 0,
+                "there are no decisions in {}: name a log with --log or a data folder with --data",
+                settings.data_dir.display()
+            );
+            writer.flush()?;
+            drop(writer);
+            evaluate_file(args, &file)
+        }
+    }
+}
+
+fn evaluate_file(args: &EvaluateArgs, log: &Path) -> anyhow::Result<ExitCode> {
     let format: LogFormat = args.format.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
     let policy = match (&args.saved, &args.probabilities, &args.policy) {
         (Some(path), ..) => EvaluationPolicy::Saved { path: path.clone() },
@@ -33,6 +82,9 @@ pub fn run(args: &EvaluateArgs, log: &str) -> anyhow::Result<ExitCode> {
     options.save.clone_from(&args.save);
     if args.model == "additive" {
         options.reward_model = RewardModel::Additive;
+    }
+    if let Some(range) = args.reward_range {
+        options.reward_range = range;
     }
     if args.estimate_propensities {
         options.missing_propensity = MissingPropensity::Estimate;

@@ -89,9 +89,7 @@ fn engines(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<MeasuredEn
     let mut engines = Vec::new();
     if wants("model") {
         let mut folders = args.models.clone();
-        // The default model may be missing. A model that was asked for must exist.
-        let is_asked = !folders.is_empty() || args.engines.iter().any(|engine| engine == "model");
-        if folders.is_empty() && (is_asked || settings.model.join("config.json").exists()) {
+        if folders.is_empty() {
             folders.push(settings.model.clone());
         }
         let kernels = if args.kernels.is_empty() {
@@ -108,8 +106,11 @@ fn engines(common: &Common, args: &MeasureArgs) -> anyhow::Result<Vec<MeasuredEn
                         cache: 0,
                         brands: settings.brands.clone(),
                     };
-                    let reader = ModelReader::open(folder, &options)
-                        .with_context(|| format!("the model in {} cannot be measured", folder.display()))?;
+                    let named = limbic_affect::Settings {
+                        model: folder.clone(),
+                        ..settings.clone()
+                    };
+                    let (reader, _) = named.open_model(&options)?;
                     engines.push(MeasuredEngine::Model {
                         name: column(&reader, cascade),
                         reader: Box::new(reader),

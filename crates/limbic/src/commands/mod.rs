@@ -13,20 +13,25 @@ mod dead;
 mod demo;
 mod evaluate;
 mod explain;
+mod export;
 mod log;
 mod measure;
 mod read;
 mod replay;
 mod run;
+mod secret;
+mod shell;
 mod simulate;
 mod topics;
 
 use std::fmt::Arguments;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, ConfigCommand};
 use crate::logging;
+use crate::printable::printable;
 
 /// Runs the command.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -53,15 +58,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             )
         }
         Command::Components(args) => components::run(args),
-        Command::Evaluate(args) => {
-            let log = common.log.as_deref();
-            evaluate::run(
-                args,
-                log.ok_or_else(|| {
-                    anyhow::anyhow!("--log PATH is missing: name the log of decisions to evaluate")
-                })?,
-            )
-        }
+        Command::Evaluate(args) => evaluate::run(common, args),
+        Command::Export(args) => export::run(common, args),
+        Command::Secret => secret::run(),
+        Command::Completions { shell } => shell::completions(*shell),
+        Command::Man { folder } => shell::man(folder.as_deref()),
         Command::Topics { command } => topics::run(common, command),
         Command::Dead { command } => dead::run(common, command),
         Command::Log { command } => log::run(common, command),
@@ -80,6 +81,22 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Returns an error if a result cannot be written to this file. Called before the work, which may take minutes.
+fn check_writable(file: &Path) -> anyhow::Result<()> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let problem = if file.is_dir() {
+        "is a folder: name a file".to_owned()
+    } else if let Err(error) = tempfile::tempfile_in(folder) {
+        format!("cannot be written ({error}): name a file in a folder that exists and can be written")
+    } else {
+        return Ok(());
+    };
+    anyhow::bail!("{} {problem}", file.display())
+}
+
 fn say(line: Arguments<'_>) -> std::io::Result<()> {
-    writeln!(std::io::stdout().lock(), "{line}")
+    writeln!(std::io::stdout().lock(), "{}", printable(&line.to_string()))
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::{Common, ReadingArgs, ReplayArgs};
+use crate::printable;
 use limbic_node::{Node, Options};
 
 /// How long a target that does not answer is retried.
@@ -29,6 +30,8 @@ const SORT_BYTES: usize = 64 << 20;
 const DISORDER: i64 = 30_000;
 /// How many rows are looked at to find out whether a file runs backwards.
 const LOOKED_AT: usize = 1_000;
+/// Maximum number of characters of what a file or a server says.
+const LONGEST: usize = 300;
 
 /// Result of a replay: every row counts as accepted, duplicate or rejected.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -86,7 +89,10 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             .build()?;
         let client = reqwest::Client::builder()
             .timeout(Duration::from_mins(1))
-            .build()?;
+            // Posts with the names of their authors go to the address that was given, and to no other.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .context("cannot prepare HTTP requests")?;
         (
             Target::Http {
                 client,
@@ -359,7 +365,9 @@ fn flush(
             place.line
         });
         if *shown < SHOWN {
-            bar.suspend(|| eprintln!("line {line}: {}: {}", rejection.field, rejection.problem));
+            let field = printable::line(&rejection.field, LONGEST);
+            let problem = printable::line(&rejection.problem, LONGEST);
+            bar.suspend(|| eprintln!("line {line}: {field}: {problem}"));
         } else if *shown == SHOWN {
             bar.suspend(|| eprintln!("further rejected rows are counted, not shown"));
         }
@@ -534,9 +542,20 @@ async fn post<T: serde::de::DeserializeOwned>(
             ),
             Ok(answer) => {
                 let status = answer.status();
+                if status.is_redirection() {
+                    let place = answer
+                        .headers()
+                        .get("location")
+                        .and_then(|place| place.to_str().ok());
+                    bail!(
+                        "{url} answers {status} and points to {}: redirects are not followed, so that posts go nowhere else; if that \
+                         is the node, name it with --to",
+                        printable::line(place.unwrap_or("no place"), LONGEST)
+                    );
+                }
                 bail!(
                     "{url} answers {status}: {}",
-                    answer.text().await.unwrap_or_default()
+                    printable::line(&answer.text().await.unwrap_or_default(), LONGEST)
                 );
             }
             Err(error) => format!("{url} does not answer: {error:#}; is `limbic run` running there?"),

@@ -51,12 +51,15 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
 /// Returns when a signal arrives, or when a stage has failed permanently.
 async fn wait(node: &Node) -> anyhow::Result<Option<(String, String)>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    // The end of a terminal session.
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(None),
             _ = interrupt.recv() => return Ok(None),
+            _ = hang_up.recv() => return Ok(None),
             _ = look.tick() => if let Some(failure) = node.failure() { return Ok(Some(failure)) },
         }
     }

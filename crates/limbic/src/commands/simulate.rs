@@ -11,7 +11,9 @@ use limbic_ingest::replay::Pace;
 use limbic_views::Kind;
 use serde::Serialize;
 
+use super::check_writable;
 use crate::cli::{Common, SimulateArgs};
+use crate::temporary::TemporaryFolder;
 use limbic_node::Settings;
 use limbic_simulation::driver::{self, Driver, Impression};
 use limbic_simulation::report::{self, Report};
@@ -93,6 +95,9 @@ impl Fifth {
 
 pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let pace: Pace = args.speed.parse()?;
+    for file in [&args.page, &args.write].into_iter().flatten() {
+        check_writable(file)?;
+    }
     let population = Population::new(args.seed, args.people, args.posts);
     if let Some(file) = &args.write {
         std::fs::write(file, population.to_json_lines())
@@ -108,24 +113,25 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // Without --data, the folder is temporary.
-    let (folder, is_ours) = match &common.data {
-        Some(folder) => (folder.clone(), false),
-        None => (
-            std::env::temp_dir().join(format!("limbic-simulation-{}-{}", args.seed, std::process::id())),
-            true,
-        ),
+    let temporary = match &common.data {
+        Some(_) => None,
+        None => Some(TemporaryFolder::new("limbic-simulation-")?),
+    };
+    let is_ours = temporary.is_some();
+    let folder = match (&common.data, &temporary) {
+        (Some(folder), _) => folder.clone(),
+        (None, temporary) => temporary
+            .as_ref()
+            .map(|made| made.path().to_owned())
+            .unwrap_or_default(),
     };
     ensure!(
         !folder.join("view.sqlite").exists(),
         "{} already holds a view: name an empty folder with --data",
         folder.display()
     );
-    let result = simulate(&folder, &population, pace, args);
-    if is_ours {
-        // A folder that cannot be removed is not a failure.
-        let _ = std::fs::remove_dir_all(&folder);
-    }
-    let result = result?;
+    let result = simulate(&folder, &population, pace, args)?;
+    drop(temporary);
     if args.json {
         say!("{}", serde_json::to_string(&result)?)?;
     } else {

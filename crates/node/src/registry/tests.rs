@@ -130,10 +130,12 @@ impl Scene {
             .enable_all()
             .build()
             .unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             data_dir: folder.path().join("data"),
             ..Settings::default()
         };
+        // This program contains no model.
+        settings.section_mut::<limbic_affect_stage::AffectStage>().engine = limbic_affect::Engine::Lexicon;
         let mut resources = resources::of(&settings);
         resources.insert(runtime.handle().clone());
         resources.insert(CallTimeout(Duration::from_secs(10)));

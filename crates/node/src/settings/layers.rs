@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use anyhow::{Context as _, anyhow, bail};
 use limbic_component::Kind;
 use limbic_domain::Slug;
+use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::Settings;
+use super::problem::{self, Problem};
 use super::sections::{Entries, Entry, KIND, Sections};
+use crate::reference::{resolve, settings_schema};
 use crate::registry;
 
 /// The prefix of settings in the environment. `LIMBIC_API__MAX_BODY` is `api.max_body`.
@@ -38,8 +42,10 @@ impl Layers {
     pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let table: Table =
-            toml::from_str(&text).with_context(|| format!("{} is not valid TOML", path.display()))?;
+        let table: Table = toml::from_str(&text).map_err(|error| {
+            let problem = problem::syntax(&text, &error);
+            anyhow!("{} is not valid TOML: {problem}", path.display())
+        })?;
         merge(&mut self.merged, table);
         self.sources.push(path.display().to_string());
         Ok(())
@@ -68,10 +74,16 @@ impl Layers {
             if path.is_empty() {
                 bail!("{name}: name a setting, for instance LIMBIC_LISTEN or LIMBIC_API__MAX_BODY");
             }
-            self.set(&path.to_ascii_lowercase().replace("__", "."), value(&text));
+            self.set_text(&path.to_ascii_lowercase().replace("__", "."), &text);
             self.sources.push(name);
         }
         Ok(())
+    }
+
+    /// Adds one setting that is given as text, in the environment or on the command line. It takes the type that the setting
+    /// wants.
+    pub(super) fn set_text(&mut self, key: &str, text: &str) {
+        self.set(key, value(wanted(key), text));
     }
 
     /// Adds one setting.
@@ -111,13 +123,12 @@ impl Layers {
         let settings: Result<Settings, _> = serde_path_to_error::deserialize(merged);
         let mut settings = settings.map_err(|error| {
             let path = error.path().to_string();
-            let is_top = path == "." || !path.contains('.');
             let sections = registry::sections().map(|(section, _)| section);
             let further: Vec<&str> = sections
                 .chain(registry::tables().map(|(table, _)| table))
                 .collect();
             let key = if path == "." { "" } else { &path };
-            self.error(key, error.inner().message(), if is_top { &further } else { &[] })
+            self.error(key, error.inner().message(), &further)
         })?;
         settings.sections = sections;
         settings.entries = entries;
@@ -175,27 +186,94 @@ impl Layers {
 
     /// The error of one setting. `further` are known keys that the message does not list.
     fn error(&self, key: &str, message: &str, further: &[&str]) -> anyhow::Error {
-        let hint = unknown_field(message, further).unwrap_or_default();
         let from = if self.sources.is_empty() {
             String::new()
         } else {
             format!(" (from {})", self.sources.join(", "))
         };
-        let key = if key.is_empty() {
-            String::new()
-        } else {
-            format!("{key}: ")
-        };
-        anyhow!("settings{from}: {key}{message}{hint}")
+        let Problem { key, text } = problem::explain(key, message, further);
+        if key.is_empty() {
+            return anyhow!("settings{from}: {text}");
+        }
+        anyhow!("settings{from}: {key}: {text}")
     }
 }
 
-/// Parses a value from the environment or a flag: as TOML if it is valid TOML, otherwise as text.
-pub(super) fn value(text: &str) -> Value {
-    toml::from_str::<Table>(&format!("v = {text}"))
-        .ok()
-        .and_then(|mut table| table.remove("v"))
-        .unwrap_or_else(|| Value::String(text.to_owned()))
+/// The type of a setting, as far as it decides how a text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Text,
+    ListOfText,
+    Other,
+}
+
+/// The type that the schema of the settings gives this key.
+fn wanted(key: &str) -> Wanted {
+    static SCHEMA: LazyLock<Json> = LazyLock::new(settings_schema);
+    let root = &*SCHEMA;
+    let mut reached = vec![root];
+    for part in key.split('.') {
+        let inside = |schema: &'static Json| {
+            let known = schema["properties"].get(part);
+            known.or_else(|| schema.get("additionalProperties").filter(|any| any.is_object()))
+        };
+        reached = forms(root, reached).into_iter().filter_map(inside).collect();
+    }
+    let reached = forms(root, reached);
+    let is = |schema: &Json, kind: &str| match &schema["type"] {
+        Json::Array(kinds) => kinds.iter().all(|one| one == kind || one == "null"),
+        one => one == kind || (kind == "string" && schema["const"].is_string()),
+    };
+    let are = |kind: &str, all: &[&Json]| !all.is_empty() && all.iter().all(|schema| is(schema, kind));
+    let reached: Vec<&'static Json> = reached
+        .into_iter()
+        .filter(|schema| schema["type"] != "null")
+        .collect();
+    if are("string", &reached) {
+        return Wanted::Text;
+    }
+    let items: Vec<&'static Json> = reached.iter().filter_map(|schema| schema.get("items")).collect();
+    if are("array", &reached) && are("string", &forms(root, items)) {
+        return Wanted::ListOfText;
+    }
+    Wanted::Other
+}
+
+/// The forms that values of these schemas can have: references are followed, and alternatives are listed.
+fn forms(root: &'static Json, schemas: Vec<&'static Json>) -> Vec<&'static Json> {
+    let mut found = Vec::new();
+    for schema in schemas {
+        let schema = resolve(root, schema);
+        let alternatives = ["oneOf", "anyOf"]
+            .iter()
+            .filter_map(|kind| schema[kind].as_array());
+        let alternatives: Vec<&Json> = alternatives.flatten().collect();
+        if alternatives.is_empty() || schema.get("properties").is_some() {
+            found.push(schema);
+        }
+        if !alternatives.is_empty() {
+            found.extend(forms(root, alternatives));
+        }
+    }
+    found
+}
+
+/// A value from the environment or a flag. Where the setting takes text, it is that text, also if it consists of digits;
+/// quotes around it are removed. A list of texts may be written with commas. Everything else is TOML, if it is valid TOML.
+fn value(wanted: Wanted, text: &str) -> Value {
+    let parsed = || {
+        let table = toml::from_str::<Table>(&format!("v = {text}")).ok();
+        table.and_then(|mut table| table.remove("v"))
+    };
+    let as_text = || Value::String(text.to_owned());
+    match wanted {
+        Wanted::Text => parsed().filter(Value::is_str).unwrap_or_else(as_text),
+        Wanted::ListOfText => parsed().filter(Value::is_array).unwrap_or_else(|| {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
+        }),
+        Wanted::Other => parsed().unwrap_or_else(as_text),
+    }
 }
 
 fn merge(under: &mut Table, over: Table) {
@@ -218,24 +296,11 @@ pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> 
         .map(|(_, name)| name)
 }
 
-/// The hint for serde's "unknown field `x`, expected one of `a`, `b`". The names of components are known at the top level of
-/// the file only, where `data_dir` is known too.
-fn unknown_field(message: &str, components: &[&str]) -> Option<String> {
-    let mut quoted = message
-        .strip_prefix("unknown field ")?
-        .split('`')
-        .skip(1)
-        .step_by(2);
-    let given = quoted.next()?;
-    let mut known: Vec<&str> = quoted.collect();
-    if known.contains(&"data_dir") {
-        known.extend(components);
-    }
-    nearest(given, known.into_iter()).map(|name| format!("; did you mean `{name}`?"))
-}
-
 #[cfg(test)]
 mod tests {
+    use limbic_domain::TenantId;
+    use limbic_metrics::Influx;
+
     use super::*;
 
     fn of(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Settings> {
@@ -250,12 +315,46 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_names_a_field_of_the_same_table() {
-        let message = "unknown field `topicz`, expected one of `id`, `subjects`";
-        assert_eq!(unknown_field(message, &["optimize"]), None);
-        let message = "unknown field `optimise`, expected one of `data_dir`, `listen`";
-        let hint = unknown_field(message, &["optimize"]);
-        assert_eq!(hint.as_deref(), Some("; did you mean `optimize`?"));
+    fn a_text_takes_the_type_that_its_setting_wants() {
+        let settings = of(
+            "[ad_platforms.ads]\nkind = \"webhook\"\nurl = \"https://example.com\"",
+            &[
+                (
+                    "LIMBIC_TENANTS__ACME__PSEUDONYM_SECRET",
+                    "12345678901234567890123456789012",
+                ),
+                ("LIMBIC_TENANTS__ACME__API_KEYS", "1234,true"),
+                ("LIMBIC_INFLUXDB__TOKEN", "2026-11-30"),
+                ("LIMBIC_INFLUXDB__ORG", "\"1e3\""),
+                ("LIMBIC_AD_PLATFORMS__ADS__SECRET", "42"),
+                ("LIMBIC_AD_PLATFORMS__ADS__HEADERS__AUTHORIZATION", "7"),
+                ("LIMBIC_STAGES", "[\"affect\"]"),
+                ("LIMBIC_LISTEN", "8080"),
+                ("LIMBIC_DATA_DIR", "2026"),
+            ],
+        )
+        .unwrap();
+        let tenant = &settings.tenants[&TenantId::new("acme").unwrap()];
+        assert_eq!(
+            tenant.pseudonym_secret.reveal(),
+            "12345678901234567890123456789012"
+        );
+        let keys: Vec<&str> = tenant
+            .api_keys
+            .iter()
+            .map(limbic_domain::Secret::reveal)
+            .collect();
+        assert_eq!(keys, ["1234", "true"]);
+        let influx = settings.section::<Influx>();
+        assert_eq!(
+            (influx.token.reveal(), influx.org.as_str()),
+            ("2026-11-30", "1e3")
+        );
+        assert_eq!(
+            (settings.stages.join(","), settings.listen.as_str()),
+            ("affect".to_owned(), "8080")
+        );
+        assert_eq!(settings.data_dir, Path::new("2026"));
     }
 
     #[test]
@@ -293,7 +392,11 @@ mod tests {
                 "has no unit",
             ),
             ("[api]\nmax_body = \"64\"", "api.max_body", "has no unit"),
-            ("partitions = \"many\"", "partitions", "invalid type"),
+            (
+                "partitions = \"many\"",
+                "partitions",
+                "is text; expected a whole number",
+            ),
         ] {
             let error = of(text, &[]).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(problem), "{error}");
@@ -306,7 +409,7 @@ mod tests {
                     promise = \"\"\ncall_to_action = \"\"\nlink = \"\"";
         let error = of(text, &[]).unwrap_err().to_string();
         assert!(
-            error.contains("campaigns[0]") && error.contains("did you mean `platforms`?"),
+            error.contains("campaigns[0].platfroms: ") && error.contains("did you mean `platforms`?"),
             "{error}"
         );
         let settings = of(&text.replace("platfroms = []", "tenant = \"acme\""), &[]).unwrap();

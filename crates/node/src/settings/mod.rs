@@ -4,6 +4,8 @@
 //! fields of [`Settings`]. The settings of a component are a section with its own type, which the registry knows.
 
 mod layers;
+mod problem;
+mod secrets;
 mod sections;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use limbic_component::{Component, Registration, Section};
-use limbic_domain::{ByteSize, Campaign, ConnectionUrl, HumanDuration, Secret, TenantId};
+use limbic_domain::{
+    Brief, ByteSize, Campaign, ConnectionUrl, Direction, HumanDuration, Micros, Platform, Secret, Slug,
+    TenantId,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -123,10 +128,12 @@ pub struct Retention {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tenant {
-    /// The secret from which pseudonyms are derived, at least 16 characters. It must be the same on every node and must
-    /// never change. Empty = generated at the first start and stored in the data folder (embedded log only).
+    /// The secret from which pseudonyms are derived: 32 random bytes, as `limbic secret` prints them; no tenant has the secret of
+    /// another. It must be the same on every node. A new one gives every person a new pseudonym, and so forgets their
+    /// consent and distress. Empty = generated at the first start and stored in the data folder (embedded log only).
     pub pseudonym_secret: Secret,
-    /// API keys of this tenant, at least 16 characters each.
+    /// API keys of this tenant, each 32 random bytes as `limbic secret` prints them. To replace a key, add the new one, let callers
+    /// change to it, and remove the old one.
     pub api_keys: Vec<Secret>,
 }
 
@@ -141,29 +148,48 @@ pub struct TenantCampaign {
     pub campaign: Campaign,
 }
 
-impl<'de> Deserialize<'de> for TenantCampaign {
-    /// Not derived: `#[serde(flatten)]` would accept unknown keys.
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = toml::Table::deserialize(deserializer)?;
-        let tenant = match table.remove("tenant") {
-            None => TenantId::default(),
-            Some(tenant) => TenantId::deserialize(tenant).map_err(inner_error)?,
-        };
-        let campaign = Campaign::deserialize(table).map_err(inner_error)?;
-        Ok(Self { tenant, campaign })
-    }
+/// The table of a [`TenantCampaign`]. With `#[serde(flatten)]`, unknown keys would be accepted, and the path of a wrong key
+/// would be lost.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CampaignTable {
+    #[serde(default)]
+    tenant: TenantId,
+    id: Slug,
+    brief: Brief,
+    #[serde(default)]
+    subjects: Vec<Slug>,
+    #[serde(default)]
+    brands: Vec<Slug>,
+    #[serde(default)]
+    direction: Option<Direction>,
+    platforms: Vec<Platform>,
+    #[serde(default)]
+    bid: Micros,
 }
 
-/// Passes on the error of an inner value without its position, which has no meaning outside.
-#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
-fn inner_error<E: serde::de::Error>(error: toml::de::Error) -> E {
-    E::custom(error.message())
+impl<'de> Deserialize<'de> for TenantCampaign {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = CampaignTable::deserialize(deserializer)?;
+        Ok(Self {
+            tenant: table.tenant,
+            campaign: Campaign {
+                id: table.id,
+                brief: table.brief,
+                subjects: table.subjects,
+                brands: table.brands,
+                direction: table.direction,
+                platforms: table.platforms,
+                bid: table.bid,
+            },
+        })
+    }
 }
 
 /// Sources of settings besides the environment: the options of every command.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// The settings file. `None` = `config/limbic.toml`, if it exists.
+    /// The settings file. `None` = the one that `LIMBIC_CONFIG` names, otherwise `config/limbic.toml`, if it exists.
     pub config: Option<PathBuf>,
     /// Replaces `data_dir`.
     pub data: Option<PathBuf>,
@@ -174,12 +200,17 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// The settings file to read: the named one, otherwise the default one if it exists.
+    /// The settings file to read: the named one, otherwise the one that `LIMBIC_CONFIG` names, otherwise the default one if it
+    /// exists.
     pub fn file(&self) -> Option<PathBuf> {
         let usual = Path::new("config/limbic.toml");
+        let from_environment = || std::env::var_os("LIMBIC_CONFIG").filter(|name| !name.is_empty());
         match &self.config {
             Some(file) => Some(file.clone()),
-            None => usual.is_file().then(|| usual.to_owned()),
+            None => match from_environment() {
+                Some(file) => Some(file.into()),
+                None => usual.is_file().then(|| usual.to_owned()),
+            },
         }
     }
 }
@@ -199,48 +230,93 @@ impl Settings {
             layers.set("log", log.clone().into());
         }
         for (key, value) in flags {
-            layers.set(key, layers::value(value));
+            layers.set_text(key, value);
         }
         for pair in &overrides.set {
             let (key, value) = pair
                 .split_once('=')
-                .with_context(|| format!("--set {pair}: expected KEY=VALUE, for instance partitions=6"))?;
-            layers.set(key.trim(), layers::value(value.trim()));
+                .context("--set: expected KEY=VALUE, for instance --set partitions=6")?;
+            layers.set_text(key.trim(), value.trim());
         }
-        let settings = layers.finish()?;
+        let mut settings = layers.finish()?;
+        settings.complete_addresses();
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Gives each address without a scheme the one that its setting has: `log = "localhost:9092"` is a Kafka.
+    fn complete_addresses(&mut self) {
+        let all = [
+            ("log", &mut self.log),
+            ("view", &mut self.view),
+            ("series", &mut self.series),
+            ("seen", &mut self.seen),
+        ];
+        for (setting, url) in all {
+            if let Some(scheme) = registry::usual_scheme(setting) {
+                *url = url.clone().or_scheme(scheme);
+            }
+        }
     }
 
     fn check(&self) -> anyhow::Result<()> {
         if !(1..=64).contains(&self.partitions) {
             bail!("partitions = {}: choose 1 to 64", self.partitions);
         }
+        check_address("listen", &self.listen)?;
         for (setting, url) in self.urls() {
             registry::chosen(setting, url)?;
         }
         for name in &self.stages {
             registry::stage(name)?;
         }
-        for TenantCampaign { tenant, campaign } in &self.campaigns {
-            if campaign.bid.0 <= 0 {
-                bail!(
-                    "campaign {tenant}/{}: bid = {}: must be above 0; it is the most that one delivery may cost, in \
-                     millionths of the currency",
-                    campaign.id,
-                    campaign.bid.0
-                );
-            }
+        for one in &self.campaigns {
+            self.check_campaign(one)?;
         }
-        for (name, tenant) in &self.tenants {
-            let secret = tenant.pseudonym_secret.reveal();
-            if !secret.is_empty() && secret.len() < 16 {
+        secrets::check(&self.tenants)
+    }
+
+    fn check_campaign(&self, TenantCampaign { tenant, campaign }: &TenantCampaign) -> anyhow::Result<()> {
+        let name = format!("campaign {tenant}/{}", campaign.id);
+        let bid = campaign.bid.0;
+        if !(1..=LARGEST_BID).contains(&bid) {
+            bail!(
+                "{name}: bid = {bid}: choose 1 to {LARGEST_BID}; it is the most that one delivery may cost, in millionths of \
+                 the currency"
+            );
+        }
+        let tenants = self.tenant_ids();
+        if !tenants.contains(tenant) {
+            let known: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+            bail!(
+                "{name}: there is no tenant `{tenant}`{} Correct `tenant`, or add [tenants.{tenant}]. The tenants are: {}",
+                hint(tenant.as_str(), &known),
+                known.join(", ")
+            );
+        }
+        let platforms: Vec<&str> = self
+            .entries
+            .of("ad_platforms")
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if campaign.platforms.is_empty() {
+            bail!(
+                "{name}: platforms is empty, so none of its ads could run: write for instance platforms = [{{ name = \"file\", \
+                 headline = 60, body = 180 }}]"
+            );
+        }
+        for platform in &campaign.platforms {
+            if !platforms.contains(&platform.name.as_str()) {
+                let known = if platforms.is_empty() {
+                    "There are no ad platforms".to_owned()
+                } else {
+                    format!("The ad platforms are: {}", platforms.join(", "))
+                };
                 bail!(
-                    "tenants.{name}.pseudonym_secret: give at least 16 characters, for instance of `openssl rand -hex 32`"
+                    "{name}: there is no ad platform `{platform}`{} Correct its name, or add [ad_platforms.{platform}]. {known}",
+                    hint(platform.name.as_str(), &platforms),
+                    platform = platform.name
                 );
-            }
-            if tenant.api_keys.iter().any(|key| key.reveal().len() < 16) {
-                bail!("tenants.{name}.api_keys: a key should have at least 16 characters");
             }
         }
         Ok(())
@@ -322,9 +398,28 @@ impl Settings {
     }
 }
 
+/// The largest bid, in millionths of the currency: a million of it for one delivery is a slip of the finger.
+const LARGEST_BID: i64 = 1_000_000_000_000;
+
+/// `; did you mean …?` or a full stop.
+fn hint(given: &str, known: &[&str]) -> String {
+    nearest(given, known.iter().copied())
+        .map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?"))
+}
+
+/// Returns an error if this is not an address to listen at: `HOST:PORT`.
+fn check_address(setting: &str, address: &str) -> anyhow::Result<()> {
+    let is_valid = address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && !host.contains("//") && port.parse::<u16>().is_ok());
+    if !is_valid {
+        bail!("{setting} = {address:?}: is not an address: write HOST:PORT, for instance 127.0.0.1:8080");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use limbic_domain::Slug;
     use limbic_llm::{OpenAiCompatible, OpenAiSettings};
     use limbic_stream_kafka::KafkaLog;
 

@@ -275,6 +275,20 @@ impl Store {
         Ok(())
     }
 
+    /// The database and its version, for instance `PostgreSQL 15.4`.
+    pub async fn server(&self) -> Result<String, StoreError> {
+        let (name, sql) = if self.postgres {
+            ("PostgreSQL", "SELECT current_setting('server_version')")
+        } else {
+            ("SQLite", "SELECT sqlite_version()")
+        };
+        let version: String = sqlx::query_scalar(sql)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(database("asking the view"))?;
+        Ok(format!("{name} {version}"))
+    }
+
     /// The event with this id. SQLite has no index of the ids of readings: find them by their post, with [`Self::list`].
     pub async fn by_id(&self, tenant: &TenantId, kind: Kind, id: &str) -> Result<Option<Value>, StoreError> {
         let mut transaction = self.reading(tenant).await?;

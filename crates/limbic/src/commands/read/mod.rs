@@ -53,7 +53,7 @@ fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
         _ => {}
     }
     // For a single text, starting threads would take longer than reading.
-    let Opened { engine, remark } = if args.text == "-" {
+    let Opened { engine, remark, .. } = if args.text == "-" {
         settings.start()?
     } else {
         settings.open()?

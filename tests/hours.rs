@@ -1,0 +1,507 @@
+//! The first hours of a new user: a copied program in another folder, settings with mistakes, and commands beside a running
+//! node.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::kit::{TestNode, count};
+
+/// Part of every secret of these tests. It must not appear in any output.
+const CANARY: &str = "kanarienvogel-8231";
+
+/// A secret of 32 characters or more that contains the canary. `name` makes it another one.
+fn secret(name: &str) -> String {
+    format!("{CANARY}-abcdefghijklm-{name}")
+}
+
+/// A folder with a copy of the program, far from its sources.
+struct Elsewhere {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+}
+
+impl Elsewhere {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("limbic");
+        let built = Path::new(env!("CARGO_BIN_EXE_limbic"));
+        // A link is a copy of the same bytes at another place, and needs no disk.
+        if std::fs::hard_link(built, &program).is_err() {
+            std::fs::copy(built, &program).unwrap();
+        }
+        Self { folder, program }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(environment.iter().copied())
+            .args(arguments);
+        command.output().unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs a command that must succeed. Returns what it prints.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", all(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Checks settings that must be refused, by `check` and by `run`, with `said` and without the canary.
+    fn refuses(&self, settings: &str, environment: &[(&str, &str)], said: &[&str]) {
+        self.write("limbic.toml", settings);
+        for command in ["check", "run"] {
+            let output = self.run_with(
+                &[command, "--config", "limbic.toml", "--data", "data"],
+                environment,
+            );
+            let text = all(&output);
+            assert!(!output.status.success(), "{command} accepts {settings}");
+            for part in said {
+                assert!(
+                    text.contains(part),
+                    "{command}: `{part}` is not in: {text}\n{settings}"
+                );
+            }
+            assert!(!text.contains(CANARY), "{command}: {text}");
+            for word in ["usize", "u32", "struct", "builder error", "TOML parse error"] {
+                assert!(!text.contains(word), "{command}: `{word}` is in: {text}");
+            }
+        }
+    }
+}
+
+/// Everything that a command printed.
+fn all(output: &Output) -> String {
+    let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    part(&output.stdout) + &part(&output.stderr)
+}
+
+const CAMPAIGN: &str = r#"
+[[campaigns]]
+id = "lamps"
+subjects = ["football"]
+bid = 1000
+platforms = [{ name = "file", headline = 60, body = 180 }]
+[campaigns.brief]
+product = "Lumen"
+promise = "Light that follows the game."
+call_to_action = "Try it"
+link = "https://lumen.example"
+
+[ad_platforms.file]
+kind = "file"
+path = "ads.jsonl"
+"#;
+
+#[test]
+fn a_copied_program_reads_with_its_model_and_explains_itself_in_any_folder() {
+    let elsewhere = Elsewhere::new();
+    let read = elsewhere.ok(&["read", "--json", "I love my new lamp"]);
+    let read: Value = serde_json::from_str(&read).unwrap();
+    assert!(read["model"].as_str().unwrap().starts_with("affect-l6"), "{read}");
+    let checked = elsewhere.ok(&["check", "--set", "listen=127.0.0.1:0"]);
+    assert!(checked.contains("(in the program), kernels "), "{checked}");
+    assert!(checked.contains("note  campaigns"), "{checked}");
+
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(elsewhere.ok(&["completions", shell]).contains("limbic"));
+    }
+    assert!(elsewhere.ok(&["man"]).contains(".TH limbic"));
+    elsewhere.ok(&["man", "--folder", "man1"]);
+    assert!(elsewhere.path("man1/limbic-dead-list.1").is_file());
+    let secrets: BTreeSet<String> = (0..4).map(|_| elsewhere.ok(&["secret"])).collect();
+    assert!(secrets.len() == 4 && secrets.iter().all(|secret| secret.trim().len() == 64));
+}
+
+#[test]
+fn a_missing_model_is_an_error_and_the_lexicon_must_be_asked_for() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.refuses(
+        "[affect]\nmodel = \"nowhere\"",
+        &[],
+        &["nowhere", "affect.engine = \"lexicon\""],
+    );
+    let checked = elsewhere.ok(&[
+        "check",
+        "--set",
+        "affect.engine=lexicon",
+        "--set",
+        "listen=127.0.0.1:0",
+    ]);
+    assert!(checked.contains("the lexica read"), "{checked}");
+}
+
+#[test]
+fn every_wrong_setting_is_refused_by_its_whole_path_before_anything_runs() {
+    let elsewhere = Elsewhere::new();
+    let of = |from: &str, to: &str| {
+        assert!(CAMPAIGN.contains(from), "{from}");
+        CAMPAIGN.replacen(from, to, 1)
+    };
+    for (settings, said) in [
+        (
+            of("subjects", "topicz"),
+            "campaigns[0].topicz: is not a setting; did you mean",
+        ),
+        (
+            of("bid = 1000", "bids = 1000"),
+            "campaigns[0].bids: is not a setting; did you mean `bid`?",
+        ),
+        (
+            of("bid = 1000", "tenent = \"acme\""),
+            "campaigns[0].tenent: is not a setting; did you mean `tenant`?",
+        ),
+        (
+            of("product", "prodct"),
+            "campaigns[0].brief.prodct: is not a setting; did you mean `product`?",
+        ),
+        (
+            of("headline = 60", "headline = \"60\""),
+            "campaigns[0].platforms[0].headline: is text; expected a whole number",
+        ),
+        (
+            of("bid = 1000", "bid = -5"),
+            "campaign default/lamps: bid = -5: choose 1 to",
+        ),
+        (of("bid = 1000", "bid = 0"), "bid = 0: choose 1 to"),
+        (of("bid = 1000", "bid = 9000000000000000"), "choose 1 to"),
+        (
+            of("name = \"file\"", "name = \"fiel\""),
+            "there is no ad platform `fiel`; did you mean `file`?",
+        ),
+        (
+            of("{ name = \"file\", headline = 60, body = 180 }", ""),
+            "platforms is empty",
+        ),
+        (
+            of("bid = 1000", "bid = 1000\ntenant = \"acme\""),
+            "there is no tenant `acme`",
+        ),
+        (
+            "listen = \"foo\"".to_owned(),
+            "listen = \"foo\": is not an address: write HOST:PORT",
+        ),
+        (
+            "listen = 8080".to_owned(),
+            "listen: is the whole number 8080; expected text in quotes",
+        ),
+        (
+            "partitions = 1.5".to_owned(),
+            "partitions: is a number with a fraction; expected a whole number",
+        ),
+        ("stages = [\"profil\"]".to_owned(), "did you mean `profile`?"),
+        (
+            "view = \"mysql://h\"".to_owned(),
+            "view = mysql://h: write `embedded` or `postgres://HOST:PORT/DATABASE`",
+        ),
+        (
+            "[ad_platforms.x]\nkind = \"webhook\"".to_owned(),
+            "ad_platforms.x.url: is missing",
+        ),
+        (
+            "[affect]\nkernels = \"abacus\"".to_owned(),
+            "affect.kernels = abacus",
+        ),
+    ] {
+        elsewhere.refuses(&settings, &[], &[said]);
+    }
+    elsewhere.write("limbic.toml", CAMPAIGN);
+    elsewhere.ok(&["check", "--config", "limbic.toml", "--set", "listen=127.0.0.1:0"]);
+}
+
+#[test]
+fn wrong_arguments_are_refused_before_the_work() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.write("posts.jsonl", "");
+    for (arguments, said) in [
+        (&["simulate", "--people", "0"][..], "0 is not in"),
+        (&["simulate", "--posts", "0"], "0 is not in"),
+        (
+            &["simulate", "--page", "nowhere/page.html"],
+            "nowhere/page.html cannot be written",
+        ),
+        (&["check", "--log-level", "loud"], "`loud` is not a level"),
+        (&["check", "--set", "partitions"], "expected KEY=VALUE"),
+        (
+            &[
+                "evaluate",
+                "--log",
+                "posts.jsonl",
+                "--policy",
+                "uniform",
+                "--svg",
+                "no/x.svg",
+            ],
+            "no/x.svg cannot be written",
+        ),
+        (
+            &[
+                "evaluate",
+                "--log",
+                "posts.jsonl",
+                "--policy",
+                "uniform",
+                "--reward-range",
+                "1,0",
+            ],
+            "expected LOW,HIGH",
+        ),
+    ] {
+        let output = elsewhere.run(arguments);
+        assert!(
+            !output.status.success() && all(&output).contains(said),
+            "{arguments:?}: {}",
+            all(&output)
+        );
+    }
+}
+
+/// The paths of all settings that hold a secret, by the schema of the settings file.
+fn secret_settings(root: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    let target = schema["$ref"].as_str();
+    let schema = target.map_or(schema, |target| root.pointer(&target[1..]).unwrap());
+    if matches!(schema["format"].as_str(), Some("password" | "connection-url")) {
+        found.insert(path.trim_start_matches('.').to_owned());
+    }
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        secret_settings(root, inner, &format!("{path}.{name}"), found);
+    }
+    if schema["items"].is_object() {
+        secret_settings(root, &schema["items"], &format!("{path}[]"), found);
+    }
+    if schema["additionalProperties"].is_object() {
+        secret_settings(root, &schema["additionalProperties"], &format!("{path}.*"), found);
+    }
+    for choice in ["oneOf", "anyOf"] {
+        for inner in schema[choice].as_array().into_iter().flatten() {
+            secret_settings(root, inner, path, found);
+        }
+    }
+}
+
+#[test]
+fn no_secret_of_any_setting_is_in_any_output() {
+    let elsewhere = Elsewhere::new();
+    let schema: Value = serde_json::from_str(&elsewhere.ok(&["components", "--schema"])).unwrap();
+    let mut known = BTreeSet::new();
+    secret_settings(&schema, &schema, "", &mut known);
+    let planted = [
+        "log",
+        "view",
+        "series",
+        "seen",
+        "tenants.*.pseudonym_secret",
+        "tenants.*.api_keys[]",
+        "influxdb.token",
+        "kafka.settings.*",
+        "ad_platforms.*.url",
+        "ad_platforms.*.secret",
+        "ad_platforms.*.headers.*",
+        "llm_providers.*.base_url",
+        "llm_providers.*.api_key",
+    ];
+    let planted: BTreeSet<String> = planted.into_iter().map(str::to_owned).collect();
+    assert_eq!(
+        known, planted,
+        "plant the canary in every setting that holds a secret"
+    );
+
+    let (own, key) = (secret("a"), secret("b"));
+    let rest = format!(
+        r#"
+view = "postgres://user:{CANARY}@127.0.0.1:1/{CANARY}"
+series = "http://user:{CANARY}@127.0.0.1:1/{CANARY}?token={CANARY}"
+seen = "redis://:{CANARY}@127.0.0.1:1/0"
+[tenants.acme]
+pseudonym_secret = "{own}"
+api_keys = ["{key}"]
+[influxdb]
+org = "limbic"
+bucket = "limbic"
+token = "{CANARY}"
+[kafka.settings]
+"sasl.username" = "{CANARY}"
+"sasl.password" = "{CANARY}"
+[ad_platforms.hook]
+kind = "webhook"
+url = "http://127.0.0.1:1/{CANARY}?key={CANARY}"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+headers = {{ authorization = "Bearer {CANARY}" }}
+[llm_providers.local]
+kind = "openai"
+base_url = "http://127.0.0.1:1/{CANARY}"
+api_key = "{CANARY}"
+"#
+    );
+    elsewhere.write("limbic.toml", &rest);
+    let settings = [
+        "--config",
+        "limbic.toml",
+        "--log-level",
+        "trace",
+        "--data",
+        "data",
+    ];
+    let hidden = |arguments: &[&str]| {
+        let output = elsewhere.run(&[arguments, &settings].concat());
+        let text = all(&output);
+        assert!(!text.contains(CANARY), "{arguments:?}: {text}");
+        assert!(
+            !text.contains("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+            "{arguments:?}: {text}"
+        );
+        text
+    };
+    let shown = hidden(&["config", "show"]);
+    for part in ["postgres://***@127.0.0.1:1/***", "http://127.0.0.1:1/***", "***"] {
+        assert!(shown.contains(part), "`{part}` is not in: {shown}");
+    }
+    let checked = hidden(&["check"]);
+    for part in ["start the server, or correct `view`", "cannot be reached", "FAIL"] {
+        assert!(checked.contains(part), "`{part}` is not in: {checked}");
+    }
+    hidden(&["run", "--listen", "127.0.0.1:0"]);
+    let kafka = format!("kafka://user:{CANARY}@127.0.0.1:1");
+    hidden(&["check", "--log", &kafka]);
+
+    // Mistakes in a file that holds secrets.
+    for (settings, said) in [
+        (
+            format!("[tenants.acme]\npseudonym_secret = \"{own}\napi_keys = []"),
+            "line 2, column",
+        ),
+        (
+            format!("[tenants.acme]\npseudonym_secret = {own}"),
+            "line 2, column",
+        ),
+        (
+            format!("[tenants.acme]\npseudonym_secret = [\"{own}\"]"),
+            "tenants.acme.pseudonym_secret: is a list",
+        ),
+        (
+            format!("[tenants.acme]\napi_keys = \"{own}\""),
+            "tenants.acme.api_keys: is text; expected a list",
+        ),
+        (
+            format!("tenants = \"{own}\""),
+            "tenants: is text; expected a table",
+        ),
+        (format!("partitions = \"{own}\""), "partitions: is text"),
+        (
+            format!(
+                "[tenants.acme]\npseudonym_secret = \"{own}\"\n[tenants.best]\npseudonym_secret = \"{own}\""
+            ),
+            "tenants.best.pseudonym_secret: is the same as tenants.acme.pseudonym_secret",
+        ),
+        (
+            "[tenants.acme]\npseudonym_secret = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"".to_owned(),
+            "can be guessed",
+        ),
+    ] {
+        elsewhere.refuses(&settings, &[], &[said]);
+    }
+    elsewhere.refuses(
+        "[tenants.acme]\npseudonym_secret = 82318231",
+        &[],
+        &["is the whole number"],
+    );
+}
+
+#[test]
+fn values_of_the_environment_have_the_type_of_their_setting_and_name_the_settings_file() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.write("other.toml", CAMPAIGN);
+    let digits = "73".repeat(8) + &"0124568".repeat(3);
+    let environment = [
+        ("LIMBIC_CONFIG", "other.toml"),
+        ("LIMBIC_TENANTS__DEFAULT__PSEUDONYM_SECRET", digits.as_str()),
+        ("LIMBIC_INFLUXDB__ORG", "20261130"),
+        ("LIMBIC_STAGES", "ingest,affect"),
+        ("LIMBIC_LISTEN", "localhost:0"),
+        ("LIMBIC_SEEN", "localhost:6379"),
+    ];
+    let shown = elsewhere.run_with(&["config", "show"], &environment);
+    let text = all(&shown);
+    assert!(shown.status.success(), "{text}");
+    for part in [
+        "id = \"lamps\"",
+        "org = \"20261130\"",
+        "seen = \"redis://localhost:6379\"",
+        "\"affect\"",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    let missing = elsewhere.run_with(&["config", "show"], &[("LIMBIC_CONFIG", "nowhere.toml")]);
+    assert!(!missing.status.success() && all(&missing).contains("nowhere.toml"));
+}
+
+#[test]
+fn commands_work_on_the_folder_of_a_running_node_and_the_export_is_evaluated() {
+    let mut node = TestNode::open(&["--set", "partitions=1"]);
+    let post = json!({"network": "test", "id": "1", "author": "ada", "text": "What a goal!", "created_at": "2026-03-01T10:00:00Z"});
+    node.insist("/v1/posts", &json!([post]));
+    let counts = node.settle();
+    assert_eq!(count(&counts, "/topics/readings/records"), 1);
+
+    let ok = |arguments: &[&str]| {
+        let output = node.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", all(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(ok(&["topics", "list"]).contains("readings"));
+    assert!(ok(&["dead", "list"]).contains("no dead letters"));
+    let checked = ok(&["check"]);
+    assert!(
+        checked.contains("answers; ") && !checked.contains("FAIL"),
+        "{checked}"
+    );
+    let readings = ok(&["export", "readings"]);
+    let reading: Value = serde_json::from_str(readings.trim()).unwrap();
+    assert_eq!(
+        (&reading["type"], &reading["tenant"]),
+        (&json!("reading"), &json!("default")),
+        "{reading}"
+    );
+    assert!(
+        !readings.contains("ada") && !readings.contains("goal!"),
+        "{readings}"
+    );
+    assert_eq!(ok(&["export", "readings", "--until", "2026-03-01"]), "");
+    assert_eq!(ok(&["export", "readings", "--tenant", "other"]), "");
+
+    // A second node says who has the folder.
+    let second = node.run(&["run", "--listen", "127.0.0.1:0"]);
+    let text = all(&second);
+    assert!(
+        !second.status.success() && text.contains("a node with its API at http://"),
+        "{text}"
+    );
+    // There are no decisions yet.
+    let evaluated = node.run(&["evaluate", "--policy", "uniform"]);
+    assert!(
+        all(&evaluated).contains("there are no decisions"),
+        "{}",
+        all(&evaluated)
+    );
+    let (status, _) = node.terminate();
+    assert!(status.success());
+}
