@@ -2,8 +2,12 @@
 //! node.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -160,7 +164,7 @@ fn every_wrong_setting_is_refused_by_its_whole_path_before_anything_runs() {
     for (settings, said) in [
         (
             of("subjects", "topicz"),
-            "campaigns[0].topicz: is not a setting; did you mean",
+            "campaigns[0].topicz: is not a setting; the settings here are: tenant, id, brief, subjects",
         ),
         (
             of("bid = 1000", "bids = 1000"),
@@ -241,6 +245,10 @@ fn wrong_arguments_are_refused_before_the_work() {
         ),
         (&["check", "--log-level", "loud"], "`loud` is not a level"),
         (&["check", "--set", "partitions"], "expected KEY=VALUE"),
+        (
+            &["replay", "posts.jsonl", "--to", "ftp://host"],
+            "write http://HOST:PORT",
+        ),
         (
             &[
                 "evaluate",
@@ -502,6 +510,110 @@ fn commands_work_on_the_folder_of_a_running_node_and_the_export_is_evaluated() {
         "{}",
         all(&evaluated)
     );
-    let (status, _) = node.terminate();
-    assert!(status.success());
+    // The end of the terminal session drains the node.
+    let (status, log) = node.end_with("HUP");
+    assert!(status.success() && log.contains("draining"), "{log}");
+    assert!(!node.data().join("node.sock").exists());
+    for line in log.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert!(
+            event["level"].is_string() && event["message"].is_string(),
+            "{line}"
+        );
+    }
+    for path in [env!("CARGO_MANIFEST_DIR"), ".cargo/registry"] {
+        assert!(!log.contains(path), "{log}");
+    }
+}
+
+#[test]
+fn an_interrupted_command_leaves_nothing_in_the_temporary_folder() {
+    let elsewhere = Elsewhere::new();
+    let temporary = elsewhere.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut child = Command::new(&elsewhere.program)
+        .current_dir(elsewhere.folder.path())
+        .env_clear()
+        .env("TMPDIR", &temporary)
+        .args(["simulate", "--json"])
+        .spawn()
+        .unwrap();
+    let is_empty = || std::fs::read_dir(&temporary).unwrap().next().is_none();
+    while is_empty() && child.try_wait().unwrap().is_none() {
+        crate::kit::pause();
+    }
+    let sent = Command::new("kill")
+        .arg("-INT")
+        .arg(child.id().to_string())
+        .status();
+    assert!(sent.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(is_empty());
+}
+
+/// What a terminal would obey: it writes to the clipboard, and turns text red.
+const ESCAPES: &str = "\u{1b}]52;c;aGk=\u{7}\u{1b}[31m";
+
+/// A server that gives every request this answer, its address, and how many connections it had.
+fn answering(answer: String) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut stream = stream.unwrap();
+            let mut request = vec![0; 64 << 10];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (address, connections)
+}
+
+#[test]
+fn what_strangers_write_does_not_reach_the_terminal_and_redirects_are_not_followed() {
+    let elsewhere = Elsewhere::new();
+    let escaped = serde_json::to_string(ESCAPES).unwrap();
+    let good = r#"{"network":"test","id":"1","author":"ada","text":"What a goal!","created_at":"2026-03-01T10:00:00Z"}"#;
+    elsewhere.write(
+        "posts.jsonl",
+        &format!("{good}\n{}\n", good.replace("\"2026-03-01T10:00:00Z\"", &escaped)),
+    );
+    let raw = |output: &Output| all(output).contains('\u{1b}');
+    let replayed = elsewhere.run(&["replay", "posts.jsonl", "--data", "data"]);
+    assert!(
+        all(&replayed).contains("1 rejected") && !raw(&replayed),
+        "{}",
+        all(&replayed)
+    );
+
+    let body = format!("no {ESCAPES}");
+    let refusal = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let (address, _) = answering(refusal);
+    let refused = elsewhere.run(&["replay", "posts.jsonl", "--to", &address, "--restart"]);
+    assert!(
+        !refused.status.success() && all(&refused).contains("answers 400"),
+        "{}",
+        all(&refused)
+    );
+    assert!(!raw(&refused), "{}", all(&refused));
+
+    let (elsewhere_address, followed) =
+        answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_owned());
+    let redirect = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{elsewhere_address}/v1/posts\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+    let (address, _) = answering(redirect);
+    let redirected = elsewhere.run(&["replay", "posts.jsonl", "--to", &address, "--restart"]);
+    assert!(
+        all(&redirected).contains("redirects are not followed"),
+        "{}",
+        all(&redirected)
+    );
+    assert_eq!(followed.load(Ordering::SeqCst), 0);
 }

@@ -283,10 +283,15 @@ impl TestNode {
 
     /// Stops the process with SIGTERM. Returns its exit status and its log.
     pub(crate) fn terminate(&mut self) -> (ExitStatus, String) {
+        self.end_with("TERM")
+    }
+
+    /// Stops the process with this signal. Returns its exit status and its log.
+    pub(crate) fn end_with(&mut self, signal: &str) -> (ExitStatus, String) {
         let process = self.process.take().expect("the node runs");
         let mut child = process.child.lock().unwrap();
         let sent = Command::new("kill")
-            .arg("-TERM")
+            .arg(format!("-{signal}"))
             .arg(child.id().to_string())
             .status();
         assert!(sent.unwrap().success());

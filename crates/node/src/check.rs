@@ -17,7 +17,7 @@ use limbic_views::{Store, ViewsStage};
 use tokio::runtime::Handle;
 
 use crate::local::{About, running};
-use crate::log::{connect, is_in_use, topic_specs};
+use crate::log::{connect, topic_specs};
 use crate::registry::{self, usage};
 use crate::resources;
 use crate::settings::{Entry, Settings};
@@ -264,13 +264,14 @@ fn ask(
     let handle: Handle = resources.get()?;
     match component.kind {
         Kind::Log => {
-            let opened = open_chosen::<Arc<dyn Log>>(settings, setting, url, resources);
             // A node that runs on the data folder is asked.
-            let log = match opened {
-                Err(error) if is_in_use(&error) => connect(settings)?,
-                opened => opened?,
-            };
-            ask_log(settings, &*log)
+            if url.is_embedded() {
+                return ask_log(settings, &*connect(settings)?);
+            }
+            ask_log(
+                settings,
+                &*open_chosen::<Arc<dyn Log>>(settings, setting, url, resources)?,
+            )
         }
         Kind::ViewStore => {
             let store: Store = open_chosen(settings, setting, url, resources)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use limbic_component::CallTimeout;
 use limbic_domain::topics;
-use limbic_stream::{Error, Log, Retention, TopicSpec};
+use limbic_stream::{Log, Retention, TopicSpec};
 
 use crate::local::RemoteLog;
 use crate::resources;
@@ -32,21 +32,12 @@ pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
 /// Opens the log without creating or checking topics. If a node runs on the data folder, the node is asked: the log then
 /// reads and publishes, and nothing else.
 pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
-    match connect_within(settings, LOOK) {
-        Err(error) if is_in_use(&error) => match RemoteLog::connect(&settings.data_dir) {
-            Ok(log) => Ok(Arc::new(log)),
-            Err(_) => Err(error),
-        },
-        opened => opened,
+    if settings.is_embedded()
+        && let Ok(log) = RemoteLog::connect(&settings.data_dir)
+    {
+        return Ok(Arc::new(log));
     }
-}
-
-/// Whether another process holds the embedded log.
-pub(crate) fn is_in_use(error: &anyhow::Error) -> bool {
-    let is = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref::<Error>(), Some(Error::InUse { .. }))
-    };
-    error.chain().any(is)
+    connect_within(settings, LOOK)
 }
 
 fn connect_within(settings: &Settings, timeout: Duration) -> anyhow::Result<Arc<dyn Log>> {

@@ -23,7 +23,7 @@ use crate::edge::open_edge;
 use crate::instance::Instance;
 use crate::keys;
 use crate::local::{About, LocalServer, running};
-use crate::log::{is_in_use, open_log, topic_specs};
+use crate::log::{open_log, topic_specs};
 use crate::resources;
 use crate::server::{Server, bind};
 use crate::settings::Settings;
@@ -193,13 +193,12 @@ impl Node {
     }
 }
 
-/// Adds to the error of a log in use what the node that uses it says about itself.
+/// Adds to the error of a log that cannot be opened what the node that uses it says about itself.
 fn say_who_runs(settings: &Settings, error: anyhow::Error) -> anyhow::Error {
-    let about = if is_in_use(&error) {
-        running(&settings.data_dir)
-    } else {
-        None
-    };
+    let about = settings
+        .is_embedded()
+        .then(|| running(&settings.data_dir))
+        .flatten();
     match about {
         Some(About {
             process,

@@ -124,7 +124,12 @@ pub fn page(report: &Report) -> String {
         html,
         "<title>Limbic: simulation report</title><style>{STYLE}</style><main>"
     );
-    html.push_str("<h1>Simulation report</h1><p>One process read these posts, updated the audiences, decided and delivered. All people and posts are simulated.</p>");
+    let from = report.readings.iter().filter_map(time).min().unwrap_or_default();
+    let hours = (report.until.as_millis() - from).max(0) as f64 / 3_600_000.0;
+    let _ = write!(
+        html,
+        "<h1>{hours:.1} simulated hours</h1><p>One process read these posts, updated the audiences, decided and delivered. All people and posts are simulated.</p>"
+    );
     counts(&mut html, report);
     html.push_str("<h2>Mood of each audience</h2><p>Mean valence of the posts, from unpleasant (−1) to pleasant (+1). A triangle is a moment: the audience's mood changed by more than chance explains.</p>");
     for subject in SUBJECTS {

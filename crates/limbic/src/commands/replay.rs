@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use limbic_domain::{TenantId, Utc};
+use limbic_domain::{ConnectionUrl, TenantId, Utc};
 use limbic_ingest::replay::{Checkpoint, Format, Mapping, Pace, ReadOptions, Row, Rows, Sorted, Times};
 use limbic_ingest::{Edge, Receipt};
 use serde::Serialize;
@@ -82,7 +82,12 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let settings = common.settings(&[])?;
     let (target, node, name) = if let Some(url) = &args.to {
-        let url = url.trim_end_matches('/').to_owned();
+        let url = ConnectionUrl::new(url.trim_end_matches('/')).or_scheme("http");
+        ensure!(
+            matches!(url.scheme(), "http" | "https"),
+            "--to {url}: is not the address of a node: write http://HOST:PORT"
+        );
+        let url = url.reveal().to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

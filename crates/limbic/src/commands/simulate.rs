@@ -1,15 +1,16 @@
 //! `limbic simulate`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use limbic_affect::{AffectEngine as _, LexiconReader};
 use limbic_bandit::simulator::{MeanOfRuns, PolicyResult, RunSummary};
 use limbic_ingest::replay::Pace;
 use limbic_views::Kind;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::check_writable;
 use crate::cli::{Common, SimulateArgs};
@@ -35,9 +36,6 @@ struct Result {
     agreement: f64,
     /// People in distress.
     in_distress: usize,
-    /// Number of ads that reached a person whose distress was already known to the audience: always 0, because
-    /// [`Driver::check`] fails otherwise.
-    reached_in_distress: usize,
     moments: u64,
     /// The moments beside the simulation's events.
     detection: Detection,
@@ -214,12 +212,18 @@ fn result(
     args: &SimulateArgs,
     settings: &Settings,
 ) -> anyhow::Result<Result> {
-    let texts: Vec<&str> = population.posts.iter().map(|post| post.text.as_str()).collect();
-    let agree = LexiconReader::new()
-        .read(&texts)
+    let intended: BTreeMap<&str, Value> = population
+        .posts
         .iter()
-        .zip(&population.posts)
-        .filter(|(read, post)| read.sentiment.label == post.label)
+        .map(|post| (post.id.as_str(), json!(post.label)))
+        .collect();
+    let readings = driver.all(Kind::Reading)?;
+    let agree = readings
+        .iter()
+        .filter(|reading| {
+            let label = reading["post"]["id"].as_str().and_then(|id| intended.get(id));
+            label == Some(&reading["sentiment"]["label"])
+        })
         .count();
     let decisions = driver.all(Kind::Decision)?;
     let suppressed = decisions
@@ -236,10 +240,8 @@ fn result(
         posts: driver.accepted,
         events: population.events.len(),
         readings: counts["affect"].produced.get("readings").copied().unwrap_or(0),
-        agreement: agree as f64 / texts.len().max(1) as f64,
+        agreement: agree as f64 / readings.len().max(1) as f64,
         in_distress: driver.in_distress(),
-        // `Driver::check` examines every decision and fails if one reached a person in distress.
-        reached_in_distress: 0,
         moments: counts["moments"].produced.get("moments").copied().unwrap_or(0),
         detection: truth::detection(&population.events, &driver.moments()?),
         timing: truth::timing(population, &shown),
@@ -287,7 +289,6 @@ fn show(result: &Result) -> anyhow::Result<()> {
     row("ads delivered and seen", result.delivered.to_string())?;
     row("  clicked", result.clicks.to_string())?;
     row("people in distress", result.in_distress.to_string())?;
-    row("  reached by an ad", result.reached_in_distress.to_string())?;
     say!(
         "\n  clicks per ad         {:>10} {:>10} {:>10} {:>10} {:>10}",
         "ads",
@@ -411,6 +412,16 @@ fn show_policies(result: &Result) -> anyhow::Result<()> {
             format!("{:.1} ({:.1} to {:.1})", regret.mean, regret.low, regret.high),
             percent(one.over_random),
             percent(one.over_fixed)
+        )?;
+    }
+    if result
+        .policies
+        .iter()
+        .any(|one| !one.name.starts_with('(') && one.over_fixed.mean < 0.0)
+    {
+        say!(
+            "\n  The best fixed creative of each campaign is known only afterwards. A policy that is below it has paid more for\n  \
+             learning than its choices by feeling have earned so far: more decisions for each campaign change that."
         )?;
     }
     Ok(())

@@ -207,9 +207,11 @@ enum Wanted {
     Other,
 }
 
+/// The schema of the settings file.
+static SCHEMA: LazyLock<Json> = LazyLock::new(settings_schema);
+
 /// The type that the schema of the settings gives this key.
 fn wanted(key: &str) -> Wanted {
-    static SCHEMA: LazyLock<Json> = LazyLock::new(settings_schema);
     let root = &*SCHEMA;
     let mut reached = vec![root];
     for part in key.split('.') {
@@ -485,5 +487,51 @@ mod tests {
                 .to_string()
                 .contains("`listen`")
         );
+    }
+
+    /// Documents with an unknown key, one for each table that the schema describes.
+    fn with_an_unknown_key(schema: &'static Json) -> Vec<Json> {
+        let root: &'static Json = &SCHEMA;
+        let mut documents = Vec::new();
+        for form in forms(root, vec![schema]) {
+            let properties = || form["properties"].as_object().into_iter().flatten();
+            // What tells the forms of a table apart.
+            let tags = properties().filter_map(|(name, inner)| Some((name, inner.get("const")?)));
+            let tags: serde_json::Map<String, Json> =
+                tags.map(|(name, tag)| (name.clone(), tag.clone())).collect();
+            if form.get("properties").is_some() {
+                let mut table = tags.clone();
+                table.insert("unbekannt".to_owned(), 1.into());
+                documents.push(table.into());
+            }
+            for (name, inner) in properties() {
+                for document in with_an_unknown_key(inner) {
+                    let mut table = tags.clone();
+                    table.insert(name.clone(), document);
+                    documents.push(table.into());
+                }
+            }
+            if form["additionalProperties"].is_object() {
+                let inside = with_an_unknown_key(&form["additionalProperties"]).into_iter();
+                documents.extend(inside.map(|document| serde_json::json!({"x": document})));
+            }
+            if form["items"].is_object() {
+                let inside = with_an_unknown_key(&form["items"]).into_iter();
+                documents.extend(inside.map(|document| serde_json::json!([document])));
+            }
+        }
+        documents
+    }
+
+    #[test]
+    fn every_table_refuses_an_unknown_key_and_names_its_path() {
+        let documents = with_an_unknown_key(&SCHEMA);
+        assert!(documents.len() > 40, "{}", documents.len());
+        for document in documents {
+            let text = toml::to_string(&document).unwrap();
+            let error = of(&text, &[]).err().map(|error| error.to_string());
+            let error = error.unwrap_or_else(|| panic!("accepted: {text}"));
+            assert!(error.contains("unbekannt: is not a setting"), "{error}: {text}");
+        }
     }
 }

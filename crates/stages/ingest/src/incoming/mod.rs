@@ -5,6 +5,26 @@
 
 mod fields;
 mod problem;
+/// Refuses a `meta` with more than [`META_DEPTH`] levels.
+fn not_too_deep(meta: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+    fn is_within(value: &Value, levels: usize) -> bool {
+        match value {
+            Value::Object(_) | Value::Array(_) if levels == 0 => false,
+            Value::Object(fields) => fields.values().all(|inner| is_within(inner, levels - 1)),
+            Value::Array(items) => items.iter().all(|inner| is_within(inner, levels - 1)),
+            _ => true,
+        }
+    }
+    if meta.values().all(|value| is_within(value, META_DEPTH - 1)) {
+        return Ok(meta);
+    }
+    Err(Problem::new(
+        "meta",
+        format_args!("has more than {META_DEPTH} levels of objects and arrays"),
+        "leave the inner ones out",
+    ))
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +45,9 @@ pub const TEXT_LIMIT: usize = 64 * 1024;
 pub const NAME_LIMIT: usize = 512;
 /// Maximum bytes of `meta`, as JSON.
 pub const META_LIMIT: usize = 16 * 1024;
+
+/// Maximum depth of objects and arrays in `meta`. Every reader of a record stays far below its own limit.
+pub const META_DEPTH: usize = 16;
 
 /// Former names of a post's fields, which are still accepted: `(former, current)`.
 pub const FORMER_NAMES: [(&str, &str); 2] = [("platform", "network"), ("topics", "subjects")];
@@ -123,7 +146,7 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         subjects: fields.slugs(SUBJECTS, 16)?,
         consent: fields.consent()?,
         minor: fields.flag(MINOR)?.unwrap_or(false),
-        meta: fields.rest()?,
+        meta: not_too_deep(fields.rest()?)?,
     })
 }
 

@@ -102,6 +102,7 @@ fn every_wrong_field_is_named() {
         ("subjects", json!(["Foot Ball"]), "a-z"),
         ("meta", json!("x"), "expected an object"),
         ("meta", json!({"x": "y".repeat(20_000)}), "limit"),
+        ("meta", json!({"x": nested(16)}), "16 levels"),
     ] {
         let problem = with(field, value.clone()).expect_err(&format!("{field}: {value}"));
         assert_eq!(problem.field, field, "{problem}");
@@ -115,6 +116,33 @@ fn every_wrong_field_is_named() {
         post(json!([1]), &Settings::default(), now()).unwrap_err().field,
         "body"
     );
+}
+
+/// So many arrays in each other.
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!(1), |inner, _| json!([inner]))
+}
+
+#[test]
+fn a_time_without_a_zone_is_utc_and_meta_may_have_sixteen_levels() {
+    for text in [
+        "2026-03-01T10:00:00",
+        "2026-03-01 10:00:00",
+        "2026-03-01T10:00:00.000",
+    ] {
+        let post = with("created_at", json!(text)).unwrap();
+        assert_eq!(post.created_at.to_string(), "2026-03-01T10:00:00.000Z");
+    }
+    let day = with("created_at", json!("2026-03-01")).unwrap();
+    assert_eq!(day.created_at.to_string(), "2026-03-01T00:00:00.000Z");
+    for wrong in [
+        "2026-03-01T10:00:00+99:00",
+        "2026-03-01T10:00:00 CET",
+        "2026-13-01",
+    ] {
+        assert!(with("created_at", json!(wrong)).is_err(), "{wrong}");
+    }
+    with("meta", json!({"x": nested(15)})).unwrap();
 }
 
 #[test]
