@@ -99,6 +99,9 @@ fn all(output: &Output) -> String {
     part(&output.stdout) + &part(&output.stderr)
 }
 
+const POST: &str =
+    r#"{"network":"test","id":"1","author":"ada","text":"What a goal!","created_at":"2026-03-01T10:00:00Z"}"#;
+
 const CAMPAIGN: &str = r#"
 [[campaigns]]
 id = "lamps"
@@ -235,7 +238,7 @@ fn every_wrong_setting_is_refused_by_its_whole_path_before_anything_runs() {
 #[test]
 fn wrong_arguments_are_refused_before_the_work() {
     let elsewhere = Elsewhere::new();
-    elsewhere.write("posts.jsonl", "");
+    elsewhere.write("posts.jsonl", POST);
     for (arguments, said) in [
         (&["simulate", "--people", "0"][..], "0 is not in"),
         (&["simulate", "--posts", "0"], "0 is not in"),
@@ -576,10 +579,9 @@ fn answering(answer: String) -> (String, Arc<AtomicUsize>) {
 fn what_strangers_write_does_not_reach_the_terminal_and_redirects_are_not_followed() {
     let elsewhere = Elsewhere::new();
     let escaped = serde_json::to_string(ESCAPES).unwrap();
-    let good = r#"{"network":"test","id":"1","author":"ada","text":"What a goal!","created_at":"2026-03-01T10:00:00Z"}"#;
     elsewhere.write(
         "posts.jsonl",
-        &format!("{good}\n{}\n", good.replace("\"2026-03-01T10:00:00Z\"", &escaped)),
+        &format!("{POST}\n{}\n", POST.replace("\"2026-03-01T10:00:00Z\"", &escaped)),
     );
     let raw = |output: &Output| all(output).contains('\u{1b}');
     let replayed = elsewhere.run(&["replay", "posts.jsonl", "--data", "data"]);

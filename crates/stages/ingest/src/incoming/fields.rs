@@ -75,7 +75,6 @@ impl Fields {
             return Ok(None);
         };
         text.parse()
-            .or_else(|error| without_zone(&text).ok_or(error))
             .map(Some)
             .map_err(|error: limbic_domain::InvalidTime| field.problem(error))
     }
@@ -180,18 +179,4 @@ impl Fields {
         }
         Ok(meta)
     }
-}
-
-/// A time or a day without a zone. It is UTC, as everywhere in Limbic.
-fn without_zone(text: &str) -> Option<Utc> {
-    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
-    let time = forms
-        .iter()
-        .find_map(|form| jiff::civil::DateTime::strptime(form, text).ok());
-    let day = || {
-        let date = jiff::civil::Date::strptime("%Y-%m-%d", text).ok()?;
-        Some(date.at(0, 0, 0, 0))
-    };
-    let zoned = time.or_else(day)?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(Utc::from_millis(zoned.timestamp().as_millisecond()))
 }
