@@ -55,6 +55,7 @@ mod number;
 mod outcome;
 mod post;
 mod posterior;
+mod progress;
 pub mod random;
 mod reading;
 mod status;
@@ -80,6 +81,7 @@ pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind, Replaced, Statement};
 pub use post::Post;
 pub use posterior::Posterior;
+pub use progress::Progress;
 pub use reading::{
     Affect, Distress, Emotions, Entity, EntityKind, Intent, IntentKind, Label, ModelVersion, Reading,
     Sentiment,

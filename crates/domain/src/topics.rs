@@ -9,6 +9,7 @@
 //! | `campaigns`, `posteriors` | campaign | Compacted: stages read the latest value of each key as a table. |
 //! | `holds` | subject | Compacted, as above. |
 //! | `status` | `audience/…`, `campaign/…`, `platform/…` | Compacted: what stages publish about their state for people. The view keeps the latest value of each key. |
+//! | `progress` | `default/STAGE/PARTITION` | Compacted, as above. It is about the node, not about a tenant. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
 pub const INTAKE: &str = "intake";
@@ -46,8 +47,11 @@ pub const HOLDS: &str = "holds";
 /// [`CampaignStatus`](crate::CampaignStatus), [`PlatformStatus`](crate::PlatformStatus)). Compacted.
 pub const STATUS: &str = "status";
 
+/// How far stages have read the posts that the edge accepted ([`Progress`](crate::Progress)). Compacted.
+pub const PROGRESS: &str = "progress";
+
 /// Every compacted topic. They have no dead-letter topics: a stage that reads one record by record skips what it cannot read.
-pub const COMPACTED: [&str; 4] = [CAMPAIGNS, POSTERIORS, HOLDS, STATUS];
+pub const COMPACTED: [&str; 5] = [CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.
 pub const TRANSIENT: [&str; 3] = [INTAKE, FEELINGS, DRAFTS];

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use limbic_domain::{
     AudienceStatus, Campaign, CampaignStatus, CreativeSet, Decision, Draft, Envelope, Feeling, Hold, Moment,
-    Outcome, PlatformStatus, Post, Posterior, Reading, Record,
+    Outcome, PlatformStatus, Post, Posterior, Progress, Reading, Record,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -127,6 +127,7 @@ fn every_record_keeps_its_schema() {
     check::<AudienceStatus>();
     check::<CampaignStatus>();
     check::<PlatformStatus>();
+    check::<Progress>();
 }
 
 #[test]

@@ -192,8 +192,11 @@ impl Chain {
         let campaigns = campaigns.map(|(key, envelope)| (key, envelope.encode()));
         self.moments.set_references(table());
         self.safety.set_references(table());
-        self.deliver
-            .set_references(table().with(topics::CAMPAIGNS, campaigns));
+        self.deliver.set_references(
+            table()
+                .with(topics::CAMPAIGNS, campaigns)
+                .with::<&str, &[u8]>(topics::PROGRESS, []),
+        );
     }
 
     /// Posts, to their ends.

@@ -17,7 +17,7 @@ use limbic_component::Component as _;
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Pause, Settings};
 use limbic_domain::{
     Campaign, Decision, DecisionResult, Envelope, Hold, HoldCause, HumanDuration, Outcome, OutcomeKind,
-    PostRef, Release, Secret, Slug, Suppressed, SuppressedBy, TenantId, Utc, event_id, topics,
+    PostRef, Progress, Release, Secret, Slug, Suppressed, SuppressedBy, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Effects, Headers, NewRecord, Outputs, Record, References, Stage, header};
@@ -143,6 +143,22 @@ fn references<const N: usize>(holds: [(String, Vec<u8>); N]) -> References {
     References::new()
         .with(topics::HOLDS, holds)
         .with(topics::CAMPAIGNS, [("mine/spring", campaign.encode())])
+        .with::<&str, &[u8]>(topics::PROGRESS, [])
+}
+
+/// The tables, with posts accepted and read until these times.
+fn progress(accepted: i64, read: i64) -> References {
+    let records = [("ingest", accepted), ("profile", read)].map(|(stage, millis)| {
+        let accepted_until = Utc::from_millis(millis);
+        let progress = Progress {
+            stage: slug(stage),
+            partition: 1,
+            accepted_until,
+        };
+        let envelope = Envelope::new(TenantId::default(), stage.into(), accepted_until, progress);
+        (limbic_stream::progress::key(stage, 1), envelope.encode())
+    });
+    references([]).with(topics::PROGRESS, records)
 }
 
 fn record(offset: u64, value: Vec<u8>) -> Record {
@@ -485,6 +501,40 @@ fn a_new_delivery_waits_for_the_second_look_and_does_not_block_others() {
     );
     member.tick(&mut stage, 13_900);
     assert_eq!(member.kinds(), [OutcomeKind::Delivered, OutcomeKind::Delivered]);
+}
+
+#[test]
+fn an_ad_waits_while_accepted_posts_are_unread_and_is_withdrawn_if_that_lasts() {
+    let scene = Scene::new(|setup| {
+        setup.deliver.max_unread = HumanDuration::from_secs(10);
+        setup.deliver.unread_wait = HumanDuration::from_mins(1);
+    });
+    let (mut stage, mut member) = scene.with_one();
+    member.references = progress(100_000, 80_000);
+    for now in [100_000, 110_000, 159_000] {
+        member.tick(&mut stage, now);
+        assert_eq!((scene.server.received().len(), member.pending()), (0, 1));
+    }
+    // The posts are read, and none of them stops the ad. A restart changes nothing.
+    let mut read = scene.stage();
+    let mut others = Member {
+        state: member.state.clone(),
+        ..Member::default()
+    };
+    others.references = progress(170_000, 165_000);
+    others.tick(&mut read, 160_500);
+    assert_eq!(others.kinds(), [OutcomeKind::Delivered]);
+    // They are not read in time.
+    member.tick(&mut stage, 160_500);
+    assert_eq!(member.pending(), 0);
+    let outcome = &member.outcomes()[0];
+    assert_eq!(outcome.data.kind, OutcomeKind::Withdrawn);
+    let detail = outcome.data.detail.as_deref().unwrap();
+    assert!(
+        detail.contains("partition 1") && detail.contains("60 s"),
+        "{detail}"
+    );
+    assert_eq!(scene.server.received().len(), 1);
 }
 
 #[test]

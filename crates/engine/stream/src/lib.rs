@@ -73,6 +73,7 @@ mod log;
 pub mod outbox;
 mod overlay;
 mod partition;
+pub mod progress;
 mod record;
 pub mod reference;
 pub mod runtime;

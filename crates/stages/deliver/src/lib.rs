@@ -14,6 +14,8 @@
 //!   [hold](limbic_domain::Hold) by now. A new
 //!   delivery waits for [`Settings::second_look`], so that a hold that is on its way arrives first. An ad that a platform has is
 //!   paused ([`Pause`], [`AdPlatform::pause`]).
+//! * **Unread posts**: while posts that the edge accepted wait unread for longer than [`Settings::max_unread`], ads wait. After
+//!   [`Settings::unread_wait`] they are withdrawn.
 //! * [`Answer`] is the platform's answer. [`triage`] converts an HTTP answer to it.
 //! * The state of deliveries (waiting, delivered, refused, the platform's last problem) goes to the topic `status`, for people.
 //! * [`Settings`] limits batches, attempts and waits.
@@ -50,11 +52,13 @@
 //!
 //! * A decision stays in the outbox until its outcome is written. Both happen in one transaction.
 //! * No attempt is made for an ad whose subject is on hold. One that had an attempt before is paused as well.
+//! * No attempt is made while the progress of `ingest` and `profile` says that posts wait unread.
 //! * The outcome's id is a function of decision and platform, so a repeated answer counts once.
 //! * A platform learns which ad it must show, to whom and at what price. It never learns a feeling, a score or the reason
 //!   for the choice.
 
 mod answer;
+mod backlog;
 mod component;
 mod delivery;
 mod order;

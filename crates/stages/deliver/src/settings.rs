@@ -19,6 +19,11 @@ pub struct Settings {
     /// How long a new delivery waits before it is sent, so that a hold on its subject that is on its way stops it. 0s to 1min;
     /// default 2s.
     pub second_look: HumanDuration,
+    /// How far reading may be behind: if a post was accepted more than this before the newest one of its partition and is not read yet,
+    /// new ads wait, because what the unread posts say may stop them. 1s to 1h; default 10s.
+    pub max_unread: HumanDuration,
+    /// How long an ad waits for unread posts. Then it is withdrawn. 0s to 1d; default 10min.
+    pub unread_wait: HumanDuration,
     /// How long after its delivery an ad counts as running: if its subject is put on hold by then, the platform is told to pause it.
     /// 1min to 30d; default 1d.
     pub runs_for: HumanDuration,
@@ -53,6 +58,8 @@ impl Default for Settings {
             tick: HumanDuration::from_millis(100),
             answer_wait: HumanDuration::from_millis(100),
             second_look: HumanDuration::from_secs(2),
+            max_unread: HumanDuration::from_secs(10),
+            unread_wait: HumanDuration::from_mins(10),
             runs_for: HumanDuration::from_days(1),
             batch: 256,
             max_waiting: 1_000_000,
@@ -94,6 +101,8 @@ impl Settings {
         let minute = HumanDuration::from_mins(1);
         in_range("answer_wait", self.answer_wait, HumanDuration::ZERO, minute)?;
         in_range("second_look", self.second_look, HumanDuration::ZERO, minute)?;
+        in_range("max_unread", self.max_unread, second, hour)?;
+        in_range("unread_wait", self.unread_wait, HumanDuration::ZERO, day)?;
         in_range("runs_for", self.runs_for, minute, HumanDuration::from_days(30))?;
         in_range("batch", self.batch, 1, 10_000)?;
         in_range("max_waiting", self.max_waiting, 1, 1_000_000_000)?;

@@ -8,6 +8,7 @@ use limbic_stream::{
     Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
 };
 
+use crate::backlog::Backlog;
 use crate::order::{Destination, Order};
 use crate::standing::{self, Event};
 use crate::{AdPlatform, Delivery, Settings, SettingsError, running};
@@ -18,9 +19,11 @@ pub const STAGE: &str = "deliver";
 /// Reads `decisions`, writes `outcomes`; its state is its outbox and the ads that platforms have.
 ///
 /// Before each attempt it looks at the holds once more: if the audience's subject or one of the campaign's brands was put on hold
-/// after the decision, the ad is withdrawn. If a platform has it already, the platform is told to pause it.
+/// after the decision, the ad is withdrawn. If a platform has it already, the platform is told to pause it. While posts wait unread
+/// for longer than [`Settings::max_unread`], ads wait too.
 pub struct DeliverStage {
     outbox: Outbox<Order>,
+    backlog: Backlog,
     runs_for_millis: i64,
 }
 
@@ -40,6 +43,7 @@ impl DeliverStage {
         });
         Ok(Self {
             outbox,
+            backlog: Backlog::new(settings),
             runs_for_millis: settings.runs_for.as_millis(),
         })
     }
@@ -57,6 +61,7 @@ impl DeliverStage {
             .reads(topics::DECISIONS, EventTime::Ignored)
             .broadcasts(topics::HOLDS)
             .broadcasts(topics::CAMPAIGNS)
+            .broadcasts(topics::PROGRESS)
             .writes(topics::OUTCOMES, Forward::Nothing)
             .writes(topics::STATUS, Forward::Nothing)
             .stateful()
@@ -246,11 +251,11 @@ impl Started {
 }
 
 /// The last look at an order before an attempt.
-fn look(out: &Outputs<'_>, order: &Order) -> LastLook {
+fn look(out: &Outputs<'_>, order: &Order, backlog: &Backlog) -> LastLook {
     match order {
         Order::Deliver(delivery) => match running::reason_to_hold(out, delivery) {
             Some(detail) => LastLook::Withdraw { detail },
-            None => LastLook::Send,
+            None => backlog.verdict(),
         },
         Order::Pause(_) => LastLook::Send,
     }
@@ -266,6 +271,9 @@ impl Stage for DeliverStage {
 
     fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let (mut started, mut ended) = (Vec::new(), Vec::new());
+        self.backlog.look(out, now)?;
+        let backlog = &self.backlog;
+        let look = |out: &Outputs<'_>, order: &Order| look(out, order, backlog);
         self.outbox
             .drive_with(partitions, now, out, look, |out, finished| {
                 conclude(out, finished, now);

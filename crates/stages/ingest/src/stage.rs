@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use limbic_domain::{Utc, topics};
+use limbic_domain::{Slug, Utc, topics};
+use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{
     Batch, EventTime, Forward, KeyFor, Outputs, Record, Stage, StageError, StageSpec, StateKey, Table,
 };
@@ -53,8 +54,11 @@ impl KeyFor<Self> for Remembered {
 ///
 /// Event time is divided into generations of length [`Settings::remember`], by the time at which the edge accepted a
 /// record. The ids of a partition's two newest generations are remembered; older ones are removed.
+///
+/// It publishes how far it has read ([`limbic_domain::Progress`]), so that `deliver` notices posts that wait unread.
 #[derive(Debug)]
 pub struct IngestStage {
+    name: Slug,
     generation_millis: i64,
     statements: Statements,
 }
@@ -63,6 +67,7 @@ impl IngestStage {
     /// A stage with `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
+            name: Slug::new("ingest").expect("it is a slug"),
             generation_millis: settings.remember.as_millis().max(1_000),
             statements: Statements::new(settings.restatements.as_millis()),
         }
@@ -74,6 +79,7 @@ impl IngestStage {
             .reads(topics::INTAKE, EventTime::Ignored)
             .writes(topics::POSTS, Forward::Aligned)
             .writes(topics::OUTCOMES, Forward::Nothing)
+            .writes(topics::PROGRESS, Forward::Nothing)
             .stateful()
             .ticks(std::time::Duration::from_secs(1))
     }
@@ -88,6 +94,7 @@ impl IngestStage {
         &self,
         record: &Record,
         known: &mut BTreeMap<u32, Generations>,
+        progress: &mut ReadProgress,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let to = record.headers.text(header::TO);
@@ -156,6 +163,7 @@ impl IngestStage {
             }
             return Ok(());
         }
+        progress.note(record);
         out.emit_bytes(&record.cause(), to, key, record.timestamp, record.value.clone());
         Ok(())
     }
@@ -210,9 +218,11 @@ impl Generations {
 impl Stage for IngestStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut known = BTreeMap::new();
+        let mut progress = ReadProgress::default();
         for record in &batch.records {
-            self.route(record, &mut known, out)?;
+            self.route(record, &mut known, &mut progress, out)?;
         }
+        progress.keep(out)?;
         for (partition, generations) in known {
             generations.keep(partition, out);
         }
@@ -220,6 +230,7 @@ impl Stage for IngestStage {
     }
 
     fn tick(&mut self, partitions: &[u32], _: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        progress::publish(&self.name, partitions, out)?;
         for partition in partitions {
             statements::forget(*partition, REMOVED_PER_TICK, out)?;
             let Some(newest) = NEWEST.get(out, *partition, &())? else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id, topics};
+use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings};
@@ -17,8 +18,11 @@ use crate::{PEOPLE, Person, check, expiry};
 ///
 /// State of each partition number: a [`Person`] for each author (100 to 2,000 bytes). It is removed after
 /// [`PersonSettings::expiry`], unless the person denied consent or may be a minor.
+///
+/// It publishes how far it has read ([`limbic_domain::Progress`]), so that `deliver` notices posts that wait unread.
 #[derive(Debug)]
 pub struct ProfileStage {
+    name: Slug,
     person: PersonSettings,
     everyone: Slug,
     all: Slug,
@@ -36,6 +40,7 @@ impl ProfileStage {
     pub fn new(settings: &Settings) -> Result<Self, InvalidSetting> {
         settings.validate()?;
         Ok(Self {
+            name: Slug::new(Self::NAME).expect("it is a slug"),
             person: settings.person.clone(),
             everyone: Slug::new("everyone").expect("it is a slug"),
             all: Slug::new("all").expect("it is a slug"),
@@ -51,7 +56,9 @@ impl ProfileStage {
         StageSpec::new(Self::NAME)
             .reads(topics::READINGS, EventTime::Records { disorder })
             .writes(topics::FEELINGS, Forward::Broadcast)
+            .writes(topics::PROGRESS, Forward::Nothing)
             .stateful()
+            .ticks(std::time::Duration::from_secs(1))
     }
 
     fn read(
@@ -212,14 +219,21 @@ fn primary_subtag(tag: &str) -> &str {
 impl Stage for ProfileStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut people = People::default();
+        let mut progress = ReadProgress::default();
         for record in &batch.records {
             match check::reading(&record.value) {
                 Ok(envelope) => self.read(record, envelope, &mut people, out)?,
                 Err(rejected) => out.dead(record, rejected.reason, rejected.detail),
             }
+            progress.note(record);
         }
         people.keep(out);
+        progress.keep(out)?;
         Ok(())
+    }
+
+    fn tick(&mut self, partitions: &[u32], _: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        Ok(progress::publish(&self.name, partitions, out)?)
     }
 
     fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {

@@ -128,6 +128,11 @@ impl TokenBucket {
     pub(super) fn take(&mut self, tokens: usize) {
         self.tokens -= tokens as f64;
     }
+
+    /// Returns tokens that were taken and not used.
+    pub(super) fn give_back(&mut self, tokens: usize) {
+        self.tokens += tokens as f64;
+    }
 }
 
 #[cfg(test)]

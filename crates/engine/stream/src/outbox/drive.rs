@@ -188,7 +188,8 @@ impl<R: Request> Outbox<R> {
         self.drive_with(partitions, now, out, |_, _| LastLook::Send, finish)
     }
 
-    /// As [`Self::drive`], but calls `look` for each request right before each attempt, so that the stage can withdraw it.
+    /// As [`Self::drive`], but calls `look` for each request right before each attempt, so that the stage can withdraw it or
+    /// let it wait.
     pub fn drive_with(
         &mut self,
         partitions: &[u32],
@@ -509,18 +510,36 @@ impl<R: Request> Outbox<R> {
                 for id in queue.drain(..size) {
                     self.first_seen.remove(&id);
                     let (stored, entry) = self.store.committed::<R>(out.committed(), &id)?;
-                    if let LastLook::Withdraw { detail } = look(out, &entry.request) {
+                    let meta = &entry.meta;
+                    let withdrawn = match look(out, &entry.request) {
+                        LastLook::Send => None,
+                        LastLook::Withdraw { detail } => Some(detail),
+                        LastLook::Wait { wait, most, detail } => {
+                            let since = meta.waiting_since.unwrap_or(now);
+                            if now >= later(since, most) {
+                                Some(format!("{detail} It has waited for {} s.", most.as_secs()))
+                            } else {
+                                let mut after = meta.clone();
+                                after.waiting_since = Some(since);
+                                after.due = later(now, wait);
+                                self.store
+                                    .put_back(out, id.0, name, meta, &after, &*entry.request)?;
+                                continue;
+                            }
+                        }
+                    };
+                    if let Some(detail) = withdrawn {
                         let finished = Finished {
-                            cause: entry.meta.cause(id.0),
+                            cause: meta.cause(id.0),
                             destination: name,
-                            key: &entry.meta.key,
+                            key: &meta.key,
                             request: &*entry.request,
-                            at: entry.meta.at,
-                            attempts: entry.meta.attempts,
+                            at: meta.at,
+                            attempts: meta.attempts,
                             conclusion: Conclusion::Withdrawn { detail: &detail },
                         };
                         finish(out, &finished);
-                        self.store.finish::<R>(out, id.0, name, &entry.meta)?;
+                        self.store.finish::<R>(out, id.0, name, meta)?;
                         let labels = [self.store.name(), name, "withdrawn"];
                         self.meters.answers.with_label_values(&labels).inc();
                         continue;
@@ -543,6 +562,9 @@ impl<R: Request> Outbox<R> {
                         is_counted: false,
                     };
                     sent.push((id, call));
+                }
+                if let Some(bucket) = &mut destination.bucket {
+                    bucket.give_back(size - sent.len());
                 }
                 if sent.is_empty() {
                     continue;

@@ -32,6 +32,9 @@ pub(super) struct Meta {
     /// When the first attempt was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) first_sent: Option<Utc>,
+    /// When the stage first let it wait ([`super::LastLook::Wait`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) waiting_since: Option<Utc>,
     /// When it is sent: the cause's time for the first attempt, the end of the wait for later ones.
     pub(super) due: Utc,
     /// Its position among the requests of one order key.
@@ -128,6 +131,7 @@ impl Meta {
             at,
             attempts: 0,
             first_sent: None,
+            waiting_since: None,
             due: at,
             lane,
             headers: headers.collect(),

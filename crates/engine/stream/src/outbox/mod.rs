@@ -19,7 +19,7 @@
 
 //! | [`Answer::Unknown`] (failed, timed out, panicked) | another attempt with the same key after a back-off; counts as an attempt |
 //!
-//! A stage can examine every request right before an attempt and withdraw it ([`Outbox::drive_with`]). New requests can be
+//! A stage can examine every request right before an attempt, and withdraw it or let it wait ([`Outbox::drive_with`]). New requests can be
 //! delayed ([`Outbox::first_wait`]), so that a record that arrives during the delay can still lead to a withdrawal.
 //!
 //! After [`Limits::attempts`] attempts, or [`Limits::give_up_after`] after the first one, the request is finished as
@@ -232,6 +232,15 @@ pub trait Sender<R: Request>: Send + Sync + 'static {
 pub enum LastLook {
     /// It may be sent.
     Send,
+    /// It is looked at again after `wait`. If it has waited for `most` since the first such answer, it is withdrawn.
+    Wait {
+        /// The time until the next look.
+        wait: Duration,
+        /// The longest time that a request waits in all.
+        most: Duration,
+        /// What it waits for.
+        detail: String,
+    },
     /// It is not sent any more, and is finished as [`Conclusion::Withdrawn`].
     Withdraw {
         /// Why.
@@ -276,7 +285,7 @@ pub enum Conclusion<'a, T> {
         /// The destination's message.
         detail: &'a str,
     },
-    /// The stage withdrew it ([`LastLook::Withdraw`]). If [`Finished::attempts`] is not 0, an earlier attempt may have had its
+    /// The stage withdrew it ([`LastLook::Withdraw`]), or it waited too long ([`LastLook::Wait`]). If [`Finished::attempts`] is not 0, an earlier attempt may have had its
     /// effect.
     Withdrawn {
         /// Why.

@@ -1,7 +1,7 @@
 //! The layout of entries in the stage's state.
 //!
-//! Every key starts with the outbox's name. `e/DEST/KEY` is an entry. `n/DEST/TIME/KEY` (never sent) and
-//! `r/DEST/TIME/KEY` (to be sent again) are the indexes of requests that can be sent, in the order of time.
+//! Every key starts with the outbox's name. `e/DEST/KEY` is an entry. `n/DEST/TIME/KEY` (new) and
+//! `r/DEST/TIME/KEY` (to be sent, or looked at, again) are the indexes of requests that can be sent, in the order of time.
 //! `o/DEST/ORDER/SEQUENCE` lists the requests of an order key; only the first of them is in an index. `c/DEST` holds
 //! counts. Times and numbers are big-endian, so keys sort by time.
 
@@ -38,7 +38,7 @@ enum Index {
 
 impl Index {
     const fn of(meta: &Meta) -> Self {
-        if meta.attempts == 0 {
+        if meta.attempts == 0 && meta.waiting_since.is_none() {
             Self::New
         } else {
             Self::Retry
@@ -251,8 +251,8 @@ impl Store {
     }
 
     /// Up to `limit` committed entries that can be sent at `now`: first those to be sent again, then new ones. Skips
-    /// entries that are `known` to be running. The flag is true for an entry that was
-    /// never sent.
+    /// entries that are `known` to be running. The flag is true for an entry that is
+    /// new.
     pub(super) fn due<K>(
         &self,
         state: &dyn StateReader,
