@@ -24,7 +24,7 @@ fn main() {
             print(decisions_a_day, &[budget], 0, days);
         }
     }
-    for budget in [0.25, 0.6] {
+    for budget in [0.25, 0.6, 0.9] {
         print(1_000.0, &[budget], 3, 60);
         print(10_000.0, &[budget], 3, 15);
     }

@@ -15,6 +15,8 @@
 //!   is left at the end is lost, and a share that is too high corrects itself.
 //! * A limit for each interval keeps a burst from spending what later hours need. A budget that is larger than what
 //!   later hours need is not limited.
+//! * What a burst asks for beyond what the limit lets it buy is no demand: no money is kept for the next burst that could not
+//!   be spent there.
 //! * Passing is decided by error diffusion: the passed share follows the planned one within about one decision, and
 //!   chance (a hash of the decision's id) decides which ones.
 //!
@@ -170,7 +172,11 @@ pub enum PacingRefusal {
 }
 
 /// Standard deviations by which the expected demand is lowered before the share of passing decisions is computed.
-const CAUTION: f64 = 1.0;
+const CAUTION: f64 = 0.5;
+/// The same in the first period, whose traffic nothing foretells.
+const FIRST_CAUTION: f64 = 2.0;
+/// An interval counts as demand up to so many times what its limit could pay at the planned share.
+const COUNTED: f64 = 1.5;
 /// Decisions that an interval may pass beyond its plan: so many, and so many standard deviations.
 const ALLOWANCE: f64 = 3.0;
 
@@ -192,6 +198,9 @@ pub struct Pacer {
     interval: i64,
     /// Committed money at the beginning of the interval.
     committed_at_interval: i64,
+    /// Money that the interval has asked for, and the most of it that counts as demand.
+    asked: i64,
+    most_asked: i64,
     /// Money that the planned share would have passed, minus money that passed, in units of 1 / [`CREDIT`].
     credit: i64,
     /// The share of decisions that passes, in millionths.
@@ -213,6 +222,10 @@ struct StoredPacer {
     reserved: i64,
     interval: i64,
     committed_at_interval: i64,
+    #[serde(default)]
+    asked: i64,
+    #[serde(default = "unlimited")]
+    most_asked: i64,
     rate: u64,
     #[serde(default)]
     demand: Demand,
@@ -222,6 +235,10 @@ struct StoredPacer {
     traffic: Traffic,
     #[serde(default)]
     former_period: Option<i64>,
+}
+
+const fn unlimited() -> i64 {
+    i64::MAX
 }
 
 #[derive(Deserialize)]
@@ -249,6 +266,8 @@ impl From<StoredPacer> for Pacer {
                 demand: stored.demand,
                 interval: stored.interval,
                 committed_at_interval: stored.committed_at_interval,
+                asked: stored.asked,
+                most_asked: stored.most_asked,
                 credit: stored.credit,
                 rate: u32::try_from(stored.rate).unwrap_or(1_000_000),
                 traffic: stored.traffic,
@@ -268,6 +287,8 @@ impl Default for Pacer {
             demand: Demand::default(),
             interval: i64::MIN,
             committed_at_interval: 0,
+            asked: 0,
+            most_asked: i64::MAX,
             credit: 0,
             rate: 1_000_000,
             traffic: Traffic::default(),
@@ -291,7 +312,10 @@ impl Pacer {
         // A record that is late belongs to the current period.
         let millis = at.as_millis().max(self.period.begin);
         let position = self.period.position(millis);
-        self.demand.ask(position, price);
+        if self.asked < self.most_asked {
+            self.demand.ask(position, price);
+        }
+        self.asked = self.asked.saturating_add(price);
         let left = config.budget.0.saturating_sub(self.committed());
         if price > left {
             return Err(PacingRefusal::Exhausted);
@@ -311,8 +335,19 @@ impl Pacer {
             unit,
             config.budget.0 as f64 / unit,
         );
+        self.most_asked = if self.traffic.is_known() {
+            ((COUNTED * config.burst * forecast.interval + allowance(forecast.interval)) * unit) as i64
+        } else {
+            // Nothing tells a burst from the traffic that is usual.
+            i64::MAX
+        };
         let budget = left as f64 / unit;
-        let demand = (forecast.left - CAUTION * forecast.deviation).max(0.0);
+        let caution = if self.traffic.is_known() {
+            CAUTION
+        } else {
+            FIRST_CAUTION
+        };
+        let demand = (forecast.left - caution * forecast.deviation).max(0.0);
         let rate = if demand > budget { budget / demand } else { 1.0 };
         self.rate = (1e6 * rate) as u32;
         let spent = (self.committed() - self.committed_at_interval).max(0) as f64 / unit;
@@ -389,6 +424,8 @@ impl Pacer {
             let number = millis.saturating_sub(self.period.begin).div_euclid(length);
             self.interval = self.period.begin.saturating_add(number.saturating_mul(length));
             self.committed_at_interval = self.committed();
+            self.asked = 0;
+            self.most_asked = i64::MAX;
         }
     }
 
@@ -422,7 +459,12 @@ fn most_of_interval(forecast: &Forecast, rate: f64, burst: f64, budget: f64) -> 
     let planned = rate * forecast.interval;
     let later = forecast.left + CAUTION * forecast.deviation;
     let surplus = (budget - later).max(0.0);
-    burst * planned + ALLOWANCE * (planned.sqrt() + 1.0) + surplus
+    burst * planned + allowance(planned) + surplus
+}
+
+/// By how much an interval with so many planned decisions may exceed them by chance.
+fn allowance(planned: f64) -> f64 {
+    ALLOWANCE * (planned.sqrt() + 1.0)
 }
 
 #[cfg(test)]

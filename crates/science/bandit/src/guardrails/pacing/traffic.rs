@@ -124,6 +124,11 @@ impl Traffic {
         self.periods += 1;
     }
 
+    /// Whether it has learned from a period.
+    pub(super) const fn is_known(&self) -> bool {
+        self.periods > 0
+    }
+
     /// Expected money of a period on this day of the week.
     fn expected(&self, weekday: Option<u8>) -> f64 {
         let total = self.total as f64;
