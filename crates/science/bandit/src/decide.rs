@@ -358,6 +358,11 @@ impl DecisionEngine {
         self.policy.learn(feedback)
     }
 
+    /// Takes back a reward that was learned. Errors as in [`Policy::unlearn`].
+    pub fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        self.policy.unlearn(feedback)
+    }
+
     /// The learned state; [`Self::restore`] restores it to the bit.
     pub fn snapshot(&self) -> Vec<u8> {
         self.policy.snapshot()

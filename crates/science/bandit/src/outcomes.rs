@@ -124,6 +124,11 @@ pub enum RewardUpdate {
         /// The correct reward.
         now: f64,
     },
+    /// No reward is known any more, because every impression was withdrawn: the policy must unlearn it.
+    Withdrawn {
+        /// The reward that was learned.
+        before: f64,
+    },
 }
 
 /// A change of what a person's conversions are worth, for the comparison with people who see no ad.
@@ -330,31 +335,24 @@ impl Attribution {
     /// [`Self::click_window_closes`] when that time has passed.
     pub fn close_click_window(&mut self, until: Utc, config: &RewardConfig) -> RewardUpdate {
         self.judged = Some(self.judged.map_or(until, |judged| judged.max(until)));
-        match (self.learned, self.judged_reward(config)) {
-            (None, Some(reward)) => {
-                self.learned = Some(reward.to_bits());
-                RewardUpdate::First(reward)
-            }
-            _ => self.correct(config),
-        }
+        self.correct(config)
     }
 
-    /// Corrects a reward that was learned.
+    /// Corrects a reward that was learned, or takes it back. If the impressions of a reward that was taken back are stated again, it
+    /// is learned again.
     fn correct(&mut self, config: &RewardConfig) -> RewardUpdate {
-        let Some(before) = self.learned else {
+        if self.is_cut || (self.learned.is_none() && self.judged.is_none()) {
             return RewardUpdate::Unchanged;
-        };
-        // If the last impression was withdrawn, no reward is known. A policy cannot forget a single decision, so what it has
-        // learned stays.
-        match self.judged_reward(config) {
-            Some(now) if now.to_bits() != before => {
-                self.learned = Some(now.to_bits());
-                RewardUpdate::Corrected {
-                    before: f64::from_bits(before),
-                    now,
-                }
-            }
-            _ => RewardUpdate::Unchanged,
+        }
+        let before = self.learned.map(f64::from_bits);
+        let now = self.judged_reward(config);
+        self.learned = now.map(f64::to_bits);
+        match (before, now) {
+            (None, None) => RewardUpdate::Unchanged,
+            (None, Some(now)) => RewardUpdate::First(now),
+            (Some(before), None) => RewardUpdate::Withdrawn { before },
+            (Some(before), Some(now)) if before.to_bits() == now.to_bits() => RewardUpdate::Unchanged,
+            (Some(before), Some(now)) => RewardUpdate::Corrected { before, now },
         }
     }
 
@@ -595,6 +593,36 @@ mod tests {
             6 * 24 * 60,
         );
         assert_eq!(sold.1, corrected(0.0, 1.0));
+    }
+
+    #[test]
+    fn a_reward_whose_last_impression_is_withdrawn_is_taken_back_and_learned_again_with_a_new_one() {
+        let config = RewardConfig::default();
+        let mut attribution = Attribution::open(at(0), 1);
+        let seen = |withdrawn, revision| Outcome {
+            withdrawn,
+            revision,
+            ..outcome(OutcomeKind::Impression, "i", None)
+        };
+        accept(&mut attribution, &seen(false, 0), 1);
+        accept(&mut attribution, &outcome(OutcomeKind::Click, "c", None), 2);
+        assert_eq!(
+            attribution.close_click_window(at(31), &config),
+            RewardUpdate::First(1.0)
+        );
+        let gone = accept(&mut attribution, &seen(true, 1), 1);
+        assert_eq!(
+            gone,
+            (Acceptance::Restated, RewardUpdate::Withdrawn { before: 1.0 })
+        );
+        assert_eq!(attribution.learned(), None);
+        let again = accept(&mut attribution, &seen(true, 1), 1);
+        assert_eq!(again.1, RewardUpdate::Unchanged, "it is taken back once");
+        let back = accept(&mut attribution, &seen(false, 2), 1);
+        assert_eq!(back.1, RewardUpdate::First(1.0));
+        // An ad that the platform refused never ran.
+        let refused = accept(&mut attribution, &outcome(OutcomeKind::Refused, "r", None), 40);
+        assert_eq!(refused.1, RewardUpdate::Withdrawn { before: 1.0 });
     }
 
     #[test]

@@ -277,6 +277,50 @@ fn rewards_and_propensities_that_cannot_be_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn a_reward_that_is_taken_back_leaves_little_of_what_it_changed() {
+    for config in policies() {
+        let mut policy = config.build().unwrap();
+        teach(&mut policy, 300, 5);
+        let (context, arms) = (context(1), arms(5));
+        let ask = |policy: &limbic_bandit::policy::AnyPolicy| -> Vec<f64> {
+            let asked = (0..200).map(|seed| policy.probabilities(&context, &arms, seed));
+            asked.fold(vec![0.0; arms.len()], |sums, probabilities| {
+                let sums = sums.iter().zip(probabilities);
+                sums.map(|(sum, probability)| sum + probability / 200.0).collect()
+            })
+        };
+        let distance = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum() };
+        let before = ask(&policy);
+        let feedback = Feedback {
+            context: &context,
+            arm: &arms[0],
+            reward: 1.0,
+            previous_reward: None,
+            propensity: 0.2,
+        };
+        for _ in 0..3 {
+            policy.learn(&feedback).unwrap();
+        }
+        let learned = ask(&policy);
+        for _ in 0..3 {
+            policy.unlearn(&feedback).unwrap();
+        }
+        let after = ask(&policy);
+        let (change, left) = (distance(&before, &learned), distance(&before, &after));
+        assert!(left <= 0.5 * change + 1e-12, "{} {change} {left}", config.name());
+        assert!(change > 0.0 || config.name() == "uniform", "{}", config.name());
+        // What was never learned is taken back without harm.
+        let other = Feedback {
+            arm: &Arm::new("other", "warm", Features::new()),
+            ..feedback
+        };
+        policy.unlearn(&other).unwrap();
+        let sum: f64 = policy.probabilities(&context, &arms, 1).iter().sum();
+        assert!((sum - 1.0).abs() < 1e-9);
+    }
+}
+
+#[test]
 fn no_arms_have_no_probabilities() {
     for config in policies() {
         assert!(

@@ -211,10 +211,11 @@ impl OptimizeStage {
         let Some(chosen) = &open.chosen else {
             return Ok(());
         };
-        let (reward, previous_reward) = match update {
+        let (reward, previous_reward, is_withdrawn) = match update {
             RewardUpdate::Unchanged => return Ok(()),
-            RewardUpdate::First(reward) => (reward, None),
-            RewardUpdate::Corrected { before, now } => (now, Some(before)),
+            RewardUpdate::First(reward) => (reward, None, false),
+            RewardUpdate::Corrected { before, now } => (now, Some(before), false),
+            RewardUpdate::Withdrawn { before } => (before, None, true),
         };
         let policies = self.policies(cache, partition, tenant, &open.campaign, out)?;
         let feedback = Feedback {
@@ -224,7 +225,12 @@ impl OptimizeStage {
             previous_reward,
             propensity: f64::from_bits(chosen.propensity),
         };
-        policies.learn(&feedback).map_err(|error| {
+        let learned = if is_withdrawn {
+            policies.unlearn(&feedback)
+        } else {
+            policies.learn(&feedback)
+        };
+        learned.map_err(|error| {
             StageError::poison(
                 "reward",
                 format!("{error}: the settings of `rewards` and of the campaign's policy do not match"),

@@ -56,11 +56,40 @@ impl PolicyTemplate {
 struct TestSettings<'a> {
     policy: &'a PolicyConfig,
     #[serde(rename = "contest")]
-    test: &'a ChampionChallengerConfig,
+    test: TestId,
+}
+
+#[derive(Serialize)]
+struct TestId {
+    shadow: bool,
+    share: f64,
+    alpha: f64,
+    tolerance: f64,
+    /// A test whose floor changes nothing has the id of one without a floor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floor: Option<f64>,
+    ratio_alpha: f64,
 }
 
 impl<'a> From<&'a Challenger> for TestSettings<'a> {
     fn from(Challenger { policy, test }: &'a Challenger) -> Self {
+        let floor = test.floor_in_force();
+        let &ChampionChallengerConfig {
+            shadow,
+            share,
+            alpha,
+            tolerance,
+            ratio_alpha,
+            ..
+        } = test;
+        let test = TestId {
+            shadow,
+            share,
+            alpha,
+            tolerance,
+            floor: (floor > 0.0).then_some(floor),
+            ratio_alpha,
+        };
         Self { policy, test }
     }
 }
@@ -192,13 +221,26 @@ impl CampaignPolicies {
 
     /// Champion and challenger both learn from every feedback, also if the other one chose.
     pub(crate) fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        self.each(|engine| engine.learn(feedback))
+    }
+
+    /// Champion and challenger both take back a reward that they learned.
+    pub(crate) fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        self.each(|engine| engine.unlearn(feedback))
+    }
+
+    /// Changes the champion, and the challenger unless it was rolled back.
+    fn each(
+        &mut self,
+        change: impl Fn(&mut DecisionEngine) -> Result<(), PolicyError>,
+    ) -> Result<(), PolicyError> {
         let challenger = self
             .challenger
             .as_mut()
             .filter(|challenger| challenger.test.mode() != ChallengerMode::RolledBack);
         let challenger = challenger.map(|challenger| &mut challenger.policy);
         for policy in std::iter::once(&mut self.champion).chain(challenger) {
-            policy.engine.learn(feedback)?;
+            change(&mut policy.engine)?;
             policy.is_changed = true;
         }
         Ok(())
@@ -314,7 +356,17 @@ mod tests {
     fn the_id_of_a_test_has_the_names_of_the_first_version() {
         let text = r#"{"policy":{"name":"uniform"},"contest":{"shadow":true,"share":0.1,"alpha":0.05,"tolerance":0.0,"ratio_alpha":0.001}}"#;
         let challenger: Challenger = serde_json::from_str(text).unwrap();
-        let id = String::from_utf8(encode(&TestSettings::from(&challenger))).unwrap();
-        assert_eq!(id, text);
+        let id =
+            |challenger: &Challenger| String::from_utf8(encode(&TestSettings::from(challenger))).unwrap();
+        assert_eq!(
+            id(&challenger),
+            text,
+            "the default floor changes nothing for this share"
+        );
+        let mut live = challenger;
+        (live.test.shadow, live.test.share) = (false, 0.5);
+        assert!(id(&live).contains(r#""floor":0.9"#), "{}", id(&live));
+        live.test.floor = 0.0;
+        assert!(!id(&live).contains("floor"));
     }
 }

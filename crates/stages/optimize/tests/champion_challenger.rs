@@ -27,6 +27,7 @@ fn live(share: f64) -> ChampionChallengerConfig {
     ChampionChallengerConfig {
         shadow: false,
         share,
+        floor: 0.0,
         ..ChampionChallengerConfig::default()
     }
 }

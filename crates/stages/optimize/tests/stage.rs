@@ -195,6 +195,46 @@ fn an_outcome_restated_within_28_days_corrects_the_posterior() {
 }
 
 #[test]
+fn a_decision_whose_last_impression_is_withdrawn_is_unlearnt_and_learnt_again_when_it_is_restated() {
+    let seen = |decision: &str, revision, withdrawn| {
+        let seen = Outcome {
+            revision,
+            withdrawn,
+            ..Outcome::new(decision, OutcomeKind::Impression, "i")
+        };
+        let envelope = Envelope::new(TenantId::default(), "i".into(), at(1), seen);
+        (topics::OUTCOMES, envelope.encode())
+    };
+    // What a policy knows of the arms, whatever the decision was.
+    let counts = |harness: &Harness| -> Vec<(f64, f64)> {
+        let saved: serde_json::Value = serde_json::from_slice(&harness.posterior().unwrap()).unwrap();
+        let cells = saved["snapshot"]["cells"].as_object().unwrap();
+        let arms = cells
+            .values()
+            .flat_map(|cell| cell["arms"].as_object().unwrap().values());
+        let number = |value: &serde_json::Value| f64::from_bits(value.as_u64().unwrap());
+        arms.map(|counts| (number(&counts["successes"]), number(&counts["failures"])))
+            .collect()
+    };
+    let mut harness = Harness::new(OptimizeSettings::default());
+    let id = decided(&mut harness, "m", 0);
+    harness.feed(vec![
+        seen(&id, 0, false),
+        outcome(&id, OutcomeKind::Click, "c", 2),
+    ]);
+    harness.watermark(at(40));
+    let learned = counts(&harness);
+    assert!(learned.iter().all(|counts| *counts == (1.0, 0.0)), "{learned:?}");
+    harness.feed(vec![seen(&id, 1, true)]);
+    harness.watermark(at(50));
+    assert!(counts(&harness).iter().all(|counts| *counts == (0.0, 0.0)));
+    harness.feed(vec![seen(&id, 1, true)]);
+    harness.feed(vec![seen(&id, 2, false)]);
+    assert_eq!(counts(&harness), learned);
+    assert!(harness.dead.is_empty());
+}
+
+#[test]
 fn clicks_without_impressions_teach_nothing_and_are_noticed() {
     let mut harness = Harness::new(OptimizeSettings::default());
     let id = decided(&mut harness, "m", 0);

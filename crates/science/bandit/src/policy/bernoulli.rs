@@ -280,6 +280,22 @@ impl Policy for BernoulliThompson {
         Ok(())
     }
 
+    fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        check(feedback, 1.0)?;
+        let stratum = self.stratum(feedback.context);
+        let Some(table) = self.tables.get_mut(&stratum) else {
+            return Ok(());
+        };
+        if self.config.window.is_some() && !table.leave_window(feedback) {
+            // It slid out of the window: it does not count any more.
+            return Ok(());
+        }
+        if let Some(statistics) = table.arms.get_mut(&feedback.arm.id) {
+            statistics.take(feedback.reward);
+        }
+        Ok(())
+    }
+
     fn snapshot(&self) -> Vec<u8> {
         serde_json::to_vec(&self.tables).expect("tables have string and number keys")
     }
@@ -291,6 +307,12 @@ impl Policy for BernoulliThompson {
 }
 
 impl ArmStatistics {
+    /// Takes back an observation.
+    fn take(&mut self, reward: f64) {
+        self.successes = (self.successes - reward).max(0.0);
+        self.failures = (self.failures - (1.0 - reward)).max(0.0);
+    }
+
     fn update_chart(&mut self, change: ChangeConfig, reward: f64, expected: f64) {
         self.error += change.rate * (reward - expected - self.error);
         let deviation = (expected * (1.0 - expected) * change.rate / (2.0 - change.rate)).sqrt();
@@ -320,11 +342,19 @@ impl Table {
                 return;
             };
             if let Some(statistics) = self.arms.get_mut(&arm) {
-                let reward = f64::from_bits(bits);
-                statistics.successes = (statistics.successes - reward).max(0.0);
-                statistics.failures = (statistics.failures - (1.0 - reward)).max(0.0);
+                statistics.take(f64::from_bits(bits));
             }
         }
+    }
+
+    /// Removes an item with the feedback's arm and reward; false if there is none.
+    fn leave_window(&mut self, feedback: &Feedback<'_>) -> bool {
+        let bits = feedback.reward.to_bits();
+        let place = self
+            .window
+            .iter()
+            .position(|(arm, reward)| *arm == feedback.arm.id && *reward == bits);
+        place.and_then(|place| self.window.remove(place)).is_some()
     }
 }
 
@@ -462,7 +492,44 @@ mod tests {
             propensity: 0.5,
         };
         policy.learn(&feedback).unwrap();
-        let belief = policy.posteriors(&context, &[arm])[0];
+        let belief = policy.posteriors(&context, std::slice::from_ref(&arm))[0];
         assert_eq!((belief.alpha, belief.beta), (2.0, 1.0));
+        let learned = Feedback {
+            previous_reward: None,
+            ..feedback
+        };
+        policy.unlearn(&learned).unwrap();
+        let belief = policy.posteriors(&context, &[arm.clone()])[0];
+        assert_eq!((belief.alpha, belief.beta), (1.0, 1.0));
+    }
+
+    #[test]
+    fn a_reward_that_is_taken_back_leaves_the_window_too() {
+        let config = BernoulliConfig {
+            window: Some(2),
+            ..BernoulliConfig::default()
+        };
+        let mut policy = BernoulliThompson::new(config).unwrap();
+        let arm = arm("a", "f");
+        let context = Features::new();
+        let take = |policy: &mut BernoulliThompson, reward| {
+            let feedback = Feedback {
+                context: &context,
+                arm: &arm,
+                reward,
+                previous_reward: None,
+                propensity: 0.5,
+            };
+            policy.unlearn(&feedback).unwrap();
+            let belief = policy.posteriors(&context, std::slice::from_ref(&arm))[0];
+            (belief.alpha, belief.beta)
+        };
+        for reward in [1.0, 0.0, 0.0] {
+            teach(&mut policy, &arm, reward);
+        }
+        assert_eq!(take(&mut policy, 1.0), (1.0, 3.0), "the success had left before");
+        assert_eq!(take(&mut policy, 0.0), (1.0, 2.0));
+        teach(&mut policy, &arm, 1.0);
+        assert_eq!(take(&mut policy, 0.0), (2.0, 1.0));
     }
 }

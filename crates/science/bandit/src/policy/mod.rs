@@ -80,6 +80,11 @@ pub trait Policy {
     /// Learns from feedback. An error changes nothing.
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError>;
 
+    /// Takes back a reward that was learned: `feedback` as it was learned last, with `previous_reward` empty. Policies that count do this
+    /// exactly, unless they forget with time. The regressions do it up to the changes of their weights since then. An error changes
+    /// nothing.
+    fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError>;
+
     /// The learned state as a JSON object; [`Policy::restore`] restores it to the bit.
     fn snapshot(&self) -> Vec<u8>;
 
@@ -237,6 +242,10 @@ impl Policy for AnyPolicy {
 
     fn learn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
         each!(self, policy => policy.learn(feedback))
+    }
+
+    fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        each!(self, policy => policy.unlearn(feedback))
     }
 
     fn snapshot(&self) -> Vec<u8> {

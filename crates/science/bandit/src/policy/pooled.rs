@@ -374,6 +374,18 @@ impl Policy for Pooled {
         Ok(())
     }
 
+    fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        check(feedback, 1.0)?;
+        for cell in self.cells_of(feedback.context) {
+            let counts = self.learned.cells.get_mut(&cell);
+            if let Some(counts) = counts.and_then(|cell| cell.arms.get_mut(&feedback.arm.id)) {
+                counts.successes = (counts.successes - feedback.reward).max(0.0);
+                counts.failures = (counts.failures - (1.0 - feedback.reward)).max(0.0);
+            }
+        }
+        Ok(())
+    }
+
     fn snapshot(&self) -> Vec<u8> {
         serde_json::to_vec(&self.learned).expect("the maps have string and number keys")
     }
@@ -513,6 +525,10 @@ mod tests {
         feedback.previous_reward = None;
         two.learn(&feedback).unwrap();
         assert_eq!(one.learned, two.learned);
+        // Taken back, it is as if it had never been.
+        two.unlearn(&feedback).unwrap();
+        let beliefs = two.posteriors(&context, std::slice::from_ref(&arm));
+        assert_eq!(beliefs, policy().posteriors(&context, std::slice::from_ref(&arm)));
     }
 
     #[test]

@@ -306,6 +306,13 @@ impl Policy for Regression {
         Ok(())
     }
 
+    fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        check(feedback, self.maximum_reward)?;
+        self.model
+            .unlearn(feedback.context, feedback.arm, feedback.reward);
+        Ok(())
+    }
+
     fn snapshot(&self) -> Vec<u8> {
         self.model.snapshot()
     }

@@ -24,6 +24,10 @@ impl Policy for Uniform {
         check(feedback, MAX_REWARD)
     }
 
+    fn unlearn(&mut self, feedback: &Feedback<'_>) -> Result<(), PolicyError> {
+        check(feedback, MAX_REWARD)
+    }
+
     fn snapshot(&self) -> Vec<u8> {
         b"{}".to_vec()
     }

@@ -105,6 +105,10 @@ impl ChampionChallengerTest {
     /// Starts the test `id`. Returns an error for the first setting that is outside its range.
     pub fn new(config: ChampionChallengerConfig, limits: Limits, id: u64) -> Result<Self, PolicyError> {
         config.check()?;
+        let config = ChampionChallengerConfig {
+            floor: config.floor_in_force(),
+            ..config
+        };
         let (mode, limits) = if config.shadow {
             (ChallengerMode::Shadow, limits)
         } else {

@@ -19,9 +19,8 @@ pub struct ChampionChallengerConfig {
     pub tolerance: f64,
     /// The least share of the champion's rewards that both together must be sure to earn while the test runs, in `[0, 0.999]`; 0:
     /// no floor. The challenger then starts with a share of `1 - floor` and gets more, up to `share`, as the evidence allows
-    /// (with probability `1 - 2 alpha` that the floor holds at all times). With the default share of 0.1, a floor of 0.9 holds
+    /// (with probability `1 - 2 alpha` that the floor holds at all times). Default 0.9. With the default share of 0.1 that holds
     /// without any evidence, because a reward is never negative.
-    #[serde(skip_serializing_if = "is_zero")]
     pub floor: f64,
     /// Probability of ever raising the ratio alarm if the shares are right, in `(0, 0.5]`.
     pub ratio_alpha: f64,
@@ -34,13 +33,19 @@ impl Default for ChampionChallengerConfig {
             share: 0.1,
             alpha: 0.05,
             tolerance: 0.0,
-            floor: 0.0,
+            floor: 0.9,
             ratio_alpha: 0.001,
         }
     }
 }
 
 impl ChampionChallengerConfig {
+    /// The floor, or 0 if it changes nothing: in shadow mode, or with a share that is safe without evidence.
+    pub fn floor_in_force(&self) -> f64 {
+        let is_safe = self.share <= 1.0 - self.floor + 1e-9;
+        if self.shadow || is_safe { 0.0 } else { self.floor }
+    }
+
     pub(super) fn check(&self) -> Result<(), PolicyError> {
         let small = 1e-12..=0.5;
         within(
@@ -74,12 +79,6 @@ impl ChampionChallengerConfig {
             "must be in [0, 1]",
         )
     }
-}
-
-// A test without a floor keeps its id: the id is made of the serialised settings.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_zero(floor: &f64) -> bool {
-    *floor == 0.0
 }
 
 /// Largest reward and largest weight in a test.

@@ -173,11 +173,20 @@ fn a_bound_covers_at_all_moments_together() {
 fn a_shadow_decides_nothing_and_a_live_challenger_its_share() {
     let shadow = ChampionChallengerTest::new(ChampionChallengerConfig::default(), LIMITS, 1).unwrap();
     assert!((0..100).all(|seed| shadow.assign(seed) == PolicyRole::Champion));
-    let test = ChampionChallengerTest::new(live(0.2), LIMITS, 1).unwrap();
+    let config = ChampionChallengerConfig {
+        floor: 0.0,
+        ..live(0.2)
+    };
+    let test = ChampionChallengerTest::new(config, LIMITS, 1).unwrap();
     let share = (0..10_000)
         .filter(|&seed| test.assign(seed) == PolicyRole::Challenger)
         .count();
     assert!((1840..2160).contains(&share), "{share}");
+    // With the default floor, it starts with a tenth, and the default share needs no floor.
+    let start = |config| ChampionChallengerTest::new(config, LIMITS, 1).unwrap().share();
+    assert!((start(live(0.5)) - 0.1).abs() < 1e-9);
+    assert!((start(live(0.1)) - 0.1).abs() < 1e-9);
+    assert!(live(0.1).floor_in_force() == 0.0 && live(0.5).floor_in_force() > 0.0);
 }
 
 #[test]

@@ -132,6 +132,17 @@ const UNTOUCHED: u32 = u32::MAX;
 /// Weights that each feedback refreshes besides its own.
 const SWEEP: usize = 8;
 
+/// What the weights predict, and what an observation of it would tell.
+struct Prediction {
+    predicted: f64,
+    /// The variance of the weights' sum.
+    spread: f64,
+    /// The variance of an observation around it.
+    noise: f64,
+    /// By what an error is multiplied.
+    response: f64,
+}
+
 impl Model {
     pub(crate) fn new(config: ModelConfig, link: Link) -> Result<Self, PolicyError> {
         let positive = 1e-12..=1e12;
@@ -235,17 +246,19 @@ impl Model {
         squares.fold(0.0_f32, |sum, square| sum + square).sqrt()
     }
 
-    /// Learns the `reward` of `arm` in `context`.
-    pub(crate) fn learn(&mut self, context: &Features, arm: &Arm, reward: f64, previous_reward: Option<f64>) {
+    /// The terms of `arm` in `context`.
+    fn terms(&self, context: &Features, arm: &Arm) -> Vec<Term> {
         let mut terms = Vec::with_capacity(128);
         let prepared = self.prepare(context);
         prepared.shared_terms(&mut terms);
         prepared.arm_terms(arm, &mut terms);
-        if previous_reward.is_none() {
-            self.feedback += 1;
-        }
+        terms
+    }
+
+    /// What the weights of `terms` predict.
+    fn prediction(&mut self, terms: &[Term]) -> Prediction {
         let (mut sum, mut spread) = (0.0, 0.0);
-        for &(index, value) in &terms {
+        for &(index, value) in terms {
             let (value, weight) = (f64::from(value), self.refresh(index));
             sum += weight.mean * value;
             spread += weight.variance * value * value;
@@ -259,6 +272,49 @@ impl Model {
                 (chance, 1.0 / information, 1.0 / information)
             }
         };
+        Prediction {
+            predicted,
+            spread,
+            noise,
+            response,
+        }
+    }
+
+    /// Takes back the `reward` of `arm` in `context`: the update of [`Self::learn`] with the sign of the observation's information
+    /// reversed. It is exact for one term that has not changed since, and an approximation otherwise.
+    pub(crate) fn unlearn(&mut self, context: &Features, arm: &Arm, reward: f64) {
+        let terms = self.terms(context, arm);
+        let Prediction {
+            predicted,
+            spread,
+            noise,
+            response,
+        } = self.prediction(&terms);
+        // What is left after an observation varies less than its noise, unless the weights were widened since.
+        let total = (noise - spread).max(noise / 2.0);
+        let error = (reward - predicted) * response;
+        let prior = self.config.prior_variance;
+        for &(index, value) in &terms {
+            let weight = self.weight(index);
+            let gain = weight.variance * f64::from(value) / total;
+            weight.mean -= gain * error;
+            weight.variance = (weight.variance * (1.0 + gain * f64::from(value))).min(prior);
+            self.update_serving(index);
+        }
+    }
+
+    /// Learns the `reward` of `arm` in `context`.
+    pub(crate) fn learn(&mut self, context: &Features, arm: &Arm, reward: f64, previous_reward: Option<f64>) {
+        let terms = self.terms(context, arm);
+        if previous_reward.is_none() {
+            self.feedback += 1;
+        }
+        let Prediction {
+            predicted,
+            spread,
+            noise,
+            response,
+        } = self.prediction(&terms);
         let total = noise + spread;
         if let Some(before) = previous_reward {
             // A correction moves the means. The variances already count this observation.
