@@ -43,6 +43,8 @@ pub struct KeepPoints {
     pub decisions: HumanDuration,
     /// Outcomes. At least 1h; `0s` = no limit (default).
     pub outcomes: HumanDuration,
+    /// Holds of subjects. At least 1h; `0s` = no limit (default).
+    pub holds: HumanDuration,
 }
 
 impl KeepPoints {
@@ -54,6 +56,7 @@ impl KeepPoints {
             ("moments", self.moments),
             ("decisions", self.decisions),
             ("outcomes", self.outcomes),
+            ("holds", self.holds),
         ];
         all.into_iter().filter(|(_, keep)| !keep.is_zero())
     }
