@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::driver::{Counts, Driver};
 use crate::grammar::SUBJECTS;
+use crate::truth::{Detection, Estimate, Timing};
 
 /// The data of a report.
 pub struct Report {
@@ -33,6 +34,8 @@ pub struct Report {
     pub in_distress: usize,
     /// The time of the last post, in simulated time.
     pub until: Utc,
+    /// The moments and ads beside the simulation's own events. Absent if they were not compared.
+    pub truth: Option<(Detection, Timing)>,
     /// The result of every policy on the same decisions. Empty if policies were not compared.
     pub policies: Vec<PolicyResult>,
 }
@@ -51,6 +54,7 @@ impl Report {
             tones: driver.tones().clone(),
             in_distress: driver.in_distress(),
             until,
+            truth: None,
             policies: Vec::new(),
         })
     }
@@ -134,6 +138,9 @@ pub fn page(report: &Report) -> String {
     html.push_str("<h2>Mood of each audience</h2><p>Mean valence of the posts, from unpleasant (−1) to pleasant (+1). A triangle is a moment: the audience's mood changed by more than chance explains.</p>");
     for subject in SUBJECTS {
         mood(&mut html, report, subject);
+    }
+    if let Some((detection, timing)) = &report.truth {
+        truth(&mut html, detection, timing);
     }
     if !report.policies.is_empty() {
         policies(&mut html, &report.policies);
@@ -273,6 +280,76 @@ fn mood(html: &mut String, report: &Report, subject: &str) {
         );
     }
     html.push_str("</svg></div>");
+}
+
+/// The moments beside the events that only the simulation knows, and the ads beside the same ads at any time.
+fn truth(html: &mut String, detection: &Detection, timing: &Timing) {
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let interval = |estimate: &Estimate, show: fn(f64) -> String| {
+        format!("{} to {}", show(estimate.low), show(estimate.high))
+    };
+    let Detection {
+        events,
+        found,
+        recall,
+        median_delay_seconds: delay,
+        returned,
+        false_moments,
+        opposite,
+    } = detection;
+    let clicks = |clicks: f64| format!("{clicks:.3}");
+    let mut rows = vec![
+        (
+            "Events found",
+            format!("{found} of {events}"),
+            format!(
+                "{}, 95 % interval {}",
+                percent(recall.value),
+                interval(recall, |share| { format!("{:.0} %", 100.0 * share) })
+            ),
+        ),
+        (
+            "Delay",
+            delay.map_or_else(|| "–".to_owned(), |delay| format!("{delay:.0} s")),
+            "median, from the start of an event to its moment".to_owned(),
+        ),
+        (
+            "Ends that were called a return",
+            returned.to_string(),
+            "of the events found".to_owned(),
+        ),
+        (
+            "Moments without an event",
+            false_moments.to_string(),
+            format!("{opposite} of them a way back taken for something new"),
+        ),
+        (
+            "Clicks per ad at a moment",
+            clicks(timing.at_moments),
+            format!("{} ads of {} moments", timing.ads, timing.moments),
+        ),
+        (
+            "Clicks of the same ads at any time",
+            clicks(timing.at_any_time),
+            String::new(),
+        ),
+    ];
+    if let Some(difference) = &timing.difference {
+        let show = |clicks: f64| format!("{clicks:+.3}");
+        rows.push((
+            "Difference",
+            show(difference.value),
+            format!("95 % interval {}", interval(difference, show)),
+        ));
+    }
+    html.push_str("<h2>Moments and events</h2><p>The simulation knows which events moved people. The table compares the moments with them.</p><div class=\"card\"><table>");
+    for (name, value, detail) in rows {
+        let _ = write!(
+            html,
+            "<tr><td>{name}</td><td class=\"n\">{value}</td><td>{detail}</td></tr>"
+        );
+    }
+    html.push_str("</table></div>");
 }
 
 fn removed(html: &mut String, report: &Report) {
@@ -447,10 +524,45 @@ mod tests {
             tones: BTreeMap::new(),
             in_distress: 0,
             until: Utc::default(),
+            truth: None,
             policies: Vec::new(),
         };
-        let page = page(&report);
-        assert!(!page.contains("<script"), "{page}");
-        assert!(page.contains("&lt;script&gt;"));
+        let html = page(&report);
+        assert!(!html.contains("<script"), "{html}");
+        assert!(html.contains("&lt;script&gt;") && !html.contains("Moments and events"));
+
+        let share = |value| Estimate {
+            value,
+            low: value - 0.1,
+            high: value + 0.1,
+        };
+        let detection = Detection {
+            events: 20,
+            found: 16,
+            recall: share(0.8),
+            median_delay_seconds: Some(115.0),
+            returned: 10,
+            false_moments: 1,
+            opposite: 0,
+        };
+        let timing = Timing {
+            ads: 13,
+            moments: 10,
+            at_moments: 0.315,
+            at_any_time: 0.077,
+            difference: Some(share(0.238)),
+        };
+        let html = page(&Report {
+            truth: Some((detection, timing)),
+            ..report
+        });
+        for part in [
+            "16 of 20",
+            "80 %, 95 % interval 70 % to 90 %",
+            "115 s",
+            "+0.138 to +0.338",
+        ] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
     }
 }

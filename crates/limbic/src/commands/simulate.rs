@@ -194,6 +194,7 @@ fn simulate(
         if let Some(page) = &args.page {
             let mut report = Report::of(&driver, &counts, latest)?;
             report.policies.clone_from(&result.policies);
+            report.truth = Some((result.detection.clone(), result.timing.clone()));
             std::fs::write(page, report::page(&report))
                 .with_context(|| format!("cannot write {}", page.display()))?;
         }
