@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{Envelope, Hold, Slug, Utc, event_id, topics};
+use limbic_domain::{AudienceId, Envelope, Hold, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table};
 
 use crate::events::{EVENTS, SubjectEvents};
@@ -34,6 +34,8 @@ const RELEASED_AT_ONCE: usize = 512;
 #[derive(Debug)]
 pub struct MomentStage {
     settings: Settings,
+    /// The settings of the audiences of subjects that have a clock of their own.
+    of_subjects: BTreeMap<Slug, Settings>,
 }
 
 impl MomentStage {
@@ -45,9 +47,38 @@ impl MomentStage {
     /// The stage; refuses settings that cannot work.
     pub fn new(settings: &Settings) -> Result<Self, InvalidSetting> {
         settings.validate()?;
+        let offsets = settings.change.subject_utc_offsets.iter();
+        let of_subjects = offsets.map(|(subject, offset)| {
+            let mut own = settings.clone();
+            own.change.utc_offset = *offset;
+            (subject.clone(), own)
+        });
         Ok(Self {
+            of_subjects: of_subjects.collect(),
             settings: settings.clone(),
         })
+    }
+
+    fn audiences(&self) -> Audiences<'_> {
+        Audiences {
+            stage: self,
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// The settings of an audience.
+    fn settings_of(&self, audience: &AudienceId) -> &Settings {
+        let of_subject = || {
+            let subject = Slug::new(audience.subject()).ok()?;
+            self.of_subjects.get(&subject)
+        };
+        // Mostly there are none.
+        let own = if self.of_subjects.is_empty() {
+            None
+        } else {
+            of_subject()
+        };
+        own.unwrap_or(&self.settings)
     }
 
     /// What the runtime needs to know about the stage.
@@ -66,7 +97,7 @@ impl MomentStage {
 
 impl Stage for MomentStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        let mut audiences = Audiences::new(&self.settings);
+        let mut audiences = self.audiences();
         let mut events = Subjects::new(&self.settings);
         let mut clocks: BTreeMap<u32, Clock> = BTreeMap::new();
         for record in &batch.records {
@@ -104,7 +135,7 @@ impl Stage for MomentStage {
             return Ok(());
         }
         WATERMARK.put(out, partition, &(), &watermark);
-        let mut audiences = Audiences::new(&self.settings);
+        let mut audiences = self.audiences();
         release(partition, watermark, &mut audiences, out)?;
         audiences.keep(out);
         let silence = self.settings.audience.expiry.as_millis();
@@ -196,11 +227,7 @@ impl<'a> Subjects<'a> {
             return Ok(());
         };
         if let Some(hold) = open.events.add(feeling, &subject, self.settings, self.half_life) {
-            tracing::warn!(tenant = %feeling.tenant, %subject, reason = hold.reason(), "put a subject on hold");
-            let id = event_id("hold", &[feeling.tenant.as_str(), subject.as_str(), &feeling.id]);
-            let envelope = Envelope::new(feeling.tenant.clone(), id, feeling.at, hold);
-            let key = Hold::key(&feeling.tenant, subject.as_str());
-            out.emit(&feeling.cause, topics::HOLDS, &key, &envelope);
+            emit_hold(feeling, hold, out);
         }
         Ok(())
     }
@@ -211,6 +238,15 @@ impl<'a> Subjects<'a> {
             EVENTS.put_at(out, partition, key, &open.events);
         }
     }
+}
+
+fn emit_hold(feeling: &WaitingFeeling, hold: Hold, out: &mut Outputs<'_>) {
+    let (tenant, subject) = (&feeling.tenant, hold.subject.clone());
+    tracing::warn!(%tenant, %subject, reason = hold.reason(), "put a subject on hold");
+    let id = event_id("hold", &[tenant.as_str(), subject.as_str(), &feeling.id]);
+    let envelope = Envelope::new(tenant.clone(), id, feeling.at, hold);
+    let key = Hold::key(tenant, subject.as_str());
+    out.emit(&feeling.cause, topics::HOLDS, &key, &envelope);
 }
 
 /// When a person released the hold on the feeling's subject, if somebody did. A hold that cannot be read is in force.
@@ -249,7 +285,7 @@ impl Clock {
 
 /// The audiences of one call, read once and written once.
 struct Audiences<'a> {
-    settings: &'a Settings,
+    stage: &'a MomentStage,
     open: BTreeMap<(u32, Vec<u8>), Open>,
 }
 
@@ -261,14 +297,7 @@ struct Open {
     before: Option<Utc>,
 }
 
-impl<'a> Audiences<'a> {
-    const fn new(settings: &'a Settings) -> Self {
-        Self {
-            settings,
-            open: BTreeMap::new(),
-        }
-    }
-
+impl Audiences<'_> {
     fn add(&mut self, feeling: &WaitingFeeling, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let partition = feeling.cause.partition;
         let key = (partition, AUDIENCES.key(&(&feeling.tenant, &feeling.audience)));
@@ -296,11 +325,12 @@ impl<'a> Audiences<'a> {
             Some(shown) => shown,
             none => none.insert(Shown::read(feeling, out)?),
         };
-        if feeling.at.millis_since(open.audience.at()) > self.settings.audience.expiry.as_millis() {
+        let settings = self.stage.settings_of(&feeling.audience);
+        if feeling.at.millis_since(open.audience.at()) > settings.audience.expiry.as_millis() {
             *shown = Shown::from(feeling.at);
         }
         shown.posts += 1;
-        if let Some(moment) = open.audience.add(feeling, self.settings) {
+        if let Some(moment) = open.audience.add(feeling, settings) {
             let trigger = feeling.post.to_string();
             let causes = [feeling.tenant.as_str(), feeling.audience.as_str(), &trigger];
             let id = event_id("moment", &causes);
@@ -320,5 +350,31 @@ impl<'a> Audiences<'a> {
             }
             AUDIENCES.put_at(out, partition, key, &open.audience);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limbic_domain::UtcOffset;
+
+    use super::*;
+
+    #[test]
+    fn the_audiences_of_a_subject_have_its_own_clock() {
+        let mut settings = Settings::default();
+        settings.change.utc_offset = UtcOffset::from_minutes(60);
+        let melbourne = Slug::new("melbourne").unwrap();
+        settings
+            .change
+            .subject_utc_offsets
+            .insert(melbourne, UtcOffset::from_minutes(600));
+        let stage = MomentStage::new(&settings).unwrap();
+        let minutes = |audience: &str| {
+            let audience = AudienceId::new(audience).unwrap();
+            stage.settings_of(&audience).change.utc_offset.as_minutes()
+        };
+        assert_eq!(minutes("everyone:melbourne"), 600);
+        assert_eq!(minutes("fans:melbourne"), 600);
+        assert_eq!(minutes("everyone:berlin"), 60);
     }
 }

@@ -1,5 +1,7 @@
 //! The settings of both stages, with units and defaults.
 
+use std::collections::BTreeMap;
+
 use limbic_domain::{HumanDuration, Slug, UtcOffset};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -149,6 +151,8 @@ pub struct ChangeSettings {
     /// The offset of the audiences' clock from UTC, for what is usual in an hour of the week, for instance `"+01:00"`. Default `"Z"`
     /// (UTC). It does not follow daylight-saving time.
     pub utc_offset: UtcOffset,
+    /// The same for the audiences of single subjects, for instance `{ "melbourne" = "+10:00" }`. Default: none.
+    pub subject_utc_offsets: BTreeMap<Slug, UtcOffset>,
     /// How long what was usual before a change is kept. A way back within this time is a return, not a moment of the opposite
     /// direction. At least 1h; default 2d.
     pub remembered: HumanDuration,
@@ -169,6 +173,7 @@ impl Default for ChangeSettings {
             least_posts: 100,
             baseline_half_life: HumanDuration::from_days(7),
             utc_offset: UtcOffset::default(),
+            subject_utc_offsets: BTreeMap::new(),
             remembered: HumanDuration::from_days(2),
             window: HumanDuration::from_hours(1),
             cooldown: HumanDuration::from_mins(10),
