@@ -61,13 +61,27 @@ def softmax_task(task: str, logit, truth) -> tuple[dict, dict]:
     return config, facts
 
 
+# The least recall of a task whose posts must not be missed: each threshold is the highest that keeps it.
+LEAST_RECALL = {"distress": 0.95}
+
+
 def sigmoid_task(task: str, logit, truth) -> tuple[dict, dict]:
+    """Labels that are NaN are not known, and count nowhere."""
+    known = ~numpy.isnan(truth)
+
     def loss(temperature):
-        return (numpy.logaddexp(0, logit / temperature) - truth * logit / temperature).mean()
+        return (numpy.logaddexp(0, logit / temperature) - truth * logit / temperature)[known].mean()
 
     temperature = best_temperature(loss)
     chance = sigmoid(logit / temperature)
     grid = numpy.arange(0.06, 0.71, 0.02)
+    if task in LEAST_RECALL:
+        thresholds = [recall_threshold(truth[:, label], chance[:, label], LEAST_RECALL[task]) for label in range(truth.shape[1])]
+        found = chance[:, 0][truth[:, 0] > 0.5] >= thresholds[0]
+        alarms = chance[:, 0][truth[:, 0] <= 0.5] >= thresholds[0]
+        facts = {"ece": scores.sigmoid_error(truth[known], chance[known]), "ece_uncalibrated": scores.sigmoid_error(truth[known], sigmoid(logit)[known])}
+        precision = float(found.sum() / max(found.sum() + alarms.sum(), 1))
+        return {"temperature": temperature, "thresholds": thresholds}, facts | {"validation": float(found.mean()), "precision": precision}
     macro = [scores.labels_f1(truth, chance >= t) for t in grid]
     common = smoothed_best(grid, macro)
     thresholds = []
@@ -85,6 +99,14 @@ def sigmoid_task(task: str, logit, truth) -> tuple[dict, dict]:
         "validation_at_half": scores.MEASURES[task][1](truth, chance >= 0.5),
     }
     return config, facts
+
+
+def recall_threshold(truth, chance, least: float) -> float:
+    """Returns the highest threshold at which the share `least` of the posts with the label is found."""
+    positive = numpy.sort(chance[truth > 0.5])
+    if not len(positive):
+        return 0.5
+    return round(float(min(0.5, positive[int((1 - least) * len(positive))])), 3)
 
 
 def regression_task(task: str, logit, truth) -> tuple[dict, dict]:

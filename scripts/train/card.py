@@ -106,7 +106,7 @@ def early(look: dict) -> str:
     body = []
     for task, entry in look["tasks"].items():
         measure = next(iter(entry))
-        for layer in recipe.EXITS:
+        for layer in sorted({layer for exits in recipe.EXITS.values() for layer in exits}):
             if f"{measure} at layer {layer}" in entry:
                 settled = entry.get(f"cascade at layer {layer}")
                 body.append([NAMES[task], measure, str(layer), percent(entry[f"{measure} at layer {layer}"]), percent(entry[measure][0])] + ([percent(settled[0]), f"{percent(settled[1])} %"] if settled else ["–", "–"]))

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import nn
 
 HIDDEN = 384
-LAYERS = 6
 HEADS = 12
 INTERMEDIATE = 1536
 EPS = 1e-12
@@ -89,18 +88,22 @@ class Embeddings(nn.Module):
 
 
 class Stack(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, layers: int) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.layer = nn.ModuleList(Layer() for _ in range(layers))
 
 
 class Encoder(nn.Module):
-    """`tasks` maps a task to its number of labels. `exits` maps a layer (counted from one) to the tasks with a head there."""
+    """`tasks` maps a task to its number of labels. `exits` maps a layer (counted from one) to the tasks with a head there.
 
-    def __init__(self, vocabulary: int, tasks: dict[str, int], exits: dict[int, list[str]], positions: int = 512) -> None:
+    `depth` is the number of layers, 6 or 12.
+    """
+
+    def __init__(self, vocabulary: int, tasks: dict[str, int], exits: dict[int, list[str]], depth: int, positions: int = 512) -> None:
         super().__init__()
+        self.depth = depth
         self.embeddings = Embeddings(vocabulary, positions)
-        self.encoder = Stack()
+        self.encoder = Stack(depth)
         self.heads = nn.ModuleDict({task: nn.Linear(2 * HIDDEN, labels) for task, labels in tasks.items()})
         self.exits = nn.ModuleDict(
             {str(layer): nn.ModuleDict({task: nn.Linear(2 * HIDDEN, tasks[task]) for task in names}) for layer, names in exits.items()}
@@ -112,14 +115,14 @@ class Encoder(nn.Module):
         hidden = rows.word_embeddings(ids) + rows.position_embeddings.weight[: ids.shape[1]] + rows.token_type_embeddings.weight[0]
         return F.dropout(rows.LayerNorm(hidden), dropout, self.training)
 
-    def layers(self, hidden, present, begin: int = 0, dropout: float = 0.0, stop: int = LAYERS):
-        """Returns the hidden states after each layer from `begin` to `stop`, by the layer's number counted from one.
+    def layers(self, hidden, present, begin: int = 0, dropout: float = 0.0):
+        """Returns the hidden states after each layer from `begin` on, by the layer's number counted from one.
 
         `present` marks the tokens that are not padding.
         """
         mask = present[:, None, None, :]
         states = {}
-        for number in range(begin, stop):
+        for number in range(begin, self.depth):
             hidden = self.encoder.layer[number](hidden, mask, dropout)
             states[number + 1] = hidden
         return states

@@ -19,7 +19,8 @@ import calibrate
 import posts
 import predict
 import recipe
-from encoder import EPS, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Encoder
+import teach
+from encoder import EPS, HEADS, HIDDEN, INTERMEDIATE, Encoder
 from prepare import MOST_TOKENS
 
 
@@ -32,11 +33,10 @@ def validation_stem(task: str, full: bool) -> str:
     return "valence_semeval" if task == "valence" and full else task
 
 
-def load(folder: Path, cache: Path) -> Encoder:
+def load(folder: Path) -> Encoder:
     """Returns the model as shipped: 16-bit weights, converted to 32 bits for computation."""
-    model = base.model(cache)
-    model.load_state_dict(model.state_dict() | {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
-    return model
+    depth = json.loads((folder / "config.json").read_text())["layers"]
+    return base.load(base.blank(len(base.pieces()), depth), {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
 
 
 def calibrated(model: Encoder, cache: Path, tasks: list[posts.Task], full: bool) -> tuple[list[dict], list[dict], dict]:
@@ -45,11 +45,11 @@ def calibrated(model: Encoder, cache: Path, tasks: list[posts.Task], full: bool)
     for task in tasks:
         rows, truth = predict.ragged(cache / "tokens" / f"{validation_stem(task.name, full)}.validation.npz")
         found = predict.logits(model, rows, [task.name])
-        own, fact = calibrate.KINDS[task.kind](task.name, found[LAYERS, task.name], truth)
+        own, fact = calibrate.KINDS[task.kind](task.name, found[model.depth, task.name], truth)
         entry = {"name": task.name, "kind": task.kind, "labels": task.labels, **own}
         entries.append(entry)
         facts[task.name] = fact
-        for layer, names in recipe.EXITS.items():
+        for layer, names in recipe.EXITS[model.depth].items():
             if task.name not in names:
                 continue
             early, fact = calibrate.KINDS[task.kind](task.name, found[layer, task.name], truth)
@@ -62,7 +62,7 @@ def calibrated(model: Encoder, cache: Path, tasks: list[posts.Task], full: bool)
                     made[key][task.name] = early[key]
             if task.kind == "softmax":
                 early = {"kind": task.kind, **early}
-                least, share, kept = calibrate.confidence_for(task.name, early, found[layer, task.name], entry, found[LAYERS, task.name], truth)
+                least, share, kept = calibrate.confidence_for(task.name, early, found[layer, task.name], entry, found[model.depth, task.name], truth)
                 made["confidence"][task.name] = least
                 fact |= {"confidence": least, "settles": share, "cascade": kept}
         print(json.dumps({task.name: facts[task.name]}, default=float), flush=True)
@@ -77,9 +77,11 @@ def main() -> None:
     arguments.add_argument("version")
     arguments.add_argument("--full", action="store_true")
     given = arguments.parse_args()
-    model = base.model(given.cache)
+    stage = recipe.STAGES[given.stage.split(".")[0]]
+    model = base.blank(len(base.pieces()), stage.depth)
     kept = base.started(given.cache, given.stage)
-    tasks = [task for task in posts.TASKS if task.shipped and (given.full or not task.restricted)]
+    learnt = {task.name for task in teach.tasks_of(stage)}
+    tasks = [task for task in posts.TASKS if task.name in learnt and (given.full or not task.restricted)]
     names = {task.name for task in tasks}
 
     def shipped(name: str) -> bool:
@@ -97,7 +99,7 @@ def main() -> None:
         "format": 1,
         "version": given.version,
         "hidden_size": HIDDEN,
-        "layers": LAYERS,
+        "layers": stage.depth,
         "attention_heads": HEADS,
         "intermediate_size": INTERMEDIATE,
         "layer_norm_eps": EPS,

@@ -10,6 +10,8 @@ All templates and words are written for this project (`scripts/train/contrast`).
     {"text": …, "sentiment": [negative, neutral, positive] or null, "goemotions": {label: probability}, "irony": … or null, "hate": …,
      "offensive": …, "distress": {kind: probability}, "group": number or null, "rank": number or null, "source": "negation/near/not_bad"}
 
+Rows about distress also have the number of their template.
+
 A label that is absent or null is unknown. The rows of a group without ranks differ only in what must not matter (a name, a nationality): their
 readings must be equal. In a group with ranks, a higher rank must be read as more favourable. No row is a text of a public data set or suite.
 """
@@ -55,7 +57,7 @@ class Rows:
         self.groups = 0
         self.seen: set[str] = set()
 
-    def row(self, text: str, source: str, form: Form | None, sentiment, group: int | None = None, rank: int | None = None, distress: dict | None = None) -> dict | None:
+    def row(self, text: str, source: str, form: Form | None, sentiment, group: int | None = None, rank: int | None = None) -> dict | None:
         key = f"{group}:{text.lower()}" if group is not None else text.lower()
         if key in self.seen:
             return None
@@ -65,7 +67,7 @@ class Rows:
             labels |= {"goemotions": emotions(form.emotions), "irony": form.irony, "hate": form.hate, "offensive": form.offensive}
         else:
             labels |= {"goemotions": {}, "irony": None, "hate": 0.0, "offensive": None}
-        labels["distress"] = distress if distress is not None else distress_of(source)
+        labels["distress"] = distress_of(source)
         return {"text": text, **labels, "group": group, "rank": rank, "source": source}
 
     def form(self, name: str, form: Form, own: dict[str, list[str]]):
@@ -118,16 +120,17 @@ class Rows:
         """Yields the posts of the head for distress, each choice in several spellings."""
         chance = random.Random(f"{self.seed}/distress")
         lines = [line.split("\t") for line in DISTRESS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-        for kind, template in lines:
+        for number, (kind, template) in enumerate(lines):
             is_none = kind.startswith("none:")
             # Of a post in distress, the other kinds are unknown: grief and despair are often both there.
             known = {"any": 0.02} | {KIND_OF.get(one, one): 0.02 for one in KINDS} if is_none else {"any": 0.97, KIND_OF.get(kind, kind): 0.95}
             for shape in grammar.shapes(template):
-                for number in range(SPELLINGS):
-                    text = grammar.tidy(shape) if number == 0 else grammar.posted(grammar.tidy(shape), chance)
-                    made = self.row(text, f"distress/{kind}", None, None if is_none else RATHER_NEGATIVE, distress=known)
+                for spelling in range(SPELLINGS):
+                    text = grammar.tidy(shape) if spelling == 0 else grammar.posted(grammar.tidy(shape), chance)
+                    made = self.row(text, f"distress/{kind}", None, None if is_none else RATHER_NEGATIVE)
                     if made:
-                        yield made
+                        # The number of the template keeps all its spellings on one side of a split.
+                        yield made | {"distress": known, "template": number}
 
     def all(self):
         yield from self.distress()

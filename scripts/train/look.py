@@ -15,7 +15,6 @@ import export
 import posts
 import predict
 import scores
-from encoder import LAYERS
 
 FURTHER = {
     "sentiment": {"accuracy": lambda t, s: float((t == s).mean()), "macro-F1": lambda t, s: scores.classes_f1(t, s, range(3))},
@@ -42,7 +41,7 @@ def equity(model, cache: Path, config: dict) -> list[dict]:
     found = predict.logits(model, rows, [task["name"] for task in tasks])
     columns = {}
     for task in tasks:
-        chance = calibrate.probabilities(task, found[LAYERS, task["name"]])
+        chance = calibrate.probabilities(task, found[config["layers"], task["name"]])
         if task["name"] == "sentiment":
             columns["sentiment (positive − negative)"] = chance[:, 2] - chance[:, 0]
         elif task["kind"] == "regression":
@@ -72,7 +71,7 @@ def main(folder: str, cache: str) -> None:
     full = any(task["name"] == "ec" for task in config["tasks"])
     looks = cache / f"look.{config['version']}.json"
     earlier = json.loads(looks.read_text())["looks"] if looks.exists() else 0
-    model = export.load(folder, cache)
+    model = export.load(folder)
     result: dict = {"version": config["version"], "looks": earlier + 1, "tasks": {}}
     for task in config["tasks"]:
         stem = export.validation_stem(task["name"], full)
@@ -84,13 +83,13 @@ def main(folder: str, cache: str) -> None:
         found = predict.logits(model, rows, [task["name"]])
         numpy.savez(cache / f"test.{config['version']}.{task['name']}.npz", truth=truth, **{f"layer{layer}": logit for (layer, _), logit in found.items()})
         name, measure = scores.MEASURES[task["name"]]
-        said = calibrate.said(task, found[LAYERS, task["name"]])
+        said = calibrate.said(task, found[config["layers"], task["name"]])
         entry = {name: scores.interval(measure, truth, said)}
         for further, other in FURTHER.get(task["name"], {}).items():
             entry[further] = scores.interval(other, truth, said)
-        chance = calibrate.probabilities(task, found[LAYERS, task["name"]])
+        chance = calibrate.probabilities(task, found[config["layers"], task["name"]])
         if task["kind"] == "softmax":
-            plain = calibrate.probabilities(task | {"biases": 0.0}, found[LAYERS, task["name"]])
+            plain = calibrate.probabilities(task | {"biases": 0.0}, found[config["layers"], task["name"]])
             entry["ece"], entry["ece without biases"] = scores.softmax_error(truth, chance), scores.softmax_error(truth, plain)
             entry[f"{name} without biases"] = measure(truth, plain.argmax(1))
         elif task["kind"] == "sigmoid":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 import unicodedata
@@ -24,6 +25,8 @@ GOEMOTIONS = (
     "surprise neutral"
 ).split()
 EC = "anger anticipation disgust fear joy love optimism pessimism sadness surprise trust".split()
+# Kinds of distress, after whether there is any.
+DISTRESS = ["any", "grief", "fear", "despair", "self_harm", "life", "eating", "abuse", "disaster"]
 INTENSITIES = ["anger", "fear", "joy", "sadness"]
 TEC = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
 CROWDFLOWER = "neutral worry happiness sadness love surprise fun relief hate empty enthusiasm boredom anger".split()
@@ -63,6 +66,8 @@ TASKS = [
     Task("hate", "softmax", ["not", "hate"]),
     Task("offensive", "softmax", ["not", "offensive"]),
     Task("valence", "regression", ["valence"]),
+    # Learnt from posts that are written for this project, as the other sets have no labels for it.
+    Task("distress", "sigmoid", DISTRESS),
     Task("davidson", "softmax", ["hate", "offensive", "neither"], shipped=False),
     Task("emoji", "softmax", [str(number) for number in range(20)], shipped=False),
     Task("topic2", "softmax", ["negative", "positive"], shipped=False),
@@ -77,8 +82,49 @@ TASKS = [
 # Posts without labels: for masked words and for distillation.
 PLAIN = "plain"
 BY_NAME = {task.name: task for task in TASKS}
+# Written posts (`generate.py`), and posts of the public streams of which only irony is known: it is rare. Both have labels for several tasks, side
+# by side in this order; a label that is not known is NaN.
+CONTRAST, ORDINARY = "contrast", "ordinary"
+TOLD_TASKS = ["sentiment", "emotion", "goemotions", "irony", "hate", "offensive", "valence", "distress"]
+# Share of ironic posts among ordinary ones. Annotated streams have a few percent.
+IRONY_AMONG_ORDINARY = 0.04
 # The splits whose texts must not be used in training.
 HELD_OUT = ("validation", "test")
+
+
+def columns() -> dict[str, slice]:
+    """Returns the place of each task among the labels of a written post."""
+    found, begin = {}, 0
+    for name in TOLD_TASKS:
+        found[name] = slice(begin, begin + len(BY_NAME[name].labels))
+        begin += len(BY_NAME[name].labels)
+    return found
+
+
+COLUMNS = columns()
+
+
+def told(row: dict) -> list[float]:
+    """Returns the labels of a row of `generate.py`, of all tasks side by side."""
+    labels = [math.nan] * max(place.stop for place in COLUMNS.values())
+
+    def put(task: str, values: list[float]) -> None:
+        labels[COLUMNS[task]] = values
+
+    if row["sentiment"]:
+        low, _, high = row["sentiment"]
+        put("sentiment", list(row["sentiment"]))
+        put("valence", [0.5 + 0.4 * (high - low)])
+    for task in ("irony", "hate", "offensive"):
+        if row[task] is not None:
+            put(task, [1 - row[task], row[task]])
+    put("goemotions", [row["goemotions"].get(name, math.nan) for name in GOEMOTIONS])
+    # TweetEval's four emotions exclude each other: only a post with exactly one of them says something.
+    clear = [name for name in EMOTION if row["goemotions"].get(name, 0.0) >= 0.7]
+    if len(clear) == 1:
+        put("emotion", [0.91 if name == clear[0] else 0.03 for name in EMOTION])
+    put("distress", [row["distress"].get(name, math.nan) for name in DISTRESS])
+    return labels
 
 
 def data_folder() -> Path:

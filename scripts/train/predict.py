@@ -8,7 +8,7 @@ import numpy
 import torch
 
 from batches import padded
-from encoder import LAYERS, Encoder, pooled
+from encoder import Encoder, pooled
 
 
 def ragged(path: Path):
@@ -28,7 +28,7 @@ def logits(model: Encoder, rows: list[numpy.ndarray], tasks: list[str], posts_a_
             ids, present = padded([rows[i] for i in order[first : first + posts_a_batch]])
             ids, present = ids.to(device), present.to(device)
             for layer, hidden in model.layers(model.embed(ids), present).items():
-                heads = model.heads if layer == LAYERS else model.exits[str(layer)] if str(layer) in model.exits else {}
+                heads = model.heads if layer == model.depth else model.exits[str(layer)] if str(layer) in model.exits else {}
                 if not len(heads):
                     continue
                 read = pooled(hidden, present)

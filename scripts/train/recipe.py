@@ -4,6 +4,11 @@
     teacher, 4 seeds  all tasks at once; each post is read twice under dropout, and R-Drop keeps the two outputs close
     student           starts from the mean of the teachers' weights and learns their mean scores on every post, mixed with labels
 
+    deep-pretrain     one pass of the first stage on a base of 12 layers
+    deep-teacher      all tasks and the written posts, with consistency losses; 2 seeds
+    deep-student      12 layers with early exits, from the mean of the deep teachers
+    small-student     6 layers, from every second layer of the same
+
 The `-full` stages also use the data sets for research only, and fewer teachers. They show what the shipped model loses without those sets.
 """
 
@@ -11,8 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-# The layers with early exits, and the tasks that have a head there.
-EXITS = {2: ["sentiment", "emotion", "goemotions"], 3: ["sentiment", "emotion", "goemotions"]}
+# The layers with early exits of a model of so many layers, and the tasks that have a head there.
+EXIT_TASKS = ["sentiment", "emotion", "goemotions"]
+EXITS = {6: {2: EXIT_TASKS, 3: EXIT_TASKS}, 12: {3: EXIT_TASKS, 6: EXIT_TASKS}}
 EXIT_WEIGHT = 0.25
 # Weights that bring the losses to about the same size: binary losses are summed over labels, squared losses are small.
 LOSS_WEIGHT = {"goemotions": 0.6, "ec": 0.4, "davidson": 0.5, "hate": 0.7, "offensive": 0.7}
@@ -20,7 +26,15 @@ LOSS_WEIGHT |= {"valence": 8.0, "ei_anger": 8.0, "ei_fear": 8.0, "ei_joy": 8.0, 
 # Labels that only help training, and are noisy or were made for another purpose.
 LOSS_WEIGHT |= {"emoji": 0.3, "topic2": 0.4, "topic5": 0.3, "crowdflower": 0.3, "tec": 0.3, "dair": 0.3, "mixture": 0.3}
 
-TEACHERS = {"student": 4, "student-full": 2}
+# Weight of the label of an ordinary post of the public streams: its irony is rare, not absent.
+ORDINARY_WEIGHT = 0.3
+# Consistency of written posts. Readings in a group without ranks must be equal, for these tasks.
+SAME_TASKS = ["sentiment", "goemotions", "irony", "hate", "offensive"]
+SAME_WEIGHT = 2.0
+# In a group with ranks, the difference of positive and negative must grow by the margin from step to step.
+ORDER_WEIGHT, ORDER_MARGIN = 1.0, 0.1
+
+TEACHERS = {"student": 4, "student-full": 2, "deep-student": 2}
 # The share of a label in the student's target, if a post has one. The rest is the teachers' mean.
 LABEL_SHARE = 0.2
 
@@ -33,6 +47,9 @@ class Stage:
     start: str
     passes: dict[str, float]
     rate: float
+    # The base that the stage, or an earlier one, starts from; and the number of layers of the model that the stage trains.
+    base: str = "minilm"
+    depth: int = 6
     tokens: int = 6144
     warmup: float = 0.06
     layer_decay: float = 1.0
@@ -92,4 +109,42 @@ STUDENT_FULL = replace(
     start="teacher-full.*",
     passes={name: 0.6 * times for name, times in (STUDENT.passes | {"ec": 10.0, "tec": 3.0, "dair": 3.0, "mixture": 3.0}).items()},
 )
-STAGES = {"pretrain": PRETRAIN, "teacher": TEACHER, "student": STUDENT, "teacher-full": TEACHER_FULL, "student-full": STUDENT_FULL}
+# The 12-layer models, and the 6-layer model that learns from them. The passes are for two cores: see README.md for the minutes.
+DEEP = ["sentiment", "goemotions", "emotion", "irony", "hate", "offensive", "valence"]
+DEEP_PRETRAIN = Stage(kind="masked", start="base", passes={name: 1.0 for name in PERMITTED}, rate=1.5e-4, base="e5", depth=12)
+DEEP_TEACHER = Stage(
+    kind="labels",
+    start="deep-pretrain.7",
+    passes={"sentiment": 2.0, "goemotions": 2.0, "emotion": 6.0, "irony": 5.0, "hate": 2.0, "offensive": 2.0, "valence": 4.0, "davidson": 0.5, "topic2": 0.5, "topic5": 0.5, "contrast": 2.0, "ordinary": 1.0},
+    rate=8e-5,
+    tokens=3072,
+    layer_decay=0.93,
+    base="e5",
+    depth=12,
+)
+DEEP_STUDENT = Stage(
+    kind="scores",
+    start="deep-teacher.*",
+    passes={name: 1.5 for name in [*DEEP, "davidson", "topic2", "topic5", "contrast", "ordinary"]} | {"emotion": 5.0, "irony": 4.0, "valence": 4.0},
+    rate=5e-5,
+    tokens=3072,
+    layer_decay=0.95,
+    dropout=0.0,
+    base="e5",
+    depth=12,
+)
+# Every second layer of the teachers' mean.
+SMALL_STUDENT = replace(
+    DEEP_STUDENT, passes={name: 2.0 * times for name, times in DEEP_STUDENT.passes.items()}, rate=1.5e-4, tokens=6144, depth=6
+)
+STAGES = {
+    "pretrain": PRETRAIN,
+    "teacher": TEACHER,
+    "student": STUDENT,
+    "teacher-full": TEACHER_FULL,
+    "student-full": STUDENT_FULL,
+    "deep-pretrain": DEEP_PRETRAIN,
+    "deep-teacher": DEEP_TEACHER,
+    "deep-student": DEEP_STUDENT,
+    "small-student": SMALL_STUDENT,
+}

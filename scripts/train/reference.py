@@ -15,7 +15,6 @@ import calibrate
 import export
 import posts
 import predict
-from encoder import LAYERS
 from prepare import tokenise
 
 
@@ -32,18 +31,18 @@ def main(folder: str, cache: str, program: str, texts: str) -> None:
     ids = tokenise([program], base.VOCABULARY, lines)
     config = json.loads((Path(folder) / "config.json").read_text())
     tasks = {task["name"]: task for task in config["tasks"]}
-    found = predict.logits(export.load(Path(folder), Path(cache)), ids, list(tasks), posts_a_batch=1)
+    found = predict.logits(export.load(Path(folder)), ids, list(tasks), posts_a_batch=1)
     said = {}
     for (layer, task), logits in found.items():
         own = tasks[task]
-        if layer != LAYERS:
+        if layer != config["layers"]:
             there = next(made for made in config["exits"] if made["layer"] == layer)
             own = {"kind": own["kind"], "temperature": there["temperature"][task], "biases": there["biases"].get(task, 0.0)}
         said[layer, task] = numbers(own, logits)
     for number, row in enumerate(ids):
         record: dict = {"ids": row, "heads": {}, "exits": {}}
         for (layer, task), values in said.items():
-            where = record["heads"] if layer == LAYERS else record["exits"].setdefault(str(layer), {})
+            where = record["heads"] if layer == config["layers"] else record["exits"].setdefault(str(layer), {})
             where[task] = [round(float(x), 5) for x in values[number]]
         print(json.dumps(record, separators=(",", ":")))
 

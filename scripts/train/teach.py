@@ -15,15 +15,28 @@ import base
 import posts
 import recipe
 from batches import Corpus
-from encoder import LAYERS, pooled
+from encoder import pooled
 
 POSTS_A_BATCH = 512
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Returns whether products of 16-bit numbers are fast: on every GPU here, and on processors with instructions for them."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return device.type == "cuda" or "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def tasks_of(stage: recipe.Stage) -> list[posts.Task]:
     """Returns the shipped tasks that the stage's teachers learnt."""
-    learnt = recipe.STAGES[stage.start.split(".")[0]].passes
+    learnt = set(teacher_of(stage).passes)
+    if posts.CONTRAST in learnt:
+        learnt |= set(posts.TOLD_TASKS)
     return [task for task in posts.TASKS if task.shipped and task.name in learnt]
+
+
+def teacher_of(stage: recipe.Stage) -> recipe.Stage:
+    return recipe.STAGES[stage.start.split(".")[0]]
 
 
 def sets_of(stage: recipe.Stage) -> list[tuple[str, str]]:
@@ -40,16 +53,15 @@ def mean_scores(stage_name: str, cache: Path, device: torch.device) -> None:
     paths = sorted(cache.glob(stage.start))
     assert paths, f"no teachers {stage.start} in {cache}"
     for path in paths:
-        model = base.model(cache)
-        model.load_state_dict(base.started(cache, path.name))
+        model = base.load(base.model(cache, teacher_of(stage).base), base.started(cache, path.name))
         model.to(device).eval()
         with torch.no_grad():
             for first in range(0, len(order), POSTS_A_BATCH):
                 batch = order[first : first + POSTS_A_BATCH]
                 which = corpus.sent(batch)
                 ids, present = corpus.padded(which, int(corpus.lengths[batch].max()))
-                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                    hidden = model.layers(model.embed(ids), present)[LAYERS]
+                with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+                    hidden = model.layers(model.embed(ids), present)[model.depth]
                 read = pooled(hidden.float(), present)
                 said = []
                 for task in tasks:
@@ -71,7 +83,9 @@ def targets(stage: recipe.Stage, corpus: Corpus, cache: Path):
     tasks = tasks_of(stage)
     labels, weights = corpus.labelled(tasks, 0.0)
     share = recipe.LABEL_SHARE * torch.repeat_interleave(weights, torch.tensor([len(task.labels) for task in tasks], device=corpus.device), 1)
-    return tasks, torch.lerp(scores.float(), labels.float(), share.float()).half(), torch.ones_like(weights)
+    # A label that is not known leaves the teachers' score.
+    labels = torch.where(labels.isnan(), scores, labels)
+    return tasks, torch.lerp(scores.float(), labels.float(), share.clamp(max=recipe.LABEL_SHARE).float()).half(), torch.ones_like(weights)
 
 
 if __name__ == "__main__":

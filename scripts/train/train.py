@@ -22,8 +22,8 @@ import base
 import posts
 import recipe
 import teach
-from batches import Corpus, schedule
-from encoder import HIDDEN, LAYERS, Encoder, Norm, initialise, pooled
+from batches import Batch, Corpus, schedule
+from encoder import HIDDEN, Encoder, Norm, initialise, pooled
 
 CHECKPOINT_EVERY = 2000
 SAY_EVERY = 200
@@ -32,12 +32,13 @@ MASKED_SHARE = 0.15
 
 
 def loss_of(task: posts.Task, logits, target):
-    """Returns one loss for each post. The targets are scores with the shape of the logits."""
+    """Returns one loss for each post. The targets are scores with the shape of the logits. A label that is NaN has no loss."""
     weight = recipe.LOSS_WEIGHT.get(task.name, 1.0)
     if task.kind == "softmax":
         return -weight * (target * F.log_softmax(logits, -1)).sum(-1)
     if task.kind == "sigmoid":
-        return weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(-1)
+        loss = F.binary_cross_entropy_with_logits(logits, target.nan_to_num(0.0), reduction="none")
+        return weight * loss.masked_fill(target.isnan(), 0.0).sum(-1)
     return weight * (torch.sigmoid(logits) - target).square().sum(-1)
 
 
@@ -50,6 +51,28 @@ def disagreement(task: posts.Task, one, other):
     if task.kind == "sigmoid":
         return weight * 0.5 * ((torch.sigmoid(one) - torch.sigmoid(other)) * (one - other)).sum(-1)
     return weight * (torch.sigmoid(one) - torch.sigmoid(other)).square().sum(-1)
+
+
+def unlike(task: posts.Task, logits, inverse):
+    """Returns for each post the divergence of its output from the mean output of its group. `inverse` holds the groups' numbers."""
+    groups = int(inverse.max()) + 1
+    size = torch.zeros(groups, 1, device=logits.device).index_add_(0, inverse, torch.ones(len(inverse), 1, device=logits.device))
+    chance = logits.softmax(-1) if task.kind == "softmax" else logits.sigmoid()
+    mean = (torch.zeros(groups, chance.shape[1], device=logits.device).index_add(0, inverse, chance) / size)[inverse].clamp(1e-5, 1 - 1e-5)
+    chance = chance.clamp(1e-5, 1 - 1e-5)
+    loss = chance * (chance.log() - mean.log())
+    if task.kind == "sigmoid":
+        loss = loss + (1 - chance) * ((1 - chance).log() - (1 - mean).log())
+    return recipe.LOSS_WEIGHT.get(task.name, 1.0) * loss.sum(-1)
+
+
+def misordered(logits, group, rank):
+    """Returns the shortfall of each step of the groups with ranks: how much the difference of positive and negative grows less than the margin."""
+    order = torch.argsort(group * 64 + rank)
+    chance = logits.softmax(-1)
+    leaning = (chance[:, 2] - chance[:, 0])[order]
+    is_step = (group[order][1:] == group[order][:-1]).float()
+    return is_step * F.relu(recipe.ORDER_MARGIN - (leaning[1:] - leaning[:-1]))
 
 
 class MaskedWords(nn.Module):
@@ -76,28 +99,31 @@ class Run:
             self.tasks, self.targets, self.weights = teach.targets(stage, corpus, cache)
         else:
             names = ["emoji"] if stage.kind == "masked" else list(stage.passes)
+            names += posts.TOLD_TASKS if posts.CONTRAST in stage.passes else []
             self.tasks = [task for task in posts.TASKS if task.name in names]
             self.targets, self.weights = corpus.labelled(self.tasks, stage.smoothing)
-        self.lost = torch.zeros(len(self.tasks) + 1, 2, device=corpus.device)
+        self.is_low = teach.has_bfloat16(corpus.device)
+        # After the tasks: masked words, likeness and order within groups.
+        self.lost = torch.zeros(len(self.tasks) + 3, 2, device=corpus.device)
 
-    def loss(self, which, length: int):
+    def loss(self, which, length: int, is_grouped: bool = False):
         ids, present = self.corpus.padded(which, length)
         if self.stage.kind == "masked":
             return self.masked(which, ids, present)
         readings = 2 if self.stage.agreement else 1
         states = self.states(ids.repeat(readings, 1), present.repeat(readings, 1))
-        total = self.read(which, states[LAYERS], present, self.model.heads, readings, self.lost)
+        total = self.read(which, states[self.model.depth], present, self.model.heads, readings, self.lost, is_grouped)
         if self.stage.kind == "scores":
             for layer, heads in self.model.exits.items():
                 total = total + recipe.EXIT_WEIGHT * self.read(which, states[int(layer)], present, heads, readings, None)
         return total
 
     def states(self, ids, present):
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda, cache_enabled=False):
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.is_low, cache_enabled=False):
             return self.model.layers(self.model.embed(ids, self.stage.dropout), present, 0, self.stage.dropout)
 
-    def read(self, which, hidden, present, heads, readings: int, lost):
-        """Returns the mean loss of these heads' outputs for the states."""
+    def read(self, which, hidden, present, heads, readings: int, lost, is_grouped: bool = False):
+        """Returns the mean loss of these heads' outputs for the states, with that of consistency if the posts are whole groups."""
         read = F.dropout(pooled(hidden.float(), present.repeat(readings, 1)), self.stage.dropout, self.model.training)
         tasks = [(number, task) for number, task in enumerate(self.tasks) if task.name in heads]
         logits = F.linear(read, torch.cat([heads[task.name].weight for _, task in tasks]), torch.cat([heads[task.name].bias for _, task in tasks]))
@@ -114,7 +140,30 @@ class Run:
             if self.stage.agreement:
                 loss = loss + self.stage.agreement * (weight * disagreement(task, *parts)).sum()
             total = total + loss
+        if is_grouped:
+            by_name = {task.name: said.chunk(readings)[0] for (_, task), said in zip(tasks, logits)}
+            total = total + self.consistency(which, by_name, lost)
         return total / len(which)
+
+    def consistency(self, which, logits: dict, lost):
+        """Returns the loss of groups: without ranks the readings must be equal, with ranks they must rise."""
+        group, rank = self.corpus.groups[which], self.corpus.ranks[which]
+        alike = (group >= 0) & (rank < 0)
+        total = torch.zeros((), device=group.device)
+        if alike.any():
+            _, inverse = torch.unique(group[alike], return_inverse=True)
+            for name in recipe.SAME_TASKS:
+                if name in logits:
+                    total = total + recipe.SAME_WEIGHT * unlike(posts.BY_NAME[name], logits[name][alike], inverse).sum()
+        if lost is not None:
+            lost[-2] += torch.stack([total.detach(), alike.sum()])
+        ranked = rank >= 0
+        if ranked.any() and "sentiment" in logits:
+            short = recipe.ORDER_WEIGHT * misordered(logits["sentiment"][ranked], group[ranked], rank[ranked]).sum()
+            total = total + short
+            if lost is not None:
+                lost[-1] += torch.stack([short.detach(), ranked.sum()])
+        return total
 
     def masked(self, which, ids, present):
         words = present & (ids >= FIRST_WORD)
@@ -126,16 +175,16 @@ class Run:
         what = torch.rand(count, device=ids.device)
         other = torch.randint(FIRST_WORD, self.model.embeddings.word_embeddings.num_embeddings, (count,), device=ids.device)
         shown = torch.where(what < 0.8, MASK, torch.where(what < 0.9, other, truth))
-        hidden = self.states(ids.view(-1).scatter(0, picked, shown).view(ids.shape), present)[LAYERS]
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda, cache_enabled=False):
+        hidden = self.states(ids.view(-1).scatter(0, picked, shown).view(ids.shape), present)[self.model.depth]
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.is_low, cache_enabled=False):
             guessed = self.extra(hidden.reshape(-1, HIDDEN).index_select(0, picked), self.model.embeddings.word_embeddings.weight)
         total = F.cross_entropy(guessed.float(), truth)
-        self.lost[-1, 0] += total.detach()
-        self.lost[-1, 1] += 1
+        self.lost[-3, 0] += total.detach()
+        self.lost[-3, 1] += 1
         return total + self.read(which, hidden, present, self.model.heads, 1, self.lost)
 
     def said(self) -> dict[str, float]:
-        names = [task.name for task in self.tasks] + ["masked words"]
+        names = [task.name for task in self.tasks] + ["masked words", "likeness", "order"]
         means = {name: round(total / count, 3) for name, (total, count) in zip(names, self.lost.tolist()) if count}
         self.lost.zero_()
         return means
@@ -153,14 +202,17 @@ class Steps:
         self.recorded: dict[int, tuple] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.cuda else None
 
-    def step(self, which, length: int) -> None:
+    def step(self, which, length: int, is_grouped: bool = False) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        self.run.loss(which, length).backward()
+        self.run.loss(which, length, is_grouped).backward()
         torch.nn.utils.clip_grad_norm_(self.run.model.parameters(), 1.0, foreach=True)
         self.optimiser.step()
 
-    def __call__(self, batch, length: int) -> None:
-        which = self.run.corpus.sent(batch)
+    def __call__(self, batch: Batch) -> None:
+        which, length = self.run.corpus.sent(batch.posts), batch.length
+        # Groups differ in number and size, so a step over them cannot be recorded.
+        if batch.is_grouped:
+            return self.step(which, length, True)
         if length in self.recorded:
             graph, place = self.recorded[length]
             place.copy_(which)
@@ -186,9 +238,9 @@ class Steps:
 def rate_of(name: str, stage: recipe.Stage) -> float:
     """Returns the learning rate of a tensor. Lower layers learn more slowly, heads three times faster."""
     if name.startswith("encoder.layer."):
-        return stage.rate * stage.layer_decay ** (LAYERS - 1 - int(name.split(".")[2]))
+        return stage.rate * stage.layer_decay ** (stage.depth - 1 - int(name.split(".")[2]))
     if name.startswith("embeddings."):
-        return stage.rate * stage.layer_decay**LAYERS
+        return stage.rate * stage.layer_decay**stage.depth
     return 3 * stage.rate
 
 
@@ -235,9 +287,10 @@ def train(stage_name: str, seed: int, cache: Path, device: torch.device, until: 
         print(f"{stage_name}.{seed}: done", flush=True)
         return
     torch.manual_seed(seed)
-    model = base.model(cache)
-    if stage.start != "base":
-        model.load_state_dict(base.started(cache, stage.start))
+    if stage.start == "base":
+        model = base.model(cache, stage.base)
+    else:
+        model = base.load(base.blank(len(base.pieces()), stage.depth), base.started(cache, stage.start))
     model.to(device).train()
     corpus = Corpus(cache / "tokens", [(name, stem) for name in stage.passes for stem in stage.sources.get(name, [name])], device)
     batches = schedule(corpus, stage.passes, stage.tokens, seed)[:until]
@@ -251,16 +304,15 @@ def train(stage_name: str, seed: int, cache: Path, device: torch.device, until: 
         run.extra.load_state_dict(kept["extra"])
         optimiser.load_state_dict(kept["moments"])
         torch.manual_seed(seed + 1_000_003 * first)
-    count = sum(len(batch) for _, batch in batches)
+    count = sum(len(batch.posts) for batch in batches)
     print(f"{stage_name}.{seed}: {count} posts in {steps} steps, from step {first}, on {device}", flush=True)
     make_step = Steps(run, optimiser)
     began, seen = time.time(), 0
     for step in range(first, steps):
         for group in optimiser.param_groups:
             set_rate(group, group["peak"] * pace(step, steps, stage))
-        length, batch = batches[step]
-        make_step(batch, length)
-        seen += len(batch)
+        make_step(batches[step])
+        seen += len(batches[step].posts)
         done = step + 1
         if done % SAY_EVERY == 0 or done == steps:
             means = run.said()

@@ -14,8 +14,8 @@ import base
 import calibrate
 import posts
 import predict
+import recipe
 import scores
-from encoder import LAYERS
 
 STEMS = {"valence": ["valence", "valence_semeval"]}
 USUAL = ["sentiment", "emotion", "irony", "hate", "offensive", "goemotions", "valence"]
@@ -33,8 +33,8 @@ def main(cache: str, stage: str, *wanted: str) -> None:
     found: dict = {}
     paths = sorted(Path(cache).glob(f"{stage}/weights.safetensors"))
     for path in paths:
-        model = base.model(Path(cache))
-        model.load_state_dict(base.started(Path(cache), path.parent.name))
+        made = recipe.STAGES[path.parent.name.split(".")[0]]
+        model = base.load(base.blank(len(base.pieces()), made.depth), base.started(Path(cache), path.parent.name))
         model.to(device)
         for task in tasks:
             for stem in STEMS.get(task, [task]):
@@ -47,7 +47,7 @@ def main(cache: str, stage: str, *wanted: str) -> None:
         name, measure = scores.MEASURES[task]
         kind = posts.BY_NAME[task].kind
         if kind == "softmax":
-            single = [round(measure(truth, part.argmax(1)), 4) for part, _ in parts] if layer == LAYERS else ""
+            single = [round(measure(truth, part.argmax(1)), 4) for part, _ in parts] if layer == made.depth else ""
             said = f"{measure(truth, chance.argmax(1)):.4f}; moved {best_offset(measure, chance, truth)}; singly {single}"
         elif kind == "sigmoid":
             said = f"at .3 {measure(truth, chance > 0.3):.4f}, at .5 {measure(truth, chance > 0.5):.4f}"
