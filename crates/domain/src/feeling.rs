@@ -73,7 +73,7 @@ pub struct Feeling {
     /// The post is in a language in which distress and sensitive events are not read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
-    /// The post most likely means the opposite of what it says: its valence and emotions count for nothing.
+    /// The post most likely means the opposite of what it says, or its language is not read: its valence and emotions count for nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ironic: bool,
     /// The fingerprint of the text, by which copies are noticed. A very short text has none.

@@ -180,6 +180,10 @@ pub struct Affect {
     pub fingerprint: Option<TextFingerprint>,
     /// BCP 47 tag of the detected language, or `und`.
     pub language: String,
+    /// The engine does not read the text's language. Sentiment, valence and arousal say nothing then, and do not count in a mood. Emotions come
+    /// from emoji only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown_language: bool,
     /// The engine and version.
     pub model: ModelVersion,
 }
@@ -210,6 +214,7 @@ impl Default for Affect {
             },
             fingerprint: None,
             language: "und".to_owned(),
+            unknown_language: false,
             model: ModelVersion::new(),
         }
     }
@@ -263,6 +268,8 @@ struct Flat {
     #[serde(default)]
     fingerprint: Option<TextFingerprint>,
     language: String,
+    #[serde(default)]
+    unknown_language: bool,
     model: ModelVersion,
     #[serde(default)]
     subjects: Vec<Slug>,
@@ -292,6 +299,7 @@ impl<'de> Deserialize<'de> for Reading {
                 distress: flat.distress,
                 fingerprint: flat.fingerprint,
                 language: flat.language,
+                unknown_language: flat.unknown_language,
                 model: flat.model,
             },
             subjects: flat.subjects,
@@ -335,6 +343,7 @@ mod tests {
     fn a_reading_with_every_field_is_unchanged_after_encoding_and_decoding() {
         let some = Some(Probability::new(0.25).unwrap());
         let affect = Affect {
+            unknown_language: true,
             intensity: some,
             irony: some,
             offence: some,

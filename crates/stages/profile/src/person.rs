@@ -148,7 +148,8 @@ impl Person {
         }
     }
 
-    /// Adds a reading of one of the person's posts. Of an ironic post, valence, arousal and emotions do not count.
+    /// Adds a reading of one of the person's posts. Of a post that is meant ironically, or whose language is not
+    /// read, valence, arousal and emotions do not count.
     pub(crate) fn read(&mut self, envelope: &Envelope<Reading>, settings: &PersonSettings, ironic: bool) {
         let (at, reading) = (envelope.at, &envelope.data);
         if at.millis_since(self.at()) > settings.expiry.as_millis() {

@@ -362,3 +362,17 @@ fn settings_that_cannot_work_build_no_stage() {
     assert_eq!(ProfileStage::new(&settings).unwrap_err(), wrong);
     assert_eq!(MomentStage::new(&settings).unwrap_err(), wrong);
 }
+
+#[test]
+fn a_post_in_a_language_that_is_not_read_counts_and_leaves_the_mood_as_it_was() {
+    let mut memory = MemoryState::default();
+    let before = profile_one(&mut memory, &plain("1"));
+    let mut unread = reading("ada", "2", at(60_000), -1.0, &["tea"]);
+    unread.data.affect.unknown_language = true;
+    let after = profile_one(&mut memory, &unread);
+    assert_eq!(after.data.person.posts, 2);
+    assert!((after.data.person.valence - before.data.person.valence).abs() < 1e-12);
+    assert!(after.data.ironic, "the audience leaves it out too");
+    // Distress is read in more languages than sentiment.
+    assert!(after.data.distress > 0.0 && after.data.person.distress > 0.0);
+}
