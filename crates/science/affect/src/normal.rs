@@ -6,10 +6,18 @@
 //! * at most three equal letters in a row: `sooooo` becomes `sooo`, which a look-up may shorten further
 //!
 //! The form is for searching, not for display, and for phrases in Latin letters: it damages the vowel signs of other
-//! scripts. VADER does not use it.
+//! scripts.
+//!
+//! [`plain`] comes before it, and before every other reader: it changes nothing that a reader can see in print. It resolves
+//! character references (`&#39;`), straightens apostrophes and quotes, makes every space a plain one, and removes selectors of
+//! emoji and invisible characters.
+
+use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
+
+use crate::tokens::resolve;
 
 /// Largest number of equal letters in a row.
 const MOST_REPEATS: usize = 3;
@@ -51,6 +59,36 @@ pub(crate) fn normalise_into(text: &str, normal: &mut String) {
     if writer.normal.ends_with(' ') {
         writer.normal.pop();
     }
+}
+
+/// The text in the one spelling that every reader gets: as it looks, without the many ways to encode the same look. `room` holds it if
+/// it differs from the text.
+pub(crate) fn plain<'a>(text: &'a str, room: &'a mut String) -> &'a str {
+    let resolved = resolve(text);
+    let is_plain = |c: char| c.is_ascii() || straight(c) == Some(c);
+    if let Cow::Borrowed(text) = resolved
+        && text.chars().all(is_plain)
+    {
+        return text;
+    }
+    room.clear();
+    room.extend(resolved.chars().filter_map(straight));
+    room
+}
+
+/// The character that looks the same and that readers know; `None` for one that is invisible.
+fn straight(c: char) -> Option<char> {
+    Some(match c {
+        '\u{b4}' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' | '\u{2032}' | '\u{2bc}'
+        | '\u{ff07}' => '\'',
+        '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{2033}' | '\u{ff02}' => '"',
+        c if c.is_ascii() => c,
+        c if c.is_whitespace() => ' ',
+        // The joiners belong to words of Persian and of Indic languages, and to emoji.
+        '\u{200c}' | '\u{200d}' => c,
+        c if is_invisible(c) => return None,
+        c => c,
+    })
 }
 
 struct Writer<'a> {
@@ -110,6 +148,25 @@ mod tests {
             assert_eq!(normalise(disguised), "kill myself", "{disguised:?}");
         }
         assert_eq!(normalise("can’t … sooooo 1000000"), "can't ... sooo 1000000");
+    }
+
+    #[test]
+    fn the_ways_to_encode_one_look_give_one_plain_text() {
+        for written in [
+            "It isn't \"good\" & nice ❤",
+            "It isn\u{2019}t \u{201c}good\u{201d} & nice ❤\u{fe0f}",
+            "It isn&#39;t &quot;good&quot; &amp; nice ❤",
+            "It\u{a0}isn\u{2bc}t \"go\u{200b}od\" & nice\u{2003}❤\u{fe0e}",
+        ] {
+            assert_eq!(
+                plain(written, &mut String::new()),
+                "It isn't \"good\" & nice ❤",
+                "{written:?}"
+            );
+        }
+        for unchanged in ["", "naïve café 👨\u{200d}👩\u{200d}👧", "می\u{200c}خواهم", "a\tb"] {
+            assert_eq!(plain(unchanged, &mut String::new()), unchanged);
+        }
     }
 
     #[test]

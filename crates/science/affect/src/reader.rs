@@ -8,7 +8,8 @@ use limbic_domain::{Affect, Distress, Emotions, Entity, Label, Probability, Sent
 use crate::cues::{DistressScores, EmotionScores, IntentCues, KNOWLEDGE, Words, rounded};
 use crate::entities::{self, Names};
 use crate::events::{EventClassifier, EventRoom};
-use crate::normal::normalise_into;
+use crate::language::Language;
+use crate::normal::{normalise_into, plain};
 use crate::vader::{Scores, VaderScratch};
 use crate::{AffectEngine, Vader, cues, events, language};
 
@@ -20,9 +21,11 @@ const LEANING: f64 = 0.05;
 
 /// Reads sentiment with [`Vader`], and emotions, arousal, distress, intent, names and language with lexica and rules.
 ///
-/// * **valence** is VADER's compound.
-/// * **emotions** are Plutchik's eight. A text in a language other than English has only the emotions with a cue
-///   (most often an emoji), because the lexicon is English and a missing English word proves nothing there.
+/// * **valence** is VADER's compound, of the text in one spelling: character references, curly apostrophes, selectors of emoji and
+///   invisible characters do not change it.
+/// * **emotions** are Plutchik's eight.
+/// * A text in a language other than English has no sentiment, because the lexicon is English: compound, valence and arousal are 0,
+///   there are no scores, and `unknown_language` is set. Its emotions are those with a cue, most often an emoji.
 /// * **arousal** is `0.1 + 0.35·intensity + 0.15·exclamation + 0.1·capitals + 0.05·lengthening + 0.3·activation −
 ///   0.1·sadness`, cut to `[0, 1]`. *intensity* is the mean |valence| of the words that have one, divided by VADER's
 ///   largest (4). *exclamation* is the number of `!` divided by 4, *capitals* is twice the share of words in capitals
@@ -45,7 +48,7 @@ impl Default for LexiconReader {
 
 impl LexiconReader {
     /// The version without configured brands. It changes with every change of a lexicon or a rule.
-    pub const VERSION: &'static str = "lexicon-3-vader-3.3.2";
+    pub const VERSION: &'static str = "lexicon-4-vader-3.3.2";
 
     /// The engine without configured brands.
     pub fn new() -> Self {
@@ -74,7 +77,8 @@ impl LexiconReader {
 
     /// The reading of this engine for what was seen in a text.
     pub(crate) fn affect(&self, seen: Seen) -> Affect {
-        let scores = seen.vader;
+        let is_read = seen.language.is_read();
+        let scores = if is_read { seen.vader } else { Scores::NONE };
         let label = if scores.compound >= LEANING {
             Label::Positive
         } else if scores.compound <= -LEANING {
@@ -87,15 +91,22 @@ impl LexiconReader {
             sentiment: Sentiment {
                 label,
                 scores: [
-                    ("negative".to_owned(), scores.neg),
-                    ("neutral".to_owned(), scores.neu),
-                    ("positive".to_owned(), scores.pos),
+                    ("negative", scores.neg),
+                    ("neutral", scores.neu),
+                    ("positive", scores.pos),
                 ]
-                .into(),
+                .into_iter()
+                .filter(|_| is_read)
+                .map(|(name, score)| (name.to_owned(), score))
+                .collect(),
                 compound: scores.compound,
             },
             valence: scores.compound,
-            arousal: seen.arousal(Stirring::from(seen.emotions)),
+            arousal: if is_read {
+                seen.arousal(Stirring::from(seen.emotions))
+            } else {
+                0.0
+            },
             intensity: Some(probability(f64::max(scores.compound.abs(), strongest))),
             emotions: named(seen.emotions, seen.language),
             intent: Some(seen.intent.intent(scores.compound, &seen.entities)),
@@ -107,7 +118,8 @@ impl LexiconReader {
                 unread: seen.unread,
             },
             fingerprint: None,
-            language: seen.language.to_owned(),
+            language: seen.language.tag.to_owned(),
+            unknown_language: !is_read,
             model: self.version.clone(),
             ..Affect::default()
         }
@@ -146,7 +158,7 @@ pub(crate) struct Seen {
     pub(crate) vader: Scores,
     pub(crate) emotions: EmotionScores,
     pub(crate) distress: DistressScores,
-    pub(crate) language: &'static str,
+    pub(crate) language: Language,
     /// Whether distress cannot be read in the text's language.
     pub(crate) unread: bool,
     /// How likely the text is about a sensitive event.
@@ -161,6 +173,7 @@ pub(crate) struct Seen {
 #[derive(Default)]
 pub(crate) struct Room {
     vader: VaderScratch,
+    plain: String,
     normal: String,
     words: Words,
     language: language::Room,
@@ -184,21 +197,25 @@ impl Surface {
     }
 
     pub(crate) fn see(&self, text: &str, room: &mut Room) -> Seen {
-        let vader = self.vader.score_in(text, &mut room.vader);
-        normalise_into(text, &mut room.normal);
+        // Names have places in the text as it is written. Everything else reads the one spelling of it.
+        let entities = entities::find(text, &self.names, &mut room.pieces);
+        let plain = plain(text, &mut room.plain);
+        let vader = self.vader.score_in(plain, &mut room.vader);
+        normalise_into(plain, &mut room.normal);
         KNOWLEDGE.read_words(&room.normal, &mut room.words);
-        let language = language::guess(text, &mut room.language);
+        let language = language::guess(plain, &mut room.language);
+        let liveliness = liveliness(plain, &room.vader, &room.words);
         Seen {
             vader,
             emotions: KNOWLEDGE.emotions(&room.words),
             distress: KNOWLEDGE.distress(&room.words),
             sensitive_event: EventClassifier::shipped().probability(&room.normal, &mut room.events),
-            unread: !events::LANGUAGES.contains(&language)
-                && (language != language::UNDETERMINED || room.words.count() >= FEWEST_WORDS),
+            unread: !events::LANGUAGES.contains(&language.tag)
+                && (language.tag != language::UNDETERMINED || room.words.count() >= FEWEST_WORDS),
             language,
-            entities: entities::find(text, &self.names, &mut room.pieces),
-            intent: KNOWLEDGE.intent(text, &room.words),
-            liveliness: liveliness(text, room),
+            entities,
+            intent: KNOWLEDGE.intent(plain, &room.words),
+            liveliness,
         }
     }
 }
@@ -223,12 +240,11 @@ pub(crate) fn probability(score: f64) -> Probability {
     Probability::new(rounded(score.clamp(0.0, 1.0))).unwrap_or(Probability::ZERO)
 }
 
-fn named(scores: EmotionScores, language: &str) -> Emotions {
-    let knows_the_words = matches!(language, "en" | language::UNDETERMINED);
+fn named(scores: EmotionScores, language: Language) -> Emotions {
     cues::EMOTIONS
         .iter()
         .zip(scores.0)
-        .filter(|(_, score)| knows_the_words || *score > 0.0)
+        .filter(|(_, score)| language.is_read() || *score > 0.0)
         .map(|(name, score)| ((*name).to_owned(), rounded(score)))
         .collect()
 }
@@ -285,9 +301,9 @@ impl Seen {
     }
 }
 
-fn liveliness(text: &str, room: &Room) -> f64 {
+fn liveliness(text: &str, vader: &VaderScratch, words: &Words) -> f64 {
     const LARGEST_VALENCE: f64 = 4.0;
-    let sentiments = room.vader.sentiments();
+    let sentiments = vader.sentiments();
     let (sum, rated) = sentiments
         .iter()
         .filter(|s| **s != 0.0)
@@ -300,8 +316,8 @@ fn liveliness(text: &str, room: &Room) -> f64 {
     let exclamation = text.bytes().filter(|&b| b == b'!').count().min(4) as f64 / 4.0;
     let capitals = match sentiments.len() {
         0 => 0.0,
-        words => f64::min(2.0 * room.vader.shouted() as f64 / words as f64, 1.0),
+        tokens => f64::min(2.0 * vader.shouted() as f64 / tokens as f64, 1.0),
     };
-    let drawn_out = if room.words.drawn_out > 0 { 1.0 } else { 0.0 };
+    let drawn_out = if words.drawn_out > 0 { 1.0 } else { 0.0 };
     0.1 + 0.35 * intensity + 0.15 * exclamation + 0.1 * capitals + 0.05 * drawn_out
 }

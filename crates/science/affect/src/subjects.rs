@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt as _};
 use limbic_domain::{Slug, event_id};
+use unicase::UniCase;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// A list of words that cannot find its subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +26,11 @@ pub enum SubjectsError {
     },
 }
 
-/// Finds subjects by their words. A word matches as a whole and in any case; `#word` matches the hashtag only, `word`
-/// matches both.
+/// Finds subjects by their words. A word matches as a whole; `#word` matches the hashtag only, `word` matches both.
+///
+/// Words and texts are compared folded: compatibility forms, letter case (`STRASSE` is `straße`) and accents do not matter, nor in which
+/// of Unicode's forms they are written. Vowel signs of Indic and Thai words are part of the word, and joiners are ignored. So `cafe` finds `Café`,
+/// and a list cannot tell `schon` from `schön`.
 ///
 /// ```
 /// use limbic_affect::SubjectTagger;
@@ -34,6 +40,7 @@ pub enum SubjectsError {
 /// let named = ["football".parse()?];
 /// assert_eq!(tagger.tag("What a concert!", &named), ["football".parse()?, "music".parse()?]);
 /// assert_eq!(tagger.tag("I live here", &[]), []);
+/// assert_eq!(tagger.tag("un concért", &[]), ["music".parse()?]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -61,21 +68,21 @@ impl SubjectTagger {
                 return Err(SubjectsError::NoWords(subject.clone()));
             }
             for word in given {
-                let lower = word.to_lowercase();
-                let bare = lower.strip_prefix(['#', '@']).unwrap_or(&lower);
+                let folded = fold(word);
+                let bare = folded.strip_prefix(['#', '@']).unwrap_or(&folded);
                 if bare.is_empty() || !bare.chars().all(is_of_word) {
                     return Err(SubjectsError::BadWord {
                         subject: subject.clone(),
                         word: word.clone(),
                     });
                 }
-                words.entry(lower).or_default().push(subject.clone());
+                words.entry(folded).or_default().push(subject.clone());
             }
         }
         let causes = subjects.iter().flat_map(|(subject, given)| {
             std::iter::once(subject.as_str()).chain(given.iter().map(String::as_str))
         });
-        let mut version = event_id("subjects", &causes.collect::<Vec<_>>());
+        let mut version = event_id("subjects folded", &causes.collect::<Vec<_>>());
         version.truncate(16);
         Ok(Self { words, version })
     }
@@ -89,8 +96,8 @@ impl SubjectTagger {
     pub fn tag(&self, text: &str, named: &[Slug]) -> Vec<Slug> {
         let mut found: BTreeSet<Slug> = named.iter().cloned().collect();
         if !self.words.is_empty() {
-            let lower = text.to_lowercase();
-            for token in tokens(&lower) {
+            let folded = fold(text);
+            for token in tokens(&folded) {
                 let bare = token.strip_prefix(['#', '@']).unwrap_or(token);
                 for form in [token, bare] {
                     found.extend(self.words.get(form).into_iter().flatten().cloned());
@@ -101,8 +108,26 @@ impl SubjectTagger {
     }
 }
 
+/// The form in which words are compared: compatibility forms, full case folding, no accents, no joiners.
+fn fold(text: &str) -> String {
+    let is_kept = |c: &char| {
+        !is_accent(*c) && !matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
+    };
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // Folding can produce marks (`İ`), and removing marks can join letters into others: only then is the text composed.
+    let decomposed: String = UniCase::unicode(text.nfkd().collect::<String>()).to_folded_case();
+    decomposed.nfkd().filter(is_kept).nfkc().collect()
+}
+
+/// A mark above or below a letter, which people leave out. Vowel signs of other scripts are letters to their readers, and are not among these.
+fn is_accent(c: char) -> bool {
+    matches!(u32::from(c), 0x300..=0x36f | 0x1ab0..=0x1aff | 0x1dc0..=0x1dff | 0x20d0..=0x20ff | 0xfe20..=0xfe2f)
+}
+
 fn is_of_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
+    c.is_alphanumeric() || c == '_' || is_combining_mark(c)
 }
 
 /// Words of `text`, each with the `#` or `@` before it.
@@ -146,6 +171,36 @@ mod tests {
         assert_eq!(tags("so good #maymac🔥"), ["boxing"]);
         assert_eq!(tags("maymac firefighter"), Vec::<String>::new());
         assert_eq!(tags("люблю ЧАЙ и #fight"), ["boxing", "tea"]);
+    }
+
+    #[test]
+    fn a_word_is_found_however_it_is_encoded() {
+        for (word, text) in [
+            ("Café", "un CAFE\u{301} noir"),
+            ("cafe", "Un café, please"),
+            ("straße", "in der STRASSE"),
+            ("İstanbul", "istanbul'da yağmur"),
+            ("istanbul", "İSTANBUL"),
+            ("ΟΔΥΣΣΕΥΣ", "ο Οδυσσεύς"),
+            ("ﬁne", "all FINE"),
+            ("क्रिकेट", "आज क्रिकेट देखा"),
+            ("ฟุตบอล", "ดู ฟุตบอล คืนนี้"),
+            ("می\u{200c}خواهم", "چای می\u{200c}خواهم"),
+            ("می\u{200c}خواهم", "چای میخواهم"),
+            ("#Über", "so gut #uber"),
+            ("ｔｅａ", "tea time"),
+        ] {
+            let tagger =
+                SubjectTagger::new(&[(Slug::new("x").unwrap(), vec![word.to_owned()])].into()).unwrap();
+            assert_eq!(tagger.tag(text, &[]).len(), 1, "{word} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_vowel_sign_makes_another_word() {
+        let tagger = SubjectTagger::new(&[(Slug::new("x").unwrap(), vec!["दिन".to_owned()])].into()).unwrap();
+        assert_eq!(tagger.tag("दीन", &[]), []);
+        assert_eq!(tagger.tag("शुभ दिन", &[]).len(), 1);
     }
 
     #[test]

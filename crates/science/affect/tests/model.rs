@@ -81,7 +81,7 @@ fn reposts_are_read_once_and_counted() {
 }
 
 #[test]
-fn another_language_is_read_by_the_lexicon_and_the_reading_says_so() {
+fn another_language_is_not_read_and_the_reading_says_so() {
     let reader = open(false, 0);
     let lexicon = LexiconReader::new();
     for text in [TEXTS[5], TEXTS[6], "Поезд опять опаздывает, и это не радует"]
@@ -89,6 +89,7 @@ fn another_language_is_read_by_the_lexicon_and_the_reading_says_so() {
         let reading = &reader.read(&[text])[0];
         assert_eq!(reading, &lexicon.read(&[text])[0]);
         assert_eq!(reading.model, LexiconReader::VERSION);
+        assert!(reading.unknown_language && reading.valence == 0.0);
         assert!(reading.irony.is_none());
     }
     let english = &reader.read(&["the train is late again"])[0];

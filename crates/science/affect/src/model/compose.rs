@@ -69,7 +69,8 @@ impl ModelReader {
                 unread: seen.unread,
             },
             emotions,
-            language: seen.language.to_owned(),
+            language: seen.language.tag.to_owned(),
+            unknown_language: false,
             model: self.version.clone(),
         }
     }

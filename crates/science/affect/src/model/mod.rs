@@ -2,8 +2,8 @@
 //!
 //! The model gives sentiment, emotions, irony, offence and hate, and if its folder has the tasks, valence and
 //! intensity. The rules and lists of [`LexiconReader`] give language, names, intent, and distress, which the model's
-//! emotions can only raise. A text in a language that the model does not know is read by the lexicon, and `model` of
-//! its reading says so.
+//! emotions can only raise. A text in a language that the model does not know has no sentiment
+//! (`unknown_language`), and `model` of its reading names the lexicon alone.
 //!
 //! A reading is a function of the text and the version. The encoder's result for a post does not depend on the batch.
 //! The version names the model, the kernels (each rounds differently), whether early exits are used, and the lexica.
@@ -22,7 +22,7 @@ use limbic_encoder::{Encoder, Exit, Kernels, KernelsError, Model, ModelError, Mo
 use crate::events::EventHead;
 use crate::reader::{Room, Seen};
 use crate::tokens::{Tokeniser, Tokens, Vocabulary, VocabularyError};
-use crate::{AffectEngine, LexiconReader, language};
+use crate::{AffectEngine, LexiconReader};
 
 use cache::Cache;
 pub use cache::CacheCounts;
@@ -284,7 +284,7 @@ impl ModelReader {
         let mut asked: Vec<Asked> = Vec::new();
         for (place, text) in texts.iter().enumerate() {
             let language = self.lexicon.surface().see(text, &mut room.surface).language;
-            if language::may_be_english(language, text) {
+            if language.is_read() {
                 asked.push(self.tokenise(place, text, false, &mut room));
             }
         }
@@ -443,7 +443,7 @@ impl AffectEngine for ModelReader {
         let mut seen: Vec<Seen> = Vec::with_capacity(texts.len());
         for (place, text) in texts.iter().enumerate() {
             let one = self.lexicon.surface().see(text, &mut room.surface);
-            if language::may_be_english(one.language, text) {
+            if one.language.is_read() {
                 if let Some(known) = self.cache.get(text) {
                     answers[place] = Some(known);
                 } else if let Some(first) = first_of.get(text) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Resolves the references that occur in posts (`&amp;` `&lt;` `&gt;` `&quot;` `&apos;` `&nbsp;` and numeric ones),
 /// once: `&amp;lt;` becomes `&lt;`.
-pub(super) fn resolve(text: &str) -> Cow<'_, str> {
+pub(crate) fn resolve(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
         return Cow::Borrowed(text);
     }

@@ -23,5 +23,6 @@ mod hashtag;
 mod post;
 mod vocabulary;
 
+pub(crate) use entities::resolve;
 pub use post::{Tokeniser, Tokens};
 pub use vocabulary::{Vocabulary, VocabularyError};

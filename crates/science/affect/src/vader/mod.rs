@@ -29,6 +29,16 @@ pub struct Scores {
     pub compound: f64,
 }
 
+impl Scores {
+    /// The scores of a text without a word.
+    pub(crate) const NONE: Self = Self {
+        neg: 0.0,
+        neu: 0.0,
+        pos: 0.0,
+        compound: 0.0,
+    };
+}
+
 /// VADER. Its lexicon is part of the program and is loaded once.
 ///
 /// It is not a [`crate::AffectEngine`], because it cannot see distress and the safety gate needs distress.
