@@ -131,9 +131,15 @@ pub enum Command {
 Examples:
   limbic check
   limbic check --config production.toml --log kafka://broker:9092
+  limbic check --deep --data /var/lib/limbic    also compares log, stages and view; stop the node first
 
 The exit code is 0 if everything works.")]
-    Check,
+    Check {
+        /// Also read the whole log, and compare the progress of the stages and the view with it. Writes no record. The embedded
+        /// log must not be in use
+        #[arg(long)]
+        deep: bool,
+    },
     /// List the components, or print the reference of all settings
     Components(ComponentsArgs),
     /// Print a new random secret, for a pseudonym secret or an API key

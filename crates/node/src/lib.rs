@@ -35,6 +35,7 @@
 mod campaigns;
 mod check;
 mod components;
+mod deep;
 mod edge;
 mod instance;
 mod keys;
@@ -52,6 +53,7 @@ mod stores;
 mod trim;
 
 pub use check::{Finding, Verdict, check};
+pub use deep::check_deep;
 pub use local::{About, running};
 pub use log::{connect, open_log, topic_specs};
 pub use node::{Node, Options};

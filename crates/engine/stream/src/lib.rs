@@ -81,6 +81,7 @@ mod stage;
 mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod verify;
 pub mod window;
 
 pub use backoff::Backoff;

@@ -7,7 +7,7 @@ use limbic_node::{Finding, Settings, Verdict};
 
 use crate::cli::Common;
 
-pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
+pub fn run(common: &Common, deep: bool) -> anyhow::Result<ExitCode> {
     let mut findings = Vec::new();
     match common.settings(&[]) {
         Err(error) => findings.push(Finding::new("settings", Err(error))),
@@ -19,6 +19,9 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
                 .enable_all()
                 .build()?;
             findings.extend(limbic_node::check(&settings, runtime.handle()));
+            if deep {
+                findings.extend(limbic_node::check_deep(&settings, runtime.handle()));
+            }
         }
     }
     report(&findings)?;

@@ -68,7 +68,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Log { command } => log::run(common, command),
         Command::Explain(args) => explain::run(common, args),
         Command::Campaigns { command } => campaigns::run(common, command),
-        Command::Check => check::run(common),
+        Command::Check { deep } => check::run(common, *deep),
         Command::Config {
             command: ConfigCommand::Show,
         } => {

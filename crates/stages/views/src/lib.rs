@@ -39,6 +39,7 @@
 //!   the node's clock. What is deleted does not come back, and pages say that it is deleted.
 //! * Pages are in the order of commits, so a cursor never skips a row that becomes visible later.
 
+mod compare;
 mod component;
 mod compression;
 mod ids;
@@ -50,6 +51,7 @@ mod sqlite;
 mod stage;
 mod store;
 
+pub use compare::{CompareError, compare};
 pub use component::{PostgresView, SqliteView};
 pub use compression::BodyError;
 pub use meters::ViewMeters;

@@ -10,7 +10,10 @@ use std::time::Duration;
 use limbic_domain::Utc;
 use limbic_domain::random::Random;
 use limbic_stream::runtime::count_stages;
-use limbic_stream::{Headers, Log as _, NewRecord, Retention, TopicPartition, TopicSpec};
+use limbic_stream::verify::{verify_progress, verify_records};
+use limbic_stream::{
+    BatchLimits, Committed, Headers, Log as _, NewRecord, Retention, Subscription, TopicPartition, TopicSpec,
+};
 
 use super::files::{End, OpenOptions, World, world};
 use super::log::{Handle, Simulated};
@@ -239,6 +242,91 @@ fn deleted_records_at_the_end_of_a_partition_are_counted_once() {
     turns(20);
     let counts = counts();
     assert_eq!((counts.consumed, counts.lag, counts.skipped["in"]), (2, 0, 2));
+    drop((handle, log));
+    World::leave();
+}
+
+/// A deep check names a damaged record, and an offset that the log does not have.
+#[test]
+fn a_verification_names_each_damage() {
+    World::new(Random::new(1)).enter();
+    let options = EmbeddedOptions {
+        tail_bytes: 0,
+        ..EmbeddedOptions::default()
+    };
+    let log = Simulated::open(Path::new("/log"), options).expect("an empty disk");
+    let handle = Handle(log.clone());
+    let topics = ["in", "in.dead", "out"].map(|name| TopicSpec::new(name, 1));
+    handle.ensure_topics(&topics).expect("new topics");
+    let record = |n: usize| NewRecord {
+        topic: "in".into(),
+        partition: Some(0),
+        key: "k".into(),
+        value: format!("{n:0100}").into(),
+        headers: Headers::new(),
+        timestamp: Utc::from_millis(0),
+    };
+    handle
+        .publish((0..3).map(record).collect())
+        .expect("a healthy disk");
+    let of = |what: &str| {
+        let mut verdicts = verify_records(&handle).expect("the log answers");
+        verdicts.extend(verify_progress(&handle, &[Pass::spec()]).expect("the log answers"));
+        let found = verdicts.into_iter().find(|verdict| verdict.what == what);
+        found.expect("it is compared").result
+    };
+    assert_eq!(of("topic in"), Ok("3 records can be read".to_owned()));
+    assert_eq!(
+        of("progress of pass"),
+        Ok("0 records consumed, 3 wait".to_owned())
+    );
+
+    let partition = TopicPartition {
+        topic: "in".into(),
+        partition: 0,
+    };
+    let subscription = Subscription {
+        group: "pass".into(),
+        instance: "a".into(),
+        topics: vec!["in".into()],
+        stateful: false,
+    };
+    let mut member = handle.subscribe(subscription).expect("the log answers");
+    member
+        .poll(&BatchLimits::default())
+        .expect("the partition is assigned");
+    let mut transaction = member.begin().expect("the log answers");
+    let committed = Committed {
+        partition: partition.clone(),
+        next: 9,
+        metadata: String::new(),
+    };
+    transaction.commit_offset(committed).expect("a short commit");
+    transaction.commit().expect("a healthy disk");
+    drop(member);
+    let beyond = of("progress of pass").expect_err("the offset is beyond the end");
+    assert!(
+        beyond.contains("offset 9") && beyond.contains("ends at 3"),
+        "{beyond}"
+    );
+
+    {
+        let known = log.shared.partition(&partition).expect("it exists");
+        let segment = known.spans()[0].segment;
+        let store = log.shared.store.read();
+        let store = store.as_ref().expect("the store is open");
+        let batches = store
+            .batches(segment, (known.topic_id, 0), 0, 3, 1)
+            .expect("a healthy disk");
+        let mut damaged = batches[0].to_vec();
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        let mut changes = store.changes();
+        changes.records(segment, known.topic_id, 0, 0, damaged.into());
+        changes.write(99).expect("a healthy disk");
+    }
+    let unreadable = of("topic in").expect_err("the record is damaged");
+    assert!(unreadable.contains("cannot be read"), "{unreadable}");
     drop((handle, log));
     World::leave();
 }

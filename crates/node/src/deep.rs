@@ -1,0 +1,72 @@
+//! Compares the log, the progress of the stages and the view with each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limbic_stream::Log;
+use limbic_stream::verify::{self, Verdict};
+use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
+use tokio::runtime::Handle;
+
+use crate::check::Finding;
+use crate::settings::Settings;
+use crate::{resources, stages, stores};
+
+/// Reads the whole log, and compares the progress of the stages and the view with it. Writes no record, no state and no event. The
+/// embedded log must not be in use. Requests run on `handle`.
+pub fn check_deep(settings: &Settings, handle: &Handle) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(error) = compare_all(settings, handle, &mut findings) {
+        findings.push(Finding::new("comparison", Err(error)));
+    }
+    findings
+}
+
+fn compare_all(settings: &Settings, handle: &Handle, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let log: Arc<dyn Log> = if settings.is_embedded() {
+        let folder = settings.data_dir.join("log");
+        anyhow::ensure!(
+            folder.is_dir(),
+            "there is no log in {}: name the data folder with --data",
+            settings.data_dir.display()
+        );
+        let damages = EmbeddedLog::damages(&folder)?;
+        if let Some(damage) = damages.first() {
+            anyhow::bail!("{damage}. Restore the folder from a backup, or see what `limbic log check` says");
+        }
+        findings.push(Finding::new("journals", Ok("intact".to_owned())));
+        // Nothing is deleted or compacted meanwhile.
+        let options = EmbeddedOptions {
+            retention_interval: Duration::ZERO,
+            ..EmbeddedOptions::default()
+        };
+        Arc::new(EmbeddedLog::open(&folder, options)?)
+    } else {
+        crate::log::connect(settings)?
+    };
+    let compared = compare_with_log(settings, handle, &*log, findings);
+    log.close()?;
+    compared
+}
+
+fn compare_with_log(
+    settings: &Settings,
+    handle: &Handle,
+    log: &dyn Log,
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<()> {
+    let finding = |verdict: Verdict| Finding::new(verdict.what, verdict.result.map_err(anyhow::Error::msg));
+    findings.extend(verify::verify_records(log)?.into_iter().map(finding));
+    let specs = stages::specs(settings)?;
+    findings.extend(verify::verify_progress(log, &specs)?.into_iter().map(finding));
+    if settings.view.is_embedded() && !settings.data_dir.join("view.sqlite").is_file() {
+        findings.push(Finding::new("view", Ok("there is none yet".to_owned())));
+        return Ok(());
+    }
+    let store = stores::open_view(settings, handle)?;
+    let name = format!("{}@{}", resources::of(settings).log_name, log.identity()?);
+    let compared = limbic_views::compare(&store, log, &name, handle)?;
+    findings.extend(compared.into_iter().map(finding));
+    handle.block_on(store.close());
+    Ok(())
+}
