@@ -168,7 +168,7 @@ impl Driver {
         let receipt = self
             .node
             .edge
-            .accept_posts(&self.tenant, posts.into_iter().map(Ok).collect(), None)?;
+            .accept_posts(&self.tenant, posts.into_iter().map(Ok), None)?;
         ensure!(
             receipt.rejected.is_empty(),
             "the edge rejects {:?}",
@@ -318,7 +318,7 @@ impl Driver {
             self.answered.insert(delivery.decision);
         }
         if !outcomes.is_empty() {
-            let items = outcomes.into_iter().map(Ok).collect();
+            let items = outcomes.into_iter().map(Ok);
             let receipt = self.node.edge.accept_outcomes(&self.tenant, items, None)?;
             ensure!(
                 receipt.rejected.is_empty(),

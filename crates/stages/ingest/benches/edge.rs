@@ -75,7 +75,7 @@ fn main() {
                 .iter()
                 .map(|line| serde_json::from_str(line).map_err(|error| error.to_string()));
             let receipt = edge
-                .accept_posts(&TenantId::default(), items.collect(), None)
+                .accept_posts(&TenantId::default(), items, None)
                 .expect("a log that takes all");
             assert_eq!(receipt.accepted, 1_000);
         }

@@ -1,7 +1,9 @@
 //! The edge: writes valid posts and outcomes to `intake`, durably.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::{HashSet, HashSetExt as _};
@@ -13,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
+use crate::quota::Quotas;
 use crate::seen::SeenId;
-use crate::{SeenIds, Settings};
+use crate::{KnownSubjects, SeenIds, Settings};
 
 /// Headers of records in `intake`.
 pub(crate) mod header {
@@ -33,6 +36,14 @@ pub struct Receipt {
     pub duplicates: u64,
     /// The items that were rejected, with the reasons.
     pub rejected: Vec<Rejection>,
+    /// Subjects that posts named and this node does not know. The posts were accepted without them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown_subjects: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A rejected item.
@@ -50,12 +61,16 @@ pub struct Rejection {
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
     /// The request has more items than allowed.
-    #[error("{given} items in one request, the limit is {limit}: send several requests")]
+    #[error("more than {limit} items in one request: send several requests")]
     TooMany {
-        /// The number of items.
-        given: usize,
         /// The maximum.
         limit: usize,
+    },
+    /// The tenant has sent more than its quota allows.
+    #[error("the tenant has sent more than ingest.items_per_minute or ingest.bytes_per_minute allow: retry after {} s", wait.as_secs())]
+    Quota {
+        /// How long to wait.
+        wait: Duration,
     },
     /// The tenant has no key for pseudonyms.
     #[error("unknown tenant `{0}`: add [tenants.{0}] to the settings of this node")]
@@ -77,6 +92,8 @@ pub struct Edge {
     seen: Vec<Arc<dyn SeenIds>>,
     partitions: u32,
     names: Names,
+    quotas: Quotas,
+    subjects: KnownSubjects,
 }
 
 impl std::fmt::Debug for Edge {
@@ -105,6 +122,8 @@ impl Edge {
         seen: Vec<Arc<dyn SeenIds>>,
     ) -> Self {
         Self {
+            quotas: Quotas::new(&settings),
+            subjects: KnownSubjects::any(),
             log,
             settings,
             keys,
@@ -114,12 +133,32 @@ impl Edge {
         }
     }
 
+    /// Accepts only these subjects of posts, unless the settings open them.
+    #[must_use]
+    pub fn knowing(mut self, subjects: KnownSubjects) -> Self {
+        if !self.settings.open_subjects {
+            self.subjects = subjects;
+        }
+        self
+    }
+
+    /// The subjects that posts may name. A change takes effect at once.
+    pub const fn subjects(&self) -> &KnownSubjects {
+        &self.subjects
+    }
+
+    /// Maximum number of items in one request.
+    pub fn most_items(&self) -> usize {
+        self.settings.request_items
+    }
+
     /// Accepts posts. An item that is already an error (for instance a line that is not JSON) is rejected with its
-    /// message. `trace` is the request's W3C `traceparent`.
+    /// message. Items are taken one at a time, so an iterator that reads them needs memory for one item only. `trace` is the
+    /// request's W3C `traceparent`.
     pub fn accept_posts(
         &self,
         tenant: &TenantId,
-        items: Vec<Result<Value, String>>,
+        items: impl IntoIterator<Item = Result<Value, String>>,
         trace: Option<&str>,
     ) -> Result<Receipt, EdgeError> {
         let key = self
@@ -128,9 +167,16 @@ impl Edge {
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
         let now = Utc::now();
         let request = Request::new(&self.names, now, trace);
-        self.accept(items, |value| {
-            let post = incoming::post(value, &self.settings, now)?;
+        let unknown_subjects = Cell::new(0);
+        let receipt = self.accept(tenant, items, |value| {
+            let mut post = incoming::post(value, &self.settings, now)?;
+            let unknown = self.subjects.keep_known(tenant, &mut post.subjects);
+            unknown_subjects.set(unknown_subjects.get() + unknown);
             Ok(self.admit_post(tenant, key, post, &request))
+        })?;
+        Ok(Receipt {
+            unknown_subjects: unknown_subjects.get(),
+            ..receipt
         })
     }
 
@@ -138,7 +184,7 @@ impl Edge {
     pub fn accept_outcomes(
         &self,
         tenant: &TenantId,
-        items: Vec<Result<Value, String>>,
+        items: impl IntoIterator<Item = Result<Value, String>>,
         trace: Option<&str>,
     ) -> Result<Receipt, EdgeError> {
         if !self.keys.contains_key(tenant) {
@@ -146,7 +192,7 @@ impl Edge {
         }
         let now = Utc::now();
         let request = Request::new(&self.names, now, trace);
-        self.accept(items, |value| {
+        self.accept(tenant, items, |value| {
             let outcome = incoming::outcome(value, &self.settings, now)?;
             Ok(admit_outcome(tenant, outcome, now, &request))
         })
@@ -173,19 +219,23 @@ impl Edge {
 
     fn accept(
         &self,
-        items: Vec<Result<Value, String>>,
+        tenant: &TenantId,
+        items: impl IntoIterator<Item = Result<Value, String>>,
         admit: impl Fn(Value) -> Result<Admitted, Problem>,
     ) -> Result<Receipt, EdgeError> {
-        if items.len() > self.settings.request_items {
-            return Err(EdgeError::TooMany {
-                given: items.len(),
-                limit: self.settings.request_items,
-            });
-        }
+        self.quotas
+            .check(tenant, Instant::now())
+            .map_err(|wait| EdgeError::Quota { wait })?;
+        let limit = self.settings.request_items;
+        let items = items.into_iter();
+        let (least, _) = items.size_hint();
         let mut receipt = Receipt::default();
-        let mut admitted = Vec::with_capacity(items.len());
-        let mut in_this_request = HashSet::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
+        let mut admitted = Vec::with_capacity(least.min(limit));
+        let mut in_this_request = HashSet::with_capacity(least.min(limit));
+        for (index, item) in items.enumerate() {
+            if index == limit {
+                return Err(EdgeError::TooMany { limit });
+            }
             match item
                 .map_err(|problem| Problem {
                     field: "body",
@@ -204,6 +254,14 @@ impl Edge {
                 }
             }
         }
+        let items = admitted.len() + receipt.rejected.len();
+        let bytes: usize = admitted.iter().map(|item| item.record.value.len()).sum();
+        self.quotas.charge(
+            tenant,
+            items as u64 + receipt.duplicates,
+            bytes as u64,
+            Instant::now(),
+        );
         self.drop_known(&mut admitted, &mut receipt);
         if admitted.is_empty() {
             return Ok(receipt);

@@ -38,13 +38,16 @@
 mod component;
 mod edge;
 pub mod incoming;
+mod quota;
 pub mod replay;
 mod seen;
 mod settings;
 mod stage;
 mod statements;
+mod subjects;
 
 pub use edge::{Edge, EdgeError, Receipt, Rejection};
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};
 pub use settings::Settings;
 pub use stage::IngestStage;
+pub use subjects::KnownSubjects;

@@ -1,6 +1,6 @@
 //! The settings of the edge.
 
-use limbic_domain::{HumanDuration, Slug};
+use limbic_domain::{ByteSize, HumanDuration, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,15 @@ pub struct Settings {
     pub max_future: HumanDuration,
     /// Maximum number of posts in one request.
     pub request_items: usize,
+    /// Maximum number of posts and outcomes that a tenant may send to one node, on average over a minute. Further requests are answered
+    /// with 429 and `Retry-After`. 0 = no limit (default).
+    pub items_per_minute: u64,
+    /// Maximum bytes of records that a tenant may send to one node, on average over a minute. `0B` = no limit (default).
+    pub bytes_per_minute: ByteSize,
+    /// Whether posts may name subjects that no setting names. Otherwise (the default) a subject counts only if `affect.subjects` or a
+    /// campaign of the tenant names it; posts are accepted without the others, which the answer counts as `unknown_subjects`. Each
+    /// subject is an audience of its own, with its own feelings and series.
+    pub open_subjects: bool,
     /// How long the latest statement of an outcome is remembered, so that a restatement corrects what it replaces. It is kept for
     /// at least this long and at most twice as long. At least 1s; default 28d.
     pub restatements: HumanDuration,
@@ -33,6 +42,9 @@ impl Default for Settings {
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),
             max_future: HumanDuration::from_mins(5),
             request_items: 10_000,
+            items_per_minute: 0,
+            bytes_per_minute: ByteSize::from_bytes(0),
+            open_subjects: false,
             restatements: HumanDuration::from_days(28),
             remember: HumanDuration::from_days(15),
         }

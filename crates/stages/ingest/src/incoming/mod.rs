@@ -4,6 +4,7 @@
 //! is dropped silently.
 
 mod fields;
+mod json;
 mod problem;
 /// Refuses a `meta` with more than [`META_DEPTH`] levels.
 fn not_too_deep(meta: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
@@ -33,6 +34,7 @@ use serde_json::{Map, Value};
 
 use crate::Settings;
 use fields::Fields;
+pub use json::{DEPTH_LIMIT, ITEM_LIMIT, VALUES_LIMIT, json};
 pub use problem::Problem;
 use problem::{
     AT, AUTHOR, COUNT, CREATED_AT, DECISION, KIND, LANG, MINOR, NETWORK, OUTCOME_ID, PERSON, POST_ID,
@@ -45,6 +47,8 @@ pub const TEXT_LIMIT: usize = 64 * 1024;
 pub const NAME_LIMIT: usize = 512;
 /// Maximum bytes of `meta`, as JSON.
 pub const META_LIMIT: usize = 16 * 1024;
+/// Maximum value of an outcome, in units of its currency. So no sum of outcomes can overflow.
+pub const VALUE_LIMIT: f64 = 1e12;
 
 /// Maximum depth of objects and arrays in `meta`. Every reader of a record stays far below its own limit.
 pub const META_DEPTH: usize = 16;
@@ -170,6 +174,9 @@ pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOu
     let value = fields.number(VALUE)?;
     if let Some(value) = value.filter(|value| *value < 0.0) {
         return Err(VALUE.problem(format_args!("{value} is negative")));
+    }
+    if let Some(value) = value.filter(|value| *value > VALUE_LIMIT) {
+        return Err(VALUE.problem(format_args!("{value:e} is more than {VALUE_LIMIT:e}")));
     }
     let at = fields.required(AT, Fields::time)?;
     in_range("at", at, settings, now)?;

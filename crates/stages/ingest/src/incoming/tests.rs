@@ -158,6 +158,8 @@ fn an_outcome_names_its_decision_and_kind() {
         ("kind", json!("clik")),
         ("kind", json!("delivered")),
         ("value", json!(-1)),
+        ("value", json!(1.7e308)),
+        ("count", json!(1_u64 << 60)),
         ("value", json!("1")),
         ("at", json!("soon")),
         ("id", json!("")),

@@ -1,0 +1,64 @@
+//! The subjects that the settings name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use limbic_domain::{Slug, TenantId};
+use parking_lot::RwLock;
+
+/// The subjects that posts of each tenant may name. Each subject of a post makes a feeling for an audience of its own, and series and
+/// views keep it, so a tenant that invents subjects could fill the node. Cheap to clone; all clones change together.
+#[derive(Debug, Clone, Default)]
+pub struct KnownSubjects(Arc<RwLock<Option<BTreeMap<TenantId, BTreeSet<Slug>>>>>);
+
+impl KnownSubjects {
+    /// Posts may name any subject.
+    pub fn any() -> Self {
+        Self::default()
+    }
+
+    /// From now on, only these subjects are known.
+    pub fn replace(&self, known: BTreeMap<TenantId, BTreeSet<Slug>>) {
+        *self.0.write() = Some(known);
+    }
+
+    /// Removes the subjects that are not known, and returns their number.
+    pub(crate) fn keep_known(&self, tenant: &TenantId, subjects: &mut Vec<Slug>) -> u64 {
+        if subjects.is_empty() {
+            return 0;
+        }
+        let known = self.0.read();
+        let Some(known) = &*known else { return 0 };
+        let before = subjects.len();
+        let of_tenant = known.get(tenant);
+        subjects.retain(|subject| of_tenant.is_some_and(|known| known.contains(subject)));
+        (before - subjects.len()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_subjects_of_the_tenant_are_kept() {
+        let slug = |text: &str| Slug::new(text).unwrap();
+        let acme = TenantId::new("acme").unwrap();
+        let subjects = || vec![slug("football"), slug("golf"), slug("made-up")];
+        let known = KnownSubjects::any();
+        let mut of_post = subjects();
+        assert_eq!(known.keep_known(&acme, &mut of_post), 0);
+        assert_eq!(of_post, subjects());
+        let other = TenantId::new("globex").unwrap();
+        known.clone().replace(
+            [
+                (acme.clone(), [slug("football")].into()),
+                (other, [slug("golf")].into()),
+            ]
+            .into(),
+        );
+        assert_eq!(known.keep_known(&acme, &mut of_post), 2);
+        assert_eq!(of_post, [slug("football")]);
+        assert_eq!(known.keep_known(&TenantId::default(), &mut subjects()), 3);
+    }
+}
