@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet};
+use futures_util::TryStreamExt as _;
 use limbic_domain::{TenantId, Utc};
 use limbic_sqlite::Durability;
 use parking_lot::Mutex;
@@ -21,8 +22,9 @@ use crate::settings::KeepPoints;
 /// Time series in `series.sqlite`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Embedded {
+    /// The connections of the API.
     pool: AnyPool,
-    /// One connection, so that the pages that it has read stay valid.
+    /// The connection of the stage, which reads of the API cannot take. One connection, so that the pages that it has read stay valid.
     writer: AnyPool,
     /// Committed names and series.
     known: Arc<Mutex<Known>>,
@@ -44,6 +46,18 @@ const ROWS_AT_ONCE: [usize; 5] = [400, 128, 32, 8, 1];
 
 fn unavailable(what: &'static str) -> impl FnOnce(sqlx::Error) -> SeriesError {
     move |error| SeriesError::Unavailable(format!("{what}: {error}"))
+}
+
+/// The most points that one query adds up.
+const MOST_POINTS: usize = 500_000;
+/// The most series of a tenant and measurement that one query looks at.
+const MOST_SERIES: usize = 100_000;
+
+fn too_wide() -> SeriesError {
+    SeriesError::BadQuery(format!(
+        "the query reads more than {MOST_POINTS} points or {MOST_SERIES} series: ask for a shorter time, a longer step, or \
+         `emotion_all` instead of `emotion`"
+    ))
 }
 
 const TABLES: [&str; 4] = [
@@ -125,32 +139,18 @@ impl Embedded {
     async fn add_up(&self, query: &Query) -> Result<Answer, SeriesError> {
         let failed = || unavailable("reading the series");
         let wanted = self.wanted_names(query).await?;
-        let series =
-            sqlx::query("SELECT id, tags FROM limbic_series_keys WHERE tenant = ? AND measurement = ?")
-                .bind(query.tenant.as_str())
-                .bind(&query.measurement)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed())?;
         let mut answer = Answer::new();
-        for one in series {
-            let tags: BTreeMap<String, String> = serde_json::from_str(one.get("tags")).unwrap_or_default();
-            if query
-                .tags
-                .iter()
-                .any(|(name, value)| tags.get(name) != Some(value))
-            {
-                continue;
-            }
-            let rows =
+        let mut left = MOST_POINTS;
+        for series in self.wanted_series(query).await? {
+            // The statement ends when its rows are dropped, also when the caller has gone.
+            let mut rows =
                 sqlx::query("SELECT at, fields FROM limbic_points WHERE series = ? AND at >= ? AND at < ?")
-                    .bind(one.get::<i64, _>("id"))
+                    .bind(series)
                     .bind(query.from.as_millis())
                     .bind(query.to.as_millis())
-                    .fetch_all(&self.pool)
-                    .await
-                    .map_err(failed())?;
-            for row in rows {
+                    .fetch(&self.pool);
+            while let Some(row) = rows.try_next().await.map_err(failed())? {
+                left = left.checked_sub(1).ok_or_else(too_wide)?;
                 let since = row.get::<i64, _>("at") - query.from.as_millis();
                 let step = query.from.as_millis() + since.div_euclid(query.step) * query.step;
                 for (name, value) in fields::read(row.get::<&[u8], _>("fields")) {
@@ -162,6 +162,27 @@ impl Embedded {
             }
         }
         Ok(answer)
+    }
+
+    /// The numbers of the series with all requested tags.
+    async fn wanted_series(&self, query: &Query) -> Result<Vec<i64>, SeriesError> {
+        let mut wanted = Vec::new();
+        let mut left = MOST_SERIES;
+        let mut rows =
+            sqlx::query("SELECT id, tags FROM limbic_series_keys WHERE tenant = ? AND measurement = ?")
+                .bind(query.tenant.as_str())
+                .bind(&query.measurement)
+                .fetch(&self.pool);
+        let failed = || unavailable("reading the series");
+        while let Some(row) = rows.try_next().await.map_err(failed())? {
+            left = left.checked_sub(1).ok_or_else(too_wide)?;
+            let tags: BTreeMap<String, String> = serde_json::from_str(row.get("tags")).unwrap_or_default();
+            let has = |(name, value): (&String, &String)| tags.get(name) == Some(value);
+            if query.tags.iter().all(has) {
+                wanted.push(row.get("id"));
+            }
+        }
+        Ok(wanted)
     }
 
     /// The numbers of the requested fields that exist.
@@ -375,7 +396,7 @@ impl Embedded {
                 MAX((SELECT MAX(at) FROM limbic_points WHERE series = id)) AS newest
              FROM limbic_series_keys GROUP BY tenant, measurement",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.writer)
         .await
         .map_err(unavailable("looking for old points"))?;
         let limits: BTreeMap<&str, i64> = keep

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr;
 
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use limbic_domain::{Outcome, Statement, TenantId, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -199,14 +201,26 @@ pub(crate) enum Replaces {
 /// The view. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// The connections of the API.
     pub(crate) pool: AnyPool,
-    /// The connections for writes: one to SQLite, several to PostgreSQL.
+    /// The connections of the stage, which reads of the API cannot take: one to SQLite, several to PostgreSQL.
     pub(crate) writer: AnyPool,
     pub(crate) postgres: bool,
 }
 
 /// For how many records after it a refused one is remembered: more than one transaction of the log holds.
 const REFUSED_FOR: u64 = 1_000_000;
+
+/// A part of the rows of a query.
+#[derive(Default)]
+struct Part {
+    items: Vec<Value>,
+    /// The last row of this part, if there are more.
+    next: Option<Cursor>,
+}
+
+/// A page ends after the event with which it reaches this size, even if it has fewer events than the caller asks for.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// Rows in one statement for PostgreSQL. Each has 6 parameters; the limit is 65,535.
 const ROWS_AT_ONCE: usize = 200;
@@ -228,13 +242,13 @@ impl Store {
         let options = AnyPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(std::time::Duration::from_secs(5));
-        let pool = options
-            .connect(url)
-            .await
-            .map_err(database("connecting to PostgreSQL"))?;
+        let connect = |options: AnyPoolOptions| async move {
+            let connected = options.connect(url).await;
+            connected.map_err(database("connecting to PostgreSQL"))
+        };
         let store = Self {
-            writer: pool.clone(),
-            pool,
+            pool: connect(options.clone()).await?,
+            writer: connect(options.max_connections(4)).await?,
             postgres: true,
         };
         store.with_tables(schema::POSTGRES).await
@@ -310,11 +324,12 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(database("reading an event"))?;
-        row.as_ref().map(|row| self.item(row)).transpose()
+        let item = row.as_ref().map(|row| self.item(row)).transpose()?;
+        Ok(item.map(|(item, _)| item))
     }
 
     /// Events of one entity (a post's `network/id`, an audience, a campaign, a decision), or of all entities, after
-    /// `after`.
+    /// `after`, at most `limit` and about 4 MiB.
     pub async fn list(
         &self,
         tenant: &TenantId,
@@ -345,21 +360,36 @@ impl Store {
             query = query.bind(entity);
         }
         let query = query.bind(limit as i64 + 1);
-        let rows = query
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(database("reading a page"))?;
-        let more = rows.len() > limit;
-        let rows = &rows[..rows.len().min(limit)];
-        let last = rows.last().map(|row| Cursor(row.get::<i64, _>("seq")));
+        let part = self.part(query.fetch(&mut *transaction), limit).await?;
         let deleted = self.deleted_in(&mut transaction, tenant, kind).await?;
         Ok(Page {
             deleted_before: deleted
                 .filter(|deleted| after < deleted.last)
                 .map(|deleted| deleted.before),
-            items: rows.iter().map(|row| self.item(row)).collect::<Result<_, _>>()?,
-            next: last.filter(|_| more).map(|cursor| cursor.to_string()),
+            items: part.items,
+            next: part.next.map(|cursor| cursor.to_string()),
         })
+    }
+
+    /// Reads rows until there are `limit` of them, or until they have [`PAGE_BYTES`].
+    async fn part(
+        &self,
+        mut rows: BoxStream<'_, Result<AnyRow, sqlx::Error>>,
+        limit: usize,
+    ) -> Result<Part, StoreError> {
+        let mut part = Part::default();
+        let (mut last, mut bytes) = (None, 0);
+        while let Some(row) = rows.try_next().await.map_err(database("reading a page"))? {
+            if part.items.len() == limit || bytes >= PAGE_BYTES {
+                part.next = last;
+                break;
+            }
+            let (item, length) = self.item(&row)?;
+            bytes += length;
+            last = Some(Cursor(row.get::<i64, _>("seq")));
+            part.items.push(item);
+        }
+        Ok(part)
     }
 
     /// The newest events of one entity, or of all entities, newest first: those before `before`. [`Page::next`] is the end of the
@@ -393,20 +423,15 @@ impl Store {
         if let Some(entity) = entity {
             query = query.bind(entity);
         }
-        let rows = query
-            .bind(limit as i64 + 1)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(database("reading a page"))?;
-        let is_more = rows.len() > limit;
-        let rows = &rows[..rows.len().min(limit)];
-        let last = rows.last().map(|row| Cursor(row.get::<i64, _>("seq")));
+        let query = query.bind(limit as i64 + 1);
+        let part = self.part(query.fetch(&mut *transaction), limit).await?;
+        let is_last = part.next.is_none();
         let deleted = self.deleted_in(&mut transaction, tenant, kind).await?;
         Ok(Page {
             // Older events are missing if this is the last page.
-            deleted_before: deleted.filter(|_| !is_more).map(|deleted| deleted.before),
-            items: rows.iter().map(|row| self.item(row)).collect::<Result<_, _>>()?,
-            next: last.filter(|_| is_more).map(|cursor| cursor.to_string()),
+            deleted_before: deleted.filter(|_| is_last).map(|deleted| deleted.before),
+            items: part.items,
+            next: part.next.map(|cursor| cursor.to_string()),
         })
     }
 
@@ -431,9 +456,10 @@ impl Store {
         self.reading_as(tenant.as_str()).await
     }
 
-    /// A transaction that reads the rows of a tenant; `*` = of all tenants.
+    /// A transaction that reads the rows of a tenant; `*` = of all tenants, for the stage.
     pub(crate) async fn reading_as(&self, tenant: &str) -> Result<Transaction<'static, Any>, StoreError> {
-        let mut transaction = self.pool.begin().await.map_err(database("reading the view"))?;
+        let pool = if tenant == "*" { &self.writer } else { &self.pool };
+        let mut transaction = pool.begin().await.map_err(database("reading the view"))?;
         self.act_for(&mut transaction, tenant).await?;
         Ok(transaction)
     }
@@ -518,7 +544,7 @@ impl Store {
         for source in sources {
             let row = sqlx::query("SELECT next FROM limbic_view_offsets WHERE source = $1")
                 .bind(source)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.writer)
                 .await
                 .map_err(database("reading an offset"))?;
             offsets.push(row.map(|row| row.get::<i64, _>("next") as u64));
@@ -707,15 +733,15 @@ impl Store {
             Replaces::Nothing => Ok(false),
             Replaces::NotNewer => Ok(at <= row.at),
             Replaces::Before(statement) => {
-                let known: Option<Outcome> = serde_json::from_value(self.item(known)?).ok();
+                let known: Option<Outcome> = serde_json::from_value(self.item(known)?.0).ok();
                 let known = known.map(|known| known.statement(Utc::from_millis(at)));
                 Ok(known.is_none_or(|known| known.order(statement) == Ordering::Less))
             }
         }
     }
 
-    /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields.
-    fn item(&self, row: &AnyRow) -> Result<Value, StoreError> {
+    /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields; and the bytes of its body.
+    fn item(&self, row: &AnyRow) -> Result<(Value, usize), StoreError> {
         let (id, body) = if self.postgres {
             (row.get("id"), row.get::<String, _>("body"))
         } else {
@@ -731,7 +757,7 @@ impl Store {
             let at = Utc::from_millis(row.get("at"));
             fields.entry("at").or_insert_with(|| at.to_string().into());
         }
-        Ok(value)
+        Ok((value, body.len()))
     }
 }
 
