@@ -184,7 +184,7 @@ Examples:
 #[command(after_help = "\
 Examples:
   limbic run
-  limbic run --stage ingest --stage affect --listen 0.0.0.0:8080
+  limbic run --stage ingest --stage affect --listen 127.0.0.1:8081
   limbic run --log kafka://broker:9092 --set view=postgres://user:password@db/limbic
 
 The node is ready when GET /readyz answers 200. On SIGTERM or Ctrl-C it finishes the batches it is

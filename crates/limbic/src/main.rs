@@ -37,6 +37,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // The files hold texts of people: only their owner may read them.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_bits_retain(0o077));
     limbic_affect::BuiltInModel {
         name: limbic_shipped_model::NAME,
         files: limbic_shipped_model::FILES,

@@ -1,4 +1,4 @@
-//! Campaigns from the settings: published at start, and again when the settings file changes.
+//! Campaigns from the settings: published at start, and again when the settings file changes. Their subjects are then known to the edge.
 //!
 //! The topic `campaigns` is compacted and keyed `tenant/campaign`. Only differences are published: new and changed
 //! campaigns, and an empty value for each removed one. All nodes of an installation that run the creative stage must have
@@ -14,9 +14,11 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use limbic_creative::{Campaigns, CreativeStage};
 use limbic_domain::{Campaign, Envelope, Utc, topics};
+use limbic_ingest::KnownSubjects;
 use limbic_stream::reference::read_table;
 use limbic_stream::{Headers, Log, NewRecord};
 
+use crate::edge::known_subjects;
 use crate::settings::Settings;
 
 /// How often the settings file is checked.
@@ -73,7 +75,7 @@ fn record(key: bytes::Bytes, value: bytes::Bytes, now: Utc) -> NewRecord {
 /// Reads all layers of the settings again.
 pub(crate) type Load = Box<dyn Fn() -> anyhow::Result<Settings> + Send>;
 
-/// A thread that publishes the campaigns again when the settings file changes. It ends when this value is dropped.
+/// A thread that takes over the campaigns when the settings file changes. It ends when this value is dropped.
 pub(crate) struct Watcher {
     /// Dropped to stop the thread.
     stop: Option<Sender<()>>,
@@ -83,7 +85,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Watches `file`, the file of `settings`.
     pub(crate) fn spawn(
-        log: Arc<dyn Log>,
+        target: Target,
         settings: Settings,
         file: PathBuf,
         load: Load,
@@ -91,7 +93,7 @@ impl Watcher {
         let (stop, stopped) = bounded(0);
         let mut watched = Watched {
             seen: std::fs::read(&file).ok(),
-            log,
+            target,
             settings,
             file,
             load,
@@ -118,8 +120,16 @@ impl Drop for Watcher {
     }
 }
 
+/// What follows the campaigns.
+pub(crate) struct Target {
+    /// The log to publish to. `None` = this node does not publish campaigns.
+    pub(crate) log: Option<Arc<dyn Log>>,
+    /// The subjects that posts may name.
+    pub(crate) subjects: KnownSubjects,
+}
+
 struct Watched {
-    log: Arc<dyn Log>,
+    target: Target,
     /// The settings that were applied last.
     settings: Settings,
     file: PathBuf,
@@ -156,7 +166,12 @@ impl Watched {
         anyhow::ensure!(Path::new(&self.file).is_file(), "the file does not exist");
         let settings = (self.load)()?;
         check(&settings)?;
-        match publish(&self.log, &of(&settings), Utc::now()) {
+        self.target.subjects.replace(known_subjects(&settings));
+        let published = match &self.target.log {
+            Some(log) => publish(log, &of(&settings), Utc::now()),
+            None => Ok(0),
+        };
+        match published {
             Ok(changes) => tracing::info!(changes, "published the campaigns of the changed settings file"),
             Err(error) => {
                 tracing::warn!(
@@ -221,7 +236,10 @@ mod tests {
         };
         let load = move || Settings::load(&overrides, &[]);
         Watched {
-            log,
+            target: Target {
+                log: Some(log),
+                subjects: KnownSubjects::any(),
+            },
             settings: load().unwrap(),
             file,
             seen: None,
@@ -230,7 +248,7 @@ mod tests {
     }
 
     fn products(watched: &Watched) -> Vec<String> {
-        let table = read_table(&watched.log, topics::CAMPAIGNS).unwrap();
+        let table = read_table(watched.target.log.as_ref().unwrap(), topics::CAMPAIGNS).unwrap();
         let product = |(key, value): (&bytes::Bytes, &bytes::Bytes)| {
             let campaign = Envelope::<Campaign>::decode(value).unwrap();
             format!("{} {}", String::from_utf8_lossy(key), campaign.data.brief.product)
@@ -244,7 +262,8 @@ mod tests {
         let both = campaign("spring", "Boots") + &campaign("summer", "Sandals");
         let mut watched = watched(folder.path(), &both);
         let now = Utc::from_millis(7);
-        let publish = |settings: &Settings| publish(&watched.log, &of(settings), now).unwrap();
+        let log = watched.target.log.clone().unwrap();
+        let publish = |settings: &Settings| publish(&log, &of(settings), now).unwrap();
         assert_eq!(publish(&watched.settings), 2);
         assert_eq!(publish(&watched.settings), 0);
         assert_eq!(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use limbic_affect_stage::AffectStage;
+use limbic_api::Tls;
 use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
 use limbic_domain::{ConnectionUrl, Slug, TenantId, Utc};
 use limbic_ingest::SeenIds;
@@ -106,6 +107,7 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
         .map(|(table, name, entry)| of_entry(table, name, entry));
     [of_data_folder(settings), of_listener(settings, node.as_ref())]
         .into_iter()
+        .chain(of_certificate(settings))
         .chain(of_sharing)
         .chain(of_urls)
         .chain(of_stages)
@@ -222,6 +224,17 @@ fn reach(url: &ConnectionUrl) -> anyhow::Result<String> {
     }
     let error = failed.map_or_else(|| anyhow::anyhow!("the name has no address"), anyhow::Error::new);
     Err(error.context(advice()))
+}
+
+/// Whether the certificate of the API can be used.
+fn of_certificate(settings: &Settings) -> Option<Finding> {
+    let opened = Tls::open(&settings.api.tls)
+        .map_err(anyhow::Error::from)
+        .transpose()?;
+    Some(Finding::new(
+        "api.tls",
+        opened.map(|_| "the certificate and its key are valid".to_owned()),
+    ))
 }
 
 /// How long the view and the series are kept, if the settings of their stages are valid.

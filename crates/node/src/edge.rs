@@ -1,10 +1,12 @@
 //! The edge of this node: accepts posts and outcomes into the log.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use limbic_affect_stage::AffectStage;
 use limbic_component::Resources;
-use limbic_domain::ConnectionUrl;
-use limbic_ingest::{Edge, IngestStage, SeenIds};
+use limbic_domain::{ConnectionUrl, Slug, TenantId};
+use limbic_ingest::{Edge, IngestStage, KnownSubjects, SeenIds};
 use limbic_stream::Log;
 
 use crate::keys;
@@ -27,5 +29,27 @@ pub(crate) fn open_edge(
     }
     let keys = keys::pseudonym_keys(settings)?;
     let ingest = settings.section::<IngestStage>().clone();
-    Ok(Edge::new(log, settings.partitions, ingest, keys, seen))
+    let subjects = KnownSubjects::any();
+    subjects.replace(known_subjects(settings));
+    Ok(Edge::new(log, settings.partitions, ingest, keys, seen).knowing(subjects))
+}
+
+/// The subjects that the settings name, by tenant: those with words, and those of the tenant's campaigns.
+pub(crate) fn known_subjects(settings: &Settings) -> BTreeMap<TenantId, BTreeSet<Slug>> {
+    let of_all: BTreeSet<Slug> = settings
+        .section::<AffectStage>()
+        .subjects
+        .keys()
+        .cloned()
+        .collect();
+    let mut known: BTreeMap<TenantId, BTreeSet<Slug>> = settings
+        .tenant_ids()
+        .into_iter()
+        .map(|tenant| (tenant, of_all.clone()))
+        .collect();
+    for one in &settings.campaigns {
+        let of_tenant = known.entry(one.tenant.clone()).or_default();
+        of_tenant.extend(one.campaign.subjects.iter().cloned());
+    }
+    known
 }

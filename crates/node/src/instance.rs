@@ -66,7 +66,7 @@ impl Instance {
                 path.display()
             )
         };
-        std::fs::create_dir_all(&folder).with_context(|| cannot(&folder))?;
+        crate::folder::create(&folder).with_context(|| cannot(&folder))?;
         let folder = folder.canonicalize().with_context(|| cannot(&folder))?;
         for slot in 0..SLOTS {
             let path = slot_path(&folder, slot);

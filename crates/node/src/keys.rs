@@ -1,6 +1,6 @@
 //! The secrets of tenants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -18,6 +18,12 @@ pub(super) fn api_keys(settings: &Settings) -> BTreeMap<[u8; 32], TenantId> {
             .map(|key| (limbic_api::hash_key(key.reveal()), tenant.clone()))
     });
     keys.collect()
+}
+
+/// The hashes of the operators' keys.
+pub(super) fn operator_keys(settings: &Settings) -> BTreeSet<[u8; 32]> {
+    let keys = settings.api.operator_keys.iter();
+    keys.map(|key| limbic_api::hash_key(key.reveal())).collect()
 }
 
 /// The key of each tenant's pseudonyms. It is derived from the tenant's secret. If no other node needs it, it can be

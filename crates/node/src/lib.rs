@@ -37,6 +37,7 @@ mod check;
 mod components;
 mod deep;
 mod edge;
+mod folder;
 mod instance;
 mod keys;
 mod local;

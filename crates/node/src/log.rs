@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use limbic_component::CallTimeout;
-use limbic_domain::topics;
+use limbic_domain::{ByteSize, HumanDuration, topics};
 use limbic_stream::{Log, Retention, TopicSpec};
 
 use crate::local::RemoteLog;
@@ -48,19 +48,21 @@ fn connect_within(settings: &Settings, timeout: Duration) -> anyhow::Result<Arc<
 
 /// Every topic of Limbic: the topics of records with their dead-letter topics, and the compacted topics.
 pub fn topic_specs(settings: &Settings) -> Vec<TopicSpec> {
-    let retention = Retention {
-        bytes: Some(settings.retention.size.get()).filter(|size| *size > 0),
-        age: Some(settings.retention.age.get()).filter(|age| !age.is_zero()),
+    let limits = |size: ByteSize, age: HumanDuration| Retention {
+        bytes: Some(size.get()).filter(|size| *size > 0),
+        age: Some(age.get()).filter(|age| !age.is_zero()),
     };
+    let retention = limits(settings.retention.size, settings.retention.age);
+    let of_dead = limits(settings.retention.dead_size, settings.retention.dead_age);
     let spec = |name: &str| TopicSpec::new(name, settings.partitions);
     let of_records = topics::ALL.into_iter().flat_map(|topic| {
-        // Dead letters are for people: they are never deleted by age or size.
+        // Dead letters are for people, who may need longer than the stages.
         let of_topic = if topics::TRANSIENT.contains(&topic) {
             spec(topic).transient(retention)
         } else {
             spec(topic).kept(retention)
         };
-        [of_topic, spec(&topics::dead(topic))]
+        [of_topic, spec(&topics::dead(topic)).kept(of_dead)]
     });
     let of_tables = topics::COMPACTED.into_iter().map(|topic| spec(topic).compacted());
     of_records.chain(of_tables).collect()

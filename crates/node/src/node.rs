@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use limbic_api::Context;
+use limbic_api::{ApiMeters, Context};
 use limbic_component::{Need, Registration};
 use limbic_deliver::AdPlatforms;
 use limbic_ingest::Edge;
@@ -18,8 +18,9 @@ use limbic_stream::{Log, StageSpec};
 use limbic_views::{Store, ViewMeters};
 use tokio::runtime::{Handle, Runtime};
 
-use crate::campaigns::Watcher;
+use crate::campaigns::{Target, Watcher};
 use crate::edge::open_edge;
+use crate::folder;
 use crate::instance::Instance;
 use crate::keys;
 use crate::local::{About, LocalServer, running};
@@ -92,6 +93,9 @@ impl Node {
             .context("cannot start the I/O threads")?;
         let specs = stages::specs(settings)?;
         let log = open_log(settings).map_err(|error| say_who_runs(settings, error))?;
+        if let Some(problem) = folder::problem(&settings.data_dir) {
+            tracing::warn!("{problem}");
+        }
         match Parts::open(settings, options, instance.name(), runtime.handle(), &log, &specs) {
             Ok(parts) => Ok(Self {
                 local: answer_commands(settings, &log, parts.server.as_ref()),
@@ -120,8 +124,8 @@ impl Node {
     }
 
     /// Watches the settings file from now on. When it changes, `load` reads the settings again, and their campaigns are
-    /// published. They take effect without a restart. Settings that are not valid change nothing; the error is logged. A
-    /// node without the creative stage does not publish campaigns and watches nothing.
+    /// published, and the edge knows their subjects. They take effect without a restart. Settings that are not valid change nothing;
+    /// the error is logged. A node without the creative stage does not publish campaigns.
     pub fn watch_settings(
         &mut self,
         settings: &Settings,
@@ -129,10 +133,12 @@ impl Node {
         load: impl Fn() -> anyhow::Result<Settings> + Send + 'static,
     ) -> anyhow::Result<()> {
         let statuses = self.statuses();
-        if statuses.iter().any(|(stage, _)| stage == limbic_creative::STAGE) {
-            let log = Arc::clone(&self.log);
-            self.watcher = Some(Watcher::spawn(log, settings.clone(), file, Box::new(load))?);
-        }
+        let publishes = statuses.iter().any(|(stage, _)| stage == limbic_creative::STAGE);
+        let target = Target {
+            log: publishes.then(|| Arc::clone(&self.log)),
+            subjects: self.edge.subjects().clone(),
+        };
+        self.watcher = Some(Watcher::spawn(target, settings.clone(), file, Box::new(load))?);
         Ok(())
     }
 
@@ -247,7 +253,7 @@ impl Parts {
         let listener = options
             .listen
             .as_deref()
-            .map(|listen| bind(handle, listen))
+            .map(|listen| bind(handle, settings, listen))
             .transpose()?;
         let mut resources = resources::of(settings);
         resources.insert(handle.clone());
@@ -278,6 +284,7 @@ impl Parts {
         resources.insert(views);
         let series = SeriesMeters::register(&meters_registry).context("cannot register the meters")?;
         resources.insert(series);
+        let api = ApiMeters::register(&meters_registry).context("cannot register the meters")?;
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
         let series = stores.series.as_ref().ok().cloned();
@@ -297,6 +304,8 @@ impl Parts {
                     components,
                     registry: meters_registry,
                     keys: keys::api_keys(settings),
+                    operator_keys: keys::operator_keys(settings),
+                    meters: api,
                     settings: settings.api.clone(),
                 };
                 Some(Server::start(handle, listener, context)?)

@@ -1,20 +1,36 @@
 //! The HTTP server of this node.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use limbic_api::Context;
+use anyhow::{Context as _, bail};
+use limbic_api::{Context, Tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::settings::Settings;
+
+/// How often the files of the certificate are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Binds the listener before any stage starts, because a port that is already in use is the most frequent error.
-pub(crate) fn bind(handle: &Handle, listen: &str) -> anyhow::Result<TcpListener> {
-    handle.block_on(TcpListener::bind(listen)).with_context(|| {
+pub(crate) fn bind(handle: &Handle, settings: &Settings, listen: &str) -> anyhow::Result<TcpListener> {
+    let listener = handle.block_on(TcpListener::bind(listen)).with_context(|| {
         format!("cannot listen at {listen}: the port may be in use; choose another with --listen ADDR:PORT")
-    })
+    })?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    if !address.ip().is_loopback() && !settings.has_api_keys() && !settings.api.public_without_keys {
+        bail!(
+            "listen = {listen}: other machines can reach this address, and there are no API keys, so everyone there could read and \
+             write everything: set tenants.default.api_keys, listen at 127.0.0.1:{}, or allow it with api.public_without_keys = true",
+            address.port()
+        );
+    }
+    Ok(listener)
 }
 
 /// A running API server.
@@ -28,19 +44,13 @@ impl Server {
     /// Serves the API over `context`.
     pub(crate) fn start(handle: &Handle, listener: TcpListener, context: Context) -> anyhow::Result<Self> {
         let address = listener.local_addr().context("the listener has no address")?;
-        let router = limbic_api::router(context);
-        let (stop, mut stopped) = watch::channel(false);
-        let task = handle.spawn(async move {
-            let shutdown = async move {
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            };
-            let served = axum::serve(listener, router)
-                .with_graceful_shutdown(shutdown)
-                .await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the API stopped");
-            }
-        });
+        limbic_api::raise_descriptor_limit();
+        let tls = Tls::open(&context.settings.tls)?.map(Arc::new);
+        if let Some(tls) = &tls {
+            handle.spawn(keep_certificate(Arc::downgrade(tls)));
+        }
+        let (stop, stopped) = watch::channel(false);
+        let task = handle.spawn(limbic_api::serve(listener, context, tls, stopped));
         Ok(Self { address, stop, task })
     }
 
@@ -51,6 +61,39 @@ impl Server {
         let ended = handle.block_on(async { tokio::time::timeout(left, self.task).await });
         if ended.is_err() {
             tracing::warn!("some requests were still open at the deadline");
+        }
+    }
+}
+
+/// Reads the certificate again when its files change, and on SIGHUP, until the server has ended.
+async fn keep_certificate(tls: Weak<Tls>) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for SIGHUP: the certificate does not change");
+            return;
+        }
+    };
+    let mut look = tokio::time::interval(LOOK);
+    // A change that is not valid is reported once.
+    let mut reported = false;
+    loop {
+        let is_asked = tokio::select! {
+            _ = hangup.recv() => true,
+            _ = look.tick() => false,
+        };
+        let Some(tls) = tls.upgrade() else { return };
+        if !is_asked && !tls.has_changed() {
+            reported = false;
+            continue;
+        }
+        match tls.reload() {
+            Ok(()) => tracing::info!("new connections use the changed certificate"),
+            Err(error) if is_asked || !reported => {
+                tracing::error!(%error, "the certificate was not changed: the one in use stays");
+                reported = true;
+            }
+            Err(_) => {}
         }
     }
 }

@@ -9,8 +9,8 @@ use limbic_domain::{ConnectionUrl, Slug};
 use limbic_metrics::SeriesStore;
 use limbic_views::Store;
 
-use crate::registry;
 use crate::settings::Settings;
+use crate::{folder, registry};
 
 /// The stores of this node. `Err` tells a person why a store is not open, and what to do.
 pub(crate) struct Stores {
@@ -53,7 +53,7 @@ pub(crate) fn open_chosen<T: 'static>(
 ) -> anyhow::Result<T> {
     let component = registry::chosen(setting, url)?;
     if component.has_need(Need::DataFolder) {
-        std::fs::create_dir_all(&settings.data_dir)
+        folder::create(&settings.data_dir)
             .with_context(|| format!("cannot create {}", settings.data_dir.display()))?;
     }
     let section = settings.section_of(component);

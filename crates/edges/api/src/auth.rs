@@ -1,6 +1,8 @@
-//! Authentication: finds the tenant of a request.
+//! Authentication: finds the tenant of a request, and who may see the totals of all tenants.
 
-use axum::extract::FromRequestParts;
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use limbic_domain::TenantId;
@@ -18,6 +20,14 @@ pub(crate) struct NamedCaller {
     pub(crate) by: String,
 }
 
+/// A caller who may see the totals of all tenants: one with an operator's key, anyone on a node without keys, and the only tenant of a
+/// node, whose own totals they are.
+pub(crate) struct Operator;
+
+/// The tenant of the request, for the limits of its connection. The extractors below set it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(pub(crate) Arc<OnceLock<TenantId>>);
+
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
@@ -34,29 +44,91 @@ impl FromRequestParts<App> for NamedCaller {
     }
 }
 
+impl FromRequestParts<App> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let context = &app.context;
+        if context.keys.is_empty() {
+            return Ok(Self);
+        }
+        let hash = key_of(parts)?;
+        if context.operator_keys.contains(&hash) {
+            return Ok(Self);
+        }
+        let tenant = context.keys.get(&hash).ok_or_else(unknown_key)?;
+        if context.keys.values().all(|other| other == tenant) {
+            return Ok(Self);
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "this shows totals of all tenants: use a key of the setting api.operator_keys",
+        ))
+    }
+}
+
+impl OptionalFromRequestParts<App> for Operator {
+    type Rejection = Problem;
+
+    /// `None` for every other caller, also for one without a key.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
+        let operator = <Self as FromRequestParts<App>>::from_request_parts(parts, app).await;
+        Ok(operator.ok())
+    }
+}
+
+fn unauthorised(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail)
+}
+
+fn unknown_key() -> Problem {
+    unauthorised(
+        "this API key is unknown: check the key, or add it to api_keys of its tenant in the settings of this node",
+    )
+}
+
+/// The hash of the request's key. Keys are looked up by their hash, so the duration of a look-up reveals nothing about them.
+fn key_of(parts: &Parts) -> Result<[u8; 32], Problem> {
+    let given = parts.headers.get(header::AUTHORIZATION);
+    let given = given.ok_or_else(|| {
+        unauthorised("this node has API keys: send `Authorization: Bearer KEY` with one of them")
+    })?;
+    let key = given.to_str().ok().and_then(bearer).ok_or_else(|| {
+        unauthorised(
+            "the header authorization is not understood: send `Authorization: Bearer KEY` with an API key",
+        )
+    })?;
+    Ok(hash_key(key))
+}
+
 fn find(parts: &Parts, app: &App) -> Result<NamedCaller, Problem> {
-    if app.context.keys.is_empty() {
-        return Ok(NamedCaller {
+    let found = if app.context.keys.is_empty() {
+        NamedCaller {
             tenant: TenantId::default(),
             by: "anonymous".to_owned(),
-        });
+        }
+    } else {
+        let hash = key_of(parts)?;
+        let Some(tenant) = app.context.keys.get(&hash) else {
+            return Err(if app.context.operator_keys.contains(&hash) {
+                let detail =
+                    "an operator's key shows totals, not the data of a tenant: use a key of the tenant";
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+            } else {
+                unknown_key()
+            });
+        };
+        let [a, b, c, d, ..] = hash;
+        NamedCaller {
+            tenant: tenant.clone(),
+            by: format!("key:{a:02x}{b:02x}{c:02x}{d:02x}"),
+        }
+    };
+    if let Some(known) = parts.extensions.get::<Known>() {
+        let _ = known.0.set(found.tenant.clone());
     }
-    let unauthorised = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail);
-    let given = parts.headers.get(header::AUTHORIZATION);
-    let given = given.ok_or_else(|| unauthorised("send `Authorization: Bearer KEY` with an API key"))?;
-    let key = given.to_str().ok().and_then(bearer);
-    let key = key.ok_or_else(|| unauthorised("expected `Authorization: Bearer KEY`"))?;
-    // Keys are looked up by their hash, so the duration of a look-up reveals nothing about them.
-    let hash = hash_key(key);
-    let tenant = app.context.keys.get(&hash);
-    let tenant = tenant
-        .cloned()
-        .ok_or_else(|| unauthorised("this API key is unknown"))?;
-    let [a, b, c, d, ..] = hash;
-    Ok(NamedCaller {
-        tenant,
-        by: format!("key:{a:02x}{b:02x}{c:02x}{d:02x}"),
-    })
+    Ok(found)
 }
 
 /// The key in `Bearer KEY`. The scheme may be written in any case (RFC 9110, section 11.1).

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::App;
+use crate::auth::Caller;
 
 /// A component as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,7 +32,7 @@ pub struct ComponentView {
 }
 
 /// `GET /v1/components`.
-pub(crate) async fn show(State(app): State<App>) -> Json<Value> {
+pub(crate) async fn show(State(app): State<App>, _: Caller) -> Json<Value> {
     let store = |closed: Option<&String>| json!({"open": closed.is_none(), "reason": closed});
     Json(json!({
         "items": app.context.components,

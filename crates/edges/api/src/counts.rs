@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use limbic_domain::topics;
+use limbic_domain::{TenantId, topics};
 use limbic_stream::runtime::{StageCounts, count_stages};
 use serde::Serialize;
 
 use crate::App;
+use crate::auth::Operator;
 use crate::problem::Problem;
 
 /// `GET /v1/counts`.
@@ -39,8 +40,11 @@ struct StageView {
     produced: BTreeMap<String, u64>,
 }
 
-pub(crate) async fn show(State(app): State<App>) -> Result<Json<Counts>, Problem> {
+/// For operators, because the counts are totals of all tenants.
+pub(crate) async fn show(State(app): State<App>, _: Operator) -> Result<Json<Counts>, Problem> {
+    let turn = app.turn_to_read(&TenantId::default()).await?;
     let counted = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let mut all = Vec::new();
         for stage in &app.context.stages {
             let counts = count_stages(&*app.context.log, stage)?;
@@ -50,7 +54,7 @@ pub(crate) async fn show(State(app): State<App>) -> Result<Json<Counts>, Problem
     });
     match counted.await {
         Ok(Ok(counts)) => Ok(Json(counts)),
-        Ok(Err(error)) => Err(Problem::busy(error.to_string())),
+        Ok(Err(error)) => Err(Problem::log_busy(&error, "retry after a second")),
         Err(panic) => Err(Problem::internal(&panic)),
     }
 }

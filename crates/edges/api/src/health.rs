@@ -8,16 +8,17 @@ use limbic_stream::runtime::Health;
 use prometheus::{Encoder as _, TextEncoder};
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::auth::Operator;
 use crate::problem::Problem;
+use crate::{App, descriptors};
 
 /// Liveness: answers while the process runs.
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Readiness: 200 if every stage of this node has its partitions and the view answers, otherwise 503 with the reasons.
-pub(crate) async fn ready(State(app): State<App>) -> Response {
+/// Readiness: 200 if every stage of this node has its partitions and the view answers, otherwise 503. Operators see the reasons.
+pub(crate) async fn ready(State(app): State<App>, operator: Option<Operator>) -> Response {
     let mut waiting: Vec<String> = Vec::new();
     let mut stages = serde_json::Map::new();
     for (name, status) in (app.context.statuses)() {
@@ -41,16 +42,23 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     {
         waiting.push(format!("view: {error}"));
     }
+    waiting.extend(descriptors::problem().map(str::to_owned));
     let status = if waiting.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body: Value = json!({"ready": waiting.is_empty(), "waiting_for": waiting, "stages": stages});
+    let body: Value = match operator {
+        Some(Operator) => json!({"ready": waiting.is_empty(), "waiting_for": waiting, "stages": stages}),
+        None => json!({"ready": waiting.is_empty()}),
+    };
     (status, Json(body)).into_response()
 }
 
-pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+pub(crate) async fn metrics(State(app): State<App>, _: Operator) -> Result<Response, Problem> {
+    let meters = &app.context.meters;
+    meters.body_bytes.set(app.bodies.taken() as i64);
+    meters.answer_bytes.set(app.answers.taken() as i64);
     let mut text = Vec::new();
     TextEncoder::new()
         .encode(&app.context.registry.gather(), &mut text)

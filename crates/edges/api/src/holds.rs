@@ -54,13 +54,15 @@ pub(crate) struct ReleaseParams {
 }
 
 pub(crate) async fn show(State(app): State<App>, Caller(tenant): Caller) -> Result<Json<Holds>, Problem> {
+    let turn = app.turn_to_read(&tenant).await?;
     let read = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         read_table(&app.context.log, topics::HOLDS).map(|table| of(&tenant, table.values()))
     });
     match read.await {
         Ok(Ok(Ok(holds))) => Ok(Json(holds)),
         Ok(Ok(Err(error))) => Err(Problem::busy(format!("a hold cannot be read: {error}"))),
-        Ok(Err(error)) => Err(Problem::busy(error.to_string())),
+        Ok(Err(error)) => Err(Problem::log_busy(&error, "retry after a second")),
         Err(panic) => Err(Problem::internal(&panic)),
     }
 }
@@ -82,9 +84,9 @@ pub(crate) async fn release(
     }
     let subject =
         Slug::new(&subject).map_err(|error| Problem::bad_request(error.to_string()).of_field("subject"))?;
-    let permit = Arc::clone(&app.writers).try_acquire_owned();
-    let permit =
-        permit.map_err(|_| Problem::busy("too many requests are being written: retry after a second"))?;
+    let turn = app.writers.try_take(&caller.tenant);
+    let turn =
+        turn.ok_or_else(|| Problem::busy("too many requests are being written: retry after a second"))?;
     let released = tokio::task::spawn_blocking(move || {
         let release = Release {
             at: Utc::now(),
@@ -92,7 +94,7 @@ pub(crate) async fn release(
             reason,
         };
         let released = write_release(&app.context.log, &caller.tenant, &subject, release);
-        drop(permit);
+        drop(turn);
         released
     });
     match released.await {
@@ -109,7 +111,8 @@ fn write_release(
     release: Release,
 ) -> Result<Envelope<Hold>, Problem> {
     let key = Hold::key(tenant, subject.as_str());
-    let table = read_table(log, topics::HOLDS).map_err(|error| Problem::busy(error.to_string()))?;
+    let table =
+        read_table(log, topics::HOLDS).map_err(|error| Problem::log_busy(&error, "retry after a second"))?;
     let value = table.get(key.as_bytes()).ok_or_else(|| {
         let detail = format!("no hold on the subject `{subject}`: GET /v1/holds lists the holds");
         Problem::new(StatusCode::NOT_FOUND, "not found", detail)
@@ -133,9 +136,10 @@ fn write_release(
         timestamp: now,
     };
     log.publish(vec![record]).map_err(|error| {
-        Problem::busy(format!(
-            "{error}; the hold may still be in force: send the same request again"
-        ))
+        Problem::log_busy(
+            &error,
+            "the hold may still be in force: send the same request again",
+        )
     })?;
     Ok(hold)
 }

@@ -3,28 +3,34 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
-use limbic_domain::Utc;
-use limbic_ingest::{Edge, EdgeError, Receipt};
+use limbic_domain::{TenantId, Utc};
+use limbic_ingest::{Edge, EdgeError, Receipt, incoming};
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::auth::Caller;
+use crate::body::{Received, receive};
+use crate::items::{self, Indivisible, Items};
 use crate::problem::Problem;
 
-type Items = Vec<Result<Value, String>>;
+/// Maximum bytes of a watermark.
+const WATERMARK_LIMIT: usize = 4 << 10;
+
+/// An item of a request, or why it cannot be read.
+type Item = Result<Value, String>;
 
 pub(crate) async fn posts(
     State(app): State<App>,
     Caller(tenant): Caller,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let trace = trace_of(&headers);
-    take(app, headers, body, move |edge, items| {
+    let of = tenant.clone();
+    take(app, of, headers, body, move |edge, items| {
         edge.accept_posts(&tenant, items, Some(&trace))
     })
     .await
@@ -34,10 +40,11 @@ pub(crate) async fn outcomes(
     State(app): State<App>,
     Caller(tenant): Caller,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let trace = trace_of(&headers);
-    take(app, headers, body, move |edge, items| {
+    let of = tenant.clone();
+    take(app, of, headers, body, move |edge, items| {
         edge.accept_outcomes(&tenant, items, Some(&trace))
     })
     .await
@@ -45,10 +52,14 @@ pub(crate) async fn outcomes(
 
 pub(crate) async fn watermark(
     State(app): State<App>,
-    Caller(_): Caller,
-    body: Bytes,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let value: Value = serde_json::from_slice(&body).map_err(|error| not_json(&error))?;
+    is_lines(&headers)?;
+    let received = receive(&app, &tenant, &headers, body, WATERMARK_LIMIT).await?;
+    let (body, _share) = received.decoded()?;
+    let value = incoming::json(&body).map_err(|problem| unreadable(&problem))?;
     let at = value.get("at").and_then(Value::as_str);
     let at = at.ok_or_else(|| {
         let detail = "`at` is missing: give the time before which no more posts come, for instance {\"at\": \"2026-11-29T12:00:00Z\"}";
@@ -57,35 +68,31 @@ pub(crate) async fn watermark(
     let at: Utc = at
         .parse()
         .map_err(|error| Problem::bad_request(format!("{error}")).of_field("at"))?;
-    write(app, move |edge| edge.heartbeat(at)).await?;
+    write(app, &tenant, move |edge| Ok(edge.heartbeat(at)?)).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"at": at}))))
 }
 
-/// Reads the items of a body, passes them to the edge, and returns the receipt.
+/// Receives a body, passes its items to the edge, and returns the receipt.
 async fn take(
     app: App,
+    tenant: TenantId,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-    accept: impl FnOnce(&Edge, Items) -> Result<Receipt, EdgeError> + Send + 'static,
+    body: Body,
+    accept: impl FnOnce(&Edge, &mut dyn Iterator<Item = Item>) -> Result<Receipt, EdgeError> + Send + 'static,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
-    let limit = app.context.settings.max_body.as_usize();
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body too large",
-            format!("the body exceeds {limit} bytes: send the posts in several requests"),
-        ),
-        _ => Problem::bad_request("the body ended early: send it again"),
-    })?;
     let lines = is_lines(&headers)?;
-    let (receipt, single) = write(app, move |edge| {
-        let (items, single) = match items(&body, lines) {
-            Ok(items) => items,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        accept(edge, items).map(|receipt| Ok((receipt, single)))
+    let received = receive(
+        &app,
+        &tenant,
+        &headers,
+        body,
+        app.context.settings.max_body.as_usize(),
+    )
+    .await?;
+    let (receipt, single) = write(app, &tenant, move |edge| {
+        read_items(edge, received, lines, accept)
     })
-    .await??;
+    .await?;
     match receipt.rejected.first() {
         // A single post that is not valid is an error of the request.
         Some(rejection) if single => {
@@ -97,27 +104,92 @@ async fn take(
     }
 }
 
+/// Reads the items of a body one by one and passes them to the edge. Returns the receipt, and whether the body was a single object.
+fn read_items(
+    edge: &Edge,
+    received: Received,
+    lines: bool,
+    accept: impl FnOnce(&Edge, &mut dyn Iterator<Item = Item>) -> Result<Receipt, EdgeError>,
+) -> Result<(Receipt, bool), Failure> {
+    let (body, _share) = received.decoded()?;
+    let most = edge.most_items();
+    let items = if lines {
+        items::lines(&body, most)
+    } else {
+        items::json(&body, most)
+    };
+    let items = items.map_err(|error| match error {
+        Indivisible::TooMany => Failure::Edge(EdgeError::TooMany { limit: most }),
+        Indivisible::Empty if lines => Problem::bad_request("the body is empty: send one JSON object a line")
+            .of_field("body")
+            .into(),
+        Indivisible::Empty => Problem::bad_request("the body is empty: send one post, or an array of posts")
+            .of_field("body")
+            .into(),
+        Indivisible::NeitherObjectNorArray => Problem::bad_request(
+            "the body is neither an object nor an array: send one post, or an array of posts",
+        )
+        .of_field("body")
+        .into(),
+        Indivisible::Malformed(at) => unreadable(&format!(
+            "is not JSON: the array is not well-formed at byte {at}: send a complete array"
+        ))
+        .into(),
+    })?;
+    match items {
+        Items::One(range) => {
+            let item = incoming::json(&body[range]).map_err(|problem| unreadable(&problem))?;
+            let receipt = accept(edge, &mut std::iter::once(Ok(item)))?;
+            Ok((receipt, true))
+        }
+        Items::Many(ranges) => {
+            let mut items = ranges.into_iter().map(|range| incoming::json(&body[range]));
+            Ok((accept(edge, &mut items)?, false))
+        }
+    }
+}
+
+/// Why a call of the edge failed.
+enum Failure {
+    Edge(EdgeError),
+    Request(Problem),
+}
+
+impl From<EdgeError> for Failure {
+    fn from(error: EdgeError) -> Self {
+        Self::Edge(error)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Request(problem)
+    }
+}
+
 /// Runs a call that blocks until it is durable, outside the tokio threads. Refuses the call if too many are already
 /// waiting.
 async fn write<T: Send + 'static>(
     app: App,
-    call: impl FnOnce(&Edge) -> Result<T, EdgeError> + Send + 'static,
+    tenant: &TenantId,
+    call: impl FnOnce(&Edge) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Problem> {
     let edge: Arc<Edge> = app.context.edge.clone().ok_or_else(|| {
         let detail = "this node accepts no posts: send them to another node";
         Problem::new(StatusCode::NOT_FOUND, "not accepted here", detail)
     })?;
-    let permit = Arc::clone(&app.writers).try_acquire_owned();
-    let permit =
-        permit.map_err(|_| Problem::busy("too many requests are being written: retry after a second"))?;
+    let turn = app.writers.try_take(tenant);
+    let turn =
+        turn.ok_or_else(|| Problem::busy("too many requests are being written: retry after a second"))?;
     let done = tokio::task::spawn_blocking(move || {
         let done = call(&edge);
-        drop(permit);
+        drop(turn);
         done
     });
     match done.await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(edge_problem(error)),
+        Ok(Err(Failure::Edge(error))) => Err(edge_problem(error)),
+        Ok(Err(Failure::Request(problem))) => Err(problem),
         Err(panic) => Err(Problem::internal(&panic)),
     }
 }
@@ -127,6 +199,11 @@ fn edge_problem(error: EdgeError) -> Problem {
         EdgeError::TooMany { .. } => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too many items", error.to_string())
         }
+        EdgeError::Quota { wait } => {
+            let mut problem = Problem::too_many_requests(error.to_string());
+            problem.retry_after = u32::try_from(wait.as_secs()).ok();
+            problem
+        }
         EdgeError::Heartbeat(wrong) => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid item", wrong.problem)
                 .of_field(wrong.field)
@@ -134,73 +211,43 @@ fn edge_problem(error: EdgeError) -> Problem {
         EdgeError::UnknownTenant(_) => {
             Problem::new(StatusCode::FORBIDDEN, "unknown tenant", error.to_string())
         }
-        EdgeError::Log(error) if error.retry() == limbic_domain::Retry::WithBackoff => {
-            tracing::warn!(%error, "the log did not accept a request");
-            Problem::busy(format!(
-                "{error}; nothing was lost: send the same request again, duplicates are removed"
-            ))
-        }
+        EdgeError::Log(error) if error.retry() == limbic_domain::Retry::WithBackoff => Problem::log_busy(
+            &error,
+            "nothing was lost: send the same request again, duplicates are removed",
+        ),
         EdgeError::Log(error) => Problem::internal(&error),
     }
 }
 
-/// Whether the body is JSON Lines.
+/// Whether the body is JSON Lines. Another type than JSON is refused: a web page can send a form or plain text to any address
+/// without asking, but JSON only to its own.
 fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
-    let Some(given) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(false);
-    };
-    let text = given.to_str().unwrap_or("");
-    match text
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim()
-        .to_ascii_lowercase()
-        .as_str()
-    {
-        "application/json" | "text/json" | "" | "application/x-www-form-urlencoded" => Ok(false),
+    let given = headers.get(header::CONTENT_TYPE);
+    let text = given.map_or("", |given| given.to_str().unwrap_or(""));
+    let kind = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match &*kind {
+        "application/json" | "text/json" => Ok(false),
         "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines" | "application/ndjson" => {
             Ok(true)
         }
-        _ => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported media type",
-            format!("`{text}`: send application/json (one object or an array) or application/x-ndjson"),
-        )),
+        _ => {
+            let found = if given.is_some() {
+                "this content-type is not known"
+            } else {
+                "the header content-type is missing"
+            };
+            Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported media type",
+                format!("{found}: send application/json (one object or an array) or application/x-ndjson"),
+            ))
+        }
     }
 }
 
-/// The items of a body, and whether it was a single object.
-fn items(body: &[u8], lines: bool) -> Result<(Items, bool), Problem> {
-    if lines {
-        let items: Items = body
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.iter().all(u8::is_ascii_whitespace))
-            .map(|line| {
-                serde_json::from_slice(line)
-                    .map_err(|error| format!("not JSON: {error}: send one JSON object a line"))
-            })
-            .collect();
-        return if items.is_empty() {
-            Err(Problem::bad_request("the body is empty: send one JSON object a line").of_field("body"))
-        } else {
-            Ok((items, false))
-        };
-    }
-    match serde_json::from_slice(body) {
-        Ok(Value::Array(items)) => Ok((items.into_iter().map(Ok).collect(), false)),
-        Ok(Value::Object(fields)) => Ok((vec![Ok(Value::Object(fields))], true)),
-        Ok(_) => Err(Problem::bad_request(
-            "the body is neither an object nor an array: send one post, or an array of posts",
-        )
-        .of_field("body")),
-        Err(error) => Err(not_json(&error)),
-    }
-}
-
-fn not_json(error: &serde_json::Error) -> Problem {
+fn unreadable(problem: &str) -> Problem {
     Problem::bad_request(format!(
-        "the body is not JSON: {error} (for JSON Lines, say content-type: application/x-ndjson)"
+        "the body {problem} (for JSON Lines, say content-type: application/x-ndjson)"
     ))
     .of_field("body")
 }

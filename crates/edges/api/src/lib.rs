@@ -20,6 +20,11 @@
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `openapi` | `/openapi.json`, generated from the record types |
+//! | `guard` | before every path: `Host` and `Origin`, the time limit, the headers of the answer |
+//! | `server` | the connections: how many, their deadlines, TLS ([`serve`]) |
+//!
+//! Memory is bounded: `body` receives bodies within a budget of bytes, `items` divides them without reading them, and the edge reads
+//! one item at a time. `turns` bounds how many requests run at a time. One tenant has at most half of each.
 //!
 //! Every error has the same form:
 //!
@@ -39,65 +44,56 @@
 //! * An answer of "accepted" means durable.
 //! * Every error is `application/problem+json` (RFC 9457) and says what to do. If the store of a path is not open on this
 //!   node, the error gives the reason.
-//! * No handler blocks an async thread. Calls of the log run on the blocking pool. A semaphore limits them, and further
+//! * No handler blocks an async thread. Calls of the log run on the blocking pool. Their number is limited, and further
 //!   requests are refused.
-//! * Every read belongs to one tenant.
+//! * Every read belongs to one tenant. Totals of all tenants need an operator's key.
+//! * Everything that a stranger can make large is bounded before it is in memory: connections, heads, bodies, items, answers.
 
 mod auth;
+mod body;
+mod budget;
 mod components;
 mod counts;
+mod descriptors;
 pub mod explain;
+mod guard;
 mod health;
 mod holds;
 mod ingest;
+mod items;
+mod meters;
 mod openapi;
 mod page;
 mod problem;
 mod read;
+mod server;
+mod settings;
 mod status;
+mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
-use limbic_domain::{ByteSize, HumanDuration, TenantId};
+use limbic_domain::TenantId;
 use limbic_ingest::Edge;
 use limbic_metrics::SeriesReader;
 use limbic_stream::runtime::StageStatus;
 use limbic_stream::{Log, StageSpec};
 use limbic_views::Store;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+
+use budget::Budget;
+use turns::Turns;
 
 pub use components::ComponentView;
+pub use descriptors::raise_limit as raise_descriptor_limit;
+pub use meters::ApiMeters;
 pub use problem::Problem;
+pub use server::{Tls, TlsError, TlsSettings, serve};
+pub use settings::{InvalidSetting, Settings};
 pub use status::campaign_view;
-
-/// The settings of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Maximum size of a request body. Default 16MiB.
-    pub max_body: ByteSize,
-    /// Maximum number of concurrent requests that write to the log. Further requests are answered with 503 and
-    /// `Retry-After`. Default 256.
-    pub writers: usize,
-    /// Maximum duration of a request. Default 30s.
-    pub timeout: HumanDuration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            max_body: ByteSize::from_mebibytes(16),
-            writers: 256,
-            timeout: HumanDuration::from_secs(30),
-        }
-    }
-}
 
 /// The resources of the handlers.
 pub struct Context {
@@ -119,6 +115,10 @@ pub struct Context {
     pub registry: prometheus::Registry,
     /// Hashes (BLAKE3) of API keys, and the tenant of each. Empty = every caller belongs to the tenant `default`.
     pub keys: BTreeMap<[u8; 32], TenantId>,
+    /// Hashes of the keys of operators, who see the totals of all tenants.
+    pub operator_keys: BTreeSet<[u8; 32]>,
+    /// The metrics of connections and limits.
+    pub meters: ApiMeters,
     /// The limits of requests.
     pub settings: Settings,
 }
@@ -129,7 +129,29 @@ struct App(Arc<Inner>);
 
 struct Inner {
     context: Context,
-    writers: Arc<Semaphore>,
+    /// Requests that write to the log.
+    writers: Turns,
+    /// Requests that read from the view, the series or the log.
+    readers: Turns,
+    /// Bytes of request bodies.
+    bodies: Budget,
+    /// Bytes of answers that clients have not taken.
+    answers: Budget,
+}
+
+/// The most requests of a tenant that wait for their turn to read.
+const WAITING_READS: usize = 32;
+
+impl Inner {
+    /// Waits for a turn to read.
+    async fn turn_to_read(&self, tenant: &TenantId) -> Result<turns::Turn, Problem> {
+        let turn = self.readers.take(tenant).await;
+        turn.ok_or_else(|| {
+            Problem::too_many_requests(
+                "many reads of this tenant wait already: send fewer at a time, and retry after a second",
+            )
+        })
+    }
 }
 
 impl std::ops::Deref for App {
@@ -145,13 +167,21 @@ pub fn hash_key(key: &str) -> [u8; 32] {
     *blake3::hash(key.as_bytes()).as_bytes()
 }
 
-/// The API over `context`.
+/// The API over `context`, without the limits of connections that [`serve`] has.
 pub fn router(context: Context) -> Router {
-    let max_body = context.settings.max_body.as_usize();
-    let timeout = context.settings.timeout.get();
-    let writers = Arc::new(Semaphore::new(context.settings.writers));
-    let app = App(Arc::new(Inner { context, writers }));
-    Router::new()
+    build(context).0
+}
+
+fn build(context: Context) -> (Router, App) {
+    let settings = &context.settings;
+    let app = App(Arc::new(Inner {
+        writers: Turns::new(settings.writers, 0),
+        readers: Turns::new(settings.readers, WAITING_READS),
+        bodies: Budget::new(settings.bodies.get()),
+        answers: Budget::new(settings.answers.get()),
+        context,
+    }));
+    let router = Router::new()
         .route("/", get(page::show))
         .route("/v1/posts", post(ingest::posts))
         .route("/v1/posts/{network}/{id}", get(read::post_by_network))
@@ -179,11 +209,8 @@ pub fn router(context: Context) -> Router {
         .route("/openapi.json", get(openapi::show))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(max_body))
-        .layer(tower_http::timeout::TimeoutLayer::with_status_code(
-            axum::http::StatusCode::SERVICE_UNAVAILABLE,
-            timeout,
-        ))
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
-        .with_state(app)
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app.clone());
+    (router, app)
 }

@@ -414,6 +414,7 @@ fn schemas() -> Map<String, Value> {
         "required": ["accepted", "duplicates", "rejected"],
         "properties": {
             "accepted": {"type": "integer"}, "duplicates": {"type": "integer"},
+            "unknown_subjects": {"type": "integer", "description": "Subjects that posts named and this node does not know. The posts were accepted without them. Absent if 0"},
             "rejected": {"type": "array", "items": {"type": "object", "required": ["index", "field", "problem"], "properties": {
                 "index": {"type": "integer"}, "field": text, "problem": text}}}
         }

@@ -21,6 +21,9 @@ pub struct Problem {
     /// Seconds to wait before a retry: the header `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u32>,
+    /// A further header of the answer.
+    #[serde(skip)]
+    pub(crate) header: Option<(header::HeaderName, HeaderValue)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -37,6 +40,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             retry_after: None,
+            header: None,
         }
     }
 
@@ -57,6 +61,19 @@ impl Problem {
         problem
     }
 
+    /// This tenant sends too much at a time.
+    pub(crate) fn too_many_requests(detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail);
+        problem.retry_after = Some(1);
+        problem
+    }
+
+    /// The log cannot serve the request now. The cause goes to the log, because it can name folders and servers.
+    pub(crate) fn log_busy(cause: &limbic_stream::Error, to_do: &str) -> Self {
+        tracing::warn!(%cause, "the log did not serve a request");
+        Self::busy(format!("the log does not answer: {to_do}"))
+    }
+
     /// An internal error. The cause goes to the log, not to the caller.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
@@ -68,6 +85,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
+        let header = self.header.clone();
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -76,6 +94,9 @@ impl IntoResponse for Problem {
         );
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some((name, value)) = header {
+            headers.insert(name, value);
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

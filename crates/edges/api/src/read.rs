@@ -96,6 +96,7 @@ async fn list(app: &App, tenant: &TenantId, kind: Kind, subject: Option<String>,
         ))
         .of_field("limit"));
     }
+    let _turn = app.turn_to_read(tenant).await?;
     let (store, subject) = (store(app)?, subject.as_deref());
     let page = match part.order {
         Order::Oldest => store.list(tenant, kind, subject, after, limit).await,
@@ -152,6 +153,7 @@ pub(crate) async fn decision(
     Caller(tenant): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
+    let _turn = app.turn_to_read(&tenant).await?;
     let found = store(&app)?
         .by_id(&tenant, Kind::Decision, &id)
         .await
@@ -206,6 +208,7 @@ pub(crate) async fn post(
     if let Some(network) = given.network {
         return post_by_network(State(app), Caller(tenant), Path((network, id))).await;
     }
+    let _turn = app.turn_to_read(&tenant).await?;
     let found = store(&app)?
         .by_id(&tenant, Kind::Post, &id)
         .await
@@ -225,6 +228,7 @@ pub(crate) async fn post_by_network(
     Path((network, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let subject = format!("{network}/{id}");
+    let _turn = app.turn_to_read(&tenant).await?;
     let page = store(&app)?
         .list(&tenant, Kind::Post, Some(&subject), None, 1)
         .await
@@ -281,6 +285,7 @@ pub(crate) async fn series(
         };
         tags.insert(tag.to_owned(), value);
     }
+    let _turn = app.turn_to_read(&tenant).await?;
     match series
         .query(&tenant, &measurement, &tags, &field, from, to, step_seconds)
         .await

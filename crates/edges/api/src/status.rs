@@ -55,7 +55,10 @@ async fn tables(app: &App, tenant: &TenantId) -> Result<Tables, Problem> {
 fn problem(error: ExplainError) -> Problem {
     match error {
         ExplainError::View(error) => store_problem(error),
-        ExplainError::Table { .. } => Problem::busy(error.to_string()),
+        ExplainError::Table { .. } => {
+            tracing::warn!(%error, "the log did not serve a request");
+            Problem::busy("the log does not answer: retry after a second")
+        }
         ExplainError::NotNamed(_) => Problem::bad_request(error.to_string()).of_field("of"),
         ExplainError::NotFound(detail) => Problem::new(StatusCode::NOT_FOUND, "not found", detail),
     }
@@ -71,6 +74,7 @@ pub(crate) async fn audiences(
     Caller(tenant): Caller,
     given: Result<Query<AudienceParams>, QueryRejection>,
 ) -> Result<Json<Audiences>, Problem> {
+    let _turn = app.turn_to_read(&tenant).await?;
     let Query(given) = given.map_err(|rejection| bad_query(&rejection))?;
     let limit = given.limit.unwrap_or(100);
     if !(1..=200).contains(&limit) {
@@ -141,6 +145,7 @@ pub(crate) async fn explain(
     Caller(tenant): Caller,
     given: Result<Query<ExplainParams>, QueryRejection>,
 ) -> Result<Json<Explanation>, Problem> {
+    let _turn = app.turn_to_read(&tenant).await?;
     let Query(given) = given.map_err(|rejection| bad_query(&rejection))?;
     let store = store(&app)?;
     let tables = tables(&app, &tenant).await?;
@@ -153,6 +158,7 @@ pub(crate) async fn platforms(
     State(app): State<App>,
     Caller(tenant): Caller,
 ) -> Result<Json<Value>, Problem> {
+    let _turn = app.turn_to_read(&tenant).await?;
     let views = platform_views(store(&app)?, &tenant, None)
         .await
         .map_err(problem)?;
@@ -165,6 +171,7 @@ pub(crate) async fn campaigns(
     State(app): State<App>,
     Caller(tenant): Caller,
 ) -> Result<Json<Value>, Problem> {
+    let _turn = app.turn_to_read(&tenant).await?;
     let tables = tables(&app, &tenant).await?;
     let store = store(&app)?;
     let mut items = Vec::new();
@@ -184,6 +191,7 @@ pub(crate) async fn campaign(
     Caller(tenant): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
+    let _turn = app.turn_to_read(&tenant).await?;
     let tables = tables(&app, &tenant).await?;
     let view = campaign_view(store(&app)?, &tables, &tenant, &id).await;
     view.map(Json).map_err(problem)

@@ -122,6 +122,10 @@ pub struct Retention {
     /// Maximum size of each partition. `0B` = no limit (default). The embedded log keeps records that a stage has not read up to four
     /// times this size.
     pub size: ByteSize,
+    /// Maximum age of a dead letter. `0s` = no limit (default).
+    pub dead_age: HumanDuration,
+    /// Maximum size of the dead letters of each partition of a topic. `0B` = no limit (default).
+    pub dead_size: ByteSize,
 }
 
 /// A tenant.
@@ -319,7 +323,18 @@ impl Settings {
                 );
             }
         }
+        self.api.check()?;
+        if !self.api.operator_keys.is_empty() && !self.has_api_keys() {
+            bail!(
+                "api.operator_keys are set, but no tenant has api_keys, so every caller sees everything: set tenants.default.api_keys"
+            );
+        }
         Ok(())
+    }
+
+    /// Whether callers of the API need a key.
+    pub(crate) fn has_api_keys(&self) -> bool {
+        self.tenants.values().any(|tenant| !tenant.api_keys.is_empty())
     }
 
     /// The settings whose URL selects a component, with their values.

@@ -642,7 +642,7 @@ impl Store {
     pub(crate) async fn refused(&self, source: &str) -> Result<BTreeMap<u64, String>, StoreError> {
         let rows = sqlx::query("SELECT record, reason FROM limbic_view_refused WHERE source = $1")
             .bind(source)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.writer)
             .await
             .map_err(database("reading what was refused"))?;
         let refused = rows
