@@ -3,6 +3,7 @@
 //! | file | promise |
 //! |---|---|
 //! | `contract` | the API does not change for scripts that use it |
+//! | `attacks` | attacks end neither the process nor the service for others |
 //! | `bad_input` | wrong input gets a clear answer, and the stream continues |
 //! | `files` | a file of posts is read as it is, and only a row that is wrong is lost |
 //! | `hours` | a new user finds every mistake before anything runs, and no secret in any output |
@@ -22,6 +23,7 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod bad_input;
 mod cluster;
 mod contract;

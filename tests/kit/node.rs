@@ -23,6 +23,9 @@ const SETTINGS: &str = r##"
 [stream]
 idle_after = "10min"
 
+[ingest]
+open_subjects = true
+
 [tenants.default]
 pseudonym_secret = "a secret of the tests, not of anyone"
 
