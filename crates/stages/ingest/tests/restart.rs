@@ -29,7 +29,7 @@ fn accept(folder: &Path, reloaded: usize, posts: &[Value]) -> Receipt {
         vec![Arc::new(recent)],
     );
     edge.heartbeat("2026-03-01T00:00:00Z".parse().unwrap()).unwrap();
-    let items = posts.iter().cloned().map(Ok).collect();
+    let items = posts.iter().cloned().map(Ok);
     let receipt = edge.accept_posts(&TenantId::default(), items, None).unwrap();
     log.close().unwrap();
     receipt
