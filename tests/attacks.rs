@@ -17,7 +17,11 @@ const ATTACKS: [&str; 6] = [
 fn a_node_keeps_its_promises_under_attack() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/attack");
     let mut command = Command::new("python3");
-    command.arg(script).arg("--short").arg("--binary").arg(env!("CARGO_BIN_EXE_limbic"));
+    command
+        .arg(script)
+        .arg("--short")
+        .arg("--binary")
+        .arg(env!("CARGO_BIN_EXE_limbic"));
     for attack in ATTACKS {
         command.args(["--only", attack]);
     }
