@@ -38,10 +38,6 @@ use sqlx::{AnyConnection, AnyPool, Row as _};
 /// Connections to one file. One writes at a time; the others read.
 const CONNECTIONS: u32 = 4;
 
-/// The write-ahead log is moved to the file when it has this number of pages of 4 KiB: 16 MiB. A page that many transactions
-/// change is then written to the file once for all of them. SQLite's default is 1,000.
-const CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 4000";
-
 /// The failures that a committed transaction survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -129,7 +125,6 @@ async fn connect(
                     "PRAGMA journal_mode = WAL",
                     synchronous,
                     "PRAGMA busy_timeout = 10000",
-                    CHECKPOINT,
                 ];
                 for pragma in own.into_iter().chain(pragmas.iter().copied()) {
                     sqlx::query(pragma).execute(&mut *connection).await?;
