@@ -70,15 +70,15 @@ impl Overlay<'_> {
             }
             for (key, value) in below {
                 while found.len() < limit
-                    && let Some(change) = above.next_if(|(changed, _)| **changed < key)
+                    && let Some(change) = above.next_if(|(other, _)| **other < key)
                 {
                     take_above(change, &mut found);
                 }
                 if found.len() == limit {
                     return Ok(found);
                 }
-                match above.next_if(|(changed, _)| **changed == key) {
-                    Some((_, Some(changed))) => found.push((key, changed.clone())),
+                match above.next_if(|(other, _)| **other == key) {
+                    Some((_, Some(newer))) => found.push((key, newer.clone())),
                     // Removals hide entries below, so more of them may be needed than `limit`.
                     Some((_, None)) => {}
                     None => found.push((key, value)),

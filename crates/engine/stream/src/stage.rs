@@ -451,7 +451,7 @@ impl<'a> Outputs<'a> {
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>> {
         self.state().scan_noting(partition, prefix, from, limit, |key| {
-            self.note_new(partition, key)
+            self.note_new(partition, key);
         })
     }
 
