@@ -26,7 +26,7 @@ pub struct Post {
     /// The network's id of the post that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repost_of: Option<String>,
-    /// The web address of the post.
+    /// The web address of the post, if `ingest.keep_fields` names `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Subjects that the source named (`football`, `acme`), at most 16. The affect stage adds those that the text
@@ -39,7 +39,7 @@ pub struct Post {
     /// Whether the source states or suspects that the author is a minor.
     #[serde(default)]
     pub minor: bool,
-    /// All other fields of the source, unchanged, at most 16 KiB.
+    /// Further fields of the source that `ingest.keep_fields` names, unchanged, at most 16 KiB.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub meta: serde_json::Map<String, serde_json::Value>,
 }

@@ -34,7 +34,7 @@ pub enum AudiencePhase {
     },
 }
 
-/// The last moment of an audience.
+/// The last change of an audience. A return to what is usual leads to no ad and is not kept here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LastMoment {
     /// The moment's id.
@@ -75,7 +75,7 @@ pub struct AudienceStatus {
     pub direction: Direction,
     /// How many posts the evidence is from.
     pub compared: u64,
-    /// The last moment since `since`.
+    /// The last change since `since`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_moment: Option<LastMoment>,
 }

@@ -387,8 +387,10 @@ fn schemas() -> Map<String, Value> {
             "network": text, "id": text, "author": text, "text": {"type": "string", "maxLength": 65_536},
             "created_at": time, "lang": {"type": "string", "description": "Language tag (BCP 47)"}, "reply_to": text, "repost_of": text,
             "url": text, "subjects": {"type": "array", "items": text, "maxItems": 16},
-            "consent": {"enum": ["given", "denied", "unknown"]}, "minor": {"type": "boolean"}, "meta": {"type": "object"}
-        }
+            "consent": {"enum": ["given", "denied", "unknown"]}, "minor": {"type": "boolean"},
+            "meta": {"type": "object", "description": "Further fields. Those that `ingest.keep_fields` names for the network are kept, and so is `url`"}
+        },
+        "additionalProperties": false
     }));
     schemas.insert("IncomingOutcome".into(), json!({
         "type": "object",

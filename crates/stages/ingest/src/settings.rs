@@ -1,5 +1,7 @@
 //! The settings of the edge.
 
+use std::collections::BTreeMap;
+
 use limbic_domain::{ByteSize, HumanDuration, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,10 @@ pub struct Settings {
     /// Social networks whose users must consent before an ad may be chosen for them. A post from one of these that states
     /// no consent counts as `unknown`, which permits nothing.
     pub consent_required: Vec<Slug>,
+    /// Fields of a post's `meta` that are kept, by social network; `"*"` is for networks without an entry. `url` is kept only
+    /// if it is named here too, because the address of a post often contains its author's handle. Everything else is dropped at
+    /// the edge. Name no field that can identify a person. Default: none.
+    pub keep_fields: BTreeMap<String, Vec<String>>,
     /// The earliest accepted `created_at`, in RFC 3339.
     pub oldest: limbic_domain::Utc,
     /// How far ahead of this machine's clock a `created_at` may be. Default 5min.
@@ -38,6 +44,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             consent_required: Vec::new(),
+            keep_fields: BTreeMap::new(),
             // 2000-01-01. No social posts existed before.
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),
             max_future: HumanDuration::from_mins(5),
@@ -48,5 +55,14 @@ impl Default for Settings {
             restatements: HumanDuration::from_days(28),
             remember: HumanDuration::from_days(15),
         }
+    }
+}
+
+impl Settings {
+    /// Whether a post of `network` keeps this field of its `meta`, or its `url`.
+    pub fn keeps(&self, network: &Slug, field: &str) -> bool {
+        let of_network = self.keep_fields.get(network.as_str());
+        let kept = of_network.or_else(|| self.keep_fields.get("*"));
+        kept.is_some_and(|kept| kept.iter().any(|known| known == field))
     }
 }

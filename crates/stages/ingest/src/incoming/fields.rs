@@ -3,8 +3,8 @@
 use limbic_domain::{ConsentState, Slug, Utc};
 use serde_json::{Map, Value};
 
-use super::problem::{CONSENT, Field, META, Problem, kind_of, unknown_word};
-use super::{FORMER_NAMES, META_LIMIT, NAME_LIMIT};
+use super::problem::{CONSENT, Field, META, Problem, clip, kind_of, unknown_word};
+use super::{FORMER_NAMES, META_LIMIT, NAME_LIMIT, POST_FIELDS};
 
 /// The fields of an object. Each check takes its field out.
 pub(super) struct Fields(pub(super) Map<String, Value>);
@@ -159,16 +159,16 @@ impl Fields {
         }
     }
 
-    /// `meta`, with all fields that no check has taken.
-    pub(super) fn rest(mut self) -> Result<Map<String, Value>, Problem> {
+    /// The fields of `meta` that `keeps` accepts. No field may be left that no check has taken: it would be lost, and may be a
+    /// name written wrongly.
+    pub(super) fn meta(mut self, keeps: impl Fn(&str) -> bool) -> Result<Map<String, Value>, Problem> {
         let mut meta = match self.take(META) {
             None => Map::new(),
             Some(Value::Object(meta)) => meta,
             Some(other) => return Err(META.wrong_type("an object", &other)),
         };
-        for (name, value) in self.0 {
-            meta.entry(name).or_insert(value);
-        }
+        self.nothing_left("post", POST_FIELDS)?;
+        meta.retain(|name, _| keeps(name));
         let size = serde_json::to_string(&meta).map_or(0, |text| text.len());
         if !meta.is_empty() && size > META_LIMIT {
             return Err(Problem::new(
@@ -178,5 +178,27 @@ impl Fields {
             ));
         }
         Ok(meta)
+    }
+
+    /// An error for a field that no check has taken. `what` is the object, `known` are its fields.
+    pub(super) fn nothing_left(&self, what: &'static str, known: &[&str]) -> Result<(), Problem> {
+        let Some(field) = self.0.keys().next() else {
+            return Ok(());
+        };
+        let nearest = known
+            .iter()
+            .max_by(|a, b| strsim::jaro(a, field).total_cmp(&strsim::jaro(b, field)));
+        let nearest = nearest.filter(|known| strsim::jaro(known, field) > 0.8);
+        let hint = nearest.map_or(String::new(), |known| format!(", did you mean `{known}`?"));
+        let place = if known.contains(&META.name) {
+            ", or put it in `meta`"
+        } else {
+            ""
+        };
+        Err(Problem::new(
+            what,
+            format_args!("has an unknown field `{}`{hint}", clip(field)),
+            format_args!("remove it{place}; the fields are {}", known.join(", ")),
+        ))
     }
 }

@@ -1,7 +1,8 @@
 //! Checks of incoming posts and outcomes.
 //!
-//! Every rejection names the field, the problem, and what to do. Unknown fields are kept in `meta`: nothing from a source
-//! is dropped silently.
+//! Every rejection names the field, the problem, and what to do. An unknown field is refused, in posts and in outcomes: it may be a
+//! name written wrongly. Further fields of a post are in its `meta`, of which the settings say what is kept
+//! ([`Settings::keep_fields`]).
 
 mod fields;
 mod json;
@@ -38,7 +39,7 @@ pub use json::{DEPTH_LIMIT, ITEM_LIMIT, VALUES_LIMIT, json};
 pub use problem::Problem;
 use problem::{
     AT, AUTHOR, COUNT, CREATED_AT, DECISION, KIND, LANG, MINOR, NETWORK, OUTCOME_ID, PERSON, POST_ID,
-    REPLY_TO, REPOST_OF, REVISION, STATED_AT, SUBJECTS, TEXT, URL, VALUE, WITHDRAWN, clip, unknown_word,
+    REPLY_TO, REPOST_OF, REVISION, STATED_AT, SUBJECTS, TEXT, URL, VALUE, WITHDRAWN, unknown_word,
 };
 
 /// Maximum bytes of a text, in UTF-8.
@@ -55,6 +56,36 @@ pub const META_DEPTH: usize = 16;
 
 /// Former names of a post's fields, which are still accepted: `(former, current)`.
 pub const FORMER_NAMES: [(&str, &str); 2] = [("platform", "network"), ("topics", "subjects")];
+
+/// The fields of a post.
+pub(crate) const POST_FIELDS: &[&str] = &[
+    "network",
+    "id",
+    "author",
+    "text",
+    "created_at",
+    "lang",
+    "reply_to",
+    "repost_of",
+    "url",
+    "subjects",
+    "consent",
+    "minor",
+    "meta",
+];
+/// The fields of an outcome.
+const OUTCOME_FIELDS: &[&str] = &[
+    "decision",
+    "kind",
+    "value",
+    "at",
+    "id",
+    "count",
+    "person",
+    "withdrawn",
+    "revision",
+    "stated_at",
+];
 
 /// A checked post, as a connector sends it.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +104,7 @@ pub struct IncomingPost {
     pub reply_to: Option<String>,
     /// The network's id of the post that this one repeats.
     pub repost_of: Option<String>,
-    /// The web address of the post.
+    /// The web address of the post, if the settings keep it.
     pub url: Option<String>,
     /// Subjects that the source names.
     pub subjects: Vec<Slug>,
@@ -81,7 +112,7 @@ pub struct IncomingPost {
     pub consent: Option<ConsentState>,
     /// Whether the source states that the author is a minor.
     pub minor: bool,
-    /// All other fields.
+    /// Further fields that the settings keep.
     pub meta: Map<String, Value>,
 }
 
@@ -138,19 +169,24 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
     if let Some(tag) = lang.as_deref().filter(|tag| !is_language_tag(tag)) {
         return Err(LANG.problem(format_args!("`{tag}` is not a BCP 47 tag")));
     }
+    let keeps = |field: &str| settings.keeps(&network, field);
+    let url = fields.text_within(URL, 2_048)?.filter(|_| keeps("url"));
+    let (reply_to, subjects) = (fields.name(REPLY_TO)?, fields.slugs(SUBJECTS, 16)?);
+    let (consent, minor) = (fields.consent()?, fields.flag(MINOR)?.unwrap_or(false));
+    let meta = not_too_deep(fields.meta(keeps)?)?;
     Ok(IncomingPost {
         post: PostRef { network, id },
         author,
         text,
         created_at,
         lang,
-        reply_to: fields.name(REPLY_TO)?,
+        reply_to,
         repost_of,
-        url: fields.text_within(URL, 2_048)?,
-        subjects: fields.slugs(SUBJECTS, 16)?,
-        consent: fields.consent()?,
-        minor: fields.flag(MINOR)?.unwrap_or(false),
-        meta: not_too_deep(fields.rest()?)?,
+        url,
+        subjects,
+        consent,
+        minor,
+        meta,
     })
 }
 
@@ -192,13 +228,7 @@ pub fn outcome(value: Value, settings: &Settings, now: Utc) -> Result<IncomingOu
     if let Some(stated_at) = stated_at {
         in_range("stated_at", stated_at, settings, now)?;
     }
-    if let Some(field) = fields.0.keys().next() {
-        return Err(Problem::new(
-            "outcome",
-            format_args!("has an unknown field `{}`", clip(field)),
-            "remove it; an outcome has decision, kind, value, at, id, count, person, withdrawn, revision and stated_at",
-        ));
-    }
+    fields.nothing_left("outcome", OUTCOME_FIELDS)?;
     Ok(IncomingOutcome {
         decision,
         campaign,

@@ -102,8 +102,6 @@ fn every_wrong_field_is_named() {
         ("subjects", json!("football"), "expected an array"),
         ("subjects", json!(["Foot Ball"]), "a-z"),
         ("meta", json!("x"), "expected an object"),
-        ("meta", json!({"x": "y".repeat(20_000)}), "limit"),
-        ("meta", json!({"x": nested(16)}), "16 levels"),
     ] {
         let problem = with(field, value.clone()).expect_err(&format!("{field}: {value}"));
         assert_eq!(problem.field, field, "{problem}");
@@ -125,16 +123,68 @@ fn nested(levels: usize) -> Value {
 }
 
 #[test]
-fn meta_may_have_sixteen_levels() {
-    with("meta", json!({"x": nested(15)})).unwrap();
+fn what_is_kept_of_meta_has_at_most_sixteen_levels_and_16_kib() {
+    let settings = Settings {
+        keep_fields: [("*".to_owned(), vec!["x".to_owned()])].into(),
+        ..Settings::default()
+    };
+    let with = |x: Value| {
+        let mut body = good();
+        body["meta"] = json!({"x": x});
+        post(body, &settings, now())
+    };
+    with(nested(15)).unwrap();
+    for (value, hint) in [(nested(16), "16 levels"), (json!("y".repeat(20_000)), "limit")] {
+        let problem = with(value).unwrap_err();
+        assert_eq!(problem.field, "meta", "{problem}");
+        assert!(problem.problem.contains(hint), "{problem}");
+        says_what_to_do(&problem);
+    }
 }
 
 #[test]
-fn emoji_bidi_and_unknown_fields_are_kept_unchanged() {
+fn emoji_and_bidi_are_kept_unchanged() {
     assert_eq!(with("text", json!("😂😂")).unwrap().text, "😂😂");
     let text = "\u{202e}shalom\u{202c} שלום\u{200d}";
     assert_eq!(with("text", json!(text)).unwrap().text, text);
-    assert_eq!(with("likes", json!(3)).unwrap().meta["likes"], json!(3));
+}
+
+#[test]
+fn only_the_fields_that_the_settings_name_are_kept_and_none_by_default() {
+    let mut body = good();
+    body["url"] = json!("https://social.example/@ada/3k");
+    body["meta"] = json!({"likes": 3, "display_name": "Ada L."});
+    let bare = post(body.clone(), &Settings::default(), now()).unwrap();
+    assert!(bare.meta.is_empty() && bare.url.is_none(), "{bare:?}");
+    let keeping = |network: &str, fields: &[&str]| Settings {
+        keep_fields: [(
+            network.to_owned(),
+            fields.iter().map(|field| (*field).to_owned()).collect(),
+        )]
+        .into(),
+        ..Settings::default()
+    };
+    for network in ["bluesky", "*"] {
+        let kept = post(body.clone(), &keeping(network, &["likes", "url"]), now()).unwrap();
+        assert_eq!(json!(kept.meta), json!({"likes": 3}));
+        assert_eq!(kept.url.as_deref(), Some("https://social.example/@ada/3k"));
+    }
+    let other = post(body, &keeping("reddit", &["likes", "url"]), now()).unwrap();
+    assert!(other.meta.is_empty() && other.url.is_none());
+}
+
+#[test]
+fn an_unknown_field_of_a_post_is_refused_like_one_of_an_outcome() {
+    let problem = with("subject", json!(["football"])).unwrap_err();
+    assert_eq!(problem.field, "post");
+    assert!(
+        problem.problem.contains("`subject`, did you mean `subjects`?"),
+        "{problem}"
+    );
+    assert!(problem.problem.contains("put it in `meta`"), "{problem}");
+    says_what_to_do(&problem);
+    let problem = with("likes", json!(3)).unwrap_err();
+    assert!(!problem.problem.contains("did you mean"), "{problem}");
 }
 
 #[test]
