@@ -5,6 +5,7 @@ use limbic_stream::{Outputs, StageError};
 
 use crate::OptimizeStage;
 use crate::open_decision::OpenDecision;
+use crate::stage::of_campaign;
 use crate::state::{DUE, contacted_key, contacts_of, decode, encode, reached_key};
 use limbic_bandit::decide::ExclusionRule;
 use limbic_bandit::guardrails::pacing::{Pacer, PacingConfig, PacingRefusal};
@@ -147,7 +148,7 @@ impl OptimizeStage {
         out: &mut Outputs<'_>,
         act: impl FnOnce(&mut Pacer, &PacingConfig),
     ) -> Result<(), StageError> {
-        let Some(config) = self.settings.budgets.get(campaign) else {
+        let Some(config) = of_campaign(&self.settings.budgets, tenant, campaign) else {
             return Ok(());
         };
         let key = format!("budget/{tenant}/{campaign}");

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::OptimizeStage;
 use crate::loaded_policy::LoadedPolicy;
+use crate::stage::of_campaign;
 use crate::state::{decode, encode};
 use limbic_bandit::decide::{DecisionEngine, EngineConfig, ExclusionRule, Offer, Selection};
 use limbic_bandit::guardrails::champion_challenger::{
@@ -304,7 +305,9 @@ impl OptimizeStage {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => {
                 let name = &place.key().1;
-                let template = self.campaigns.get(campaign).unwrap_or(&self.default).clone();
+                let template = of_campaign(&self.campaigns, tenant, campaign)
+                    .unwrap_or(&self.default)
+                    .clone();
                 let champion =
                     LoadedPolicy::load(partition, format!("policy/{name}"), template.champion, out)?;
                 let challenger = match template.challenger {

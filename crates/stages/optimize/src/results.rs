@@ -401,7 +401,7 @@ mod tests {
     #[test]
     fn a_new_creative_takes_the_place_of_the_one_not_offered_for_the_longest_time() {
         let mut results = Results::from(Utc::from_millis(0));
-        for number in 0..MOST_CREATIVES as i64 + 1 {
+        for number in 0..=(MOST_CREATIVES as i64) {
             let at = Utc::from_millis(number);
             let place = results.number_of(&creative(&number.to_string()), at);
             results.add_shares(at, &[(place, 1.0)]);

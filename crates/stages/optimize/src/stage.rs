@@ -26,7 +26,7 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{HumanDuration, Utc, topics};
+use limbic_domain::{HumanDuration, TenantId, Utc, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,13 +52,14 @@ const PUBLISH: std::time::Duration = std::time::Duration::from_secs(2);
 pub struct OptimizeSettings {
     /// The decision engine of campaigns without an entry in `campaigns`.
     pub engine: EngineConfig,
-    /// Decision engines by campaign name.
+    /// Decision engines by campaign name, or by `TENANT/CAMPAIGN` for the campaign of one tenant alone.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub campaigns: BTreeMap<String, EngineConfig>,
     /// How often one campaign may reach one person. Empty: no limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<FrequencyCap>,
-    /// Budgets by campaign name. A campaign without an entry is not paced.
+    /// Budgets by campaign name, or by `TENANT/CAMPAIGN` for the campaign of one tenant alone. Each tenant's campaign has a budget of
+    /// its own. A campaign without an entry is not paced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub budgets: BTreeMap<String, PacingConfig>,
     /// The people whom no ad reaches, for comparison.
@@ -84,6 +85,21 @@ impl Default for OptimizeSettings {
             most_open: 1_000_000,
         }
     }
+}
+
+/// The setting of a tenant's campaign.
+pub(crate) fn of_campaign<'a, T>(
+    settings: &'a BTreeMap<String, T>,
+    tenant: &TenantId,
+    campaign: &str,
+) -> Option<&'a T> {
+    // Names of campaigns contain no slash.
+    let of_tenant = || settings.get(&format!("{tenant}/{campaign}"));
+    let has_tenants = settings.keys().any(|name| name.contains('/'));
+    has_tenants
+        .then(of_tenant)
+        .flatten()
+        .or_else(|| settings.get(campaign))
 }
 
 /// Decides on cleared sets of creatives and learns from outcomes.

@@ -450,6 +450,91 @@ fn a_person_is_reached_no_oftener_than_the_cap_allows() {
 }
 
 #[test]
+fn tenants_with_a_campaign_of_the_same_name_share_neither_budget_nor_caps_nor_posterior() {
+    let set_of = |tenant: &str, moment: &str, minutes: i64| {
+        let mut set = creatives(moment, minutes);
+        set.tenant = TenantId::new(tenant).unwrap();
+        vec![(topics::CREATIVES, set.encode())]
+    };
+    let rule = |harness: &Harness| {
+        let last = &harness.decisions.last().unwrap().data;
+        last.suppressed()
+            .map_or("chosen".to_owned(), |suppressed| suppressed.rule.clone())
+    };
+    let mut budgets = Harness::new(OptimizeSettings {
+        budgets: [
+            ("spring".to_owned(), PacingConfig::daily(Micros(5))),
+            (
+                "rich/spring".to_owned(),
+                PacingConfig::daily(Micros(i64::MAX / 2)),
+            ),
+        ]
+        .into(),
+        ..OptimizeSettings::default()
+    });
+    for (tenant, moment, expected) in [
+        ("acme", "a", "chosen"),
+        ("acme", "b", "budget_exhausted"),
+        ("beta", "a", "chosen"),
+        ("beta", "b", "budget_exhausted"),
+        ("rich", "a", "chosen"),
+        ("rich", "b", "chosen"),
+    ] {
+        budgets.feed(set_of(tenant, moment, 0));
+        assert_eq!(rule(&budgets), expected, "{tenant} {moment}");
+    }
+
+    let once = FrequencyCap {
+        times: 1,
+        window: limbic_domain::HumanDuration::from_mins(60),
+    };
+    let mut caps = Harness::new(OptimizeSettings {
+        caps: vec![once],
+        ..OptimizeSettings::default()
+    });
+    for (tenant, moment, expected) in [
+        ("acme", "a", "chosen"),
+        ("acme", "b", "frequency_cap"),
+        ("beta", "a", "chosen"),
+    ] {
+        caps.feed(set_of(tenant, moment, 0));
+        assert_eq!(rule(&caps), expected, "{tenant} {moment}");
+    }
+
+    let mut posteriors = Harness::new(OptimizeSettings {
+        engine: EngineConfig {
+            policy: serde_json::from_str(r#"{"name": "bernoulli-ts"}"#).unwrap(),
+            minimum_propensity: 0.0,
+            ..EngineConfig::default()
+        },
+        ..OptimizeSettings::default()
+    });
+    // The same moment's id, so the same decision's id: only the tenant tells them apart.
+    posteriors.feed(set_of("default", "m", 1));
+    posteriors.feed(set_of("beta", "m", 1));
+    let id = posteriors.decisions[0].id.clone();
+    assert_eq!(id, posteriors.decisions[1].id);
+    posteriors.feed(clicked(&id, "c", 2));
+    posteriors.watermark(at(33));
+    posteriors.feed(set_of("default", "n", 34));
+    posteriors.feed(set_of("beta", "n", 34));
+    let liked = &posteriors.decisions[0].data.chosen().unwrap().creative.id;
+    let propensity = |decision: usize| {
+        let candidates = &posteriors.decisions[decision].data.chosen().unwrap().candidates;
+        let of_liked = candidates.iter().find(|candidate| candidate.creative == *liked);
+        of_liked.unwrap().propensity.get()
+    };
+    assert!((propensity(2) - 0.5).abs() < 1e-9, "{}", propensity(2));
+    assert!(
+        (propensity(3) - 1.0 / 3.0).abs() < 1e-9,
+        "beta learned nothing: {}",
+        propensity(3)
+    );
+    let results = |tenant: &str| posteriors.saved(&format!("results/{tenant}/spring")).unwrap();
+    assert_ne!(results("default"), results("beta"));
+}
+
+#[test]
 fn a_budget_is_reserved_before_it_is_spent_and_free_again_after_a_refusal() {
     let budget = PacingConfig::daily(Micros(5));
     let mut harness = Harness::new(OptimizeSettings {
