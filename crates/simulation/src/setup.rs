@@ -58,6 +58,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
     deliver.second_look = HumanDuration::ZERO;
     let deliveries = FileSettings {
         path: folder.join(DELIVERIES),
+        ..FileSettings::default()
     };
     settings
         .entries

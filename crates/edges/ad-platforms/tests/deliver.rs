@@ -741,7 +741,10 @@ fn a_circuit_breaker_opens_probes_and_closes_without_delaying_other_platforms() 
         setup.deliver.circuit_failures = 3;
         setup.deliver.circuit_rest = HumanDuration::from_secs(50);
         setup.webhook.concurrency = 1;
-        setup.file = Some(FileSettings { path: path.clone() });
+        setup.file = Some(FileSettings {
+            path: path.clone(),
+            ..FileSettings::default()
+        });
     });
     scene.server.script(vec![Behaviour::status(500); 4]);
     let (mut stage, mut member) = (scene.stage(), Member::default());

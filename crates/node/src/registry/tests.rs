@@ -233,7 +233,13 @@ fn every_component_with_entries_is_built_from_the_registry() {
     std::fs::write(&posts, "{\"id\":\"1\"}\n").unwrap();
     let entries = &mut scene.settings.entries;
     let path = scene.folder.path().join("ads.jsonl");
-    entries.insert::<FilePlatform>(name("file"), FileSettings { path });
+    entries.insert::<FilePlatform>(
+        name("file"),
+        FileSettings {
+            path,
+            ..FileSettings::default()
+        },
+    );
     entries.insert::<WebhookPlatform>(name("hook"), WebhookSettings::to("http://127.0.0.1:1"));
     entries.insert::<JsonLines>(name("tail"), JsonLinesSettings { path: posts });
     let model = OpenAiSettings {
@@ -297,10 +303,19 @@ fn an_entry_that_cannot_be_opened_is_named() {
 #[test]
 fn a_component_of_another_kind_is_not_built() {
     let file = entry_of::<FilePlatform>();
-    let settings = Section::new(FileSettings { path: "x".into() });
+    let settings = Section::new(FileSettings {
+        path: "x".into(),
+        ..FileSettings::default()
+    });
     let scene = Scene::new();
     let path = scene.folder.path().join("x");
-    let error = file.build::<Box<dyn Stage>>(&Section::new(FileSettings { path }), &scene.resources);
+    let error = file.build::<Box<dyn Stage>>(
+        &Section::new(FileSettings {
+            path,
+            ..FileSettings::default()
+        }),
+        &scene.resources,
+    );
     let error = error.err().unwrap().to_string();
     assert!(error.contains("the ad platform file does not build a"), "{error}");
     assert!(file.check(&settings).is_ok());

@@ -54,8 +54,9 @@
 //! * No attempt is made for an ad whose subject is on hold. One that had an attempt before is paused as well.
 //! * No attempt is made while the progress of `ingest` and `profile` says that posts wait unread.
 //! * The outcome's id is a function of decision and platform, so a repeated answer counts once.
-//! * A platform learns which ad it must show, to whom and at what price. It never learns a feeling, a score or the reason
-//!   for the choice.
+//! * A platform learns which ad it must show, to whom and at what price. It never learns a feeling of a person, a score or the
+//!   reason for the choice. A platform that addresses contexts ([`Addressing::Context`]) gets no people; it learns the subject, and
+//!   the direction and the strongest emotion of an audience as a whole.
 
 mod answer;
 mod backlog;
@@ -71,7 +72,7 @@ mod standing;
 
 pub use answer::{Answer, triage};
 pub use component::AdPlatforms;
-pub use delivery::Delivery;
+pub use delivery::{Addressing, Delivery, DeliveryBody, DeliveryContext};
 pub use pause::Pause;
 pub use platform::{AdPlatform, PlatformLimits};
 pub use settings::{Settings, SettingsError};

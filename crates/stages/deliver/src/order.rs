@@ -8,6 +8,10 @@ use crate::{AdPlatform, Answer, Delivery, Pause};
 /// To show an ad, or to stop showing it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every order is a delivery, and few are in memory at a time"
+)]
 pub(crate) enum Order {
     Deliver(Delivery),
     Pause(Pause),

@@ -25,6 +25,6 @@ impl Component for FilePlatform {
 
     fn build(settings: &FileSettings, _: &Resources) -> Result<Arc<dyn AdPlatform>, Error> {
         Self::check(settings)?;
-        Ok(Arc::new(Self::open(&settings.path)?))
+        Ok(Arc::new(Self::open(&settings.path)?.sending(settings.send)))
     }
 }

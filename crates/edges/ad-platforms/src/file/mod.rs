@@ -11,7 +11,7 @@ use std::time::Duration;
 use limbic_domain::{Utc, event_id};
 use serde::{Deserialize, Serialize};
 
-use limbic_deliver::{AdPlatform, Answer, Delivery, Pause, PlatformLimits};
+use limbic_deliver::{AdPlatform, Addressing, Answer, Delivery, DeliveryBody, Pause, PlatformLimits};
 
 mod component;
 mod settings;
@@ -57,7 +57,7 @@ pub enum FileError {
 #[derive(Serialize)]
 struct NewLine<'a> {
     #[serde(flatten)]
-    delivery: &'a Delivery,
+    delivery: DeliveryBody<'a>,
     delivered_at: Utc,
 }
 
@@ -109,7 +109,10 @@ impl Line<'_> {
 /// An exclusive lock separates the writers. A last line without its end was never acknowledged, and is cut off. Memory:
 /// 16 bytes and the set's overhead for each line, so start a new file from time to time.
 #[derive(Debug)]
-pub struct FilePlatform(Mutex<Writer>);
+pub struct FilePlatform {
+    writer: Mutex<Writer>,
+    send: Addressing,
+}
 
 #[derive(Debug)]
 struct Writer {
@@ -123,7 +126,17 @@ struct Writer {
 impl FilePlatform {
     /// Opens or creates the file, and reads its decisions.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        Writer::open(path).map(|writer| Self(Mutex::new(writer)))
+        Ok(Self {
+            writer: Mutex::new(Writer::open(path)?),
+            send: Addressing::default(),
+        })
+    }
+
+    /// Names this in each delivery.
+    #[must_use]
+    pub const fn sending(mut self, send: Addressing) -> Self {
+        self.send = send;
+        self
     }
 }
 
@@ -258,7 +271,7 @@ impl AdPlatform for FilePlatform {
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
         let lines = deliveries.iter().map(|delivery| {
             let line = NewLine {
-                delivery,
+                delivery: delivery.body(self.send),
                 delivered_at: now,
             };
             Entry::new(delivery.decision.clone(), &line)
@@ -282,7 +295,7 @@ impl AdPlatform for FilePlatform {
 
 impl FilePlatform {
     fn write(&self, entries: &[Entry]) -> Vec<Answer> {
-        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = match writer.locked(|writer| writer.append(entries)) {
             Ok(()) => Answer::Applied(()),
             Err(error @ FileError::Busy { .. }) => Answer::RetryAfter {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use limbic_deliver::Addressing;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,4 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct FileSettings {
     /// The file. Missing folders are created.
     pub path: PathBuf,
+    /// What a delivery names: `people` = the tenant's pseudonyms (default); `context` = the subject, the feeling and the time, and no
+    /// people.
+    #[serde(default)]
+    pub send: Addressing,
 }

@@ -1,6 +1,6 @@
 //! An ad platform with a URL.
 
-use limbic_deliver::{AdPlatform, Answer, Delivery, Pause, PlatformLimits, triage};
+use limbic_deliver::{AdPlatform, Addressing, Answer, Delivery, Pause, PlatformLimits, triage};
 use limbic_domain::{Utc, event_id};
 use limbic_http::explain;
 use limbic_stream::outbox::Rate;
@@ -31,6 +31,7 @@ pub struct WebhookPlatform {
     client: Client,
     url: Url,
     key: Option<SigningKey>,
+    send: Addressing,
     conflict: Conflict,
     limits: PlatformLimits,
     handle: Handle,
@@ -54,6 +55,7 @@ impl WebhookPlatform {
             client,
             url: settings.address()?,
             key: settings.key()?,
+            send: settings.send,
             conflict: settings.conflict,
             limits: PlatformLimits {
                 concurrency: settings.concurrency,
@@ -93,7 +95,7 @@ impl AdPlatform for WebhookPlatform {
     fn deliver(&self, deliveries: &[&Delivery], now: Utc) -> Vec<Answer> {
         let answers = deliveries
             .iter()
-            .map(|delivery| self.request(&delivery.decision, delivery.body(), now))
+            .map(|delivery| self.request(&delivery.decision, delivery.json(self.send), now))
             .map(|request| self.handle.block_on(send(request, self.conflict, now)));
         answers.collect()
     }

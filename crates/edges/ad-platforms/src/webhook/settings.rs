@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use limbic_deliver::Addressing;
 use limbic_domain::{ConnectionUrl, HumanDuration, Secret};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -34,6 +35,10 @@ pub struct WebhookSettings {
     /// Additional headers, for instance `authorization`. Their values are never printed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
+    /// What a delivery names: `people` = the tenant's pseudonyms (default), for a platform that knows them; `context` = the subject, the
+    /// feeling and the time, and no people.
+    #[serde(default)]
+    pub send: Addressing,
     /// What the answer 409 Conflict means: `retry` = a call with the same key is still running, ask again (default); `delivered`
     /// = the platform has the delivery already.
     #[serde(default)]
@@ -77,6 +82,7 @@ impl WebhookSettings {
             url: url.into(),
             secret: None,
             headers: BTreeMap::new(),
+            send: Addressing::default(),
             conflict: Conflict::default(),
             timeout: Self::default_timeout(),
             concurrency: Self::default_concurrency(),
