@@ -102,6 +102,12 @@ pub enum Command {
     },
     /// Say in plain sentences why there was an ad, or none
     Explain(ExplainArgs),
+    /// Hash a list of customers the way an ad platform matches them; stores nothing
+    Audience {
+        /// The action.
+        #[command(subcommand)]
+        command: AudienceCommand,
+    },
     /// Show what campaigns have chosen, and what came of it
     Campaigns {
         /// The action.
@@ -502,6 +508,37 @@ pub struct ExplainArgs {
     /// Where the answer comes from.
     #[command(flatten)]
     pub ask: AskArgs,
+}
+
+/// `limbic audience`.
+#[derive(Debug, Subcommand)]
+pub enum AudienceCommand {
+    /// Print the list with hashed contacts, to be uploaded to the platform
+    #[command(after_help = "\
+Examples:
+  limbic audience export customers.csv --for google > upload.csv
+  limbic audience export customers.csv --for meta --map email=mail,phone=mobile
+  pg_dump … | limbic audience export - --for meta
+
+The list is CSV with a header line. The fields are email, phone (with country code), first_name, last_name,
+country (ISO code) and zip. Each is normalised as the platform documents it, then hashed with SHA-256; Google
+wants country and zip as they are. The list is not joined with posts or profiles. A hash of an address is
+still personal data: who has the address can compute it.")]
+    Export {
+        /// File of customers, or - for standard input
+        file: PathBuf,
+        /// Platform that will match the list
+        #[arg(long = "for", value_name = "PLATFORM", value_parser = ["google", "meta"])]
+        platform: String,
+        /// Columns of the fields, for instance email=mail,phone=mobile
+        #[arg(
+            long,
+            value_name = "FIELD=COLUMN,…",
+            default_value = "",
+            hide_default_value = true
+        )]
+        map: String,
+    },
 }
 
 /// `limbic campaigns`.

@@ -13,6 +13,9 @@
 //! * [`WebhookPlatform`] posts JSON to a URL, signed according to [Standard Webhooks](https://www.standardwebhooks.com).
 //! * [`FilePlatform`] appends JSON Lines to a file and never writes a decision twice.
 //!
+//! Both send people as the tenant's pseudonyms, or, with `send = "context"`, the subject, the feeling and the time without people.
+//! [`customer_list`] hashes a tenant's own list of contacts as platforms match them.
+//!
 //! # What it is not
 //!
 //! A platform does not retry, pause or count attempts: the outbox of the deliver stage does. Outcomes such as clicks do
@@ -50,6 +53,7 @@
 //! # }
 //! ```
 
+pub mod customer_list;
 pub mod file;
 #[cfg(feature = "testing")]
 pub mod testing;

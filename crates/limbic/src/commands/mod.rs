@@ -6,6 +6,7 @@ macro_rules! say {
 }
 
 mod ask;
+mod audience;
 mod campaigns;
 mod check;
 mod components;
@@ -67,6 +68,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Dead { command } => dead::run(common, command),
         Command::Log { command } => log::run(common, command),
         Command::Explain(args) => explain::run(common, args),
+        Command::Audience { command } => audience::run(command),
         Command::Campaigns { command } => campaigns::run(common, command),
         Command::Check { deep } => check::run(common, *deep),
         Command::Config {
