@@ -1,12 +1,13 @@
 //! The state of audiences, campaigns and ad platforms, and explanations of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use limbic_domain::{CampaignStatus, Decision, DecisionResult, TenantId, Utc};
+use limbic_domain::{CampaignStatus, CreativeSet, Decision, DecisionResult, TenantId, Utc};
 use limbic_views::{Cursor, Kind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ use crate::read::{store, store_problem};
 
 /// Most rows that one request looks at for a filter.
 const MOST_LOOKED_AT: u32 = 2_000;
+/// The newest sets of ads in which the bodies of ads are looked for.
+const NEWEST_SETS: u32 = 20;
 /// The newest decisions of a campaign that are counted by rule.
 const NEWEST_DECISIONS: u32 = 1_000;
 
@@ -226,11 +229,15 @@ pub async fn campaign_view(
     }
     let at = row.as_ref().map(|row| row["at"].clone());
     let status = row.and_then(|row| serde_json::from_value::<CampaignStatus>(row).ok());
+    let bodies = bodies(store, tenant, id).await?;
     let creatives: Vec<Value> = status
         .iter()
         .flat_map(|status| &status.creatives)
         .map(|creative| {
             let mut value = json!(creative);
+            if let Some(body) = bodies.get(&creative.creative) {
+                value["body"] = json!(body);
+            }
             let (hits, trials) = (creative.clicks, creative.impressions);
             if let Some((low, high)) = interval(hits, trials) {
                 value["clicks_per_impression"] =
@@ -244,7 +251,7 @@ pub async fn campaign_view(
         .await?;
     let counted = newest.items.len();
     let (mut chosen, mut held_out) = (0_u64, 0_u64);
-    let mut withheld = std::collections::BTreeMap::<String, u64>::new();
+    let mut withheld = BTreeMap::<String, u64>::new();
     for row in newest.items {
         match serde_json::from_value::<Decision>(row).map(|decision| decision.result) {
             Ok(DecisionResult::Chosen(_)) => chosen += 1,
@@ -262,4 +269,21 @@ pub async fn campaign_view(
         "periods": status.map(|status| status.periods).unwrap_or_default(),
         "newest_decisions": {"counted": counted, "chosen": chosen, "held_out": held_out, "withheld": withheld},
     }))
+}
+
+/// The bodies of the ads in the newest sets of a campaign, by the creative's id: several ads may have the same headline.
+async fn bodies(
+    store: &Store,
+    tenant: &TenantId,
+    campaign: &str,
+) -> Result<BTreeMap<String, String>, ExplainError> {
+    let newest = store
+        .newest(tenant, Kind::CreativeSet, Some(campaign), None, NEWEST_SETS)
+        .await?;
+    let sets = newest.items.into_iter();
+    let sets = sets.filter_map(|row| serde_json::from_value::<CreativeSet>(row).ok());
+    let creatives = sets.flat_map(|set| set.creatives);
+    Ok(creatives
+        .map(|creative| (creative.id, creative.rendering.body))
+        .collect())
 }

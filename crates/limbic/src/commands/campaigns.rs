@@ -48,9 +48,9 @@ fn show(campaign: &Value) -> anyhow::Result<()> {
         return Ok(());
     }
     say!(
-        "  {:<10} {:<36} {:>8} {:>8} {:>11} {:>7}  {:<24} share over time",
+        "  {:<10} {:<56} {:>8} {:>8} {:>11} {:>7}  {:<24} share over time",
         "tone",
-        "headline",
+        "ad",
         "chosen",
         "offered",
         "impressions",
@@ -60,10 +60,14 @@ fn show(campaign: &Value) -> anyhow::Result<()> {
     let periods = campaign["periods"].as_array().map_or(&[][..], Vec::as_slice);
     for creative in creatives {
         let text = |name: &str| creative[name].as_str().unwrap_or("?");
+        let ad = match creative["body"].as_str() {
+            Some(body) => format!("{} · {body}", text("headline")),
+            None => text("headline").to_owned(),
+        };
         say!(
-            "  {:<10} {:<36} {:>8} {:>8} {:>11} {:>7}  {:<24} {}",
+            "  {:<10} {:<56} {:>8} {:>8} {:>11} {:>7}  {:<24} {}",
             text("tone"),
-            shortened(text("headline"), 36),
+            shortened(&ad, 56),
             creative["chosen"].to_string(),
             creative["offered"].to_string(),
             creative["impressions"].to_string(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limbic_domain::{AudienceId, Envelope, Hold, Slug, Utc, event_id, topics};
+use limbic_domain::{AudienceId, Envelope, Hold, MomentKind, Slug, Utc, event_id, topics};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table};
 
 use crate::events::{EVENTS, SubjectEvents};
@@ -334,7 +334,10 @@ impl Audiences<'_> {
             let trigger = feeling.post.to_string();
             let causes = [feeling.tenant.as_str(), feeling.audience.as_str(), &trigger];
             let id = event_id("moment", &causes);
-            shown.note(&id, feeling.at, &moment);
+            // A return leads to no ad, and would hide the change before it.
+            if moment.kind == MomentKind::Change {
+                shown.note(&id, feeling.at, &moment);
+            }
             let envelope = Envelope::new(feeling.tenant.clone(), id, feeling.at, moment);
             let key = format!("{}/{}", feeling.tenant, feeling.audience);
             out.emit(&feeling.cause, topics::MOMENTS, &key, &envelope);
