@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use limbic_domain::TenantId;
 
@@ -176,7 +176,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
                 "unsupported content encoding",
                 detail,
             );
-            problem.header = Some((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd")));
+            problem.accept_encoding = Some("gzip, zstd");
             Err(problem)
         }
     }

@@ -21,9 +21,9 @@ pub struct Problem {
     /// Seconds to wait before a retry: the header `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u32>,
-    /// A further header of the answer.
+    /// The encodings of bodies that the node reads: the header `Accept-Encoding`.
     #[serde(skip)]
-    pub(crate) header: Option<(header::HeaderName, HeaderValue)>,
+    pub(crate) accept_encoding: Option<&'static str>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -40,7 +40,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             retry_after: None,
-            header: None,
+            accept_encoding: None,
         }
     }
 
@@ -85,7 +85,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
-        let header = self.header.clone();
+        let accept_encoding = self.accept_encoding;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -95,8 +95,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some((name, value)) = header {
-            headers.insert(name, value);
+        if let Some(encodings) = accept_encoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encodings));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

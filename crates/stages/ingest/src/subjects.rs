@@ -6,10 +6,13 @@ use std::sync::Arc;
 use limbic_domain::{Slug, TenantId};
 use parking_lot::RwLock;
 
+/// The subjects of each tenant.
+type ByTenant = BTreeMap<TenantId, BTreeSet<Slug>>;
+
 /// The subjects that posts of each tenant may name. Each subject of a post makes a feeling for an audience of its own, and series and
 /// views keep it, so a tenant that invents subjects could fill the node. Cheap to clone; all clones change together.
 #[derive(Debug, Clone, Default)]
-pub struct KnownSubjects(Arc<RwLock<Option<BTreeMap<TenantId, BTreeSet<Slug>>>>>);
+pub struct KnownSubjects(Arc<RwLock<Option<ByTenant>>>);
 
 impl KnownSubjects {
     /// Posts may name any subject.

@@ -144,7 +144,7 @@ async fn one_tenant_takes_at_most_half_of_the_memory_for_bodies() {
         ..Settings::default()
     };
     let api = Api::open(settings, &["greedy", "neighbour"]).await;
-    let head = |tenant: &str| {
+    let head_of = |tenant: &str| {
         format!(
             "POST /v1/posts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nauthorization: Bearer {}\r\n",
             key_of(tenant)
@@ -152,21 +152,25 @@ async fn one_tenant_takes_at_most_half_of_the_memory_for_bodies() {
     };
     let mut held = api.connect().await;
     let almost = vec![b' '; (1 << 20) - 1];
-    let begun = format!("{}content-length: {}\r\n\r\n", head("greedy"), 1 << 20);
+    let begun = format!("{}content-length: {}\r\n\r\n", head_of("greedy"), 1 << 20);
     held.write_all(begun.as_bytes()).await.unwrap();
     held.write_all(&almost).await.unwrap();
     api.until_counted("limbic_api_body_bytes 1048576").await;
-    let refused = api.send(&head("greedy"), post("1").to_string().as_bytes()).await;
+    let refused = api
+        .send(&head_of("greedy"), post("1").to_string().as_bytes())
+        .await;
     refused.problem(503);
     let accepted = api
-        .send(&head("neighbour"), post("1").to_string().as_bytes())
+        .send(&head_of("neighbour"), post("1").to_string().as_bytes())
         .await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
     held.write_all(b"3").await.unwrap();
     let mut answer = vec![0; 12];
     held.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 400");
-    let accepted = api.send(&head("greedy"), post("1").to_string().as_bytes()).await;
+    let accepted = api
+        .send(&head_of("greedy"), post("1").to_string().as_bytes())
+        .await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
 }
 

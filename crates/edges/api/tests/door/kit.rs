@@ -197,7 +197,7 @@ pub(crate) async fn exchange(mut socket: impl AsyncRead + AsyncWrite + Unpin, re
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let mut body = bytes[end + 4..].to_vec();
-    if headers.get("transfer-encoding").is_some() {
+    if headers.contains_key("transfer-encoding") {
         body = dechunk(&body);
     }
     Answer {
