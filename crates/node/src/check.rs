@@ -153,9 +153,8 @@ fn of_data_folder(settings: &Settings) -> Finding {
 /// Whether the API can listen. The node that runs on the data folder may have the port.
 fn of_listener(settings: &Settings, node: Option<&About>) -> Finding {
     let what = format!("listen {}", settings.listen);
-    let error = match std::net::TcpListener::bind(settings.listen.as_str()) {
-        Ok(_) => return Finding::new(what, Ok("is free".to_owned())),
-        Err(error) => error,
+    let Err(error) = std::net::TcpListener::bind(settings.listen.as_str()) else {
+        return Finding::new(what, Ok("is free".to_owned()));
     };
     if let Some(About {
         process,
@@ -288,7 +287,7 @@ fn ask(
         }
         Kind::ViewStore => {
             let store: Store = open_chosen(settings, setting, url, resources)?;
-            return Ok(format!("{} answers", handle.block_on(store.server())?));
+            Ok(format!("{} answers", handle.block_on(store.server())?))
         }
         Kind::SeriesStore => {
             let store: Arc<dyn SeriesStore> = open_chosen(settings, setting, url, resources)?;
@@ -301,15 +300,15 @@ fn ask(
                     "{server} answers; its bucket deletes points after {keep}"
                 ));
             }
-            return Ok(format!("{server} answers"));
+            Ok(format!("{server} answers"))
         }
         Kind::IdStore => {
             // Opening it includes a request.
             let ids = open_chosen::<Arc<dyn SeenIds>>(settings, setting, url, resources)?;
-            return Ok(format!(
+            Ok(format!(
                 "{} answers",
                 ids.server().unwrap_or_else(|| "it".to_owned())
-            ));
+            ))
         }
         kind @ (Kind::Stage | Kind::AdPlatform | Kind::Connector | Kind::LlmProvider) => {
             anyhow::bail!("{setting}: a URL cannot choose a {}", kind.name())

@@ -28,11 +28,13 @@ use std::error::Error;
 
 use limbic_stream::outbox::excerpt;
 
-/// The kind of failure (`no answer in time`, `no connection` or `the connection broke`) and, if there is one, its deepest
-/// cause, in one line.
+/// The kind of failure (`no answer in time`, `no connection`, `the connection broke`, or an address that cannot be used) and,
+/// if there is one, its deepest cause, in one line.
 pub fn explain(error: reqwest::Error) -> String {
     let what = if error.is_timeout() {
         "no answer in time"
+    } else if error.is_builder() {
+        "the address cannot be used: write http://HOST:PORT"
     } else if error.is_connect() {
         "no connection"
     } else {

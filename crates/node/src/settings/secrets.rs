@@ -61,7 +61,7 @@ mod tests {
                 pseudonym_secret: Secret::new(*secret),
                 api_keys: keys,
             };
-            (TenantId::new(*name).unwrap(), tenant)
+            (TenantId::new(name).unwrap(), tenant)
         };
         of.iter().map(tenant).collect()
     }
