@@ -105,7 +105,7 @@ const STOP_WORDS: [(&str, &str); 11] = [
 
 /// Frequent English words that no other language here has, and that are neither stop words nor in VADER's lexicon. Headlines and short posts are
 /// made of them.
-const COMMON_ENGLISH: &str = "manager coach goal goals match league club players keeper striker transfer signs beats wins loses draw score scores \
+const COMMON_ENGLISH: &str = "manager goal goals league players keeper striker signs beats wins loses draw scores \
     council mayor sack sacks approves holds rises falls says warns plans hits faces joins returns about above across after again against ahead almost alone along already always another anyone anything around away back battery \
     because before behind being below between beyond black board body book both bought bread bridge brother brought build building \
     business buys call called calls came change check child children church city class close coffee coming company council country \
@@ -538,6 +538,10 @@ fn decide(seen: &Latin, prose: &str) -> Option<&'static str> {
         if by_letters.is_none_or(|tag| tag == named && tag == english) {
             return Some(named);
         }
+        // "we met a couple in February" has three Dutch words.
+        if by_letters == Some(english) && seen.is_english() {
+            return Some(english);
+        }
         let second = SecondOpinion::on(prose)?;
         // "jeg er så træt" has two Swedish words, and is Danish. English words are in many languages, and English posts look like many.
         let is_relative =
@@ -558,10 +562,15 @@ fn decide(seen: &Latin, prose: &str) -> Option<&'static str> {
         .iter()
         .position(|(name, _)| *name == likeliest)
         .map_or(0, |place| seen.votes[place]);
-    if seen.is_english() && seen.votes[ENGLISH] + seen.rated > votes {
+    let for_english = seen.votes[ENGLISH] + seen.rated;
+    if seen.is_english() && for_english > votes {
         return Some(english);
     }
     let second = SecondOpinion::on(prose)?;
+    // As many foreign words as English ones, and only one of the two says that it is foreign.
+    if for_english > 0 && for_english == votes && second.tag != likeliest && !seen.has_accents {
+        return Some(english);
+    }
     if second.tag == english && !seen.is_foreign() {
         return Some(english);
     }
@@ -647,6 +656,7 @@ mod tests {
     #[test]
     fn short_latin_text_is_english_unless_evidence_says_otherwise() {
         for text in [
+            "we met a Chilean couple in February",
             "Bazinga",
             "Tigers 4, Mets 2",
             "Leeds beat Burnley 2-0",
