@@ -499,7 +499,7 @@ mod tests {
             ..feedback
         };
         policy.unlearn(&learned).unwrap();
-        let belief = policy.posteriors(&context, &[arm.clone()])[0];
+        let belief = policy.posteriors(&context, std::slice::from_ref(&arm))[0];
         assert_eq!((belief.alpha, belief.beta), (1.0, 1.0));
     }
 
