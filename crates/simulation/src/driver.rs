@@ -176,7 +176,7 @@ impl Driver {
         );
         self.accepted += receipt.accepted;
         if let Some(latest) = latest {
-            self.node.edge.heartbeat(latest)?;
+            self.node.edge.heartbeat(&self.tenant, latest)?;
         }
         self.wait_until_idle(IDLE_POLLS)?;
         self.report_clicks()
@@ -184,7 +184,9 @@ impl Driver {
 
     /// Advances event time by an hour past `latest` and waits until all stages are idle. Returns the final counts.
     pub fn finish(&mut self, latest: Utc) -> anyhow::Result<Counts> {
-        self.node.edge.heartbeat(latest.plus_millis(3_600_000))?;
+        self.node
+            .edge
+            .heartbeat(&self.tenant, latest.plus_millis(3_600_000))?;
         self.wait_until_idle(IDLE_POLLS_AT_END)?;
         self.report_clicks()?;
         self.wait_until_idle(IDLE_POLLS_AT_END)

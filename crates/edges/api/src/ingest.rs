@@ -68,7 +68,8 @@ pub(crate) async fn watermark(
     let at: Utc = at
         .parse()
         .map_err(|error| Problem::bad_request(format!("{error}")).of_field("at"))?;
-    write(app, &tenant, move |edge| Ok(edge.heartbeat(at)?)).await?;
+    let whose = tenant.clone();
+    write(app, &tenant, move |edge| Ok(edge.heartbeat(&whose, at)?)).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"at": at}))))
 }
 

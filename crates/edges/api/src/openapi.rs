@@ -104,7 +104,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "post",
             "/v1/watermark",
-            "Declare that no post from before `at` will follow.",
+            "Declare that no post of the caller's tenant from before `at` will follow. It moves the event time of this tenant only.",
             &[],
             Answer::Anything,
             Some("Watermark"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use limbic_domain::Utc;
+use limbic_domain::{TenantId, Utc};
 use limbic_stream::runtime::{Health, RunOptions, StageMeters, spawn};
 use limbic_stream::{
     Batch, EventTime, Headers, Log, NewRecord, Outputs, Stage, StageError, StageSpec, TopicPartition,
@@ -25,7 +25,7 @@ impl Stage for Panics {
         Ok(())
     }
 
-    fn watermark(&mut self, _: u32, _: Utc, _: &mut Outputs<'_>) -> Result<(), StageError> {
+    fn watermark(&mut self, _: u32, _: &TenantId, _: Utc, _: &mut Outputs<'_>) -> Result<(), StageError> {
         assert!(!matches!(self.0, Call::Watermark), "asked to panic");
         Ok(())
     }
@@ -54,7 +54,7 @@ fn a_stage_that_panics_outside_a_batch_has_failed_and_says_where() {
         let record = NewRecord {
             topic: "in".into(),
             partition: None,
-            key: "k".into(),
+            key: "default/k".into(),
             value: "v".into(),
             headers: Headers::new(),
             timestamp: Utc::from_millis(5),
@@ -65,6 +65,7 @@ fn a_stage_that_panics_outside_a_batch_has_failed_and_says_where() {
         };
         let spec = StageSpec::new("panics")
             .reads("in", time)
+            .stateful()
             .ticks(Duration::from_millis(1));
         let meters = StageMeters::register(&prometheus::Registry::new()).unwrap();
         let log: Arc<dyn Log> = Arc::new(log);

@@ -249,6 +249,16 @@ pub trait StateReader {
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>>;
 }
 
+impl<T: StateReader + ?Sized> StateReader for &T {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        (**self).get(partition, key)
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        (**self).scan(partition, prefix, from, limit)
+    }
+}
+
 /// A member of a group. It is used by one thread.
 pub trait Consumer: Send {
     /// Returns the next event. The call also confirms an earlier [`Polled::Revoked`].

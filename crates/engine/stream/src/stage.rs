@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use limbic_domain::{Envelope, Fault, Record as DomainRecord, Retry, Utc};
+use limbic_domain::{Envelope, Fault, Record as DomainRecord, Retry, TenantId, Utc};
 
 use crate::overlay::Overlay;
 use crate::record::header;
@@ -14,14 +14,15 @@ use crate::{
     BatchLimits, Headers, NewRecord, Record, Reference, References, Result, StateReader, TopicPartition,
 };
 
-/// Where the event time of an input comes from.
+/// Where the event time of an input comes from. Each tenant has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventTime {
     /// The stage's watermark does not wait for this input.
     Ignored,
-    /// From its records: the watermark is the latest time in the partition, less the disorder.
+    /// From its records: the watermark of a tenant is the latest time of its records in the partition, less the disorder. The
+    /// tenant is the part of a record's key before the first `/`.
     Records {
-        /// Maximum time by which a record may be older than the latest record of its partition and still be on time.
+        /// Maximum time by which a record may be older than the latest record of its tenant and partition and still be on time.
         disorder: Duration,
     },
     /// From its records, but the watermark does not wait for them: they move it only while all other inputs are idle. For
@@ -48,10 +49,10 @@ pub struct Input {
 pub enum Forward {
     /// No watermark.
     Nothing,
-    /// The output has the same keys as the input, so a reader computes the time from the records. Only explicit marks
-    /// (heartbeats of an edge) are passed on, from each partition to the partition of the same number.
+    /// The output has the same keys as the input, so a reader computes the time from the records. Only the heartbeats of an
+    /// edge are passed on, from each partition to the partition of the same number.
     Aligned,
-    /// The output has other keys than the input. Every new watermark is written to every partition.
+    /// The output has other keys than the input. Every new watermark of a tenant is written to every partition.
     Broadcast,
 }
 
@@ -142,7 +143,7 @@ impl StageSpec {
         self
     }
 
-    /// Keeps state in the log.
+    /// Keeps state in the log. A stage with event time must.
     #[must_use]
     pub const fn stateful(mut self) -> Self {
         self.stateful = true;
@@ -239,11 +240,27 @@ pub trait Stage: Send {
     /// Processes a batch. A record that cannot be processed goes to [`Outputs::dead`]. An error concerns the whole batch.
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError>;
 
-    /// Event time of partition number `partition` has reached `watermark`: a record with a time *before* it is late. Called
-    /// after the batch that moved the watermark, in the same transaction.
-    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        let _ = (partition, watermark, out);
+    /// The event time of `tenant` in partition number `partition` has reached `watermark`: a record of this tenant with a time
+    /// *before* it is late. It says nothing about other tenants. Called after the batch that moved the watermark, in the same
+    /// transaction. A tenant that was silent for days is forgotten ([`RunOptions`](crate::runtime::RunOptions)): its time then
+    /// begins anew, and may be earlier than before.
+    fn watermark(
+        &mut self,
+        partition: u32,
+        tenant: &TenantId,
+        watermark: Utc,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let _ = (partition, tenant, watermark, out);
         Ok(())
+    }
+
+    /// The state of `partition` was written by a program that had one event time for all tenants. The stage moves what depends
+    /// on it (timers, watermarks) to the tenants, and returns the tenants of which the state has something: they continue with
+    /// that time. Called once for a partition, before any other call about it.
+    fn divide_time(&mut self, partition: u32, out: &mut Outputs<'_>) -> Result<Vec<TenantId>, StageError> {
+        let _ = (partition, out);
+        Ok(Vec::new())
     }
 
     /// Called about every [`StageSpec::tick`], with the assigned partition numbers and the wall-clock time.

@@ -453,7 +453,7 @@ impl Target {
 
     fn heartbeat(&self, at: Utc) -> anyhow::Result<()> {
         match self {
-            Self::Edge(edge) => Ok(edge.heartbeat(at)?),
+            Self::Edge(edge) => Ok(edge.heartbeat(&TenantId::default(), at)?),
             Self::Http {
                 client,
                 url,

@@ -95,7 +95,7 @@ pub struct Stream {
     /// Whether this is the only node on a Kafka log. Default `false`. Only then the view, the series and the secret of
     /// pseudonyms may stay in the data folder.
     pub single_node: bool,
-    /// A partition without records for this long no longer holds event time back. At least 1ms; default 1s.
+    /// A partition without records of a tenant for this long no longer holds the tenant's event time back. At least 1ms; default 1s.
     pub idle_after: HumanDuration,
     /// Maximum time for stages to finish their batches when the process stops. Default 20s.
     pub drain: HumanDuration,

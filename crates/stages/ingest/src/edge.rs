@@ -198,14 +198,18 @@ impl Edge {
         })
     }
 
-    /// Accepts a source's promise that it will not send a post written before `at`. The promise advances event time
-    /// without a post. It is for sources that end or pause.
-    pub fn heartbeat(&self, at: Utc) -> Result<(), EdgeError> {
+    /// Accepts a tenant's promise that it will not send a post written before `at`. The promise advances the event time of this
+    /// tenant without a post. It is for sources that end or pause.
+    pub fn heartbeat(&self, tenant: &TenantId, at: Utc) -> Result<(), EdgeError> {
+        if !self.keys.contains_key(tenant) {
+            return Err(EdgeError::UnknownTenant(tenant.clone()));
+        }
         incoming::heartbeat(at, &self.settings, Utc::now())?;
         let topic: Arc<str> = topics::INTAKE.into();
         let mark = WatermarkMark {
             source: 0,
             of: 1,
+            tenant: Some(tenant.clone()),
             at,
             idle: false,
         };

@@ -28,7 +28,8 @@ fn accept(folder: &Path, reloaded: usize, posts: &[Value]) -> Receipt {
         keys,
         vec![Arc::new(recent)],
     );
-    edge.heartbeat("2026-03-01T00:00:00Z".parse().unwrap()).unwrap();
+    let at = "2026-03-01T00:00:00Z".parse().unwrap();
+    edge.heartbeat(&TenantId::default(), at).unwrap();
     let items = posts.iter().cloned().map(Ok);
     let receipt = edge.accept_posts(&TenantId::default(), items, None).unwrap();
     log.close().unwrap();

@@ -71,8 +71,8 @@ impl std::fmt::Debug for MetricsStage {
     }
 }
 
-/// The records of a batch by partition number and measurement, each with its window key, in order.
-type Sorted = BTreeMap<(u32, &'static str), Vec<(Bytes, Utc, Entry)>>;
+/// The records of a batch by partition number, tenant and measurement, in order.
+type Sorted = BTreeMap<(u32, TenantId, &'static str), Vec<(Utc, Entry)>>;
 
 impl MetricsStage {
     /// The stage's name, and that of its consumer group.
@@ -156,11 +156,16 @@ impl MetricsStage {
     }
 
     /// Closes the windows that are due and writes their points.
-    fn close(&mut self, out: &mut Outputs<'_>, due: &[(u32, Utc)]) -> Result<(), StageError> {
+    fn close(
+        &mut self,
+        out: &mut Outputs<'_>,
+        due: impl IntoIterator<Item = (u32, TenantId)>,
+        watermark: Utc,
+    ) -> Result<(), StageError> {
         let mut points = Vec::new();
-        for (partition, watermark) in due {
+        for (partition, tenant) in &due.into_iter().collect::<Vec<_>>() {
             for (place, kept) in self.kept.iter().enumerate() {
-                for closed in kept.windows.advance(out, *partition, *watermark)? {
+                for closed in kept.windows.advance(out, *partition, tenant, watermark)? {
                     let at = Utc::from_millis(closed.window.start);
                     for (group, fields) in closed.value.into_groups() {
                         let key = (place, *partition, closed.key.clone(), group);
@@ -185,24 +190,17 @@ impl MetricsStage {
         self.retention.count_not_stored(&written);
         Ok(())
     }
+}
 
-    /// Moves the windows in which older programs kept the sums of all readings.
-    fn absorb(&self, out: &mut Outputs<'_>, partition: u32) -> Result<(), StageError> {
-        for kept in &self.kept {
-            if let Some(of_all) = &kept.of_all {
-                kept.windows.absorb(out, partition, of_all, Sums::of_all)?;
-            }
-        }
-        Ok(())
-    }
+/// The tenant that the key of a window is.
+fn tenant_of(key: &[u8]) -> Option<TenantId> {
+    TenantId::new(std::str::from_utf8(key).ok()?).ok()
 }
 
 impl Kept {
     /// The series of a group. `key` is the key of its windows.
     fn series(&self, partition: u32, key: &Bytes, group: &Name) -> Result<Series, StageError> {
-        let tenant = std::str::from_utf8(key)
-            .ok()
-            .and_then(|text| TenantId::new(text).ok())
+        let tenant = tenant_of(key)
             .ok_or_else(|| StageError::internal("window_key", "a window's key is not a tenant"))?;
         let mut tags = BTreeMap::from([
             ("window".to_owned(), self.window.clone()),
@@ -246,41 +244,36 @@ impl KnownSeries {
 impl Stage for MetricsStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut measured = Sorted::new();
-        let mut keys: HashMap<TenantId, Bytes> = HashMap::default();
         for record in &batch.records {
             match measured::of(record, self.most) {
                 Ok(all) => {
                     for one in all {
                         self.campaigns.count(&one);
-                        let copied = || Bytes::copy_from_slice(one.tenant.as_str().as_bytes());
-                        let key = keys.entry(one.tenant.clone()).or_insert_with(copied).clone();
-                        let place = (record.partition, one.measurement);
-                        measured.entry(place).or_default().push((key, one.at, one.entry));
+                        let place = (record.partition, one.tenant, one.measurement);
+                        measured.entry(place).or_default().push((one.at, one.entry));
                     }
                 }
                 Err(problem) => out.dead(record, "malformed", problem),
             }
         }
-        let partitions: BTreeSet<u32> = measured.keys().map(|(partition, _)| *partition).collect();
-        for partition in partitions {
-            self.absorb(out, partition)?;
-        }
-        let mut late: BTreeSet<u32> = BTreeSet::new();
-        for ((partition, measurement), entries) in &measured {
+        let mut late: BTreeSet<(u32, TenantId)> = BTreeSet::new();
+        for ((partition, tenant, measurement), entries) in &measured {
+            let key = Bytes::copy_from_slice(tenant.as_str().as_bytes());
             for kept in self.kept.iter().filter(|kept| kept.measurement == *measurement) {
-                let items = entries.iter().map(|(key, at, entry)| (key.clone(), *at, entry));
+                let items = entries.iter().map(|(at, entry)| (key.clone(), *at, entry));
                 let mut dropped = 0_u64;
                 kept.windows
-                    .add_all(out, *partition, items, |_, added| match added {
+                    .add_all(out, *partition, tenant, items, |_, added| match added {
                         Added::OnTime => {}
                         Added::Late => {
-                            late.insert(*partition);
+                            late.insert((*partition, tenant.clone()));
                         }
                         Added::DroppedLate => dropped += 1,
                     })?;
                 if dropped > 0 {
                     tracing::warn!(
                         partition,
+                        %tenant,
                         measurement,
                         window = kept.window,
                         dropped,
@@ -291,13 +284,29 @@ impl Stage for MetricsStage {
         }
         // A correction is emitted now and does not wait for a later watermark, because this may be the last record for a
         // while.
-        let due: Vec<(u32, Utc)> = late.into_iter().map(|partition| (partition, Utc::MIN)).collect();
-        self.close(out, &due)
+        self.close(out, late, Utc::MIN)
     }
 
-    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        self.absorb(out, partition)?;
-        self.close(out, &[(partition, watermark)])
+    fn watermark(
+        &mut self,
+        partition: u32,
+        tenant: &TenantId,
+        watermark: Utc,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        self.close(out, [(partition, tenant.clone())], watermark)
+    }
+
+    fn divide_time(&mut self, partition: u32, out: &mut Outputs<'_>) -> Result<Vec<TenantId>, StageError> {
+        let mut tenants = BTreeSet::new();
+        for kept in &self.kept {
+            // The windows in which still older programs kept the sums of all readings.
+            if let Some(of_all) = &kept.of_all {
+                kept.windows.absorb(out, partition, of_all, Sums::of_all)?;
+            }
+            tenants.extend(kept.windows.divide_time(out, partition, tenant_of)?);
+        }
+        Ok(tenants.into_iter().collect())
     }
 
     fn tick(&mut self, _: &[u32], now: Utc, _: &mut Outputs<'_>) -> Result<(), StageError> {
@@ -332,6 +341,26 @@ mod tests {
         );
     }
 
+    /// The same state as programs wrote it that had one event time for all tenants.
+    fn former(state: &MemoryState) -> MemoryState {
+        let mut former = MemoryState::default();
+        for (partition, key, value) in state.entries() {
+            let place = key.iter().position(|byte| *byte == 0).unwrap() + 1;
+            let (name, rest) = key.split_at(place);
+            let key = match rest[0] {
+                b'u' => {
+                    let timer = &rest[rest.iter().position(|byte| *byte == 0).unwrap() + 1..];
+                    [name, b"t", timer].concat()
+                }
+                b'v' => [name, b"w"].concat(),
+                b'p' => [name, b"o"].concat(),
+                _ => key.to_vec(),
+            };
+            former.put(partition, key, value.clone());
+        }
+        former
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn the_sums_of_all_readings_go_on_where_an_older_program_stopped() {
         let folder = tempfile::tempdir().unwrap();
@@ -355,15 +384,26 @@ mod tests {
                 most: 9,
             };
             windows
-                .add(&mut out, 0, b"default", Utc::from_millis(1_000), &entry)
+                .add(
+                    &mut out,
+                    0,
+                    &TenantId::default(),
+                    b"default",
+                    Utc::from_millis(1_000),
+                    &entry,
+                )
                 .unwrap();
         }
         let effects = out.into_effects();
         committed.commit(&effects);
+        let mut committed = former(&committed);
 
         let (stage, committed) = tokio::task::spawn_blocking(move || {
             let mut out = Outputs::new(&committed);
-            stage.watermark(0, Utc::from_millis(100_000), &mut out).unwrap();
+            let tenant = TenantId::default();
+            assert_eq!(stage.divide_time(0, &mut out).unwrap(), [tenant.clone()]);
+            let watermark = Utc::from_millis(100_000);
+            stage.watermark(0, &tenant, watermark, &mut out).unwrap();
             let effects = out.into_effects();
             committed.commit(&effects);
             (stage, committed)

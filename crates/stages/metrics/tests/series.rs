@@ -39,7 +39,7 @@ impl World {
         stage.process(&Batch { records }, &mut out).unwrap();
         for (partition, at) in watermarks {
             stage
-                .watermark(*partition, Utc::from_millis(*at), &mut out)
+                .watermark(*partition, &self.tenant, Utc::from_millis(*at), &mut out)
                 .unwrap();
         }
         let effects = out.into_effects();

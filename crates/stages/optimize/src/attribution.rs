@@ -11,7 +11,7 @@ use crate::policies::PolicyCache;
 use crate::posteriors::{PUBLISH, schedule_publication};
 use crate::results;
 use crate::state::{
-    AT_ONCE, DUE, counter, decode, encode, move_former_timers, open_key, set_counter, split_open, target_of,
+    AT_ONCE, DUE, clock_key, count_key, counter, decode, encode, open_key, set_counter, split_open, target_of,
 };
 use limbic_bandit::guardrails::frequency_cap::Contacts;
 use limbic_bandit::outcomes::{Acceptance, OutcomeError, RewardUpdate};
@@ -26,29 +26,30 @@ impl OptimizeStage {
         mut open: OpenDecision,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        let mut count = counter(partition, b"count", out)?;
+        let timers = DUE.of(tenant);
+        let count_key = count_key(tenant);
+        let mut count = counter(partition, count_key.as_bytes(), out)?;
         while count >= self.settings.most_open.max(1).cast_signed() {
-            move_former_timers(partition, Utc::MAX, out)?;
             // Contacts may be due first: look at a limited number of timers for a decision.
-            let timers = DUE.due(out, partition, Utc::MAX, AT_ONCE)?;
-            let Some(timer) = timers.iter().find(|timer| timer.id.starts_with(b"open/")) else {
+            let due = timers.due(out, partition, Utc::MAX, AT_ONCE)?;
+            let Some(timer) = due.iter().find(|timer| timer.id.starts_with(b"open/")) else {
                 break;
             };
             let target = target_of(timer)?;
             tracing::warn!(
                 target,
                 most = self.settings.most_open,
-                "the partition has its largest number of open decisions: the decision that is due first is removed and not \
+                "the tenant has its largest number of open decisions in a partition: the decision that is due first is removed and not \
                  learned from; raise `optimize.most_open` if this continues"
             );
             self.close(partition, target, out)?;
-            DUE.cancel(out, partition, timer.at, &timer.id);
+            timers.cancel(out, partition, timer.at, &timer.id);
             count -= 1;
         }
-        set_counter(partition, &b"count"[..], count + 1, out);
+        set_counter(partition, count_key, count + 1, out);
         let key = open_key(tenant, id);
         open.due = open.next_due(&self.settings.rewards);
-        DUE.set(out, partition, open.due, key.as_bytes(), &());
+        timers.set(out, partition, open.due, key.as_bytes(), &());
         out.put(partition, key, encode(&open));
         Ok(())
     }
@@ -64,27 +65,29 @@ impl OptimizeStage {
     ) {
         let due = open.next_due(&self.settings.rewards);
         let key = open_key(tenant, id);
-        DUE.cancel(out, partition, open.due, key.as_bytes());
-        DUE.set(out, partition, due, key.as_bytes(), &());
+        let timers = DUE.of(tenant);
+        timers.cancel(out, partition, open.due, key.as_bytes());
+        timers.set(out, partition, due, key.as_bytes(), &());
         open.due = due;
         out.put(partition, key, encode(&open));
     }
 
-    /// Processes what is due before `now`: judges impressions, adds decisions to the champion/challenger test and people
+    /// Processes what is due of a tenant before `now`: judges impressions, adds decisions to the champion/challenger test and people
     /// to the lift, removes expired decisions, and removes contacts that no frequency cap counts any more.
     pub(crate) fn process_due(
         &self,
         cache: &mut PolicyCache,
-        partition: u32,
+        (partition, tenant): (u32, &TenantId),
         now: Utc,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
+        let timers = DUE.of(tenant);
         // One at a time: what a timer does may set another one that is due.
-        while let Some(timer) = DUE.due(out, partition, now, 1)?.pop() {
+        while let Some(timer) = timers.due(out, partition, now, 1)?.pop() {
             if timer.at == now {
                 break;
             }
-            DUE.cancel(out, partition, timer.at, &timer.id);
+            timers.cancel(out, partition, timer.at, &timer.id);
             let target = target_of(&timer)?;
             if target.starts_with("reached/") {
                 self.expire_contacts(partition, target, now, out)?;
@@ -94,7 +97,7 @@ impl OptimizeStage {
                 self.process_due_decision(cache, partition, target, timer.at, out)?;
             }
         }
-        self.compare_people(partition, now, out)
+        self.compare_people(partition, tenant, now, out)
     }
 
     /// Does what is due at `due`, the time of the timer, and nothing later, so that the order of what is learned depends on
@@ -131,8 +134,9 @@ impl OptimizeStage {
         }
         if open.expires(rewards) <= due {
             self.close(partition, target, out)?;
-            let count = counter(partition, b"count", out)?;
-            set_counter(partition, &b"count"[..], count - 1, out);
+            let count_key = count_key(&tenant);
+            let count = counter(partition, count_key.as_bytes(), out)?;
+            set_counter(partition, count_key, count - 1, out);
         } else {
             self.save(partition, &tenant, id, open, out);
         }
@@ -255,11 +259,13 @@ impl OptimizeStage {
             }
         };
         let partition = record.partition;
-        let clock = counter(partition, b"clock", out)?;
+        let clock_key = clock_key(&outcome.tenant);
+        let mut clock = counter(partition, clock_key.as_bytes(), out)?;
         if outcome.at.as_millis() > clock {
-            set_counter(partition, &b"clock"[..], outcome.at.as_millis(), out);
+            clock = outcome.at.as_millis();
+            set_counter(partition, clock_key, clock, out);
             let due_before = outcome.at.plus_millis(-self.settings.disorder.as_millis());
-            self.process_due(cache, partition, due_before, out)?;
+            self.process_due(cache, (partition, &outcome.tenant), due_before, out)?;
         }
         let id = &outcome.data.decision;
         let Some(saved) = out.get(partition, open_key(&outcome.tenant, id).as_bytes())? else {
@@ -300,7 +306,7 @@ impl OptimizeStage {
                 for change in &accepted.conversions {
                     self.count_conversion(partition, &outcome.tenant, &open.campaign, change, out)?;
                 }
-                let now = Utc::from_millis(counter(partition, b"clock", out)?);
+                let now = Utc::from_millis(clock);
                 self.learn(
                     cache,
                     partition,

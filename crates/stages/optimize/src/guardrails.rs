@@ -94,7 +94,8 @@ impl OptimizeStage {
             let mut contacts = contacts_of(partition, &key, out)?;
             contacts.record(set.at, caps);
             if let Some(expired) = contacts.expires(caps) {
-                DUE.set(out, partition, expired, key.as_bytes(), &());
+                DUE.of(&set.tenant)
+                    .set(out, partition, expired, key.as_bytes(), &());
             }
             out.put(partition, key, encode(&contacts));
         }

@@ -7,7 +7,7 @@
 //! A person enters the comparison at the first contact, a real one or the ghost of one: held-out people pass the same frequency
 //! caps. See [`limbic_bandit::guardrails::lift`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use limbic_domain::{
     CreativeSet, Decision, DecisionResult, Envelope, HeldOut, Lift, Pseudonym, TenantId, Utc, topics,
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::OptimizeStage;
 use crate::open_decision::OpenDecision;
-use crate::state::{counter, damaged, decode, encode, set_counter};
+use crate::state::{AT_ONCE, counter, damaged, decode, encode, set_counter, target_of, tenant_of};
 use limbic_bandit::guardrails::lift::{Group, LiftEstimate, PersonValue};
 use limbic_bandit::outcomes::{Attribution, ConversionChange};
 
@@ -103,7 +103,9 @@ impl OptimizeStage {
             }
             entered += 1;
             let over = set.at.plus_millis(holdout.measured_for.as_millis());
-            PEOPLE.set(out, partition, over, key.as_bytes(), &());
+            PEOPLE
+                .of(&set.tenant)
+                .set(out, partition, over, key.as_bytes(), &());
             let measured = MeasuredPerson {
                 group,
                 entered: set.at,
@@ -118,18 +120,20 @@ impl OptimizeStage {
         Ok(())
     }
 
-    /// Adds the people whose measured time ended before `now`.
+    /// Adds the people of a tenant whose measured time ended before `now`.
     pub(crate) fn compare_people(
         &self,
         partition: u32,
+        tenant: &TenantId,
         now: Utc,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        while let Some(timer) = PEOPLE.due(out, partition, now, 1)?.pop() {
+        let timers = PEOPLE.of(tenant);
+        while let Some(timer) = timers.due(out, partition, now, 1)?.pop() {
             if timer.at == now {
                 break;
             }
-            PEOPLE.cancel(out, partition, timer.at, &timer.id);
+            timers.cancel(out, partition, timer.at, &timer.id);
             let key = std::str::from_utf8(&timer.id).map_err(|error| damaged(&error))?;
             let Some(saved) = out.get(partition, key.as_bytes())? else {
                 continue;
@@ -182,7 +186,27 @@ impl OptimizeStage {
 }
 
 /// When the measured time of a person is over. These timers are not among those of open decisions: there are many more.
-const PEOPLE: Timers = Timers::new("people whose measured time ends", b"person_timer/");
+const PEOPLE: Timers = Timers::new("people whose measured time ends", b"person_due_of/");
+
+/// The same, in programs that had one event time for all tenants.
+const FORMER_PEOPLE: Timers = Timers::new("people of all tenants whose measured time ends", b"person_timer/");
+
+/// Gives each tenant timers of its own, from those that older programs kept for all tenants. Returns the tenants.
+pub(crate) fn divide_time(partition: u32, out: &mut Outputs<'_>) -> Result<BTreeSet<TenantId>, StageError> {
+    let mut tenants = BTreeSet::new();
+    loop {
+        let former = FORMER_PEOPLE.due(out, partition, Utc::MAX, AT_ONCE)?;
+        if former.is_empty() {
+            return Ok(tenants);
+        }
+        for timer in former {
+            let tenant = tenant_of(target_of(&timer)?)?;
+            PEOPLE.of(&tenant).set(out, partition, timer.at, &timer.id, &());
+            FORMER_PEOPLE.cancel(out, partition, timer.at, &timer.id);
+            tenants.insert(tenant);
+        }
+    }
+}
 
 const PERSON: &str = "lift_person/";
 

@@ -32,7 +32,8 @@ pub(crate) fn schedule_publication(
         .saturating_add(1)
         .saturating_mul(INTERVAL);
     let target = format!("{PUBLISH}{tenant}/{campaign}");
-    DUE.set(out, partition, Utc::from_millis(due), target.as_bytes(), &());
+    DUE.of(tenant)
+        .set(out, partition, Utc::from_millis(due), target.as_bytes(), &());
 }
 
 impl OptimizeStage {

@@ -14,12 +14,14 @@
 //! | `budget/TENANT/CAMPAIGN` | the campaign's [`Pacer`](limbic_bandit::guardrails::pacing::Pacer) |
 //! | `lift/TENANT/CAMPAIGN` | the [`LiftEstimate`](limbic_bandit::guardrails::lift::LiftEstimate) measured by the hold-out |
 //! | `lift_person/TENANT/CAMPAIGN/PERSON` | a person in that comparison; at most `holdout.most_people`, counted in `lift_people/…` |
-//! | `person_timer/`, 8 bytes of time, `KEY` | when the measured time of that person is over |
-//! | `timer/`, 8 bytes of time, `KEY` | a [timer](limbic_stream::Timers): when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published |
+//! | `person_due_of/TENANT`, a zero byte, 8 bytes of time, `KEY` | when the measured time of that person is over |
+//! | `due_of/TENANT`, a zero byte, 8 bytes of time, `KEY` | a [timer](limbic_stream::Timers): when that `open/…` or `reached/…` entry is next due, or the posterior of `publish/TENANT/CAMPAIGN` is published |
 //! | `unseen/TENANT/CAMPAIGN` | how many decisions had clicks and no impression |
 //! | `results/TENANT/CAMPAIGN` | what came of each creative, for people; `results_changed/TENANT/CAMPAIGN` until it is published |
-//! | `clock` | the latest event time of an outcome |
-//! | `count` | the number of open decisions |
+//! | `clock/TENANT` | the latest event time of an outcome |
+//! | `count/TENANT` | the number of open decisions |
+//!
+//! Programs that had one event time for all tenants kept `timer/…`, `person_timer/…`, `clock` and `count` for all of them.
 //!
 //! A snapshot is restored only by the policy version and settings that wrote it. After a change of a policy's settings,
 //! the policy starts without feedback. After any change of a champion/challenger test, a new test with a new id starts.
@@ -33,8 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::meters::OptimizeMeters;
 use crate::policies::{PolicyCache, PolicyTemplate};
-use crate::results;
-use crate::state::{AT_ONCE, move_former_timers};
+use crate::{held_out, results, state};
 use limbic_bandit::decide::EngineConfig;
 use limbic_bandit::guardrails::champion_challenger::Limits;
 use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
@@ -68,7 +69,7 @@ pub struct OptimizeSettings {
     pub rewards: RewardConfig,
     /// Time by which outcomes may be out of order. A click window ends this much later. Default 1min.
     pub disorder: HumanDuration,
-    /// Maximum number of open decisions per partition. If it is reached, the decision that is due first is removed.
+    /// Maximum number of open decisions of a tenant per partition. If it is reached, its decision that is due first is removed.
     pub most_open: u64,
 }
 
@@ -178,10 +179,15 @@ impl Stage for OptimizeStage {
         cache.write_back(out)
     }
 
-    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        while move_former_timers(partition, watermark, out)? == AT_ONCE {}
+    fn watermark(
+        &mut self,
+        partition: u32,
+        tenant: &TenantId,
+        watermark: Utc,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
         let mut cache = PolicyCache::default();
-        self.process_due(&mut cache, partition, watermark, out)?;
+        self.process_due(&mut cache, (partition, tenant), watermark, out)?;
         cache.write_back(out)
     }
 
@@ -190,5 +196,11 @@ impl Stage for OptimizeStage {
             results::publish(out, *partition)?;
         }
         Ok(())
+    }
+
+    fn divide_time(&mut self, partition: u32, out: &mut Outputs<'_>) -> Result<Vec<TenantId>, StageError> {
+        let mut tenants = held_out::divide_time(partition, out)?;
+        tenants.extend(state::divide_time(partition, out)?.into_keys());
+        Ok(tenants.into_iter().collect())
     }
 }

@@ -1,5 +1,7 @@
 //! Keys and values of the stage's state.
 
+use std::collections::BTreeMap;
+
 use limbic_domain::{Pseudonym, TenantId, Utc};
 use limbic_stream::{Outputs, StageError, Timer, Timers};
 use serde::{Deserialize, Serialize};
@@ -31,8 +33,11 @@ pub(crate) fn contacts_of(partition: u32, key: &str, out: &Outputs<'_>) -> Resul
     saved.map_or_else(|| Ok(Contacts::default()), |saved| decode(&saved))
 }
 
-/// When an entry of the state is next due, in event time: the id of a timer is the key of the entry.
-pub(crate) const DUE: Timers = Timers::new("what is due", b"timer/");
+/// When an entry of the state is next due, in the event time of its tenant: the id of a timer is the key of the entry.
+pub(crate) const DUE: Timers = Timers::new("what is due", b"due_of/");
+
+/// The timers of programs that had one event time for all tenants.
+const FORMER_DUE: Timers = Timers::new("what is due of all tenants", b"timer/");
 
 /// The key that a timer's id is.
 pub(crate) fn target_of(timer: &Timer<()>) -> Result<&str, StageError> {
@@ -46,25 +51,80 @@ const FORMER_INDEX: &[u8] = b"due/";
 /// Most entries that are moved or looked at in one go.
 pub(crate) const AT_ONCE: usize = 1024;
 
-/// Turns up to [`AT_ONCE`] entries of the former index into timers, earliest first: those that are due before `now`. Returns
-/// how many. A timer has no effect if its decision has a later one already.
-pub(crate) fn move_former_timers(
+/// Gives each tenant timers, a clock and a number of open decisions of its own, from those that older programs kept for all
+/// tenants. Returns the tenants. A timer has no effect if its decision has a later one already.
+pub(crate) fn divide_time(
     partition: u32,
-    now: Utc,
     out: &mut Outputs<'_>,
-) -> Result<usize, StageError> {
-    let mut moved = 0;
-    for (key, _) in out.scan(partition, FORMER_INDEX, FORMER_INDEX, AT_ONCE)? {
-        let (at, target) =
-            split_former(&key).ok_or_else(|| damaged(&"a `due` key has no time or no target"))?;
-        if at >= now {
+) -> Result<BTreeMap<TenantId, u64>, StageError> {
+    let mut open_of: BTreeMap<TenantId, u64> = BTreeMap::new();
+    loop {
+        let former = out.scan(partition, FORMER_INDEX, FORMER_INDEX, AT_ONCE)?;
+        if former.is_empty() {
             break;
         }
-        DUE.set(out, partition, at, target.as_bytes(), &());
-        out.remove(partition, key.clone());
-        moved += 1;
+        for (key, _) in former {
+            let (at, target) =
+                split_former(&key).ok_or_else(|| damaged(&"a `due` key has no time or no target"))?;
+            FORMER_DUE.set(out, partition, at, target.as_bytes(), &());
+            out.remove(partition, key.clone());
+        }
     }
-    Ok(moved)
+    loop {
+        let former = FORMER_DUE.due(out, partition, Utc::MAX, AT_ONCE)?;
+        if former.is_empty() {
+            break;
+        }
+        for timer in former {
+            let tenant = tenant_of(target_of(&timer)?)?;
+            DUE.of(&tenant).set(out, partition, timer.at, &timer.id, &());
+            FORMER_DUE.cancel(out, partition, timer.at, &timer.id);
+            open_of.entry(tenant).or_default();
+        }
+    }
+    let mut from = OPEN.to_vec();
+    loop {
+        let page = out.scan(partition, OPEN, &from, AT_ONCE)?;
+        let Some((last, _)) = page.last() else {
+            break;
+        };
+        from = [&last[..], &[0]].concat();
+        for (key, _) in &page {
+            let key = std::str::from_utf8(key).map_err(|error| damaged(&error))?;
+            *open_of.entry(tenant_of(key)?).or_default() += 1;
+        }
+    }
+    let clock = counter(partition, FORMER_CLOCK, out)?;
+    for (tenant, open) in &open_of {
+        set_counter(partition, count_key(tenant), open.cast_signed(), out);
+        set_counter(partition, clock_key(tenant), clock, out);
+    }
+    out.remove(partition, FORMER_COUNT);
+    out.remove(partition, FORMER_CLOCK);
+    Ok(open_of)
+}
+
+/// Begins the keys of open decisions.
+const OPEN: &[u8] = b"open/";
+/// The number of open decisions of all tenants, in older programs.
+const FORMER_COUNT: &[u8] = b"count";
+/// The latest event time of an outcome of any tenant, in older programs.
+const FORMER_CLOCK: &[u8] = b"clock";
+
+/// The key of the number of open decisions of a tenant.
+pub(crate) fn count_key(tenant: &TenantId) -> String {
+    format!("count/{tenant}")
+}
+
+/// The key of the latest event time of an outcome of a tenant.
+pub(crate) fn clock_key(tenant: &TenantId) -> String {
+    format!("clock/{tenant}")
+}
+
+/// The tenant in a key of the state, or in the target of a timer: `KIND/TENANT/…`.
+pub(crate) fn tenant_of(key: &str) -> Result<TenantId, StageError> {
+    let tenant = key.split('/').nth(1).unwrap_or_default();
+    TenantId::new(tenant).map_err(|error| damaged(&error))
 }
 
 fn split_former(key: &[u8]) -> Option<(Utc, &str)> {

@@ -331,39 +331,60 @@ fn an_open_decision_is_removed_when_no_outcome_can_change_it() {
         harness
             .state
             .keys()
-            .all(|key| !key.starts_with(b"open/") && !key.starts_with(b"timer/"))
+            .all(|key| !key.starts_with(b"open/") && !key.starts_with(b"due_of/"))
     );
     harness.feed(vec![outcome(&id, OutcomeKind::Click, "d", 2)]);
     assert_eq!(harness.dead[0].reason, "unknown_decision");
 }
 
-/// Replaces the timers of the state by the index that an earlier version wrote.
-fn to_former_index(harness: &mut Harness) {
-    let timers: Vec<Bytes> = harness
+/// How an earlier version kept timers.
+#[derive(Debug, Clone, Copy)]
+enum Earlier {
+    /// In an index of its own.
+    Index,
+    /// In timers of all tenants.
+    Timers,
+}
+
+/// Replaces what the state keeps for each tenant by what an earlier version kept for all.
+fn to_former(harness: &mut Harness, earlier: Earlier) {
+    const DUE: &[u8] = b"due_of/default\0";
+    let entries: Vec<(Bytes, Bytes)> = harness
         .state
-        .keys()
-        .filter(|key| key.starts_with(b"timer/"))
-        .cloned()
+        .entries()
+        .map(|(_, key, value)| (key.clone(), value.clone()))
         .collect();
-    for key in timers {
-        let (time, target) = key[b"timer/".len()..].split_at(8);
-        let time = u64::from_be_bytes(time.try_into().unwrap());
-        let former = format!("due/{time:016x}/{}", std::str::from_utf8(target).unwrap());
-        harness.state.put(0, former, Bytes::new());
+    for (key, value) in entries {
+        let former = if let Some(timer) = key.strip_prefix(DUE) {
+            let (time, target) = timer.split_at(8);
+            match earlier {
+                Earlier::Index => {
+                    let time = u64::from_be_bytes(time.try_into().unwrap());
+                    format!("due/{time:016x}/{}", std::str::from_utf8(target).unwrap()).into_bytes()
+                }
+                Earlier::Timers => [b"timer/", timer].concat(),
+            }
+        } else if key == "count/default" || key == "clock/default" {
+            key[..5].to_vec()
+        } else {
+            continue;
+        };
+        harness.state.put(0, former, value);
         harness.state.remove(0, &key);
     }
+    assert_eq!(harness.divide_time(), [TenantId::default()]);
 }
 
 #[test]
 fn what_an_earlier_version_left_to_do_is_done_at_the_same_time() {
-    let run = |is_upgraded: bool| {
+    let run = |upgraded: Option<Earlier>| {
         let mut harness = Harness::new(OptimizeSettings::default());
         for (moment, minutes) in [("a", 0), ("b", 5), ("c", 20)] {
             let id = decided(&mut harness, moment, minutes);
             harness.feed(vec![outcome(&id, OutcomeKind::Impression, moment, minutes)]);
         }
-        if is_upgraded {
-            to_former_index(&mut harness);
+        if let Some(earlier) = upgraded {
+            to_former(&mut harness, earlier);
         }
         let mut learned = Vec::new();
         for minutes in [30, 33, 36, 52, 60, 40 * 24 * 60] {
@@ -371,16 +392,18 @@ fn what_an_earlier_version_left_to_do_is_done_at_the_same_time() {
             learned.push(harness.posterior());
         }
         let left = harness.state.keys().filter(|key| {
-            [&b"open/"[..], b"timer/", b"due/"]
+            [&b"open/"[..], b"due_of/", b"timer/", b"due/"]
                 .iter()
                 .any(|prefix| key.starts_with(prefix))
         });
         assert_eq!(left.count(), 0);
         learned
     };
-    let learned = run(false);
+    let learned = run(None);
     assert_ne!(learned.first(), learned.last());
-    assert_eq!(run(true), learned);
+    for earlier in [Earlier::Index, Earlier::Timers] {
+        assert_eq!(run(Some(earlier)), learned, "{earlier:?}");
+    }
 }
 
 #[test]
@@ -393,7 +416,7 @@ fn decisions_of_an_earlier_version_make_room_too() {
     for moment in ["a", "b", "c"] {
         decided(&mut harness, moment, 0);
     }
-    to_former_index(&mut harness);
+    to_former(&mut harness, Earlier::Index);
     decided(&mut harness, "d", 1);
     let open = harness.state.keys().filter(|key| key.starts_with(b"open/"));
     assert_eq!(open.count(), 3);
@@ -416,7 +439,7 @@ fn open_decisions_are_bounded() {
     let due = harness
         .state
         .keys()
-        .filter(|key| key.starts_with(b"timer/"))
+        .filter(|key| key.starts_with(b"due_of/"))
         .count();
     assert_eq!((open, due), (10, 10));
 }

@@ -140,7 +140,12 @@ fn hot_path(c: &mut Criterion<ProcessorTime>) {
                 kept.commit(&effects);
                 let mut out = Outputs::new(&kept);
                 moments
-                    .watermark(0, Utc::from_millis(1_800_000_000_000), &mut out)
+                    .watermark(
+                        0,
+                        &limbic_domain::TenantId::default(),
+                        Utc::from_millis(1_800_000_000_000),
+                        &mut out,
+                    )
                     .expect("it is done");
                 black_box(out.into_effects());
             },

@@ -1,18 +1,20 @@
 //! The stage `moments`: feelings of an audience in, moments out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use limbic_domain::{AudienceId, Envelope, Hold, MomentKind, Slug, Utc, event_id, topics};
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table};
+use limbic_domain::{AudienceId, Envelope, Hold, MomentKind, Slug, TenantId, Utc, event_id, topics};
+use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table, Timers};
 
 use crate::events::{EVENTS, SubjectEvents};
 use crate::settings::{EventSettings, InvalidSetting, Settings};
 use crate::status::Shown;
-use crate::waiting::{WAITING, WaitingFeeling};
+use crate::waiting::{self, WAITING, WaitingFeeling};
 use crate::{AUDIENCES, Audience, check, expiry, status};
 
-/// The last watermark that was announced: after a restart it must not be forgotten, or late feelings would wait.
-const WATERMARK: Table<(), Utc> = Table::new("watermark of feelings", b"w");
+/// The last watermark of each tenant that was announced: after a restart it must not be forgotten, or late feelings would wait.
+const WATERMARK: Table<TenantId, Utc> = Table::new("watermarks of feelings", b"v");
+/// The watermark of all tenants, in programs that had only one.
+const FORMER_WATERMARK: Table<(), Utc> = Table::new("watermark of the feelings of all tenants", b"w");
 /// The segment of all people.
 const EVERYONE: &str = "everyone";
 /// How often the state of audiences that have changed is published.
@@ -23,9 +25,9 @@ const RELEASED_AT_ONCE: usize = 512;
 /// Finds out when an audience has moved.
 ///
 /// Reads [`topics::FEELINGS`], whose partitions mix what many senders write; writes [`topics::MOMENTS`], and in ticks the state of
-/// audiences that have changed to [`topics::STATUS`]. What comes out does
-/// not depend on how the senders' records interleave: each feeling waits in the state until the watermark has passed it, and is then
-/// taken in the order of time and id. One that comes behind the watermark is taken at once, and counted
+/// audiences that have changed to [`topics::STATUS`]. What comes out does not depend on how the senders' records interleave: each
+/// feeling waits in the state until its tenant's watermark has passed it, and is then taken in the order of time and id. One that
+/// comes behind the watermark is taken at once, and counted
 /// ([`MomentStage::LATE`]).
 ///
 /// State, per partition number: an [`Audience`] each (1 to 12 KiB), dropped after its expiry, and whatever waits: as many
@@ -99,7 +101,7 @@ impl Stage for MomentStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut audiences = self.audiences();
         let mut events = Subjects::new(&self.settings);
-        let mut clocks: BTreeMap<u32, Clock> = BTreeMap::new();
+        let mut clocks: BTreeMap<(u32, TenantId), Clock> = BTreeMap::new();
         for record in &batch.records {
             let feeling = match check::feeling(&record.value) {
                 Ok(envelope) => WaitingFeeling::new(record, envelope),
@@ -109,37 +111,46 @@ impl Stage for MomentStage {
                 }
             };
             events.add(&feeling, out)?;
-            let clock = match clocks.entry(record.partition) {
+            let clock = match clocks.entry((record.partition, feeling.tenant.clone())) {
                 std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
                 std::collections::btree_map::Entry::Vacant(unknown) => {
-                    unknown.insert(Clock::read(record.partition, out)?)
+                    let clock = Clock::read(record.partition, &feeling.tenant, out)?;
+                    unknown.insert(clock)
                 }
             };
             if feeling.at < clock.watermark {
                 clock.late += 1;
                 audiences.add(&feeling, out)?;
             } else {
-                WAITING.set(out, record.partition, feeling.at, feeling.id.as_bytes(), &feeling);
+                let id = feeling.id.as_bytes();
+                clock.waiting.set(out, record.partition, feeling.at, id, &feeling);
             }
         }
-        audiences.keep(out);
-        events.keep(out);
-        for (partition, clock) in clocks {
+        audiences.keep(out)?;
+        events.keep(out)?;
+        for ((partition, _), clock) in clocks {
             clock.keep_late(partition, out)?;
         }
         Ok(())
     }
 
-    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        if watermark <= Clock::read(partition, out)?.watermark {
+    fn watermark(
+        &mut self,
+        partition: u32,
+        tenant: &TenantId,
+        watermark: Utc,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let clock = Clock::read(partition, tenant, out)?;
+        if watermark <= clock.watermark {
             return Ok(());
         }
-        WATERMARK.put(out, partition, &(), &watermark);
+        WATERMARK.put(out, partition, &tenant, &watermark);
         let mut audiences = self.audiences();
-        release(partition, watermark, &mut audiences, out)?;
-        audiences.keep(out);
+        release(&clock.waiting, partition, watermark, &mut audiences, out)?;
+        audiences.keep(out)?;
         let silence = self.settings.audience.expiry.as_millis();
-        expiry::sweep(out, partition, watermark, silence, |out, key| {
+        expiry::sweep(out, partition, tenant, watermark, silence, |out, key| {
             out.remove(partition, key.to_vec());
             status::forget(out, partition, key);
             Ok(())
@@ -152,27 +163,52 @@ impl Stage for MomentStage {
         }
         Ok(())
     }
+
+    fn divide_time(&mut self, partition: u32, out: &mut Outputs<'_>) -> Result<Vec<TenantId>, StageError> {
+        let mut tenants = BTreeSet::new();
+        loop {
+            let waiting = waiting::FORMER.due(out, partition, Utc::MAX, RELEASED_AT_ONCE)?;
+            if waiting.is_empty() {
+                break;
+            }
+            for timer in waiting {
+                let tenant = timer.value.tenant.clone();
+                let timers = WAITING.of(&tenant);
+                timers.set(out, partition, timer.at, &timer.id, &timer.value);
+                waiting::FORMER.cancel(out, partition, timer.at, &timer.id);
+                tenants.insert(tenant);
+            }
+        }
+        if let Some(watermark) = FORMER_WATERMARK.get(out, partition, &())? {
+            for tenant in &tenants {
+                WATERMARK.put(out, partition, &tenant, &watermark);
+            }
+            FORMER_WATERMARK.remove(out, partition, &());
+        }
+        Ok(tenants.into_iter().collect())
+    }
 }
 
 /// Adds the feelings that waited for `watermark` to their audiences, in the order of time and id.
 fn release(
+    timers: &Timers<WaitingFeeling>,
     partition: u32,
     watermark: Utc,
     audiences: &mut Audiences<'_>,
     out: &mut Outputs<'_>,
 ) -> Result<(), StageError> {
     let before = watermark.plus_millis(-1);
-    let mut waiting = WAITING.due(out, partition, before, RELEASED_AT_ONCE)?;
+    let mut waiting = timers.due(out, partition, before, RELEASED_AT_ONCE)?;
     loop {
         for timer in &mut waiting {
             timer.value.cause.partition = partition;
             audiences.add(&timer.value, out)?;
-            WAITING.cancel(out, partition, timer.at, &timer.id);
+            timers.cancel(out, partition, timer.at, &timer.id);
         }
         let Some(last) = waiting.last().filter(|_| waiting.len() == RELEASED_AT_ONCE) else {
             return Ok(());
         };
-        waiting = WAITING.due_after(out, partition, before, last, RELEASED_AT_ONCE)?;
+        waiting = timers.due_after(out, partition, before, last, RELEASED_AT_ONCE)?;
     }
 }
 
@@ -232,11 +268,12 @@ impl<'a> Subjects<'a> {
         Ok(())
     }
 
-    fn keep(self, out: &mut Outputs<'_>) {
+    fn keep(self, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for ((partition, key), open) in self.open {
-            expiry::moved(out, partition, &key, open.before, open.events.at());
+            expiry::moved(out, partition, &key, open.before, open.events.at())?;
             EVENTS.put_at(out, partition, key, &open.events);
         }
+        Ok(())
     }
 }
 
@@ -261,16 +298,22 @@ fn released(feeling: &WaitingFeeling, out: &Outputs<'_>) -> Result<Option<Utc>, 
     }
 }
 
-/// How far a partition number is.
+/// How far a tenant is in a partition number.
 struct Clock {
     watermark: Utc,
     late: u64,
+    /// The tenant's feelings that wait.
+    waiting: Timers<WaitingFeeling>,
 }
 
 impl Clock {
-    fn read(partition: u32, out: &Outputs<'_>) -> Result<Self, StageError> {
-        let watermark = WATERMARK.get(out, partition, &())?.unwrap_or(Utc::MIN);
-        Ok(Self { watermark, late: 0 })
+    fn read(partition: u32, tenant: &TenantId, out: &Outputs<'_>) -> Result<Self, StageError> {
+        let watermark = WATERMARK.get(out, partition, &tenant)?;
+        Ok(Self {
+            watermark: watermark.unwrap_or(Utc::MIN),
+            late: 0,
+            waiting: WAITING.of(tenant),
+        })
     }
 
     fn keep_late(&self, partition: u32, out: &mut Outputs<'_>) -> Result<(), StageError> {
@@ -345,14 +388,15 @@ impl Audiences<'_> {
         Ok(())
     }
 
-    fn keep(self, out: &mut Outputs<'_>) {
+    fn keep(self, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for ((partition, key), open) in self.open {
-            expiry::moved(out, partition, &key, open.before, open.audience.at());
+            expiry::moved(out, partition, &key, open.before, open.audience.at())?;
             if let Some(shown) = &open.shown {
                 shown.keep(out, partition, &key);
             }
             AUDIENCES.put_at(out, partition, key, &open.audience);
         }
+        Ok(())
     }
 }
 

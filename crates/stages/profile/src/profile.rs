@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, Utc, event_id, topics};
+use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
@@ -140,11 +140,12 @@ impl People {
         Ok(&mut open.person)
     }
 
-    fn keep(self, out: &mut Outputs<'_>) {
+    fn keep(self, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for ((partition, key), Open { person, before }) in self.open {
-            expiry::moved(out, partition, &key, before, person.at());
+            expiry::moved(out, partition, &key, before, person.at())?;
             PEOPLE.put_at(out, partition, key, &person);
         }
+        Ok(())
     }
 }
 
@@ -227,7 +228,7 @@ impl Stage for ProfileStage {
             }
             progress.note(record);
         }
-        people.keep(out);
+        people.keep(out)?;
         progress.keep(out)?;
         Ok(())
     }
@@ -236,9 +237,15 @@ impl Stage for ProfileStage {
         Ok(progress::publish(&self.name, partitions, out)?)
     }
 
-    fn watermark(&mut self, partition: u32, watermark: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+    fn watermark(
+        &mut self,
+        partition: u32,
+        tenant: &TenantId,
+        watermark: Utc,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
         let silence = self.person.expiry.as_millis();
-        expiry::sweep(out, partition, watermark, silence, |out, key| {
+        expiry::sweep(out, partition, tenant, watermark, silence, |out, key| {
             let person = PEOPLE.get_at(out, partition, key)?;
             if person.is_some_and(|person| !person.is_protected()) {
                 out.remove(partition, key.to_vec());

@@ -7,9 +7,11 @@ use limbic_domain::{
 };
 use limbic_stream::{Cause, DecodeProblem, Decoder, Encoder, Headers, Record, StateValue, Timers};
 
-/// Feelings that wait until the watermark has passed them, sorted by time and id. So the order of release is a function
-/// of the feelings alone.
-pub(crate) const WAITING: Timers<WaitingFeeling> = Timers::new("waiting feelings", b"b");
+/// The feelings of each tenant that wait until its watermark has passed them, sorted by time and id. So the order of release is
+/// a function of the feelings alone.
+pub(crate) const WAITING: Timers<WaitingFeeling> = Timers::new("waiting feelings", b"f");
+/// The feelings that waited for the one watermark of all tenants, in programs that had only one.
+pub(crate) const FORMER: Timers<WaitingFeeling> = Timers::new("waiting feelings of all tenants", b"b");
 
 /// A feeling, with the part of its record that is passed on.
 #[derive(Debug, Clone, PartialEq)]

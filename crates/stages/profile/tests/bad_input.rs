@@ -151,8 +151,10 @@ fn ancient_and_future_dates_keep_every_number_finite() {
         let records = vec![as_record(topics::FEELINGS, odd.encode())];
         commit(&mut kept, |out| moments.process(&Batch { records }, out).unwrap());
     }
-    commit(&mut kept, |out| moments.watermark(0, Utc::MAX, out).unwrap());
-    assert_eq!(kept.keys().filter(|key| key[0] == b'b').count(), 0);
+    commit(&mut kept, |out| {
+        moments.watermark(0, &TenantId::default(), Utc::MAX, out).unwrap()
+    });
+    assert_eq!(kept.keys().filter(|key| key[0] == b'f').count(), 0);
 }
 
 #[test]
@@ -250,13 +252,21 @@ fn a_no_and_a_minor_outlive_the_expiry_and_nothing_else_does() {
     plain_person.data.consent = ConsentState::Given;
     profile_one(&mut memory, &plain_person);
     let mut stage = ProfileStage::new(&Settings::default()).unwrap();
-    commit(&mut memory, |out| stage.watermark(0, at(90 * DAY), out).unwrap());
+    commit(&mut memory, |out| {
+        stage
+            .watermark(0, &TenantId::default(), at(90 * DAY), out)
+            .unwrap()
+    });
     assert_eq!(memory.keys().filter(|key| key[0] == b'p').count(), 2, "not yet");
-    commit(&mut memory, |out| stage.watermark(0, at(92 * DAY), out).unwrap());
+    commit(&mut memory, |out| {
+        stage
+            .watermark(0, &TenantId::default(), at(92 * DAY), out)
+            .unwrap()
+    });
     let kept: Vec<_> = memory.keys().filter(|key| key[0] == b'p').collect();
     let ada = PEOPLE.key(&(&TenantId::default(), &no.data.author));
     assert_eq!(kept, [&Bytes::from(ada)]);
-    assert_eq!(memory.keys().filter(|key| key[0] == b'x').count(), 0);
+    assert_eq!(memory.keys().filter(|key| key[0] == b'y').count(), 0);
 
     let mut back = plain("3");
     back.at = at(100 * DAY);
@@ -270,12 +280,18 @@ fn an_idle_audience_is_dropped() {
     let mut stage = MomentStage::new(&Settings::default()).unwrap();
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| stage.process(&Batch { records }, out).unwrap());
-    commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
+    commit(&mut memory, |out| {
+        stage.watermark(0, &TenantId::default(), at(1), out).unwrap()
+    });
     let tea = "everyone:tea".parse().unwrap();
     let key = (&TenantId::default(), &tea);
     let audience = AUDIENCES.get(&memory, 0, &key).unwrap().unwrap();
     assert!((audience.mood().valence - 0.5).abs() < 1e-12);
-    commit(&mut memory, |out| stage.watermark(0, at(32 * DAY), out).unwrap());
+    commit(&mut memory, |out| {
+        stage
+            .watermark(0, &TenantId::default(), at(32 * DAY), out)
+            .unwrap()
+    });
     assert_eq!(AUDIENCES.get(&memory, 0, &key).unwrap(), None);
     assert_eq!(memory.len(), 1, "only the watermark is left");
 }
@@ -284,7 +300,9 @@ fn an_idle_audience_is_dropped() {
 fn a_late_feeling_counts_at_once_and_is_counted() {
     let mut memory = MemoryState::default();
     let mut stage = MomentStage::new(&Settings::default()).unwrap();
-    commit(&mut memory, |out| stage.watermark(0, at(1), out).unwrap());
+    commit(&mut memory, |out| {
+        stage.watermark(0, &TenantId::default(), at(1), out).unwrap()
+    });
     let late = |memory: &MemoryState| MomentStage::LATE.get(memory, 0, &()).unwrap().unwrap_or(0);
     assert_eq!(late(&memory), 0);
     // Another instance takes over. The state alone shows that a record is late.
@@ -301,7 +319,11 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
             .unwrap()
     );
     // A watermark that goes back is ignored.
-    commit(&mut memory, |out| stage_again.watermark(0, at(0), out).unwrap());
+    commit(&mut memory, |out| {
+        stage_again
+            .watermark(0, &TenantId::default(), at(0), out)
+            .unwrap()
+    });
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| {
         stage_again.process(&Batch { records }, out).unwrap();

@@ -97,7 +97,7 @@ impl StageMeters {
             )?,
             watermark: gauge(
                 "limbic_watermark_milliseconds",
-                "Event time of the stage, in milliseconds since the epoch.",
+                "Event time of the stage, in milliseconds since the epoch: the least one of the tenants that are not idle.",
                 &["stage", "partition"],
             )?,
             reference_lag: gauge(

@@ -21,6 +21,7 @@ mod meters;
 mod progress;
 mod report;
 mod step;
+mod tenant_time;
 mod watermark;
 mod work;
 mod worker;
@@ -47,8 +48,11 @@ use crate::{Backoff, Log, Stage, StageSpec, TopicPartition};
 pub struct RunOptions {
     /// The name of the instance: stable across restarts, and unique among the running instances of the stage.
     pub instance: Arc<str>,
-    /// An input partition without records for this long (wall clock) no longer holds the watermark back.
+    /// An input partition without records of a tenant for this long (wall clock) no longer holds the tenant's watermark back.
     pub idle_after: Duration,
+    /// A tenant without records in any input of a partition number for this long is forgotten there: its event time begins anew
+    /// with its next record. Counted on the monotonic clock, from the start of the instance at the earliest.
+    pub forget_tenants_after: Duration,
     /// The maximum time for which a transaction stays open. Available batches share a transaction if commits are
     /// expensive (Kafka).
     pub share_for: Duration,
@@ -63,6 +67,7 @@ impl Default for RunOptions {
         Self {
             instance: "0".into(),
             idle_after: Duration::from_secs(1),
+            forget_tenants_after: Duration::from_hours(7 * 24),
             share_for: Duration::from_millis(60),
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(15)),
             reference_interval: Duration::from_secs(1),

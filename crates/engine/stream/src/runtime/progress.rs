@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use limbic_domain::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::input_time::InputClock;
@@ -42,22 +41,15 @@ pub(super) struct PartitionProgress {
     /// Nested, not flattened: serde reads the numbers that are keys of a flattened map as text.
     #[serde(rename = "k", default)]
     pub(super) clock: InputClock,
-    /// The watermark that the stage received last and that was passed on, in milliseconds.
+    /// The watermark that an older program announced for all tenants, in milliseconds.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
-    pub(super) announced: Option<i64>,
-    /// Whether the last mark that was passed on declared this input idle.
+    pub(super) former_announced: Option<i64>,
+    /// Whether the last mark without a tenant that was passed on said that everything has been read.
     #[serde(rename = "i", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) announced_idle: bool,
-    /// The last explicit mark that was passed on.
-    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
-    pub(super) passed_heartbeat: Option<i64>,
 }
 
 impl PartitionProgress {
-    pub(super) fn announced(&self) -> Utc {
-        self.announced.map_or(Utc::MIN, Utc::from_millis)
-    }
-
     /// The metadata of a commit whose offset is `next`.
     pub(super) fn to_metadata(&self, next: u64) -> String {
         if self.counted > next {
@@ -150,15 +142,16 @@ mod tests {
         let mut progress = PartitionProgress::default();
         progress.counters.consumed = 3;
         progress.counters.dead.insert("malformed".into(), 1);
-        progress.clock.saw_record(Utc::from_millis(9));
         let mark = crate::WatermarkMark {
             source: 2,
             of: 3,
-            at: Utc::from_millis(4),
+            tenant: None,
+            at: limbic_domain::Utc::from_millis(4),
             idle: true,
         };
-        progress.clock.saw_mark(crate::EventTime::Sources, &mark);
-        progress.announced = Some(5);
+        progress.clock.saw_general_mark(&mark);
+        progress.clock.saw_number_of_senders(3);
+        progress.announced_idle = true;
         progress.counted = 9;
         assert_eq!(
             PartitionProgress::from_metadata(&progress.to_metadata(4)),

@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::dead::dead_letter;
 use super::meters::StageMeters;
 use super::report::BatchReport;
-use super::watermark::ProgressMap;
+use super::tenant_time::Times;
+use super::watermark::{Progress, ProgressMap};
 use super::work::Work;
 use super::worker::{Assignment, StepError, Worker};
 use crate::overlay::{Changes, Overlay};
@@ -28,7 +30,7 @@ const SHARED_BYTES: usize = 64 << 20;
 struct Step<'c> {
     transaction: Box<dyn Transaction + 'c>,
     started: Instant,
-    progress: ProgressMap,
+    progress: Progress,
     /// The next offset of each partition.
     next: BTreeMap<TopicPartition, u64>,
     /// The state changes of all batches, which are written once.
@@ -39,7 +41,7 @@ struct Step<'c> {
 }
 
 impl<'c> Step<'c> {
-    fn new(transaction: Box<dyn Transaction + 'c>, started: Instant, progress: ProgressMap) -> Self {
+    fn new(transaction: Box<dyn Transaction + 'c>, started: Instant, progress: Progress) -> Self {
         Self {
             transaction,
             started,
@@ -101,6 +103,7 @@ impl<'c> Step<'c> {
     fn commit(
         mut self,
         assignment: &mut Assignment,
+        times: &mut BTreeMap<u32, Arc<Times>>,
         stage: &str,
         meters: &StageMeters,
     ) -> Result<(), StepError> {
@@ -109,12 +112,12 @@ impl<'c> Step<'c> {
                 self.transaction.put_state(number, key, value)?;
             }
         }
-        for partition in changed(assignment, &self.progress, &self.next) {
+        for partition in changed(assignment, &self.progress.partitions, &self.next) {
             let committed = assignment.get(&partition).map_or(0, |assigned| assigned.next);
             let next = self.next.get(&partition).copied().unwrap_or(committed);
             self.transaction.commit_offset(Committed {
                 next,
-                metadata: self.progress[&partition].to_metadata(next),
+                metadata: self.progress.partitions[&partition].to_metadata(next),
                 partition,
             })?;
         }
@@ -122,12 +125,12 @@ impl<'c> Step<'c> {
         for report in &self.reports {
             report.report(stage, meters);
         }
-        for (partition, progress) in self.progress {
+        *times = self.progress.times;
+        for (partition, progress) in self.progress.partitions {
             if let Some(assigned) = assignment.get_mut(&partition) {
                 assigned.progress = progress;
                 if let Some(next) = self.next.get(&partition) {
                     assigned.next = *next;
-                    assigned.caught_up = None;
                 }
             }
         }
@@ -165,14 +168,18 @@ impl Worker {
         let started = Instant::now();
         let is_batch = !records.is_empty();
         let was_alone = self.alone;
-        let mut progress: ProgressMap = self
+        let partitions: ProgressMap = self
             .assignment
             .iter()
             .map(|(partition, assigned)| (partition.clone(), assigned.progress.clone()))
             .collect();
+        let mut progress = Progress {
+            partitions,
+            times: self.times.clone(),
+        };
         let skipped = std::mem::take(&mut self.skipped);
         for skipped in &skipped {
-            if let Some(progress) = progress.get_mut(&skipped.partition) {
+            if let Some(progress) = progress.partitions.get_mut(&skipped.partition) {
                 progress.counters.skipped += skipped.records;
             }
         }
@@ -180,11 +187,12 @@ impl Worker {
         // The offset passes them together with the count, also if the batch has no record of the partition. Otherwise they would be
         // counted again after a failure.
         for skipped in &skipped {
-            if progress.contains_key(&skipped.partition) {
+            if progress.partitions.contains_key(&skipped.partition) {
                 work.next.entry(skipped.partition.clone()).or_insert(skipped.next);
             }
         }
-        if work.is_silent() && changed(&self.assignment, &progress, &work.next).is_empty() {
+        if work.is_silent() && changed(&self.assignment, &progress.partitions, &work.next).is_empty() {
+            self.times = progress.times;
             return Ok(());
         }
         // If a later step fails, the batches are repeated one by one, because each is more likely to succeed alone.
@@ -196,7 +204,12 @@ impl Worker {
         } else {
             None
         };
-        step.commit(&mut self.assignment, &self.spec.name, &self.meters)?;
+        step.commit(
+            &mut self.assignment,
+            &mut self.times,
+            &self.spec.name,
+            &self.meters,
+        )?;
         for Skipped {
             partition, records, ..
         } in skipped

@@ -1,16 +1,28 @@
-//! The watermark of each partition number, and the marks that pass it to other stages.
+//! The watermark of each tenant in each partition number, and the marks that pass it to other stages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use limbic_domain::Utc;
+use limbic_domain::{TenantId, Utc};
 
-use super::input_time::{self, InputTime};
+use super::input_time::InputTime;
 use super::progress::PartitionProgress;
+use super::tenant_time::{TenantTime, Times};
 use crate::{EventTime, Forward, Input, NewRecord, Output, StageSpec, TopicPartition, WatermarkMark};
 
 /// The progress of the input partitions that an instance holds.
 pub(super) type ProgressMap = BTreeMap<TopicPartition, PartitionProgress>;
+
+/// The progress of a step: what its transaction commits.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    pub(super) partitions: ProgressMap,
+    /// The event times of tenants, by partition number.
+    pub(super) times: BTreeMap<u32, Arc<Times>>,
+}
+
+/// Heartbeats to pass on: the latest one of each partition number and tenant. A heartbeat of an older program has no tenant.
+pub(super) type Heartbeats = BTreeMap<(u32, Option<TenantId>), Utc>;
 
 /// Computes watermarks from the progress of a stage's inputs. It does no I/O and has no state: everything that it
 /// remembers is in the progress, which is committed with the batch.
@@ -31,12 +43,21 @@ struct OutputPartitions {
 /// The effects of an advance of time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Advance {
-    /// Partition numbers with a new watermark.
-    pub(super) watermarks: Vec<(u32, Utc)>,
+    /// New watermarks.
+    pub(super) watermarks: Vec<(u32, TenantId, Utc)>,
     /// Marks to write before the records of the batch: an idle sender is active again.
     pub(super) before: Vec<NewRecord>,
     /// Marks to write after the records of the batch.
     pub(super) after: Vec<NewRecord>,
+    /// The keys and values in the state of each partition number that hold the new times.
+    pub(super) state: Vec<(u32, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// The marks of one partition number.
+#[derive(Default)]
+struct Marks {
+    before: Vec<WatermarkMark>,
+    after: Vec<WatermarkMark>,
 }
 
 impl WatermarkTracker {
@@ -60,100 +81,151 @@ impl WatermarkTracker {
         input.map_or(EventTime::Ignored, |input| input.time)
     }
 
-    /// Advances the watermark of every partition number as far as its inputs allow. The progress of the first input
-    /// stores the watermark.
-    pub(super) fn advance(&self, progress: &mut ProgressMap) -> Advance {
+    /// Whether any input has event time.
+    pub(super) fn has_time(&self) -> bool {
+        self.inputs.iter().any(|input| input.time != EventTime::Ignored)
+    }
+
+    /// Advances the watermark of every tenant in every partition number as far as the inputs allow, and passes `heartbeats`
+    /// on.
+    pub(super) fn advance(&self, progress: &mut Progress, heartbeats: &Heartbeats) -> Advance {
         let mut advance = Advance::default();
-        let Some(first) = self.inputs.first() else {
-            return advance;
-        };
-        let numbers: BTreeSet<u32> = progress
-            .keys()
-            .filter(|partition| partition.topic == first.topic)
-            .map(|partition| partition.partition)
-            .collect();
-        for number in numbers {
-            let (watermark, is_idle) = match self.time_of_number(number, progress) {
-                InputTime::At(at) => (at, false),
-                InputTime::Idle(at) => (at, true),
-            };
-            let heartbeat = of_number(number, progress)
-                .filter_map(|(_, progress)| progress.clock.heartbeat())
-                .max();
-            let keeper = TopicPartition {
-                topic: Arc::clone(&first.topic),
-                partition: number,
-            };
-            if let Some(keeper) = progress.get_mut(&keeper) {
-                self.advance_number(number, watermark, is_idle, heartbeat, keeper, &mut advance);
+        if self.has_time() {
+            self.advance_times(progress, &mut advance);
+        }
+        for OutputPartitions { output, partitions } in &self.outputs {
+            if output.forward != Forward::Aligned {
+                continue;
+            }
+            for ((number, tenant), at) in heartbeats {
+                let mark = WatermarkMark {
+                    source: *number,
+                    of: *partitions,
+                    tenant: tenant.clone(),
+                    at: *at,
+                    idle: false,
+                };
+                advance.after.push(mark.record(&output.topic, *number));
             }
         }
         advance
     }
 
-    fn time_of_number(&self, number: u32, progress: &ProgressMap) -> InputTime {
-        let inputs = of_number(number, progress)
-            .map(|(partition, progress)| progress.clock.time(self.time_of(&partition.topic)));
-        input_time::combine(inputs)
-    }
-
-    fn advance_number(
-        &self,
-        number: u32,
-        watermark: Utc,
-        is_idle: bool,
-        heartbeat: Option<Utc>,
-        keeper: &mut PartitionProgress,
-        advance: &mut Advance,
-    ) {
-        let before = keeper.announced();
-        let was_idle = std::mem::replace(&mut keeper.announced_idle, is_idle);
-        let moved = watermark > before;
-        if moved {
-            keeper.announced = Some(watermark.as_millis());
-            advance.watermarks.push((number, watermark));
-        }
-        let new_heartbeat = heartbeat.filter(|at| {
-            keeper
-                .passed_heartbeat
-                .is_none_or(|passed| passed < at.as_millis())
-        });
-        for OutputPartitions { output, partitions } in &self.outputs {
-            match output.forward {
-                Forward::Nothing => {}
-                Forward::Broadcast => {
-                    let mark = |at, idle| WatermarkMark {
-                        source: number,
-                        of: self.partitions,
-                        at,
-                        idle,
-                    };
-                    for partition in 0..*partitions {
-                        if was_idle && !is_idle {
-                            let resumes = mark(before, false);
-                            advance.before.push(resumes.record(&output.topic, partition));
-                        }
-                        if moved || is_idle != was_idle {
-                            let stands = mark(watermark.max(before), is_idle);
-                            advance.after.push(stands.record(&output.topic, partition));
-                        }
-                    }
+    fn advance_times(&self, progress: &mut Progress, advance: &mut Advance) {
+        let Some(first) = self.inputs.first() else {
+            return;
+        };
+        let numbers: BTreeSet<u32> = progress
+            .partitions
+            .keys()
+            .filter(|partition| partition.topic == first.topic)
+            .map(|partition| partition.partition)
+            .collect();
+        for number in numbers {
+            let mut marks = Marks::default();
+            let keeper = TopicPartition {
+                topic: Arc::clone(&first.topic),
+                partition: number,
+            };
+            let is_idle = self.has_read_everything(number, &progress.partitions);
+            if let Some(keeper) = progress.partitions.get_mut(&keeper)
+                && keeper.announced_idle != is_idle
+            {
+                keeper.announced_idle = is_idle;
+                let general = self.mark(number, None, Utc::MIN, is_idle);
+                if is_idle {
+                    marks.after.push(general);
+                } else {
+                    marks.before.push(general);
                 }
-                Forward::Aligned => {
-                    if let Some(at) = new_heartbeat {
-                        let mark = WatermarkMark {
-                            source: number,
-                            of: *partitions,
-                            at,
-                            idle: false,
-                        };
-                        advance.after.push(mark.record(&output.topic, number));
-                    }
+            }
+            if progress.times.get(&number).is_some_and(|times| times.has_work()) {
+                self.advance_number(number, progress, &mut marks, advance);
+            }
+            for OutputPartitions { output, partitions } in &self.outputs {
+                if output.forward == Forward::Broadcast {
+                    let records = |marks: &[WatermarkMark]| {
+                        WatermarkMark::records(marks, &output.topic, 0..*partitions)
+                    };
+                    advance.before.extend(records(&marks.before));
+                    advance.after.extend(records(&marks.after));
                 }
             }
         }
-        if let Some(at) = new_heartbeat {
-            keeper.passed_heartbeat = Some(at.as_millis());
+    }
+
+    /// Whether all inputs of a partition number are caught up, so that no reader needs to wait for a tenant that is unknown
+    /// here.
+    fn has_read_everything(&self, number: u32, partitions: &ProgressMap) -> bool {
+        of_number(number, partitions).all(|(partition, progress)| match self.time_of(&partition.topic) {
+            EventTime::Ignored => true,
+            EventTime::Records { .. } | EventTime::Following { .. } => progress.clock.is_caught_up(),
+            EventTime::Sources => progress.clock.is_caught_up() && progress.clock.senders_are_idle(),
+        })
+    }
+
+    /// Advances the tenants of a partition number about which something may have changed.
+    fn advance_number(&self, number: u32, progress: &mut Progress, marks: &mut Marks, advance: &mut Advance) {
+        let Some(times) = progress.times.get_mut(&number) else {
+            return;
+        };
+        let times = Arc::make_mut(times);
+        let mut changed = times.take_forgotten();
+        let mut tenants = Vec::new();
+        for tenant in times.take_touched() {
+            let Some(time) = times.get_mut(&tenant) else {
+                continue;
+            };
+            let inputs = of_number(number, &progress.partitions).map(|(partition, progress)| {
+                (&partition.topic, self.time_of(&partition.topic), &progress.clock)
+            });
+            let (watermark, is_idle) = match time.time(inputs) {
+                InputTime::At(at) => (at, false),
+                InputTime::Idle(at) => (at, true),
+            };
+            self.advance_tenant(number, &tenant, time, (watermark, is_idle), marks, advance);
+            tenants.push(tenant);
+        }
+        changed.extend(tenants);
+        let state = times.changes(&changed);
+        advance
+            .state
+            .extend(state.map(|(key, value)| (number, key, value)));
+    }
+
+    fn advance_tenant(
+        &self,
+        number: u32,
+        tenant: &TenantId,
+        time: &mut TenantTime,
+        (watermark, is_idle): (Utc, bool),
+        marks: &mut Marks,
+        advance: &mut Advance,
+    ) {
+        let before = time.announced();
+        let is_new = time.announced.is_none();
+        let was_idle = std::mem::replace(&mut time.announced_idle, is_idle);
+        let moved = watermark > before;
+        time.announced = Some(watermark.max(before).as_millis());
+        if moved {
+            advance.watermarks.push((number, tenant.clone(), watermark));
+        }
+        if !is_idle && (was_idle || is_new) {
+            marks.before.push(self.mark(number, Some(tenant), before, false));
+        }
+        if moved || is_idle != was_idle {
+            let at = watermark.max(before);
+            marks.after.push(self.mark(number, Some(tenant), at, is_idle));
+        }
+    }
+
+    fn mark(&self, source: u32, tenant: Option<&TenantId>, at: Utc, idle: bool) -> WatermarkMark {
+        WatermarkMark {
+            source,
+            of: self.partitions,
+            tenant: tenant.cloned(),
+            at,
+            idle,
         }
     }
 }
@@ -169,25 +241,27 @@ fn of_number(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
 
+    use super::super::input_time::FormerClock;
+    use super::super::tenant_time::{LookedAt, SilenceLimits};
     use super::*;
-    use crate::{Control, Record};
+    use crate::testing::MemoryState;
+    use crate::{Control, Effects, Record};
 
-    fn tracker(forward: Forward) -> WatermarkTracker {
-        let disorder = Duration::from_millis(10);
-        let spec = StageSpec::new("stage")
-            .reads("a", EventTime::Records { disorder })
-            .reads("b", EventTime::Records { disorder })
-            .writes("out", forward);
-        let partitions = [("a", 2), ("b", 2), ("out", 3)];
-        WatermarkTracker::new(&spec, &partitions.map(|(topic, n)| (topic.into(), n)).into())
-    }
+    const LIMITS: SilenceLimits = SilenceLimits {
+        idle_after: Duration::from_secs(1),
+        forget_after: Duration::from_hours(1),
+    };
 
     fn at(millis: i64) -> Utc {
         Utc::from_millis(millis)
+    }
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::new(name).unwrap()
     }
 
     fn partition(topic: &str, partition: u32) -> TopicPartition {
@@ -197,22 +271,136 @@ mod tests {
         }
     }
 
-    fn assigned() -> ProgressMap {
-        ["a", "b"]
-            .into_iter()
-            .flat_map(|topic| {
-                (0..2).map(move |number| (partition(topic, number), PartitionProgress::default()))
-            })
-            .collect()
+    /// A tracker with the progress of an instance that holds all partitions.
+    struct World {
+        tracker: WatermarkTracker,
+        progress: Progress,
+        state: MemoryState,
+        now: Instant,
     }
 
-    fn saw(progress: &mut ProgressMap, topic: &str, number: u32, millis: i64) {
-        let progress = progress.get_mut(&partition(topic, number)).unwrap();
-        progress.clock.saw_record(at(millis));
+    impl World {
+        /// Reads `a` and `b`, with two partitions each, and writes `out`, with three.
+        fn new(time: EventTime, forward: Forward) -> Self {
+            let spec = StageSpec::new("stage")
+                .reads("a", time)
+                .reads("b", time)
+                .writes("out", forward);
+            let partitions = [("a", 2), ("b", 2), ("out", 3)];
+            let tracker =
+                WatermarkTracker::new(&spec, &partitions.map(|(topic, n)| (topic.into(), n)).into());
+            let mut progress = Progress::default();
+            for topic in ["a", "b"] {
+                for number in 0..2 {
+                    progress
+                        .partitions
+                        .insert(partition(topic, number), PartitionProgress::default());
+                }
+            }
+            Self {
+                tracker,
+                progress,
+                state: MemoryState::default(),
+                now: Instant::now(),
+            }
+        }
+
+        fn of_records(forward: Forward) -> Self {
+            let disorder = Duration::from_millis(10);
+            Self::new(EventTime::Records { disorder }, forward)
+        }
+
+        fn times(&mut self, number: u32) -> &mut Times {
+            Arc::make_mut(self.progress.times.entry(number).or_default())
+        }
+
+        fn saw(&mut self, name: &str, topic: &str, number: u32, millis: i64) {
+            self.times(number)
+                .saw_record(&topic.into(), &tenant(name), at(millis));
+        }
+
+        fn advance(&mut self) -> Advance {
+            let advance = self.tracker.advance(&mut self.progress, &Heartbeats::new());
+            let mut effects = Effects::default();
+            for (number, key, value) in &advance.state {
+                let state = effects.state.entry(*number).or_default();
+                state.insert(key.clone().into(), value.clone().map(Into::into));
+            }
+            self.state.commit(&effects);
+            advance
+        }
+
+        fn watermarks(&mut self) -> Vec<(u32, String, i64)> {
+            let advance = self.advance();
+            let named = |(number, tenant, at): (u32, TenantId, Utc)| {
+                (number, tenant.as_str().to_owned(), at.as_millis())
+            };
+            advance.watermarks.into_iter().map(named).collect()
+        }
+
+        /// Everything that was written is read, and `seconds` pass.
+        fn wait(&mut self, seconds: u64) {
+            let mut look = |now| {
+                for (number, times) in &mut self.progress.times {
+                    let inputs: Vec<LookedAt<'_>> = of_number(*number, &self.progress.partitions)
+                        .map(|(partition, progress)| LookedAt {
+                            topic: &partition.topic,
+                            time: self.tracker.time_of(&partition.topic),
+                            clock: &progress.clock,
+                            read_through: Some(now),
+                        })
+                        .collect();
+                    Arc::make_mut(times).look(&inputs, now, LIMITS);
+                }
+            };
+            look(self.now);
+            self.now += Duration::from_secs(seconds);
+            look(self.now);
+            for progress in self.progress.partitions.values_mut() {
+                progress.clock.set_caught_up(true);
+            }
+        }
+
+        /// Another instance takes over, with what was committed.
+        fn move_to_another_instance(&mut self) {
+            for progress in self.progress.partitions.values_mut() {
+                *progress = PartitionProgress::from_metadata(&progress.to_metadata(0));
+            }
+            for number in 0..2 {
+                let times = Times::load(&self.state, number).unwrap();
+                self.progress.times.insert(number, Arc::new(times));
+            }
+        }
+
+        fn saw_mark(&mut self, name: Option<&str>, source: u32, millis: i64, idle: bool) {
+            let mark = WatermarkMark {
+                source,
+                of: 2,
+                tenant: name.map(tenant),
+                at: at(millis),
+                idle,
+            };
+            let clock = &mut self
+                .progress
+                .partitions
+                .get_mut(&partition("a", 0))
+                .unwrap()
+                .clock;
+            clock.saw_number_of_senders(2);
+            if let Some(tenant) = &mark.tenant {
+                self.times(0)
+                    .saw_mark(&"a".into(), EventTime::Sources, tenant, &mark);
+            } else {
+                clock.saw_general_mark(&mark);
+                self.times(0).touch_all();
+            }
+        }
     }
 
-    fn marks(records: &[NewRecord]) -> Vec<(u32, i64, bool)> {
-        let decoded = records.iter().map(|new| {
+    /// Partition, tenant (`*` = those that are not named), time and idleness of each mark.
+    fn marks(records: &[NewRecord]) -> Vec<(u32, String, i64, bool)> {
+        let mut decoded = Vec::new();
+        for new in records {
             let record = Record {
                 topic: Arc::clone(&new.topic),
                 partition: new.partition.unwrap(),
@@ -222,93 +410,278 @@ mod tests {
                 headers: new.headers.clone(),
                 timestamp: new.timestamp,
             };
-            match Control::of(&record) {
-                Some(Control::Watermark(mark)) => (record.partition, mark.at.as_millis(), mark.idle),
-                other => panic!("{other:?}"),
+            let Some(Control::Watermarks(marks)) = Control::of(&record) else {
+                panic!("{record:?}");
+            };
+            for mark in marks {
+                let tenant = mark
+                    .tenant
+                    .map_or("*".to_owned(), |tenant| tenant.as_str().to_owned());
+                decoded.push((record.partition, tenant, mark.at.as_millis(), mark.idle));
             }
-        });
-        decoded.collect()
+        }
+        decoded
+    }
+
+    fn to_all(tenant: &str, at: i64, idle: bool) -> Vec<(u32, String, i64, bool)> {
+        (0..3).map(|to| (to, tenant.to_owned(), at, idle)).collect()
+    }
+
+    fn one(number: u32, tenant: &str, at: i64) -> Vec<(u32, String, i64)> {
+        vec![(number, tenant.to_owned(), at)]
     }
 
     #[test]
     fn a_watermark_waits_for_the_slowest_input_and_is_announced_once() {
-        let (tracker, mut progress) = (tracker(Forward::Nothing), assigned());
-        saw(&mut progress, "a", 0, 100);
-        assert_eq!(tracker.advance(&mut progress).watermarks, [], "`b` has not begun");
-        saw(&mut progress, "b", 0, 50);
-        assert_eq!(tracker.advance(&mut progress).watermarks, [(0, at(40))]);
-        assert_eq!(tracker.advance(&mut progress), Advance::default());
-        saw(&mut progress, "b", 0, 500);
-        assert_eq!(tracker.advance(&mut progress).watermarks, [(0, at(90))]);
+        let mut world = World::of_records(Forward::Nothing);
+        world.saw("x", "a", 0, 100);
+        assert_eq!(world.watermarks(), [], "`b` has not begun");
+        world.saw("x", "b", 0, 50);
+        assert_eq!(world.watermarks(), one(0, "x", 40));
+        assert_eq!(world.advance(), Advance::default());
+        world.saw("x", "b", 0, 500);
+        assert_eq!(world.watermarks(), one(0, "x", 90));
+    }
+
+    #[test]
+    fn a_tenant_does_not_move_the_time_of_another() {
+        let mut world = World::of_records(Forward::Nothing);
+        for topic in ["a", "b"] {
+            world.saw("live", topic, 0, 7_200_000);
+        }
+        assert_eq!(world.watermarks(), one(0, "live", 7_199_990));
+        // Two hours behind.
+        for topic in ["a", "b"] {
+            world.saw("old", topic, 0, 100);
+        }
+        assert_eq!(world.watermarks(), one(0, "old", 90));
+        // A heartbeat of one, a day ahead.
+        let heartbeat = WatermarkMark {
+            source: 0,
+            of: 1,
+            tenant: Some(tenant("live")),
+            at: at(86_400_000),
+            idle: false,
+        };
+        for topic in ["a", "b"] {
+            let time = world.tracker.time_of(topic);
+            world
+                .times(0)
+                .saw_mark(&topic.into(), time, &tenant("live"), &heartbeat);
+        }
+        assert_eq!(world.watermarks(), one(0, "live", 86_400_000));
+        world.saw("old", "a", 0, 150);
+        world.saw("old", "b", 0, 120);
+        assert_eq!(world.watermarks(), one(0, "old", 110));
+    }
+
+    #[test]
+    fn silence_never_takes_time_past_the_stated_disorder_before_the_disorder_has_passed() {
+        let disorder = Duration::from_secs(5);
+        let mut world = World::new(EventTime::Records { disorder }, Forward::Nothing);
+        world.saw("x", "a", 0, 60_000);
+        world.wait(1);
+        // `b` is silent and holds nothing back. A record of time 58 s may still be on its way.
+        assert_eq!(world.watermarks(), one(0, "x", 55_000));
+        world.wait(3);
+        assert_eq!(world.watermarks(), []);
+        world.wait(4);
+        assert_eq!(world.watermarks(), one(0, "x", 60_001));
+        // It goes on: time does not go back.
+        world.saw("x", "a", 0, 60_000);
+        assert_eq!(world.watermarks(), []);
+    }
+
+    #[test]
+    fn an_input_that_follows_holds_nothing_back_and_moves_time_when_the_others_are_idle() {
+        let disorder = Duration::from_millis(10);
+        let mut world = World::of_records(Forward::Nothing);
+        world.tracker.inputs[1].time = EventTime::Following { disorder };
+        world.saw("x", "a", 0, 100);
+        assert_eq!(world.watermarks(), one(0, "x", 90), "`b` has no record yet");
+        world.saw("x", "b", 0, 140);
+        assert_eq!(world.watermarks(), []);
+        world.wait(1);
+        assert_eq!(world.watermarks(), one(0, "x", 141));
+    }
+
+    #[test]
+    fn a_tenant_falls_silent_while_another_goes_on() {
+        let mut world = World::of_records(Forward::Nothing);
+        world.saw("silent", "a", 0, 100);
+        world.saw("busy", "a", 0, 100);
+        world.wait(1);
+        assert_eq!(world.watermarks().len(), 2);
+        world.saw("busy", "a", 0, 200);
+        world.wait(1);
+        world.saw("busy", "a", 0, 300);
+        assert_eq!(world.watermarks(), one(0, "busy", 290), "`silent` stands still");
+        world.wait(1);
+        assert_eq!(world.watermarks(), one(0, "busy", 301));
     }
 
     #[test]
     fn a_broadcast_mark_reaches_every_partition_and_states_whether_the_sender_is_idle() {
-        let (tracker, mut progress) = (tracker(Forward::Broadcast), assigned());
+        let mut world = World::of_records(Forward::Broadcast);
         for topic in ["a", "b"] {
-            saw(&mut progress, topic, 1, 100);
+            world.saw("x", topic, 1, 100);
         }
-        let advance = tracker.advance(&mut progress);
-        assert_eq!(
-            marks(&advance.after),
-            [(0, 90, false), (1, 90, false), (2, 90, false)]
-        );
-        for topic in ["a", "b"] {
-            progress
-                .get_mut(&partition(topic, 1))
-                .unwrap()
-                .clock
-                .set_silence(input_time::Silence::Settled);
-        }
-        let advance = tracker.advance(&mut progress);
-        assert_eq!(
-            marks(&advance.after),
-            [(0, 101, true), (1, 101, true), (2, 101, true)]
-        );
-        saw(&mut progress, "a", 1, 105);
-        let advance = tracker.advance(&mut progress);
+        let advance = world.advance();
         assert_eq!(
             marks(&advance.before),
-            [(0, 101, false), (1, 101, false), (2, 101, false)]
+            to_all("x", i64::MIN, false),
+            "readers wait for the sender before they see its records"
         );
+        assert_eq!(marks(&advance.after), to_all("x", 90, false));
+        world.wait(1);
+        let advance = world.advance();
+        let expected = [
+            // Number 0 has read everything, and so has number 1.
+            to_all("*", i64::MIN, true),
+            (0..3)
+                .flat_map(|to| {
+                    [
+                        (to, "x".to_owned(), 101, true),
+                        (to, "*".to_owned(), i64::MIN, true),
+                    ]
+                })
+                .collect(),
+        ];
+        let sorted = |mut marks: Vec<(u32, String, i64, bool)>| {
+            marks.sort();
+            marks
+        };
+        assert_eq!(sorted(marks(&advance.after)), sorted(expected.concat()));
+        world.saw("x", "a", 1, 105);
+        let advance = world.advance();
+        assert_eq!(marks(&advance.before), to_all("x", 101, false));
         assert_eq!(advance.watermarks, [], "time does not go back");
+        // It has fallen behind: readers wait again for the tenants that it has not named.
+        let progress = world.progress.partitions.get_mut(&partition("b", 1)).unwrap();
+        progress.clock.set_caught_up(false);
+        assert_eq!(marks(&world.advance().before), to_all("*", i64::MIN, false));
     }
 
     #[test]
-    fn an_aligned_output_gets_each_heartbeat_once_in_its_own_partition() {
-        let (tracker, mut progress) = (tracker(Forward::Aligned), assigned());
-        let heartbeat = WatermarkMark {
-            source: 0,
-            of: 1,
-            at: at(700),
-            idle: false,
+    fn an_aligned_output_gets_each_heartbeat_in_its_own_partition() {
+        let mut world = World::of_records(Forward::Aligned);
+        let heartbeats = Heartbeats::from([((1, Some(tenant("x"))), at(700)), ((0, None), at(5))]);
+        let advance = world.tracker.advance(&mut world.progress, &heartbeats);
+        assert_eq!(
+            marks(&advance.after),
+            [(0, "*".to_owned(), 5, false), (1, "x".to_owned(), 700, false)]
+        );
+        assert_eq!(world.advance(), Advance::default());
+    }
+
+    #[test]
+    fn a_reader_waits_for_every_sender_of_a_tenant() {
+        let mut world = World::new(EventTime::Sources, Forward::Nothing);
+        world.progress.partitions.remove(&partition("b", 0));
+        world.saw_mark(Some("x"), 0, 100, false);
+        assert_eq!(world.watermarks(), []);
+        world.saw_mark(Some("x"), 1, 40, false);
+        assert_eq!(world.watermarks(), one(0, "x", 40));
+        world.saw_mark(Some("x"), 1, 30, false);
+        assert_eq!(world.watermarks(), [], "never backwards");
+        // An idle sender does not hold the watermark back until it sends again.
+        world.saw_mark(Some("x"), 1, 40, true);
+        assert_eq!(world.watermarks(), one(0, "x", 100));
+        world.saw_mark(Some("x"), 1, 120, false);
+        world.saw_mark(Some("x"), 0, 100, true);
+        assert_eq!(world.watermarks(), one(0, "x", 120));
+    }
+
+    #[test]
+    fn a_sender_that_has_read_everything_need_not_name_every_tenant() {
+        let mut world = World::new(EventTime::Sources, Forward::Nothing);
+        world.progress.partitions.remove(&partition("b", 0));
+        world.saw_mark(None, 1, i64::MIN, true);
+        world.saw_mark(Some("x"), 0, 100, false);
+        assert_eq!(
+            world.watermarks(),
+            [],
+            "its records may be on their way to the sender"
+        );
+        world.wait(1);
+        assert_eq!(world.watermarks(), one(0, "x", 100));
+        // The sender falls behind.
+        world.saw_mark(None, 1, i64::MIN, false);
+        world.saw_mark(Some("x"), 0, 200, false);
+        assert_eq!(world.watermarks(), []);
+        world.saw_mark(None, 1, i64::MIN, true);
+        assert_eq!(world.watermarks(), one(0, "x", 200));
+    }
+
+    #[test]
+    fn marks_of_an_older_program_hold_for_every_tenant_that_a_sender_has_not_named() {
+        let mut world = World::new(EventTime::Sources, Forward::Nothing);
+        world.progress.partitions.remove(&partition("b", 0));
+        world.saw_mark(None, 0, 100, false);
+        world.saw_mark(None, 1, 300, false);
+        world.saw_mark(Some("x"), 0, 200, false);
+        assert_eq!(world.watermarks(), one(0, "x", 200));
+    }
+
+    #[test]
+    fn a_tenant_inherits_the_time_that_an_older_program_kept_for_all() {
+        let mut world = World::of_records(Forward::Nothing);
+        let former = FormerClock {
+            latest: Some(100),
+            heartbeat: None,
         };
-        let clock = &mut progress.get_mut(&partition("a", 1)).unwrap().clock;
-        clock.saw_mark(tracker.time_of("a"), &heartbeat);
-        let advance = tracker.advance(&mut progress);
-        assert_eq!(marks(&advance.after), [(1, 700, false)]);
-        assert_eq!(tracker.advance(&mut progress), Advance::default());
+        for topic in ["a", "b"] {
+            world
+                .times(0)
+                .inherit(&topic.into(), &tenant("x"), former, Some(90));
+        }
+        assert_eq!(world.watermarks(), [], "it was announced before");
+        world.wait(1);
+        assert_eq!(world.watermarks(), one(0, "x", 101));
+    }
+
+    #[test]
+    fn a_tenant_that_is_silent_for_long_is_forgotten_and_begins_anew() {
+        let mut world = World::of_records(Forward::Nothing);
+        world.saw("x", "a", 0, 100);
+        world.saw("y", "a", 0, 100);
+        world.advance();
+        assert_eq!(world.state.len(), 2);
+        world.wait(1);
+        world.wait(3_500);
+        world.saw("y", "a", 0, 200);
+        world.advance();
+        assert_eq!(world.state.len(), 2, "not yet");
+        world.wait(3_600);
+        world.advance();
+        assert_eq!(world.state.len(), 1);
+        world.saw("x", "a", 0, 50);
+        world.wait(1);
+        assert_eq!(world.watermarks(), one(0, "x", 51));
     }
 
     proptest! {
         #[test]
-        fn watermarks_only_grow_and_survive_a_commit(
-            seen in proptest::collection::vec((any::<bool>(), 0_u32..2, 0_i64..1_000), 0..60),
+        fn watermarks_only_grow_are_a_function_of_the_own_records_and_survive_a_commit(
+            seen in proptest::collection::vec((0_u8..2, any::<bool>(), 0_u32..2, 0_i64..1_000), 0..60),
         ) {
-            let (tracker, mut progress) = (tracker(Forward::Broadcast), assigned());
-            let mut last = [Utc::MIN; 2];
-            for (is_a, number, millis) in seen {
-                saw(&mut progress, if is_a { "a" } else { "b" }, number, millis);
-                for (number, watermark) in tracker.advance(&mut progress).watermarks {
-                    prop_assert!(watermark > last[number as usize]);
-                    prop_assert!(watermark <= at(millis.max(1_000)));
-                    last[number as usize] = watermark;
+            let mut together = World::of_records(Forward::Broadcast);
+            let mut alone = [0, 1].map(|_| World::of_records(Forward::Broadcast));
+            let mut last = BTreeMap::new();
+            for (who, is_a, number, millis) in seen {
+                let (name, topic) = (["x", "y"][usize::from(who)], if is_a { "a" } else { "b" });
+                together.saw(name, topic, number, millis);
+                let alone = &mut alone[usize::from(who)];
+                alone.saw(name, topic, number, millis);
+                let watermarks = together.watermarks();
+                prop_assert_eq!(&watermarks, &alone.watermarks());
+                for (number, tenant, watermark) in watermarks {
+                    let before = last.insert((number, tenant), watermark);
+                    prop_assert!(before.is_none_or(|before| before < watermark));
                 }
                 // Another instance takes over: it continues from what was committed.
-                for progress in progress.values_mut() {
-                    *progress = PartitionProgress::from_metadata(&progress.to_metadata(0));
-                }
-                prop_assert_eq!(tracker.advance(&mut progress).watermarks, []);
+                together.move_to_another_instance();
+                prop_assert_eq!(together.watermarks(), []);
             }
         }
     }

@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use limbic_domain::Utc;
+use limbic_domain::{TenantId, Utc};
 
+use super::input_time::InputClock;
 use super::isolate::{guard, process_isolated};
-use super::watermark::ProgressMap;
+use super::tenant_time::Times;
+use super::watermark::{Heartbeats, Progress, ProgressMap};
 use super::worker::{StepError, Worker};
 use crate::record::header;
-use crate::{Batch, Control, Effects, NewRecord, Outputs, Record, StateReader, TopicPartition};
+use crate::{
+    Batch, Control, Effects, EventTime, NewRecord, Outputs, Record, StateReader, TopicPartition,
+    WatermarkMark,
+};
 
 /// The effects of a batch.
 pub(super) struct Work {
@@ -42,29 +47,33 @@ impl Worker {
     pub(super) fn work(
         &mut self,
         before: &dyn StateReader,
-        progress: &mut ProgressMap,
+        progress: &mut Progress,
         records: Vec<Record>,
         tick: bool,
     ) -> Result<Work, StepError> {
         let started = Instant::now();
         let counted: BTreeMap<TopicPartition, u64> = progress
+            .partitions
             .iter()
             .map(|(partition, progress)| (partition.clone(), progress.counted))
             .collect();
-        let (data, next) = self.split_control_records(records, progress);
-        let batch = Batch { records: data };
         let references = Arc::clone(&self.references);
         let mut out = Outputs::with_references(before, &references);
+        self.divide_former_time(progress, &mut out)?;
+        let Split {
+            data,
+            next,
+            heartbeats,
+        } = self.split_control_records(records, progress);
+        let batch = Batch { records: data };
         if !batch.records.is_empty() {
             process_isolated(&mut *self.stage, &batch, &mut out)?;
         }
-        let advance = self.tracker.advance(progress);
-        for (number, watermark) in advance.watermarks {
-            guard("watermark", || self.stage.watermark(number, watermark, &mut out))?;
-            self.meters
-                .watermark
-                .with_label_values(&[&*self.spec.name, &number.to_string()])
-                .set(watermark.as_millis());
+        let advance = self.tracker.advance(progress, &heartbeats);
+        for (number, tenant, watermark) in advance.watermarks {
+            guard("watermark", || {
+                self.stage.watermark(number, &tenant, watermark, &mut out)
+            })?;
         }
         if tick {
             let numbers: BTreeSet<u32> = self
@@ -86,7 +95,11 @@ impl Worker {
                 .get(&at)
                 .is_none_or(|counted| letter.record.offset >= *counted)
         });
-        self.count(&effects, progress);
+        self.count(&effects, &mut progress.partitions);
+        for (number, key, value) in advance.state {
+            let state = effects.state.entry(number).or_default();
+            state.insert(key.into(), value.map(Into::into));
+        }
         Ok(Work {
             started,
             data: batch.records,
@@ -97,13 +110,52 @@ impl Worker {
         })
     }
 
+    /// If an older program wrote the state of a partition number, gives the event time that it kept for all tenants to those
+    /// of which the stage has something.
+    fn divide_former_time(
+        &mut self,
+        progress: &mut Progress,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StepError> {
+        let Some(first) = self.spec.inputs.first().filter(|_| self.tracker.has_time()) else {
+            return Ok(());
+        };
+        let first = Arc::clone(&first.topic);
+        let former: Vec<(u32, Option<i64>)> = progress
+            .partitions
+            .iter_mut()
+            .filter(|(partition, _)| partition.topic == first)
+            .filter_map(|(partition, progress)| {
+                let announced = progress.former_announced.take()?;
+                Some((partition.partition, Some(announced)))
+            })
+            .collect();
+        for (number, announced) in former {
+            let tenants = guard("divide_time", || self.stage.divide_time(number, out))?;
+            tracing::info!(
+                partition = number,
+                tenants = tenants.len(),
+                "an older program kept one event time for all tenants: each of them has its own from now on"
+            );
+            let times = Arc::make_mut(progress.times.entry(number).or_default());
+            for (partition, progress) in &mut progress.partitions {
+                if partition.partition == number {
+                    let former = progress.clock.take_former();
+                    for tenant in &tenants {
+                        times.inherit(&partition.topic, tenant, former, announced);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Separates control records from data, and notes both in the progress.
-    fn split_control_records(
-        &self,
-        records: Vec<Record>,
-        progress: &mut ProgressMap,
-    ) -> (Vec<Record>, BTreeMap<TopicPartition, u64>) {
+    fn split_control_records(&self, records: Vec<Record>, progress: &mut Progress) -> Split {
+        let Progress { partitions, times } = progress;
+        let has_time = self.tracker.has_time();
         let mut next = BTreeMap::new();
+        let mut heartbeats = Heartbeats::new();
         let mut data = Vec::with_capacity(records.len());
         // Records come in runs of one partition, so look up each run once.
         let mut records = records.into_iter().peekable();
@@ -113,7 +165,12 @@ impl Worker {
                 partition: first.partition,
             };
             let time = self.tracker.time_of(&partition.topic);
-            let progress = progress.entry(partition.clone()).or_default();
+            let progress = partitions.entry(partition.clone()).or_default();
+            let mut of_tenants = None;
+            if has_time && time != EventTime::Ignored {
+                let times = Arc::make_mut(times.entry(partition.partition).or_default());
+                of_tenants = Some(RecordTimes::new(&partition.topic, times));
+            }
             let of_this_run =
                 |record: &Record| record.partition == partition.partition && record.topic == partition.topic;
             let mut end = 0;
@@ -121,8 +178,18 @@ impl Worker {
             while let Some(record) = records.next_if(|record| of_this_run(record)) {
                 end = record.offset + 1;
                 match Control::of(&record) {
-                    Some(Control::Watermark(mark)) => {
-                        progress.clock.saw_mark(time, &mark);
+                    Some(Control::Watermarks(marks)) => {
+                        for mark in marks {
+                            if time != EventTime::Sources {
+                                let heartbeat = heartbeats
+                                    .entry((partition.partition, mark.tenant.clone()))
+                                    .or_insert(mark.at);
+                                *heartbeat = mark.at.max(*heartbeat);
+                            }
+                            if let Some(of_tenants) = &mut of_tenants {
+                                of_tenants.saw_mark(time, &mut progress.clock, &mark);
+                            }
+                        }
                     }
                     Some(Control::Unknown) => {}
                     // It was sent again for a stage that gave up on it. This stage has processed it before.
@@ -131,16 +198,25 @@ impl Worker {
                         .text(header::ONLY_FOR)
                         .is_some_and(|stage| stage != &*self.spec.name) => {}
                     None => {
-                        progress.clock.saw_record(record.timestamp);
+                        if let Some(of_tenants) = &mut of_tenants {
+                            of_tenants.saw(&record);
+                        }
                         progress.counters.consumed += u64::from(record.offset >= counted);
                         data.push(record);
                     }
                 }
             }
+            if let Some(of_tenants) = of_tenants {
+                of_tenants.finish();
+            }
             progress.counted = counted.max(end);
             next.insert(partition, end);
         }
-        (data, next)
+        Split {
+            data,
+            next,
+            heartbeats,
+        }
     }
 
     /// Adds the effects to the counts: the effects of a partition number count for this number of the first input.
@@ -182,4 +258,79 @@ impl Worker {
             }
         }
     }
+}
+
+/// The records that were read, divided.
+struct Split {
+    data: Vec<Record>,
+    /// The next offset of each partition.
+    next: BTreeMap<TopicPartition, u64>,
+    heartbeats: Heartbeats,
+}
+
+/// Notes the event times of a run of records of one partition. Neighbours are often of one tenant, which is then looked up
+/// once.
+struct RecordTimes<'a> {
+    topic: &'a Arc<str>,
+    times: &'a mut Times,
+    /// The tenant of the latest records, with their latest time.
+    current: Option<(TenantId, Utc)>,
+}
+
+impl<'a> RecordTimes<'a> {
+    const fn new(topic: &'a Arc<str>, times: &'a mut Times) -> Self {
+        Self {
+            topic,
+            times,
+            current: None,
+        }
+    }
+
+    fn saw(&mut self, record: &Record) {
+        let name = tenant_in(&record.key);
+        if let Some((tenant, latest)) = &mut self.current
+            && tenant.as_str().as_bytes() == name
+        {
+            *latest = record.timestamp.max(*latest);
+            return;
+        }
+        self.flush();
+        // A key without a tenant is a malformed record: it moves nobody's time.
+        self.current = std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| TenantId::new(name).ok())
+            .map(|tenant| (tenant, record.timestamp));
+    }
+
+    fn saw_mark(&mut self, time: EventTime, clock: &mut InputClock, mark: &WatermarkMark) {
+        self.flush();
+        if time == EventTime::Sources {
+            clock.saw_number_of_senders(mark.of);
+        }
+        match &mark.tenant {
+            Some(tenant) => self.times.saw_mark(self.topic, time, tenant, mark),
+            None if time == EventTime::Sources => {
+                clock.saw_general_mark(mark);
+                self.times.touch_all();
+            }
+            // A heartbeat of an older program: nobody knows whose it is.
+            None => {}
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some((tenant, latest)) = self.current.take() {
+            self.times.saw_record(self.topic, &tenant, latest);
+        }
+    }
+
+    fn finish(mut self) {
+        self.flush();
+    }
+}
+
+/// The part of a record's key that names its tenant: everything before the first `/`.
+fn tenant_in(key: &[u8]) -> &[u8] {
+    let end = key.iter().position(|byte| *byte == b'/');
+    &key[..end.unwrap_or(0)]
 }

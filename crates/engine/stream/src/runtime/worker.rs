@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use limbic_domain::{Retry, random};
 
-use super::input_time::Silence;
 use super::isolate::guard;
 use super::meters::StageMeters;
 use super::progress::PartitionProgress;
+use super::tenant_time::{LookedAt, SilenceLimits, Times};
 use super::watermark::WatermarkTracker;
 use super::{Health, RunOptions, Shared};
 use crate::reference::{Follower, Updates};
@@ -31,8 +31,46 @@ pub(super) struct AssignedPartition {
     pub(super) next: u64,
     /// Whether the group has committed an offset of this partition.
     is_committed: bool,
-    /// The time since which there is nothing to read, if so.
-    pub(super) caught_up: Option<Instant>,
+    read_through: ReadThrough,
+}
+
+/// How much of a partition has been read, in wall-clock time.
+#[derive(Debug, Clone, Copy, Default)]
+struct ReadThrough {
+    /// The first look at the partition.
+    since: Option<Instant>,
+    /// The end of the partition at an earlier look, which is not reached yet.
+    target: Option<(u64, Instant)>,
+    /// Everything that was written before this moment has been read.
+    until: Option<Instant>,
+}
+
+impl ReadThrough {
+    /// Notes that the next record to read is at `next`, and that the partition ends at `end`.
+    fn look(&mut self, next: u64, end: u64, now: Instant) {
+        self.since.get_or_insert(now);
+        if let Some((target, at)) = self.target
+            && next >= target
+        {
+            self.until = Some(at);
+            self.target = None;
+        }
+        if next >= end {
+            self.until = Some(now);
+            self.target = None;
+        } else {
+            self.target.get_or_insert((end, now));
+        }
+    }
+
+    /// Whether everything that was written until `idle_after` ago has been read, for at least that long.
+    fn is_caught_up(&self, now: Instant, idle_after: Duration) -> bool {
+        self.since
+            .is_some_and(|since| now.duration_since(since) >= idle_after)
+            && self
+                .until
+                .is_some_and(|until| now.duration_since(until) <= idle_after)
+    }
 }
 
 /// The input partitions that this instance holds.
@@ -97,6 +135,8 @@ pub(super) struct Worker {
     /// Follows the reference topics; `None` until the tables are loaded, and for a stage without any.
     updates: Option<Updates>,
     pub(super) assignment: Assignment,
+    /// The event times of tenants, by partition number, as committed.
+    pub(super) times: BTreeMap<u32, Arc<Times>>,
     /// The member reads from where it must. False after an assignment and after a failure, until [`Self::place`] has
     /// asked the stage where its database ends.
     is_placed: bool,
@@ -137,6 +177,7 @@ impl Worker {
             references: Arc::default(),
             updates: None,
             assignment: BTreeMap::new(),
+            times: BTreeMap::new(),
             is_placed: true,
             tracker: WatermarkTracker::default(),
             skipped: Vec::new(),
@@ -276,6 +317,13 @@ impl Worker {
             partitions.insert(Arc::clone(name), topic.offsets.len() as u32);
         }
         self.tracker = WatermarkTracker::new(&self.spec, &partitions);
+        if self.tracker.has_time() && !self.spec.stateful {
+            return Err(Error::Settings(format!(
+                "the stage `{}` has event time and no state, but event time is part of a stage's state: describe it with \
+                 StageSpec::stateful",
+                self.spec.name
+            )));
+        }
         self.log.subscribe(Subscription {
             group: Arc::clone(&self.spec.name),
             instance: Arc::clone(&self.options.instance),
@@ -378,8 +426,8 @@ impl Worker {
     /// Detects idleness again, because its result was not committed.
     fn forget_idleness(&mut self) {
         for assigned in self.assignment.values_mut() {
-            assigned.caught_up = None;
-            assigned.progress.clock.set_silence(Silence::None);
+            assigned.read_through = ReadThrough::default();
+            assigned.progress.clock.set_caught_up(false);
         }
     }
 
@@ -427,7 +475,7 @@ impl Worker {
                 progress,
                 next,
                 is_committed,
-                caught_up: None,
+                read_through: ReadThrough::default(),
             };
             self.assignment.insert(partition.clone(), assigned);
         }
@@ -444,6 +492,7 @@ impl Worker {
             return Ok(());
         }
         self.commit_start(consumer)?;
+        self.load_times(consumer)?;
         let held: Vec<TopicPartition> = self.assignment.keys().cloned().collect();
         let of_database = guard("assigned", || self.stage.assigned(&held))?;
         let mut beyond = Vec::new();
@@ -506,10 +555,28 @@ impl Worker {
         Ok(())
     }
 
+    /// Reads the event times of the partition numbers that are new here.
+    fn load_times(&mut self, consumer: &dyn Consumer) -> Result<(), Error> {
+        if !self.tracker.has_time() {
+            return Ok(());
+        }
+        for partition in self.assignment.keys() {
+            let number = partition.partition;
+            if !self.times.contains_key(&number) {
+                let times = Times::load(consumer.state(), number)?;
+                self.times.insert(number, Arc::new(times));
+            }
+        }
+        Ok(())
+    }
+
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             self.assignment.remove(partition);
         }
+        let assignment = &self.assignment;
+        self.times
+            .retain(|number, _| assignment.keys().any(|held| held.partition == *number));
         self.forget_gauges(partitions);
         self.stage.revoked(partitions);
         tracing::debug!(?partitions, "revoked");
@@ -518,6 +585,7 @@ impl Worker {
 
     fn forget_everything(&mut self) {
         let all: Vec<_> = std::mem::take(&mut self.assignment).into_keys().collect();
+        self.times.clear();
         self.is_placed = true;
         self.forget_gauges(&all);
         self.stage.revoked(&all);
@@ -563,8 +631,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Notes which inputs have had nothing to read for long enough. Returns whether this has changed.
+    /// Notes which inputs, and which tenants of them, have had nothing to read for long enough. Returns whether there is
+    /// something to announce.
     fn mark_idle_inputs(&mut self, consumer: &dyn Consumer, now: Instant) -> Result<bool, Error> {
+        let idle_after = self.options.idle_after;
         let mut any = false;
         for (partition, next, end) in consumer.positions()? {
             let labels = [
@@ -576,26 +646,42 @@ impl Worker {
                 .lag
                 .with_label_values(&labels)
                 .set(i64::try_from(end.saturating_sub(next)).unwrap_or(i64::MAX));
-            let time = self.tracker.time_of(&partition.topic);
             let Some(assigned) = self.assignment.get_mut(&partition) else {
                 continue;
             };
-            if next < end {
-                assigned.caught_up = None;
+            assigned.read_through.look(next, end, now);
+            if self.tracker.time_of(&partition.topic) == EventTime::Ignored {
                 continue;
             }
-            let since = *assigned.caught_up.get_or_insert(now);
-            let (EventTime::Records { disorder } | EventTime::Following { disorder }) = time else {
-                continue;
-            };
-            let silent_for = now.duration_since(since);
-            if silent_for >= self.options.idle_after {
-                let silence = if silent_for >= disorder {
-                    Silence::Settled
-                } else {
-                    Silence::Idle
-                };
-                any |= assigned.progress.clock.set_silence(silence);
+            let caught_up = assigned.read_through.is_caught_up(now, idle_after);
+            any |= assigned.progress.clock.is_caught_up() != caught_up;
+            assigned.progress.clock.set_caught_up(caught_up);
+        }
+        let limits = SilenceLimits {
+            idle_after,
+            forget_after: self.options.forget_tenants_after,
+        };
+        for (number, times) in &mut self.times {
+            let of_number = |partition: &TopicPartition| partition.partition == *number;
+            let inputs: Vec<LookedAt<'_>> = self
+                .assignment
+                .iter()
+                .filter(|(partition, _)| of_number(partition))
+                .map(|(partition, assigned)| LookedAt {
+                    topic: &partition.topic,
+                    time: self.tracker.time_of(&partition.topic),
+                    clock: &assigned.progress.clock,
+                    read_through: assigned.read_through.until,
+                })
+                .collect();
+            let times = Arc::make_mut(times);
+            times.look(&inputs, now, limits);
+            any |= times.has_work();
+            if let Some(watermark) = times.shown() {
+                self.meters
+                    .watermark
+                    .with_label_values(&[&*self.spec.name, &number.to_string()])
+                    .set(watermark.as_millis());
             }
         }
         Ok(any)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use limbic_domain::Utc;
+use limbic_domain::{TenantId, Utc};
 
 use super::StateValue;
 use crate::{Error, Outputs, Result, StateReader};
@@ -54,6 +54,22 @@ impl KeyFor<Bytes> for &[u8] {
 
     fn size_hint(&self) -> usize {
         self.len()
+    }
+}
+
+impl StateKey for TenantId {
+    fn from_key(bytes: &[u8]) -> Option<Self> {
+        Self::new(std::str::from_utf8(bytes).ok()?).ok()
+    }
+}
+
+impl KeyFor<TenantId> for &TenantId {
+    fn write_key(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.as_str().as_bytes());
+    }
+
+    fn size_hint(&self) -> usize {
+        self.as_str().len()
     }
 }
 
@@ -126,6 +142,15 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
     pub const fn named(name: String, prefix: Vec<u8>) -> Self {
         Self {
             name: Cow::Owned(name),
+            prefix: Cow::Owned(prefix),
+            of: PhantomData,
+        }
+    }
+
+    /// The same kind of table under another prefix.
+    pub(super) fn under(&self, prefix: Vec<u8>) -> Self {
+        Self {
+            name: self.name.clone(),
             prefix: Cow::Owned(prefix),
             of: PhantomData,
         }

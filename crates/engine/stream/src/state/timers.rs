@@ -1,7 +1,7 @@
 //! Timers in the state of a stage.
 
 use bytes::Bytes;
-use limbic_domain::Utc;
+use limbic_domain::{TenantId, Utc};
 
 use super::table::{time_from_key, time_to_key};
 use super::{KeyFor, StateKey, StateValue, Table};
@@ -12,6 +12,8 @@ use crate::{Outputs, Result, StateReader};
 /// A timer does not call the stage. The stage asks for the timers that are due: for event time in [`Stage::watermark`],
 /// for wall-clock time in [`Stage::tick`]. Keep one set of timers for each clock. Timers are committed with the batch
 /// that set them, and move with the partition to another instance.
+///
+/// Event time is the time of a tenant. So timers of event time are kept in a set [of each tenant](Self::of).
 ///
 /// [`Stage::watermark`]: crate::Stage::watermark
 /// [`Stage::tick`]: crate::Stage::tick
@@ -77,6 +79,19 @@ impl<V: StateValue> Timers<V> {
         }
     }
 
+    /// The timers of one tenant: a set of its own within this one. A stage that uses it sets no timers in this set itself.
+    #[must_use]
+    pub fn of(&self, tenant: &TenantId) -> Self {
+        let mut prefix = Vec::with_capacity(self.table.prefix().len() + tenant.as_str().len() + 1);
+        prefix.extend_from_slice(self.table.prefix());
+        prefix.extend_from_slice(tenant.as_str().as_bytes());
+        // It is in no name of a tenant, so no prefix starts with another one.
+        prefix.push(0);
+        Self {
+            table: self.table.under(prefix),
+        }
+    }
+
     /// Sets a timer. It replaces a timer with the same time and id. A timer with the same id and another time stays set:
     /// [cancel](Self::cancel) it.
     pub fn set(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8], value: &V) {
@@ -85,8 +100,13 @@ impl<V: StateValue> Timers<V> {
 
     /// As [`Self::set`], for a timer that is not set: see [`Outputs::put_new`].
     pub(crate) fn set_new(&self, out: &mut Outputs<'_>, partition: u32, at: Utc, id: &[u8], value: &V) {
-        let key = self.table.key(&(at, id));
+        let key = self.key(at, id);
         out.put_new(partition, key, value.to_bytes());
+    }
+
+    /// The key in the state of the timer with this time and id.
+    pub fn key(&self, at: Utc, id: &[u8]) -> Vec<u8> {
+        self.table.key(&(at, id))
     }
 
     /// Removes the timer with this time and id, if there is one. Use it after a timer is handled, or if it is no longer
@@ -218,6 +238,24 @@ mod tests {
         // The state has the timer now, so its removal is written.
         state.commit(&handled(&state));
         assert_eq!(TIMERS.first(&state, 5).unwrap(), Some(at(20)));
+    }
+
+    #[test]
+    fn timers_of_a_tenant_are_a_set_of_their_own() {
+        let state = MemoryState::default();
+        let mut out = Outputs::new(&state);
+        let [short, long] = ["a", "a0"].map(|name| TenantId::new(name).unwrap());
+        TIMERS.of(&short).set(&mut out, 0, at(1), b"x", &1);
+        TIMERS.of(&long).set(&mut out, 0, at(0), b"x", &2);
+        let due = |tenant| TIMERS.of(tenant).due(&out, 0, Utc::MAX, 9).unwrap();
+        assert_eq!(
+            due(&short).iter().map(|timer| timer.value).collect::<Vec<_>>(),
+            [1]
+        );
+        assert_eq!(
+            due(&long).iter().map(|timer| timer.value).collect::<Vec<_>>(),
+            [2]
+        );
     }
 
     #[test]

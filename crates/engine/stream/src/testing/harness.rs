@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limbic_domain::{Envelope, Record as DomainRecord, Utc};
+use limbic_domain::{Envelope, Record as DomainRecord, TenantId, Utc};
 
 use super::{MemoryState, RecordBuilder};
 use crate::runtime::process_isolated;
@@ -134,15 +134,24 @@ impl<S: Stage> Harness<S> {
         Ok(all)
     }
 
-    /// Advances the event time of a partition number to `at` and commits the effects.
+    /// Advances the event time of the default tenant in a partition number to `at` and commits the effects.
     ///
     /// # Panics
     /// If the stage returns an error, or is not a function of records, state and time.
     #[track_caller]
     pub fn watermark(&mut self, partition: u32, at: Utc) -> Effects {
+        self.watermark_of(&TenantId::default(), partition, at)
+    }
+
+    /// As [`Self::watermark`], for `tenant`.
+    ///
+    /// # Panics
+    /// If the stage returns an error, or is not a function of records, state and time.
+    #[track_caller]
+    pub fn watermark_of(&mut self, tenant: &TenantId, partition: u32, at: Utc) -> Effects {
         let instance = self.owner_of(partition);
         let effects = self
-            .call(instance, |stage, out| stage.watermark(partition, at, out))
+            .call(instance, |stage, out| stage.watermark(partition, tenant, at, out))
             .unwrap_or_else(|error| {
                 panic!("the stage cannot handle the watermark: {}: {error}", error.reason)
             });

@@ -1,7 +1,7 @@
 //! The state tables of windows.
 
 use bytes::Bytes;
-use limbic_domain::Utc;
+use limbic_domain::{TenantId, Utc};
 
 use super::recent::Recent;
 use super::{Aggregate, Stored};
@@ -12,14 +12,24 @@ use crate::{Error, Outputs, Result};
 #[derive(Debug, Clone)]
 pub(super) struct Layout<A> {
     windows: Table<WindowKey, Stored<A>>,
-    /// One timer for each window: when it is next emitted, or when it is removed.
+    /// One timer of its tenant for each window: when it is next emitted, or when it is removed.
     due: Timers,
-    /// The watermark of the partition.
-    pub(super) watermark: Table<(), Utc>,
-    /// The time of the latest record. Kept only if lateness is counted by the windows' own records.
-    pub(super) latest: Table<(), Utc>,
+    /// The watermark of each tenant.
+    pub(super) watermark: Table<TenantId, Utc>,
+    /// The time of the latest record of each tenant. Kept only if lateness is counted by the windows' own records.
+    pub(super) latest: Table<TenantId, Utc>,
+    /// What older programs kept for all tenants together: timers, watermark, and time of the latest record.
+    pub(super) former: Former,
     /// The number of records that were dropped as too late.
     pub(super) dropped: Table<(), u64>,
+}
+
+/// The timers, the watermark and the latest time of programs that had one event time for all tenants.
+#[derive(Debug, Clone)]
+pub(super) struct Former {
+    pub(super) due: Timers,
+    pub(super) watermark: Table<(), Utc>,
+    pub(super) latest: Table<(), Utc>,
 }
 
 /// The key of a window in the state: the length of the record's key, the key, the start. The windows of one record key
@@ -69,15 +79,26 @@ impl<A: Aggregate> Layout<A> {
             let prefix = [name.as_bytes(), &[0, letter]].concat();
             (format!("{what} of the windows {name}"), prefix)
         };
-        let (windows, due) = (part("values", b'd'), part("due times", b't'));
-        let (watermark, latest) = (part("watermark", b'w'), part("latest record", b'o'));
+        let (windows, due) = (part("values", b'd'), part("due times", b'u'));
+        let (watermark, latest) = (part("watermarks", b'v'), part("latest records", b'p'));
         let dropped = part("late records", b'l');
+        let former = [
+            part("due times of all tenants", b't'),
+            part("watermark of all tenants", b'w'),
+            part("latest record of all tenants", b'o'),
+        ];
+        let [former_due, former_watermark, former_latest] = former;
         Self {
             windows: Table::named(windows.0, windows.1),
             due: Timers::named(due.0, due.1),
             watermark: Table::named(watermark.0, watermark.1),
             latest: Table::named(latest.0, latest.1),
             dropped: Table::named(dropped.0, dropped.1),
+            former: Former {
+                due: Timers::named(former_due.0, former_due.1),
+                watermark: Table::named(former_watermark.0, former_watermark.1),
+                latest: Table::named(former_latest.0, former_latest.1),
+            },
         }
     }
 
@@ -114,9 +135,14 @@ impl<A: Aggregate> Layout<A> {
         self.windows.put(out, partition, &(key, start), stored);
     }
 
+    /// The timers of a tenant's windows.
+    pub(super) fn due_of(&self, tenant: &TenantId) -> Timers {
+        self.due.of(tenant)
+    }
+
     /// Sets the timer of a window that the state does not have.
     pub(super) fn set_due_of_new(
-        &self,
+        timers: &Timers,
         out: &mut Outputs<'_>,
         partition: u32,
         key: &[u8],
@@ -124,7 +150,7 @@ impl<A: Aggregate> Layout<A> {
         due: i64,
     ) {
         let id = Self::id(key, start);
-        self.due.set_new(out, partition, Utc::from_millis(due), &id, &());
+        timers.set_new(out, partition, Utc::from_millis(due), &id, &());
     }
 
     /// Up to `limit` windows of a key, in the order of time.
@@ -151,7 +177,7 @@ impl<A: Aggregate> Layout<A> {
 
     /// Moves the window's timer from `due` to `to`. `i64::MIN` means that there is no timer.
     pub(super) fn move_due(
-        &self,
+        timers: &Timers,
         out: &mut Outputs<'_>,
         partition: u32,
         key: &[u8],
@@ -164,21 +190,29 @@ impl<A: Aggregate> Layout<A> {
         }
         let id = Self::id(key, start);
         if *due != i64::MIN {
-            self.due.cancel(out, partition, Utc::from_millis(*due), &id);
+            timers.cancel(out, partition, Utc::from_millis(*due), &id);
         }
-        self.due.set(out, partition, Utc::from_millis(to), &id, &());
+        timers.set(out, partition, Utc::from_millis(to), &id, &());
         *due = to;
     }
 
-    pub(super) fn remove(&self, out: &mut Outputs<'_>, partition: u32, key: &[u8], start: i64, due: i64) {
+    pub(super) fn remove(
+        &self,
+        timers: &Timers,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        key: &[u8],
+        start: i64,
+        due: i64,
+    ) {
         self.windows.remove(out, partition, &(key, start));
         let id = Self::id(key, start);
-        self.due.cancel(out, partition, Utc::from_millis(due), &id);
+        timers.cancel(out, partition, Utc::from_millis(due), &id);
     }
 
     /// The timers that are due at `watermark`, after `last`.
     pub(super) fn due(
-        &self,
+        timers: &Timers,
         out: &Outputs<'_>,
         partition: u32,
         watermark: i64,
@@ -187,12 +221,12 @@ impl<A: Aggregate> Layout<A> {
     ) -> Result<Vec<Timer<()>>> {
         let now = Utc::from_millis(watermark);
         match last {
-            None => self.due.due(out, partition, now, limit),
-            Some(last) => self.due.due_after(out, partition, now, last, limit),
+            None => timers.due(out, partition, now, limit),
+            Some(last) => timers.due_after(out, partition, now, last, limit),
         }
     }
 
-    fn id(key: &[u8], start: i64) -> Vec<u8> {
+    pub(super) fn id(key: &[u8], start: i64) -> Vec<u8> {
         [key, &ordered(start)].concat()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! [`Windows`] holds no data. Every window is in the state of its partition number, so it survives a restart and moves
 //! with the partition. Its results are a function of the records, their order within the partition, and the watermarks.
+//! Windows belong to a tenant, and close on the time of that tenant.
 //!
 //! * [`Windows::advance`] emits a window's result when the watermark passes the window's end. This result has revision 0.
 //! * A later record that is within the lateness causes a **correction**: the whole window again, with the next revision.
@@ -11,8 +12,8 @@
 //!   has passed their time. Such windows close with the watermark, and still accept those records if lateness is counted
 //!   [by their own records](Windows::late_by_own_records).
 //!
-//! The state is a table of windows, one timer for each of them (so that closing reads only the windows that are due), and
-//! one value each for the watermark, the latest record and the number of dropped records.
+//! The state is a table of windows, one timer for each of them (so that closing reads only the windows that are due), one
+//! value for each tenant's watermark and latest record, and the number of dropped records.
 
 mod absorb;
 mod layout;
@@ -24,10 +25,10 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::state::{DecodeProblem, Decoder, Encoder, StateValue};
-use crate::{Error, Outputs, Result};
+use crate::{Error, Outputs, Result, Timers};
 use bytes::Bytes;
 use layout::Layout;
-use limbic_domain::Utc;
+use limbic_domain::{TenantId, Utc};
 use recent::Recent;
 
 /// The value that a window keeps of its records. The result must not depend on the order of the records.
@@ -223,11 +224,12 @@ impl<A: Aggregate> Windows<A> {
         self
     }
 
-    /// Adds one record of `key` with the event time `at`.
+    /// Adds one record of `tenant` and `key` with the event time `at`.
     pub fn add(
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
+        tenant: &TenantId,
         key: &[u8],
         at: Utc,
         item: &A::Item,
@@ -236,6 +238,7 @@ impl<A: Aggregate> Windows<A> {
         self.add_all(
             out,
             partition,
+            tenant,
             [(Bytes::copy_from_slice(key), at, item)],
             |_, added| {
                 worst = added;
@@ -244,19 +247,21 @@ impl<A: Aggregate> Windows<A> {
         Ok(worst)
     }
 
-    /// Adds records in order, and reads and writes each window once. `on_added` receives the index of each record and
-    /// what happened to it.
+    /// Adds records of `tenant` in order, and reads and writes each window once. `on_added` receives the index of each record
+    /// and what happened to it. No two tenants may have a key in common.
     pub fn add_all<'i>(
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
+        tenant: &TenantId,
         items: impl IntoIterator<Item = (Bytes, Utc, &'i A::Item)>,
         mut on_added: impl FnMut(usize, Added),
     ) -> Result<()>
     where
         A::Item: 'i,
     {
-        let mut time = self.time(out, partition)?;
+        let timers = &self.layout.due_of(tenant);
+        let mut time = self.time(out, partition, tenant)?;
         let latest_before = time.latest;
         // Every window in the state has a record, so none of them starts after the latest record.
         let opened_until = if self.by_own_records && latest_before > i64::MIN {
@@ -271,11 +276,12 @@ impl<A: Aggregate> Windows<A> {
             let at = at.as_millis();
             let added = match self.kind {
                 WindowKind::Session { gap } => {
-                    self.add_to_session(out, partition, &key, at, gap, time, item)?
+                    self.add_to_session(out, partition, timers, &key, at, gap, time, item)?
                 }
                 WindowKind::Tumbling { size } => self.add_aligned(
                     out,
                     partition,
+                    timers,
                     &mut open,
                     &key,
                     [at.div_euclid(size) * size],
@@ -292,6 +298,7 @@ impl<A: Aggregate> Windows<A> {
                     self.add_aligned(
                         out,
                         partition,
+                        timers,
                         &mut open,
                         &key,
                         starts,
@@ -310,7 +317,7 @@ impl<A: Aggregate> Windows<A> {
         }
         if self.by_own_records && time.latest > latest_before {
             let latest = Utc::from_millis(time.latest);
-            self.layout.latest.put(out, partition, &(), &latest);
+            self.layout.latest.put(out, partition, &tenant, &latest);
         }
         for ((key, start), Open { stored, is_new }) in open {
             let place = Bytes::from(self.layout.key(&key, start));
@@ -334,6 +341,7 @@ impl<A: Aggregate> Windows<A> {
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
+        timers: &Timers,
         open: &mut BTreeMap<(Bytes, i64), Open<A>>,
         key: &Bytes,
         starts: impl IntoIterator<Item = i64>,
@@ -376,33 +384,45 @@ impl<A: Aggregate> Windows<A> {
             };
             stored.value.add(item);
             if *is_new && stored.due == i64::MIN {
-                self.layout.set_due_of_new(out, partition, key, start, end);
+                Layout::<A>::set_due_of_new(timers, out, partition, key, start, end);
                 stored.due = end;
             } else {
-                self.layout
-                    .move_due(out, partition, key, start, &mut stored.due, end);
+                Layout::<A>::move_due(timers, out, partition, key, start, &mut stored.due, end);
             }
         }
         Ok(worst)
     }
 
-    /// Emits the results that are due at `watermark`, first results and corrections, in the order of time. Call it after
-    /// each batch, also if the watermark did not change, because the batch may have caused corrections.
-    pub fn advance(&self, out: &mut Outputs<'_>, partition: u32, watermark: Utc) -> Result<Vec<Closed<A>>> {
-        let mut time = self.time(out, partition)?;
+    /// Emits the results of `tenant` that are due at `watermark`, first results and corrections, in the order of time. Call it
+    /// after each batch, also if the watermark did not change, because the batch may have caused corrections.
+    pub fn advance(
+        &self,
+        out: &mut Outputs<'_>,
+        partition: u32,
+        tenant: &TenantId,
+        watermark: Utc,
+    ) -> Result<Vec<Closed<A>>> {
+        let timers = &self.layout.due_of(tenant);
+        let mut time = self.time(out, partition, tenant)?;
         if watermark.as_millis() > time.watermark {
             time.watermark = watermark.as_millis();
-            self.layout.watermark.put(out, partition, &(), &watermark);
+            self.layout.watermark.put(out, partition, &tenant, &watermark);
         }
         let mut closed = Vec::new();
         let mut last = None;
         loop {
-            let page = self
-                .layout
-                .due(out, partition, time.watermark, last.as_ref(), DUE_PER_READ)?;
+            let page = Layout::<A>::due(
+                timers,
+                out,
+                partition,
+                time.watermark,
+                last.as_ref(),
+                DUE_PER_READ,
+            )?;
             for timer in &page {
                 let (key, start) = Layout::<A>::read_id(&timer.id)?;
-                closed.extend(self.take_due(out, partition, &key, start, timer.at.as_millis(), time)?);
+                let due = timer.at.as_millis();
+                closed.extend(self.take_due(out, partition, timers, &key, start, due, time)?);
             }
             if page.len() < DUE_PER_READ {
                 return Ok(closed);
@@ -411,10 +431,12 @@ impl<A: Aggregate> Windows<A> {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the body of one loop")]
     fn take_due(
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
+        timers: &Timers,
         key: &Bytes,
         start: i64,
         due: i64,
@@ -426,7 +448,7 @@ impl<A: Aggregate> Windows<A> {
             if due == forget_at && due != end {
                 // There is nothing to emit, so its value need not be read.
                 if forget_at <= time.forgotten() {
-                    self.layout.remove(out, partition, key, start, due);
+                    self.layout.remove(timers, out, partition, key, start, due);
                 }
                 return Ok(None);
             }
@@ -454,10 +476,9 @@ impl<A: Aggregate> Windows<A> {
         };
         let replaces = replaces.into_iter().filter(|other| *other != window).collect();
         if forget_at <= time.forgotten() {
-            self.layout.remove(out, partition, key, start, stored.due);
+            self.layout.remove(timers, out, partition, key, start, stored.due);
         } else {
-            self.layout
-                .move_due(out, partition, key, start, &mut stored.due, forget_at);
+            Layout::<A>::move_due(timers, out, partition, key, start, &mut stored.due, forget_at);
             self.layout.put(out, partition, key, start, &stored);
         }
         Ok(changed.then(|| Closed {
@@ -480,21 +501,21 @@ impl<A: Aggregate> Windows<A> {
         if at > end { at } else { end.saturating_add(1) }
     }
 
-    /// The watermark of the partition that [`Windows::advance`] received last.
-    pub fn watermark(&self, out: &Outputs<'_>, partition: u32) -> Result<Utc> {
-        let known = self.layout.watermark.get(out, partition, &())?;
+    /// The greatest watermark of the tenant that [`Windows::advance`] received.
+    pub fn watermark(&self, out: &Outputs<'_>, partition: u32, tenant: &TenantId) -> Result<Utc> {
+        let known = self.layout.watermark.get(out, partition, &tenant)?;
         Ok(known.unwrap_or(Utc::MIN))
     }
 
-    fn time(&self, out: &Outputs<'_>, partition: u32) -> Result<Time> {
+    fn time(&self, out: &Outputs<'_>, partition: u32, tenant: &TenantId) -> Result<Time> {
         let latest = if self.by_own_records {
-            let known = self.layout.latest.get(out, partition, &())?;
+            let known = self.layout.latest.get(out, partition, &tenant)?;
             known.map_or(i64::MIN, Utc::as_millis)
         } else {
             i64::MAX
         };
         Ok(Time {
-            watermark: self.watermark(out, partition)?.as_millis(),
+            watermark: self.watermark(out, partition, tenant)?.as_millis(),
             latest,
         })
     }

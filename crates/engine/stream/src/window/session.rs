@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::layout::Layout;
 use super::{Added, Aggregate, Stored, Time, Window, Windows};
-use crate::{Outputs, Result};
+use crate::{Outputs, Result, Timers};
 
 /// The maximum number of sessions of one key that are read together. Sessions do not overlap and are at least one gap
 /// long, so only records far ahead of the watermark could exceed this number.
@@ -18,6 +19,7 @@ impl<A: Aggregate> Windows<A> {
         &self,
         out: &mut Outputs<'_>,
         partition: u32,
+        timers: &Timers,
         key: &Bytes,
         at: i64,
         gap: i64,
@@ -42,7 +44,7 @@ impl<A: Aggregate> Windows<A> {
             if !overlapping(start, known.end) {
                 continue;
             }
-            self.layout.remove(out, partition, key, start, known.due);
+            self.layout.remove(timers, out, partition, key, start, known.due);
             // If `due == end` in spite of an earlier result, the session has changed since that result, and `replaces`
             // already names what the result replaces.
             let window = Window {
@@ -67,8 +69,15 @@ impl<A: Aggregate> Windows<A> {
             due: i64::MIN,
             replaces,
         };
-        self.layout
-            .move_due(out, partition, key, merged.start, &mut stored.due, merged.end);
+        Layout::<A>::move_due(
+            timers,
+            out,
+            partition,
+            key,
+            merged.start,
+            &mut stored.due,
+            merged.end,
+        );
         self.layout.put(out, partition, key, merged.start, &stored);
         Ok(if revisions > 0 || merged.end <= time.watermark {
             Added::Late

@@ -41,6 +41,30 @@ impl Aggregate for Sum {
     }
 }
 
+fn tenant() -> TenantId {
+    TenantId::default()
+}
+
+/// The same state as programs wrote it that had one event time for all tenants.
+fn former(state: &MemoryState) -> MemoryState {
+    let mut former = MemoryState::default();
+    for (partition, key, value) in state.entries() {
+        let place = key.iter().position(|byte| *byte == 0).unwrap() + 1;
+        let (name, rest) = key.split_at(place);
+        let key = match rest[0] {
+            b'u' => {
+                let timer = &rest[rest.iter().position(|byte| *byte == 0).unwrap() + 1..];
+                [name, b"t", timer].concat()
+            }
+            b'v' => [name, b"w"].concat(),
+            b'p' => [name, b"o"].concat(),
+            _ => key.to_vec(),
+        };
+        former.put(partition, key, value.clone());
+    }
+    former
+}
+
 type Item = (u8, i64, i64);
 type Results = BTreeMap<(Bytes, Window), Sum>;
 
@@ -81,10 +105,10 @@ fn stream(
         let keyed = records
             .iter()
             .map(|(key, at, item)| (Bytes::copy_from_slice(&[*key]), Utc::from_millis(*at), item));
-        windows.add_all(&mut out, 0, keyed, |_, _| {}).unwrap();
+        windows.add_all(&mut out, 0, &tenant(), keyed, |_, _| {}).unwrap();
         latest = records.iter().map(|(_, at, _)| *at).fold(latest, i64::max);
         let closed = windows
-            .advance(&mut out, 0, Utc::from_millis(latest - disorder))
+            .advance(&mut out, 0, &tenant(), Utc::from_millis(latest - disorder))
             .unwrap();
         let effects = out.into_effects();
         committed.commit(&effects);
@@ -92,14 +116,14 @@ fn stream(
     }
     let windows = Windows::<Sum>::new("test", kind, lateness).unwrap();
     let mut out = Outputs::new(&committed);
-    let closed = windows.advance(&mut out, 0, Utc::MAX).unwrap();
+    let closed = windows.advance(&mut out, 0, &tenant(), Utc::MAX).unwrap();
     let dropped = windows.dropped_late(&out, 0).unwrap();
     let effects = out.into_effects();
     committed.commit(&effects);
     settle(&mut results, &mut revisions, closed);
     let left = committed
         .keys()
-        .filter(|key| matches!(key[5], b'd' | b't'))
+        .filter(|key| matches!(key[5], b'd' | b'u'))
         .count();
     (results, dropped, left)
 }
@@ -194,17 +218,27 @@ fn a_late_record_causes_a_correction_and_a_later_one_is_dropped() {
     let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
     let mut out = Outputs::new(&committed);
     let at = Utc::from_millis;
-    assert_eq!(windows.add(&mut out, 0, b"k", at(3), &1).unwrap(), Added::OnTime);
-    assert_eq!(windows.advance(&mut out, 0, at(9)).unwrap(), []);
-    let first = windows.advance(&mut out, 0, at(10)).unwrap();
-    assert_eq!((first.len(), first[0].revision, first[0].value.sum), (1, 0, 1));
-    assert_eq!(windows.advance(&mut out, 0, at(12)).unwrap(), [], "once only");
-    assert_eq!(windows.add(&mut out, 0, b"k", at(9), &5).unwrap(), Added::Late);
-    let second = windows.advance(&mut out, 0, at(12)).unwrap();
-    assert_eq!((second.len(), second[0].revision, second[0].value.sum), (1, 1, 6));
-    windows.advance(&mut out, 0, at(15)).unwrap();
     assert_eq!(
-        windows.add(&mut out, 0, b"k", at(9), &5).unwrap(),
+        windows.add(&mut out, 0, &tenant(), b"k", at(3), &1).unwrap(),
+        Added::OnTime
+    );
+    assert_eq!(windows.advance(&mut out, 0, &tenant(), at(9)).unwrap(), []);
+    let first = windows.advance(&mut out, 0, &tenant(), at(10)).unwrap();
+    assert_eq!((first.len(), first[0].revision, first[0].value.sum), (1, 0, 1));
+    assert_eq!(
+        windows.advance(&mut out, 0, &tenant(), at(12)).unwrap(),
+        [],
+        "once only"
+    );
+    assert_eq!(
+        windows.add(&mut out, 0, &tenant(), b"k", at(9), &5).unwrap(),
+        Added::Late
+    );
+    let second = windows.advance(&mut out, 0, &tenant(), at(12)).unwrap();
+    assert_eq!((second.len(), second[0].revision, second[0].value.sum), (1, 1, 6));
+    windows.advance(&mut out, 0, &tenant(), at(15)).unwrap();
+    assert_eq!(
+        windows.add(&mut out, 0, &tenant(), b"k", at(9), &5).unwrap(),
         Added::DroppedLate
     );
     assert_eq!(windows.dropped_late(&out, 0).unwrap(), 1);
@@ -219,22 +253,28 @@ fn with_lateness_by_own_records_a_record_far_behind_the_watermark_counts() {
         .late_by_own_records();
     let mut out = Outputs::new(&committed);
     let at = Utc::from_millis;
-    windows.add(&mut out, 0, b"k", at(3), &1).unwrap();
-    let first = windows.advance(&mut out, 0, at(1_000)).unwrap();
+    windows.add(&mut out, 0, &tenant(), b"k", at(3), &1).unwrap();
+    let first = windows.advance(&mut out, 0, &tenant(), at(1_000)).unwrap();
     assert_eq!((first.len(), first[0].value.sum), (1, 1), "the watermark closes");
-    assert_eq!(windows.add(&mut out, 0, b"k", at(9), &5).unwrap(), Added::Late);
-    let second = windows.advance(&mut out, 0, at(1_000)).unwrap();
+    assert_eq!(
+        windows.add(&mut out, 0, &tenant(), b"k", at(9), &5).unwrap(),
+        Added::Late
+    );
+    let second = windows.advance(&mut out, 0, &tenant(), at(1_000)).unwrap();
     assert_eq!((second.len(), second[0].revision, second[0].value.sum), (1, 1, 6));
 
-    assert_eq!(windows.add(&mut out, 0, b"k", at(25), &2).unwrap(), Added::Late);
-    let third = windows.advance(&mut out, 0, at(1_000)).unwrap();
+    assert_eq!(
+        windows.add(&mut out, 0, &tenant(), b"k", at(25), &2).unwrap(),
+        Added::Late
+    );
+    let third = windows.advance(&mut out, 0, &tenant(), at(1_000)).unwrap();
     assert_eq!((third.len(), third[0].revision, third[0].value.sum), (1, 0, 2));
     assert_eq!(
-        windows.add(&mut out, 0, b"k", at(8), &1).unwrap(),
+        windows.add(&mut out, 0, &tenant(), b"k", at(8), &1).unwrap(),
         Added::DroppedLate,
         "later than the lateness, counted from the latest record of its kind"
     );
-    windows.advance(&mut out, 0, at(1_001)).unwrap();
+    windows.advance(&mut out, 0, &tenant(), at(1_001)).unwrap();
     let effects = out.into_effects();
     committed.commit(&effects);
     let kept = committed.keys().filter(|key| key[5] == b'd').count();
@@ -250,11 +290,14 @@ fn a_record_between_two_closed_sessions_merges_them() {
     let windows = Windows::<Sum>::new("test", WindowKind::Session { gap: 10 }, 100).unwrap();
     let mut out = Outputs::new(&committed);
     let at = Utc::from_millis;
-    windows.add(&mut out, 0, b"k", at(0), &1).unwrap();
-    windows.add(&mut out, 0, b"k", at(15), &2).unwrap();
-    assert_eq!(windows.advance(&mut out, 0, at(50)).unwrap().len(), 2);
-    assert_eq!(windows.add(&mut out, 0, b"k", at(8), &4).unwrap(), Added::Late);
-    let corrected = windows.advance(&mut out, 0, at(50)).unwrap();
+    windows.add(&mut out, 0, &tenant(), b"k", at(0), &1).unwrap();
+    windows.add(&mut out, 0, &tenant(), b"k", at(15), &2).unwrap();
+    assert_eq!(windows.advance(&mut out, 0, &tenant(), at(50)).unwrap().len(), 2);
+    assert_eq!(
+        windows.add(&mut out, 0, &tenant(), b"k", at(8), &4).unwrap(),
+        Added::Late
+    );
+    let corrected = windows.advance(&mut out, 0, &tenant(), at(50)).unwrap();
     assert_eq!(corrected.len(), 1);
     assert_eq!(corrected[0].window, Window { start: 0, end: 25 });
     assert_eq!(corrected[0].value, Sum { count: 3, sum: 7 });
@@ -284,8 +327,10 @@ fn a_window_that_one_batch_opens_and_removes_is_not_written() {
     let keyed = items
         .iter()
         .map(|(at, item)| (Bytes::from_static(b"k"), Utc::from_millis(*at), item));
-    windows.add_all(&mut out, 0, keyed, |_, _| {}).unwrap();
-    let closed = windows.advance(&mut out, 0, Utc::from_millis(20)).unwrap();
+    windows.add_all(&mut out, 0, &tenant(), keyed, |_, _| {}).unwrap();
+    let closed = windows
+        .advance(&mut out, 0, &tenant(), Utc::from_millis(20))
+        .unwrap();
     let sums: Vec<i64> = closed.iter().map(|one| one.value.sum).collect();
     assert_eq!(sums, [3]);
     let changes = &out.into_effects().state[&0];
@@ -300,8 +345,12 @@ fn a_batch_that_is_processed_again_counts_once() {
     let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
     for _ in 0..2 {
         let mut out = Outputs::new(&committed);
-        windows.add(&mut out, 0, b"k", Utc::from_millis(3), &7).unwrap();
-        let closed = windows.advance(&mut out, 0, Utc::from_millis(20)).unwrap();
+        windows
+            .add(&mut out, 0, &tenant(), b"k", Utc::from_millis(3), &7)
+            .unwrap();
+        let closed = windows
+            .advance(&mut out, 0, &tenant(), Utc::from_millis(20))
+            .unwrap();
         assert_eq!(closed[0].value, Sum { count: 1, sum: 7 });
         // Not committed: the next call finds the state as it was.
     }
@@ -334,14 +383,17 @@ fn windows_that_are_absorbed_go_on_with_their_sums_and_times() {
     let mut out = Outputs::new(&committed);
     for windows in [windows("one"), windows("two")] {
         for (key, time) in [(b"k", 1), (b"k", 5), (b"k", 12), (b"l", 12)] {
-            windows.add(&mut out, 0, key, at(time), &1).unwrap();
+            windows.add(&mut out, 0, &tenant(), key, at(time), &1).unwrap();
         }
-        assert_eq!(windows.advance(&mut out, 0, at(11)).unwrap().len(), 1);
+        assert_eq!(windows.advance(&mut out, 0, &tenant(), at(11)).unwrap().len(), 1);
     }
     // A key of which only the other windows know.
-    windows("two").add(&mut out, 0, b"m", at(12), &1).unwrap();
+    windows("two")
+        .add(&mut out, 0, &tenant(), b"m", at(12), &1)
+        .unwrap();
     let effects = out.into_effects();
     committed.commit(&effects);
+    let mut committed = former(&committed);
 
     let (one, two) = (windows("one"), windows("two"));
     let mut out = Outputs::new(&committed);
@@ -352,14 +404,17 @@ fn windows_that_are_absorbed_go_on_with_their_sums_and_times() {
         };
         one.absorb(&mut out, 0, &two, many).unwrap();
     }
-    one.add(&mut out, 0, b"k", at(3), &1).unwrap();
-    let corrected = one.advance(&mut out, 0, Utc::MIN).unwrap();
+    let tenants = one.divide_time(&mut out, 0, |_| Some(tenant())).unwrap();
+    assert_eq!(tenants.into_iter().collect::<Vec<_>>(), [tenant()]);
+    assert_eq!(one.watermark(&out, 0, &tenant()).unwrap(), at(11));
+    one.add(&mut out, 0, &tenant(), b"k", at(3), &1).unwrap();
+    let corrected = one.advance(&mut out, 0, &tenant(), Utc::MIN).unwrap();
     let seen = |closed: &[Closed<Sum>]| -> Vec<(Bytes, u64, u32)> {
         let of = |one: &Closed<Sum>| (one.key.clone(), one.value.count, one.revision);
         closed.iter().map(of).collect()
     };
     assert_eq!(seen(&corrected), [(Bytes::from_static(b"k"), 203, 1)]);
-    let closed = one.advance(&mut out, 0, at(25)).unwrap();
+    let closed = one.advance(&mut out, 0, &tenant(), at(25)).unwrap();
     let expected = [(b"k", 101), (b"l", 101), (b"m", 100)];
     assert_eq!(
         seen(&closed),
@@ -368,4 +423,27 @@ fn windows_that_are_absorbed_go_on_with_their_sums_and_times() {
     let effects = out.into_effects();
     committed.commit(&effects);
     assert_eq!(committed.keys().filter(|key| key.starts_with(b"two")).count(), 0);
+}
+
+#[test]
+fn a_window_closes_and_accepts_late_records_on_the_time_of_its_tenant() {
+    let at = Utc::from_millis;
+    let windows = Windows::<Sum>::new("test", WindowKind::Tumbling { size: 10 }, 5).unwrap();
+    let committed = MemoryState::default();
+    let mut out = Outputs::new(&committed);
+    let [live, old] = ["live", "old"].map(|name| TenantId::new(name).unwrap());
+    windows
+        .add(&mut out, 0, &live, b"live", at(7_000_000), &1)
+        .unwrap();
+    assert_eq!(
+        windows.advance(&mut out, 0, &live, at(7_000_010)).unwrap().len(),
+        1
+    );
+    // Two hours behind, and on time.
+    let added = windows.add(&mut out, 0, &old, b"old", at(3), &1).unwrap();
+    assert_eq!(added, Added::OnTime);
+    assert_eq!(windows.advance(&mut out, 0, &live, at(8_000_000)).unwrap(), []);
+    let closed = windows.advance(&mut out, 0, &old, at(10)).unwrap();
+    assert_eq!(closed.len(), 1);
+    assert_eq!(&closed[0].key[..], b"old");
 }

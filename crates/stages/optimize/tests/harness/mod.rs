@@ -82,7 +82,14 @@ impl Harness {
     }
 
     pub fn watermark(&mut self, at: Utc) {
-        self.commit(|stage, out| stage.watermark(0, at, out).unwrap());
+        self.commit(|stage, out| stage.watermark(0, &TenantId::default(), at, out).unwrap());
+    }
+
+    /// The tenants to which the stage gives what an earlier version kept for all.
+    pub fn divide_time(&mut self) -> Vec<TenantId> {
+        let mut tenants = Vec::new();
+        self.commit(|stage, out| tenants = stage.divide_time(0, out).unwrap());
+        tenants
     }
 
     pub fn posterior(&self) -> Option<Bytes> {

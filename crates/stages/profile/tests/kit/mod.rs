@@ -194,7 +194,7 @@ impl Pipeline {
         let mut out = Outputs::new(&self.profile_state);
         self.profile.process(&Batch { records }, &mut out).unwrap();
         self.profile
-            .watermark(partition as u32, watermark, &mut out)
+            .watermark(partition as u32, &TenantId::default(), watermark, &mut out)
             .unwrap();
         let effects = out.into_effects();
         if lost {
@@ -235,7 +235,7 @@ impl Pipeline {
         let mut out = Outputs::new(&self.moment_state);
         self.moments.process(&Batch { records }, &mut out).unwrap();
         self.moments
-            .watermark(partition as u32, watermark, &mut out)
+            .watermark(partition as u32, &TenantId::default(), watermark, &mut out)
             .unwrap();
         let effects = out.into_effects();
         if lost {
