@@ -33,7 +33,9 @@
 //! * Each instance of a stage has one transactional producer (`producer`, `transaction`). A transaction carries outputs,
 //!   state and the group's offsets, together with the group's generation (KIP-447). So neither a process that was paused
 //!   nor a member whose partitions moved can commit.
-//! * State is kept in memory and stored in a compacted changelog (`state`).
+//! * State is kept in memory and stored in a compacted changelog (`state`, `changelog`). Values of any size are written in parts
+//!   that every broker accepts. The changelog also holds the group's offsets, because the cluster forgets those of a group that has
+//!   had no members for some days.
 //! * [`limbic_stream::Consumer::close`] ends the polling thread, gives the partitions back and leaves the group. None of
 //!   this is left to a destructor.
 //!
@@ -53,6 +55,7 @@
     reason = "Kafka counts partitions and offsets with signed numbers that are never negative"
 )]
 
+mod changelog;
 mod cluster;
 mod component;
 mod context;

@@ -1,11 +1,11 @@
 //! A member of a group: the part that runs on the worker's thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::Inner;
@@ -17,7 +17,7 @@ use crate::producer::{Ended, TransactionalProducer, offset_list};
 use crate::state::Stores;
 use crate::transaction::KafkaTransaction;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, Polled, Record, Result, StateReader, Subscription,
+    BatchLimits, Committed, Consumer, Error, Polled, Record, Result, StateChange, StateReader, Subscription,
     TopicPartition, Transaction,
 };
 
@@ -59,9 +59,8 @@ impl Drop for FailOnExit {
 impl Member {
     pub(super) fn join(log: &Arc<Inner>, subscription: Subscription) -> Result<Self> {
         let partitions = co_partitioned(log, &subscription)?;
-        if subscription.stateful {
-            log.cluster.ensure_changelog(&subscription.group, partitions)?;
-        }
+        // A group without state needs it for its offsets.
+        log.cluster.ensure_changelog(&subscription.group, partitions)?;
         let names = &log.cluster.names;
         let inbox = Arc::new(Inbox::default());
         let state = Stores::default();
@@ -136,8 +135,10 @@ impl Member {
             .map_or(Ok(()), |failure| Err(failure.error()))
     }
 
-    /// Finds the offset to continue at in each partition, and restores the state.
+    /// Restores the state, and finds the offset to continue at in each partition: the committed one of the group, or the one in
+    /// the changelog if the cluster has forgotten the group.
     fn prepare(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.restore(partitions)?;
         let names = &self.log.cluster.names;
         let context = "reading committed offsets from Kafka";
         let mut list = TopicPartitionList::new();
@@ -149,6 +150,7 @@ impl Member {
             .committed_offsets(list, self.log.cluster.options.call_timeout)
             .map_err(|error| to_log_error(context, &error))?;
         let mut held = BTreeMap::new();
+        let mut forgotten = Vec::new();
         for partition in partitions {
             let topic = names.topic(&partition.topic);
             let element = list.find_partition(&topic, partition.partition as i32);
@@ -159,7 +161,15 @@ impl Member {
                 }
                 None => None,
             };
-            let start = self.log.cluster.watermarks(&topic, partition.partition)?.0;
+            let (start, end) = self.log.cluster.watermarks(&topic, partition.partition)?;
+            let committed = match committed {
+                None => {
+                    let kept = self.kept_offset(partition, end)?;
+                    forgotten.extend(kept.clone());
+                    kept
+                }
+                known => known,
+            };
             let position = committed
                 .as_ref()
                 .map_or(start, |committed| committed.next.max(start));
@@ -172,17 +182,93 @@ impl Member {
                 },
             );
         }
-        if self.subscription.stateful {
-            let mut numbers: Vec<u32> = partitions.iter().map(|partition| partition.partition).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            numbers.retain(|number| !self.state.holds(*number));
-            let changelog = names.state(&self.subscription.group);
-            self.state
-                .restore(&self.log.cluster, &self.log.readers, &changelog, &numbers)?;
-        }
+        self.refuse_state_without_offsets(&held)?;
         self.held.extend(held);
+        self.continue_at(&forgotten)
+    }
+
+    fn restore(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let mut numbers: Vec<u32> = partitions.iter().map(|partition| partition.partition).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.retain(|number| !self.state.holds(*number));
+        let changelog = self.log.cluster.names.state(&self.subscription.group);
+        self.state
+            .restore(&self.log.cluster, &self.log.readers, &changelog, &numbers)
+    }
+
+    /// The offset that the changelog has of a partition whose offset the group does not have. `end` is the end of the partition.
+    fn kept_offset(&self, partition: &TopicPartition, end: u64) -> Result<Option<Committed>> {
+        let Some(kept) = self.state.offset(partition) else {
+            return Ok(None);
+        };
+        if kept.next <= end {
+            return Ok(Some(kept));
+        }
+        let next = kept.next;
+        if !self.subscription.stateful {
+            tracing::error!(%partition, next, end, "the topic was made again: the stage reads it from its beginning");
+            return Ok(None);
+        }
+        Err(Error::Settings(format!(
+            "the state of the group `{}` belongs to another log: it has read {partition} up to offset {next}, and the partition \
+             ends at {end}. The topic was deleted and made again. To start anew, delete the topic `{}` too; to continue, restore \
+             the topic",
+            self.subscription.group,
+            self.log.cluster.names.state(&self.subscription.group),
+        )))
+    }
+
+    /// Fails if a partition number has state and no offset in any topic: every record would count again. Only a changelog of an
+    /// older program has no offsets.
+    fn refuse_state_without_offsets(&self, held: &BTreeMap<TopicPartition, Held>) -> Result<()> {
+        for partition in held.keys() {
+            let number = partition.partition;
+            let has_offset = held
+                .iter()
+                .chain(&self.held)
+                .any(|(other, held)| other.partition == number && held.committed.is_some());
+            if has_offset || !self.state.has_entries(number) {
+                continue;
+            }
+            let names = &self.log.cluster.names;
+            let (group, changelog) = (
+                names.group(&self.subscription.group),
+                names.state(&self.subscription.group),
+            );
+            return Err(Error::Settings(format!(
+                "the group `{group}` has state for partition {number} and no offsets: the cluster has forgotten them, because the \
+                 group had no members for `offsets.retention.minutes`. All records would count again. Set the offsets to where the \
+                 group was (kafka-consumer-groups --group {group} --reset-offsets …), or delete the topic `{changelog}` to start \
+                 anew with all records"
+            )));
+        }
         Ok(())
+    }
+
+    /// Continues at offsets that the group does not have any more, and commits them again, so that others see them.
+    fn continue_at(&self, forgotten: &[Committed]) -> Result<()> {
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            group = %self.subscription.group,
+            partitions = forgotten.len(),
+            "the cluster has forgotten the offsets of this group: it continues at the offsets in its changelog"
+        );
+        let names = &self.log.cluster.names;
+        let offsets: Vec<_> = forgotten
+            .iter()
+            .map(|committed| (names.topic(&committed.partition.topic), committed))
+            .collect();
+        if let Err(error) = self.consumer.commit(&offset_list(&offsets)?, CommitMode::Sync) {
+            tracing::warn!(%error, "the offsets are not committed again yet: the next transaction does it");
+        }
+        let seek = forgotten.iter().map(|committed| {
+            let position = self.held[&committed.partition].position;
+            (committed.partition.clone(), Offset::Offset(position as i64))
+        });
+        self.inbox.seek(seek.collect())
     }
 
     fn let_go(&mut self, partitions: &[TopicPartition]) {
@@ -226,6 +312,30 @@ impl Member {
             .map(|committed| (names.topic(&committed.partition.topic), committed))
             .collect();
         offset_list(&offsets).map(Some)
+    }
+
+    /// The offsets of held partitions whose state `changes`, if neither `given` nor the changelog has them. State without offsets
+    /// is worth nothing.
+    pub(super) fn missing_in_changelog(
+        &self,
+        changes: &[StateChange],
+        given: &[Committed],
+    ) -> Vec<Committed> {
+        let numbers: BTreeSet<u32> = changes.iter().map(|(number, _, _)| *number).collect();
+        let missing = self.held.iter().filter(|(partition, _)| {
+            numbers.contains(&partition.partition)
+                && self.state.offset(partition).is_none()
+                && given.iter().all(|given| given.partition != **partition)
+        });
+        missing
+            .map(|(partition, held)| {
+                held.committed.clone().unwrap_or_else(|| Committed {
+                    partition: partition.clone(),
+                    next: held.start,
+                    metadata: String::new(),
+                })
+            })
+            .collect()
     }
 
     /// Proves to the brokers that this member belongs to the group's current generation. The order matters. If the

@@ -1,7 +1,8 @@
 //! The state of the partitions that a member holds. It is in memory and is stored in a changelog.
 //!
 //! The changelog is a compacted topic of the group with as many partitions as its inputs. It holds keys and values as the
-//! stage wrote them, without a value for a removal. Each change is written in the transaction that made it. A member
+//! stage wrote them, large values in parts, without a value for a removal; and the offsets that were committed with them
+//! ([`crate::changelog`]). Each change is written in the transaction that made it. A member
 //! restores a partition number when the number is assigned to it. It reads committed records up to the high watermark,
 //! which includes open transactions. So it waits until those are decided, and misses no change.
 //!
@@ -15,18 +16,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rdkafka::message::Message;
 
+use crate::changelog::{self, Read};
 use crate::cluster::Cluster;
 use crate::inbox::Notifier;
 use crate::reader::Readers;
-use limbic_stream::{Error, Result, StateReader};
+use limbic_stream::{Committed, Error, Result, StateReader, TopicPartition};
 
 /// The state of one partition number.
 #[derive(Debug, Default)]
 struct Store {
     entries: BTreeMap<Bytes, Bytes>,
     bytes: u64,
+    /// The offset and the metadata that were committed last, by topic.
+    offsets: BTreeMap<String, (u64, String)>,
     /// The offset of the changelog at which the next restore continues.
     restored_to: u64,
 }
@@ -71,6 +74,42 @@ impl Stores {
         self.held.entry(partition).or_default().apply(key, value);
     }
 
+    /// Notes an offset that was committed.
+    pub(super) fn note_offset(&mut self, committed: &Committed) {
+        let store = self.held.entry(committed.partition.partition).or_default();
+        store.offsets.insert(
+            committed.partition.topic.to_string(),
+            (committed.next, committed.metadata.clone()),
+        );
+    }
+
+    /// The offset of a partition that the changelog has.
+    pub(super) fn offset(&self, partition: &TopicPartition) -> Option<Committed> {
+        let (next, metadata) = self
+            .held
+            .get(&partition.partition)?
+            .offsets
+            .get(&*partition.topic)?;
+        Some(Committed {
+            partition: partition.clone(),
+            next: *next,
+            metadata: metadata.clone(),
+        })
+    }
+
+    /// Whether a partition number has state.
+    pub(super) fn has_entries(&self, partition: u32) -> bool {
+        self.held
+            .get(&partition)
+            .is_some_and(|store| !store.entries.is_empty())
+    }
+
+    /// The number of parts in which the value at `key` was written.
+    pub(super) fn parts(&self, partition: u32, key: &[u8]) -> u32 {
+        let value = self.held.get(&partition).and_then(|store| store.entries.get(key));
+        value.map_or(0, |value| changelog::parts(value.len()))
+    }
+
     pub(super) fn give_up(&mut self, partition: u32) {
         if let Some(store) = self.held.remove(&partition) {
             self.warm.insert(partition, (Instant::now(), store));
@@ -105,10 +144,16 @@ impl Stores {
             ends.insert(*partition, end);
         }
         let mut records = 0_u64;
+        let mut parts: BTreeMap<u32, changelog::Reader> = BTreeMap::new();
         readers.scan(cluster, topic, &from, |partition, message| {
-            let key = Bytes::copy_from_slice(message.key().unwrap_or_default());
-            let value = message.payload().map(Bytes::copy_from_slice);
-            stores.entry(partition).or_default().apply(key, value);
+            let store = stores.entry(partition).or_default();
+            match parts.entry(partition).or_default().read(message) {
+                Read::State(key, value) => store.apply(key, value),
+                Read::Offset(topic, next, metadata) => {
+                    store.offsets.insert(topic, (next, metadata));
+                }
+                Read::Nothing => {}
+            }
             records += 1;
             ControlFlow::Continue(())
         })?;

@@ -1,8 +1,11 @@
 //! A transaction of a member.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use fail::fail_point;
 
+use crate::changelog::{self, Written};
 use crate::member::Member;
 use crate::producer::Ended;
 use crate::wire::headers_of;
@@ -14,7 +17,11 @@ use limbic_stream::{
 pub(super) struct KafkaTransaction<'a> {
     member: &'a mut Member,
     changes: Vec<StateChange>,
+    /// The number of parts of the values that this transaction has written, if any has parts.
+    parts: BTreeMap<(u32, Bytes), u32>,
     offsets: Vec<Committed>,
+    /// Offsets of partitions whose state changes and whose offsets the changelog does not have yet. They stay as they are.
+    first_in_changelog: Vec<Committed>,
     is_empty: bool,
     /// Whether the transaction is still open in librdkafka.
     open: bool,
@@ -25,14 +32,35 @@ impl<'a> KafkaTransaction<'a> {
         Self {
             member,
             changes: Vec::new(),
+            parts: BTreeMap::new(),
             offsets: Vec::new(),
+            first_in_changelog: Vec::new(),
             is_empty: true,
             open: true,
         }
     }
 
-    /// Sends the offsets, then commits.
+    /// Writes a record of the changelog.
+    fn write(&self, partition: u32, written: Written) -> Result<()> {
+        let changelog = self
+            .member
+            .log
+            .cluster
+            .names
+            .state(&self.member.subscription.group);
+        let Written { key, value, headers } = written;
+        self.member
+            .producer
+            .send(&changelog, partition, &key, value.as_deref(), headers)
+    }
+
+    /// Sends the offsets, to the group and to the changelog, then commits.
     fn decide(&mut self) -> Result<()> {
+        let missing = self.member.missing_in_changelog(&self.changes, &self.offsets);
+        for committed in self.offsets.iter().chain(&missing) {
+            self.write(committed.partition.partition, changelog::of_offset(committed))?;
+        }
+        self.first_in_changelog = missing;
         fail_point!("commit::before-offsets", |_| Err(Error::Aborted(
             "failpoint".into()
         )));
@@ -90,16 +118,16 @@ impl Transaction for KafkaTransaction<'_> {
                 self.member.subscription.group
             )));
         }
-        let changelog = self
-            .member
-            .log
-            .cluster
-            .names
-            .state(&self.member.subscription.group);
         self.is_empty = false;
-        self.member
-            .producer
-            .send(&changelog, partition, &key, value.as_deref(), None)?;
+        let known = self.parts.get(&(partition, key.clone())).copied();
+        let before = known.unwrap_or_else(|| self.member.state.parts(partition, &key));
+        let now = value.as_ref().map_or(0, |value| changelog::parts(value.len()));
+        if before > 0 || now > 0 {
+            self.parts.insert((partition, key.clone()), now);
+        }
+        for written in changelog::of_state(&key, value.as_ref(), before) {
+            self.write(partition, written)?;
+        }
         self.changes.push((partition, key, value));
         Ok(())
     }
@@ -140,6 +168,9 @@ impl Transaction for KafkaTransaction<'_> {
         }
         self.member.state.measure();
         let offsets = std::mem::take(&mut self.offsets);
+        for committed in self.first_in_changelog.iter().chain(&offsets) {
+            self.member.state.note_offset(committed);
+        }
         self.member.committed_now(offsets);
         Ok(())
     }

@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod expired;
 mod patient;
 mod restart;
 mod security;

@@ -105,6 +105,7 @@ macro_rules! conformance {
             a_scan_returns_entries_in_key_order
             an_aborted_change_of_state_has_no_effect
             state_moves_with_its_partition
+            a_value_of_any_size_moves_with_its_partition
             state_exists_after_reopening;
         compaction:
             the_latest_value_of_every_key_survives_compaction

@@ -96,6 +96,33 @@ pub fn state_moves_with_its_partition(backend: &mut dyn Backend) {
     assert_eq!(scan(&b, 1, "key", "", 2), ["key 01=value 1", "key 03=value 3"]);
 }
 
+/// A stranger may cause state of any size: no size may stop a stage.
+pub fn a_value_of_any_size_moves_with_its_partition(backend: &mut dyn Backend) {
+    let (topics, group, mut a) = member(backend, 1);
+    let value = |letter: &str, size| letter.repeat(size);
+    // More than a broker accepts in one record, less again, and a removal.
+    put(&mut a, 0, "grows", Some(&value("a", 100)));
+    put(&mut a, 0, "grows", Some(&value("b", 5_000_000)));
+    put(&mut a, 0, "shrinks", Some(&value("c", 3_000_000)));
+    put(&mut a, 0, "shrinks", Some(&value("d", 1_200_000)));
+    put(&mut a, 0, "is small again", Some(&value("e", 2_000_000)));
+    put(&mut a, 0, "is small again", Some("e"));
+    put(&mut a, 0, "is removed", Some(&value("f", 2_000_000)));
+    put(&mut a, 0, "is removed", None);
+    let check = |client: &Client| {
+        assert!(get(client, 0, "grows").as_deref() == Some(&value("b", 5_000_000)));
+        assert!(get(client, 0, "shrinks").as_deref() == Some(&value("d", 1_200_000)));
+        assert_eq!(get(client, 0, "is small again").as_deref(), Some("e"));
+        assert_eq!(get(client, 0, "is removed"), None);
+        assert_eq!(client.consumer.state().scan(0, b"", b"", 9).unwrap().len(), 3);
+    };
+    check(&a);
+    a.consumer.close().unwrap();
+    let mut b = Client::join(&backend.other(), group, "b", &topics);
+    b.hold(1);
+    check(&b);
+}
+
 pub fn state_exists_after_reopening(backend: &mut dyn Backend) {
     let (topics, group, mut client) = member(backend, 1);
     put(&mut client, 0, "kept", Some("yes"));
