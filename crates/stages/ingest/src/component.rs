@@ -25,6 +25,9 @@ impl Component for IngestStage {
         if settings.remember.as_secs() == 0 {
             return Err(format!("ingest.remember = {}: must be at least 1s", settings.remember).into());
         }
+        if settings.most_ids < 2 {
+            return Err(format!("ingest.most_ids = {}: must be at least 2", settings.most_ids).into());
+        }
         Ok(())
     }
 

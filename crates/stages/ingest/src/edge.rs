@@ -14,6 +14,7 @@ use limbic_stream::{Headers, Log, NewRecord, WatermarkMark};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::clock::{CheckedClock, Now};
 use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
 use crate::quota::Quotas;
 use crate::seen::SeenId;
@@ -94,6 +95,7 @@ pub struct Edge {
     names: Names,
     quotas: Quotas,
     subjects: KnownSubjects,
+    clock: CheckedClock,
 }
 
 impl std::fmt::Debug for Edge {
@@ -130,6 +132,7 @@ impl Edge {
             seen,
             partitions,
             names: Names::new(),
+            clock: CheckedClock::new(Utc::now(), Instant::now()),
         }
     }
 
@@ -165,11 +168,11 @@ impl Edge {
             .keys
             .get(tenant)
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
-        let now = Utc::now();
-        let request = Request::new(&self.names, now, trace);
+        let now = self.clock.now();
+        let request = Request::new(&self.names, now.at, trace);
         let unknown_subjects = Cell::new(0);
-        let receipt = self.accept(tenant, items, |value| {
-            let mut post = incoming::post(value, &self.settings, now)?;
+        let receipt = self.accept(tenant, items, now, |value, at| {
+            let mut post = incoming::post(value, &self.settings, at)?;
             let unknown = self.subjects.keep_known(tenant, &mut post.subjects);
             unknown_subjects.set(unknown_subjects.get() + unknown);
             Ok(self.admit_post(tenant, key, post, &request))
@@ -190,11 +193,11 @@ impl Edge {
         if !self.keys.contains_key(tenant) {
             return Err(EdgeError::UnknownTenant(tenant.clone()));
         }
-        let now = Utc::now();
-        let request = Request::new(&self.names, now, trace);
-        self.accept(tenant, items, |value| {
-            let outcome = incoming::outcome(value, &self.settings, now)?;
-            Ok(admit_outcome(tenant, outcome, now, &request))
+        let now = self.clock.now();
+        let request = Request::new(&self.names, now.at, trace);
+        self.accept(tenant, items, now, |value, at| {
+            let outcome = incoming::outcome(value, &self.settings, at)?;
+            Ok(admit_outcome(tenant, outcome, now.at, &request))
         })
     }
 
@@ -204,7 +207,15 @@ impl Edge {
         if !self.keys.contains_key(tenant) {
             return Err(EdgeError::UnknownTenant(tenant.clone()));
         }
-        incoming::heartbeat(at, &self.settings, Utc::now())?;
+        let now = self.clock.now();
+        if let Err(problem) = incoming::heartbeat(at, &self.settings, now.at) {
+            let may_be_right = incoming::heartbeat(at, &self.settings, now.latest).is_ok();
+            return Err(if may_be_right {
+                clock_jumped()
+            } else {
+                problem.into()
+            });
+        }
         let topic: Arc<str> = topics::INTAKE.into();
         let mark = WatermarkMark {
             source: 0,
@@ -225,7 +236,8 @@ impl Edge {
         &self,
         tenant: &TenantId,
         items: impl IntoIterator<Item = Result<Value, String>>,
-        admit: impl Fn(Value) -> Result<Admitted, Problem>,
+        now: Now,
+        admit: impl Fn(Value, Utc) -> Result<Admitted, Problem>,
     ) -> Result<Receipt, EdgeError> {
         self.quotas
             .check(tenant, Instant::now())
@@ -236,17 +248,22 @@ impl Edge {
         let mut receipt = Receipt::default();
         let mut admitted = Vec::with_capacity(least.min(limit));
         let mut in_this_request = HashSet::with_capacity(least.min(limit));
+        let is_in_doubt = now.latest > now.at;
         for (index, item) in items.enumerate() {
             if index == limit {
                 return Err(EdgeError::TooMany { limit });
             }
-            match item
-                .map_err(|problem| Problem {
-                    field: "body",
-                    problem,
-                })
-                .and_then(&admit)
-            {
+            let item = item.map_err(|problem| Problem {
+                field: "body",
+                problem,
+            });
+            // Kept only while the clock is in doubt.
+            let again = item.as_ref().ok().filter(|_| is_in_doubt).cloned();
+            match item.and_then(|value| admit(value, now.at)) {
+                // It is not from the future if the clock is right after its jump.
+                Err(_) if again.is_some_and(|value| admit(value, now.latest).is_ok()) => {
+                    return Err(clock_jumped());
+                }
                 Ok(item) if in_this_request.insert(item.id) => admitted.push(item),
                 Ok(_) => receipt.duplicates += 1,
                 Err(Problem { field, problem }) => {
@@ -331,6 +348,14 @@ impl Edge {
         let value = envelope.encode();
         request.admit(&envelope.id, topics::POSTS, record_key, at, value)
     }
+}
+
+/// The clock of this machine may be right or wrong, and the answer depends on it.
+fn clock_jumped() -> EdgeError {
+    EdgeError::Log(limbic_stream::Error::Unavailable {
+        context: "checking the time of a post".into(),
+        message: "the clock of this machine has jumped ahead, and it is not yet known whether it is right: send it again later".into(),
+    })
 }
 
 fn admit_outcome(tenant: &TenantId, incoming: IncomingOutcome, now: Utc, request: &Request<'_>) -> Admitted {

@@ -35,8 +35,10 @@
 //! * "Accepted" means durable: on disk, or acknowledged by all in-sync replicas of Kafka.
 //! * A post that is sent twice is in `posts` once, even if two processes accepted it.
 
+mod clock;
 mod component;
 mod edge;
+mod generations;
 pub mod incoming;
 mod quota;
 pub mod replay;

@@ -33,11 +33,14 @@ pub struct Settings {
     /// subject is an audience of its own, with its own feelings and series.
     pub open_subjects: bool,
     /// How long the latest statement of an outcome is remembered, so that a restatement corrects what it replaces. It is kept for
-    /// at least this long and at most twice as long. At least 1s; default 28d.
+    /// at least this long and at most twice as long; a pause without records counts as an hour. At least 1s; default 28d.
     pub restatements: HumanDuration,
     /// How long the id of a post is remembered, so that a repeated post is recognised. It is kept for at least this long
-    /// and at most twice as long. At least 1s; default 15d.
+    /// and at most twice as long; a pause without records counts as an hour. At least 1s; default 15d.
     pub remember: HumanDuration,
+    /// Maximum number of ids that a partition remembers. If there are more, the oldest are forgotten early, and a warning says so.
+    /// On Kafka an id takes about 60 bytes of memory. At least 2; default 100000000.
+    pub most_ids: u64,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             open_subjects: false,
             restatements: HumanDuration::from_days(28),
             remember: HumanDuration::from_days(15),
+            most_ids: 100_000_000,
         }
     }
 }

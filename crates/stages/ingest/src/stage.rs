@@ -11,6 +11,7 @@ use limbic_stream::{
 
 use crate::Settings;
 use crate::edge::header;
+use crate::generations::{Generations, Kind, Length};
 use crate::statements::{self, Said, Statements};
 
 /// Maximum number of ids that are removed in one tick and partition, so that a transaction stays small.
@@ -18,8 +19,12 @@ const REMOVED_PER_TICK: usize = 2_000;
 
 /// The ids of accepted records. The key holds all information and takes 21 bytes.
 const REMEMBERED: Table<Remembered, ()> = Table::new("remembered ids", b"s");
-/// The newest generation of a partition. Ids that are two generations older are removed.
-const NEWEST: Table<(), u64> = Table::new("newest generation of ids", b"n");
+/// Ids that are two generations older than the newest are removed.
+static GENERATIONS: Kind = Kind {
+    newest: Table::new("newest generation of ids", b"n"),
+    age: Table::new("age of the newest generation of ids", b"g"),
+    what: "ids of accepted records",
+};
 
 /// Generation (4 bytes, big-endian) and id (16 bytes).
 #[derive(Debug, Clone, Copy)]
@@ -52,14 +57,14 @@ impl KeyFor<Self> for Remembered {
 /// Removes duplicates on the way from `intake` to `posts` and `outcomes`. A later statement about an outcome passes with what
 /// it replaces; an earlier one that arrives after it does not pass.
 ///
-/// Event time is divided into generations of length [`Settings::remember`], by the time at which the edge accepted a
-/// record. The ids of a partition's two newest generations are remembered; older ones are removed.
+/// Ids are remembered in generations of length [`Settings::remember`], counted by the times at which the edge accepted
+/// records. The ids of a partition's two newest generations are remembered; older ones are removed.
 ///
 /// It publishes how far it has read ([`limbic_domain::Progress`]), so that `deliver` notices posts that wait unread.
 #[derive(Debug)]
 pub struct IngestStage {
     name: Slug,
-    generation_millis: i64,
+    generation: Length,
     statements: Statements,
 }
 
@@ -68,7 +73,11 @@ impl IngestStage {
     pub fn new(settings: &Settings) -> Self {
         Self {
             name: Slug::new("ingest").expect("it is a slug"),
-            generation_millis: settings.remember.as_millis().max(1_000),
+            generation: Length {
+                millis: settings.remember.as_millis().max(1_000),
+                // Two generations are remembered.
+                most_ids: (settings.most_ids / 2).max(1),
+            },
             statements: Statements::new(settings.restatements.as_millis()),
         }
     }
@@ -84,16 +93,11 @@ impl IngestStage {
             .ticks(std::time::Duration::from_secs(1))
     }
 
-    /// The generation of a time in milliseconds. Times before 1970 are in generation 0.
-    fn generation(&self, accepted_at: i64) -> u32 {
-        u32::try_from(accepted_at.div_euclid(self.generation_millis).max(0)).unwrap_or(u32::MAX)
-    }
-
     /// Passes one record on, unless its id is remembered. Updates the generations of its partition.
     fn route(
         &self,
         record: &Record,
-        known: &mut BTreeMap<u32, Generations>,
+        known: &mut BTreeMap<u32, Known>,
         progress: &mut ReadProgress,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
@@ -126,15 +130,18 @@ impl IngestStage {
             out.dead(record, "unroutable", "no acceptance time");
             return Ok(());
         };
-        let (partition, generation) = (record.partition, self.generation(accepted_at));
+        let partition = record.partition;
         let known = match known.entry(partition) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unread) => unread.insert(Generations::read(partition, out)?),
+            Entry::Vacant(unread) => unread.insert(Known::read(partition, out)?),
         };
-        let current = Remembered { generation, id };
+        known.ids.pass(accepted_at, self.generation);
+        let current = Remembered {
+            generation: known.ids.newest(),
+            id,
+        };
         let mut is_duplicate = REMEMBERED.contains(out, partition, &current)?;
-        // A record may arrive later than its successors. Then its duplicate may be in the next generation.
-        for generation in known.neighbours(generation) {
+        if let Some(generation) = known.ids.earlier() {
             is_duplicate =
                 is_duplicate || REMEMBERED.contains(out, partition, &Remembered { generation, id })?;
         }
@@ -143,17 +150,19 @@ impl IngestStage {
             return Ok(());
         }
         REMEMBERED.put(out, partition, &current, &());
-        known.note(generation);
+        known.ids.note();
         let key = std::str::from_utf8(&record.key)
             .map_err(|_| StageError::poison("unroutable", "the key is not UTF-8"))?;
         if to == topics::OUTCOMES {
             // An earlier version remembered the id of the outcome and not of the statement.
+            let Known { ids, statements } = known;
             let was_accepted = |out: &Outputs<'_>, id: [u8; 16]| {
                 let of = |generation| REMEMBERED.contains(out, partition, &Remembered { generation, id });
-                let before = generation.checked_sub(1).map_or(Ok(false), of)?;
-                Ok::<_, limbic_stream::Error>(before || of(generation)?)
+                let before = ids.earlier().map_or(Ok(false), of)?;
+                Ok::<_, limbic_stream::Error>(before || of(ids.newest())?)
             };
-            match self.statements.say(record, accepted_at, was_accepted, out)? {
+            statements.pass(accepted_at, self.statements.generation());
+            match self.statements.say(record, statements, was_accepted, out)? {
                 Said::Unchanged => {
                     out.emit_bytes(&record.cause(), to, key, record.timestamp, record.value.clone());
                 }
@@ -169,49 +178,20 @@ impl IngestStage {
     }
 }
 
-/// The generations of a partition that have ids. Most records need one look at the state because of them, and not three.
-struct Generations {
-    /// The oldest and the newest generation, if there are any ids.
-    span: Option<(u32, u32)>,
-    /// The newest generation as the state has it.
-    kept: Option<u64>,
+/// The generations of a partition during one batch.
+struct Known {
+    ids: Generations,
+    statements: Generations,
 }
 
-impl Generations {
+impl Known {
     fn read(partition: u32, out: &Outputs<'_>) -> Result<Self, StageError> {
-        let kept = NEWEST.get(out, partition, &())?;
         let oldest = REMEMBERED.scan(out, partition, b"", 1)?;
         let oldest = oldest.first().map(|(remembered, ())| remembered.generation);
-        let newest = kept.and_then(|newest| u32::try_from(newest).ok());
         Ok(Self {
-            span: oldest.zip(newest),
-            kept,
+            ids: Generations::read(&GENERATIONS, partition, oldest, out)?,
+            statements: statements::generations(partition, out)?,
         })
-    }
-
-    /// The generations before and after `generation`, if they have ids.
-    fn neighbours(&self, generation: u32) -> impl Iterator<Item = u32> + use<> {
-        let span = self.span;
-        let all = [generation.checked_sub(1), generation.checked_add(1)];
-        let has_ids =
-            move |other: &u32| span.is_some_and(|(oldest, newest)| (oldest..=newest).contains(other));
-        all.into_iter().flatten().filter(has_ids)
-    }
-
-    /// An id of `generation` is remembered.
-    fn note(&mut self, generation: u32) {
-        let (oldest, newest) = self.span.unwrap_or((generation, generation));
-        self.span = Some((oldest.min(generation), newest.max(generation)));
-    }
-
-    fn keep(&self, partition: u32, out: &mut Outputs<'_>) {
-        let Some((_, newest)) = self.span else {
-            return;
-        };
-        let newest = u64::from(newest);
-        if self.kept.is_none_or(|kept| kept < newest) {
-            NEWEST.put(out, partition, &(), &newest);
-        }
     }
 }
 
@@ -223,8 +203,9 @@ impl Stage for IngestStage {
             self.route(record, &mut known, &mut progress, out)?;
         }
         progress.keep(out)?;
-        for (partition, generations) in known {
-            generations.keep(partition, out);
+        for (partition, known) in known {
+            known.ids.keep(partition, out);
+            known.statements.keep(partition, out);
         }
         Ok(())
     }
@@ -233,7 +214,7 @@ impl Stage for IngestStage {
         progress::publish(&self.name, partitions, out)?;
         for partition in partitions {
             statements::forget(*partition, REMOVED_PER_TICK, out)?;
-            let Some(newest) = NEWEST.get(out, *partition, &())? else {
+            let Some(newest) = GENERATIONS.newest.get(out, *partition, &())? else {
                 continue;
             };
             for (remembered, ()) in REMEMBERED.scan(out, *partition, b"", REMOVED_PER_TICK)? {
@@ -261,6 +242,17 @@ mod tests {
             .header(header::TO, to)
             .header(header::ID, vec![id; 16])
             .header(limbic_stream::header::ACCEPTED_AT, accepted_at.to_string())
+    }
+
+    /// Remembers ids and statements for 24 seconds.
+    fn short_memory() -> Harness<IngestStage> {
+        let day = limbic_domain::HumanDuration::from_secs(24);
+        let settings = Settings {
+            remember: day,
+            restatements: day,
+            ..Settings::default()
+        };
+        Harness::new(move || IngestStage::new(&settings)).described_by(IngestStage::spec())
     }
 
     fn harness() -> Harness<IngestStage> {
@@ -338,24 +330,23 @@ mod tests {
 
     #[test]
     fn a_statement_is_remembered_for_its_time_and_forgotten_after() {
-        let length = Settings::default().restatements.as_millis();
-        let mut known = harness();
-        known.process([
-            said(1, length - 1, sale(5.0, 10)),
-            said(2, length + 1, sale(3.0, 20)),
-        ]);
-        assert_eq!(passed(&known).last().unwrap().2, Some(5.0));
-
-        let mut forgotten = harness();
-        let other = Outcome {
-            key: "other".into(),
+        let other = |number: u8| Outcome {
+            key: format!("other {number}"),
             ..sale(1.0, 1)
         };
-        forgotten.process([said(1, length - 1, sale(5.0, 10)), said(2, 3 * length, other)]);
-        forgotten.restart();
-        forgotten.tick(Utc::MIN);
-        forgotten.process([said(3, 3 * length, sale(3.0, 20))]);
-        assert_eq!(passed(&forgotten).last().unwrap(), &(Some(3.0), 1_003, None));
+        let after = |seconds: u8| {
+            let mut harness = short_memory();
+            harness.process([said(0, 0, sale(5.0, 10))]);
+            for second in 1..=seconds {
+                harness.process([said(second, i64::from(second) * 1_000, other(second))]);
+            }
+            harness.restart();
+            harness.tick(Utc::MIN);
+            harness.process([said(99, i64::from(seconds) * 1_000, sale(3.0, 20))]);
+            *passed(&harness).last().unwrap()
+        };
+        assert_eq!(after(24), (Some(3.0), 1_000, Some(5.0)), "over the turn");
+        assert_eq!(after(48), (Some(3.0), 1_099, None));
     }
 
     #[test]
@@ -383,22 +374,47 @@ mod tests {
 
     #[test]
     fn an_id_is_remembered_in_the_next_generation_and_removed_two_generations_later() {
-        let length = Settings::default().remember.as_millis();
-        let mut known = harness();
-        known.process([record(1, "posts", length - 1), record(1, "posts", length + 1)]);
-        assert_eq!(known.outputs().len(), 1, "known over the turn");
-
-        let mut forgotten = harness();
-        forgotten.process([record(1, "posts", length - 1), record(2, "posts", 3 * length)]);
+        let after = |seconds: u8| {
+            let mut harness = short_memory();
+            harness.process([record(0, "posts", 0)]);
+            for second in 1..=seconds {
+                harness.process([record(second, "posts", i64::from(second) * 1_000)]);
+            }
+            harness
+        };
         let remembered = |harness: &Harness<IngestStage>| {
-            let found = REMEMBERED.scan(harness.state(), 0, b"", 9).unwrap();
+            let found = REMEMBERED.scan(harness.state(), 0, b"", 99).unwrap();
             found.into_iter().map(|(key, ())| key.id[0]).collect::<Vec<_>>()
         };
-        assert_eq!(remembered(&forgotten), [1, 2]);
+        let mut known = after(24);
+        known.process([record(0, "posts", 24_001)]);
+        assert_eq!(known.outputs().len(), 25, "known over the turn");
+
+        let mut forgotten = after(48);
+        assert_eq!(remembered(&forgotten).len(), 49);
         // A fresh instance removes the same ids: the newest generation is part of the state.
         forgotten.restart();
         forgotten.tick(Utc::MIN);
-        assert_eq!(remembered(&forgotten), [2]);
+        assert_eq!(remembered(&forgotten), (24..=48).collect::<Vec<_>>());
+        forgotten.process([record(0, "posts", 48_001), record(24, "posts", 48_001)]);
+        assert_eq!(forgotten.outputs().len(), 50);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_for_some_seconds_makes_nothing_new() {
+        let sixty_days = 60 * 86_400_000;
+        let mut harness = harness();
+        for number in 0..100 {
+            harness.process([record(number, "posts", i64::from(number) * 1_000)]);
+        }
+        for number in 100..110 {
+            harness.process([record(number, "posts", sixty_days + i64::from(number) * 1_000)]);
+        }
+        harness.tick(Utc::MIN);
+        for number in 0..110 {
+            harness.process([record(number, "posts", 200_000 + i64::from(number))]);
+        }
+        assert_eq!(harness.outputs().len(), 110);
     }
 
     #[test]

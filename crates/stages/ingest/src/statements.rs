@@ -1,6 +1,6 @@
 //! The latest statement about each outcome, so that a later one can be passed on with what it replaces.
 //!
-//! State: one entry of some 60 bytes for each outcome. As with ids, time is divided into generations of the length of
+//! State: one entry of some 60 bytes for each outcome. As with ids, there are generations of the length of
 //! [`Settings::restatements`](crate::Settings), and the entries of older generations than the two newest are removed.
 
 use std::cmp::Ordering;
@@ -11,10 +11,14 @@ use limbic_stream::{
 };
 
 use crate::edge::seen_id;
+use crate::generations::{Generations, Kind, Length};
 
 const LATEST: Table<OfOutcome, Latest> = Table::new("latest statements", b"o");
-/// The newest generation of statements of a partition.
-const NEWEST: Table<(), u64> = Table::new("newest generation of statements", b"m");
+static GENERATIONS: Kind = Kind {
+    newest: Table::new("newest generation of statements", b"m"),
+    age: Table::new("age of the newest generation of statements", b"h"),
+    what: "statements about outcomes",
+};
 
 /// What became of a statement.
 pub(crate) enum Said {
@@ -40,11 +44,18 @@ impl Statements {
         }
     }
 
+    pub(crate) const fn generation(&self) -> Length {
+        Length {
+            millis: self.generation_millis,
+            most_ids: u64::MAX,
+        }
+    }
+
     /// Decides on one statement. `was_accepted` says whether an earlier version of this program has passed the outcome with this id.
     pub(crate) fn say(
         &self,
         record: &Record,
-        accepted_at: i64,
+        generations: &mut Generations,
         was_accepted: impl Fn(&Outputs<'_>, [u8; 16]) -> Result<bool, limbic_stream::Error>,
         out: &mut Outputs<'_>,
     ) -> Result<Said, StageError> {
@@ -54,8 +65,7 @@ impl Statements {
         };
         let partition = record.partition;
         let id = seen_id(&outcome.id);
-        let newest = u32::try_from(accepted_at.div_euclid(self.generation_millis).max(0));
-        let newest = newest.unwrap_or(u32::MAX);
+        let newest = generations.newest();
         let newest_key = OfOutcome {
             generation: newest,
             id,
@@ -64,8 +74,7 @@ impl Statements {
             statement: outcome.data.statement(outcome.at),
             at: outcome.at,
         };
-        let around = [Some(newest), newest.checked_sub(1), newest.checked_add(1)];
-        for generation in around.into_iter().flatten() {
+        for generation in [Some(newest), newest.checked_sub(1)].into_iter().flatten() {
             let key = OfOutcome { generation, id };
             let Some(known) = LATEST.get(out, partition, &key)? else {
                 continue;
@@ -76,7 +85,7 @@ impl Statements {
             // The event happened no later than a statement has said.
             said.at = known.at.min(said.at);
             LATEST.remove(out, partition, &key);
-            remember(partition, &newest_key, &said, out)?;
+            LATEST.put(out, partition, &newest_key, &said);
             if said.statement.says_the_same_as(&known.statement) {
                 return Ok(Said::Superseded);
             }
@@ -87,7 +96,8 @@ impl Statements {
         }
         // What an earlier version has passed is not known any more. Only a statement that calls itself a correction is news.
         let is_repeated = !outcome.data.is_correction() && was_accepted(out, id)?;
-        remember(partition, &newest_key, &said, out)?;
+        LATEST.put(out, partition, &newest_key, &said);
+        generations.note();
         Ok(if is_repeated {
             Said::Superseded
         } else {
@@ -98,7 +108,7 @@ impl Statements {
 
 /// Removes up to `most` entries of old generations.
 pub(crate) fn forget(partition: u32, most: usize, out: &mut Outputs<'_>) -> Result<(), StageError> {
-    let Some(newest) = NEWEST.get(out, partition, &())? else {
+    let Some(newest) = GENERATIONS.newest.get(out, partition, &())? else {
         return Ok(());
     };
     for (key, _) in LATEST.scan(out, partition, b"", most)? {
@@ -110,14 +120,9 @@ pub(crate) fn forget(partition: u32, most: usize, out: &mut Outputs<'_>) -> Resu
     Ok(())
 }
 
-fn remember(partition: u32, key: &OfOutcome, said: &Latest, out: &mut Outputs<'_>) -> Result<(), StageError> {
-    LATEST.put(out, partition, key, said);
-    let generation = u64::from(key.generation);
-    let known = NEWEST.get(out, partition, &())?;
-    if known.is_none_or(|known| known < generation) {
-        NEWEST.put(out, partition, &(), &generation);
-    }
-    Ok(())
+/// The generations of a partition.
+pub(crate) fn generations(partition: u32, out: &Outputs<'_>) -> Result<Generations, StageError> {
+    Generations::read(&GENERATIONS, partition, None, out)
 }
 
 /// Generation (4 bytes, big-endian) and id (16 bytes) of an outcome.
