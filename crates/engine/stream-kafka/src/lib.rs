@@ -57,6 +57,7 @@
 
 mod changelog;
 mod cluster;
+mod compact;
 mod component;
 mod context;
 mod failure;
