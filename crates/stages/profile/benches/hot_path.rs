@@ -142,7 +142,7 @@ fn hot_path(c: &mut Criterion<ProcessorTime>) {
                 moments
                     .watermark(
                         0,
-                        &limbic_domain::TenantId::default(),
+                        &TenantId::default(),
                         Utc::from_millis(1_800_000_000_000),
                         &mut out,
                     )

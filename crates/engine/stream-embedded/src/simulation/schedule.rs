@@ -282,6 +282,7 @@ pub(super) fn instance(log: &Arc<Simulated>, number: usize) -> Stepped {
         } else {
             Duration::from_hours(1)
         },
+        forget_tenants_after: Duration::from_hours(1),
         share_for: Duration::ZERO,
         backoff: Backoff::new(Duration::ZERO, Duration::ZERO),
         reference_interval: Duration::from_hours(1),
