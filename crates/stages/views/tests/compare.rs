@@ -1,5 +1,4 @@
 //! The view is compared with the log: an example of each damage.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 
