@@ -244,6 +244,14 @@ mod tests {
             .header(limbic_stream::header::ACCEPTED_AT, accepted_at.to_string())
     }
 
+    /// The number of posts that were passed on. Ticks also publish progress.
+    fn posts_of(harness: &Harness<IngestStage>) -> usize {
+        let written = harness.outputs().iter();
+        written
+            .filter(|(_, record)| &*record.topic == topics::POSTS)
+            .count()
+    }
+
     /// Remembers ids and statements for 24 seconds.
     fn short_memory() -> Harness<IngestStage> {
         let day = limbic_domain::HumanDuration::from_secs(24);
@@ -397,7 +405,7 @@ mod tests {
         forgotten.tick(Utc::MIN);
         assert_eq!(remembered(&forgotten), (24..=48).collect::<Vec<_>>());
         forgotten.process([record(0, "posts", 48_001), record(24, "posts", 48_001)]);
-        assert_eq!(forgotten.outputs().len(), 50);
+        assert_eq!(posts_of(&forgotten), 50);
     }
 
     #[test]
@@ -414,7 +422,7 @@ mod tests {
         for number in 0..110 {
             harness.process([record(number, "posts", 200_000 + i64::from(number))]);
         }
-        assert_eq!(harness.outputs().len(), 110);
+        assert_eq!(posts_of(&harness), 110);
     }
 
     #[test]
