@@ -322,6 +322,7 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "seen",
         "tenants.*.pseudonym_secret",
         "tenants.*.api_keys[]",
+        "api.operator_keys[]",
         "influxdb.token",
         "kafka.settings.*",
         "ad_platforms.*.url",
@@ -342,6 +343,8 @@ fn no_secret_of_any_setting_is_in_any_output() {
 view = "postgres://user:{CANARY}@127.0.0.1:1/{CANARY}"
 series = "http://user:{CANARY}@127.0.0.1:1/{CANARY}?token={CANARY}"
 seen = "redis://:{CANARY}@127.0.0.1:1/0"
+[api]
+operator_keys = ["{CANARY}"]
 [tenants.acme]
 pseudonym_secret = "{own}"
 api_keys = ["{key}"]

@@ -30,9 +30,9 @@ const SETTINGS: &str = "partitions = 2
 [affect]
 engine = 'lexicon'
 [tenants.old]
-pseudonym_secret = 'a secret of a test, long enough'
+pseudonym_secret = '9f1c3b7a5d2e8f604c1b9a7d3e5f2c80'
 [tenants.live]
-pseudonym_secret = 'another secret of a test, long enough'
+pseudonym_secret = '27d4e9b1c05f8a6370e2d9c4b8f1a563'
 [profile.person]
 # More than a batch of the test spans: which partition is read first must not matter.
 disorder = '10min'

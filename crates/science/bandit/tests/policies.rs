@@ -308,7 +308,9 @@ fn a_reward_that_is_taken_back_leaves_little_of_what_it_changed() {
         let after = ask(&policy);
         let (change, left) = (distance(&before, &learned), distance(&before, &after));
         assert!(left <= 0.5 * change + 1e-12, "{} {change} {left}", config.name());
-        assert!(change > 0.0 || config.name() == "uniform", "{}", config.name());
+        // The probabilities of greedy policies change only when another arm becomes the best one.
+        let depends_on_rewards = !["uniform", "epsilon-greedy", "lin-ucb"].contains(&config.name());
+        assert!(change > 0.0 || !depends_on_rewards, "{}", config.name());
         // What was never learned is taken back without harm.
         let other = Feedback {
             arm: &Arm::new("other", "warm", Features::new()),

@@ -159,6 +159,7 @@ impl View {
     pub(super) fn spec() -> StageSpec {
         StageSpec::new("view")
             .reads("out", EventTime::Sources)
+            .stateful()
             .batches(small_batches())
     }
 }
