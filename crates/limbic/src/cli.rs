@@ -220,6 +220,7 @@ FIELD=COLUMN takes a field from a column, by name or by number from 0, or from i
 Compression (gzip, zstd), UTF-16, the format and the separator are found out. A row that cannot be read is
 reported with its line, and the next one is read. Exit code 1: nothing was accepted.
 After an interruption, the same command continues where it stopped.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct ReplayArgs {
     /// File of posts: JSON Lines, JSON, CSV or TSV
     pub file: PathBuf,

@@ -1,9 +1,5 @@
 //! Event time belongs to a tenant: no tenant can make the posts of another one late, on both logs.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -200,7 +196,10 @@ fn a_tenant_does_not_make_the_posts_of_another_late(log: impl Fn() -> String) {
         node.edge.heartbeat(&live, now).unwrap();
         wait_until_read(node);
     });
-    assert_eq!(beside.1, POSTS as f64, "all posts are in the series");
+    assert!(
+        (beside.1 - POSTS as f64).abs() < 0.5,
+        "all posts are in the series"
+    );
     assert_eq!(beside, alone);
 }
 

@@ -330,7 +330,9 @@ fn platforms_that_hang_delay_neither_a_healthy_one_nor_a_rebalance() {
         assert_eq!(gate.effects().len(), expected, "{name}");
     }
 
-    gates.values().for_each(|gate| gate.open());
+    for gate in gates.values() {
+        gate.open();
+    }
     wait_for(&log, topics::OUTCOMES, 2 * DECISIONS);
     stop(first);
     stop(second);

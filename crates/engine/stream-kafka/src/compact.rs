@@ -135,7 +135,6 @@ mod tests {
     /// What a remembered id takes, by the memory of this process. `LIMBIC_MEASURE_IDS=5000000 cargo test --release -p
     /// limbic-stream-kafka --lib measured -- --nocapture`
     #[test]
-    #[expect(clippy::print_stderr, reason = "it prints a measurement")]
     fn the_memory_of_an_id_is_measured() {
         let count: u64 = std::env::var("LIMBIC_MEASURE_IDS").map_or(1_000, |text| text.parse().unwrap());
         let resident = || {

@@ -39,8 +39,8 @@ struct Store {
 const WARM: Duration = Duration::from_hours(1);
 
 impl Store {
-    fn apply(&mut self, key: Bytes, value: Option<Bytes>) {
-        let key = Key::new(&key);
+    fn apply(&mut self, key: &Bytes, value: Option<Bytes>) {
+        let key = Key::new(key);
         let of_key = key.size();
         let size = |value: &Value| of_key + value.size();
         let old = match value {
@@ -70,7 +70,7 @@ impl Stores {
         Arc::clone(&self.gauge)
     }
 
-    pub(super) fn apply(&mut self, partition: u32, key: Bytes, value: Option<Bytes>) {
+    pub(super) fn apply(&mut self, partition: u32, key: &Bytes, value: Option<Bytes>) {
         self.held.entry(partition).or_default().apply(key, value);
     }
 
@@ -148,7 +148,7 @@ impl Stores {
         readers.scan(cluster, topic, &from, |partition, message| {
             let store = stores.entry(partition).or_default();
             match parts.entry(partition).or_default().read(message) {
-                Read::State(key, value) => store.apply(key, value),
+                Read::State(key, value) => store.apply(&key, value),
                 Read::Offset(topic, next, metadata) => {
                     store.offsets.insert(topic, (next, metadata));
                 }

@@ -164,7 +164,7 @@ impl Transaction for KafkaTransaction<'_> {
             return Err(error);
         }
         for (partition, key, value) in std::mem::take(&mut self.changes) {
-            self.member.state.apply(partition, key, value);
+            self.member.state.apply(partition, &key, value);
         }
         self.member.state.measure();
         let offsets = std::mem::take(&mut self.offsets);

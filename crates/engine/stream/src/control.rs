@@ -60,12 +60,11 @@ impl WatermarkMark {
     pub fn records(marks: &[Self], topic: &Arc<str>, partitions: std::ops::Range<u32>) -> Vec<NewRecord> {
         let mut records = Vec::new();
         for chunk in marks.chunks(MARKS_PER_RECORD) {
-            let of_first = match chunk {
-                [only] => only.record(topic, 0),
-                _ => {
-                    let latest = chunk.iter().map(|mark| mark.at).max().unwrap_or(Utc::MIN);
-                    Self::control(topic, 0, chunk, latest)
-                }
+            let of_first = if let [only] = chunk {
+                only.record(topic, 0)
+            } else {
+                let latest = chunk.iter().map(|mark| mark.at).max().unwrap_or(Utc::MIN);
+                Self::control(topic, 0, chunk, latest)
             };
             records.extend(partitions.clone().map(|partition| NewRecord {
                 partition: Some(partition),

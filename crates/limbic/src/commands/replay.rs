@@ -126,7 +126,9 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         checkpoint.save(0)?;
     }
     let rows = if args.sort {
-        Input::Sorted(Sorted::new(rows, SORT_BYTES).context("cannot sort the rows")?)
+        Input::Sorted(Box::new(
+            Sorted::new(rows, SORT_BYTES).context("cannot sort the rows")?,
+        ))
     } else {
         Input::File(rows)
     };
@@ -248,7 +250,7 @@ pub enum Input {
     /// A file, in its own order.
     File(Rows),
     /// A file in the order of its times.
-    Sorted(Sorted),
+    Sorted(Box<Sorted>),
 }
 
 impl Input {

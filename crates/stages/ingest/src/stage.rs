@@ -162,7 +162,7 @@ impl IngestStage {
                 Ok::<_, limbic_stream::Error>(before || of(ids.newest())?)
             };
             statements.pass(accepted_at, self.statements.generation());
-            match self.statements.say(record, statements, was_accepted, out)? {
+            match Statements::say(record, statements, was_accepted, out)? {
                 Said::Unchanged => {
                     out.emit_bytes(&record.cause(), to, key, record.timestamp, record.value.clone());
                 }

@@ -53,7 +53,6 @@ impl Statements {
 
     /// Decides on one statement. `was_accepted` says whether an earlier version of this program has passed the outcome with this id.
     pub(crate) fn say(
-        &self,
         record: &Record,
         generations: &mut Generations,
         was_accepted: impl Fn(&Outputs<'_>, [u8; 16]) -> Result<bool, limbic_stream::Error>,

@@ -401,7 +401,10 @@ mod tests {
         let (stage, committed) = tokio::task::spawn_blocking(move || {
             let mut out = Outputs::new(&committed);
             let tenant = TenantId::default();
-            assert_eq!(stage.divide_time(0, &mut out).unwrap(), [tenant.clone()]);
+            assert_eq!(
+                stage.divide_time(0, &mut out).unwrap(),
+                std::slice::from_ref(&tenant)
+            );
             let watermark = Utc::from_millis(100_000);
             stage.watermark(0, &tenant, watermark, &mut out).unwrap();
             let effects = out.into_effects();

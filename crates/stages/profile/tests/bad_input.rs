@@ -152,7 +152,7 @@ fn ancient_and_future_dates_keep_every_number_finite() {
         commit(&mut kept, |out| moments.process(&Batch { records }, out).unwrap());
     }
     commit(&mut kept, |out| {
-        moments.watermark(0, &TenantId::default(), Utc::MAX, out).unwrap()
+        moments.watermark(0, &TenantId::default(), Utc::MAX, out).unwrap();
     });
     assert_eq!(kept.keys().filter(|key| key[0] == b'f').count(), 0);
 }
@@ -255,13 +255,13 @@ fn a_no_and_a_minor_outlive_the_expiry_and_nothing_else_does() {
     commit(&mut memory, |out| {
         stage
             .watermark(0, &TenantId::default(), at(90 * DAY), out)
-            .unwrap()
+            .unwrap();
     });
     assert_eq!(memory.keys().filter(|key| key[0] == b'p').count(), 2, "not yet");
     commit(&mut memory, |out| {
         stage
             .watermark(0, &TenantId::default(), at(92 * DAY), out)
-            .unwrap()
+            .unwrap();
     });
     let kept: Vec<_> = memory.keys().filter(|key| key[0] == b'p').collect();
     let ada = PEOPLE.key(&(&TenantId::default(), &no.data.author));
@@ -281,7 +281,7 @@ fn an_idle_audience_is_dropped() {
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| stage.process(&Batch { records }, out).unwrap());
     commit(&mut memory, |out| {
-        stage.watermark(0, &TenantId::default(), at(1), out).unwrap()
+        stage.watermark(0, &TenantId::default(), at(1), out).unwrap();
     });
     let tea = "everyone:tea".parse().unwrap();
     let key = (&TenantId::default(), &tea);
@@ -290,7 +290,7 @@ fn an_idle_audience_is_dropped() {
     commit(&mut memory, |out| {
         stage
             .watermark(0, &TenantId::default(), at(32 * DAY), out)
-            .unwrap()
+            .unwrap();
     });
     assert_eq!(AUDIENCES.get(&memory, 0, &key).unwrap(), None);
     assert_eq!(memory.len(), 1, "only the watermark is left");
@@ -301,7 +301,7 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
     let mut memory = MemoryState::default();
     let mut stage = MomentStage::new(&Settings::default()).unwrap();
     commit(&mut memory, |out| {
-        stage.watermark(0, &TenantId::default(), at(1), out).unwrap()
+        stage.watermark(0, &TenantId::default(), at(1), out).unwrap();
     });
     let late = |memory: &MemoryState| MomentStage::LATE.get(memory, 0, &()).unwrap().unwrap_or(0);
     assert_eq!(late(&memory), 0);
@@ -322,7 +322,7 @@ fn a_late_feeling_counts_at_once_and_is_counted() {
     commit(&mut memory, |out| {
         stage_again
             .watermark(0, &TenantId::default(), at(0), out)
-            .unwrap()
+            .unwrap();
     });
     let records = vec![as_record(topics::FEELINGS, feeling().encode())];
     commit(&mut memory, |out| {

@@ -562,9 +562,8 @@ impl Worker {
         }
         for partition in self.assignment.keys() {
             let number = partition.partition;
-            if !self.times.contains_key(&number) {
-                let times = Times::load(consumer.state(), number)?;
-                self.times.insert(number, Arc::new(times));
+            if let std::collections::btree_map::Entry::Vacant(place) = self.times.entry(number) {
+                place.insert(Arc::new(Times::load(consumer.state(), number)?));
             }
         }
         Ok(())

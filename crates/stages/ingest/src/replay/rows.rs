@@ -120,7 +120,10 @@ pub struct Row {
 enum Reader {
     Lines(Lines),
     Values(Values),
-    Columns { names: Vec<String>, records: Delimited },
+    Columns {
+        names: Vec<String>,
+        records: Box<Delimited>,
+    },
 }
 
 /// The rows of a file.
@@ -152,7 +155,7 @@ impl Rows {
             Shape::Json => Reader::Values(Values::new(source.reader)),
             Shape::Columns { separator, quotes } => {
                 let lines = Lines::new(source.reader, &source.head);
-                let mut records = Delimited::new(lines, separator, quotes);
+                let mut records = Box::new(Delimited::new(lines, separator, quotes));
                 let names = if options.no_header || mapping.has_numbers_only() {
                     let count = records.count_columns().map_err(io)?;
                     (0..count).map(|number| number.to_string()).collect()

@@ -94,8 +94,11 @@ impl Source {
     }
 }
 
+/// A reader behind the bytes that were taken from it.
+type Whole<R> = io::Chain<Cursor<Vec<u8>>, R>;
+
 /// The first bytes of `reader`, and a reader that begins with them.
-fn peek<R: Read>(mut reader: R, most: u64) -> io::Result<(Vec<u8>, io::Chain<Cursor<Vec<u8>>, R>)> {
+fn peek<R: Read>(mut reader: R, most: u64) -> io::Result<(Vec<u8>, Whole<R>)> {
     let mut head = Vec::new();
     reader.by_ref().take(most).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(reader)))

@@ -64,7 +64,7 @@ impl Values {
             if length <= LIMIT {
                 value.extend_from_slice(&buffer[..taken]);
             }
-            self.line += buffer[..taken].iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.line += memchr::memchr_iter(b'\n', &buffer[..taken]).count() as u64;
             self.reader.consume(taken);
             if end.is_some() {
                 break;
