@@ -98,14 +98,26 @@ pub(crate) fn event(
     }
     let limit = context.rules.sensitive_events;
     let events = draft.change.sensitive_events;
-    Ok(is_plausible(events, read_posts(draft), limit).then(|| Suppression {
-        rule: "sensitive_event".to_owned(),
-        reason: format!(
-            "{} were read as reports of a death, a disaster or violence. So few posts do not exclude that {} of them do; from there on, no ad runs.",
-            share_since(draft, events),
-            percent(limit)
-        ),
-    }))
+    Ok(
+        is_plausible(events, read_posts(draft), limit).then(|| Suppression {
+            rule: "sensitive_event".to_owned(),
+            reason: format!(
+                "{} were read as reports of a death, a disaster or violence. {}",
+                share_since(draft, events),
+                compared(events, read_posts(draft), limit)
+            ),
+        }),
+    )
+}
+
+/// Why `count` of `posts` is too many: the share is at the limit, or so few posts do not exclude it.
+fn compared(count: u64, posts: u64, limit: f64) -> String {
+    let limit_text = percent(limit);
+    if count as f64 >= limit * posts as f64 {
+        format!("At {limit_text} no ad runs.")
+    } else {
+        format!("So few posts do not exclude that {limit_text} of them do; from there on, no ad runs.")
+    }
 }
 
 /// Too much of what the audience writes cannot be read.
@@ -150,9 +162,9 @@ pub(crate) fn distress(
         )
     } else if is_plausible(draft.change.distressed, read_posts(draft), limit) {
         format!(
-            "{} show distress. So few posts do not exclude that {} of them do; from there on, no ad runs.",
+            "{} show distress. {}",
             share_since(draft, draft.change.distressed),
-            percent(limit)
+            compared(draft.change.distressed, read_posts(draft), limit)
         )
     } else {
         return Ok(None);
