@@ -7,7 +7,7 @@
 //!
 //! The benchmark runs the release binary on a new folder with one partition. Twenty audiences change between delight and
 //! dismay, each once a second and not all at the same time. The baseline forgets within a second, so nearly every change
-//! is a moment, and a minute has more than a thousand decisions. `alpha` is so small that a moment has more than the ten posts
+//! is a moment. Returns get no ad, so a minute has some 600 decisions. `alpha` is so small that a moment has more than the ten posts
 //! of the new mood without which the safety gate clears no ad. Event time has no disorder, because one sender writes in order. The figures come from the program's own histogram (`limbic_end_to_end_seconds`). So a quantile is an upper
 //! bound: the upper edge of its bucket.
 #![expect(
