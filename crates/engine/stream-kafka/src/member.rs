@@ -212,7 +212,7 @@ impl Member {
         }
         Err(Error::Settings(format!(
             "the state of the group `{}` belongs to another log: it has read {partition} up to offset {next}, and the partition \
-             ends at {end}. The topic was deleted and made again. To start anew, delete the topic `{}` too; to continue, restore \
+             ends at {end}. The topic was deleted and made again. To start from the beginning, delete the topic `{}` too; to continue, restore \
              the topic",
             self.subscription.group,
             self.log.cluster.names.state(&self.subscription.group),
@@ -240,7 +240,7 @@ impl Member {
                 "the group `{group}` has state for partition {number} and no offsets: the cluster has forgotten them, because the \
                  group had no members for `offsets.retention.minutes`. All records would count again. Set the offsets to where the \
                  group was (kafka-consumer-groups --group {group} --reset-offsets …), or delete the topic `{changelog}` to start \
-                 anew with all records"
+                 again with all records"
             )));
         }
         Ok(())

@@ -9,7 +9,7 @@ use limbic_domain::{Envelope, Progress, Slug, TenantId, Utc, event_id, topics};
 use crate::record::header;
 use crate::{Cause, Outputs, Record, Result, Table};
 
-/// The newest acceptance time that is not published yet. The prefix is long, so that it is no prefix of a stage's own keys.
+/// The newest acceptance time that is not published yet. The prefix is long, so that no key of a stage begins with it.
 const UNPUBLISHED: Table<(), Utc> = Table::new("progress to publish", b"~progress");
 
 /// The newest acceptance times among the records of a batch, by partition number.

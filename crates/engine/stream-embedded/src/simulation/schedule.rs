@@ -81,7 +81,7 @@ impl Story {
         self.violation.get_or_insert(message);
     }
 
-    /// Notes a record that a reader sees. It must be the same for every reader, for ever.
+    /// Notes a record that a reader sees. It must be the same for every reader at every time.
     pub(super) fn observe(&mut self, record: &Record) {
         let at = (record.topic.clone(), record.partition, record.offset);
         let content = hash(&record.value) ^ hash(&record.key).rotate_left(1);

@@ -50,7 +50,7 @@ pub struct RunOptions {
     pub instance: Arc<str>,
     /// An input partition without records of a tenant for this long (wall clock) no longer holds the tenant's watermark back.
     pub idle_after: Duration,
-    /// A tenant without records in any input of a partition number for this long is forgotten there: its event time begins anew
+    /// A tenant without records in any input of a partition number for this long is forgotten there: its event time begins again
     /// with its next record. Counted on the monotonic clock, from the start of the instance at the earliest.
     pub forget_tenants_after: Duration,
     /// The maximum time for which a transaction stays open. Available batches share a transaction if commits are

@@ -5,23 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::times::Times;
-use crate::incoming::FORMER_NAMES;
+use crate::incoming::{FORMER_NAMES, POST_FIELDS};
 
-/// The fields that a mapping can fill.
-const FIELDS: [&str; 12] = [
-    "network",
-    "id",
-    "author",
-    "text",
-    "created_at",
-    "lang",
-    "reply_to",
-    "repost_of",
-    "url",
-    "consent",
-    "minor",
-    "subjects",
-];
+/// The fields that a mapping can fill: all but the last one, `meta`, which takes what is left.
+const FIELDS: &[&str] = POST_FIELDS.split_at(POST_FIELDS.len() - 1).0;
 
 /// The fields without which a post is not one.
 const REQUIRED: [&str; 5] = ["network", "id", "author", "text", "created_at"];
@@ -99,7 +86,8 @@ impl Mapping {
             let known = known.ok_or_else(|| MappingError::Field {
                 given: field.to_owned(),
                 nearest: FIELDS
-                    .into_iter()
+                    .iter()
+                    .copied()
                     .max_by(|a, b| strsim::jaro(a, field).total_cmp(&strsim::jaro(b, field)))
                     .unwrap_or("text"),
             })?;
@@ -166,7 +154,7 @@ impl Mapping {
         let row = Value::Object(rest);
         let mut post = Map::new();
         let mut taken = Vec::new();
-        for field in FIELDS {
+        for &field in FIELDS {
             let value = match self.0.get(field) {
                 Some(Source::Constant(value)) => Some(Value::String(value.clone())),
                 Some(Source::Column(pointer)) if pointer.starts_with('/') => {
