@@ -124,7 +124,7 @@ const COMMON_ENGLISH: &str = "manager goal goals league players keeper striker s
     took toward town train tree tried trying tuesday turn turns twice until upon using very wait waiting wake walk walking wall want \
     wants watch watching wednesday weekend weeks well went were west what wheel where which while white whole whose wife wildfires \
     window with without woman women wood word words work worker workers working works world worth would write wrong yard year years \
-    yesterday young your yours";
+    yesterday young your yours lets round boxing underway rematch";
 
 static COMMON: LazyLock<std::collections::HashSet<&'static str>> = LazyLock::new(|| {
     COMMON_ENGLISH
@@ -662,6 +662,9 @@ mod tests {
             "Leeds beat Burnley 2-0",
             "pancakes",
             "Rovers sack manager Diaz",
+            "Lets go Floyd 🇺🇸 #TMT",
+            "Let's go McGregor!!! ❤️🇮🇪",
+            "ROUND 5 UNDERWAY",
         ] {
             assert_eq!(guess(text, &mut Room::default()).tag, "en", "{text}");
         }
