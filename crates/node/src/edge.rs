@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use limbic_affect_stage::AffectStage;
 use limbic_component::Resources;
 use limbic_domain::{ConnectionUrl, Slug, TenantId};
-use limbic_ingest::{Edge, IngestStage, KnownSubjects, SeenIds};
+use limbic_ingest::{Edge, IngestStage, KnownSubjects, RememberedIds, SeenIds};
 use limbic_stream::Log;
 
 use crate::keys;
 use crate::settings::Settings;
 use crate::stores::open_chosen;
 
-/// Opens the edge with its own memory of ids, and the memory that it shares with other nodes.
+/// Opens the edge with its own memory of ids, and the memories that it shares with other nodes: the state of the ingest stage, or
+/// Redis, which makes a copy of that state on Kafka unnecessary.
 pub(crate) fn open_edge(
     settings: &Settings,
     resources: &Resources,
@@ -24,6 +26,12 @@ pub(crate) fn open_edge(
     let open = |url| open_chosen::<Arc<dyn SeenIds>>(settings, "seen", url, &resources);
     let embedded = ConnectionUrl::new(ConnectionUrl::EMBEDDED);
     let mut seen = vec![open(&embedded)?];
+    if settings.seen.is_embedded() || settings.is_embedded() {
+        // Behind the memory of this process, which answers faster.
+        let remembered = RememberedIds::open(log.as_ref(), settings.partitions)
+            .context("cannot read the ids of earlier posts from the log")?;
+        seen.push(Arc::new(remembered));
+    }
     if !settings.seen.is_embedded() {
         seen.push(open(&settings.seen)?);
     }

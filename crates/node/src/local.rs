@@ -28,8 +28,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use limbic_domain::Utc;
 use limbic_stream::{
-    Consumer, Error, GroupProgress, Headers, Log, NewRecord, Record, Result, Subscription, TopicInfo,
-    TopicPartition, TopicSpec,
+    Consumer, Error, GroupProgress, GroupState, Headers, Log, NewRecord, Record, Result, Subscription,
+    TopicInfo, TopicPartition, TopicSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -395,6 +395,12 @@ impl Log for RemoteLog {
     fn progress(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         Err(Error::Settings(
             "the running node answers this at GET /v1/counts".to_owned(),
+        ))
+    }
+
+    fn state_of(&self, _: &str, _: u32) -> Result<Box<dyn GroupState>> {
+        Err(Error::Settings(
+            "a node runs on this data folder: stop it to read the state of its stages".to_owned(),
         ))
     }
 

@@ -16,8 +16,8 @@ use crate::read::{Cursor, Room};
 use crate::shared::Shared;
 use crate::store::state_key;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, NewRecord, Polled, Record, Result, Skipped, StateReader,
-    TopicPartition, Transaction,
+    BatchLimits, Committed, Consumer, Error, GroupState, NewRecord, Polled, Record, Result, Skipped,
+    StateReader, TopicPartition, Transaction,
 };
 
 /// The maximum bytes of the metadata of an offset, as [`Committed::metadata`] promises.
@@ -29,7 +29,7 @@ pub(super) struct Member {
     /// The partitions of each topic, by number.
     topics: Vec<Vec<Arc<Partition>>>,
     held: Vec<Held>,
-    state: GroupState,
+    state: MemberState,
     /// Partitions were revoked. The next poll confirms that this member has stopped reading them.
     releasing: bool,
     /// The partition that the next batch starts with. It rotates, so that every partition is read.
@@ -43,16 +43,47 @@ struct Held {
 }
 
 /// The committed state of the group.
-struct GroupState {
+struct MemberState {
     shared: Arc<Shared>,
     group: Arc<str>,
     /// Where the entries of scanned prefixes begin.
     floors: Mutex<Floors>,
 }
 
+/// The committed state of a group, for a reader outside it.
+pub(super) struct Observed {
+    pub(super) shared: Arc<Shared>,
+    pub(super) group: Arc<str>,
+}
+
+impl StateReader for Observed {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        let key = state_key(&self.group, partition, key);
+        self.shared.with_store(|store| store.state(&key))
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let whole_prefix = state_key(&self.group, partition, prefix);
+        let start = state_key(&self.group, partition, from.max(prefix));
+        let strip = whole_prefix.len() - prefix.len();
+        self.shared
+            .with_store(|store| store.scan_state(&whole_prefix, start, strip, limit))
+    }
+}
+
+impl GroupState for Observed {
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn refresh(&self) -> Result<()> {
+        self.shared.check_open()
+    }
+}
+
 impl Member {
     pub(super) fn new(shared: Arc<Shared>, membership: Membership, topics: Vec<Vec<Arc<Partition>>>) -> Self {
-        let state = GroupState {
+        let state = MemberState {
             shared: shared.clone(),
             group: membership.group.clone(),
             floors: Mutex::default(),
@@ -266,7 +297,7 @@ impl Drop for Member {
     }
 }
 
-impl StateReader for GroupState {
+impl StateReader for MemberState {
     fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
         let key = state_key(&self.group, partition, key);
         self.shared.with_store(|store| store.state(&key))
@@ -301,7 +332,7 @@ fn start(shared: &Shared, group: &str, partition: &Partition) -> u64 {
 struct Open<'a> {
     outgoing: Outgoing<'a>,
     membership: &'a Membership,
-    committed: &'a GroupState,
+    committed: &'a MemberState,
     state: Vec<(Bytes, Option<Bytes>)>,
     offsets: Vec<Committed>,
     /// The partition numbers that the member must hold at the commit.

@@ -86,7 +86,7 @@ use parking_lot::{Mutex, RwLock};
 
 use self::clock::SteadyClock;
 use self::commit::{Committer, Request, Step};
-use self::consumer::Member;
+use self::consumer::{Member, Observed};
 use self::groups::Groups;
 pub use self::journal::JournalDamage;
 use self::outgoing::Outgoing;
@@ -95,7 +95,7 @@ use self::shared::{Shared, recover_topics};
 use self::signal::Signal;
 use self::store::Store;
 use limbic_stream::{
-    Committed, Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription,
+    Committed, Consumer, Error, GroupProgress, GroupState, Log, NewRecord, Record, Result, Subscription,
     TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec,
 };
 
@@ -416,6 +416,14 @@ impl Log for EmbeddedLog {
             }
         }
         Ok(all)
+    }
+
+    fn state_of(&self, group: &str, _: u32) -> Result<Box<dyn GroupState>> {
+        self.shared.check_open()?;
+        Ok(Box::new(Observed {
+            shared: Arc::clone(&self.shared),
+            group: group.into(),
+        }))
     }
 
     fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {

@@ -145,6 +145,11 @@ impl Cluster {
         Ok(target)
     }
 
+    /// Whether there is a topic of this name in the cluster.
+    pub(super) fn exists(&self, topic: &str) -> Result<bool> {
+        Ok(self.metadata(Some(topic))?.contains_key(topic))
+    }
+
     /// The earliest offset and the high watermark, which includes open transactions.
     pub(super) fn watermarks(&self, topic: &str, partition: u32) -> Result<(u64, u64)> {
         ends(&self.observer, topic, partition, self.options.call_timeout)

@@ -64,6 +64,7 @@ mod failure;
 mod inbox;
 mod member;
 mod names;
+mod observed;
 mod options;
 mod poller;
 mod producer;
@@ -89,13 +90,14 @@ pub use options::KafkaOptions;
 use self::cluster::Cluster;
 use self::inbox::{Failure, Inbox};
 use self::member::Member;
+use self::observed::Observed;
 use self::publisher::Publisher;
 use self::reader::Readers;
 use self::trim::Trimmer;
 use self::wire::Decoder;
 use limbic_stream::{
-    Consumer, Error, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
-    TopicSpec,
+    Consumer, Error, GroupProgress, GroupState, Log, NewRecord, Record, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec,
 };
 
 /// A log on a Kafka cluster. Clones share one connection.
@@ -197,6 +199,12 @@ impl Log for KafkaLog {
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         let inner = self.open()?;
         progress::progress(&inner.cluster, &inner.readers, group, topics)
+    }
+
+    fn state_of(&self, group: &str, partitions: u32) -> Result<Box<dyn GroupState>> {
+        let observed = Observed::new(Arc::clone(self.open()?), group, partitions);
+        observed.refresh()?;
+        Ok(Box::new(observed))
     }
 
     fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
 use crate::changelog::{self, Read};
 use crate::cluster::Cluster;
@@ -53,6 +54,136 @@ impl Store {
         };
         self.bytes -= old.as_ref().map_or(0, size);
     }
+
+    fn note(&mut self, read: Read) {
+        match read {
+            Read::State(key, value) => self.apply(&key, value),
+            Read::Offset(topic, next, metadata) => {
+                self.offsets.insert(topic, (next, metadata));
+            }
+            Read::Nothing => {}
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.entries.get(key).map(Value::bytes)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {
+        let start = if from > prefix { from } else { prefix };
+        self.entries
+            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
+            .take_while(|(key, _)| key.as_bytes().starts_with(prefix))
+            .take(limit)
+            .map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.bytes()))
+            .collect()
+    }
+}
+
+/// What one record of a changelog says.
+struct Change {
+    partition: u32,
+    read: Read,
+}
+
+/// The state of a group in some partition numbers, for a reader that is not a member.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    stores: BTreeMap<u32, Store>,
+    /// When the changelog was read last. `None` = never.
+    read_at: Option<Instant>,
+}
+
+/// Changes that are applied together, so that readers of the copy wait for a moment only.
+const TOGETHER: usize = 10_000;
+
+impl Copied {
+    /// Reads what the changelog `topic` says since the last call. `copied` is locked for short moments only.
+    pub(super) fn follow(
+        copied: &RwLock<Self>,
+        cluster: &Cluster,
+        readers: &Readers,
+        topic: &str,
+        partitions: u32,
+    ) -> Result<()> {
+        let started = Instant::now();
+        let from = {
+            let mut copied = copied.write();
+            // Tombstones of that time may be deleted by now.
+            if copied.read_at.is_some_and(|at| at.elapsed() >= WARM) {
+                copied.stores.clear();
+            }
+            let place = |partition| {
+                let store = copied.stores.entry(partition).or_default();
+                (partition, store.restored_to)
+            };
+            (0..partitions).map(place).collect()
+        };
+        let mut waiting = Vec::new();
+        let apply = |waiting: &mut Vec<Change>| {
+            let mut copied = copied.write();
+            for change in waiting.drain(..) {
+                copied
+                    .stores
+                    .entry(change.partition)
+                    .or_default()
+                    .note(change.read);
+            }
+        };
+        let ends = read_changes(cluster, readers, topic, &from, |change| {
+            waiting.push(change);
+            if waiting.len() >= TOGETHER {
+                apply(&mut waiting);
+            }
+        })?;
+        apply(&mut waiting);
+        let mut copied = copied.write();
+        for (partition, end) in ends {
+            copied.stores.entry(partition).or_default().restored_to = end;
+        }
+        copied.read_at = Some(started);
+        Ok(())
+    }
+
+    /// Approximate bytes in memory.
+    pub(super) fn bytes(&self) -> u64 {
+        self.stores.values().map(|store| store.bytes).sum()
+    }
+}
+
+impl StateReader for Copied {
+    fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.stores.get(&partition).and_then(|store| store.get(key)))
+    }
+
+    fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
+        let store = self.stores.get(&partition);
+        Ok(store.map_or_else(Vec::new, |store| store.scan(prefix, from, limit)))
+    }
+}
+
+/// Reads a changelog from the offset given for each partition, and passes on what each record says. Returns the ends at which the
+/// next call continues.
+fn read_changes(
+    cluster: &Cluster,
+    readers: &Readers,
+    topic: &str,
+    from: &BTreeMap<u32, u64>,
+    mut each: impl FnMut(Change),
+) -> Result<BTreeMap<u32, u64>> {
+    let mut ends = BTreeMap::new();
+    for partition in from.keys() {
+        let (_, end) = cluster.watermarks(topic, *partition)?;
+        await_decision(cluster, readers, topic, *partition, end)?;
+        ends.insert(*partition, end);
+    }
+    let mut parts: BTreeMap<u32, changelog::Reader> = BTreeMap::new();
+    readers.scan(cluster, topic, from, |partition, message| {
+        let read = parts.entry(partition).or_default().read(message);
+        each(Change { partition, read });
+        ControlFlow::Continue(())
+    })?;
+    Ok(ends)
 }
 
 /// The state of all partition numbers that the member holds.
@@ -135,27 +266,15 @@ impl Stores {
             .filter(|(partition, (since, _))| partitions.contains(partition) && since.elapsed() < WARM)
             .map(|(partition, (_, store))| (partition, store))
             .collect();
-        let mut from = BTreeMap::new();
-        let mut ends = BTreeMap::new();
-        for partition in partitions {
-            let (_, end) = cluster.watermarks(topic, *partition)?;
-            await_decision(cluster, readers, topic, *partition, end)?;
-            from.insert(*partition, stores.entry(*partition).or_default().restored_to);
-            ends.insert(*partition, end);
-        }
+        let from = partitions.iter().map(|partition| {
+            let store = stores.entry(*partition).or_default();
+            (*partition, store.restored_to)
+        });
+        let from = from.collect();
         let mut records = 0_u64;
-        let mut parts: BTreeMap<u32, changelog::Reader> = BTreeMap::new();
-        readers.scan(cluster, topic, &from, |partition, message| {
-            let store = stores.entry(partition).or_default();
-            match parts.entry(partition).or_default().read(message) {
-                Read::State(key, value) => store.apply(&key, value),
-                Read::Offset(topic, next, metadata) => {
-                    store.offsets.insert(topic, (next, metadata));
-                }
-                Read::Nothing => {}
-            }
+        let ends = read_changes(cluster, readers, topic, &from, |change| {
+            stores.entry(change.partition).or_default().note(change.read);
             records += 1;
-            ControlFlow::Continue(())
         })?;
         for (partition, end) in ends {
             stores.entry(partition).or_default().restored_to = end;
@@ -195,24 +314,11 @@ fn await_decision(cluster: &Cluster, readers: &Readers, topic: &str, partition: 
 
 impl StateReader for Stores {
     fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self
-            .held
-            .get(&partition)
-            .and_then(|store| store.entries.get(key))
-            .map(Value::bytes))
+        Ok(self.held.get(&partition).and_then(|store| store.get(key)))
     }
 
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let Some(store) = self.held.get(&partition) else {
-            return Ok(Vec::new());
-        };
-        let start = if from > prefix { from } else { prefix };
-        Ok(store
-            .entries
-            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
-            .take_while(|(key, _)| key.as_bytes().starts_with(prefix))
-            .take(limit)
-            .map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.bytes()))
-            .collect())
+        let store = self.held.get(&partition);
+        Ok(store.map_or_else(Vec::new, |store| store.scan(prefix, from, limit)))
     }
 }

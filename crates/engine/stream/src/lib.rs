@@ -67,6 +67,7 @@
 //! executor.
 
 mod backoff;
+pub mod clock;
 mod control;
 mod error;
 mod log;
@@ -88,8 +89,8 @@ pub use backoff::Backoff;
 pub use control::{Control, WatermarkMark};
 pub use error::{Error, Result};
 pub use log::{
-    BatchLimits, Cleanup, Committed, Consumer, GroupProgress, Log, Polled, Retention, Skipped, StateReader,
-    Subscription, TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec, Transaction,
+    BatchLimits, Cleanup, Committed, Consumer, GroupProgress, GroupState, Log, Polled, Retention, Skipped,
+    StateReader, Subscription, TOMBSTONE_RETENTION, TopicInfo, TopicPartition, TopicSpec, Transaction,
 };
 pub use partition::partition_of;
 pub use record::{Headers, NewRecord, Record, header};

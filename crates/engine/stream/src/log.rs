@@ -228,6 +228,10 @@ pub trait Log: Send + Sync + 'static {
     /// included; all of its records are unread.
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>>;
 
+    /// The committed state of a group in the partition numbers from 0 to `partitions - 1`, without joining the group. A group
+    /// that has never committed has no state.
+    fn state_of(&self, group: &str, partitions: u32) -> Result<Box<dyn GroupState>>;
+
     /// Declares that no reader needs the records before these offsets any more. In a [`Cleanup::Transient`] topic they
     /// may then be deleted, in units that suit the backend. For other topics it is an [`crate::Error::Settings`]. A backend
     /// knows from [`Self::ensure_topics`] which topics are transient. A backend without transient topics ignores the call.
@@ -256,6 +260,21 @@ impl<T: StateReader + ?Sized> StateReader for &T {
 
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
         (**self).scan(partition, prefix, from, limit)
+    }
+}
+
+/// The committed state of a group, for a reader that is not a member ([`Log::state_of`]).
+pub trait GroupState: StateReader + Send + Sync {
+    /// Whether reads see each commit at once. Otherwise they see the commits before the last [`Self::refresh`].
+    fn is_live(&self) -> bool;
+
+    /// Reads what was committed since the last call. Other threads may read the state meanwhile. After an error, the state is as
+    /// old as before, and the next call continues.
+    fn refresh(&self) -> Result<()>;
+
+    /// Approximate bytes that it takes in the memory of this process. 0 if it is read from a disk.
+    fn bytes(&self) -> u64 {
+        0
     }
 }
 

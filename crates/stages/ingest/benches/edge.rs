@@ -9,8 +9,8 @@ use std::time::Instant;
 use limbic_domain::TenantId;
 use limbic_ingest::{Edge, RecentIds, Settings};
 use limbic_stream::{
-    Consumer, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
-    TopicSpec,
+    Consumer, GroupProgress, GroupState, Log, NewRecord, Record, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec,
 };
 
 #[derive(Default)]
@@ -42,6 +42,9 @@ impl Log for Sink {
     }
     fn progress(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         Ok(Vec::new())
+    }
+    fn state_of(&self, _: &str, _: u32) -> Result<Box<dyn GroupState>> {
+        Err(limbic_stream::Error::Closed)
     }
     fn close(&self) -> Result<()> {
         Ok(())

@@ -10,11 +10,12 @@ use foldhash::{HashSet, HashSetExt as _};
 use limbic_domain::{
     ConsentState, Envelope, Outcome, Post, Pseudonym, Slug, TenantId, Utc, event_id, topics,
 };
+use limbic_stream::clock::{self, Now};
 use limbic_stream::{Headers, Log, NewRecord, WatermarkMark};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::clock::{CheckedClock, Now};
+use crate::in_flight::InFlight;
 use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
 use crate::quota::Quotas;
 use crate::seen::SeenId;
@@ -93,9 +94,9 @@ pub struct Edge {
     seen: Vec<Arc<dyn SeenIds>>,
     partitions: u32,
     names: Names,
+    in_flight: InFlight,
     quotas: Quotas,
     subjects: KnownSubjects,
-    clock: CheckedClock,
 }
 
 impl std::fmt::Debug for Edge {
@@ -132,7 +133,7 @@ impl Edge {
             seen,
             partitions,
             names: Names::new(),
-            clock: CheckedClock::new(Utc::now(), Instant::now()),
+            in_flight: InFlight::default(),
         }
     }
 
@@ -168,7 +169,7 @@ impl Edge {
             .keys
             .get(tenant)
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
-        let now = self.clock.now();
+        let now = clock::now();
         let request = Request::new(&self.names, now.at, trace);
         let unknown_subjects = Cell::new(0);
         let receipt = self.accept(tenant, items, now, |value, at| {
@@ -193,7 +194,7 @@ impl Edge {
         if !self.keys.contains_key(tenant) {
             return Err(EdgeError::UnknownTenant(tenant.clone()));
         }
-        let now = self.clock.now();
+        let now = clock::now();
         let request = Request::new(&self.names, now.at, trace);
         self.accept(tenant, items, now, |value, at| {
             let outcome = incoming::outcome(value, &self.settings, at)?;
@@ -207,7 +208,7 @@ impl Edge {
         if !self.keys.contains_key(tenant) {
             return Err(EdgeError::UnknownTenant(tenant.clone()));
         }
-        let now = self.clock.now();
+        let now = clock::now();
         if let Err(problem) = incoming::heartbeat(at, &self.settings, now.at) {
             let may_be_right = incoming::heartbeat(at, &self.settings, now.latest).is_ok();
             return Err(if may_be_right {
@@ -283,6 +284,10 @@ impl Edge {
             bytes as u64,
             Instant::now(),
         );
+        // Before the memories are asked, because another request may be writing the same id.
+        let claim = self
+            .in_flight
+            .claim(admitted.iter().map(|item| item.id).collect());
         self.drop_known(&mut admitted, &mut receipt);
         if admitted.is_empty() {
             return Ok(receipt);
@@ -294,6 +299,7 @@ impl Edge {
         for seen in &self.seen {
             seen.note(&ids);
         }
+        drop(claim);
         receipt.accepted = ids.len() as u64;
         Ok(receipt)
     }
@@ -302,6 +308,9 @@ impl Edge {
     fn drop_known(&self, admitted: &mut Vec<Admitted>, receipt: &mut Receipt) {
         let before = admitted.len();
         for seen in &self.seen {
+            if admitted.is_empty() {
+                break;
+            }
             let ids: Vec<SeenId> = admitted.iter().map(|item| item.id).collect();
             let mut known = seen.known(&ids).into_iter();
             admitted.retain(|_| !known.next().unwrap_or(false));

@@ -34,13 +34,15 @@
 //! * The name of an author never leaves this crate, in a record, log line, metric or error.
 //! * "Accepted" means durable: on disk, or acknowledged by all in-sync replicas of Kafka.
 //! * A post that is sent twice is in `posts` once, even if two processes accepted it.
+//! * A post that is sent again under another author's name is recognised as long as the stage remembers its id ([`RememberedIds`]).
 
-mod clock;
 mod component;
 mod edge;
 mod generations;
+mod in_flight;
 pub mod incoming;
 mod quota;
+mod remembered;
 pub mod replay;
 mod seen;
 mod settings;
@@ -49,6 +51,7 @@ mod statements;
 mod subjects;
 
 pub use edge::{Edge, EdgeError, Receipt, Rejection};
+pub use remembered::RememberedIds;
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};
 pub use settings::Settings;
 pub use stage::IngestStage;

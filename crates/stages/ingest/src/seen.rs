@@ -9,19 +9,21 @@
 //! | by this process, among the latest [`RecentIds::new`] | duplicate |
 //! | before this process started, among the newest records that [`RecentIds::reload`] read and the log still holds | duplicate |
 //! | by any process, within the time that Redis keeps ids ([`SharedIds`]) | duplicate, while Redis answers |
-//! | earlier | accepted; the ingest stage removes it |
+//! | earlier, and the ingest stage remembers its id ([`RememberedIds`](crate::RememberedIds)) | duplicate |
+//! | by another process, and the ingest stage has not read it yet | accepted; the stage removes it, if the author's name is the same |
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foldhash::HashSet;
+use foldhash::{HashMap, HashSet};
 use limbic_domain::topics;
 use limbic_stream::{Log, Record, TopicPartition};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
 use crate::edge::{header, seen_id};
+use crate::stage::Memory;
 
 /// Records in one read.
 const AT_ONCE: usize = 2_000;
@@ -58,11 +60,12 @@ impl RecentIds {
     }
 
     /// Notes the ids of the newest records of `intake`, `posts` and `outcomes`, from any edge: about `most` ids of each
-    /// topic, in equal parts from its partitions. Returns how many records it read. Ids that the log no longer has stay
-    /// unknown.
+    /// topic, in equal parts from its partitions, and every record of `intake` that the ingest stage has not read, as far as there
+    /// is room. Returns how many records it read. Ids that the log no longer has stay unknown.
     pub fn reload(&self, log: &dyn Log, most: usize) -> limbic_stream::Result<usize> {
         let accepted = [topics::INTAKE, topics::POSTS, topics::OUTCOMES];
         let mut read = 0;
+        let unread = unread(log)?;
         for topic in log.topics()? {
             if !accepted.contains(&&*topic.name) {
                 continue;
@@ -73,7 +76,12 @@ impl RecentIds {
                     topic: Arc::clone(&topic.name),
                     partition,
                 };
-                let mut from = earliest.max(end.saturating_sub(share as u64));
+                let newest = end.saturating_sub(share as u64);
+                let from = unread
+                    .get(&partition)
+                    .map_or(newest, |unread| newest.min(*unread));
+                let room = end.saturating_sub((self.capacity / topic.offsets.len()) as u64);
+                let mut from = from.max(room.min(newest)).max(earliest);
                 while from < end {
                     let records = log.read(&partition, from, AT_ONCE)?;
                     let Some(last) = records.last() else { break };
@@ -86,6 +94,19 @@ impl RecentIds {
         }
         Ok(read)
     }
+}
+
+/// Where the ingest stage continues in each partition of `intake`.
+fn unread(log: &dyn Log) -> limbic_stream::Result<HashMap<TopicPartition, u64>> {
+    let intake: Arc<str> = topics::INTAKE.into();
+    if !log.topics()?.iter().any(|topic| topic.name == intake) {
+        return Ok(HashMap::default());
+    }
+    let progress = log.progress(Memory::GROUP, &[intake])?;
+    let next = progress.into_iter().map(|progress| progress.committed);
+    Ok(next
+        .map(|committed| (committed.partition, committed.next))
+        .collect())
 }
 
 /// The id of a record of `intake`, `posts` or `outcomes`. `None` for a watermark.

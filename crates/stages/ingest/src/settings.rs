@@ -39,7 +39,8 @@ pub struct Settings {
     /// and at most twice as long; a pause without records counts as an hour. At least 1s; default 15d.
     pub remember: HumanDuration,
     /// Maximum number of ids that a partition remembers. If there are more, the oldest are forgotten early, and a warning says so.
-    /// On Kafka an id takes about 60 bytes of memory. At least 2; default 100000000.
+    /// On Kafka an id takes about 50 bytes of memory, and as much again on each node that accepts posts, unless `seen` is Redis.
+    /// At least 2; default 100000000.
     pub most_ids: u64,
 }
 

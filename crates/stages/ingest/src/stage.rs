@@ -6,7 +6,8 @@ use std::collections::btree_map::Entry;
 use limbic_domain::{Slug, Utc, topics};
 use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{
-    Batch, EventTime, Forward, KeyFor, Outputs, Record, Stage, StageError, StageSpec, StateKey, Table,
+    Batch, EventTime, Forward, KeyFor, Outputs, Record, Stage, StageError, StageSpec, StateKey, StateReader,
+    Table,
 };
 
 use crate::Settings;
@@ -54,6 +55,48 @@ impl KeyFor<Self> for Remembered {
     }
 }
 
+/// What a partition remembers, for a reader that is not the stage.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    partition: u32,
+    newest: u32,
+    /// The generation before the newest, if it has ids.
+    earlier: Option<u32>,
+}
+
+impl Memory {
+    /// The group whose state has the ids.
+    pub(crate) const GROUP: &str = "ingest";
+
+    /// Reads which generations of ids a partition remembers.
+    pub(crate) fn read(state: &impl StateReader, partition: u32) -> limbic_stream::Result<Self> {
+        let newest = GENERATIONS.newest.get(state, partition, &())?.unwrap_or(1);
+        let newest = u32::try_from(newest).unwrap_or(u32::MAX);
+        let earlier = match newest.checked_sub(1) {
+            Some(earlier) => {
+                let first = REMEMBERED.scan(state, partition, &earlier.to_be_bytes(), 1)?;
+                (!first.is_empty()).then_some(earlier)
+            }
+            None => None,
+        };
+        Ok(Self {
+            partition,
+            newest,
+            earlier,
+        })
+    }
+
+    /// Whether the partition remembers this id.
+    pub(crate) fn holds(&self, state: &impl StateReader, id: [u8; 16]) -> limbic_stream::Result<bool> {
+        for generation in [Some(self.newest), self.earlier].into_iter().flatten() {
+            if REMEMBERED.contains(state, self.partition, &Remembered { generation, id })? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// Removes duplicates on the way from `intake` to `posts` and `outcomes`. A later statement about an outcome passes with what
 /// it replaces; an earlier one that arrives after it does not pass.
 ///
@@ -72,7 +115,7 @@ impl IngestStage {
     /// A stage with `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
-            name: Slug::new("ingest").expect("it is a slug"),
+            name: Slug::new(Memory::GROUP).expect("it is a slug"),
             generation: Length {
                 millis: settings.remember.as_millis().max(1_000),
                 // Two generations are remembered.
@@ -84,7 +127,7 @@ impl IngestStage {
 
     /// The stage's topics and requirements, for the runtime.
     pub fn spec() -> StageSpec {
-        StageSpec::new("ingest")
+        StageSpec::new(Memory::GROUP)
             .reads(topics::INTAKE, EventTime::Ignored)
             .writes(topics::POSTS, Forward::Aligned)
             .writes(topics::OUTCOMES, Forward::Nothing)

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, GroupProgress, Log, NewRecord, Polled, Record, Result, Skipped,
-    StateReader, Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
+    BatchLimits, Committed, Consumer, Error, GroupProgress, GroupState, Log, NewRecord, Polled, Record,
+    Result, Skipped, StateReader, Subscription, TopicInfo, TopicPartition, TopicSpec, Transaction,
 };
 use parking_lot::Mutex;
 
@@ -126,6 +126,10 @@ impl Log for Handle {
 
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         self.0.call(|log| log.progress(group, topics))
+    }
+
+    fn state_of(&self, group: &str, partitions: u32) -> Result<Box<dyn GroupState>> {
+        self.0.call(|log| log.state_of(group, partitions))
     }
 
     fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {

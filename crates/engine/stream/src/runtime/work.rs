@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use limbic_domain::{TenantId, Utc};
 
+use crate::clock;
+
 use super::input_time::InputClock;
 use super::isolate::{guard, process_isolated};
 use super::tenant_time::Times;
@@ -82,7 +84,7 @@ impl Worker {
                 .map(|partition| partition.partition)
                 .collect();
             let numbers: Vec<u32> = numbers.into_iter().collect();
-            guard("tick", || self.stage.tick(&numbers, Utc::now(), &mut out))?;
+            guard("tick", || self.stage.tick(&numbers, clock::now().at, &mut out))?;
         }
         let mut effects = out.into_effects();
         // The letter of a record that is read again was committed with the offset behind the record.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Consumer, GroupProgress, Log, NewRecord, Record, Result, Subscription, TopicInfo, TopicPartition,
-    TopicSpec,
+    Consumer, GroupProgress, GroupState, Log, NewRecord, Record, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec,
 };
 
 /// A log that passes everything on to another one, and wraps its consumers.
@@ -58,6 +58,10 @@ where
 
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         self.log.progress(group, topics)
+    }
+
+    fn state_of(&self, group: &str, partitions: u32) -> Result<Box<dyn GroupState>> {
+        self.log.state_of(group, partitions)
     }
 
     fn trim(&self, before: &[(TopicPartition, u64)]) -> Result<()> {

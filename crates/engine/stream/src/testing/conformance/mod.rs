@@ -106,6 +106,7 @@ macro_rules! conformance {
             an_aborted_change_of_state_has_no_effect
             state_moves_with_its_partition
             a_value_of_any_size_moves_with_its_partition
+            the_state_of_a_group_can_be_read_without_joining_it
             state_exists_after_reopening;
         compaction:
             the_latest_value_of_every_key_survives_compaction

@@ -123,6 +123,38 @@ pub fn a_value_of_any_size_moves_with_its_partition(backend: &mut dyn Backend) {
     check(&b);
 }
 
+pub fn the_state_of_a_group_can_be_read_without_joining_it(backend: &mut dyn Backend) {
+    let (_, group, mut a) = member(backend, 2);
+    let log = backend.other();
+    let nothing = log.state_of("never joined", 2).unwrap();
+    assert_eq!(nothing.scan(0, b"", b"", 9).unwrap(), []);
+    put(&mut a, 0, "first", Some("1"));
+    put(&mut a, 1, "other", Some("2"));
+    let seen = log.state_of(group, 2).unwrap();
+    let at = |partition, key: &str| {
+        let value = seen.get(partition, key.as_bytes()).unwrap();
+        value.map(|value| String::from_utf8(value.to_vec()).unwrap())
+    };
+    assert_eq!(at(0, "first").as_deref(), Some("1"));
+    assert_eq!(at(1, "other").as_deref(), Some("2"));
+    assert_eq!(at(1, "first"), None);
+    put(&mut a, 0, "first", None);
+    put(&mut a, 0, "large", Some(&"x".repeat(2_000_000)));
+    put(&mut a, 1, "other", Some("3"));
+    if !seen.is_live() {
+        assert_eq!(at(1, "other").as_deref(), Some("2"), "as old as the last refresh");
+        assert!(seen.bytes() > 0);
+    }
+    seen.refresh().unwrap();
+    assert_eq!(at(0, "first"), None);
+    assert_eq!(at(0, "large").map(|value| value.len()), Some(2_000_000));
+    assert_eq!(at(1, "other").as_deref(), Some("3"));
+    let keys: Vec<_> = seen.scan(0, b"", b"", 9).unwrap();
+    assert_eq!(keys.len(), 1);
+    // The member goes on without a disturbance.
+    put(&mut a, 1, "other", Some("4"));
+}
+
 pub fn state_exists_after_reopening(backend: &mut dyn Backend) {
     let (topics, group, mut client) = member(backend, 1);
     put(&mut client, 0, "kept", Some("yes"));

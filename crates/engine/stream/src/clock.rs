@@ -1,14 +1,23 @@
-//! The clock of the edge: a jump of the machine's clock has no effect until it has lasted.
+//! The time of day, checked: a jump of the machine's clock has no effect until it has lasted.
 //!
-//! The acceptance time of a post, and the check that a post is not from the future, need the time of day. A clock that is wrong for
-//! some seconds (a virtual machine that was resumed, a wrong answer of a time server) would accept posts that pin a tenant's event
-//! time far ahead. So the wall clock is compared with the monotonic clock. After a jump the edge continues with the time before the
-//! jump, for [`TRUSTED_AFTER`]. Then a clock that has run evenly since the jump is right.
+//! The acceptance time of a post, the check that a post is not from the future, and the times of ticks need the time of day. A clock
+//! that is wrong for some seconds (a virtual machine that was resumed, a wrong answer of a time server) would accept posts that pin a
+//! tenant's event time far ahead. So the wall clock is compared with the monotonic clock. After a jump the process continues with the
+//! time before the jump, for ten minutes. Then a clock that has run evenly since the jump is right.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use limbic_domain::Utc;
 use parking_lot::Mutex;
+
+/// The clock of this process. One clock for all threads, so that a jump is reported once.
+static CLOCK: LazyLock<CheckedClock> = LazyLock::new(|| CheckedClock::new(Utc::now(), Instant::now()));
+
+/// The time on the checked clock of this process. The first reading is trusted: nothing is known before it.
+pub fn now() -> Now {
+    CLOCK.read(Utc::now(), Instant::now())
+}
 
 /// A clock that has jumped must run evenly for this long before it counts.
 const TRUSTED_AFTER: Duration = Duration::from_mins(10);
@@ -17,7 +26,7 @@ const TOLERANCE: i64 = 60_000;
 
 /// Compares the wall clock with the monotonic clock.
 #[derive(Debug)]
-pub(crate) struct CheckedClock(Mutex<State>);
+struct CheckedClock(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -47,24 +56,19 @@ impl Reading {
 
 /// The time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Now {
+pub struct Now {
     /// The time to use.
-    pub(crate) at: Utc,
+    pub at: Utc,
     /// Later than `at` if the clock has jumped ahead and may be right.
-    pub(crate) latest: Utc,
+    pub latest: Utc,
 }
 
 impl CheckedClock {
-    /// The first reading is trusted: nothing is known before it.
-    pub(crate) const fn new(wall: Utc, at: Instant) -> Self {
+    const fn new(wall: Utc, at: Instant) -> Self {
         Self(Mutex::new(State {
             trusted: Reading { wall, at },
             doubted: None,
         }))
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        self.read(Utc::now(), Instant::now())
     }
 
     fn read(&self, wall: Utc, at: Instant) -> Now {
