@@ -528,6 +528,13 @@ impl<'a> Outputs<'a> {
         }
     }
 
+    /// The number of records and changes of state that were collected: the size of the transaction so far. A stage that has much to
+    /// do at once stops at a limit, and goes on in a later call.
+    pub fn collected(&self) -> usize {
+        let state: usize = self.effects.state.values().map(BTreeMap::len).sum();
+        state + self.effects.records.len() + self.effects.dead.len()
+    }
+
     /// The collected effects.
     pub fn into_effects(self) -> Effects {
         self.effects

@@ -14,7 +14,7 @@ use crate::{Delivery, Pause};
 
 /// The ads that platforms have.
 const RUNNING: Table<Bytes, Running> = Table::new("running ads", b"running/");
-/// When each of them counts as over, by the wall clock. The id is the key of the ad in [`RUNNING`].
+/// When each of them counts as over, by the clock of the outbox. The id is the key of the ad in [`RUNNING`].
 const OVER: Timers = Timers::new("running ads that end", b"over/");
 /// A hash of the version of the holds that were applied to the running ads.
 const APPLIED: Table<(), u64> = Table::new("applied holds", b"holds");
@@ -183,10 +183,9 @@ pub(crate) fn tick(
     outbox: &Outbox<Order>,
     out: &mut Outputs<'_>,
     partitions: &[u32],
-    now: Utc,
 ) -> Result<(), StageError> {
     for &partition in partitions {
-        for timer in OVER.due(out, partition, now, AT_ONCE)? {
+        for timer in OVER.due(out, partition, outbox.time_in(partition), AT_ONCE)? {
             RUNNING.remove(out, partition, &&timer.id[..]);
             OVER.cancel(out, partition, timer.at, &timer.id);
         }

@@ -284,7 +284,6 @@ impl Stage for DeliverStage {
             let whose = (&ended.tenant, &*ended.platform);
             standing::count(out, ended.partition, whose, ended.event)?;
         }
-        let over = now.plus_millis(self.runs_for_millis);
         for Started {
             cause,
             delivery,
@@ -292,7 +291,11 @@ impl Stage for DeliverStage {
         } in started
         {
             match stop {
-                None => running::started(&self.outbox, out, &cause, &delivery, over)?,
+                None => {
+                    let time = self.outbox.time_in(cause.partition);
+                    let over = time.plus_millis(self.runs_for_millis);
+                    running::started(&self.outbox, out, &cause, &delivery, over)?;
+                }
                 Some(reason) => {
                     let platform = delivery.platform().as_str();
                     let order = running::pause_of(&delivery, reason);
@@ -303,7 +306,7 @@ impl Stage for DeliverStage {
         for partition in partitions {
             standing::publish(&self.outbox, out, *partition, now)?;
         }
-        running::tick(&self.outbox, out, partitions, now)
+        running::tick(&self.outbox, out, partitions)
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {

@@ -21,6 +21,13 @@ const EVERYONE: &str = "everyone";
 const PUBLISH: std::time::Duration = std::time::Duration::from_secs(2);
 /// Most waiting feelings read at once.
 const RELEASED_AT_ONCE: usize = 512;
+/// The tenants whose watermark has passed feelings that still wait, because one transaction would have been too large.
+const UNFINISHED: Table<TenantId, ()> = Table::new("tenants with feelings to release", b"r");
+/// Most such tenants of a partition that one tick continues with.
+const TENANTS_AT_ONCE: usize = 100;
+/// The number of records and changes of state in one transaction after which no more feelings are released: about a second of work,
+/// while a transaction on Kafka may take a minute.
+const LARGEST_TRANSACTION: usize = 20_000;
 
 /// Finds out when an audience has moved.
 ///
@@ -30,6 +37,9 @@ const RELEASED_AT_ONCE: usize = 512;
 /// comes behind the watermark is taken at once, and counted
 /// ([`MomentStage::LATE`]).
 ///
+/// A watermark can pass any number of feelings at once: a sender that stood still goes on. A transaction releases some 20,000 of them;
+/// the rest follows in the next ones, in the same order.
+///
 /// State, per partition number: an [`Audience`] each (1 to 12 KiB), dropped after its expiry, and whatever waits: as many
 /// feelings as the fastest sender is ahead of the slowest. A sender that stands still holds everything back, until it goes on
 /// or says that it is idle.
@@ -38,6 +48,7 @@ pub struct MomentStage {
     settings: Settings,
     /// The settings of the audiences of subjects that have a clock of their own.
     of_subjects: BTreeMap<Slug, Settings>,
+    largest_transaction: usize,
 }
 
 impl MomentStage {
@@ -58,7 +69,15 @@ impl MomentStage {
         Ok(Self {
             of_subjects: of_subjects.collect(),
             settings: settings.clone(),
+            largest_transaction: LARGEST_TRANSACTION,
         })
+    }
+
+    /// Releases no more feelings in a transaction that has this number of records and changes of state. Default: 20,000.
+    #[must_use]
+    pub const fn largest_transaction(mut self, changes: usize) -> Self {
+        self.largest_transaction = changes;
+        self
     }
 
     fn audiences(&self) -> Audiences<'_> {
@@ -118,8 +137,10 @@ impl Stage for MomentStage {
                     unknown.insert(clock)
                 }
             };
-            if feeling.at < clock.watermark {
-                clock.late += 1;
+            let is_late = feeling.at < clock.watermark;
+            clock.late += u64::from(is_late);
+            // It does not overtake those that the watermark has passed and that still wait.
+            if is_late && !clock.is_unfinished {
                 audiences.add(&feeling, out)?;
             } else {
                 let id = feeling.id.as_bytes();
@@ -142,23 +163,20 @@ impl Stage for MomentStage {
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let clock = Clock::read(partition, tenant, out)?;
-        if watermark <= clock.watermark {
+        if watermark > clock.watermark {
+            WATERMARK.put(out, partition, &tenant, &watermark);
+        } else if !clock.is_unfinished {
             return Ok(());
         }
-        WATERMARK.put(out, partition, &tenant, &watermark);
-        let mut audiences = self.audiences();
-        release(&clock.waiting, partition, watermark, &mut audiences, out)?;
-        audiences.keep(out)?;
-        let silence = self.settings.audience.expiry.as_millis();
-        expiry::sweep(out, partition, tenant, watermark, silence, |out, key| {
-            out.remove(partition, key.to_vec());
-            status::forget(out, partition, key);
-            Ok(())
-        })
+        self.release(partition, tenant, watermark.max(clock.watermark), &clock, out)
     }
 
     fn tick(&mut self, partitions: &[u32], _: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for partition in partitions {
+            for (tenant, ()) in UNFINISHED.scan(out, *partition, b"", TENANTS_AT_ONCE)? {
+                let clock = Clock::read(*partition, &tenant, out)?;
+                self.release(*partition, &tenant, clock.watermark, &clock, out)?;
+            }
             status::publish(out, *partition, &self.settings)?;
         }
         Ok(())
@@ -189,26 +207,49 @@ impl Stage for MomentStage {
     }
 }
 
-/// Adds the feelings that waited for `watermark` to their audiences, in the order of time and id.
-fn release(
-    timers: &Timers<WaitingFeeling>,
-    partition: u32,
-    watermark: Utc,
-    audiences: &mut Audiences<'_>,
-    out: &mut Outputs<'_>,
-) -> Result<(), StageError> {
-    let before = watermark.plus_millis(-1);
-    let mut waiting = timers.due(out, partition, before, RELEASED_AT_ONCE)?;
-    loop {
-        for timer in &mut waiting {
-            timer.value.cause.partition = partition;
-            audiences.add(&timer.value, out)?;
-            timers.cancel(out, partition, timer.at, &timer.id);
+impl MomentStage {
+    /// Adds the feelings that waited for `watermark` to their audiences, in the order of time and id, as far as the transaction has
+    /// room. When all of them are added, removes the tenant's audiences that are silent.
+    fn release(
+        &self,
+        partition: u32,
+        tenant: &TenantId,
+        watermark: Utc,
+        clock: &Clock,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        let mut audiences = self.audiences();
+        let before = watermark.plus_millis(-1);
+        let mut is_finished = false;
+        let mut last = None;
+        while !is_finished && out.collected() < self.largest_transaction {
+            let room = (self.largest_transaction - out.collected()).min(RELEASED_AT_ONCE);
+            let mut waiting = match &last {
+                None => clock.waiting.due(out, partition, before, room)?,
+                Some(last) => clock.waiting.due_after(out, partition, before, last, room)?,
+            };
+            is_finished = waiting.len() < room;
+            for timer in &mut waiting {
+                timer.value.cause.partition = partition;
+                audiences.add(&timer.value, out)?;
+                clock.waiting.cancel(out, partition, timer.at, &timer.id);
+            }
+            last = waiting.pop();
         }
-        let Some(last) = waiting.last().filter(|_| waiting.len() == RELEASED_AT_ONCE) else {
+        audiences.keep(out)?;
+        if !is_finished {
+            UNFINISHED.put(out, partition, &tenant, &());
             return Ok(());
-        };
-        waiting = timers.due_after(out, partition, before, last, RELEASED_AT_ONCE)?;
+        }
+        if clock.is_unfinished {
+            UNFINISHED.remove(out, partition, &tenant);
+        }
+        let silence = self.settings.audience.expiry.as_millis();
+        expiry::sweep(out, partition, tenant, watermark, silence, |out, key| {
+            out.remove(partition, key.to_vec());
+            status::forget(out, partition, key);
+            Ok(())
+        })
     }
 }
 
@@ -301,6 +342,8 @@ fn released(feeling: &WaitingFeeling, out: &Outputs<'_>) -> Result<Option<Utc>, 
 /// How far a tenant is in a partition number.
 struct Clock {
     watermark: Utc,
+    /// The watermark has passed feelings that still wait.
+    is_unfinished: bool,
     late: u64,
     /// The tenant's feelings that wait.
     waiting: Timers<WaitingFeeling>,
@@ -311,6 +354,7 @@ impl Clock {
         let watermark = WATERMARK.get(out, partition, &tenant)?;
         Ok(Self {
             watermark: watermark.unwrap_or(Utc::MIN),
+            is_unfinished: UNFINISHED.contains(out, partition, &tenant)?,
             late: 0,
             waiting: WAITING.of(tenant),
         })

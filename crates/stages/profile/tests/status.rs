@@ -89,3 +89,50 @@ fn an_audience_that_was_silent_for_long_is_counted_anew() {
         (2, Utc::from_millis(silence * 1_000))
     );
 }
+
+#[test]
+fn feelings_that_a_watermark_passes_at_once_are_released_in_transactions_of_bounded_size() {
+    const BOUND: usize = 50;
+    let last = Utc::from_millis(10_000_000);
+    let build = |bound: usize| {
+        move || {
+            let stage = MomentStage::new(&Settings::default()).unwrap();
+            stage.largest_transaction(bound)
+        }
+    };
+    let posts = |harness: &Harness<MomentStage>| published(harness).last().map_or(0, |status| status.posts);
+    let all = feelings(0..400);
+
+    let mut whole = Harness::new(build(usize::MAX)).described_by(MomentStage::spec());
+    whole.process(all.clone());
+    whole.watermark(0, last);
+    whole.tick(Utc::from_millis(0));
+    assert_eq!(posts(&whole), 400);
+
+    let mut harness = Harness::new(build(BOUND)).described_by(MomentStage::spec());
+    harness.process(all);
+    harness.watermark(0, last);
+    let mut counted = vec![0];
+    while counted.last() < Some(&400) {
+        // Another instance goes on, although event time does not.
+        harness.restart();
+        harness.tick(Utc::from_millis(0));
+        counted.push(posts(&harness));
+        assert!(counted.is_sorted() && counted.len() < 40, "{counted:?}");
+    }
+    let largest = counted.windows(2).map(|two| two[1] - two[0]).max();
+    // A tick also publishes, so it releases a little less than the bound. The first count has two calls in it.
+    assert!(largest <= Some(2 * BOUND as u64), "{counted:?}");
+    let moments = |harness: &Harness<MomentStage>| {
+        let written = harness.outputs().iter();
+        let moments = written.filter(|(_, record)| &*record.topic == topics::MOMENTS);
+        moments
+            .map(|(_, record)| record.value.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(moments(&harness), moments(&whole));
+    // Nothing waits any more, and a late feeling counts at once.
+    harness.process(feelings(400..401));
+    harness.tick(Utc::from_millis(1));
+    assert_eq!(posts(&harness), 401);
+}

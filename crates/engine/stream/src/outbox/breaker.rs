@@ -6,22 +6,54 @@ use limbic_domain::Utc;
 
 use super::Rate;
 
-/// A clock that never runs backwards, driven by the times of the ticks. If the wall clock is set back, it stops for that
-/// time.
-#[derive(Debug, Default)]
+/// The longest time between two ticks that counts as it is. Ticks come every second; a tick that waits for a database or a
+/// rebalance can take minutes.
+const LONGEST_STEP: Duration = Duration::from_mins(5);
+
+/// A clock that never runs backwards and never jumps, driven by the times of the ticks. If the wall clock is set back, it stops for
+/// one tick. If the wall clock jumps ahead, it advances by the time between the ticks before.
+#[derive(Debug)]
 pub(super) struct TickClock {
     last: Option<Utc>,
+    /// The last time between two ticks that counted.
+    usual: Duration,
     elapsed: Duration,
+    /// The time of the first tick.
+    start: Utc,
+}
+
+impl Default for TickClock {
+    fn default() -> Self {
+        Self {
+            last: None,
+            usual: LONGEST_STEP,
+            elapsed: Duration::ZERO,
+            start: Utc::MIN,
+        }
+    }
 }
 
 impl TickClock {
     /// The time since the first tick.
     pub(super) fn advance(&mut self, now: Utc) -> Duration {
-        let since = self.last.map_or(0, |last| now.millis_since(last));
-        let since = Duration::from_millis(u64::try_from(since).unwrap_or(0));
-        self.elapsed = self.elapsed.saturating_add(since);
-        self.last = Some(now);
+        match self.last.replace(now) {
+            None => self.start = now,
+            Some(last) => {
+                let since = u64::try_from(now.millis_since(last)).unwrap_or(0);
+                let since = Duration::from_millis(since);
+                if !since.is_zero() && since <= LONGEST_STEP {
+                    self.usual = since;
+                }
+                self.elapsed = self.elapsed.saturating_add(since.min(self.usual));
+            }
+        }
         self.elapsed
+    }
+
+    /// The time of the first tick plus the time since. [`Utc::MIN`] before it.
+    pub(super) fn time(&self) -> Utc {
+        let elapsed = i64::try_from(self.elapsed.as_millis()).unwrap_or(i64::MAX);
+        self.start.plus_millis(elapsed)
     }
 }
 
@@ -183,10 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn setting_the_wall_clock_back_does_not_stop_a_destination() {
+    fn a_jump_of_the_wall_clock_neither_stops_nor_advances_the_clock_of_the_ticks() {
         let mut clock = TickClock::default();
-        assert_eq!(clock.advance(Utc::from_millis(3_600_000)), Duration::ZERO);
-        assert_eq!(clock.advance(Utc::from_millis(0)), Duration::ZERO);
-        assert_eq!(clock.advance(Utc::from_millis(1_000)), SECOND);
+        let at = |seconds: i64| Utc::from_millis(seconds * 1_000);
+        assert_eq!(clock.advance(at(3_600)), Duration::ZERO);
+        assert_eq!(clock.advance(at(0)), Duration::ZERO);
+        assert_eq!(clock.advance(at(1)), SECOND);
+        assert_eq!(clock.advance(at(60 * 86_400)), SECOND * 2);
+        assert_eq!(clock.advance(at(60 * 86_400 + 2)), SECOND * 4);
+        assert_eq!(clock.time(), at(3_604));
     }
 }

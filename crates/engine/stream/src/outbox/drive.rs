@@ -35,6 +35,9 @@ pub struct Outbox<R: Request> {
     results: Channel<Returned<R>>,
     returned: Receiver<Returned<R>>,
     clock: TickClock,
+    /// How far the stored times of each partition are ahead of `clock`, in milliseconds, at least 0: the instance before had a clock
+    /// that was ahead.
+    ahead: HashMap<u32, i64>,
     answer_wait: Duration,
     first_wait: Duration,
     /// New requests that wait, with the time of the tick that saw them first.
@@ -81,6 +84,7 @@ impl<R: Request> Outbox<R> {
             results,
             returned,
             clock: TickClock::default(),
+            ahead: HashMap::new(),
             answer_wait: ANSWER_WAIT,
             first_wait: Duration::ZERO,
             first_seen: HashMap::new(),
@@ -199,6 +203,13 @@ impl<R: Request> Outbox<R> {
         mut finish: impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
     ) -> Result<(), StageError> {
         let elapsed = self.clock.advance(now);
+        for partition in partitions {
+            if !self.ahead.contains_key(partition) {
+                let stored = self.store.time(out, *partition)?;
+                let ahead = stored.map_or(0, |stored| stored.millis_since(self.clock.time()));
+                self.ahead.insert(*partition, ahead.max(0));
+            }
+        }
         self.collect();
         self.fresh.clear();
         let answered = self.calls.iter().filter(|(_, sent)| sent.answer.is_some());
@@ -206,7 +217,7 @@ impl<R: Request> Outbox<R> {
         for id in answered {
             self.settle(&id, now, elapsed, out, &mut finish)?;
         }
-        let mut queues = self.due(partitions, now, elapsed, out)?;
+        let mut queues = self.due(partitions, elapsed, out)?;
         let wait_until = Instant::now() + self.answer_wait;
         loop {
             self.start(&mut queues, now, elapsed, out, &mut look, &mut finish)?;
@@ -230,10 +241,19 @@ impl<R: Request> Outbox<R> {
         self.measure(partitions, elapsed, out)
     }
 
+    /// The time in a partition on the outbox's own clock. Waits are measured with it. It runs with the times of the ticks; a jump of them
+    /// has no effect. It never goes back, also when the partition moves. Before the first tick it is [`Utc::MIN`].
+    pub fn time_in(&self, partition: u32) -> Utc {
+        let ahead = self.ahead.get(&partition).copied().unwrap_or(0);
+        self.clock.time().plus_millis(ahead)
+    }
+
     /// These partitions now belong to another instance. Answers to their requests are ignored.
     pub fn revoked(&mut self, partitions: &[TopicPartition]) {
         let gone = |id: &EntryId| partitions.iter().any(|partition| partition.partition == id.0);
         self.first_seen.retain(|id, _| !gone(id));
+        self.ahead
+            .retain(|number, _| partitions.iter().all(|gone| gone.partition != *number));
         for (_, sent) in self.calls.extract_if(|id, _| gone(id)) {
             if sent.answer.is_none() {
                 self.unanswered -= 1;
@@ -301,6 +321,7 @@ impl<R: Request> Outbox<R> {
         finish: &mut impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
     ) -> Result<(), StageError> {
         let (partition, entry_key) = id;
+        let time = self.time_in(*partition);
         let Some(sent) = self.calls.get_mut(id) else {
             return Ok(());
         };
@@ -325,7 +346,7 @@ impl<R: Request> Outbox<R> {
         let meta = &sent.entry.meta;
         // A call that the destination refuses because of the account says nothing about the request.
         let attempts = meta.attempts + u32::from(!matches!(answer, Answer::Blocked { .. }));
-        let first_sent = meta.first_sent.unwrap_or(now);
+        let first_sent = meta.first_sent.unwrap_or(time);
         let backoff = Backoff::new(limits.backoff_first, limits.backoff_longest)
             .with_seed(random::hash(meta.key.as_bytes()))
             .wait(meta.attempts);
@@ -374,8 +395,8 @@ impl<R: Request> Outbox<R> {
             (_, Some((wait, detail))) => {
                 let last = later(first_sent, limits.give_up_after);
                 let is_used_up = attempts >= limits.attempts && !matches!(answer, Answer::Blocked { .. });
-                let gives_up = is_used_up || later(now, *wait) > last;
-                let after = Duration::from_millis(now.millis_since(first_sent).max(0).unsigned_abs());
+                let gives_up = is_used_up || later(time, *wait) > last;
+                let after = Duration::from_millis(time.millis_since(first_sent).max(0).unsigned_abs());
                 gives_up.then_some(Conclusion::GaveUp { after, detail })
             }
             (_, None) => None,
@@ -404,11 +425,12 @@ impl<R: Request> Outbox<R> {
             };
             finish(out, &finished);
             self.store.finish::<R>(out, *partition, &sent.destination, meta)?;
+            self.store.put_time(out, *partition, time);
         } else if let Some((wait, _)) = again {
             let mut after = meta.clone();
             after.attempts = attempts;
             after.first_sent = Some(first_sent);
-            after.due = later(now, wait);
+            after.due = later(time, wait);
             self.store.put_back(
                 out,
                 *partition,
@@ -417,6 +439,7 @@ impl<R: Request> Outbox<R> {
                 &after,
                 &*sent.entry.request,
             )?;
+            self.store.put_time(out, *partition, time);
         }
         Ok(())
     }
@@ -425,11 +448,14 @@ impl<R: Request> Outbox<R> {
     fn due(
         &mut self,
         partitions: &[u32],
-        now: Utc,
         elapsed: Duration,
         out: &Outputs<'_>,
     ) -> Result<BTreeMap<Arc<str>, VecDeque<EntryId>>, StageError> {
         let mut queues = BTreeMap::new();
+        let partitions: Vec<(u32, Utc)> = partitions
+            .iter()
+            .map(|partition| (*partition, self.time_in(*partition)))
+            .collect();
         for (name, destination) in &self.destinations {
             if destination.breaker.permit(elapsed) == Permit::Nothing {
                 continue;
@@ -440,7 +466,7 @@ impl<R: Request> Outbox<R> {
             let committed = out.committed();
             let due = self
                 .store
-                .due(committed, partitions, name, now, most + waiting, &self.calls)?;
+                .due(committed, &partitions, name, most + waiting, &self.calls)?;
             let mut queue = VecDeque::new();
             for (id, is_new) in due {
                 if is_new && !self.first_wait.is_zero() {
@@ -468,6 +494,10 @@ impl<R: Request> Outbox<R> {
         look: &mut impl FnMut(&Outputs<'_>, &R) -> LastLook,
         finish: &mut impl FnMut(&mut Outputs<'_>, &Finished<'_, R>),
     ) -> Result<(), StageError> {
+        let times = |partition: u32| {
+            let ahead = self.ahead.get(&partition).copied().unwrap_or(0);
+            self.clock.time().plus_millis(ahead)
+        };
         for (name, queue) in queues {
             let Some(destination) = self.destinations.get_mut(name) else {
                 continue;
@@ -515,15 +545,17 @@ impl<R: Request> Outbox<R> {
                         LastLook::Send => None,
                         LastLook::Withdraw { detail } => Some(detail),
                         LastLook::Wait { wait, most, detail } => {
-                            let since = meta.waiting_since.unwrap_or(now);
-                            if now >= later(since, most) {
+                            let time = times(id.0);
+                            let since = meta.waiting_since.unwrap_or(time);
+                            if time >= later(since, most) {
                                 Some(format!("{detail} It has waited for {} s.", most.as_secs()))
                             } else {
                                 let mut after = meta.clone();
                                 after.waiting_since = Some(since);
-                                after.due = later(now, wait);
+                                after.due = later(time, wait);
                                 self.store
                                     .put_back(out, id.0, name, meta, &after, &*entry.request)?;
+                                self.store.put_time(out, id.0, time);
                                 continue;
                             }
                         }
@@ -603,7 +635,7 @@ impl<R: Request> Outbox<R> {
     }
 }
 
-/// `now` plus `wait`.
-fn later(now: Utc, wait: Duration) -> Utc {
-    now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+/// `time` plus `wait`.
+fn later(time: Utc, wait: Duration) -> Utc {
+    time.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }

@@ -36,8 +36,10 @@
 //! * **Order** ([`Enqueue::order`]): of the requests with one order key in a partition, the next one is sent only after the
 //!   previous one is finished.
 //! * **Bounded.** Calls in flight, calls per second, requests waiting, attempts and every wait have limits.
-//! * **Time and chance are passed in.** Due times come from the `now` of the tick, jitter from the idempotency key. Only
-//!   the deadline of a running call uses the machine's monotonic clock.
+//! * **Time and chance are passed in.** Waits are measured by a clock that runs with the `now` of the ticks, jitter comes from the
+//!   idempotency key. Only the deadline of a running call uses the machine's monotonic clock.
+//! * **The wall clock may jump.** Between two ticks the outbox's clock advances by 5 minutes at most, and after a jump by the usual time
+//!   between ticks. So no jump sends, gives up or delays requests. Its time is stored in the partition and never goes back.
 //!
 //! # What it is not
 //!

@@ -3,7 +3,7 @@
 //! Every key starts with the outbox's name. `e/DEST/KEY` is an entry. `n/DEST/TIME/KEY` (new) and
 //! `r/DEST/TIME/KEY` (to be sent, or looked at, again) are the indexes of requests that can be sent, in the order of time.
 //! `o/DEST/ORDER/SEQUENCE` lists the requests of an order key; only the first of them is in an index. `c/DEST` holds
-//! counts. Times and numbers are big-endian, so keys sort by time.
+//! counts, and `t` the time on the outbox's clock when something else was stored last. Times and numbers are big-endian, so keys sort by time.
 
 use std::collections::HashMap;
 
@@ -134,6 +134,34 @@ impl Store {
         out.put(partition, self.count_key(destination), bytes);
     }
 
+    /// The time that was stored last in a partition.
+    pub(super) fn time(&self, out: &Outputs<'_>, partition: u32) -> Result<Option<Utc>, StageError> {
+        let Some(bytes) = out.get(partition, &self.time_key())? else {
+            return Ok(None);
+        };
+        let time: [u8; 8] = bytes[..].try_into().map_err(|_| {
+            StageError::internal(
+                "outbox",
+                format!(
+                    "the time of outbox `{}` has {} bytes, not 8: was it written by a later version of the program? upgrade this one",
+                    self.name,
+                    bytes.len()
+                ),
+            )
+        })?;
+        let millis = (u64::from_be_bytes(time) ^ (1 << 63)).cast_signed();
+        Ok(Some(Utc::from_millis(millis)))
+    }
+
+    /// Stores the time of a partition.
+    pub(super) fn put_time(&self, out: &mut Outputs<'_>, partition: u32, time: Utc) {
+        out.put(partition, self.time_key(), sortable(time).to_vec());
+    }
+
+    fn time_key(&self) -> Vec<u8> {
+        format!("{}/t", self.name).into_bytes()
+    }
+
     /// Adds a new request, unless its key is already waiting or `most` requests are waiting.
     pub(super) fn enqueue<R: Request>(
         &self,
@@ -250,22 +278,21 @@ impl Store {
         Ok((bytes, entry))
     }
 
-    /// Up to `limit` committed entries that can be sent at `now`: first those to be sent again, then new ones. Skips
+    /// Up to `limit` committed entries that can be sent at the time of their partition: first those to be sent again, then new ones. Skips
     /// entries that are `known` to be running. The flag is true for an entry that is
     /// new.
     pub(super) fn due<K>(
         &self,
         state: &dyn StateReader,
-        partitions: &[u32],
+        partitions: &[(u32, Utc)],
         destination: &str,
-        now: Utc,
         limit: usize,
         known: &HashMap<EntryId, K>,
     ) -> Result<Vec<(EntryId, bool)>, StageError> {
         let mut found = Vec::new();
         for index in [Index::Retry, Index::New] {
             let prefix = self.prefix(index.letter(), destination);
-            for &partition in partitions {
+            for &(partition, now) in partitions {
                 let entries = state.scan(partition, &prefix, &prefix, limit - found.len() + known.len())?;
                 for (index_key, _) in entries {
                     let (time, key) = index_key[prefix.len()..].split_at(8);
