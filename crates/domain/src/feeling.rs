@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reading::impossible;
-use crate::{AudienceId, Emotions, PostRef, Probability, Pseudonym, Record, TextFingerprint};
+use crate::{AudienceId, Emotions, IntentKind, PostRef, Probability, Pseudonym, Record, TextFingerprint};
 
 /// Whether a person agreed to be shown ads on the ground of what they write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +73,18 @@ pub struct Feeling {
     /// The post is in a language in which distress and sensitive events are not read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
+    /// The probability that the post is offensive. Absent if it is not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offence: Option<Probability>,
+    /// The probability that the post attacks people because of a group that they belong to. Absent if it is not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hate: Option<Probability>,
+    /// The intention of the post. Absent if it is not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<IntentKind>,
+    /// The brands that the post names, by their names in the settings, at most 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brands: Vec<String>,
     /// The post most likely means the opposite of what it says, or its language is not read: its valence and emotions count for nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ironic: bool,

@@ -1,9 +1,11 @@
 //! An audience whose feeling has moved enough to act on.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, ConsentState, Emotions, PostRef, Pseudonym, Record, Utc};
+use crate::{AudienceId, ConsentState, Emotions, IntentKind, PostRef, Pseudonym, Record, Utc};
 
 /// Which way an audience moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -58,8 +60,25 @@ pub struct MoodSummary {
     pub emotions: Emotions,
     /// Share of recent posts with distress, in `[0, 1]`.
     pub distress: f64,
+    /// Share of recent posts that are offensive, in `[0, 1]`, among those in which that is read. 0 if there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub offence: f64,
+    /// The same for posts that attack people because of a group that they belong to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hate: f64,
     /// Decayed number of posts behind these means.
     pub weight: f64,
+}
+
+/// -0 is zero, and NaN is not: it is written, and the safety gate sees it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The posts since a change began, each of them once and with the same weight.
@@ -84,10 +103,36 @@ pub struct Change {
     /// How many of them come from accounts that post like programs.
     #[serde(default)]
     pub automated: u64,
+    /// In how many of them offence or hate is read.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub judged: u64,
+    /// How many of those are offensive.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub offensive: u64,
+    /// How many of those attack people because of a group that they belong to.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub hateful: u64,
+    /// How many of them have each intention. Posts in which it is not read are in none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub intents: BTreeMap<IntentKind, u64>,
+    /// How many of them name each brand of the settings, at most 8 brands.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub brands: BTreeMap<String, u64>,
     /// Plain means over these posts. `weight` is the number of posts that have a valence: those meant ironically have none.
     pub mood: MoodSummary,
     /// Standard error of the mean valence; 2 (the length of the scale) with fewer than two posts.
     pub valence_error: f64,
+}
+
+impl Change {
+    /// The intention that most of these posts have, among those with one; [`IntentKind::None`] if none has one.
+    pub fn intent(&self) -> IntentKind {
+        let counted = self.intents.iter();
+        let meant = counted.filter(|(kind, count)| **kind != IntentKind::None && **count > 0);
+        // Of equal counts, the intention that is listed first.
+        let most = meant.rev().max_by_key(|(_, count)| **count);
+        most.map_or(IntentKind::None, |(kind, _)| *kind)
+    }
 }
 
 /// A person whom the moment could reach.

@@ -1,6 +1,6 @@
 //! The reading of a post: its sentiment, emotions and other affect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -88,6 +88,30 @@ pub enum IntentKind {
     /// None of these.
     #[default]
     None,
+}
+
+impl IntentKind {
+    /// All intentions, in the order in which they count.
+    pub const ALL: [Self; 6] = [
+        Self::Churn,
+        Self::Complaint,
+        Self::Purchase,
+        Self::Praise,
+        Self::Question,
+        Self::None,
+    ];
+
+    /// Its name in records: `churn`, `complaint`, `purchase`, `praise`, `question`, `none`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Churn => "churn",
+            Self::Complaint => "complaint",
+            Self::Purchase => "purchase",
+            Self::Praise => "praise",
+            Self::Question => "question",
+            Self::None => "none",
+        }
+    }
 }
 
 /// The intention of a text, with its probability.
@@ -186,6 +210,20 @@ pub struct Affect {
     pub unknown_language: bool,
     /// The engine and version.
     pub model: ModelVersion,
+}
+
+impl Affect {
+    /// The names of the brands in the text, as they are in the engine's list, sorted, each once, at most
+    /// [`Self::MOST_BRANDS`].
+    pub fn brands(&self) -> Vec<String> {
+        let is_brand = |entity: &&Entity| entity.kind == EntityKind::Brand;
+        let name = |entity: &Entity| entity.name.clone().unwrap_or_else(|| entity.text.clone());
+        let brands: BTreeSet<String> = self.entities.iter().filter(is_brand).map(name).collect();
+        brands.into_iter().take(Self::MOST_BRANDS).collect()
+    }
+
+    /// The most brands of a text that count.
+    pub const MOST_BRANDS: usize = 4;
 }
 
 impl Default for Affect {

@@ -34,6 +34,8 @@ pub fn moment(audience: AudienceId, direction: Direction, people: Vec<Recipient>
         arousal: 0.6,
         emotions: Emotions::new(),
         distress: 0.0,
+        offence: 0.0,
+        hate: 0.0,
         weight: 40.0,
     };
     Moment {
@@ -48,6 +50,11 @@ pub fn moment(audience: AudienceId, direction: Direction, people: Vec<Recipient>
             unread: 0,
             copied: 0,
             automated: 0,
+            judged: 40,
+            offensive: 0,
+            hateful: 0,
+            intents: std::collections::BTreeMap::new(),
+            brands: std::collections::BTreeMap::new(),
             mood: mood.clone(),
             valence_error: 0.05,
         },

@@ -73,5 +73,5 @@ mod writer;
 pub use campaigns::Campaigns;
 pub use settings::{Problem, Settings, SettingsError};
 pub use stage::{CreativeStage, STAGE};
-pub use template::{Template, built_in};
+pub use template::{Occasion, Template, built_in};
 pub use writer::Writer;

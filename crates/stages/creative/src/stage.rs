@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limbic_domain::{CampaignDraft, Creative, Draft, Envelope, Moment, MomentKind, event_id, topics};
 use limbic_stream::{Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use crate::{Campaigns, Settings, SettingsError, Writer};
+use crate::{Campaigns, Occasion, Settings, SettingsError, Writer};
 
 /// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "creative";
@@ -77,10 +77,9 @@ impl CreativeStage {
         let cause = record.cause();
         let mut drafts = Vec::new();
         let mut size = 0;
+        let occasion = Occasion::of(&moment.data);
         for campaign in campaigns.wanting(&moment.tenant, audience, *direction) {
-            let draft = self
-                .writer
-                .write(&moment.tenant, campaign, audience.subject(), *direction);
+            let draft = self.writer.write(&moment.tenant, campaign, &occasion);
             size += size_of_texts(&draft);
             drafts.push(draft);
             if size >= FULL {

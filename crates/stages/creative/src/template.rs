@@ -1,13 +1,15 @@
 //! Templates of ads.
 
-use limbic_domain::{Direction, Slug, TenantId};
+use limbic_domain::{Direction, IntentKind, Moment, Slug, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A template of an ad, in the syntax of minijinja.
 ///
 /// A template can use `product`, `promise`, `call_to_action`, `subject`, `platform` and `values` (the brief's further
-/// values). It can use the filter `sentence`, which adds a full stop if the text does not end like a sentence. An
+/// values). It can also use what the audience writes about: `intent`, the intention that most posts since the change have (`churn`,
+/// `complaint`, `purchase`, `praise`, `question`, or `none`), and `brands`, a list of the brands of `affect.brands` that these posts
+/// name, most often named first. It can use the filter `sentence`, which adds a full stop if the text does not end like a sentence. An
 /// undefined name is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,9 @@ pub struct Template {
     /// The direction of the moments that it suits. Absent = both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
+    /// The intentions that it suits, of which one is the most frequent in the posts since the change. Empty = all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intents: Vec<IntentKind>,
     /// The tenant that may use it. Absent = every tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantId>,
@@ -35,19 +40,58 @@ pub struct Template {
 }
 
 impl Template {
-    /// Whether this campaign of this tenant may use the template, on this platform and in this direction.
+    /// Whether this campaign of this tenant may use the template, on this platform and on this occasion.
     pub(crate) fn suits(
         &self,
         tenant: &TenantId,
         campaign: &Slug,
         platform: &Slug,
-        direction: Direction,
+        occasion: &Occasion<'_>,
     ) -> bool {
         let among = |names: &[Slug], name: &Slug| names.is_empty() || names.contains(name);
         self.tenant.as_ref().is_none_or(|owner| owner == tenant)
             && among(&self.campaigns, campaign)
             && among(&self.platforms, platform)
-            && self.direction.is_none_or(|suited| suited == direction)
+            && self.direction.is_none_or(|suited| suited == occasion.direction)
+            && (self.intents.is_empty() || self.intents.contains(&occasion.intent))
+    }
+}
+
+/// What ads are written for.
+#[derive(Debug, Clone)]
+pub struct Occasion<'a> {
+    /// The audience's subject.
+    pub subject: &'a str,
+    /// The direction of the moment.
+    pub direction: Direction,
+    /// The intention that most posts since the change have.
+    pub intent: IntentKind,
+    /// The brands that these posts name, most often named first.
+    pub brands: Vec<&'a str>,
+}
+
+impl<'a> Occasion<'a> {
+    /// An occasion of which only subject and direction are known.
+    pub const fn new(subject: &'a str, direction: Direction) -> Self {
+        Self {
+            subject,
+            direction,
+            intent: IntentKind::None,
+            brands: Vec::new(),
+        }
+    }
+
+    /// The occasion of a moment.
+    pub fn of(moment: &'a Moment) -> Self {
+        let counted = moment.change.brands.iter();
+        let mut brands: Vec<(&str, u64)> = counted.map(|(name, count)| (name.as_str(), *count)).collect();
+        // Stable: of equal counts, the names are in order.
+        brands.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        Self {
+            intent: moment.change.intent(),
+            brands: brands.into_iter().map(|(name, _)| name).collect(),
+            ..Self::new(moment.audience.subject(), moment.direction)
+        }
     }
 }
 
@@ -136,6 +180,7 @@ pub fn built_in() -> Vec<Template> {
             name: slug(name),
             tone: slug(tone),
             direction,
+            intents: Vec::new(),
             tenant: None,
             campaigns: Vec::new(),
             platforms: Vec::new(),

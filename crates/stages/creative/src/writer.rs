@@ -1,15 +1,15 @@
 //! Renders briefs through templates for platforms, and keeps the ads that fit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use limbic_domain::{
-    Brief, Campaign, CampaignDraft, Creative, Direction, Platform, Removal, Rendering, Slug, TenantId,
-    event_id,
+    Brief, Campaign, CampaignDraft, Creative, Direction, IntentKind, Platform, Removal, Rendering, Slug,
+    TenantId, event_id,
 };
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
 use crate::text::{clip, graphemes, hidden_character, one_line, sentence};
-use crate::{Campaigns, Problem, Settings, SettingsError, Template, built_in};
+use crate::{Campaigns, Occasion, Problem, Settings, SettingsError, Template, built_in};
 
 /// Maximum number of instructions of one rendering. An endless loop in a template is an error and does not block the
 /// stage.
@@ -18,7 +18,7 @@ const FUEL: u64 = 20_000;
 const LONGEST_VALUE: usize = 2_000;
 
 /// The names that a template can use.
-fn words(campaign: &Campaign, platform: &Platform, subject: &str) -> Value {
+fn words(campaign: &Campaign, platform: &Platform, occasion: &Occasion<'_>) -> Value {
     let Brief {
         product,
         promise,
@@ -32,7 +32,12 @@ fn words(campaign: &Campaign, platform: &Platform, subject: &str) -> Value {
         ("promise", Value::from(promise.as_str())),
         ("call_to_action", Value::from(call_to_action.as_str())),
         ("values", Value::from_pairs(values)),
-        ("subject", Value::from(subject.replace(['-', '_', '.'], " "))),
+        (
+            "subject",
+            Value::from(occasion.subject.replace(['-', '_', '.'], " ")),
+        ),
+        ("intent", Value::from(occasion.intent.name())),
+        ("brands", occasion.brands.iter().copied().collect::<Value>()),
         ("platform", Value::from(platform.name.as_str())),
     ])
 }
@@ -103,26 +108,19 @@ impl Writer {
         }
     }
 
-    /// The ads of a campaign for an audience of `subject` whose mood moved in this direction, ordered by platform, then
-    /// by template. A template that fails is in the removals, with the rule `render`. The result is a function of the
+    /// The ads of a campaign on an occasion, ordered by platform, then by template. A template that fails is in the removals, with the rule `render`. The result is a function of the
     /// arguments.
-    pub fn write(
-        &self,
-        tenant: &TenantId,
-        campaign: &Campaign,
-        subject: &str,
-        direction: Direction,
-    ) -> CampaignDraft {
+    pub fn write(&self, tenant: &TenantId, campaign: &Campaign, occasion: &Occasion<'_>) -> CampaignDraft {
         let mut draft = CampaignDraft {
             campaign: campaign.id.clone(),
             bid: campaign.bid,
-            own_brand: campaign.is_own_brand(subject),
+            own_brand: campaign.is_own_brand(occasion.subject),
             brands: campaign.brands.clone(),
             creatives: Vec::new(),
             removals: Vec::new(),
         };
         for platform in &campaign.platforms {
-            let (copies, failures) = self.copies(tenant, campaign, platform, subject, direction);
+            let (copies, failures) = self.copies(tenant, campaign, platform, occasion);
             for (template, problem) in failures {
                 let reason = format!(
                     "The template {} could not be rendered for {}: {problem}.",
@@ -149,16 +147,15 @@ impl Writer {
         tenant: &TenantId,
         campaign: &Campaign,
         platform: &Platform,
-        subject: &str,
-        direction: Direction,
+        occasion: &Occasion<'_>,
     ) -> (Vec<Copy<'a>>, Vec<(&'a Template, String)>) {
-        let words = words(campaign, platform, subject);
+        let words = words(campaign, platform, occasion);
         let mut copies = Vec::new();
         let mut failures = Vec::new();
         let suiting = self
             .templates
             .iter()
-            .filter(|template| template.suits(tenant, &campaign.id, &platform.name, direction));
+            .filter(|template| template.suits(tenant, &campaign.id, &platform.name, occasion));
         for template in suiting {
             match self.render(template, &words) {
                 Ok(copy) => copies.push(copy),
@@ -190,6 +187,30 @@ impl Writer {
             headline: part("headline")?,
             body: part("body")?,
         })
+    }
+
+    /// The copies of each intention that a template is for, and of none, without brands.
+    fn copies_of_all_intents<'a>(
+        &'a self,
+        tenant: &TenantId,
+        campaign: &Campaign,
+        platform: &Platform,
+        subject: &str,
+        direction: Direction,
+    ) -> (Vec<Copy<'a>>, Vec<(&'a Template, String)>) {
+        let named = self.templates.iter().flat_map(|template| &template.intents);
+        let intents: BTreeSet<IntentKind> = named.copied().chain([IntentKind::None]).collect();
+        let mut all = (Vec::new(), Vec::new());
+        for intent in intents {
+            let occasion = Occasion {
+                intent,
+                ..Occasion::new(subject, direction)
+            };
+            let (copies, failures) = self.copies(tenant, campaign, platform, &occasion);
+            all.0.extend(copies);
+            all.1.extend(failures);
+        }
+        all
     }
 
     fn check_templates(&self, campaigns: &Campaigns, problems: &mut Vec<Problem>) {
@@ -252,7 +273,8 @@ impl Writer {
         for platform in &campaign.platforms {
             for &direction in &directions {
                 for subject in &subjects {
-                    let (copies, failures) = self.copies(tenant, campaign, platform, subject, direction);
+                    let (copies, failures) =
+                        self.copies_of_all_intents(tenant, campaign, platform, subject, direction);
                     for (template, problem) in failures {
                         let problem = Problem::Render {
                             tenant: tenant.clone(),

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use limbic_creative::{Campaigns, CreativeStage, Problem, Settings, Template, Writer};
+use limbic_creative::{Campaigns, CreativeStage, Occasion, Problem, Settings, Template, Writer};
 use limbic_domain::{
-    AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, Micros, Moment, MomentKind,
-    Platform, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, testing, topics,
+    AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, IntentKind, Micros, Moment,
+    MomentKind, Platform, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, testing, topics,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Effects, Headers, Outputs, Record, References, Stage, header};
@@ -232,7 +232,11 @@ fn the_tones_follow_the_direction() {
     let campaign = campaign("spring");
     let writer = Writer::new(&Settings::default()).unwrap();
     let tones = |direction| -> BTreeSet<String> {
-        let draft = writer.write(&TenantId::default(), &campaign, "football", direction);
+        let draft = writer.write(
+            &TenantId::default(),
+            &campaign,
+            &Occasion::new("football", direction),
+        );
         assert!(draft.removals.is_empty());
         draft
             .creatives
@@ -281,7 +285,7 @@ fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
     let tenant = TenantId::default();
     let ids = |tenant: &TenantId, campaign: &Campaign, subject: &str| -> BTreeSet<String> {
         let writer = Writer::new(&Settings::default()).unwrap();
-        let draft = writer.write(tenant, campaign, subject, Direction::Up);
+        let draft = writer.write(tenant, campaign, &Occasion::new(subject, Direction::Up));
         let ids: BTreeSet<_> = draft
             .creatives
             .iter()
@@ -320,7 +324,11 @@ fn a_shorter_template_is_preferred_to_a_cut() {
     let mut small = campaign("spring");
     small.platforms = vec![platform("file", 12, 12)];
     let writer = Writer::new(&Settings::default()).unwrap();
-    let draft = writer.write(&TenantId::default(), &small, "football", Direction::Up);
+    let draft = writer.write(
+        &TenantId::default(),
+        &small,
+        &Occasion::new("football", Direction::Up),
+    );
     let said: Vec<_> = draft
         .creatives
         .iter()
@@ -338,7 +346,11 @@ fn a_body_is_cut_between_words_only_if_no_template_fits_whole() {
     small.brief.call_to_action = "Come and try a pair of them on in our shop".into();
     small.platforms = vec![platform("file", 12, 24)];
     let writer = Writer::new(&Settings::default()).unwrap();
-    let draft = writer.write(&TenantId::default(), &small, "football", Direction::Down);
+    let draft = writer.write(
+        &TenantId::default(),
+        &small,
+        &Occasion::new("football", Direction::Down),
+    );
     let bodies: BTreeSet<_> = draft
         .creatives
         .iter()
@@ -431,12 +443,54 @@ fn template(name: &str, headline: &str, body: &str) -> Template {
         name: slug(name),
         tone: slug("odd"),
         direction: None,
+        intents: Vec::new(),
         tenant: None,
         campaigns: Vec::new(),
         platforms: Vec::new(),
         headline: headline.into(),
         body: body.into(),
     }
+}
+
+#[test]
+fn a_template_can_use_the_intention_and_the_brands_of_the_posts() {
+    let mut template = template(
+        "answer",
+        "{{ product }}: a question?",
+        "{% if brands %}Not {{ brands[0] }}, {{ product }}. {% endif %}For a {{ intent }}.",
+    );
+    template.intents = vec![IntentKind::Question];
+    let settings = Settings {
+        built_in: false,
+        templates: vec![template],
+        ..Settings::default()
+    };
+    assert_eq!(settings.check(&alone(campaign("spring"))), Ok(()));
+    let writer = Writer::new(&settings).unwrap();
+    let mut moment = testing::moment("everyone:football".parse().unwrap(), Direction::Up, Vec::new());
+    let written = |moment: &Moment| {
+        let draft = writer.write(&TenantId::default(), &campaign("spring"), &Occasion::of(moment));
+        assert_eq!(draft.removals, []);
+        let bodies = draft
+            .creatives
+            .into_iter()
+            .map(|creative| creative.rendering.body);
+        bodies.collect::<BTreeSet<_>>()
+    };
+    assert!(written(&moment).is_empty(), "nobody asks");
+    moment.change.intents = [
+        (IntentKind::None, 30),
+        (IntentKind::Question, 3),
+        (IntentKind::Praise, 1),
+    ]
+    .into();
+    assert!(written(&moment).iter().all(|body| body == "For a question."));
+    moment.change.brands = [("Acme".to_owned(), 2), ("Zeta".to_owned(), 5)].into();
+    let bodies = written(&moment);
+    assert!(
+        !bodies.is_empty() && bodies.iter().all(|body| body.starts_with("Not Zeta,")),
+        "{bodies:?}"
+    );
 }
 
 #[test]
@@ -500,7 +554,11 @@ fn a_tenants_template_is_used_for_that_tenant_only() {
     settings.check(&campaigns).unwrap();
     let writer = Writer::new(&settings).unwrap();
     let written = |tenant: &TenantId| -> Vec<String> {
-        let draft = writer.write(tenant, &campaign("spring"), "football", Direction::Up);
+        let draft = writer.write(
+            tenant,
+            &campaign("spring"),
+            &Occasion::new("football", Direction::Up),
+        );
         draft
             .creatives
             .into_iter()
@@ -525,7 +583,11 @@ fn a_template_that_fails_on_a_subject_is_named_in_the_draft() {
     };
     let campaign = campaign("spring");
     let writer = Writer::new(&settings).unwrap();
-    let draft = writer.write(&TenantId::default(), &campaign, "football", Direction::Up);
+    let draft = writer.write(
+        &TenantId::default(),
+        &campaign,
+        &Occasion::new("football", Direction::Up),
+    );
     assert!(!draft.creatives.is_empty());
     assert_eq!(draft.removals.len(), 1);
     assert_eq!(
@@ -573,7 +635,7 @@ proptest! {
         if Settings::default().check(&alone(any.clone())).is_ok() {
             let writer = Writer::new(&Settings::default()).unwrap();
             for direction in [Direction::Up, Direction::Down] {
-                let draft = writer.write(&TenantId::default(), &any, &subject, direction);
+                let draft = writer.write(&TenantId::default(), &any, &Occasion::new(&subject, direction));
                 prop_assert!(!draft.creatives.is_empty());
                 for creative in draft.creatives {
                     prop_assert!(creative.rendering.headline.graphemes(true).count() <= headline);

@@ -11,6 +11,7 @@ use crate::baseline::Baseline;
 use crate::change::{Changes, Counted};
 use crate::change_test::{ChangeTest, Found, Observation};
 use crate::detector::Detector;
+use crate::hostility::{Hostility, Judged};
 use crate::mood::{Felt, Mood};
 use crate::settings::Settings;
 use crate::status::Shown;
@@ -60,6 +61,7 @@ pub struct Audience {
     test: ChangeTest,
     changes: Changes,
     texts: Texts,
+    hostility: Hostility,
     /// Who spoke, newest first, at most [`MOST_PEOPLE`].
     people: Vec<Speaker>,
 }
@@ -103,6 +105,7 @@ impl Audience {
             test: ChangeTest::new(),
             changes: Changes::new(),
             texts: Texts::new(),
+            hostility: Hostility::new(),
             people: Vec::new(),
         }
     }
@@ -119,6 +122,8 @@ impl Audience {
             arousal: self.mood.arousal(),
             emotions: self.mood.emotions(),
             distress: self.mood.distressed(),
+            offence: self.hostility.offence(),
+            hate: self.hostility.hate(),
             weight: self.mood.weight(),
         }
     }
@@ -158,6 +163,8 @@ impl Audience {
         };
         let half_life = settings.audience.half_life.as_millis();
         self.mood.add(feeling.at, half_life, &felt, feeling.ironic);
+        let judged = Judged::of(feeling, &settings.audience);
+        self.hostility.add(feeling.at, half_life, judged);
         let place = self.place_of(&feeling.person);
         let repeated = self.repeated(feeling, place, settings);
         let found = self.judge(feeling, &repeated, settings);
@@ -214,7 +221,7 @@ impl Audience {
 
     /// What the test says of this post.
     fn judge(&mut self, feeling: &WaitingFeeling, repeated: &Repeated, settings: &Settings) -> Option<Found> {
-        let counted = Counted::of(feeling, settings.audience.distress_from, repeated.copied);
+        let counted = Counted::of(feeling, &settings.audience, repeated.copied);
         // A post that is meant ironically says nothing for or against a change, but counts in the posts since its beginning.
         if feeling.ironic {
             if self.test.is_watching(feeling.at, &settings.change) {
@@ -295,7 +302,7 @@ impl Audience {
 }
 
 impl StateValue for Audience {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn size_hint(&self) -> usize {
         8_192 + 52 * self.people.len()
@@ -306,6 +313,7 @@ impl StateValue for Audience {
         self.test.write(to);
         self.changes.write(to);
         self.texts.write(to);
+        self.hostility.write(to);
         to.length(self.people.len());
         for speaker in &self.people {
             to.pseudonym(&speaker.person);
@@ -327,6 +335,11 @@ impl StateValue for Audience {
                 test: ChangeTest::read(from)?,
                 changes: Changes::read(from)?,
                 texts: Texts::read(from)?,
+                hostility: if version >= 3 {
+                    Hostility::read(from)?
+                } else {
+                    Hostility::new()
+                },
                 people: Vec::new(),
             }
         } else {
@@ -614,6 +627,79 @@ mod tests {
             audience.baseline()
         );
         assert_eq!(Audience::from_bytes(&audience.to_bytes()), Ok(audience));
+    }
+
+    /// The state that the program wrote before it knew offence, hate, intentions and brands.
+    #[test]
+    fn the_second_versions_state_goes_on_with_its_posts() {
+        struct Old;
+        impl StateValue for Old {
+            const VERSION: u8 = 2;
+
+            fn encode(&self, to: &mut Encoder) {
+                Mood::new().write(to);
+                ChangeTest::new().write(to);
+                to.length(1);
+                to.text("joy");
+                to.length(1);
+                to.unsigned(5);
+                to.time(Utc::from_millis(40));
+                for count in [3, 1, 2, 0, 1, 0, 3] {
+                    to.unsigned(count);
+                }
+                for sum in [0.75, 0.25, 1.5] {
+                    to.number(sum);
+                }
+                to.unsigned(3);
+                to.number(0.75);
+                Texts::new().write(to);
+                to.length(1);
+                to.pseudonym(&feeling(9, 0, 0.0).person);
+                to.time(Utc::from_millis(40));
+                to.number(0.1);
+                to.consent(ConsentState::Given);
+                to.flag(false);
+                to.unsigned(4);
+                to.time(Utc::from_millis(30));
+            }
+
+            fn decode(_: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+                Ok(Self)
+            }
+        }
+        let audience = Audience::from_bytes(&Old.to_bytes()).unwrap();
+        let change = audience.changes.since(5).unwrap();
+        let counts = (change.posts, change.distressed, change.sensitive_events);
+        assert_eq!(counts, (3, 1, 2));
+        assert_eq!((change.judged, change.offensive, change.hateful), (0, 0, 0));
+        assert!((change.mood.valence - 0.25).abs() < 1e-12, "{change:?}");
+        assert_eq!(audience.people[0].number, 4);
+        assert_eq!(Audience::from_bytes(&audience.to_bytes()), Ok(audience));
+    }
+
+    #[test]
+    fn a_moment_and_the_state_say_how_much_is_offensive_or_hateful() {
+        let settings = Settings::default();
+        let mut audience = Audience::new();
+        let first = calm(&mut audience, &settings);
+        let hostile = |post: i64| {
+            let mut hostile = feeling(first + post, (first + post) * 10_000, -0.9);
+            hostile.offence = Some(0.9);
+            hostile.hate = (post % 2 == 0).then_some(0.8);
+            hostile
+        };
+        let moment = (0..60).find_map(|post| audience.add(&hostile(post), &settings));
+        let moment = moment.expect("60 people with another mood are noticed");
+        let change = &moment.change;
+        assert!(change.offensive >= 5 && change.hateful >= 2, "{change:?}");
+        assert!(
+            change.mood.offence > 0.7 && moment.mood.offence > 0.1,
+            "{moment:?}"
+        );
+        let status = Shown::from(Utc::from_millis(0));
+        let audience_id = "everyone:football".parse().unwrap();
+        let status = audience.status(&audience_id, &status, &settings);
+        assert!(status.mood.hate > 0.05 && status.mood.offence > status.mood.hate);
     }
 
     /// The whole procedure, its baselines learnt from the stream itself: what [`crate::Detector`] promises for a mean within

@@ -1,9 +1,14 @@
 //! The posts since a change began: sums for every possible beginning that the detector keeps.
 
+use std::collections::BTreeMap;
+
 use limbic_domain::{Change, Distress, Emotions, MoodSummary, Utc};
 use limbic_stream::{DecodeProblem, Decoder, Encoder};
 
+use crate::hostility::Judged;
+use crate::intents::IntentCounts;
 use crate::mood::MOST_EMOTIONS;
+use crate::settings::AudienceSettings;
 use crate::waiting::WaitingFeeling;
 
 /// What is counted of one post.
@@ -15,18 +20,23 @@ pub(crate) struct Counted {
     pub(crate) unread: bool,
     /// Its text nearly repeats another one of the window.
     pub(crate) copied: bool,
+    pub(crate) judged: Judged,
 }
 
 impl Counted {
-    pub(crate) fn of(feeling: &WaitingFeeling, distress_from: f64, copied: bool) -> Self {
+    pub(crate) fn of(feeling: &WaitingFeeling, settings: &AudienceSettings, copied: bool) -> Self {
         Self {
-            distressed: feeling.distress >= distress_from,
+            distressed: feeling.distress >= settings.distress_from,
             sensitive_event: feeling.sensitive_event >= Distress::EVENT_FROM,
             unread: feeling.unread,
             copied,
+            judged: Judged::of(feeling, settings),
         }
     }
 }
+
+/// Most brands that are counted. Further ones are ignored.
+const MOST_BRANDS: usize = 8;
 
 /// Sums over the posts since each beginning. At most one for each bet of the detector.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,6 +58,12 @@ struct Sums {
     unread: u64,
     copied: u64,
     automated: u64,
+    /// Posts in which offence or hate is read.
+    judged: u64,
+    offensive: u64,
+    hateful: u64,
+    intents: IntentCounts,
+    brands: BTreeMap<String, u64>,
     /// Posts that have a valence.
     felt: u64,
     valence: f64,
@@ -55,6 +71,30 @@ struct Sums {
     arousal: f64,
     /// For each name: how many posts have a value for it, and the sum of the values.
     emotions: Vec<(u64, f64)>,
+}
+
+impl Sums {
+    fn add_brands(&mut self, brands: &[String]) {
+        for brand in brands {
+            if let Some(count) = self.brands.get_mut(brand) {
+                *count += 1;
+            } else if self.brands.len() < MOST_BRANDS {
+                self.brands.insert(brand.clone(), 1);
+            }
+        }
+    }
+
+    /// What the second version of an audience's state did not count.
+    fn read_kinds(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeProblem> {
+        self.judged = from.unsigned()?;
+        self.offensive = from.unsigned()?;
+        self.hateful = from.unsigned()?;
+        self.intents = IntentCounts::read(from)?;
+        for _ in 0..from.length()? {
+            self.brands.insert(from.text()?.to_owned(), from.unsigned()?);
+        }
+        Ok(())
+    }
 }
 
 impl Changes {
@@ -84,6 +124,12 @@ impl Changes {
             sums.unread += u64::from(counted.unread);
             sums.copied += u64::from(counted.copied);
             sums.automated += u64::from(feeling.automated);
+            let Judged { offensive, hateful } = counted.judged;
+            sums.judged += u64::from(offensive.is_some() || hateful.is_some());
+            sums.offensive += u64::from(offensive == Some(true));
+            sums.hateful += u64::from(hateful == Some(true));
+            sums.intents.add(feeling.intent);
+            sums.add_brands(&feeling.brands);
             if !feeling.ironic {
                 sums.felt += 1;
                 sums.valence += feeling.valence;
@@ -143,11 +189,18 @@ impl Changes {
             unread: sums.unread,
             copied: sums.copied,
             automated: sums.automated,
+            judged: sums.judged,
+            offensive: sums.offensive,
+            hateful: sums.hateful,
+            intents: sums.intents.by_kind(),
+            brands: sums.brands.clone(),
             mood: MoodSummary {
                 valence,
                 arousal: mean(sums.arousal).clamp(0.0, 1.0),
                 emotions: emotions.collect(),
                 distress: sums.distressed as f64 / sums.posts.max(1) as f64,
+                offence: sums.offensive as f64 / sums.judged.max(1) as f64,
+                hate: sums.hateful as f64 / sums.judged.max(1) as f64,
                 weight: felt,
             },
             valence_error,
@@ -174,6 +227,15 @@ impl Changes {
             ];
             for count in counts {
                 to.unsigned(count);
+            }
+            for count in [sums.judged, sums.offensive, sums.hateful] {
+                to.unsigned(count);
+            }
+            sums.intents.write(to);
+            to.length(sums.brands.len());
+            for (brand, count) in &sums.brands {
+                to.text(brand);
+                to.unsigned(*count);
             }
             for sum in [sums.valence, sums.squares, sums.arousal] {
                 to.number(sum);
@@ -208,6 +270,7 @@ impl Changes {
         Ok(())
     }
 
+    /// The sums of an audience's state, in its version.
     pub(crate) fn read(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         let names = from.length()?;
         let names = (0..names).map(|_| Ok(from.text()?.to_owned()));
@@ -227,11 +290,15 @@ impl Changes {
                 copied: from.unsigned()?,
                 automated: from.unsigned()?,
                 felt: from.unsigned()?,
-                valence: from.number()?,
-                squares: from.number()?,
-                arousal: from.number()?,
                 emotions: Vec::with_capacity(changes.names.len()),
+                ..Sums::default()
             };
+            if from.version() >= 3 {
+                sums.read_kinds(from)?;
+            }
+            sums.valence = from.number()?;
+            sums.squares = from.number()?;
+            sums.arousal = from.number()?;
             for _ in 0..changes.names.len() {
                 sums.emotions.push((from.unsigned()?, from.number()?));
             }
@@ -244,6 +311,8 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use limbic_domain::IntentKind;
+
     use crate::waiting::tests::feeling;
 
     const PLAIN: Counted = Counted {
@@ -251,6 +320,10 @@ mod tests {
         sensitive_event: false,
         unread: false,
         copied: false,
+        judged: Judged {
+            offensive: Some(false),
+            hateful: None,
+        },
     };
 
     #[test]
@@ -261,6 +334,10 @@ mod tests {
             sensitive_event: true,
             unread: false,
             copied: true,
+            judged: Judged {
+                offensive: Some(true),
+                hateful: Some(true),
+            },
         };
         changes.add(&[1], &feeling(1, 1_000, 0.5), PLAIN);
         changes.add(&[1], &feeling(2, 2_000, 0.25), PLAIN);
@@ -269,6 +346,8 @@ mod tests {
         let all = changes.since(1).unwrap();
         assert_eq!((all.posts, all.distressed, all.sensitive_events), (4, 2, 2));
         assert_eq!((all.copied, all.automated), (2, 0));
+        assert_eq!((all.judged, all.offensive, all.hateful), (4, 2, 2));
+        assert!((all.mood.offence - 0.5).abs() < 1e-12 && (all.mood.hate - 0.5).abs() < 1e-12);
         assert!((all.mood.valence - -0.1875).abs() < 1e-12);
         let late = changes.since(3).unwrap();
         assert_eq!((late.posts, late.since), (2, Utc::from_millis(3_000)));
@@ -278,6 +357,26 @@ mod tests {
         changes.add(&[3], &feeling(5, 5_000, 0.0), PLAIN);
         assert_eq!(changes.since(1), None, "the detector gave that beginning up");
         assert_eq!(changes.since(3).unwrap().posts, 3);
+    }
+
+    #[test]
+    fn intentions_and_brands_are_counted_and_the_eighth_brand_is_the_last() {
+        let mut changes = Changes::new();
+        for number in 0..10 {
+            let mut post = feeling(number, number, 0.0);
+            post.intent = match number {
+                0..4 => Some(IntentKind::Question),
+                4..8 => Some(IntentKind::Complaint),
+                _ => None,
+            };
+            post.brands = vec!["Acme".to_owned(), format!("brand {number}")];
+            changes.add(&[1], &post, PLAIN);
+        }
+        let change = changes.since(1).unwrap();
+        let expected = BTreeMap::from([(IntentKind::Question, 4), (IntentKind::Complaint, 4)]);
+        assert_eq!(change.intents, expected);
+        assert_eq!(change.intent(), IntentKind::Complaint, "it is listed first");
+        assert_eq!((change.brands["Acme"], change.brands.len()), (10, 8));
     }
 
     #[test]

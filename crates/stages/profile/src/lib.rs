@@ -51,6 +51,8 @@ mod component;
 mod detector;
 mod events;
 mod expiry;
+mod hostility;
+mod intents;
 mod moments;
 mod mood;
 mod person;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use limbic_domain::{AudienceId, Envelope, Feeling, Reading, Slug, TenantId, Utc, event_id, topics};
+use limbic_domain::{
+    AudienceId, Entity, EntityKind, Envelope, Feeling, Reading, Slug, TenantId, Utc, event_id, topics,
+};
 use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
@@ -168,6 +170,7 @@ fn write_feelings(
     } = envelope;
     let cause = record.cause();
     let (audiences, others) = audiences;
+    let brands = reading.affect.brands();
     let mut feeling = Envelope::new(
         tenant,
         String::new(),
@@ -181,6 +184,10 @@ fn write_feelings(
             distress: reading.affect.distress.score.get(),
             sensitive_event: reading.affect.distress.sensitive_event,
             unread: reading.affect.distress.unread,
+            offence: reading.affect.offence,
+            hate: reading.affect.hate,
+            intent: reading.affect.intent.map(|intent| intent.kind),
+            brands,
             ironic,
             fingerprint: reading.affect.fingerprint,
             post: reading.post,
@@ -206,11 +213,32 @@ fn write_feelings(
 impl Segment {
     fn holds(&self, reading: &Reading, person: &Person) -> bool {
         let language = primary_subtag(&reading.affect.language);
+        let intent = reading.affect.intent;
         let speaks = |wanted: &String| primary_subtag(wanted).eq_ignore_ascii_case(language);
         (self.networks.is_empty() || self.networks.contains(&reading.post.network))
             && (self.languages.is_empty() || self.languages.iter().any(speaks))
+            && (self.intents.is_empty() || intent.is_some_and(|intent| self.intents.contains(&intent.kind)))
+            && (self.entities.is_empty() || self.names(&reading.affect.entities))
             && person.posts() >= self.least_posts
     }
+
+    /// Whether a post with these entities names one of the segment's.
+    fn names(&self, entities: &[Entity]) -> bool {
+        let is_named = |wanted: &String| {
+            entities.iter().any(|Entity { kind, text, name, .. }| {
+                let is_of_people = matches!(kind, EntityKind::Mention | EntityKind::Person);
+                let names = [name.as_deref(), Some(text)].into_iter().flatten();
+                !is_of_people && names.into_iter().any(|name| is_same_name(name, wanted))
+            })
+        };
+        self.entities.iter().any(is_named)
+    }
+}
+
+/// Case does not count, and neither does the `#` of a hashtag.
+fn is_same_name(text: &str, wanted: &str) -> bool {
+    let name = |text: &str| text.trim_start_matches('#').to_lowercase();
+    name(text) == name(wanted)
 }
 
 fn primary_subtag(tag: &str) -> &str {

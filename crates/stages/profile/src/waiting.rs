@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use limbic_domain::{
-    AudienceId, ConsentState, Emotions, Envelope, Feeling, PostRef, Pseudonym, Slug, TenantId,
-    TextFingerprint, Utc,
+    AudienceId, ConsentState, Emotions, Envelope, Feeling, IntentKind, PostRef, Probability, Pseudonym, Slug,
+    TenantId, TextFingerprint, Utc,
 };
 use limbic_stream::{Cause, DecodeProblem, Decoder, Encoder, Headers, Record, StateValue, Timers};
+
+use crate::intents;
 
 /// The feelings of each tenant that wait until its watermark has passed them, sorted by time and id. So the order of release is
 /// a function of the feelings alone.
@@ -35,6 +37,11 @@ pub(crate) struct WaitingFeeling {
     pub(crate) emotions: Emotions,
     pub(crate) sensitive_event: f64,
     pub(crate) unread: bool,
+    /// `None` if it is not read, as is `hate`.
+    pub(crate) offence: Option<f64>,
+    pub(crate) hate: Option<f64>,
+    pub(crate) intent: Option<IntentKind>,
+    pub(crate) brands: Vec<String>,
     pub(crate) ironic: bool,
     pub(crate) fingerprint: Option<TextFingerprint>,
     pub(crate) automated: bool,
@@ -64,6 +71,10 @@ impl WaitingFeeling {
             emotions: feeling.emotions,
             sensitive_event: feeling.sensitive_event.get(),
             unread: feeling.unread,
+            offence: feeling.offence.map(Probability::get),
+            hate: feeling.hate.map(Probability::get),
+            intent: feeling.intent,
+            brands: feeling.brands,
             ironic: feeling.ironic,
             fingerprint: feeling.fingerprint,
             automated: feeling.person.automated,
@@ -74,7 +85,7 @@ impl WaitingFeeling {
 }
 
 impl StateValue for WaitingFeeling {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn size_hint(&self) -> usize {
         512
@@ -108,6 +119,20 @@ impl StateValue for WaitingFeeling {
             to.text(name);
             to.number(*score);
         }
+        for probability in [self.offence, self.hate] {
+            to.flag(probability.is_some());
+            if let Some(probability) = probability {
+                to.number(probability);
+            }
+        }
+        to.flag(self.intent.is_some());
+        if let Some(intent) = self.intent {
+            intents::write(intent, to);
+        }
+        to.length(self.brands.len());
+        for brand in &self.brands {
+            to.text(brand);
+        }
         to.length(self.cause.headers.len());
         for (name, value) in self.cause.headers.iter() {
             to.text(name);
@@ -117,6 +142,7 @@ impl StateValue for WaitingFeeling {
 
     /// The partition of the cause is 0, because the reader of the value knows the partition.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        let knows_offence = from.version() >= 3;
         Ok(Self {
             at: from.time()?,
             id: from.text()?.to_owned(),
@@ -145,6 +171,14 @@ impl StateValue for WaitingFeeling {
             arousal: from.number()?,
             distress: from.number()?,
             emotions: emotions(from)?,
+            offence: probability(from, knows_offence)?,
+            hate: probability(from, knows_offence)?,
+            intent: if knows_offence && from.flag()? {
+                Some(intents::read(from)?)
+            } else {
+                None
+            },
+            brands: if knows_offence { brands(from)? } else { Vec::new() },
             cause: Cause {
                 partition: 0,
                 headers: headers(from)?,
@@ -157,6 +191,19 @@ fn emotions(from: &mut Decoder<'_>) -> Result<Emotions, DecodeProblem> {
     (0..from.length()?)
         .map(|_| Ok((from.text()?.to_owned(), from.number()?)))
         .collect()
+}
+
+/// Absent in the versions that did not know it.
+fn probability(from: &mut Decoder<'_>, is_known: bool) -> Result<Option<f64>, DecodeProblem> {
+    if is_known && from.flag()? {
+        from.number().map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+fn brands(from: &mut Decoder<'_>) -> Result<Vec<String>, DecodeProblem> {
+    (0..from.length()?).map(|_| Ok(from.text()?.to_owned())).collect()
 }
 
 fn headers(from: &mut Decoder<'_>) -> Result<Headers, DecodeProblem> {
@@ -193,6 +240,10 @@ pub(crate) mod tests {
             emotions: Emotions::from([("joy".to_owned(), 0.25)]),
             sensitive_event: 0.0,
             unread: false,
+            offence: Some(0.1),
+            hate: Some(0.0),
+            intent: None,
+            brands: Vec::new(),
             ironic: false,
             fingerprint: None,
             automated: false,
@@ -210,6 +261,36 @@ pub(crate) mod tests {
         waiting.cause.partition = 0;
         waiting.fingerprint = Some(TextFingerprint::from_bits(u64::MAX));
         waiting.automated = true;
+        for intent in IntentKind::ALL {
+            waiting.intent = Some(intent);
+            waiting.brands.push(intent.name().to_owned());
+            assert_eq!(
+                WaitingFeeling::from_bytes(&waiting.to_bytes()),
+                Ok(waiting.clone())
+            );
+        }
+        waiting.offence = None;
         assert_eq!(WaitingFeeling::from_bytes(&waiting.to_bytes()), Ok(waiting));
+    }
+
+    /// The bytes of the second version are those of the third without what it did not know, between emotions and headers.
+    #[test]
+    fn a_feeling_that_waited_before_offence_was_known_has_none() {
+        let mut waiting = feeling(7, 12_345, -0.5);
+        waiting.cause = Cause {
+            partition: 0,
+            headers: Headers::new(),
+        };
+        let bytes = waiting.to_bytes();
+        // Flags and numbers of offence and hate, no intention, no brand, no header.
+        let added = bytes.len() - (1 + 8 + 1 + 8 + 1 + 1) - 1;
+        let mut old = bytes[..added].to_vec();
+        old.push(0);
+        old[0] = 2;
+        let read = WaitingFeeling::from_bytes(&old).unwrap();
+        assert_eq!((read.offence, read.hate), (None, None));
+        waiting.offence = None;
+        waiting.hate = None;
+        assert_eq!(read, waiting);
     }
 }

@@ -7,7 +7,8 @@ mod kit;
 use bytes::Bytes;
 use kit::{commit, reading, record, write};
 use limbic_domain::{
-    ConsentState, Distress, Envelope, Feeling, Probability, Reading, Slug, TenantId, Utc, topics,
+    ConsentState, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind, Probability, Reading,
+    Slug, TenantId, Utc, topics,
 };
 use limbic_profile::{AUDIENCES, InvalidSetting, MomentStage, PEOPLE, ProfileStage, Segment, Settings};
 use limbic_stream::testing::{Harness, MemoryState};
@@ -338,14 +339,49 @@ fn a_post_counts_for_its_topics_and_for_the_segments_it_fits() {
         name: Slug::new(name).unwrap(),
         networks: Vec::new(),
         languages: languages.iter().map(|&tag| tag.to_owned()).collect(),
+        intents: Vec::new(),
+        entities: Vec::new(),
         least_posts,
     };
-    settings.segments = vec![segment("english", &["en"], 0), segment("regulars", &[], 2)];
+    let asking = Segment {
+        intents: vec![IntentKind::Question],
+        ..segment("asking", &[], 0)
+    };
+    let about = |name: &str, entity: &str| Segment {
+        entities: vec![entity.to_owned()],
+        ..segment(name, &[], 0)
+    };
+    settings.segments = vec![
+        segment("english", &["en"], 0),
+        segment("regulars", &[], 2),
+        asking,
+        about("acme", "ACME"),
+        about("tagged", "teatime"),
+        about("ada", "ada"),
+    ];
     let mut stage = ProfileStage::new(&settings).unwrap();
     let mut memory = MemoryState::default();
     let mut post = reading("ada", "1", at(0), 0.5, &["tea", "rain", "tea"]);
     post.data.affect.language = "en-GB".into();
-    let silent = reading("ada", "2", at(1), 0.5, &[]);
+    let mut silent = reading("ada", "2", at(1), 0.5, &[]);
+    silent.data.affect.intent = Some(Intent {
+        kind: IntentKind::Question,
+        score: Probability::ONE,
+    });
+    let entity = |kind, text: &str, name: Option<&str>| Entity {
+        kind,
+        text: text.to_owned(),
+        start: 0,
+        end: 1,
+        name: name.map(ToOwned::to_owned),
+    };
+    silent.data.affect.entities = vec![
+        entity(EntityKind::Brand, "acmes", Some("Acme")),
+        entity(EntityKind::Hashtag, "#TeaTime", None),
+        // A segment never selects who names a person.
+        entity(EntityKind::Person, "Ada", None),
+        entity(EntityKind::Mention, "ada", None),
+    ];
     let records = [&post, &silent].map(|reading| record(topics::READINGS, 0, 0, write(reading)));
     let effects = commit(&mut memory, |out| {
         stage
@@ -362,15 +398,21 @@ fn a_post_counts_for_its_topics_and_for_the_segments_it_fits() {
         .iter()
         .map(|(_, new): &(u32, NewRecord)| &new.key[..])
         .collect();
-    let expected: [&[u8]; 6] = [
+    let expected: [&[u8]; 9] = [
         b"default/everyone:rain",
         b"default/everyone:tea",
         b"default/english:rain",
         b"default/english:tea",
         b"default/everyone:all",
         b"default/regulars:all",
+        b"default/asking:all",
+        b"default/acme:all",
+        b"default/tagged:all",
     ];
     assert_eq!(keys, expected);
+    let last = Envelope::<Feeling>::decode(&effects.records[8].1.value).unwrap();
+    assert_eq!(last.data.brands, ["Acme"]);
+    assert_eq!(last.data.intent, Some(IntentKind::Question));
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //!
 //! An audience is judged twice, by its decayed state and by the posts since the change, and the worse of the two counts. A share
 //! since the change is *plausible* unless so few hits among so many posts have a chance below 0.2: ten posts are the fewest that
-//! clear a limit of 15 %.
+//! clear a limit of 15 %. Of hateful and offensive posts the measured share counts.
 //!
 //! The gate is not a policy: it never chooses between ads that are safe. It is not a filter of posts either: it judges
 //! ads, the people they could reach and the audience, not what people write.
@@ -52,6 +52,7 @@
 //! | `unread_audience` | everything | too many posts since the change are in languages in which distress cannot be read |
 //! | `audience_distress` | everything | the share of recent posts with distress reaches the limit, or plausibly does since the change |
 //! | `audience_feeling` | everything | fear, grief or despair is strong in the audience, lately or since the change; sadness, when it goes down |
+//! | `audience_hate`, `audience_offence` | everything | the share of such posts reaches the limit, lately or since the change |
 //! | `complaint` | everything | the audience's subject is the campaign's own brand, and the audience is not pleased with it |
 //! | `sensitive_audience` | everything | the audience or the campaign's name is of a sensitive category |
 //! | `minor`, `distress`, `consent` | a person | suspected minor; in distress; no consent where the source requires it |

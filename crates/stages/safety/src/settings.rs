@@ -16,6 +16,10 @@ pub mod ceiling {
     pub const SENSITIVE_EVENTS: f64 = 0.25;
     /// Share of an audience's posts since a change in languages in which distress cannot be read at which nothing runs.
     pub const UNREAD: f64 = 0.5;
+    /// Share of an audience's recent posts that are offensive at which nothing runs.
+    pub const OFFENCE: f64 = 0.5;
+    /// Share of an audience's recent posts that attack people because of a group at which nothing runs.
+    pub const HATE: f64 = 0.25;
     /// Mean anger, annoyance, disgust, disapproval or disappointment at which an audience is not shown the ad of the brand that
     /// it writes about.
     pub const BRAND_ANGER: f64 = 0.3;
@@ -48,6 +52,12 @@ pub struct Settings {
     /// Share of an audience's posts since a change in languages in which distress cannot be read at which nothing runs, above 0 and
     /// at most [`ceiling::UNREAD`]. Default: that.
     pub unread: f64,
+    /// Share of offensive posts (insults, threats, profanity), of those that the audience wrote lately or since a change, at which
+    /// nothing runs, above 0 and at most [`ceiling::OFFENCE`]. Default: 0.4.
+    pub offence: f64,
+    /// Share of posts that attack people because of a group that they belong to, of those that the audience wrote lately or since a
+    /// change, at which nothing runs, above 0 and at most [`ceiling::HATE`]. Default: 0.15.
+    pub hate: f64,
     /// Mean anger, annoyance, disgust, disapproval or disappointment at which an audience is not shown the ad of the brand that it
     /// writes about, above 0 and at most [`ceiling::BRAND_ANGER`]. Default: 0.2.
     pub brand_anger: f64,
@@ -81,6 +91,8 @@ impl Default for Settings {
             audience_distress: 0.15,
             sensitive_events: 0.15,
             unread: ceiling::UNREAD,
+            offence: 0.4,
+            hate: 0.15,
             brand_anger: 0.2,
             person_distress: 0.4,
             any_dread: ceiling::ANY_DREAD,
@@ -156,6 +168,8 @@ pub struct Rules {
     pub(crate) audience_distress: f64,
     pub(crate) sensitive_events: f64,
     pub(crate) unread: f64,
+    pub(crate) offence: f64,
+    pub(crate) hate: f64,
     pub(crate) brand_anger: f64,
     pub(crate) person_distress: f64,
     pub(crate) any_dread: f64,
@@ -183,6 +197,8 @@ impl Rules {
                 ceiling::SENSITIVE_EVENTS,
             ),
             ("unread", settings.unread, ceiling::UNREAD),
+            ("offence", settings.offence, ceiling::OFFENCE),
+            ("hate", settings.hate, ceiling::HATE),
             ("brand_anger", settings.brand_anger, ceiling::BRAND_ANGER),
             (
                 "person_distress",
@@ -228,6 +244,8 @@ impl Rules {
             audience_distress: settings.audience_distress,
             sensitive_events: settings.sensitive_events,
             unread: settings.unread,
+            offence: settings.offence,
+            hate: settings.hate,
             brand_anger: settings.brand_anger,
             person_distress: settings.person_distress,
             any_dread: settings.any_dread,
@@ -237,7 +255,7 @@ impl Rules {
             fewest_people: settings.fewest_people,
             lexicon,
             rooms,
-            version: format!("gate-2/{}", &digest[..16]),
+            version: format!("gate-3/{}", &digest[..16]),
         })
     }
 
@@ -246,7 +264,7 @@ impl Rules {
         body: ceiling::BODY,
     };
 
-    /// Which rules these are: `gate-2/` and a hash over limits and word lists. Equal versions judge alike.
+    /// Which rules these are: `gate-3/` and a hash over limits and word lists. Equal versions judge alike.
     pub fn version(&self) -> &str {
         &self.version
     }

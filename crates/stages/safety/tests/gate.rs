@@ -407,7 +407,7 @@ fn the_version_changes_with_the_rules() {
     };
     assert_eq!(rules().version(), rules().version());
     assert_ne!(rules().version(), Rules::new(&stricter).unwrap().version());
-    assert!(rules().version().starts_with("gate-2/"));
+    assert!(rules().version().starts_with("gate-3/"));
 }
 
 fn process(values: Vec<Vec<u8>>) -> Effects {
@@ -586,6 +586,65 @@ fn a_cheerful_state_does_not_hide_the_posts_since_the_change() {
 }
 
 #[test]
+fn hateful_and_offensive_audiences_get_no_ad_from_the_stated_share_on() {
+    let Settings { offence, hate, .. } = Settings::default();
+    let with = |judged: u64, offensive: u64, hateful: u64| {
+        let mut draft = draft();
+        draft.change.judged = judged;
+        draft.change.offensive = offensive;
+        draft.change.hateful = hateful;
+        draft
+    };
+    let least = |limit: f64| (limit * 30.0).ceil() as u64;
+    cleared(&with(30, least(offence) - 1, least(hate) - 1), &rules());
+    cleared(&with(0, 0, 0), &rules());
+    for (draft, rule, part) in [
+        (
+            with(30, least(offence), 0),
+            "audience_offence",
+            "of 30 posts since",
+        ),
+        (with(30, 0, least(hate)), "audience_hate", "of 30 posts since"),
+        // Posts in which it is not read do not thin it.
+        (with(4, 0, 1), "audience_hate", "1 of 4 posts since"),
+    ] {
+        let (suppression, _) = suppressed(&draft, &rules());
+        assert_eq!(suppression.rule, rule);
+        assert!(suppression.reason.contains(part), "{}", suppression.reason);
+    }
+    let mut lately = draft();
+    lately.mood.hate = hate;
+    assert_eq!(suppressed(&lately, &rules()).0.rule, "audience_hate");
+    lately.mood.hate = 0.0;
+    lately.mood.offence = offence;
+    let (suppression, _) = suppressed(&lately, &rules());
+    assert_eq!(suppression.rule, "audience_offence");
+    assert!(
+        suppression.reason.contains("wrote lately are offensive"),
+        "{}",
+        suppression.reason
+    );
+    for unreadable in [f64::NAN, -0.1, 1.1] {
+        let mut draft = draft();
+        draft.mood.hate = unreadable;
+        assert_eq!(suppressed(&draft, &rules()).0.rule, "rule_failed", "{unreadable}");
+    }
+    assert_eq!(suppressed(&with(3, 0, 4), &rules()).0.rule, "rule_failed");
+    let stricter = Rules::new(&Settings {
+        hate: 0.01,
+        ..Settings::default()
+    })
+    .unwrap();
+    assert_eq!(suppressed(&with(30, 0, 1), &stricter).0.rule, "audience_hate");
+    let more_lenient = Settings {
+        hate: ceiling::HATE + 0.01,
+        ..Settings::default()
+    };
+    let refused = Rules::new(&more_lenient).unwrap_err().to_string();
+    assert!(refused.contains("safety.hate"), "{refused}");
+}
+
+#[test]
 fn posts_that_name_an_event_suppress_and_so_do_too_few_posts_to_exclude_it() {
     for (posts, events, clears) in [
         (30, 0, true),
@@ -752,6 +811,9 @@ proptest! {
         let mut worse = set.clone();
         worse.mood.distress += audience;
         worse.change.distressed += (audience * 20.0) as u64;
+        worse.change.judged = worse.change.judged.max(1);
+        worse.change.hateful = (worse.change.hateful + (audience * 10.0) as u64).min(worse.change.judged);
+        worse.mood.offence = (worse.mood.offence + audience).min(1.0);
         worse.change.sensitive_events += (audience * 10.0) as u64;
         for (recipient, more) in worse.people.iter_mut().zip(persons) {
             recipient.distress = (recipient.distress + more).min(1.0);

@@ -196,6 +196,7 @@ fn sentences(view: &AudienceView, is_without_campaigns: bool) -> Vec<String> {
         clock(view.at)
     )];
     said.extend(of_phase(status));
+    said.extend(of_hostility(status));
     match &status.last_moment {
         None => said.push("There was no moment yet, so no campaign was asked.".to_owned()),
         Some(moment) => {
@@ -245,6 +246,17 @@ fn of_phase(status: &AudienceStatus) -> Vec<String> {
             evidence("a further change"),
         ],
     }
+}
+
+fn of_hostility(status: &AudienceStatus) -> Option<String> {
+    let (offence, hate) = (status.mood.offence, status.mood.hate);
+    (offence > 0.0 || hate > 0.0).then(|| {
+        format!(
+            "Of its posts lately, {} are offensive and {} hateful (safety.offence and safety.hate say from where on no ad runs).",
+            percent(offence),
+            percent(hate)
+        )
+    })
 }
 
 fn of_moment(moment: &LastMoment) -> String {
@@ -299,6 +311,8 @@ mod tests {
                     arousal: 0.5,
                     emotions: limbic_domain::Emotions::new(),
                     distress: 0.0,
+                    offence: 0.0,
+                    hate: 0.0,
                     weight: 9.0,
                 },
                 baseline: -0.02,
@@ -360,7 +374,14 @@ mod tests {
             said.contains("0.12 % of what a moment needs, after 40 compared posts; it points up"),
             "{said}"
         );
-        assert!(!said.contains("[[campaigns]]"), "{said}");
+        assert!(
+            !said.contains("[[campaigns]]") && !said.contains("offensive"),
+            "{said}"
+        );
+        let mut hostile = watching;
+        hostile.status.mood.offence = 0.25;
+        let said = sentences(&hostile, false).join(" ");
+        assert!(said.contains("25 % are offensive and 0 % hateful"), "{said}");
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
             arousal: 0.7,
             emotions: Emotions::default(),
             distress: 0.0,
+            offence: 0.0,
+            hate: 0.0,
             weight: 30.0,
         },
         people: vec![person],

@@ -1,6 +1,6 @@
 //! Rules about an audience as a whole.
 
-use limbic_domain::{CampaignDraft, Direction, Draft, Suppression};
+use limbic_domain::{CampaignDraft, Change, Direction, Draft, Suppression};
 
 use super::{RuleError, percent};
 use crate::gate::Context;
@@ -205,6 +205,58 @@ pub(crate) fn feeling(
                 reason,
             }));
         }
+    }
+    Ok(None)
+}
+
+/// Too many of the audience's posts are offensive or hateful, lately or since the change.
+///
+/// A brand beside them is the only harm, so few posts need not exclude a share: the measured one counts. Posts in which neither
+/// can be read count for nothing.
+pub(crate) fn hostility(
+    draft: &Draft,
+    _: &CampaignDraft,
+    context: &Context<'_>,
+) -> Result<Option<Suppression>, RuleError> {
+    let Change {
+        judged,
+        offensive,
+        hateful,
+        since,
+        ..
+    } = draft.change;
+    let rules = context.rules;
+    for (lately, count, limit, rule, what) in [
+        (
+            draft.mood.hate,
+            hateful,
+            rules.hate,
+            "audience_hate",
+            "attack people because of a group that they belong to",
+        ),
+        (
+            draft.mood.offence,
+            offensive,
+            rules.offence,
+            "audience_offence",
+            "are offensive",
+        ),
+    ] {
+        let lately = share(lately, "the share of hostile posts")?;
+        if count > judged {
+            return Err(RuleError::Unreadable("the number of hostile posts"));
+        }
+        let who = if judged > 0 && count as f64 >= limit * judged as f64 {
+            format!("{count} of {judged} posts since {since}")
+        } else if lately >= limit {
+            format!("{} of the posts that this audience wrote lately", percent(lately))
+        } else {
+            continue;
+        };
+        return Ok(Some(Suppression {
+            rule: rule.to_owned(),
+            reason: format!("{who} {what}; at {} no ad runs.", percent(limit)),
+        }));
     }
     Ok(None)
 }

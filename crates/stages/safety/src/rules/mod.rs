@@ -12,6 +12,7 @@ pub(crate) const AUDIENCE: &[AudienceRule] = &[
     audience::unread,
     audience::distress,
     audience::feeling,
+    audience::hostility,
     audience::complaint,
     audience::sensitive,
 ];
