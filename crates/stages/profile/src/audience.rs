@@ -428,6 +428,30 @@ mod tests {
         }
     }
 
+    /// Bets on a change that has long been found win with every post. They once became infinite, and then the state could not be read.
+    #[test]
+    fn it_can_be_read_however_long_a_mood_stays_changed() {
+        let settings = Settings::default();
+        let mut audience = Audience::new();
+        let (mut changes, mut at) = (0, 0);
+        for post in 0..12_000_i64 {
+            let mood = if post < 2_000 { 0.0 } else { 0.9 };
+            // Later, all posts come at one instant: then no new capital starts.
+            at += if post < 6_000 { 2_000 } else { 0 };
+            let noise = if post % 2 == 0 { 0.1 } else { -0.1 };
+            let found = audience.add(&feeling(post, at, mood + noise), &settings);
+            changes += usize::from(found.is_some());
+            if post % 500 == 0 {
+                assert_eq!(
+                    Audience::from_bytes(&audience.to_bytes()),
+                    Ok(audience.clone()),
+                    "post {post}"
+                );
+            }
+        }
+        assert!(changes > 0, "the mood did not change");
+    }
+
     #[test]
     fn a_moment_names_whoever_spoke_last_newest_first_and_once() {
         let settings = Settings::default();

@@ -40,6 +40,10 @@ use limbic_stream::{DecodeProblem, Decoder, Encoder};
 /// Shares of the capital that are bet, geometrically spread: a stake near `shift * (1 + high) / variance` is best.
 pub(crate) const STAKES: [f64; 5] = [0.06, 0.125, 0.25, 0.5, 0.9];
 
+/// No capital grows beyond this. While a mean stays away from what was usual, every post multiplies what was bet on that, and nobody
+/// asks for the result: after some thousand posts it would be infinite.
+const MOST_CAPITAL: f64 = 1e300;
+
 /// Where the mean may be while nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Band {
@@ -117,8 +121,8 @@ impl Bet {
             post.counts
         };
         let factor = 1.0 + stake * counts * edge;
-        self.detector = (self.detector + capital) * factor;
-        self.best *= factor;
+        self.detector = ((self.detector + capital) * factor).min(MOST_CAPITAL);
+        self.best = (self.best * factor).min(MOST_CAPITAL);
         self.run.weight += counts;
         self.run.sum += counts * post.x;
         self.run.squares += counts * post.x * post.x;
@@ -299,8 +303,8 @@ impl Detector {
         detector.posts = from.unsigned()?;
         for bet in detector.up.iter_mut().chain(&mut detector.down) {
             *bet = Bet {
-                detector: from.number()?,
-                best: from.number()?,
+                detector: from.number()?.min(MOST_CAPITAL),
+                best: from.number()?.min(MOST_CAPITAL),
                 run: Run {
                     since: from.time()?,
                     first: from.unsigned()?,

@@ -149,9 +149,18 @@ impl Encoder {
         self.0.extend_from_slice(&value.as_millis().to_le_bytes());
     }
 
-    /// Writes a floating-point number in 8 bytes, with all its bits. It must be finite: [`Decoder::number`] refuses others.
+    /// Writes a floating-point number in 8 bytes, with all its bits. An infinite one becomes the largest finite one of its sign.
+    ///
+    /// # Panics
+    /// If it is not a number. State that cannot be read again would stop the stage for good, so nothing may be committed: the
+    /// runtime makes the record that caused it a dead letter.
     pub fn number(&mut self, value: f64) {
-        self.0.extend_from_slice(&value.to_bits().to_le_bytes());
+        assert!(
+            !value.is_nan(),
+            "the stage has computed a value for its state that is not a number"
+        );
+        let finite = value.clamp(f64::MIN, f64::MAX);
+        self.0.extend_from_slice(&finite.to_bits().to_le_bytes());
     }
 
     /// Writes bytes with their length.
@@ -270,13 +279,13 @@ impl<'a> Decoder<'a> {
         Ok(Utc::from_millis(i64::from_le_bytes(self.array()?)))
     }
 
-    /// Reads a finite number.
+    /// Reads a number, which is finite: older programs wrote infinite ones too, which are read as the largest finite ones.
     pub fn number(&mut self) -> Result<f64, DecodeProblem> {
         let number = f64::from_bits(u64::from_le_bytes(self.array()?));
-        if number.is_finite() {
-            Ok(number)
-        } else {
+        if number.is_nan() {
             Err(DecodeProblem::Damaged)
+        } else {
+            Ok(number.clamp(f64::MIN, f64::MAX))
         }
     }
 
@@ -387,6 +396,29 @@ mod tests {
                 inner: from.nested()?,
             })
         }
+    }
+
+    #[test]
+    fn an_infinite_number_is_stored_as_the_largest_one_and_what_is_no_number_is_not_stored() {
+        let mut written = Encoder(Vec::new());
+        for number in [f64::INFINITY, f64::NEG_INFINITY, -0.0] {
+            written.number(number);
+        }
+        // As an older program wrote it.
+        written
+            .0
+            .extend_from_slice(&f64::INFINITY.to_bits().to_le_bytes());
+        written.0.extend_from_slice(&f64::NAN.to_bits().to_le_bytes());
+        let mut read = Decoder {
+            version: 1,
+            rest: &written.0,
+        };
+        for expected in [f64::MAX, f64::MIN, -0.0, f64::MAX] {
+            assert_eq!(read.number().map(f64::to_bits), Ok(expected.to_bits()));
+        }
+        assert_eq!(read.number(), Err(DecodeProblem::Damaged));
+        let refused = std::panic::catch_unwind(|| Encoder(Vec::new()).number(f64::NAN));
+        assert!(refused.is_err());
     }
 
     fn everything() -> impl Strategy<Value = Everything> {
