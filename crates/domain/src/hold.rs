@@ -14,6 +14,8 @@ pub enum HoldCause {
     SensitiveEvents,
     /// Suddenly, many more posts than usual are in languages in which distress and sensitive events are not read.
     Unread,
+    /// The newest few posts may be about such an event. The hold ends after about as many posts as the test needs to be sure.
+    Suspected,
 }
 
 /// A person ended a hold before its time.
@@ -89,6 +91,10 @@ impl Hold {
         let what = match self.cause {
             HoldCause::SensitiveEvents => format!(
                 "{} were read as reports of a death, a disaster or violence",
+                self.sensitive_events
+            ),
+            HoldCause::Suspected => format!(
+                "{} may report a death, a disaster or violence",
                 self.sensitive_events
             ),
             HoldCause::Unread => format!(

@@ -22,8 +22,8 @@ use limbic_creative::{Campaigns, CreativeStage};
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Pause};
 use limbic_domain::random::Random;
 use limbic_domain::{
-    Affect, Campaign, ConsentState, Envelope, HumanDuration, Moment, PostRef, Pseudonym, Reading, Slug,
-    TenantId, Utc, event_id, topics,
+    Affect, Campaign, ConsentState, Envelope, Hold, HoldCause, HumanDuration, Moment, PostRef, Pseudonym,
+    Reading, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_optimize::{OptimizeSettings, OptimizeStage};
 use limbic_profile::{MomentStage, ProfileStage, Settings};
@@ -123,6 +123,8 @@ struct Chain {
     deliver: Harness<DeliverStage>,
     platform: Recorder,
     holds: BTreeMap<String, Vec<u8>>,
+    /// The subject was put on hold, and not only because an event was suspected.
+    is_held: bool,
     seen: Seen,
 }
 
@@ -132,6 +134,8 @@ struct Seen {
     moments: Vec<Envelope<Moment>>,
     /// The rules that suppressed something.
     suppressed: Vec<String>,
+    /// Times that an event was suspected.
+    suspected: usize,
 }
 
 fn campaign() -> Campaign {
@@ -172,6 +176,7 @@ impl Chain {
             deliver: Harness::new(deliver).once(),
             platform,
             holds: BTreeMap::new(),
+            is_held: false,
             seen: Seen::default(),
         };
         let campaigns = Campaigns::new().with(TenantId::default(), campaign());
@@ -225,7 +230,6 @@ impl Chain {
             .records
             .iter()
             .filter(|(_, record)| &*record.topic == topics::HOLDS);
-        let before = self.holds.len();
         let holds: Vec<_> = holds
             .map(|(_, record)| {
                 (
@@ -234,9 +238,14 @@ impl Chain {
                 )
             })
             .collect();
-        let is_new = !holds.is_empty();
-        self.holds.extend(holds);
-        if is_new || self.holds.len() != before {
+        if !holds.is_empty() {
+            for (_, value) in &holds {
+                let hold = Envelope::<Hold>::decode(value).unwrap().data;
+                let is_suspected = hold.cause == HoldCause::Suspected;
+                self.is_held |= !is_suspected;
+                self.seen.suspected += usize::from(is_suspected);
+            }
+            self.holds.extend(holds);
             self.publish_holds();
         }
         let moments = effects
@@ -403,6 +412,8 @@ struct Figures {
     moments: usize,
     /// Moments after the event whose decayed state alone the gate would have cleared.
     hidden: usize,
+    /// Times that an event was suspected.
+    suspected: usize,
     suppressed: Vec<String>,
 }
 
@@ -424,7 +435,7 @@ fn run(mut evening: Evening) -> Figures {
             evening.language,
             1_000.0 / evening.millis_apart
         ),
-        held_before: !chain.holds.is_empty(),
+        held_before: chain.is_held,
         ..Figures::default()
     };
     let (mut about, mut at_tenth) = (0, None);
@@ -435,7 +446,7 @@ fn run(mut evening: Evening) -> Figures {
         if about == GRIEVING && at_tenth.is_none() {
             at_tenth = Some(chain.delivered());
         }
-        if !chain.holds.is_empty() && figures.held_after.is_none() {
+        if chain.is_held && figures.held_after.is_none() {
             figures.held_after = Some(about);
         }
     }
@@ -454,6 +465,7 @@ fn run(mut evening: Evening) -> Figures {
         .iter()
         .filter(|moment| moment.data.mood.distress < limit)
         .count();
+    figures.suspected = chain.seen.suspected;
     figures.suppressed = chain.seen.suppressed;
     figures
 }
@@ -485,12 +497,13 @@ fn print(name: &str, figures: &[Figures]) {
     }
     println!(
         "{} {name}: {} with an ad, {} with an ad after the tenth post about the event; {} held (median after {median:?} such posts); \
-         {} before the event; {} with a moment after it; {} ads paused; suppressed by {rules:?}",
+         {} before the event; {} where an event was suspected; {} with a moment after it; {} ads paused; suppressed by {rules:?}",
         figures.len(),
         count(|one| one.ads > 0),
         count(|one| one.late_ads > 0),
         held.len(),
         count(|one| one.held_before),
+        count(|one| one.suspected > 0),
         count(|one| one.moments > 0),
         figures.iter().map(|one| one.paused).sum::<usize>(),
     );

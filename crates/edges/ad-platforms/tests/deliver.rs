@@ -52,6 +52,10 @@ impl Member {
     }
 
     fn hold_on(&mut self, subject: &str, released: Option<Release>) {
+        self.hold_because(HoldCause::SensitiveEvents, subject, released);
+    }
+
+    fn hold_because(&mut self, cause: HoldCause, subject: &str, released: Option<Release>) {
         let hold = Hold {
             subject: slug(subject),
             since: Utc::from_millis(1_000),
@@ -63,7 +67,7 @@ impl Member {
                 network: slug("bluesky"),
                 id: "1".into(),
             },
-            cause: HoldCause::SensitiveEvents,
+            cause,
             released,
         };
         let tenant = TenantId::new("mine").unwrap();
@@ -409,6 +413,24 @@ fn a_delivered_ad_is_paused_once_when_its_subject_is_put_on_hold() {
         (&json!("ad.paused"), &json!(id))
     );
     assert!(body.get("people").is_none(), "a pause names no person");
+}
+
+#[test]
+fn a_suspicion_withdraws_an_ad_that_waits_and_leaves_those_that_run() {
+    let scene = Scene::new(|_| {});
+    let (mut stage, mut member) = scene.with_one();
+    member.tick(&mut stage, 60_000);
+    member.hold_because(HoldCause::Suspected, "football", None);
+    member.process(&mut stage, vec![decision(2, "webhook").encode()]);
+    for now in [61_000, 61_100, 61_200] {
+        member.tick(&mut stage, now);
+    }
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered, OutcomeKind::Withdrawn]);
+    // If it is an event, the hold that follows pauses the one that runs.
+    member.hold();
+    member.tick(&mut stage, 62_000);
+    member.tick(&mut stage, 62_100);
+    assert_eq!(member.kinds()[2..], [OutcomeKind::Paused]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Two entries for each ad and subject: `TENANT/SUBJECT/DECISION` in [`RUNNING`], and a timer that removes it.
 
 use bytes::Bytes;
-use limbic_domain::{Campaign, Hold, Slug, TenantId, Utc, random, topics};
+use limbic_domain::{Campaign, Hold, HoldCause, Slug, TenantId, Utc, random, topics};
 use limbic_stream::outbox::{Enqueue, Outbox};
 use limbic_stream::{
     Cause, DecodeProblem, Decoder, Encoder, Headers, Outputs, StageError, StateValue, Table, Timers,
@@ -203,6 +203,8 @@ fn apply_holds(outbox: &Outbox<Order>, out: &mut Outputs<'_>, partition: u32) ->
     let mut holds = Vec::new();
     for (key, hold) in table.scan::<Hold>("") {
         match hold {
+            // A suspicion stops ads that are on their way. If it is an event, the hold that follows pauses those that run.
+            Ok(hold) if hold.data.cause == HoldCause::Suspected => {}
             Ok(hold) => holds.push((hold.tenant, hold.data)),
             Err(error) => {
                 tracing::error!(key = %String::from_utf8_lossy(key), %error, "a hold cannot be read: its ads are not paused");

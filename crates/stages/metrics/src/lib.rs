@@ -28,7 +28,7 @@
 //! | `moments` | `audience` | `count`, `up`, `down` | `valence` |
 //! | `decisions` | `campaign` | `count`, `chosen`, `price` (the most that the chosen ads can cost), `suppressed`, `suppressed.RULE`; with a challenger `challenger.shadow`, `challenger.live`, `challenger.rolled_back` (decisions in each mode), `challenger.decisions` (decisions by the challenger), `challenger.ratio_alarm` | |
 //! | `outcomes` | `campaign` | `delivered`, `refused`, `withdrawn`, `paused`, `impressions`, `clicks`, `conversions`, `dismissals`, `value` | |
-//! | `holds` | `subject` | `sensitive_events`, `unread` (holds that were raised or extended, by cause), `released` | |
+//! | `holds` | `subject` | `sensitive_events`, `unread`, `suspected` (holds that were raised or extended, by cause), `released` | |
 //!
 //! Every point also has the tags `tenant`, `window` (`10s`) and `partition`.
 //!

@@ -103,6 +103,7 @@ pub(crate) fn of(record: &Record, most: usize) -> Result<Vec<Measured>, String> 
                 (Some(_), _) => "released",
                 (None, HoldCause::SensitiveEvents) => "sensitive_events",
                 (None, HoldCause::Unread) => "unread",
+                (None, HoldCause::Suspected) => "suspected",
             };
             vec![Measured {
                 measurement: "holds",

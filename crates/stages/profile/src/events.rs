@@ -14,10 +14,13 @@
 //! allows, and people who write in one language come together. A busy subject has thousands of posts an hour: its evidence has to
 //! be stronger the more posts are usual, so that false holds stay rare in time and not only among posts.
 //!
-//! Both look at posts as they arrive and do not wait for the watermark: half a minute later is too late. So a hold depends on the
+//! A test that is sure needs some posts, and the ad of a moment may leave before. So an event is *suspected* from a small part of the
+//! evidence on, and the subject is held for the time in which a hold would come.
+//!
+//! All look at posts as they arrive and do not wait for the watermark: half a minute later is too late. So a hold depends on the
 //! order of the topic; moments do not.
 
-use limbic_domain::{Distress, Hold, HoldCause, HumanDuration, Slug, Utc, random};
+use limbic_domain::{Distress, Hold, HoldCause, Slug, Utc, random};
 use limbic_stream::{DecodeProblem, Decoder, Encoder, StateValue, Table};
 
 use crate::AudienceKey;
@@ -57,6 +60,17 @@ const MOST_UNREAD: f64 = 0.8;
 const USUAL_FROM: f64 = 40.0;
 /// Holds without a turn, at most, on average: as many as this while as many posts come as are usual.
 const FALSE_TURNS: f64 = 0.05;
+
+/// From this part of the evidence that raises a hold on, an event is suspected: two people of the newest few posts probably name one.
+const SUSPICION: f64 = 0.015;
+/// An event is suspected for the time of so many posts. If it is one, a hold comes within them.
+const SUSPECTED_POSTS: f64 = 25.0;
+/// The longest time between two posts that counts, in milliseconds: so an event is suspected for ten minutes at most.
+const LONGEST_GAP: f64 = 24_000.0;
+/// The weight of the newest post in the mean time between posts.
+const GAP_WEIGHT: f64 = 1.0 / 16.0;
+/// A suspicion that would be shorter, in milliseconds, is not published: a hold then comes before an ad that is on its way.
+const SHORTEST_SUSPICION: i64 = 2_000;
 
 /// How surely a post is about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +121,8 @@ pub(crate) struct SubjectEvents {
     /// Usual posts, and how many of them were not read, with weights that halve.
     usual_posts: f64,
     usual_unread: f64,
+    /// The mean time between posts now, in milliseconds.
+    gap: f64,
     /// The end of the hold that was published last.
     until: Utc,
     /// When a person last released a hold on the subject, by the wall clock.
@@ -121,6 +137,7 @@ impl SubjectEvents {
             unread: Rise::new(),
             usual_posts: 0.0,
             usual_unread: 0.0,
+            gap: LONGEST_GAP,
             until: Utc::MIN,
             released: Utc::MIN,
         }
@@ -165,27 +182,49 @@ impl SubjectEvents {
         let remaining = decay(self.at.millis_since(before), half_life);
         self.usual_posts = self.usual_posts * remaining + 1.0;
         self.usual_unread = self.usual_unread * remaining + f64::from(u8::from(feeling.unread));
+        if before > Utc::MIN {
+            let gap = (self.at.millis_since(before) as f64).min(LONGEST_GAP);
+            self.gap += (gap - self.gap) * GAP_WEIGHT;
+        }
         let (cause, rise, cooldown) = if names_events {
-            (HoldCause::SensitiveEvents, &self.events, settings.cooldown)
+            (
+                HoldCause::SensitiveEvents,
+                &self.events,
+                settings.cooldown.as_millis(),
+            )
         } else if has_turned {
-            (HoldCause::Unread, &self.unread, settings.unread_cooldown)
+            (
+                HoldCause::Unread,
+                &self.unread,
+                settings.unread_cooldown.as_millis(),
+            )
         } else {
-            return None;
+            (HoldCause::Suspected, &self.events, self.suspected_for(settings)?)
         };
         let until = extended(self.until, self.at, cooldown)?;
         self.until = until;
-        let hits = |of: HoldCause| if of == cause { rise.hits } else { 0 };
+        let (sensitive_events, unread) = match cause {
+            HoldCause::SensitiveEvents | HoldCause::Suspected => (rise.hits, 0),
+            HoldCause::Unread => (0, rise.hits),
+        };
         Some(Hold {
             subject: subject.clone(),
             since: rise.since,
             until,
             posts: rise.posts,
-            sensitive_events: hits(HoldCause::SensitiveEvents),
-            unread: hits(HoldCause::Unread),
+            sensitive_events,
+            unread,
             trigger: feeling.post.clone(),
             cause,
             released: None,
         })
+    }
+
+    /// How long an event is suspected after this post, in milliseconds; `None` if it is not.
+    fn suspected_for(&self, settings: &EventSettings) -> Option<i64> {
+        let time = (SUSPECTED_POSTS * self.gap) as i64;
+        let is_suspected = self.events.evidence(settings.alpha) >= SUSPICION && time >= SHORTEST_SUSPICION;
+        is_suspected.then_some(time)
     }
 
     /// Whether the posts that can be read, with this one, name an event.
@@ -236,8 +275,7 @@ impl SubjectEvents {
 }
 
 /// The new end of a hold that ends at `until`; `None` if it would hardly move.
-fn extended(until: Utc, at: Utc, cooldown: HumanDuration) -> Option<Utc> {
-    let cooldown = cooldown.as_millis();
+fn extended(until: Utc, at: Utc, cooldown: i64) -> Option<Utc> {
     let new = at.plus_millis(cooldown);
     (new.millis_since(until) >= cooldown / EXTENSION).then_some(new)
 }
@@ -255,10 +293,10 @@ fn text_of(feeling: &WaitingFeeling) -> u64 {
 }
 
 impl StateValue for SubjectEvents {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn size_hint(&self) -> usize {
-        32 + self.events.size_hint() + self.unread.size_hint()
+        40 + self.events.size_hint() + self.unread.size_hint()
     }
 
     fn encode(&self, to: &mut Encoder) {
@@ -269,9 +307,11 @@ impl StateValue for SubjectEvents {
         to.number(self.usual_unread);
         to.time(self.until);
         to.time(self.released);
+        to.number(self.gap);
     }
 
-    /// Version 1 knew no languages and no releases, and had the end of the hold before the hashes.
+    /// Version 1 knew no languages and no releases, and had the end of the hold before the hashes. Version 2 did not know how fast
+    /// posts come.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
         let at = from.time()?;
         if from.version() == 1 {
@@ -292,6 +332,11 @@ impl StateValue for SubjectEvents {
             usual_unread: from.number()?,
             until: from.time()?,
             released: from.time()?,
+            gap: if from.version() == 2 {
+                LONGEST_GAP
+            } else {
+                from.number()?
+            },
         })
     }
 }
@@ -315,6 +360,64 @@ mod tests {
         Slug::new("football").unwrap()
     }
 
+    /// Whether it is a hold that is not only a suspicion.
+    fn is_sure(hold: &Option<Hold>) -> bool {
+        hold.as_ref()
+            .is_some_and(|hold| hold.cause != HoldCause::Suspected)
+    }
+
+    /// A subject with 300 posts, so many seconds apart, and then one post that probably names an event and one more.
+    fn suspicion(apart: i64, second_is_probable: bool) -> (SubjectEvents, Option<Hold>) {
+        let settings = EventSettings::default();
+        let mut events = SubjectEvents::new();
+        let mut add = |number: i64, sensitive_event: f64| {
+            let mut post = post(number, false);
+            post.at = Utc::from_millis(number * apart);
+            post.sensitive_event = sensitive_event;
+            events.add(&post, &subject(), &settings, WEEK)
+        };
+        for number in 0..300 {
+            assert_eq!(add(number, 0.1), None);
+        }
+        assert_eq!(add(300, Distress::EVENT_FROM), None, "one person");
+        let second = if second_is_probable {
+            Distress::EVENT_FROM
+        } else {
+            0.1
+        };
+        let hold = add(301, second);
+        (events, hold)
+    }
+
+    #[test]
+    fn two_people_who_probably_name_an_event_hold_the_subject_for_the_time_of_the_next_posts() {
+        let settings = EventSettings::default();
+        let (mut events, hold) = suspicion(2_000, true);
+        let hold = hold.expect("a suspicion");
+        assert_eq!((hold.cause, hold.sensitive_events), (HoldCause::Suspected, 2));
+        let posts = hold.until.millis_since(events.at()) as f64 / 2_000.0;
+        assert!((24.0..26.0).contains(&posts), "{posts}");
+        // If more people name it, the hold comes while the suspicion lasts.
+        let sure = (302..320)
+            .map(|number| {
+                let mut post = post(number, true);
+                post.at = Utc::from_millis(number * 2_000);
+                events.add(&post, &subject(), &settings, WEEK)
+            })
+            .find(is_sure);
+        let sure = sure.flatten().expect("a hold");
+        assert!(events.at() < hold.until);
+        assert_eq!(sure.until, events.at().plus_millis(86_400_000));
+        assert_eq!(suspicion(2_000, false).1, None, "one person");
+    }
+
+    #[test]
+    fn a_suspicion_ends_after_ten_minutes_and_is_not_published_where_a_hold_would_come_as_fast() {
+        let (events, hold) = suspicion(3_600_000, true);
+        assert_eq!(hold.unwrap().until, events.at().plus_millis(600_000));
+        assert_eq!(suspicion(40, true).1, None);
+    }
+
     #[test]
     fn a_few_people_who_name_an_event_hold_the_subject_and_one_person_does_not() {
         let settings = EventSettings::default();
@@ -330,11 +433,8 @@ mod tests {
         for number in 500..600 {
             let mut copy = post(number, true);
             copy.valence = 0.5;
-            assert_eq!(
-                copied.add(&copy, &subject(), &settings, WEEK),
-                None,
-                "one text of a hundred people"
-            );
+            let hold = copied.add(&copy, &subject(), &settings, WEEK);
+            assert!(!is_sure(&hold), "one text of a hundred people: {hold:?}");
         }
         for number in 500..600 {
             let mut shout = post(7, true);
@@ -343,8 +443,9 @@ mod tests {
         }
         // Every second post names it.
         let raised = (500..510)
-            .find_map(|number| events.add(&post(number, number % 2 == 0), &subject(), &settings, WEEK));
-        let hold = raised.expect("no hold within ten posts");
+            .map(|number| events.add(&post(number, number % 2 == 0), &subject(), &settings, WEEK))
+            .find(is_sure);
+        let hold = raised.flatten().expect("no hold within ten posts");
         assert_eq!(hold.until.millis_since(hold.since) / 3_600_000, 24);
         assert!(
             hold.sensitive_events >= 3 && hold.posts >= hold.sensitive_events,
@@ -360,6 +461,7 @@ mod tests {
         let holds: Vec<Hold> = (0..5 * hour)
             .step_by(60)
             .filter_map(|second| events.add(&post(second, true), &subject(), &settings, WEEK))
+            .filter(|hold| hold.cause == HoldCause::SensitiveEvents)
             .collect();
         assert_eq!(holds.len(), 5, "about one an hour: {holds:?}");
         assert!(holds.is_sorted_by(|a, b| a.until < b.until));
@@ -406,9 +508,10 @@ mod tests {
         assert!(hold.unread >= 3 && hold.sensitive_events == 0, "{hold:?}");
         assert_eq!(hold.until.millis_since(hold.since) / 3_600_000, 1);
         // An event extends it to the whole time.
-        let event =
-            (210..220).find_map(|number| events.add(&post(number, true), &subject(), &settings, WEEK));
-        let event = event.expect("no hold because of an event");
+        let event = (210..220)
+            .map(|number| events.add(&post(number, true), &subject(), &settings, WEEK))
+            .find(is_sure);
+        let event = event.flatten().expect("no hold because of an event");
         assert_eq!(event.cause, HoldCause::SensitiveEvents);
         assert_eq!(event.until.millis_since(event.since) / 3_600_000, 24);
     }
@@ -417,8 +520,10 @@ mod tests {
     fn after_a_release_only_new_posts_hold_again() {
         let settings = EventSettings::default();
         let mut events = SubjectEvents::new();
-        let add =
-            |events: &mut SubjectEvents, number| events.add(&post(number, true), &subject(), &settings, WEEK);
+        let add = |events: &mut SubjectEvents, number| {
+            let hold = events.add(&post(number, true), &subject(), &settings, WEEK);
+            hold.filter(|hold| hold.cause == HoldCause::SensitiveEvents)
+        };
         let first = (0..10)
             .find_map(|number| add(&mut events, number))
             .expect("no hold");
@@ -431,6 +536,20 @@ mod tests {
             .expect("no new hold");
         assert!(second.since > first.since.plus_millis(1_000), "{second:?}");
         assert!(second.sensitive_events <= first.sensitive_events);
+    }
+
+    #[test]
+    fn the_second_version_is_read() {
+        let (events, _) = suspicion(2_000, true);
+        let mut bytes = events.to_bytes().to_vec();
+        assert_eq!(bytes[0], 3, "the version is the first byte");
+        bytes[0] = 2;
+        bytes.truncate(bytes.len() - 8);
+        let expected = SubjectEvents {
+            gap: LONGEST_GAP,
+            ..events
+        };
+        assert_eq!(SubjectEvents::from_bytes(&bytes), Ok(expected));
     }
 
     #[test]

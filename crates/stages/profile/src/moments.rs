@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limbic_domain::{AudienceId, Envelope, Hold, MomentKind, Slug, TenantId, Utc, event_id, topics};
+use limbic_domain::{
+    AudienceId, Envelope, Hold, HoldCause, MomentKind, Slug, TenantId, Utc, event_id, topics,
+};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table, Timers};
 
 use crate::events::{EVENTS, SubjectEvents};
@@ -320,7 +322,11 @@ impl<'a> Subjects<'a> {
 
 fn emit_hold(feeling: &WaitingFeeling, hold: Hold, out: &mut Outputs<'_>) {
     let (tenant, subject) = (&feeling.tenant, hold.subject.clone());
-    tracing::warn!(%tenant, %subject, reason = hold.reason(), "put a subject on hold");
+    if hold.cause == HoldCause::Suspected {
+        tracing::info!(%tenant, %subject, reason = hold.reason(), "a sensitive event is suspected");
+    } else {
+        tracing::warn!(%tenant, %subject, reason = hold.reason(), "put a subject on hold");
+    }
     let id = event_id("hold", &[tenant.as_str(), subject.as_str(), &feeling.id]);
     let envelope = Envelope::new(tenant.clone(), id, feeling.at, hold);
     let key = Hold::key(tenant, subject.as_str());

@@ -80,6 +80,11 @@ impl Rise {
         is_alarm
     }
 
+    /// The evidence for a rise, as a part of what raises an alarm.
+    pub(crate) fn evidence(&self, alpha: f64) -> f64 {
+        self.detectors.iter().sum::<f64>() / BETS as f64 * alpha
+    }
+
     pub(crate) fn size_hint(&self) -> usize {
         48 + 10 * self.known.len()
     }
