@@ -67,8 +67,28 @@ fn reading(post: &Post) -> Envelope<Reading> {
     )
 }
 
-/// The holds on the subject of all posts.
+/// The holds on the subject of all posts, without those of an event that is only suspected; and how long one is suspected, in seconds.
 fn holds(posts: &[Post]) -> Vec<Hold> {
+    let (suspected, holds): (Vec<_>, Vec<_>) = all_holds(posts)
+        .into_iter()
+        .partition(|hold| hold.cause == HoldCause::Suspected);
+    let (mut seconds, mut until) = (0, i64::MIN);
+    for hold in &suspected {
+        let end = hold.until.as_millis();
+        // Each lasts from the post that raised it; a later one moves the end.
+        let begin = until.max(hold.since.as_millis());
+        seconds += (end - begin).max(0) / 1_000;
+        until = until.max(end);
+    }
+    let minutes = posts.last().map_or(0, |last| last.at.millis_since(posts[0].at)) / 60_000;
+    println!(
+        "an event is suspected {} times, for {seconds} s of {minutes} min",
+        suspected.len()
+    );
+    holds
+}
+
+fn all_holds(posts: &[Post]) -> Vec<Hold> {
     let settings = Settings::default();
     let of_moments = settings.clone();
     let mut profile = Harness::new(move || ProfileStage::new(&settings).unwrap()).once();
