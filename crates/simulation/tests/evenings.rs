@@ -122,7 +122,8 @@ struct Chain {
     optimize: Harness<OptimizeStage>,
     deliver: Harness<DeliverStage>,
     platform: Recorder,
-    holds: BTreeMap<String, Vec<u8>>,
+    /// Every record of the topic: a newer one of the same subject replaces the older, and the version of the table changes.
+    holds: Vec<(String, Vec<u8>)>,
     /// The subject was put on hold, and not only because an event was suspected.
     is_held: bool,
     seen: Seen,
@@ -175,7 +176,7 @@ impl Chain {
             optimize: Harness::new(|| OptimizeStage::new(OptimizeSettings::default()).unwrap()).once(),
             deliver: Harness::new(deliver).once(),
             platform,
-            holds: BTreeMap::new(),
+            holds: Vec::new(),
             is_held: false,
             seen: Seen::default(),
         };
