@@ -93,6 +93,15 @@ impl<T: Record> Envelope<T> {
         }
     }
 
+    /// Whether this program wrote `value` as an envelope of this type. Does not read the rest.
+    pub fn is_type_of(value: &[u8]) -> bool {
+        // The type is the first field that `encode` writes.
+        value
+            .strip_prefix(br#"{"type":""#)
+            .and_then(|rest| rest.strip_prefix(T::TYPE.as_bytes()))
+            .is_some_and(|rest| rest.starts_with(b"\""))
+    }
+
     /// The JSON bytes of a record's value.
     pub fn encode(&self) -> Vec<u8> {
         SCRATCH.with_borrow_mut(|scratch| {
@@ -153,6 +162,8 @@ mod tests {
     #[test]
     fn an_envelope_is_unchanged_after_encoding_and_decoding() {
         assert_eq!(Envelope::decode(&outcome().encode()).unwrap(), outcome());
+        assert!(Envelope::<Outcome>::is_type_of(&outcome().encode()));
+        assert!(!Envelope::<crate::Post>::is_type_of(&outcome().encode()));
     }
 
     #[test]

@@ -42,8 +42,10 @@
 //! * A secret is never printed.
 
 mod campaign;
+mod connection;
 mod creative;
 mod decision;
+mod deletion;
 mod envelope;
 mod fault;
 mod feeling;
@@ -65,11 +67,13 @@ pub mod topics;
 mod units;
 
 pub use campaign::{Brief, Campaign, Platform};
+pub use connection::{ConnectorPause, ConnectorPosition};
 pub use creative::{CampaignDraft, Creative, CreativeSet, Draft, Removal, Rendering};
 pub use decision::{
     Candidate, ChallengerMode, ChampionChallenger, Chosen, Decision, DecisionResult, HeldOut, Lift,
     PolicyRole, PolicyVersion, Suppressed, SuppressedBy, Suppression,
 };
+pub use deletion::Deletion;
 pub use envelope::{DecodeError, Envelope, Record};
 pub use fault::{Fault, Retry};
 pub use feeling::{ConsentState, Feeling, PersonState};

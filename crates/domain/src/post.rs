@@ -39,9 +39,17 @@ pub struct Post {
     /// Whether the source states or suspects that the author is a minor.
     #[serde(default)]
     pub minor: bool,
+    /// The network's number of this version of the post: 0 for the first one, a higher one after each edit.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub revision: u64,
     /// Further fields of the source that `ingest.keep_fields` names, unchanged, at most 16 KiB.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub meta: serde_json::Map<String, serde_json::Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) const fn is_first(revision: &u64) -> bool {
+    *revision == 0
 }
 
 /// The fields of a [`Post`] as they are on the wire, side by side. `#[serde(flatten)]` copies every name and value before it
@@ -69,6 +77,8 @@ struct Flat {
     #[serde(default)]
     minor: bool,
     #[serde(default)]
+    revision: u64,
+    #[serde(default)]
     meta: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -90,6 +100,7 @@ impl<'de> Deserialize<'de> for Post {
             subjects: flat.subjects,
             consent: flat.consent,
             minor: flat.minor,
+            revision: flat.revision,
             meta: flat.meta,
         })
     }

@@ -277,6 +277,9 @@ pub struct Reading {
     /// As in the post.
     #[serde(default)]
     pub minor: bool,
+    /// As in the post: 0 for the reading of its first version.
+    #[serde(default, skip_serializing_if = "crate::post::is_first")]
+    pub revision: u64,
 }
 
 /// The fields of a [`Reading`] as they are on the wire, side by side. `#[serde(flatten)]` copies every name and value before
@@ -315,6 +318,8 @@ struct Flat {
     consent: ConsentState,
     #[serde(default)]
     minor: bool,
+    #[serde(default)]
+    revision: u64,
 }
 
 impl<'de> Deserialize<'de> for Reading {
@@ -343,6 +348,7 @@ impl<'de> Deserialize<'de> for Reading {
             subjects: flat.subjects,
             consent: flat.consent,
             minor: flat.minor,
+            revision: flat.revision,
         })
     }
 }
@@ -416,6 +422,7 @@ mod tests {
             subjects: vec![Slug::new("tea").unwrap()],
             consent: ConsentState::Given,
             minor: true,
+            revision: 3,
         };
         let text = serde_json::to_string(&reading).unwrap();
         assert_eq!(serde_json::from_str::<Reading>(&text).unwrap(), reading);

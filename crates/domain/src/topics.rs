@@ -9,13 +9,14 @@
 //! | `campaigns`, `posteriors` | campaign | Compacted: stages read the latest value of each key as a table. |
 //! | `holds` | subject | Compacted, as above. |
 //! | `status` | `audience/…`, `campaign/…`, `platform/…` | Compacted: what stages publish about their state for people. The view keeps the latest value of each key. |
+//! | `connectors` | `NAME/position`, `NAME/pause` | Compacted, as above. How far connectors have read, and which are paused. |
 //! | `progress` | `default/STAGE/PARTITION` | Compacted, as above. It is about the node, not about a tenant. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
 pub const INTAKE: &str = "intake";
-/// Social posts ([`Post`](crate::Post)).
+/// Social posts ([`Post`](crate::Post)), and their deletions ([`Deletion`](crate::Deletion)).
 pub const POSTS: &str = "posts";
-/// The affect of each post ([`Reading`](crate::Reading)).
+/// The affect of each post ([`Reading`](crate::Reading)), and the deletions of posts ([`Deletion`](crate::Deletion)).
 pub const READINGS: &str = "readings";
 /// The feeling of a person towards an audience's subject ([`Feeling`](crate::Feeling)).
 pub const FEELINGS: &str = "feelings";
@@ -50,8 +51,12 @@ pub const STATUS: &str = "status";
 /// How far stages have read the posts that the edge accepted ([`Progress`](crate::Progress)). Compacted.
 pub const PROGRESS: &str = "progress";
 
+/// How far each connector has read its source, and whether it is paused ([`ConnectorPosition`](crate::ConnectorPosition),
+/// [`ConnectorPause`](crate::ConnectorPause)). Compacted.
+pub const CONNECTORS: &str = "connectors";
+
 /// Every compacted topic. They have no dead-letter topics: a stage that reads one record by record skips what it cannot read.
-pub const COMPACTED: [&str; 5] = [CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS];
+pub const COMPACTED: [&str; 6] = [CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS, CONNECTORS];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.
 pub const TRANSIENT: [&str; 3] = [INTAKE, FEELINGS, DRAFTS];

@@ -8,8 +8,9 @@
 use std::path::PathBuf;
 
 use limbic_domain::{
-    AudienceStatus, Campaign, CampaignStatus, CreativeSet, Decision, Draft, Envelope, Feeling, Hold, Moment,
-    Outcome, PlatformStatus, Post, Posterior, Progress, Reading, Record,
+    AudienceStatus, Campaign, CampaignStatus, ConnectorPause, ConnectorPosition, CreativeSet, Decision,
+    Deletion, Draft, Envelope, Feeling, Hold, Moment, Outcome, PlatformStatus, Post, Posterior, Progress,
+    Reading, Record,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -114,6 +115,9 @@ fn compare(at: &str, old: &Value, new: &Value, problems: &mut Vec<String>) {
 #[test]
 fn every_record_keeps_its_schema() {
     check::<Post>();
+    check::<Deletion>();
+    check::<ConnectorPosition>();
+    check::<ConnectorPause>();
     check::<Reading>();
     check::<Feeling>();
     check::<Moment>();

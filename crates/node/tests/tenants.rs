@@ -66,6 +66,7 @@ fn reading(of: &TenantId, number: i64, at: Utc) -> NewRecord {
         subjects: vec![Slug::new("tea").unwrap()],
         consent: ConsentState::Given,
         minor: false,
+        revision: 0,
     };
     let envelope = Envelope::new(of.clone(), format!("{of} {number}"), at, reading);
     NewRecord {

@@ -363,6 +363,7 @@ impl Evening {
             subjects: vec![Slug::new("evening").unwrap()],
             consent: ConsentState::NotRequired,
             minor: false,
+            revision: 0,
         };
         Envelope::new(TenantId::default(), id, Utc::from_millis(self.at), data)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use limbic_domain::{Affect, Envelope, Post, Reading, TenantId, event_id, topics};
+use limbic_domain::{Affect, Deletion, Envelope, Post, Reading, TenantId, event_id, topics};
 use limbic_stream::{Batch, BatchLimits, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use limbic_affect::{AffectEngine, SubjectTagger, fingerprint};
@@ -15,7 +15,7 @@ const BATCH: usize = 2_000;
 ///
 /// A reading has the key and the time of its post. Its id is a function of tenant, post, model and subject lists, so
 /// reading a post again with the same model and the same lists gives the same event. A record that is not a post goes
-/// to the dead-letter topic. A repost is read as its own text, which may be empty.
+/// to the dead-letter topic. A deletion is passed on, after the readings of the posts before it. A repost is read as its own text, which may be empty.
 pub struct AffectStage {
     engine: Arc<dyn AffectEngine>,
     tagger: SubjectTagger,
@@ -65,6 +65,7 @@ impl AffectStage {
             subjects: self.tagger.tag(&post.text, &post.subjects),
             consent: post.consent,
             minor: post.minor,
+            revision: post.revision,
         };
         Envelope::new(tenant, id, at, reading)
     }
@@ -73,11 +74,17 @@ impl AffectStage {
 impl Stage for AffectStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let mut posts: Vec<(&Record, &str, Envelope<Post>)> = Vec::with_capacity(batch.records.len());
+        // With the number of posts before each.
+        let mut deletions: Vec<(usize, &Record, &str)> = Vec::new();
         for record in &batch.records {
             let Ok(key) = std::str::from_utf8(&record.key) else {
                 out.dead(record, Self::BAD_KEY, "a post's key is tenant/author in UTF-8");
                 continue;
             };
+            if Envelope::<Deletion>::is_type_of(&record.value) {
+                deletions.push((posts.len(), record, key));
+                continue;
+            }
             match Envelope::<Post>::decode(&record.value) {
                 Ok(envelope) => posts.push((record, key, envelope)),
                 Err(error) => out.dead(record, Self::MALFORMED, error),
@@ -85,6 +92,7 @@ impl Stage for AffectStage {
         }
         let texts: Vec<&str> = posts.iter().map(|(_, _, post)| post.data.text.as_str()).collect();
         let affects = self.engine.read(&texts);
+        let number_of_posts = texts.len();
         if affects.len() != texts.len() {
             let message = format!(
                 "engine {} answered {} of {} texts",
@@ -94,10 +102,21 @@ impl Stage for AffectStage {
             );
             return Err(StageError::internal("engine", message));
         }
-        for ((record, key, post), affect) in posts.into_iter().zip(affects) {
-            let reading = self.reading(post.tenant, post.data, affect);
-            out.emit(&record.cause(), topics::READINGS, key, &reading);
+        let mut readings = posts.into_iter().zip(affects);
+        let mut written = 0;
+        let mut write_until = |number: usize, out: &mut Outputs<'_>| {
+            for ((record, key, post), affect) in readings.by_ref().take(number - written) {
+                let reading = self.reading(post.tenant, post.data, affect);
+                out.emit(&record.cause(), topics::READINGS, key, &reading);
+            }
+            written = number;
+        };
+        for (before, record, key) in deletions {
+            write_until(before, out);
+            let value = record.value.clone();
+            out.emit_bytes(&record.cause(), topics::READINGS, key, record.timestamp, value);
         }
+        write_until(number_of_posts, out);
         Ok(())
     }
 }
@@ -129,6 +148,7 @@ mod tests {
             subjects: vec![Slug::new("tea").unwrap()],
             consent: ConsentState::default(),
             minor: true,
+            revision: 0,
             meta: serde_json::Map::new(),
         };
         Envelope::new(TenantId::default(), event_id("post", &[id]), at, post)
@@ -203,6 +223,51 @@ mod tests {
         let dead: Vec<_> = effects.dead.iter().map(|d| (d.record.offset, d.reason)).collect();
         assert_eq!(dead, [(1, "malformed"), (2, "malformed"), (3, "bad_key")]);
         assert_eq!(effects.dead[0].record, records[1]);
+    }
+
+    #[test]
+    fn a_deletion_and_an_edit_keep_their_place_among_the_readings() {
+        let deletion = |id: &str| {
+            let data = Deletion {
+                network: Slug::new("bluesky").unwrap(),
+                id: Some(id.to_owned()),
+                author: post(id, "x").data.author,
+                deleted_at: Utc::from_millis(9),
+            };
+            Envelope::new(
+                TenantId::default(),
+                format!("deletion of {id}"),
+                Utc::from_millis(9),
+                data,
+            )
+        };
+        let mut edited = post("2", "terrible");
+        edited.data.revision = 4;
+        let effects = process(vec![
+            record(0, deletion("0").encode()),
+            record(1, post("1", "good").encode()),
+            record(2, post("2", "good").encode()),
+            record(3, deletion("1").encode()),
+            record(4, edited.encode()),
+        ]);
+        assert!(effects.dead.is_empty());
+        let written: Vec<String> = effects
+            .records
+            .iter()
+            .map(|(_, new)| match Envelope::<Deletion>::decode(&new.value) {
+                Ok(deletion) => deletion.id,
+                Err(_) => {
+                    let reading = Envelope::<Reading>::decode(&new.value).unwrap().data;
+                    format!("{} v{}", reading.post.id, reading.revision)
+                }
+            })
+            .collect();
+        assert_eq!(
+            written,
+            ["deletion of 0", "1 v0", "2 v0", "deletion of 1", "2 v4"]
+        );
+        let keys = effects.records.iter().map(|(_, new)| &new.key[..]);
+        assert!(keys.into_iter().all(|key| key == b"default/someone"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use foldhash::{HashSet, HashSetExt as _};
 use limbic_domain::{
-    ConsentState, Envelope, Outcome, Post, Pseudonym, Slug, TenantId, Utc, event_id, topics,
+    ConsentState, Deletion, Envelope, Outcome, Post, Pseudonym, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::clock::{self, Now};
 use limbic_stream::{Headers, Log, NewRecord, WatermarkMark};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::in_flight::InFlight;
-use crate::incoming::{self, IncomingOutcome, IncomingPost, Problem};
+use crate::incoming::{self, IncomingDeletion, IncomingOutcome, IncomingPost, Problem};
 use crate::quota::Quotas;
 use crate::seen::SeenId;
 use crate::{KnownSubjects, SeenIds, Settings};
@@ -176,11 +176,62 @@ impl Edge {
             let mut post = incoming::post(value, &self.settings, at)?;
             let unknown = self.subjects.keep_known(tenant, &mut post.subjects);
             unknown_subjects.set(unknown_subjects.get() + unknown);
-            Ok(self.admit_post(tenant, key, post, &request))
+            Ok(admit_post(&self.settings, tenant, key, post, &request))
         })?;
         Ok(Receipt {
             unknown_subjects: unknown_subjects.get(),
             ..receipt
+        })
+    }
+
+    /// Accepts what a connector brings, in its order: posts, and deletions (objects with `deleted_at`, as in
+    /// [`Self::accept_deletions`]).
+    pub fn accept_changes(
+        &self,
+        tenant: &TenantId,
+        items: impl IntoIterator<Item = Result<Value, String>>,
+    ) -> Result<Receipt, EdgeError> {
+        let key = self
+            .keys
+            .get(tenant)
+            .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
+        let now = clock::now();
+        let request = Request::new(&self.names, now.at, None);
+        let unknown_subjects = Cell::new(0);
+        let receipt = self.accept(tenant, items, now, |value, at| {
+            if is_deletion(&value) {
+                let deletion = incoming::deletion(value, &self.settings, at)?;
+                return Ok(admit_deletion(tenant, key, deletion, &request));
+            }
+            let mut post = incoming::post(value, &self.settings, at)?;
+            let unknown = self.subjects.keep_known(tenant, &mut post.subjects);
+            unknown_subjects.set(unknown_subjects.get() + unknown);
+            Ok(admit_post(&self.settings, tenant, key, post, &request))
+        })?;
+        Ok(Receipt {
+            unknown_subjects: unknown_subjects.get(),
+            ..receipt
+        })
+    }
+
+    /// Accepts deletions: of a post (`network`, `id`, `author`, `deleted_at`), or without `id` of everything of an author. In the
+    /// same way as [`Self::accept_posts`]. A deletion reaches every reader of `posts` after the posts of its author that were
+    /// accepted before it.
+    pub fn accept_deletions(
+        &self,
+        tenant: &TenantId,
+        items: impl IntoIterator<Item = Result<Value, String>>,
+        trace: Option<&str>,
+    ) -> Result<Receipt, EdgeError> {
+        let key = self
+            .keys
+            .get(tenant)
+            .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
+        let now = clock::now();
+        let request = Request::new(&self.names, now.at, trace);
+        self.accept(tenant, items, now, |value, at| {
+            let deletion = incoming::deletion(value, &self.settings, at)?;
+            Ok(admit_deletion(tenant, key, deletion, &request))
         })
     }
 
@@ -317,46 +368,6 @@ impl Edge {
         }
         receipt.duplicates += (before - admitted.len()) as u64;
     }
-
-    fn admit_post(
-        &self,
-        tenant: &TenantId,
-        key: &[u8; 32],
-        incoming: IncomingPost,
-        request: &Request<'_>,
-    ) -> Admitted {
-        let author = Pseudonym::of(key, &incoming.post.network, &incoming.author);
-        let demanded = self.settings.consent_required.contains(&incoming.post.network);
-        let consent = match incoming.consent {
-            Some(stated) => stated,
-            None if demanded => ConsentState::Unknown,
-            None => ConsentState::NotRequired,
-        };
-        let causes = [tenant.as_str(), incoming.post.network.as_str(), &incoming.post.id];
-        let id = event_id("post", &causes);
-        let record_key = format!("{tenant}/{author}");
-        let mut subjects = incoming.subjects;
-        subjects.sort_unstable();
-        subjects.dedup();
-        let post = Post {
-            subjects,
-            post: incoming.post,
-            author,
-            text: incoming.text,
-            created_at: incoming.created_at,
-            lang: incoming.lang,
-            reply_to: incoming.reply_to,
-            repost_of: incoming.repost_of,
-            url: incoming.url,
-            consent,
-            minor: incoming.minor,
-            meta: incoming.meta,
-        };
-        let at = post.created_at;
-        let envelope = Envelope::new(tenant.clone(), id, at, post);
-        let value = envelope.encode();
-        request.admit(&envelope.id, topics::POSTS, record_key, at, value)
-    }
 }
 
 /// The clock of this machine may be right or wrong, and the answer depends on it.
@@ -365,6 +376,90 @@ fn clock_jumped() -> EdgeError {
         context: "checking the time of a post".into(),
         message: "the clock of this machine has jumped ahead, and it is not yet known whether it is right: send it again later".into(),
     })
+}
+
+fn admit_post(
+    settings: &Settings,
+    tenant: &TenantId,
+    key: &[u8; 32],
+    incoming: IncomingPost,
+    request: &Request<'_>,
+) -> Admitted {
+    let author = Pseudonym::of(key, &incoming.post.network, &incoming.author);
+    let demanded = settings.consent_required.contains(&incoming.post.network);
+    let consent = match incoming.consent {
+        Some(stated) => stated,
+        None if demanded => ConsentState::Unknown,
+        None => ConsentState::NotRequired,
+    };
+    let causes = [tenant.as_str(), incoming.post.network.as_str(), &incoming.post.id];
+    let id = event_id("post", &causes);
+    let record_key = format!("{tenant}/{author}");
+    let mut subjects = incoming.subjects;
+    subjects.sort_unstable();
+    subjects.dedup();
+    let post = Post {
+        subjects,
+        post: incoming.post,
+        author,
+        text: incoming.text,
+        created_at: incoming.created_at,
+        lang: incoming.lang,
+        reply_to: incoming.reply_to,
+        repost_of: incoming.repost_of,
+        url: incoming.url,
+        consent,
+        minor: incoming.minor,
+        revision: incoming.revision,
+        meta: incoming.meta,
+    };
+    let at = post.created_at;
+    // The versions of a post have the same id, but only the same version is a duplicate.
+    let version = match post.revision {
+        0 => None,
+        revision => Some(event_id("revision", &[&id, &revision.to_string()])),
+    };
+    let envelope = Envelope::new(tenant.clone(), id, at, post);
+    let value = envelope.encode();
+    let statement = version.as_ref().unwrap_or(&envelope.id);
+    request.admit(statement, topics::POSTS, record_key, at, value)
+}
+
+fn is_deletion(value: &Value) -> bool {
+    value.get("deleted_at").is_some()
+}
+
+fn admit_deletion(
+    tenant: &TenantId,
+    key: &[u8; 32],
+    incoming: IncomingDeletion,
+    request: &Request<'_>,
+) -> Admitted {
+    let IncomingDeletion {
+        network,
+        id,
+        author,
+        deleted_at: at,
+    } = incoming;
+    let author = Pseudonym::of(key, &network, &author);
+    // A post is deleted once. An account can come back, and be deleted again.
+    let id_of_event = if let Some(post) = &id {
+        event_id("deletion", &[tenant.as_str(), network.as_str(), post])
+    } else {
+        let when = at.as_millis().to_string();
+        let causes = [tenant.as_str(), network.as_str(), author.as_str(), &when];
+        event_id("deletion of an author", &causes)
+    };
+    let record_key = format!("{tenant}/{author}");
+    let deletion = Deletion {
+        network,
+        id,
+        author,
+        deleted_at: at,
+    };
+    let envelope = Envelope::new(tenant.clone(), id_of_event, at, deletion);
+    let value = envelope.encode();
+    request.admit(&envelope.id, topics::POSTS, record_key, at, value)
 }
 
 fn admit_outcome(tenant: &TenantId, incoming: IncomingOutcome, now: Utc, request: &Request<'_>) -> Admitted {
@@ -495,6 +590,49 @@ mod tests {
         let envelope = Envelope::<Outcome>::decode(&admitted.record.value).unwrap();
         assert!(envelope.data.stated_at.is_some());
         (admitted.id, envelope.id)
+    }
+
+    #[test]
+    fn another_version_of_a_post_is_no_duplicate_and_a_deletion_follows_its_post() {
+        let settings = Settings::default();
+        let now: Utc = "2026-11-29T12:00:00Z".parse().unwrap();
+        let admitted = |value: Value| {
+            let tenant = TenantId::default();
+            let names = Names::new();
+            let request = Request::new(&names, now, None);
+            if is_deletion(&value) {
+                let deletion = incoming::deletion(value, &settings, now).unwrap();
+                return admit_deletion(&tenant, &[7; 32], deletion, &request);
+            }
+            let post = incoming::post(value, &settings, now).unwrap();
+            admit_post(&settings, &tenant, &[7; 32], post, &request)
+        };
+        let post = |revision: u64| {
+            admitted(json!({
+                "network": "bluesky", "id": "1", "author": "ada", "text": "x", "created_at": "2026-11-29T11:00:00Z",
+                "revision": revision,
+            }))
+        };
+        let deletion = |id: Value, at: &str| {
+            admitted(json!({"network": "bluesky", "id": id, "author": "ada", "deleted_at": at}))
+        };
+        let first = post(0);
+        let gone = deletion(json!("1"), "2026-11-29T11:30:00Z");
+        let again = deletion(json!("1"), "2026-11-29T11:31:00Z");
+        let account = deletion(Value::Null, "2026-11-29T11:30:00Z");
+        let account_again = deletion(Value::Null, "2026-11-29T11:31:00Z");
+        assert_eq!(gone.id, again.id, "a post is deleted once");
+        let ids: HashSet<SeenId> = [&first, &post(1), &post(2), &gone, &account, &account_again]
+            .into_iter()
+            .map(|admitted| admitted.id)
+            .collect();
+        assert_eq!(ids.len(), 6);
+        assert_eq!(gone.record.key, first.record.key);
+        let event = |admitted: &Admitted| Envelope::<Post>::decode(&admitted.record.value).unwrap().id;
+        assert_eq!(event(&first), event(&post(2)));
+        let envelope = Envelope::<Deletion>::decode(&account.record.value).unwrap();
+        assert_eq!(envelope.data.id, None);
+        assert!(!String::from_utf8_lossy(&gone.record.value).contains("ada"));
     }
 
     #[test]

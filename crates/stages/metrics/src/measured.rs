@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use limbic_domain::{
-    ChallengerMode, Decision, DecisionResult, Direction, Envelope, Hold, HoldCause, Moment, MomentKind,
-    Outcome, OutcomeKind, PolicyRole, Reading, Record as _, TenantId, Utc, topics,
+    ChallengerMode, Decision, DecisionResult, Deletion, Direction, Envelope, Hold, HoldCause, Moment,
+    MomentKind, Outcome, OutcomeKind, PolicyRole, Reading, Record as _, TenantId, Utc, topics,
 };
 use limbic_stream::Record;
 use serde::Deserialize;
@@ -28,6 +28,8 @@ pub(crate) struct Measured {
 pub(crate) fn of(record: &Record, most: usize) -> Result<Vec<Measured>, String> {
     let decoded = |error: limbic_domain::DecodeError| error.to_string();
     Ok(match &*record.topic {
+        // What was measured stays measured.
+        topics::READINGS if Envelope::<Deletion>::is_type_of(&record.value) => Vec::new(),
         topics::READINGS => {
             let Some(reading) = sonic_rs::from_slice::<ReadingEnvelope<'_>>(&record.value)
                 .ok()
@@ -39,6 +41,10 @@ pub(crate) fn of(record: &Record, most: usize) -> Result<Vec<Measured>, String> 
                     Ok(_) => Err("the reading has a field that cannot be measured".to_owned()),
                 };
             };
+            // A post counts once, with its first version.
+            if reading.data.revision > 0 {
+                return Ok(Vec::new());
+            }
             let entry = Entry {
                 groups: reading.data.groups(),
                 fields: reading.data.fields(),
@@ -215,6 +221,8 @@ struct MeasuredReading {
     distress: Distress,
     #[serde(default)]
     subjects: Subjects,
+    #[serde(default)]
+    revision: u64,
 }
 
 #[derive(Deserialize)]
@@ -331,6 +339,7 @@ mod tests {
             subjects: vec![Slug::new("tea").unwrap(), Slug::new("rain").unwrap()],
             consent: limbic_domain::ConsentState::Given,
             minor: false,
+            revision: 0,
         };
         Envelope::new(TenantId::default(), "id".into(), Utc::from_millis(5), reading)
     }

@@ -113,6 +113,7 @@ impl World {
             subjects: vec![Slug::new(topic).unwrap()],
             consent: ConsentState::Given,
             minor: false,
+            revision: 0,
         };
         self.record(topics::READINGS, partition, at, data)
     }

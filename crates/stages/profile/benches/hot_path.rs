@@ -64,6 +64,7 @@ fn reading(post: u32) -> Record {
         subjects: vec![Slug::new("football").expect("a slug")],
         consent: ConsentState::NotRequired,
         minor: false,
+        revision: 0,
     };
     let at = Utc::from_millis(1_700_000_000_000 + i64::from(post));
     let envelope = Envelope::new(TenantId::default(), id, at, data);

@@ -49,12 +49,24 @@ pub(crate) fn moved(
     }
     let timers = EXPIRY.of(&tenant_of(entry)?);
     if let Some(before) = before {
-        timers.cancel(out, partition, day(before), entry);
-        if out.get(partition, &FORMER.key(day(before), entry))?.is_some() {
-            FORMER.cancel(out, partition, day(before), entry);
-        }
+        cancel(out, partition, entry, before)?;
     }
     timers.set(out, partition, day(now), entry, &());
+    Ok(())
+}
+
+/// Removes the timer of `entry`, whose newest post was at `before`.
+pub(crate) fn cancel(
+    out: &mut Outputs<'_>,
+    partition: u32,
+    entry: &[u8],
+    before: Utc,
+) -> Result<(), StageError> {
+    let timers = EXPIRY.of(&tenant_of(entry)?);
+    timers.cancel(out, partition, day(before), entry);
+    if out.get(partition, &FORMER.key(day(before), entry))?.is_some() {
+        FORMER.cancel(out, partition, day(before), entry);
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use limbic_domain::{
-    AudienceId, Entity, EntityKind, Envelope, Feeling, Reading, Slug, TenantId, Utc, event_id, topics,
+    AudienceId, Deletion, Entity, EntityKind, Envelope, Feeling, Reading, Slug, TenantId, Utc, event_id, topics,
 };
 use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
@@ -142,6 +142,39 @@ impl People {
         Ok(&mut open.person)
     }
 
+    /// Forgets a person whose account is gone, unless they are protected: the account may come back. A deleted post stays part of
+    /// the person's mood, which fades.
+    fn delete(
+        &mut self,
+        partition: u32,
+        deletion: &Envelope<Deletion>,
+        out: &mut Outputs<'_>,
+    ) -> Result<(), StageError> {
+        if deletion.data.id.is_some() {
+            return Ok(());
+        }
+        let key = PEOPLE.key(&(&deletion.tenant, &deletion.data.author));
+        let known = match self.open.remove(&(partition, key.clone())) {
+            Some(open) => Some(open),
+            None => PEOPLE.get_at(out, partition, &key)?.map(|person| Open {
+                before: Some(person.at()),
+                person,
+            }),
+        };
+        let Some(open) = known else {
+            return Ok(());
+        };
+        if open.person.is_protected() {
+            self.open.insert((partition, key), open);
+            return Ok(());
+        }
+        if let Some(before) = open.before {
+            expiry::cancel(out, partition, &key, before)?;
+            out.remove(partition, key);
+        }
+        Ok(())
+    }
+
     fn keep(self, out: &mut Outputs<'_>) -> Result<(), StageError> {
         for ((partition, key), Open { person, before }) in self.open {
             expiry::moved(out, partition, &key, before, person.at())?;
@@ -250,7 +283,17 @@ impl Stage for ProfileStage {
         let mut people = People::default();
         let mut progress = ReadProgress::default();
         for record in &batch.records {
+            if Envelope::<Deletion>::is_type_of(&record.value) {
+                match Envelope::<Deletion>::decode(&record.value) {
+                    Ok(deletion) => people.delete(record.partition, &deletion, out)?,
+                    Err(error) => out.dead(record, "malformed", error),
+                }
+                progress.note(record);
+                continue;
+            }
             match check::reading(&record.value) {
+                // A post counts once, with its first version.
+                Ok(envelope) if envelope.data.revision > 0 => {}
                 Ok(envelope) => self.read(record, envelope, &mut people, out)?,
                 Err(rejected) => out.dead(record, rejected.reason, rejected.detail),
             }

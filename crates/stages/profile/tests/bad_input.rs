@@ -7,7 +7,7 @@ mod kit;
 use bytes::Bytes;
 use kit::{commit, reading, record, write};
 use limbic_domain::{
-    ConsentState, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind, Probability, Reading,
+    ConsentState, Deletion, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind, Probability, Reading,
     Slug, TenantId, Utc, topics,
 };
 use limbic_profile::{AUDIENCES, InvalidSetting, MomentStage, PEOPLE, ProfileStage, Segment, Settings};
@@ -188,6 +188,57 @@ fn distress_weighs_for_days_and_fades_by_half_lives() {
     let mut late = cry.clone();
     late.at = at(-3 * DAY);
     assert!((profile_one(&mut memory, &late).data.person.distress - 0.4).abs() < 1e-12);
+}
+
+#[test]
+fn an_edit_and_a_deleted_post_change_no_mood_and_an_account_that_is_gone_is_forgotten() {
+    let deletion = |id: Option<&str>| {
+        let author = plain("1").data.author;
+        let network = Slug::new("bluesky").unwrap();
+        let data = Deletion {
+            network,
+            id: id.map(str::to_owned),
+            author,
+            deleted_at: at(1),
+        };
+        Envelope::new(TenantId::default(), "d".to_owned(), at(1), data)
+    };
+    let deleted = |id| {
+        let envelope = deletion(id);
+        let mut new = write(&plain("1"));
+        new.value = envelope.encode().into();
+        new
+    };
+    let mut harness = Harness::new(|| ProfileStage::new(&Settings::default()).unwrap());
+    harness.process([record(topics::READINGS, 0, 0, write(&plain("1")))]);
+    let known = |harness: &Harness<ProfileStage>| {
+        let person = harness.state().keys().find(|key| key[0] == b'p')?;
+        limbic_stream::StateReader::get(harness.state(), 0, person).unwrap()
+    };
+    let before = known(&harness);
+    assert!(before.is_some());
+    let mut edit = plain("1");
+    edit.data.revision = 2;
+    edit.data.affect.valence = -1.0;
+    let written = harness.outputs().len();
+    harness.process([
+        record(topics::READINGS, 0, 1, write(&edit)),
+        record(topics::READINGS, 0, 2, deleted(Some("1"))),
+    ]);
+    assert_eq!((known(&harness), harness.outputs().len()), (before, written));
+    // In the same batch as a post, and alone.
+    harness.process([
+        record(topics::READINGS, 0, 3, write(&plain("3"))),
+        record(topics::READINGS, 0, 4, deleted(None)),
+    ]);
+    assert_eq!(known(&harness), None);
+    assert!(harness.dead_letters().is_empty());
+    // Somebody who may be a minor stays known as such: the account may come back.
+    let mut minor = plain("5");
+    minor.data.minor = true;
+    harness.process([record(topics::READINGS, 0, 5, write(&minor))]);
+    harness.process([record(topics::READINGS, 0, 6, deleted(None))]);
+    assert!(known(&harness).is_some());
 }
 
 /// The audiences that the feelings of a batch go to, and whether they only protect there.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use limbic_domain::{TenantId, topics};
+use limbic_domain::{Deletion, Envelope, TenantId, topics};
 use limbic_stream::verify::Verdict;
 use limbic_stream::{Log, TopicPartition};
 use serde::Deserialize;
@@ -139,6 +139,11 @@ fn count(
             };
             next = last.offset + 1;
             for record in &records {
+                if Envelope::<Deletion>::is_type_of(&record.value) {
+                    return Ok(Ok(
+                        "offsets fit; the events are not counted, because posts were deleted on their networks".to_owned(),
+                    ));
+                }
                 // What cannot be read is a dead letter.
                 if let Ok(head) = serde_json::from_slice::<Head>(&record.value) {
                     ids.entry(head.tenant).or_default().insert(head.id);

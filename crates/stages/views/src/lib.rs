@@ -35,6 +35,8 @@
 //! * The latest status of an audience, a campaign or an ad platform has one row. Each change moves it to the end of its list.
 //! * An outcome has the row of its latest statement. A correction moves it to the end of its lists, so that a reader who follows
 //!   the pages sees it.
+//! * A post that was edited has the row of its latest version, and so has its reading. A post that was deleted on its network has
+//!   no row, and its readings have none; its place in the list stays empty.
 //! * An event is deleted when it is older than [`KeepEvents`] says, both by the newest events of its kind and tenant and by
 //!   the node's clock. What is deleted does not come back, and pages say that it is deleted.
 //! * Pages are in the order of commits, so a cursor never skips a row that becomes visible later.

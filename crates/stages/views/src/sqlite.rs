@@ -249,9 +249,37 @@ pub(crate) fn by_id(kind: Kind) -> &'static str {
     }
 }
 
-/// The statement that deletes one event that is neither a post nor a reading: `$1` to `$3` are tenant, kind and id.
-pub(crate) const DELETE_EVENT: &str = "DELETE FROM limbic_events
-     WHERE stream = (SELECT stream FROM limbic_streams WHERE tenant = $1 AND kind = $2) AND id = $3";
+/// The statement that finds the row that a new one may replace: `$1` to `$4` are tenant, kind, id and entity.
+pub(crate) fn replaced(kind: &str) -> &'static str {
+    match table(kind) {
+        "limbic_posts" => {
+            "SELECT seq, id, at, body FROM limbic_posts JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND id = $3 AND entity = $4"
+        }
+        _ => {
+            "SELECT seq, id, at, body FROM limbic_events JOIN limbic_streams USING (stream)
+             WHERE tenant = $1 AND kind = $2 AND id = $3 AND entity = $4"
+        }
+    }
+}
+
+/// The statement that deletes that row.
+pub(crate) fn delete_replaced(kind: &str) -> &'static str {
+    match table(kind) {
+        "limbic_posts" => {
+            "DELETE FROM limbic_posts
+             WHERE stream = (SELECT stream FROM limbic_streams WHERE tenant = $1 AND kind = $2) AND id = $3 AND entity = $4"
+        }
+        _ => {
+            "DELETE FROM limbic_events
+             WHERE stream = (SELECT stream FROM limbic_streams WHERE tenant = $1 AND kind = $2) AND id = $3 AND entity = $4"
+        }
+    }
+}
+
+/// The statement that deletes a post, or its readings: `$1` to `$3` are tenant, kind and entity.
+pub(crate) const DELETE_POST: &str = "DELETE FROM limbic_posts
+     WHERE stream = (SELECT stream FROM limbic_streams WHERE tenant = $1 AND kind = $2) AND entity = $3";
 
 /// The statement that reads a page: `$1` to `$3` are the tenant, the kind and the last number of the previous page. If the page
 /// is of one entity, `$4` is the entity. The last parameter is the maximum number of rows.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limbic_domain::{Outcome, Statement, TenantId, Utc, topics};
+use limbic_domain::{Deletion, Outcome, Record as _, Statement, TenantId, Utc, topics};
 use limbic_stream::{
     Batch, BatchLimits, EventTime, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
 };
@@ -69,6 +69,7 @@ struct About {
     decision: Option<String>,
     platform: Option<String>,
     partition: Option<u32>,
+    revision: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -129,7 +130,7 @@ impl ViewsStage {
             if written.is_some_and(|next| record.offset < next) {
                 return None;
             }
-            Some((self.source(&partition), record.offset, row(record).ok()?))
+            Some((self.source(&partition), record.offset, row(record).ok()??))
         });
         new.collect()
     }
@@ -145,8 +146,8 @@ impl ViewsStage {
     }
 }
 
-/// The row for `record`, or why there is none.
-fn row(record: &Record) -> Result<NewRow, String> {
+/// The row for `record`, if it has one; or why it cannot be read.
+fn row(record: &Record) -> Result<Option<NewRow>, String> {
     let text = std::str::from_utf8(&record.value).map_err(|error| error.to_string())?;
     // sonic-rs skips what is not needed; serde_json says what is wrong.
     let unreadable = |_: sonic_rs::Error| match serde_json::from_str::<serde_json::Value>(text) {
@@ -155,6 +156,10 @@ fn row(record: &Record) -> Result<NewRow, String> {
     };
     let head: Head<'_> = sonic_rs::from_str(text).map_err(unreadable)?;
     let about: About = sonic_rs::from_str(head.data.as_raw_str()).map_err(unreadable)?;
+    let is_of_posts = matches!(&*record.topic, topics::POSTS | topics::READINGS);
+    if is_of_posts && head.kind.as_deref() == Some(Deletion::TYPE) {
+        return Ok(of_deletion(&record.topic, head, about));
+    }
     let of_post = |network: Option<String>, id: Option<String>| Some(format!("{}/{}", network?, id?));
     let (kind, entity) = match &*record.topic {
         topics::POSTS => ("post", of_post(about.network, about.id)),
@@ -166,21 +171,41 @@ fn row(record: &Record) -> Result<NewRow, String> {
         topics::CREATIVES => ("creative_set", about.campaign),
         topics::DECISIONS => ("decision", about.campaign),
         topics::OUTCOMES => ("outcome", about.decision),
-        topics::STATUS => return of_status(head, about),
+        topics::STATUS => return of_status(head, about).map(Some),
         other => return Err(format!("topic `{other}` is not part of the view")),
     };
-    let correction = match &*record.topic {
-        topics::OUTCOMES => correction(&head)?,
-        _ => None,
+    let replaces = match (&*record.topic, about.revision) {
+        (topics::OUTCOMES, _) => correction(&head)?.map_or(Replaces::Nothing, Replaces::Before),
+        (topics::POSTS | topics::READINGS, Some(revision)) if revision > 0 => Replaces::Revision(revision),
+        _ => Replaces::Nothing,
     };
-    Ok(NewRow {
-        replaces: correction.map_or(Replaces::Nothing, Replaces::Before),
+    Ok(Some(NewRow {
+        replaces,
         tenant: head.tenant,
         kind,
         id: head.id,
         at: head.at.as_millis(),
         entity: entity.ok_or("no field names its entity (post, audience, campaign or decision)")?,
         body: head.data.as_raw_str().to_owned(),
+    }))
+}
+
+/// What deletes the rows of a deleted post, or of its readings. The posts of an author whose account is gone are not found: the view
+/// has no index of authors.
+fn of_deletion(topic: &str, head: Head<'_>, about: About) -> Option<NewRow> {
+    let kind = if topic == topics::POSTS {
+        Kind::Post
+    } else {
+        Kind::Reading
+    };
+    Some(NewRow {
+        replaces: Replaces::Deleted,
+        tenant: head.tenant,
+        kind: kind.as_str(),
+        id: head.id,
+        at: head.at.as_millis(),
+        entity: format!("{}/{}", about.network?, about.id?),
+        body: String::new(),
     })
 }
 
@@ -237,7 +262,7 @@ impl Stage for ViewsStage {
                         letters.insert(place, (REFUSED, reason.to_owned()));
                     }
                 }
-                Ok(row) => rows.push(row),
+                Ok(row) => rows.extend(row),
             }
             if !is_in_database {
                 moves.insert(partition, record.offset + 1);
@@ -445,6 +470,81 @@ mod tests {
         assert_eq!(told(&next), expected);
         next.process([outcome(&log, 6, "acme.x")]);
         assert_eq!(count(), 4);
+    }
+
+    /// A post with the id `p1`, or a reading of it, in the version `revision`.
+    fn version(topic: &'static str, offset: u64, revision: u64, text: &str) -> RecordBuilder {
+        let data = match topic {
+            topics::POSTS => {
+                serde_json::json!({"network": "bluesky", "id": "1", "text": text, "revision": revision})
+            }
+            _ => {
+                serde_json::json!({"post": {"network": "bluesky", "id": "1"}, "text": text, "revision": revision})
+            }
+        };
+        let envelope = serde_json::json!({
+            "type": "post", "v": 1, "tenant": "default", "id": "p1", "at": "2026-11-30T00:00:00Z", "data": data,
+        });
+        record(topic).offset(offset).value(envelope.to_string())
+    }
+
+    fn deletion(topic: &'static str, offset: u64, id: Option<&str>) -> RecordBuilder {
+        let network = limbic_domain::Slug::new("bluesky").unwrap();
+        let data = Deletion {
+            author: limbic_domain::Pseudonym::of(&[1; 32], &network, "ada"),
+            network,
+            id: id.map(str::to_owned),
+            deleted_at: Utc::from_millis(5),
+        };
+        let envelope = Envelope::new(
+            TenantId::default(),
+            format!("d{offset}"),
+            Utc::from_millis(5),
+            data,
+        );
+        record(topic).offset(offset).event(&envelope)
+    }
+
+    #[test]
+    fn the_latest_version_of_a_post_is_kept_and_a_deleted_post_has_no_row_in_any_batch() {
+        let runtime = runtime();
+        let handle = runtime.handle();
+        for together in [true, false] {
+            for (topic, kind) in [(topics::POSTS, Kind::Post), (topics::READINGS, Kind::Reading)] {
+                let folder = tempfile::tempdir().unwrap();
+                let store = handle.block_on(Store::sqlite(folder.path())).unwrap();
+                let mut stage = harness(&store, handle, "log");
+                let texts = || -> Vec<String> {
+                    let tenant = TenantId::default();
+                    let page = store.list(&tenant, kind, None, None, 10);
+                    let items = handle.block_on(page).unwrap().items;
+                    items
+                        .iter()
+                        .map(|item| item["text"].as_str().unwrap().to_owned())
+                        .collect()
+                };
+                let mut process = |records: Vec<RecordBuilder>| {
+                    if together {
+                        stage.process(records);
+                    } else {
+                        for record in records {
+                            stage.process([record]);
+                        }
+                    }
+                    assert!(stage.dead_letters().is_empty());
+                };
+                process(vec![
+                    version(topic, 0, 0, "first"),
+                    version(topic, 1, 7, "third"),
+                    version(topic, 2, 3, "second"),
+                    deletion(topic, 3, Some("2")),
+                    deletion(topic, 4, None),
+                ]);
+                assert_eq!(texts(), ["third"], "{topic} {together}");
+                process(vec![deletion(topic, 5, Some("1"))]);
+                assert_eq!(texts(), [""; 0], "{topic} {together}");
+            }
+        }
     }
 
     fn runtime() -> tokio::runtime::Runtime {

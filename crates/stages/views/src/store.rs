@@ -196,6 +196,10 @@ pub(crate) enum Replaces {
     Before(Statement),
     /// A row that is not newer.
     NotNewer,
+    /// A post or a reading of an earlier version of the post than this one.
+    Revision(u64),
+    /// Every row of the same entity. The row itself is not written.
+    Deleted,
 }
 
 /// The view. Cheap to clone.
@@ -689,14 +693,39 @@ impl Store {
             }
             let is_same =
                 |other: &NewRow| (&other.tenant, other.kind, &other.id) == (&row.tenant, row.kind, &row.id);
+            let is_later = |other: &NewRow| match (other.replaces, row.replaces) {
+                (Replaces::Revision(other), Replaces::Revision(revision)) => other >= revision,
+                _ => false,
+            };
+            if left.iter().any(|other| is_same(other) && is_later(other)) {
+                continue;
+            }
             left.retain(|other| !is_same(other));
+            if row.replaces == Replaces::Deleted {
+                left.retain(|other| {
+                    (&other.tenant, other.kind, &other.entity) != (&row.tenant, row.kind, &row.entity)
+                });
+                let delete = if self.postgres {
+                    "DELETE FROM limbic_view WHERE tenant = $1 AND kind = $2 AND entity = $3"
+                } else {
+                    sqlite::DELETE_POST
+                };
+                sqlx::query(delete)
+                    .bind(row.tenant.as_str().to_owned())
+                    .bind(row.kind)
+                    .bind(row.entity)
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(database("deleting a post"))?;
+                continue;
+            }
             let (find, delete) = if self.postgres {
                 (
                     "SELECT seq, id, at, body FROM limbic_view WHERE tenant = $1 AND kind = $2 AND id = $3",
                     "DELETE FROM limbic_view WHERE tenant = $1 AND kind = $2 AND id = $3",
                 )
             } else {
-                (sqlite::by_id(Kind::Outcome), sqlite::DELETE_EVENT)
+                (sqlite::replaced(row.kind), sqlite::delete_replaced(row.kind))
             };
             let of_row = |sql| {
                 let query = sqlx::query(sql)
@@ -705,7 +734,7 @@ impl Store {
                 if self.postgres {
                     query.bind(row.id.clone())
                 } else {
-                    query.bind(ids::pack(&row.id))
+                    query.bind(ids::pack(&row.id)).bind(row.entity.clone())
                 }
             };
             let known = of_row(find)
@@ -731,7 +760,12 @@ impl Store {
         let at = known.get::<i64, _>("at");
         match &row.replaces {
             Replaces::Nothing => Ok(false),
+            Replaces::Deleted => Ok(true),
             Replaces::NotNewer => Ok(at <= row.at),
+            Replaces::Revision(revision) => {
+                let (known, _) = self.item(known)?;
+                Ok(known["revision"].as_u64().unwrap_or(0) < *revision)
+            }
             Replaces::Before(statement) => {
                 let known: Option<Outcome> = serde_json::from_value(self.item(known)?.0).ok();
                 let known = known.map(|known| known.statement(Utc::from_millis(at)));

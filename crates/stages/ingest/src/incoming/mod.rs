@@ -38,8 +38,9 @@ use fields::Fields;
 pub use json::{DEPTH_LIMIT, ITEM_LIMIT, VALUES_LIMIT, json};
 pub use problem::Problem;
 use problem::{
-    AT, AUTHOR, COUNT, CREATED_AT, DECISION, KIND, LANG, MINOR, NETWORK, OUTCOME_ID, PERSON, POST_ID,
-    REPLY_TO, REPOST_OF, REVISION, STATED_AT, SUBJECTS, TEXT, URL, VALUE, WITHDRAWN, unknown_word,
+    AT, AUTHOR, COUNT, CREATED_AT, DECISION, DELETED_AT, KIND, LANG, MINOR, NETWORK, OUTCOME_ID, PERSON,
+    POST_ID, POST_REVISION, REPLY_TO, REPOST_OF, REVISION, STATED_AT, SUBJECTS, TEXT, URL, VALUE, WITHDRAWN,
+    unknown_word,
 };
 
 /// Maximum bytes of a text, in UTF-8.
@@ -71,6 +72,7 @@ pub(crate) const POST_FIELDS: &[&str] = &[
     "subjects",
     "consent",
     "minor",
+    "revision",
     "meta",
 ];
 /// The fields of an outcome.
@@ -112,8 +114,23 @@ pub struct IncomingPost {
     pub consent: Option<ConsentState>,
     /// Whether the source states that the author is a minor.
     pub minor: bool,
+    /// The network's number of this version: 0 for the first one.
+    pub revision: u64,
     /// Further fields that the settings keep.
     pub meta: Map<String, Value>,
+}
+
+/// A checked deletion: of a post, or of everything of an author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncomingDeletion {
+    /// The social network.
+    pub network: Slug,
+    /// The network's id of the post. `None` = everything of the author.
+    pub id: Option<String>,
+    /// The author's name on the social network. It does not leave the edge.
+    pub author: String,
+    /// When the network deleted it.
+    pub deleted_at: Utc,
 }
 
 /// A checked outcome, as an ad platform sends it.
@@ -173,6 +190,7 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
     let url = fields.text_within(URL, 2_048)?.filter(|_| keeps("url"));
     let (reply_to, subjects) = (fields.name(REPLY_TO)?, fields.slugs(SUBJECTS, 16)?);
     let (consent, minor) = (fields.consent()?, fields.flag(MINOR)?.unwrap_or(false));
+    let revision = fields.whole(POST_REVISION, 0)?.unwrap_or(0);
     let meta = not_too_deep(fields.meta(keeps)?)?;
     Ok(IncomingPost {
         post: PostRef { network, id },
@@ -186,7 +204,26 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         subjects,
         consent,
         minor,
+        revision,
         meta,
+    })
+}
+
+/// Checks a deletion. `now` is the wall clock.
+pub fn deletion(value: Value, settings: &Settings, now: Utc) -> Result<IncomingDeletion, Problem> {
+    let mut fields = Fields::of(value)?;
+    let network = fields.required(NETWORK, Fields::text)?;
+    let network = Slug::new(&network).map_err(|error| NETWORK.problem(error))?;
+    let id = fields.name(POST_ID)?;
+    let author = fields.required(AUTHOR, Fields::name)?;
+    let deleted_at = fields.required(DELETED_AT, Fields::time)?;
+    in_range("deleted_at", deleted_at, settings, now)?;
+    fields.nothing_left("deletion", &["network", "id", "author", "deleted_at"])?;
+    Ok(IncomingDeletion {
+        network,
+        id,
+        author,
+        deleted_at,
     })
 }
 

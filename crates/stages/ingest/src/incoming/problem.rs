@@ -57,6 +57,16 @@ pub(super) const CREATED_AT: Field = field(
     "the time of writing in RFC 3339",
     "\"2026-11-29T12:00:00Z\"",
 );
+pub(super) const POST_REVISION: Field = field(
+    "revision",
+    "the network's number of this version of the post, 0 for the first one",
+    "1",
+);
+pub(super) const DELETED_AT: Field = field(
+    "deleted_at",
+    "the time of the deletion in RFC 3339",
+    "\"2026-11-29T12:00:00Z\"",
+);
 pub(super) const LANG: Field = field("lang", "a BCP 47 tag of the language", "\"pt-BR\"");
 pub(super) const REPLY_TO: Field = field(
     "reply_to",

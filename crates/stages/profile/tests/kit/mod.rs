@@ -86,6 +86,7 @@ pub(crate) fn reading(author: &str, id: &str, at: Utc, valence: f64, about: &[&s
         subjects: about.iter().map(|subject| Slug::new(subject).unwrap()).collect(),
         consent: ConsentState::NotRequired,
         minor: false,
+        revision: 0,
     };
     Envelope::new(tenant, envelope_id, at, data)
 }
