@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use limbic_connectors::{Connector, ConnectorError, Cursor, Page, PullError, pull_once};
+use limbic_connectors::{Connector, ConnectorError, Cursor, Item, Page, PullError, pull_once};
 use serde_json::{Value, json};
 
 /// The source. A real connector calls a server here.
@@ -20,11 +20,12 @@ impl Connector for Timeline {
             })?,
         };
         let end = self.posts.len().min(start + most);
-        let posts = (start..end).map(|number| Ok(self.post(number)));
+        let posts = (start..end).map(|number| Item::Post(self.post(number)));
         Ok(Page {
-            posts: posts.collect(),
+            items: posts.collect(),
             next: Some(Cursor(end.to_string())),
             has_more: end < self.posts.len(),
+            ..Page::default()
         })
     }
 }
@@ -48,15 +49,15 @@ fn run() -> Result<Vec<String>, ConnectorError> {
     let mut accepted: Vec<String> = Vec::new();
     let mut refusals = vec![false, true, false].into_iter();
     loop {
-        let pulled = pull_once(&mut source, &mut cursor, 2, |posts| {
+        let pulled = pull_once(&mut source, &mut cursor, 2, |items| {
             if refusals.next() == Some(true) {
                 return Err("the log is full");
             }
-            let texts = posts
-                .into_iter()
-                .flatten()
-                .map(|post| post["text"].as_str().unwrap_or_default().to_owned());
-            accepted.extend(texts);
+            for item in items {
+                if let Item::Post(post) = item {
+                    accepted.push(post["text"].as_str().unwrap_or_default().to_owned());
+                }
+            }
             Ok(())
         });
         match pulled {

@@ -1,28 +1,36 @@
-//! Connectors: each pulls posts from one source, page by page, at least once.
+//! Connectors: each pulls posts, edits and deletions from one source, at least once.
 //!
 //! ```text
-//!            pull(after cursor)            accept (durable)         save
-//!  source ─────────────────────▶ Page ──────────────────▶ edge ──────────▶ cursor
+//!            pull(after cursor)               accept (durable)                store (later)
+//!  source ─────────────────────▶ Page ──────────────────────────▶ edge ──────────────────────▶ cursor
 //!             ▲                                                     │
 //!             └─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! * [`Connector`] is one source. [`Page`] contains posts as the JSON objects that `POST /v1/posts` accepts, and the
-//!   [`Cursor`] after them.
-//! * [`pull_once`] moves one page from a connector to the edge. It moves the cursor after the edge has accepted the page.
-//! * [`JsonLines`] follows a file of JSON Lines that another program appends to.
+//! * [`Connector`] is one source. [`Page`] contains [`Item`]s and the [`Cursor`] after them.
+//! * [`Runner`] moves pages from a connector to a [`Target`], step by step. [`Running`] is a thread around it. A node runs one for
+//!   each `[connectors.NAME]` of its settings.
+//! * [`Terms`] states what the source permits, as data in the connector's folder.
+//! * [`Bluesky`] reads Bluesky's Jetstream. [`JsonLines`] follows a file that another program appends to.
 //!
 //! # What it is not
 //!
-//! A connector does not check posts, make pseudonyms or remove duplicates: the edge and the ingest stage do. It does not
-//! wait, retry or sleep: the caller decides when to call it again. There are no connectors for social networks yet, and
-//! nodes do not run connectors yet: your own program calls [`pull_once`] (see `examples/connector`).
+//! A connector does not check posts, make pseudonyms or remove duplicates: the edge and the ingest stage do. It does not decide when
+//! it is called again: the runner does.
 //!
 //! # Laws
 //!
-//! * **At least once.** If a page was not accepted, the cursor does not move, and the page is pulled again.
-//! * **A pull is a function of source and cursor.** A connector stores no position.
-//! * **One bad post stops nothing.** A post that cannot be read becomes an error in the page, with its position.
+//! * **At least once.** The cursor moves after the log has the page. It is stored after it has moved, so a stored cursor is never ahead
+//!   of the log. Duplicates are removed behind the edge, by network, id and revision.
+//! * **A pull is a function of source and cursor.** A connector that holds a connection open uses it only if it is at the cursor that
+//!   the caller names. Otherwise it opens another one there.
+//! * **An edit is a post with a higher revision, and a deletion is an item.** Both follow what they change.
+//! * **One bad post stops nothing.** What cannot be read is an item too, and what is left out is counted with its reason.
+//! * **Progress is a cursor that moves.** A connection that is open and brings nothing for [`Connector::stalls_after`] is closed, and
+//!   opened again.
+//! * **Pressure reaches the source.** A page that was not accepted is kept, and nothing more is read from the connection.
+//! * **A source is asked again when it says.** Waits follow [`Connector::schedule`], with jitter; a wait that the source names is
+//!   kept.
 //!
 //! # Example
 //!
@@ -36,8 +44,8 @@
 //! let mut source = JsonLines::new(&path);
 //! let mut cursor = None;
 //! let mut accepted = Vec::new();
-//! pull_once(&mut source, &mut cursor, 100, |posts| {
-//!     accepted.extend(posts);
+//! pull_once(&mut source, &mut cursor, 100, |items| {
+//!     accepted.extend(items);
 //!     Ok::<_, std::io::Error>(())
 //! })?;
 //! assert_eq!(accepted.len(), 1, "the second line is not finished");
@@ -45,34 +53,85 @@
 //! # }
 //! ```
 
+mod bluesky;
 mod json_lines;
+mod meters;
+mod runner;
+mod running;
+mod socket;
+mod status;
+mod terms;
+mod text;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use limbic_domain::{TenantId, Utc};
+use limbic_stream::Backoff;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use bluesky::{Bluesky, BlueskySettings};
 pub use json_lines::{JsonLines, JsonLinesSettings};
+pub use meters::ConnectorMeters;
+pub use runner::{Accepted, Next, Runner, Target, TargetError};
+pub use running::Running;
+pub use status::{Phase, Status};
+pub use terms::{AuthorIds, Basis, InvalidTerms, Terms};
 
 /// A position in a source, in a form that only the connector understands. Store it, and pass it back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub String);
 
-/// Posts that follow a cursor.
+/// What a source reports.
 #[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// A post, or a later version of one, as the JSON object that `POST /v1/posts` accepts.
+    Post(Value),
+    /// A deletion, as the JSON object that `POST /v1/deletions` accepts.
+    Deletion(Value),
+    /// A post that cannot be read: its position, and why.
+    Unreadable(String),
+}
+
+/// What follows a cursor.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
-    /// The posts, oldest first, in the form of `POST /v1/posts`. An error for each post that cannot be read, with its
-    /// position.
-    pub posts: Vec<Result<Value, String>>,
-    /// The position after the last post. `None` if the source has never had a post.
+    /// In the order of the source.
+    pub items: Vec<Item>,
+    /// The position after the last item. `None` if the source has never had one.
     pub next: Option<Cursor>,
-    /// Whether more posts are available now. `false` = pull again later.
+    /// Whether more is available now.
     pub has_more: bool,
+    /// The time of the source's clock at `next`, if it has one.
+    pub clock: Option<Utc>,
+    /// How many events of the source are left out, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// How much of the source's quota is left, in the source's unit, if it says so.
+    pub quota_left: Option<u64>,
+}
+
+impl Page {
+    /// Counts an event that is left out.
+    pub fn drop_one(&mut self, reason: &'static str) {
+        *self.dropped.entry(reason).or_default() += 1;
+    }
+}
+
+/// The kind of a failure. Providers state a schedule of attempts for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The connection could not be opened, or broke.
+    Connection,
+    /// The server answered with an error.
+    Server,
+    /// The server limits the rate of requests.
+    RateLimit,
 }
 
 /// Why a source returned no page.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectorError {
     /// The source does not answer now. The same pull may succeed later.
     #[error("{source_name} does not answer ({detail}): the same page is pulled again later")]
@@ -81,6 +140,8 @@ pub enum ConnectorError {
         source_name: String,
         /// What happened.
         detail: String,
+        /// The kind of the failure.
+        failure: Failure,
         /// The wait that the source asks for, if it does.
         retry_after: Option<Duration>,
     },
@@ -106,9 +167,36 @@ pub enum ConnectorError {
 
 /// A source of posts.
 pub trait Connector: Send {
-    /// Up to `most` posts after the cursor `after`. `None` = from the oldest post of the source. Blocks for a limited
-    /// time.
+    /// Up to `most` events after the cursor `after`. `None` = where the source begins by itself: a file at its oldest post, a stream at
+    /// the present. Blocks for a limited time, a few seconds at most.
     fn pull(&mut self, after: Option<&Cursor>, most: usize) -> Result<Page, ConnectorError>;
+
+    /// Closes what it holds open. The next pull opens it again.
+    fn reset(&mut self) {}
+
+    /// How long the cursor may stay where it is before the source counts as stalled. `None` = for ever.
+    fn stalls_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The wait after a page that has nothing. A stream waits in [`Self::pull`].
+    fn wait_when_idle(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// The waits between attempts after failures of this kind, as the provider's documentation states them.
+    fn schedule(&self, failure: Failure) -> Backoff {
+        let _ = failure;
+        Backoff::new(Duration::from_secs(1), Duration::from_mins(1))
+    }
+}
+
+/// A connector, and whose posts it brings: what the component of a connector builds.
+pub struct Source {
+    /// The tenant that the posts belong to.
+    pub tenant: TenantId,
+    /// The connector.
+    pub connector: Box<dyn Connector>,
 }
 
 /// Why a page did not reach the edge. The cursor has not moved.
@@ -122,17 +210,17 @@ pub enum PullError<E> {
     NotAccepted(E),
 }
 
-/// Pulls one page and passes it to `accept`, which returns when the posts are durable. Then moves `cursor`. Returns
-/// whether more posts are available. An empty page is not passed on.
+/// Pulls one page and passes it to `accept`, which returns when the items are durable. Then moves `cursor`. Returns
+/// whether more is available. An empty page is not passed on.
 pub fn pull_once<E>(
     connector: &mut dyn Connector,
     cursor: &mut Option<Cursor>,
     most: usize,
-    accept: impl FnOnce(Vec<Result<Value, String>>) -> Result<(), E>,
+    accept: impl FnOnce(Vec<Item>) -> Result<(), E>,
 ) -> Result<bool, PullError<E>> {
     let page = connector.pull(cursor.as_ref(), most)?;
-    if !page.posts.is_empty() {
-        accept(page.posts).map_err(PullError::NotAccepted)?;
+    if !page.items.is_empty() {
+        accept(page.items).map_err(PullError::NotAccepted)?;
     }
     *cursor = page.next;
     Ok(page.has_more)

@@ -199,6 +199,12 @@ pub trait Component: 'static {
     fn build(settings: &Self::Settings, resources: &Resources) -> Result<Self::Product, Error>;
 }
 
+/// A component that is a connector.
+pub trait ConnectorComponent: Component {
+    /// What its source permits, as the text of a TOML file.
+    const TERMS: &'static str;
+}
+
 /// A component that is a stage.
 pub trait StageComponent: Component {
     /// The topics and requirements of the stage, whether or not it runs in this process.

@@ -6,7 +6,10 @@ use limbic_domain::ConnectionUrl;
 use limbic_stream::StageSpec;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::{Component, Error, InvalidSection, Kind, Need, Place, Resources, Section, StageComponent};
+use crate::{
+    Component, ConnectorComponent, Error, InvalidSection, Kind, Need, Place, Resources, Section,
+    StageComponent,
+};
 
 /// A component without its type, as the registry lists it.
 #[derive(Clone, Copy)]
@@ -21,6 +24,8 @@ pub struct Registration {
     pub place: Place,
     /// The resources that it uses.
     pub needs: &'static [Need],
+    /// What its source permits, as the text of a TOML file. Only for connectors.
+    pub terms: Option<&'static str>,
     default: fn() -> Section,
     parse: fn(toml::Value) -> Result<Section, InvalidSection>,
     schema: fn(&mut SchemaGenerator) -> Schema,
@@ -45,6 +50,7 @@ impl Registration {
             summary: C::SUMMARY,
             place: C::PLACE,
             needs: C::NEEDS,
+            terms: None,
             default: || Section::new(C::Settings::default()),
             parse: Section::parse::<C::Settings>,
             schema: |generator| <C::Settings as JsonSchema>::json_schema(generator),
@@ -59,6 +65,13 @@ impl Registration {
     pub const fn stage<C: StageComponent>() -> Self {
         let mut entry = Self::of::<C>();
         entry.spec = Some(|section| C::spec(typed::<C>(section)?));
+        entry
+    }
+
+    /// The entry of the connector `C`.
+    pub const fn connector<C: ConnectorComponent>() -> Self {
+        let mut entry = Self::of::<C>();
+        entry.terms = Some(C::TERMS);
         entry
     }
 

@@ -2,24 +2,28 @@
 
 use std::path::PathBuf;
 
-use limbic_component::{Component, Error, Kind, Need, Place, Resources};
+use limbic_component::{Component, ConnectorComponent, Error, Kind, Need, Place, Resources};
+use limbic_domain::TenantId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::JsonLines;
-use crate::Connector;
+use crate::Source;
 
 /// `kind = "json_lines"`: follows a file of posts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct JsonLinesSettings {
+    /// The tenant that the posts belong to. Default `default`.
+    #[schemars(with = "String")]
+    pub tenant: TenantId,
     /// The file, with one post a line. It may appear later.
     pub path: PathBuf,
 }
 
 impl Component for JsonLines {
     type Settings = JsonLinesSettings;
-    type Product = Box<dyn Connector>;
+    type Product = Source;
     const KIND: Kind = Kind::Connector;
     const NAME: &'static str = "json_lines";
     const SUMMARY: &'static str = "Follows a file of JSON Lines that another program appends to.";
@@ -33,8 +37,15 @@ impl Component for JsonLines {
         Ok(())
     }
 
-    fn build(settings: &JsonLinesSettings, _: &Resources) -> Result<Box<dyn Connector>, Error> {
+    fn build(settings: &JsonLinesSettings, _: &Resources) -> Result<Source, Error> {
         Self::check(settings)?;
-        Ok(Box::new(Self::new(&settings.path)))
+        Ok(Source {
+            tenant: settings.tenant.clone(),
+            connector: Box::new(Self::new(&settings.path)),
+        })
     }
+}
+
+impl ConnectorComponent for JsonLines {
+    const TERMS: &'static str = include_str!("terms.toml");
 }

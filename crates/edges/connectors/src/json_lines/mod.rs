@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use limbic_domain::random;
 
-use crate::{Connector, ConnectorError, Cursor, Page};
+use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
 
 pub use component::JsonLinesSettings;
 
@@ -17,7 +17,7 @@ const PAGE_BYTES: u64 = 4 << 20;
 /// The number of bytes at the start of a file that identify it.
 const HEAD_BYTES: u64 = 256;
 
-/// Follows a file: each complete line is a post. The cursor is the offset after the last line, with a hash of the start
+/// Follows a file: each complete line is a post, or a deletion (an object with `deleted_at`). The cursor is the offset after the last line, with a hash of the start
 /// of the file. If the file was replaced or shortened, it is read from its start.
 #[derive(Debug)]
 pub struct JsonLines {
@@ -38,7 +38,7 @@ struct Position {
 
 /// The lines of a read.
 struct Lines {
-    posts: Vec<Result<serde_json::Value, String>>,
+    items: Vec<Item>,
     /// The offset after the last line.
     end: u64,
     has_more: bool,
@@ -61,6 +61,7 @@ impl JsonLines {
         ConnectorError::Unavailable {
             source_name: self.name(),
             detail: error.to_string(),
+            failure: Failure::Connection,
             retry_after: None,
         }
     }
@@ -87,16 +88,19 @@ impl JsonLines {
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();
         file.by_ref().take(self.longest).read_to_end(&mut bytes)?;
-        let mut posts = Vec::new();
+        let mut items = Vec::new();
         let mut offset = from;
         let mut rest = &bytes[..];
-        while posts.len() < most
+        while items.len() < most
             && let Some(end) = rest.iter().position(|&byte| byte == b'\n')
         {
             let line = &rest[..end];
             if !line.iter().all(u8::is_ascii_whitespace) {
-                let post = serde_json::from_slice(line);
-                posts.push(post.map_err(|error| format!("byte {offset}: not JSON: {error}")));
+                items.push(match serde_json::from_slice::<serde_json::Value>(line) {
+                    Ok(change) if change.get("deleted_at").is_some() => Item::Deletion(change),
+                    Ok(post) => Item::Post(post),
+                    Err(error) => Item::Unreadable(format!("byte {offset}: not JSON: {error}")),
+                });
             }
             offset += end as u64 + 1;
             rest = &rest[end + 1..];
@@ -105,7 +109,7 @@ impl JsonLines {
             return self.skip_line(file, from);
         }
         Ok(Lines {
-            posts,
+            items,
             end: offset,
             has_more: rest.contains(&b'\n') || bytes.len() as u64 == self.longest,
         })
@@ -119,7 +123,7 @@ impl JsonLines {
             let length = file.read(&mut bytes)?;
             if length == 0 {
                 return Ok(Lines {
-                    posts: Vec::new(),
+                    items: Vec::new(),
                     end: from,
                     has_more: false,
                 });
@@ -132,7 +136,7 @@ impl JsonLines {
                     self.longest
                 );
                 return Ok(Lines {
-                    posts: vec![Err(problem)],
+                    items: vec![Item::Unreadable(problem)],
                     end: from + read,
                     has_more: true,
                 });
@@ -148,9 +152,8 @@ impl Connector for JsonLines {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Page {
-                    posts: Vec::new(),
                     next: after.cloned(),
-                    has_more: false,
+                    ..Page::default()
                 });
             }
             Err(error) => return Err(self.unavailable(&error)),
@@ -168,9 +171,10 @@ impl Connector for JsonLines {
             hash,
         };
         Ok(Page {
-            posts: lines.posts,
+            items: lines.items,
             next: Some(Cursor(next.to_string())),
             has_more: lines.has_more,
+            ..Page::default()
         })
     }
 }
@@ -238,7 +242,7 @@ mod tests {
         }
 
         /// Everything that is ready.
-        fn drain(&mut self, most: usize) -> Vec<Result<serde_json::Value, String>> {
+        fn drain(&mut self, most: usize) -> Vec<Item> {
             let mut all = Vec::new();
             let accept = |all: &mut Vec<_>, posts| {
                 all.extend::<Vec<_>>(posts);
@@ -259,9 +263,15 @@ mod tests {
             let mut scene = Scene::new();
             assert_eq!(scene.drain(most), [], "the file may appear later");
             scene.append("{\"n\":1}\n\n{\"n\":2}\n{\"n\":");
-            assert_eq!(scene.drain(most), [Ok(json!({"n": 1})), Ok(json!({"n": 2}))]);
+            assert_eq!(
+                scene.drain(most),
+                [Item::Post(json!({"n": 1})), Item::Post(json!({"n": 2}))]
+            );
             scene.append("3}\n{\"n\":4}\n");
-            assert_eq!(scene.drain(most), [Ok(json!({"n": 3})), Ok(json!({"n": 4}))]);
+            assert_eq!(
+                scene.drain(most),
+                [Item::Post(json!({"n": 3})), Item::Post(json!({"n": 4}))]
+            );
             assert_eq!(scene.drain(most), []);
         }
     }
@@ -272,7 +282,7 @@ mod tests {
         scene.append("{\"n\":1}\n");
         let refused = pull_once(&mut scene.source, &mut scene.cursor, 10, |_| Err("full"));
         assert!(matches!(refused, Err(PullError::NotAccepted("full"))));
-        assert_eq!(scene.drain(10), [Ok(json!({"n": 1}))]);
+        assert_eq!(scene.drain(10), [Item::Post(json!({"n": 1}))]);
     }
 
     #[test]
@@ -284,9 +294,12 @@ mod tests {
         let posts = scene.drain(10);
         assert_eq!(
             (&posts[0], &posts[3]),
-            (&Ok(json!({"n": 1})), &Ok(json!({"n": 2})))
+            (&Item::Post(json!({"n": 1})), &Item::Post(json!({"n": 2})))
         );
-        let problem = |n: usize| posts[n].clone().unwrap_err();
+        let problem = |n: usize| match &posts[n] {
+            Item::Unreadable(problem) => problem.clone(),
+            other => panic!("{other:?} was read"),
+        };
         assert!(problem(1).contains("byte 8: not JSON"), "{}", problem(1));
         assert!(
             problem(2).contains("byte 17: a line of 108 bytes"),
@@ -302,7 +315,7 @@ mod tests {
         scene.append("{\"n\":1}\n{\"n\":2}\n");
         assert_eq!(scene.drain(10).len(), 2);
         std::fs::write(&scene.path, "{\"n\":3}\n").unwrap();
-        assert_eq!(scene.drain(10), [Ok(json!({"n": 3}))], "it is shorter");
+        assert_eq!(scene.drain(10), [Item::Post(json!({"n": 3}))], "it is shorter");
         std::fs::write(&scene.path, "{\"n\":4}\n{\"n\":5}\n").unwrap();
         assert_eq!(scene.drain(10).len(), 2, "its beginning differs");
     }

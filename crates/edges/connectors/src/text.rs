@@ -1,0 +1,29 @@
+//! The text of a post as people read it.
+
+use std::borrow::Cow;
+
+/// `text` without characters that nobody sees and that change what software reads: marks of direction, and spaces without width.
+/// Joiners stay, because they are part of words and of emoji.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|c| !is_hidden(*c)).collect())
+}
+
+fn is_hidden(c: char) -> bool {
+    matches!(c, '\0' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'
+        | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_characters_go_and_joiners_stay() {
+        assert_eq!(visible("g\u{200b}oa\u{202e}l\u{feff}!"), "goal!");
+        let family = "👨\u{200d}👩\u{200d}👧 نمی\u{200c}خواهم";
+        assert!(matches!(visible(family), Cow::Borrowed(same) if same == family));
+    }
+}

@@ -1,0 +1,361 @@
+//! What every connector promises, over a local server of its network.
+//!
+//! The clock of the runner is simulated, so waits take no time. The servers are real, on the loopback device.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use limbic_connectors::{
+    Accepted, Connector, Cursor, Item, Next, Phase, Runner, Status, Target, TargetError, Terms,
+};
+use limbic_domain::Utc;
+use limbic_domain::random::Random;
+use parking_lot::Mutex;
+use serde_json::Value;
+
+/// What happens to a connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// Closed in order after this number of events.
+    CloseAfter(usize),
+    /// Cut within a message, after this number of events.
+    CutInFrame(usize),
+    /// After this number of events, signs of life only.
+    Silent(usize),
+    /// Not opened: the status of the answer, and the seconds to wait.
+    Status(u16, Option<u64>),
+}
+
+/// What people do on the network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    Post(u32),
+    Edit(u32),
+    Delete(u32),
+}
+
+/// A local server of a network.
+pub(crate) trait Network {
+    /// A connector that reads from it.
+    fn connector(&self) -> Box<dyn Connector>;
+    /// Publishes a change. Returns the key of its item, as [`key`] has it.
+    fn publish(&self, change: Change) -> String;
+    /// The next connection has this fault.
+    fn plan(&self, fault: Fault);
+    /// The number of connections so far.
+    fn connections(&self) -> usize;
+    /// Whether a connection gets the edits and deletions from before it.
+    fn keeps_history(&self) -> bool {
+        true
+    }
+    /// The connector's manifest.
+    fn terms(&self) -> &'static str;
+}
+
+/// What identifies an item behind the edge: network, id and revision.
+pub(crate) fn key(item: &Item) -> String {
+    match item {
+        Item::Post(post) => {
+            let revision = &post["revision"].as_u64().unwrap_or(0);
+            format!("{} {} v{revision}", text(&post["network"]), text(&post["id"]))
+        }
+        Item::Deletion(post) => format!("{} {} deleted", text(&post["network"]), text(&post["id"])),
+        Item::Unreadable(problem) => panic!("{problem}"),
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("everything")
+}
+
+/// The log and the stored cursor. They survive a runner.
+#[derive(Default)]
+pub(crate) struct Disk {
+    /// The keys of accepted items, in order, each once.
+    pub(crate) log: Vec<String>,
+    known: BTreeSet<String>,
+    cursor: Option<Cursor>,
+    /// How many of the next calls of `accept` fail.
+    refusals: u32,
+    /// Whether storing a cursor fails.
+    is_cursor_lost: bool,
+    /// Duplicates that the edge removed.
+    duplicates: u64,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Memory(pub(crate) Arc<Mutex<Disk>>);
+
+impl Target for Memory {
+    fn accept(&mut self, items: &[Item]) -> Result<Accepted, TargetError> {
+        let mut disk = self.0.lock();
+        if disk.refusals > 0 {
+            disk.refusals -= 1;
+            return Err(TargetError {
+                detail: "the log is full".to_owned(),
+                retry_after: None,
+            });
+        }
+        let mut accepted = Accepted::default();
+        for key in items.iter().map(key) {
+            if disk.known.insert(key.clone()) {
+                disk.log.push(key);
+                accepted.accepted += 1;
+            } else {
+                disk.duplicates += 1;
+                accepted.duplicates += 1;
+            }
+        }
+        Ok(accepted)
+    }
+
+    fn load(&mut self) -> Result<Option<Cursor>, TargetError> {
+        Ok(self.0.lock().cursor.clone())
+    }
+
+    fn store(&mut self, cursor: &Cursor) -> Result<(), TargetError> {
+        let mut disk = self.0.lock();
+        if disk.is_cursor_lost {
+            return Err(TargetError {
+                detail: "the disk is full".to_owned(),
+                retry_after: None,
+            });
+        }
+        disk.cursor = Some(cursor.clone());
+        Ok(())
+    }
+}
+
+/// A runner with a simulated clock.
+pub(crate) struct Driver {
+    pub(crate) runner: Runner<Memory>,
+    pub(crate) memory: Memory,
+    now: Instant,
+    /// The waits that the runner has asked for.
+    pub(crate) waits: Vec<Duration>,
+}
+
+/// More steps than any scene takes.
+const MOST_STEPS: usize = 20_000;
+
+impl Driver {
+    pub(crate) fn new(connector: Box<dyn Connector>, memory: Memory) -> Self {
+        Self {
+            runner: Runner::new(connector, memory.clone(), 7),
+            memory,
+            now: Instant::now(),
+            waits: Vec::new(),
+        }
+    }
+
+    /// One step; the clock moves by two seconds, and by the wait.
+    pub(crate) fn step(&mut self) -> Next {
+        self.now += Duration::from_secs(2);
+        let next = self.runner.step(self.now, Utc::now());
+        if let Next::After(wait) = next {
+            self.waits.push(wait);
+            self.now += wait;
+        }
+        next
+    }
+
+    pub(crate) fn until(&mut self, what: &str, is_done: impl Fn(&Disk, &Status) -> bool) {
+        for _ in 0..MOST_STEPS {
+            if is_done(&self.memory.0.lock(), self.runner.status()) {
+                return;
+            }
+            self.step();
+        }
+        panic!("{what}: {:?}", self.runner.status());
+    }
+
+    /// Steps until the connection is open.
+    fn connect(&mut self, network: &dyn Network) {
+        let before = network.connections();
+        for _ in 0..MOST_STEPS {
+            self.step();
+            if network.connections() > before {
+                return;
+            }
+        }
+        panic!("not connected: {:?}", self.runner.status());
+    }
+
+    /// Steps until `keys` are in the log, and checks that the log has nothing else and nothing twice.
+    fn expect(&mut self, keys: &[String]) {
+        self.until("items are missing", |disk, _| disk.log.len() >= keys.len());
+        let disk = self.memory.0.lock();
+        assert_eq!(disk.log, keys);
+    }
+}
+
+/// Everything of this file.
+pub(crate) fn check(start: &dyn Fn() -> Box<dyn Network>) {
+    terms_are_complete(&*start());
+    posts_edits_and_deletions_arrive_once_and_in_order(&*start());
+    nothing_is_lost_or_doubled_under_faults(&*start());
+    a_page_that_is_not_accepted_stops_reading(&*start());
+    silence_is_noticed(&*start());
+    a_pause_loses_nothing(&*start());
+    a_stated_wait_is_kept(&*start());
+}
+
+fn terms_are_complete(network: &dyn Network) {
+    let terms = Terms::parse(network.terms()).unwrap();
+    assert!(terms.notes.len() > 20);
+}
+
+fn posts_edits_and_deletions_arrive_once_and_in_order(network: &dyn Network) {
+    let mut driver = Driver::new(network.connector(), Memory::default());
+    driver.connect(network);
+    let changes = [
+        Change::Post(1),
+        Change::Post(2),
+        Change::Edit(1),
+        Change::Delete(2),
+        Change::Edit(1),
+        Change::Delete(1),
+    ];
+    let keys: Vec<String> = changes
+        .into_iter()
+        .map(|change| network.publish(change))
+        .collect();
+    driver.expect(&keys);
+    assert_eq!(driver.runner.status().phase, Phase::Running);
+    assert_eq!(driver.runner.status().accepted, 6);
+    assert!(driver.runner.status().lag_seconds.is_some());
+}
+
+fn nothing_is_lost_or_doubled_under_faults(network: &dyn Network) {
+    let faults: u32 = std::env::var("LIMBIC_CONNECTOR_FAULTS").map_or(40, |faults| faults.parse().unwrap());
+    let mut random = Random::new(3);
+    let mut below = |most: usize| random.below(most);
+    let memory = Memory::default();
+    let mut driver = Driver::new(network.connector(), memory.clone());
+    driver.connect(network);
+    let mut keys = Vec::new();
+    for number in 0..faults {
+        for step in 0..below(20) as u32 {
+            let id = number * 100 + step;
+            keys.push(network.publish(Change::Post(id)));
+            match below(6) {
+                _ if !network.keeps_history() => {}
+                0 => keys.push(network.publish(Change::Edit(id))),
+                1 => keys.push(network.publish(Change::Delete(id))),
+                _ => {}
+            }
+        }
+        let events = below(12);
+        match below(7) {
+            0 => network.plan(Fault::CloseAfter(events)),
+            1 => network.plan(Fault::CutInFrame(events)),
+            2 => network.plan(Fault::Silent(events)),
+            3 => network.plan(Fault::Status(503, None)),
+            4 => memory.0.lock().refusals = 3,
+            // Killed at any step, with or without a chance to store the cursor.
+            5 => driver = Driver::new(network.connector(), memory.clone()),
+            _ => memory.0.lock().is_cursor_lost = true,
+        }
+        if below(3) == 0 {
+            // The connection is lost: the next one has the planned fault.
+            driver.runner.pause();
+        }
+        for _ in 0..below(8) {
+            driver.step();
+        }
+        if memory.0.lock().is_cursor_lost {
+            // Killed between the log and the cursor.
+            driver = Driver::new(network.connector(), memory.clone());
+            memory.0.lock().is_cursor_lost = false;
+        }
+    }
+    keys.push(network.publish(Change::Post(u32::MAX)));
+    driver.expect(&keys);
+    assert!(network.connections() > faults as usize / 4);
+    let duplicates = memory.0.lock().duplicates;
+    println!(
+        "{faults} faults, {} connections, {} items, {duplicates} duplicates removed",
+        network.connections(),
+        keys.len()
+    );
+    assert!(duplicates > 0, "no connection overlapped the one before");
+}
+
+fn a_page_that_is_not_accepted_stops_reading(network: &dyn Network) {
+    let memory = Memory::default();
+    let mut driver = Driver::new(network.connector(), memory.clone());
+    driver.connect(network);
+    let first = network.publish(Change::Post(0));
+    driver.expect(std::slice::from_ref(&first));
+    memory.0.lock().refusals = 50;
+    let mut keys = vec![first];
+    // More than the buffers of both sides.
+    keys.extend((1..4_000).map(|id| network.publish(Change::Post(id))));
+    driver.until("no refusal", |_, status| status.phase == Phase::Waiting);
+    let held = driver.runner.status().cursor.clone();
+    for _ in 0..40 {
+        driver.step();
+    }
+    assert_eq!(driver.runner.status().cursor, held);
+    assert_eq!(driver.memory.0.lock().log.len(), 1);
+    assert_eq!(driver.runner.status().stalls, 0, "nothing was read meanwhile");
+    // The waits grow, and have a limit.
+    assert!(driver.waits.iter().max() <= Some(&Duration::from_secs(10)));
+    driver.expect(&keys);
+}
+
+fn silence_is_noticed(network: &dyn Network) {
+    let mut driver = Driver::new(network.connector(), Memory::default());
+    network.plan(Fault::Silent(1));
+    driver.connect(network);
+    let mut keys = vec![network.publish(Change::Post(1)), network.publish(Change::Post(2))];
+    driver.until("no stall", |_, status| status.stalls == 1);
+    assert_eq!(driver.runner.status().phase, Phase::Waiting);
+    let problem = driver.runner.status().problem.clone().unwrap();
+    assert!(problem.contains("brought nothing"), "{problem}");
+    let last = if network.keeps_history() {
+        Change::Delete(1)
+    } else {
+        Change::Post(3)
+    };
+    keys.push(network.publish(last));
+    driver.expect(&keys);
+    assert_eq!(driver.runner.status().phase, Phase::Running);
+}
+
+fn a_pause_loses_nothing(network: &dyn Network) {
+    let memory = Memory::default();
+    let mut driver = Driver::new(network.connector(), memory.clone());
+    driver.connect(network);
+    let mut keys = vec![network.publish(Change::Post(1))];
+    driver.expect(&keys);
+    driver.runner.pause();
+    assert_eq!(driver.runner.status().phase, Phase::Paused);
+    let cursor = memory.0.lock().cursor.clone();
+    assert_eq!(cursor.map(|cursor| cursor.0), driver.runner.status().cursor);
+    keys.extend((2..50).map(|id| network.publish(Change::Post(id))));
+    driver.expect(&keys);
+    // Another process continues at the stored cursor.
+    driver.runner.pause();
+    let mut next = Driver::new(network.connector(), memory);
+    keys.push(network.publish(Change::Post(50)));
+    next.expect(&keys);
+}
+
+fn a_stated_wait_is_kept(network: &dyn Network) {
+    let mut driver = Driver::new(network.connector(), Memory::default());
+    network.plan(Fault::Status(429, Some(1_800)));
+    assert_eq!(driver.step(), Next::After(Duration::from_mins(30)));
+    network.plan(Fault::Status(401, None));
+    driver.step();
+    assert_eq!(driver.runner.status().phase, Phase::Refused);
+    assert!(driver.waits[1] >= Duration::from_secs(15), "{:?}", driver.waits);
+    for _ in 0..6 {
+        network.plan(Fault::Status(503, None));
+        driver.step();
+    }
+    let (first, last) = (driver.waits[2], driver.waits[7]);
+    assert!(first < last, "{:?}", driver.waits);
+    driver.connect(network);
+}
