@@ -328,6 +328,7 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "ad_platforms.*.url",
         "ad_platforms.*.secret",
         "ad_platforms.*.headers.*",
+        "connectors.*.urls[]",
         "llm_providers.*.base_url",
         "llm_providers.*.api_key",
     ];
@@ -360,6 +361,10 @@ kind = "webhook"
 url = "http://127.0.0.1:1/{CANARY}?key={CANARY}"
 secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 headers = {{ authorization = "Bearer {CANARY}" }}
+[connectors.stream]
+kind = "bluesky"
+tenant = "acme"
+urls = ["ws://user:{CANARY}@127.0.0.1:1/{CANARY}?key={CANARY}"]
 [llm_providers.local]
 kind = "openai"
 base_url = "http://127.0.0.1:1/{CANARY}"
@@ -394,6 +399,8 @@ api_key = "{CANARY}"
         assert!(checked.contains(part), "`{part}` is not in: {checked}");
     }
     hidden(&["run", "--listen", "127.0.0.1:0"]);
+    let tested = hidden(&["connect", "test", "stream", "--seconds", "1"]);
+    assert!(tested.contains("does not answer"), "{tested}");
     let kafka = format!("kafka://user:{CANARY}@127.0.0.1:1");
     hidden(&["check", "--log", &kafka]);
 

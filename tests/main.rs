@@ -9,6 +9,7 @@
 //! | `hours` | a new user finds every mistake before anything runs, and no secret in any output |
 //! | `kills` | a node that is killed repeatedly has the same results as one that is not |
 //! | `cluster` | several nodes on one Kafka: nothing lost, nothing doubled, the same answers from any node |
+//! | `connect` | a node reads from a social network to readings, and edits and deletions follow |
 //! | `secured` | Kafka over TLS with a password |
 //! | `why` | why an ad ran or none did can be seen and explained; failed deliveries, learning and keys too |
 //! | `layers` | crates depend on lower layers only |
@@ -26,6 +27,7 @@
 mod attacks;
 mod bad_input;
 mod cluster;
+mod connect;
 mod contract;
 mod files;
 mod hours;

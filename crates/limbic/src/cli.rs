@@ -20,6 +20,7 @@ Examples:
   limbic dead list                              records that failed permanently
   limbic explain everyone:football              why there was an ad, or none
   limbic campaigns show                         what each campaign learned
+  limbic connect add bluesky --want football    read posts from a social network
   limbic check                                  settings and connections";
 
 /// Streaming engine for emotion-aware advertising: reads posts, finds moments, chooses ads, learns from outcomes.
@@ -102,6 +103,12 @@ pub enum Command {
     },
     /// Say in plain sentences why there was an ad, or none
     Explain(ExplainArgs),
+    /// Read posts from social networks: list, add, test, pause or resume connectors, or show the terms of their sources
+    Connect {
+        /// The action.
+        #[command(subcommand)]
+        command: ConnectCommand,
+    },
     /// Hash a list of customers the way an ad platform matches them; stores nothing
     Audience {
         /// The action.
@@ -559,6 +566,70 @@ chooses by the context too, so the ad with the higher share need not have the hi
         /// Where the answer comes from.
         #[command(flatten)]
         ask: AskArgs,
+    },
+}
+
+/// `limbic connect`.
+#[derive(Debug, Subcommand)]
+pub enum ConnectCommand {
+    /// List the connectors of a running node: state, what they have read, and how far they are behind
+    List {
+        /// Where the answer comes from.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Write a connector into the settings file
+    #[command(after_help = "\
+Examples:
+  limbic connect add bluesky
+  limbic connect add bluesky --want football --want soccer
+  limbic connect add bluesky --name fans --with catch_up=1h --with 'authors=[\"did:plc:…\"]'
+
+docs/settings.md lists the settings of each connector.")]
+    Add {
+        /// Kind of the connector, for instance bluesky
+        kind: String,
+        /// Its name in the settings [default: its kind]
+        #[arg(long)]
+        name: Option<String>,
+        /// Word of which a post must have one; may be repeated [default: every post]
+        #[arg(long, value_name = "WORD")]
+        want: Vec<String>,
+        /// Another setting of the connector; may be repeated
+        #[arg(long, value_name = "KEY=VALUE")]
+        with: Vec<String>,
+    },
+    /// Read from a connector of the settings for some seconds; stores nothing
+    Test {
+        /// Its name in the settings
+        name: String,
+        /// For how long
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        seconds: u64,
+    },
+    /// Pause a connector of a running node; it stays paused after a restart
+    Pause {
+        /// Its name in the settings
+        name: String,
+        /// Where it runs.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Let a paused connector continue where it stopped
+    Resume {
+        /// Its name in the settings
+        name: String,
+        /// Where it runs.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Show what the sources permit: storage of authors, deletions, purposes
+    Terms {
+        /// Kind of the connector [default: all]
+        kind: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -206,7 +206,11 @@ fn reach(url: &ConnectionUrl) -> anyhow::Result<String> {
     let host = uri.host().context("the URL has no host")?;
     let port = uri
         .port_u16()
-        .unwrap_or(if url.scheme() == "https" { 443 } else { 80 });
+        .unwrap_or(if ["https", "wss"].contains(&url.scheme()) {
+            443
+        } else {
+            80
+        });
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let advice = || format!("{host}:{port} cannot be reached: start the server, or correct the URL");
     let addresses = (name, port).to_socket_addrs().with_context(advice)?;

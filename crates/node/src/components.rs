@@ -21,7 +21,10 @@ pub(crate) fn views(
         Kind::AdPlatform => {
             running.iter().any(|stage| stage.has_need(Need::AdPlatforms)) && has_entry(settings, component)
         }
-        Kind::Connector | Kind::LlmProvider => false,
+        Kind::Connector => {
+            running.iter().any(|stage| stage.name == "ingest") && has_entry(settings, component)
+        }
+        Kind::LlmProvider => false,
     };
     let view = |component: &'static Registration| ComponentView {
         kind: component.kind.name(),

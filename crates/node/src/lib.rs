@@ -35,6 +35,7 @@
 mod campaigns;
 mod check;
 mod components;
+mod connectors;
 mod deep;
 mod edge;
 mod folder;

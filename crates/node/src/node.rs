@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use limbic_api::{ApiMeters, Context};
 use limbic_component::{Need, Registration};
+use limbic_connectors::ConnectorMeters;
 use limbic_deliver::AdPlatforms;
 use limbic_ingest::Edge;
 use limbic_metrics::{MetricsStage, SeriesMeters, SeriesReader, SeriesStore};
@@ -19,6 +20,7 @@ use limbic_views::{Store, ViewMeters};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::campaigns::{Target, Watcher};
+use crate::connectors::Connectors;
 use crate::edge::open_edge;
 use crate::folder;
 use crate::instance::Instance;
@@ -51,6 +53,7 @@ pub struct Node {
     /// The address of the API, if it is served.
     pub address: Option<SocketAddr>,
     runtime: Runtime,
+    connectors: Arc<Connectors>,
     stages: RunningStages,
     server: Option<Server>,
     drain: Duration,
@@ -73,6 +76,7 @@ pub struct Options {
 /// The parts that [`Node::open`] opens over a log.
 struct Parts {
     edge: Arc<Edge>,
+    connectors: Arc<Connectors>,
     store: Option<Store>,
     series: Option<Arc<dyn SeriesStore>>,
     stages: RunningStages,
@@ -102,6 +106,7 @@ impl Node {
                 trimmer: Some(parts.trimmer),
                 log,
                 edge: parts.edge,
+                connectors: parts.connectors,
                 store: parts.store,
                 series: parts.series,
                 specs,
@@ -142,6 +147,16 @@ impl Node {
         Ok(())
     }
 
+    /// Starts the connectors of the settings, each where it stopped. A node without the ingest stage runs none.
+    pub fn start_connectors(&self, settings: &Settings) -> anyhow::Result<()> {
+        if !self.statuses().iter().any(|(stage, _)| stage == "ingest") {
+            return Ok(());
+        }
+        let mut resources = resources::of(settings);
+        resources.insert(self.runtime.handle().clone());
+        self.connectors.start(settings, &resources)
+    }
+
     /// A handle to the I/O threads.
     pub fn handle(&self) -> &Handle {
         self.runtime.handle()
@@ -166,6 +181,7 @@ impl Node {
         if let Some(server) = self.server.take() {
             server.stop(self.runtime.handle(), deadline);
         }
+        self.connectors.stop();
         let drained = self.stages.drain(deadline);
         drop(self.trimmer.take());
         self.log.close().context("the log did not close cleanly")?;
@@ -285,6 +301,8 @@ impl Parts {
         let series = SeriesMeters::register(&meters_registry).context("cannot register the meters")?;
         resources.insert(series);
         let api = ApiMeters::register(&meters_registry).context("cannot register the meters")?;
+        let connectors = ConnectorMeters::register(&meters_registry).context("cannot register the meters")?;
+        let connectors = Arc::new(Connectors::new(Arc::clone(log), Arc::clone(&edge), connectors));
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
         let series = stores.series.as_ref().ok().cloned();
@@ -296,6 +314,7 @@ impl Parts {
                 let metrics = settings.section::<MetricsStage>();
                 let context = Context {
                     edge: Some(Arc::clone(&edge)),
+                    connectors: Arc::clone(&connectors) as Arc<dyn limbic_api::Connectors>,
                     store: stores.view,
                     series: stores.series.map(|series| SeriesReader::new(series, metrics)),
                     log: Arc::clone(log),
@@ -315,6 +334,7 @@ impl Parts {
             .context("cannot start the thread that trims topics")?;
         Ok(Self {
             edge,
+            connectors,
             store,
             series,
             stages,

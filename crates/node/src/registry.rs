@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 22] = [
+pub static COMPONENTS: [Registration; 23] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -28,7 +28,8 @@ pub static COMPONENTS: [Registration; 22] = [
     Registration::of::<limbic_ingest::SharedIds>(),
     Registration::of::<limbic_ad_platforms::WebhookPlatform>(),
     Registration::of::<limbic_ad_platforms::FilePlatform>(),
-    Registration::of::<limbic_connectors::JsonLines>(),
+    Registration::connector::<limbic_connectors::Bluesky>(),
+    Registration::connector::<limbic_connectors::JsonLines>(),
     Registration::of::<limbic_llm::OpenAiCompatible>(),
 ];
 
@@ -69,9 +70,8 @@ pub const fn usage(kind: Kind) -> Usage {
         Kind::AdPlatform => Usage::ByNodes(
             "A node that runs the stage `deliver` opens every `[ad_platforms.NAME]`; campaigns name them.",
         ),
-        Kind::Connector => Usage::NotYet(
-            "No node runs connectors yet: `limbic check` checks every `[connectors.NAME]`, and a program of your own can run it \
-             (see `examples/connector`).",
+        Kind::Connector => Usage::ByNodes(
+            "`limbic run` runs every `[connectors.NAME]` on a node that runs the stage `ingest`.",
         ),
         Kind::LlmProvider => Usage::NotYet(
             "No stage asks LLM providers yet: `limbic check` checks every `[llm_providers.NAME]`, and a stage of your own can \

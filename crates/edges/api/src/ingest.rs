@@ -36,6 +36,20 @@ pub(crate) async fn posts(
     .await
 }
 
+pub(crate) async fn deletions(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Receipt>), Problem> {
+    let trace = trace_of(&headers);
+    let of = tenant.clone();
+    take(app, of, headers, body, move |edge, items| {
+        edge.accept_deletions(&tenant, items, Some(&trace))
+    })
+    .await
+}
+
 pub(crate) async fn outcomes(
     State(app): State<App>,
     Caller(tenant): Caller,

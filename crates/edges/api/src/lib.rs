@@ -53,6 +53,7 @@ mod auth;
 mod body;
 mod budget;
 mod components;
+mod connectors;
 mod counts;
 mod descriptors;
 pub mod explain;
@@ -88,6 +89,7 @@ use budget::Budget;
 use turns::Turns;
 
 pub use components::ComponentView;
+pub use connectors::Connectors;
 pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use meters::ApiMeters;
 pub use problem::Problem;
@@ -105,6 +107,8 @@ pub struct Context {
     pub series: Result<SeriesReader, String>,
     /// The log, for counts and lag.
     pub log: Arc<dyn Log>,
+    /// The connectors of this node.
+    pub connectors: Arc<dyn Connectors>,
     /// Every component of the registry.
     pub components: Vec<ComponentView>,
     /// The topics and requirements of every stage, whether or not it runs here.
@@ -186,6 +190,7 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/posts", post(ingest::posts))
         .route("/v1/posts/{network}/{id}", get(read::post_by_network))
         .route("/v1/posts/{id}", get(read::post))
+        .route("/v1/deletions", post(ingest::deletions))
         .route("/v1/outcomes", post(ingest::outcomes).get(read::outcomes))
         .route("/v1/watermark", post(ingest::watermark))
         .route("/v1/readings", get(read::readings))
@@ -203,6 +208,9 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/holds", get(holds::show))
         .route("/v1/holds/{subject}", delete(holds::release))
         .route("/v1/components", get(components::show))
+        .route("/v1/connectors", get(connectors::list))
+        .route("/v1/connectors/{name}/pause", post(connectors::pause))
+        .route("/v1/connectors/{name}/resume", post(connectors::resume))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -36,7 +36,7 @@ const LIST: [(&str, &str); 3] = [
     ),
 ];
 
-pub(crate) const OPERATIONS: usize = 26;
+pub(crate) const OPERATIONS: usize = 30;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -63,6 +63,14 @@ fn operations() -> [Operation; OPERATIONS] {
             &[],
             Answer::Receipt,
             Some("IncomingPost"),
+        ),
+        op(
+            "post",
+            "/v1/deletions",
+            "Accept deletions of posts, or of everything of an author: one object, an array, or JSON Lines. The view deletes the post and its readings.",
+            &[],
+            Answer::Receipt,
+            Some("IncomingDeletion"),
         ),
         op(
             "get",
@@ -263,6 +271,30 @@ fn operations() -> [Operation; OPERATIONS] {
         ),
         op(
             "get",
+            "/v1/connectors",
+            "Connectors that this node runs: their state, what they have read, and the terms of their sources.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "post",
+            "/v1/connectors/{name}/pause",
+            "Pause a connector. It stays paused after a restart.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "post",
+            "/v1/connectors/{name}/resume",
+            "Let a paused connector continue where it stopped.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
             "/healthz",
             "Liveness: 200 while the process answers.",
             &[],
@@ -342,7 +374,8 @@ fn describe(operation: &Operation) -> Value {
             "items": {"type": "array", "items": reference("Hold")}}}),
         Answer::Anything => json!({}),
     };
-    let status = if operation.method == "post" { "202" } else { "200" };
+    let is_accepted = operation.method == "post" && operation.body.is_some();
+    let status = if is_accepted { "202" } else { "200" };
     let mut described = json!({
         "summary": operation.summary,
         "parameters": params,
@@ -388,7 +421,17 @@ fn schemas() -> Map<String, Value> {
             "created_at": time, "lang": {"type": "string", "description": "Language tag (BCP 47)"}, "reply_to": text, "repost_of": text,
             "url": text, "subjects": {"type": "array", "items": text, "maxItems": 16},
             "consent": {"enum": ["given", "denied", "unknown"]}, "minor": {"type": "boolean"},
+            "revision": {"type": "integer", "minimum": 0, "description": "The network's number of this version of the post: 0 for the first one. A later version takes the place of the earlier one in the view; people and audiences count the first one"},
             "meta": {"type": "object", "description": "Further fields. Those that `ingest.keep_fields` names for the network are kept, and so is `url`"}
+        },
+        "additionalProperties": false
+    }));
+    schemas.insert("IncomingDeletion".into(), json!({
+        "type": "object",
+        "required": ["network", "author", "deleted_at"],
+        "properties": {
+            "network": text, "author": text, "deleted_at": time,
+            "id": {"type": "string", "description": "The network's id of the post. If absent, the author's account is gone"}
         },
         "additionalProperties": false
     }));

@@ -91,6 +91,29 @@ impl Source {
         }
     }
 
+    /// The node that `--from` names, or the one of the settings. Connectors run nowhere else.
+    pub fn running_node(common: &Common, args: &AskArgs) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let given = key(args.key.as_ref());
+        if let Some(url) = &args.from {
+            return Self::node(runtime, url, given);
+        }
+        let settings = common.settings(&[])?;
+        let own = || {
+            let tenant = tenant_of(&settings, args.tenant.as_ref()).ok()?;
+            let keys = &settings.tenants.get(&tenant)?.api_keys;
+            keys.first().map(|key| key.reveal().to_owned())
+        };
+        let address = limbic_node::running(&settings.data_dir)
+            .filter(|_| settings.is_embedded())
+            .and_then(|about| about.address)
+            .map_or_else(|| settings.listen.clone(), |address| address.to_string());
+        Self::node(runtime, &address, given.or_else(own))
+    }
+
     fn node(runtime: Runtime, url: &str, key: Option<String>) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/');
         let url = if url.contains("://") {
@@ -109,6 +132,10 @@ impl Source {
 
     /// What `GET path?query` answers.
     fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.request(reqwest::Method::GET, path, query)
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
         let From::Node { client, url, key } = &self.from else {
             bail!("there is no node to ask");
         };
@@ -117,7 +144,7 @@ impl Source {
         if !query.is_empty() {
             address.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = client.get(address);
+        let mut request = client.request(method, address);
         if let Some(key) = key {
             request = request.bearer_auth(key);
         }
@@ -210,6 +237,23 @@ impl Source {
                 Ok(views.collect::<Result<_, _>>()?)
             }
         }
+    }
+
+    /// The connectors that the node runs.
+    pub fn connectors(&self) -> anyhow::Result<Vec<Value>> {
+        let page = self.get("/v1/connectors", &[])?;
+        Ok(page["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Pauses or resumes a connector of the node. Returns its state.
+    pub fn change_connector(&self, name: &str, action: &str) -> anyhow::Result<Value> {
+        // A name of another form is no name of a connector.
+        let name = limbic_domain::Slug::new(name)?;
+        self.request(
+            reqwest::Method::POST,
+            &format!("/v1/connectors/{name}/{action}"),
+            &[],
+        )
     }
 
     /// How the deliveries to each ad platform stand.

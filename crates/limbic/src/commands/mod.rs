@@ -10,6 +10,7 @@ mod audience;
 mod campaigns;
 mod check;
 mod components;
+mod connect;
 mod dead;
 mod demo;
 mod evaluate;
@@ -69,6 +70,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Log { command } => log::run(common, command),
         Command::Explain(args) => explain::run(common, args),
         Command::Audience { command } => audience::run(command),
+        Command::Connect { command } => connect::run(common, command),
         Command::Campaigns { command } => campaigns::run(common, command),
         Command::Check { deep } => check::run(common, *deep),
         Command::Config {

@@ -26,6 +26,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
         listen: Some(settings.listen.clone()),
     };
     let mut node = Node::open(&settings, &options)?;
+    node.start_connectors(&settings)?;
     let overrides = common.overrides();
     if let Some(file) = overrides.file() {
         node.watch_settings(&settings, file, move || Settings::load(&overrides, &flags))?;

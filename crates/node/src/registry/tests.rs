@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use limbic_ad_platforms::{FilePlatform, FileSettings, WebhookPlatform, WebhookSettings};
 use limbic_component::{CallTimeout, Resources, Section};
-use limbic_connectors::{Connector, JsonLines, JsonLinesSettings};
+use limbic_connectors::{Bluesky, BlueskySettings, JsonLines, JsonLinesSettings, Source, Terms};
 use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::Slug;
 use limbic_ingest::SeenIds;
@@ -241,7 +241,14 @@ fn every_component_with_entries_is_built_from_the_registry() {
         },
     );
     entries.insert::<WebhookPlatform>(name("hook"), WebhookSettings::to("http://127.0.0.1:1"));
-    entries.insert::<JsonLines>(name("tail"), JsonLinesSettings { path: posts });
+    entries.insert::<JsonLines>(
+        name("tail"),
+        JsonLinesSettings {
+            path: posts,
+            ..JsonLinesSettings::default()
+        },
+    );
+    entries.insert::<Bluesky>(name("bluesky"), BlueskySettings::default());
     let model = OpenAiSettings {
         base_url: "http://127.0.0.1:1/v1".into(),
         ..OpenAiSettings::default()
@@ -264,14 +271,13 @@ fn every_component_with_entries_is_built_from_the_registry() {
                 assert_eq!(opened.len(), 2);
             }
             Kind::Connector => {
-                let opened = open_entries::<Box<dyn Connector>>(settings, table, resources);
-                let page = opened
-                    .unwrap()
-                    .get_mut(&name("tail"))
-                    .unwrap()
-                    .pull(None, 10)
-                    .unwrap();
-                assert_eq!(page.posts.len(), 1);
+                let mut opened = open_entries::<Source>(settings, table, resources).unwrap();
+                let tail = opened.get_mut(&name("tail")).unwrap();
+                let page = tail.connector.pull(None, 10).unwrap();
+                assert_eq!(page.items.len(), 1);
+                for component in choices(table) {
+                    Terms::parse(component.terms.unwrap()).unwrap();
+                }
             }
             Kind::LlmProvider => {
                 let opened = open_entries::<Arc<dyn Provider>>(settings, table, resources);

@@ -96,6 +96,7 @@ impl Api {
             series: Err("no series in this test: open them".to_owned()),
             log,
             components: Vec::new(),
+            connectors: Arc::new(()),
             stages: Vec::new(),
             statuses: Box::new(Vec::new),
             meters: ApiMeters::register(&registry).unwrap(),

@@ -1,0 +1,239 @@
+//! The connectors of this node: one thread for each `[connectors.NAME]` of the settings.
+//!
+//! The position of a connector and whether it is paused are in the compacted topic `connectors`, so they survive a restart, on another
+//! machine too. If two nodes run the same connector, each post arrives twice, and is removed once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use limbic_component::Resources;
+use limbic_connectors::{
+    Accepted, ConnectorMeters, Cursor, Item, Runner, Running, Source, Target, TargetError, Terms,
+};
+use limbic_domain::{
+    ConnectorPause, ConnectorPosition, Envelope, Record as DomainRecord, Slug, TenantId, Utc, event_id,
+    random, topics,
+};
+use limbic_ingest::{Edge, EdgeError};
+use limbic_stream::reference::read_table;
+use limbic_stream::{Headers, Log, NewRecord};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::settings::Settings;
+use crate::stores::open_entries;
+
+/// The connectors that run here, shared with the API. Empty until [`Connectors::start`].
+pub(crate) struct Connectors {
+    log: Arc<dyn Log>,
+    edge: Arc<Edge>,
+    meters: ConnectorMeters,
+    running: Mutex<BTreeMap<Slug, One>>,
+}
+
+struct One {
+    tenant: TenantId,
+    /// The component.
+    kind: &'static str,
+    terms: Option<Terms>,
+    running: Running,
+}
+
+impl Connectors {
+    pub(crate) fn new(log: Arc<dyn Log>, edge: Arc<Edge>, meters: ConnectorMeters) -> Self {
+        Self {
+            log,
+            edge,
+            meters,
+            running: Mutex::default(),
+        }
+    }
+
+    /// Starts every connector of the settings, where it stopped.
+    pub(crate) fn start(&self, settings: &Settings, resources: &Resources) -> anyhow::Result<()> {
+        let sources: BTreeMap<Slug, Source> = open_entries(settings, "connectors", resources)?;
+        if sources.is_empty() {
+            return Ok(());
+        }
+        let known = settings.tenant_ids();
+        let table = read_table(&self.log, topics::CONNECTORS).context("cannot read the stored positions")?;
+        for ((name, source), (_, entry)) in sources.into_iter().zip(settings.entries.of("connectors")) {
+            let Source { tenant, connector } = source;
+            anyhow::ensure!(
+                known.contains(&tenant),
+                "connectors.{name}.tenant = \"{tenant}\": there is no such tenant: add [tenants.{tenant}], or name one of the settings"
+            );
+            let pause = table.get(key(&tenant, &name, PAUSE).as_bytes());
+            let is_paused = pause
+                .and_then(|value| Envelope::<ConnectorPause>::decode(value).ok())
+                .is_some_and(|pause| pause.data.paused);
+            let target = EdgeTarget {
+                log: Arc::clone(&self.log),
+                edge: Arc::clone(&self.edge),
+                tenant: tenant.clone(),
+                name: name.clone(),
+            };
+            let runner = Runner::new(connector, target, random::hash(name.as_str().as_bytes()));
+            let running = Running::start(name.as_str(), runner, is_paused, self.meters.clone())
+                .with_context(|| format!("cannot start the thread of connectors.{name}"))?;
+            let one = One {
+                tenant,
+                kind: entry.component.name,
+                terms: entry.component.terms.and_then(|terms| Terms::parse(terms).ok()),
+                running,
+            };
+            self.running.lock().insert(name, one);
+        }
+        Ok(())
+    }
+
+    /// Stops all connectors, and stores their positions.
+    pub(crate) fn stop(&self) {
+        let running = std::mem::take(&mut *self.running.lock());
+        for one in running.values() {
+            one.running.stop();
+        }
+        // Waits for their threads.
+        drop(running);
+    }
+}
+
+impl limbic_api::Connectors for Connectors {
+    fn list(&self, tenant: &TenantId) -> Vec<Value> {
+        let running = self.running.lock();
+        let of_tenant = running.iter().filter(|(_, one)| one.tenant == *tenant);
+        of_tenant.map(|(name, one)| one.view(name)).collect()
+    }
+
+    fn pause(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        is_paused: bool,
+        by: &str,
+    ) -> limbic_stream::Result<Option<Value>> {
+        let running = self.running.lock();
+        let found = running.iter().find(|(known, _)| known.as_str() == name);
+        let Some((name, one)) = found.filter(|(_, one)| one.tenant == *tenant) else {
+            return Ok(None);
+        };
+        let pause = ConnectorPause {
+            connector: name.clone(),
+            paused: is_paused,
+            by: by.to_owned(),
+        };
+        // First what survives a restart.
+        publish(&self.log, tenant, name, PAUSE, pause)?;
+        tracing::info!(connector = %name, is_paused, by, "a person has paused or resumed a connector");
+        one.running.pause(is_paused);
+        Ok(Some(one.view(name)))
+    }
+}
+
+impl One {
+    fn view(&self, name: &Slug) -> Value {
+        let mut view = json!(self.running.status());
+        view["name"] = name.as_str().into();
+        view["kind"] = self.kind.into();
+        view["terms"] = json!(self.terms);
+        view
+    }
+}
+
+const POSITION: &str = "position";
+const PAUSE: &str = "pause";
+
+fn key(tenant: &TenantId, name: &Slug, what: &str) -> String {
+    format!("{tenant}/{}/{what}", name.as_str())
+}
+
+fn publish<T: DomainRecord>(
+    log: &Arc<dyn Log>,
+    tenant: &TenantId,
+    name: &Slug,
+    what: &str,
+    data: T,
+) -> limbic_stream::Result<()> {
+    let now = Utc::now();
+    let id = event_id(
+        T::TYPE,
+        &[tenant.as_str(), name.as_str(), &now.as_millis().to_string()],
+    );
+    let value = Envelope::new(tenant.clone(), id, now, data).encode();
+    log.publish(vec![NewRecord {
+        topic: topics::CONNECTORS.into(),
+        partition: None,
+        key: key(tenant, name, what).into(),
+        value: value.into(),
+        headers: Headers::new(),
+        timestamp: now,
+    }])
+}
+
+/// The edge of this node, and the topic of positions.
+struct EdgeTarget {
+    log: Arc<dyn Log>,
+    edge: Arc<Edge>,
+    tenant: TenantId,
+    name: Slug,
+}
+
+impl Target for EdgeTarget {
+    fn accept(&mut self, items: &[Item]) -> Result<Accepted, TargetError> {
+        let mut accepted = Accepted::default();
+        for items in items.chunks(self.edge.most_items().max(1)) {
+            let items = items.iter().map(|item| match item {
+                Item::Post(value) | Item::Deletion(value) => Ok(value.clone()),
+                Item::Unreadable(problem) => Err(problem.clone()),
+            });
+            let receipt = self
+                .edge
+                .accept_changes(&self.tenant, items)
+                .map_err(|error| TargetError {
+                    retry_after: match &error {
+                        EdgeError::Quota { wait } => Some(*wait),
+                        _ => None,
+                    },
+                    detail: error.to_string(),
+                })?;
+            accepted.accepted += receipt.accepted;
+            accepted.duplicates += receipt.duplicates;
+            let rejected = receipt.rejected.into_iter();
+            accepted
+                .rejected
+                .extend(rejected.map(|rejection| format!("{}: {}", rejection.field, rejection.problem)));
+        }
+        Ok(accepted)
+    }
+
+    fn load(&mut self) -> Result<Option<Cursor>, TargetError> {
+        let table = read_table(&self.log, topics::CONNECTORS).map_err(|error| of_log(&error))?;
+        let Some(value) = table.get(key(&self.tenant, &self.name, POSITION).as_bytes()) else {
+            return Ok(None);
+        };
+        let position = Envelope::<ConnectorPosition>::decode(value).map_err(|error| TargetError {
+            detail: format!(
+                "the stored position of connectors.{} cannot be read: {error}",
+                self.name
+            ),
+            retry_after: None,
+        })?;
+        Ok(Some(Cursor(position.data.cursor)))
+    }
+
+    fn store(&mut self, cursor: &Cursor) -> Result<(), TargetError> {
+        let position = ConnectorPosition {
+            connector: self.name.clone(),
+            cursor: cursor.0.clone(),
+        };
+        publish(&self.log, &self.tenant, &self.name, POSITION, position).map_err(|error| of_log(&error))
+    }
+}
+
+fn of_log(error: &limbic_stream::Error) -> TargetError {
+    TargetError {
+        detail: error.to_string(),
+        retry_after: None,
+    }
+}
