@@ -58,6 +58,7 @@ fn reading(post: &Post) -> Envelope<Reading> {
         subjects: Vec::new(),
         consent: ConsentState::NotRequired,
         minor: false,
+        revision: 0,
     };
     Envelope::new(
         TenantId::default(),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use limbic_domain::{
-    AudienceId, Deletion, Entity, EntityKind, Envelope, Feeling, Reading, Slug, TenantId, Utc, event_id, topics,
+    AudienceId, Deletion, Entity, EntityKind, Envelope, Feeling, Reading, Slug, TenantId, Utc, event_id,
+    topics,
 };
 use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};

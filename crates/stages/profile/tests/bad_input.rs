@@ -7,8 +7,8 @@ mod kit;
 use bytes::Bytes;
 use kit::{commit, reading, record, write};
 use limbic_domain::{
-    ConsentState, Deletion, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind, Probability, Reading,
-    Slug, TenantId, Utc, topics,
+    ConsentState, Deletion, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind, Probability,
+    Reading, Slug, TenantId, Utc, topics,
 };
 use limbic_profile::{AUDIENCES, InvalidSetting, MomentStage, PEOPLE, ProfileStage, Segment, Settings};
 use limbic_stream::testing::{Harness, MemoryState};
