@@ -9,6 +9,10 @@
 //! A mark is about one tenant. A sender cannot name a tenant that it has never read. So it also says, in a mark without a
 //! tenant, whether it has read everything that was written until a moment ago. If it has, readers do not wait for it to name
 //! further tenants. Older programs had one event time for all tenants, and wrote only marks without a tenant.
+//!
+//! A stage that does not regroup writes such marks without a tenant too, into the same partition number. Its reader measures silence
+//! itself, and must not take it for the end while records wait before that stage: a slow stage that works on one partition leaves
+//! the others silent, and their records would come too late.
 
 use std::sync::Arc;
 
@@ -51,6 +55,12 @@ pub enum Control {
 const MARKS_PER_RECORD: usize = 1_000;
 
 impl WatermarkMark {
+    /// Whether it only says of a sender whether everything has been read there. (A heartbeat of an older program names no tenant
+    /// either, but a time.)
+    pub(crate) fn is_general(&self) -> bool {
+        self.tenant.is_none() && self.at == Utc::MIN
+    }
+
     /// This mark as a record for one partition of `topic`.
     pub fn record(&self, topic: &Arc<str>, partition: u32) -> NewRecord {
         Self::control(topic, partition, self, self.at)

@@ -18,8 +18,11 @@ pub struct MetricsSettings {
     /// The maximum time by which a record may be older than an earlier record of its partition and still be on time.
     /// Default 5s.
     pub disorder: HumanDuration,
-    /// How long after that a window can still be corrected. Default 10min.
+    /// How long after that a window of readings can still be corrected. Default 10min.
     pub lateness: HumanDuration,
+    /// The same for moments, decisions, outcomes and holds. They are rare, and those of one partition come from audiences that are
+    /// read at different speeds: while a stage catches up with hours of posts, they are hours apart. Default 1d.
+    pub lateness_of_effects: HumanDuration,
     /// Maximum number of distinct subjects, audiences or campaigns in one window of a tenant and partition, 1 to 1,000.
     /// The rest are counted together under `other`.
     pub most_groups: usize,
@@ -89,6 +92,7 @@ impl Default for MetricsSettings {
             windows: vec![HumanDuration::from_secs(10), HumanDuration::from_mins(1)],
             disorder: HumanDuration::from_secs(5),
             lateness: HumanDuration::from_mins(10),
+            lateness_of_effects: HumanDuration::from_days(1),
             most_groups: 200,
             keep: KeepPoints::default(),
         }

@@ -88,7 +88,6 @@ impl MetricsStage {
             .check()
             .map_err(|error| Error::Settings(error.to_string()))?;
         let unique = settings.window_seconds().unwrap_or_default();
-        let lateness = settings.lateness.as_millis();
         let mut kept = Vec::new();
         for seconds in unique {
             let window = window_tag(seconds);
@@ -98,6 +97,11 @@ impl MetricsStage {
             // Moments, decisions, outcomes and holds are rare, and arrive after the readings that caused them. The readings
             // advance the watermark without them.
             let windows = |measurement: &str| {
+                let lateness = match measurement {
+                    "emotion" | EMOTION_ALL => settings.lateness,
+                    _ => settings.lateness_of_effects.max(settings.lateness),
+                };
+                let lateness = lateness.as_millis();
                 let windows = Windows::new(&format!("{measurement}/{window}"), kind, lateness)?;
                 Ok::<_, Error>(windows.late_by_own_records())
             };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limbic_domain::{
-    Affect, ConnectionUrl, ConsentState, Decision, Distress, Envelope, Label, Outcome, OutcomeKind, PostRef,
-    Probability, Pseudonym, Reading, Replaced, Sentiment, Slug, TenantId, Utc, topics,
+    Affect, ConnectionUrl, ConsentState, Decision, Distress, Envelope, HumanDuration, Label, Outcome,
+    OutcomeKind, PostRef, Probability, Pseudonym, Reading, Replaced, Sentiment, Slug, TenantId, Utc, topics,
 };
 use limbic_metrics::{
     Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesError, SeriesReader, SeriesStore,
@@ -167,7 +167,11 @@ fn over_every_store(settings: &MetricsSettings, promise: impl Fn(&World)) {
 
 #[test]
 fn the_latest_statement_of_an_outcome_counts_and_what_slid_out_is_not_added() {
-    over_every_store(&MetricsSettings::default(), |world| {
+    let settings = MetricsSettings {
+        lateness_of_effects: HumanDuration::from_mins(10),
+        ..MetricsSettings::default()
+    };
+    over_every_store(&settings, |world| {
         let decision = Decision::id_of(&Slug::new("acme").unwrap(), "m");
         let said = |at: i64, value: f64, replaces: Option<(f64, i64)>, withdrawn: bool| {
             let data = Outcome {
@@ -215,6 +219,20 @@ fn the_latest_statement_of_an_outcome_counts_and_what_slid_out_is_not_added() {
             values.items.iter().map(|value| value.value).collect::<Vec<_>>(),
             [7.0]
         );
+    });
+}
+
+/// While a stage catches up, decisions of one partition are hours apart in event time.
+#[test]
+fn an_outcome_that_is_hours_behind_another_one_is_counted() {
+    over_every_store(&MetricsSettings::default(), |world| {
+        let hours = |hours: i64| hours * 3_600_000;
+        let click = |at| world.outcome(at, OutcomeKind::Click, None);
+        world.step(vec![click(hours(9))], &[(0, T + hours(10))], true);
+        world.step(vec![click(1_000)], &[], true);
+        world.step(vec![], &[(0, T + hours(11))], true);
+        let asked = world.ask("outcomes", Some(("campaign", "acme")), "clicks", 60);
+        assert_eq!(asked, [(0, 1.0)]);
     });
 }
 

@@ -126,6 +126,12 @@ impl InputClock {
         self.of > 0 && (0..self.of).all(|source| self.general(source).is_some_and(|sender| sender.idle))
     }
 
+    /// Whether the stage that writes this input has said that records wait before it. (Of an input that is not regrouped, it is
+    /// the only sender.)
+    pub(super) fn has_waiting_records(&self) -> bool {
+        self.senders.values().any(|sender| !sender.idle)
+    }
+
     pub(super) const fn is_caught_up(&self) -> bool {
         self.caught_up
     }

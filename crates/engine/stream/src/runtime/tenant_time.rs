@@ -251,6 +251,18 @@ impl Times {
         }
     }
 
+    /// Records of an input wait before the stage that writes it: nobody is silent there.
+    pub(super) fn saw_waiting_records(&mut self, topic: &Arc<str>) {
+        for (tenant, time) in &mut self.tenants {
+            if let Some(input) = time.inputs.get_mut(topic) {
+                input.silence = Silence::None;
+                input.since = None;
+                time.quiet_since = None;
+                self.touched.insert(tenant.clone());
+            }
+        }
+    }
+
     /// Gives a tenant the clock and the watermark that an older program kept for all tenants.
     pub(super) fn inherit(
         &mut self,
@@ -316,7 +328,7 @@ impl Times {
                 }
                 let since = *input.since.get_or_insert(now);
                 let silent_for = looked
-                    .read_through
+                    .complete_through()
                     .map_or(Duration::ZERO, |read| read.saturating_duration_since(since));
                 let silence = if silent_for < limits.idle_after {
                     Silence::None
@@ -359,8 +371,17 @@ pub(super) struct LookedAt<'a> {
     pub(super) topic: &'a Arc<str>,
     pub(super) time: EventTime,
     pub(super) clock: &'a InputClock,
-    /// Everything that was written until then has been read.
+    /// Everything that was written until then has been read; `None` while nobody knows.
     pub(super) read_through: Option<Instant>,
+}
+
+impl LookedAt<'_> {
+    /// Everything that was sent until then has been read: nothing waits before the stage that writes the input. (The senders of a
+    /// regrouped topic say that for each tenant.)
+    fn complete_through(&self) -> Option<Instant> {
+        let waits = self.time != EventTime::Sources && self.clock.has_waiting_records();
+        self.read_through.filter(|_| !waits)
+    }
 }
 
 /// How long silence lasts until it matters.

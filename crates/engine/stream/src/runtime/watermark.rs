@@ -32,6 +32,8 @@ pub(super) struct WatermarkTracker {
     outputs: Vec<OutputPartitions>,
     /// Number of partitions of every input.
     partitions: u32,
+    /// Whether an output has the partitions of the inputs: its readers are told while records wait here.
+    is_aligned: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +74,10 @@ impl WatermarkTracker {
             outputs: outputs.collect(),
             partitions: spec.inputs.first().map_or(0, |first| of(&first.topic)),
             inputs: spec.inputs.clone(),
+            is_aligned: spec
+                .outputs
+                .iter()
+                .any(|output| output.forward == Forward::Aligned),
         }
     }
 
@@ -86,11 +92,21 @@ impl WatermarkTracker {
         self.inputs.iter().any(|input| input.time != EventTime::Ignored)
     }
 
+    /// Whether an output has the partitions of the inputs.
+    pub(super) const fn is_aligned(&self) -> bool {
+        self.is_aligned
+    }
+
+    /// Whether it matters how much of a topic has been read.
+    pub(super) fn looks_at(&self, topic: &str) -> bool {
+        self.is_aligned || self.time_of(topic) != EventTime::Ignored
+    }
+
     /// Advances the watermark of every tenant in every partition number as far as the inputs allow, and passes `heartbeats`
     /// on.
     pub(super) fn advance(&self, progress: &mut Progress, heartbeats: &Heartbeats) -> Advance {
         let mut advance = Advance::default();
-        if self.has_time() {
+        if self.has_time() || self.is_aligned {
             self.advance_times(progress, &mut advance);
         }
         for OutputPartitions { output, partitions } in &self.outputs {
@@ -133,6 +149,7 @@ impl WatermarkTracker {
             {
                 keeper.announced_idle = is_idle;
                 let general = self.mark(number, None, Utc::MIN, is_idle);
+                self.tell_aligned(&general, advance);
                 if is_idle {
                     marks.after.push(general);
                 } else {
@@ -154,12 +171,29 @@ impl WatermarkTracker {
         }
     }
 
+    /// Tells the readers of the same partition number whether records wait here. They must not take the silence for the end.
+    fn tell_aligned(&self, general: &WatermarkMark, advance: &mut Advance) {
+        for OutputPartitions { output, .. } in &self.outputs {
+            if output.forward == Forward::Aligned {
+                let record = general.record(&output.topic, general.source);
+                let place = if general.idle {
+                    &mut advance.after
+                } else {
+                    &mut advance.before
+                };
+                place.push(record);
+            }
+        }
+    }
+
     /// Whether all inputs of a partition number are caught up, so that no reader needs to wait for a tenant that is unknown
     /// here.
     fn has_read_everything(&self, number: u32, partitions: &ProgressMap) -> bool {
         of_number(number, partitions).all(|(partition, progress)| match self.time_of(&partition.topic) {
-            EventTime::Ignored => true,
-            EventTime::Records { .. } | EventTime::Following { .. } => progress.clock.is_caught_up(),
+            EventTime::Ignored if !self.is_aligned => true,
+            EventTime::Ignored | EventTime::Records { .. } | EventTime::Following { .. } => {
+                progress.clock.is_caught_up() && !progress.clock.has_waiting_records()
+            }
             EventTime::Sources => progress.clock.is_caught_up() && progress.clock.senders_are_idle(),
         })
     }
@@ -245,7 +279,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::input_time::FormerClock;
+    use super::super::input_time::{FormerClock, InputClock};
     use super::super::tenant_time::{LookedAt, SilenceLimits};
     use super::*;
     use crate::testing::MemoryState;
@@ -312,6 +346,11 @@ mod tests {
 
         fn times(&mut self, number: u32) -> &mut Times {
             Arc::make_mut(self.progress.times.entry(number).or_default())
+        }
+
+        fn clock(&mut self, topic: &str, number: u32) -> &mut InputClock {
+            let progress = self.progress.partitions.get_mut(&partition(topic, number));
+            &mut progress.unwrap().clock
         }
 
         fn saw(&mut self, name: &str, topic: &str, number: u32, millis: i64) {
@@ -421,6 +460,16 @@ mod tests {
             }
         }
         decoded
+    }
+
+    fn general(source: u32, idle: bool) -> WatermarkMark {
+        WatermarkMark {
+            source,
+            of: 2,
+            tenant: None,
+            at: Utc::MIN,
+            idle,
+        }
     }
 
     fn to_all(tenant: &str, at: i64, idle: bool) -> Vec<(u32, String, i64, bool)> {
@@ -572,6 +621,54 @@ mod tests {
             [(0, "*".to_owned(), 5, false), (1, "x".to_owned(), 700, false)]
         );
         assert_eq!(world.advance(), Advance::default());
+    }
+
+    #[test]
+    fn an_aligned_output_is_told_in_its_own_partition_while_records_wait() {
+        let mut world = World::new(EventTime::Ignored, Forward::Aligned);
+        assert_eq!(world.advance(), Advance::default());
+        world.wait(2);
+        let told = |advance: &Advance| (marks(&advance.before), marks(&advance.after));
+        let of_each = |idle| {
+            let mark = |number| (number, "*".to_owned(), Utc::MIN.as_millis(), idle);
+            vec![mark(0), mark(1)]
+        };
+        assert_eq!(told(&world.advance()), (vec![], of_each(true)));
+        assert_eq!(world.advance(), Advance::default(), "once");
+        world.clock("b", 1).set_caught_up(false);
+        assert_eq!(told(&world.advance()), (of_each(false)[1..].to_vec(), vec![]));
+        // So does what waits even before this stage.
+        let waiting = general(0, false);
+        world.clock("a", 0).saw_general_mark(&waiting);
+        assert_eq!(told(&world.advance()), (of_each(false)[..1].to_vec(), vec![]));
+        world.move_to_another_instance();
+        world.clock("a", 0).saw_general_mark(&general(0, true));
+        world.wait(2);
+        assert_eq!(told(&world.advance()), (vec![], of_each(true)));
+    }
+
+    #[test]
+    fn silence_is_not_the_end_while_records_wait_before_the_sender() {
+        let mut world = World::of_records(Forward::Broadcast);
+        world.saw("x", "a", 0, 100);
+        world.saw("x", "b", 0, 500);
+        assert_eq!(world.watermarks(), one(0, "x", 90));
+        world.wait(60);
+        assert_eq!(world.watermarks(), one(0, "x", 501), "both have ended");
+        // A burst: its first records come by `b`, and others are on their way to `a`.
+        world.saw("x", "b", 0, 9_000);
+        world.clock("a", 0).saw_general_mark(&general(0, false));
+        world.times(0).saw_waiting_records(&"a".into());
+        world.wait(60);
+        assert_eq!(world.watermarks(), []);
+        world.move_to_another_instance();
+        world.wait(60);
+        assert_eq!(world.watermarks(), [], "another instance knows it too");
+        world.saw("x", "a", 0, 800);
+        assert_eq!(world.watermarks(), one(0, "x", 790));
+        world.clock("a", 0).saw_general_mark(&general(0, true));
+        world.wait(60);
+        assert_eq!(world.watermarks(), one(0, "x", 9_001));
     }
 
     #[test]

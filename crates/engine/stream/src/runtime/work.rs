@@ -71,6 +71,7 @@ impl Worker {
         if !batch.records.is_empty() {
             process_isolated(&mut *self.stage, &batch, &mut out)?;
         }
+        self.note_delay(progress);
         let advance = self.tracker.advance(progress, &heartbeats);
         for (number, tenant, watermark) in advance.watermarks {
             guard("watermark", || {
@@ -182,6 +183,13 @@ impl Worker {
                 match Control::of(&record) {
                     Some(Control::Watermarks(marks)) => {
                         for mark in marks {
+                            if time != EventTime::Sources && mark.is_general() {
+                                progress.clock.saw_general_mark(&mark);
+                                if let Some(of_tenants) = &mut of_tenants {
+                                    of_tenants.saw_waiting(&mark);
+                                }
+                                continue;
+                            }
                             if time != EventTime::Sources {
                                 let heartbeat = heartbeats
                                     .entry((partition.partition, mark.tenant.clone()))
@@ -317,6 +325,16 @@ impl<'a> RecordTimes<'a> {
             }
             // A heartbeat of an older program: nobody knows whose it is.
             None => {}
+        }
+    }
+
+    /// The stage that writes the input says whether records wait before it.
+    fn saw_waiting(&mut self, mark: &WatermarkMark) {
+        self.flush();
+        if mark.idle {
+            self.times.touch_all();
+        } else {
+            self.times.saw_waiting_records(self.topic);
         }
     }
 

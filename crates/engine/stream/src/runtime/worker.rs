@@ -11,12 +11,12 @@ use super::isolate::guard;
 use super::meters::StageMeters;
 use super::progress::PartitionProgress;
 use super::tenant_time::{LookedAt, SilenceLimits, Times};
-use super::watermark::WatermarkTracker;
+use super::watermark::{Progress, WatermarkTracker};
 use super::{Health, RunOptions, Shared};
 use crate::reference::{Follower, Updates};
 use crate::{
-    Backoff, BatchLimits, Committed, Consumer, Error, EventTime, Log, Polled, Record, References, Skipped,
-    Stage, StageError, StageSpec, Subscription, TopicPartition,
+    Backoff, BatchLimits, Committed, Consumer, Error, Log, Polled, Record, References, Skipped, Stage,
+    StageError, StageSpec, Subscription, TopicPartition,
 };
 
 /// An instance that has no partitions for this long after joining its group counts as standby.
@@ -630,6 +630,22 @@ impl Worker {
         Ok(())
     }
 
+    /// While a batch is processed, records of other partitions wait. If that takes long, the readers of the outputs are told with the
+    /// batch, before they see it.
+    pub(super) fn note_delay(&self, progress: &mut Progress) {
+        if !self.tracker.is_aligned() {
+            return;
+        }
+        let now = Instant::now();
+        for (partition, assigned) in &self.assignment {
+            if !assigned.read_through.is_caught_up(now, self.options.idle_after)
+                && let Some(progress) = progress.partitions.get_mut(partition)
+            {
+                progress.clock.set_caught_up(false);
+            }
+        }
+    }
+
     /// Notes which inputs, and which tenants of them, have had nothing to read for long enough. Returns whether there is
     /// something to announce.
     fn mark_idle_inputs(&mut self, consumer: &dyn Consumer, now: Instant) -> Result<bool, Error> {
@@ -649,7 +665,7 @@ impl Worker {
                 continue;
             };
             assigned.read_through.look(next, end, now);
-            if self.tracker.time_of(&partition.topic) == EventTime::Ignored {
+            if !self.tracker.looks_at(&partition.topic) {
                 continue;
             }
             let caught_up = assigned.read_through.is_caught_up(now, idle_after);
