@@ -65,6 +65,13 @@ pub struct AudienceStatus {
     pub since: Utc,
     /// What the audience feels now.
     pub mood: MoodSummary,
+    /// Share of recent posts that nearly repeat a text of the hour before, in `[0, 1]`. The hour is `profile.change.window`; a post
+    /// has half its weight after the same time.
+    #[serde(default)]
+    pub copied: f64,
+    /// Share of recent posts by accounts that post like programs, in `[0, 1]`, with the same weights.
+    #[serde(default)]
+    pub automated: f64,
     /// The mean valence that is usual, in `[-1, 1]`. 0 before the first post.
     pub baseline: f64,
     /// What the test does with its posts.

@@ -1,6 +1,10 @@
 //! Properties of every policy, with all settings.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails where it stands, and its figures are to be read"
+)]
 
 use limbic_bandit::decide::{DecisionEngine, EngineConfig, Offer, Selection};
 use limbic_bandit::policy::Feedback;
@@ -172,49 +176,50 @@ fn propensities_are_the_frequencies_of_many_seeded_draws() {
     }
 }
 
-#[test]
-fn weights_by_the_marginal_propensity_are_as_right_and_vary_less() {
-    let settings = format!(r#"{{"name": "linear-ts", "floor": 0.01, "model": {MODEL}}}"#);
+/// Of 100 decisions of `linear-ts`, how many count in an evaluation of a uniform choice (Kish's effective sample): weighted by the
+/// propensity given the 16 draws, and by the marginal one. Both weights must have the mean 1.
+fn effective_rows(candidates: usize, floor: f64, decisions: usize) -> [f64; 2] {
+    let settings = format!(r#"{{"name": "linear-ts", "floor": {floor}, "model": {MODEL}}}"#);
     let mut engine = DecisionEngine::new(EngineConfig {
         policy: serde_json::from_str(&settings).unwrap(),
         ..EngineConfig::default()
     })
     .unwrap();
+    let arms = arms(candidates);
     for feedback in 0..60 {
-        let arm = &arms(5)[feedback % 5];
-        let reward = f64::from(u8::from(feedback % 10 < 2 * (feedback % 5)));
+        let arm = &arms[feedback % candidates];
+        let reward = f64::from(u8::from(feedback % 10 < 2 * (feedback % candidates)));
         let context = context(feedback % 4);
         let feedback = Feedback {
             context: &context,
             arm,
             reward,
             previous_reward: None,
-            propensity: 0.2,
+            propensity: 1.0 / candidates as f64,
         };
         engine.learn(&feedback).unwrap();
     }
     let context = context(2);
-    let offers: Vec<Offer> = arms(5)
+    let offers: Vec<Offer> = arms
         .into_iter()
         .map(|arm| Offer {
             arm,
             price: Micros(0),
         })
         .collect();
-    // The weights of a uniform choice: by the propensity given the seed, and by the marginal one.
     let mut weights = [Vec::new(), Vec::new()];
-    for decision in 0..2000 {
+    for decision in 0..decisions {
         let answer = engine.decide(&decision.to_string(), Utc::from_millis(0), &context, &offers);
         let Selection::Chosen(draft) = answer else {
-            panic!("five offers")
+            panic!("{candidates} offers")
         };
         let marginal = draft.marginal.unwrap();
         assert!((marginal.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         for (weights, propensity) in weights.iter_mut().zip([draft.propensity, marginal[draft.choice]]) {
-            weights.push(0.2 / propensity);
+            weights.push(1.0 / candidates as f64 / propensity);
         }
     }
-    let effective = weights.map(|weights| {
+    weights.map(|weights| {
         let (sum, squares) = weights.iter().fold((0.0, 0.0), |(sum, squares), weight| {
             (sum + weight, squares + weight * weight)
         });
@@ -225,9 +230,29 @@ fn weights_by_the_marginal_propensity_are_as_right_and_vary_less() {
             "{} {deviation}",
             sum / count
         );
-        sum * sum / squares / count
-    });
-    assert!(effective[1] > 2.0 * effective[0], "{effective:?}");
+        100.0 * sum * sum / squares / count
+    })
+}
+
+/// `LIMBIC_DECISIONS=20000 cargo test -p limbic-bandit --test policies weights -- --nocapture` prints the table of the benchmarks.
+#[test]
+fn weights_by_the_marginal_propensity_are_as_right_and_vary_less() {
+    let long = std::env::var("LIMBIC_DECISIONS").ok();
+    let (cases, decisions): (&[_], _) = match &long {
+        Some(decisions) => (
+            &[(5, 0.01), (5, 0.001), (10, 0.01), (10, 0.001)],
+            decisions.parse().unwrap(),
+        ),
+        None => (&[(5, 0.01)], 1_000),
+    };
+    for &(candidates, floor) in cases {
+        let [given_draws, marginal] = effective_rows(candidates, floor, decisions);
+        println!("| {candidates} | {floor} | {given_draws:.1} | {marginal:.1} |");
+        assert!(
+            marginal > 1.5 * given_draws,
+            "{candidates} candidates, floor {floor}: {given_draws} and {marginal}"
+        );
+    }
 }
 
 #[test]

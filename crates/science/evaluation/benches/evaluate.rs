@@ -10,7 +10,8 @@
 //!
 //! With `--candidates` it uses Limbic's own log instead: decisions as the optimize stage writes them (that many
 //! candidates, 19 features of 240 contexts, one person each), with a click for one in twenty, evaluated for a uniform
-//! choice. `TMPDIR` is the folder of the log during the run.
+//! choice. `--distinct 1` gives each row a context of its own. `TMPDIR` is the folder of the log during the run. With
+//! `LIMBIC_EVALUATE_LOG=PATH` the log is kept, and is read again by later runs, so that two programs can read the same file in turns.
 
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
@@ -33,6 +34,8 @@ struct Settings {
     affinities: usize,
     /// Number of candidates in a Limbic log; 0 selects an Open Bandit log.
     candidates: usize,
+    /// Whether each row of a Limbic log has a context of its own.
+    distinct: bool,
     threads: usize,
 }
 
@@ -41,6 +44,7 @@ fn settings() -> Settings {
         rows: 10_000_000,
         affinities: 80,
         candidates: 0,
+        distinct: false,
         threads: 2,
     };
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +58,7 @@ fn settings() -> Settings {
             "--rows" => settings.rows = value(),
             "--affinities" => settings.affinities = value() as usize,
             "--candidates" => settings.candidates = value() as usize,
+            "--distinct" => settings.distinct = value() > 0,
             "--threads" => settings.threads = value() as usize,
             _ => {}
         }
@@ -210,7 +215,18 @@ fn write_our_log(path: &Path, settings: &Settings) -> std::io::Result<u64> {
         let (before, between, after) = &texts[context][chosen];
         let id = format!("corner-bakery.{row:032x}");
         let at = Utc::from_millis(row as i64);
-        writeln!(out, "{before}\"{id}\"{between}\"{at}\"{after}")?;
+        if settings.distinct {
+            // The first number of the context follows the time.
+            let (head, number) = after.split_once("feeling-0\":").expect("a feeling");
+            let (_, rest) = number.split_once(',').expect("another feeling");
+            let value = random.unit();
+            writeln!(
+                out,
+                "{before}\"{id}\"{between}\"{at}\"{head}feeling-0\":{value},{rest}"
+            )?;
+        } else {
+            writeln!(out, "{before}\"{id}\"{between}\"{at}\"{after}")?;
+        }
         if random.unit() < 0.02 + 0.01 * chosen as f64 {
             let click = Outcome::new(id, OutcomeKind::Click, "click");
             let envelope = Envelope::new(TenantId::default(), format!("{row:032x}"), at, click);
@@ -234,8 +250,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = settings();
     let folder = tempfile::tempdir()?;
     let begin = Instant::now();
-    let own = folder.path().join("decisions.jsonl");
-    let size = if settings.candidates > 0 {
+    let kept = std::env::var_os("LIMBIC_EVALUATE_LOG").map(std::path::PathBuf::from);
+    let own = kept.unwrap_or_else(|| folder.path().join("decisions.jsonl"));
+    let size = if settings.candidates > 0 && own.exists() {
+        std::fs::metadata(&own)?.len()
+    } else if settings.candidates > 0 {
         write_our_log(&own, &settings)?
     } else {
         write_log(folder.path(), &settings)?

@@ -14,6 +14,7 @@ use limbic_domain::{
 };
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use sonic_rs::LazyValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::lines::{LineReader, Start, read_lines};
@@ -33,6 +34,7 @@ pub(super) fn read(
         arm_places: NameCache::default(),
         features: Sparse::new(),
         feature_places: NameCache::default(),
+        contexts: MixMap::default(),
     };
     let merge = |part: Part, lines| whole.absorb(part, lines);
     read_lines(
@@ -53,7 +55,11 @@ pub(super) fn read(
 
 /// The id of a decision, hashed to 128 bits.
 fn key_of(tenant: &str, id: &str) -> (u64, u64) {
-    let hash = xxh3_128_with_seed(id.as_bytes(), xxh3_64(tenant.as_bytes()));
+    hash_of(id.as_bytes(), xxh3_64(tenant.as_bytes()))
+}
+
+fn hash_of(bytes: &[u8], seed: u64) -> (u64, u64) {
+    let hash = xxh3_128_with_seed(bytes, seed);
     ((hash >> 64) as u64, hash as u64)
 }
 
@@ -311,6 +317,8 @@ struct Reader {
     features: Sparse,
     arm_places: NameCache,
     feature_places: NameCache,
+    /// The contexts of the texts that were read, by a hash of 128 bits. All decisions of one moment have the same text.
+    contexts: MixMap<(u64, u64), u32>,
 }
 
 /// The index of each name in the previous row, by place. Most rows have the same names in the same places, and a
@@ -353,8 +361,9 @@ struct Logged<'a> {
 
 #[derive(Deserialize)]
 struct LoggedDecision<'a> {
+    /// As text: most rows have one that was read before.
     #[serde(borrow, default)]
-    context: LoggedContext<'a>,
+    context: Option<LazyValue<'a>>,
     #[serde(borrow)]
     result: LoggedResult<'a>,
 }
@@ -468,6 +477,26 @@ impl Reader {
         Ok(())
     }
 
+    /// The index of the context with this text.
+    fn context(&mut self, text: &str) -> Result<u32, String> {
+        let key = hash_of(text.as_bytes(), 0);
+        if let Some(&known) = self.contexts.get(&key) {
+            return Ok(known);
+        }
+        let named: LoggedContext<'_> = sonic_rs::from_str(text).map_err(|e| e.to_string())?;
+        let log = &mut self.part.log;
+        self.features.clear();
+        for (place, (name, value)) in named.0.iter().enumerate() {
+            let known = self.feature_places.find(place, &name.0, &log.feature_names);
+            let feature = known.unwrap_or_else(|| log.feature(&name.0));
+            self.feature_places.remember(place, feature);
+            self.features.push((feature, *value));
+        }
+        let context = log.context(&mut self.features);
+        self.contexts.insert(key, context);
+        Ok(context)
+    }
+
     fn decision(&mut self, line: u64, text: &str) -> Result<(), Wrong> {
         let unreadable = |reason: String| ("not a readable decision", reason);
         let envelope: Logged<'_> = sonic_rs::from_str(text).map_err(|e| unreadable(e.to_string()))?;
@@ -525,15 +554,10 @@ impl Reader {
             self.arm_places.remember(place, arm);
             self.arms.push(arm);
         }
-        self.features.clear();
-        for (place, (name, value)) in decision.context.0.iter().enumerate() {
-            let known = self.feature_places.find(place, &name.0, &log.feature_names);
-            let feature = known.unwrap_or_else(|| log.feature(&name.0));
-            self.feature_places.remember(place, feature);
-            self.features.push((feature, *value));
-        }
         let arm = self.arms[choice.position];
-        let context = log.context(&mut self.features);
+        let context = decision.context.as_ref().map_or("{}", LazyValue::as_raw_str);
+        let context = self.context(context).map_err(unreadable)?;
+        let log = &mut self.part.log;
         let set = log.set(&self.arms);
         let situation = log.situation(Situation {
             context,

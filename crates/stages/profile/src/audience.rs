@@ -141,6 +141,8 @@ impl Audience {
             posts: shown.posts,
             since: shown.since,
             mood: self.mood(),
+            copied: shown.repeats.copied(),
+            automated: shown.repeats.automated(),
             baseline: self.baseline(),
             phase: self.test.phase(self.at(), &settings.change),
             evidence,
@@ -148,6 +150,13 @@ impl Audience {
             compared: self.test.compared(),
             last_moment: shown.last_moment.clone(),
         }
+    }
+
+    /// Whether the post nearly repeats a text that was written within the window.
+    pub(crate) fn is_copy(&self, feeling: &WaitingFeeling, settings: &Settings) -> bool {
+        let window = settings.change.window.as_millis();
+        let text = feeling.fingerprint.and_then(|text| self.texts.find(text));
+        text.is_some_and(|text| feeling.at.millis_since(text.at) < window)
     }
 
     /// Takes in a post; answers the moment if it tipped the test.

@@ -63,9 +63,9 @@ const FALSE_TURNS: f64 = 0.05;
 
 /// From this part of the evidence that raises a hold on, an event is suspected: two people of the newest few posts probably name one.
 const SUSPICION: f64 = 0.015;
-/// An event is suspected for the time of so many posts. If it is one, a hold comes within them.
-const SUSPECTED_POSTS: f64 = 25.0;
-/// The longest time between two posts that counts, in milliseconds: so an event is suspected for ten minutes at most.
+/// An event is suspected for the time of so many posts. If it is one, a hold comes within them, or they are suspect too.
+const SUSPECTED_POSTS: f64 = 10.0;
+/// The longest time between two posts that counts, in milliseconds: so an event is suspected for four minutes at most after a post.
 const LONGEST_GAP: f64 = 24_000.0;
 /// The weight of the newest post in the mean time between posts.
 const GAP_WEIGHT: f64 = 1.0 / 16.0;
@@ -396,9 +396,9 @@ mod tests {
         let hold = hold.expect("a suspicion");
         assert_eq!((hold.cause, hold.sensitive_events), (HoldCause::Suspected, 2));
         let posts = hold.until.millis_since(events.at()) as f64 / 2_000.0;
-        assert!((24.0..26.0).contains(&posts), "{posts}");
+        assert!((9.5..10.5).contains(&posts), "{posts}");
         // If more people name it, the hold comes while the suspicion lasts.
-        let sure = (302..320)
+        let sure = (302..310)
             .map(|number| {
                 let mut post = post(number, true);
                 post.at = Utc::from_millis(number * 2_000);
@@ -412,10 +412,10 @@ mod tests {
     }
 
     #[test]
-    fn a_suspicion_ends_after_ten_minutes_and_is_not_published_where_a_hold_would_come_as_fast() {
+    fn a_suspicion_ends_after_four_minutes_and_is_not_published_where_a_hold_would_come_as_fast() {
         let (events, hold) = suspicion(3_600_000, true);
-        assert_eq!(hold.unwrap().until, events.at().plus_millis(600_000));
-        assert_eq!(suspicion(40, true).1, None);
+        assert_eq!(hold.unwrap().until, events.at().plus_millis(240_000));
+        assert_eq!(suspicion(100, true).1, None);
     }
 
     #[test]

@@ -423,6 +423,10 @@ impl Audiences<'_> {
             *shown = Shown::from(feeling.at);
         }
         shown.posts += 1;
+        let is_copy = open.audience.is_copy(feeling, settings);
+        shown
+            .repeats
+            .count(feeling, is_copy, settings.change.window.as_millis());
         if let Some(moment) = open.audience.add(feeling, settings) {
             let trigger = feeling.post.to_string();
             let causes = [feeling.tenant.as_str(), feeling.audience.as_str(), &trigger];

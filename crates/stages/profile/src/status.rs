@@ -11,6 +11,7 @@ use limbic_stream::{
     Cause, DecodeProblem, Decoder, Encoder, Outputs, StageError, StateKey as _, StateValue, Table,
 };
 
+use crate::arithmetic::decay;
 use crate::audience::{self, AUDIENCES, AudienceKey};
 use crate::settings::Settings;
 use crate::waiting::WaitingFeeling;
@@ -32,6 +33,53 @@ pub(crate) struct Shown {
     /// The time of the first one.
     pub(crate) since: Utc,
     pub(crate) last_moment: Option<LastMoment>,
+    pub(crate) repeats: Repeats,
+}
+
+/// Recent posts, copies among them, and posts by programs, with weights that halve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Repeats {
+    at: Utc,
+    posts: f64,
+    copied: f64,
+    automated: f64,
+}
+
+impl Repeats {
+    const fn new(at: Utc) -> Self {
+        Self {
+            at,
+            posts: 0.0,
+            copied: 0.0,
+            automated: 0.0,
+        }
+    }
+
+    /// Counts a post. Weights halve in `half_life` milliseconds. A post that is older than the newest one counts like it.
+    pub(crate) fn count(&mut self, feeling: &WaitingFeeling, is_copy: bool, half_life: i64) {
+        let remaining = decay(feeling.at.millis_since(self.at).max(0), half_life);
+        self.at = self.at.max(feeling.at);
+        let counts = |is: bool| f64::from(u8::from(is));
+        self.posts = self.posts * remaining + 1.0;
+        self.copied = self.copied * remaining + counts(is_copy);
+        self.automated = self.automated * remaining + counts(feeling.automated);
+    }
+
+    pub(crate) fn copied(&self) -> f64 {
+        self.share(self.copied)
+    }
+
+    pub(crate) fn automated(&self) -> f64 {
+        self.share(self.automated)
+    }
+
+    fn share(&self, part: f64) -> f64 {
+        if self.posts > 0.0 {
+            (part / self.posts).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
 }
 
 impl Shown {
@@ -48,6 +96,7 @@ impl Shown {
             posts: 0,
             since,
             last_moment: None,
+            repeats: Repeats::new(since),
         }
     }
 
@@ -113,7 +162,7 @@ pub(crate) fn publish(out: &mut Outputs<'_>, partition: u32, settings: &Settings
 }
 
 impl StateValue for Shown {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn encode(&self, to: &mut Encoder) {
         to.unsigned(self.posts);
@@ -128,13 +177,19 @@ impl StateValue for Shown {
             to.number(moment.after);
             to.unsigned(moment.posts);
         }
+        to.time(self.repeats.at);
+        to.number(self.repeats.posts);
+        to.number(self.repeats.copied);
+        to.number(self.repeats.automated);
     }
 
+    /// Version 1 counted no copies and no programs.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeProblem> {
+        let posts = from.unsigned()?;
+        let since = from.time()?;
         let mut shown = Self {
-            posts: from.unsigned()?,
-            since: from.time()?,
-            last_moment: None,
+            posts,
+            ..Self::from(since)
         };
         if from.flag()? {
             let id = from.text()?.to_owned();
@@ -154,6 +209,14 @@ impl StateValue for Shown {
                 after: from.number()?,
                 posts: from.unsigned()?,
             });
+        }
+        if from.version() > 1 {
+            shown.repeats = Repeats {
+                at: from.time()?,
+                posts: from.number()?,
+                copied: from.number()?,
+                automated: from.number()?,
+            };
         }
         Ok(shown)
     }
@@ -180,7 +243,33 @@ mod tests {
             after: -0.5,
             posts: 12,
         });
-        assert_eq!(Shown::from_bytes(&shown.to_bytes()), Ok(shown));
+        let without_repeats = shown.clone();
+        shown.repeats.count(&feeling(1, 7_200_000, 0.0), true, 3_600_000);
+        let bytes = shown.to_bytes();
+        assert_eq!(Shown::from_bytes(&bytes), Ok(shown));
+        // The first version ends before the repeats: a time and three numbers of 8 bytes.
+        let mut first = without_repeats.to_bytes();
+        first.truncate(first.len() - 32);
+        first[0] = 1;
+        assert_eq!(Shown::from_bytes(&first), Ok(without_repeats));
+    }
+
+    #[test]
+    fn the_shares_of_copies_and_of_programs_follow_the_recent_posts() {
+        let hour = 3_600_000;
+        let mut repeats = Repeats::new(Utc::from_millis(0));
+        assert_eq!((repeats.copied(), repeats.automated()), (0.0, 0.0));
+        for number in 0..100 {
+            repeats.count(&feeling(number, number, 0.0), false, hour);
+        }
+        for number in 0..100 {
+            let mut post = feeling(number, 2 * hour + number, 0.0);
+            post.automated = number % 2 == 0;
+            repeats.count(&post, true, hour);
+        }
+        // What came two hours before has a quarter of its weight.
+        assert!((repeats.copied() - 100.0 / 125.0).abs() < 1e-3, "{repeats:?}");
+        assert!((repeats.automated() - 50.0 / 125.0).abs() < 1e-3, "{repeats:?}");
     }
 
     #[test]

@@ -4,24 +4,33 @@
 mod kit;
 
 use kit::{reading, record, write};
-use limbic_domain::{AudiencePhase, AudienceStatus, Utc, topics};
+use limbic_domain::{AudiencePhase, AudienceStatus, TextFingerprint, Utc, topics};
 use limbic_profile::{MomentStage, ProfileStage, Settings};
 use limbic_stream::Record;
 use limbic_stream::testing::Harness;
 
 /// The feelings about football in posts of these seconds, one a second, each by another person.
 fn feelings(seconds: std::ops::Range<i64>) -> Vec<Record> {
+    feelings_with_texts(seconds, |_| None)
+}
+
+/// The same, with the fingerprints of the texts of these seconds.
+fn feelings_with_texts(
+    seconds: std::ops::Range<i64>,
+    text: impl Fn(i64) -> Option<TextFingerprint>,
+) -> Vec<Record> {
     let mut profile = Harness::new(|| ProfileStage::new(&Settings::default()).unwrap());
     let readings: Vec<Record> = seconds
         .map(|second| {
             let (author, id) = (format!("author-{second}"), second.to_string());
-            let reading = reading(
+            let mut reading = reading(
                 &author,
                 &id,
                 Utc::from_millis(second * 1_000),
                 0.25,
                 &["football"],
             );
+            reading.data.affect.fingerprint = text(second);
             record(topics::READINGS, 0, second.cast_unsigned(), write(&reading))
         })
         .collect();
@@ -70,6 +79,25 @@ fn a_tick_publishes_what_has_changed_and_nothing_else() {
     harness.tick(Utc::from_millis(3));
     let posts: Vec<u64> = published(&harness).iter().map(|status| status.posts).collect();
     assert_eq!(posts, [3, 5]);
+}
+
+#[test]
+fn the_share_of_copies_is_published() {
+    let mut harness =
+        Harness::new(|| MomentStage::new(&Settings::default()).unwrap()).described_by(MomentStage::spec());
+    // Two texts that are not alike, and three posts of each; then a text of its own.
+    let text = |second| {
+        Some(TextFingerprint::from_bits(
+            [0, u64::MAX, 0xf0f0_f0f0_f0f0_f0f0][(second / 3) as usize],
+        ))
+    };
+    harness.process(feelings_with_texts(0..7, text));
+    harness.watermark(0, Utc::from_millis(10_000));
+    harness.tick(Utc::from_millis(1));
+    let statuses = published(&harness);
+    let status = statuses.last().unwrap();
+    assert!((status.copied - 4.0 / 7.0).abs() < 1e-3, "{status:?}");
+    assert!(status.automated.abs() < 1e-9, "{status:?}");
 }
 
 #[test]

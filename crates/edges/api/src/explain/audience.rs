@@ -207,10 +207,26 @@ fn sentences(view: &AudienceView, is_without_campaigns: bool) -> Vec<String> {
     if is_without_campaigns {
         said.push("There is no campaign: add [[campaigns]] to the settings file.".to_owned());
     }
+    said.extend(of_repeats(status));
     if let Some(hold) = &view.hold {
         said.push(format!("The subject is on hold. {hold}"));
     }
     said
+}
+
+/// The shares of copies and of posts by programs, if one of them is at least one in a hundred.
+fn of_repeats(status: &AudienceStatus) -> Option<String> {
+    let AudienceStatus {
+        copied, automated, ..
+    } = *status;
+    (copied >= 0.01 || automated >= 0.01).then(|| {
+        format!(
+            "Of its recent posts, {} nearly repeat another text and {} are by accounts that post like programs: a text counts once, and \
+             such an account a quarter.",
+            percent(copied),
+            percent(automated)
+        )
+    })
 }
 
 fn of_phase(status: &AudienceStatus) -> Vec<String> {
@@ -315,6 +331,8 @@ mod tests {
                     hate: 0.0,
                     weight: 9.0,
                 },
+                copied: 0.4,
+                automated: 0.004,
                 baseline: -0.02,
                 phase,
                 evidence: 0.001_2,
@@ -376,6 +394,12 @@ mod tests {
         );
         assert!(
             !said.contains("[[campaigns]]") && !said.contains("offensive"),
+            "{said}"
+        );
+        assert!(
+            said.contains(
+                "40 % nearly repeat another text and 0.40 % are by accounts that post like programs"
+            ),
             "{said}"
         );
         let mut hostile = watching;
