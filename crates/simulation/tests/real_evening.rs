@@ -3,7 +3,11 @@
 //! The posts are those of `replay_mayweather_mcgregor`: 12,118 in 70 minutes, about a boxing match, 6 to 9 % of them in languages in
 //! which nothing is read. Nobody died, and no crowd turned to another language. The lexicon reads them: the language of a post, and so
 //! what is unread, is the same with the model.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and its figures are to be read"
+)]
 
 use limbic_affect::{AffectEngine, LexiconReader};
 use limbic_domain::random::Random;

@@ -361,9 +361,8 @@ mod tests {
     }
 
     /// Whether it is a hold that is not only a suspicion.
-    fn is_sure(hold: &Option<Hold>) -> bool {
-        hold.as_ref()
-            .is_some_and(|hold| hold.cause != HoldCause::Suspected)
+    fn is_sure(hold: &Hold) -> bool {
+        hold.cause != HoldCause::Suspected
     }
 
     /// A subject with 300 posts, so many seconds apart, and then one post that probably names an event and one more.
@@ -404,7 +403,7 @@ mod tests {
                 post.at = Utc::from_millis(number * 2_000);
                 events.add(&post, &subject(), &settings, WEEK)
             })
-            .find(is_sure);
+            .find(|hold| hold.as_ref().is_some_and(is_sure));
         let sure = sure.flatten().expect("a hold");
         assert!(events.at() < hold.until);
         assert_eq!(sure.until, events.at().plus_millis(86_400_000));
@@ -434,7 +433,10 @@ mod tests {
             let mut copy = post(number, true);
             copy.valence = 0.5;
             let hold = copied.add(&copy, &subject(), &settings, WEEK);
-            assert!(!is_sure(&hold), "one text of a hundred people: {hold:?}");
+            assert!(
+                !hold.as_ref().is_some_and(is_sure),
+                "one text of a hundred people: {hold:?}"
+            );
         }
         for number in 500..600 {
             let mut shout = post(7, true);
@@ -444,7 +446,7 @@ mod tests {
         // Every second post names it.
         let raised = (500..510)
             .map(|number| events.add(&post(number, number % 2 == 0), &subject(), &settings, WEEK))
-            .find(is_sure);
+            .find(|hold| hold.as_ref().is_some_and(is_sure));
         let hold = raised.flatten().expect("no hold within ten posts");
         assert_eq!(hold.until.millis_since(hold.since) / 3_600_000, 24);
         assert!(
@@ -510,7 +512,7 @@ mod tests {
         // An event extends it to the whole time.
         let event = (210..220)
             .map(|number| events.add(&post(number, true), &subject(), &settings, WEEK))
-            .find(is_sure);
+            .find(|hold| hold.as_ref().is_some_and(is_sure));
         let event = event.flatten().expect("no hold because of an event");
         assert_eq!(event.cause, HoldCause::SensitiveEvents);
         assert_eq!(event.until.millis_since(event.since) / 3_600_000, 24);
@@ -541,7 +543,7 @@ mod tests {
     #[test]
     fn the_second_version_is_read() {
         let (events, _) = suspicion(2_000, true);
-        let mut bytes = events.to_bytes().to_vec();
+        let mut bytes = events.to_bytes();
         assert_eq!(bytes[0], 3, "the version is the first byte");
         bytes[0] = 2;
         bytes.truncate(bytes.len() - 8);
