@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use limbic_domain::TenantId;
 
 use crate::problem::Problem;
+use crate::refusal::Refusal;
 use crate::{App, hash_key};
 
 /// The tenant of a request.
@@ -79,7 +80,7 @@ impl OptionalFromRequestParts<App> for Operator {
 }
 
 fn unauthorised(detail: &str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail)
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail).because(Refusal::Key)
 }
 
 fn unknown_key() -> Problem {

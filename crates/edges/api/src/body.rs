@@ -10,6 +10,7 @@ use limbic_domain::TenantId;
 use crate::App;
 use crate::budget::Share;
 use crate::problem::Problem;
+use crate::refusal::Refusal;
 
 /// The memory of a body grows by at least this many bytes at a time.
 const STEP: usize = 64 << 10;
@@ -195,10 +196,12 @@ fn too_large(limit: usize) -> Problem {
         "body too large",
         format!("the body exceeds {limit} bytes: send the posts in several requests"),
     )
+    .because(Refusal::BodySize)
 }
 
 fn too_many() -> Problem {
     Problem::busy(
+        Refusal::Bodies,
         "too many request bodies are being received: retry after a second, or send smaller requests",
     )
 }
@@ -210,4 +213,5 @@ fn stalled(app: &App) -> Problem {
         "request timeout",
         format!("no byte of the body came for {limit}: send it again"),
     )
+    .because(Refusal::Stalled)
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::App;
 use crate::problem::Problem;
+use crate::refusal::Refusal;
 
 /// Longest text of a refusal that is passed on, in bytes.
 const LONGEST_REFUSAL: usize = 4 << 10;
@@ -38,13 +39,17 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
         Err(problem) => problem.into_response(),
         Ok(()) => match tokio::time::timeout(settings.timeout.get(), next.run(request)).await {
             Ok(response) => response,
-            Err(_) => Problem::busy(format!(
-                "the request took longer than {}: retry it, or ask for less",
-                settings.timeout
-            ))
+            Err(_) => Problem::busy(
+                Refusal::Slow,
+                format!(
+                    "the request took longer than {}: retry it, or ask for less",
+                    settings.timeout
+                ),
+            )
             .into_response(),
         },
     };
+    Refusal::count(&response, &app.context.meters.requests_refused);
     if is_text_of_a_refusal(&response) {
         response = as_problem(response).await;
     }
@@ -72,11 +77,9 @@ fn check(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         && !is_expected(host, app)
     {
         let detail = "this node does not serve the host of the request: use its address, or add the host to the setting api.hosts";
-        return Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "unexpected host",
-            detail,
-        ));
+        return Err(
+            Problem::new(StatusCode::MISDIRECTED_REQUEST, "unexpected host", detail).because(Refusal::Host),
+        );
     }
     let origin = headers.get(header::ORIGIN);
     let is_foreign =
@@ -90,7 +93,7 @@ fn check(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         .is_some_and(|mode| mode == "navigate");
     if is_foreign || (is_cross && !is_visit) {
         let detail = "a web page of another site sent this request: send it from a program, or from the page of this node";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign origin", detail));
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign origin", detail).because(Refusal::Origin));
     }
     Ok(())
 }

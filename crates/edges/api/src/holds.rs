@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::App;
 use crate::auth::{Caller, NamedCaller};
 use crate::problem::Problem;
+use crate::refusal::Refusal;
 
 /// Longest reason of a release, in characters.
 const LONGEST_REASON: usize = 500;
@@ -61,7 +62,10 @@ pub(crate) async fn show(State(app): State<App>, Caller(tenant): Caller) -> Resu
     });
     match read.await {
         Ok(Ok(Ok(holds))) => Ok(Json(holds)),
-        Ok(Ok(Err(error))) => Err(Problem::busy(format!("a hold cannot be read: {error}"))),
+        Ok(Ok(Err(error))) => Err(Problem::busy(
+            Refusal::Log,
+            format!("a hold cannot be read: {error}"),
+        )),
         Ok(Err(error)) => Err(Problem::log_busy(&error, "retry after a second")),
         Err(panic) => Err(Problem::internal(&panic)),
     }
@@ -85,8 +89,7 @@ pub(crate) async fn release(
     let subject =
         Slug::new(&subject).map_err(|error| Problem::bad_request(error.to_string()).of_field("subject"))?;
     let turn = app.writers.try_take(&caller.tenant);
-    let turn =
-        turn.ok_or_else(|| Problem::busy("too many requests are being written: retry after a second"))?;
+    let turn = turn.ok_or_else(Problem::too_many_writers)?;
     let released = tokio::task::spawn_blocking(move || {
         let release = Release {
             at: Utc::now(),
@@ -118,7 +121,7 @@ fn write_release(
         Problem::new(StatusCode::NOT_FOUND, "not found", detail)
     })?;
     let mut hold = Envelope::<Hold>::decode(value)
-        .map_err(|error| Problem::busy(format!("the hold cannot be read: {error}")))?;
+        .map_err(|error| Problem::busy(Refusal::Log, format!("the hold cannot be read: {error}")))?;
     if hold.data.released.is_some() {
         return Ok(hold);
     }

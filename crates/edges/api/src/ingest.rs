@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::body::{Received, receive};
 use crate::items::{self, Indivisible, Items};
 use crate::problem::Problem;
+use crate::refusal::Refusal;
 
 /// Maximum bytes of a watermark.
 const WATERMARK_LIMIT: usize = 4 << 10;
@@ -194,8 +195,7 @@ async fn write<T: Send + 'static>(
         Problem::new(StatusCode::NOT_FOUND, "not accepted here", detail)
     })?;
     let turn = app.writers.try_take(tenant);
-    let turn =
-        turn.ok_or_else(|| Problem::busy("too many requests are being written: retry after a second"))?;
+    let turn = turn.ok_or_else(Problem::too_many_writers)?;
     let done = tokio::task::spawn_blocking(move || {
         let done = call(&edge);
         drop(turn);
@@ -213,9 +213,10 @@ fn edge_problem(error: EdgeError) -> Problem {
     match error {
         EdgeError::TooMany { .. } => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too many items", error.to_string())
+                .because(Refusal::Items)
         }
         EdgeError::Quota { wait } => {
-            let mut problem = Problem::too_many_requests(error.to_string());
+            let mut problem = Problem::too_many_requests(Refusal::Quota, error.to_string());
             problem.retry_after = u32::try_from(wait.as_secs()).ok();
             problem
         }

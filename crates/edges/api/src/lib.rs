@@ -15,6 +15,7 @@
 //! | [`ingest`](self) | `POST /v1/posts`, `/v1/outcomes`, `/v1/watermark` |
 //! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
 //! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
+//! | `limits` | `GET /v1/limits`: what this node has refused and closed, by reason, and how full it is |
 //! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`: the state of audiences, what campaigns have chosen with what result, how deliveries stand; `GET /v1/explain`: why an ad, or why none |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
@@ -44,6 +45,7 @@
 //! * An answer of "accepted" means durable.
 //! * Every error is `application/problem+json` (RFC 9457) and says what to do. If the store of a path is not open on this
 //!   node, the error gives the reason.
+//! * Every refusal because of a limit is counted by its reason.
 //! * No handler blocks an async thread. Calls of the log run on the blocking pool. Their number is limited, and further
 //!   requests are refused.
 //! * Every read belongs to one tenant. Totals of all tenants need an operator's key.
@@ -62,11 +64,13 @@ mod health;
 mod holds;
 mod ingest;
 mod items;
+mod limits;
 mod meters;
 mod openapi;
 mod page;
 mod problem;
 mod read;
+mod refusal;
 mod server;
 mod settings;
 mod status;
@@ -86,6 +90,7 @@ use limbic_stream::{Log, StageSpec};
 use limbic_views::Store;
 
 use budget::Budget;
+use refusal::Refusal;
 use turns::Turns;
 
 pub use components::ComponentView;
@@ -152,6 +157,7 @@ impl Inner {
         let turn = self.readers.take(tenant).await;
         turn.ok_or_else(|| {
             Problem::too_many_requests(
+                Refusal::Reads,
                 "many reads of this tenant wait already: send fewer at a time, and retry after a second",
             )
         })
@@ -205,6 +211,7 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/explain", get(status::explain))
         .route("/v1/series", get(read::series))
         .route("/v1/counts", get(counts::show))
+        .route("/v1/limits", get(limits::show))
         .route("/v1/holds", get(holds::show))
         .route("/v1/holds/{subject}", delete(holds::release))
         .route("/v1/components", get(components::show))

@@ -2,11 +2,14 @@
 
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::refusal::Refusal;
+
 /// Metrics of the connections and limits of the API.
 #[derive(Debug, Clone)]
 pub struct ApiMeters {
     pub(crate) connections: IntGauge,
     pub(crate) refused: IntCounterVec,
+    pub(crate) requests_refused: IntCounterVec,
     pub(crate) closed: IntCounterVec,
     pub(crate) body_bytes: IntGauge,
     pub(crate) answer_bytes: IntGauge,
@@ -24,6 +27,13 @@ impl ApiMeters {
                 ),
                 &["reason"],
             )?,
+            requests_refused: IntCounterVec::new(
+                Opts::new(
+                    "limbic_api_requests_refused_total",
+                    "Requests that were refused because of a limit, a store that does not answer, or an unknown key",
+                ),
+                &["reason"],
+            )?,
             closed: IntCounterVec::new(
                 Opts::new(
                     "limbic_api_connections_closed_total",
@@ -37,8 +47,19 @@ impl ApiMeters {
                 "Bytes of answers that clients have not taken",
             )?,
         };
+        // Every reason is there from the start, so that the first refusal is an increase.
+        for refusal in Refusal::ALL {
+            let _ = meters.requests_refused.with_label_values(&[refusal.as_str()]);
+        }
+        for reason in ["of_address", "in_all", "descriptors"] {
+            let _ = meters.refused.with_label_values(&[reason]);
+        }
+        for reason in ["silent", "unread", "evicted"] {
+            let _ = meters.closed.with_label_values(&[reason]);
+        }
         registry.register(Box::new(meters.connections.clone()))?;
         registry.register(Box::new(meters.refused.clone()))?;
+        registry.register(Box::new(meters.requests_refused.clone()))?;
         registry.register(Box::new(meters.closed.clone()))?;
         registry.register(Box::new(meters.body_bytes.clone()))?;
         registry.register(Box::new(meters.answer_bytes.clone()))?;

@@ -36,7 +36,7 @@ const LIST: [(&str, &str); 3] = [
     ),
 ];
 
-pub(crate) const OPERATIONS: usize = 30;
+pub(crate) const OPERATIONS: usize = 31;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -241,6 +241,14 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/counts",
             "Exact counts of records for every topic and stage. `skipped` of a stage names records that were deleted before it read them.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/limits",
+            "What this node has refused since it started, by reason: requests, connections, and connections that it closed; and how full it is. For operators.",
             &[],
             Answer::Anything,
             None,
@@ -460,6 +468,8 @@ fn schemas() -> Map<String, Value> {
         "properties": {
             "accepted": {"type": "integer"}, "duplicates": {"type": "integer"},
             "unknown_subjects": {"type": "integer", "description": "Subjects that posts named and this node does not know. The posts were accepted without them. Absent if 0"},
+            "posts_without_subjects": {"type": "integer", "description": "Posts that named such a subject. Absent if 0"},
+            "examples_of_unknown_subjects": {"type": "array", "items": text, "description": "The first of these subjects. Absent if there are none"},
             "rejected": {"type": "array", "items": {"type": "object", "required": ["index", "field", "problem"], "properties": {
                 "index": {"type": "integer"}, "field": text, "problem": text}}}
         }

@@ -5,6 +5,8 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::refusal::Refusal;
+
 /// An error for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -24,6 +26,9 @@ pub struct Problem {
     /// The encodings of bodies that the node reads: the header `Accept-Encoding`.
     #[serde(skip)]
     pub(crate) accept_encoding: Option<&'static str>,
+    /// Under which reason the answer is counted.
+    #[serde(skip)]
+    pub(crate) refusal: Option<Refusal>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -41,6 +46,7 @@ impl Problem {
             field: None,
             retry_after: None,
             accept_encoding: None,
+            refusal: None,
         }
     }
 
@@ -51,19 +57,32 @@ impl Problem {
         self
     }
 
+    /// Counts the answer under this reason.
+    #[must_use]
+    pub(crate) fn because(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(refusal);
+        self
+    }
+
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad request", detail)
     }
 
-    pub(crate) fn busy(detail: impl Into<String>) -> Self {
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+    pub(crate) fn busy(refusal: Refusal, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).because(refusal);
         problem.retry_after = Some(1);
         problem
     }
 
+    pub(crate) fn too_many_writers() -> Self {
+        let detail = "too many requests are being written: retry after a second";
+        Self::busy(Refusal::Writers, detail)
+    }
+
     /// This tenant sends too much at a time.
-    pub(crate) fn too_many_requests(detail: impl Into<String>) -> Self {
-        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail);
+    pub(crate) fn too_many_requests(refusal: Refusal, detail: impl Into<String>) -> Self {
+        let mut problem =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail).because(refusal);
         problem.retry_after = Some(1);
         problem
     }
@@ -71,7 +90,7 @@ impl Problem {
     /// The log cannot serve the request now. The cause goes to the log, because it can name folders and servers.
     pub(crate) fn log_busy(cause: &limbic_stream::Error, to_do: &str) -> Self {
         tracing::warn!(%cause, "the log did not serve a request");
-        Self::busy(format!("the log does not answer: {to_do}"))
+        Self::busy(Refusal::Log, format!("the log does not answer: {to_do}"))
     }
 
     /// An internal error. The cause goes to the log, not to the caller.
@@ -85,8 +104,11 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
-        let accept_encoding = self.accept_encoding;
+        let (accept_encoding, refusal) = (self.accept_encoding, self.refusal);
         let mut response = (status, Json(self)).into_response();
+        if let Some(refusal) = refusal {
+            response.extensions_mut().insert(refusal);
+        }
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

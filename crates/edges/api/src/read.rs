@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::refusal::Refusal;
 
 /// The parameters of every list.
 #[derive(Debug, Deserialize)]
@@ -74,10 +75,14 @@ pub(crate) fn store_problem(error: StoreError) -> Problem {
         StoreError::BadCursor(_) => Problem::bad_request(error.to_string()).of_field("after"),
         StoreError::Database { .. } => {
             tracing::warn!(%error, "the view did not answer");
-            Problem::busy("the database of the view does not answer: retry")
+            Problem::busy(
+                Refusal::Database,
+                "the database of the view does not answer: retry",
+            )
         }
         StoreError::Overtaken(_)
         | StoreError::Body { .. }
+        | StoreError::Unsealed(_)
         | StoreError::DamagedId
         | StoreError::TooNew { .. } => Problem::internal(&error),
     }
@@ -300,7 +305,10 @@ pub(crate) async fn series(
         Err(SeriesError::BadQuery(problem)) => Err(Problem::bad_request(problem).of_field("query")),
         Err(SeriesError::Unavailable(problem)) => {
             tracing::warn!(%problem, "the time series did not answer");
-            Err(Problem::busy("the store of time series does not answer: retry"))
+            Err(Problem::busy(
+                Refusal::Database,
+                "the store of time series does not answer: retry",
+            ))
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::explain::{
 };
 use crate::problem::Problem;
 use crate::read::{store, store_problem};
+use crate::refusal::Refusal;
 
 /// Most rows that one request looks at for a filter.
 const MOST_LOOKED_AT: u32 = 2_000;
@@ -60,7 +61,7 @@ fn problem(error: ExplainError) -> Problem {
         ExplainError::View(error) => store_problem(error),
         ExplainError::Table { .. } => {
             tracing::warn!(%error, "the log did not serve a request");
-            Problem::busy("the log does not answer: retry after a second")
+            Problem::busy(Refusal::Log, "the log does not answer: retry after a second")
         }
         ExplainError::NotNamed(_) => Problem::bad_request(error.to_string()).of_field("of"),
         ExplainError::NotFound(detail) => Problem::new(StatusCode::NOT_FOUND, "not found", detail),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  accept ──▶ Places (in all, per address) ──▶ TLS ──▶ HTTP/1.1 or HTTP/2 ──▶ router ──▶ Answer (in parts) ──▶ client
-//!                 │ full: the longest idle one is closed      │ Watch: first request, idle, unread answer
+//!                 │ full: an idle one is closed               │ Watch: first request, idle, unread answer
 //! ```
 //!
 //! hyper reads and writes HTTP. This module has what hyper leaves to its users: the number of connections, their deadlines, and the
@@ -42,6 +42,7 @@ use crate::budget::Budget;
 use crate::descriptors;
 use crate::meters::ApiMeters;
 use crate::problem::Problem;
+use crate::refusal::Refusal;
 use crate::{Context, Settings, build};
 
 pub use self::tls::{Tls, TlsError, TlsSettings};
@@ -246,7 +247,9 @@ impl Server {
             response
         } else {
             let detail = "too many answers wait for their clients to read them: read those first, and retry after a second";
-            Problem::busy(detail).into_response()
+            let refused = Problem::busy(Refusal::Answers, detail).into_response();
+            Refusal::count(&refused, &self.meters.requests_refused);
+            refused
         };
         response.map(|body| Body::new(Answer::new(body, share, open)))
     }

@@ -1,5 +1,6 @@
 //! How many connections there may be, in all and from one address.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,10 +38,16 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    connections: HashMap<u64, Arc<Watch>>,
+    connections: HashMap<u64, Connection>,
     by_address: HashMap<IpAddr, usize>,
     /// Connections that are being closed for another one. Their places are still counted.
     evicted: std::collections::HashSet<u64>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: IpAddr,
+    watch: Arc<Watch>,
 }
 
 /// The place of one connection. It is free when this is dropped.
@@ -62,8 +69,9 @@ impl Places {
         }
     }
 
-    /// A place for a connection from `address`. If all are taken, the connection that has had no request for the longest time is
-    /// closed for it.
+    /// A place for a connection from `address`. If all are taken, a connection without a request is closed for it: one of the address
+    /// that has most connections, and of these the one that is idle for the longest time. So a client with one connection keeps it while
+    /// others open many.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Full> {
         let address = network(address);
         let mut taken = self.lock();
@@ -77,7 +85,11 @@ impl Places {
         let number = taken.next;
         taken.next += 1;
         let watch = Arc::new(Watch::new(self.deadlines, now));
-        taken.connections.insert(number, Arc::clone(&watch));
+        let connection = Connection {
+            address,
+            watch: Arc::clone(&watch),
+        };
+        taken.connections.insert(number, connection);
         taken.by_address.insert(address, of_address + 1);
         Ok(Place {
             places: Arc::clone(self),
@@ -99,13 +111,14 @@ impl Places {
 
 impl Taken {
     fn evict_one(&mut self) -> Option<()> {
-        let idle = self.connections.iter().filter_map(|(number, watch)| {
-            let since = watch.idle_since()?;
-            (!self.evicted.contains(number)).then_some((since, *number))
+        let idle = self.connections.iter().filter_map(|(number, connection)| {
+            let since = connection.watch.idle_since()?;
+            let of_address = self.by_address.get(&connection.address).copied().unwrap_or(0);
+            (!self.evicted.contains(number)).then_some((Reverse(of_address), since, *number))
         });
-        let (_, longest) = idle.min()?;
-        self.connections.get(&longest)?.evict();
-        self.evicted.insert(longest);
+        let (.., chosen) = idle.min()?;
+        self.connections.get(&chosen)?.watch.evict();
+        self.evicted.insert(chosen);
         Some(())
     }
 }
@@ -176,5 +189,17 @@ mod tests {
         assert_eq!(refused, Full::InAll, "the others have requests");
         drop((old, request, request_of_new));
         assert_eq!(places.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_addresses_with_many_connections_one_is_closed_before_that_of_a_client_with_one() {
+        let places = places(3, 2);
+        let start = Instant::now();
+        let _only = places.take(address("192.0.2.1"), start).unwrap();
+        let second = start + std::time::Duration::from_secs(1);
+        let older = places.take(address("192.0.2.2"), second).unwrap();
+        let _newer = places.take(address("192.0.2.2"), second).unwrap();
+        let _good = places.take(address("192.0.2.3"), second).unwrap();
+        older.watch.evicted().await;
     }
 }

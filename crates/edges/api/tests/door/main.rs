@@ -3,5 +3,6 @@
 
 mod connections;
 mod kit;
+mod limits;
 mod requests;
 mod tls;

@@ -14,9 +14,11 @@ use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use openssl::x509::{X509Builder, X509NameBuilder};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use crate::kit::{Api, exchange, request, rest_of};
+use crate::kit::{Api, exchange, request, rest_of, within};
 
 /// Writes a new certificate with this serial number, and its key.
 fn write_certificate(folder: &Path, serial: u32) {
@@ -50,8 +52,8 @@ fn settings(folder: &Path) -> TlsSettings {
     }
 }
 
-/// Asks `/healthz` over TLS. Returns the serial number of the server's certificate, and the protocol that was chosen.
-async fn ask(api: &Api, protocols: &[u8]) -> (u32, Vec<u8>) {
+/// A connection over TLS.
+async fn connect(api: &Api, protocols: &[u8]) -> SslStream<TcpStream> {
     let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
     connector.set_verify(SslVerifyMode::NONE);
     connector.set_alpn_protos(protocols).unwrap();
@@ -63,21 +65,37 @@ async fn ask(api: &Api, protocols: &[u8]) -> (u32, Vec<u8>) {
         .unwrap();
     let mut stream = SslStream::new(ssl, api.connect().await).unwrap();
     Pin::new(&mut stream).connect().await.unwrap();
+    stream
+}
+
+/// The serial number of the server's certificate.
+fn serial(stream: &SslStream<TcpStream>) -> u32 {
     let certificate = stream.ssl().peer_certificate().unwrap();
-    let serial = certificate
-        .serial_number()
-        .to_bn()
-        .unwrap()
-        .to_dec_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let serial = certificate.serial_number().to_bn().unwrap();
+    serial.to_dec_str().unwrap().parse().unwrap()
+}
+
+/// Asks `/healthz` over TLS. Returns the serial number of the server's certificate, and the protocol that was chosen.
+async fn ask(api: &Api, protocols: &[u8]) -> (u32, Vec<u8>) {
+    let stream = connect(api, protocols).await;
+    let serial = serial(&stream);
     let chosen = stream.ssl().selected_alpn_protocol().unwrap_or_default().to_vec();
     if chosen != b"h2" {
         let asked = request("GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"");
         assert_eq!(exchange(stream, &asked).await.status, 200);
     }
     (serial, chosen)
+}
+
+/// Sends a request and reads its answer. The connection stays open.
+async fn answer_on(stream: &mut SslStream<TcpStream>) {
+    let question = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(question).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok\n") {
+        answer.push(within("the connection answers", stream.read_u8()).await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
 }
 
 #[tokio::test]
@@ -92,10 +110,15 @@ async fn a_changed_certificate_is_used_and_one_that_is_not_valid_is_not() {
     assert_eq!(ask(&api, b"\x08http/1.1").await, (1, b"http/1.1".to_vec()));
     assert_eq!(ask(&api, b"\x02h2\x08http/1.1").await, (1, b"h2".to_vec()));
 
+    // A connection that stays open.
+    let mut old = connect(&api, b"\x08http/1.1").await;
+    answer_on(&mut old).await;
     write_certificate(folder.path(), 2);
     tls.reload().unwrap();
     assert!(!tls.has_changed());
     assert_eq!(ask(&api, b"\x08http/1.1").await.0, 2);
+    answer_on(&mut old).await;
+    assert_eq!(serial(&old), 1, "an open connection keeps its certificate");
 
     std::fs::write(folder.path().join("certificate.pem"), "no certificate").unwrap();
     let error = tls.reload().unwrap_err();
