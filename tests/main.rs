@@ -8,6 +8,7 @@
 //! | `files` | a file of posts is read as it is, and only a row that is wrong is lost |
 //! | `hours` | a new user finds every mistake before anything runs, and no secret in any output |
 //! | `kills` | a node that is killed repeatedly has the same results as one that is not |
+//! | `certificates` | a certificate that changes is used without a restart, and one that is wrong is not |
 //! | `cluster` | several nodes on one Kafka: nothing lost, nothing doubled, the same answers from any node |
 //! | `connect` | a node reads from a social network to readings, and edits and deletions follow |
 //! | `secured` | Kafka over TLS with a password |
@@ -26,6 +27,7 @@
 
 mod attacks;
 mod bad_input;
+mod certificates;
 mod cluster;
 mod connect;
 mod contract;

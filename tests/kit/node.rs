@@ -289,15 +289,28 @@ impl TestNode {
         self.end_with("TERM")
     }
 
-    /// Stops the process with this signal. Returns its exit status and its log.
-    pub(crate) fn end_with(&mut self, signal: &str) -> (ExitStatus, String) {
-        let process = self.process.take().expect("the node runs");
-        let mut child = process.child.lock().unwrap();
+    /// Sends a signal to the process.
+    pub(crate) fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("the node runs");
+        let number = process.child.lock().unwrap().id().to_string();
         let sent = Command::new("kill")
             .arg(format!("-{signal}"))
-            .arg(child.id().to_string())
+            .arg(number)
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// What the process has logged so far.
+    pub(crate) fn log(&self) -> String {
+        let process = self.process.as_ref().expect("the node runs");
+        process.log.lock().unwrap().join("\n")
+    }
+
+    /// Stops the process with this signal. Returns its exit status and its log.
+    pub(crate) fn end_with(&mut self, signal: &str) -> (ExitStatus, String) {
+        self.signal(signal);
+        let process = self.process.take().expect("the node runs");
+        let mut child = process.child.lock().unwrap();
         let status = child.wait().unwrap();
         drop(child);
         (status, process.log.lock().unwrap().join("\n"))

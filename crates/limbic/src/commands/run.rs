@@ -34,7 +34,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(address) = node.address {
         tracing::info!(%address, log = %settings.log, "listening: the page is http://{address}/");
     }
-    let failure = node.handle().block_on(wait(&node))?;
+    let failure = node.handle().block_on(wait(&node, settings.api.tls.is_on()))?;
     if let Some((stage, why)) = &failure {
         tracing::error!(stage, why, "a stage has failed permanently: the node stops");
     } else {
@@ -49,10 +49,11 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Returns when a signal arrives, or when a stage has failed permanently.
-async fn wait(node: &Node) -> anyhow::Result<Option<(String, String)>> {
+/// Returns when a signal arrives, or when a stage has failed permanently. With TLS, SIGHUP reads the certificate again, which the server
+/// does, and does not end the node.
+async fn wait(node: &Node, with_tls: bool) -> anyhow::Result<Option<(String, String)>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    // The end of a terminal session.
+    // The end of a terminal session, if there is no certificate.
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut look = tokio::time::interval(LOOK);
@@ -60,7 +61,7 @@ async fn wait(node: &Node) -> anyhow::Result<Option<(String, String)>> {
         tokio::select! {
             _ = terminate.recv() => return Ok(None),
             _ = interrupt.recv() => return Ok(None),
-            _ = hang_up.recv() => return Ok(None),
+            _ = hang_up.recv() => if !with_tls { return Ok(None) },
             _ = look.tick() => if let Some(failure) = node.failure() { return Ok(Some(failure)) },
         }
     }
