@@ -117,3 +117,42 @@ fn a_request_that_is_too_large_is_sent_in_halves() {
     assert_eq!(count(&totals, "/accepted"), 40, "{totals}");
     assert_eq!(count(&node.settle(), "/topics/posts/records"), 40);
 }
+
+#[test]
+fn posts_whose_subjects_are_not_known_are_counted_with_what_to_do() {
+    let node = TestNode::open(&["--set", "ingest.open_subjects=false"]);
+    let row = |id: u32, subjects: &str| {
+        format!(
+            "{{\"network\":\"test\",\"id\":\"{id}\",\"author\":\"ada\",\"text\":\"a line\",\
+             \"created_at\":\"2026-03-01T10:00:00Z\",\"subjects\":[{subjects}]}}\n"
+        )
+    };
+    let known = "\"boxing\"";
+    let posts = [
+        row(1, known),
+        row(2, "\"golf\",\"boxing\""),
+        row(3, "\"golf\",\"tennis\""),
+    ];
+    let (succeeded, totals, messages) = replay(&node, "posts.jsonl", posts.concat().as_bytes(), &[]);
+    assert!(succeeded, "{messages}");
+    assert_eq!(count(&totals, "/accepted"), 3, "{totals}");
+    assert_eq!(count(&totals, "/posts_without_subjects"), 2, "{totals}");
+    assert_eq!(count(&totals, "/unknown_subjects"), 3, "{totals}");
+    assert_eq!(
+        totals["examples_of_unknown_subjects"],
+        serde_json::json!(["golf", "tennis"])
+    );
+
+    let file = node.data().join("posts.jsonl");
+    let url = node.url();
+    let output = node.run(&["replay", file.to_str().unwrap(), "--to", &url, "--restart"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "2 posts named subjects that the node does not know",
+        "golf, tennis",
+        "affect.subjects",
+        "ingest.open_subjects = true",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use limbic_domain::{ConnectionUrl, TenantId, Utc};
+use limbic_domain::{ConnectionUrl, Slug, TenantId, Utc};
 use limbic_ingest::replay::{Checkpoint, Format, Mapping, Pace, ReadOptions, Row, Rows, Sorted, Times};
-use limbic_ingest::{Edge, Receipt};
+use limbic_ingest::{Edge, LostSubjects, Receipt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -48,6 +48,9 @@ pub struct Totals {
     pub rejected: u64,
     /// Accepted rows that are more than 30 s older than an accepted row before them. The stages may find them late.
     pub out_of_order: u64,
+    /// The subjects that posts named and the node does not know.
+    #[serde(flatten)]
+    pub lost: LostSubjects,
     /// The latest time of an accepted row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest: Option<Utc>,
@@ -180,6 +183,9 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
                 totals.out_of_order
             )?;
         }
+        if totals.lost.posts > 0 {
+            say!("{}", without_subjects(&totals.lost))?;
+        }
     }
     if totals.accepted + totals.duplicates + totals.resumed == 0 {
         bail!(
@@ -196,6 +202,19 @@ pub fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         say!("the posts are in the log: `limbic run` with the same --data or --log processes them")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What posts have lost, and what to do.
+fn without_subjects(lost: &LostSubjects) -> String {
+    let examples: Vec<&str> = lost.examples.iter().map(Slug::as_str).collect();
+    format!(
+        "{} posts named subjects that the node does not know, and were accepted without them ({} mentions, for instance {}): add these \
+         to affect.subjects or to a campaign in the node's settings, or accept any subject with ingest.open_subjects = true. The \
+         posts that were accepted stay as they are",
+        lost.posts,
+        lost.mentions,
+        examples.join(", ")
+    )
 }
 
 /// How the file is read, as the command line says.
@@ -365,6 +384,7 @@ fn flush(
     let receipt = target.accept(rows.into_iter().map(|row| row.post).collect())?;
     totals.accepted += receipt.accepted;
     totals.duplicates += receipt.duplicates;
+    totals.lost.add(receipt.lost.clone());
     totals.rejected += receipt.rejected.len() as u64;
     for rejection in &receipt.rejected {
         let line = places.get_mut(rejection.index).map_or(0, |place| {
@@ -510,6 +530,7 @@ async fn post_in_parts(
         }
         receipt.accepted += part.accepted;
         receipt.duplicates += part.duplicates;
+        receipt.lost.add(part.lost);
         receipt.rejected.append(&mut part.rejected);
     }
     Ok(receipt)

@@ -1,6 +1,6 @@
 //! The edge: writes valid posts and outcomes to `intake`, durably.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,9 +38,53 @@ pub struct Receipt {
     pub duplicates: u64,
     /// The items that were rejected, with the reasons.
     pub rejected: Vec<Rejection>,
-    /// Subjects that posts named and this node does not know. The posts were accepted without them.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub unknown_subjects: u64,
+    /// The subjects that posts named and this node does not know. The posts were accepted without them.
+    #[serde(flatten)]
+    pub lost: LostSubjects,
+}
+
+/// Subjects that posts named and this node does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LostSubjects {
+    /// The number of times that a post named one.
+    #[serde(rename = "unknown_subjects", default, skip_serializing_if = "is_zero")]
+    pub mentions: u64,
+    /// The number of posts that named at least one.
+    #[serde(rename = "posts_without_subjects", default, skip_serializing_if = "is_zero")]
+    pub posts: u64,
+    /// The first of them, at most five, each once.
+    #[serde(
+        rename = "examples_of_unknown_subjects",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub examples: Vec<Slug>,
+}
+
+impl LostSubjects {
+    const MOST_EXAMPLES: usize = 5;
+
+    /// Adds what one post has lost.
+    fn add_post(&mut self, unknown: Vec<Slug>) {
+        self.mentions += unknown.len() as u64;
+        self.posts += u64::from(!unknown.is_empty());
+        self.name(unknown);
+    }
+
+    /// Adds what the posts of another request have lost.
+    pub fn add(&mut self, other: Self) {
+        self.mentions += other.mentions;
+        self.posts += other.posts;
+        self.name(other.examples);
+    }
+
+    fn name(&mut self, unknown: Vec<Slug>) {
+        for subject in unknown {
+            if self.examples.len() < Self::MOST_EXAMPLES && !self.examples.contains(&subject) {
+                self.examples.push(subject);
+            }
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -171,15 +215,15 @@ impl Edge {
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
         let now = clock::now();
         let request = Request::new(&self.names, now.at, trace);
-        let unknown_subjects = Cell::new(0);
+        let lost = RefCell::new(LostSubjects::default());
         let receipt = self.accept(tenant, items, now, |value, at| {
             let mut post = incoming::post(value, &self.settings, at)?;
-            let unknown = self.subjects.keep_known(tenant, &mut post.subjects);
-            unknown_subjects.set(unknown_subjects.get() + unknown);
+            lost.borrow_mut()
+                .add_post(self.subjects.keep_known(tenant, &mut post.subjects));
             Ok(admit_post(&self.settings, tenant, key, post, &request))
         })?;
         Ok(Receipt {
-            unknown_subjects: unknown_subjects.get(),
+            lost: lost.into_inner(),
             ..receipt
         })
     }

@@ -50,7 +50,7 @@ mod stage;
 mod statements;
 mod subjects;
 
-pub use edge::{Edge, EdgeError, Receipt, Rejection};
+pub use edge::{Edge, EdgeError, LostSubjects, Receipt, Rejection};
 pub use remembered::RememberedIds;
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};
 pub use settings::Settings;

@@ -25,17 +25,18 @@ impl KnownSubjects {
         *self.0.write() = Some(known);
     }
 
-    /// Removes the subjects that are not known, and returns their number.
-    pub(crate) fn keep_known(&self, tenant: &TenantId, subjects: &mut Vec<Slug>) -> u64 {
+    /// Removes the subjects that are not known, and returns them.
+    pub(crate) fn keep_known(&self, tenant: &TenantId, subjects: &mut Vec<Slug>) -> Vec<Slug> {
         if subjects.is_empty() {
-            return 0;
+            return Vec::new();
         }
         let known = self.0.read();
-        let Some(known) = &*known else { return 0 };
-        let before = subjects.len();
+        let Some(known) = &*known else {
+            return Vec::new();
+        };
         let of_tenant = known.get(tenant);
-        subjects.retain(|subject| of_tenant.is_some_and(|known| known.contains(subject)));
-        (before - subjects.len()) as u64
+        let is_unknown = |subject: &mut Slug| of_tenant.is_none_or(|known| !known.contains(subject));
+        subjects.extract_if(.., is_unknown).collect()
     }
 }
 
@@ -50,7 +51,7 @@ mod tests {
         let subjects = || vec![slug("football"), slug("golf"), slug("made-up")];
         let known = KnownSubjects::any();
         let mut of_post = subjects();
-        assert_eq!(known.keep_known(&acme, &mut of_post), 0);
+        assert_eq!(known.keep_known(&acme, &mut of_post), []);
         assert_eq!(of_post, subjects());
         let other = TenantId::new("globex").unwrap();
         known.clone().replace(
@@ -60,8 +61,14 @@ mod tests {
             ]
             .into(),
         );
-        assert_eq!(known.keep_known(&acme, &mut of_post), 2);
+        assert_eq!(
+            known.keep_known(&acme, &mut of_post),
+            [slug("golf"), slug("made-up")]
+        );
         assert_eq!(of_post, [slug("football")]);
-        assert_eq!(known.keep_known(&TenantId::default(), &mut subjects()), 3);
+        assert_eq!(
+            known.keep_known(&TenantId::default(), &mut subjects()),
+            subjects()
+        );
     }
 }
