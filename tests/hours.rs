@@ -323,6 +323,7 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "tenants.*.pseudonym_secret",
         "tenants.*.api_keys[]",
         "api.operator_keys[]",
+        "data_keys[]",
         "influxdb.token",
         "kafka.settings.*",
         "ad_platforms.*.url",
@@ -338,14 +339,17 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "plant the canary in every setting that holds a secret"
     );
 
-    let (own, key) = (secret("a"), secret("b"));
+    let (own, key, operator) = (secret("a"), secret("b"), secret("c"));
+    // A key for data has hexadecimal digits only.
+    let data_key = "c0ffee00112233445566778899aabbccddeeff0f1e2d3c4b5a69788796a5b4c3";
     let rest = format!(
         r#"
+data_keys = ["{data_key}"]
 view = "postgres://user:{CANARY}@127.0.0.1:1/{CANARY}"
 series = "http://user:{CANARY}@127.0.0.1:1/{CANARY}?token={CANARY}"
 seen = "redis://:{CANARY}@127.0.0.1:1/0"
 [api]
-operator_keys = ["{CANARY}"]
+operator_keys = ["{operator}"]
 [tenants.acme]
 pseudonym_secret = "{own}"
 api_keys = ["{key}"]
@@ -384,6 +388,7 @@ api_key = "{CANARY}"
         let output = elsewhere.run(&[arguments, &settings].concat());
         let text = all(&output);
         assert!(!text.contains(CANARY), "{arguments:?}: {text}");
+        assert!(!text.contains(&data_key[..16]), "{arguments:?}: {text}");
         assert!(
             !text.contains("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
             "{arguments:?}: {text}"

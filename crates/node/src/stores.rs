@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use limbic_component::{Need, Registration, Resources};
+use limbic_data_key::DataKeys;
 use limbic_domain::{ConnectionUrl, Slug};
 use limbic_metrics::SeriesStore;
 use limbic_views::Store;
@@ -60,6 +61,9 @@ pub(crate) fn open_chosen<T: 'static>(
     component.check(&section).map_err(anyhow::Error::from_boxed)?;
     let mut resources = resources.clone();
     resources.insert(url.clone());
+    if let Some(keys) = DataKeys::new(&settings.data_keys)? {
+        resources.insert(keys);
+    }
     component
         .build(&section, &resources)
         .map_err(anyhow::Error::from_boxed)

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use limbic_component::{Component, Registration, Section};
+use limbic_data_key::DataKeys;
 use limbic_domain::{
     Brief, ByteSize, Campaign, ConnectionUrl, Direction, HumanDuration, Micros, Platform, Secret, Slug,
     TenantId,
@@ -45,6 +46,10 @@ pub struct Settings {
     pub seen: ConnectionUrl,
     /// The store of time series: `embedded` (SQLite), or `http://HOST:PORT` of an InfluxDB 2 with `[influxdb]`.
     pub series: ConnectionUrl,
+    /// Keys with which personal data is encrypted before it is stored, each 32 random bytes as `limbic secret` prints them. The first one
+    /// encrypts, all of them decrypt: to replace a key, put the new one before it. Every node that opens the view needs them. Empty
+    /// (default) = nothing is encrypted. They are for the bodies of the view's rows; the log is not encrypted.
+    pub data_keys: Vec<Secret>,
     /// How stages run.
     pub stream: Stream,
     /// How long records are kept.
@@ -74,6 +79,7 @@ impl Default for Settings {
             view: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
             seen: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
             series: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
+            data_keys: Vec::new(),
             stream: Stream::default(),
             retention: Retention::default(),
             tenants: BTreeMap::new(),
@@ -277,7 +283,14 @@ impl Settings {
         for one in &self.campaigns {
             self.check_campaign(one)?;
         }
-        secrets::check(&self.tenants)
+        self.api.check()?;
+        if !self.api.operator_keys.is_empty() && !self.has_api_keys() {
+            bail!(
+                "api.operator_keys are set, but no tenant has api_keys, so every caller sees everything: set tenants.default.api_keys"
+            );
+        }
+        DataKeys::new(&self.data_keys)?;
+        secrets::check(self)
     }
 
     fn check_campaign(&self, TenantCampaign { tenant, campaign }: &TenantCampaign) -> anyhow::Result<()> {
@@ -322,12 +335,6 @@ impl Settings {
                     platform = platform.name
                 );
             }
-        }
-        self.api.check()?;
-        if !self.api.operator_keys.is_empty() && !self.has_api_keys() {
-            bail!(
-                "api.operator_keys are set, but no tenant has api_keys, so every caller sees everything: set tenants.default.api_keys"
-            );
         }
         Ok(())
     }

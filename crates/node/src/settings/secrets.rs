@@ -1,11 +1,11 @@
-//! Secrets of tenants that can be guessed, or that two tenants share, are refused.
+//! Secrets that can be guessed, or that have two uses, are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use limbic_domain::{Secret, TenantId};
+use limbic_domain::Secret;
 
-use super::Tenant;
+use super::Settings;
 
 /// Fewest characters of a secret: 16 bytes in hexadecimal.
 const LENGTH: usize = 32;
@@ -13,28 +13,37 @@ const LENGTH: usize = 32;
 const DIFFERENT: usize = 7;
 
 /// Returns an error that names the setting of a weak or shared secret, without the secret.
-pub(super) fn check(tenants: &BTreeMap<TenantId, Tenant>) -> anyhow::Result<()> {
+pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     let mut owners: BTreeMap<&str, String> = BTreeMap::new();
-    for (tenant, of_tenant) in tenants {
-        let keys = of_tenant
-            .api_keys
-            .iter()
-            .enumerate()
-            .map(|(place, key)| (format!("tenants.{tenant}.api_keys[{place}]"), key));
-        let pseudonyms = &of_tenant.pseudonym_secret;
-        let own =
-            (!pseudonyms.is_empty()).then(|| (format!("tenants.{tenant}.pseudonym_secret"), pseudonyms));
-        for (setting, secret) in own.into_iter().chain(keys) {
-            check_strength(&setting, secret)?;
-            if let Some(other) = owners.insert(secret.reveal(), setting.clone()) {
-                bail!(
-                    "{setting}: is the same as {other}: each needs one of its own, because one that two share opens the data of \
-                     both; make one with `limbic secret`"
-                );
-            }
+    for (setting, secret) in all(settings) {
+        check_strength(&setting, secret)?;
+        if let Some(other) = owners.insert(secret.reveal(), setting.clone()) {
+            bail!(
+                "{setting}: is the same as {other}: each needs one of its own, because one that two share opens the data of both; make \
+                 one with `limbic secret`"
+            );
         }
     }
     Ok(())
+}
+
+/// Every secret of tenants, operators and stores that this program makes, with the name of its setting.
+fn all(settings: &Settings) -> impl Iterator<Item = (String, &Secret)> {
+    let of_tenants = settings.tenants.iter().flat_map(|(tenant, of_tenant)| {
+        let pseudonyms = Some(&of_tenant.pseudonym_secret).filter(|secret| !secret.is_empty());
+        let pseudonyms = pseudonyms.map(|secret| (format!("tenants.{tenant}.pseudonym_secret"), secret));
+        let keys = numbered(format!("tenants.{tenant}.api_keys"), &of_tenant.api_keys);
+        pseudonyms.into_iter().chain(keys)
+    });
+    let of_operators = numbered("api.operator_keys".to_owned(), &settings.api.operator_keys);
+    of_tenants
+        .chain(of_operators)
+        .chain(numbered("data_keys".to_owned(), &settings.data_keys))
+}
+
+fn numbered(setting: String, secrets: &[Secret]) -> impl Iterator<Item = (String, &Secret)> {
+    let secrets = secrets.iter().enumerate();
+    secrets.map(move |(place, secret)| (format!("{setting}[{place}]"), secret))
 }
 
 fn check_strength(setting: &str, secret: &Secret) -> anyhow::Result<()> {
@@ -52,9 +61,12 @@ fn check_strength(setting: &str, secret: &Secret) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use limbic_domain::TenantId;
 
-    fn tenants(of: &[(&str, &str, &[&str])]) -> BTreeMap<TenantId, Tenant> {
+    use super::*;
+    use crate::settings::Tenant;
+
+    fn tenants(of: &[(&str, &str, &[&str])]) -> Settings {
         let tenant = |(name, secret, keys): &(&str, &str, &[&str])| {
             let keys = keys.iter().copied().map(Secret::new).collect();
             let tenant = Tenant {
@@ -63,7 +75,15 @@ mod tests {
             };
             (TenantId::new(name).unwrap(), tenant)
         };
-        of.iter().map(tenant).collect()
+        Settings {
+            tenants: of.iter().map(tenant).collect(),
+            ..Settings::default()
+        }
+    }
+
+    fn with_operator(mut settings: Settings, key: &str) -> Settings {
+        settings.api.operator_keys.push(Secret::new(key));
+        settings
     }
 
     const A: &str = "4f1d8a0c9b7e6253f0a1b2c3d4e5f607";
@@ -95,6 +115,14 @@ mod tests {
                 "tenants.best.api_keys[0]",
             ),
             (tenants(&[("acme", A, &[A])]), "tenants.acme.api_keys[0]"),
+            (
+                with_operator(tenants(&[("acme", A, &[B])]), B),
+                "api.operator_keys[0]",
+            ),
+            (
+                with_operator(tenants(&[("acme", A, &[B])]), "0123456789abcdef"),
+                "api.operator_keys[0]",
+            ),
         ] {
             let error = check(&given).unwrap_err().to_string();
             assert!(

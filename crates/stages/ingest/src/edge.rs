@@ -241,19 +241,19 @@ impl Edge {
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
         let now = clock::now();
         let request = Request::new(&self.names, now.at, None);
-        let unknown_subjects = Cell::new(0);
+        let lost = RefCell::new(LostSubjects::default());
         let receipt = self.accept(tenant, items, now, |value, at| {
             if is_deletion(&value) {
                 let deletion = incoming::deletion(value, &self.settings, at)?;
                 return Ok(admit_deletion(tenant, key, deletion, &request));
             }
             let mut post = incoming::post(value, &self.settings, at)?;
-            let unknown = self.subjects.keep_known(tenant, &mut post.subjects);
-            unknown_subjects.set(unknown_subjects.get() + unknown);
+            lost.borrow_mut()
+                .add_post(self.subjects.keep_known(tenant, &mut post.subjects));
             Ok(admit_post(&self.settings, tenant, key, post, &request))
         })?;
         Ok(Receipt {
-            unknown_subjects: unknown_subjects.get(),
+            lost: lost.into_inner(),
             ..receipt
         })
     }

@@ -3,6 +3,7 @@
 use limbic_component::{
     Component, DataFolder, Error, Kind, Need, NoSettings, Place, Resources, StageComponent,
 };
+use limbic_data_key::DataKeys;
 use limbic_domain::ConnectionUrl;
 use limbic_stream::{Stage, StageSpec};
 use tokio::runtime::Handle;
@@ -65,7 +66,8 @@ impl Component for SqliteView {
     fn build(_: &NoSettings, resources: &Resources) -> Result<Store, Error> {
         let DataFolder(folder) = resources.get()?;
         let handle: Handle = resources.get()?;
-        let store = handle.block_on(Store::sqlite(&folder));
+        let keys = resources.get::<DataKeys>().ok();
+        let store = handle.block_on(async { Store::sqlite(&folder).await?.sealed_with(keys).await });
         Ok(store.map_err(|error| format!("cannot open the embedded view: {error}"))?)
     }
 }
@@ -95,7 +97,8 @@ impl Component for PostgresView {
     fn build(_: &NoSettings, resources: &Resources) -> Result<Store, Error> {
         let url: ConnectionUrl = resources.get()?;
         let handle: Handle = resources.get()?;
-        let store = handle.block_on(Store::postgres(url.reveal()));
+        let keys = resources.get::<DataKeys>().ok();
+        let store = handle.block_on(async { Store::postgres(url.reveal()).await?.sealed_with(keys).await });
         Ok(store.map_err(|error| {
             format!(
                 "cannot use the view at {url}: {error}: check that PostgreSQL is running and that the password is right"

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use limbic_data_key::DataKeys;
 use limbic_domain::TenantId;
 use limbic_sqlite::Durability;
 use sqlx::{Any, AnyPool, Row as _, Transaction};
@@ -143,6 +144,7 @@ struct Stored {
 pub(crate) async fn write(
     transaction: &mut Transaction<'static, Any>,
     rows: Vec<NewRow>,
+    keys: Option<&DataKeys>,
 ) -> Result<(), StoreError> {
     let mut streams: BTreeMap<(TenantId, &str), Stream> = BTreeMap::new();
     for row in &rows {
@@ -163,11 +165,12 @@ pub(crate) async fn write(
         stream.number = row.get("stream");
         stream.next = row.get::<i64, _>("last") - stream.rows + 1;
     }
-    let mut writer = BodyWriter::new();
+    let mut writer = BodyWriter::new(keys);
     let mut stored = Vec::with_capacity(rows.len());
     for row in rows {
         let (id, hash) = (ids::pack(&row.id), ids::hash(row.kind, &row.id));
         let stream = streams.entry((row.tenant, row.kind)).or_default();
+        let body = writer.store(&row.id, &row.body)?;
         stored.push(Stored {
             table: table(row.kind),
             stream: stream.number,
@@ -176,7 +179,7 @@ pub(crate) async fn write(
             hash,
             at: row.at,
             entity: row.entity,
-            body: writer.write(&row.body),
+            body,
         });
         stream.next += 1;
     }
@@ -248,6 +251,10 @@ pub(crate) fn by_id(kind: Kind) -> &'static str {
         }
     }
 }
+
+/// The statement that reads one of the newest posts or readings.
+pub(crate) const NEWEST_OF_LAST_STREAM: &str =
+    "SELECT seq, id, at, body FROM limbic_posts ORDER BY stream DESC, seq DESC LIMIT 1";
 
 /// The statement that finds the row that a new one may replace: `$1` to `$4` are tenant, kind, id and entity.
 pub(crate) fn replaced(kind: &str) -> &'static str {
@@ -381,7 +388,7 @@ mod tests {
         for statement in VERSION_1 {
             sqlx::query(statement).execute(&pool).await.unwrap();
         }
-        let mut writer = BodyWriter::new();
+        let mut writer = BodyWriter::new(None);
         for row in rows {
             sqlx::query(
                 "INSERT INTO limbic_view (tenant, kind, id, at, entity, body) VALUES (?, ?, ?, ?, ?, ?)",
@@ -391,7 +398,7 @@ mod tests {
             .bind(row.id.clone())
             .bind(row.at)
             .bind(row.entity.clone())
-            .bind(writer.write(&row.body))
+            .bind(writer.store(&row.id, &row.body).unwrap())
             .execute(&pool)
             .await
             .unwrap();

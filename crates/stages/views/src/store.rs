@@ -6,8 +6,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
+use limbic_data_key::{DataKeys, NoRandomness};
 use limbic_domain::{Outcome, Statement, TenantId, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +35,9 @@ pub enum StoreError {
     /// Another instance has written the same records first.
     #[error("another instance has written {0} already")]
     Overtaken(String),
+    /// A row's body cannot be sealed.
+    #[error(transparent)]
+    Unsealed(#[from] NoRandomness),
     /// A row's body cannot be read.
     #[error("the body of event `{id}`: {source}")]
     Body {
@@ -210,6 +216,8 @@ pub struct Store {
     /// The connections of the stage, which reads of the API cannot take: one to SQLite, several to PostgreSQL.
     pub(crate) writer: AnyPool,
     pub(crate) postgres: bool,
+    /// The keys with which bodies are sealed.
+    keys: Option<DataKeys>,
 }
 
 /// For how many records after it a refused one is remembered: more than one transaction of the log holds.
@@ -229,6 +237,9 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Rows in one statement for PostgreSQL. Each has 6 parameters; the limit is 65,535.
 const ROWS_AT_ONCE: usize = 200;
 
+/// The start of a sealed body in PostgreSQL. JSON never begins with it.
+const SEALED: &str = "sealed:";
+
 impl Store {
     /// The embedded view, in a file in `folder`.
     pub async fn sqlite(folder: &Path) -> Result<Self, StoreError> {
@@ -237,6 +248,7 @@ impl Store {
             pool,
             writer,
             postgres: false,
+            keys: None,
         })
     }
 
@@ -254,8 +266,50 @@ impl Store {
             pool: connect(options.clone()).await?,
             writer: connect(options.max_connections(4)).await?,
             postgres: true,
+            keys: None,
         };
         store.with_tables(schema::POSTGRES).await
+    }
+
+    /// Seals the bodies of further rows with the newest of `keys`, and opens sealed ones. Rows that are there stay as they are. Fails if
+    /// the newest row is sealed with another key.
+    pub async fn sealed_with(mut self, keys: Option<DataKeys>) -> Result<Self, StoreError> {
+        self.keys = keys;
+        let mut transaction = self.reading_as("*").await?;
+        let newest = if self.postgres {
+            "SELECT seq, id, at, body FROM limbic_view ORDER BY seq DESC LIMIT 1"
+        } else {
+            sqlite::NEWEST_OF_LAST_STREAM
+        };
+        let row = sqlx::query(newest)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(database("reading an event"))?;
+        drop(transaction);
+        row.as_ref().map(|row| self.item(row)).transpose()?;
+        Ok(self)
+    }
+
+    /// PostgreSQL keeps a body as text: JSON, or [`SEALED`] and the sealed bytes.
+    fn unsealed(&self, id: &str, body: String) -> Result<String, BodyError> {
+        let Some(sealed) = body.strip_prefix(SEALED) else {
+            return Ok(body);
+        };
+        let sealed = BASE64
+            .decode(sealed)
+            .map_err(|error| BodyError::Damaged(error.to_string()))?;
+        let keys = self.keys.as_ref().ok_or(BodyError::NoKeys)?;
+        let opened = keys.open(id.as_bytes(), &sealed)?;
+        String::from_utf8(opened).map_err(|error| BodyError::Damaged(error.to_string()))
+    }
+
+    /// The body of a row as PostgreSQL keeps it.
+    fn sealed(&self, row: &NewRow) -> Result<String, StoreError> {
+        let Some(keys) = &self.keys else {
+            return Ok(row.body.clone());
+        };
+        let sealed = keys.seal(row.id.as_bytes(), row.body.as_bytes())?;
+        Ok(format!("{SEALED}{}", BASE64.encode(sealed)))
     }
 
     async fn with_tables(self, statements: &[&'static str]) -> Result<Self, StoreError> {
@@ -581,9 +635,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let rows = self.remove_replaced(transaction, rows).await?;
         if self.postgres {
-            insert_into_postgres(transaction, &rows).await
+            insert_into_postgres(self, transaction, &rows).await
         } else {
-            sqlite::write(transaction, rows).await
+            sqlite::write(transaction, rows, self.keys.as_ref()).await
         }
     }
 
@@ -777,10 +831,14 @@ impl Store {
     /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields; and the bytes of its body.
     fn item(&self, row: &AnyRow) -> Result<(Value, usize), StoreError> {
         let (id, body) = if self.postgres {
-            (row.get("id"), row.get::<String, _>("body"))
+            let (id, body): (String, String) = (row.get("id"), row.get("body"));
+            match self.unsealed(&id, body) {
+                Ok(body) => (id, body),
+                Err(source) => return Err(StoreError::Body { id, source }),
+            }
         } else {
             let id = ids::unpack(row.get::<&[u8], _>("id")).ok_or(StoreError::DamagedId)?;
-            match compression::read(row.get::<&[u8], _>("body")) {
+            match compression::read(self.keys.as_ref(), &id, row.get::<&[u8], _>("body")) {
                 Ok(body) => (id, body),
                 Err(source) => return Err(StoreError::Body { id, source }),
             }
@@ -905,6 +963,7 @@ async fn drop_older(
 }
 
 async fn insert_into_postgres(
+    store: &Store,
     transaction: &mut Transaction<'static, Any>,
     rows: &[NewRow],
 ) -> Result<(), StoreError> {
@@ -933,7 +992,7 @@ async fn insert_into_postgres(
                 .bind(row.id.clone())
                 .bind(row.at)
                 .bind(row.entity.clone())
-                .bind(row.body.clone());
+                .bind(store.sealed(row)?);
         }
         query
             .execute(&mut **transaction)
