@@ -19,6 +19,10 @@ test *ARGS:
 processors *ARGS:
     scripts/processors/run {{ARGS}}
 
+# Feed every parser that a stranger reaches with inputs that nobody thought of
+fuzz *ARGS:
+    scripts/fuzz {{ARGS}}
+
 # Run the checks that decide whether a change is accepted
 ci:
     .ci/run
