@@ -67,7 +67,9 @@ pub(crate) async fn show(State(app): State<App>, _: Operator) -> Json<Limits> {
 /// The counters that are not 0, by their label.
 fn by_reason(counters: &IntCounterVec) -> BTreeMap<String, u64> {
     let families = counters.collect();
-    let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+    let metrics = families
+        .iter()
+        .flat_map(prometheus::proto::MetricFamily::get_metric);
     metrics
         .filter_map(|metric| {
             let reason = metric.get_label().first()?.value().to_owned();

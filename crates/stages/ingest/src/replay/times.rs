@@ -188,7 +188,7 @@ fn epoch(text: &str) -> Option<Utc> {
             100_000_000_000_000..100_000_000_000_000_000 => number / 1_000,
             _ => number / 1_000_000,
         };
-        return i64::try_from(millis).ok().map(Utc::from_millis);
+        return i64::try_from(millis).ok().and_then(in_calendar);
     }
     let number = text
         .bytes()
@@ -200,7 +200,12 @@ fn epoch(text: &str) -> Option<Utc> {
         size if size < 1e17 => number / 1e3,
         _ => number / 1e6,
     };
-    number.is_finite().then(|| Utc::from_millis(millis as i64))
+    in_calendar(millis as i64).filter(|_| number.is_finite())
+}
+
+/// The instant, if a calendar has it. A larger number is no time, and what waits for it would wait without an end.
+fn in_calendar(millis: i64) -> Option<Utc> {
+    jiff::Timestamp::from_millisecond(millis).ok().map(utc)
 }
 
 /// `text` with the offset in place of a zone's abbreviation.
@@ -276,6 +281,23 @@ mod tests {
         times
             .read(text)
             .map_or_else(|problem| problem, |at| at.to_string())
+    }
+
+    #[test]
+    fn a_number_that_no_calendar_has_is_no_time() {
+        let times = Times::default();
+        for text in [
+            "3592000000359200000000000001",
+            "-3592000000359200000000000001",
+            "1e300",
+            "9e22",
+        ] {
+            assert!(times.read(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            times.read("1796000000").unwrap(),
+            Utc::from_millis(1_796_000_000_000)
+        );
     }
 
     #[test]
