@@ -56,7 +56,7 @@ pub struct Campaign {
     pub direction: Option<Direction>,
     /// The ad platforms that it runs on.
     pub platforms: Vec<Platform>,
-    /// The maximum price of one delivery.
+    /// The maximum price of one delivery, in millionths of the currency unit.
     #[serde(default)]
     pub bid: Micros,
 }

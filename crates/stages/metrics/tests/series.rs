@@ -431,7 +431,7 @@ fn influxdb_says_what_the_retention_of_its_bucket_deletes() {
     });
     let store = store.unwrap();
     let keep = runtime.block_on(store.own_retention()).unwrap();
-    assert_eq!(keep, Some(limbic_domain::HumanDuration::from_hours(2)));
+    assert_eq!(keep, Some(HumanDuration::from_hours(2)));
     let tenant = TenantId::default();
     let before = runtime
         .block_on(store.deleted_before(&tenant, "emotion"))
