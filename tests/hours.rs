@@ -215,6 +215,10 @@ fn every_wrong_setting_is_refused_by_its_whole_path_before_anything_runs() {
             "partitions = 1.5".to_owned(),
             "partitions: is a number with a fraction; expected a whole number",
         ),
+        (
+            format!("{CAMPAIGN}\n[optimize.budgets.lamp]\nbudget = 5000000\nperiod = \"1d\""),
+            "optimize.budgets.lamp: there is no campaign `lamp`; did you mean `lamps`?",
+        ),
         ("stages = [\"profil\"]".to_owned(), "did you mean `profile`?"),
         (
             "view = \"mysql://h\"".to_owned(),

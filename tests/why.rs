@@ -11,9 +11,12 @@ use serde_json::{Value, json};
 
 use super::kit::{END, TestNode, at, count, is_chosen, items, posts};
 
+/// The answer of a webhook; `None` = it takes the request and says nothing.
+type Set = Arc<Mutex<Option<StatusCode>>>;
+
 /// A webhook whose answer the test sets.
 struct Webhook {
-    answer: Arc<Mutex<StatusCode>>,
+    answer: Set,
     url: String,
     // Ends the server when it is dropped.
     _runtime: tokio::runtime::Runtime,
@@ -26,7 +29,7 @@ impl Webhook {
             .enable_all()
             .build()
             .unwrap();
-        let answer = Arc::new(Mutex::new(StatusCode::UNAUTHORIZED));
+        let answer = Arc::new(Mutex::new(Some(StatusCode::UNAUTHORIZED)));
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .unwrap();
@@ -41,12 +44,19 @@ impl Webhook {
     }
 
     fn answers(&self, status: u16) {
-        *self.answer.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+        *self.answer.lock().unwrap() = Some(StatusCode::from_u16(status).unwrap());
+    }
+
+    fn hangs(&self) {
+        *self.answer.lock().unwrap() = None;
     }
 }
 
-async fn reply(State(answer): State<Arc<Mutex<StatusCode>>>) -> impl IntoResponse {
-    let status = *answer.lock().unwrap();
+async fn reply(State(answer): State<Set>) -> impl IntoResponse {
+    let answer = *answer.lock().unwrap();
+    let Some(status) = answer else {
+        return std::future::pending().await;
+    };
     let mut headers = HeaderMap::new();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert("retry-after", "0".parse().unwrap());
@@ -82,7 +92,7 @@ fn a_webhook_that_fails_in_four_ways_is_seen_and_explained_and_learning_too() {
     let mut node = TestNode::new(&[]);
     let shop = format!(
         "[deliver]\nsecond_look = \"0s\"\nbackoff = \"10ms\"\nmax_backoff = \"50ms\"\ncircuit_rest = \"50ms\"\nattempts = 1000\n\
-         [ad_platforms.shop]\nkind = \"webhook\"\nurl = \"{}\"\n",
+         [ad_platforms.shop]\nkind = \"webhook\"\nurl = \"{}\"\ntimeout = \"300ms\"\n",
         webhook.url
     );
     configure(&node, &format!("{}{shop}", campaign("lamps", "default", "shop")));
@@ -122,6 +132,25 @@ fn a_webhook_that_fails_in_four_ways_is_seen_and_explained_and_learning_too() {
         waiting = count(&seen, "/waiting");
         assert!(waiting > 0, "{seen}");
     }
+    // A webhook that takes the request and never answers is a problem too, and its deliveries wait.
+    webhook.hangs();
+    let seen = node.until("the shop's silence is seen", |node| {
+        let shop = shop(node)?;
+        let detail = shop["problem"]["detail"].as_str()?;
+        detail.contains("no answer in time").then_some(shop)
+    });
+    assert_eq!(*at(&seen, "/problem/blocked"), false, "{seen}");
+    assert_eq!(count(&seen, "/waiting"), waiting, "nothing is caught up: {seen}");
+    let metrics = node.get("/metrics").text;
+    let series =
+        format!(r#"limbic_campaign_deliveries_waiting{{campaign="lamps",tenant="default"}} {waiting}"#);
+    assert!(metrics.contains(&series), "{series} is not in {metrics}");
+    webhook.answers(503);
+    node.until("the shop answers again", |node| {
+        let shop = shop(node)?;
+        let detail = shop["problem"]["detail"].as_str()?;
+        detail.contains("the shop says 503").then_some(())
+    });
     let explained = node.get("/v1/explain?of=everyone:boxing").json();
     let sentences = at(&explained, "/sentences").to_string();
     assert!(
@@ -139,6 +168,10 @@ fn a_webhook_that_fails_in_four_ways_is_seen_and_explained_and_learning_too() {
         shop(node).filter(|shop| count(shop, "/waiting") == 0)
     });
     assert_eq!(count(&refused, "/refused"), waiting, "{refused}");
+    node.until("no delivery of the campaign waits", |node| {
+        let waiting = r#"limbic_campaign_deliveries_waiting{campaign="lamps",tenant="default"} 0"#;
+        node.get("/metrics").text.contains(waiting).then_some(())
+    });
     assert!(
         at(&refused, "/last_refusal/detail")
             .as_str()
@@ -147,6 +180,39 @@ fn a_webhook_that_fails_in_four_ways_is_seen_and_explained_and_learning_too() {
         "{refused}"
     );
     assert!(refused.get("problem").is_none(), "it answers: {refused}");
+
+    // What was sent can be seen by its source, and what the node does not keep of it.
+    let mut handled = posts(1)[0].clone();
+    handled["id"] = json!("handled");
+    handled["meta"] = json!({"display_name": "Ada L.", "likes": 3});
+    let mut wrong = handled.clone();
+    wrong["created_at"] = json!("yesterday");
+    let receipt = node.post("/v1/posts", &json!([handled, wrong])).json();
+    assert_eq!(count(&receipt, "/dropped_fields"), 2, "{receipt}");
+    let sources = node.get("/v1/sources").json();
+    let [source] = items(&sources, "/items") else {
+        panic!("{sources}");
+    };
+    assert_eq!((count(source, "/accepted"), count(source, "/rejected")), (601, 1));
+    assert_eq!(*at(source, "/last_rejection/field"), "created_at");
+    assert_eq!(*at(source, "/dropped"), json!({"display_name": 1, "likes": 1}));
+    let metrics = node.get("/metrics").text;
+    for series in [
+        r#"limbic_posts_total{network="test",result="accepted",tenant="default"} 601"#,
+        r#"limbic_posts_rejected_total{field="created_at",network="test",tenant="default"} 1"#,
+        r#"limbic_post_fields_dropped_total{network="test",tenant="default"} 2"#,
+        "limbic_affect_texts_total ",
+        "limbic_affect_seconds_bucket",
+    ] {
+        assert!(metrics.contains(series), "{series} is not in {metrics}");
+    }
+    node.until("the states are counted", |node| {
+        let metrics = node.get("/metrics").text;
+        let size = metrics
+            .lines()
+            .find(|line| line.starts_with(r#"limbic_state_bytes{stage="profile"}"#))?;
+        (!size.ends_with(" 0")).then_some(())
+    });
 
     // What the other campaign learned can be seen.
     let decisions = node.all("decisions", 100);
@@ -208,6 +274,16 @@ fn a_webhook_that_fails_in_four_ways_is_seen_and_explained_and_learning_too() {
     assert!(
         post.contains("is accepted") && post.contains("Its subjects: boxing"),
         "{post}"
+    );
+    assert!(
+        post.contains("did not keep `display_name`, `likes`") && post.contains("ingest.keep_fields"),
+        "{post}"
+    );
+    let sources = printed(&node, &["explain", "--from", &url]);
+    assert!(
+        sources.contains("`test` since the node started: 601 accepted")
+            && sources.contains("because of `created_at`"),
+        "{sources}"
     );
     let (status, log) = node.terminate();
     assert_eq!(status.code(), Some(0), "{log}");

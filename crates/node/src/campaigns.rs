@@ -15,11 +15,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use limbic_creative::{Campaigns, CreativeStage};
 use limbic_domain::{Campaign, Envelope, Utc, topics};
 use limbic_ingest::KnownSubjects;
+use limbic_optimize::OptimizeStage;
 use limbic_stream::reference::read_table;
 use limbic_stream::{Headers, Log, NewRecord};
 
 use crate::edge::known_subjects;
-use crate::settings::Settings;
+use crate::settings::{Settings, nearest};
 
 /// How often the settings file is checked.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +36,57 @@ pub(crate) fn of(settings: &Settings) -> Campaigns {
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     let creative = settings.section::<CreativeStage>();
     Ok(creative.check(&of(settings))?)
+}
+
+/// Returns an error if `[optimize]` has settings for a campaign that does not exist: a slip of the pen would leave the campaign
+/// without its budget.
+///
+/// Without any campaign nothing is known: a node that runs other stages alone may have none in its settings.
+pub(crate) fn check_names(settings: &Settings) -> anyhow::Result<()> {
+    if settings.campaigns.is_empty() && !runs_creative(settings) {
+        return Ok(());
+    }
+    let known: BTreeSet<String> = settings
+        .campaigns
+        .iter()
+        .flat_map(|one| {
+            let name = one.campaign.id.to_string();
+            [format!("{}/{name}", one.tenant), name]
+        })
+        .collect();
+    let optimize = settings.section::<OptimizeStage>();
+    let budgets = optimize.budgets.keys().map(|name| ("budgets", name));
+    let engines = optimize.campaigns.keys().map(|name| ("campaigns", name));
+    for (table, name) in budgets.chain(engines) {
+        if known.contains(name) {
+            continue;
+        }
+        let names = known
+            .iter()
+            .filter(|known| known.contains('/') == name.contains('/'));
+        let hint = match nearest(name, names.map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "there are no campaigns: add [[campaigns]]".to_owned(),
+            None => {
+                let ids: Vec<&str> = known
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|name| !name.contains('/'))
+                    .collect();
+                format!("the campaigns are {}", ids.join(", "))
+            }
+        };
+        anyhow::bail!("optimize.{table}.{name}: there is no campaign `{name}`; {hint}");
+    }
+    Ok(())
+}
+
+fn runs_creative(settings: &Settings) -> bool {
+    settings.stages.is_empty()
+        || settings
+            .stages
+            .iter()
+            .any(|stage| stage == limbic_creative::STAGE)
 }
 
 /// Publishes the differences between these campaigns and those in the topic. Returns the number of records.
@@ -166,6 +218,7 @@ impl Watched {
         anyhow::ensure!(Path::new(&self.file).is_file(), "the file does not exist");
         let settings = (self.load)()?;
         check(&settings)?;
+        check_names(&settings)?;
         self.target.subjects.replace(known_subjects(&settings));
         let published = match &self.target.log {
             Some(log) => publish(log, &of(&settings), Utc::now()),

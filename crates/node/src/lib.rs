@@ -51,6 +51,7 @@ mod server;
 pub mod settings;
 mod sharing;
 mod stages;
+mod state_sizes;
 mod stores;
 mod trim;
 

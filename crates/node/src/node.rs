@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use limbic_affect_stage::AffectMeters;
 use limbic_api::{ApiMeters, Context};
 use limbic_component::{Need, Registration};
 use limbic_connectors::ConnectorMeters;
-use limbic_deliver::AdPlatforms;
-use limbic_ingest::Edge;
+use limbic_deliver::{AdPlatforms, DeliverMeters};
+use limbic_ingest::{Edge, IngestMeters};
 use limbic_metrics::{MetricsStage, SeriesMeters, SeriesReader, SeriesStore};
 use limbic_optimize::OptimizeMeters;
+use limbic_profile::MomentMeters;
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::runtime::{StageMeters, StageStatus};
 use limbic_stream::{Log, StageSpec};
@@ -32,6 +34,7 @@ use crate::server::{Server, bind};
 use crate::settings::Settings;
 use crate::sharing;
 use crate::stages::{self, RunningStages};
+use crate::state_sizes::StateSizes;
 use crate::stores::{Stores, open_entries};
 use crate::trim::Trimmer;
 use crate::{components, registry};
@@ -60,6 +63,7 @@ pub struct Node {
     series: Option<Arc<dyn SeriesStore>>,
     watcher: Option<Watcher>,
     trimmer: Option<Trimmer>,
+    sizes: Option<StateSizes>,
     local: Option<LocalServer>,
     /// Dropped last, so that another process can take the name only when this one writes no more.
     _instance: Instance,
@@ -82,6 +86,7 @@ struct Parts {
     stages: RunningStages,
     server: Option<Server>,
     trimmer: Trimmer,
+    sizes: StateSizes,
 }
 
 impl Node {
@@ -104,6 +109,7 @@ impl Node {
             Ok(parts) => Ok(Self {
                 local: answer_commands(settings, &log, parts.server.as_ref()),
                 trimmer: Some(parts.trimmer),
+                sizes: Some(parts.sizes),
                 log,
                 edge: parts.edge,
                 connectors: parts.connectors,
@@ -185,6 +191,8 @@ impl Node {
         let drained = self.stages.drain(deadline);
         drop(self.trimmer.take());
         self.log.close().context("the log did not close cleanly")?;
+        // Its reading ends with the log.
+        drop(self.sizes.take());
         self.close_stores();
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         Ok(drained)
@@ -276,8 +284,10 @@ impl Parts {
         let identity = log.identity().context("cannot learn which log this is")?;
         resources.log_name = format!("{}@{identity}", resources.log_name);
         let stores = Stores::open(settings, &resources, &running, listener.is_some())?;
-        let edge = Arc::new(open_edge(settings, &resources, Arc::clone(log))?);
         let meters_registry = prometheus::Registry::new();
+        let posts = IngestMeters::register(&meters_registry).context("cannot register the meters")?;
+        let edge = open_edge(settings, &resources, Arc::clone(log))?;
+        let edge = Arc::new(edge.metered(posts));
         let meters =
             StageMeters::register(&meters_registry).context("cannot register the metrics of the stages")?;
         if let Ok(view) = &stores.view {
@@ -300,6 +310,14 @@ impl Parts {
         resources.insert(views);
         let series = SeriesMeters::register(&meters_registry).context("cannot register the meters")?;
         resources.insert(series);
+        let affect = AffectMeters::register(&meters_registry).context("cannot register the meters")?;
+        resources.insert(affect);
+        let moments = MomentMeters::register(&meters_registry).context("cannot register the meters")?;
+        resources.insert(moments);
+        let deliveries = DeliverMeters::register(&meters_registry).context("cannot register the meters")?;
+        resources.insert(deliveries);
+        let sizes = StateSizes::start(Arc::clone(log), specs, &meters_registry)
+            .context("cannot start the thread that counts the states")?;
         let api = ApiMeters::register(&meters_registry).context("cannot register the meters")?;
         let connectors = ConnectorMeters::register(&meters_registry).context("cannot register the meters")?;
         let connectors = Arc::new(Connectors::new(Arc::clone(log), Arc::clone(&edge), connectors));
@@ -340,6 +358,7 @@ impl Parts {
             stages,
             server,
             trimmer,
+            sizes,
         })
     }
 }

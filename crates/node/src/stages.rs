@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use limbic_component::{Registration, Resources};
+use limbic_component::{Component, Registration, Resources};
 use limbic_domain::Utc;
+use limbic_optimize::OptimizeStage;
 use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, StageStatus};
 use limbic_stream::{Log, Stage, StageSpec};
 
@@ -33,6 +34,9 @@ pub(crate) fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::
     if stage.name == limbic_creative::STAGE {
         campaigns::check(settings)?;
     }
+    if stage.name == <OptimizeStage as Component>::NAME {
+        campaigns::check_names(settings)?;
+    }
     Ok(())
 }
 
@@ -50,6 +54,7 @@ impl RunningStages {
         log: &Arc<dyn Log>,
         meters: &StageMeters,
     ) -> anyhow::Result<Self> {
+        campaigns::check_names(settings)?;
         let mut built = Vec::new();
         for stage in stages {
             let one: Box<dyn Stage> = stage

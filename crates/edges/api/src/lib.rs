@@ -16,7 +16,7 @@
 //! | `read` | `GET /v1/posts/{network}/{id}`, `/v1/readings`, `/v1/moments`, `/v1/creatives`, `/v1/decisions/{id}`, `/v1/series` |
 //! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
 //! | `limits` | `GET /v1/limits`: what this node has refused and closed, by reason, and how full it is |
-//! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`: the state of audiences, what campaigns have chosen with what result, how deliveries stand; `GET /v1/explain`: why an ad, or why none |
+//! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`, `/v1/sources`: the state of audiences, what campaigns have chosen with what result, how deliveries stand, what was accepted and rejected of each social network; `GET /v1/explain`: why an ad, or why none |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
@@ -208,6 +208,7 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/campaigns", get(status::campaigns))
         .route("/v1/campaigns/{id}", get(status::campaign))
         .route("/v1/platforms", get(status::platforms))
+        .route("/v1/sources", get(status::sources))
         .route("/v1/explain", get(status::explain))
         .route("/v1/series", get(read::series))
         .route("/v1/counts", get(counts::show))

@@ -36,7 +36,7 @@ const LIST: [(&str, &str); 3] = [
     ),
 ];
 
-pub(crate) const OPERATIONS: usize = 31;
+pub(crate) const OPERATIONS: usize = 32;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -219,6 +219,14 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/platforms",
             "How the deliveries to each ad platform stand: waiting, delivered, refused, withdrawn, dead, and what the platform answers if it accepts none.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/sources",
+            "What this node did with the posts of each social network since it started: accepted, duplicates, rejected, with the last reason, and the fields that `ingest.keep_fields` does not keep.",
             &[],
             Answer::Anything,
             None,
@@ -467,6 +475,7 @@ fn schemas() -> Map<String, Value> {
         "required": ["accepted", "duplicates", "rejected"],
         "properties": {
             "accepted": {"type": "integer"}, "duplicates": {"type": "integer"},
+            "dropped_fields": {"type": "integer", "description": "Fields of `meta`, and addresses in `url`, that `ingest.keep_fields` does not keep. The posts were accepted without them. Absent if 0"},
             "unknown_subjects": {"type": "integer", "description": "Subjects that posts named and this node does not know. The posts were accepted without them. Absent if 0"},
             "posts_without_subjects": {"type": "integer", "description": "Posts that named such a subject. Absent if 0"},
             "examples_of_unknown_subjects": {"type": "array", "items": text, "description": "The first of these subjects. Absent if there are none"},

@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use limbic_domain::{CampaignStatus, CreativeSet, Decision, DecisionResult, TenantId, Utc};
+use limbic_ingest::SourceStatus;
 use limbic_views::{Cursor, Kind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -154,7 +155,27 @@ pub(crate) async fn explain(
     let store = store(&app)?;
     let tables = tables(&app, &tenant).await?;
     let explained = explain::explain(store, &tables, &tenant, &given.of).await;
-    explained.map(Json).map_err(problem)
+    let mut explained = explained.map_err(problem)?;
+    if let Some((network, _)) = given.of.split_once('/') {
+        let sources = own_sources(&app, &tenant);
+        let source = sources.iter().find(|source| source.network == network);
+        explained
+            .sentences
+            .extend(source.and_then(SourceStatus::of_dropped));
+    }
+    Ok(Json(explained))
+}
+
+/// What this node did with the posts of each network. Empty if it accepts none.
+fn own_sources(app: &App, tenant: &TenantId) -> Vec<SourceStatus> {
+    let edge = app.context.edge.as_ref();
+    edge.map_or_else(Vec::new, |edge| edge.sources(tenant))
+}
+
+/// `GET /v1/sources`: what this node did with the posts of each social network since it started.
+pub(crate) async fn sources(State(app): State<App>, Caller(tenant): Caller) -> Result<Json<Value>, Problem> {
+    let _turn = app.turn_to_read(&tenant).await?;
+    Ok(Json(json!({"items": own_sources(&app, &tenant)})))
 }
 
 /// `GET /v1/platforms`: how the deliveries to each ad platform stand.

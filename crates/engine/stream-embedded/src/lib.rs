@@ -400,6 +400,28 @@ impl Log for EmbeddedLog {
         Ok(found)
     }
 
+    fn state_bytes(&self, group: &str) -> Result<Option<u64>> {
+        /// Few enough that nobody waits for the lock of the store.
+        const AT_ONCE: usize = 1_000;
+        let prefix = store::state_prefix(group);
+        let mut from = prefix.clone();
+        let mut bytes = 0;
+        loop {
+            let found = self
+                .shared
+                .with_store(|store| store.scan_state(&prefix, from.clone(), 0, AT_ONCE))?;
+            let sizes = found.iter().map(|(key, value)| (key.len() + value.len()) as u64);
+            bytes += sizes.sum::<u64>();
+            match found.last() {
+                Some((last, _)) if found.len() == AT_ONCE => {
+                    from = last.to_vec();
+                    from.push(0);
+                }
+                _ => return Ok(Some(bytes)),
+            }
+        }
+    }
+
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         self.shared.check_open()?;
         let mut all = Vec::new();

@@ -366,6 +366,13 @@ pub(super) fn state_key(group: &str, partition: u32, key: &[u8]) -> Vec<u8> {
     whole
 }
 
+/// The beginning of the keys of a group's state.
+pub(super) fn state_prefix(group: &str) -> Vec<u8> {
+    let mut prefix = Vec::new();
+    put_name(&mut prefix, group);
+    prefix
+}
+
 /// Converts an error of fjall.
 pub(super) fn failure(path: &Path, context: &str, error: &fjall::Error) -> Error {
     match error {

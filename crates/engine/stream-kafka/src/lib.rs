@@ -196,6 +196,12 @@ impl Log for KafkaLog {
         Ok(found)
     }
 
+    fn state_bytes(&self, group: &str) -> Result<Option<u64>> {
+        let members = self.open()?.members.state_bytes();
+        let of_group = members.iter().filter(|(of, ..)| **of == *group);
+        Ok(Some(of_group.map(|(.., bytes)| bytes).sum()))
+    }
+
     fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<Vec<GroupProgress>> {
         let inner = self.open()?;
         progress::progress(&inner.cluster, &inner.readers, group, topics)

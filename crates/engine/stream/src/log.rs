@@ -232,6 +232,13 @@ pub trait Log: Send + Sync + 'static {
     /// that has never committed has no state.
     fn state_of(&self, group: &str, partitions: u32) -> Result<Box<dyn GroupState>>;
 
+    /// The bytes of a group's state, keys and values, of all partitions that this process can see: on a cluster, those that its
+    /// members hold. `None` if the backend cannot tell. The call may read all of the state.
+    fn state_bytes(&self, group: &str) -> Result<Option<u64>> {
+        let _ = group;
+        Ok(None)
+    }
+
     /// Declares that no reader needs the records before these offsets any more. In a [`Cleanup::Transient`] topic they
     /// may then be deleted, in units that suit the backend. For other topics it is an [`crate::Error::Settings`]. A backend
     /// knows from [`Self::ensure_topics`] which topics are transient. A backend without transient topics ignores the call.

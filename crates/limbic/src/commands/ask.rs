@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use limbic_api::explain::{Explanation, Tables, explain};
 use limbic_domain::TenantId;
+use limbic_ingest::SourceStatus;
 use limbic_node::{Settings, connect, open_view};
 use limbic_stream::Log;
 use limbic_views::{Kind, Store};
@@ -254,6 +255,17 @@ impl Source {
             &format!("/v1/connectors/{name}/{action}"),
             &[],
         )
+    }
+
+    /// What the node did with the posts of each social network since it started. Empty if there is no node, or if it is one that
+    /// does not tell.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        let From::Node { .. } = &self.from else {
+            return Vec::new();
+        };
+        let page = self.get("/v1/sources", &[]).ok();
+        let items = page.and_then(|page| serde_json::from_value(page["items"].clone()).ok());
+        items.unwrap_or_default()
     }
 
     /// How the deliveries to each ad platform stand.

@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+use limbic_ingest::SourceStatus;
 use serde_json::{Value, json};
 
 use super::ask::Source;
 use crate::cli::{Common, ExplainArgs};
+use crate::printable;
 
 pub fn run(common: &Common, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(common, &args.ask)?;
@@ -30,8 +32,12 @@ fn overview(source: &Source, as_json: bool) -> anyhow::Result<()> {
     let mut audiences = source.audiences()?;
     audiences.reverse();
     let platforms = source.platforms()?;
+    let sources = source.sources();
     if as_json {
-        say!("{}", json!({"audiences": audiences, "platforms": platforms}))?;
+        say!(
+            "{}",
+            json!({"audiences": audiences, "platforms": platforms, "sources": sources})
+        )?;
         return Ok(());
     }
     if audiences.is_empty() {
@@ -59,6 +65,12 @@ fn overview(source: &Source, as_json: bool) -> anyhow::Result<()> {
             text("/last_moment/at")
         )?;
     }
+    for source in &sources {
+        say!("{}", printable::line(&of_source(source), 400))?;
+        if let Some(sentence) = source.of_dropped() {
+            say!("{}", printable::line(&sentence, 400))?;
+        }
+    }
     for platform in &platforms {
         let name = platform["platform"].as_str().unwrap_or("?");
         if let Some(detail) = platform["problem"]["detail"].as_str() {
@@ -76,6 +88,24 @@ fn overview(source: &Source, as_json: bool) -> anyhow::Result<()> {
         say!("`limbic explain AUDIENCE` says why there was an ad, or none")?;
     }
     Ok(())
+}
+
+/// What the node did with the posts of a social network.
+fn of_source(source: &SourceStatus) -> String {
+    let SourceStatus {
+        network,
+        accepted,
+        duplicates,
+        rejected,
+        last_rejection,
+        ..
+    } = source;
+    let why = last_rejection.as_ref().map_or_else(String::new, |last| {
+        format!(", the last because of `{}`: {}", last.field, last.problem)
+    });
+    format!(
+        "posts of `{network}` since the node started: {accepted} accepted, {duplicates} duplicates, {rejected} rejected{why}"
+    )
 }
 
 /// How far an audience is from a moment.

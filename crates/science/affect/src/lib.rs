@@ -112,4 +112,9 @@ pub trait AffectEngine: Send + Sync {
 
     /// One reading per text, in order. It accepts every text and does not panic.
     fn read(&self, texts: &[&str]) -> Vec<Affect>;
+
+    /// Statistics of its cache, since it was opened. `None` = it has none.
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        None
+    }
 }

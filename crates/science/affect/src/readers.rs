@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use limbic_domain::Affect;
 
-use crate::AffectEngine;
+use crate::{AffectEngine, CacheCounts};
 
 /// Number of threads, and how texts are batched for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,10 @@ impl Drop for Readers {
 impl AffectEngine for Readers {
     fn version(&self) -> &str {
         self.engine.version()
+    }
+
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        self.engine.cache_counts()
     }
 
     /// Reads with all threads. Waits if the queue is full.

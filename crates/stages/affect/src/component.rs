@@ -4,7 +4,7 @@ use limbic_affect::{Opened, Settings};
 use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
 use limbic_stream::{Stage, StageSpec};
 
-use crate::AffectStage;
+use crate::{AffectMeters, AffectStage};
 
 impl Component for AffectStage {
     type Settings = Settings;
@@ -20,7 +20,7 @@ impl Component for AffectStage {
         Ok(())
     }
 
-    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
+    fn build(settings: &Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
         let Opened {
             engine,
             remark,
@@ -30,7 +30,8 @@ impl Component for AffectStage {
             tracing::warn!("{remark}");
         }
         tracing::info!(version = engine.version(), "affect engine opened: {description}");
-        Ok(Box::new(Self::new(engine, settings.tagger()?)))
+        let meters = resources.get().unwrap_or_else(|_| AffectMeters::unregistered());
+        Ok(Box::new(Self::new(engine, settings.tagger()?).metered(meters)))
     }
 }
 

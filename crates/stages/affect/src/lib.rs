@@ -30,6 +30,8 @@
 //! * A record that is not a post goes to the dead-letter topic.
 
 mod component;
+mod meters;
 mod stage;
 
+pub use meters::AffectMeters;
 pub use stage::AffectStage;

@@ -1,11 +1,14 @@
 //! Reads posts, writes readings.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use limbic_domain::{Affect, Deletion, Envelope, Post, Reading, TenantId, event_id, topics};
 use limbic_stream::{Batch, BatchLimits, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use limbic_affect::{AffectEngine, SubjectTagger, fingerprint};
+use limbic_affect::{AffectEngine, CacheCounts, SubjectTagger, fingerprint};
+
+use crate::AffectMeters;
 
 /// Maximum number of posts in a batch. Each post is in memory three times: as its record, with its reading, and as the record
 /// of the reading.
@@ -19,6 +22,9 @@ const BATCH: usize = 2_000;
 pub struct AffectStage {
     engine: Arc<dyn AffectEngine>,
     tagger: SubjectTagger,
+    meters: AffectMeters,
+    /// The counts of the engine's cache after the latest batch.
+    cache: CacheCounts,
 }
 
 impl AffectStage {
@@ -31,7 +37,20 @@ impl AffectStage {
 
     /// Builds a stage that reads posts with `engine` and finds their subjects with `tagger`.
     pub fn new(engine: Arc<dyn AffectEngine>, tagger: SubjectTagger) -> Self {
-        Self { engine, tagger }
+        let cache = engine.cache_counts().unwrap_or_default();
+        Self {
+            engine,
+            tagger,
+            meters: AffectMeters::unregistered(),
+            cache,
+        }
+    }
+
+    /// Reports to these metrics.
+    #[must_use]
+    pub fn metered(mut self, meters: AffectMeters) -> Self {
+        self.meters = meters;
+        self
     }
 
     /// Reads `posts`, writes `readings` with the same keys, keeps no state.
@@ -91,8 +110,13 @@ impl Stage for AffectStage {
             }
         }
         let texts: Vec<&str> = posts.iter().map(|(_, _, post)| post.data.text.as_str()).collect();
+        let started = Instant::now();
         let affects = self.engine.read(&texts);
         let number_of_posts = texts.len();
+        let cache = self.engine.cache_counts().unwrap_or_default();
+        self.meters
+            .read(texts.len(), started.elapsed(), self.cache, cache);
+        self.cache = cache;
         if affects.len() != texts.len() {
             let message = format!(
                 "engine {} answered {} of {} texts",

@@ -8,7 +8,7 @@ use limbic_domain::Slug;
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::{Stage, StageSpec};
 
-use crate::{AdPlatform, DeliverStage, Settings};
+use crate::{AdPlatform, DeliverMeters, DeliverStage, Settings};
 
 /// The open ad platforms, by the name that campaigns use. The stage gets them from the shared resources.
 pub type AdPlatforms = BTreeMap<Slug, Arc<dyn AdPlatform>>;
@@ -28,12 +28,15 @@ impl Component for DeliverStage {
     fn build(settings: &Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
         let platforms: AdPlatforms = resources.get()?;
         let meters: OutboxMeters = resources.get()?;
+        let waiting = resources.get().unwrap_or_else(|_| DeliverMeters::unregistered());
         let platforms = platforms.into_iter().map(|(name, platform)| {
             let platform: Box<dyn AdPlatform> = Box::new(platform);
             (name, platform)
         });
         Ok(Box::new(
-            Self::new(settings, platforms.collect())?.metered(meters),
+            Self::new(settings, platforms.collect())?
+                .metered(meters)
+                .showing(waiting),
         ))
     }
 }

@@ -60,6 +60,7 @@
 
 mod answer;
 mod backlog;
+mod campaigns;
 mod component;
 mod delivery;
 mod order;
@@ -71,6 +72,7 @@ mod stage;
 mod standing;
 
 pub use answer::{Answer, triage};
+pub use campaigns::DeliverMeters;
 pub use component::AdPlatforms;
 pub use delivery::{Addressing, Delivery, DeliveryBody, DeliveryContext};
 pub use pause::Pause;

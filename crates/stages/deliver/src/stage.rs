@@ -11,7 +11,7 @@ use limbic_stream::{
 use crate::backlog::Backlog;
 use crate::order::{Destination, Order};
 use crate::standing::{self, Event};
-use crate::{AdPlatform, Delivery, Settings, SettingsError, running};
+use crate::{AdPlatform, DeliverMeters, Delivery, Settings, SettingsError, campaigns, running};
 
 /// The stage's name.
 pub const STAGE: &str = "deliver";
@@ -25,6 +25,7 @@ pub struct DeliverStage {
     outbox: Outbox<Order>,
     backlog: Backlog,
     runs_for_millis: i64,
+    waiting: campaigns::Shown,
 }
 
 impl DeliverStage {
@@ -45,6 +46,7 @@ impl DeliverStage {
             outbox,
             backlog: Backlog::new(settings),
             runs_for_millis: settings.runs_for.as_millis(),
+            waiting: campaigns::Shown::new(DeliverMeters::unregistered()),
         })
     }
 
@@ -52,6 +54,13 @@ impl DeliverStage {
     #[must_use]
     pub fn metered(mut self, meters: OutboxMeters) -> Self {
         self.outbox = self.outbox.metered(meters);
+        self
+    }
+
+    /// Shows the deliveries of each campaign that wait in these metrics.
+    #[must_use]
+    pub fn showing(mut self, meters: DeliverMeters) -> Self {
+        self.waiting = campaigns::Shown::new(meters);
         self
     }
 
@@ -100,10 +109,13 @@ impl DeliverStage {
             order: None,
             at: delivery.timestamp,
         };
-        let tenant = delivery.tenant.clone();
+        let (tenant, campaign) = (delivery.tenant.clone(), delivery.campaign.clone());
         let order = Order::Deliver(delivery);
         let event = match self.outbox.enqueue(out, &record.cause(), &new, &order)? {
-            Enqueued::Accepted => Event::Accepted,
+            Enqueued::Accepted => {
+                campaigns::count(out, record.partition, (&tenant, &campaign), 1)?;
+                Event::Accepted
+            }
             Enqueued::AlreadyWaiting => return Ok(()),
             Enqueued::UnknownDestination => {
                 let detail = format!(
@@ -195,6 +207,7 @@ fn conclude(out: &mut Outputs<'_>, finished: &Finished<'_, Order>, now: Utc) {
 struct EndedDelivery {
     partition: u32,
     tenant: TenantId,
+    campaign: Slug,
     platform: String,
     event: Event,
 }
@@ -215,6 +228,7 @@ impl EndedDelivery {
         Some(Self {
             partition: finished.cause.partition,
             tenant: delivery.tenant.clone(),
+            campaign: delivery.campaign.clone(),
             platform: finished.destination.to_owned(),
             event,
         })
@@ -283,6 +297,7 @@ impl Stage for DeliverStage {
         for ended in ended {
             let whose = (&ended.tenant, &*ended.platform);
             standing::count(out, ended.partition, whose, ended.event)?;
+            campaigns::count(out, ended.partition, (&ended.tenant, &ended.campaign), -1)?;
         }
         for Started {
             cause,
@@ -306,6 +321,7 @@ impl Stage for DeliverStage {
         for partition in partitions {
             standing::publish(&self.outbox, out, *partition, now)?;
         }
+        self.waiting.show(out, partitions)?;
         running::tick(&self.outbox, out, partitions)
     }
 

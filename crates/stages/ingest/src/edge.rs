@@ -19,7 +19,8 @@ use crate::in_flight::InFlight;
 use crate::incoming::{self, IncomingDeletion, IncomingOutcome, IncomingPost, Problem};
 use crate::quota::Quotas;
 use crate::seen::SeenId;
-use crate::{KnownSubjects, SeenIds, Settings};
+use crate::sources::{LastRejection, SourceStatus, Sources, Tallies};
+use crate::{IngestMeters, KnownSubjects, SeenIds, Settings};
 
 /// Headers of records in `intake`.
 pub(crate) mod header {
@@ -41,6 +42,9 @@ pub struct Receipt {
     /// The subjects that posts named and this node does not know. The posts were accepted without them.
     #[serde(flatten)]
     pub lost: LostSubjects,
+    /// Fields of `meta`, and `url`, that `ingest.keep_fields` does not keep. The posts were accepted without them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped_fields: u64,
 }
 
 /// Subjects that posts named and this node does not know.
@@ -141,6 +145,7 @@ pub struct Edge {
     in_flight: InFlight,
     quotas: Quotas,
     subjects: KnownSubjects,
+    sources: Sources,
 }
 
 impl std::fmt::Debug for Edge {
@@ -156,6 +161,10 @@ impl std::fmt::Debug for Edge {
 struct Admitted {
     id: SeenId,
     record: NewRecord,
+    /// Of a post.
+    network: Option<Slug>,
+    /// The names of fields that are not kept.
+    dropped: Vec<String>,
 }
 
 impl Edge {
@@ -171,6 +180,7 @@ impl Edge {
         Self {
             quotas: Quotas::new(&settings),
             subjects: KnownSubjects::any(),
+            sources: Sources::default(),
             log,
             settings,
             keys,
@@ -188,6 +198,18 @@ impl Edge {
             self.subjects = subjects;
         }
         self
+    }
+
+    /// Reports to these metrics.
+    #[must_use]
+    pub fn metered(mut self, meters: IngestMeters) -> Self {
+        self.sources = Sources::metered(meters);
+        self
+    }
+
+    /// What this edge did with the posts of each social network of the tenant, since it started.
+    pub fn sources(&self, tenant: &TenantId) -> Vec<SourceStatus> {
+        self.sources.of(tenant)
     }
 
     /// The subjects that posts may name. A change takes effect at once.
@@ -216,14 +238,17 @@ impl Edge {
         let now = clock::now();
         let request = Request::new(&self.names, now.at, trace);
         let lost = RefCell::new(LostSubjects::default());
-        let receipt = self.accept(tenant, items, now, |value, at| {
+        let (receipt, tallies) = self.accept(tenant, items, now, |value, at| {
             let mut post = incoming::post(value, &self.settings, at)?;
             lost.borrow_mut()
                 .add_post(self.subjects.keep_known(tenant, &mut post.subjects));
             Ok(admit_post(&self.settings, tenant, key, post, &request))
         })?;
+        let dropped_fields = tallies.values().map(|tally| tally.dropped.len() as u64).sum();
+        self.sources.add(tenant, tallies);
         Ok(Receipt {
             lost: lost.into_inner(),
+            dropped_fields,
             ..receipt
         })
     }
@@ -242,7 +267,7 @@ impl Edge {
         let now = clock::now();
         let request = Request::new(&self.names, now.at, None);
         let lost = RefCell::new(LostSubjects::default());
-        let receipt = self.accept(tenant, items, now, |value, at| {
+        let (receipt, tallies) = self.accept(tenant, items, now, |value, at| {
             if is_deletion(&value) {
                 let deletion = incoming::deletion(value, &self.settings, at)?;
                 return Ok(admit_deletion(tenant, key, deletion, &request));
@@ -252,8 +277,11 @@ impl Edge {
                 .add_post(self.subjects.keep_known(tenant, &mut post.subjects));
             Ok(admit_post(&self.settings, tenant, key, post, &request))
         })?;
+        let dropped_fields = tallies.values().map(|tally| tally.dropped.len() as u64).sum();
+        self.sources.add(tenant, tallies);
         Ok(Receipt {
             lost: lost.into_inner(),
+            dropped_fields,
             ..receipt
         })
     }
@@ -273,10 +301,11 @@ impl Edge {
             .ok_or_else(|| EdgeError::UnknownTenant(tenant.clone()))?;
         let now = clock::now();
         let request = Request::new(&self.names, now.at, trace);
-        self.accept(tenant, items, now, |value, at| {
+        let (receipt, _) = self.accept(tenant, items, now, |value, at| {
             let deletion = incoming::deletion(value, &self.settings, at)?;
             Ok(admit_deletion(tenant, key, deletion, &request))
-        })
+        })?;
+        Ok(receipt)
     }
 
     /// Accepts outcomes, in the same way as [`Self::accept_posts`].
@@ -291,10 +320,11 @@ impl Edge {
         }
         let now = clock::now();
         let request = Request::new(&self.names, now.at, trace);
-        self.accept(tenant, items, now, |value, at| {
+        let (receipt, _) = self.accept(tenant, items, now, |value, at| {
             let outcome = incoming::outcome(value, &self.settings, at)?;
             Ok(admit_outcome(tenant, outcome, now.at, &request))
-        })
+        })?;
+        Ok(receipt)
     }
 
     /// Accepts a tenant's promise that it will not send a post written before `at`. The promise advances the event time of this
@@ -334,7 +364,7 @@ impl Edge {
         items: impl IntoIterator<Item = Result<Value, String>>,
         now: Now,
         admit: impl Fn(Value, Utc) -> Result<Admitted, Problem>,
-    ) -> Result<Receipt, EdgeError> {
+    ) -> Result<(Receipt, Tallies), EdgeError> {
         self.quotas
             .check(tenant, Instant::now())
             .map_err(|wait| EdgeError::Quota { wait })?;
@@ -342,6 +372,7 @@ impl Edge {
         let items = items.into_iter();
         let (least, _) = items.size_hint();
         let mut receipt = Receipt::default();
+        let mut tallies = Tallies::new();
         let mut admitted = Vec::with_capacity(least.min(limit));
         let mut in_this_request = HashSet::with_capacity(least.min(limit));
         let is_in_doubt = now.latest > now.at;
@@ -353,6 +384,7 @@ impl Edge {
                 field: "body",
                 problem,
             });
+            let network = item.as_ref().ok().and_then(network_of);
             // Kept only while the clock is in doubt.
             let again = item.as_ref().ok().filter(|_| is_in_doubt).cloned();
             match item.and_then(|value| admit(value, now.at)) {
@@ -361,8 +393,17 @@ impl Edge {
                     return Err(clock_jumped());
                 }
                 Ok(item) if in_this_request.insert(item.id) => admitted.push(item),
-                Ok(_) => receipt.duplicates += 1,
+                Ok(item) => {
+                    receipt.duplicates += 1;
+                    tallies.entry(item.network).or_default().duplicates += 1;
+                }
                 Err(Problem { field, problem }) => {
+                    let rejected = &mut tallies.entry(network).or_default().rejected;
+                    rejected.push(LastRejection {
+                        at: now.at,
+                        field: field.to_owned(),
+                        problem: problem.clone(),
+                    });
                     receipt.rejected.push(Rejection {
                         index,
                         field: field.to_owned(),
@@ -383,12 +424,19 @@ impl Edge {
         let claim = self
             .in_flight
             .claim(admitted.iter().map(|item| item.id).collect());
-        self.drop_known(&mut admitted, &mut receipt);
+        self.drop_known(&mut admitted, &mut receipt, &mut tallies);
         if admitted.is_empty() {
-            return Ok(receipt);
+            return Ok((receipt, tallies));
         }
-        let (ids, records): (Vec<SeenId>, Vec<NewRecord>) =
-            admitted.into_iter().map(|item| (item.id, item.record)).unzip();
+        let mut ids = Vec::with_capacity(admitted.len());
+        let mut records = Vec::with_capacity(admitted.len());
+        for item in admitted {
+            let tally = tallies.entry(item.network).or_default();
+            tally.accepted += 1;
+            tally.dropped.extend(item.dropped);
+            ids.push(item.id);
+            records.push(item.record);
+        }
         self.log.publish(records)?;
         // Only after the write, because a known id must be durable.
         for seen in &self.seen {
@@ -396,11 +444,11 @@ impl Edge {
         }
         drop(claim);
         receipt.accepted = ids.len() as u64;
-        Ok(receipt)
+        Ok((receipt, tallies))
     }
 
     /// Removes the items that the edge remembers. The ingest stage removes the other duplicates.
-    fn drop_known(&self, admitted: &mut Vec<Admitted>, receipt: &mut Receipt) {
+    fn drop_known(&self, admitted: &mut Vec<Admitted>, receipt: &mut Receipt, tallies: &mut Tallies) {
         let before = admitted.len();
         for seen in &self.seen {
             if admitted.is_empty() {
@@ -408,10 +456,22 @@ impl Edge {
             }
             let ids: Vec<SeenId> = admitted.iter().map(|item| item.id).collect();
             let mut known = seen.known(&ids).into_iter();
-            admitted.retain(|_| !known.next().unwrap_or(false));
+            admitted.retain(|item| {
+                let is_known = known.next().unwrap_or(false);
+                if is_known {
+                    tallies.entry(item.network.clone()).or_default().duplicates += 1;
+                }
+                !is_known
+            });
         }
         receipt.duplicates += (before - admitted.len()) as u64;
     }
+}
+
+/// The network that an item names, if it names one.
+fn network_of(item: &Value) -> Option<Slug> {
+    let named = |field: &str| item.get(field).and_then(Value::as_str);
+    Slug::new(named("network").or_else(|| named("platform"))?).ok()
 }
 
 /// The clock of this machine may be right or wrong, and the answer depends on it.
@@ -458,6 +518,7 @@ fn admit_post(
         meta: incoming.meta,
     };
     let at = post.created_at;
+    let network = Some(post.post.network.clone());
     // The versions of a post have the same id, but only the same version is a duplicate.
     let version = match post.revision {
         0 => None,
@@ -466,7 +527,11 @@ fn admit_post(
     let envelope = Envelope::new(tenant.clone(), id, at, post);
     let value = envelope.encode();
     let statement = version.as_ref().unwrap_or(&envelope.id);
-    request.admit(statement, topics::POSTS, record_key, at, value)
+    Admitted {
+        network,
+        dropped: incoming.dropped,
+        ..request.admit(statement, topics::POSTS, record_key, at, value)
+    }
 }
 
 fn is_deletion(value: &Value) -> bool {
@@ -601,7 +666,12 @@ impl<'a> Request<'a> {
             headers,
             timestamp: at,
         };
-        Admitted { id: seen, record }
+        Admitted {
+            id: seen,
+            record,
+            network: None,
+            dropped: Vec::new(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use limbic_component::{Component, Error, Kind, Need, Place, Resources, StageComponent};
 use limbic_stream::{Stage, StageSpec};
 
-use crate::{MomentStage, ProfileStage, Settings};
+use crate::{MomentMeters, MomentStage, ProfileStage, Settings};
 
 impl Component for ProfileStage {
     type Settings = Settings;
@@ -41,8 +41,9 @@ impl Component for MomentStage {
         Ok(settings.validate()?)
     }
 
-    fn build(settings: &Settings, _: &Resources) -> Result<Box<dyn Stage>, Error> {
-        Ok(Box::new(Self::new(settings)?))
+    fn build(settings: &Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
+        let meters = resources.get().unwrap_or_else(|_| MomentMeters::unregistered());
+        Ok(Box::new(Self::new(settings)?.metered(meters)))
     }
 }
 

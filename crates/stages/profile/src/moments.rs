@@ -11,14 +11,14 @@ use crate::events::{EVENTS, SubjectEvents};
 use crate::settings::{EventSettings, InvalidSetting, Settings};
 use crate::status::Shown;
 use crate::waiting::{self, WAITING, WaitingFeeling};
-use crate::{AUDIENCES, Audience, check, expiry, status};
+use crate::{AUDIENCES, Audience, MomentMeters, check, expiry, status};
 
 /// The last watermark of each tenant that was announced: after a restart it must not be forgotten, or late feelings would wait.
 const WATERMARK: Table<TenantId, Utc> = Table::new("watermarks of feelings", b"v");
 /// The watermark of all tenants, in programs that had only one.
 const FORMER_WATERMARK: Table<(), Utc> = Table::new("watermark of the feelings of all tenants", b"w");
 /// The segment of all people.
-const EVERYONE: &str = "everyone";
+pub(crate) const EVERYONE: &str = "everyone";
 /// How often the state of audiences that have changed is published.
 const PUBLISH: std::time::Duration = std::time::Duration::from_secs(2);
 /// Most waiting feelings read at once.
@@ -51,6 +51,7 @@ pub struct MomentStage {
     /// The settings of the audiences of subjects that have a clock of their own.
     of_subjects: BTreeMap<Slug, Settings>,
     largest_transaction: usize,
+    meters: MomentMeters,
 }
 
 impl MomentStage {
@@ -72,7 +73,15 @@ impl MomentStage {
             of_subjects: of_subjects.collect(),
             settings: settings.clone(),
             largest_transaction: LARGEST_TRANSACTION,
+            meters: MomentMeters::unregistered(),
         })
+    }
+
+    /// Reports to these metrics.
+    #[must_use]
+    pub fn metered(mut self, meters: MomentMeters) -> Self {
+        self.meters = meters;
+        self
     }
 
     /// Releases no more feelings in a transaction that has this number of records and changes of state. Default: 20,000.
@@ -140,7 +149,10 @@ impl Stage for MomentStage {
                 }
             };
             let is_late = feeling.at < clock.watermark;
-            clock.late += u64::from(is_late);
+            if is_late {
+                clock.late += 1;
+                self.meters.late(&feeling);
+            }
             // It does not overtake those that the watermark has passed and that still wait.
             if is_late && !clock.is_unfinished {
                 audiences.add(&feeling, out)?;

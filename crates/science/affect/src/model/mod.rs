@@ -433,6 +433,10 @@ impl AffectEngine for ModelReader {
         &self.version
     }
 
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        Some(self.cache())
+    }
+
     fn read(&self, texts: &[&str]) -> Vec<Affect> {
         let mut room = self.take_room();
         room.ids.clear();

@@ -159,16 +159,26 @@ impl Fields {
         }
     }
 
-    /// The fields of `meta` that `keeps` accepts. No field may be left that no check has taken: it would be lost, and may be a
+    /// The fields of `meta` that `keeps` accepts, and the names of the others. No field may be left that no check has taken: it would be lost, and may be a
     /// name written wrongly.
-    pub(super) fn meta(mut self, keeps: impl Fn(&str) -> bool) -> Result<Map<String, Value>, Problem> {
+    pub(super) fn meta(
+        mut self,
+        keeps: impl Fn(&str) -> bool,
+    ) -> Result<(Map<String, Value>, Vec<String>), Problem> {
         let mut meta = match self.take(META) {
             None => Map::new(),
             Some(Value::Object(meta)) => meta,
             Some(other) => return Err(META.wrong_type("an object", &other)),
         };
         self.nothing_left("post", POST_FIELDS)?;
-        meta.retain(|name, _| keeps(name));
+        let mut dropped = Vec::new();
+        meta.retain(|name, _| {
+            let is_kept = keeps(name);
+            if !is_kept {
+                dropped.push(name.clone());
+            }
+            is_kept
+        });
         let size = serde_json::to_string(&meta).map_or(0, |text| text.len());
         if !meta.is_empty() && size > META_LIMIT {
             return Err(Problem::new(
@@ -177,7 +187,7 @@ impl Fields {
                 "leave fields out",
             ));
         }
-        Ok(meta)
+        Ok((meta, dropped))
     }
 
     /// An error for a field that no check has taken. `what` is the object, `known` are its fields.

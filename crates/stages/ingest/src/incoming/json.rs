@@ -31,6 +31,7 @@ pub fn json(bytes: &[u8]) -> Result<Value, String> {
     }
     let found = Found {
         values: Cell::new(0),
+        is_rounded: Cell::new(false),
         problem: RefCell::new(None),
     };
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -40,15 +41,60 @@ pub fn json(bytes: &[u8]) -> Result<Value, String> {
     };
     let read = seed.deserialize(&mut reader);
     let read = read.and_then(|value| reader.end().map(|()| value));
-    read.map_err(|error| {
+    let value = read.map_err(|error| {
         let problem = found.problem.borrow_mut().take();
         problem.unwrap_or_else(|| format!("is not JSON: {error}: send one JSON object"))
-    })
+    })?;
+    // The reader makes a float of an integer of more than 64 bits.
+    match found.is_rounded.get().then(|| long_integer(bytes)).flatten() {
+        None => Ok(value),
+        Some(digits) => Err(format!(
+            "has the whole number {}, which has more than 64 bits and would lose digits: send it as text, in quotes",
+            clip(digits)
+        )),
+    }
+}
+
+/// The first integer of a JSON text that fits in neither `i64` nor `u64`.
+fn long_integer(json: &[u8]) -> Option<&str> {
+    let mut rest = json;
+    while let Some((&first, others)) = rest.split_first() {
+        if first == b'"' {
+            rest = after_text(others);
+        } else if first == b'-' || first.is_ascii_digit() {
+            let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+            let length = rest.iter().take_while(|byte| is_part(byte)).count();
+            let (number, after) = rest.split_at(length);
+            let number = std::str::from_utf8(number).ok()?;
+            let is_whole = !number.contains(['.', 'e', 'E']);
+            if is_whole && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
+                return Some(number);
+            }
+            rest = after;
+        } else {
+            rest = others;
+        }
+    }
+    None
+}
+
+/// What follows the text whose opening quotation mark was before `json`.
+fn after_text(json: &[u8]) -> &[u8] {
+    let mut rest = json;
+    loop {
+        match rest {
+            [] => return rest,
+            [b'"', after @ ..] => return after,
+            [b'\\', _, after @ ..] | [_, after @ ..] => rest = after,
+        }
+    }
 }
 
 /// What has been found so far.
 struct Found {
     values: Cell<usize>,
+    /// A number is so large that it may have been an integer that lost digits.
+    is_rounded: Cell<bool>,
     /// The limit that was exceeded, in words.
     problem: RefCell<Option<String>>,
 }
@@ -120,6 +166,11 @@ impl<'de> Visitor<'de> for Bounded<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
+        /// 2^63: the magnitude from which an integer may not fit in 64 bits.
+        const LARGE: f64 = 9_223_372_036_854_775_808.0;
+        if number.abs() >= LARGE {
+            self.found.is_rounded.set(true);
+        }
         Number::from_f64(number)
             .map(Value::Number)
             .ok_or_else(|| E::custom("a number is out of range"))
@@ -196,6 +247,41 @@ mod tests {
         let long = format!("\"{}\"", "x".repeat(ITEM_LIMIT));
         let problem = json(long.as_bytes()).unwrap_err();
         assert!(problem.contains("the limit is 1048576"), "{problem}");
+    }
+
+    #[test]
+    fn an_integer_keeps_its_digits_or_is_refused() {
+        for kept in [
+            "18446744073709551615",
+            "-9223372036854775808",
+            "9007199254740993",
+            "0",
+        ] {
+            let value = json(kept.as_bytes()).unwrap();
+            assert_eq!(value.to_string(), kept);
+        }
+        for lost in [
+            "18446744073709551616",
+            "-9223372036854775809",
+            "123456789012345678901234567890",
+        ] {
+            let text = format!(
+                r#"{{"text": "1e5 \\\" 99999999999999999999999", "meta": {{"likes": [1.5, {lost}]}}}}"#
+            );
+            let problem = json(text.as_bytes()).unwrap_err();
+            assert!(
+                problem.contains(lost) && problem.contains("in quotes"),
+                "{problem}"
+            );
+        }
+        // Whoever writes a float knows that it is rounded; digits in a text are text.
+        for float in [
+            "1e20",
+            "18446744073709551616.0",
+            r#"["99999999999999999999999", 1e300]"#,
+        ] {
+            assert!(json(float.as_bytes()).is_ok(), "{float}");
+        }
     }
 
     #[test]

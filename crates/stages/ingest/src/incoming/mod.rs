@@ -118,6 +118,8 @@ pub struct IncomingPost {
     pub revision: u64,
     /// Further fields that the settings keep.
     pub meta: Map<String, Value>,
+    /// The names of the fields of `meta` that the settings do not keep, and `url` if they do not keep that.
+    pub dropped: Vec<String>,
 }
 
 /// A checked deletion: of a post, or of everything of an author.
@@ -187,11 +189,17 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         return Err(LANG.problem(format_args!("`{tag}` is not a BCP 47 tag")));
     }
     let keeps = |field: &str| settings.keeps(&network, field);
-    let url = fields.text_within(URL, 2_048)?.filter(|_| keeps("url"));
+    let url = fields.text_within(URL, 2_048)?;
+    let is_without_url = url.is_some() && !keeps("url");
+    let url = url.filter(|_| !is_without_url);
     let (reply_to, subjects) = (fields.name(REPLY_TO)?, fields.slugs(SUBJECTS, 16)?);
     let (consent, minor) = (fields.consent()?, fields.flag(MINOR)?.unwrap_or(false));
     let revision = fields.whole(POST_REVISION, 0)?.unwrap_or(0);
-    let meta = not_too_deep(fields.meta(keeps)?)?;
+    let (meta, mut dropped) = fields.meta(keeps)?;
+    let meta = not_too_deep(meta)?;
+    if is_without_url {
+        dropped.push("url".to_owned());
+    }
     Ok(IncomingPost {
         post: PostRef { network, id },
         author,
@@ -206,6 +214,7 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         minor,
         revision,
         meta,
+        dropped,
     })
 }
 
