@@ -383,7 +383,9 @@ fn with_keys_the_page_and_a_replay_log_in_and_tenants_share_nothing() {
         let campaign = node.get("/v1/campaigns/night-snacks").json();
         (!items(&campaign, "/creatives").is_empty()).then_some(())
     });
-    assert!(audiences(&node).contains("everyone:boxing"));
+    node.until("acme's audience is shown", |node| {
+        audiences(node).contains("everyone:boxing").then_some(())
+    });
     node.get("/v1/campaigns/record-store");
     node.log_in(&format!("Bearer {}", KEYS[1]));
     assert_eq!(audiences(&node), BTreeSet::new(), "beta has no posts");

@@ -36,7 +36,7 @@ use tower::ServiceExt as _;
 
 use self::answer::Answer;
 use self::places::{Place, Places};
-use self::watch::Deadlines;
+use self::watch::{Deadlines, Watched};
 use crate::auth::Known;
 use crate::budget::Budget;
 use crate::descriptors;
@@ -205,6 +205,7 @@ impl Server {
                 }
             })
         };
+        let stream = Watched::new(stream, Arc::clone(watch));
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let mut stop = self.stop.clone();

@@ -1,9 +1,13 @@
 //! The deadlines of one connection.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::Settings;
@@ -63,6 +67,16 @@ struct State {
     /// The answers that are being passed on, with the time when that began.
     answers: BTreeMap<u64, Instant>,
     next_answer: u64,
+    /// Since when the client takes no bytes, although there are some.
+    blocked_since: Option<Instant>,
+}
+
+impl State {
+    /// Since when the client has not taken what it should.
+    fn unread_since(&self) -> Option<Instant> {
+        let oldest = self.answers.values().min().copied();
+        oldest.into_iter().chain(self.blocked_since).min()
+    }
 }
 
 impl Watch {
@@ -75,6 +89,7 @@ impl Watch {
                 had_request: false,
                 answers: BTreeMap::new(),
                 next_answer: 0,
+                blocked_since: None,
             }),
             evicted: Notify::new(),
         }
@@ -94,8 +109,10 @@ impl Watch {
     /// The deadline that has passed, if one has.
     pub(crate) fn overdue(&self, now: Instant) -> Option<Overdue> {
         let state = self.lock();
-        let oldest = state.answers.values().min().copied();
-        if oldest.is_some_and(|since| now.duration_since(since) >= self.deadlines.answer) {
+        if state
+            .unread_since()
+            .is_some_and(|since| now.duration_since(since) >= self.deadlines.answer)
+        {
             return Some(Overdue::Unread);
         }
         let is_silent = state.open == 0 && now.duration_since(state.idle_since) >= self.silence(&state);
@@ -105,14 +122,24 @@ impl Watch {
     /// When to look again. No deadline passes before.
     pub(crate) fn next_look(&self, now: Instant) -> Instant {
         let state = self.lock();
-        let oldest = state.answers.values().min().copied();
-        let answer = oldest.unwrap_or(now) + self.deadlines.answer;
+        let answer = state.unread_since().unwrap_or(now) + self.deadlines.answer;
         let idle = if state.open == 0 {
             state.idle_since + self.silence(&state)
         } else {
             now + self.deadlines.idle
         };
         answer.min(idle)
+    }
+
+    /// The client took bytes, or none although there are some. The end of an answer can wait in the connection when the answer counts
+    /// as passed on.
+    fn wrote(&self, is_blocked: bool) {
+        let mut state = self.lock();
+        if is_blocked {
+            state.blocked_since.get_or_insert_with(Instant::now);
+        } else {
+            state.blocked_since = None;
+        }
     }
 
     /// Since when the connection has no request. `None` = it has one.
@@ -175,6 +202,63 @@ impl Drop for Open {
     }
 }
 
+/// A stream whose writes are watched.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    stream: S,
+    watch: Arc<Watch>,
+}
+
+impl<S> Watched<S> {
+    pub(crate) const fn new(stream: S, watch: Arc<Watch>) -> Self {
+        Self { stream, watch }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch.wrote(written.is_pending());
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.watch.wrote(written.is_pending());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +293,17 @@ mod tests {
         assert_eq!(watch.overdue(start + second(4)), None);
         assert_eq!(watch.overdue(start + second(5)), Some(Overdue::Unread));
         drop(request);
+
+        watch.wrote(true);
+        let blocked = watch.lock().blocked_since.unwrap();
+        watch.wrote(true);
+        assert_eq!(watch.overdue(blocked + second(4)), None);
+        assert_eq!(
+            watch.overdue(blocked + second(5)),
+            Some(Overdue::Unread),
+            "the end of an answer that was passed on is not taken"
+        );
+        watch.wrote(false);
 
         let ended = watch.idle_since().unwrap();
         assert_eq!(watch.overdue(ended + second(9)), None, "it had a request");
