@@ -60,7 +60,7 @@ impl Drop for StateSizes {
     }
 }
 
-fn register(registry: &Registry) -> anyhow::Result<IntGaugeVec> {
+pub(crate) fn register(registry: &Registry) -> anyhow::Result<IntGaugeVec> {
     let opts = Opts::new(
         "limbic_state_bytes",
         "Bytes of a stage's state, keys and values: with the embedded log all of it, on Kafka the partitions of this process. Counted every 30 s or less often.",
