@@ -17,9 +17,13 @@ use crate::producer::{Ended, TransactionalProducer, offset_list};
 use crate::state::Stores;
 use crate::transaction::KafkaTransaction;
 use limbic_stream::{
-    BatchLimits, Committed, Consumer, Error, Polled, Record, Result, StateChange, StateReader, Subscription,
-    TopicPartition, Transaction,
+    BatchLimits, Committed, Consumer, Error, Polled, Record, Result, Skipped, StateChange, StateReader,
+    Subscription, TopicPartition, Transaction,
 };
+
+/// Offsets without a record that may follow the last record that a group has read: the end of a transaction takes one, for each
+/// producer that wrote to the partition last. A smaller gap before the earliest offset is therefore no lost record.
+const TRANSACTION_ENDS: u64 = 8;
 
 /// A partition that this member holds.
 #[derive(Debug)]
@@ -29,6 +33,20 @@ struct Held {
     /// The first offset to read if the group has not committed one.
     start: u64,
     committed: Option<Committed>,
+    /// Offsets that were deleted before this member came to them, since the last call of [`Consumer::skipped`].
+    skipped: u64,
+}
+
+impl Held {
+    /// The offsets that were deleted between the last commit and the earliest record, if there were records among them.
+    fn lost_before_start(&self) -> u64 {
+        let next = self
+            .committed
+            .as_ref()
+            .map_or(self.start, |committed| committed.next);
+        let lost = self.start.saturating_sub(next);
+        if lost > TRANSACTION_ENDS { lost } else { 0 }
+    }
 }
 
 pub(super) struct Member {
@@ -173,14 +191,14 @@ impl Member {
             let position = committed
                 .as_ref()
                 .map_or(start, |committed| committed.next.max(start));
-            held.insert(
-                partition.clone(),
-                Held {
-                    position,
-                    start,
-                    committed,
-                },
-            );
+            let mut holding = Held {
+                position,
+                start,
+                committed,
+                skipped: 0,
+            };
+            holding.skipped = holding.lost_before_start();
+            held.insert(partition.clone(), holding);
         }
         self.refuse_state_without_offsets(&held)?;
         self.held.extend(held);
@@ -388,10 +406,37 @@ impl Member {
         if self.preparing.is_some() {
             return Ok(None);
         }
-        Ok(self.inbox.take_ready(limits).map(|(records, positions)| {
-            self.moved_to(positions);
-            records
-        }))
+        let Some((records, positions)) = self.inbox.take_ready(limits) else {
+            return Ok(None);
+        };
+        self.note_deleted(&records)?;
+        self.moved_to(positions);
+        Ok(Some(records))
+    }
+
+    /// Notes the offsets before these records that retention has deleted. A gap between offsets may also be the end of a transaction, or
+    /// an aborted one, so the earliest offset decides.
+    fn note_deleted(&mut self, records: &[Record]) -> Result<()> {
+        for run in records.chunk_by(|one, next| one.partition == next.partition && one.topic == next.topic) {
+            let partition = TopicPartition {
+                topic: Arc::clone(&run[0].topic),
+                partition: run[0].partition,
+            };
+            let Some(held) = self.held.get_mut(&partition) else {
+                continue;
+            };
+            let mut position = held.position;
+            for record in run {
+                let gap = record.offset.saturating_sub(position);
+                if gap > TRANSACTION_ENDS {
+                    let topic = self.log.cluster.names.topic(&partition.topic);
+                    let (earliest, _) = self.log.cluster.watermarks(&topic, partition.partition)?;
+                    held.skipped += earliest.min(record.offset).saturating_sub(position);
+                }
+                position = record.offset + 1;
+            }
+        }
+        Ok(())
     }
 
     fn moved_to(&mut self, positions: Vec<(TopicPartition, u64)>) {
@@ -424,6 +469,7 @@ impl Consumer for Member {
         if self.preparing.is_none() {
             match self.inbox.take(limits)? {
                 Taken::Records(records, positions) => {
+                    self.note_deleted(&records)?;
                     self.moved_to(positions);
                     return Ok(Polled::Records(records));
                 }
@@ -464,6 +510,17 @@ impl Consumer for Member {
         Ok(positions)
     }
 
+    fn skipped(&mut self) -> Vec<Skipped> {
+        let skipped = self.held.iter_mut().filter(|(_, held)| held.skipped > 0);
+        skipped
+            .map(|(partition, held)| Skipped {
+                partition: partition.clone(),
+                records: std::mem::take(&mut held.skipped),
+                next: held.position,
+            })
+            .collect()
+    }
+
     fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>> {
         Ok(self.holding(partition)?.committed.clone())
     }
@@ -485,6 +542,8 @@ impl Consumer for Member {
                 .committed
                 .as_ref()
                 .map_or(held.start, |committed| committed.next.max(held.start));
+            // What was not committed is found again.
+            held.skipped = held.lost_before_start();
             targets.insert(partition.clone(), Offset::Offset(held.position as i64));
         }
         self.inbox.seek(targets)

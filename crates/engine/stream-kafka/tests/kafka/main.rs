@@ -137,6 +137,67 @@ fn a_member_continues_after_deleted_records() {
 }
 
 #[test]
+fn records_that_were_deleted_before_a_group_read_them_are_told_and_ends_of_transactions_are_not() {
+    let Some(address) = address() else { return };
+    let log = KafkaLog::connect(&address, options()).unwrap();
+    log.ensure_topics(&[
+        topic("in", 1).transient(Retention::default()),
+        topic("out", 1).transient(Retention::default()),
+    ])
+    .unwrap();
+    let partition = |name: &str| TopicPartition {
+        topic: name.into(),
+        partition: 0,
+    };
+    log.publish((0..100).map(|n| record("in", "k", n)).collect())
+        .unwrap();
+    let mut consumer = log.subscribe(subscription("a")).unwrap();
+    let records = take(&mut *consumer, 100);
+    pass_on(&mut *consumer, &records[..10]).unwrap();
+    assert_eq!(consumer.skipped(), []);
+    // Retention does not look at groups.
+    log.trim(&[(partition("in"), 60)]).unwrap();
+    let lost = |next| limbic_stream::Skipped {
+        partition: partition("in"),
+        records: 50,
+        next,
+    };
+    // As after a failure: the member continues at its last commit.
+    consumer.rewind().unwrap();
+    let records = take(&mut *consumer, 40);
+    assert_eq!(records[0].offset, 60);
+    assert_eq!(consumer.skipped(), [lost(100)]);
+    assert_eq!(consumer.skipped(), [], "told once");
+    // It is not committed, so another member is told again.
+    consumer.close().unwrap();
+    let mut consumer = log.subscribe(subscription("b")).unwrap();
+    join(&mut *consumer, 1);
+    assert_eq!(consumer.skipped(), [lost(60)]);
+    let records = take(&mut *consumer, 40);
+    pass_on(&mut *consumer, &records).unwrap();
+    assert_eq!(consumer.skipped(), []);
+    consumer.close().unwrap();
+
+    // The 10 and the 40 records of `out`, and the end of a transaction behind each. Everything is read, then deleted.
+    let mut reader = subscription("a");
+    (reader.group, reader.topics) = ("reader".into(), vec!["out".into()]);
+    let mut consumer = log.subscribe(reader.clone()).unwrap();
+    let records = take(&mut *consumer, 50);
+    let mut transaction = consumer.begin().unwrap();
+    for committed in cluster::offsets(&records) {
+        transaction.commit_offset(committed).unwrap();
+    }
+    transaction.commit().unwrap();
+    consumer.close().unwrap();
+    let (_, end) = log.topic(&"out".into()).unwrap().offsets[0];
+    log.trim(&[(partition("out"), end)]).unwrap();
+    let mut consumer = log.subscribe(reader).unwrap();
+    join(&mut *consumer, 1);
+    assert_eq!(consumer.skipped(), []);
+    consumer.close().unwrap();
+}
+
+#[test]
 fn outputs_offsets_metadata_and_state_are_committed_together() {
     let Some(address) = address() else { return };
     let log = log(&address, &options(), 1);
