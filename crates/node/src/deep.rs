@@ -1,4 +1,4 @@
-//! Compares the log, the progress of the stages and the view with each other.
+//! Compares the log, the progress and the state of the stages, and the view with each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 
 use crate::check::Finding;
 use crate::settings::Settings;
-use crate::{resources, stages, stores};
+use crate::{registry, resources, stages, stores};
 
-/// Reads the whole log, and compares the progress of the stages and the view with it. Writes no record, no state and no event. The
+/// Reads the whole log, compares the progress of the stages and the view with it, and decodes the state of every stage. Writes no record, no state and no event. The
 /// embedded log must not be in use. Requests run on `handle`.
 pub fn check_deep(settings: &Settings, handle: &Handle) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -59,6 +59,13 @@ fn compare_with_log(
     findings.extend(verify::verify_records(log)?.into_iter().map(finding));
     let specs = stages::specs(settings)?;
     findings.extend(verify::verify_progress(log, &specs)?.into_iter().map(finding));
+    for stage in registry::stages() {
+        let Some(schema) = stage.state().filter(|schema| !schema.is_empty()) else {
+            continue;
+        };
+        let verdict = verify::verify_state(log, stage.name, schema, settings.partitions)?;
+        findings.push(finding(verdict));
+    }
     if settings.view.is_embedded() && !settings.data_dir.join("view.sqlite").is_file() {
         findings.push(Finding::new("view", Ok("there is none yet".to_owned())));
         return Ok(());

@@ -69,7 +69,7 @@ pub use resources::{CallTimeout, DataFolder, MissingResource, NamePrefix, Resour
 pub use section::{InvalidSection, NoSettings, Section, Settings};
 
 use limbic_domain::ConnectionUrl;
-use limbic_stream::StageSpec;
+use limbic_stream::{StageSpec, StateSchema};
 
 /// Why a component cannot work. The message names the setting and the correction.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -209,4 +209,9 @@ pub trait ConnectorComponent: Component {
 pub trait StageComponent: Component {
     /// The topics and requirements of the stage, whether or not it runs in this process.
     fn spec(settings: &Self::Settings) -> Result<StageSpec, Error>;
+
+    /// The tables of the stage's state, so that `limbic check --deep` can decode it. The default says that it keeps none.
+    fn state() -> StateSchema {
+        StateSchema::new()
+    }
 }

@@ -3,7 +3,7 @@
 use std::any::{Any, type_name};
 
 use limbic_domain::ConnectionUrl;
-use limbic_stream::StageSpec;
+use limbic_stream::{StageSpec, StateSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
@@ -34,6 +34,7 @@ pub struct Registration {
     build: Build,
     /// Only for stages.
     spec: Option<Specify>,
+    state: Option<fn() -> StateSchema>,
 }
 
 /// Builds a component from its settings.
@@ -58,6 +59,7 @@ impl Registration {
             address: |section| typed::<C>(section).ok().and_then(C::address),
             build: |section, resources| Ok(Box::new(C::build(typed::<C>(section)?, resources)?)),
             spec: None,
+            state: None,
         }
     }
 
@@ -65,6 +67,7 @@ impl Registration {
     pub const fn stage<C: StageComponent>() -> Self {
         let mut entry = Self::of::<C>();
         entry.spec = Some(|section| C::spec(typed::<C>(section)?));
+        entry.state = Some(C::state);
         entry
     }
 
@@ -108,6 +111,11 @@ impl Registration {
     /// The topics and requirements of the stage. `None` if it is not a stage.
     pub fn spec(&self, section: &Section) -> Option<Result<StageSpec, Error>> {
         self.spec.map(|spec| spec(section))
+    }
+
+    /// The tables of the stage's state. `None` if it is not a stage.
+    pub fn state(&self) -> Option<StateSchema> {
+        self.state.map(|state| state())
     }
 
     /// Builds the component. `T` is the product type of its kind.

@@ -99,4 +99,6 @@ pub use stage::{
     Batch, Broadcast, Cause, DeadLetter, Effects, EventTime, Forward, Input, Output, Outputs, Stage,
     StageError, StageSpec, StateChange,
 };
-pub use state::{DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateValue, Table, Timer, Timers};
+pub use state::{
+    DecodeProblem, Decoder, Encoder, KeyFor, StateKey, StateSchema, StateValue, Table, Timer, Timers,
+};

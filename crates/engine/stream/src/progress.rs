@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use limbic_domain::{Envelope, Progress, Slug, TenantId, Utc, event_id, topics};
 
 use crate::record::header;
-use crate::{Cause, Outputs, Record, Result, Table};
+use crate::{Cause, Outputs, Record, Result, StateSchema, Table};
 
 /// The newest acceptance time that is not published yet. The prefix is long, so that no key of a stage begins with it.
 const UNPUBLISHED: Table<(), Utc> = Table::new("progress to publish", b"~progress");
@@ -37,6 +37,11 @@ impl ReadProgress {
         }
         Ok(())
     }
+}
+
+/// Adds the table to the schema of a stage that publishes its progress.
+pub fn described_in(schema: StateSchema) -> StateSchema {
+    schema.table(&UNPUBLISHED)
 }
 
 /// The key of a stage's progress in a partition.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::runtime::{StageCounts, count_stages};
-use crate::{Log, Result, StageSpec, TopicInfo, TopicPartition};
+use crate::{Log, Result, StageSpec, StateSchema, TopicInfo, TopicPartition};
 
 /// Records that are read at a time.
 const READ: usize = 10_000;
@@ -74,6 +74,49 @@ pub fn verify_progress(log: &dyn Log, stages: &[StageSpec]) -> Result<Vec<Verdic
         });
     }
     Ok(verdicts)
+}
+
+/// Most entries of a stage's state that are named when they do not decode.
+const NAMED: usize = 3;
+
+/// Decodes the whole state of a stage, whose tables `schema` describes, in the partition numbers below `partitions`.
+pub fn verify_state(log: &dyn Log, stage: &str, schema: StateSchema, partitions: u32) -> Result<Verdict> {
+    let schema = crate::runtime::describe_times(schema);
+    let state = log.state_of(stage, partitions)?;
+    let (mut entries, mut wrong, mut named) = (0_u64, 0_u64, Vec::new());
+    for partition in 0..partitions {
+        let mut from = Vec::new();
+        loop {
+            let page = state.scan(partition, b"", &from, READ)?;
+            let Some((last, _)) = page.last() else { break };
+            // The smallest key after the last one.
+            from = [&last[..], &[0]].concat();
+            for (key, value) in &page {
+                entries += 1;
+                if let Err(problem) = schema.check(key, value) {
+                    wrong += 1;
+                    if named.len() < NAMED {
+                        named.push(format!(
+                            "partition {partition}, key `{}`: {problem}",
+                            key.escape_ascii()
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Ok(Verdict {
+        what: format!("state of {stage}"),
+        result: if wrong == 0 {
+            Ok(format!("{entries} entries can be decoded"))
+        } else {
+            Err(format!(
+                "{wrong} of {entries} entries cannot be decoded: {}. If a later version of the program wrote them, use that version; \
+                 otherwise restore the log from a backup",
+                named.join("; ")
+            ))
+        },
+    })
 }
 
 fn beyond_the_end(log: &dyn Log, stage: &StageSpec) -> Result<Option<String>> {

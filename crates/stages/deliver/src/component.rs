@@ -6,7 +6,7 @@ use std::sync::Arc;
 use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
 use limbic_domain::Slug;
 use limbic_stream::outbox::OutboxMeters;
-use limbic_stream::{Stage, StageSpec};
+use limbic_stream::{Stage, StageSpec, StateSchema};
 
 use crate::{AdPlatform, DeliverMeters, DeliverStage, Settings};
 
@@ -44,5 +44,9 @@ impl Component for DeliverStage {
 impl StageComponent for DeliverStage {
     fn spec(settings: &Settings) -> Result<StageSpec, Error> {
         Ok(Self::spec(settings))
+    }
+
+    fn state() -> StateSchema {
+        crate::stage::schema()
     }
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use limbic_domain::{Campaign, Hold, HoldCause, Slug, TenantId, Utc, random, topics};
 use limbic_stream::outbox::{Enqueue, Outbox};
 use limbic_stream::{
-    Cause, DecodeProblem, Decoder, Encoder, Headers, Outputs, StageError, StateValue, Table, Timers,
+    Cause, DecodeProblem, Decoder, Encoder, Headers, Outputs, StageError, StateSchema, StateValue, Table,
+    Timers,
 };
 
 use crate::order::Order;
@@ -247,4 +248,9 @@ fn apply_holds(outbox: &Outbox<Order>, out: &mut Outputs<'_>, partition: u32) ->
 
 fn key_of(tenant: &TenantId, subject: &str, decision: &str) -> String {
     format!("{tenant}/{subject}/{decision}")
+}
+
+/// Adds the tables to `schema`.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema.table(&RUNNING).timers(&OVER).table(&APPLIED)
 }

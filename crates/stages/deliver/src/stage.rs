@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::outbox::{Conclusion, Enqueue, Enqueued, Finished, LastLook, Outbox, OutboxMeters};
 use limbic_stream::{
-    Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, TopicPartition,
+    Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, StateSchema,
+    TopicPartition,
 };
 
 use crate::backlog::Backlog;
@@ -35,7 +36,7 @@ impl DeliverStage {
         platforms: BTreeMap<Slug, Box<dyn AdPlatform>>,
     ) -> Result<Self, SettingsError> {
         settings.check()?;
-        let outbox = Outbox::new("outbox")
+        let outbox = Outbox::new(OUTBOX)
             .answer_wait(settings.answer_wait.get())
             .first_wait(settings.second_look.get());
         let outbox = platforms.into_iter().fold(outbox, |outbox, (name, platform)| {
@@ -328,4 +329,13 @@ impl Stage for DeliverStage {
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         self.outbox.revoked(partitions);
     }
+}
+
+/// The name of the outbox.
+const OUTBOX: &str = "outbox";
+
+/// The tables of the stage's state.
+pub(crate) fn schema() -> StateSchema {
+    let schema = Outbox::<Order>::described_in(OUTBOX, StateSchema::new());
+    standing::described_in(running::described_in(schema))
 }

@@ -3,7 +3,8 @@
 use limbic_domain::{Envelope, PlatformProblem, PlatformStatus, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::outbox::Outbox;
 use limbic_stream::{
-    Cause, DecodeProblem, Decoder, Encoder, KeyFor, Outputs, StageError, StateKey, StateValue, Table,
+    Cause, DecodeProblem, Decoder, Encoder, KeyFor, Outputs, StageError, StateKey, StateSchema, StateValue,
+    Table,
 };
 
 use crate::order::Order;
@@ -211,6 +212,11 @@ pub(crate) fn publish(
         STANDING.put(out, partition, &(tenant, platform.as_str()), &standing);
     }
     Ok(())
+}
+
+/// Adds the table to `schema`.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema.table(&STANDING)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use limbic_component::{Component, Error, Kind, NamePrefix, Need, Place, Resources, StageComponent};
 use limbic_domain::ConnectionUrl;
-use limbic_stream::{Log, Stage, StageSpec};
+use limbic_stream::{Log, Stage, StageSpec, StateSchema};
 
 use crate::{IngestStage, RecentIds, SeenIds, Settings, SharedIds};
 
@@ -40,6 +40,10 @@ impl Component for IngestStage {
 impl StageComponent for IngestStage {
     fn spec(_: &Settings) -> Result<StageSpec, Error> {
         Ok(Self::spec())
+    }
+
+    fn state() -> StateSchema {
+        crate::stage::schema()
     }
 }
 

@@ -7,7 +7,7 @@ use limbic_domain::{Slug, Utc, topics};
 use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{
     Batch, EventTime, Forward, KeyFor, Outputs, Record, Stage, StageError, StageSpec, StateKey, StateReader,
-    Table,
+    StateSchema, Table,
 };
 
 use crate::Settings;
@@ -269,6 +269,15 @@ impl Stage for IngestStage {
         }
         Ok(())
     }
+}
+
+/// The tables of the stage's state.
+pub(crate) fn schema() -> StateSchema {
+    let schema = StateSchema::new()
+        .table(&REMEMBERED)
+        .table(&GENERATIONS.newest)
+        .table(&GENERATIONS.age);
+    progress::described_in(statements::described_in(schema))
 }
 
 #[cfg(test)]

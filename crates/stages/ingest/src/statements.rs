@@ -7,7 +7,8 @@ use std::cmp::Ordering;
 
 use limbic_domain::{DecodeError, Envelope, Outcome, OutcomeKind, Statement, Utc};
 use limbic_stream::{
-    DecodeProblem, Decoder, Encoder, KeyFor, Outputs, Record, StageError, StateKey, StateValue, Table,
+    DecodeProblem, Decoder, Encoder, KeyFor, Outputs, Record, StageError, StateKey, StateSchema, StateValue,
+    Table,
 };
 
 use crate::edge::seen_id;
@@ -213,4 +214,12 @@ impl StateValue for Latest {
             at,
         })
     }
+}
+
+/// Adds the tables of statements to `schema`.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema
+        .table(&LATEST)
+        .table(&GENERATIONS.newest)
+        .table(&GENERATIONS.age)
 }

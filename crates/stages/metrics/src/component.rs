@@ -6,7 +6,7 @@ use limbic_component::{
     Component, DataFolder, Error, Kind, Need, NoSettings, Place, Resources, StageComponent,
 };
 use limbic_domain::{ConnectionUrl, Secret};
-use limbic_stream::{Stage, StageSpec};
+use limbic_stream::{Stage, StageSpec, StateSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -40,6 +40,10 @@ impl Component for MetricsStage {
 impl StageComponent for MetricsStage {
     fn spec(settings: &MetricsSettings) -> Result<StageSpec, Error> {
         Ok(Self::spec(settings))
+    }
+
+    fn state() -> StateSchema {
+        crate::stage::schema()
     }
 }
 

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use limbic_domain::{TenantId, Utc, topics};
 use limbic_stream::window::{Added, WindowKind, Windows};
-use limbic_stream::{Batch, BatchLimits, Error, EventTime, Outputs, Stage, StageError, StageSpec};
+use limbic_stream::{
+    Batch, BatchLimits, Error, EventTime, Outputs, Stage, StageError, StageSpec, StateSchema,
+};
 use tokio::runtime::Handle;
 
 use crate::campaigns::CampaignMeters;
@@ -321,6 +323,11 @@ impl Stage for MetricsStage {
         }
         Ok(())
     }
+}
+
+/// The tables of the stage's state.
+pub(crate) fn schema() -> StateSchema {
+    Windows::<Sums>::described_in(StateSchema::new())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The optimize stage as a component.
 
 use limbic_component::{Component, Error, Kind, Need, Resources, StageComponent};
-use limbic_stream::{Stage, StageSpec};
+use limbic_stream::{Stage, StageSpec, StateSchema};
 
 use crate::{OptimizeMeters, OptimizeSettings, OptimizeStage};
 
@@ -28,5 +28,9 @@ impl StageComponent for OptimizeStage {
     fn spec(settings: &OptimizeSettings) -> Result<StageSpec, Error> {
         let stage = Self::new(settings.clone())?;
         Ok(Self::spec(&stage))
+    }
+
+    fn state() -> StateSchema {
+        crate::state::schema()
     }
 }

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use limbic_domain::{
     CreativeSet, Decision, DecisionResult, Envelope, HeldOut, Lift, Pseudonym, TenantId, Utc, topics,
 };
-use limbic_stream::{Outputs, Record, StageError, Timers};
+use limbic_stream::{Outputs, Record, StageError, StateSchema, Timers};
 use serde::{Deserialize, Serialize};
 
 use crate::OptimizeStage;
 use crate::open_decision::OpenDecision;
-use crate::state::{AT_ONCE, counter, damaged, decode, encode, set_counter, target_of, tenant_of};
+use crate::state::{AT_ONCE, counter, damaged, decode, encode, json, set_counter, target_of, tenant_of};
 use limbic_bandit::guardrails::lift::{Group, LiftEstimate, PersonValue};
 use limbic_bandit::outcomes::{Attribution, ConversionChange};
 
@@ -243,4 +243,25 @@ fn lift_estimate_at(partition: u32, key: &str, out: &Outputs<'_>) -> Result<Lift
         ));
     }
     Ok(saved.migrated())
+}
+
+/// Adds the entries to `schema`.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema
+        .entries("lifts", b"lift/", json::<LiftEstimate>)
+        .entries(
+            "people in the comparison",
+            PERSON.as_bytes(),
+            json::<MeasuredPerson>,
+        )
+        .entries(
+            "numbers of people in the comparison",
+            b"lift_people/",
+            |_, value| {
+                let problem = || format!("the value has {} bytes, not 8", value.len());
+                (value.len() == 8).then_some(()).ok_or_else(problem)
+            },
+        )
+        .timers_of_tenants(&PEOPLE)
+        .timers(&FORMER_PEOPLE)
 }

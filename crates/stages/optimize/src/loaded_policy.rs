@@ -97,7 +97,7 @@ fn load_chunks(partition: u32, key: &str, count: usize, out: &Outputs<'_>) -> Re
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedPolicy {
+pub(crate) struct SavedPolicy {
     version: PolicyVersion,
     /// `None` if the snapshot is stored in chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]

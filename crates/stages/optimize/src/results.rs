@@ -12,7 +12,9 @@ use limbic_domain::{
     CampaignStatus, Creative, CreativeSet, CreativeStatus, Envelope, SharePeriod, Slug, TenantId, Utc,
     event_id, topics,
 };
-use limbic_stream::{Cause, DecodeProblem, Decoder, Encoder, Outputs, StageError, StateValue, Table};
+use limbic_stream::{
+    Cause, DecodeProblem, Decoder, Encoder, Outputs, StageError, StateSchema, StateValue, Table,
+};
 
 use crate::state::damaged;
 
@@ -358,6 +360,11 @@ impl StateValue for Results {
             periods,
         })
     }
+}
+
+/// Adds the tables to `schema`.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema.table(&RESULTS).table(&CHANGED)
 }
 
 #[cfg(test)]

@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{Pseudonym, TenantId, Utc};
-use limbic_stream::{Outputs, StageError, Timer, Timers};
+use limbic_stream::{Outputs, StageError, StateSchema, Timer, Timers};
 use serde::{Deserialize, Serialize};
 
 use limbic_bandit::guardrails::frequency_cap::Contacts;
+use limbic_bandit::guardrails::pacing::Pacer;
+
+use crate::loaded_policy::SavedPolicy;
+use crate::open_decision::OpenDecision;
+use crate::{held_out, results};
 
 pub(crate) fn open_key(tenant: &TenantId, id: &str) -> String {
     format!("open/{tenant}/{id}")
@@ -158,4 +163,44 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Stage
 
 pub(crate) fn damaged(error: &dyn std::fmt::Display) -> StageError {
     StageError::internal("state", format!("the stage's state cannot be read: {error}"))
+}
+
+/// The entries of the stage's state.
+pub(crate) fn schema() -> StateSchema {
+    let number = |_: &[u8], value: &[u8]| {
+        let problem = || format!("the value has {} bytes, not 8", value.len());
+        (value.len() == 8).then_some(()).ok_or_else(problem)
+    };
+    let schema = StateSchema::new()
+        .entries("open decisions", OPEN, json::<OpenDecision>)
+        .entries("contacts of people", b"reached/", json::<Contacts>)
+        .entries("people of decisions", b"contacted/", json::<Vec<Pseudonym>>)
+        .entries("budgets", b"budget/", json::<Pacer>)
+        .entries(
+            "tests of challengers",
+            b"champion_challenger/",
+            json::<serde_json::Value>,
+        )
+        .entries("policies", b"policy/", policy)
+        .entries("policies of challengers", b"challenger/", policy)
+        .entries("numbers of open decisions", b"count", number)
+        .entries("latest outcomes", b"clock", number)
+        .entries("decisions without impressions", b"unseen/", number)
+        .entries("former index of what is due", FORMER_INDEX, |_, _| Ok(()))
+        .timers_of_tenants(&DUE)
+        .timers(&FORMER_DUE);
+    results::described_in(held_out::described_in(schema))
+}
+
+pub(crate) fn json<T: serde::de::DeserializeOwned>(_: &[u8], value: &[u8]) -> Result<(), String> {
+    let value = serde_json::from_slice::<T>(value);
+    value.map(drop).map_err(|error| error.to_string())
+}
+
+/// A policy, or a part of a large one: its key has a number behind the names of tenant and campaign.
+fn policy(key: &[u8], value: &[u8]) -> Result<(), String> {
+    if key.iter().filter(|byte| **byte == b'/').count() > 1 {
+        return Ok(());
+    }
+    json::<SavedPolicy>(key, value)
 }

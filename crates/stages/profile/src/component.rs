@@ -1,7 +1,7 @@
 //! The profile and moments stages as components. They share the section `[profile]`.
 
 use limbic_component::{Component, Error, Kind, Need, Place, Resources, StageComponent};
-use limbic_stream::{Stage, StageSpec};
+use limbic_stream::{Stage, StageSpec, StateSchema, progress};
 
 use crate::{MomentMeters, MomentStage, ProfileStage, Settings};
 
@@ -25,6 +25,11 @@ impl Component for ProfileStage {
 impl StageComponent for ProfileStage {
     fn spec(settings: &Settings) -> Result<StageSpec, Error> {
         Ok(Self::spec(settings))
+    }
+
+    fn state() -> StateSchema {
+        let schema = crate::expiry::described_in(StateSchema::new());
+        progress::described_in(schema.table(&crate::PEOPLE))
     }
 }
 
@@ -50,5 +55,9 @@ impl Component for MomentStage {
 impl StageComponent for MomentStage {
     fn spec(_: &Settings) -> Result<StageSpec, Error> {
         Ok(Self::spec())
+    }
+
+    fn state() -> StateSchema {
+        crate::moments::schema()
     }
 }

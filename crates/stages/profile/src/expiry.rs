@@ -5,7 +5,7 @@
 //! entries one call removes.
 
 use limbic_domain::{TenantId, Utc};
-use limbic_stream::{Outputs, StageError, Timers};
+use limbic_stream::{Outputs, StageError, StateSchema, Timers};
 
 const DAY: i64 = 86_400_000;
 /// One timer of its tenant for each entry: the end of the day of its newest post. The id is the entry's key in the state.
@@ -96,4 +96,9 @@ pub(crate) fn sweep(
         timers.cancel(out, partition, timer.at, &timer.id);
     }
     Ok(())
+}
+
+/// Adds the timers to `schema`.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema.timers_of_tenants(&EXPIRY).timers(&FORMER)
 }

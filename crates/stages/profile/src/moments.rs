@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use limbic_domain::{
     AudienceId, Envelope, Hold, HoldCause, MomentKind, Slug, TenantId, Utc, event_id, topics,
 };
-use limbic_stream::{Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, Table, Timers};
+use limbic_stream::{
+    Batch, EventTime, Forward, Outputs, Stage, StageError, StageSpec, StateSchema, Table, Timers,
+};
 
 use crate::events::{EVENTS, SubjectEvents};
 use crate::settings::{EventSettings, InvalidSetting, Settings};
@@ -464,6 +466,20 @@ impl Audiences<'_> {
         }
         Ok(())
     }
+}
+
+/// The tables of the stage's state.
+pub(crate) fn schema() -> StateSchema {
+    let schema = StateSchema::new()
+        .table(&WATERMARK)
+        .table(&FORMER_WATERMARK)
+        .table(&UNFINISHED)
+        .table(&MomentStage::LATE)
+        .table(&AUDIENCES)
+        .table(&EVENTS)
+        .timers_of_tenants(&WAITING)
+        .timers(&waiting::FORMER);
+    status::described_in(expiry::described_in(schema))
 }
 
 #[cfg(test)]

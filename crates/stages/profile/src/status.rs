@@ -8,7 +8,8 @@ use limbic_domain::{
     AudienceStatus, Direction, Envelope, LastMoment, Moment, MomentKind, Utc, event_id, topics,
 };
 use limbic_stream::{
-    Cause, DecodeProblem, Decoder, Encoder, Outputs, StageError, StateKey as _, StateValue, Table,
+    Cause, DecodeProblem, Decoder, Encoder, Outputs, StageError, StateKey as _, StateSchema, StateValue,
+    Table,
 };
 
 use crate::arithmetic::decay;
@@ -220,6 +221,11 @@ impl StateValue for Shown {
         }
         Ok(shown)
     }
+}
+
+/// Adds the tables to `schema`.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema.table(&SHOWN).table(&CHANGED)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
     Answer, Call, Conclusion, Enqueue, Enqueued, Finished, InvalidLimit, LastLook, Limits, OutboxMeters,
     Problem, Request, Sender,
 };
-use crate::{Backoff, Cause, Outputs, StageError, TopicPartition};
+use crate::{Backoff, Cause, Outputs, StageError, StateSchema, TopicPartition};
 
 /// How long a tick waits for answers, unless [`Outbox::answer_wait`] says otherwise.
 const ANSWER_WAIT: Duration = Duration::from_millis(100);
@@ -150,6 +150,12 @@ impl<R: Request> Outbox<R> {
     pub fn metered(mut self, meters: OutboxMeters) -> Self {
         self.meters = meters;
         self
+    }
+
+    /// Adds the entries of the outbox `name` to `schema`.
+    #[must_use]
+    pub fn described_in(name: &str, schema: StateSchema) -> StateSchema {
+        Store::describe::<R>(name, schema)
     }
 
     /// Whether there is a destination of this name.

@@ -13,7 +13,7 @@ use limbic_domain::Utc;
 use super::entry::{self, Entry, Lane, Meta};
 use super::workers::EntryId;
 use super::{Enqueue, Enqueued, Request};
-use crate::{Cause, Outputs, StageError, StateReader};
+use crate::{Cause, Outputs, StageError, StateReader, StateSchema};
 
 /// The layout of one outbox's keys.
 pub(super) struct Store {
@@ -58,6 +58,30 @@ impl Store {
         Self {
             name: name.to_owned(),
         }
+    }
+
+    /// Adds the entries of the outbox `name` to `schema`.
+    pub(super) fn describe<R: Request>(name: &str, schema: StateSchema) -> StateSchema {
+        let of_length = |length: usize| {
+            move |_: &[u8], value: &[u8]| {
+                let problem = || format!("the value has {} bytes, not {length}", value.len());
+                (value.len() == length).then_some(()).ok_or_else(problem)
+            }
+        };
+        let prefix = |kind: &str| format!("{name}/{kind}").into_bytes();
+        schema
+            .entries("requests of the outbox", &prefix("e/"), |_, value| {
+                let entry = entry::decode::<R>(value);
+                entry.map(drop).map_err(|error| error.to_string())
+            })
+            .entries("requests to send", &prefix("n/"), of_length(0))
+            .entries("requests to send again", &prefix("r/"), of_length(0))
+            .entries("order of requests", &prefix("o/"), |_, value| {
+                let key = std::str::from_utf8(value);
+                key.map(drop).map_err(|error| error.to_string())
+            })
+            .entries("counts of the outbox", &prefix("c/"), of_length(16))
+            .entries("time of the outbox", &prefix("t"), of_length(8))
     }
 
     pub(super) fn name(&self) -> &str {

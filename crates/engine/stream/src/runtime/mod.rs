@@ -40,6 +40,7 @@ pub use dead::{dead_letter, revive};
 pub(crate) use isolate::process_isolated;
 pub use meters::StageMeters;
 pub use progress::{Counters, StageCounts, count_stages};
+pub(crate) use tenant_time::described_in as describe_times;
 
 use crate::{Backoff, Log, Stage, StageSpec, TopicPartition};
 

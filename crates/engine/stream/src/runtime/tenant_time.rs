@@ -14,7 +14,8 @@ use limbic_domain::{TenantId, Utc};
 
 use super::input_time::{FormerClock, InputClock, InputTime, Sender, Silence, combine};
 use crate::{
-    DecodeProblem, Decoder, Encoder, EventTime, Result, StateReader, StateValue, Table, WatermarkMark,
+    DecodeProblem, Decoder, Encoder, EventTime, Result, StateReader, StateSchema, StateValue, Table,
+    WatermarkMark,
 };
 
 /// The times in the state. The key is the tenant.
@@ -22,6 +23,11 @@ const TIMES: Table<TenantId, TenantTime> = Table::new("event time of tenants", b
 
 /// Times that are read at once.
 const READ_AT_ONCE: usize = 100_000;
+
+/// Adds what the runtime keeps in the state of each stage with event time.
+pub(crate) fn described_in(schema: StateSchema) -> StateSchema {
+    schema.table(&TIMES)
+}
 
 /// What an input of a partition number has said about a tenant.
 #[derive(Debug, Clone, Default)]

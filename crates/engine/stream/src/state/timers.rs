@@ -35,7 +35,7 @@ pub struct Timer<V> {
 
 /// The time of a timer. The timer's id follows in the key.
 #[derive(Debug)]
-struct TimerKey {
+pub(super) struct TimerKey {
     at: Utc,
 }
 
@@ -161,6 +161,25 @@ impl<V: StateValue> Timers<V> {
             due.push(Timer { at, id, value });
         }
         Ok(due)
+    }
+
+    /// The same set, also if its values cannot be cloned.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            table: self.table.clone(),
+        }
+    }
+
+    pub(super) const fn table(&self) -> &Table<TimerKey, V> {
+        &self.table
+    }
+
+    /// Checks an entry by its key behind the prefix, and its value.
+    pub(super) fn check(&self, key: &[u8], value: &[u8]) -> std::result::Result<(), String> {
+        TimerKey::from_key(key).ok_or("the key is damaged")?;
+        self.table
+            .decode_value(value)
+            .map_err(|problem| problem.to_string())
     }
 
     /// The time of the first timer, if there is one.

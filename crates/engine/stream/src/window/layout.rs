@@ -5,7 +5,7 @@ use limbic_domain::{TenantId, Utc};
 
 use super::recent::Recent;
 use super::{Aggregate, Stored};
-use crate::state::{KeyFor, StateKey, Table, Timer, Timers};
+use crate::state::{KeyFor, StateKey, StateSchema, Table, Timer, Timers};
 use crate::{Error, Outputs, Result};
 
 /// The tables of one set of windows. Their prefixes are the set's name, a zero byte and one letter.
@@ -100,6 +100,22 @@ impl<A: Aggregate> Layout<A> {
                 latest: Table::named(former_latest.0, former_latest.1),
             },
         }
+    }
+
+    /// The tables.
+    pub(super) fn schema(&self) -> StateSchema
+    where
+        A: 'static,
+    {
+        StateSchema::new()
+            .table(&self.windows)
+            .timers_of_tenants(&self.due)
+            .table(&self.watermark)
+            .table(&self.latest)
+            .table(&self.dropped)
+            .timers(&self.former.due)
+            .table(&self.former.watermark)
+            .table(&self.former.latest)
     }
 
     /// The key of a window in the state.

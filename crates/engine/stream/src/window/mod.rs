@@ -25,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::state::{DecodeProblem, Decoder, Encoder, StateValue};
-use crate::{Error, Outputs, Result, Timers};
+use crate::{Error, Outputs, Result, StateSchema, Timers};
 use bytes::Bytes;
 use layout::Layout;
 use limbic_domain::{TenantId, Utc};
@@ -212,6 +212,23 @@ impl<A: Aggregate> Windows<A> {
             lateness,
             by_own_records: false,
             recent: Recent::default(),
+        })
+    }
+
+    /// Adds the tables of all windows of this kind to `schema`, whatever their names: also those that no setting names any more.
+    #[must_use]
+    pub fn described_in(schema: StateSchema) -> StateSchema
+    where
+        A: 'static,
+    {
+        schema.entries("windows", b"", |key, value| {
+            let end = key
+                .iter()
+                .position(|byte| *byte == 0)
+                .ok_or("the key has no name of windows")?;
+            let name =
+                std::str::from_utf8(&key[..end]).map_err(|_| "the name of the windows is not UTF-8")?;
+            Layout::<A>::new(name).schema().check(key, value)
         })
     }
 
