@@ -5,6 +5,7 @@
 //! | `contract` | the API does not change for scripts that use it |
 //! | `attacks` | attacks end neither the process nor the service for others |
 //! | `bad_input` | wrong input gets a clear answer, and the stream continues |
+//! | `faults` | pauses, wrong clocks, full disks, and stores, platforms and brokers that fail, change no result |
 //! | `files` | a file of posts is read as it is, and only a row that is wrong is lost |
 //! | `hours` | a new user finds every mistake before anything runs, and no secret in any output |
 //! | `kills` | a node that is killed repeatedly has the same results as one that is not |
@@ -31,6 +32,7 @@ mod certificates;
 mod cluster;
 mod connect;
 mod contract;
+mod faults;
 mod files;
 mod hours;
 mod kills;

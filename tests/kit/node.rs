@@ -123,6 +123,8 @@ pub(crate) struct TestNode {
     folder: Arc<TempDir>,
     data: PathBuf,
     flags: Vec<String>,
+    /// Environment variables of the node's process.
+    environment: Vec<(String, String)>,
     process: Option<Process>,
     /// How many times [`TestNode::start`] was called.
     pub(crate) starts: u32,
@@ -142,6 +144,20 @@ impl TestNode {
     /// A node with an empty data folder that does not run yet. `flags` are passed to every command.
     pub(crate) fn new(flags: &[&str]) -> Self {
         Self::sharing(Arc::new(tempfile::tempdir().unwrap()), "data", flags)
+    }
+
+    /// A node whose folder is in `parent`, whose platform `file` is described by `platform`, and whose process has these environment
+    /// variables.
+    pub(crate) fn exposed(
+        parent: &Path,
+        platform: &str,
+        environment: Vec<(String, String)>,
+        flags: &[&str],
+    ) -> Self {
+        let mut node = Self::sharing(Arc::new(TempDir::new_in(parent).unwrap()), "data", flags);
+        node.environment = environment;
+        std::fs::write(node.data.join("limbic.toml"), format!("{SETTINGS}\n{platform}")).unwrap();
+        node
     }
 
     /// Another node in the same data folder, with the same flags.
@@ -172,6 +188,7 @@ impl TestNode {
             folder,
             data,
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            environment: Vec::new(),
             process: None,
             starts: 0,
             runtime,
@@ -204,11 +221,14 @@ impl TestNode {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_limbic"));
+        // A long run may use a copy, so that the program does not change meanwhile.
+        let program = std::env::var_os("LIMBIC_TEST_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_limbic").into()));
         command
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(arguments)
             .arg("--config")
             .arg(self.data.join("limbic.toml"))
@@ -282,6 +302,30 @@ impl TestNode {
                 child.wait().unwrap();
             }
         })
+    }
+
+    /// Stops the process with SIGSTOP, and lets it go on after this time.
+    pub(crate) fn suspend_for(&self, time: Duration) {
+        let child = Arc::clone(&self.process.as_ref().expect("the node runs").child);
+        let mut child = child.lock().unwrap();
+        if child.try_wait().unwrap().is_some() {
+            return;
+        }
+        for signal in ["-STOP", "-CONT"] {
+            let sent = Command::new("kill")
+                .arg(signal)
+                .arg(child.id().to_string())
+                .status();
+            assert!(sent.unwrap().success());
+            if signal == "-STOP" {
+                wait_for(time);
+            }
+        }
+    }
+
+    /// Kills the process with SIGKILL. The next request that insists starts it again.
+    pub(crate) fn kill(&self) {
+        self.kill_after(Duration::ZERO).join().unwrap();
     }
 
     /// Stops the process with SIGTERM. Returns its exit status and its log.
@@ -513,6 +557,14 @@ impl Drop for TestNode {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// Lets a fault last.
+pub(crate) fn wait_for(time: Duration) {
+    let due = Instant::now() + time;
+    while let Some(left) = due.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
     }
 }
 
