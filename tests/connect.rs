@@ -11,10 +11,13 @@ use tungstenite::handshake::server::{Request, Response};
 
 use crate::kit::{TestNode, count, items};
 
+/// Events with their times.
+type Events = Mutex<Vec<(i64, String)>>;
+
 /// A server as Jetstream, as far as this test needs it: events from the time in `cursor` on, then further ones.
 struct Jetstream {
     address: SocketAddr,
-    shared: Arc<(Mutex<Vec<(i64, String)>>, AtomicBool)>,
+    shared: Arc<(Events, AtomicBool)>,
 }
 
 impl Jetstream {

@@ -447,7 +447,7 @@ impl Exposed {
         let seen = self.platform.seen.lock().unwrap();
         let delivered: BTreeSet<String> = seen
             .keys()
-            .filter(|key| !key.ends_with(".pause"))
+            .filter(|key| key.strip_suffix(".pause").is_none())
             .cloned()
             .collect();
         assert!(delivered.is_subset(&chosen), "an ad that nobody chose");
@@ -509,12 +509,12 @@ fn fill(folder: &Path, filler: &Path, left: usize) {
     let text = String::from_utf8(free.stdout).unwrap();
     let free: usize = text.lines().nth(1).unwrap().trim().parse().unwrap();
     let size = free.saturating_sub(left).max(1);
-    let filled = Command::new("fallocate")
+    let allocated = Command::new("fallocate")
         .arg("-l")
         .arg(format!("{size}MiB"))
         .arg(filler)
         .status();
-    assert!(filled.unwrap().success());
+    assert!(allocated.unwrap().success());
 }
 
 /// Sends posts while `faults` happen, one after another.

@@ -141,12 +141,12 @@ impl<T: Target> Runner<T> {
             Some(page) => page,
             None => match self.connector.pull(self.cursor.as_ref(), PAGE) {
                 Ok(page) => page,
-                Err(error) => return Ok(self.wait_for_source(error)),
+                Err(error) => return Ok(self.wait_for_source(&error)),
             },
         };
         if !page.items.is_empty() {
             match self.target.accept(&page.items) {
-                Ok(accepted) => self.count(accepted),
+                Ok(accepted) => self.count(&accepted),
                 Err(error) => {
                     self.page = Some(page);
                     return Err(error);
@@ -205,7 +205,7 @@ impl<T: Target> Runner<T> {
         Ok(())
     }
 
-    fn count(&mut self, accepted: Accepted) {
+    fn count(&mut self, accepted: &Accepted) {
         self.status.accepted += accepted.accepted;
         self.status.duplicates += accepted.duplicates;
         self.status.rejected += accepted.rejected.len() as u64;
@@ -233,7 +233,7 @@ impl<T: Target> Runner<T> {
         Next::After(wait)
     }
 
-    fn wait_for_source(&mut self, error: ConnectorError) -> Next {
+    fn wait_for_source(&mut self, error: &ConnectorError) -> Next {
         self.connector.reset();
         self.moved = None;
         self.status.failures += 1;
@@ -243,7 +243,7 @@ impl<T: Target> Runner<T> {
         let (phase, backoff, asked) = match error {
             ConnectorError::Unavailable {
                 failure, retry_after, ..
-            } => (Phase::Waiting, self.connector.schedule(failure), retry_after),
+            } => (Phase::Waiting, self.connector.schedule(*failure), *retry_after),
             ConnectorError::Refused { .. } | ConnectorError::UnknownCursor { .. } => {
                 (Phase::Refused, OF_REFUSAL, None)
             }

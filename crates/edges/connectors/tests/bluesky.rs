@@ -269,6 +269,9 @@ fn a_new_connection_begins_before_the_last_event_and_on_the_next_server() {
     assert!(second.server.queries()[0].contains(&format!("cursor={}", time - 5_000_000)));
 }
 
+/// Makes valid settings wrong.
+type Mistake<'a> = &'a dyn Fn(&mut BlueskySettings);
+
 #[test]
 fn settings_that_cannot_work_are_refused_with_what_to_do() {
     let check = |change: &dyn Fn(&mut BlueskySettings)| {
@@ -277,7 +280,7 @@ fn settings_that_cannot_work_are_refused_with_what_to_do() {
         Bluesky::check(&settings).map_err(|error| error.to_string())
     };
     assert_eq!(check(&|_| {}), Ok(()));
-    let refused: [(&dyn Fn(&mut BlueskySettings), &str); 6] = [
+    let refused: [(Mistake<'_>, &str); 6] = [
         (&|s| s.urls.clear(), "name a server"),
         (
             &|s| s.urls = vec!["https://example.com".into()],

@@ -273,7 +273,7 @@ mod tests {
         assert!(!shown.contains("00010203") && shown.contains("KeyId"), "{shown}");
     }
 
-    /// The bytes are of another implementation (HChaCha20 by the draft, and ChaCha20-Poly1305 of OpenSSL). A change of the format must still
+    /// The bytes are of another implementation (`HChaCha20` by the draft, and ChaCha20-Poly1305 of OpenSSL). A change of the format must still
     /// open them.
     #[test]
     fn a_value_of_an_earlier_version_is_opened() {

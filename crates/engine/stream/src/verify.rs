@@ -82,12 +82,12 @@ const NAMED: usize = 3;
 /// Decodes the whole state of a stage, whose tables `schema` describes, in the partition numbers below `partitions`.
 pub fn verify_state(log: &dyn Log, stage: &str, schema: StateSchema, partitions: u32) -> Result<Verdict> {
     let schema = crate::runtime::describe_times(schema);
-    let state = log.state_of(stage, partitions)?;
+    let held = log.state_of(stage, partitions)?;
     let (mut entries, mut wrong, mut named) = (0_u64, 0_u64, Vec::new());
     for partition in 0..partitions {
         let mut from = Vec::new();
         loop {
-            let page = state.scan(partition, b"", &from, READ)?;
+            let page = held.scan(partition, b"", &from, READ)?;
             let Some((last, _)) = page.last() else { break };
             // The smallest key after the last one.
             from = [&last[..], &[0]].concat();

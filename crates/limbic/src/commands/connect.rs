@@ -97,10 +97,12 @@ fn change(common: &Common, ask: &AskArgs, name: &str, action: &str) -> anyhow::R
         return Ok(say!("{}", serde_json::to_string_pretty(&view)?)?);
     }
     let position = view["cursor"].as_str().unwrap_or("none yet");
-    Ok(match action {
-        "pause" => say!("{name} is paused, after a restart too; it has read up to the position {position}")?,
-        _ => say!("{name} continues at the position {position}")?,
-    })
+    if action == "pause" {
+        say!("{name} is paused, after a restart too; it has read up to the position {position}")?;
+    } else {
+        say!("{name} continues at the position {position}")?;
+    }
+    Ok(())
 }
 
 /// The connectors of the registry.

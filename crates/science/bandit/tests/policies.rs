@@ -1,10 +1,6 @@
 //! Properties of every policy, with all settings.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails where it stands, and its figures are to be read"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use limbic_bandit::decide::{DecisionEngine, EngineConfig, Offer, Selection};
 use limbic_bandit::policy::Feedback;

@@ -278,12 +278,12 @@ mod tests {
         let written: Vec<String> = effects
             .records
             .iter()
-            .map(|(_, new)| match Envelope::<Deletion>::decode(&new.value) {
-                Ok(deletion) => deletion.id,
-                Err(_) => {
-                    let reading = Envelope::<Reading>::decode(&new.value).unwrap().data;
-                    format!("{} v{}", reading.post.id, reading.revision)
+            .map(|(_, new)| {
+                if let Ok(deletion) = Envelope::<Deletion>::decode(&new.value) {
+                    return deletion.id;
                 }
+                let reading = Envelope::<Reading>::decode(&new.value).unwrap().data;
+                format!("{} v{}", reading.post.id, reading.revision)
             })
             .collect();
         assert_eq!(

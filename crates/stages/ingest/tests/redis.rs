@@ -1,6 +1,10 @@
 //! Redis is killed and started again while posts come in: intake goes on, nothing is lost, and nothing is doubled.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails where it stands, and says loudly when it skips"
+)]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -114,7 +118,7 @@ fn redis_that_is_killed_and_started_again_under_load_stalls_and_loses_nothing() 
     let url = format!("redis://127.0.0.1:{port}");
 
     let log: Arc<dyn Log> =
-        Arc::new(EmbeddedLog::open(&folder.path().join("log"), EmbeddedOptions::default()).unwrap());
+        Arc::new(EmbeddedLog::open(folder.path().join("log"), EmbeddedOptions::default()).unwrap());
     log.ensure_topics(&[TopicSpec::new(topics::INTAKE, 1)]).unwrap();
     let keys = [(TenantId::default(), [7; 32])].into();
     let shared = Arc::new(SharedIds::connect(&url, "test:", 600).unwrap());

@@ -199,7 +199,7 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(_: &[u8], value: &[u8]) -> Re
 
 /// A policy, or a part of a large one: its key has a number behind the names of tenant and campaign.
 fn policy(key: &[u8], value: &[u8]) -> Result<(), String> {
-    if key.iter().filter(|byte| **byte == b'/').count() > 1 {
+    if key.split(|byte| *byte == b'/').count() > 2 {
         return Ok(());
     }
     json::<SavedPolicy>(key, value)

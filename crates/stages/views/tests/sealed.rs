@@ -1,5 +1,5 @@
 //! A view whose bodies are sealed with data keys, in SQLite, and in PostgreSQL if `LIMBIC_TEST_POSTGRES` is set.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What all local servers have in common: events that are sent over WebSockets, and faults.
+//! What all local servers have in common: events that are sent over `WebSocket`s, and faults.
 
 use std::collections::VecDeque;
 use std::io::Write as _;

@@ -42,10 +42,11 @@ impl StateSchema {
     /// Adds a table.
     #[must_use]
     pub fn table<K: StateKey + 'static, V: StateValue + 'static>(self, table: &Table<K, V>) -> Self {
-        let of = table.clone();
-        self.entries(table.name(), table.prefix(), move |key, value| {
+        self.entries(table.name(), table.prefix(), |key, value| {
             K::from_key(key).ok_or("the key is damaged")?;
-            of.decode_value(value).map_err(|problem| problem.to_string())
+            V::from_bytes(value)
+                .map(drop)
+                .map_err(|problem| problem.to_string())
         })
     }
 
@@ -58,15 +59,14 @@ impl StateSchema {
     /// Adds timers that are kept for each tenant ([`Timers::of`]).
     #[must_use]
     pub fn timers_of_tenants<V: StateValue + 'static>(self, timers: &Timers<V>) -> Self {
-        let of = timers.copied();
         let (name, prefix) = (timers.table().name().to_owned(), timers.table().prefix().to_vec());
-        self.entries(&name, &prefix, move |key, value| {
+        self.entries(&name, &prefix, |key, value| {
             let end = key
                 .iter()
                 .position(|byte| *byte == 0)
                 .ok_or("the key has no tenant")?;
             TenantId::from_key(&key[..end]).ok_or("the key has no tenant")?;
-            of.check(&key[end + 1..], value)
+            Timers::<V>::check(&key[end + 1..], value)
         })
     }
 

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use limbic_domain::{TenantId, Utc};
 
-use super::{DecodeProblem, StateValue};
+use super::StateValue;
 use crate::{Error, Outputs, Result, StateReader};
 
 /// A key of a [`Table`]. Entries are sorted by the bytes of their keys, so the bytes must sort in the order of the keys.
@@ -229,11 +229,6 @@ impl<K: StateKey, V: StateValue> Table<K, V> {
 
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Decodes a value and drops it.
-    pub(super) fn decode_value(&self, bytes: &[u8]) -> std::result::Result<(), DecodeProblem> {
-        V::from_bytes(bytes).map(drop)
     }
 
     pub(crate) fn decode(&self, partition: u32, key: &[u8], bytes: &[u8]) -> Result<V> {

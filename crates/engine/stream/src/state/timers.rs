@@ -163,22 +163,15 @@ impl<V: StateValue> Timers<V> {
         Ok(due)
     }
 
-    /// The same set, also if its values cannot be cloned.
-    pub(super) fn copied(&self) -> Self {
-        Self {
-            table: self.table.clone(),
-        }
-    }
-
     pub(super) const fn table(&self) -> &Table<TimerKey, V> {
         &self.table
     }
 
     /// Checks an entry by its key behind the prefix, and its value.
-    pub(super) fn check(&self, key: &[u8], value: &[u8]) -> std::result::Result<(), String> {
+    pub(super) fn check(key: &[u8], value: &[u8]) -> std::result::Result<(), String> {
         TimerKey::from_key(key).ok_or("the key is damaged")?;
-        self.table
-            .decode_value(value)
+        V::from_bytes(value)
+            .map(drop)
             .map_err(|problem| problem.to_string())
     }
 
