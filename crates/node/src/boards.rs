@@ -75,7 +75,7 @@ fn a_metric_that_does_not_exist_is_detected() {
 
 #[test]
 fn the_dashboard_is_json_whose_panels_do_not_overlap() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../config/grafana/dashboards/limbic.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/grafana/dashboards/limbic.json");
     let board: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut taken = BTreeSet::new();
     for panel in board["panels"].as_array().unwrap() {
