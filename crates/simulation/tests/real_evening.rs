@@ -154,7 +154,7 @@ fn an_ordinary_evening_in_many_languages_is_not_held() {
     }
     assert_eq!(raised, 0, "holds in two other orders");
 
-    // From half time on, people write in a language that nobody here reads: that is held within a minute.
+    // From half time on, people write in a language that is not read: the subject is held within a minute.
     let half = posts.len() / 2;
     for (place, post) in posts.iter_mut().enumerate().skip(half) {
         post.affect.distress.unread |= place % 4 != 0;

@@ -174,7 +174,7 @@ pub trait Connector: Send {
     /// Closes what it holds open. The next pull opens it again.
     fn reset(&mut self) {}
 
-    /// How long the cursor may stay where it is before the source counts as stalled. `None` = for ever.
+    /// How long the cursor may stay where it is before the source counts as stalled. `None` = without a limit.
     fn stalls_after(&self) -> Option<Duration> {
         None
     }

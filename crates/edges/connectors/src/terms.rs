@@ -43,7 +43,7 @@ pub enum Basis {
     Documents,
     /// From memory: read the documents before you use the source.
     Memory,
-    /// The operator of the node has agreed them with whoever provides the posts.
+    /// The operator of the node has agreed on them with the provider of the posts.
     Operator,
 }
 

@@ -42,10 +42,9 @@ struct Held {
     cursor: Cursor,
 }
 
-/// The committed state of the group.
+/// The committed state of the group, for a member.
 struct MemberState {
-    shared: Arc<Shared>,
-    group: Arc<str>,
+    of_group: Observed,
     /// Where the entries of scanned prefixes begin.
     floors: Mutex<Floors>,
 }
@@ -56,6 +55,26 @@ pub(super) struct Observed {
     pub(super) group: Arc<str>,
 }
 
+/// A scan, by the keys of the store.
+struct Scan {
+    /// The prefix of the group, the partition and the caller.
+    prefix: Vec<u8>,
+    start: Vec<u8>,
+    /// The length of what is before the caller's prefix.
+    strip: usize,
+}
+
+impl Scan {
+    fn new(group: &str, partition: u32, prefix: &[u8], from: &[u8]) -> Self {
+        let whole = state_key(group, partition, prefix);
+        Self {
+            strip: whole.len() - prefix.len(),
+            start: state_key(group, partition, from.max(prefix)),
+            prefix: whole,
+        }
+    }
+}
+
 impl StateReader for Observed {
     fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
         let key = state_key(&self.group, partition, key);
@@ -63,11 +82,9 @@ impl StateReader for Observed {
     }
 
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let whole_prefix = state_key(&self.group, partition, prefix);
-        let start = state_key(&self.group, partition, from.max(prefix));
-        let strip = whole_prefix.len() - prefix.len();
+        let Scan { prefix, start, strip } = Scan::new(&self.group, partition, prefix, from);
         self.shared
-            .with_store(|store| store.scan_state(&whole_prefix, start, strip, limit))
+            .with_store(|store| store.scan_state(&prefix, start, strip, limit))
     }
 }
 
@@ -84,8 +101,10 @@ impl GroupState for Observed {
 impl Member {
     pub(super) fn new(shared: Arc<Shared>, membership: Membership, topics: Vec<Vec<Arc<Partition>>>) -> Self {
         let state = MemberState {
-            shared: shared.clone(),
-            group: membership.group.clone(),
+            of_group: Observed {
+                shared: shared.clone(),
+                group: membership.group.clone(),
+            },
             floors: Mutex::default(),
         };
         Self {
@@ -299,24 +318,18 @@ impl Drop for Member {
 
 impl StateReader for MemberState {
     fn get(&self, partition: u32, key: &[u8]) -> Result<Option<Bytes>> {
-        let key = state_key(&self.group, partition, key);
-        self.shared.with_store(|store| store.state(&key))
+        self.of_group.get(partition, key)
     }
 
     fn scan(&self, partition: u32, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>> {
-        let whole_prefix = state_key(&self.group, partition, prefix);
-        let start = state_key(&self.group, partition, from.max(prefix));
-        let strip = whole_prefix.len() - prefix.len();
+        let Observed { shared, group } = &self.of_group;
         let is_from_the_beginning = from <= prefix;
-        let start = self.floors.lock().start(&whole_prefix, start);
-        let found = self
-            .shared
-            .with_store(|store| store.scan_state(&whole_prefix, start, strip, limit))?;
+        let Scan { prefix, start, strip } = Scan::new(group, partition, prefix, from);
+        let start = self.floors.lock().start(&prefix, start);
+        let found = shared.with_store(|store| store.scan_state(&prefix, start, strip, limit))?;
         if is_from_the_beginning && limit > 0 {
-            let first = found
-                .first()
-                .map(|(key, _)| [&whole_prefix[..strip], key].concat());
-            self.floors.lock().note(whole_prefix, first);
+            let first = found.first().map(|(key, _)| [&prefix[..strip], key].concat());
+            self.floors.lock().note(prefix, first);
         }
         Ok(found)
     }

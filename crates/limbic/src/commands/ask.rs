@@ -46,13 +46,24 @@ pub fn key(option: Option<&String>) -> Option<String> {
         .filter(|key| !key.trim().is_empty())
 }
 
+fn one_thread() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+}
+
+/// The tenant's key in the settings. It is for the node of these settings, and for no other.
+fn own_key(settings: &Settings, args: &AskArgs) -> Option<String> {
+    let tenant = tenant_of(settings, args.tenant.as_ref()).ok()?;
+    let keys = &settings.tenants.get(&tenant)?.api_keys;
+    keys.first().map(|key| key.reveal().to_owned())
+}
+
 impl Source {
     /// The node that `--from` names. Without it, the log and the view of the settings; if a node uses them, that node.
     pub fn open(common: &Common, args: &AskArgs) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
+        let runtime = one_thread()?;
         let given = key(args.key.as_ref());
         if let Some(url) = &args.from {
             return Self::node(runtime, url, given);
@@ -74,13 +85,8 @@ impl Source {
                 }
             }
             Err(error) if is_in_use(&error) => {
-                let own = || {
-                    let tenant = tenant_of(&settings, args.tenant.as_ref()).ok()?;
-                    let keys = &settings.tenants.get(&tenant)?.api_keys;
-                    keys.first().map(|key| key.reveal().to_owned())
-                };
-                // The key goes to the node of the same settings, and nowhere else.
-                Self::node(runtime, &settings.listen, given.or_else(own)).with_context(|| {
+                let given = given.or_else(|| own_key(&settings, args));
+                Self::node(runtime, &settings.listen, given).with_context(|| {
                     format!(
                         "a node uses the folder {}: give its address with --from if it is not {}",
                         settings.data_dir.display(),
@@ -94,25 +100,17 @@ impl Source {
 
     /// The node that `--from` names, or the one of the settings. Connectors run nowhere else.
     pub fn running_node(common: &Common, args: &AskArgs) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
+        let runtime = one_thread()?;
         let given = key(args.key.as_ref());
         if let Some(url) = &args.from {
             return Self::node(runtime, url, given);
         }
         let settings = common.settings(&[])?;
-        let own = || {
-            let tenant = tenant_of(&settings, args.tenant.as_ref()).ok()?;
-            let keys = &settings.tenants.get(&tenant)?.api_keys;
-            keys.first().map(|key| key.reveal().to_owned())
-        };
         let address = limbic_node::running(&settings.data_dir)
             .filter(|_| settings.is_embedded())
             .and_then(|about| about.address)
             .map_or_else(|| settings.listen.clone(), |address| address.to_string());
-        Self::node(runtime, &address, given.or_else(own))
+        Self::node(runtime, &address, given.or_else(|| own_key(&settings, args)))
     }
 
     fn node(runtime: Runtime, url: &str, key: Option<String>) -> anyhow::Result<Self> {
@@ -248,7 +246,7 @@ impl Source {
 
     /// Pauses or resumes a connector of the node. Returns its state.
     pub fn change_connector(&self, name: &str, action: &str) -> anyhow::Result<Value> {
-        // A name of another form is no name of a connector.
+        // The path has the name: a text that is not a slug could name another path.
         let name = limbic_domain::Slug::new(name)?;
         self.request(
             reqwest::Method::POST,

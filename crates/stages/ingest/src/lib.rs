@@ -36,12 +36,14 @@
 //! * A post that is sent twice is in `posts` once, even if two processes accepted it.
 //! * A post that is sent again under another author's name is recognised as long as the stage remembers its id ([`RememberedIds`]).
 
+mod admission;
 mod component;
 mod edge;
 mod generations;
 mod in_flight;
 pub mod incoming;
 mod quota;
+mod receipt;
 mod remembered;
 pub mod replay;
 mod seen;
@@ -51,7 +53,8 @@ mod stage;
 mod statements;
 mod subjects;
 
-pub use edge::{Edge, EdgeError, LostSubjects, Receipt, Rejection};
+pub use edge::{Edge, EdgeError};
+pub use receipt::{LostSubjects, Receipt, Rejection};
 pub use remembered::RememberedIds;
 pub use seen::{RecentIds, SeenId, SeenIds, SharedIds};
 pub use settings::Settings;

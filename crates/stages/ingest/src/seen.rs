@@ -22,7 +22,7 @@ use limbic_stream::{Log, Record, TopicPartition};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use crate::edge::{header, seen_id};
+use crate::admission::{header, seen_id};
 use crate::stage::Memory;
 
 /// Records in one read.

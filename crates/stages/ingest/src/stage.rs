@@ -11,7 +11,7 @@ use limbic_stream::{
 };
 
 use crate::Settings;
-use crate::edge::header;
+use crate::admission::header;
 use crate::generations::{Generations, Kind, Length};
 use crate::statements::{self, Said, Statements};
 
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn what_an_earlier_version_has_accepted_is_a_duplicate_unless_it_is_a_correction() {
         let mut harness = harness();
-        let id = crate::edge::seen_id("id of sale");
+        let id = crate::admission::seen_id("id of sale");
         let old = build(topics::INTAKE)
             .key("default/x")
             .value("{}")

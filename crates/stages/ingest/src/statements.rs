@@ -11,7 +11,7 @@ use limbic_stream::{
     Table,
 };
 
-use crate::edge::seen_id;
+use crate::admission::seen_id;
 use crate::generations::{Generations, Kind, Length};
 
 const LATEST: Table<OfOutcome, Latest> = Table::new("latest statements", b"o");

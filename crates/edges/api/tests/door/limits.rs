@@ -38,7 +38,7 @@ async fn every_refusal_is_counted_by_its_reason_for_operators() {
     exchange(api.connect().await, stopped.as_bytes())
         .await
         .problem(408);
-    // What is wrong is no refusal, and what is right is none.
+    // A request that is wrong does not count as refused, and neither does one that is right.
     api.send(&of_acme, b"{").await.problem(400);
     assert_eq!(api.send(&of_acme, body.as_bytes()).await.status, 202);
 

@@ -225,7 +225,7 @@ impl<A: Aggregate> Windows<A> {
             let end = key
                 .iter()
                 .position(|byte| *byte == 0)
-                .ok_or("the key has no name of windows")?;
+                .ok_or("the key does not name windows")?;
             let name =
                 std::str::from_utf8(&key[..end]).map_err(|_| "the name of the windows is not UTF-8")?;
             Layout::<A>::new(name).schema().check(key, value)

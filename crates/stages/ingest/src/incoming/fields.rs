@@ -159,8 +159,8 @@ impl Fields {
         }
     }
 
-    /// The fields of `meta` that `keeps` accepts, and the names of the others. No field may be left that no check has taken: it would be lost, and may be a
-    /// name written wrongly.
+    /// The fields of `meta` that `keeps` accepts, and the names of the others. No other field of the post may be left: it would be
+    /// lost, and its name may be misspelt.
     pub(super) fn meta(
         mut self,
         keeps: impl Fn(&str) -> bool,

@@ -274,7 +274,7 @@ mod tests {
                 "{problem}"
             );
         }
-        // Whoever writes a float knows that it is rounded; digits in a text are text.
+        // A sender of a number with a fraction expects that it is rounded. Digits in a text stay text.
         for float in [
             "1e20",
             "18446744073709551616.0",
