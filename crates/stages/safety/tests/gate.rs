@@ -620,7 +620,7 @@ fn hateful_and_offensive_audiences_get_no_ad_from_the_stated_share_on() {
     let (suppression, _) = suppressed(&lately, &rules());
     assert_eq!(suppression.rule, "audience_offence");
     assert!(
-        suppression.reason.contains("wrote lately are offensive"),
+        suppression.reason.contains("wrote lately were read as offensive"),
         "{}",
         suppression.reason
     );

@@ -268,7 +268,7 @@ fn of_hostility(status: &AudienceStatus) -> Option<String> {
     let (offence, hate) = (status.mood.offence, status.mood.hate);
     (offence > 0.0 || hate > 0.0).then(|| {
         format!(
-            "Of its posts lately, {} are offensive and {} hateful (safety.offence and safety.hate say from where on no ad runs).",
+            "Of its posts lately, {} were read as offensive and {} as hateful (safety.offence and safety.hate say from where on no ad runs).",
             percent(offence),
             percent(hate)
         )
@@ -405,7 +405,7 @@ mod tests {
         let mut hostile = watching;
         hostile.status.mood.offence = 0.25;
         let said = sentences(&hostile, false).join(" ");
-        assert!(said.contains("25 % are offensive and 0 % hateful"), "{said}");
+        assert!(said.contains("25 % were read as offensive and 0 % as hateful"), "{said}");
     }
 
     #[test]

@@ -232,14 +232,14 @@ pub(crate) fn hostility(
             hateful,
             rules.hate,
             "audience_hate",
-            "attack people because of a group that they belong to",
+            "were read as attacks on people because of a group that they belong to",
         ),
         (
             draft.mood.offence,
             offensive,
             rules.offence,
             "audience_offence",
-            "are offensive",
+            "were read as offensive",
         ),
     ] {
         let lately = share(lately, "the share of hostile posts")?;
