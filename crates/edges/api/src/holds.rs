@@ -78,8 +78,7 @@ pub(crate) async fn release(
     Path(subject): Path<String>,
     params: Result<Query<ReleaseParams>, QueryRejection>,
 ) -> Result<Json<HoldView>, Problem> {
-    let Query(ReleaseParams { reason }) =
-        params.map_err(|error| Problem::bad_request(format!("{error}: the only parameter is `reason`")))?;
+    let Query(ReleaseParams { reason }) = params.map_err(Problem::of_query)?;
     if let Some(length) = reason.as_ref().map(|reason| reason.chars().count())
         && length > LONGEST_REASON
     {

@@ -1,6 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -36,6 +37,20 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
     serializer.serialize_u16(status.as_u16())
 }
 
+/// What the parser of parameters says, in the words of the API.
+fn in_plain_words(problem: &str) -> String {
+    if problem == "invalid digit found in string" || problem == "cannot parse integer from empty string" {
+        return "is not a whole number: give for instance 100".to_owned();
+    }
+    if problem.starts_with("number too large") {
+        return "is too large: give for instance 100".to_owned();
+    }
+    if let Some(name) = problem.strip_prefix("duplicate field ") {
+        return format!("{name} is given more than once: give it once");
+    }
+    format!("{problem}: correct it, or leave the parameter out")
+}
+
 impl Problem {
     /// A problem without a field.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
@@ -66,6 +81,27 @@ impl Problem {
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad request", detail)
+    }
+
+    /// A wrong parameter behind the `?`.
+    #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+    pub(crate) fn of_query(rejection: QueryRejection) -> Self {
+        let text = rejection.body_text();
+        let said = text
+            .strip_prefix("Failed to deserialize query string: ")
+            .unwrap_or(&text);
+        // "NAME: PROBLEM", and "unknown field `NAME`, expected …" without a name in front of it or with it.
+        let (name, problem) = said.split_once(": ").unwrap_or(("query", said));
+        if let Some(unknown) = problem.strip_prefix("unknown field `")
+            && let Some((unknown, known)) = unknown.split_once('`')
+        {
+            let known = known
+                .trim_start_matches(", expected ")
+                .trim_start_matches("one of ");
+            let detail = format!("there is no parameter `{unknown}`: the parameters are {known}");
+            return Self::bad_request(detail).of_field(unknown);
+        }
+        Self::bad_request(in_plain_words(problem)).of_field(name)
     }
 
     pub(crate) fn busy(refusal: Refusal, detail: impl Into<String>) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use limbic_domain::{TenantId, Utc};
@@ -62,7 +63,7 @@ impl ListParams {
 }
 
 type Listed = Result<Json<Page>, Problem>;
-type Params = Result<Query<ListParams>, axum::extract::rejection::QueryRejection>;
+type Params = Result<Query<ListParams>, QueryRejection>;
 
 pub(crate) fn store(app: &App) -> Result<&Store, Problem> {
     let store = app.context.store.as_ref();
@@ -111,9 +112,7 @@ async fn list(app: &App, tenant: &TenantId, kind: Kind, subject: Option<String>,
 }
 
 fn params(given: Params) -> Result<ListParams, Problem> {
-    given
-        .map(|Query(params)| params)
-        .map_err(|rejection| Problem::bad_request(rejection.body_text()).of_field("query"))
+    given.map(|Query(params)| params).map_err(Problem::of_query)
 }
 
 pub(crate) async fn readings(State(app): State<App>, Caller(tenant): Caller, given: Params) -> Listed {
@@ -208,8 +207,9 @@ pub(crate) async fn post(
     State(app): State<App>,
     Caller(tenant): Caller,
     Path(id): Path<String>,
-    Query(given): Query<PostParams>,
+    given: Result<Query<PostParams>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let Query(given) = given.map_err(Problem::of_query)?;
     if let Some(network) = given.network {
         return post_by_network(State(app), Caller(tenant), Path((network, id))).await;
     }

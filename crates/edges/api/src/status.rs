@@ -69,10 +69,6 @@ fn problem(error: ExplainError) -> Problem {
     }
 }
 
-fn bad_query(rejection: &QueryRejection) -> Problem {
-    Problem::bad_request(rejection.body_text()).of_field("query")
-}
-
 /// `GET /v1/audiences`: those that changed last come last.
 pub(crate) async fn audiences(
     State(app): State<App>,
@@ -80,7 +76,7 @@ pub(crate) async fn audiences(
     given: Result<Query<AudienceParams>, QueryRejection>,
 ) -> Result<Json<Audiences>, Problem> {
     let _turn = app.turn_to_read(&tenant).await?;
-    let Query(given) = given.map_err(|rejection| bad_query(&rejection))?;
+    let Query(given) = given.map_err(Problem::of_query)?;
     let limit = given.limit.unwrap_or(100);
     if !(1..=200).contains(&limit) {
         let detail = format!("{limit} is not between 1 and 200: give for instance limit=100");
@@ -151,7 +147,7 @@ pub(crate) async fn explain(
     given: Result<Query<ExplainParams>, QueryRejection>,
 ) -> Result<Json<Explanation>, Problem> {
     let _turn = app.turn_to_read(&tenant).await?;
-    let Query(given) = given.map_err(|rejection| bad_query(&rejection))?;
+    let Query(given) = given.map_err(Problem::of_query)?;
     let store = store(&app)?;
     let tables = tables(&app, &tenant).await?;
     let explained = explain::explain(store, &tables, &tenant, &given.of).await;

@@ -405,7 +405,10 @@ mod tests {
         let mut hostile = watching;
         hostile.status.mood.offence = 0.25;
         let said = sentences(&hostile, false).join(" ");
-        assert!(said.contains("25 % were read as offensive and 0 % as hateful"), "{said}");
+        assert!(
+            said.contains("25 % were read as offensive and 0 % as hateful"),
+            "{said}"
+        );
     }
 
     #[test]

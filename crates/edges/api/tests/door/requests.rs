@@ -78,6 +78,27 @@ async fn a_key_that_occurs_twice_does_not_decide_about_a_person() {
 }
 
 #[tokio::test]
+async fn a_wrong_parameter_is_named_and_described_without_words_of_the_parser() {
+    let api = open().await;
+    for (path, field, part) in [
+        ("/v1/readings?limit=abc", "limit", "not a whole number"),
+        ("/v1/readings?limit=99999999999", "limit", "too large"),
+        ("/v1/moments?ordr=newest", "ordr", "the parameters are `"),
+        ("/v1/posts/1?netwrk=x", "netwrk", "the parameters are `network`"),
+        ("/v1/audiences?limt=1", "limt", "no parameter"),
+    ] {
+        let problem = api.get(path).await.problem(400);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(part), "{path}: {problem}");
+        assert!(
+            !detail.contains("deserialize") && !detail.contains("digit"),
+            "{problem}"
+        );
+        assert_eq!(problem["field"], field, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn too_many_items_are_refused_before_they_are_read() {
     let api = open().await;
     let body = format!("[{}]", vec![r#"{"":{"":0}}"#; 10_001].join(","));
