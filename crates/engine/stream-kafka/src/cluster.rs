@@ -187,8 +187,24 @@ impl Cluster {
 
     /// What `group` has committed in these partitions, without joining the group. Brokers answer a commit before its
     /// offsets are visible everywhere, so an undecided commit is waited for. The wait is short, because a process that
-    /// was killed may have left it undecided.
+    /// was killed may have left it undecided. A coordinator that starts or moves is waited for too.
     pub(super) fn committed_offsets(
+        &self,
+        group: &str,
+        partitions: &TopicPartitionList,
+    ) -> KafkaResult<TopicPartitionList> {
+        let deadline = Instant::now() + self.options.call_timeout;
+        loop {
+            match self.decided_offsets(group, partitions) {
+                Err(error) if Instant::now() < deadline && is_without_coordinator(&error) => {
+                    drop(self.group_observer(group, true)?.poll(Duration::from_millis(100)));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn decided_offsets(
         &self,
         group: &str,
         partitions: &TopicPartitionList,
@@ -388,6 +404,18 @@ fn is_transient(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::AllBrokersDown
+        )
+    )
+}
+
+/// The brokers have not decided yet which one coordinates the group: at their start, and when one of them stops.
+fn is_without_coordinator(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
         )
     )
 }
