@@ -1,7 +1,5 @@
 //! Posts and deletions of a connector, in one request.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
-
 use std::sync::Arc;
 
 use limbic_domain::{TenantId, topics};
