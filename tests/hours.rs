@@ -108,6 +108,7 @@ id = "lamps"
 subjects = ["football"]
 bid = 1000
 platforms = [{ name = "file", headline = 60, body = 180 }]
+declared = { advertiser = "Lumen" }
 [campaigns.brief]
 product = "Lumen"
 promise = "Light that follows the game."

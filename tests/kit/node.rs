@@ -48,6 +48,7 @@ music = ["concert", "encore", "band", "song"]
 id = "night-snacks"
 subjects = ["boxing"]
 platforms = [{ name = "file", headline = 60, body = 180 }]
+declared = { advertiser = "Crunch Foods" }
 bid = 250000
 [campaigns.brief]
 product = "Crunch Bowl"
@@ -59,6 +60,7 @@ link = "https://crunch.example/order"
 id = "record-store"
 subjects = ["music"]
 platforms = [{ name = "file", headline = 60, body = 180 }]
+declared = { advertiser = "Groove Corner" }
 bid = 180000
 [campaigns.brief]
 product = "Groove Corner"

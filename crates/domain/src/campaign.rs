@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Direction, Micros, Record, Slug};
+use crate::{Declaration, Direction, Micros, Record, Slug};
 
 /// An ad platform and its limits. Lengths are in graphemes (extended grapheme clusters, UAX #29).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +59,9 @@ pub struct Campaign {
     /// The maximum price of one delivery, in millionths of the currency unit.
     #[serde(default)]
     pub bid: Micros,
+    /// What the advertiser declares: who advertises and pays, in which regions, and which regulated categories the offer is of.
+    #[serde(default, skip_serializing_if = "Declaration::is_empty")]
+    pub declared: Declaration,
 }
 
 impl Campaign {

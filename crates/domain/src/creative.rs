@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, Change, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record, Slug};
+use crate::{
+    AudienceId, Change, Declaration, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record, Slug,
+    Transparency,
+};
 
 /// The texts of an ad, within the limits of one ad platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +29,9 @@ pub struct Creative {
     pub id: String,
     /// The template or model that wrote it, for instance `template/celebrate-1`.
     pub generator: String,
+    /// An AI model wrote the texts: the mark that a machine can read (Regulation (EU) 2024/1689, Article 50(2)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ai_generated: bool,
     /// Its tone, for instance `celebrate`, `calm`, `plain`.
     pub tone: Slug,
     /// The texts that a person sees.
@@ -74,6 +80,9 @@ pub struct CampaignDraft {
     /// As in the campaign: a hold on one of these subjects holds the campaign for every audience.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brands: Vec<Slug>,
+    /// As in the campaign.
+    #[serde(default, skip_serializing_if = "Declaration::is_empty")]
+    pub declared: Declaration,
     /// The ads to choose from.
     pub creatives: Vec<Creative>,
     /// Templates that could not be rendered, with the rule `render`.
@@ -130,6 +139,10 @@ pub struct CreativeSet {
     /// What did not pass the gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removals: Vec<Removal>,
+    /// Who is behind the ads and why they are shown. Absent if no region of the campaign requires it and the campaign does not
+    /// say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transparency: Option<Transparency>,
     /// The version of the safety rules that cleared it. Nothing is decided without it.
     pub cleared_by: String,
 }

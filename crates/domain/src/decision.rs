@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, Creative, Micros, Probability, Pseudonym, Record, Removal, Slug};
+use crate::{AudienceId, Creative, Micros, Probability, Pseudonym, Record, Removal, Slug, Transparency};
 
 /// A policy with its exact settings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -189,6 +189,9 @@ pub struct Chosen {
     pub policy: PolicyVersion,
     /// The seed of the draw, a function of the decision's id and the policy's seed.
     pub seed: u64,
+    /// Who is behind the ad and why it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transparency: Option<Transparency>,
     /// If two policies compete: the state of the comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion_challenger: Option<ChampionChallenger>,

@@ -45,6 +45,7 @@ mod campaign;
 mod connection;
 mod creative;
 mod decision;
+mod declaration;
 mod deletion;
 mod envelope;
 mod fault;
@@ -73,6 +74,7 @@ pub use decision::{
     Candidate, ChallengerMode, ChampionChallenger, Chosen, Decision, DecisionResult, HeldOut, Lift,
     PolicyRole, PolicyVersion, Suppressed, SuppressedBy, Suppression,
 };
+pub use declaration::{Declaration, Region, RegulatedCategory, Transparency};
 pub use deletion::Deletion;
 pub use envelope::{DecodeError, Envelope, Record};
 pub use fault::{Fault, Retry};

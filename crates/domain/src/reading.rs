@@ -274,7 +274,7 @@ pub struct Reading {
     /// As in the post.
     #[serde(default)]
     pub consent: ConsentState,
-    /// As in the post.
+    /// Whether the source says or suspects that the author is a minor, or the text says it.
     #[serde(default)]
     pub minor: bool,
     /// As in the post: 0 for the reading of its first version.

@@ -41,6 +41,7 @@ cooldown = "0s"
 id = "snacks"
 bid = 1000
 platforms = [{ name = "file", headline = 60, body = 180 }]
+declared = { advertiser = "Crunch Foods" }
 [campaigns.brief]
 product = "Crunch Bowl"
 promise = "Popcorn that is hot when the second half begins."

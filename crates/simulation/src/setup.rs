@@ -7,7 +7,7 @@ use limbic_ad_platforms::{FilePlatform, FileSettings};
 use limbic_affect::{BuiltInModel, Engine};
 use limbic_affect_stage::AffectStage;
 use limbic_deliver::DeliverStage;
-use limbic_domain::{Brief, Campaign, HumanDuration, Micros, Platform, Secret, Slug, TenantId};
+use limbic_domain::{Brief, Campaign, Declaration, HumanDuration, Micros, Platform, Secret, Slug, TenantId};
 
 use limbic_metrics::MetricsStage;
 use limbic_node::settings::{Settings, Tenant, TenantCampaign};
@@ -102,6 +102,10 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
                     body: 180,
                 }],
                 bid: Micros(200_000),
+                declared: Declaration {
+                    advertiser: Some(product.to_owned()),
+                    ..Declaration::default()
+                },
             },
         });
     }

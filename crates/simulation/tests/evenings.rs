@@ -144,6 +144,7 @@ fn campaign() -> Campaign {
         "id": "popcorn", "bid": 1_000,
         "brief": {"product": "Popcorn", "promise": "Crisp and salty", "call_to_action": "Order now", "link": "https://example.com"},
         "platforms": [{"name": "file", "headline": 60, "body": 180}],
+        "declared": {"advertiser": "Popcorn"},
     }))
     .unwrap()
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use limbic_bandit::simulator::SimulatedDecision;
-use limbic_domain::{Brief, Campaign, Micros, Platform, Slug, TenantId, Utc};
+use limbic_domain::{Brief, Campaign, Declaration, Micros, Platform, Slug, TenantId, Utc};
 use limbic_node::Settings;
 use limbic_node::settings::TenantCampaign;
 use serde_json::Value;
@@ -83,6 +83,10 @@ fn campaigns() -> anyhow::Result<Vec<TenantCampaign>> {
                     body: 180,
                 }],
                 bid: Micros(200_000),
+                declared: Declaration {
+                    advertiser: Some(product.to_owned()),
+                    ..Declaration::default()
+                },
             },
         })
     };

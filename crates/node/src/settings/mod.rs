@@ -15,8 +15,8 @@ use anyhow::{Context as _, bail};
 use limbic_component::{Component, Registration, Section};
 use limbic_data_key::DataKeys;
 use limbic_domain::{
-    Brief, ByteSize, Campaign, ConnectionUrl, Direction, HumanDuration, Micros, Platform, Secret, Slug,
-    TenantId,
+    Brief, ByteSize, Campaign, ConnectionUrl, Declaration, Direction, HumanDuration, Micros, Platform,
+    Secret, Slug, TenantId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,8 @@ struct CampaignTable {
     platforms: Vec<Platform>,
     #[serde(default)]
     bid: Micros,
+    #[serde(default)]
+    declared: Declaration,
 }
 
 impl<'de> Deserialize<'de> for TenantCampaign {
@@ -191,6 +193,7 @@ impl<'de> Deserialize<'de> for TenantCampaign {
                 direction: table.direction,
                 platforms: table.platforms,
                 bid: table.bid,
+                declared: table.declared,
             },
         })
     }

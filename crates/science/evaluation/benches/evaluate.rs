@@ -134,6 +134,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
             u128::from(limbic_bandit::random::derive(7, number as u64)) << 64
         ),
         generator: format!("template/tone-{number}"),
+        ai_generated: false,
         tone: Slug::new("celebrate").expect("a slug"),
         rendering: Rendering {
             platform: Slug::new("webhook").expect("a slug"),
@@ -184,6 +185,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
                 hash: "0123456789abcdef".into(),
             },
             seed: 1,
+            transparency: None,
             champion_challenger: None,
         }),
     };

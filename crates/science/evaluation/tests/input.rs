@@ -321,6 +321,7 @@ fn creative(id: &str) -> Creative {
     Creative {
         id: id.to_owned(),
         generator: "template/plain-1".to_owned(),
+        ai_generated: false,
         tone: slug("plain"),
         rendering: Rendering {
             platform: slug("bluesky"),
@@ -369,6 +370,7 @@ fn decision(id: &str, at: i64, chosen: usize, probabilities: [f64; 2]) -> Envelo
             people: Vec::new(),
             policy: version(),
             seed: 0,
+            transparency: None,
             champion_challenger: None,
         }),
     };

@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use limbic_creative::{Campaigns, Settings};
-//! use limbic_domain::{Brief, Campaign, Micros, Platform, TenantId};
+//! use limbic_domain::{Brief, Campaign, Declaration, Micros, Platform, TenantId};
 //!
 //! let mut campaign = Campaign {
 //!     brands: Vec::new(),
@@ -37,6 +37,7 @@
 //!     direction: None,
 //!     platforms: vec![Platform { name: "webhook".parse()?, headline: 40, body: 90 }],
 //!     bid: Micros(1_000),
+//!     declared: Declaration::default(),
 //! };
 //! let with = |campaign: &Campaign| Campaigns::new().with(TenantId::default(), campaign.clone());
 //! assert!(Settings::default().check(&with(&campaign)).is_ok());

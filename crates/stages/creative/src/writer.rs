@@ -116,6 +116,7 @@ impl Writer {
             bid: campaign.bid,
             own_brand: campaign.is_own_brand(occasion.subject),
             brands: campaign.brands.clone(),
+            declared: campaign.declared.clone(),
             creatives: Vec::new(),
             removals: Vec::new(),
         };
@@ -331,6 +332,7 @@ fn creative(tenant: &TenantId, campaign: &Campaign, platform: &Platform, copy: C
     Creative {
         id: event_id("creative", &causes),
         generator: format!("template/{}", copy.template.name),
+        ai_generated: false,
         tone: copy.template.tone.clone(),
         rendering: Rendering {
             platform: platform.name.clone(),

@@ -45,6 +45,7 @@ fn campaign(id: &str) -> Campaign {
         direction: None,
         platforms: vec![platform("webhook", 40, 120)],
         bid: Micros(250_000),
+        declared: limbic_domain::Declaration::default(),
     }
 }
 

@@ -119,6 +119,7 @@ impl OptimizeStage {
                     people,
                     policy,
                     seed,
+                    transparency: set.data.transparency.clone(),
                     champion_challenger: test,
                 })
             }

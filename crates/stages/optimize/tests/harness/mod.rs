@@ -114,6 +114,7 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
     let creative = |tone: &str| Creative {
         id: format!("{tone}-1"),
         generator: format!("template/{tone}-1"),
+        ai_generated: false,
         tone: Slug::new(tone).unwrap(),
         rendering: Rendering {
             platform: Slug::new("webhook").unwrap(),
@@ -141,6 +142,7 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
         people: vec![person],
         creatives: vec![creative("celebrate"), creative("calm"), creative("plain")],
         removals: Vec::new(),
+        transparency: None,
         cleared_by: "rules-1".into(),
     };
     Envelope::new(TenantId::default(), format!("set-{moment}"), at(minutes), set)
