@@ -21,13 +21,24 @@ use foldhash::{HashMap, HashMapExt as _};
 /// The tag for an undetermined language.
 pub(crate) const UNDETERMINED: &str = "und";
 
-/// A language, and whether an English engine reads the text.
+/// Every language that [`language_of`] can name, as BCP 47 tags.
+pub const LANGUAGES: [&str; 23] = [
+    "ar", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it", "ja", "ko", "nl", "pl", "pt", "ru",
+    "sv", "th", "tr", "uk", "vi", "zh",
+];
+
+/// The probable language of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Language {
-    /// BCP 47 tag, or [`UNDETERMINED`].
-    pub(crate) tag: &'static str,
+pub struct Language {
+    /// BCP 47 tag: one of [`LANGUAGES`], or `und` for a language that cannot be told.
+    pub tag: &'static str,
     /// Whether an undetermined text can be read all the same: it has no words, as a text of emoji, names and links.
-    has_no_words: bool,
+    pub has_no_words: bool,
+}
+
+/// The probable language of a text. A text in plain Latin letters without evidence counts as English.
+pub fn language_of(text: &str) -> Language {
+    guess(text, &mut Room::default())
 }
 
 impl Language {

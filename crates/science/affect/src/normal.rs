@@ -116,9 +116,8 @@ impl Writer<'_> {
     }
 }
 
-/// Characters without a visible form: controls, zero-width, bidirectional and invisible operators, fillers, tags,
-/// selectors.
-fn is_invisible(c: char) -> bool {
+/// Whether a character has no visible form: controls, zero-width, bidirectional and invisible operators, fillers, tags, selectors.
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c), 0xad | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
             | 0x202a..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffc

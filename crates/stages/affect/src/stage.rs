@@ -6,7 +6,7 @@ use std::time::Instant;
 use limbic_domain::{Affect, Deletion, Envelope, Post, Reading, TenantId, event_id, topics};
 use limbic_stream::{Batch, BatchLimits, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use limbic_affect::{AffectEngine, CacheCounts, SubjectTagger, fingerprint};
+use limbic_affect::{AffectEngine, CacheCounts, SubjectTagger, fingerprint, suspects_minor};
 
 use crate::AffectMeters;
 
@@ -83,7 +83,7 @@ impl AffectStage {
             affect,
             subjects: self.tagger.tag(&post.text, &post.subjects),
             consent: post.consent,
-            minor: post.minor,
+            minor: post.minor || suspects_minor(&post.text),
             revision: post.revision,
         };
         Envelope::new(tenant, id, at, reading)
