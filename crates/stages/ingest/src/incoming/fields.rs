@@ -148,9 +148,16 @@ impl Fields {
     }
 
     pub(super) fn consent(&mut self) -> Result<Option<ConsentState>, Problem> {
-        let Some(word) = self.text_within(CONSENT, 32)? else {
+        let Some(word) = self.text_within(CONSENT, LONGEST_CONSENT)? else {
             return Ok(None);
         };
+        if is_consent_string(&word) {
+            return Err(Problem::new(
+                CONSENT.name,
+                "is a consent string (TCF, GPP or US Privacy), which is not read here",
+                "let the source translate it, and give given, denied or unknown",
+            ));
+        }
         match word.as_str() {
             "given" => Ok(Some(ConsentState::Given)),
             "denied" => Ok(Some(ConsentState::Denied)),
@@ -211,4 +218,18 @@ impl Fields {
             format_args!("remove it{place}; the fields are {}", known.join(", ")),
         ))
     }
+}
+
+/// Most bytes of a `consent`: long enough for the consent strings that are refused, so that the refusal says what they are.
+const LONGEST_CONSENT: usize = 8_192;
+
+/// Whether a text looks like a consent string of the IAB: TCF and GPP are long base64url with `.` and `~` between the parts, US Privacy
+/// is `1` and three of `Y`, `N` and `-`.
+fn is_consent_string(text: &str) -> bool {
+    const SHORTEST: usize = 16;
+    let is_encoded = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    let is_us_privacy = text
+        .strip_prefix('1')
+        .is_some_and(|rest| rest.len() == 3 && rest.chars().all(|c| matches!(c, 'Y' | 'N' | '-')));
+    is_us_privacy || (text.len() >= SHORTEST && text.chars().all(is_encoded))
 }

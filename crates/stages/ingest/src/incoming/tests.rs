@@ -98,6 +98,18 @@ fn every_wrong_field_is_named() {
         ("lang", json!("english language"), "BCP 47"),
         ("consent", json!("yes"), "not one of"),
         ("consent", json!("gven"), "did you mean `given`"),
+        (
+            "consent",
+            json!("CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA"),
+            "is a consent string",
+        ),
+        (
+            "consent",
+            json!("DBACNY~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA~1YNN"),
+            "is a consent string",
+        ),
+        ("consent", json!("1YN-"), "is a consent string"),
+        ("consent", json!("1YES"), "not one of"),
         ("minor", json!("no"), "boolean"),
         ("subjects", json!("football"), "expected an array"),
         ("subjects", json!(["Foot Ball"]), "a-z"),
