@@ -100,10 +100,12 @@ pub struct Declaration {
     /// The person or company that pays. Absent = the advertiser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payer: Option<String>,
-    /// The regions in which the ads run. Empty = in every region, so the requirements of all of them apply.
+    /// The regions in which the ads run: `eu`, `uk`, `us`, `us_california`, `us_colorado`, `us_new_york`, `us_washington`, `brazil`,
+    /// `canada`. Empty = in every region, so the requirements of all of them apply.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub regions: BTreeSet<Region>,
-    /// The regulated categories of the offer. An ad of a category that is not declared is removed.
+    /// The regulated categories of the offer: `credit`, `housing`, `employment`, `politics`, `gambling`, `alcohol`, `medicines`. An ad of a
+    /// category that is not declared is removed.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub categories: BTreeSet<RegulatedCategory>,
 }
