@@ -1,13 +1,16 @@
 //! The gate: one pure function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use limbic_domain::{CampaignDraft, CreativeSet, Draft, Hold, Removal, Suppression, Utc};
+use limbic_domain::{
+    CampaignDraft, Creative, CreativeSet, Draft, Hold, Pseudonym, Recipient, Removal, Suppression, Utc,
+};
 
 use crate::Rules;
-use crate::rules::people::People;
-use crate::rules::{self, RuleError};
+use crate::ad::Ad;
+use crate::rule::{Check, Rule, RuleError};
+use crate::rules::{self, MALFORMED, PEOPLE_LIMIT, RULE_FAILED, RULES};
 
 /// What the gate decides about one campaign of a draft.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +43,6 @@ impl Context<'_> {
     }
 }
 
-/// A rule about a whole campaign of a draft: the suppression, if nothing may run.
-pub(crate) type AudienceRule =
-    fn(&Draft, &CampaignDraft, &Context<'_>) -> Result<Option<Suppression>, RuleError>;
-
 /// Judges a draft: one verdict for each of its campaigns, in their order.
 ///
 /// The verdicts are a function of the arguments. If a rule fails or panics, the verdict is a suppression with the rule
@@ -51,23 +50,22 @@ pub(crate) type AudienceRule =
 ///
 /// `at` is the moment's event time. `holds` has at least the holds on the audience's subject and on the campaigns' brands.
 pub fn gate(draft: &Draft, at: Utc, holds: &Holds, rules: &Rules) -> Vec<Verdict> {
-    judge(draft, &Context { rules, holds, at }, rules::AUDIENCE)
+    judge(draft, &Context { rules, holds, at }, &RULES)
 }
 
-fn judge(draft: &Draft, context: &Context<'_>, audience_rules: &[AudienceRule]) -> Vec<Verdict> {
-    let rules = context.rules;
-    let people = guarded(|| Ok(rules::people::clear(&draft.people, rules)));
+fn judge(draft: &Draft, context: &Context<'_>, all: &[Rule]) -> Vec<Verdict> {
+    let people = guarded(|| clear_people(&draft.people, context, all));
     let campaigns = draft.campaigns.iter();
     campaigns
         .map(|campaign| {
             let verdict = match &people {
-                Ok(people) => guarded(|| pass(draft, campaign, people, context, audience_rules)),
+                Ok(people) => pass(draft, campaign, people, context, all),
                 Err(error) => Err(error.clone()),
             };
             verdict.unwrap_or_else(|error| Verdict::Suppressed {
                 suppression: Suppression {
-                    rule: "rule_failed".to_owned(),
-                    reason: format!("An ad that cannot be judged does not run: {error}."),
+                    rule: RULE_FAILED.id.to_owned(),
+                    reason: rules::cannot_be_judged(&error),
                 },
                 removals: campaign.removals.clone(),
             })
@@ -76,7 +74,7 @@ fn judge(draft: &Draft, context: &Context<'_>, audience_rules: &[AudienceRule]) 
 }
 
 /// What `rule` returns; a failure or a panic as text.
-fn guarded<T>(rule: impl FnOnce() -> Result<T, RuleError>) -> Result<T, String> {
+pub(crate) fn guarded<T>(rule: impl FnOnce() -> Result<T, RuleError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(rule)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(error.to_string()),
@@ -89,12 +87,18 @@ fn pass(
     campaign: &CampaignDraft,
     people: &People,
     context: &Context<'_>,
-    audience_rules: &[AudienceRule],
-) -> Result<Verdict, RuleError> {
+    all: &[Rule],
+) -> Result<Verdict, String> {
     let rules = context.rules;
     let mut removals = campaign.removals.clone();
-    for rule in audience_rules {
-        if let Some(suppression) = rule(draft, campaign, context)? {
+    for rule in all {
+        if let Check::Campaign(check) = rule.check
+            && let Some(reason) = guarded(|| check(draft, campaign, context))?
+        {
+            let suppression = Suppression {
+                rule: rule.id.to_owned(),
+                reason,
+            };
             return Ok(Verdict::Suppressed {
                 suppression,
                 removals,
@@ -102,24 +106,16 @@ fn pass(
         }
     }
     removals.extend_from_slice(&people.removals);
-    if let Some(suppression) = rules::people::too_few(draft.people.len(), people.cleared.len(), rules) {
+    if let Some(suppression) = rules::too_few(draft.people.len(), people.cleared.len(), rules) {
         return Ok(Verdict::Suppressed {
             suppression,
             removals,
         });
     }
-    let creatives = rules::creatives::clear(&campaign.creatives, rules, &mut removals);
+    let creatives = clear_ads(draft, campaign, rules, all, &mut removals)?;
     if creatives.is_empty() {
-        let suppression = Suppression {
-            rule: "no_creative_left".to_owned(),
-            reason: match campaign.creatives.len() {
-                0 => "There was no ad to choose from.".to_owned(),
-                1 => "The only ad had to be removed.".to_owned(),
-                count => format!("All {count} ads had to be removed."),
-            },
-        };
         return Ok(Verdict::Suppressed {
-            suppression,
+            suppression: rules::no_creative(campaign.creatives.len()),
             removals,
         });
     }
@@ -133,8 +129,92 @@ fn pass(
         people: people.cleared.clone(),
         creatives,
         removals,
+        transparency: rules::transparency_record(draft, campaign),
         cleared_by: rules.version().to_owned(),
     })))
+}
+
+/// The people of a moment after the rules.
+struct People {
+    /// The people whom an ad may reach, in the order given, each once.
+    cleared: Vec<Pseudonym>,
+    /// The others.
+    removals: Vec<Removal>,
+}
+
+/// Judges the people of a moment. A person who is named twice is judged by the worst that is known of them.
+fn clear_people(people: &[Recipient], context: &Context<'_>, all: &[Rule]) -> Result<People, RuleError> {
+    let mut against: HashMap<&Pseudonym, (&'static str, String)> = HashMap::new();
+    for recipient in people {
+        if let Some(objection) = objection_to(recipient, context, all)? {
+            against.entry(&recipient.person).or_insert(objection);
+        }
+    }
+    let most = context.rules.people;
+    let mut seen = HashSet::new();
+    let (mut cleared, mut removals) = (Vec::new(), Vec::new());
+    for Recipient { person, .. } in people {
+        if !seen.insert(person) {
+            continue;
+        }
+        let objection = against.remove(person).or_else(|| {
+            (cleared.len() >= most).then(|| {
+                let reason = format!("One decision reaches at most {most} people, those who posted last.");
+                (PEOPLE_LIMIT.id, reason)
+            })
+        });
+        match objection {
+            Some((rule, reason)) => {
+                Removal::note(&mut removals, rule, &reason, format!("person/{person}"));
+            }
+            None => cleared.push(person.clone()),
+        }
+    }
+    Ok(People { cleared, removals })
+}
+
+/// The first objection to a person.
+fn objection_to(
+    recipient: &Recipient,
+    context: &Context<'_>,
+    all: &[Rule],
+) -> Result<Option<(&'static str, String)>, RuleError> {
+    for rule in all {
+        if let Check::Person(check) = rule.check
+            && let Some(reason) = check(recipient, context)?
+        {
+            return Ok(Some((rule.id, reason)));
+        }
+    }
+    Ok(None)
+}
+
+/// The ads that may run, in the order given.
+fn clear_ads(
+    draft: &Draft,
+    campaign: &CampaignDraft,
+    rules: &Rules,
+    all: &[Rule],
+    removals: &mut Vec<Removal>,
+) -> Result<Vec<Creative>, String> {
+    let is_to_upset_people = rules::is_upset(draft, rules);
+    let mut seen = HashSet::new();
+    let mut cleared = Vec::new();
+    for creative in &campaign.creatives {
+        let objection = if seen.insert(&creative.id) {
+            Ad::of(creative, campaign, is_to_upset_people, rules).objection(all)?
+        } else {
+            let reason = "Another ad of this draft has the same id.";
+            Some((&MALFORMED, reason.to_owned()))
+        };
+        match objection {
+            Some((rule, reason)) => {
+                Removal::note(removals, rule.id, &reason, format!("creative/{}", creative.id));
+            }
+            None => cleared.push(creative.clone()),
+        }
+    }
+    Ok(cleared)
 }
 
 #[cfg(test)]
@@ -149,7 +229,7 @@ mod tests {
                 "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
             "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
-            "campaigns": [{"campaign": "spring", "bid": 1, "creatives": [
+            "campaigns": [{"campaign": "spring", "bid": 1, "declared": {"advertiser": "Acme"}, "creatives": [
                 {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
                     {"platform": "file", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}]}],
         }))
@@ -165,12 +245,17 @@ mod tests {
             holds: &holds,
             at: Utc::from_millis(0),
         };
-        let cleared = judge(&draft(), &context, rules::AUDIENCE);
+        let cleared = judge(&draft(), &context, &RULES);
         assert!(matches!(cleared[..], [Verdict::Cleared(_)]));
-        let fails: AudienceRule = |_, _, _| Err(RuleError::Unreadable("a test's number"));
-        let panics: AudienceRule = |_, _, _| panic!("a test's rule");
-        for broken in [fails, panics] {
-            let verdicts = judge(&draft(), &context, &[broken]);
+        for check in [
+            Check::Campaign(|_, _, _| Err(RuleError::Unreadable("a test's number"))),
+            Check::Campaign(|_, _, _| panic!("a test's rule")),
+            Check::Person(|_, _| Err(RuleError::Unreadable("a test's number"))),
+            Check::Person(|_, _| panic!("a test's rule")),
+            Check::Ad(|_| Err(RuleError::Unreadable("a test's number"))),
+            Check::Ad(|_| panic!("a test's rule")),
+        ] {
+            let verdicts = judge(&draft(), &context, &[Rule { check, ..RULE_FAILED }]);
             let [Verdict::Suppressed { suppression, .. }] = &verdicts[..] else {
                 panic!("cleared by a broken rule");
             };
@@ -197,11 +282,11 @@ mod tests {
             campaign: "autumn".parse().unwrap(),
             ..two.campaigns[0].clone()
         });
-        let fails: AudienceRule = |_, campaign, _| match campaign.campaign.as_str() {
+        let check = Check::Campaign(|_, campaign, _| match campaign.campaign.as_str() {
             "spring" => panic!("a test's rule"),
             _ => Ok(None),
-        };
-        let verdicts = judge(&two, &context, &[fails]);
+        });
+        let verdicts = judge(&two, &context, &[Rule { check, ..RULE_FAILED }]);
         assert!(matches!(
             verdicts[..],
             [Verdict::Suppressed { .. }, Verdict::Cleared(_)]

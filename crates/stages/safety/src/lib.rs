@@ -27,7 +27,7 @@
 //!             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
 //!         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
 //!         "people": [{"person": "9f86d081884c7d659a2feaa0c55ad015", "distress": 0.0, "consent": "given", "minor": true}],
-//!         "campaigns": [{"campaign": "spring", "bid": 1, "creatives": []}]}"#,
+//!         "campaigns": [{"campaign": "spring", "bid": 1, "declared": {"advertiser": "Acme"}, "creatives": []}]}"#,
 //! )?;
 //! let rules = Rules::new(&Settings::default())?;
 //! let at = Utc::from_millis(0);
@@ -41,47 +41,48 @@
 //! * [`gate`] is a pure function of a draft, its time, the [`Holds`] and the [`Rules`]. It returns a [`Verdict`] for each campaign of the draft.
 //! * [`Rules`] are built from [`Settings`] and from nothing else. Settings can only make them **stricter**: each limit
 //!   has a compiled-in [`maximum`](ceiling), word lists can only be extended, and there is no switch to turn a rule off.
-//! * [`SafetyStage`] applies the gate to the topic `drafts`.
+//! * [`SafetyStage`] applies the gate to the topic `drafts`. [`judge_ad`] judges a text outside a draft.
 //!
 //! # The rules
 //!
-//! | rule | removes | when |
-//! |---|---|---|
-//! | `hold` | everything | posts named a death, a disaster or violence: the subject, or a brand of the campaign, is on [hold](limbic_domain::Hold) |
-//! | `sensitive_event` | everything | it is plausible that the share of posts since the change that name such an event reaches the limit |
-//! | `unread_audience` | everything | too many posts since the change are in languages in which distress cannot be read |
-//! | `audience_distress` | everything | the share of recent posts with distress reaches the limit, or plausibly does since the change |
-//! | `audience_feeling` | everything | fear, grief or despair is strong in the audience, lately or since the change; sadness, when it goes down |
-//! | `audience_hate`, `audience_offence` | everything | the share of such posts reaches the limit, lately or since the change |
-//! | `complaint` | everything | the audience's subject is the campaign's own brand, and the audience is not pleased with it |
-//! | `sensitive_audience` | everything | the audience or the campaign's name is of a sensitive category |
-//! | `minor`, `distress`, `consent` | a person | suspected minor; in distress; no consent where the source requires it |
-//! | `people_limit` | a person | more people than one decision may reach |
-//! | `no_person_left`, `too_few_people` | everything | nobody remains, or fewer people than the settings require |
-//! | `malformed`, `over_limit`, `unreadable` | an ad | empty, hidden characters, no web link; longer than its platform takes; in a script that these rules cannot read |
-//! | `feeling`, `shaming`, `sensitive_word` | an ad | it names or works on what the person feels; shames them; speaks of a sensitive matter |
-//! | `no_creative_left` | everything | no ad remains |
-//! | `rule_failed` | everything | a rule failed or panicked: what cannot be judged does not run |
+//! [`RULES`] is the table of all rules, one file each in `src/rules`. Each belongs to one of twelve [`Protection`]s. `limbic safety rules`
+//! prints them, and `docs/safety.md` is the same as a page ([`page`]), with the requirements of [`REGIONS`] and the sources of the
+//! [`WORD_LISTS`].
 //!
 //! Categories follow the *Sensitive Topics* node of the IAB Content Taxonomy 3.1, and what Article 9 of the GDPR and the
-//! Digital Services Act, Article 26(3), forbid as a ground for advertising; the word lists are this project's own.
-//! The lists are **English** and tuned for recall: an ad too few costs money, an ad too many harms a person.
+//! Digital Services Act, Article 26(3), forbid as a ground for advertising; the word lists are this project's own, in `data`.
+//! They are **English** and tuned for recall: an ad too few costs money, an ad too many harms a person. A text in a language without
+//! word lists does not run.
+//!
+//! A text is folded before it is compared: by the normal form of `limbic-affect`, and letters that only look Latin are refused. Words
+//! that are cut by a space (`can cer`) are not put together, and what an emoji says is not read.
 //!
 //! # Laws
 //!
 //! * More distress never clears more: not more people, not more ads, not a campaign that was suppressed.
 //! * A removed person or ad is in no creative set. Every removal and suppression states its reason in a sentence.
-//! * Every creative set carries `cleared_by`, the version of the rules: a hash of limits and word lists.
+//! * A disguised text is not judged more leniently than the plain one: `tests/disguises.rs`.
+//! * Every creative set carries `cleared_by`, the version of the rules: a hash of settings, rules, word lists and regions.
 //! * A campaign is judged alone as it is judged in the company of others.
 
+mod ad;
 mod component;
 mod gate;
+mod page;
 mod reading;
+mod regions;
+mod rule;
 mod rules;
 mod settings;
 mod stage;
 mod words;
 
+pub use ad::{AdText, Objection, judge_ad};
 pub use gate::{Holds, Verdict, gate};
+pub use page::page;
+pub use regions::{REGIONS, Refused, RegionPack, Required};
+pub use rule::{Protection, Rule};
+pub use rules::{RULES, rule};
 pub use settings::{Rules, Settings, SettingsError, ceiling};
 pub use stage::{STAGE, SafetyStage};
+pub use words::{WORD_LISTS, WordList};

@@ -1,25 +1,97 @@
 //! Reading a text as the rules do: folded, so that spelling tricks do not slip through.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use limbic_affect::{is_invisible, normalise};
 
-/// The words of each sentence: compatibility-decomposed (NFKD), without marks and apostrophes, in lower case.
+/// A text as the rules read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// The words of each sentence, in each way to read them.
+    pub(crate) sentences: Vec<Vec<String>>,
+    /// The first letter or number that is not Latin, and so is in no word list.
+    pub(crate) unreadable: Option<char>,
+}
+
+impl Reading {
+    pub(crate) fn of(text: &str) -> Self {
+        let folded = fold(text);
+        Self {
+            unreadable: folded.chars().find(|&c| c.is_alphanumeric() && !c.is_ascii()),
+            sentences: sentences_of(&folded),
+        }
+    }
+}
+
+/// The words of each sentence of a text, folded.
 ///
-/// `Ｓád`, `sad` and `S.A.D` give `sad`; `d3pressed` gives `depressed` as well as itself, and so do single letters in
+/// `Ｓád`, `sad`, `S.A.D` and `saaaad` give `sad`; `d3pressed` gives `depressed` as well as itself, and so do single letters in
 /// a row.
 pub(crate) fn sentences(text: &str) -> Vec<Vec<String>> {
-    let folded: String = text
-        .nfkd()
-        .filter(|&c| !is_combining_mark(c) && !is_ignorable(c))
-        .flat_map(char::to_lowercase)
-        .collect();
-    let chars: Vec<char> = folded.chars().collect();
+    sentences_of(&fold(text))
+}
+
+/// The normal form of `limbic-affect`, with Latin letters that Unicode does not decompose (`ł`, `ø`), and with letters in boxes and
+/// flags as letters.
+fn fold(text: &str) -> String {
+    let opened: String = text.chars().map(open).collect();
+    normalise(&opened)
+        .chars()
+        .map(|c| latin(c).unwrap_or(c))
+        .collect::<String>()
+        .replace('ß', "ss")
+        .replace('æ', "ae")
+        .replace('œ', "oe")
+        .replace('þ', "th")
+}
+
+/// The letter in a box, a circle or half of a flag, which Unicode does not decompose.
+fn open(c: char) -> char {
+    let first = match u32::from(c) {
+        0x1_F150..=0x1_F169 => 0x1_F150,
+        0x1_F170..=0x1_F189 => 0x1_F170,
+        0x1_F1E6..=0x1_F1FF => 0x1_F1E6,
+        _ => return c,
+    };
+    char::from_u32(u32::from('a') + u32::from(c) - first).unwrap_or(c)
+}
+
+/// The plain letter for a Latin letter with a stroke, a hook or without its dot.
+const fn latin(c: char) -> Option<char> {
+    Some(match c {
+        'ⱥ' | 'ɐ' => 'a',
+        'ƀ' | 'ɓ' | 'ƃ' => 'b',
+        'ƈ' | 'ȼ' => 'c',
+        'đ' | 'ð' | 'ɗ' | 'ƌ' | 'ȡ' => 'd',
+        'ɇ' | 'ǝ' => 'e',
+        'ƒ' => 'f',
+        'ǥ' | 'ɠ' => 'g',
+        'ħ' | 'ⱨ' => 'h',
+        'ı' | 'ɨ' => 'i',
+        'ɉ' | 'ȷ' => 'j',
+        'ĸ' | 'ƙ' | 'ⱪ' => 'k',
+        'ł' | 'ƚ' | 'ⱡ' | 'ȴ' => 'l',
+        'ŋ' | 'ƞ' | 'ɲ' | 'ȵ' => 'n',
+        'ø' | 'ɵ' => 'o',
+        'ƥ' => 'p',
+        'ɋ' => 'q',
+        'ɍ' => 'r',
+        'ȿ' => 's',
+        'ŧ' | 'ƭ' | 'ƫ' | 'ʈ' | 'ⱦ' | 'ȶ' => 't',
+        'ʉ' => 'u',
+        'ʋ' => 'v',
+        'ƴ' | 'ɏ' => 'y',
+        'ƶ' | 'ȥ' | 'ⱬ' | 'ɀ' => 'z',
+        _ => return None,
+    })
+}
+
+fn sentences_of(folded: &str) -> Vec<Vec<String>> {
+    let chars: Vec<char> = folded.chars().filter(|&c| c != '\'').collect();
     let mut sentences = Vec::new();
     let mut words = Vec::new();
     let mut word = String::new();
     for (at, &c) in chars.iter().enumerate() {
         let is_symbol_letter = matches!(c, '@' | '$' | '!')
-            && !word.is_empty()
+            && (c == '$' || !word.is_empty())
             && chars.get(at + 1).is_some_and(|next| next.is_alphabetic());
         if c.is_alphanumeric() || is_symbol_letter {
             word.push(c);
@@ -33,7 +105,7 @@ pub(crate) fn sentences(text: &str) -> Vec<Vec<String>> {
             && words
                 .last()
                 .is_some_and(|last: &String| last.chars().count() == 1);
-        if matches!(c, '.' | '!' | '?' | '…' | ';' | '\n' | '。' | '！' | '？') && !spells {
+        if matches!(c, '.' | '!' | '?' | ';' | '。') && !spells {
             close(&mut sentences, &mut words);
         }
     }
@@ -44,34 +116,23 @@ pub(crate) fn sentences(text: &str) -> Vec<Vec<String>> {
     sentences
 }
 
+/// Ends a sentence: adds it in each way to read it that differs from the others.
 fn close(sentences: &mut Vec<Vec<String>>, words: &mut Vec<String>) {
     let spoken = std::mem::take(words);
     if spoken.is_empty() {
         return;
     }
     let joined = join_letters(&spoken);
-    let unmasked: Vec<String> = spoken.iter().map(|word| unmask(word)).collect();
-    let is_new = |reading: &Vec<String>, known: &[&Vec<String>]| !known.contains(&reading);
-    if is_new(&joined, &[&spoken]) {
-        sentences.push(joined.clone());
-    }
-    if is_new(&unmasked, &[&spoken, &joined]) {
-        sentences.push(unmasked);
-    }
-    sentences.push(spoken);
-}
-
-/// Apostrophes, soft hyphens, joiners and zero-width characters: inside a word they are nothing.
-fn is_ignorable(c: char) -> bool {
-    matches!(
-        c,
-        '\'' | '’' | '‘' | 'ʼ' | '`' | '\u{00AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}'
-    )
+    let unmasked: Vec<String> = joined.iter().map(|word| unmask(word)).collect();
+    let squeezed = |most| unmasked.iter().map(|word| squeeze(word, most)).collect();
+    let mut readings = vec![squeezed(1), squeezed(2), unmasked, joined, spoken];
+    readings.dedup();
+    sentences.append(&mut readings);
 }
 
 /// Three or more single letters in a row are one word.
 fn join_letters(words: &[String]) -> Vec<String> {
-    let is_letter = |word: &String| word.chars().count() == 1 && word.chars().all(char::is_alphabetic);
+    let is_letter = |word: &String| word.chars().count() == 1 && word.chars().all(char::is_alphanumeric);
     let mut joined = Vec::new();
     let mut rest = words;
     while let Some(first) = rest.first() {
@@ -105,25 +166,29 @@ fn unmask(word: &str) -> String {
         .collect()
 }
 
-/// Whether these rules can read a text at all: letters mostly Latin, and no word that mixes scripts (`pаin` with a
-/// Cyrillic а reads as `pain` to a person and as nothing to a word list).
-pub(crate) fn is_readable(text: &str) -> bool {
-    let folded: String = text.nfkd().filter(|&c| !is_combining_mark(c)).collect();
-    let (mut latin, mut foreign) = (0_usize, 0_usize);
-    for word in folded.split(|c: char| !c.is_alphabetic()) {
-        let of_word = word.chars().filter(|&c| is_latin(c)).count();
-        let others = word.chars().count() - of_word;
-        if of_word > 0 && others > 0 {
-            return false;
-        }
-        latin += of_word;
-        foreign += others;
-    }
-    foreign <= latin
+/// A letter that stands three times or more in a row only `most` times: no English word has it three times.
+fn squeeze(word: &str, most: usize) -> String {
+    let chars: Vec<char> = word.chars().collect();
+    let runs = chars.chunk_by(|one, next| one == next);
+    runs.flat_map(|run| if run.len() >= 3 { &run[..most] } else { run })
+        .collect()
 }
 
-fn is_latin(c: char) -> bool {
-    matches!(c, 'a'..='z' | 'A'..='Z' | 'ª' | 'º' | '\u{00C0}'..='\u{024F}' | '\u{1E00}'..='\u{1EFF}' | '\u{2C60}'..='\u{2C7F}')
+/// The first character that a person cannot see, or that belongs to no text: controls, zero-width and bidirectional characters, tags,
+/// fillers, private use. Joiners and selectors of emoji count only beside a letter.
+pub(crate) fn hidden_character(text: &str) -> Option<char> {
+    let mut before = ' ';
+    for c in text.chars() {
+        let is_part_of_emoji = matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE0E}' | '\u{FE0F}');
+        let is_private = matches!(c, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{10FFFF}');
+        let is_separator = matches!(c, '\u{2028}' | '\u{2029}');
+        let is_filler = c == '\u{34F}' || (is_invisible(c) && !is_part_of_emoji);
+        if is_filler || is_private || is_separator || (is_part_of_emoji && before.is_alphabetic()) {
+            return Some(c);
+        }
+        before = c;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -143,30 +208,126 @@ mod tests {
             "s.a.d",
             "s a d",
             "s4d",
+            "s 4 d",
             "s@d",
+            "5ad",
+            "$ad",
+            "saaaaad",
+            "ssssad",
             "𝐬𝐚𝐝",
+            "ˢᵃᵈ",
+            "🅂🄰🄳",
+            "🅢🅐🅓",
+            "🆂🅰🅳",
+            "🇸🇦🇩",
             "s\u{200B}ad",
             "s\u{AD}ad",
+            "s\u{336}a\u{336}d\u{336}",
         ] {
             assert!(reads(trick, "sad"), "{trick}: {:?}", sentences(trick));
         }
         assert!(reads("You’re here", "youre"));
         assert!(!reads("a b", "ab"), "two letters are two letters");
+        assert!(reads("kiłł", "kill") && reads("Ðeath", "death") && reads("Straße", "strasse"));
+        assert!(
+            reads("killlll", "kill")
+                && reads("cooool", "col")
+                && reads("cool", "cool")
+                && !reads("cool", "col")
+        );
+        assert!(reads("2026", "2026"), "a number is a number");
+    }
+
+    #[test]
+    fn every_letter_with_a_stroke_becomes_a_plain_one() {
+        let all = "ⱥɐƀɓƃƈȼđðɗƌȡɇǝƒǥɠħⱨıɨɉȷĸƙⱪłƚⱡȴŋƞɲȵøɵƥɋɍȿŧƭƫʈⱦȶʉʋƴɏƶȥⱬɀæœþß";
+        assert_eq!(
+            sentences(all)
+                .last()
+                .and_then(|words| words.first())
+                .map(String::as_str),
+            Some("aabbbccdddddeefgghhiijjkkkllllnnnnoopqrsttttttuvyyzzzzaeoethss")
+        );
+        assert_eq!(Reading::of(all).unreadable, None);
     }
 
     #[test]
     fn sentences_end_where_they_end() {
         assert_eq!(sentences("One two. Three! "), [vec!["one", "two"], vec!["three"]]);
+        assert_eq!(
+            sentences("One; two? three… four。five"),
+            [["one"], ["two"], ["three"], ["four"], ["five"]]
+        );
         assert!(sentences(" …!? ").is_empty());
     }
 
     #[test]
-    fn mixed_and_foreign_scripts_are_not_readable() {
-        assert!(is_readable("Größe & crème brûlée 5 €"));
-        assert!(is_readable("Sushi 寿司 tonight"));
-        assert!(is_readable("🎉 2026"));
-        assert!(!is_readable("no p\u{0430}in"));
-        assert!(!is_readable("こんにちは"));
-        assert!(!is_readable("Грустно?"));
+    fn letters_that_are_not_latin_are_named() {
+        for readable in ["Größe & crème brûlée 5 €", "🎉 2026", "½ price ①", "Þórður", ""] {
+            assert_eq!(Reading::of(readable).unreadable, None, "{readable}");
+        }
+        for (unreadable, first) in [
+            ("no p\u{0430}in", '\u{430}'),
+            ("Sushi 寿司 tonight", '寿'),
+            ("こんにちは", 'こ'),
+            ("Грустно?", 'г'),
+            ("٣ boots", '٣'),
+            ("ʇɐs", 'ʇ'),
+            ("ᴅᴇᴀᴛʜ", 'ᴅ'),
+        ] {
+            assert_eq!(Reading::of(unreadable).unreadable, Some(first), "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn hidden_characters_are_found_and_emoji_are_not() {
+        for seen in ["👨‍👩‍👧‍👦 day", "❤️ 1️⃣", "naïve e\u{301}", "Boots\u{a0}5"] {
+            assert_eq!(hidden_character(seen), None, "{seen:?}");
+        }
+        for hidden in [
+            '\u{0}',
+            '\n',
+            '\t',
+            '\u{7f}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{206f}',
+            '\u{3164}',
+            '\u{e000}',
+            '\u{f8ff}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff9}',
+            '\u{fffb}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e0100}',
+            '\u{f0000}',
+            '\u{10ffff}',
+        ] {
+            assert_eq!(
+                hidden_character(&format!("Bo{hidden}ots")),
+                Some(hidden),
+                "{hidden:?}"
+            );
+        }
     }
 }

@@ -6,6 +6,8 @@ use limbic_domain::{Platform, Slug, event_id};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::regions;
+use crate::rules::RULES;
 use crate::words::{self, Lexicon};
 
 /// The most lenient any installation can be.
@@ -31,6 +33,10 @@ pub mod ceiling {
     pub const DOWN_DREAD: f64 = 0.3;
     /// Mean sadness at which nothing runs for an audience that goes down.
     pub const DOWN_SADNESS: f64 = 0.6;
+    /// Mean arousal of an audience in a negative feeling at which no ad may press.
+    pub const PRESSURE_AROUSAL: f64 = 0.4;
+    /// Mean fear or anger at which no ad may press.
+    pub const PRESSURE_FEELING: f64 = 0.3;
     /// People one decision may reach.
     pub const PEOPLE: usize = 256;
     /// Graphemes of a headline, whatever a platform says.
@@ -71,6 +77,12 @@ pub struct Settings {
     /// Mean sadness at which nothing runs for an audience that goes down, at most [`ceiling::DOWN_SADNESS`].
     /// Default: that.
     pub down_sadness: f64,
+    /// Mean arousal of an audience in a negative feeling at which no ad may press to act at once, above 0 and at most
+    /// [`ceiling::PRESSURE_AROUSAL`]. Default: 0.3.
+    pub pressure_arousal: f64,
+    /// Mean of fear or anger, in any of their kinds, at which no ad may press to act at once, above 0 and at most
+    /// [`ceiling::PRESSURE_FEELING`]. Default: 0.2.
+    pub pressure_feeling: f64,
     /// Most people one decision may reach, 1 to [`ceiling::PEOPLE`]; those who spoke last are kept. Default: 256.
     pub people: usize,
     /// Fewest people that must remain for an ad to run, at least 1. Default: 1.
@@ -98,6 +110,8 @@ impl Default for Settings {
             any_dread: ceiling::ANY_DREAD,
             down_dread: ceiling::DOWN_DREAD,
             down_sadness: ceiling::DOWN_SADNESS,
+            pressure_arousal: 0.3,
+            pressure_feeling: 0.2,
             people: ceiling::PEOPLE,
             fewest_people: 1,
             sensitive_words: Vec::new(),
@@ -145,7 +159,7 @@ pub enum SettingsError {
     },
     /// A word that no text could match, or that every text would.
     #[error(
-        "safety.{name}: `{word}` is no word: give letters or digits, with `*` only at the end of a word of three or more"
+        "safety.{name}: `{word}` is not a word: give letters or digits, with `*` only at the end of a word of three or more"
     )]
     Word {
         /// The setting.
@@ -175,6 +189,8 @@ pub struct Rules {
     pub(crate) any_dread: f64,
     pub(crate) down_dread: f64,
     pub(crate) down_sadness: f64,
+    pub(crate) pressure_arousal: f64,
+    pub(crate) pressure_feeling: f64,
     pub(crate) people: usize,
     pub(crate) fewest_people: usize,
     pub(crate) lexicon: Lexicon,
@@ -208,6 +224,16 @@ impl Rules {
             ("any_dread", settings.any_dread, ceiling::ANY_DREAD),
             ("down_dread", settings.down_dread, ceiling::DOWN_DREAD),
             ("down_sadness", settings.down_sadness, ceiling::DOWN_SADNESS),
+            (
+                "pressure_arousal",
+                settings.pressure_arousal,
+                ceiling::PRESSURE_AROUSAL,
+            ),
+            (
+                "pressure_feeling",
+                settings.pressure_feeling,
+                ceiling::PRESSURE_FEELING,
+            ),
         ];
         for (name, value, most) in limits {
             // NaN is in no range, and so refused.
@@ -239,7 +265,13 @@ impl Rules {
         }
         let canonical =
             serde_json::to_string(settings).expect("settings have string keys and finite numbers");
-        let digest = event_id("safety-rules", &[&canonical, &words::canonical()]);
+        let versions = RULES
+            .map(|rule| format!("{}/{}", rule.id, rule.version))
+            .join(" ");
+        let digest = event_id(
+            "safety-rules",
+            &[&canonical, &versions, &words::canonical(), regions::canonical()],
+        );
         Ok(Self {
             audience_distress: settings.audience_distress,
             sensitive_events: settings.sensitive_events,
@@ -251,11 +283,13 @@ impl Rules {
             any_dread: settings.any_dread,
             down_dread: settings.down_dread,
             down_sadness: settings.down_sadness,
+            pressure_arousal: settings.pressure_arousal,
+            pressure_feeling: settings.pressure_feeling,
             people: settings.people,
             fewest_people: settings.fewest_people,
             lexicon,
             rooms,
-            version: format!("gate-3/{}", &digest[..16]),
+            version: format!("gate-4/{}", &digest[..16]),
         })
     }
 
@@ -264,12 +298,14 @@ impl Rules {
         body: ceiling::BODY,
     };
 
-    /// Which rules these are: `gate-3/` and a hash over limits and word lists. Equal versions judge alike.
+    /// Which rules these are: `gate-4/` and a hash over settings, versions of the rules, word lists and regions. Equal versions judge alike.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    pub(crate) fn room_on(&self, platform: &Slug) -> Room {
-        self.rooms.get(platform).copied().unwrap_or(Self::MOST_ROOM)
+    /// What fits on a platform. Of a text without a platform, what any takes.
+    pub(crate) fn room_on(&self, platform: Option<&Slug>) -> Room {
+        let known = platform.and_then(|platform| self.rooms.get(platform));
+        known.copied().unwrap_or(Self::MOST_ROOM)
     }
 }

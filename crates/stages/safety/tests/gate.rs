@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use limbic_domain::{
     ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Hold, HoldCause, Platform, PostRef,
-    Pseudonym, Recipient, Removal, Slug, SuppressedBy, Suppression, TenantId, Utc, topics,
+    Pseudonym, Recipient, Removal, Slug, SuppressedBy, Suppression, TenantId, Transparency, Utc, topics,
 };
 use limbic_safety::{Holds, Rules, SafetyStage, Settings, SettingsError, Verdict, ceiling, gate};
 use limbic_stream::testing::{Harness, record};
@@ -38,7 +38,7 @@ fn draft() -> Draft {
             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {"joy": 0.7, "fear": 0.1}, "distress": 0.02, "weight": 30.0},
         "people": [person(1), person(2), person(3)],
-        "campaigns": [{"campaign": "spring", "bid": 1,
+        "campaigns": [{"campaign": "spring", "bid": 1, "declared": {"advertiser": "Acme"},
             "creatives": [creative("c1", "Acme Boots"), creative("c2", "Acme Boots!")]}],
     }))
     .unwrap()
@@ -93,6 +93,16 @@ fn what_is_in_order_is_cleared_by_a_version() {
         people: draft.people.iter().map(|one| one.person.clone()).collect(),
         creatives: campaign.creatives.clone(),
         removals: Vec::new(),
+        transparency: Some(Transparency {
+            advertiser: "Acme".to_owned(),
+            payer: "Acme".to_owned(),
+            parameters: vec![
+                "The ad is for people who lately wrote in public about `football` (the audience `everyone:football`).".to_owned(),
+                "It is shown now because what this audience writes has become more pleasant since 2026-01-01T00:00:00.000Z."
+                    .to_owned(),
+            ],
+            emotion_used: true,
+        }),
         cleared_by: rules().version().to_owned(),
     };
     assert_eq!(set, expected);
@@ -407,7 +417,7 @@ fn the_version_changes_with_the_rules() {
     };
     assert_eq!(rules().version(), rules().version());
     assert_ne!(rules().version(), Rules::new(&stricter).unwrap().version());
-    assert!(rules().version().starts_with("gate-3/"));
+    assert!(rules().version().starts_with("gate-4/"));
 }
 
 fn process(values: Vec<Vec<u8>>) -> Effects {

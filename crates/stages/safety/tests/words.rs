@@ -16,7 +16,7 @@ fn draft(subject: &str, campaign: &str, headline: &str, body: &str) -> Draft {
             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
         "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
         "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
-        "campaigns": [{"campaign": campaign, "bid": 1, "creatives": [
+        "campaigns": [{"campaign": campaign, "bid": 1, "declared": {"advertiser": "Acme"}, "creatives": [
             {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
                 {"platform": "file", "headline": headline, "body": body, "link": "https://example.com"}}]}],
     }))
@@ -200,7 +200,10 @@ fn ordinary_ads_are_cleared() {
         ),
         ("Acme Boots, at your own pace", "Warm feet in any weather."),
         ("What Acme Boots is for", "Feel the difference. Download the app."),
-        ("Größe & crème 🎉", "2 for 1 until Friday!"),
+        (
+            "Crème brûlée of the house 🎉",
+            "2 for 1 until Friday, for all of you!",
+        ),
         ("Acme Coffee", "You are going to love it. Your download is ready."),
     ] {
         assert_eq!(against(&rules, headline, body), None, "{headline} / {body}");

@@ -1,36 +1,87 @@
-//! The rules, one file for each family.
+//! The rules, one file each, and the table of all.
 
-pub(crate) mod audience;
-pub(crate) mod creatives;
-pub(crate) mod people;
+mod ai_mark;
+mod audience_distress;
+mod audience_feeling;
+mod complaint;
+mod consent;
+mod distress;
+mod evidence;
+mod feeling;
+mod forbidden_word;
+mod hold;
+mod hostile_audience;
+mod malformed;
+mod minor;
+mod over_limit;
+mod pressure;
+mod refused_category;
+mod rest;
+mod sensitive_audience;
+mod sensitive_event;
+mod sensitive_word;
+mod shaming;
+mod transparency;
+mod undeclared_category;
+mod unknown_language;
+mod unread_audience;
+mod unreadable;
 
-use crate::gate::AudienceRule;
+use limbic_domain::Declaration;
 
-/// The rules about a whole campaign, in the order of their application.
-pub(crate) const AUDIENCE: &[AudienceRule] = &[
-    audience::event,
-    audience::unread,
-    audience::distress,
-    audience::feeling,
-    audience::hostility,
-    audience::complaint,
-    audience::sensitive,
+use crate::regions::REGIONS;
+use crate::rule::Rule;
+
+pub(crate) use malformed::MALFORMED;
+pub(crate) use pressure::is_upset;
+pub(crate) use rest::{PEOPLE_LIMIT, RULE_FAILED, cannot_be_judged, no_creative, too_few};
+pub(crate) use transparency::record as transparency_record;
+
+/// Every rule, in the order of application: those about a campaign, about a person, about an ad, and about what they leave.
+pub static RULES: [Rule; 31] = [
+    hold::HOLD,
+    sensitive_event::SENSITIVE_EVENT,
+    unread_audience::UNREAD_AUDIENCE,
+    audience_distress::AUDIENCE_DISTRESS,
+    audience_feeling::AUDIENCE_FEELING,
+    hostile_audience::AUDIENCE_HATE,
+    hostile_audience::AUDIENCE_OFFENCE,
+    complaint::COMPLAINT,
+    sensitive_audience::SENSITIVE_AUDIENCE,
+    refused_category::REFUSED_CATEGORY,
+    undeclared_category::UNDECLARED_CAMPAIGN,
+    transparency::TRANSPARENCY,
+    minor::MINOR,
+    distress::DISTRESS,
+    consent::CONSENT,
+    MALFORMED,
+    over_limit::OVER_LIMIT,
+    unreadable::UNREADABLE,
+    ai_mark::AI_MARK,
+    feeling::FEELING,
+    shaming::SHAMING,
+    sensitive_word::SENSITIVE_WORD,
+    forbidden_word::FORBIDDEN_WORD,
+    undeclared_category::UNDECLARED_CATEGORY,
+    pressure::PRESSURE,
+    unknown_language::UNKNOWN_LANGUAGE,
+    PEOPLE_LIMIT,
+    rest::NO_PERSON_LEFT,
+    rest::TOO_FEW_PEOPLE,
+    rest::NO_CREATIVE_LEFT,
+    RULE_FAILED,
 ];
 
-/// Why a rule cannot judge.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RuleError {
-    /// A number is NaN or outside its range.
-    #[error("{0} is not a number in its range")]
-    Unreadable(&'static str),
+/// The first source by which a region of the campaign requires this rule; `None` if none does.
+fn required(declared: &Declaration, rule: &str) -> Option<String> {
+    let applying = declared.regions();
+    let packs = REGIONS.iter().filter(|pack| applying.contains(&pack.region));
+    let mut sources = packs.flat_map(|pack| pack.requires.iter().map(move |required| (pack, required)));
+    let (pack, required) = sources.find(|(_, required)| required.rule == rule)?;
+    Some(format!("{} ({})", required.source, pack.name))
 }
 
-/// A share as a person reads it.
-pub(crate) fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if (percent - percent.round()).abs() < 0.05 {
-        format!("{percent:.0} %")
-    } else {
-        format!("{percent:.1} %")
-    }
+/// The rule of this id.
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
 }

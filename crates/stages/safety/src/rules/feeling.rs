@@ -1,0 +1,22 @@
+//! An ad that names or works on a feeling.
+
+use crate::ad::Ad;
+use crate::rule::{Check, Objects, Protection, Rule};
+
+pub(super) const FEELING: Rule = Rule {
+    id: "feeling",
+    protection: Protection::P2,
+    version: 1,
+    protects: "people from being told what they feel, or that they were watched",
+    objects_when: "the ad names or works on what the person feels",
+    check: Check::Ad(feeling),
+};
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is one of the rules, and a rule may fail"
+)]
+fn feeling(ad: &Ad<'_>) -> Objects {
+    let found = ad.rules.lexicon.feeling(&ad.copy);
+    Ok(found.map(|found| format!("It names or works on what a person feels (`{}`).", found.entry)))
+}
