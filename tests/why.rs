@@ -74,7 +74,7 @@ fn configure(node: &TestNode, more: &str) {
 fn campaign(id: &str, tenant: &str, platform: &str) -> String {
     format!(
         "[[campaigns]]\nid = \"{id}\"\ntenant = \"{tenant}\"\nsubjects = [\"boxing\"]\nbid = 1000\n\
-         platforms = [{{ name = \"{platform}\", headline = 60, body = 180 }}]\n[campaigns.brief]\nproduct = \"Glow Lamp\"\n\
+         platforms = [{{ name = \"{platform}\", headline = 60, body = 180 }}]\ndeclared = {{ advertiser = \"Glow Ltd\" }}\n[campaigns.brief]\nproduct = \"Glow Lamp\"\n\
          promise = \"Light for late evenings.\"\ncall_to_action = \"See it\"\nlink = \"https://glow.example\"\n"
     )
 }
@@ -268,6 +268,15 @@ fn a_webhook_that_fails_in_four_ways_is_seen_and_explained_and_learning_too() {
         "{why}"
     );
 
+    // The safety rules say who is behind the ad.
+    let by_rules = printed(&node, &["safety", "explain", id, "--from", &url]);
+    assert!(by_rules.starts_with(&why), "{by_rules}");
+    assert!(
+        by_rules.contains("Advertiser: Crunch Foods. Paid by: Crunch Foods.")
+            && by_rules.contains("Emotions that were read from posts were used."),
+        "{by_rules}"
+    );
+
     // Without a node, the same answer comes from the folder.
     let with_node = printed(&node, &["explain", "everyone:boxing", "--from", &url]);
     let post = printed(&node, &["explain", "test/p0", "--from", &url]);
@@ -288,6 +297,7 @@ fn a_webhook_that_fails_in_four_ways_is_seen_and_explained_and_learning_too() {
     let (status, log) = node.terminate();
     assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(printed(&node, &["explain", "everyone:boxing"]), with_node);
+    assert_eq!(printed(&node, &["safety", "explain", id]), by_rules);
     let overview = printed(&node, &["explain"]);
     assert!(
         overview.contains("everyone:boxing") && overview.contains("everyone:music"),

@@ -19,6 +19,7 @@ Examples:
   limbic export decisions outcomes              what evaluate reads, as JSON Lines
   limbic dead list                              records that failed permanently
   limbic explain everyone:football              why there was an ad, or none
+  limbic safety test ads.txt                    which texts the safety rules refuse, and why
   limbic campaigns show                         what each campaign learned
   limbic connect add bluesky --want football    read posts from a social network
   limbic check                                  settings and connections";
@@ -103,6 +104,12 @@ pub enum Command {
     },
     /// Say in plain sentences why there was an ad, or none
     Explain(ExplainArgs),
+    /// Show the safety rules, judge texts by them, or explain a decision by them
+    Safety {
+        /// The action.
+        #[command(subcommand)]
+        command: SafetyCommand,
+    },
     /// Read posts from social networks: list, add, test, pause or resume connectors, or show the terms of their sources
     Connect {
         /// The action.
@@ -513,6 +520,73 @@ pub struct ExplainArgs {
     /// Audience (SEGMENT:SUBJECT), post (NETWORK/ID) or decision (its id) [default: list the audiences]
     #[arg(value_name = "AUDIENCE|POST|DECISION")]
     pub of: Option<String>,
+    /// Where the answer comes from.
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+/// `limbic safety`.
+#[derive(Debug, Subcommand)]
+pub enum SafetyCommand {
+    /// Print all rules: id, version, what they remove, and when
+    #[command(after_help = "\
+Examples:
+  limbic safety rules
+  limbic safety rules --markdown > docs/safety.md    the page with sources, regions and word lists
+  limbic safety rules --json")]
+    Rules {
+        /// Print the rules as JSON
+        #[arg(long, conflicts_with = "markdown")]
+        json: bool,
+        /// Print the reference page (Markdown)
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Judge texts of ads by the rules of the settings
+    Test(SafetyTestArgs),
+    /// Say in plain sentences why a decision is what it is, and which rules had a part in it
+    Explain(SafetyExplainArgs),
+}
+
+/// `limbic safety test`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic safety test ads.txt                       one text a line
+  limbic safety test ads.json --json               a JSON array of texts, or of objects as below
+  echo 'Feeling sad? Try our boots.' | limbic safety test -
+  limbic safety test ads.jsonl --to-upset-people   as for an audience in a negative feeling of high arousal
+
+A line that begins with { is an object: {\"headline\": …, \"body\": …, \"link\": …, \"platform\": …, \"generator\": …,
+\"ai_generated\": …, \"declared\": {\"categories\": [\"credit\"], \"regions\": [\"eu\"]}}; only `body` is needed.
+Exit code 1: a text is refused, or the file cannot be read.")]
+pub struct SafetyTestArgs {
+    /// File of texts, or - for standard input
+    pub file: PathBuf,
+    /// Ad platform whose limits apply to texts that name none
+    #[arg(long, value_name = "NAME")]
+    pub platform: Option<String>,
+    /// Judge as for an audience in a negative feeling of high arousal
+    #[arg(long)]
+    pub to_upset_people: bool,
+    /// Print one JSON object for each text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `limbic safety explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic safety explain spring.9f86d081884c7d659a2feaa0c55ad015
+  LIMBIC_KEY=… limbic safety explain spring.9f86d081884c7d659a2feaa0c55ad015 --from https://limbic.example
+
+Without --from, the command reads the log and the view of the settings. If a node uses the data
+folder, the command asks that node (the setting `listen`).")]
+pub struct SafetyExplainArgs {
+    /// Id of the decision
+    #[arg(value_name = "DECISION")]
+    pub decision: String,
     /// Where the answer comes from.
     #[command(flatten)]
     pub ask: AskArgs,

@@ -21,6 +21,7 @@ mod measure;
 mod read;
 mod replay;
 mod run;
+mod safety;
 mod secret;
 mod shell;
 mod simulate;
@@ -69,6 +70,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Dead { command } => dead::run(common, command),
         Command::Log { command } => log::run(common, command),
         Command::Explain(args) => explain::run(common, args),
+        Command::Safety { command } => safety::run(common, command),
         Command::Audience { command } => audience::run(command),
         Command::Connect { command } => connect::run(common, command),
         Command::Campaigns { command } => campaigns::run(common, command),
