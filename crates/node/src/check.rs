@@ -13,6 +13,7 @@ use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
 use limbic_domain::{ConnectionUrl, Slug, TenantId, Utc};
 use limbic_ingest::SeenIds;
 use limbic_metrics::{MetricsStage, Query, SeriesStore};
+use limbic_safety::missing_advertiser;
 use limbic_stream::Log;
 use limbic_views::{Store, ViewsStage};
 use tokio::runtime::Handle;
@@ -175,12 +176,23 @@ fn of_listener(settings: &Settings, node: Option<&About>) -> Finding {
     Finding::new(what, Err(anyhow::Error::new(error).context(advice)))
 }
 
-fn of_campaigns(settings: &Settings) -> Option<Finding> {
-    settings.campaigns.is_empty().then(|| {
+fn of_campaigns(settings: &Settings) -> Vec<Finding> {
+    if settings.campaigns.is_empty() {
         let note =
             "there are none, so no moment leads to an ad: add [[campaigns]], as config/limbic.toml does";
-        Finding::new("campaigns", Verdict::Note(note.to_owned()))
-    })
+        return vec![Finding::new("campaigns", Verdict::Note(note.to_owned()))];
+    }
+    let campaigns = settings.campaigns.iter().map(|of| &of.campaign);
+    campaigns
+        .filter_map(|campaign| {
+            let missing = missing_advertiser(&campaign.declared)?;
+            let note = format!("its ads do not run. {missing}");
+            Some(Finding::new(
+                format!("campaign {}", campaign.id),
+                Verdict::Note(note),
+            ))
+        })
+        .collect()
 }
 
 fn of_entry(table: &str, name: &Slug, entry: &Entry) -> Finding {

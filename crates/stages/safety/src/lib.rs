@@ -82,7 +82,7 @@ pub use gate::{Holds, Verdict, gate};
 pub use page::page;
 pub use regions::{REGIONS, Refused, RegionPack, Required};
 pub use rule::{Protection, Rule};
-pub use rules::{RULES, rule};
+pub use rules::{RULES, missing_advertiser, rule};
 pub use settings::{Rules, Settings, SettingsError, ceiling};
 pub use stage::{STAGE, SafetyStage};
 pub use words::{WORD_LISTS, WordList};

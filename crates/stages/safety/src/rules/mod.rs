@@ -35,6 +35,7 @@ use crate::rule::Rule;
 pub(crate) use malformed::MALFORMED;
 pub(crate) use pressure::is_upset;
 pub(crate) use rest::{PEOPLE_LIMIT, RULE_FAILED, cannot_be_judged, no_creative, too_few};
+pub use transparency::missing_advertiser;
 pub(crate) use transparency::record as transparency_record;
 
 /// Every rule, in the order of application: those about a campaign, about a person, about an ad, and about what they leave.

@@ -1,6 +1,6 @@
 //! Nobody is named as the advertiser where the law requires it.
 
-use limbic_domain::{CampaignDraft, Direction, Draft, Transparency};
+use limbic_domain::{CampaignDraft, Declaration, Direction, Draft, Transparency};
 
 use super::required;
 use crate::gate::Context;
@@ -20,27 +20,28 @@ pub(super) const TRANSPARENCY: Rule = Rule {
     reason = "it is one of the rules, and a rule may fail"
 )]
 fn anonymous(_: &Draft, campaign: &CampaignDraft, _: &Context<'_>) -> Objects {
-    if advertiser(campaign).is_some() {
-        return Ok(None);
+    Ok(missing_advertiser(&campaign.declared))
+}
+
+/// Why a campaign with this declaration is not shown: nobody is named as the advertiser, and one of its regions requires it. `None` if
+/// nothing is missing.
+pub fn missing_advertiser(declared: &Declaration) -> Option<String> {
+    if said(declared.advertiser.as_ref()).is_some() {
+        return None;
     }
-    Ok(required(&campaign.declared, TRANSPARENCY.id).map(|source| {
-        format!(
-            "The campaign does not say who advertises, which {source} requires: set `declared.advertiser` in the campaign's settings."
-        )
-    }))
+    let source = required(declared, TRANSPARENCY.id)?;
+    Some(format!(
+        "The campaign does not say who advertises, which {source} requires: set `declared.advertiser` in the campaign's settings."
+    ))
 }
 
 fn said(name: Option<&String>) -> Option<&str> {
     name.map(|name| name.trim()).filter(|name| !name.is_empty())
 }
 
-fn advertiser(campaign: &CampaignDraft) -> Option<&str> {
-    said(campaign.declared.advertiser.as_ref())
-}
-
 /// What the ads of a campaign say about themselves. `None` if the advertiser is not known.
 pub(crate) fn record(draft: &Draft, campaign: &CampaignDraft) -> Option<Transparency> {
-    let advertiser = advertiser(campaign)?;
+    let advertiser = said(campaign.declared.advertiser.as_ref())?;
     let subject = draft.audience.subject();
     let turn = match draft.direction {
         Direction::Up => "more pleasant",
