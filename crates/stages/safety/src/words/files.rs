@@ -40,11 +40,11 @@ pub(crate) const NEEDED: [&str; 7] = [
 
 /// Whether the rules have word lists for a language.
 pub(crate) fn has_lists(language: &str) -> bool {
-    let is_there = |needed: &&str| {
-        let of = |list: &WordList| list.language() == language && list.name() == *needed;
+    let is_there = |needed: &str| {
+        let of = |list: &WordList| list.language() == language && list.name() == needed;
         WORD_LISTS.iter().any(of)
     };
-    NEEDED.iter().all(|needed| is_there(&needed))
+    NEEDED.into_iter().all(is_there)
 }
 
 impl WordList {
@@ -87,8 +87,6 @@ pub(crate) fn canonical() -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use std::collections::{BTreeSet, HashSet};
     use std::path::Path;
 
