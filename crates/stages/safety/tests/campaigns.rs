@@ -6,6 +6,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use limbic_domain::{
     Declaration, Direction, Draft, Hold, HoldCause, PostRef, Region, RegulatedCategory, Slug, Transparency,
@@ -29,12 +30,11 @@ fn draft() -> Draft {
     .unwrap()
 }
 
-fn rules() -> Rules {
-    Rules::new(&Settings::default()).unwrap()
-}
+/// Made once: the word lists take a while without optimisation.
+static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::new(&Settings::default()).unwrap());
 
 fn verdict(draft: &Draft, holds: &Holds) -> Verdict {
-    gate(draft, Utc::from_millis(0), holds, &rules()).remove(0)
+    gate(draft, Utc::from_millis(0), holds, &RULES).remove(0)
 }
 
 /// The suppression as `rule: reason`; empty if the campaign is cleared.

@@ -201,7 +201,7 @@ fn ordinary_ads_are_cleared() {
         ("Acme Boots, at your own pace", "Warm feet in any weather."),
         ("What Acme Boots is for", "Feel the difference. Download the app."),
         (
-            "Crème brûlée of the house 🎉",
+            "Our own crème brûlée of the house, in all of the shops 🎉",
             "2 for 1 until Friday, for all of you!",
         ),
         ("Acme Coffee", "You are going to love it. Your download is ready."),
