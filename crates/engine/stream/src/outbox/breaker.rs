@@ -1,4 +1,4 @@
-//! Decides when a destination may be called: circuit breaker, token bucket, and their clock.
+//! Decides when a destination may be called: circuit breaker, token bucket, and the clock of an outbox.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl TickClock {
 
 /// What may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Permit {
+pub enum Permit {
     /// Everything that the other limits allow.
     Any,
     /// One call, to test whether the destination works again.
@@ -69,9 +69,9 @@ pub(super) enum Permit {
 }
 
 /// A circuit breaker: closed, open, or half open. It is only in memory. A new process learns the state of the destination
-/// from its first calls.
+/// from its first calls. Times are durations since any fixed start.
 #[derive(Debug, Clone)]
-pub(super) struct Breaker {
+pub struct Breaker {
     limit: u32,
     pause: Duration,
     failures: u32,
@@ -80,7 +80,7 @@ pub(super) struct Breaker {
 
 impl Breaker {
     /// Opens after `limit` failures in a row, for `pause`.
-    pub(super) const fn new(limit: u32, pause: Duration) -> Self {
+    pub const fn new(limit: u32, pause: Duration) -> Self {
         Self {
             limit,
             pause,
@@ -89,7 +89,8 @@ impl Breaker {
         }
     }
 
-    pub(super) fn permit(&self, now: Duration) -> Permit {
+    /// What may be sent at `now`.
+    pub fn permit(&self, now: Duration) -> Permit {
         if now < self.closed_until {
             Permit::Nothing
         } else if self.failures >= self.limit {
@@ -100,26 +101,36 @@ impl Breaker {
     }
 
     /// Notes that the destination answered.
-    pub(super) const fn answered(&mut self) {
+    pub const fn answered(&mut self) {
         self.failures = 0;
     }
 
     /// Notes that the destination asked for a pause. This means that it works.
-    pub(super) fn paused(&mut self, now: Duration, wait: Duration) {
+    pub fn paused(&mut self, now: Duration, wait: Duration) {
         self.failures = 0;
         self.closed_until = self.closed_until.max(now.saturating_add(wait));
     }
 
     /// Notes that the destination refuses every call. Returns whether the breaker was closed.
-    pub(super) fn blocked(&mut self, now: Duration) -> bool {
+    pub fn blocked(&mut self, now: Duration) -> bool {
+        self.blocked_for(now, self.pause)
+    }
+
+    /// As [`Self::blocked`], but the pause is at least `pause`.
+    pub fn blocked_for(&mut self, now: Duration, pause: Duration) -> bool {
         let was_closed = self.failures < self.limit;
         self.failures = self.failures.max(self.limit);
-        self.closed_until = self.closed_until.max(now.saturating_add(self.pause));
+        self.closed_until = self.closed_until.max(now.saturating_add(pause.max(self.pause)));
         was_closed
     }
 
+    /// When calls are allowed again; at most `now` if they are allowed now.
+    pub const fn opens_at(&self) -> Duration {
+        self.closed_until
+    }
+
     /// Notes a failed call. Returns whether the breaker is now open.
-    pub(super) fn failed(&mut self, now: Duration) -> bool {
+    pub fn failed(&mut self, now: Duration) -> bool {
         self.failures = self.failures.saturating_add(1);
         let opens = self.failures >= self.limit;
         if opens {
@@ -131,7 +142,7 @@ impl Breaker {
 
 /// A token bucket. Each call takes a token; tokens are added at a constant rate.
 #[derive(Debug, Clone)]
-pub(super) struct TokenBucket {
+pub struct TokenBucket {
     rate: Rate,
     tokens: f64,
     filled: Duration,
@@ -139,7 +150,7 @@ pub(super) struct TokenBucket {
 
 impl TokenBucket {
     /// A full bucket.
-    pub(super) fn new(rate: Rate) -> Self {
+    pub fn new(rate: Rate) -> Self {
         Self {
             rate,
             tokens: f64::from(rate.burst),
@@ -148,7 +159,7 @@ impl TokenBucket {
     }
 
     /// The number of whole tokens at `now`.
-    pub(super) fn available(&mut self, now: Duration) -> usize {
+    pub fn available(&mut self, now: Duration) -> usize {
         let since = now.saturating_sub(self.filled);
         self.filled = now;
         let tokens = self.tokens + since.as_secs_f64() * self.rate.per_second;
@@ -157,12 +168,21 @@ impl TokenBucket {
     }
 
     /// Removes tokens, at most as many as [`Self::available`] returned.
-    pub(super) fn take(&mut self, tokens: usize) {
+    pub fn take(&mut self, tokens: usize) {
         self.tokens -= tokens as f64;
     }
 
+    /// How long it takes after the last [`Self::available`] until there are as many tokens. `None` if there are never as many.
+    pub fn wait_for(&self, tokens: usize) -> Option<Duration> {
+        let missing = tokens as f64 - self.tokens;
+        if tokens as f64 > f64::from(self.rate.burst) {
+            return None;
+        }
+        Duration::try_from_secs_f64(missing.max(0.0) / self.rate.per_second).ok()
+    }
+
     /// Returns tokens that were taken and not used.
-    pub(super) fn give_back(&mut self, tokens: usize) {
+    pub fn give_back(&mut self, tokens: usize) {
         self.tokens += tokens as f64;
     }
 }

@@ -118,6 +118,7 @@ use limbic_domain::Utc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use breaker::{Breaker, Permit, TokenBucket};
 pub use drive::Outbox;
 pub use limits::{InvalidLimit, Limits, Rate};
 pub use meters::OutboxMeters;
