@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 23] = [
+pub static COMPONENTS: [Registration; 27] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -31,6 +31,10 @@ pub static COMPONENTS: [Registration; 23] = [
     Registration::connector::<limbic_connectors::Bluesky>(),
     Registration::connector::<limbic_connectors::JsonLines>(),
     Registration::of::<limbic_llm::OpenAiCompatible>(),
+    Registration::of::<limbic_llm::Anthropic>(),
+    Registration::of::<limbic_llm::Gemini>(),
+    Registration::of::<limbic_llm::Mistral>(),
+    Registration::of::<limbic_llm::Ollama>(),
 ];
 
 /// How the components of a kind are used.
@@ -73,9 +77,9 @@ pub const fn usage(kind: Kind) -> Usage {
         Kind::Connector => Usage::ByNodes(
             "`limbic run` runs every `[connectors.NAME]` on a node that runs the stage `ingest`.",
         ),
-        Kind::LlmProvider => Usage::NotYet(
-            "No stage asks LLM providers yet: `limbic check` checks every `[llm_providers.NAME]`, and a stage of your own can \
-             ask it (see `examples/llm-provider`).",
+        Kind::LlmProvider => Usage::ByNodes(
+            "A node that serves the API opens every `[llm_providers.NAME]`; `POST /v1/generate` asks them as `[llm]` says. No stage \
+             asks them yet (see `examples/llm-provider` for one that does).",
         ),
     }
 }

@@ -1,26 +1,34 @@
 //! An LLM provider in one page, called by a stage through an outbox.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use limbic_domain::Utc;
-use limbic_llm::{Generate, Generated, Provider, Providing};
-use limbic_stream::outbox::{Answer, Call, Conclusion, Enqueue, Limits, Outbox};
+use limbic_llm::{Attempt, Failure, FailureKind, Generate, Generated, OnText, Pending, Provider, Providing};
+use limbic_stream::outbox::{Conclusion, Enqueue, Limits, Outbox};
 use limbic_stream::testing::{Harness, record};
 use limbic_stream::{Batch, Outputs, Stage, StageError};
 
 /// The provider. It is busy at first. A real one calls a server here.
-struct Poet;
+#[derive(Default)]
+struct Poet {
+    was_asked: AtomicBool,
+}
 
 impl Provider for Poet {
-    fn generate(&self, call: &Call<Generate>) -> Answer<Generated> {
-        if call.attempt == 1 {
-            return Answer::RetryAfter {
-                wait: Some(Duration::from_secs(2)),
-                detail: "the poet is thinking".to_owned(),
-            };
-        }
-        Answer::Applied(Generated::text(format!("O {}!", call.request.prompt)))
+    fn generate<'a>(&'a self, attempt: Attempt<'a>, on_text: &'a mut OnText<'_>) -> Pending<'a> {
+        Box::pin(async move {
+            if !self.was_asked.swap(true, Ordering::Relaxed) {
+                let wait = Some(Duration::from_secs(2));
+                return Err(Failure::new(FailureKind::Throttled(wait), "the poet is thinking"));
+            }
+            on_text("O ");
+            on_text(&attempt.request.prompt);
+            on_text("!");
+            Ok(Generated::text(format!("O {}!", attempt.request.prompt)))
+        })
     }
 }
 
@@ -35,8 +43,9 @@ impl Stage for Writer {
                 system: None,
                 prompt: String::from_utf8_lossy(&moment.value).into_owned(),
                 max_tokens: 40,
-                temperature: 0.0,
+                temperature: Some(0.0),
                 seed: None,
+                schema: None,
             };
             let key = format!("draft-{}", request.prompt);
             let new = Enqueue {
@@ -62,10 +71,14 @@ impl Stage for Writer {
 }
 
 /// Requests one text, and restarts the stage during the request. Returns what was written.
-fn run() -> Vec<String> {
-    let outbox = || {
+fn run() -> std::io::Result<Vec<String>> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let handle = runtime.handle().clone();
+    let poet: Arc<dyn Provider> = Arc::new(Poet::default());
+    let outbox = move || {
+        let poet = Providing::new(Arc::clone(&poet), handle.clone());
         Outbox::new("llm")
-            .destination("poet", Limits::default(), Providing(Poet))
+            .destination("poet", Limits::default(), poet)
             .answer_wait(Duration::from_mins(1))
     };
     let mut harness = Harness::new(move || Writer(outbox())).once();
@@ -74,13 +87,13 @@ fn run() -> Vec<String> {
     harness.restart();
     harness.tick(Utc::from_millis(2_000));
     let values = harness.outputs().iter().map(|(_, written)| &written.value);
-    values
+    Ok(values
         .map(|value| String::from_utf8_lossy(value).into_owned())
-        .collect()
+        .collect())
 }
 
 fn main() -> std::io::Result<()> {
-    run()
+    run()?
         .iter()
         .try_for_each(|line| writeln!(std::io::stdout(), "{line}"))
 }
@@ -91,6 +104,6 @@ mod tests {
 
     #[test]
     fn a_text_is_requested_again_after_a_restart_and_written_once() {
-        assert_eq!(run(), ["O warm bread!"]);
+        assert_eq!(run().unwrap(), ["O warm bread!"]);
     }
 }

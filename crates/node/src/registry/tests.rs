@@ -9,7 +9,10 @@ use limbic_connectors::{Bluesky, BlueskySettings, JsonLines, JsonLinesSettings, 
 use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::Slug;
 use limbic_ingest::SeenIds;
-use limbic_llm::{OpenAiCompatible, OpenAiSettings, Provider};
+use limbic_llm::{
+    Anthropic, AnthropicSettings, Gemini, GeminiSettings, Mistral, MistralSettings, Ollama, OllamaSettings,
+    OpenAiCompatible, OpenAiSettings, Provider,
+};
 use limbic_metrics::{Influx, InfluxSettings, SeriesMeters, SeriesStore};
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::{Log, Stage};
@@ -254,6 +257,23 @@ fn every_component_with_entries_is_built_from_the_registry() {
         ..OpenAiSettings::default()
     };
     entries.insert::<OpenAiCompatible>(name("local"), model);
+    let api_key = limbic_domain::Secret::new("key");
+    let model = AnthropicSettings {
+        api_key: api_key.clone(),
+        ..AnthropicSettings::default()
+    };
+    entries.insert::<Anthropic>(name("anthropic"), model);
+    let model = GeminiSettings {
+        api_key: api_key.clone(),
+        ..GeminiSettings::default()
+    };
+    entries.insert::<Gemini>(name("gemini"), model);
+    let model = MistralSettings {
+        api_key,
+        ..MistralSettings::default()
+    };
+    entries.insert::<Mistral>(name("mistral"), model);
+    entries.insert::<Ollama>(name("ollama"), OllamaSettings::default());
     let built: BTreeSet<&str> = scene
         .settings
         .entries
@@ -281,7 +301,7 @@ fn every_component_with_entries_is_built_from_the_registry() {
             }
             Kind::LlmProvider => {
                 let opened = open_entries::<Arc<dyn Provider>>(settings, table, resources);
-                assert_eq!(opened.unwrap().len(), 1);
+                assert_eq!(opened.unwrap().len(), 5);
             }
             kind => panic!("{kind:?} has no entries"),
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use limbic_component::{Component, Error, Kind, Need, Place, Resources};
 use limbic_domain::ConnectionUrl;
-use tokio::runtime::Handle;
 
 use super::{OpenAiCompatible, OpenAiSettings};
 use crate::Provider;
@@ -26,8 +25,7 @@ impl Component for OpenAiCompatible {
         Some(settings.base_url.clone())
     }
 
-    fn build(settings: &OpenAiSettings, resources: &Resources) -> Result<Arc<dyn Provider>, Error> {
-        let handle: Handle = resources.get()?;
-        Ok(Arc::new(Self::new(settings, handle)?))
+    fn build(settings: &OpenAiSettings, _: &Resources) -> Result<Arc<dyn Provider>, Error> {
+        Ok(Arc::new(Self::new(settings)?))
     }
 }

@@ -1,23 +1,23 @@
-//! Servers with `OpenAI`'s chat completions API (`POST BASE/chat/completions`, not streamed).
+//! Servers with `OpenAI`'s chat completions API (`POST BASE/chat/completions`, streamed).
+//!
+//! Written from "API Reference: Chat Completions" and the guides "Streaming", "Structured outputs" and "Error codes"
+//! (platform.openai.com/docs), as of October 2026. From memory: the error codes `billing_hard_limit_reached` and
+//! `content_policy_violation`, the header `retry-after-ms`, and an error object inside a stream.
 
-use std::time::Duration;
-
-use limbic_domain::{ConnectionUrl, Secret, Utc};
-use limbic_http::explain;
-use limbic_stream::outbox::{Answer, Call, excerpt, retry_after};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use limbic_domain::{ConnectionUrl, Secret};
+use reqwest::Url;
+use reqwest::header::AUTHORIZATION;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
+use serde_json::{Value, json};
 
-use crate::{Generate, Generated, Provider};
+use crate::provider::{Attempt, Failure, FailureKind, OnText, Pending, Provider};
+use crate::server::{
+    Api, Endpoint, ErrorAnswer, Finish, Reply, SettingsError, base_url, key_header, parse, unknown,
+};
+use crate::{Generate, Usage};
 
 mod component;
-
-/// Maximum bytes of a reply: far more than any model writes.
-const REPLY_BYTES: usize = 4 << 20;
 
 /// `kind = "openai"`: a server with `OpenAI`'s chat completions API.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,274 +28,208 @@ pub struct OpenAiSettings {
     /// The API key. Empty = requests have no key. Never printed.
     #[serde(default)]
     pub api_key: Secret,
+    /// The name of the field that limits the reply. Default `max_tokens`, which compatible servers read.
+    #[serde(default)]
+    pub limit_field: LimitField,
+}
+
+/// The field of a request that limits the tokens of its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitField {
+    /// `max_tokens`.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`, which the reasoning models of `OpenAI` need.
+    MaxCompletionTokens,
+}
+
+impl LimitField {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
 }
 
 impl OpenAiSettings {
     /// Returns an error if no request can be sent with these settings. Sends nothing.
     pub fn check(&self) -> Result<(), SettingsError> {
-        completions(&self.base_url)?;
-        self.headers()?;
+        base_url(&self.base_url)?;
+        key_header(AUTHORIZATION, "Bearer ", &self.api_key)?;
         Ok(())
     }
-
-    fn headers(&self) -> Result<HeaderMap, SettingsError> {
-        let mut headers = HeaderMap::new();
-        if !self.api_key.is_empty() {
-            let value = format!("Bearer {}", self.api_key.reveal());
-            let mut value = HeaderValue::from_str(&value).map_err(|_| SettingsError::Key)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        Ok(headers)
-    }
-}
-
-/// Settings that are not valid.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The base URL is not valid.
-    #[error("base_url: {0}")]
-    Url(String),
-    /// The key contains characters that an HTTP header cannot contain.
-    #[error(
-        "api_key: it contains characters that an HTTP header cannot contain: copy it again, without line ends"
-    )]
-    Key,
-    /// The HTTP client cannot be built.
-    #[error("no HTTP client: {0}")]
-    Client(reqwest::Error),
 }
 
 /// A provider that uses `OpenAI`'s chat completions API.
 ///
 /// | answer of the server | result |
 /// |---|---|
-/// | 200 with text | applied |
-/// | 200 with a refusal, or ended by a content filter | rejected, with the model's message |
-/// | 200 with anything else | unknown: the request is repeated |
-/// | 429; 503 or 529 with `Retry-After` | retry after `Retry-After`, or `retry-after-ms` |
-/// | 408, 409, 425, other 5xx, no connection, no answer in time | unknown: the request is repeated |
-/// | 401 to 404 | blocked: the key, the account, the model or the address is wrong |
+/// | 200 with text | the text |
+/// | 200 with a refusal, or ended by a content filter; an error `content_policy_violation` | refused, with the model's message |
+/// | 200 with anything else, a stream that breaks or ends before its end | unknown |
+/// | 402; an error `insufficient_quota` or `billing_hard_limit_reached` | exhausted |
+/// | 429; 503 or 529 with `Retry-After` | throttled for `Retry-After`, or `retry-after-ms` |
+/// | 408, 409, 425, other 5xx, no connection, no answer in time | unknown |
+/// | 401, 403, 404 | blocked: the key, the account, the model or the address is wrong |
 /// | anything else | rejected, with the server's message |
 #[derive(Debug)]
 pub struct OpenAiCompatible {
-    client: Client,
-    url: Url,
-    handle: Handle,
+    endpoint: Endpoint,
+    limit_field: LimitField,
 }
 
 impl OpenAiCompatible {
-    /// A provider whose requests run on `handle`. The handle's runtime must outlive the provider.
-    pub fn new(settings: &OpenAiSettings, handle: Handle) -> Result<Self, SettingsError> {
-        let headers = settings.headers()?;
-        let client = Client::builder()
-            .user_agent(concat!("limbic/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(Policy::none())
-            .build()
-            .map_err(SettingsError::Client)?;
+    /// A provider. Opens no connection yet.
+    pub fn new(settings: &OpenAiSettings) -> Result<Self, SettingsError> {
+        let headers = key_header(AUTHORIZATION, "Bearer ", &settings.api_key)?;
         Ok(Self {
-            client,
-            url: completions(&settings.base_url)?,
-            handle,
+            endpoint: Endpoint::new(&settings.base_url, headers)?,
+            limit_field: settings.limit_field,
         })
-    }
-
-    async fn ask(&self, call: &Call<Generate>) -> Answer<Generated> {
-        let request = self
-            .client
-            .post(self.url.clone())
-            .timeout(call.deadline)
-            .header("idempotency-key", &*call.key)
-            .json(&Body::of(&call.request));
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => return unknown(explain(error)),
-        };
-        let status = response.status();
-        let wait = wait(response.headers(), call.now);
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= REPLY_BYTES => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return unknown(format!("{status}: the reply exceeds {REPLY_BYTES} bytes")),
-                Ok(None) => break,
-                Err(error) => return unknown(explain(error)),
-            }
-        }
-        if status == StatusCode::OK {
-            return read(&body);
-        }
-        triage(status, wait, &body)
     }
 }
 
 impl Provider for OpenAiCompatible {
-    fn generate(&self, call: &Call<Generate>) -> Answer<Generated> {
-        self.handle.block_on(self.ask(call))
+    fn generate<'a>(&'a self, attempt: Attempt<'a>, on_text: &'a mut OnText<'_>) -> Pending<'a> {
+        Box::pin(self.endpoint.ask(self, attempt, on_text))
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    messages: Vec<Message<'a>>,
-    max_tokens: u32,
-    temperature: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seed: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: &'a str,
-}
-
-impl<'a> Body<'a> {
-    fn of(request: &'a Generate) -> Self {
-        let system = request.system.as_deref().map(|content| Message {
-            role: "system",
-            content,
-        });
-        let user = Message {
-            role: "user",
-            content: &request.prompt,
-        };
-        Self {
-            model: &request.model,
-            messages: system.into_iter().chain([user]).collect(),
-            max_tokens: request.max_tokens,
-            temperature: request.temperature,
-            seed: request.seed,
-        }
-    }
-}
-
+/// A chunk of a stream, or a whole completion.
 #[derive(Deserialize)]
 struct Completion {
     #[serde(default)]
     model: String,
-    choices: Vec<Choice>,
     #[serde(default)]
-    usage: Option<Usage>,
+    choices: Option<Vec<Choice>>,
+    #[serde(default)]
+    usage: Option<Tokens>,
+    #[serde(default)]
+    error: Option<Problem>,
 }
 
 #[derive(Deserialize)]
 struct Choice {
-    message: Reply,
+    #[serde(alias = "message")]
+    delta: Option<Message>,
     #[serde(default)]
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Reply {
+struct Message {
     #[serde(default)]
     content: Option<String>,
     #[serde(default)]
     refusal: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
-struct Usage {
+#[derive(Deserialize)]
+struct Tokens {
     #[serde(default)]
     prompt_tokens: u64,
     #[serde(default)]
     completion_tokens: u64,
 }
 
-/// Converts a reply with status 200.
-fn read(body: &[u8]) -> Answer<Generated> {
-    let completion: Completion = match serde_json::from_slice(body) {
-        Ok(completion) => completion,
-        Err(error) => return unknown(format!("200, but not a chat completion: {error}")),
-    };
-    let Some(choice) = completion.choices.into_iter().next() else {
-        return unknown("200, but without a choice".to_owned());
-    };
-    if let Some(refusal) = choice.message.refusal.filter(|refusal| !refusal.is_empty()) {
-        return rejected(format!("the model refuses: {}", excerpt(&refusal)));
-    }
-    let finish = choice.finish_reason.unwrap_or_default();
-    match (finish.as_str(), choice.message.content) {
-        ("content_filter", _) => rejected("a content filter ended the text".to_owned()),
-        ("tool_calls" | "function_call", _) => {
-            rejected("the model calls a tool, which this provider does not support".to_owned())
-        }
-        (_, Some(text)) if !text.trim().is_empty() => {
-            let usage = completion.usage.unwrap_or_default();
-            Answer::Applied(Generated {
-                text,
-                model: completion.model,
-                is_cut_off: finish == "length",
-                prompt_tokens: usage.prompt_tokens,
-                completion_tokens: usage.completion_tokens,
-            })
-        }
-        _ => unknown("200, but without text".to_owned()),
-    }
-}
-
-/// Converts a reply with another status.
-fn triage(status: StatusCode, wait: Option<Duration>, body: &[u8]) -> Answer<Generated> {
-    let detail = format!("{}: {}", status.as_u16(), words(body));
-    match status.as_u16() {
-        429 => Answer::RetryAfter { wait, detail },
-        503 | 529 if wait.is_some() => Answer::RetryAfter { wait, detail },
-        408 | 409 | 425 | 500..=599 => unknown(detail),
-        401..=404 => Answer::Blocked { detail },
-        _ => rejected(detail),
-    }
-}
-
-#[derive(Deserialize)]
-struct Failure {
+#[derive(Deserialize, Default)]
+struct ErrorBody {
+    #[serde(default)]
     error: Problem,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Problem {
+    #[serde(default)]
     message: String,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    code: Option<Value>,
 }
 
-/// The server's message, or the start of the body.
-fn words(body: &[u8]) -> String {
-    match serde_json::from_slice::<Failure>(body) {
-        Ok(failure) => excerpt(&failure.error.message),
-        Err(_) => excerpt(&String::from_utf8_lossy(body)),
+impl Problem {
+    fn is(&self, name: &str) -> bool {
+        self.kind.as_deref() == Some(name) || self.code.as_ref().and_then(Value::as_str) == Some(name)
     }
 }
 
-fn wait(headers: &HeaderMap, now: Utc) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let millis = text("retry-after-ms").and_then(|value| value.trim().parse().ok());
-    millis
-        .map(Duration::from_millis)
-        .or_else(|| text("retry-after").and_then(|value| retry_after(value, now)))
-}
-
-const fn unknown(detail: String) -> Answer<Generated> {
-    Answer::Unknown { detail }
-}
-
-const fn rejected(detail: String) -> Answer<Generated> {
-    Answer::Rejected { detail }
-}
-
-fn completions(base: &ConnectionUrl) -> Result<Url, SettingsError> {
-    let url = format!("{}/chat/completions", base.reveal().trim_end_matches('/'));
-    let url = Url::parse(&url)
-        .map_err(|error| SettingsError::Url(format!("not a URL ({error}): write https://HOST/v1")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(SettingsError::Url(format!(
-            "`{}` is not a scheme to post to: write https",
-            url.scheme()
-        )));
+impl Api for OpenAiCompatible {
+    fn url(&self, _: &str) -> Url {
+        self.endpoint.at(&["chat", "completions"])
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(SettingsError::Url(
-            "it contains a password: write it as api_key, which is never printed".to_owned(),
-        ));
+
+    fn body(&self, request: &Generate) -> Value {
+        let system = request.system.as_ref();
+        let system = system.map(|content| json!({"role": "system", "content": content}));
+        let user = json!({"role": "user", "content": request.prompt});
+        let messages: Vec<Value> = system.into_iter().chain([user]).collect();
+        let mut body = json!({
+            "model": request.model, "messages": messages,
+            "stream": true, "stream_options": {"include_usage": true},
+        });
+        body[self.limit_field.name()] = request.max_tokens.into();
+        if let Some(temperature) = request.temperature {
+            body["temperature"] = temperature.into();
+        }
+        if let Some(seed) = request.seed {
+            body["seed"] = seed.into();
+        }
+        if let Some(schema) = &request.schema {
+            let named = json!({"name": "reply", "strict": true, "schema": schema});
+            body["response_format"] = json!({"type": "json_schema", "json_schema": named});
+        }
+        body
     }
-    Ok(url)
+
+    fn read(&self, event: &str, reply: &mut Reply) -> Result<(), Failure> {
+        if event.trim() == "[DONE]" {
+            return Ok(());
+        }
+        let chunk: Completion = parse(event, "a chat completion")?;
+        if let Some(error) = chunk.error {
+            return Err(unknown(format!("200, but then an error: {}", error.message)));
+        }
+        if !chunk.model.is_empty() {
+            reply.model = chunk.model;
+        }
+        if let Some(usage) = chunk.usage {
+            reply.usage = Some(Usage {
+                prompt_tokens: usage.prompt_tokens,
+                completion_tokens: usage.completion_tokens,
+            });
+        }
+        // The chunk with the usage has an empty list.
+        let choices = chunk
+            .choices
+            .ok_or_else(|| unknown("200, but without a choice"))?;
+        if let Some(choice) = choices.into_iter().next() {
+            if let Some(delta) = choice.delta {
+                reply.text.push_str(&delta.content.unwrap_or_default());
+                reply.refusal.push_str(&delta.refusal.unwrap_or_default());
+            }
+            if let Some(reason) = choice.finish_reason {
+                reply.finish = Some(match reason.as_str() {
+                    "length" => Finish::CutOff,
+                    "content_filter" => Finish::Refused("a content filter ended the text".to_owned()),
+                    "tool_calls" | "function_call" => Finish::Tool,
+                    _ => Finish::Complete,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn failure(&self, answer: &ErrorAnswer<'_>) -> Failure {
+        let error = answer.body::<ErrorBody>().error;
+        if error.is("insufficient_quota") || error.is("billing_hard_limit_reached") {
+            return answer.means(FailureKind::Exhausted, &error.message);
+        }
+        if error.is("content_policy_violation") || error.is("content_filter") {
+            return answer.means(FailureKind::Refused, &error.message);
+        }
+        answer.usual(&error.message)
+    }
 }

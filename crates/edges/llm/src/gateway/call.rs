@@ -1,0 +1,383 @@
+//! One request at the providers of its chain: attempts, failover, hedging, and what they cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limbic_domain::{Slug, event_id};
+use tokio::sync::mpsc;
+
+use super::attempt::{Event, Runner, Start};
+use super::budget::micros;
+use super::error::GatewayError;
+use super::ledger::{Payer, Used};
+use super::plan::{self, Standing, State, Step};
+use super::price::Price;
+use super::{Answered, Inner, Piece, Pieces};
+use crate::provider::{Failure, FailureKind, Spent};
+use crate::{Generate, Generated, Usage};
+
+/// A target with its price.
+#[derive(Debug, Clone)]
+pub(super) struct Choice {
+    pub(super) provider: Slug,
+    pub(super) model: String,
+    pub(super) price: Price,
+}
+
+/// A request whose model and prices are known.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub(super) payer: Payer,
+    pub(super) generate: Arc<Generate>,
+    pub(super) chain: Vec<Choice>,
+}
+
+/// A running request.
+pub(super) struct Running<'a> {
+    inner: &'a Arc<Inner>,
+    request: &'a Resolved,
+    pieces: &'a Pieces,
+    states: Vec<State>,
+    problems: Vec<Option<String>>,
+    runners: Vec<Runner>,
+    /// The attempt whose text is passed on.
+    shown: Option<usize>,
+    /// Whether text was passed on that does not belong to the reply.
+    is_spoilt: bool,
+    attempts: usize,
+    settled: u64,
+    deadline: Duration,
+    hedge_at: Option<Duration>,
+    sender: mpsc::UnboundedSender<(usize, Event)>,
+    events: mpsc::UnboundedReceiver<(usize, Event)>,
+}
+
+impl<'a> Running<'a> {
+    pub(super) fn new(inner: &'a Arc<Inner>, request: &'a Resolved, pieces: &'a Pieces) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        Self {
+            deadline: inner.clock.elapsed() + inner.settings.deadline.get(),
+            inner,
+            request,
+            pieces,
+            states: vec![State::Untried; request.chain.len()],
+            problems: vec![None; request.chain.len()],
+            runners: Vec::new(),
+            shown: None,
+            is_spoilt: false,
+            attempts: 0,
+            settled: 0,
+            hedge_at: None,
+            sender,
+            events,
+        }
+    }
+
+    /// Asks the providers until one gives a text.
+    pub(super) async fn run(mut self) -> Result<Answered, GatewayError> {
+        let result = self.finish().await;
+        // Attempts that a hedge has made needless, or that are late, end here.
+        for runner in std::mem::take(&mut self.runners) {
+            self.abandon(runner).await;
+        }
+        result
+    }
+
+    async fn finish(&mut self) -> Result<Answered, GatewayError> {
+        let clock = Arc::clone(&self.inner.clock);
+        loop {
+            let now = clock.elapsed();
+            if self.runners.is_empty() {
+                match self.step(now) {
+                    Step::Ask(place) => self.start(place).await?,
+                    Step::WaitUntil(until) => {
+                        clock.sleep(until - now).await;
+                        continue;
+                    }
+                    Step::GiveUp => return Err(self.gave_up(now)),
+                }
+            }
+            let until_deadline = self.deadline.saturating_sub(now);
+            let until_hedge = self.hedge_at.map(|at| at.saturating_sub(now));
+            tokio::select! {
+                biased;
+                event = self.events.recv() => {
+                    // `self` has a sender, so the channel is open.
+                    if let Some((number, event)) = event
+                        && let Some(result) = self.take(number, event).await
+                    {
+                        return result;
+                    }
+                }
+                () = clock.sleep(until_deadline) => {
+                    for runner in &self.runners {
+                        self.problems[runner.place] = Some("no text within llm.deadline".to_owned());
+                    }
+                    return Err(self.gave_up(clock.elapsed()));
+                }
+                () = clock.sleep(until_hedge.unwrap_or_default()), if until_hedge.is_some() => {
+                    self.hedge_at = None;
+                    if let Step::Ask(place) = self.step(clock.elapsed()) {
+                        // A limit that leaves no room for the second attempt does not end the first one.
+                        let _ = self.start(place).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&self, now: Duration) -> Step {
+        if self.attempts >= self.inner.settings.attempts as usize {
+            return Step::GiveUp;
+        }
+        let standings = self.request.chain.iter().zip(&self.states);
+        let standings: Vec<Standing> = standings
+            .map(|(choice, state)| Standing {
+                is_open: self
+                    .inner
+                    .connection(&choice.provider)
+                    .is_some_and(|one| one.is_open(now)),
+                state: *state,
+            })
+            .collect();
+        plan::next(&standings, now, self.deadline)
+    }
+
+    /// Starts an attempt, after its hold is durable.
+    async fn start(&mut self, place: usize) -> Result<(), GatewayError> {
+        let choice = &self.request.chain[place];
+        let payer = &self.request.payer;
+        let generate = &self.request.generate;
+        let most = Usage {
+            prompt_tokens: generate.most_prompt_tokens(),
+            completion_tokens: u64::from(generate.max_tokens),
+        };
+        let number = self.attempts;
+        self.attempts += 1;
+        let hold = self
+            .inner
+            .hold(&payer.tenant, most.total(), choice.price.of(most))?;
+        let id = self.inner.next_id();
+        if let Err(error) = self.inner.ledger.open_hold(&id, payer, hold).await {
+            self.inner.settle(&payer.tenant, hold, 0, 0);
+            return Err(error.into());
+        }
+        let Some(connection) = self.inner.connection(&choice.provider) else {
+            // A route names known providers only.
+            return Err(GatewayError::Stopped);
+        };
+        connection.begins();
+        let now = self.inner.clock.now();
+        let elapsed = self.inner.clock.elapsed();
+        let deadline = self.deadline.saturating_sub(elapsed);
+        let mut asked = Generate::clone(generate);
+        asked.model.clone_from(&choice.model);
+        let start = Start {
+            number,
+            provider: Arc::clone(&connection.upstream.provider),
+            key: payer.request.clone().unwrap_or_else(|| id.clone()),
+            request: asked,
+            now,
+            deadline,
+        };
+        let task = start.spawn(self.sender.clone());
+        self.states[place] = State::Running;
+        self.runners.push(Runner {
+            number,
+            place,
+            id,
+            hold,
+            task,
+        });
+        let hedge_after = self.inner.settings.hedge_after.get();
+        self.hedge_at = (!hedge_after.is_zero() && self.shown.is_none()).then(|| elapsed + hedge_after);
+        Ok(())
+    }
+
+    /// Takes an event of an attempt. Returns the end of the request, if this is it.
+    async fn take(&mut self, number: usize, event: Event) -> Option<Result<Answered, GatewayError>> {
+        // An attempt that was ended can have sent events before.
+        let position = self.runners.iter().position(|runner| runner.number == number)?;
+        match event {
+            Event::Text(piece) => {
+                if self.shown.is_none() {
+                    self.show(number).await;
+                }
+                if self.shown == Some(number) {
+                    self.pieces.send(Piece::Text(piece));
+                }
+                None
+            }
+            Event::Done(Ok(generated)) => {
+                let runner = self.runners.remove(position);
+                Some(Ok(self.succeed(runner, generated).await))
+            }
+            Event::Done(Err(failure)) => {
+                let runner = self.runners.remove(position);
+                if self.shown == Some(number) {
+                    self.shown = None;
+                    self.is_spoilt = true;
+                }
+                self.fail(runner, failure).await.map(Err)
+            }
+        }
+    }
+
+    /// From now on the text of this attempt is passed on. Other attempts end.
+    async fn show(&mut self, number: usize) {
+        self.shown = Some(number);
+        self.hedge_at = None;
+        if std::mem::take(&mut self.is_spoilt) {
+            self.pieces.send(Piece::Restart);
+        }
+        let (kept, needless): (Vec<Runner>, Vec<Runner>) = std::mem::take(&mut self.runners)
+            .into_iter()
+            .partition(|runner| runner.number == number);
+        self.runners = kept;
+        for runner in needless {
+            self.abandon(runner).await;
+        }
+    }
+
+    async fn succeed(&mut self, runner: Runner, generated: Generated) -> Answered {
+        let choice = &self.request.chain[runner.place];
+        if self.shown != Some(runner.number) {
+            // A provider that passes no pieces on.
+            if std::mem::take(&mut self.is_spoilt) {
+                self.pieces.send(Piece::Restart);
+            }
+            self.pieces.send(Piece::Text(generated.text.clone()));
+        }
+        if let Some(connection) = self.inner.connection(&choice.provider) {
+            connection.succeeds();
+        }
+        let used = match generated.usage {
+            Some(usage) => Used {
+                settled: choice.price.of(usage),
+                unknown: 0,
+            },
+            None => Used {
+                settled: 0,
+                unknown: runner.hold.cost,
+            },
+        };
+        let answered = Answered {
+            provider: choice.provider.clone(),
+            cost: micros(
+                self.settled
+                    .saturating_add(used.settled)
+                    .saturating_add(used.unknown),
+            ),
+            generated,
+        };
+        let tokens = answered.generated.usage.map(Usage::total);
+        self.close(&runner, used, tokens, Some(&answered)).await;
+        answered
+    }
+
+    /// Notes a failed attempt. Returns the error that ends the request, if it does.
+    async fn fail(&mut self, runner: Runner, failure: Failure) -> Option<GatewayError> {
+        let choice = &self.request.chain[runner.place];
+        let name = choice.provider.as_str();
+        let retry = self
+            .inner
+            .connection(&choice.provider)
+            .and_then(|connection| connection.fails(name, &failure, self.inner.clock.elapsed()));
+        let (used, tokens) = match failure.spent {
+            Spent::Nothing => (Used::default(), Some(0)),
+            Spent::Tokens(usage) => {
+                let settled = choice.price.of(usage);
+                (Used { settled, unknown: 0 }, Some(usage.total()))
+            }
+            Spent::Unknown => {
+                let unknown = runner.hold.cost;
+                (Used { settled: 0, unknown }, None)
+            }
+        };
+        self.states[runner.place] = retry.map_or(State::Failed, State::RetryAt);
+        self.problems[runner.place] = Some(failure.detail.clone());
+        self.close(&runner, used, tokens, None).await;
+        (failure.kind == FailureKind::Refused).then(|| GatewayError::Refused {
+            provider: name.to_owned(),
+            detail: failure.detail,
+        })
+    }
+
+    /// Ends an attempt whose result is not needed. What it has cost is not known.
+    async fn abandon(&mut self, runner: Runner) {
+        runner.task.abort();
+        if let Some(connection) = self.inner.connection(&self.request.chain[runner.place].provider) {
+            connection.ends();
+        }
+        let used = Used {
+            settled: 0,
+            unknown: runner.hold.cost,
+        };
+        self.states[runner.place] = State::Failed;
+        self.close(&runner, used, None, None).await;
+    }
+
+    /// Ends the hold of an attempt, in the account and in the ledger. `tokens` is `None` if they are not known.
+    async fn close(&mut self, runner: &Runner, used: Used, tokens: Option<u64>, answered: Option<&Answered>) {
+        let payer = &self.request.payer;
+        self.settled = self
+            .settled
+            .saturating_add(used.settled)
+            .saturating_add(used.unknown);
+        match tokens {
+            Some(tokens) => self
+                .inner
+                .settle(&payer.tenant, runner.hold, tokens, used.settled),
+            None => self.inner.settle_unknown(&payer.tenant, runner.hold),
+        }
+        let closed = self
+            .inner
+            .ledger
+            .close_hold(&runner.id, payer, runner.hold, used, answered);
+        if let Err(error) = closed.await {
+            // The hold stays in the ledger, so the next start counts it. The caller still gets the text that was paid.
+            tracing::error!(%error, tenant = %payer.tenant, "the cost of an attempt was not stored");
+        }
+    }
+
+    fn gave_up(&self, now: Duration) -> GatewayError {
+        let problems = self.request.chain.iter().zip(&self.problems);
+        let problems: Vec<String> = problems
+            .map(|(choice, problem)| {
+                let paused = || match self
+                    .inner
+                    .connection(&choice.provider)
+                    .and_then(|one| one.opens_in(now))
+                {
+                    Some(wait) => format!(
+                        "it is paused for {} s, because it failed before",
+                        wait.as_secs_f64().ceil()
+                    ),
+                    None => "it was not asked".to_owned(),
+                };
+                let problem = problem.clone().unwrap_or_else(paused);
+                format!("{}/{}: {problem}", choice.provider, choice.model)
+            })
+            .collect();
+        let waits = self.request.chain.iter().zip(&self.states);
+        let waits = waits.filter_map(|(choice, state)| match state {
+            State::RetryAt(at) => Some(at.saturating_sub(now)),
+            _ => self.inner.connection(&choice.provider)?.opens_in(now),
+        });
+        GatewayError::Failed {
+            detail: problems.join("; "),
+            wait: waits.min(),
+        }
+    }
+}
+
+impl Inner {
+    /// A name for a hold that no other hold has.
+    fn next_id(&self) -> String {
+        let number = self.ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        event_id(
+            "llm attempt",
+            &[&self.start.as_millis().to_string(), &number.to_string()],
+        )
+    }
+}

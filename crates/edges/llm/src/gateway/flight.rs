@@ -1,0 +1,185 @@
+//! Results of keys, the cache, and one flight for equal requests.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::cache::Found;
+use super::call::{Resolved, Running};
+use super::{
+    CacheKey, CacheUse, GatewayError, Inner, Outcome, Piece, Pieces, SharedResult, Source, cache_key,
+};
+
+impl Inner {
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        resolved: Resolved,
+        cache: CacheUse,
+        pieces: &Pieces,
+    ) -> Result<Outcome, GatewayError> {
+        let Some(request) = resolved.payer.request.clone() else {
+            return self.cached(resolved, cache, pieces).await;
+        };
+        let mut hasher = blake3::Hasher::new_derive_key("limbic llm request 1");
+        let tenant = resolved.payer.tenant.as_str();
+        hasher.update(&(tenant.len() as u64).to_le_bytes());
+        hasher.update(tenant.as_bytes()).update(request.as_bytes());
+        let (inner, own) = (Arc::clone(self), pieces.clone());
+        let work = async move { inner.keyed(resolved, &request, cache, &own).await };
+        self.shared(*hasher.finalize().as_bytes(), pieces, Source::Repeated, work)
+            .await
+    }
+
+    /// A request with an idempotency key: its result, if it has one.
+    async fn keyed(
+        self: &Arc<Self>,
+        resolved: Resolved,
+        request: &str,
+        cache: CacheUse,
+        pieces: &Pieces,
+    ) -> Result<Outcome, GatewayError> {
+        let payer = resolved.payer.clone();
+        if let Some(answered) = self.ledger.result(&payer.tenant, request).await? {
+            pieces.send(Piece::Text(answered.generated.text.clone()));
+            return Ok(Outcome {
+                answered: Arc::new(answered),
+                source: Source::Repeated,
+            });
+        }
+        let outcome = self.cached(resolved, cache, pieces).await?;
+        // The result of an own attempt is stored with its cost.
+        if outcome.source != Source::Provider {
+            self.ledger.finish(&payer, &outcome.answered).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn cached(
+        self: &Arc<Self>,
+        resolved: Resolved,
+        cache: CacheUse,
+        pieces: &Pieces,
+    ) -> Result<Outcome, GatewayError> {
+        if cache == CacheUse::Off {
+            return self.call(&resolved, pieces).await;
+        }
+        let key = cache_key(&resolved.payer.tenant, &resolved.generate);
+        if cache == CacheUse::Use {
+            let found = self.cache.lock().find(&key, self.clock.elapsed());
+            let (answered, source) = match found {
+                Found::Fresh(answered) => (answered, Source::Cache),
+                Found::Stale(answered) => {
+                    self.refresh(key, resolved);
+                    (answered, Source::Stale)
+                }
+                Found::Nothing => return self.fly(key, resolved, cache, pieces).await,
+            };
+            pieces.send(Piece::Text(answered.generated.text.clone()));
+            return Ok(Outcome { answered, source });
+        }
+        self.fly(key, resolved, cache, pieces).await
+    }
+
+    /// Asks for a new reply, while the old one is used.
+    fn refresh(self: &Arc<Self>, key: CacheKey, mut resolved: Resolved) {
+        // The request with the key has its result already.
+        resolved.payer.request = None;
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = inner.fly(key, resolved, CacheUse::Use, &Pieces(None)).await {
+                tracing::warn!(%error, "a stale reply of a language model was not replaced");
+            }
+        });
+    }
+
+    /// Asks providers, unless an equal request is running: then waits for its reply.
+    async fn fly(
+        self: &Arc<Self>,
+        key: CacheKey,
+        resolved: Resolved,
+        cache: CacheUse,
+        pieces: &Pieces,
+    ) -> Result<Outcome, GatewayError> {
+        let (inner, own) = (Arc::clone(self), pieces.clone());
+        let work = async move {
+            // An equal request can have ended since the cache was looked at.
+            let found = inner.cache.lock().fresh(&key, inner.clock.elapsed());
+            if let Some(answered) = found.filter(|_| cache == CacheUse::Use) {
+                own.send(Piece::Text(answered.generated.text.clone()));
+                return Ok(Outcome {
+                    answered,
+                    source: Source::Cache,
+                });
+            }
+            let outcome = inner.call(&resolved, &own).await?;
+            let now = inner.clock.elapsed();
+            let tenant = &resolved.payer.tenant;
+            inner.cache.lock().store(key, tenant, &outcome.answered, now);
+            Ok(outcome)
+        };
+        self.shared(key, pieces, Source::Shared, work).await
+    }
+
+    async fn call(self: &Arc<Self>, resolved: &Resolved, pieces: &Pieces) -> Result<Outcome, GatewayError> {
+        let answered = Running::new(self, resolved, pieces).run().await?;
+        Ok(Outcome {
+            answered: Arc::new(answered),
+            source: Source::Provider,
+        })
+    }
+
+    /// Runs `work`, or waits for the work under this key that is running, and then has the source `joined`.
+    async fn shared(
+        self: &Arc<Self>,
+        key: CacheKey,
+        pieces: &Pieces,
+        joined: Source,
+        work: impl Future<Output = Result<Outcome, GatewayError>> + Send + 'static,
+    ) -> Result<Outcome, GatewayError> {
+        let (mut shared, is_own) = self.join(key, work);
+        let ended = shared.wait_for(Option::is_some).await;
+        let result = ended.ok().and_then(|result| result.clone());
+        let mut outcome = result.ok_or(GatewayError::Stopped)??;
+        if !is_own {
+            outcome.source = joined;
+            pieces.send(Piece::Text(outcome.answered.generated.text.clone()));
+        }
+        Ok(outcome)
+    }
+
+    fn join(
+        self: &Arc<Self>,
+        key: CacheKey,
+        work: impl Future<Output = Result<Outcome, GatewayError>> + Send + 'static,
+    ) -> (SharedResult, bool) {
+        let mut flights = self.flights.lock();
+        if let Some(shared) = flights.get(&key) {
+            return (shared.clone(), false);
+        }
+        let (sender, shared) = watch::channel(None);
+        flights.insert(key, shared.clone());
+        let entry = Entry {
+            inner: Arc::clone(self),
+            key,
+        };
+        // A task of its own: what is paid is finished, also if the caller goes away.
+        tokio::spawn(async move {
+            let result = work.await;
+            drop(entry);
+            let _ = sender.send(Some(result));
+        });
+        (shared, true)
+    }
+}
+
+/// The entry of a running flight. It is removed when the flight ends, also by a panic.
+struct Entry {
+    inner: Arc<Inner>,
+    key: CacheKey,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.inner.flights.lock().remove(&self.key);
+    }
+}

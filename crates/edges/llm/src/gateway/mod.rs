@@ -1,0 +1,384 @@
+//! The gateway: all providers behind one function, with routes, budgets, breakers, failover and a cache.
+//!
+//! ```text
+//!  Ask ─▶ result of this key? ─▶ reply in the cache? ─▶ one flight for equal requests ─▶ chain of the model
+//!           (ledger)               (fresh, stale)                                          │
+//!         ┌────────────────────────────────────────────────────────────────────────────────┘
+//!         └▶ hold tokens and money ─▶ attempt ─▶ settle ─▶ reply, or the next provider
+//! ```
+//!
+//! The decisions are pure functions: [`route`], [`plan`], [`price`], [`Account`] and [`cache_key`]. Time is passed in ([`Clock`]).
+//!
+//! # Laws
+//!
+//! * **Paid once.** A request with an idempotency key that has a result gives this result, after a restart too; its cost and its
+//!   result become durable together. While it runs, a second request with its key waits for it. If the process ends during an
+//!   attempt, it is not known what the provider counted: the attempt is repeated, and the budget counts the highest cost of the lost
+//!   one as `unknown`.
+//! * **Held before, settled after.** No attempt begins without room for its highest cost, and before its hold is durable.
+//! * **Retries only where the provider says so.** A provider is asked a second time only after the wait that it named.
+//! * **A refusal ends the request.** No other provider is asked to write what one refuses.
+//! * **A cost is never 0 because a price is not known.**
+//! * **Tenants share nothing** but the breakers: neither replies, nor results of keys, nor budgets.
+//! * **Bounded**: attempts, time, bytes of the cache, waits.
+//!
+//! # What it is not
+//!
+//! Limits and cache are those of one node: two nodes allow twice as much. The text is not checked, except that a reply to a request
+//! with a schema is JSON.
+
+mod attempt;
+mod budget;
+mod cache;
+mod call;
+mod clock;
+mod connection;
+mod error;
+mod flight;
+mod key;
+mod ledger;
+mod plan;
+mod price;
+mod recording;
+mod report;
+mod route;
+mod sender;
+mod settings;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use limbic_domain::{Micros, Slug, TenantId, Utc};
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+
+use cache::Cache;
+use call::{Choice, Resolved};
+use connection::Connection;
+use ledger::Payer;
+
+pub use budget::{Account, Hold, Limit, Moment, OverLimit, Spending, TenantLimits};
+pub use cache::{Counts, Fill};
+pub use clock::{Clock, SystemClock};
+pub use connection::{ProviderState, Upstream};
+pub use error::GatewayError;
+pub use key::{CacheKey, cache_key};
+pub use ledger::{Ledger, LedgerError, Opening, Used};
+pub use plan::{Standing, State, Step, next as plan};
+pub use price::{Price, PriceTable, Seller, ShippedPrice, StatedPrice, price};
+pub use recording::{Recording, Replay, ReplayError};
+pub use report::{CacheReport, ModelReport, ProviderReport};
+pub use route::route;
+pub use sender::GatewaySender;
+pub use settings::{BreakerSettings, CacheSettings, GatewaySettings, InvalidSetting, Route, Target};
+
+use crate::{Generate, Generated};
+
+/// Maximum characters of an idempotency key.
+const KEY: usize = 200;
+
+/// A request to the gateway.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Who asks, and pays.
+    pub tenant: TenantId,
+    /// The idempotency key: the same key of a tenant gives the same result, whatever the request says. At most 200 visible ASCII
+    /// characters. `None` = every request is a new one.
+    pub key: Option<String>,
+    /// The request. Its model is the name of a route, or `PROVIDER/MODEL`.
+    pub request: Generate,
+    /// Whether the cache is used.
+    pub cache: CacheUse,
+}
+
+/// How a request uses the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheUse {
+    /// A reply in the cache is used, and a new one is stored.
+    #[default]
+    Use,
+    /// A new reply is asked for, and stored.
+    Refresh,
+    /// Nothing is read or stored.
+    Off,
+}
+
+/// A reply with its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The reply.
+    pub generated: Generated,
+    /// The provider that wrote it.
+    pub provider: Slug,
+    /// What it has cost, with the attempts before it that failed, in millionths of the currency unit. An attempt that did not report its
+    /// tokens counts with the highest cost that it can have had.
+    pub cost: Micros,
+}
+
+/// The result of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The reply.
+    pub answered: Arc<Answered>,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a reply comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A provider was asked for this request.
+    Provider,
+    /// The cache.
+    Cache,
+    /// The cache, beyond its time; a new reply is asked for.
+    Stale,
+    /// An equal request, which was running.
+    Shared,
+    /// An earlier request with this idempotency key.
+    Repeated,
+}
+
+impl Outcome {
+    /// What this request has cost: 0 unless a provider was asked for it.
+    pub fn cost(&self) -> Micros {
+        match self.source {
+            Source::Provider => self.answered.cost,
+            _ => Micros(0),
+        }
+    }
+}
+
+/// A part of a reply while it arrives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// More text.
+    Text(String),
+    /// The text so far is void: its provider broke off, and another one begins.
+    Restart,
+}
+
+/// Where pieces go. A request whose caller has gone goes on, because it is paid.
+#[derive(Debug, Clone)]
+struct Pieces(Option<mpsc::UnboundedSender<Piece>>);
+
+impl Pieces {
+    fn send(&self, piece: Piece) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.send(piece);
+        }
+    }
+}
+
+/// The result for which several callers wait.
+type SharedResult = watch::Receiver<Option<Result<Outcome, GatewayError>>>;
+
+/// The gateway. Clones share it.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    settings: GatewaySettings,
+    connections: BTreeMap<Slug, Connection>,
+    shipped: PriceTable,
+    clock: Arc<dyn Clock>,
+    ledger: Ledger,
+    spent: BTreeMap<(TenantId, i64), (u64, u64)>,
+    accounts: Mutex<HashMap<TenantId, Account>>,
+    cache: Mutex<Cache>,
+    flights: Mutex<HashMap<CacheKey, SharedResult>>,
+    start: Utc,
+    ids: AtomicU64,
+}
+
+impl Gateway {
+    /// A gateway to these providers, with the ledger and what it knew at its opening.
+    pub fn new(
+        settings: GatewaySettings,
+        upstreams: BTreeMap<Slug, Upstream>,
+        (ledger, opening): (Ledger, Opening),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InvalidSetting> {
+        settings.check(upstreams.keys())?;
+        if opening.lost > 0 {
+            tracing::warn!(
+                attempts = opening.lost,
+                "attempts at language models ran when the process before ended: their highest cost counts as unknown"
+            );
+        }
+        let connect = |(name, upstream)| (name, Connection::new(upstream, &settings.breaker));
+        Ok(Self(Arc::new(Inner {
+            connections: upstreams.into_iter().map(connect).collect(),
+            shipped: PriceTable::shipped(),
+            start: clock.now(),
+            clock,
+            ledger,
+            spent: opening.spending,
+            accounts: Mutex::new(HashMap::new()),
+            cache: Mutex::new(Cache::new(settings.cache.clone())),
+            flights: Mutex::new(HashMap::new()),
+            ids: AtomicU64::new(0),
+            settings,
+        })))
+    }
+
+    /// Answers a request, and passes the pieces of the text on as they arrive. If the caller goes away, the request is finished
+    /// and stored nevertheless. Runs on a tokio runtime.
+    pub async fn generate(
+        &self,
+        ask: Ask,
+        on_piece: &mut (dyn FnMut(Piece) + Send),
+    ) -> Result<Outcome, GatewayError> {
+        let resolved = self.0.resolve(&ask)?;
+        let (sender, mut arriving) = mpsc::unbounded_channel();
+        let inner = Arc::clone(&self.0);
+        let task = tokio::spawn(async move {
+            let pieces = Pieces(Some(sender));
+            inner.answer(resolved, ask.cache, &pieces).await
+        });
+        while let Some(piece) = arriving.recv().await {
+            on_piece(piece);
+        }
+        task.await.map_err(|_| GatewayError::Stopped)?
+    }
+}
+
+impl Inner {
+    fn connection(&self, name: &Slug) -> Option<&Connection> {
+        self.connections.get(name)
+    }
+
+    /// Checks a request, and finds its chain and the prices.
+    fn resolve(&self, ask: &Ask) -> Result<Resolved, GatewayError> {
+        check(ask)?;
+        let request = &ask.request;
+        let has_provider = |name: &Slug| self.connections.contains_key(name);
+        let chain = route(&self.settings.routes, has_provider, &request.model);
+        let chain = chain.ok_or_else(|| GatewayError::UnknownModel {
+            model: request.model.clone(),
+            known: self.known_models(),
+        })?;
+        let choices = chain.iter().map(|target| {
+            let price = self.price(&target.provider, &target.model);
+            let price = price.ok_or_else(|| GatewayError::NoPrice {
+                provider: target.provider.to_string(),
+                model: target.model.clone(),
+            })?;
+            Ok(Choice {
+                provider: target.provider.clone(),
+                model: target.model.clone(),
+                price,
+            })
+        });
+        Ok(Resolved {
+            payer: Payer {
+                tenant: ask.tenant.clone(),
+                request: ask.key.clone(),
+                at: self.clock.now(),
+            },
+            chain: choices.collect::<Result<_, GatewayError>>()?,
+            generate: Arc::new(request.clone()),
+        })
+    }
+
+    fn price(&self, provider: &Slug, model: &str) -> Option<Price> {
+        let upstream = &self.connection(provider)?.upstream;
+        let seller = Seller {
+            name: provider,
+            kind: &upstream.kind,
+            host: &upstream.host,
+        };
+        let GatewaySettings {
+            prices,
+            default_price,
+            ..
+        } = &self.settings;
+        price(prices, &self.shipped, *default_price, &seller, model)
+    }
+
+    fn known_models(&self) -> String {
+        let routes = self
+            .settings
+            .routes
+            .iter()
+            .map(|route| Cow::Borrowed(route.model.as_str()));
+        let providers = self
+            .connections
+            .keys()
+            .map(|name| Cow::Owned(format!("{name}/MODEL")));
+        let names: Vec<Cow<'_, str>> = routes.chain(providers).collect();
+        if names.is_empty() {
+            return "this node has no providers: add [llm_providers.NAME] to its settings".to_owned();
+        }
+        format!("the models are {}", names.join(", "))
+    }
+
+    fn hold(&self, tenant: &TenantId, tokens: u64, cost: u64) -> Result<Hold, GatewayError> {
+        let now = self.clock.moment();
+        self.with_account(tenant, |account| {
+            account.admit(now)?;
+            account.hold(now, tokens, cost)
+        })
+        .map_err(GatewayError::OverLimit)
+    }
+
+    fn settle(&self, tenant: &TenantId, hold: Hold, tokens: u64, cost: u64) {
+        let now = self.clock.moment();
+        self.with_account(tenant, |account| account.settle(now, hold, tokens, cost));
+    }
+
+    fn settle_unknown(&self, tenant: &TenantId, hold: Hold) {
+        let now = self.clock.moment();
+        self.with_account(tenant, |account| account.settle_unknown(now, hold));
+    }
+
+    fn with_account<T>(&self, tenant: &TenantId, work: impl FnOnce(&mut Account) -> T) -> T {
+        let mut accounts = self.accounts.lock();
+        let account = accounts.entry(tenant.clone()).or_insert_with(|| {
+            let now = self.clock.moment();
+            let spent = self.spent.get(&(tenant.clone(), now.day()));
+            let (settled, unknown) = spent.copied().unwrap_or_default();
+            Account::new(self.settings.limits_of(tenant).clone(), now, settled, unknown)
+        });
+        work(account)
+    }
+}
+
+/// Returns an error if no provider could answer.
+fn check(ask: &Ask) -> Result<(), GatewayError> {
+    let invalid = |field, problem: &str| {
+        Err(GatewayError::Invalid {
+            field,
+            problem: problem.to_owned(),
+        })
+    };
+    let Generate {
+        prompt,
+        max_tokens,
+        temperature,
+        ..
+    } = &ask.request;
+    if prompt.trim().is_empty() {
+        return invalid("prompt", "it is empty: write what the model should do");
+    }
+    if *max_tokens == 0 {
+        return invalid("max_tokens", "0 leaves no room for a text: give for instance 200");
+    }
+    if temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
+        return invalid("temperature", "it is not between 0 and 2");
+    }
+    if let Some(key) = &ask.key
+        && (key.is_empty() || key.len() > KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        return invalid(
+            "idempotency-key",
+            "it is not 1 to 200 visible ASCII characters without spaces",
+        );
+    }
+    Ok(())
+}

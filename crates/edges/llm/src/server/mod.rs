@@ -1,0 +1,250 @@
+//! What all providers over HTTP share: one request, a streamed reply, and the meaning of its errors.
+//!
+//! ```text
+//!  Generate ──Api::body──▶ POST ──▶ 200: bytes ──Frames──▶ events ──Api::read──▶ Reply ──▶ Generated
+//!                                └─▶ other: ErrorAnswer ──Api::failure──▶ Failure
+//! ```
+
+mod frames;
+mod reply;
+mod triage;
+
+use std::time::Duration;
+
+use limbic_domain::{ConnectionUrl, Secret, Utc};
+use limbic_http::explain;
+use limbic_stream::outbox::retry_after;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde_json::Value;
+
+use crate::provider::{Attempt, Failure, FailureKind, OnText, Spent};
+use crate::{Generate, Generated};
+pub(crate) use frames::Frames;
+pub(crate) use reply::{Finish, Reply};
+pub(crate) use triage::ErrorAnswer;
+
+/// Maximum bytes of a reply: far more than any model writes.
+const REPLY_BYTES: usize = 4 << 20;
+
+/// The form of one provider's API.
+pub(crate) trait Api: Send + Sync {
+    /// The URL of a request to `model`.
+    fn url(&self, model: &str) -> Url;
+
+    /// The body of the request.
+    fn body(&self, request: &Generate) -> Value;
+
+    /// Reads one event of a streamed reply, or a whole reply that is not streamed.
+    fn read(&self, event: &str, reply: &mut Reply) -> Result<(), Failure>;
+
+    /// What a status other than 200 means.
+    fn failure(&self, answer: &ErrorAnswer<'_>) -> Failure;
+}
+
+/// Settings of a provider that are not valid.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The base URL is not valid.
+    #[error("base_url: {0}")]
+    Url(String),
+    /// The key contains characters that an HTTP header cannot contain.
+    #[error(
+        "api_key: it contains characters that an HTTP header cannot contain: copy it again, without line ends"
+    )]
+    Key,
+    /// There is no key, and the provider needs one.
+    #[error("api_key: it is empty, and this provider refuses requests without a key: set it")]
+    NoKey,
+    /// The HTTP client cannot be built.
+    #[error("no HTTP client: {0}")]
+    Client(reqwest::Error),
+}
+
+/// The address of an API, and a client whose requests carry its key.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    client: Client,
+    base: Url,
+}
+
+impl Endpoint {
+    /// Sends nothing.
+    pub(crate) fn new(base: &ConnectionUrl, headers: HeaderMap) -> Result<Self, SettingsError> {
+        let client = Client::builder()
+            .user_agent(concat!("limbic/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .redirect(Policy::none())
+            .build()
+            .map_err(SettingsError::Client)?;
+        Ok(Self {
+            client,
+            base: base_url(base)?,
+        })
+    }
+
+    /// The URL of a path below the base URL.
+    pub(crate) fn at(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// Makes one attempt.
+    pub(crate) async fn ask(
+        &self,
+        api: &impl Api,
+        attempt: Attempt<'_>,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Generated, Failure> {
+        let request = self
+            .client
+            .post(api.url(&attempt.request.model))
+            .timeout(attempt.deadline)
+            .header("idempotency-key", attempt.key)
+            .json(&api.body(attempt.request));
+        let response = request.send().await.map_err(|error| {
+            let began = !error.is_connect() && !error.is_builder();
+            let spent = if began { Spent::Unknown } else { Spent::Nothing };
+            Failure::new(FailureKind::Unknown, explain(error)).spending(spent)
+        })?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return receive(api, response, on_text).await;
+        }
+        let wait = wait(response.headers(), attempt.now);
+        let body = whole(response).await?;
+        Err(api.failure(&ErrorAnswer {
+            status: status.as_u16(),
+            wait,
+            body: &body,
+        }))
+    }
+}
+
+/// Reads a reply with status 200.
+async fn receive(
+    api: &impl Api,
+    mut response: Response,
+    on_text: &mut OnText<'_>,
+) -> Result<Generated, Failure> {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut frames = Frames::of(content_type);
+    let mut reply = Reply::default();
+    let mut received = 0;
+    let failed = loop {
+        let events = match response.chunk().await {
+            Ok(Some(chunk)) => {
+                received += chunk.len();
+                if received > REPLY_BYTES {
+                    break Some(unknown(format!("200, but the reply exceeds {REPLY_BYTES} bytes")));
+                }
+                frames.push(&chunk)
+            }
+            Ok(None) => {
+                let last = frames.end().into_iter().collect::<Vec<_>>();
+                let read = last
+                    .iter()
+                    .try_for_each(|event| read(api, event, &mut reply, on_text));
+                break read.err();
+            }
+            // A reply that has said how it ended is whole.
+            Err(_) if reply.finish.is_some() => break None,
+            Err(error) => break Some(unknown(explain(error))),
+        };
+        let read = events
+            .iter()
+            .try_for_each(|event| read(api, event, &mut reply, on_text));
+        if let Err(failure) = read {
+            break Some(failure);
+        }
+    };
+    match failed {
+        // The provider has begun: what it has spent is what it reported last, if it had finished.
+        Some(failure) => Err(failure.spending(reply.spent())),
+        None => reply.into_result(),
+    }
+}
+
+/// Reads one event, and passes its new text on.
+fn read(api: &impl Api, event: &str, reply: &mut Reply, on_text: &mut OnText<'_>) -> Result<(), Failure> {
+    let before = reply.text.len();
+    api.read(event, reply)?;
+    match &reply.text[before..] {
+        "" => {}
+        piece => on_text(piece),
+    }
+    Ok(())
+}
+
+/// The body of an error, at most as long as a reply.
+async fn whole(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let status = response.status();
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= REPLY_BYTES => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => {
+                return Err(unknown(format!(
+                    "{status}: the reply exceeds {REPLY_BYTES} bytes"
+                )));
+            }
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(unknown(explain(error))),
+        }
+    }
+}
+
+pub(crate) fn unknown(detail: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Unknown, detail)
+}
+
+/// The JSON document of an event.
+pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(event: &'a str, what: &str) -> Result<T, Failure> {
+    serde_json::from_str(event).map_err(|error| unknown(format!("200, but not {what}: {error}")))
+}
+
+/// The wait that the headers ask for: `retry-after-ms` (milliseconds; sent by `OpenAI`), else `retry-after`.
+fn wait(headers: &HeaderMap, now: Utc) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let millis = text("retry-after-ms").and_then(|value| value.trim().parse().ok());
+    millis
+        .map(Duration::from_millis)
+        .or_else(|| text("retry-after").and_then(|value| retry_after(value, now)))
+}
+
+/// A header that is never printed. No header if the key is empty.
+pub(crate) fn key_header(name: HeaderName, prefix: &str, key: &Secret) -> Result<HeaderMap, SettingsError> {
+    let mut headers = HeaderMap::new();
+    if !key.is_empty() {
+        let value = format!("{prefix}{}", key.reveal());
+        let mut value = HeaderValue::from_str(&value).map_err(|_| SettingsError::Key)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// Returns an error if no request can be sent to `base`.
+pub(crate) fn base_url(base: &ConnectionUrl) -> Result<Url, SettingsError> {
+    let url = Url::parse(base.reveal())
+        .map_err(|error| SettingsError::Url(format!("not a URL ({error}): write https://HOST/v1")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(SettingsError::Url(format!(
+            "`{}` is not a scheme to post to: write https",
+            url.scheme()
+        )));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(SettingsError::Url(
+            "it contains a password: write it as api_key, which is never printed".to_owned(),
+        ));
+    }
+    Ok(url)
+}

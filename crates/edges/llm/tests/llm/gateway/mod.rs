@@ -1,0 +1,8 @@
+//! The gateway in front of real providers and their local servers. The time is passed in.
+
+mod cached;
+mod kit;
+mod limited;
+mod once;
+mod recorded;
+mod routed;
