@@ -114,6 +114,7 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
         .chain(of_stages)
         .chain(of_retention(settings))
         .chain(of_campaigns(settings))
+        .chain(of_models(settings))
         .chain(of_entries)
         .collect()
 }
@@ -193,6 +194,18 @@ fn of_campaigns(settings: &Settings) -> Vec<Finding> {
             ))
         })
         .collect()
+}
+
+/// Whether every model of the gateway's routes has a price.
+fn of_models(settings: &Settings) -> Vec<Finding> {
+    let missing = crate::models::without_price(settings);
+    let wrong = missing.into_iter().map(|target| {
+        let error = anyhow::anyhow!(
+            "{target}: its price is not known, so requests to it are refused: add it to llm.prices, or set llm.default_price"
+        );
+        Finding::new("llm", Err(error))
+    });
+    wrong.collect()
 }
 
 fn of_entry(table: &str, name: &Slug, entry: &Entry) -> Finding {

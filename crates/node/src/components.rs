@@ -8,11 +8,13 @@ use crate::registry::{self, COMPONENTS, Usage, usage};
 use crate::settings::Settings;
 use crate::stores::Stores;
 
-/// The answer of `GET /v1/components`. `running` are the stages that run here.
+/// The answer of `GET /v1/components`. `running` are the stages that run here; `is_served` says whether the API is
+/// served.
 pub(crate) fn views(
     settings: &Settings,
     running: &[&'static Registration],
     stores: &Stores,
+    is_served: bool,
 ) -> Vec<ComponentView> {
     let runs = |component: &Registration| match component.kind {
         Kind::Stage => running.iter().any(|stage| stage.name == component.name),
@@ -24,7 +26,8 @@ pub(crate) fn views(
         Kind::Connector => {
             running.iter().any(|stage| stage.name == "ingest") && has_entry(settings, component)
         }
-        Kind::LlmProvider => false,
+        // Only the API asks them.
+        Kind::LlmProvider => is_served && has_entry(settings, component),
     };
     let view = |component: &'static Registration| ComponentView {
         kind: component.kind.name(),

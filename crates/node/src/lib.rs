@@ -45,6 +45,7 @@ mod instance;
 mod keys;
 mod local;
 mod log;
+mod models;
 mod node;
 mod reference;
 pub mod registry;

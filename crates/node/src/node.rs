@@ -37,7 +37,7 @@ use crate::stages::{self, RunningStages};
 use crate::state_sizes::StateSizes;
 use crate::stores::{Stores, open_entries};
 use crate::trim::Trimmer;
-use crate::{components, registry};
+use crate::{components, models, registry};
 
 /// How long closing the stores may take.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -324,15 +324,17 @@ impl Parts {
         let stages = RunningStages::start(settings, instance, &running, &resources, log, &meters)?;
         let store = stores.view.as_ref().ok().cloned();
         let series = stores.series.as_ref().ok().cloned();
-        let components = components::views(settings, &running, &stores);
+        let components = components::views(settings, &running, &stores, listener.is_some());
         let server = match listener {
             None => None,
             Some(listener) => {
                 let statuses = stages.clone();
+                let models = models::open(settings, &resources, handle)?;
                 let metrics = settings.section::<MetricsStage>();
                 let context = Context {
                     edge: Some(Arc::clone(&edge)),
                     connectors: Arc::clone(&connectors) as Arc<dyn limbic_api::Connectors>,
+                    models,
                     store: stores.view,
                     series: stores.series.map(|series| SeriesReader::new(series, metrics)),
                     log: Arc::clone(log),

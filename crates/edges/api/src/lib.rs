@@ -8,6 +8,7 @@
 //!  GET  /v1/readings, /v1/moments, … ◀── view (SQLite or PostgreSQL)
 //!  GET  /v1/series                   ◀── time series (SQLite or InfluxDB)
 //!  GET  /v1/counts                   ◀── counts in the log's commits
+//!  POST /v1/generate          ──▶ language models ──▶ text
 //! ```
 //!
 //! | module | paths |
@@ -17,6 +18,7 @@
 //! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
 //! | `limits` | `GET /v1/limits`: what this node has refused and closed, by reason, and how full it is |
 //! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`, `/v1/sources`: the state of audiences, what campaigns have chosen with what result, how deliveries stand, what was accepted and rejected of each social network; `GET /v1/explain`: why an ad, or why none |
+//! | `generate` | `POST /v1/generate`: a text by a language model, whole or as server-sent events; `GET /v1/providers`, `GET` and `DELETE /v1/cache`, `GET /v1/cache/health` |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
@@ -59,6 +61,7 @@ mod connectors;
 mod counts;
 mod descriptors;
 pub mod explain;
+mod generate;
 mod guard;
 mod health;
 mod holds;
@@ -96,6 +99,7 @@ use turns::Turns;
 pub use components::ComponentView;
 pub use connectors::Connectors;
 pub use descriptors::raise_limit as raise_descriptor_limit;
+pub use generate::{CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels};
 pub use meters::ApiMeters;
 pub use problem::Problem;
 pub use server::{Tls, TlsError, TlsSettings, serve};
@@ -114,6 +118,8 @@ pub struct Context {
     pub log: Arc<dyn Log>,
     /// The connectors of this node.
     pub connectors: Arc<dyn Connectors>,
+    /// The language models of this node.
+    pub models: Arc<dyn LanguageModels>,
     /// Every component of the registry.
     pub components: Vec<ComponentView>,
     /// The topics and requirements of every stage, whether or not it runs here.
@@ -219,6 +225,10 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/connectors", get(connectors::list))
         .route("/v1/connectors/{name}/pause", post(connectors::pause))
         .route("/v1/connectors/{name}/resume", post(connectors::resume))
+        .route("/v1/generate", post(generate::generate))
+        .route("/v1/providers", get(generate::providers))
+        .route("/v1/cache", get(generate::cache).delete(generate::clear_cache))
+        .route("/v1/cache/health", get(generate::cache_health))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

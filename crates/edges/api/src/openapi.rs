@@ -5,6 +5,8 @@ use limbic_domain::{AudienceStatus, CreativeSet, Decision, Hold, Moment, Outcome
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::{GenerateBody, GeneratedText};
+
 pub(crate) async fn show() -> Json<Value> {
     Json(document())
 }
@@ -24,6 +26,7 @@ enum Answer {
     Page(&'static str),
     Receipt,
     Holds,
+    Text,
     Anything,
 }
 
@@ -36,7 +39,7 @@ const LIST: [(&str, &str); 3] = [
     ),
 ];
 
-pub(crate) const OPERATIONS: usize = 32;
+pub(crate) const OPERATIONS: usize = 37;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -310,6 +313,46 @@ fn operations() -> [Operation; OPERATIONS] {
             None,
         ),
         op(
+            "post",
+            "/v1/generate",
+            "Ask a language model for a text, through the node's routes, limits, budgets and cache. With the header `Idempotency-Key` the same key gives the same result and is paid once. With `\"stream\": true` the answer is `text/event-stream`: events `text`, `restart` (the text so far is void), then `done` or `problem`.",
+            &[],
+            Answer::Text,
+            Some("GenerateBody"),
+        ),
+        op(
+            "get",
+            "/v1/providers",
+            "Providers of language models: their state, models and prices; and what the tenant has spent today (UTC), in millionths of the currency unit.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/cache",
+            "How many replies of language models are cached for the tenant, and their bytes.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "delete",
+            "/v1/cache",
+            "Delete the cached replies of the tenant. Returns how many they were.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/cache/health",
+            "How full the cache of replies is, and its hits and misses since the start. For operators.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
             "get",
             "/healthz",
             "Liveness: 200 while the process answers.",
@@ -388,9 +431,11 @@ fn describe(operation: &Operation) -> Value {
         Answer::Receipt => reference("Receipt"),
         Answer::Holds => json!({"type": "object", "required": ["items"], "properties": {
             "items": {"type": "array", "items": reference("Hold")}}}),
+        Answer::Text => reference("GeneratedText"),
         Answer::Anything => json!({}),
     };
-    let is_accepted = operation.method == "post" && operation.body.is_some();
+    let is_text = matches!(operation.answer, Answer::Text);
+    let is_accepted = operation.method == "post" && operation.body.is_some() && !is_text;
     let status = if is_accepted { "202" } else { "200" };
     let mut described = json!({
         "summary": operation.summary,
@@ -400,7 +445,12 @@ fn describe(operation: &Operation) -> Value {
             "default": {"description": "A problem", "content": {"application/problem+json": {"schema": reference("Problem")}}}
         }
     });
-    if let Some(body) = operation.body {
+    if let Some(body) = operation.body.filter(|_| is_text) {
+        described["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": reference(body)}}});
+        described["responses"][status]["content"]["text/event-stream"] =
+            json!({"schema": {"type": "string"}});
+    } else if let Some(body) = operation.body {
         let one_or_many = json!({"oneOf": [reference(body), {"type": "array", "items": reference(body)}]});
         described["requestBody"] = json!({"required": true, "content": {
             "application/json": {"schema": one_or_many}, "application/x-ndjson": {"schema": reference(body)}}});
@@ -426,6 +476,8 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<Outcome>();
     generator.subschema_for::<Hold>();
     generator.subschema_for::<AudienceStatus>();
+    generator.subschema_for::<GenerateBody>();
+    generator.subschema_for::<GeneratedText>();
     let mut schemas = generator.take_definitions(true);
     let time = json!({"type": "string", "format": "date-time"});
     let text = json!({"type": "string"});

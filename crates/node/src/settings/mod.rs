@@ -60,6 +60,8 @@ pub struct Settings {
     pub campaigns: Vec<TenantCampaign>,
     /// The HTTP API.
     pub api: limbic_api::Settings,
+    /// The gateway to language models: which providers (`[llm_providers.NAME]`) answer for which model, limits, prices and cache.
+    pub llm: limbic_llm::gateway::GatewaySettings,
     /// The settings of components, by section.
     #[serde(skip)]
     pub sections: Sections,
@@ -85,6 +87,7 @@ impl Default for Settings {
             tenants: BTreeMap::new(),
             campaigns: Vec::new(),
             api: limbic_api::Settings::default(),
+            llm: limbic_llm::gateway::GatewaySettings::default(),
             sections: Sections::default(),
             entries: Entries::default(),
         }
@@ -287,6 +290,15 @@ impl Settings {
             self.check_campaign(one)?;
         }
         self.api.check()?;
+        self.llm
+            .check(self.entries.of("llm_providers").map(|(name, _)| name))?;
+        if self.llm.deadline >= self.api.timeout {
+            bail!(
+                "llm.deadline = {}: must be below api.timeout = {}, so that callers get the answer of the gateway",
+                self.llm.deadline,
+                self.api.timeout
+            );
+        }
         if !self.api.operator_keys.is_empty() && !self.has_api_keys() {
             bail!(
                 "api.operator_keys are set, but no tenant has api_keys, so every caller sees everything: set tenants.default.api_keys"
@@ -460,6 +472,7 @@ mod tests {
         let provider = OpenAiSettings {
             base_url: "http://127.0.0.1:1/v1".into(),
             api_key: Secret::new("hunter2"),
+            ..OpenAiSettings::default()
         };
         settings
             .entries

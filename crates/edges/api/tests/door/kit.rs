@@ -97,6 +97,7 @@ impl Api {
             log,
             components: Vec::new(),
             connectors: Arc::new(()),
+            models: Arc::new(()),
             stages: Vec::new(),
             statuses: Box::new(Vec::new),
             meters: ApiMeters::register(&registry).unwrap(),

@@ -1,0 +1,317 @@
+//! The language models of this node: texts, providers, and the cache of replies.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use limbic_domain::TenantId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::App;
+use crate::auth::{Caller, Operator};
+use crate::body::receive;
+use crate::problem::Problem;
+use crate::refusal::Refusal;
+
+/// Maximum bytes of a request for a text.
+const LIMIT: usize = 1 << 20;
+
+/// The body of `POST /v1/generate`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateBody {
+    /// The name of a route of the settings, or `PROVIDER/MODEL`.
+    pub model: String,
+    /// Instructions for the model.
+    #[serde(default)]
+    pub system: Option<String>,
+    /// The prompt.
+    pub prompt: String,
+    /// Maximum number of tokens of the reply. Default 512.
+    #[serde(default = "usual_tokens")]
+    pub max_tokens: u32,
+    /// Randomness, 0 to 2. Default: the provider's.
+    #[serde(default)]
+    pub temperature: Option<f64>,
+    /// The same seed and request give the same reply, if the provider supports it.
+    #[serde(default)]
+    pub seed: Option<i64>,
+    /// A JSON Schema. The text of the reply is then a JSON document.
+    #[serde(default)]
+    pub schema: Option<Value>,
+    /// Whether the text is sent while it arrives, as server-sent events.
+    #[serde(default)]
+    pub stream: bool,
+    /// How the cache is used. Default `use`.
+    #[serde(default)]
+    pub cache: CacheMode,
+}
+
+const fn usual_tokens() -> u32 {
+    512
+}
+
+/// How a request uses the cache of replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheMode {
+    /// A reply in the cache is used, and a new one is stored.
+    #[default]
+    Use,
+    /// A new reply is asked for, and stored.
+    Refresh,
+    /// Nothing is read or stored.
+    Off,
+}
+
+/// A reply of a language model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GeneratedText {
+    /// The text.
+    pub text: String,
+    /// The model that wrote it, in the provider's form. Empty if unknown.
+    pub model: String,
+    /// The provider: the NAME of `[llm_providers.NAME]`.
+    pub provider: String,
+    /// Whether `max_tokens` ended the text.
+    pub is_cut_off: bool,
+    /// Tokens of the prompt, if the provider reports them.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the reply, if the provider reports them.
+    pub completion_tokens: Option<u64>,
+    /// What this request has cost, in millionths of the currency unit. 0 if no provider was asked for it.
+    pub cost_micros: i64,
+    /// The currency of the cost.
+    pub currency: String,
+    /// `provider`, `cache`, `stale` (from the cache, while a new one is asked for), `shared` (with an equal request) or `repeated` (the
+    /// result of this idempotency key).
+    pub source: String,
+}
+
+/// A part of a running request.
+#[derive(Debug)]
+pub enum GenerateEvent {
+    /// More text.
+    Text(String),
+    /// The text so far is void: another provider begins.
+    Restart,
+    /// The end.
+    Done(Result<GeneratedText, GenerateError>),
+}
+
+/// Why there is no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GenerateError {
+    /// A field of the request is wrong.
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What is wrong, and what to do.
+        detail: String,
+    },
+    /// A limit of the tenant is reached.
+    OverLimit {
+        /// Which one, and what to do.
+        detail: String,
+        /// Seconds after which there is room. `None` = never for this request.
+        retry_after: Option<u32>,
+    },
+    /// A model or a content filter refuses the request.
+    Refused(String),
+    /// No provider gave a text.
+    Failed {
+        /// What they answered.
+        detail: String,
+        /// Seconds after which another attempt can help, if it is known.
+        retry_after: Option<u32>,
+    },
+    /// This node cannot ask, and what to do.
+    Unavailable(String),
+    /// This node has no language models, and what to do.
+    NotHere(String),
+}
+
+impl GenerateError {
+    fn problem(self) -> Problem {
+        match self {
+            Self::Invalid { field, detail } => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad request", detail).of_field(field)
+            }
+            Self::OverLimit { detail, retry_after } => {
+                let mut problem = Problem::too_many_requests(Refusal::Quota, detail);
+                problem.retry_after = retry_after;
+                problem
+            }
+            Self::Refused(detail) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail),
+            Self::Failed { detail, retry_after } => {
+                let mut problem = Problem::new(StatusCode::BAD_GATEWAY, "no reply", detail);
+                problem.retry_after = retry_after;
+                problem
+            }
+            Self::Unavailable(detail) => Problem::busy(Refusal::Database, detail),
+            Self::NotHere(detail) => Problem::new(StatusCode::NOT_FOUND, "not found", detail),
+        }
+    }
+}
+
+/// The language models of a node.
+pub trait LanguageModels: Send + Sync {
+    /// Begins a request. `key` is its idempotency key. The last event is [`GenerateEvent::Done`]. If the receiver is dropped, the
+    /// request goes on, because it is paid.
+    fn generate(
+        &self,
+        tenant: &TenantId,
+        key: Option<String>,
+        body: GenerateBody,
+    ) -> mpsc::UnboundedReceiver<GenerateEvent>;
+
+    /// The providers, their prices, and what the tenant has spent.
+    fn providers(&self, tenant: &TenantId) -> Value;
+
+    /// The cached replies of a tenant.
+    fn cache(&self, tenant: &TenantId) -> Value;
+
+    /// Deletes the cached replies of a tenant, and returns what they were.
+    fn clear_cache(&self, tenant: &TenantId) -> Value;
+
+    /// The whole cache.
+    fn cache_health(&self) -> Value;
+}
+
+/// A node without language models.
+impl LanguageModels for () {
+    fn generate(
+        &self,
+        _: &TenantId,
+        _: Option<String>,
+        _: GenerateBody,
+    ) -> mpsc::UnboundedReceiver<GenerateEvent> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let detail =
+            "this node has no language models: add [llm_providers.NAME] and a route in [llm] to its settings";
+        let _ = sender.send(GenerateEvent::Done(Err(GenerateError::NotHere(
+            detail.to_owned(),
+        ))));
+        events
+    }
+
+    fn providers(&self, _: &TenantId) -> Value {
+        json!({"items": []})
+    }
+
+    fn cache(&self, _: &TenantId) -> Value {
+        json!({"entries": 0, "bytes": 0})
+    }
+
+    fn clear_cache(&self, _: &TenantId) -> Value {
+        json!({"entries": 0, "bytes": 0})
+    }
+
+    fn cache_health(&self) -> Value {
+        json!({"status": "off", "entries": 0, "bytes": 0})
+    }
+}
+
+/// `POST /v1/generate`.
+pub(crate) async fn generate(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let received = receive(&app, &tenant, &headers, body, LIMIT).await?;
+    let body = {
+        let (bytes, _share) = received.decoded()?;
+        parse(&bytes)?
+    };
+    let is_streamed = body.stream;
+    let mut events = Arc::clone(&app.context.models).generate(&tenant, key, body);
+    if is_streamed {
+        return Ok(streamed(events));
+    }
+    while let Some(event) = events.recv().await {
+        if let GenerateEvent::Done(result) = event {
+            return result
+                .map(|text| Json(text).into_response())
+                .map_err(GenerateError::problem);
+        }
+    }
+    Err(Problem::internal(&"a request for a text ended without a result"))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| {
+        let detail = "it is not visible ASCII: give for instance a random UUID";
+        Problem::bad_request(detail).of_field("idempotency-key")
+    })?;
+    Ok(Some(text.to_owned()))
+}
+
+fn parse(bytes: &[u8]) -> Result<GenerateBody, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let detail = format!("{}: /openapi.json describes the body", error.inner());
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad request", detail);
+        if path == "." {
+            problem
+        } else {
+            problem.of_field(path)
+        }
+    })?;
+    json.end().map_err(|_| {
+        Problem::bad_request("the body contains more than one JSON document: send one request at a time")
+    })?;
+    Ok(body)
+}
+
+/// The events of a request as server-sent events: `text`, `restart`, then `done` or `problem`.
+fn streamed(events: mpsc::UnboundedReceiver<GenerateEvent>) -> Response {
+    let body = stream::unfold(events, |mut events| async move {
+        let event = events.recv().await?;
+        let (name, data) = match event {
+            GenerateEvent::Text(text) => ("text", json!({"text": text})),
+            GenerateEvent::Restart => ("restart", json!({})),
+            GenerateEvent::Done(Ok(text)) => ("done", json!(text)),
+            GenerateEvent::Done(Err(error)) => ("problem", json!(error.problem())),
+        };
+        let frame = Bytes::from(format!("event: {name}\ndata: {data}\n\n"));
+        Some((Ok::<_, std::convert::Infallible>(frame), events))
+    });
+    (
+        [(header::CONTENT_TYPE, "text/event-stream")],
+        Body::from_stream(body),
+    )
+        .into_response()
+}
+
+/// `GET /v1/providers`.
+pub(crate) async fn providers(State(app): State<App>, Caller(tenant): Caller) -> Json<Value> {
+    Json(app.context.models.providers(&tenant))
+}
+
+/// `GET /v1/cache`.
+pub(crate) async fn cache(State(app): State<App>, Caller(tenant): Caller) -> Json<Value> {
+    Json(app.context.models.cache(&tenant))
+}
+
+/// `DELETE /v1/cache`.
+pub(crate) async fn clear_cache(State(app): State<App>, Caller(tenant): Caller) -> Json<Value> {
+    Json(app.context.models.clear_cache(&tenant))
+}
+
+/// `GET /v1/cache/health`, for operators, because the numbers are totals of all tenants.
+pub(crate) async fn cache_health(State(app): State<App>, _: Operator) -> Json<Value> {
+    Json(app.context.models.cache_health())
+}

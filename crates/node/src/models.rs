@@ -1,0 +1,223 @@
+//! The language models of this node: its gateway, as the API sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use limbic_api::{CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels};
+use limbic_component::Resources;
+use limbic_domain::{ConnectionUrl, Slug, TenantId};
+use limbic_llm::gateway::{
+    Ask, CacheUse, Clock, Gateway, GatewayError, Ledger, Outcome, Piece, PriceTable, Seller, SystemClock,
+    Upstream, price,
+};
+use limbic_llm::{Generate, Provider};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::folder;
+use crate::settings::{Entry, Settings};
+use crate::stores::open_entries;
+
+/// The table of the settings with the providers.
+const TABLE: &str = "llm_providers";
+
+/// A gateway as the API sees it.
+struct Models {
+    gateway: Gateway,
+    handle: Handle,
+}
+
+/// Opens the providers of the settings and the gateway to them. A node without providers has none.
+pub(crate) fn open(
+    settings: &Settings,
+    resources: &Resources,
+    handle: &Handle,
+) -> anyhow::Result<Arc<dyn LanguageModels>> {
+    let providers: BTreeMap<Slug, Arc<dyn Provider>> = open_entries(settings, TABLE, resources)?;
+    if providers.is_empty() {
+        return Ok(Arc::new(()));
+    }
+    folder::create(&settings.data_dir)
+        .with_context(|| format!("cannot create {}", settings.data_dir.display()))?;
+    let clock = Arc::new(SystemClock::default());
+    let keep = settings.llm.keep_results.as_millis();
+    let ledger = handle.block_on(Ledger::open(&settings.data_dir, keep, clock.now()))?;
+    let upstreams = settings.entries.of(TABLE).filter_map(|(name, entry)| {
+        let upstream = Upstream {
+            provider: Arc::clone(providers.get(name)?),
+            kind: entry.component.name.to_owned(),
+            host: host(entry),
+        };
+        Some((name.clone(), upstream))
+    });
+    let gateway = Gateway::new(
+        settings.llm.clone(),
+        upstreams.collect(),
+        ledger,
+        clock as Arc<dyn Clock>,
+    )?;
+    Ok(Arc::new(Models {
+        gateway,
+        handle: handle.clone(),
+    }))
+}
+
+/// The models of routes whose price is not known, each with its route.
+pub(crate) fn without_price(settings: &Settings) -> Vec<String> {
+    let shipped = PriceTable::shipped();
+    let llm = &settings.llm;
+    let mut missing = Vec::new();
+    for (place, route) in llm.routes.iter().enumerate() {
+        for target in &route.chain {
+            let mut entries = settings.entries.of(TABLE);
+            let Some((name, entry)) = entries.find(|(name, _)| **name == target.provider) else {
+                continue;
+            };
+            let host = host(entry);
+            let seller = Seller {
+                name,
+                kind: entry.component.name,
+                host: &host,
+            };
+            if price(&llm.prices, &shipped, llm.default_price, &seller, &target.model).is_none() {
+                missing.push(format!(
+                    "llm.routes[{place}]: `{}` of `{}`",
+                    target.model, target.provider
+                ));
+            }
+        }
+    }
+    missing
+}
+
+/// The host of a provider's URL. Empty if it cannot be read.
+fn host(entry: &Entry) -> String {
+    let url = entry.component.address(&entry.settings);
+    let read = |url: ConnectionUrl| {
+        url.reveal()
+            .parse::<axum::http::Uri>()
+            .ok()?
+            .host()
+            .map(str::to_owned)
+    };
+    url.and_then(read).unwrap_or_default()
+}
+
+impl LanguageModels for Models {
+    fn generate(
+        &self,
+        tenant: &TenantId,
+        key: Option<String>,
+        body: GenerateBody,
+    ) -> mpsc::UnboundedReceiver<GenerateEvent> {
+        let ask = Ask {
+            tenant: tenant.clone(),
+            key,
+            cache: match body.cache {
+                CacheMode::Use => CacheUse::Use,
+                CacheMode::Refresh => CacheUse::Refresh,
+                CacheMode::Off => CacheUse::Off,
+            },
+            request: Generate {
+                model: body.model,
+                system: body.system,
+                prompt: body.prompt,
+                max_tokens: body.max_tokens,
+                temperature: body.temperature,
+                seed: body.seed,
+                schema: body.schema,
+            },
+        };
+        let gateway = self.gateway.clone();
+        let (sender, events) = mpsc::unbounded_channel();
+        self.handle.spawn(async move {
+            let mut pass_on = |piece| {
+                let event = match piece {
+                    Piece::Text(text) => GenerateEvent::Text(text),
+                    Piece::Restart => GenerateEvent::Restart,
+                };
+                let _ = sender.send(event);
+            };
+            let result = gateway.generate(ask, &mut pass_on).await;
+            let result = result.map(|outcome| text(&gateway, &outcome)).map_err(error);
+            let _ = sender.send(GenerateEvent::Done(result));
+        });
+        events
+    }
+
+    fn providers(&self, tenant: &TenantId) -> Value {
+        let (spending, limits) = self.gateway.spending(tenant);
+        json!({
+            "items": self.gateway.providers(),
+            "currency": self.gateway.currency(),
+            "prices_of": self.gateway.price_date(),
+            "spent_today": spending,
+            "limits": limits,
+        })
+    }
+
+    fn cache(&self, tenant: &TenantId) -> Value {
+        json!(self.gateway.cached(tenant))
+    }
+
+    fn clear_cache(&self, tenant: &TenantId) -> Value {
+        json!(self.gateway.clear_cache(tenant))
+    }
+
+    fn cache_health(&self) -> Value {
+        json!(self.gateway.cache())
+    }
+}
+
+fn text(gateway: &Gateway, outcome: &Outcome) -> GeneratedText {
+    let answered = &outcome.answered;
+    let generated = &answered.generated;
+    let source = json!(outcome.source);
+    GeneratedText {
+        text: generated.text.clone(),
+        model: generated.model.clone(),
+        provider: answered.provider.to_string(),
+        is_cut_off: generated.is_cut_off,
+        prompt_tokens: generated.usage.map(|usage| usage.prompt_tokens),
+        completion_tokens: generated.usage.map(|usage| usage.completion_tokens),
+        cost_micros: outcome.cost().0,
+        currency: gateway.currency().to_owned(),
+        source: source.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+fn error(error: GatewayError) -> GenerateError {
+    let retry_after = error.wait().map(seconds);
+    match error {
+        GatewayError::UnknownModel { known, model } => GenerateError::Invalid {
+            field: "model",
+            detail: format!("there is no model `{model}`: {known}"),
+        },
+        GatewayError::Invalid { field, problem } => GenerateError::Invalid {
+            field,
+            detail: problem,
+        },
+        GatewayError::OverLimit(_) => GenerateError::OverLimit {
+            detail: error.to_string(),
+            retry_after,
+        },
+        GatewayError::Refused { .. } => GenerateError::Refused(error.to_string()),
+        GatewayError::Failed { .. } => GenerateError::Failed {
+            detail: error.to_string(),
+            retry_after,
+        },
+        GatewayError::NoPrice { .. } => GenerateError::Invalid {
+            field: "model",
+            detail: error.to_string(),
+        },
+        GatewayError::Ledger(_) | GatewayError::Stopped => GenerateError::Unavailable(error.to_string()),
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(wait: Duration) -> u32 {
+    wait.as_secs_f64().ceil() as u32
+}
