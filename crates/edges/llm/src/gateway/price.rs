@@ -13,9 +13,9 @@ use crate::Usage;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// A million tokens of prompts.
+    /// Micro-units for a million tokens of prompts.
     pub input: u64,
-    /// A million tokens of replies.
+    /// Micro-units for a million tokens of replies.
     pub output: u64,
 }
 
