@@ -84,8 +84,13 @@ fn open(runtime: &Runtime, folder: &std::path::Path, provider: &Arc<dyn Provider
     let clock = SystemClock::default();
     let ledger = runtime.block_on(Ledger::open(folder, i64::MAX, clock.now()));
     let ledger = ledger.expect("the folder can be written");
-    Gateway::new(settings, BTreeMap::from([(name, upstream)]), ledger, Arc::new(clock))
-        .expect("the settings are valid")
+    Gateway::new(
+        settings,
+        BTreeMap::from([(name, upstream)]),
+        ledger,
+        Arc::new(clock),
+    )
+    .expect("the settings are valid")
 }
 
 fn gateway(criterion: &mut Criterion) {

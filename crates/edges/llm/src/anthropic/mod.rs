@@ -140,25 +140,24 @@ struct End {
 /// Totals so far. The prompt's tokens are divided by their use of the provider's cache.
 #[derive(Deserialize)]
 struct Tokens {
-    #[serde(default)]
-    input_tokens: Option<u64>,
-    #[serde(default)]
-    cache_creation_input_tokens: Option<u64>,
-    #[serde(default)]
-    cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
-    output_tokens: u64,
+    #[serde(default, rename = "input_tokens")]
+    input: Option<u64>,
+    #[serde(default, rename = "cache_creation_input_tokens")]
+    written_to_cache: Option<u64>,
+    #[serde(default, rename = "cache_read_input_tokens")]
+    read_from_cache: Option<u64>,
+    #[serde(default, rename = "output_tokens")]
+    output: u64,
 }
 
 impl Tokens {
     /// The usage with these totals. The last event of a message may leave out the prompt.
     fn over(&self, before: Option<Usage>) -> Usage {
-        let cached =
-            self.cache_creation_input_tokens.unwrap_or(0) + self.cache_read_input_tokens.unwrap_or(0);
+        let cached = self.written_to_cache.unwrap_or(0) + self.read_from_cache.unwrap_or(0);
         let before = before.map_or(0, |usage| usage.prompt_tokens);
         Usage {
-            prompt_tokens: self.input_tokens.map_or(before, |tokens| tokens + cached),
-            completion_tokens: self.output_tokens,
+            prompt_tokens: self.input.map_or(before, |tokens| tokens + cached),
+            completion_tokens: self.output,
         }
     }
 }

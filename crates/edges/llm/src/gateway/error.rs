@@ -95,10 +95,10 @@ impl GatewayError {
     pub fn into_answer(self) -> Answer<Generated> {
         let detail = self.to_string();
         match self {
-            Self::UnknownModel { .. } | Self::Invalid { .. } | Self::Refused { .. } => {
-                Answer::Rejected { detail }
-            }
-            Self::OverLimit(OverLimit { wait: None, .. }) => Answer::Rejected { detail },
+            Self::UnknownModel { .. }
+            | Self::Invalid { .. }
+            | Self::Refused { .. }
+            | Self::OverLimit(OverLimit { wait: None, .. }) => Answer::Rejected { detail },
             Self::OverLimit(OverLimit { wait, .. }) => Answer::RetryAfter { wait, detail },
             Self::NoPrice { .. } => Answer::Blocked { detail },
             Self::Failed { wait: Some(wait), .. } => Answer::RetryAfter {

@@ -135,14 +135,13 @@ struct Feedback {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Tokens {
-    #[serde(default)]
-    prompt_token_count: u64,
-    #[serde(default)]
-    candidates_token_count: u64,
-    #[serde(default)]
-    thoughts_token_count: u64,
+    #[serde(default, rename = "promptTokenCount")]
+    prompt: u64,
+    #[serde(default, rename = "candidatesTokenCount")]
+    candidates: u64,
+    #[serde(default, rename = "thoughtsTokenCount")]
+    thoughts: u64,
 }
 
 #[derive(Deserialize, Default)]
@@ -224,8 +223,8 @@ impl Api for Gemini {
         }
         if let Some(usage) = response.usage_metadata {
             reply.usage = Some(Usage {
-                prompt_tokens: usage.prompt_token_count,
-                completion_tokens: usage.candidates_token_count + usage.thoughts_token_count,
+                prompt_tokens: usage.prompt,
+                completion_tokens: usage.candidates + usage.thoughts,
             });
         }
         if let Some(reason) = response
