@@ -31,9 +31,41 @@ pub struct Brief {
     pub call_to_action: String,
     /// The web address that a click opens.
     pub link: String,
+    /// What the product costs less or comes with ("10 % off until Sunday"). Empty = no offer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub offer: String,
     /// Further values that templates may use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, String>,
+    /// What the advertiser's ads may say, and how they look.
+    #[serde(default, skip_serializing_if = "BrandKit::is_empty")]
+    pub brand: BrandKit,
+}
+
+/// What an advertiser's ads may say, and how they look.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrandKit {
+    /// The tones that the ads may have, for instance `calm`. Empty = every tone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tones: Vec<Slug>,
+    /// Words and phrases that no ad may contain. Whole words are compared, without regard to case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub banned_words: Vec<String>,
+    /// The claims that the advertiser can prove, word for word ("the fastest delivery in town"). If it is present, an ad that
+    /// claims anything else to be the best, the first, proven or free is removed. Absent = claims are not checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Vec<String>>,
+    /// The colours of rendered ads, as `#rrggbb`: background, text, accent. Missing ones are chosen by the renderer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub colours: Vec<String>,
+}
+
+impl BrandKit {
+    /// Whether nothing is stated.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A campaign.

@@ -32,10 +32,124 @@ pub struct Creative {
     /// An AI model wrote the texts: the mark that a machine can read (Regulation (EU) 2024/1689, Article 50(2)).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ai_generated: bool,
+    /// Which version of the template or prompt wrote it. Absent in records of programs that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator_version: Option<GeneratorVersion>,
     /// Its tone, for instance `celebrate`, `calm`, `plain`.
     pub tone: Slug,
+    /// Its other declared factors.
+    #[serde(default, skip_serializing_if = "Factors::is_empty")]
+    pub factors: Factors,
     /// The texts that a person sees.
     pub rendering: Rendering,
+}
+
+/// The version of a template or a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GeneratorVersion {
+    /// The version that its author gave it, from 1.
+    pub version: u32,
+    /// The first 16 hexadecimal digits of the BLAKE3 hash of its text: two texts with one version are told apart.
+    pub hash: String,
+}
+
+/// What an ad does, apart from its tone, as its author declares it. A policy learns the effect of each factor from all ads that
+/// share it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Factors {
+    /// What the ad appeals to, for instance `benefit`, `occasion`, `ease`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appeal: Option<Slug>,
+    /// How the ad asks for something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_to_action: Option<CallToAction>,
+    /// Whether the ad states an offer, such as a price or a discount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<bool>,
+    /// How long headline and body are together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<TextLength>,
+}
+
+impl Factors {
+    /// Whether no factor is declared.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The declared factors as pairs of name and value.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Self {
+            appeal,
+            call_to_action,
+            offer,
+            length,
+        } = self;
+        let offer = offer.map(|stated| if stated { "stated" } else { "none" });
+        [
+            ("appeal", appeal.as_ref().map(Slug::as_str)),
+            ("call_to_action", call_to_action.map(CallToAction::name)),
+            ("offer", offer),
+            ("length", length.map(TextLength::name)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// How an ad asks for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallToAction {
+    /// It does not ask.
+    None,
+    /// It asks without haste ("In your own time: …").
+    Invitation,
+    /// It asks plainly.
+    Direct,
+}
+
+impl CallToAction {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Invitation => "invitation",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// The length of an ad's texts together, in graphemes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TextLength {
+    /// Up to 40.
+    Short,
+    /// 41 to 100.
+    Medium,
+    /// More.
+    Long,
+}
+
+impl TextLength {
+    /// The length of so many graphemes.
+    pub const fn of(graphemes: usize) -> Self {
+        match graphemes {
+            0..=40 => Self::Short,
+            41..=100 => Self::Medium,
+            _ => Self::Long,
+        }
+    }
+
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Medium => "medium",
+            Self::Long => "long",
+        }
+    }
 }
 
 /// What one rule removed from a draft, and why.
@@ -85,7 +199,8 @@ pub struct CampaignDraft {
     pub declared: Declaration,
     /// The ads to choose from.
     pub creatives: Vec<Creative>,
-    /// Templates that could not be rendered, with the rule `render`.
+    /// Templates that could not be rendered, with the rule `render`, and those whose text the brand kit does not allow, with the
+    /// rule `brand`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removals: Vec<Removal>,
 }

@@ -67,9 +67,12 @@ mod time;
 pub mod topics;
 mod units;
 
-pub use campaign::{Brief, Campaign, Platform};
+pub use campaign::{BrandKit, Brief, Campaign, Platform};
 pub use connection::{ConnectorPause, ConnectorPosition};
-pub use creative::{CampaignDraft, Creative, CreativeSet, Draft, Removal, Rendering};
+pub use creative::{
+    CallToAction, CampaignDraft, Creative, CreativeSet, Draft, Factors, GeneratorVersion, Removal, Rendering,
+    TextLength,
+};
 pub use decision::{
     Candidate, ChallengerMode, ChampionChallenger, Chosen, Decision, DecisionResult, HeldOut, Lift,
     PolicyRole, PolicyVersion, Suppressed, SuppressedBy, Suppression,

@@ -1,6 +1,5 @@
 //! The settings of a simulation's node, with two campaigns.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use limbic_ad_platforms::{FilePlatform, FileSettings};
@@ -89,7 +88,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
                     promise: promise.to_owned(),
                     call_to_action: call.to_owned(),
                     link: format!("https://{id}.example/"),
-                    values: BTreeMap::new(),
+                    ..Brief::default()
                 },
                 subjects: subjects
                     .iter()

@@ -72,7 +72,7 @@ fn campaigns() -> anyhow::Result<Vec<TenantCampaign>> {
                     promise: promise.to_owned(),
                     call_to_action: call.to_owned(),
                     link: format!("https://{id}.example/"),
-                    values: BTreeMap::new(),
+                    ..Brief::default()
                 },
                 subjects: vec![Slug::new(subject)?],
                 brands: Vec::new(),

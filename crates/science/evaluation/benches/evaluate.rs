@@ -135,6 +135,8 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
         ),
         generator: format!("template/tone-{number}"),
         ai_generated: false,
+        generator_version: None,
+        factors: limbic_domain::Factors::default(),
         tone: Slug::new("celebrate").expect("a slug"),
         rendering: Rendering {
             platform: Slug::new("webhook").expect("a slug"),

@@ -322,6 +322,8 @@ fn creative(id: &str) -> Creative {
         id: id.to_owned(),
         generator: "template/plain-1".to_owned(),
         ai_generated: false,
+        generator_version: None,
+        factors: limbic_domain::Factors::default(),
         tone: slug("plain"),
         rendering: Rendering {
             platform: slug("bluesky"),

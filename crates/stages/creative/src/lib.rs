@@ -50,9 +50,16 @@
 //!
 //! # Limits of platforms
 //!
-//! Limits are counted in extended grapheme clusters (UAX #29): a family emoji is one. If a template fits completely, it
+//! Limits of a campaign are counted in extended grapheme clusters (UAX #29): a family emoji is one. If a template fits completely, it
 //! is used. If none does, a body is cut between words, with an ellipsis, as long as three fifths of it remain. A headline
-//! is never cut, because half of a product's name is another name.
+//! is never cut, because half of a product's name is another name. [`Settings::formats`] adds the limits of an ad platform's format,
+//! counted by its own rule (`limbic-fit`).
+//!
+//! # Templates
+//!
+//! The built-in templates are files, one for each tone: `templates/*.toml`. Each template has a version and declares its factors
+//! (tone, appeal, call to action, whether it states an offer); the creative carries them, so that a policy learns the effect of a
+//! factor from all ads that share it. Of ads that a reader can hardly tell apart, the first is kept.
 //!
 //! # Laws
 //!
@@ -61,11 +68,17 @@
 //! * Templates receive the brief and the subject, **never** a person, a post or the strength of a feeling. Undefined
 //!   names are errors, and the number of steps is limited. Output is text, so nothing is escaped, and it contains no
 //!   control, bidirectional or zero-width character.
+//! * An unpleasant emotion never chooses a template. An audience's strongest emotion can, if it is pleasant.
+//! * A brand kit only removes ads: tones, banned words, and claims without proof.
 //! * A draft is not an ad: nothing runs before the safety gate has cleared it.
 
+mod brand;
 mod campaigns;
 mod component;
+mod copy;
+mod fields;
 mod settings;
+mod similar;
 mod stage;
 mod template;
 mod text;

@@ -1,5 +1,7 @@
 //! The settings of the creative stage, and their problems.
 
+use std::collections::BTreeMap;
+
 use limbic_domain::{Direction, Slug, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,8 +14,11 @@ use crate::{Campaigns, Template, Writer};
 pub struct Settings {
     /// Whether the built-in templates are used. Default: yes.
     pub built_in: bool,
-    /// Maximum number of ads for one platform in one draft, at least 1. Default: 8.
+    /// Maximum number of ads for one platform in one draft, at least 1. Tones take turns, so that each has some. Default: 8.
     pub variants: usize,
+    /// The format of ad platforms, as `PLATFORM/FORMAT` of the file of limits, for instance `social = "x/post"`. Texts for a platform
+    /// that is listed here must also fit its format, counted as the platform counts. Default: none.
+    pub formats: BTreeMap<Slug, String>,
     /// Additional templates: `[[creative.templates]]`.
     pub templates: Vec<Template>,
 }
@@ -23,6 +28,7 @@ impl Default for Settings {
         Self {
             built_in: true,
             variants: 8,
+            formats: BTreeMap::new(),
             templates: Vec::new(),
         }
     }
@@ -47,6 +53,27 @@ pub enum Problem {
         value: usize,
         /// The smallest valid value.
         least: usize,
+    },
+    /// A format is not in the file of limits.
+    #[error("creative.formats.{platform}: {problem}")]
+    UnknownFormat {
+        /// The ad platform.
+        platform: Slug,
+        /// The known formats.
+        problem: String,
+    },
+    /// A template asks for an emotion that must not choose an ad.
+    #[error(
+        "template `{template}` is for the emotion `{emotion}`: an ad is never chosen by an unpleasant emotion; use `direction`, or \
+         one of {allowed}"
+    )]
+    Emotion {
+        /// The template's name.
+        template: Slug,
+        /// The emotion.
+        emotion: Slug,
+        /// The emotions that are allowed, separated by commas.
+        allowed: String,
     },
     /// Two templates have the same name.
     #[error("template `{0}` exists twice: give one of them another name")]

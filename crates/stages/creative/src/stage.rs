@@ -121,7 +121,7 @@ fn emit(cause: &Cause, moment: &Envelope<Moment>, campaigns: Vec<CampaignDraft>,
 /// The approximate bytes that a campaign's ads take in a record.
 fn size_of_texts(draft: &CampaignDraft) -> usize {
     /// Ids, names of fields and punctuation of one ad.
-    const REST: usize = 250;
+    const REST: usize = 450;
     let creatives = draft.creatives.iter();
     creatives
         .map(|Creative { rendering, .. }| {

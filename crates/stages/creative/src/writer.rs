@@ -1,70 +1,27 @@
 //! Renders briefs through templates for platforms, and keeps the ads that fit.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use limbic_domain::{
-    Brief, Campaign, CampaignDraft, Creative, Direction, IntentKind, Platform, Removal, Rendering, Slug,
-    TenantId, event_id,
-};
+use limbic_domain::{Campaign, CampaignDraft, Direction, IntentKind, Platform, Removal, Slug, TenantId};
+use limbic_fit::AdFormat;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
-use crate::text::{clip, graphemes, hidden_character, one_line, sentence};
+use crate::copy::{Copy, Room, allowed, chosen, creative, fitting, words};
+use crate::fields::check_fields;
+use crate::template::PLEASANT;
+use crate::text::{hidden_character, one_line, sentence};
 use crate::{Campaigns, Occasion, Problem, Settings, SettingsError, Template, built_in};
 
 /// Maximum number of instructions of one rendering. An endless loop in a template is an error and does not block the
 /// stage.
 const FUEL: u64 = 20_000;
-/// Maximum bytes of a text in a brief.
-const LONGEST_VALUE: usize = 2_000;
-
-/// The names that a template can use.
-fn words(campaign: &Campaign, platform: &Platform, occasion: &Occasion<'_>) -> Value {
-    let Brief {
-        product,
-        promise,
-        call_to_action,
-        link: _,
-        values,
-    } = &campaign.brief;
-    let values = values.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    Value::from_pairs([
-        ("product", Value::from(product.as_str())),
-        ("promise", Value::from(promise.as_str())),
-        ("call_to_action", Value::from(call_to_action.as_str())),
-        ("values", Value::from_pairs(values)),
-        (
-            "subject",
-            Value::from(occasion.subject.replace(['-', '_', '.'], " ")),
-        ),
-        ("intent", Value::from(occasion.intent.name())),
-        ("brands", occasion.brands.iter().copied().collect::<Value>()),
-        ("platform", Value::from(platform.name.as_str())),
-    ])
-}
-
-/// A rendered headline and body.
-struct Copy<'a> {
-    template: &'a Template,
-    headline: String,
-    body: String,
-}
-
-impl Copy<'_> {
-    fn size(&self) -> (usize, usize) {
-        (graphemes(&self.headline), graphemes(&self.body))
-    }
-
-    fn fits(&self, platform: &Platform) -> bool {
-        let (headline, body) = self.size();
-        headline <= platform.headline && body <= platform.body
-    }
-}
 
 /// Compiled templates.
 #[derive(Debug)]
 pub struct Writer {
     environment: Environment<'static>,
     templates: Vec<Template>,
+    formats: BTreeMap<Slug, &'static AdFormat>,
     variants: usize,
 }
 
@@ -82,9 +39,12 @@ impl Writer {
             });
         }
         let environment = compile(&templates, &mut problems);
+        check_emotions(&templates, &mut problems);
+        let formats = known_formats(&settings.formats, &mut problems);
         let writer = Self {
             environment,
             templates,
+            formats,
             variants: settings.variants,
         };
         if problems.is_empty() {
@@ -130,16 +90,21 @@ impl Writer {
                 let removed = format!("template/{}", template.name);
                 Removal::note(&mut draft.removals, "render", &reason, removed);
             }
-            let mut said = HashSet::new();
-            draft.creatives.extend(
-                fitting(&copies, platform)
-                    .into_iter()
-                    .filter(|copy| said.insert((copy.headline.clone(), copy.body.clone())))
-                    .take(self.variants)
-                    .map(|copy| creative(tenant, campaign, platform, copy)),
-            );
+            let fitting = fitting(&copies, self.room(platform));
+            let allowed = allowed(fitting, campaign, platform, &mut draft.removals);
+            let chosen = chosen(allowed, self.variants).into_iter();
+            draft
+                .creatives
+                .extend(chosen.map(|copy| creative(tenant, campaign, platform, copy)));
         }
         draft
+    }
+
+    fn room<'a>(&self, platform: &'a Platform) -> Room<'a> {
+        Room {
+            platform,
+            format: self.formats.get(&platform.name).copied(),
+        }
     }
 
     /// Renders every suitable template, whether or not it fits, and lists those that failed.
@@ -156,7 +121,7 @@ impl Writer {
         let suiting = self
             .templates
             .iter()
-            .filter(|template| template.suits(tenant, &campaign.id, &platform.name, occasion));
+            .filter(|template| template.suits(tenant, campaign, platform, occasion));
         for template in suiting {
             match self.render(template, &words) {
                 Ok(copy) => copies.push(copy),
@@ -190,7 +155,7 @@ impl Writer {
         })
     }
 
-    /// The copies of each intention that a template is for, and of none, without brands.
+    /// The copies of each intention and emotion that a template is for, and of none, for posts about the product and about others.
     fn copies_of_all_intents<'a>(
         &'a self,
         tenant: &TenantId,
@@ -201,17 +166,41 @@ impl Writer {
     ) -> (Vec<Copy<'a>>, Vec<(&'a Template, String)>) {
         let named = self.templates.iter().flat_map(|template| &template.intents);
         let intents: BTreeSet<IntentKind> = named.copied().chain([IntentKind::None]).collect();
+        let named = self.templates.iter().flat_map(|template| &template.emotions);
+        let emotions: BTreeSet<Option<&str>> = named.map(|name| Some(name.as_str())).chain([None]).collect();
         let mut all = (Vec::new(), Vec::new());
-        for intent in intents {
+        let occasions = intents.iter().flat_map(|&intent| {
+            let emotions = emotions.iter().map(move |&emotion| (intent, emotion));
+            emotions.flat_map(|(intent, emotion)| [(intent, emotion, false), (intent, emotion, true)])
+        });
+        for (intent, emotion, own) in occasions {
+            // A template without conditions is rendered once.
+            let first = intent == IntentKind::None && emotion.is_none() && !own;
+            let conditional = |template: &Template| {
+                first || template.own_brand || !template.intents.is_empty() || !template.emotions.is_empty()
+            };
             let occasion = Occasion {
                 intent,
+                emotion,
+                brands: own
+                    .then_some(campaign.brief.product.as_str())
+                    .into_iter()
+                    .collect(),
                 ..Occasion::new(subject, direction)
             };
             let (copies, failures) = self.copies(tenant, campaign, platform, &occasion);
-            all.0.extend(copies);
-            all.1.extend(failures);
+            all.0
+                .extend(copies.into_iter().filter(|copy| conditional(copy.template)));
+            all.1
+                .extend(failures.into_iter().filter(|(template, _)| conditional(template)));
         }
         all
+    }
+
+    /// Whether none of the copies fits and is allowed.
+    fn nothing_fits(&self, campaign: &Campaign, platform: &Platform, copies: &[Copy<'_>]) -> bool {
+        let fitting = fitting(copies, self.room(platform));
+        allowed(fitting, campaign, platform, &mut Vec::new()).is_empty()
     }
 
     fn check_templates(&self, campaigns: &Campaigns, problems: &mut Vec<Problem>) {
@@ -287,59 +276,13 @@ impl Writer {
                             problems.push(problem);
                         }
                     }
-                    if fitting(&copies, platform).is_empty() {
+                    if self.nothing_fits(campaign, platform, &copies) {
                         problems.push(nothing_fits(tenant, campaign, platform, direction, &copies));
                         break;
                     }
                 }
             }
         }
-    }
-}
-
-/// The copies that fit completely. If there are none, those whose body can be cut without losing too much.
-fn fitting<'a>(copies: &[Copy<'a>], platform: &Platform) -> Vec<Copy<'a>> {
-    let same = |copy: &Copy<'a>, body: String| Copy {
-        template: copy.template,
-        headline: copy.headline.clone(),
-        body,
-    };
-    let whole: Vec<_> = copies
-        .iter()
-        .filter(|copy| copy.fits(platform))
-        .map(|copy| same(copy, copy.body.clone()))
-        .collect();
-    if !whole.is_empty() {
-        return whole;
-    }
-    copies
-        .iter()
-        .filter(|copy| copy.size().0 <= platform.headline)
-        .filter_map(|copy| Some(same(copy, clip(&copy.body, platform.body)?)))
-        .collect()
-}
-
-fn creative(tenant: &TenantId, campaign: &Campaign, platform: &Platform, copy: Copy<'_>) -> Creative {
-    let causes = [
-        tenant.as_str(),
-        campaign.id.as_str(),
-        copy.template.name.as_str(),
-        platform.name.as_str(),
-        &copy.headline,
-        &copy.body,
-        &campaign.brief.link,
-    ];
-    Creative {
-        id: event_id("creative", &causes),
-        generator: format!("template/{}", copy.template.name),
-        ai_generated: false,
-        tone: copy.template.tone.clone(),
-        rendering: Rendering {
-            platform: platform.name.clone(),
-            headline: copy.headline,
-            body: copy.body,
-            link: campaign.brief.link.clone(),
-        },
     }
 }
 
@@ -362,6 +305,41 @@ fn compile(templates: &[Template], problems: &mut Vec<Problem>) -> Environment<'
         }
     }
     environment
+}
+
+/// Lists templates that an unpleasant emotion would choose.
+fn check_emotions(templates: &[Template], problems: &mut Vec<Problem>) {
+    for template in templates {
+        let wanted = template.emotions.iter();
+        for emotion in wanted.filter(|emotion| !PLEASANT.contains(&emotion.as_str())) {
+            problems.push(Problem::Emotion {
+                template: template.name.clone(),
+                emotion: emotion.clone(),
+                allowed: PLEASANT.join(", "),
+            });
+        }
+    }
+}
+
+/// The formats of ad platforms that the settings name.
+fn known_formats(
+    named: &BTreeMap<Slug, String>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<Slug, &'static AdFormat> {
+    let mut known = BTreeMap::new();
+    for (platform, name) in named {
+        let (of, format) = name.split_once('/').unwrap_or((name, ""));
+        match limbic_fit::format(of, format) {
+            Ok(format) => {
+                known.insert(platform.clone(), format);
+            }
+            Err(error) => problems.push(Problem::UnknownFormat {
+                platform: platform.clone(),
+                problem: error.to_string(),
+            }),
+        }
+    }
+    known
 }
 
 /// Explains the template engine's error to the author of the template.
@@ -407,86 +385,4 @@ fn nothing_fits(
         body: platform.body,
         closest,
     }
-}
-
-fn check_fields(campaign: &Campaign, wrong: &mut impl FnMut(String, String)) {
-    let Brief {
-        product,
-        promise,
-        call_to_action,
-        link,
-        values,
-    } = &campaign.brief;
-    let required = [
-        ("brief.product", product),
-        ("brief.promise", promise),
-        ("brief.call_to_action", call_to_action),
-        ("brief.link", link),
-    ];
-    for (field, text) in required {
-        if text.trim().is_empty() {
-            wrong(field.to_owned(), "is empty: write it".to_owned());
-        }
-        check_text(field, text, wrong);
-    }
-    if !link.is_empty() && !is_web_address(link) {
-        wrong(
-            "brief.link".to_owned(),
-            "is not a web address such as https://example.com/spring".to_owned(),
-        );
-    }
-    for (name, text) in values {
-        check_text(&format!("brief.values.{name}"), text, wrong);
-    }
-    if campaign.platforms.is_empty() {
-        wrong(
-            "platforms".to_owned(),
-            "is empty: name at least one ad platform".to_owned(),
-        );
-    }
-    let mut names = HashSet::new();
-    for platform in &campaign.platforms {
-        if !names.insert(&platform.name) {
-            wrong(
-                "platforms".to_owned(),
-                format!("`{}` exists twice", platform.name),
-            );
-        }
-        if platform.headline == 0 || platform.body == 0 {
-            wrong(
-                format!("platforms.{}", platform.name),
-                "a limit of 0 graphemes leaves no space for a text".to_owned(),
-            );
-        }
-    }
-}
-
-fn check_text(field: &str, text: &str, wrong: &mut impl FnMut(String, String)) {
-    if let Some(hidden) = hidden_character(text) {
-        wrong(
-            field.to_owned(),
-            format!(
-                "contains the hidden character U+{:04X} (a control, bidirectional or invisible one): remove it",
-                u32::from(hidden)
-            ),
-        );
-    }
-    if text.len() > LONGEST_VALUE {
-        wrong(
-            field.to_owned(),
-            format!("is {} bytes long, the limit is {LONGEST_VALUE}", text.len()),
-        );
-    }
-}
-
-fn is_web_address(link: &str) -> bool {
-    let rest = link
-        .strip_prefix("https://")
-        .or_else(|| link.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        let host = rest.split(['/', '?', '#']).next().unwrap_or("");
-        !host.is_empty()
-            && !host.contains('@')
-            && !link.chars().any(|c| c.is_whitespace() || "<>\"`\\".contains(c))
-    })
 }

@@ -5,7 +5,7 @@
     reason = "what a test sets up is right, or the test fails"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use limbic_creative::{Campaigns, CreativeStage, Occasion, Problem, Settings, Template, Writer};
@@ -39,7 +39,7 @@ fn campaign(id: &str) -> Campaign {
             promise: "Warm feet in any weather".into(),
             call_to_action: "Try a pair".into(),
             link: "https://example.com/boots".into(),
-            values: BTreeMap::new(),
+            ..Brief::default()
         },
         subjects: Vec::new(),
         direction: None,
@@ -297,11 +297,12 @@ fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
     };
     let spring = campaign("spring");
     let base = ids(&tenant, &spring, "football");
-    assert_eq!(
-        base,
-        ids(&tenant, &spring, "tennis"),
+    let tennis = ids(&tenant, &spring, "tennis");
+    assert!(
+        base.intersection(&tennis).count() >= 5,
         "another subject, the same copy"
     );
+    assert!(base != tennis, "but for the ads that name it");
     let mut dearer = spring.clone();
     dearer.bid = Micros(1);
     assert_eq!(
@@ -337,7 +338,8 @@ fn a_shorter_template_is_preferred_to_a_cut() {
         .collect();
     assert_eq!(
         said,
-        [("Acme Boots!", "Try a pair."), ("Acme Boots", "Try a pair.")]
+        [("Acme Boots!", "Try a pair.")],
+        "the one without a mark is nearly the same"
     );
 }
 
@@ -442,9 +444,16 @@ fn all_problems_of_a_campaign_are_reported_together() {
 fn template(name: &str, headline: &str, body: &str) -> Template {
     Template {
         name: slug(name),
+        version: 1,
         tone: slug("odd"),
+        appeal: None,
+        call_to_action: None,
         direction: None,
         intents: Vec::new(),
+        emotions: Vec::new(),
+        own_brand: false,
+        names_subject: false,
+        needs_offer: false,
         tenant: None,
         campaigns: Vec::new(),
         platforms: Vec::new(),

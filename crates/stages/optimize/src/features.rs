@@ -73,7 +73,7 @@ fn strongest(emotions: &Emotions) -> Option<&str> {
 }
 
 /// The offers to choose from. A creative has the namespaces `arm` (its id), `family` and `tone` (both its tone),
-/// `platform` and `generator`.
+/// `platform` and `generator`, and one for each factor that it declares: `appeal`, `call_to_action`, `offer`, `length`.
 pub fn offers_of(set: &CreativeSet) -> Vec<Offer> {
     set.creatives
         .iter()
@@ -89,5 +89,9 @@ fn arm_of(creative: &Creative) -> Arm {
         .with("tone", creative.tone.as_str())
         .with("platform", creative.rendering.platform.as_str())
         .with("generator", &creative.generator);
+    let features = creative
+        .factors
+        .pairs()
+        .fold(features, |features, (name, value)| features.with(name, value));
     Arm::new(creative.id.clone(), creative.tone.as_str(), features)
 }

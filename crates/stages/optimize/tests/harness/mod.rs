@@ -115,7 +115,9 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
         id: format!("{tone}-1"),
         generator: format!("template/{tone}-1"),
         ai_generated: false,
+        generator_version: None,
         tone: Slug::new(tone).unwrap(),
+        factors: limbic_domain::Factors::default(),
         rendering: Rendering {
             platform: Slug::new("webhook").unwrap(),
             headline: tone.into(),

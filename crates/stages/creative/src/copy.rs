@@ -1,0 +1,203 @@
+//! Rendered texts, and which of them become ads.
+
+use std::collections::BTreeMap;
+
+use limbic_domain::{
+    Brief, Campaign, Creative, Factors, Platform, Removal, Rendering, Slug, TenantId, TextLength, event_id,
+};
+use limbic_fit::AdFormat;
+use minijinja::Value;
+
+use crate::brand::objection;
+use crate::similar::Wording;
+use crate::text::{clip, graphemes};
+use crate::{Occasion, Template};
+
+/// The names that a template can use.
+pub(crate) fn words(campaign: &Campaign, platform: &Platform, occasion: &Occasion<'_>) -> Value {
+    let Brief {
+        product,
+        promise,
+        call_to_action,
+        link: _,
+        offer,
+        values,
+        brand: _,
+    } = &campaign.brief;
+    let values = values.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    Value::from_pairs([
+        ("product", Value::from(product.as_str())),
+        ("promise", Value::from(promise.as_str())),
+        ("call_to_action", Value::from(call_to_action.as_str())),
+        ("offer", Value::from(offer.as_str())),
+        ("values", Value::from_pairs(values)),
+        (
+            "subject",
+            Value::from(occasion.subject.replace(['-', '_', '.'], " ")),
+        ),
+        ("intent", Value::from(occasion.intent.name())),
+        ("brands", occasion.brands.iter().copied().collect::<Value>()),
+        ("platform", Value::from(platform.name.as_str())),
+    ])
+}
+
+/// A rendered headline and body.
+#[derive(Clone)]
+pub(crate) struct Copy<'a> {
+    pub(crate) template: &'a Template,
+    pub(crate) headline: String,
+    pub(crate) body: String,
+}
+
+/// The limits of a campaign's platform: its own, and those of the ad platform's format, if it is known.
+#[derive(Clone, Copy)]
+pub(crate) struct Room<'a> {
+    pub(crate) platform: &'a Platform,
+    pub(crate) format: Option<&'static AdFormat>,
+}
+
+impl Copy<'_> {
+    /// The graphemes of headline and body.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (graphemes(&self.headline), graphemes(&self.body))
+    }
+
+    /// The copy as it is, with what the format forbids removed. `None` if it does not fit.
+    fn whole(&self, room: Room<'_>) -> Option<Self> {
+        self.fitted(room, false)
+    }
+
+    /// The copy with its body cut. `None` if it does not fit, or if too little of the body remains.
+    fn cut(&self, room: Room<'_>) -> Option<Self> {
+        self.fitted(room, true)
+    }
+
+    fn fitted(&self, room: Room<'_>, cut: bool) -> Option<Self> {
+        let fit = |name: &str, text: &str| -> Option<String> {
+            let Some(field) = room.format.and_then(|format| format.text.get(name)) else {
+                return Some(text.to_owned());
+            };
+            let fitted = field.fit(text).ok()?;
+            let shortened = fitted.repairs.contains(&limbic_fit::Repair::Shortened);
+            (cut || !shortened).then_some(fitted.text)
+        };
+        let headline = fit("headline", &self.headline)?;
+        let mut body = fit("body", &self.body)?;
+        if cut {
+            body = clip(&body, room.platform.body)?;
+        }
+        let fits = graphemes(&headline) <= room.platform.headline && graphemes(&body) <= room.platform.body;
+        fits.then_some(Self {
+            template: self.template,
+            headline,
+            body,
+        })
+    }
+}
+
+/// The copies that fit completely. If there are none, those whose body can be cut without losing too much.
+pub(crate) fn fitting<'a>(copies: &[Copy<'a>], room: Room<'_>) -> Vec<Copy<'a>> {
+    let whole: Vec<_> = copies.iter().filter_map(|copy| copy.whole(room)).collect();
+    if whole.is_empty() {
+        copies.iter().filter_map(|copy| copy.cut(room)).collect()
+    } else {
+        whole
+    }
+}
+
+/// Removes the copies that the brand kit does not allow, and notes them.
+pub(crate) fn allowed<'a>(
+    copies: Vec<Copy<'a>>,
+    campaign: &Campaign,
+    platform: &Platform,
+    removals: &mut Vec<Removal>,
+) -> Vec<Copy<'a>> {
+    let kit = &campaign.brief.brand;
+    let allow = |copy: &Copy<'a>| {
+        let mut texts = [&copy.headline, &copy.body].into_iter();
+        let Some(reason) = texts.find_map(|text| objection(kit, text)) else {
+            return true;
+        };
+        let name = &copy.template.name;
+        let reason = format!(
+            "The brand kit does not allow the template {name} on {}: {reason}",
+            platform.name
+        );
+        Removal::note(removals, "brand", &reason, format!("template/{name}"));
+        false
+    };
+    let mut allow = allow;
+    copies.into_iter().filter(|copy| allow(copy)).collect()
+}
+
+/// At most `most` copies, no two of them nearly the same, in the order given. If there are more, tones take turns.
+pub(crate) fn chosen(copies: Vec<Copy<'_>>, most: usize) -> Vec<Copy<'_>> {
+    let mut known: Vec<Wording> = Vec::new();
+    let mut different = Vec::new();
+    for copy in copies {
+        let wording = Wording::of(&copy.headline, &copy.body);
+        if known.iter().any(|other| wording.is_near(other)) {
+            continue;
+        }
+        known.push(wording);
+        different.push(copy);
+    }
+    // The first of each tone come first, then the second, and so on.
+    let mut used: BTreeMap<&Slug, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, usize)> = Vec::new();
+    for (position, copy) in different.iter().enumerate() {
+        let turn = used.entry(&copy.template.tone).or_default();
+        turns.push((*turn, position));
+        *turn += 1;
+    }
+    turns.sort_unstable();
+    turns.truncate(most);
+    let mut kept = vec![false; different.len()];
+    for (_, position) in turns {
+        kept[position] = true;
+    }
+    let kept = different.into_iter().zip(kept);
+    kept.filter_map(|(copy, kept)| kept.then_some(copy)).collect()
+}
+
+/// The ad of a copy.
+pub(crate) fn creative(
+    tenant: &TenantId,
+    campaign: &Campaign,
+    platform: &Platform,
+    copy: Copy<'_>,
+) -> Creative {
+    let template = copy.template;
+    let causes = [
+        tenant.as_str(),
+        campaign.id.as_str(),
+        template.name.as_str(),
+        platform.name.as_str(),
+        &copy.headline,
+        &copy.body,
+        &campaign.brief.link,
+    ];
+    let (headline, body) = copy.size();
+    let offer = &campaign.brief.offer;
+    let states_offer =
+        !offer.trim().is_empty() && (copy.headline.contains(offer) || copy.body.contains(offer));
+    Creative {
+        id: event_id("creative", &causes),
+        generator: format!("template/{}", template.name),
+        ai_generated: false,
+        generator_version: Some(template.generator_version()),
+        tone: template.tone.clone(),
+        factors: Factors {
+            appeal: template.appeal.clone(),
+            call_to_action: template.call_to_action,
+            offer: Some(states_offer),
+            length: Some(TextLength::of(headline + body)),
+        },
+        rendering: Rendering {
+            platform: platform.name.clone(),
+            headline: copy.headline,
+            body: copy.body,
+            link: campaign.brief.link.clone(),
+        },
+    }
+}
