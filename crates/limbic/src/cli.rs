@@ -146,6 +146,8 @@ pub enum Command {
         #[command(subcommand)]
         command: LogCommand,
     },
+    /// Render an ad as a picture (needs a program that was built with the feature `render`)
+    Render(RenderArgs),
     /// Check settings and connections, and print how to correct what is wrong
     #[command(after_help = "\
 Examples:
@@ -733,6 +735,50 @@ pub struct ExportArgs {
     /// Only events before this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+}
+
+/// `limbic render`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  limbic render --text 'Warm feet in any weather' --size 1200x628 --out card.png
+  limbic render --text 'Warm feet' --body 'Light and dry.' --button 'Try a pair' --brand 'Puddle Boots' \\
+      --size google-ads/uploaded-display/leaderboard --out banner.jpg
+  limbic render --text '温かい足' --language ja --colours '#f4efe6,#2b2118,#b23a1e' --size 1080x1080 --out card.webp
+
+The ending of the file decides its type: .png, .jpg, .jpeg or .webp. A size of an ad platform also limits the bytes of the file.
+Fonts: the Debian packages fonts-noto-core, fonts-noto-cjk and fonts-noto-color-emoji.")]
+pub struct RenderArgs {
+    /// The headline
+    #[arg(long)]
+    pub text: String,
+    /// A second, smaller text
+    #[arg(long, default_value = "")]
+    pub body: String,
+    /// The text of the button
+    #[arg(long, default_value = "")]
+    pub button: String,
+    /// The name of the brand
+    #[arg(long, default_value = "")]
+    pub brand: String,
+    /// Width and height in pixels (`1200x628`), or an image of an ad platform (`x/post/landscape`)
+    #[arg(long)]
+    pub size: String,
+    /// Colours of background, text and accent, as `#rrggbb`, separated by commas. Text that is hard to read is corrected
+    #[arg(long, value_name = "COLOURS")]
+    pub colours: Option<String>,
+    /// Refuse colours that are hard to read instead of correcting them
+    #[arg(long)]
+    pub strict_colours: bool,
+    /// The language of the text: Chinese, Japanese and Korean write some characters differently
+    #[arg(long, default_value = "en")]
+    pub language: String,
+    /// The folder with the fonts. Default: the fonts of the system
+    #[arg(long, value_name = "FOLDER")]
+    pub fonts: Option<PathBuf>,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// `limbic components`.

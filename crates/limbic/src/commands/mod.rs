@@ -19,6 +19,7 @@ mod export;
 mod log;
 mod measure;
 mod read;
+mod render;
 mod replay;
 mod run;
 mod safety;
@@ -60,6 +61,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
                 format!("limbic measure {arguments}").trim_end()
             )
         }
+        Command::Render(args) => render::run(args),
         Command::Components(args) => components::run(args),
         Command::Evaluate(args) => evaluate::run(common, args),
         Command::Export(args) => export::run(common, args),
