@@ -148,6 +148,46 @@ fn pages_hold_everything_once_in_one_order() {
 }
 
 #[test]
+fn a_list_is_polled_from_the_position_of_any_page_and_a_time_selects_its_events() {
+    let mut node = TestNode::open(&[]);
+    let page = |node: &TestNode, query: &str| node.get(&format!("/v1/readings?{query}")).json();
+    let position = |page: &Value| at(page, "/position").as_str().unwrap().to_owned();
+    let begin = position(&page(&node, "limit=1"));
+    let mut evening = posts(30);
+    node.insist("/v1/posts", &json!(evening[..20]));
+    node.settle();
+    let first = page(&node, &format!("after={begin}"));
+    assert_eq!(
+        (items(&first, "/items").len(), at(&first, "/next")),
+        (20, &Value::Null)
+    );
+    let second = page(&node, &format!("after={}", position(&first)));
+    assert!(items(&second, "/items").is_empty(), "{second}");
+    let newest = page(&node, "order=desc&limit=3");
+    assert_eq!(items(&newest, "/items")[0], items(&first, "/items")[19]);
+    assert_eq!(newest, page(&node, "order=newest&limit=3"));
+    node.insist("/v1/posts", &json!(evening.split_off(20)));
+    node.settle();
+    for known in [&first, &second, &newest] {
+        let later = page(&node, &format!("after={}", position(known)));
+        assert_eq!(items(&later, "/items").len(), 10, "{later}");
+    }
+    let all = node.all("readings", 1_000);
+    let time_of = |reading: &Value| at(reading, "/at").as_str().unwrap().to_owned();
+    let (from, to) = (time_of(&all[5]), time_of(&all[25]));
+    let within: Vec<Value> = all
+        .iter()
+        .filter(|reading| (&*from..&*to).contains(&&*time_of(reading)))
+        .cloned()
+        .collect();
+    let found = page(&node, &format!("from={from}&to={to}"));
+    assert_eq!(items(&found, "/items"), within);
+    assert!(!within.is_empty() && within.len() < 30, "{}", within.len());
+    let problem = node.get("/v1/readings?from=yesterday").problem(400);
+    assert_eq!(*at(&problem, "/field"), json!("from"));
+}
+
+#[test]
 fn an_outcome_counts_once() {
     let mut node = TestNode::open(&[]);
     node.insist("/v1/posts", &json!(posts(600)));

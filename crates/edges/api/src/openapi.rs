@@ -30,13 +30,21 @@ enum Answer {
     Anything,
 }
 
-const LIST: [(&str, &str); 3] = [
-    ("after", "The `next` of the previous page"),
+const LIST: [(&str, &str); 5] = [
+    (
+        "after",
+        "The `next` of the previous page, or its `position` to read what was written since",
+    ),
     ("limit", "Most items in the page: 1 to 1000; default 100"),
     (
         "order",
-        "`oldest` (default) or `newest`: the last written event first",
+        "`oldest` or `asc` (default), or `newest` or `desc`: the last written event first",
     ),
+    (
+        "from",
+        "Only events at this time (RFC 3339) or later. A page may then have fewer items than `limit`, and a `next`",
+    ),
+    ("to", "Only events before this time (RFC 3339)"),
 ];
 
 pub(crate) const OPERATIONS: usize = 37;
@@ -108,6 +116,8 @@ fn operations() -> [Operation; OPERATIONS] {
                 LIST[0],
                 LIST[1],
                 LIST[2],
+                LIST[3],
+                LIST[4],
             ],
             Answer::Page("Outcome"),
             None,
@@ -130,6 +140,8 @@ fn operations() -> [Operation; OPERATIONS] {
                 LIST[0],
                 LIST[1],
                 LIST[2],
+                LIST[3],
+                LIST[4],
             ],
             Answer::Page("Reading"),
             None,
@@ -143,6 +155,8 @@ fn operations() -> [Operation; OPERATIONS] {
                 LIST[0],
                 LIST[1],
                 LIST[2],
+                LIST[3],
+                LIST[4],
             ],
             Answer::Page("Moment"),
             None,
@@ -151,7 +165,14 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/creatives",
             "List creative sets that the safety gate has cleared.",
-            &[("campaign", "Only of this campaign"), LIST[0], LIST[1], LIST[2]],
+            &[
+                ("campaign", "Only of this campaign"),
+                LIST[0],
+                LIST[1],
+                LIST[2],
+                LIST[3],
+                LIST[4],
+            ],
             Answer::Page("CreativeSet"),
             None,
         ),
@@ -159,7 +180,14 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/decisions",
             "List decisions, including those that chose no ad.",
-            &[("campaign", "Only of this campaign"), LIST[0], LIST[1], LIST[2]],
+            &[
+                ("campaign", "Only of this campaign"),
+                LIST[0],
+                LIST[1],
+                LIST[2],
+                LIST[3],
+                LIST[4],
+            ],
             Answer::Page("Decision"),
             None,
         ),
@@ -426,6 +454,8 @@ fn describe(operation: &Operation) -> Value {
         Answer::One(name) => reference(name),
         Answer::Page(name) => json!({"type": "object", "required": ["items", "next"], "properties": {
             "items": {"type": "array", "items": reference(name)}, "next": {"type": ["string", "null"]},
+            "position": {"type": "string", "description":
+                "Pass it as `after`, with the oldest events first, to read what is written later than this page. On the last page and on an empty one too."},
             "deleted_before": {"type": "string", "format": "date-time", "description":
                 "Events from before this time are deleted because of their age (`views.keep`), and this page would have begun among them. Absent if no event is missing here."}}}),
         Answer::Receipt => reference("Receipt"),

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use limbic_domain::{TenantId, Utc};
 use limbic_metrics::SeriesError;
-use limbic_views::{Cursor, Kind, Page, Store, StoreError};
+use limbic_views::{Cursor, Kind, Page, Selection, Store, StoreError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,6 +29,10 @@ pub(crate) struct ListParams {
     audience: Option<String>,
     campaign: Option<String>,
     decision: Option<String>,
+    /// Only events at this time or later.
+    from: Option<String>,
+    /// Only events before this time.
+    to: Option<String>,
     #[serde(default)]
     order: Order,
 }
@@ -39,8 +43,10 @@ pub(crate) struct ListParams {
 pub(crate) enum Order {
     /// In the order in which the events were written.
     #[default]
+    #[serde(alias = "asc")]
     Oldest,
     /// The last written event first.
+    #[serde(alias = "desc")]
     Newest,
 }
 
@@ -48,6 +54,8 @@ pub(crate) enum Order {
 struct Part {
     after: Option<String>,
     limit: Option<u32>,
+    from: Option<String>,
+    to: Option<String>,
     order: Order,
 }
 
@@ -57,6 +65,8 @@ impl ListParams {
         Part {
             after: self.after.take(),
             limit: self.limit,
+            from: self.from.take(),
+            to: self.to.take(),
             order: self.order,
         }
     }
@@ -102,12 +112,22 @@ async fn list(app: &App, tenant: &TenantId, kind: Kind, subject: Option<String>,
         ))
         .of_field("limit"));
     }
-    let _turn = app.turn_to_read(tenant).await?;
-    let (store, subject) = (store(app)?, subject.as_deref());
-    let page = match part.order {
-        Order::Oldest => store.list(tenant, kind, subject, after, limit).await,
-        Order::Newest => store.newest(tenant, kind, subject, after, limit).await,
+    let time = |name: &'static str, text: Option<String>| {
+        let time = text.map(|text| text.parse::<Utc>());
+        time.transpose()
+            .map_err(|error| Problem::bad_request(error.to_string()).of_field(name))
     };
+    let (from, to) = (time("from", part.from)?, time("to", part.to)?);
+    let _turn = app.turn_to_read(tenant).await?;
+    let selection = Selection {
+        entity: subject.as_deref(),
+        after,
+        newest_first: part.order == Order::Newest,
+        from,
+        to,
+        limit,
+    };
+    let page = store(app)?.select(tenant, kind, &selection).await;
     page.map(Json).map_err(store_problem)
 }
 

@@ -47,6 +47,7 @@ pub(crate) struct AudienceParams {
 pub(crate) struct Audiences {
     items: Vec<AudienceView>,
     next: Option<String>,
+    position: String,
 }
 
 async fn tables(app: &App, tenant: &TenantId) -> Result<Tables, Problem> {
@@ -89,7 +90,7 @@ pub(crate) async fn audiences(
     let mut items = Vec::new();
     let mut looked_at = 0;
     // A filter may leave little of a page: further pages follow, within a bound.
-    let next = loop {
+    let (next, position) = loop {
         let page = store
             .list(
                 &tenant,
@@ -114,10 +115,14 @@ pub(crate) async fn audiences(
         let is_enough = items.len() as u32 >= limit || looked_at >= MOST_LOOKED_AT;
         match page.next {
             Some(next) if !is_enough => after = Some(next.parse().map_err(store_problem)?),
-            next => break next,
+            next => break (next, page.position),
         }
     };
-    Ok(Json(Audiences { items, next }))
+    Ok(Json(Audiences {
+        items,
+        next,
+        position,
+    }))
 }
 
 fn is_wanted(row: &Value, given: &AudienceParams) -> bool {

@@ -39,13 +39,15 @@
 //!   no row, and its readings have none; its place in the list stays empty.
 //! * An event is deleted when it is older than [`KeepEvents`] says, both by the newest events of its kind and tenant and by
 //!   the node's clock. What is deleted does not come back, and pages say that it is deleted.
-//! * Pages are in the order of commits, so a cursor never skips a row that becomes visible later.
+//! * Pages are in the order of commits, so a cursor never skips a row that becomes visible later. Every page, an empty one too, has a
+//!   position from which what is written later is read.
 
 mod compare;
 mod component;
 mod compression;
 mod ids;
 mod meters;
+mod page;
 mod retention;
 mod schema;
 mod settings;
@@ -57,7 +59,8 @@ pub use compare::{CompareError, compare};
 pub use component::{PostgresView, SqliteView};
 pub use compression::BodyError;
 pub use meters::ViewMeters;
+pub use page::{Cursor, Page, Selection};
 pub use retention::Deleted;
 pub use settings::{InvalidViewsSetting, KeepEvents, ViewsSettings};
 pub use stage::ViewsStage;
-pub use store::{Cursor, Kind, Page, Store, StoreError};
+pub use store::{Kind, Store, StoreError};

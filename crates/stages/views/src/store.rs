@@ -4,12 +4,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use futures_util::TryStreamExt as _;
-use futures_util::stream::BoxStream;
 use limbic_data_key::{DataKeys, NoRandomness};
 use limbic_domain::{Outcome, Statement, TenantId, Utc};
 use serde::{Deserialize, Serialize};
@@ -144,43 +141,6 @@ impl Kind {
     }
 }
 
-/// The end of a page. Opaque to clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cursor(i64);
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "c{:x}", self.0)
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        let number = text
-            .strip_prefix('c')
-            .and_then(|hex| i64::from_str_radix(hex, 16).ok());
-        number
-            .filter(|n| *n >= 0)
-            .map(Self)
-            .ok_or_else(|| StoreError::BadCursor(text.chars().take(40).collect()))
-    }
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Page {
-    /// The events, oldest first.
-    pub items: Vec<Value>,
-    /// Pass it as `after` to read the next page. `None` at the current end.
-    pub next: Option<String>,
-    /// Events from before this time are deleted because of their age, and this page would have begun among them. `None` =
-    /// no event is missing here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleted_before: Option<Utc>,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NewRow {
     pub(crate) tenant: TenantId,
@@ -222,17 +182,6 @@ pub struct Store {
 
 /// For how many records after it a refused one is remembered: more than one transaction of the log holds.
 const REFUSED_FOR: u64 = 1_000_000;
-
-/// A part of the rows of a query.
-#[derive(Default)]
-struct Part {
-    items: Vec<Value>,
-    /// The last row of this part, if there are more.
-    next: Option<Cursor>,
-}
-
-/// A page ends after the event with which it reaches this size, even if it has fewer events than the caller asks for.
-const PAGE_BYTES: usize = 4 << 20;
 
 /// Rows in one statement for PostgreSQL. Each has 6 parameters; the limit is 65,535.
 const ROWS_AT_ONCE: usize = 200;
@@ -386,113 +335,6 @@ impl Store {
         Ok(item.map(|(item, _)| item))
     }
 
-    /// Events of one entity (a post's `network/id`, an audience, a campaign, a decision), or of all entities, after
-    /// `after`, at most `limit` and about 4 MiB.
-    pub async fn list(
-        &self,
-        tenant: &TenantId,
-        kind: Kind,
-        entity: Option<&str>,
-        after: Option<Cursor>,
-        limit: u32,
-    ) -> Result<Page, StoreError> {
-        let limit = limit.clamp(1, 1_000) as usize;
-        let after = after.unwrap_or_default().0;
-        let mut transaction = self.reading(tenant).await?;
-        let sql = match entity {
-            _ if !self.postgres => sqlite::page(kind, entity.is_some()),
-            Some(_) => {
-                "SELECT seq, id, at, body FROM limbic_view
-                 WHERE tenant = $1 AND kind = $2 AND seq > $3 AND entity = $4 ORDER BY seq LIMIT $5"
-            }
-            None => {
-                "SELECT seq, id, at, body FROM limbic_view
-                 WHERE tenant = $1 AND kind = $2 AND seq > $3 ORDER BY seq LIMIT $4"
-            }
-        };
-        let mut query = sqlx::query(sql)
-            .bind(tenant.as_str())
-            .bind(kind.as_str())
-            .bind(after);
-        if let Some(entity) = entity {
-            query = query.bind(entity);
-        }
-        let query = query.bind(limit as i64 + 1);
-        let part = self.part(query.fetch(&mut *transaction), limit).await?;
-        let deleted = self.deleted_in(&mut transaction, tenant, kind).await?;
-        Ok(Page {
-            deleted_before: deleted
-                .filter(|deleted| after < deleted.last)
-                .map(|deleted| deleted.before),
-            items: part.items,
-            next: part.next.map(|cursor| cursor.to_string()),
-        })
-    }
-
-    /// Reads rows until there are `limit` of them, or until they have [`PAGE_BYTES`].
-    async fn part(
-        &self,
-        mut rows: BoxStream<'_, Result<AnyRow, sqlx::Error>>,
-        limit: usize,
-    ) -> Result<Part, StoreError> {
-        let mut part = Part::default();
-        let (mut last, mut bytes) = (None, 0);
-        while let Some(row) = rows.try_next().await.map_err(database("reading a page"))? {
-            if part.items.len() == limit || bytes >= PAGE_BYTES {
-                part.next = last;
-                break;
-            }
-            let (item, length) = self.item(&row)?;
-            bytes += length;
-            last = Some(Cursor(row.get::<i64, _>("seq")));
-            part.items.push(item);
-        }
-        Ok(part)
-    }
-
-    /// The newest events of one entity, or of all entities, newest first: those before `before`. [`Page::next`] is the end of the
-    /// page, to be passed as `before`.
-    pub async fn newest(
-        &self,
-        tenant: &TenantId,
-        kind: Kind,
-        entity: Option<&str>,
-        before: Option<Cursor>,
-        limit: u32,
-    ) -> Result<Page, StoreError> {
-        let limit = limit.clamp(1, 1_000) as usize;
-        let before = before.map_or(i64::MAX, |before| before.0);
-        let mut transaction = self.reading(tenant).await?;
-        let sql = match entity {
-            _ if !self.postgres => sqlite::page_of_newest(kind, entity.is_some()),
-            Some(_) => {
-                "SELECT seq, id, at, body FROM limbic_view
-                 WHERE tenant = $1 AND kind = $2 AND seq < $3 AND entity = $4 ORDER BY seq DESC LIMIT $5"
-            }
-            None => {
-                "SELECT seq, id, at, body FROM limbic_view
-                 WHERE tenant = $1 AND kind = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4"
-            }
-        };
-        let mut query = sqlx::query(sql)
-            .bind(tenant.as_str())
-            .bind(kind.as_str())
-            .bind(before);
-        if let Some(entity) = entity {
-            query = query.bind(entity);
-        }
-        let query = query.bind(limit as i64 + 1);
-        let part = self.part(query.fetch(&mut *transaction), limit).await?;
-        let is_last = part.next.is_none();
-        let deleted = self.deleted_in(&mut transaction, tenant, kind).await?;
-        Ok(Page {
-            // Older events are missing if this is the last page.
-            deleted_before: deleted.filter(|_| is_last).map(|deleted| deleted.before),
-            items: part.items,
-            next: part.next.map(|cursor| cursor.to_string()),
-        })
-    }
-
     /// The number of events of a kind.
     pub async fn count(&self, tenant: &TenantId, kind: Kind) -> Result<u64, StoreError> {
         let mut transaction = self.reading(tenant).await?;
@@ -510,7 +352,7 @@ impl Store {
         Ok(row.get::<i64, _>("n") as u64)
     }
 
-    async fn reading(&self, tenant: &TenantId) -> Result<Transaction<'static, Any>, StoreError> {
+    pub(crate) async fn reading(&self, tenant: &TenantId) -> Result<Transaction<'static, Any>, StoreError> {
         self.reading_as(tenant.as_str()).await
     }
 
@@ -829,7 +671,7 @@ impl Store {
     }
 
     /// An event as the API returns it: its data, with `id` and `at` if the data has no such fields; and the bytes of its body.
-    fn item(&self, row: &AnyRow) -> Result<(Value, usize), StoreError> {
+    pub(crate) fn item(&self, row: &AnyRow) -> Result<(Value, usize), StoreError> {
         let (id, body) = if self.postgres {
             let (id, body): (String, String) = (row.get("id"), row.get("body"));
             match self.unsealed(&id, body) {

@@ -4,7 +4,7 @@
 use limbic_domain::{Envelope, Outcome, OutcomeKind, TenantId, Utc, topics};
 use limbic_stream::testing::{Harness, RecordBuilder, record};
 use limbic_stream::{Stage as _, TopicPartition};
-use limbic_views::{Kind, Store, ViewsSettings, ViewsStage};
+use limbic_views::{Kind, Selection, Store, ViewsSettings, ViewsStage};
 
 fn outcome(tenant: &str, n: u64) -> RecordBuilder {
     let data = Outcome::new("acme.x", OutcomeKind::Click, format!("k{n}"));
@@ -114,6 +114,106 @@ fn pages_have_no_gap_and_no_repeat_and_tenants_are_separate() {
             (found["id"].as_str(), found["at"].as_str()),
             (Some("o25"), Some("1970-01-01T00:00:00.005Z"))
         );
+    });
+}
+
+#[test]
+fn every_page_has_a_position_from_which_later_events_are_read() {
+    over_every_database(|store, handle, log| {
+        let tenant = TenantId::new(log).unwrap();
+        let select = |selection: Selection<'_>| {
+            let page = handle
+                .block_on(store.select(&tenant, Kind::Outcome, &selection))
+                .unwrap();
+            let key = |item: &serde_json::Value| item["key"].as_str().unwrap().to_owned();
+            let keys: Vec<String> = page.items.iter().map(key).collect();
+            (keys, page.next, page.position.parse().unwrap())
+        };
+        let mut stage = harness(store, handle, log);
+        let (keys, next, begin) = select(Selection {
+            limit: 2,
+            ..Selection::default()
+        });
+        assert_eq!((keys.len(), next), (0, None), "of an empty list too");
+        let polled = |after| {
+            select(Selection {
+                after: Some(after),
+                limit: 2,
+                ..Selection::default()
+            })
+        };
+        stage.process([outcome(log, 0), outcome(log, 1), outcome(log, 2)]);
+        let (keys, next, position) = polled(begin);
+        assert_eq!(
+            (keys, next.is_some()),
+            (vec!["k0".to_owned(), "k1".to_owned()], true)
+        );
+        let (keys, next, position) = polled(position);
+        assert_eq!((keys, next), (vec!["k2".to_owned()], None));
+        let (keys, _, same) = polled(position);
+        assert_eq!((keys.len(), same), (0, position));
+        stage.process([outcome(log, 3)]);
+        assert_eq!(polled(position).0, ["k3"]);
+        // From the newest page, a reader goes on to what is written later.
+        let (keys, next, position) = select(Selection {
+            newest_first: true,
+            limit: 2,
+            ..Selection::default()
+        });
+        assert_eq!(
+            (keys, next.is_some()),
+            (vec!["k3".to_owned(), "k2".to_owned()], true)
+        );
+        assert!(polled(position).0.is_empty());
+        stage.process([outcome(log, 4)]);
+        assert_eq!(polled(position).0, ["k4"]);
+    });
+}
+
+#[test]
+fn a_time_selects_events_and_its_pages_have_no_gap() {
+    over_every_database(|store, handle, log| {
+        let tenant = TenantId::new(log).unwrap();
+        let at = |n: u64, millis: i64| {
+            let data = Outcome::new("acme.x", OutcomeKind::Click, format!("k{n}"));
+            let envelope = Envelope::new(tenant.clone(), format!("o{n}"), Utc::from_millis(millis), data);
+            record(topics::OUTCOMES).offset(n).event(&envelope)
+        };
+        harness(store, handle, log).process((0..40).map(|n| at(n, (n as i64 % 10) * 1_000)));
+        let (from, to) = (Some(Utc::from_millis(2_000)), Some(Utc::from_millis(5_000)));
+        for newest_first in [false, true] {
+            let (mut keys, mut after) = (Vec::new(), None);
+            loop {
+                let selection = Selection {
+                    from,
+                    to,
+                    after,
+                    newest_first,
+                    limit: 5,
+                    ..Selection::default()
+                };
+                let page = handle
+                    .block_on(store.select(&tenant, Kind::Outcome, &selection))
+                    .unwrap();
+                keys.extend(
+                    page.items
+                        .iter()
+                        .map(|item| item["key"].as_str().unwrap().to_owned()),
+                );
+                match page.next {
+                    Some(next) => after = Some(next.parse().unwrap()),
+                    None => break,
+                }
+            }
+            let mut expected: Vec<String> = (0..40)
+                .filter(|n| (2..5).contains(&(n % 10)))
+                .map(|n| format!("k{n}"))
+                .collect();
+            if newest_first {
+                expected.reverse();
+            }
+            assert_eq!(keys, expected);
+        }
     });
 }
 
