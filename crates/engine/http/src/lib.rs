@@ -1,4 +1,4 @@
-//! Error messages of HTTP clients: what ad platforms, LLM providers and InfluxDB say about a call that failed.
+//! What edges that speak HTTP share: error messages of clients, and signatures of webhooks that are sent or received.
 //!
 //! ```text
 //!  caller ──request──▶ reqwest ──▶ server
@@ -19,14 +19,22 @@
 //! # });
 //! ```
 //!
+//! [`SigningKey`] signs what an ad platform is sent, and verifies what a connector receives, as Standard Webhooks 1.0.0 says.
+//! [`is_signed_in_hex`] verifies the older form of many networks.
+//!
 //! # Laws
 //!
 //! * The message contains no URL, because a URL can contain a password or a token.
 //! * The message is one line of limited length, whatever the cause says ([`excerpt`]).
+//! * The time of a comparison of signatures or secrets does not depend on where they differ.
+
+mod signature;
 
 use std::error::Error;
 
 use limbic_stream::outbox::excerpt;
+
+pub use signature::{InvalidSecret, SigningKey, is_same_secret, is_signed_in_hex};
 
 /// The kind of failure (`no answer in time`, `no connection`, `the connection broke`, or an address that cannot be used) and,
 /// if there is one, its deepest cause, in one line.

@@ -11,10 +11,9 @@ use tokio::runtime::Handle;
 
 mod component;
 mod settings;
-mod signature;
 
+pub use limbic_http::{InvalidSecret, SigningKey};
 pub use settings::{Conflict, InvalidWebhook, WebhookSettings};
-pub use signature::{InvalidSecret, SigningKey};
 
 /// Maximum bytes of an answer's body that are read. The body explains a rejection.
 const WORDS_READ: usize = 2_048;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use limbic_domain::Secret;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 /// The secret does not have the form that Standard Webhooks requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,27 @@ impl SigningKey {
     }
 }
 
+/// Whether `signature`, in hexadecimal digits, with or without `sha256=` before them, is the HMAC-SHA-256 of `body` with this key.
+pub fn is_signed_in_hex(key: &Secret, signature: &str, body: &[u8]) -> bool {
+    let digits = signature.trim();
+    let digits = digits.strip_prefix("sha256=").unwrap_or(digits);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let is_hex = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let signature: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
+    let Some(signature) = signature.filter(|_| is_hex) else {
+        return false;
+    };
+    let mac = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes());
+    let mut mac = mac.expect("HMAC takes a key of any length");
+    mac.update(body);
+    mac.verify_slice(&signature).is_ok()
+}
+
+/// Whether somebody gave this secret. Hashes are compared, so the time does not depend on where the texts differ.
+pub fn is_same_secret(secret: &Secret, given: &str) -> bool {
+    Sha256::digest(secret.reveal().as_bytes()) == Sha256::digest(given.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +126,41 @@ mod tests {
         ] {
             assert!(SigningKey::new(&Secret::new(bad)).is_err(), "{bad}");
         }
+    }
+
+    /// The second test case of RFC 4231.
+    #[test]
+    fn a_signature_in_hexadecimal_digits_equals_the_test_case_of_rfc_4231() {
+        let key = Secret::new("Jefe");
+        let body = b"what do ya want for nothing?";
+        let signature = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert!(is_signed_in_hex(&key, signature, body));
+        assert!(is_signed_in_hex(
+            &key,
+            &format!("sha256={}", signature.to_uppercase()),
+            body
+        ));
+        for wrong in [
+            "",
+            "sha256=",
+            &signature[..62],
+            &signature.replace('5', "6"),
+            &format!("+{}", &signature[1..]),
+        ] {
+            assert!(!is_signed_in_hex(&key, wrong, body), "{wrong}");
+        }
+        assert!(!is_signed_in_hex(
+            &key,
+            signature,
+            b"what do ya want for something?"
+        ));
+        assert!(!is_signed_in_hex(&Secret::new("jefe"), signature, body));
+    }
+
+    #[test]
+    fn a_secret_is_the_same_as_itself_only() {
+        let secret = Secret::new("open sesame");
+        assert!(is_same_secret(&secret, "open sesame"));
+        assert!(!is_same_secret(&secret, "open sesam") && !is_same_secret(&secret, ""));
     }
 }
