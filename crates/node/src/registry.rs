@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 27] = [
+pub static COMPONENTS: [Registration; 34] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -29,6 +29,13 @@ pub static COMPONENTS: [Registration; 27] = [
     Registration::of::<limbic_ad_platforms::WebhookPlatform>(),
     Registration::of::<limbic_ad_platforms::FilePlatform>(),
     Registration::connector::<limbic_connectors::Bluesky>(),
+    Registration::connector::<limbic_connectors::Mastodon>(),
+    Registration::connector::<limbic_connectors::Reddit>(),
+    Registration::connector::<limbic_connectors::Feed>(),
+    Registration::connector::<limbic_connectors::Meta>(),
+    Registration::connector::<limbic_connectors::SignedWebhook>(),
+    Registration::connector::<limbic_connectors::KafkaTopic>(),
+    Registration::connector::<limbic_connectors::Folder>(),
     Registration::connector::<limbic_connectors::JsonLines>(),
     Registration::of::<limbic_llm::OpenAiCompatible>(),
     Registration::of::<limbic_llm::Anthropic>(),

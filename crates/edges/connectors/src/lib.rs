@@ -11,7 +11,10 @@
 //! * [`Runner`] moves pages from a connector to a [`Target`], step by step. [`Running`] is a thread around it. A node runs one for
 //!   each `[connectors.NAME]` of its settings.
 //! * [`Terms`] states what the source permits, as data in the connector's folder.
-//! * [`Bluesky`] reads Bluesky's Jetstream. [`JsonLines`] follows a file that another program appends to.
+//! * [`Bluesky`] reads Bluesky's Jetstream, [`Mastodon`] the public posts of an instance, [`Reddit`] subreddits, [`Feed`] RSS and Atom. [`JsonLines`] follows a file
+//!   that another program appends to, and [`Folder`] a folder of files. [`KafkaTopic`] reads a topic of somebody else's Kafka.
+//! * [`Receiver`] is a source that sends by itself, to an address of the API: [`SignedWebhook`] and [`Meta`]. Its items go the same way.
+//! * [`JsonMapping`] makes posts of other JSON.
 //!
 //! # What it is not
 //!
@@ -54,16 +57,32 @@
 //! ```
 
 mod bluesky;
+mod feed;
+mod folder;
+mod html;
+mod http;
 mod json_lines;
+mod kafka;
+mod mapping;
+mod mastodon;
+mod meta;
 mod meters;
+mod poll;
+mod quota;
+mod receiver;
+mod reddit;
 mod runner;
 mod running;
 mod socket;
+mod sse;
 mod status;
 mod terms;
 mod text;
+mod wanted;
+mod webhook;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_domain::{TenantId, Utc};
@@ -72,12 +91,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use bluesky::{Bluesky, BlueskySettings};
+pub use feed::{Feed, FeedSettings};
+pub use folder::{Folder, FolderSettings};
 pub use json_lines::{JsonLines, JsonLinesSettings};
+pub use kafka::{Begin as KafkaBegin, KafkaTopic, KafkaTopicSettings};
+pub use mapping::{InvalidJsonMapping, JsonMapping, JsonMappingSettings};
+pub use mastodon::{
+    Mastodon, MastodonSettings, Timeline as MastodonTimeline, Transport as MastodonTransport,
+};
+pub use meta::{Meta, MetaSettings};
 pub use meters::ConnectorMeters;
+pub use receiver::{Hook, HookError, Received, Receiver};
+pub use reddit::{Reddit, RedditSettings};
 pub use runner::{Accepted, Next, Runner, Target, TargetError};
 pub use running::Running;
 pub use status::{Phase, Status};
 pub use terms::{AuthorIds, Basis, InvalidTerms, Terms};
+pub use webhook::{SignatureForm, SignedWebhook, SignedWebhookSettings};
 
 /// A position in a source, in a form that only the connector understands. Store it, and pass it back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -195,8 +225,30 @@ pub trait Connector: Send {
 pub struct Source {
     /// The tenant that the posts belong to.
     pub tenant: TenantId,
-    /// The connector.
+    /// The connector. Of a source that sends by itself, it brings nothing.
     pub connector: Box<dyn Connector>,
+    /// What receives the requests of a source that sends by itself.
+    pub receiver: Option<Arc<dyn Receiver>>,
+}
+
+impl Source {
+    /// A source that is pulled.
+    pub fn pulled(tenant: TenantId, connector: impl Connector + 'static) -> Self {
+        Self {
+            tenant,
+            connector: Box::new(connector),
+            receiver: None,
+        }
+    }
+
+    /// A source that sends by itself.
+    pub fn sending(tenant: TenantId, receiver: Arc<dyn Receiver>) -> Self {
+        Self {
+            tenant,
+            connector: Box::new(receiver::Idle),
+            receiver: Some(receiver),
+        }
+    }
 }
 
 /// Why a page did not reach the edge. The cursor has not moved.

@@ -65,7 +65,7 @@ impl ConnectorMeters {
     }
 
     /// Brings the metrics of `connector` from `before` to `now`.
-    pub(crate) fn update(&self, connector: &str, before: &Status, now: &Status) {
+    pub fn update(&self, connector: &str, before: &Status, now: &Status) {
         let add = |counters: &IntCounterVec, label: &str, before: u64, now: u64| {
             if now > before {
                 counters

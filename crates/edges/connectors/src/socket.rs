@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use limbic_domain::ConnectionUrl;
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::handshake::HandshakeError;
-use tungstenite::http::{HeaderName, HeaderValue, header};
+use tungstenite::http::{HeaderName, HeaderValue};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Bytes, Error, Message, Utf8Bytes, WebSocket};
 
+use crate::http::{answered, refused, unavailable};
 use crate::{ConnectorError, Failure};
 
 /// How long a pull waits for the first message.
@@ -73,10 +74,7 @@ impl Socket {
         headers: &[(HeaderName, HeaderValue)],
         name: &str,
     ) -> Result<Self, ConnectorError> {
-        let refused = |detail: String| ConnectorError::Refused {
-            source_name: name.to_owned(),
-            detail,
-        };
+        let refused = |detail: String| refused(name, detail);
         let shown = ConnectionUrl::new(address);
         let mut request = address
             .into_client_request()
@@ -106,7 +104,10 @@ impl Socket {
                 let patience = PATIENCE.as_secs();
                 Err(unavailable(format!("no answer to the handshake in {patience} s")))
             }
-            Err(HandshakeError::Failure(Error::Http(answer))) => Err(answered(name, &answer)),
+            Err(HandshakeError::Failure(Error::Http(answer))) => {
+                let body = answer.body().as_deref().unwrap_or_default();
+                Err(answered(name, answer.status().as_u16(), answer.headers(), body))
+            }
             Err(HandshakeError::Failure(error)) => Err(unavailable(error.to_string())),
         }
     }
@@ -154,20 +155,6 @@ impl Socket {
     }
 }
 
-pub(crate) fn unavailable(
-    name: &str,
-    detail: String,
-    failure: Failure,
-    retry_after: Option<Duration>,
-) -> ConnectorError {
-    ConnectorError::Unavailable {
-        source_name: name.to_owned(),
-        detail,
-        failure,
-        retry_after,
-    }
-}
-
 /// Connects to the first address of the host that answers.
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     // An IPv6 address is in brackets in a URL, and nowhere else.
@@ -184,26 +171,4 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(last)
-}
-
-/// The error for an answer that is not a WebSocket.
-fn answered(name: &str, answer: &tungstenite::http::Response<Option<Vec<u8>>>) -> ConnectorError {
-    let status = answer.status();
-    let body = answer.body().as_deref().unwrap_or_default();
-    let body: String = String::from_utf8_lossy(body).chars().take(200).collect();
-    let detail = format!("it answered {status} {}", body.trim())
-        .trim_end()
-        .to_owned();
-    let wait = answer.headers().get(header::RETRY_AFTER);
-    let wait = wait
-        .and_then(|wait| wait.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
-    match status.as_u16() {
-        429 => unavailable(name, detail, Failure::RateLimit, wait),
-        400..=499 if status.as_u16() != 408 => ConnectorError::Refused {
-            source_name: name.to_owned(),
-            detail,
-        },
-        _ => unavailable(name, detail, Failure::Server, wait),
-    }
 }

@@ -18,11 +18,11 @@ pub struct Terms {
     pub stated_on: String,
     /// How the author of a post may be stored.
     pub author_ids: AuthorIds,
-    /// How long posts may be kept. Absent = the terms name no limit.
+    /// How long posts may be kept. A node that keeps them longer does not start the connector. Absent = the terms name no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_posts_for: Option<HumanDuration>,
-    /// How soon a post must be deleted after its deletion on the network. Absent = the terms name no limit, and it is deleted as soon as
-    /// the deletion arrives.
+    /// How soon a post must be deleted after its deletion on the network. A node whose log keeps texts longer does not start the
+    /// connector. Absent = the terms name no limit, and the post leaves the view as soon as the deletion arrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_within: Option<HumanDuration>,
     /// What posts may be used for.
@@ -53,7 +53,7 @@ pub enum Basis {
 pub enum AuthorIds {
     /// As a pseudonym that only the tenant's key can compute. Limbic stores no other form.
     Pseudonym,
-    /// Not at all.
+    /// Not at all: the node gives each post an author of its own.
     Never,
 }
 

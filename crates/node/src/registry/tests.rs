@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use limbic_ad_platforms::{FilePlatform, FileSettings, WebhookPlatform, WebhookSettings};
 use limbic_component::{CallTimeout, Resources, Section};
-use limbic_connectors::{Bluesky, BlueskySettings, JsonLines, JsonLinesSettings, Source, Terms};
+use limbic_connectors::{
+    Bluesky, BlueskySettings, Feed, FeedSettings, Folder, FolderSettings, JsonLines, JsonLinesSettings,
+    JsonMappingSettings, KafkaTopic, KafkaTopicSettings, Mastodon, MastodonSettings, Meta, MetaSettings,
+    Reddit, RedditSettings, SignatureForm, SignedWebhook, SignedWebhookSettings, Source, Terms,
+};
 use limbic_deliver::{AdPlatform, AdPlatforms};
-use limbic_domain::Slug;
+use limbic_domain::{Secret, Slug};
 use limbic_ingest::SeenIds;
 use limbic_llm::{
     Anthropic, AnthropicSettings, Gemini, GeminiSettings, Mistral, MistralSettings, Ollama, OllamaSettings,
@@ -252,6 +256,68 @@ fn every_component_with_entries_is_built_from_the_registry() {
         },
     );
     entries.insert::<Bluesky>(name("bluesky"), BlueskySettings::default());
+    entries.insert::<Mastodon>(
+        name("mastodon"),
+        MastodonSettings {
+            url: "https://127.0.0.1:1".into(),
+            ..MastodonSettings::default()
+        },
+    );
+    entries.insert::<Reddit>(
+        name("reddit"),
+        RedditSettings {
+            subreddits: vec!["football".to_owned()],
+            client_id: "app".to_owned(),
+            client_secret: Secret::new("secret"),
+            user_agent: "linux:limbic:test".to_owned(),
+            ..RedditSettings::default()
+        },
+    );
+    entries.insert::<Feed>(
+        name("feed"),
+        FeedSettings {
+            url: "https://127.0.0.1:1/feed".into(),
+            ..FeedSettings::default()
+        },
+    );
+    let fields = ["id", "author", "text", "created_at"].map(|field| (field.to_owned(), field.to_owned()));
+    let map = JsonMappingSettings {
+        fields: fields.into(),
+        ..JsonMappingSettings::default()
+    };
+    entries.insert::<SignedWebhook>(
+        name("hooked"),
+        SignedWebhookSettings {
+            secret: Secret::new("0123456789abcdef"),
+            signature: SignatureForm::Hex,
+            map: map.clone(),
+            ..SignedWebhookSettings::default()
+        },
+    );
+    entries.insert::<Meta>(
+        name("meta"),
+        MetaSettings {
+            app_secret: Secret::new("0123456789abcdef"),
+            verify_token: Secret::new("0123456789abcdef"),
+            ..MetaSettings::default()
+        },
+    );
+    entries.insert::<KafkaTopic>(
+        name("topic"),
+        KafkaTopicSettings {
+            brokers: "127.0.0.1:1".to_owned(),
+            topic: "posts".to_owned(),
+            map,
+            ..KafkaTopicSettings::default()
+        },
+    );
+    entries.insert::<Folder>(
+        name("folder"),
+        FolderSettings {
+            path: scene.folder.path().to_owned(),
+            ..FolderSettings::default()
+        },
+    );
     let model = OpenAiSettings {
         base_url: "http://127.0.0.1:1/v1".into(),
         ..OpenAiSettings::default()

@@ -1,17 +1,16 @@
 //! Bluesky as a component.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use limbic_affect::SubjectTagger;
 use limbic_component::{Component, ConnectorComponent, Error, Kind, Need, Place, Resources};
-use limbic_domain::{ConnectionUrl, HumanDuration, Slug, TenantId};
+use limbic_domain::{ConnectionUrl, HumanDuration, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bluesky, Decompressor, POSTS};
 use crate::Source;
 use crate::socket::LONGEST;
+use crate::wanted::Wanted;
 
 /// The most collections and authors that the server takes.
 const MOST_COLLECTIONS: usize = 100;
@@ -62,20 +61,6 @@ impl Default for BlueskySettings {
     }
 }
 
-impl BlueskySettings {
-    /// Finds the wanted words. `None` = every post is wanted.
-    fn wanted(&self) -> Result<Option<SubjectTagger>, Error> {
-        if self.want.is_empty() {
-            return Ok(None);
-        }
-        let wanted = Slug::new("wanted").expect("it is a slug");
-        let tagger = SubjectTagger::new(&BTreeMap::from([(wanted, self.want.clone())]));
-        Ok(Some(tagger.map_err(|error| {
-            format!("want: {error}: give single words, for instance [\"football\"]")
-        })?))
-    }
-}
-
 impl Component for Bluesky {
     type Settings = BlueskySettings;
     type Product = Source;
@@ -118,7 +103,7 @@ impl Component for Bluesky {
         if settings.stall_after.get().as_secs() < 5 {
             return Err(format!("stall_after = {}: must be at least 5s", settings.stall_after).into());
         }
-        settings.wanted().map(drop)
+        Wanted::new(&settings.want).map(drop)
     }
 
     fn address(settings: &BlueskySettings) -> Option<ConnectionUrl> {
@@ -139,17 +124,14 @@ impl Component for Bluesky {
             }
         };
         let connector = Self {
-            wanted: settings.wanted()?,
+            wanted: Wanted::new(&settings.want)?,
             settings: settings.clone(),
             decompressor,
             connection: None,
             failed: None,
             server: 0,
         };
-        Ok(Source {
-            tenant: settings.tenant.clone(),
-            connector: Box::new(connector),
-        })
+        Ok(Source::pulled(settings.tenant.clone(), connector))
     }
 }
 

@@ -16,12 +16,13 @@ mod post;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use limbic_affect::SubjectTagger;
 use limbic_domain::Utc;
 use limbic_stream::Backoff;
 use serde_json::{Value, json};
 
-use crate::socket::{LONGEST, Received, Socket, unavailable};
+use crate::http::unavailable;
+use crate::socket::{LONGEST, Received, Socket};
+use crate::wanted::Wanted;
 use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
 use event::{Account, Commit, Event, Operation};
 
@@ -39,8 +40,7 @@ const LONGEST_EVENT: usize = 1 << 20;
 /// Reads Bluesky's Jetstream.
 pub struct Bluesky {
     settings: BlueskySettings,
-    /// The words of which a post must have one. `None` = every post is wanted.
-    wanted: Option<SubjectTagger>,
+    wanted: Wanted,
     decompressor: Option<Decompressor>,
     connection: Option<Connection>,
     /// What ended the last connection, if the events before it were returned first.
@@ -224,10 +224,7 @@ impl Bluesky {
     }
 
     fn is_wanted(&self, post: &Value) -> bool {
-        let text = || post["text"].as_str().unwrap_or_default();
-        self.wanted
-            .as_ref()
-            .is_none_or(|wanted| !wanted.tag(text(), &[]).is_empty())
+        self.wanted.has(post["text"].as_str().unwrap_or_default())
     }
 
     fn fail(&mut self, detail: String, failure: Failure) -> ConnectorError {

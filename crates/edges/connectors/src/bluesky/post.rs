@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::NETWORK;
 use super::event::{Commit, Operation};
-use crate::text::visible;
+use crate::text::{is_language, visible};
 
 /// A record. Fields that a client has written in another form count as absent.
 #[derive(Deserialize)]
@@ -99,14 +99,7 @@ fn created_at(record: &Record<'_>, time: i64) -> Utc {
 
 /// The first language, if it is a tag.
 fn lang(langs: &Value) -> Option<&str> {
-    let tag = langs[0].as_str()?;
-    let mut parts = tag.split('-');
-    let primary = parts.next()?;
-    let is_tag = tag.len() <= 35
-        && (2..=8).contains(&primary.len())
-        && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
-    is_tag.then_some(tag)
+    langs[0].as_str().filter(|tag| is_language(tag))
 }
 
 /// What the post refers to: links, tags, the quoted post, and the kinds of its media. The settings say what of it is kept.

@@ -39,10 +39,7 @@ impl Component for JsonLines {
 
     fn build(settings: &JsonLinesSettings, _: &Resources) -> Result<Source, Error> {
         Self::check(settings)?;
-        Ok(Source {
-            tenant: settings.tenant.clone(),
-            connector: Box::new(Self::new(&settings.path)),
-        })
+        Ok(Source::pulled(settings.tenant.clone(), Self::new(&settings.path)))
     }
 }
 

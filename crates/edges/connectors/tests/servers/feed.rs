@@ -16,7 +16,7 @@ use tungstenite::{Message, WebSocket};
 use crate::suite::Fault;
 
 /// How long a reader may be behind.
-const PATIENCE: Duration = Duration::from_millis(200);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The result of a connection. It ends with an error when the client closes it.
 pub(crate) type Served = Result<(), Box<dyn std::error::Error>>;
@@ -131,6 +131,11 @@ impl Feed {
         Ok((accepted?, query))
     }
 
+    /// Notes the query of a stream that is not a `WebSocket`.
+    pub(crate) fn note(&self, query: &str) {
+        self.queries.lock().push(query.to_owned());
+    }
+
     /// The place of the first event with this number or a higher one. `None` = behind the last event.
     pub(crate) fn place(&self, number: Option<i64>) -> usize {
         let events = self.events.lock();
@@ -145,28 +150,23 @@ impl Feed {
     pub(crate) fn send(
         &self,
         socket: &mut WebSocket<TcpStream>,
-        mut next: usize,
+        next: usize,
         fault: Option<&Fault>,
-        mut encode: impl FnMut(String) -> Option<Message>,
+        encode: impl FnMut(String) -> Option<Message>,
     ) -> Served {
+        self.send_over(&mut OverSocket { socket, encode }, next, fault)
+    }
+
+    /// Sends the events from a place on, until the connection ends.
+    pub(crate) fn send_over(&self, wire: &mut dyn Wire, mut next: usize, fault: Option<&Fault>) -> Served {
         let mut sent = 0;
         loop {
             match fault {
-                Some(Fault::CloseAfter(events)) if sent == *events => {
-                    socket.close(None)?;
-                    socket.flush()?;
-                    return Ok(());
-                }
-                Some(Fault::CutInFrame(events)) if sent == *events => {
-                    // A text of 4,096 bytes, of which two are sent.
-                    socket
-                        .get_mut()
-                        .write_all(&[0x81, 0x7e, 0x10, 0x00, b'{', b'"'])?;
-                    return Ok(());
-                }
+                Some(Fault::CloseAfter(events)) if sent == *events => return wire.close(),
+                Some(Fault::CutInFrame(events)) if sent == *events => return wire.cut(),
                 Some(Fault::Silent(events)) if sent >= *events => {
                     // It lives, and sends nothing.
-                    socket.send(Message::Ping(Vec::new().into()))?;
+                    wire.live()?;
                     self.wait(usize::MAX);
                 }
                 _ => {
@@ -174,11 +174,10 @@ impl Feed {
                     let event = self.events.lock().get(next).map(|(_, event)| event.clone());
                     match event {
                         // Notices that the client has gone.
-                        None => socket.send(Message::Ping(Vec::new().into()))?,
+                        None => wire.live()?,
                         Some(event) => {
                             next += 1;
-                            if let Some(message) = encode(event) {
-                                socket.send(message)?;
+                            if wire.send(event)? {
                                 sent += 1;
                             }
                         }
@@ -197,5 +196,47 @@ impl Feed {
         if place >= events.len() && !self.is_stopped.load(Ordering::SeqCst) {
             self.changed.wait_for(&mut events, Duration::from_millis(20));
         }
+    }
+}
+
+/// How events reach a client.
+pub(crate) trait Wire {
+    /// Sends an event. Returns whether the client wants it.
+    fn send(&mut self, event: String) -> Result<bool, Box<dyn std::error::Error>>;
+    /// A sign of life.
+    fn live(&mut self) -> Served;
+    /// Ends in order.
+    fn close(&mut self) -> Served;
+    /// Ends within an event.
+    fn cut(&mut self) -> Served;
+}
+
+struct OverSocket<'a, F> {
+    socket: &'a mut WebSocket<TcpStream>,
+    encode: F,
+}
+
+impl<F: FnMut(String) -> Option<Message>> Wire for OverSocket<'_, F> {
+    fn send(&mut self, event: String) -> Result<bool, Box<dyn std::error::Error>> {
+        let Some(message) = (self.encode)(event) else {
+            return Ok(false);
+        };
+        self.socket.send(message)?;
+        Ok(true)
+    }
+
+    fn live(&mut self) -> Served {
+        Ok(self.socket.send(Message::Ping(Vec::new().into()))?)
+    }
+
+    fn close(&mut self) -> Served {
+        self.socket.close(None)?;
+        Ok(self.socket.flush()?)
+    }
+
+    fn cut(&mut self) -> Served {
+        // A text of 4,096 bytes, of which two are sent.
+        let bytes = [0x81, 0x7e, 0x10, 0x00, b'{', b'"'];
+        Ok(self.socket.get_mut().write_all(&bytes)?)
     }
 }

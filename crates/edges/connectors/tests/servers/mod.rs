@@ -2,4 +2,8 @@
 #![allow(dead_code, reason = "each test uses its server")]
 
 mod feed;
+pub(crate) mod http;
 pub(crate) mod jetstream;
+pub(crate) mod mastodon;
+pub(crate) mod news;
+pub(crate) mod reddit;

@@ -1,0 +1,180 @@
+//! A topic of a real Kafka. Runs if `LIMBIC_TEST_KAFKA` names a bootstrap server (`scripts/services up` starts one).
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use limbic_component::{Component, Resources};
+use limbic_connectors::{Connector, Cursor, Item, JsonMappingSettings, KafkaTopic, KafkaTopicSettings};
+use limbic_domain::{Secret, Utc};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::json;
+
+fn settings(brokers: &str, topic: &str) -> KafkaTopicSettings {
+    let fields = [
+        ("id", "id"),
+        ("author", "user.name"),
+        ("text", "body"),
+        ("created_at", "at"),
+    ];
+    KafkaTopicSettings {
+        brokers: brokers.to_owned(),
+        topic: topic.to_owned(),
+        map: JsonMappingSettings {
+            deleted: "gone".to_owned(),
+            fields: fields
+                .map(|(field, path)| (field.to_owned(), path.to_owned()))
+                .into(),
+            ..JsonMappingSettings::default()
+        },
+        ..KafkaTopicSettings::default()
+    }
+}
+
+fn build(settings: &KafkaTopicSettings) -> Box<dyn Connector> {
+    KafkaTopic::build(settings, &Resources::new("test"))
+        .unwrap()
+        .connector
+}
+
+struct Cluster {
+    admin: AdminClient<rdkafka::client::DefaultClientContext>,
+    producer: BaseProducer,
+    runtime: tokio::runtime::Runtime,
+    topic: String,
+}
+
+impl Cluster {
+    fn new(brokers: &str) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers);
+        let topic = format!(
+            "posts-of-somebody-{}-{}",
+            std::process::id(),
+            Utc::now().as_millis()
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let admin: AdminClient<_> = config.create().unwrap();
+        let new = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
+        let made = runtime
+            .block_on(admin.create_topics([&new], &AdminOptions::new()))
+            .unwrap();
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
+        Self {
+            producer: config.create().unwrap(),
+            admin,
+            runtime,
+            topic,
+        }
+    }
+
+    fn send(&self, partition: i32, payload: &str) {
+        let record = BaseRecord::<(), str>::to(&self.topic)
+            .partition(partition)
+            .payload(payload);
+        self.producer.send(record).map_err(|(error, _)| error).unwrap();
+        self.producer.flush(Duration::from_secs(20)).unwrap();
+    }
+
+    fn post(&self, partition: i32, id: u32) {
+        let post = json!({"id": id, "user": {"name": "ann"}, "body": "a goal", "at": 1_780_000_000});
+        self.send(partition, &post.to_string());
+    }
+}
+
+/// Pages until there are `count` items.
+fn read(connector: &mut dyn Connector, cursor: &mut Option<Cursor>, count: usize) -> Vec<Item> {
+    let mut found = Vec::new();
+    for _ in 0..200 {
+        if found.len() >= count {
+            break;
+        }
+        let page = connector.pull(cursor.as_ref(), 3).unwrap();
+        found.extend(page.items);
+        *cursor = page.next;
+    }
+    found
+}
+
+fn ids(items: &[Item]) -> Vec<String> {
+    let mut ids: Vec<String> = items
+        .iter()
+        .map(|item| match item {
+            Item::Post(post) => post["id"].as_str().unwrap().to_owned(),
+            Item::Deletion(post) => format!("{} deleted", post["id"].as_str().unwrap()),
+            Item::Unreadable(problem) => problem.clone(),
+        })
+        .collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn every_message_comes_once_over_restarts_and_from_new_partitions_too() {
+    let Ok(brokers) = std::env::var("LIMBIC_TEST_KAFKA") else {
+        println!("SKIPPED: LIMBIC_TEST_KAFKA names no Kafka");
+        return;
+    };
+    let brokers = brokers.trim_start_matches("kafka://").to_owned();
+    let cluster = Cluster::new(&brokers);
+    for id in 0..8 {
+        cluster.post(id as i32 % 2, id);
+    }
+    cluster.send(0, "not json");
+    cluster.send(
+        1,
+        &json!({"id": 3, "user": {"name": "ann"}, "gone": true}).to_string(),
+    );
+    let settings = settings(&brokers, &cluster.topic);
+    let mut cursor = None;
+    let mut found = read(&mut *build(&settings), &mut cursor, 4);
+    // Another process continues there.
+    found.extend(read(&mut *build(&settings), &mut cursor, 10 - found.len()));
+    let ids = ids(&found);
+    assert_eq!(ids.len(), 10, "{ids:?}");
+    assert_eq!(ids.iter().filter(|id| id.len() == 1).count(), 8, "{ids:?}");
+    assert!(ids.contains(&"3 deleted".to_owned()), "{ids:?}");
+    assert!(
+        ids.iter().any(|id| id.contains("partition 0, offset 4")),
+        "{ids:?}"
+    );
+    let more = NewPartitions::new(&cluster.topic, 3);
+    let made = cluster
+        .runtime
+        .block_on(cluster.admin.create_partitions([&more], &AdminOptions::new()))
+        .unwrap();
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    cluster.post(2, 20);
+    let found = read(&mut *build(&settings), &mut cursor, 1);
+    assert_eq!(self::ids(&found), ["20"]);
+    let offsets: BTreeMap<i32, i64> = serde_json::from_str(&cursor.unwrap().0).unwrap();
+    assert_eq!(offsets, BTreeMap::from([(0, 5), (1, 5), (2, 1)]));
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_and_a_cluster_that_is_not_there_is_waited_for() {
+    let refused = |change: fn(&mut KafkaTopicSettings)| {
+        let mut settings = settings("127.0.0.1:1", "posts");
+        change(&mut settings);
+        KafkaTopic::check(&settings).unwrap_err().to_string()
+    };
+    assert!(refused(|s| s.brokers = "kafka://x".to_owned()).contains("HOST:PORT"));
+    assert!(refused(|s| s.topic.clear()).contains("name of a topic"));
+    assert!(refused(|s| drop(s.map.fields.remove("id"))).contains("map.fields"));
+    assert!(
+        refused(|s| drop(s.settings.insert("group.id".to_owned(), Secret::new("x")))).contains("remove it")
+    );
+    let mut connector = build(&settings("127.0.0.1:1", "posts"));
+    let error = connector.pull(Some(&Cursor("x".to_owned())), 1).unwrap_err();
+    assert!(error.to_string().contains("is not a position"), "{error}");
+    let error = connector.pull(None, 1).unwrap_err();
+    assert!(
+        error.to_string().contains("the same page is pulled again later"),
+        "{error}"
+    );
+}
