@@ -193,6 +193,136 @@ fn a_network_is_read_to_readings_over_kills_pauses_edits_and_deletions() {
     }
 }
 
+/// `sha256=` and the HMAC of a body with the secret of the test's webhook.
+fn signature(body: &str) -> String {
+    let key = openssl::pkey::PKey::hmac(b"0123456789abcdef").unwrap();
+    let mut signer = openssl::sign::Signer::new(openssl::hash::MessageDigest::sha256(), &key).unwrap();
+    let mac = signer.sign_oneshot_to_vec(body.as_bytes()).unwrap();
+    let digits: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={digits}")
+}
+
+#[test]
+fn a_source_that_sends_is_read_to_readings_and_must_prove_who_it_is() {
+    let mut node = TestNode::new(&[]);
+    let map = "map={deleted=\"gone\", fields={id=\"id\", author=\"by\", text=\"body\", created_at=\"at\"}}";
+    let added = node.run(&[
+        "connect",
+        "add",
+        "webhook",
+        "--name",
+        "shop",
+        "--with",
+        "secret=\"0123456789abcdef\"",
+        "--with",
+        "signature=hex",
+        "--with",
+        "verify_token=\"a token of ours\"",
+        "--with",
+        map,
+    ]);
+    assert!(added.status.success(), "{added:?}");
+    node.start();
+    let send = |node: &TestNode, body: &str| {
+        node.post_with(
+            "/v1/hooks/shop",
+            &[("x-hub-signature-256", &signature(body))],
+            body.as_bytes(),
+        )
+    };
+    let post = json!({"id": 7, "by": "ann-of-the-shop", "body": "what a wonderful goal", "at": "2026-03-01T10:00:00Z"});
+    let post = post.to_string();
+    for _ in 0..2 {
+        let answer = send(&node, &post);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    wait_for_text(&mut node, "other", "7", "what a wonderful goal");
+    let gone = json!({"id": 7, "by": "ann-of-the-shop", "gone": true}).to_string();
+    assert_eq!(send(&node, &gone).status, 200);
+    node.until("the post is gone", |node| {
+        (node.get("/v1/posts/other/7").status == 404).then_some(())
+    });
+    let counts = node.settle();
+    assert_eq!(count(&counts, "/topics/posts/records"), 2, "{counts}");
+
+    let wrong = [("x-hub-signature-256", &*signature(&post))];
+    node.post_with("/v1/hooks/shop", &wrong, gone.as_bytes())
+        .problem(401);
+    node.post_with("/v1/hooks/shop", &[], post.as_bytes())
+        .problem(401);
+    node.post_with("/v1/hooks/nobody", &wrong, post.as_bytes())
+        .problem(404);
+    let packed = [wrong[0], ("content-encoding", "gzip")];
+    node.post_with("/v1/hooks/shop", &packed, post.as_bytes())
+        .problem(415);
+    let ask = "/v1/hooks/shop?hub.mode=subscribe&hub.challenge=42&hub.verify_token=";
+    let answer = node.get(&format!("{ask}a%20token%20of%20ours"));
+    assert_eq!((answer.status.as_u16(), &*answer.text), (200, "42"));
+    node.get(&format!("{ask}another")).problem(401);
+
+    let listed = connector(&node);
+    assert_eq!(
+        (count(&listed, "/accepted"), count(&listed, "/duplicates")),
+        (2, 1),
+        "{listed}"
+    );
+    assert!(node.run(&["connect", "pause", "shop"]).status.success());
+    send(&node, &post).problem(503);
+    assert!(node.run(&["connect", "resume", "shop"]).status.success());
+    assert_eq!(send(&node, &post).status, 200);
+    let tested = node.run(&["connect", "test", "shop"]);
+    let said = String::from_utf8_lossy(&tested.stdout).into_owned();
+    assert!(
+        tested.status.success() && said.contains("/v1/hooks/shop"),
+        "{tested:?}"
+    );
+    for list in ["/v1/readings", "/v1/connectors", "/v1/counts"] {
+        let body = node.get(list).text;
+        assert!(!body.contains("ann-of-the-shop"), "{list}");
+    }
+}
+
+fn wait_for_text(node: &mut TestNode, network: &str, id: &str, text: &str) {
+    node.until(&format!("the view has `{text}`"), |node| {
+        let post = node.get(&format!("/v1/posts/{network}/{id}"));
+        (post.status == 200 && post.json()["text"] == text).then_some(())
+    });
+}
+
+#[test]
+fn a_node_that_would_keep_deleted_posts_for_too_long_does_not_start_the_connector() {
+    let node = TestNode::new(&[]);
+    let added = node.run(&[
+        "connect",
+        "add",
+        "reddit",
+        "--with",
+        "subreddits=[\"football\"]",
+        "--with",
+        "client_id=app",
+        "--with",
+        "client_secret=secret",
+        "--with",
+        "user_agent=linux:limbic:1.0",
+    ]);
+    assert!(added.status.success(), "{added:?}");
+    let checked = node.run(&["check"]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(
+        said.contains("terms of connectors.reddit") && said.contains("set retention.age to at most"),
+        "{said}"
+    );
+    let checked = node.run(&[
+        "check",
+        "--set",
+        "retention.age=48h",
+        "--set",
+        "retention.dead_age=48h",
+    ]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(!said.contains("set retention.age"), "{said}");
+}
+
 #[test]
 fn a_deletion_that_is_pushed_removes_the_post_and_its_reading() {
     let mut node = TestNode::open(&[]);

@@ -142,6 +142,21 @@ struct Process {
     log: Arc<Mutex<Vec<String>>>,
 }
 
+/// The answer to a request. `None` if there was none.
+async fn answer_of(request: reqwest::RequestBuilder) -> Option<Answer> {
+    let answer = request.send().await.ok()?;
+    let status = answer.status();
+    let content_type = answer.headers().get("content-type");
+    let content_type = content_type
+        .map_or("", |value| value.to_str().unwrap())
+        .to_owned();
+    Some(Answer {
+        status,
+        content_type,
+        text: answer.text().await.ok()?,
+    })
+}
+
 impl TestNode {
     /// A node with an empty data folder that does not run yet. `flags` are passed to every command.
     pub(crate) fn new(flags: &[&str]) -> Self {
@@ -404,19 +419,19 @@ impl TestNode {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        self.runtime.block_on(async {
-            let answer = request.send().await.ok()?;
-            let status = answer.status();
-            let content_type = answer.headers().get("content-type");
-            let content_type = content_type
-                .map_or("", |value| value.to_str().unwrap())
-                .to_owned();
-            Some(Answer {
-                status,
-                content_type,
-                text: answer.text().await.ok()?,
-            })
-        })
+        self.runtime.block_on(answer_of(request))
+    }
+
+    /// Sends POST with these headers.
+    pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = self
+            .client
+            .post(format!("{}{path}", self.url()))
+            .body(body.to_vec());
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value));
+        self.runtime.block_on(answer_of(request)).expect("an answer")
     }
 
     /// Sends a request. Fails the test if there is no answer.

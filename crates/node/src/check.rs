@@ -26,6 +26,7 @@ use crate::settings::{Entry, Settings};
 use crate::sharing::unshared;
 use crate::stages::check_stage;
 use crate::stores::open_chosen;
+use crate::terms;
 
 /// The time limit for a server's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -116,6 +117,7 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
         .chain(of_campaigns(settings))
         .chain(of_models(settings))
         .chain(of_entries)
+        .chain(of_terms(settings))
         .collect()
 }
 
@@ -263,6 +265,21 @@ fn of_certificate(settings: &Settings) -> Option<Finding> {
         "api.tls",
         opened.map(|_| "the certificate and its key are valid".to_owned()),
     ))
+}
+
+/// Whether the node keeps what the terms of each connector's source demand.
+fn of_terms(settings: &Settings) -> Vec<Finding> {
+    let of_entry = |(name, entry): (&Slug, &Entry)| {
+        let kept = terms::of(entry).and_then(|terms| {
+            terms::check(&terms, settings)?;
+            Ok(format!(
+                "the terms of {} are kept, as far as settings decide",
+                terms.source
+            ))
+        });
+        Finding::new(format!("terms of connectors.{name}"), kept)
+    };
+    settings.entries.of("connectors").map(of_entry).collect()
 }
 
 /// How long the view and the series are kept, if the settings of their stages are valid.

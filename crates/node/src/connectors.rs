@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use limbic_api::{HookRefusal, HookRequest};
 use limbic_component::Resources;
 use limbic_connectors::{
-    Accepted, ConnectorMeters, Cursor, Item, Runner, Running, Source, Target, TargetError, Terms,
+    Accepted, AuthorIds, ConnectorMeters, Cursor, Hook, HookError, Item, Phase, Receiver, Runner, Running,
+    Source, Status, Target, TargetError, Terms,
 };
 use limbic_domain::{
     ConnectorPause, ConnectorPosition, Envelope, Record as DomainRecord, Slug, TenantId, Utc, event_id,
@@ -23,6 +25,7 @@ use serde_json::{Value, json};
 
 use crate::settings::Settings;
 use crate::stores::open_entries;
+use crate::terms;
 
 /// The connectors that run here, shared with the API. Empty until [`Connectors::start`].
 pub(crate) struct Connectors {
@@ -36,8 +39,21 @@ struct One {
     tenant: TenantId,
     /// The component.
     kind: &'static str,
-    terms: Option<Terms>,
-    running: Running,
+    terms: Terms,
+    how: How,
+}
+
+/// How posts come.
+enum How {
+    Pulled(Running),
+    Sent(Box<Mutex<Hooked>>),
+}
+
+/// A source that sends by itself.
+struct Hooked {
+    receiver: Arc<dyn Receiver>,
+    target: EdgeTarget,
+    status: Status,
 }
 
 impl Connectors {
@@ -59,11 +75,17 @@ impl Connectors {
         let known = settings.tenant_ids();
         let table = read_table(&self.log, topics::CONNECTORS).context("cannot read the stored positions")?;
         for ((name, source), (_, entry)) in sources.into_iter().zip(settings.entries.of("connectors")) {
-            let Source { tenant, connector } = source;
+            let Source {
+                tenant,
+                connector,
+                receiver,
+            } = source;
             anyhow::ensure!(
                 known.contains(&tenant),
                 "connectors.{name}.tenant = \"{tenant}\": there is no such tenant: add [tenants.{tenant}], or name one of the settings"
             );
+            let of_source = terms::of(entry).with_context(|| format!("connectors.{name}"))?;
+            terms::check(&of_source, settings).with_context(|| format!("connectors.{name}"))?;
             let pause = table.get(key(&tenant, &name, PAUSE).as_bytes());
             let is_paused = pause
                 .and_then(|value| Envelope::<ConnectorPause>::decode(value).ok())
@@ -73,15 +95,28 @@ impl Connectors {
                 edge: Arc::clone(&self.edge),
                 tenant: tenant.clone(),
                 name: name.clone(),
+                authors: of_source.author_ids,
             };
-            let runner = Runner::new(connector, target, random::hash(name.as_str().as_bytes()));
-            let running = Running::start(name.as_str(), runner, is_paused, self.meters.clone())
-                .with_context(|| format!("cannot start the thread of connectors.{name}"))?;
+            let how = if let Some(receiver) = receiver {
+                let status = Status {
+                    phase: if is_paused { Phase::Paused } else { Phase::Running },
+                    ..Status::default()
+                };
+                How::Sent(Box::new(Mutex::new(Hooked {
+                    receiver,
+                    target,
+                    status,
+                })))
+            } else {
+                let runner = Runner::new(connector, target, random::hash(name.as_str().as_bytes()));
+                let running = Running::start(name.as_str(), runner, is_paused, self.meters.clone());
+                How::Pulled(running.with_context(|| format!("cannot start the thread of connectors.{name}"))?)
+            };
             let one = One {
                 tenant,
                 kind: entry.component.name,
-                terms: entry.component.terms.and_then(|terms| Terms::parse(terms).ok()),
-                running,
+                terms: of_source,
+                how,
             };
             self.running.lock().insert(name, one);
         }
@@ -92,7 +127,9 @@ impl Connectors {
     pub(crate) fn stop(&self) {
         let running = std::mem::take(&mut *self.running.lock());
         for one in running.values() {
-            one.running.stop();
+            if let How::Pulled(running) = &one.how {
+                running.stop();
+            }
         }
         // Waits for their threads.
         drop(running);
@@ -126,14 +163,109 @@ impl limbic_api::Connectors for Connectors {
         // First what survives a restart.
         publish(&self.log, tenant, name, PAUSE, pause)?;
         tracing::info!(connector = %name, is_paused, by, "a person has paused or resumed a connector");
-        one.running.pause(is_paused);
+        match &one.how {
+            How::Pulled(running) => running.pause(is_paused),
+            How::Sent(hooked) => {
+                let phase = if is_paused { Phase::Paused } else { Phase::Running };
+                hooked.lock().status.phase = phase;
+            }
+        }
         Ok(Some(one.view(name)))
+    }
+
+    fn receives(&self, name: &str) -> Option<TenantId> {
+        let running = self.running.lock();
+        let (_, one) = running.iter().find(|(known, _)| known.as_str() == name)?;
+        matches!(one.how, How::Sent(_)).then(|| one.tenant.clone())
+    }
+
+    fn receive(&self, request: &HookRequest) -> Result<String, HookRefusal> {
+        let gone = || HookRefusal::NotUnderstood("this node does not run the connector any more".to_owned());
+        let now = Utc::now();
+        let hook = Hook {
+            is_post: request.is_post,
+            query: &request.query,
+            headers: &request.headers,
+            body: &request.body,
+        };
+        // The map is free while the edge writes, so that one source does not hold the others back.
+        let (receiver, target) = {
+            let running = self.running.lock();
+            let (_, one) = running
+                .iter()
+                .find(|(known, _)| known.as_str() == request.name)
+                .ok_or_else(gone)?;
+            let How::Sent(hooked) = &one.how else {
+                return Err(gone());
+            };
+            let hooked = hooked.lock();
+            if hooked.status.phase == Phase::Paused {
+                return Err(HookRefusal::Paused);
+            }
+            (Arc::clone(&hooked.receiver), hooked.target.clone())
+        };
+        let received = receiver.receive(&hook, now);
+        let done = match received {
+            Err(HookError::NotProven(detail)) => Err(HookRefusal::NotProven(detail.to_owned())),
+            Err(HookError::NotUnderstood(detail)) => Err(HookRefusal::NotUnderstood(detail.to_owned())),
+            Ok(received) => match target.write(&received.items) {
+                Ok(accepted) => Ok((received, accepted)),
+                Err(error) => Err(HookRefusal::Edge(error)),
+            },
+        };
+        self.note(&request.name, now, &done);
+        done.map(|(received, _)| received.answer)
+    }
+}
+
+impl Connectors {
+    /// Counts a request of a source that sends by itself.
+    fn note(
+        &self,
+        name: &str,
+        now: Utc,
+        done: &Result<(limbic_connectors::Received, Accepted), HookRefusal>,
+    ) {
+        let running = self.running.lock();
+        let Some((_, one)) = running.iter().find(|(known, _)| known.as_str() == name) else {
+            return;
+        };
+        let How::Sent(hooked) = &one.how else { return };
+        let mut hooked = hooked.lock();
+        let before = hooked.status.clone();
+        let status = &mut hooked.status;
+        match done {
+            Ok((received, accepted)) => {
+                status.accepted += accepted.accepted;
+                status.duplicates += accepted.duplicates;
+                status.rejected += accepted.rejected.len() as u64;
+                for (reason, events) in &received.dropped {
+                    *status.dropped.entry(*reason).or_default() += events;
+                }
+                status.moved_at = Some(now);
+                status.problem = accepted.rejected.first().cloned();
+            }
+            Err(refusal) => {
+                status.failures += 1;
+                status.problem = Some(match refusal {
+                    HookRefusal::NotProven(detail) | HookRefusal::NotUnderstood(detail) => {
+                        format!("a request was refused: {detail}")
+                    }
+                    HookRefusal::Edge(error) => error.to_string(),
+                    HookRefusal::Paused => "paused".to_owned(),
+                });
+            }
+        }
+        self.meters.update(name, &before, &hooked.status);
     }
 }
 
 impl One {
     fn view(&self, name: &Slug) -> Value {
-        let mut view = json!(self.running.status());
+        let mut view = match &self.how {
+            How::Pulled(running) => json!(running.status()),
+            How::Sent(hooked) => json!(hooked.lock().status),
+        };
         view["name"] = name.as_str().into();
         view["kind"] = self.kind.into();
         view["terms"] = json!(self.terms);
@@ -172,31 +304,26 @@ fn publish<T: DomainRecord>(
 }
 
 /// The edge of this node, and the topic of positions.
+#[derive(Clone)]
 struct EdgeTarget {
     log: Arc<dyn Log>,
     edge: Arc<Edge>,
     tenant: TenantId,
     name: Slug,
+    /// How the terms of the source allow to store authors.
+    authors: AuthorIds,
 }
 
-impl Target for EdgeTarget {
-    fn accept(&mut self, items: &[Item]) -> Result<Accepted, TargetError> {
+impl EdgeTarget {
+    /// Passes items to the edge. Returns when they are durable.
+    fn write(&self, items: &[Item]) -> Result<Accepted, EdgeError> {
         let mut accepted = Accepted::default();
         for items in items.chunks(self.edge.most_items().max(1)) {
             let items = items.iter().map(|item| match item {
-                Item::Post(value) | Item::Deletion(value) => Ok(value.clone()),
+                Item::Post(value) | Item::Deletion(value) => terms::obeying(self.authors, value.clone()),
                 Item::Unreadable(problem) => Err(problem.clone()),
             });
-            let receipt = self
-                .edge
-                .accept_changes(&self.tenant, items)
-                .map_err(|error| TargetError {
-                    retry_after: match &error {
-                        EdgeError::Quota { wait } => Some(*wait),
-                        _ => None,
-                    },
-                    detail: error.to_string(),
-                })?;
+            let receipt = self.edge.accept_changes(&self.tenant, items)?;
             accepted.accepted += receipt.accepted;
             accepted.duplicates += receipt.duplicates;
             let rejected = receipt.rejected.into_iter();
@@ -205,6 +332,18 @@ impl Target for EdgeTarget {
                 .extend(rejected.map(|rejection| format!("{}: {}", rejection.field, rejection.problem)));
         }
         Ok(accepted)
+    }
+}
+
+impl Target for EdgeTarget {
+    fn accept(&mut self, items: &[Item]) -> Result<Accepted, TargetError> {
+        self.write(items).map_err(|error| TargetError {
+            retry_after: match &error {
+                EdgeError::Quota { wait } => Some(*wait),
+                _ => None,
+            },
+            detail: error.to_string(),
+        })
     }
 
     fn load(&mut self) -> Result<Option<Cursor>, TargetError> {

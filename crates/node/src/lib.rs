@@ -56,6 +56,7 @@ mod sharing;
 mod stages;
 mod state_sizes;
 mod stores;
+mod terms;
 mod trim;
 
 pub use check::{Finding, Verdict, check};

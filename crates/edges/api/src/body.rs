@@ -118,6 +118,18 @@ impl Received {
         Ok((without_mark(std::mem::take(&mut bytes.bytes)), bytes.share))
     }
 
+    /// The bytes as they arrived, for a signature of them.
+    pub(crate) fn raw(self) -> Result<(Vec<u8>, Share), Problem> {
+        if self.encoding == Encoding::None {
+            return Ok((self.bytes, self.share));
+        }
+        Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported content encoding",
+            "this address takes no compressed bodies, because their signature is of the bytes: send no content-encoding",
+        ))
+    }
+
     /// No bytes, of the same owner.
     fn empty(&self) -> Self {
         Self {

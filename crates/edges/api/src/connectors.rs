@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::auth::{Caller, NamedCaller};
+use crate::hooks::{HookRefusal, HookRequest};
 use crate::problem::Problem;
 
 /// The connectors of a node.
@@ -26,6 +27,12 @@ pub trait Connectors: Send + Sync {
         is_paused: bool,
         by: &str,
     ) -> limbic_stream::Result<Option<Value>>;
+
+    /// The tenant of the connector of this name, if it is a source that sends by itself.
+    fn receives(&self, name: &str) -> Option<TenantId>;
+
+    /// Passes on a request of a source that sends by itself. Returns the text of the answer when its posts are durable.
+    fn receive(&self, request: &HookRequest) -> Result<String, HookRefusal>;
 }
 
 /// A node without connectors.
@@ -36,6 +43,16 @@ impl Connectors for () {
 
     fn pause(&self, _: &TenantId, _: &str, _: bool, _: &str) -> limbic_stream::Result<Option<Value>> {
         Ok(None)
+    }
+
+    fn receives(&self, _: &str) -> Option<TenantId> {
+        None
+    }
+
+    fn receive(&self, _: &HookRequest) -> Result<String, HookRefusal> {
+        Err(HookRefusal::NotUnderstood(
+            "this node runs no connectors".to_owned(),
+        ))
     }
 }
 

@@ -209,7 +209,7 @@ async fn write<T: Send + 'static>(
     }
 }
 
-fn edge_problem(error: EdgeError) -> Problem {
+pub(crate) fn edge_problem(error: EdgeError) -> Problem {
     match error {
         EdgeError::TooMany { .. } => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too many items", error.to_string())

@@ -20,6 +20,7 @@
 //! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`, `/v1/sources`: the state of audiences, what campaigns have chosen with what result, how deliveries stand, what was accepted and rejected of each social network; `GET /v1/explain`: why an ad, or why none |
 //! | `generate` | `POST /v1/generate`: a text by a language model, whole or as server-sent events; `GET /v1/providers`, `GET` and `DELETE /v1/cache`, `GET /v1/cache/health` |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
+//! | `hooks` | `GET`, `POST /v1/hooks/{name}`: requests of sources that send by themselves, with their own signatures |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `openapi` | `/openapi.json`, generated from the record types |
@@ -65,6 +66,7 @@ mod generate;
 mod guard;
 mod health;
 mod holds;
+mod hooks;
 mod ingest;
 mod items;
 mod limits;
@@ -100,6 +102,7 @@ pub use components::ComponentView;
 pub use connectors::Connectors;
 pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use generate::{CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels};
+pub use hooks::{HookRefusal, HookRequest};
 pub use meters::ApiMeters;
 pub use problem::Problem;
 pub use server::{Tls, TlsError, TlsSettings, serve};
@@ -229,6 +232,7 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/providers", get(generate::providers))
         .route("/v1/cache", get(generate::cache).delete(generate::clear_cache))
         .route("/v1/cache/health", get(generate::cache_health))
+        .route("/v1/hooks/{name}", get(hooks::take).post(hooks::take))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

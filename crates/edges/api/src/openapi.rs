@@ -47,7 +47,7 @@ const LIST: [(&str, &str); 5] = [
     ("to", "Only events before this time (RFC 3339)"),
 ];
 
-pub(crate) const OPERATIONS: usize = 37;
+pub(crate) const OPERATIONS: usize = 39;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -306,6 +306,26 @@ fn operations() -> [Operation; OPERATIONS] {
             "Release a hold before its time. The hold keeps who released it, when and why. Ads that were withdrawn or paused stay so; later posts can raise a new hold.",
             &[("reason", "Why, at most 500 characters; it is stored")],
             Answer::One("Hold"),
+            None,
+        ),
+        op(
+            "get",
+            "/v1/hooks/{name}",
+            "For sources that send by themselves: answers `hub.challenge`, if `hub.verify_token` is that of the connector's settings.",
+            &[
+                ("hub.mode", "`subscribe`"),
+                ("hub.verify_token", "The token of the connector's settings"),
+                ("hub.challenge", "The text of the answer"),
+            ],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "post",
+            "/v1/hooks/{name}",
+            "For sources that send by themselves: a request in the form of the source, with its signature instead of an API key. The answer 200 means that its posts are durable.",
+            &[],
+            Answer::Anything,
             None,
         ),
         op(

@@ -96,7 +96,12 @@ fn change(common: &Common, ask: &AskArgs, name: &str, action: &str) -> anyhow::R
     if ask.json {
         return Ok(say!("{}", serde_json::to_string_pretty(&view)?)?);
     }
+    // A position can name everything that a source has now.
     let position = view["cursor"].as_str().unwrap_or("none yet");
+    let position = match position.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &position[..end]),
+        None => position.to_owned(),
+    };
     if action == "pause" {
         say!("{name} is paused, after a restart too; it has read up to the position {position}")?;
     } else {
@@ -250,9 +255,20 @@ fn test(common: &Common, name: &str, seconds: u64) -> anyhow::Result<ExitCode> {
     let settings = common.settings(&[])?;
     let entry = entry_of(&settings, name)?;
     let built = entry.component.build(&entry.settings, &Resources::new("test"));
-    let Connection { mut connector, .. } = built
+    let Connection {
+        mut connector,
+        receiver,
+        ..
+    } = built
         .map_err(anyhow::Error::from_boxed)
         .with_context(|| format!("connectors.{name}"))?;
+    if receiver.is_some() {
+        say!(
+            "{name}: its settings are valid. This source sends by itself: have it send to https://YOUR-HOST/v1/hooks/{name} of a node \
+             that runs; `limbic connect list` then shows what has arrived"
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut cursor, mut dropped, mut example) = (None, 0, None);
     let (mut posts, mut deletions, mut unreadable) = (0_u64, 0_u64, 0_u64);
