@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::{env, fs};
 
-const FILES: [&str; 2] = [
+const FILES: [&str; 4] = [
     "../crates/edges/ad-platforms/src/customer_list.rs",
     "../crates/edges/api/src/items.rs",
+    "../crates/edges/connectors/src/html.rs",
+    "../crates/edges/connectors/src/sse.rs",
 ];
 
 fn main() {

@@ -174,10 +174,12 @@ fn a_list_is_polled_from_the_position_of_any_page_and_a_time_selects_its_events(
     }
     let all = node.all("readings", 1_000);
     let time_of = |reading: &Value| at(reading, "/at").as_str().unwrap().to_owned();
-    let (from, to) = (time_of(&all[5]), time_of(&all[25]));
+    let mut times: Vec<String> = all.iter().map(time_of).collect();
+    times.sort();
+    let (from, to) = (&times[5], &times[25]);
     let within: Vec<Value> = all
         .iter()
-        .filter(|reading| (&*from..&*to).contains(&&*time_of(reading)))
+        .filter(|reading| (from..to).contains(&&time_of(reading)))
         .cloned()
         .collect();
     let found = page(&node, &format!("from={from}&to={to}"));

@@ -2,6 +2,7 @@
 
 mod files;
 mod items;
+mod networks;
 mod records;
 mod requests;
 mod settings;
@@ -21,6 +22,10 @@ pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("decision-logs", files::decision_logs),
     ("connector", files::connector),
     ("contacts", files::contacts),
+    ("html", networks::html),
+    ("events", networks::events),
+    ("mapping", networks::mapping),
+    ("hooks", networks::hooks),
     ("records", records::records),
     ("intake", records::intake),
     ("settings", settings::settings),

@@ -1,5 +1,6 @@
 //! Requests and answers of HTTP/1.1, as far as local servers need them. Every connection has one request.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -97,7 +98,7 @@ pub(crate) fn answer(mut stream: &TcpStream, status: u16, headers: &[(&str, Stri
         body.len()
     );
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     // A client that has enough may close before it has everything.

@@ -41,7 +41,7 @@ impl News {
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
-        let listening = Listening::start(Arc::clone(&shared.feed), move |stream| serve(&of_thread, stream));
+        let listening = Listening::start(Arc::clone(&shared.feed), move |stream| serve(&of_thread, &stream));
         Self { listening, shared }
     }
 
@@ -76,12 +76,12 @@ fn rss(entries: &[Entry]) -> String {
     body
 }
 
-fn serve(shared: &Shared, stream: TcpStream) -> Served {
-    let request = http::read(&stream)?;
+fn serve(shared: &Shared, stream: &TcpStream) -> Served {
+    let request = http::read(stream)?;
     shared.requests.lock().push(request.clone());
     let answer = |status: u16, headers: &[(&str, String)], body: &[u8]| {
         shared.statuses.lock().push(status);
-        http::answer(&stream, status, headers, body)
+        http::answer(stream, status, headers, body)
     };
     let fault = shared.feed.fault();
     if let Some((status, to)) = shared.redirects.lock().pop_front() {
@@ -104,8 +104,9 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
     let body = rss(&entries);
     if matches!(fault, Some(Fault::CutInFrame(_))) {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-        (&stream).write_all(head.as_bytes())?;
-        return Ok((&stream).write_all(&body.as_bytes()[..body.len() / 2])?);
+        let mut wire = stream;
+        wire.write_all(head.as_bytes())?;
+        return Ok(wire.write_all(&body.as_bytes()[..body.len() / 2])?);
     }
     let etag = format!("\"{:x}\"", limbic_domain::random::hash(body.as_bytes()));
     let mut headers = vec![

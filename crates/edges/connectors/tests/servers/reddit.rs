@@ -46,7 +46,7 @@ impl RedditServer {
         let shared = Arc::new(Shared::default());
         shared.validity.store(86_400, Ordering::SeqCst);
         let of_thread = Arc::clone(&shared);
-        let listening = Listening::start(Arc::clone(&shared.feed), move |stream| serve(&of_thread, stream));
+        let listening = Listening::start(Arc::clone(&shared.feed), move |stream| serve(&of_thread, &stream));
         Self { listening, shared }
     }
 
@@ -59,20 +59,20 @@ impl RedditServer {
     }
 }
 
-fn serve(shared: &Shared, stream: TcpStream) -> Served {
-    let request = http::read(&stream)?;
+fn serve(shared: &Shared, stream: &TcpStream) -> Served {
+    let request = http::read(stream)?;
     assert_eq!(
         request.header("user-agent"),
         Some("linux:limbic:test (by /u/ann)")
     );
     if request.path == "/api/v1/access_token" {
-        return token(shared, &stream, &request);
+        return token(shared, stream, &request);
     }
     let current = format!("Bearer token-{}", shared.tokens.load(Ordering::SeqCst));
     assert_eq!(request.parameter("raw_json").as_deref(), Some("1"));
     if request.header("authorization") != Some(&current) {
         return http::answer(
-            &stream,
+            stream,
             401,
             &[],
             b"{\"message\": \"Unauthorized\", \"error\": 401}",
@@ -85,7 +85,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         headers.push(("x-ratelimit-reset", "540".to_owned()));
         if *left == 0 {
             shared.violations.fetch_add(1, Ordering::SeqCst);
-            return http::answer(&stream, 429, &headers, b"Too Many Requests");
+            return http::answer(stream, 429, &headers, b"Too Many Requests");
         }
         *left -= 1;
     }
@@ -99,7 +99,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         let found = things
             .values()
             .filter(|thing| names.contains(&thing["data"]["name"].as_str().unwrap()));
-        return listing(&stream, &headers, found.cloned().collect(), None, None);
+        return listing(stream, &headers, found.cloned().collect(), None, None);
     }
     let kind = match request.path.as_str() {
         "/r/football+tennis/new" => "t3_",
@@ -113,7 +113,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
             .map(|wait| ("retry-after", wait.to_string()))
             .into_iter()
             .collect();
-        return http::answer(&stream, status, &wait, b"{\"message\": \"busy\"}");
+        return http::answer(stream, status, &wait, b"{\"message\": \"busy\"}");
     }
     if matches!(fault, Some(Fault::CloseAfter(_))) {
         return Ok(());
@@ -145,7 +145,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         .map(|thing| (*thing).clone())
         .collect();
     let next = (begin + page.len() < newest.len()).then(|| page.last().unwrap()["data"]["name"].clone());
-    listing(&stream, &headers, page, next, fault)
+    listing(stream, &headers, page, next, fault)
 }
 
 fn token(shared: &Shared, stream: &TcpStream, request: &Request) -> Served {
