@@ -140,7 +140,8 @@ impl Protection {
         match self {
             Self::P1 => {
                 "`moments` puts a subject on hold for a cool-down when posts name a death, a disaster or violence; `deliver` withdraws \
-                 ads of a subject on hold."
+                 ads of a subject on hold. The policy of `optimize` still has the audience's distress among its features, so below the \
+                 limits it can have a part in the choice of an ad."
             }
             Self::P2 => {
                 "The templates of `creative` receive no feeling and no person. Texts are judged in the languages that have word \

@@ -124,6 +124,17 @@ fn each_rule_about_ads_gives_its_reason() {
 }
 
 #[test]
+fn a_character_of_sixteen_code_points_is_the_longest() {
+    for (marks, rule) in [(15, ""), (16, "malformed")] {
+        let text = format!(
+            "Try a pair of the{} boots in our shop in the town.",
+            "\u{301}".repeat(marks)
+        );
+        assert_eq!(objection(&AdText::new(text)).0, rule, "{marks} marks");
+    }
+}
+
+#[test]
 fn the_limits_of_the_platform_count() {
     let platform = |headline, body| Platform {
         name: Slug::new("file").unwrap(),
