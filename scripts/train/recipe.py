@@ -4,10 +4,8 @@
     teacher, 4 seeds  all tasks at once; each post is read twice under dropout, and R-Drop keeps the two outputs close
     student           starts from the mean of the teachers' weights and learns their mean scores on every post, mixed with labels
 
-    deep-pretrain     one pass of the first stage on a base of 12 layers
-    deep-teacher      all tasks and the written posts, with consistency losses; 2 seeds
-    deep-student      12 layers with early exits, from the mean of the deep teachers
-    small-student     6 layers, from every second layer of the same
+    deep              12 layers with early exits: all tasks and the written posts at once, with consistency losses
+    small             6 layers, from every second layer of the same; they learn its scores
 
 The `-full` stages also use the data sets for research only, and fewer teachers. They show what the shipped model loses without those sets.
 """
@@ -34,7 +32,7 @@ SAME_WEIGHT = 2.0
 # In a group with ranks, the difference of positive and negative must grow by the margin from step to step.
 ORDER_WEIGHT, ORDER_MARGIN = 1.0, 0.1
 
-TEACHERS = {"student": 4, "student-full": 2, "deep-student": 2}
+TEACHERS = {"student": 4, "student-full": 2}
 # The share of a label in the student's target, if a post has one. The rest is the teachers' mean.
 LABEL_SHARE = 0.2
 
@@ -57,6 +55,8 @@ class Stage:
     smoothing: float = 0.05
     # Weight of the difference between two outputs for a post under dropout (R-Drop). 0: each post is read once.
     agreement: float = 0.0
+    # Whether the heads of early exits learn too.
+    exits: bool = False
     sources: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -98,6 +98,7 @@ STUDENT = Stage(
     rate=2e-4,
     layer_decay=0.95,
     dropout=0.0,
+    exits=True,
 )
 TEACHER_FULL = replace(
     TEACHER,
@@ -109,33 +110,30 @@ STUDENT_FULL = replace(
     start="teacher-full.*",
     passes={name: 0.6 * times for name, times in (STUDENT.passes | {"ec": 10.0, "tec": 3.0, "dair": 3.0, "mixture": 3.0}).items()},
 )
-# The 12-layer models, and the 6-layer model that learns from them. The passes are for two cores: see README.md for the minutes.
-DEEP = ["sentiment", "goemotions", "emotion", "irony", "hate", "offensive", "valence"]
-DEEP_PRETRAIN = Stage(kind="masked", start="base", passes={name: 1.0 for name in PERMITTED}, rate=1.5e-4, base="e5", depth=12)
-DEEP_TEACHER = Stage(
+# The 12-layer model, and the 6-layer model that learns from it. The passes are for one core of two in an hour each: see README.md.
+DEEP = Stage(
     kind="labels",
-    start="deep-pretrain.7",
-    passes={"sentiment": 2.0, "goemotions": 2.0, "emotion": 6.0, "irony": 5.0, "hate": 2.0, "offensive": 2.0, "valence": 4.0, "davidson": 0.5, "topic2": 0.5, "topic5": 0.5, "contrast": 2.0, "ordinary": 1.0},
+    start="base",
+    passes={"sentiment": 1.5, "goemotions": 1.0, "emotion": 4.0, "irony": 3.0, "hate": 1.0, "offensive": 1.0, "valence": 2.0, "davidson": 0.25, "contrast": 1.0, "ordinary": 0.3},
     rate=8e-5,
     tokens=3072,
     layer_decay=0.93,
+    exits=True,
     base="e5",
     depth=12,
 )
-DEEP_STUDENT = Stage(
+# Every second layer of the deep model.
+SMALL = Stage(
     kind="scores",
-    start="deep-teacher.*",
-    passes={name: 1.5 for name in [*DEEP, "davidson", "topic2", "topic5", "contrast", "ordinary"]} | {"emotion": 5.0, "irony": 4.0, "valence": 4.0},
-    rate=5e-5,
+    start="deep.*",
+    passes={name: 1.2 for name in ["sentiment", "goemotions", "hate", "offensive", "davidson", "topic5", "contrast"]} | {"ordinary": 1.0, "emotion": 4.0, "irony": 4.0, "valence": 3.0},
+    rate=1.5e-4,
     tokens=3072,
     layer_decay=0.95,
     dropout=0.0,
+    exits=True,
     base="e5",
-    depth=12,
-)
-# Every second layer of the teachers' mean.
-SMALL_STUDENT = replace(
-    DEEP_STUDENT, passes={name: 2.0 * times for name, times in DEEP_STUDENT.passes.items()}, rate=1.5e-4, tokens=6144, depth=6
+    depth=6,
 )
 STAGES = {
     "pretrain": PRETRAIN,
@@ -143,8 +141,6 @@ STAGES = {
     "student": STUDENT,
     "teacher-full": TEACHER_FULL,
     "student-full": STUDENT_FULL,
-    "deep-pretrain": DEEP_PRETRAIN,
-    "deep-teacher": DEEP_TEACHER,
-    "deep-student": DEEP_STUDENT,
-    "small-student": SMALL_STUDENT,
+    "deep": DEEP,
+    "small": SMALL,
 }

@@ -28,8 +28,8 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def tasks_of(stage: recipe.Stage) -> list[posts.Task]:
-    """Returns the shipped tasks that the stage's teachers learnt."""
-    learnt = set(teacher_of(stage).passes)
+    """Returns the shipped tasks that the stage's teachers learnt, or that the stage learns from labels itself."""
+    learnt = set((stage if stage.kind == "labels" else teacher_of(stage)).passes)
     if posts.CONTRAST in learnt:
         learnt |= set(posts.TOLD_TASKS)
     return [task for task in posts.TASKS if task.shipped and task.name in learnt]

@@ -23,7 +23,7 @@ import posts
 import recipe
 import teach
 from batches import Batch, Corpus, schedule
-from encoder import HIDDEN, Encoder, Norm, initialise, pooled
+from encoder import HIDDEN, Encoder, Norm, dropped, initialise, pooled
 
 CHECKPOINT_EVERY = 2000
 SAY_EVERY = 200
@@ -113,7 +113,7 @@ class Run:
         readings = 2 if self.stage.agreement else 1
         states = self.states(ids.repeat(readings, 1), present.repeat(readings, 1))
         total = self.read(which, states[self.model.depth], present, self.model.heads, readings, self.lost, is_grouped)
-        if self.stage.kind == "scores":
+        if self.stage.exits:
             for layer, heads in self.model.exits.items():
                 total = total + recipe.EXIT_WEIGHT * self.read(which, states[int(layer)], present, heads, readings, None)
         return total
@@ -124,7 +124,7 @@ class Run:
 
     def read(self, which, hidden, present, heads, readings: int, lost, is_grouped: bool = False):
         """Returns the mean loss of these heads' outputs for the states, with that of consistency if the posts are whole groups."""
-        read = F.dropout(pooled(hidden.float(), present.repeat(readings, 1)), self.stage.dropout, self.model.training)
+        read = dropped(pooled(hidden.float(), present.repeat(readings, 1)), self.stage.dropout, self.model.training)
         tasks = [(number, task) for number, task in enumerate(self.tasks) if task.name in heads]
         logits = F.linear(read, torch.cat([heads[task.name].weight for _, task in tasks]), torch.cat([heads[task.name].bias for _, task in tasks]))
         logits = logits.split([len(task.labels) for _, task in tasks], 1)
