@@ -42,41 +42,21 @@ pub(crate) fn attend<P: Path>(
     let scores = scratch.scores.room_for(QUERIES * room);
     for head in 0..heads {
         let from = head * width;
-        for token in 0..tokens {
-            let key = &qkv[token * stride + hidden + from..][..width];
-            for (d, x) in key.iter().enumerate() {
-                keys[d * room + token] = *x;
-            }
-        }
+        transpose(p, &qkv[hidden + from..], stride, tokens, width, keys);
         let mut first = 0;
         while first < tokens {
             // The last block repeats its last query, so that every block has the same size.
-            let query = |q: usize| (first + q).min(tokens - 1);
-            score(
-                p,
-                std::array::from_fn(|q| &qkv[query(q) * stride + from..][..width]),
-                keys,
-                room,
-                scores,
-            );
-            for row in scores.chunks_exact_mut(room) {
-                softmax(p, row, tokens);
-            }
-            let values = &qkv[2 * hidden + from..];
-            for pair in [0, 2] {
-                let weights = [
-                    &scores[pair * room..][..tokens],
-                    &scores[(pair + 1) * room..][..tokens],
-                ];
-                let rows = [query(pair), query(pair + 1)];
-                for unit in 0..width / 16 {
-                    let sums = gather(p, weights, &values[unit * 16..], stride);
-                    for (row, sum) in rows.into_iter().zip(sums) {
-                        p.store(
-                            sum,
-                            &mut units_mut(&mut out[row * hidden + from..][..width])[unit],
-                        );
-                    }
+            let rows: [usize; QUERIES] = std::array::from_fn(|q| (first + q).min(tokens - 1));
+            let queries = rows.map(|row| &qkv[row * stride + from..][..width]);
+            score(p, queries, keys, room, scores);
+            let inverses = exponentials(p, scores, room, tokens);
+            let weights: [&[f32]; QUERIES] = std::array::from_fn(|q| &scores[q * room..][..tokens]);
+            for unit in 0..width / 16 {
+                let values = &qkv[2 * hidden + from + unit * 16..];
+                let sums = gather(p, weights, values, stride);
+                for q in 0..QUERIES {
+                    let to = &mut units_mut(&mut out[rows[q] * hidden + from..][..width])[unit];
+                    p.store(p.mul(sums[q], inverses[q]), to);
                 }
             }
             first += QUERIES;
@@ -84,7 +64,26 @@ pub(crate) fn attend<P: Path>(
     }
 }
 
-/// The products of four queries with all keys.
+/// Writes the keys of one head as `width` rows of `room` tokens. The tokens past the end repeat the last one.
+#[inline(always)]
+fn transpose<P: Path>(p: P, from: &[f32], stride: usize, tokens: usize, width: usize, keys: &mut [f32]) {
+    let room = tokens.next_multiple_of(16);
+    for group in 0..room / 16 {
+        for unit in 0..width / 16 {
+            let mut rows = [p.splat(0.0); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let token = (group * 16 + i).min(tokens - 1);
+                *row = p.load(&units(&from[token * stride + unit * 16..][..16])[0]);
+            }
+            for (d, row) in p.transpose(rows).into_iter().enumerate() {
+                let to = &mut keys[(unit * 16 + d) * room + group * 16..][..16];
+                p.store(row, &mut units_mut(to)[0]);
+            }
+        }
+    }
+}
+
+/// The products of some queries with all keys.
 #[inline(always)]
 fn score<P: Path>(p: P, queries: [&[f32]; QUERIES], keys: &[f32], room: usize, scores: &mut [f32]) {
     for unit in 0..room / 16 {
@@ -101,36 +100,47 @@ fn score<P: Path>(p: P, queries: [&[f32]; QUERIES], keys: &[f32], room: usize, s
     }
 }
 
-/// Softmax over the first `tokens` scores of a row.
+/// Replaces each row of scores by e to the power of its distance from the row's largest, and returns for each row the
+/// inverse of the sum over the first `tokens`. The rows go together, because the steps of one row depend on each other.
 #[inline(always)]
-fn softmax<P: Path>(p: P, row: &mut [f32], tokens: usize) {
-    row[tokens..].fill(f32::NEG_INFINITY);
-    let row = units_mut(row);
-    let mut largest = p.load(&row[0]);
-    for x in &row[1..] {
-        largest = p.max(largest, p.load(x));
+fn exponentials<P: Path>(p: P, scores: &mut [f32], room: usize, tokens: usize) -> [P::F; QUERIES] {
+    for row in scores.chunks_exact_mut(room) {
+        row[tokens..].fill(f32::NEG_INFINITY);
     }
-    let largest = p.splat(p.largest(largest));
-    let mut sum = p.splat(0.0);
-    for x in row.iter_mut() {
-        let e = exponential(p, p.sub(p.load(x), largest));
-        sum = p.add(sum, e);
-        p.store(e, x);
+    let scores = units_mut(scores);
+    let (units, mut largest) = (room / 16, [p.splat(f32::NEG_INFINITY); QUERIES]);
+    for unit in 0..units {
+        for q in 0..QUERIES {
+            largest[q] = p.max(largest[q], p.load(&scores[q * units + unit]));
+        }
     }
-    let inverse = p.splat(1.0 / p.sum(sum));
-    for x in row.iter_mut() {
-        p.store(p.mul(p.load(x), inverse), x);
+    let mut sums = [p.splat(0.0); QUERIES];
+    for largest in &mut largest {
+        *largest = p.splat(p.largest(*largest));
     }
+    for unit in 0..units {
+        for q in 0..QUERIES {
+            let score = &mut scores[q * units + unit];
+            let e = exponential(p, p.sub(p.load(score), largest[q]));
+            sums[q] = p.add(sums[q], e);
+            p.store(e, score);
+        }
+    }
+    for sum in &mut sums {
+        *sum = p.splat(1.0 / p.sum(*sum));
+    }
+    sums
 }
 
-/// The mean of sixteen columns of the values, for two rows of weights.
+/// The sum of sixteen columns of the values, weighted by each row of weights.
 #[inline(always)]
-fn gather<P: Path>(p: P, weights: [&[f32]; 2], values: &[f32], stride: usize) -> [P::F; 2] {
-    let mut sums = [p.splat(0.0); 2];
-    for (token, (a, b)) in weights[0].iter().zip(weights[1]).enumerate() {
+fn gather<P: Path>(p: P, weights: [&[f32]; QUERIES], values: &[f32], stride: usize) -> [P::F; QUERIES] {
+    let mut sums = [p.splat(0.0); QUERIES];
+    for token in 0..weights[0].len() {
         let value = p.load(&units(&values[token * stride..][..16])[0]);
-        sums[0] = p.mul_add(p.splat(*a), value, sums[0]);
-        sums[1] = p.mul_add(p.splat(*b), value, sums[1]);
+        for q in 0..QUERIES {
+            sums[q] = p.mul_add(p.splat(weights[q][token]), value, sums[q]);
+        }
     }
     sums
 }

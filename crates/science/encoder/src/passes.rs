@@ -119,42 +119,28 @@ fn rounding<P: Path>(least: f32, largest: f32) -> (Rounding, f32) {
     (Rounding { scale, least }, inverse)
 }
 
-/// GELU: x·Φ(x), with the normal distribution function Φ from the error function.
+/// GELU: x·Φ(x), with the normal distribution function Φ as 1/2 and an odd polynomial, clamped at ±4.
+///
+/// It is within 2e-4 of the exact value. Its result becomes an integer of eight bits right after it, and one step of such
+/// an integer is thirty times as large. A quotient of polynomials that is exact to 4e-7 takes four times as long, most of
+/// it for the division.
+///
+/// The coefficients minimise the largest error of x·Φ(x) (Lawson's algorithm), with the value 1 at the clamp.
 #[inline(always)]
 pub(crate) fn gelu<P: Path>(p: P, x: P::F) -> P::F {
-    let half = p.mul(x, p.splat(0.5));
-    p.mul_add(
-        half,
-        erf(p, p.mul(x, p.splat(std::f32::consts::FRAC_1_SQRT_2))),
-        half,
-    )
-}
-
-/// The error function, as the quotient of two polynomials in x² (that of Eigen and XLA; within 4e-7 here).
-#[inline(always)]
-fn erf<P: Path>(p: P, x: P::F) -> P::F {
-    const ABOVE: [f32; 7] = [
-        -2.726_142_3e-10,
-        2.770_681_4e-8,
-        -2.101_024e-6,
-        -5.692_506_4e-5,
-        -7.349_906_3e-4,
-        -2.954_6e-3,
-        -1.609_603_3e-2,
+    const CLAMP: f32 = 4.0;
+    const PHI: [f32; 7] = [
+        2.258_815_4e-8,
+        -1.588_824_1e-6,
+        4.776_382_4e-5,
+        -8.121_868e-4,
+        8.763_688e-3,
+        -6.455_44e-2,
+        0.397_870_27,
     ];
-    const BELOW: [f32; 5] = [
-        -1.456_607_2e-5,
-        -2.133_740_6e-4,
-        -1.682_827e-3,
-        -7.373_329_2e-3,
-        -1.426_473_9e-2,
-    ];
-    let x = p.max(p.min(x, p.splat(4.0)), p.splat(-4.0));
-    let square = p.mul(x, x);
-    p.div(
-        p.mul(x, polynomial(p, square, &ABOVE)),
-        polynomial(p, square, &BELOW),
-    )
+    let clamped = p.max(p.min(x, p.splat(CLAMP)), p.splat(-CLAMP));
+    let odd = polynomial(p, p.mul(clamped, clamped), &PHI);
+    p.mul(x, p.mul_add(clamped, odd, p.splat(0.5)))
 }
 
 /// The value at `x` of a polynomial. The coefficient of the highest power is first.

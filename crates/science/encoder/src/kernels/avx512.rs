@@ -8,11 +8,12 @@ use std::arch::x86_64::{
     __m128i, __m512, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T1, _mm_add_ps, _mm_add_ss,
     _mm_cvtss_f32, _mm_max_ps, _mm_max_ss, _mm_min_ps, _mm_min_ss, _mm_movehl_ps, _mm_prefetch,
     _mm_shuffle_ps, _mm_storeu_si128, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
-    _mm256_max_ps, _mm256_min_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castps512_ps256,
-    _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_cvtusepi32_epi8, _mm512_div_ps,
-    _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps,
-    _mm512_min_ps, _mm512_mul_ps, _mm512_roundscale_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32,
-    _mm512_storeu_ps, _mm512_sub_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd,
+    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtps_epi32,
+    _mm512_cvtusepi32_epi8, _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_roundscale_ps, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::{COLUMNS, Path, Scheme, check_products};
@@ -207,6 +208,46 @@ impl<M: Multiply> Path for Avx512<M> {
     #[inline(always)]
     fn least(self, x: __m512) -> f32 {
         fold!(x, _mm256_min_ps, _mm_min_ps, _mm_min_ss)
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: [__m512; 16]) -> [__m512; 16] {
+        // Within each quarter of a register, 4 × 4 numbers of four rows change places; then the quarters do.
+        let mut quarters = rows;
+        for four in 0..4 {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|i| rows[4 * four + i]);
+            // SAFETY: `self` proves AVX-512.
+            unsafe {
+                let [ab, cd] =
+                    [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)].map(|x| _mm512_castps_pd(x));
+                quarters[4 * four] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                quarters[4 * four + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                let [ab, cd] =
+                    [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)].map(|x| _mm512_castps_pd(x));
+                quarters[4 * four + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                quarters[4 * four + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+            }
+        }
+        let mut columns = rows;
+        for i in 0..4 {
+            let [a, b, c, d] = [0, 4, 8, 12].map(|four| quarters[four + i]);
+            // SAFETY: the same.
+            unsafe {
+                let even = [
+                    _mm512_shuffle_f32x4::<0x88>(a, b),
+                    _mm512_shuffle_f32x4::<0x88>(c, d),
+                ];
+                let odd = [
+                    _mm512_shuffle_f32x4::<0xdd>(a, b),
+                    _mm512_shuffle_f32x4::<0xdd>(c, d),
+                ];
+                columns[i] = _mm512_shuffle_f32x4::<0x88>(even[0], even[1]);
+                columns[4 + i] = _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]);
+                columns[8 + i] = _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]);
+                columns[12 + i] = _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]);
+            }
+        }
+        columns
     }
 
     fn multiplier(self) -> M::Multiplier {

@@ -71,6 +71,20 @@ pub(crate) trait Path: Copy + Send + Sync + 'static {
     fn largest(self, x: Self::F) -> f32;
     fn least(self, x: Self::F) -> f32;
 
+    /// Sixteen rows of sixteen numbers as columns.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::F; 16]) -> [Self::F; 16] {
+        let mut from = [[0.0; 16]; 16];
+        for (row, from) in rows.into_iter().zip(&mut from) {
+            self.store(row, from);
+        }
+        let mut columns = rows;
+        for (i, column) in columns.iter_mut().enumerate() {
+            *column = self.load(&from.map(|row| row[i]));
+        }
+        columns
+    }
+
     /// Prepares this thread for products; called once per matrix.
     fn multiplier(self) -> Self::Multiplier;
 

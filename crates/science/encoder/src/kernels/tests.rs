@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::portable::Portable;
 use super::{COLUMNS, Path};
 use crate::buffer::Buffer;
+use crate::passes::gelu;
 
 /// The content of `out` outside the elements that a path may write.
 const UNTOUCHED: [i32; COLUMNS] = [i32::MIN; COLUMNS];
@@ -27,18 +28,18 @@ macro_rules! on_every_path {
         #[cfg(target_arch = "x86_64")]
         {
             if let Some(path) = super::avx2::Avx2::detect() {
-                $check(path, $($argument),*)?;
+                $check(path $(, $argument)*)?;
             }
             if let Some(path) = super::avx512::Avx512Vnni::detect() {
-                $check(path, $($argument),*)?;
+                $check(path $(, $argument)*)?;
             }
             if let Some(path) = super::avx512::Amx::detect() {
-                $check(path, $($argument),*)?;
+                $check(path $(, $argument)*)?;
             }
         }
         #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         if let Some(path) = super::neon::Neon::detect() {
-            $check(path, $($argument),*)?;
+            $check(path $(, $argument)*)?;
         }
     };
 }
@@ -142,12 +143,51 @@ fn lanes_agree<P: Path>(
     Ok(())
 }
 
+fn gelu_is_near_the_exact_value<P: Path>(path: P, x: [f32; 16]) -> Result<(), TestCaseError> {
+    let mut found = [0.0; 16];
+    path.vectorise(
+        #[inline(always)]
+        || path.store(gelu(path, path.load(&x)), &mut found),
+    );
+    for (x, found) in x.into_iter().zip(found) {
+        let exact = 0.5 * f64::from(x) * (1.0 + libm::erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
+        let error = (f64::from(found) - exact).abs();
+        // Past the clamp, the polynomial is 1 up to its rounding.
+        let allowed = 2e-4 + f64::from(x.abs()) * 2e-6;
+        prop_assert!(error <= allowed, "gelu({x}) = {found}, {error} away");
+    }
+    Ok(())
+}
+
+fn rows_become_columns<P: Path>(path: P) -> Result<(), TestCaseError> {
+    let rows: [[f32; 16]; 16] = std::array::from_fn(|r| std::array::from_fn(|c| (16 * r + c) as f32));
+    let mut found = [[0.0; 16]; 16];
+    path.vectorise(
+        #[inline(always)]
+        || {
+            let columns = path.transpose(rows.map(|row| path.load(&row)));
+            for (column, to) in columns.into_iter().zip(&mut found) {
+                path.store(column, to);
+            }
+        },
+    );
+    let wanted: [[f32; 16]; 16] = std::array::from_fn(|c| rows.map(|row| row[c]));
+    prop_assert_eq!(found, wanted);
+    Ok(())
+}
+
 fn bits(x: [f32; 16]) -> [u32; 16] {
     x.map(f32::to_bits)
 }
 
 fn sixteen(range: std::ops::Range<f32>) -> impl Strategy<Value = [f32; 16]> {
     prop::array::uniform16(range)
+}
+
+#[test]
+fn rows_become_columns_on_every_path() -> Result<(), TestCaseError> {
+    on_every_path!(rows_become_columns());
+    Ok(())
 }
 
 proptest! {
@@ -160,6 +200,12 @@ proptest! {
         extreme in any::<bool>(),
     ) {
         on_every_path!(products_are_exact(rows, k, seed, extreme));
+    }
+
+    /// Small and large arguments, and those around the clamp of the polynomial.
+    #[test]
+    fn gelu_is_within_its_error_on_every_path(x in prop_oneof![sixteen(-6.0..6.0), sixteen(-90.0..90.0)]) {
+        on_every_path!(gelu_is_near_the_exact_value(x));
     }
 
     #[test]
