@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import re
 import unicodedata
 import zipfile
@@ -26,6 +27,9 @@ import recipe
 from encoder import BASE_VOCABULARY, Encoder
 
 ROOT = Path(__file__).resolve().parents[2]
+# The name of the shipped model as a teacher, or as the start of a stage.
+SHIPPED = "shipped"
+SHIPPED_FOLDER = ROOT / "models" / "affect-l6"
 VOCABULARY = ROOT / "models" / "affect-l6" / "vocab.txt"
 EMOJI_NAMES = ROOT / "crates" / "science" / "affect" / "data" / "vader_emoji.tsv"
 
@@ -122,6 +126,17 @@ def save(name: str, cache: Path) -> None:
     missing = [key for key, shape in wanted.items() if key not in weights or weights[key].shape != shape]
     assert not missing, f"{name} lacks {missing[:5]}, or they have another shape"
     save_file({key: weights[key].half().contiguous() for key in wanted}, file(name, cache))
+
+
+def shipped_tasks() -> set[str]:
+    return {task["name"] for task in json.loads((SHIPPED_FOLDER / "config.json").read_text())["tasks"]}
+
+
+def shipped() -> Encoder:
+    """Returns the shipped model, with new heads for the tasks that it lacks."""
+    depth = json.loads((SHIPPED_FOLDER / "config.json").read_text())["layers"]
+    weights = {name: tensor.float() for name, tensor in load_file(SHIPPED_FOLDER / "model.safetensors").items()}
+    return load(blank(len(pieces()), depth), weights)
 
 
 def blank(vocabulary: int, depth: int) -> Encoder:

@@ -289,6 +289,8 @@ def train(stage_name: str, seed: int, cache: Path, device: torch.device, until: 
     torch.manual_seed(seed)
     if stage.start == "base":
         model = base.model(cache, stage.base)
+    elif stage.start == base.SHIPPED:
+        model = base.shipped()
     else:
         model = base.load(base.blank(len(base.pieces()), stage.depth), base.started(cache, stage.start))
     model.to(device).train()

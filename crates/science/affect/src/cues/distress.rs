@@ -21,7 +21,7 @@ const SELF_HARM: &str = "self_harm";
 const GRIEF: &str = "grief";
 
 /// Score from which a kind is among the cues.
-const NAMED: f64 = 0.3;
+pub(crate) const NAMED: f64 = 0.3;
 /// Weight from which a cue is explicit: no figurative reading weakens it.
 const EXPLICIT: f64 = 0.9;
 /// Factor of a cue in a text with laughter.
@@ -62,6 +62,16 @@ impl DistressScores {
             .filter(|(_, score)| *score >= NAMED)
             .map(|(kind, _)| kind.to_owned())
             .collect()
+    }
+
+    /// The higher score of each kind.
+    pub(crate) fn strongest(self, other: Self) -> Self {
+        Self {
+            grief: self.grief.max(other.grief),
+            fear: self.fear.max(other.fear),
+            crisis: self.crisis.max(other.crisis),
+            self_harm: self.self_harm.max(other.self_harm),
+        }
     }
 
     fn by_kind(&self) -> [(&'static str, f64); 4] {

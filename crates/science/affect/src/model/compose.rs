@@ -28,6 +28,10 @@ impl ModelReader {
         let compound = rounded(positive - negative);
         let emotions = plan.emotions(numbers);
         let distress = with_evidence(seen.distress, &emotions);
+        let distress = match plan.distress(numbers) {
+            Some(head) => distress.strongest(head),
+            None => distress,
+        };
         let felt = emotions.get("neutral").map(|neutral| 1.0 - neutral);
         let trained = if self.exits.is_empty() {
             plan.intensity(numbers)

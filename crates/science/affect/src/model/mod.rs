@@ -1,8 +1,8 @@
 //! The trained engine: one pass of the encoder per post, and a reading composed from its outputs.
 //!
-//! The model gives sentiment, emotions, irony, offence and hate, and if its folder has the tasks, valence and
-//! intensity. The rules and lists of [`LexiconReader`] give language, names, intent, and distress, which the model's
-//! emotions can only raise. A text in a language that the model does not know has no sentiment
+//! The model gives sentiment, emotions, irony, offence and hate, and if its folder has the tasks, valence, intensity and
+//! distress. The rules and lists of [`LexiconReader`] give language, names, intent, and distress, which the model's
+//! emotions and its head for distress can only raise. A text in a language that the model does not know has no sentiment
 //! (`unknown_language`), and `model` of its reading names the lexicon alone.
 //!
 //! A reading is a function of the text and the version. The encoder's result for a post does not depend on the batch.
@@ -10,6 +10,7 @@
 
 mod cache;
 mod compose;
+mod distress;
 mod plan;
 
 use std::collections::{BTreeMap, HashMap};

@@ -4,7 +4,9 @@ use limbic_domain::Emotions;
 use limbic_encoder::{Task, TaskKind};
 
 use super::Numbers;
-use crate::cues::rounded;
+use crate::cues::{DistressScores, rounded};
+
+use super::distress::DistressHead;
 
 /// Labels that the `ec` task has and `goemotions` lacks.
 const ONLY_IN_EC: [&str; 3] = ["anticipation", "pessimism", "trust"];
@@ -22,6 +24,7 @@ pub(super) struct Plan {
     hate: Option<Place>,
     valence: Option<Place>,
     intensities: Vec<Place>,
+    distress: Option<(usize, DistressHead)>,
 }
 
 impl Plan {
@@ -72,6 +75,7 @@ impl Plan {
                 .into_iter()
                 .filter_map(number)
                 .collect(),
+            distress: find("distress").and_then(|task| Some((task, DistressHead::new(&tasks[task])?))),
         })
     }
 
@@ -108,6 +112,12 @@ impl Plan {
 
     pub(super) fn valence(&self, numbers: &Numbers) -> Option<f64> {
         at(numbers, self.valence?)
+    }
+
+    /// The scores of distress, if the model has a head for them and computed it.
+    pub(super) fn distress(&self, numbers: &Numbers) -> Option<DistressScores> {
+        let (task, head) = self.distress.as_ref()?;
+        Some(head.scores(numbers.task(*task)?))
     }
 
     /// The greatest intensity, if the model has such a task.

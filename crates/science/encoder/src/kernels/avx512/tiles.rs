@@ -5,8 +5,8 @@
 //! manual, 248966, §20.5). Shapes are loaded once for each matrix, because loading them costs about as much as a dozen
 //! multiplications.
 //!
-//! The instructions are in assembly, because the intrinsics are not stable. They have run on emulators only, not on
-//! silicon. So a machine must first show that its tiles give the same results as plain Rust.
+//! The instructions are in assembly, because the intrinsics are not stable. They have run on emulators and on one
+//! processor (Intel Xeon of the fifth generation). So a machine must first show that its tiles give the same results as plain Rust.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
