@@ -28,7 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let reader = ModelReader::open(Path::new(&folder), &ModelOptions::default())?;
     let mut texts = Vec::new();
     for (number, line) in io::stdin().lock().lines().enumerate() {
-        let post: Post = serde_json::from_str(&line?).map_err(|error| format!("line {}: {error}", number + 1))?;
+        let post: Post =
+            serde_json::from_str(&line?).map_err(|error| format!("line {}: {error}", number + 1))?;
         texts.push(post.text);
     }
     let mut out = BufWriter::new(io::stdout().lock());

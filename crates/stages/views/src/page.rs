@@ -166,9 +166,12 @@ impl Store {
             .await?;
         let deleted = self.deleted_in(&mut transaction, tenant, kind).await?;
         // Of the newest first, older events are missing if this is the last page.
-        let is_among_deleted = |last: i64| match selection.newest_first {
-            true => part.next.is_none(),
-            false => after < last,
+        let is_among_deleted = |last: i64| {
+            if selection.newest_first {
+                part.next.is_none()
+            } else {
+                after < last
+            }
         };
         let position = match (part.highest, selection.after) {
             (Some(highest), Some(after)) if !selection.newest_first => highest.max(after),
