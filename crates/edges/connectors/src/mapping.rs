@@ -1,4 +1,4 @@
-//! From somebody else's JSON to posts and deletions, by expressions of JMESPath (jmespath.org).
+//! From somebody else's JSON to posts and deletions, by expressions of `JMESPath` (jmespath.org).
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ const FIELDS: [&str; 11] = [
 /// Those that every post needs.
 const REQUIRED: [&str; 4] = ["id", "author", "text", "created_at"];
 
-/// How a message becomes posts: `[connectors.NAME.map]`. Every expression is JMESPath, for instance `data.user.id` or
+/// How a message becomes posts: `[connectors.NAME.map]`. Every expression is `JMESPath`, for instance `data.user.id` or
 /// `join('/', [site, id])`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -64,7 +64,7 @@ impl Default for JsonMappingSettings {
 /// Why a mapping cannot work. The message names the setting and the correction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJsonMapping {
-    /// An expression is not JMESPath.
+    /// An expression is not `JMESPath`.
     #[error("map.{setting}: `{expression}` is not an expression of JMESPath: {problem}")]
     Expression {
         /// The setting.
@@ -364,7 +364,7 @@ mod tests {
         assert!(time(&5.into()).is_err());
     }
 
-    /// The examples of the JMESPath tutorial and specification (jmespath.org, read 2026-11-30), in other words.
+    /// The examples of the `JMESPath` tutorial and specification (jmespath.org, read 2026-11-30), in other words.
     #[test]
     fn the_language_is_that_of_its_specification() {
         let data = json!({

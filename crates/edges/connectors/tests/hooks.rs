@@ -1,5 +1,10 @@
 //! Sources that send: a signed webhook, and Meta.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::similar_names,
+    clippy::format_collect,
+    reason = "tests"
+)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! A topic of a real Kafka. Runs if `LIMBIC_TEST_KAFKA` names a bootstrap server (`scripts/services up` starts one).
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -285,16 +285,14 @@ fn what_cannot_be_read_stops_nothing_and_what_nobody_wants_is_counted() {
         }
         let wanted = local.post(1, "a <b>GÓAL</b>");
         local.post(2, "tea");
-        local.server.announce("update", "{\"id\":".to_owned());
-        local
-            .server
-            .announce("update", "{\"id\": \"1\", \"uri\": 7}".to_owned());
+        local.server.announce("update", "{\"id\":");
+        local.server.announce("update", "{\"id\": \"1\", \"uri\": 7}");
         local.server.announce(
             "update",
-            json!({"id": "x", "uri": "y", "account": {"acct": "z"}}).to_string(),
+            &json!({"id": "x", "uri": "y", "account": {"acct": "z"}}).to_string(),
         );
-        local.server.announce("delete", "123".to_owned());
-        local.server.announce("filters_changed", "undefined".to_owned());
+        local.server.announce("delete", "123");
+        local.server.announce("filters_changed", "undefined");
         // Nobody wants the text any more.
         let mut changed = local.server.status(wanted);
         changed["content"] = json!("<p>tea</p>");

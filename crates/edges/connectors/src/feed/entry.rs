@@ -127,7 +127,7 @@ impl Entry {
             url: web
                 .map(|link| link.href.clone())
                 .filter(|href| href.starts_with("http")),
-            meta: meta(entry, links),
+            meta: meta(entry, &links),
         })
     }
 
@@ -182,12 +182,15 @@ impl Entry {
 fn text_of(entry: &model::Entry, kind: &FeedType) -> (String, Vec<String>) {
     // Atom says what is HTML. In RSS everything may be, whatever it says.
     let is_html = |media: &str| !matches!(kind, FeedType::Atom | FeedType::JSON) || media.contains("html");
-    let read = |text: &str, media: &str| match is_html(media) {
-        true => plain(text),
-        false => Plain {
-            text: text.trim().to_owned(),
-            links: Vec::new(),
-        },
+    let read = |text: &str, media: &str| {
+        if is_html(media) {
+            plain(text)
+        } else {
+            Plain {
+                text: text.trim().to_owned(),
+                links: Vec::new(),
+            }
+        }
     };
     let of_text = |text: &model::Text| read(&text.content, text.content_type.as_str());
     let title = entry.title.as_ref().map(of_text).unwrap_or_default();
@@ -212,7 +215,7 @@ fn text_of(entry: &model::Entry, kind: &FeedType) -> (String, Vec<String>) {
 }
 
 /// What the entry refers to. The settings say what of it is kept.
-fn meta(entry: &model::Entry, links: Vec<String>) -> Map<String, Value> {
+fn meta(entry: &model::Entry, links: &[String]) -> Map<String, Value> {
     let mut meta = Map::new();
     let tags: Vec<&str> = entry
         .categories

@@ -104,7 +104,10 @@ impl Folder {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let is_ready = !name.starts_with('.') && !name.ends_with(".tmp") && !name.ends_with(".part");
+            let extension = self.path.join(&name);
+            let extension = extension.extension().and_then(|extension| extension.to_str());
+            let is_part = matches!(extension, Some("tmp" | "part"));
+            let is_ready = !name.starts_with('.') && !is_part;
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
             if !is_ready || !is_file {
                 continue;
@@ -184,7 +187,7 @@ impl Connector for Folder {
         }
         let mut page = Page::default();
         let Some(mut started) = state.file.take() else {
-            page.next = cursor_of(&state);
+            page.next = Some(cursor_of(&state));
             return Ok(page);
         };
         let mut is_over = false;
@@ -217,7 +220,7 @@ impl Connector for Folder {
                 }
                 if !is_over {
                     state.file = Some(started.clone());
-                    let at = cursor_of(&state).expect("a state is a cursor");
+                    let at = cursor_of(&state);
                     self.open = Some(Open { at, rows });
                 }
             }
@@ -230,7 +233,7 @@ impl Connector for Folder {
             state.read.insert(started.name, started.version);
         }
         page.has_more = true;
-        page.next = cursor_of(&state);
+        page.next = Some(cursor_of(&state));
         Ok(page)
     }
 
@@ -243,7 +246,6 @@ impl Connector for Folder {
     }
 }
 
-fn cursor_of(state: &State) -> Option<Cursor> {
-    let text = serde_json::to_string(state).expect("a state has text as its keys");
-    Some(Cursor(text))
+fn cursor_of(state: &State) -> Cursor {
+    Cursor(serde_json::to_string(state).expect("a state has text as its keys"))
 }

@@ -67,7 +67,7 @@ pub enum Transport {
     /// By WebSocket.
     #[default]
     Websocket,
-    /// By server-sent events, for networks that do not let WebSockets pass.
+    /// By server-sent events, for networks that do not let `WebSockets` pass.
     ServerSentEvents,
 }
 

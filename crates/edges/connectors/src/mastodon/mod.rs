@@ -316,8 +316,7 @@ impl Mastodon {
                 page.items.push(Item::Post(post));
             }
             // A text that nobody wants any more: the earlier one is not the author's any more.
-            Ok(_) if is_edit && is_known => gone(page),
-            Err(Problem::LeftOut(_)) if is_edit && is_known => gone(page),
+            Ok(_) | Err(Problem::LeftOut(_)) if is_edit && is_known => gone(page),
             Ok(_) => page.drop_one("not wanted"),
             Err(Problem::LeftOut(reason)) => page.drop_one(reason),
             Err(Problem::Malformed(problem)) => page.items.push(Item::Unreadable(problem)),

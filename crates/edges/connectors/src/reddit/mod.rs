@@ -1,6 +1,6 @@
 //! Reddit: new posts and comments of subreddits, asked over its API.
 //!
-//! What the server does is written from its documentation (reddit.com/dev/api, "Data API Wiki" and "OAuth2" of github.com/reddit-archive,
+//! What the server does is written from its documentation (reddit.com/dev/api, "Data API Wiki" and "`OAuth2`" of github.com/reddit-archive,
 //! from memory; the pages could not be opened):
 //!
 //! * A program gets a token for its client id and secret (`grant_type=client_credentials`). Each request names the program in
@@ -243,7 +243,7 @@ impl Reddit {
         }
         if thing.is_gone {
             match self.seen.author(&thing.name) {
-                Some(author) => self.delete(&thing.name, author, page, notes),
+                Some(author) => Self::delete(&thing.name, author, page, notes),
                 None => page.drop_one("deleted before it was read"),
             }
             return;
@@ -260,13 +260,13 @@ impl Reddit {
                 page.items.push(Item::Post(post));
             }
             // A text that nobody wants any more.
-            _ if known.is_some() => self.delete(&thing.name, &thing.author, page, notes),
+            _ if known.is_some() => Self::delete(&thing.name, &thing.author, page, notes),
             Some(_) => page.drop_one("not wanted"),
             None => page.drop_one("no text"),
         }
     }
 
-    fn delete(&self, name: &str, author: &str, page: &mut Page, notes: &mut Vec<Note>) {
+    fn delete(name: &str, author: &str, page: &mut Page, notes: &mut Vec<Note>) {
         let deletion = json!({"network": NETWORK, "id": name, "author": author, "deleted_at": Utc::now()});
         page.items.push(Item::Deletion(deletion));
         notes.push(Note::Gone {
@@ -295,7 +295,7 @@ impl Reddit {
                 // What is not there any more is deleted too.
                 _ => {
                     if let Some(author) = self.seen.author(&name).map(str::to_owned) {
-                        self.delete(&name, &author, page, notes);
+                        Self::delete(&name, &author, page, notes);
                     }
                 }
             }

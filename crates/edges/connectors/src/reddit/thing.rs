@@ -66,9 +66,10 @@ impl Thing {
             .as_f64()
             .filter(|edited| (0.0..1e11).contains(edited))
             .unwrap_or(0.0);
-        let (title, body) = match name.starts_with("t3_") {
-            true => (text("title"), text("selftext")),
-            false => ("", text("body")),
+        let (title, body) = if name.starts_with("t3_") {
+            (text("title"), text("selftext"))
+        } else {
+            ("", text("body"))
         };
         let both = match (title.trim(), body.trim()) {
             (title, "") => title.to_owned(),

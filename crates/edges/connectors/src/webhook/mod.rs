@@ -64,18 +64,19 @@ impl Proof {
                 let signature = text(header).ok_or(HookError::NotProven(
                     "the header with the signature is missing: send the HMAC-SHA-256 of the body in hexadecimal digits",
                 ))?;
-                match is_signed_in_hex(key, signature, hook.body) {
-                    true => Ok(()),
-                    false => Err(HookError::NotProven(
+                if is_signed_in_hex(key, signature, hook.body) {
+                    Ok(())
+                } else {
+                    Err(HookError::NotProven(
                         "the signature does not fit: use the secret of the settings",
-                    )),
+                    ))
                 }
             }
         }
     }
 }
 
-/// The answer to the question whether an address is right, as WebSub and Meta ask it: `hub.challenge`, if `hub.verify_token` is the
+/// The answer to the question whether an address is right, as `WebSub` and Meta ask it: `hub.challenge`, if `hub.verify_token` is the
 /// one of the settings.
 pub(crate) fn challenge(verify_token: Option<&Secret>, query: &str) -> Result<Received, HookError> {
     let refused = HookError::NotProven("hub.verify_token is not the one of the settings");

@@ -24,6 +24,9 @@ use super::feed::{Feed, Listening, Served, Wire};
 use super::http::{self, Request};
 use crate::suite::Fault;
 
+/// Status and headers of an answer that is no timeline.
+type Refusal = (u16, Vec<(&'static str, String)>);
+
 pub(crate) struct Instance {
     pub(crate) listening: Listening,
     pub(crate) shared: Arc<Shared>,
@@ -37,7 +40,7 @@ pub(crate) struct Shared {
     /// The requests of timelines.
     pub(crate) timelines: Mutex<Vec<String>>,
     /// The answers to the next requests of timelines.
-    pub(crate) refusals: Mutex<VecDeque<(u16, Vec<(&'static str, String)>)>>,
+    pub(crate) refusals: Mutex<VecDeque<Refusal>>,
     /// Requests that are left, and when there are more again.
     pub(crate) quota: Mutex<Option<(u64, Utc)>>,
     /// Requests although none was left.
@@ -73,16 +76,16 @@ impl Instance {
     pub(crate) fn write(&self, id: u64, status: Value, event: &str) {
         let payload = status.to_string();
         self.shared.statuses.lock().insert(id, status);
-        self.announce(event, payload);
+        self.announce(event, &payload);
     }
 
     pub(crate) fn delete(&self, id: u64) {
         self.shared.statuses.lock().remove(&id);
-        self.announce("delete", id.to_string());
+        self.announce("delete", &id.to_string());
     }
 
     /// An event in the streams alone.
-    pub(crate) fn announce(&self, event: &str, payload: String) {
+    pub(crate) fn announce(&self, event: &str, payload: &str) {
         let event = json!({"stream": ["public:local"], "event": event, "payload": payload});
         self.shared.feed.publish(0, event.to_string());
     }

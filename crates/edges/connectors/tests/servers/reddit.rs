@@ -167,6 +167,7 @@ fn token(shared: &Shared, stream: &TcpStream, request: &Request) -> Served {
     http::answer(stream, 200, &[], body.to_string().as_bytes())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "an answer is made once and sent")]
 fn listing(
     mut stream: &TcpStream,
     headers: &[(&str, String)],

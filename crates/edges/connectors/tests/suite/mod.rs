@@ -28,6 +28,7 @@ pub(crate) enum Fault {
 }
 
 /// What people do on the network.
+#[allow(dead_code, reason = "not every network has edits and deletions")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change {
     Post(u32),

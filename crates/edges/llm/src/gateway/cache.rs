@@ -152,7 +152,9 @@ impl Cache {
         let fill = self.fill_of(tenant);
         let keys = self.entries.iter().filter(|(_, entry)| entry.tenant == *tenant);
         let keys: Vec<CacheKey> = keys.map(|(key, _)| *key).collect();
-        keys.iter().for_each(|key| self.remove(key));
+        for key in &keys {
+            self.remove(key);
+        }
         fill
     }
 

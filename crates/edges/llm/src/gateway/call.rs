@@ -91,7 +91,7 @@ impl<'a> Running<'a> {
                 match self.step(now) {
                     Step::Ask(place) => self.start(place).await?,
                     Step::WaitUntil(until) => {
-                        clock.sleep(until - now).await;
+                        clock.sleep(until.saturating_sub(now)).await;
                         continue;
                     }
                     Step::GiveUp => return Err(self.gave_up(now)),

@@ -86,7 +86,7 @@ impl Connection {
     /// When it may be asked again, if it is paused.
     pub(super) fn opens_in(&self, now: Duration) -> Option<Duration> {
         let opens = self.state.lock().breaker.opens_at();
-        (opens > now).then(|| opens - now)
+        (opens > now).then(|| opens.saturating_sub(now))
     }
 
     pub(super) fn begins(&self) {
@@ -150,7 +150,7 @@ impl Connection {
                 Permit::Probe => "testing",
                 Permit::Nothing => "paused",
             },
-            paused_seconds: (opens > now).then(|| (opens - now).as_secs_f64().ceil() as u64),
+            paused_seconds: (opens > now).then(|| opens.saturating_sub(now).as_secs_f64().ceil() as u64),
             in_flight: state.in_flight,
             answered: state.answered,
             failed: state.failed,

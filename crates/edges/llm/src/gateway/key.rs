@@ -29,7 +29,7 @@ pub fn cache_key(tenant: &TenantId, request: &Generate) -> CacheKey {
     form.number(u64::from(*max_tokens));
     // 0 and -0 are the same temperature.
     form.option(temperature.as_ref(), |form, temperature| {
-        form.number((temperature + 0.0).to_bits())
+        form.number((temperature + 0.0).to_bits());
     });
     form.option(seed.as_ref(), |form, seed| form.number(seed.cast_unsigned()));
     form.option(schema.as_ref(), Form::value);
@@ -71,7 +71,9 @@ impl Form {
             Value::Array(items) => {
                 self.tag(5);
                 self.number(items.len() as u64);
-                items.iter().for_each(|item| self.value(item));
+                for item in items {
+                    self.value(item);
+                }
             }
             Value::Object(fields) => {
                 self.tag(6);

@@ -120,7 +120,9 @@ impl Provider for Replay {
                 let detail = "the recording has no attempt at this request: record it again";
                 return Err(Failure::new(FailureKind::Rejected, detail));
             };
-            pieces.iter().for_each(|piece| on_text(piece));
+            for piece in &pieces {
+                on_text(piece);
+            }
             result
         })
     }

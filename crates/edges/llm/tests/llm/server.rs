@@ -157,6 +157,10 @@ enum Last {
     Stall,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the last step belongs to one answer"
+)]
 fn streamed<F: Form>(events: Vec<String>, last: Last) -> Response {
     use futures_util::StreamExt as _;
     let events = events.into_iter().map(|event| Ok(Bytes::from(event)));

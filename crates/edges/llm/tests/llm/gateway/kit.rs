@@ -175,7 +175,7 @@ pub(crate) async fn watched(gateway: Gateway, ask: Ask) -> (Result<Outcome, Gate
 /// A request for a text of this model.
 pub(crate) fn ask(model: &str) -> Ask {
     let mut request = request();
-    request.model = model.to_owned();
+    model.clone_into(&mut request.model);
     request.schema = None;
     Ask {
         tenant: tenant("acme"),
