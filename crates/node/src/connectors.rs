@@ -204,17 +204,17 @@ impl limbic_api::Connectors for Connectors {
             }
             (Arc::clone(&hooked.receiver), hooked.target.clone())
         };
-        let received = receiver.receive(&hook, now);
-        let done = match received {
+        let result = receiver.receive(&hook, now);
+        let done = match result {
             Err(HookError::NotProven(detail)) => Err(HookRefusal::NotProven(detail.to_owned())),
             Err(HookError::NotUnderstood(detail)) => Err(HookRefusal::NotUnderstood(detail.to_owned())),
-            Ok(received) => match target.write(&received.items) {
-                Ok(accepted) => Ok((received, accepted)),
+            Ok(brought) => match target.write(&brought.items) {
+                Ok(accepted) => Ok((brought, accepted)),
                 Err(error) => Err(HookRefusal::Edge(error)),
             },
         };
         self.note(&request.name, now, &done);
-        done.map(|(received, _)| received.answer)
+        done.map(|(brought, _)| brought.answer)
     }
 }
 

@@ -200,7 +200,7 @@ fn every_log_and_store_is_built_from_the_registry_by_its_url() {
     *scene.settings.section_mut::<Influx>() = InfluxSettings {
         org: "limbic".into(),
         bucket: "limbic".into(),
-        token: limbic_domain::Secret::new("token"),
+        token: Secret::new("token"),
     };
     for component in &COMPONENTS {
         let Place::Url { setting, .. } = component.place else {
@@ -323,7 +323,7 @@ fn every_component_with_entries_is_built_from_the_registry() {
         ..OpenAiSettings::default()
     };
     entries.insert::<OpenAiCompatible>(name("local"), model);
-    let api_key = limbic_domain::Secret::new("key");
+    let api_key = Secret::new("key");
     let model = AnthropicSettings {
         api_key: api_key.clone(),
         ..AnthropicSettings::default()

@@ -95,7 +95,7 @@ mod tests {
                 name.strip_suffix('*').map_or(*name == model, |beginning| model.starts_with(beginning))
             };
             let result = found(&names, &model);
-            prop_assert_eq!(result.is_some(), names.iter().any(|name| matches(name)));
+            prop_assert_eq!(result.is_some(), names.iter().any(&matches));
             if let Some(result) = result {
                 prop_assert!(matches(&result.as_str()));
                 for other in names.iter().filter(|name| matches(name)) {
