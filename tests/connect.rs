@@ -198,7 +198,7 @@ fn signature(body: &str) -> String {
     let key = openssl::pkey::PKey::hmac(b"0123456789abcdef").unwrap();
     let mut signer = openssl::sign::Signer::new(openssl::hash::MessageDigest::sha256(), &key).unwrap();
     let mac = signer.sign_oneshot_to_vec(body.as_bytes()).unwrap();
-    let digits: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = (mac.iter()).fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
     format!("sha256={digits}")
 }
 
