@@ -63,10 +63,12 @@ def softmax_task(task: str, logit, truth) -> tuple[dict, dict]:
 
 # The least recall of a task whose posts must not be missed: each threshold is the highest that keeps it.
 LEAST_RECALL = {"distress": 0.95}
+# But at most this share of ordinary posts may reach a threshold, even if recall falls: an alarm that most posts raise protects nobody.
+MOST_ORDINARY = {"distress": 0.02}
 
 
-def sigmoid_task(task: str, logit, truth) -> tuple[dict, dict]:
-    """Labels that are NaN are not known, and count nowhere."""
+def sigmoid_task(task: str, logit, truth, ordinary=None) -> tuple[dict, dict]:
+    """Labels that are NaN are not known, and count nowhere. `ordinary` has the logits of ordinary posts, for a task that needs them."""
     known = ~numpy.isnan(truth)
 
     def loss(temperature):
@@ -77,6 +79,8 @@ def sigmoid_task(task: str, logit, truth) -> tuple[dict, dict]:
     grid = numpy.arange(0.06, 0.71, 0.02)
     if task in LEAST_RECALL:
         thresholds = [recall_threshold(truth[:, label], chance[:, label], LEAST_RECALL[task]) for label in range(truth.shape[1])]
+        among = numpy.quantile(sigmoid(ordinary / temperature), 1 - MOST_ORDINARY[task], axis=0)
+        thresholds = [round(float(max(own, least)), 3) for own, least in zip(thresholds, among)]
         found = chance[:, 0][truth[:, 0] > 0.5] >= thresholds[0]
         alarms = chance[:, 0][truth[:, 0] <= 0.5] >= thresholds[0]
         facts = {"ece": scores.sigmoid_error(truth[known], chance[known]), "ece_uncalibrated": scores.sigmoid_error(truth[known], sigmoid(logit)[known])}

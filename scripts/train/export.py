@@ -39,13 +39,25 @@ def load(folder: Path) -> Encoder:
     return base.load(base.blank(len(base.pieces()), depth), {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
 
 
+# Ordinary posts whose alarms are counted.
+ORDINARY_POSTS = 3000
+
+
+def ordinary(model: Encoder, cache: Path, task: str):
+    """Returns the logits of some posts of the public streams."""
+    rows, _ = predict.ragged(cache / "tokens" / f"{posts.PLAIN}.train.npz")
+    which = numpy.random.default_rng(3).choice(len(rows), min(ORDINARY_POSTS, len(rows)), replace=False)
+    return predict.logits(model, [rows[i] for i in which], [task])[model.depth, task]
+
+
 def calibrated(model: Encoder, cache: Path, tasks: list[posts.Task], full: bool) -> tuple[list[dict], list[dict], dict]:
     """Returns the tasks and exits of the config, and the facts for the model card."""
     entries, exits, facts = [], {}, {}
     for task in tasks:
         rows, truth = predict.ragged(cache / "tokens" / f"{validation_stem(task.name, full)}.validation.npz")
         found = predict.logits(model, rows, [task.name])
-        own, fact = calibrate.KINDS[task.kind](task.name, found[model.depth, task.name], truth)
+        further = [ordinary(model, cache, task.name)] if task.name in calibrate.MOST_ORDINARY else []
+        own, fact = calibrate.KINDS[task.kind](task.name, found[model.depth, task.name], truth, *further)
         entry = {"name": task.name, "kind": task.kind, "labels": task.labels, **own}
         entries.append(entry)
         facts[task.name] = fact

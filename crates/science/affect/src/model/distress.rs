@@ -19,7 +19,7 @@ const KINDS: [(&str, Kind); 8] = [
     ("eating", Kind::SelfHarm),
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Grief,
     Fear,
@@ -61,27 +61,19 @@ impl DistressHead {
 
     /// The scores of a post. `probabilities` has one for each label.
     ///
-    /// The label for any distress decides how strong the distress is, and the other labels decide its kind: the most
-    /// likely kind has the whole score, and the others have what their own labels say, up to the same. A label at its
-    /// threshold gives the score from which a kind is among the cues.
+    /// The label for any distress decides how strong the distress is. Of the other labels, the one that is furthest above
+    /// its threshold names the kind; the labels rise together, so the rest name nothing. A label at its threshold gives
+    /// the score from which a kind is among the cues.
     pub(super) fn scores(&self, probabilities: &[f32]) -> DistressScores {
         let score = |place: usize, threshold: f64| {
             let probability = probabilities.get(place).copied().map_or(0.0, f64::from);
             logistic(logit(probability) - logit(threshold) + logit(NAMED))
         };
-        let any = score(self.any.0, self.any.1);
         let mut scores = DistressScores::default();
-        let mut best: Option<(f64, Kind)> = None;
-        for &(place, threshold, kind) in &self.kinds {
-            let own = score(place, threshold);
-            let part = part_of(&mut scores, kind);
-            *part = part.max(own.min(any));
-            if best.is_none_or(|(most, _)| own > most) {
-                best = Some((own, kind));
-            }
-        }
-        if let Some((_, kind)) = best {
-            *part_of(&mut scores, kind) = any;
+        let kinds = self.kinds.iter();
+        let kinds = kinds.map(|&(place, threshold, kind)| (score(place, threshold), kind));
+        if let Some((_, kind)) = kinds.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+            *part_of(&mut scores, kind) = score(self.any.0, self.any.1);
         }
         scores
     }
@@ -143,7 +135,7 @@ mod tests {
     }
 
     proptest! {
-        /// No kind is stronger than any distress, and one kind is as strong.
+        /// One kind is as strong as any distress.
         #[test]
         fn the_strongest_kind_is_as_strong_as_any_distress(said in prop::array::uniform9(0.0_f32..1.0)) {
             let head = DistressHead::new(&task()).expect("a head");
