@@ -334,7 +334,15 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "ad_platforms.*.url",
         "ad_platforms.*.secret",
         "ad_platforms.*.headers.*",
+        "connectors.*.app_secret",
+        "connectors.*.client_secret",
+        "connectors.*.secret",
+        "connectors.*.settings.*",
+        "connectors.*.token",
+        "connectors.*.token_url",
+        "connectors.*.url",
         "connectors.*.urls[]",
+        "connectors.*.verify_token",
         "llm_providers.*.base_url",
         "llm_providers.*.api_key",
     ];
@@ -374,6 +382,39 @@ headers = {{ authorization = "Bearer {CANARY}" }}
 kind = "bluesky"
 tenant = "acme"
 urls = ["ws://user:{CANARY}@127.0.0.1:1/{CANARY}?key={CANARY}"]
+[connectors.instance]
+kind = "mastodon"
+tenant = "acme"
+url = "http://127.0.0.1:1/{CANARY}"
+token = "{CANARY}"
+[connectors.subreddits]
+kind = "reddit"
+tenant = "acme"
+client_id = "app"
+client_secret = "{CANARY}"
+user_agent = "test:limbic:1"
+subreddits = ["football"]
+url = "http://127.0.0.1:1/{CANARY}"
+token_url = "http://127.0.0.1:1/{CANARY}"
+[connectors.pages]
+kind = "meta"
+tenant = "acme"
+app_secret = "{CANARY}"
+verify_token = "{CANARY}"
+[connectors.sent]
+kind = "webhook"
+tenant = "acme"
+signature = "hex"
+secret = "{CANARY}"
+verify_token = "{CANARY}"
+map = {{ fields = {{ id = "id", author = "by", text = "body", created_at = "at" }} }}
+[connectors.topic]
+kind = "kafka_topic"
+tenant = "acme"
+brokers = "127.0.0.1:1"
+topic = "posts"
+settings = {{ "sasl.username" = "{CANARY}" }}
+map = {{ fields = {{ id = "id", author = "by", text = "body", created_at = "at" }} }}
 [llm_providers.local]
 kind = "openai"
 base_url = "http://127.0.0.1:1/{CANARY}"

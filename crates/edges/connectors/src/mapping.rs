@@ -382,7 +382,8 @@ mod tests {
                 "people[].[name, state]",
                 json!([["ann", "up"], ["bob", "down"], ["eve", null]]),
             ),
-            ("people[].{n: name}[0]", json!(null)),
+            // An index after a projection is taken of each of its elements, and these are objects.
+            ("people[].{n: name}[0]", json!([])),
             ("ops.*.n", json!([1, 2])),
             ("length(people)", json!(3)),
             ("sort_by(people, &age)[0].name", json!("bob")),

@@ -155,7 +155,7 @@ impl Fields {
             return Err(Problem::new(
                 CONSENT.name,
                 "is a consent string (TCF, GPP or US Privacy), which is not read here",
-                "let the source translate it, and give given, denied or unknown",
+                "give `given`, `denied` or `unknown`, as the source reads it",
             ));
         }
         match word.as_str() {
