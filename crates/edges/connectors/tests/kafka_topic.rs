@@ -84,7 +84,10 @@ impl Cluster {
                 return;
             }
         }
-        panic!("the brokers do not tell of {partitions} partitions of {}", self.topic);
+        panic!(
+            "the brokers do not tell of {partitions} partitions of {}",
+            self.topic
+        );
     }
 
     fn send(&self, partition: i32, payload: &str) {
