@@ -16,11 +16,11 @@ const AGES: std::ops::RangeInclusive<u32> = 6..=17;
 /// Classes of a school for minors that count.
 const CLASSES: std::ops::RangeInclusive<u32> = 1..=12;
 
-/// A phrase around a number, or without one.
+/// A phrase around a number.
 #[derive(Debug, PartialEq, Eq)]
 struct Phrase {
     before: String,
-    number: Option<Number>,
+    number: Number,
     after: String,
     is_english: bool,
 }
@@ -33,7 +33,10 @@ enum Number {
 
 #[derive(Debug, Default)]
 struct Lists {
+    /// The phrases around a number.
     phrases: Vec<Phrase>,
+    /// The phrases without one, by their first character, so that a text is searched once for all of them.
+    without_number: HashMap<char, Vec<String>>,
     numbers: HashMap<String, u32>,
     not_before: Vec<String>,
     not_after: Vec<String>,
@@ -45,13 +48,16 @@ static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists::read(include_str!("../da
 pub fn suspects_minor(text: &str) -> bool {
     let lists = &*LISTS;
     let folded = fold(text);
-    let numbers = numbers(&folded, lists);
-    lists.phrases.iter().any(|phrase| match phrase.number {
-        None => places(&folded, &phrase.before).any(|at| is_bounded(&folded, at, at + phrase.before.len())),
-        Some(kind) => numbers
-            .iter()
-            .any(|number| phrase.is_around(number, kind, &folded, lists)),
-    })
+    let says_it = folded.char_indices().any(|(at, first)| {
+        let phrases = lists.without_number.get(&first).into_iter().flatten();
+        let mut phrases = phrases.filter(|phrase| folded[at..].starts_with(phrase.as_str()));
+        phrases.any(|phrase| is_bounded(&folded, at, at + phrase.len()))
+    });
+    says_it
+        || numbers(&folded, lists).iter().any(|number| {
+            let mut phrases = lists.phrases.iter();
+            phrases.any(|phrase| phrase.is_around(number, &folded, lists))
+        })
 }
 
 /// The normal form without apostrophes, with one kind of digits.
@@ -128,8 +134,8 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 impl Phrase {
-    fn is_around(&self, number: &Found, kind: Number, text: &str, lists: &Lists) -> bool {
-        let is_possible = match kind {
+    fn is_around(&self, number: &Found, text: &str, lists: &Lists) -> bool {
+        let is_possible = match self.number {
             Number::Age => AGES.contains(&number.value),
             Number::Class => CLASSES.contains(&number.value),
         };
@@ -193,13 +199,9 @@ fn is_edge(before: Option<char>, after: Option<char>) -> bool {
     !(joins(before) && joins(after))
 }
 
-/// Japanese, Chinese, Thai; and Korean and Hebrew, whose words take endings.
+/// Japanese, Chinese, Thai; and Korean, whose words take endings.
 fn is_without_spaces(c: char) -> bool {
     matches!(u32::from(c), 0xe00..=0xe7f | 0x1100..=0x11ff | 0x3040..=0x30ff | 0x4e00..=0x9fff | 0xac00..=0xd7a3)
-}
-
-fn places<'a>(text: &'a str, part: &'a str) -> impl Iterator<Item = usize> + 'a {
-    text.match_indices(part).map(|(at, _)| at)
 }
 
 fn is_bounded(text: &str, start: usize, end: usize) -> bool {
@@ -226,6 +228,11 @@ impl Lists {
                 }
                 ["before", _, words] => lists.not_before = folded(words),
                 ["after", _, words] => lists.not_after = folded(words),
+                [_, phrase] if !phrase.contains(['#', '%']) => {
+                    let phrase = fold(phrase);
+                    let first = phrase.chars().next().expect("a phrase has words");
+                    lists.without_number.entry(first).or_default().push(phrase);
+                }
                 [language, phrase] => lists.phrases.extend(Phrase::read(language, phrase)),
                 _ => panic!("a line of minors.tsv is a language and a phrase: {line}"),
             }
@@ -244,9 +251,7 @@ impl Phrase {
             after: fold(after),
             is_english,
         };
-        let Some((before, rest)) = text.split_once(['#', '%']) else {
-            return vec![phrase(text, None, "")];
-        };
+        let (before, rest) = text.split_once(['#', '%']).expect("a phrase around a number");
         let kind = if text.contains('%') {
             Number::Class
         } else {
@@ -254,9 +259,9 @@ impl Phrase {
         };
         match rest.strip_prefix("th ") {
             Some(after) => ["th", "st", "nd", "rd"]
-                .map(|ending| phrase(before, Some(kind), &format!("{ending} {after}")))
+                .map(|ending| phrase(before, kind, &format!("{ending} {after}")))
                 .into(),
-            None => vec![phrase(before, Some(kind), rest)],
+            None => vec![phrase(before, kind, rest)],
         }
     }
 }

@@ -61,9 +61,9 @@ impl DistressHead {
 
     /// The scores of a post. `probabilities` has one for each label.
     ///
-    /// The label for any distress decides how strong the distress is. Of the other labels, the one that is furthest above
-    /// its threshold names the kind; the labels rise together, so the rest name nothing. A label at its threshold gives
-    /// the score from which a kind is among the cues.
+    /// The probability of `any` alone sets the score: at its threshold, the score is that from which a kind is among the
+    /// cues. The kind is the label that is furthest above its threshold, or nearest below it. Only that kind gets the
+    /// score, because the labels rise together.
     pub(super) fn scores(&self, probabilities: &[f32]) -> DistressScores {
         let score = |place: usize, threshold: f64| {
             let probability = probabilities.get(place).copied().map_or(0.0, f64::from);

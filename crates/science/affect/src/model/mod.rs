@@ -40,7 +40,8 @@ pub struct ModelOptions {
     /// The kernels of the encoder.
     pub kernels: Kernels,
     /// Whether confident posts leave the encoder early, if the model has heads for it. A post with a cue of distress
-    /// never does. Tasks that the early heads lack (irony, offence, hate) are absent from the reading.
+    /// never does, and no post leaves where a model that reads distress has no head for it. Other tasks that the early heads
+    /// lack (irony, offence, hate) are absent from the reading.
     pub cascade: bool,
     /// Number of texts whose results are cached; 0 disables the cache.
     pub cache: usize,

@@ -79,13 +79,15 @@ impl Plan {
         })
     }
 
-    /// The tasks that every reading needs. An early exit must compute them.
+    /// The tasks that every reading needs. An early exit must compute them. Distress is one of them if the model has a head for it,
+    /// because it protects people.
     pub(super) fn needs(&self) -> impl Iterator<Item = usize> + '_ {
         let places = self
             .sentiment
             .iter()
             .chain(self.emotions.iter().map(|(_, place)| place).take(1));
-        places.map(|(task, _)| *task)
+        let distress = self.distress.iter().map(|(task, _)| *task);
+        places.map(|(task, _)| *task).chain(distress)
     }
 
     /// Negative, neutral, positive.
