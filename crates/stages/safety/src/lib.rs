@@ -51,7 +51,7 @@
 //!
 //! Categories follow the *Sensitive Topics* node of the IAB Content Taxonomy 3.1, and what Article 9 of the GDPR and the
 //! Digital Services Act, Article 26(3), forbid as a ground for advertising; the word lists are this project's own, in `data`.
-//! They are **English** and tuned for recall: an ad too few costs money, an ad too many harms a person. A text in a language without
+//! They are **English** and tuned for recall: a missing ad costs money, a wrong ad harms a person. A text in a language without
 //! word lists does not run.
 //!
 //! A text is folded before it is compared: by the normal form of `limbic-affect`, and letters that only look Latin are refused. Words

@@ -1,6 +1,7 @@
 //! Reading a text as the rules do: folded, so that spelling tricks do not slip through.
 
 use limbic_affect::{is_invisible, normalise};
+use percent_encoding::percent_decode_str;
 
 /// A text as the rules read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,11 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// A link, with its percent-encoding decoded.
+    pub(crate) fn of_link(link: &str) -> Self {
+        Self::of(&percent_decode_str(link).decode_utf8_lossy())
+    }
+
     pub(crate) fn of(text: &str) -> Self {
         let folded = fold(text);
         Self {
@@ -125,7 +131,10 @@ fn close(sentences: &mut Vec<Vec<String>>, words: &mut Vec<String>) {
     let joined = join_letters(&spoken);
     let unmasked: Vec<String> = joined.iter().map(|word| unmask(word)).collect();
     let squeezed = |most| unmasked.iter().map(|word| squeeze(word, most)).collect();
-    let mut readings = vec![squeezed(1), squeezed(2), unmasked, joined, spoken];
+    // `cancer!Call` is two words, and `s@d` is one.
+    let parts = spoken.iter().flat_map(|word| word.split(['@', '$', '!']));
+    let apart = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let mut readings = vec![squeezed(1), squeezed(2), unmasked, joined, apart, spoken];
     readings.dedup();
     sentences.append(&mut readings);
 }

@@ -64,7 +64,7 @@ impl PartialEq for Rule {
     }
 }
 
-/// The twelve protections of people. Each consists of rules of the gate, or of something else that the program does or leaves undone.
+/// The twelve protections of people. Each consists of rules of the gate, or of other parts of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "`title` says what each is")]
 pub enum Protection {

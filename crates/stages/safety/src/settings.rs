@@ -298,7 +298,7 @@ impl Rules {
         body: ceiling::BODY,
     };
 
-    /// Which rules these are: `gate-4/` and a hash over settings, versions of the rules, word lists and regions. Equal versions judge alike.
+    /// Which rules these are: `gate-4/` and a hash over settings, versions of the rules, word lists and regions. Equal versions of one build judge alike.
     pub fn version(&self) -> &str {
         &self.version
     }

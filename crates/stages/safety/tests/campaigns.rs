@@ -89,7 +89,7 @@ fn each_rule_about_a_campaign_gives_its_reason() {
         (
             after(|draft| draft.change.distressed = 3),
             format!(
-                "audience_distress: 3 of 30 posts {since} show distress. So few posts do not exclude that 15 % of them do; from there on, no \
+                "audience_distress: 3 of 30 posts {since} show distress. There are too few posts to show that the share is below 15 %, from which on no \
                  ad runs."
             ),
         ),

@@ -16,10 +16,6 @@ pub(super) const AI_MARK: Rule = Rule {
 /// What a template wrote. Everything else counts as an AI model, so that a new generator is marked from its first day.
 const BY_TEMPLATE: &str = "template/";
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn unmarked(ad: &Ad<'_>) -> Objects {
     if ad.ai_generated || ad.generator.starts_with(BY_TEMPLATE) {
         return Ok(None);

@@ -14,10 +14,6 @@ pub(super) const CONSENT: Rule = Rule {
     check: Check::Person(consent),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn consent(recipient: &Recipient, _: &Context<'_>) -> Objects {
     Ok((!recipient.consent.permits()).then(|| {
         let reason = match recipient.consent {

@@ -15,10 +15,6 @@ pub(super) const DISTRESS: Rule = Rule {
     check: Check::Person(distress),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn distress(recipient: &Recipient, context: &Context<'_>) -> Objects {
     let limit = context.rules.person_distress;
     // NaN is in no range: such a person gets no ad.

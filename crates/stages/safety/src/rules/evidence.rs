@@ -53,7 +53,9 @@ pub(super) fn compared(count: u64, posts: u64, limit: f64) -> String {
     if count as f64 >= limit * posts as f64 {
         format!("At {limit_text} no ad runs.")
     } else {
-        format!("So few posts do not exclude that {limit_text} of them do; from there on, no ad runs.")
+        format!(
+            "There are too few posts to show that the share is below {limit_text}, from which on no ad runs."
+        )
     }
 }
 

@@ -12,10 +12,6 @@ pub(super) const FEELING: Rule = Rule {
     check: Check::Ad(feeling),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn feeling(ad: &Ad<'_>) -> Objects {
     let found = ad.rules.lexicon.feeling(&ad.copy);
     Ok(found.map(|found| format!("It names or works on what a person feels (`{}`).", found.entry)))

@@ -12,10 +12,6 @@ pub(super) const FORBIDDEN_WORD: Rule = Rule {
     check: Check::Ad(forbidden_word),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn forbidden_word(ad: &Ad<'_>) -> Objects {
     let found = ad.rules.lexicon.forbidden(&ad.copy);
     Ok(found.map(|found| format!("It contains `{}`, which the settings forbid.", found.entry)))

@@ -14,10 +14,6 @@ pub(super) const HOLD: Rule = Rule {
     check: Check::Campaign(on_hold),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn on_hold(draft: &Draft, campaign: &CampaignDraft, context: &Context<'_>) -> Objects {
     let subject = std::iter::once(draft.audience.subject());
     let mut subjects = subject.chain(campaign.brands.iter().map(Slug::as_str));

@@ -1,6 +1,6 @@
 //! Too many of the audience's posts are hateful or offensive, lately or since the change.
 //!
-//! A brand beside them is the only harm, so few posts need not exclude a share: the measured one counts. Posts in which neither
+//! The measured share counts even if there are few posts, because the harm is to the brand. Posts in which neither
 //! can be read count for nothing.
 
 use limbic_domain::{CampaignDraft, Draft};

@@ -19,10 +19,6 @@ pub(crate) const MALFORMED: Rule = Rule {
 /// Most code points of one visible character. A family emoji with skin tones has 11.
 const MOST_CODE_POINTS: usize = 16;
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn malformed(ad: &Ad<'_>) -> Objects {
     for (part, text) in &ad.texts {
         if text.trim().is_empty() {

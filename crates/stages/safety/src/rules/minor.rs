@@ -14,10 +14,6 @@ pub(super) const MINOR: Rule = Rule {
     check: Check::Person(minor),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn minor(recipient: &Recipient, _: &Context<'_>) -> Objects {
     let reason = "A source or a text of theirs says or suspects that this person is a minor.";
     Ok(recipient.minor.then(|| reason.to_owned()))

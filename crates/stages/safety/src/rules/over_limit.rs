@@ -14,10 +14,6 @@ pub(super) const OVER_LIMIT: Rule = Rule {
     check: Check::Ad(over_limit),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn over_limit(ad: &Ad<'_>) -> Objects {
     let room = ad.rules.room_on(ad.platform);
     let name = ad.platform.map_or("any platform", |platform| platform.as_str());

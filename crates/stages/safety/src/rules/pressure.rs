@@ -18,10 +18,6 @@ pub(super) const PRESSURE: Rule = Rule {
     check: Check::Ad(pressure),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn pressure(ad: &Ad<'_>) -> Objects {
     if !ad.is_to_upset_people {
         return Ok(None);
@@ -35,7 +31,7 @@ fn pressure(ad: &Ad<'_>) -> Objects {
     }))
 }
 
-/// Whether an audience is in a negative feeling of high arousal, lately or since the change. A number that is none counts as one.
+/// Whether an audience is in a negative feeling of high arousal, lately or since the change. NaN counts as upset.
 pub(crate) fn is_upset(draft: &Draft, rules: &Rules) -> bool {
     [&draft.change.mood, &draft.mood]
         .into_iter()

@@ -15,10 +15,6 @@ pub(super) const REFUSED_CATEGORY: Rule = Rule {
     check: Check::Campaign(refused),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn refused(_: &Draft, campaign: &CampaignDraft, _: &Context<'_>) -> Objects {
     let declared = &campaign.declared;
     let applying = declared.regions();

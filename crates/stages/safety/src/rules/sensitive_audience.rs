@@ -14,10 +14,6 @@ pub(super) const SENSITIVE_AUDIENCE: Rule = Rule {
     check: Check::Campaign(sensitive),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn sensitive(draft: &Draft, campaign: &CampaignDraft, context: &Context<'_>) -> Objects {
     let brands = campaign.brands.iter().map(|brand| ("brand", brand.to_string()));
     let names = [

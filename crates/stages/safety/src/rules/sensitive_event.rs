@@ -15,10 +15,6 @@ pub(super) const SENSITIVE_EVENT: Rule = Rule {
     check: Check::Campaign(event),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn event(draft: &Draft, _: &CampaignDraft, context: &Context<'_>) -> Objects {
     let limit = context.rules.sensitive_events;
     let events = draft.change.sensitive_events;

@@ -13,14 +13,10 @@ pub(super) const SENSITIVE_WORD: Rule = Rule {
     check: Check::Ad(sensitive_word),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn sensitive_word(ad: &Ad<'_>) -> Objects {
     let lexicon = &ad.rules.lexicon;
     let found = lexicon
         .sensitive(&ad.copy)
-        .or_else(|| lexicon.sensitive(&Reading::of(ad.link?)));
+        .or_else(|| lexicon.sensitive(&Reading::of_link(ad.link?)));
     Ok(found.map(|found| format!("It speaks of {} (`{}`).", found.category, found.entry)))
 }

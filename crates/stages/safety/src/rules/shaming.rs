@@ -12,10 +12,6 @@ pub(super) const SHAMING: Rule = Rule {
     check: Check::Ad(shaming),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn shaming(ad: &Ad<'_>) -> Objects {
     let found = ad.rules.lexicon.shaming(&ad.copy);
     Ok(found.map(|found| format!("It shames the person it is shown to (`{}`).", found.entry)))

@@ -15,10 +15,6 @@ pub(super) const TRANSPARENCY: Rule = Rule {
     check: Check::Campaign(anonymous),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn anonymous(_: &Draft, campaign: &CampaignDraft, _: &Context<'_>) -> Objects {
     Ok(missing_advertiser(&campaign.declared))
 }

@@ -26,10 +26,6 @@ pub(super) const UNDECLARED_CATEGORY: Rule = Rule {
     check: Check::Ad(ad),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn campaign(_: &Draft, campaign: &CampaignDraft, context: &Context<'_>) -> Objects {
     let name = campaign.campaign.as_str();
     let found = context.rules.lexicon.regulated_name(name);
@@ -39,15 +35,11 @@ fn campaign(_: &Draft, campaign: &CampaignDraft, context: &Context<'_>) -> Objec
     }))
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn ad(ad: &Ad<'_>) -> Objects {
     let lexicon = &ad.rules.lexicon;
     let mut found = lexicon.regulated(&ad.copy);
     if let Some(link) = ad.link {
-        found.extend(lexicon.regulated(&Reading::of(link)));
+        found.extend(lexicon.regulated(&Reading::of_link(link)));
     }
     Ok(
         undeclared(found, &ad.declared.categories).map(|(category, found)| {

@@ -21,10 +21,6 @@ const TELLING: usize = 4;
 /// An English text has at most one word with an accent in this number of words.
 const WORDS_PER_ACCENT: usize = 5;
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn unknown(ad: &Ad<'_>) -> Objects {
     let texts: Vec<&str> = ad.texts.iter().map(|(_, text)| *text).collect();
     let whole = texts.join(". ");

@@ -12,10 +12,6 @@ pub(super) const UNREADABLE: Rule = Rule {
     check: Check::Ad(unreadable),
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it is one of the rules, and a rule may fail"
-)]
 fn unreadable(ad: &Ad<'_>) -> Objects {
     Ok(ad.copy.unreadable.map(|letter| {
         format!(
