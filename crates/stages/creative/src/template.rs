@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 /// An emotion of an audience that is not stronger than this chooses no template.
 const FAINT: f64 = 0.1;
 
-/// The emotions that a template may ask for. Those of grief, fear and anger are not among them: they never choose an ad.
-pub(crate) const PLEASANT: [&str; 17] = [
+/// The emotions that a template may ask for. Those of grief, fear and anger never choose an ad, and neither do caring, realization and
+/// surprise: condolence is caring, and bad news is a surprise.
+pub(crate) const PLEASANT: [&str; 14] = [
     "admiration",
     "amusement",
     "anticipation",
     "approval",
-    "caring",
     "curiosity",
     "desire",
     "excitement",
@@ -24,9 +24,7 @@ pub(crate) const PLEASANT: [&str; 17] = [
     "love",
     "optimism",
     "pride",
-    "realization",
     "relief",
-    "surprise",
     "trust",
 ];
 
