@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import re
 import unicodedata
 import zipfile
@@ -29,7 +30,9 @@ from encoder import BASE_VOCABULARY, Encoder
 ROOT = Path(__file__).resolve().parents[2]
 # The name of the shipped model as a teacher, or as the start of a stage.
 SHIPPED = "shipped"
-SHIPPED_FOLDER = ROOT / "models" / "affect-l6"
+SHIPPED_FOLDER = Path(os.environ.get("LIMBIC_TRAIN_START", ROOT / "models" / "affect-l6"))
+# The version that the stage `small` starts from. Later versions have learnt the written posts already.
+SHIPPED_VERSION = "affect-l6-1"
 VOCABULARY = ROOT / "models" / "affect-l6" / "vocab.txt"
 EMOJI_NAMES = ROOT / "crates" / "science" / "affect" / "data" / "vader_emoji.tsv"
 
@@ -128,13 +131,22 @@ def save(name: str, cache: Path) -> None:
     save_file({key: weights[key].half().contiguous() for key in wanted}, file(name, cache))
 
 
+def shipped_config() -> dict:
+    config = json.loads((SHIPPED_FOLDER / "config.json").read_text())
+    assert config["version"] == SHIPPED_VERSION, (
+        f"{SHIPPED_FOLDER} holds {config['version']}, and `small` starts from {SHIPPED_VERSION}: train that with `run`, or take its folder from the "
+        "history of models/affect-l6, and name it with LIMBIC_TRAIN_START"
+    )
+    return config
+
+
 def shipped_tasks() -> set[str]:
-    return {task["name"] for task in json.loads((SHIPPED_FOLDER / "config.json").read_text())["tasks"]}
+    return {task["name"] for task in shipped_config()["tasks"]}
 
 
 def shipped() -> Encoder:
-    """Returns the shipped model, with new heads for the tasks that it lacks."""
-    depth = json.loads((SHIPPED_FOLDER / "config.json").read_text())["layers"]
+    """Returns the model that `small` starts from, with new heads for the tasks that it lacks."""
+    depth = shipped_config()["layers"]
     weights = {name: tensor.float() for name, tensor in load_file(SHIPPED_FOLDER / "model.safetensors").items()}
     return load(blank(len(pieces()), depth), weights)
 

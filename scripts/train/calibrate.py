@@ -79,6 +79,8 @@ def sigmoid_task(task: str, logit, truth, ordinary=None) -> tuple[dict, dict]:
     grid = numpy.arange(0.06, 0.71, 0.02)
     if task in LEAST_RECALL:
         thresholds = [recall_threshold(truth[:, label], chance[:, label], LEAST_RECALL[task]) for label in range(truth.shape[1])]
+        if ordinary is None:
+            raise ValueError(f"the thresholds of {task} need the logits of ordinary posts")
         among = numpy.quantile(sigmoid(ordinary / temperature), 1 - MOST_ORDINARY[task], axis=0)
         thresholds = [round(float(max(own, least)), 3) for own, least in zip(thresholds, among)]
         found = chance[:, 0][truth[:, 0] > 0.5] >= thresholds[0]

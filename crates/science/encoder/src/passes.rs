@@ -122,7 +122,7 @@ fn rounding<P: Path>(least: f32, largest: f32) -> (Rounding, f32) {
 /// GELU: x·Φ(x), with the normal distribution function Φ as 1/2 and an odd polynomial, clamped at ±4.
 ///
 /// It is within 2e-4 of the exact value. Its result becomes an integer of eight bits right after it, and one step of such
-/// an integer is thirty times as large. A quotient of polynomials that is exact to 4e-7 takes four times as long, most of
+/// an integer is about thirty times as large, for a row with a range of 1.5. A quotient of polynomials that is exact to 4e-7 takes four times as long, most of
 /// it for the division.
 ///
 /// The coefficients minimise the largest error of x·Φ(x) (Lawson's algorithm), with the value 1 at the clamp.

@@ -20,7 +20,7 @@ const KNOWN_EMOJI: (u32, u32) = (12, 0);
 /// The rules are those of version 3 of X's published twitter-text configuration: the text is normalised (NFC); a code point
 /// weighs 1 or 2, by ranges; an emoji weighs 2, however many code points it has; a link weighs 23.
 ///
-/// The result is never less than X's own. It is more for flags and keycaps, and for a text that *may* be a link: one without a scheme, whose last label may
+/// The result is meant to be no less than X's own; a test compares 400 texts with another implementation. It is more for flags and keycaps, and for a text that *may* be a link: one without a scheme, whose last label may
 /// or may not be a top-level domain, or one with unusual characters. Such a text weighs at least as a link and at least as text.
 pub fn weighted_length(text: &str) -> usize {
     let text: String = text.nfc().collect();

@@ -6,7 +6,7 @@
 //! multiplications.
 //!
 //! The instructions are in assembly, because the intrinsics are not stable. They have run on emulators and on one
-//! processor (Intel Xeon of the fifth generation). So a machine must first show that its tiles give the same results as plain Rust.
+//! processor only (an Intel Xeon of the fifth generation), so each machine must first show that its tiles give the same results as plain Rust.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
