@@ -27,7 +27,7 @@
 //!
 //! # Laws
 //!
-//! * Every attempt of a request has the same idempotency key.
+//! * Every attempt of a request at the same provider and model has the same idempotency key. Requests of two tenants never share one.
 //! * A result contains text. A refusal by the model or a content filter is [`FailureKind::Refused`]. A reply that the API does
 //!   not document, or that ends before its end, is [`FailureKind::Unknown`].
 //! * The pieces that a provider passes on are the text of its result, divided.

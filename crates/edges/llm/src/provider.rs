@@ -14,7 +14,7 @@ use crate::{Generate, Generated, Usage};
 /// One attempt at a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
-    /// The idempotency key, the same for every attempt of a request.
+    /// The idempotency key, the same for every attempt of a request at this provider and model.
     pub key: &'a str,
     /// The request. Its model is in the provider's form.
     pub request: &'a Generate,

@@ -175,7 +175,7 @@ impl<'a> Running<'a> {
         let start = Start {
             number,
             provider: Arc::clone(&connection.upstream.provider),
-            key: payer.request.clone().unwrap_or_else(|| id.clone()),
+            key: provider_key(payer, choice).unwrap_or_else(|| id.clone()),
             request: asked,
             now,
             deadline,
@@ -369,6 +369,19 @@ impl<'a> Running<'a> {
             wait: waits.min(),
         }
     }
+}
+
+/// The idempotency key that a provider gets. Tenants choose their keys without knowledge of each other, and can share an account at a
+/// provider, so it depends on the tenant. The same request at the same provider and model always has the same one.
+fn provider_key(payer: &Payer, choice: &Choice) -> Option<String> {
+    let request = payer.request.as_deref()?;
+    let causes = [
+        payer.tenant.as_str(),
+        request,
+        choice.provider.as_str(),
+        &choice.model,
+    ];
+    Some(event_id("llm request", &causes))
 }
 
 impl Inner {

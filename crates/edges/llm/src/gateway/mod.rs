@@ -86,7 +86,7 @@ pub struct Ask {
     /// Who asks, and pays.
     pub tenant: TenantId,
     /// The idempotency key: the same key of a tenant gives the same result, whatever the request says. At most 200 visible ASCII
-    /// characters. `None` = every request is a new one.
+    /// characters. `None` = every request is a new one. Providers get a key that is derived from it and the tenant.
     pub key: Option<String>,
     /// The request. Its model is the name of a route, or `PROVIDER/MODEL`.
     pub request: Generate,
