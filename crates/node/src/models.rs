@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use limbic_api::{CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels};
+use limbic_api::{CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer};
 use limbic_component::Resources;
 use limbic_domain::{ConnectionUrl, Slug, TenantId};
 use limbic_llm::gateway::{
@@ -148,15 +148,24 @@ impl LanguageModels for Models {
         events
     }
 
-    fn providers(&self, tenant: &TenantId) -> Value {
-        let (spending, limits) = self.gateway.spending(tenant);
-        json!({
-            "items": self.gateway.providers(),
+    fn providers(&self, viewer: Viewer<'_>) -> Value {
+        let mut items = self.gateway.providers();
+        if !viewer.is_operator {
+            for item in &mut items {
+                item.attempts = None;
+            }
+        }
+        let mut shown = json!({
+            "items": items,
             "currency": self.gateway.currency(),
             "prices_of": self.gateway.price_date(),
-            "spent_today": spending,
-            "limits": limits,
-        })
+        });
+        if let Some(tenant) = viewer.tenant {
+            let (spending, limits) = self.gateway.spending(tenant);
+            shown["spent_today"] = json!(spending);
+            shown["limits"] = json!(limits);
+        }
+        shown
     }
 
     fn cache(&self, tenant: &TenantId) -> Value {

@@ -320,8 +320,8 @@ fn the_cache_belongs_to_a_tenant_and_its_totals_to_operators() {
     );
     for path in ["/v1/providers", "/v1/cache"] {
         node.get("unknown", path).problem(401);
-        node.get(OPERATOR, path).problem(403);
     }
+    node.get(OPERATOR, "/v1/cache").problem(403);
     assert_eq!(node.generate("unknown", "", &request()).status, 401);
     node.close();
 }
@@ -361,8 +361,20 @@ fn a_wrong_request_a_limit_and_a_failing_provider_are_told_apart() {
         "the provider is paused for all"
     );
     let providers = node.get(BEST, "/v1/providers");
-    assert_eq!(providers.json()["items"][0]["state"], "paused");
+    let shown = &providers.json()["items"][0];
+    assert_eq!(shown["state"], "paused");
+    for hidden in ["in_flight", "answered", "failed", "problem"] {
+        assert!(shown.get(hidden).is_none(), "{hidden} is of all tenants: {shown}");
+    }
     assert!(!providers.body.contains("sk-hidden"));
+    let all = node.get(OPERATOR, "/v1/providers").json();
+    let shown = &all["items"][0];
+    assert_eq!(
+        (&shown["state"], &shown["in_flight"], &shown["answered"], &shown["failed"]),
+        (&json!("paused"), &json!(0), &json!(0), &json!(1))
+    );
+    assert_eq!(shown["problem"], "429: Rate limit reached");
+    assert!(all.get("spent_today").is_none(), "an operator is not a tenant: {all}");
     node.close();
 
     let node = scene.open("limits = { requests_per_minute = 1 }\ncache = { size = '0B' }");

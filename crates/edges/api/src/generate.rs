@@ -161,6 +161,15 @@ impl GenerateError {
     }
 }
 
+/// Who looks at the providers.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer<'a> {
+    /// The tenant whose spending is shown. `None` = the key of an operator, who is not a tenant.
+    pub tenant: Option<&'a TenantId>,
+    /// Whether the viewer may see what requests of all tenants have caused.
+    pub is_operator: bool,
+}
+
 /// The language models of a node.
 pub trait LanguageModels: Send + Sync {
     /// Begins a request. `key` is its idempotency key. The last event is [`GenerateEvent::Done`]. If the receiver is dropped, the
@@ -172,8 +181,9 @@ pub trait LanguageModels: Send + Sync {
         body: GenerateBody,
     ) -> mpsc::UnboundedReceiver<GenerateEvent>;
 
-    /// The providers, their prices, and what the tenant has spent.
-    fn providers(&self, tenant: &TenantId) -> Value;
+    /// The providers, their prices, and what the tenant has spent. Numbers and problems of attempts are of all tenants, so only
+    /// operators get them.
+    fn providers(&self, viewer: Viewer<'_>) -> Value;
 
     /// The cached replies of a tenant.
     fn cache(&self, tenant: &TenantId) -> Value;
@@ -202,7 +212,7 @@ impl LanguageModels for () {
         events
     }
 
-    fn providers(&self, _: &TenantId) -> Value {
+    fn providers(&self, _: Viewer<'_>) -> Value {
         json!({"items": []})
     }
 
@@ -296,9 +306,22 @@ fn streamed(events: mpsc::UnboundedReceiver<GenerateEvent>) -> Response {
         .into_response()
 }
 
-/// `GET /v1/providers`.
-pub(crate) async fn providers(State(app): State<App>, Caller(tenant): Caller) -> Json<Value> {
-    Json(app.context.models.providers(&tenant))
+/// `GET /v1/providers`, with more fields for operators.
+pub(crate) async fn providers(
+    State(app): State<App>,
+    caller: Result<Caller, Problem>,
+    operator: Option<Operator>,
+) -> Result<Json<Value>, Problem> {
+    let is_operator = operator.is_some();
+    let tenant = match caller {
+        Ok(Caller(tenant)) => Some(tenant),
+        Err(_) if is_operator => None,
+        Err(problem) => return Err(problem),
+    };
+    Ok(Json(app.context.models.providers(Viewer {
+        tenant: tenant.as_ref(),
+        is_operator,
+    })))
 }
 
 /// `GET /v1/cache`.

@@ -371,7 +371,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/providers",
-            "Providers of language models: their state, models and prices; and what the tenant has spent today (UTC), in millionths of the currency unit.",
+            "Providers of language models: their state, models and prices; and what the tenant has spent today (UTC), in millionths of the currency unit. For operators also the attempts of all tenants (`in_flight`, `answered`, `failed`) and the last `problem`; an operator's key has no spending.",
             &[],
             Answer::Anything,
             None,

@@ -46,6 +46,11 @@ pub struct ProviderState {
     /// Seconds until it is asked again, if it is paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_seconds: Option<u64>,
+}
+
+/// What the attempts of all tenants at a provider did. Only operators may see it: a problem can quote a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempts {
     /// Attempts that run.
     pub in_flight: u64,
     /// Attempts that gave a text, since the start.
@@ -141,20 +146,23 @@ impl Connection {
         None
     }
 
-    pub(super) fn report(&self, now: Duration) -> ProviderState {
+    pub(super) fn report(&self, now: Duration) -> (ProviderState, Attempts) {
         let state = self.state.lock();
         let opens = state.breaker.opens_at();
-        ProviderState {
+        let provider = ProviderState {
             state: match state.breaker.permit(now) {
                 Permit::Any => "open",
                 Permit::Probe => "testing",
                 Permit::Nothing => "paused",
             },
             paused_seconds: (opens > now).then(|| opens.saturating_sub(now).as_secs_f64().ceil() as u64),
+        };
+        let attempts = Attempts {
             in_flight: state.in_flight,
             answered: state.answered,
             failed: state.failed,
             problem: state.problem.clone(),
-        }
+        };
+        (provider, attempts)
     }
 }

@@ -63,7 +63,7 @@ use ledger::Payer;
 pub use budget::{Account, Hold, Limit, Moment, OverLimit, Spending, TenantLimits};
 pub use cache::{Counts, Fill};
 pub use clock::{Clock, SystemClock};
-pub use connection::{ProviderState, Upstream};
+pub use connection::{Attempts, ProviderState, Upstream};
 pub use error::GatewayError;
 pub use key::{CacheKey, cache_key};
 pub use ledger::{Ledger, LedgerError, Opening, Used};

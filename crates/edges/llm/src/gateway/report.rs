@@ -4,7 +4,7 @@ use limbic_domain::TenantId;
 use serde::Serialize;
 
 use super::cache::{Counts, Fill};
-use super::connection::ProviderState;
+use super::connection::{Attempts, ProviderState};
 use super::price::Price;
 use super::{Gateway, Spending, TenantLimits};
 
@@ -18,6 +18,9 @@ pub struct ProviderReport {
     /// Its state.
     #[serde(flatten)]
     pub state: ProviderState,
+    /// What the attempts of all tenants did. `None` = the viewer may not see it.
+    #[serde(flatten)]
+    pub attempts: Option<Attempts>,
     /// The models that routes name.
     pub models: Vec<ModelReport>,
 }
@@ -66,10 +69,12 @@ impl Gateway {
                     }
                 }
             }
+            let (state, attempts) = connection.report(now);
             ProviderReport {
                 name: name.to_string(),
                 kind: connection.upstream.kind.clone(),
-                state: connection.report(now),
+                state,
+                attempts: Some(attempts),
                 models,
             }
         };

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use limbic_domain::{HumanDuration, Micros};
-use limbic_llm::gateway::{GatewayError, Source};
+use limbic_llm::gateway::{Gateway, GatewayError, Source};
 
 use super::kit::{REPLY, Scene, ask, highest_cost, tenant, until_paused, watched};
 use crate::server::{Act, End, Fault, schema};
+
+/// Attempts that run at the first provider.
+fn in_flight(gateway: &Gateway) -> u64 {
+    gateway.providers()[0].attempts.as_ref().unwrap().in_flight
+}
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -108,7 +113,7 @@ fn an_empty_account_is_left_alone_until_it_has_cooled_down_and_then_tested_once(
     assert_eq!((report.name.as_str(), report.state.state), ("a", "paused"));
     assert_eq!(report.state.paused_seconds, Some(300));
     assert!(
-        report.state.problem.as_ref().unwrap().contains("quota"),
+        report.attempts.as_ref().unwrap().problem.as_ref().unwrap().contains("quota"),
         "{report:?}"
     );
     scene.clock.advance(seconds(299));
@@ -164,7 +169,7 @@ fn a_slow_provider_is_hedged_and_the_first_text_counts() {
     assert_eq!(result.unwrap().answered.provider.as_str(), "b");
     assert_eq!(shown, "Warm bread.", "nothing was shown twice");
     assert_eq!(
-        gateway.providers()[0].state.in_flight,
+        in_flight(&gateway),
         0,
         "the slow attempt has ended"
     );
@@ -183,7 +188,7 @@ fn a_request_ends_at_its_deadline() {
     let (late, _) = scene.runtime.block_on(asked).unwrap();
     let message = late.unwrap_err().to_string();
     assert!(message.contains("no text within llm.deadline"), "{message}");
-    assert_eq!(gateway.providers()[0].state.in_flight, 0);
+    assert_eq!(in_flight(&gateway), 0);
 }
 
 #[test]
