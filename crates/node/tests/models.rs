@@ -419,6 +419,16 @@ fn a_node_without_providers_says_so() {
 }
 
 #[test]
+fn only_a_node_with_providers_needs_a_timeout_above_the_deadline_of_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = "[affect]\nengine = 'lexicon'\n[api]\ntimeout = '5s'\n";
+    load(folder.path(), short).unwrap();
+    let provider = "[llm_providers.own]\nkind = 'ollama'\n";
+    let error = load(folder.path(), &format!("{short}{provider}")).unwrap_err().to_string();
+    assert!(error.contains("llm.deadline = 25s: must be below api.timeout = 5s"), "{error}");
+}
+
+#[test]
 fn a_check_names_a_provider_that_cannot_be_reached_and_a_model_without_a_price() {
     let scene = Scene::new();
     let closed = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -27,7 +27,8 @@ pub struct GatewaySettings {
     pub cache: CacheSettings,
     /// When a provider is not asked for a while.
     pub breaker: BreakerSettings,
-    /// Maximum duration of a request with all its attempts. Default 25s, below `api.timeout`.
+    /// Maximum duration of a request with all its attempts. Default 25s. Must be below `api.timeout` if there are
+    /// `llm_providers`.
     pub deadline: HumanDuration,
     /// Maximum number of attempts of a request, at all providers together. At least 1; default 6.
     pub attempts: u32,
