@@ -54,7 +54,7 @@ pub struct StatedPrice {
 pub struct PriceTable {
     /// The unit of all prices: `USD`.
     pub currency: String,
-    /// When the prices were read.
+    /// The date of the table. Its prices can be older.
     pub date: String,
     /// The rows.
     pub price: Vec<ShippedPrice>,
@@ -64,7 +64,7 @@ pub struct PriceTable {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShippedPrice {
-    /// The host of the provider's URL, or the kind of the provider.
+    /// The host of the provider's URL; or the kind of the provider, for servers on this machine only.
     pub at: String,
     /// The model, in the provider's form, or `*`. A date at the end of a model's name does not count.
     pub model: String,
@@ -94,7 +94,7 @@ pub struct Seller<'a> {
     pub name: &'a Slug,
     /// Its kind, for instance `openai`.
     pub kind: &'a str,
-    /// The host of its URL. Empty if it has none.
+    /// The host of its URL, an IPv6 address in brackets. Empty if it has none.
     pub host: &'a str,
 }
 
@@ -115,8 +115,10 @@ pub fn price(
             output: row.output,
         });
     }
-    let sells =
-        |row: &&ShippedPrice| row.at == seller.kind || (!seller.host.is_empty() && row.at == seller.host);
+    let is_local = is_local(seller.host);
+    let sells = |row: &&ShippedPrice| {
+        (is_local && row.at == seller.kind) || (!seller.host.is_empty() && row.at == seller.host)
+    };
     let matches = |row: &&ShippedPrice| row.model == "*" || row.model == model || row.model == undated(model);
     let row = shipped.price.iter().filter(sells).find(matches);
     row.map(|row| Price {
@@ -124,6 +126,11 @@ pub fn price(
         output: row.output,
     })
     .or(default)
+}
+
+/// Whether a host is this machine, whose servers bill no tokens.
+fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || matches!(host, "127.0.0.1" | "[::1]")
 }
 
 /// A model's name without a date (`-20251101` or `-2025-11-01`) at its end.
@@ -204,6 +211,25 @@ mod tests {
             None,
             "another server has other prices"
         );
+    }
+
+    #[test]
+    fn a_server_is_free_only_on_this_machine() {
+        let name = Slug::new("own").unwrap();
+        let of = |host: &str| {
+            let seller = Seller {
+                name: &name,
+                kind: "ollama",
+                host,
+            };
+            price(&[], &PriceTable::shipped(), None, &seller, "small").map(|price| price.input)
+        };
+        for local in ["localhost", "LocalHost", "127.0.0.1", "[::1]"] {
+            assert_eq!(of(local), Some(0), "{local}");
+        }
+        for other in ["ollama.com", "10.0.0.7", "localhost.example.com", ""] {
+            assert_eq!(of(other), None, "{other}");
+        }
     }
 
     #[test]
