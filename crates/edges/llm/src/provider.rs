@@ -45,7 +45,7 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What the provider spent on it.
     pub spent: Spent,
-    /// What happened, with the provider's message. One line, without secrets.
+    /// What happened, with the provider's message. The provider's key is replaced by `***`, also where its server repeats it.
     pub detail: String,
 }
 

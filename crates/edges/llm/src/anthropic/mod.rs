@@ -80,7 +80,7 @@ impl Anthropic {
     /// A provider. Opens no connection yet.
     pub fn new(settings: &AnthropicSettings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let endpoint = Endpoint::new(&settings.base_url, settings.headers()?)?;
+        let endpoint = Endpoint::new(&settings.base_url, settings.headers()?, &settings.api_key)?;
         Ok(Self { endpoint })
     }
 }

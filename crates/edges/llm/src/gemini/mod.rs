@@ -77,7 +77,7 @@ impl Gemini {
     pub fn new(settings: &GeminiSettings) -> Result<Self, SettingsError> {
         settings.check()?;
         let headers = key_header(KEY, "", &settings.api_key)?;
-        let endpoint = Endpoint::new(&settings.base_url, headers)?;
+        let endpoint = Endpoint::new(&settings.base_url, headers, &settings.api_key)?;
         Ok(Self { endpoint })
     }
 }

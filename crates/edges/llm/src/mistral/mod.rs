@@ -74,7 +74,7 @@ impl Mistral {
     pub fn new(settings: &MistralSettings) -> Result<Self, SettingsError> {
         settings.check()?;
         let headers = key_header(AUTHORIZATION, "Bearer ", &settings.api_key)?;
-        let endpoint = Endpoint::new(&settings.base_url, headers)?;
+        let endpoint = Endpoint::new(&settings.base_url, headers, &settings.api_key)?;
         Ok(Self { endpoint })
     }
 }

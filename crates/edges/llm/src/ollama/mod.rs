@@ -66,7 +66,7 @@ impl Ollama {
     /// A provider. Opens no connection yet.
     pub fn new(settings: &OllamaSettings) -> Result<Self, SettingsError> {
         let headers = key_header(AUTHORIZATION, "Bearer ", &settings.api_key)?;
-        let endpoint = Endpoint::new(&settings.base_url, headers)?;
+        let endpoint = Endpoint::new(&settings.base_url, headers, &settings.api_key)?;
         Ok(Self { endpoint })
     }
 }

@@ -85,7 +85,7 @@ impl OpenAiCompatible {
     pub fn new(settings: &OpenAiSettings) -> Result<Self, SettingsError> {
         let headers = key_header(AUTHORIZATION, "Bearer ", &settings.api_key)?;
         Ok(Self {
-            endpoint: Endpoint::new(&settings.base_url, headers)?,
+            endpoint: Endpoint::new(&settings.base_url, headers, &settings.api_key)?,
             limit_field: settings.limit_field,
         })
     }

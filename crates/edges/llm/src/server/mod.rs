@@ -67,11 +67,12 @@ pub enum SettingsError {
 pub(crate) struct Endpoint {
     client: Client,
     base: Url,
+    key: Secret,
 }
 
 impl Endpoint {
-    /// Sends nothing.
-    pub(crate) fn new(base: &ConnectionUrl, headers: HeaderMap) -> Result<Self, SettingsError> {
+    /// Sends nothing. `headers` contain `key`.
+    pub(crate) fn new(base: &ConnectionUrl, headers: HeaderMap, key: &Secret) -> Result<Self, SettingsError> {
         let client = Client::builder()
             .user_agent(concat!("limbic/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -81,6 +82,7 @@ impl Endpoint {
         Ok(Self {
             client,
             base: base_url(base)?,
+            key: key.clone(),
         })
     }
 
@@ -93,8 +95,21 @@ impl Endpoint {
         url
     }
 
-    /// Makes one attempt.
+    /// Makes one attempt. A failure does not contain the key, also if the server repeats it.
     pub(crate) async fn ask(
+        &self,
+        api: &impl Api,
+        attempt: Attempt<'_>,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Generated, Failure> {
+        let result = self.attempt(api, attempt, on_text).await;
+        result.map_err(|failure| Failure {
+            detail: self.without_key(&failure.detail),
+            ..failure
+        })
+    }
+
+    async fn attempt(
         &self,
         api: &impl Api,
         attempt: Attempt<'_>,
@@ -117,11 +132,20 @@ impl Endpoint {
         }
         let wait = wait(response.headers(), attempt.now);
         let body = whole(response).await?;
+        // A message is shortened, which could leave a part of the key.
+        let body = self.without_key(&String::from_utf8_lossy(&body));
         Err(api.failure(&ErrorAnswer {
             status: status.as_u16(),
             wait,
             body: &body,
         }))
+    }
+
+    fn without_key(&self, text: &str) -> String {
+        if self.key.is_empty() {
+            return text.to_owned();
+        }
+        text.replace(self.key.reveal(), "***")
     }
 }
 

@@ -13,13 +13,13 @@ pub(crate) struct ErrorAnswer<'a> {
     pub(crate) status: u16,
     /// The wait that its headers ask for.
     pub(crate) wait: Option<Duration>,
-    pub(crate) body: &'a [u8],
+    pub(crate) body: &'a str,
 }
 
 impl ErrorAnswer<'_> {
     /// The body as `T`, or its default if it has another form.
     pub(crate) fn body<T: for<'de> Deserialize<'de> + Default>(&self) -> T {
-        serde_json::from_slice(self.body).unwrap_or_default()
+        serde_json::from_str(self.body).unwrap_or_default()
     }
 
     /// The failure that the status means for most providers, with the server's message, or the start of the body if `message`
@@ -39,7 +39,7 @@ impl ErrorAnswer<'_> {
     /// A failure of this kind.
     pub(crate) fn means(&self, kind: FailureKind, message: &str) -> Failure {
         let words = if message.is_empty() {
-            excerpt(&String::from_utf8_lossy(self.body))
+            excerpt(self.body)
         } else {
             excerpt(message)
         };

@@ -162,6 +162,20 @@ fn reasoning_models_get_the_name_of_the_limit_that_they_read() {
 }
 
 #[test]
+fn a_key_that_the_server_repeats_in_its_stream_is_not_revealed() {
+    let server = Server::<OpenAi>::start();
+    let error = format!(
+        "data: {}\n\n",
+        failure(&format!("the key {KEY} is blocked"), "server_error", None)
+    );
+    let (result, _) = server.result(Act::Raw(Box::leak(error.into_boxed_str())));
+    assert_eq!(
+        result.unwrap_err().detail,
+        "200, but then an error: the key *** is blocked"
+    );
+}
+
+#[test]
 fn a_server_without_a_key_gets_no_header() {
     let server = Server::<OpenAi>::start();
     let provider = OpenAi::provider(&server.base, "").unwrap();

@@ -91,6 +91,8 @@ pub(crate) enum Act {
     /// Sends this JSON document with status 200, as a server that does not stream.
     Json(&'static str),
     Error(Fault),
+    /// Answers with this status and the header that carries the key, after this many letters.
+    Echo(u16, usize),
     Hang,
 }
 
@@ -147,6 +149,10 @@ async fn answer<F: Form>(
         Act::Raw(text) => respond::<F>(Body::from(text)),
         Act::Json(text) => ([("content-type", "application/json")], text).into_response(),
         Act::Error(fault) => error::<F>(fault),
+        Act::Echo(status, before) => {
+            let text = format!("{}{value}", "x".repeat(before));
+            (StatusCode::from_u16(status).unwrap(), text).into_response()
+        }
         Act::Hang => std::future::pending().await,
     }
 }

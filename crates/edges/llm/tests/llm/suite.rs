@@ -74,6 +74,11 @@ macro_rules! conformance {
             }
 
             #[test]
+            fn a_server_that_repeats_the_key_does_not_reveal_it() {
+                suite::a_server_that_repeats_the_key_does_not_reveal_it::<$form>();
+            }
+
+            #[test]
             fn invalid_settings_are_refused_with_a_correction() {
                 suite::invalid_settings_are_refused_with_a_correction::<$form>();
             }
@@ -251,6 +256,20 @@ pub(crate) fn a_server_error_is_unknown<F: Form>() {
         (FailureKind::Unknown, Spent::Nothing),
         "{failure}"
     );
+}
+
+pub(crate) fn a_server_that_repeats_the_key_does_not_reveal_it<F: Form>() {
+    let server = Server::<F>::start();
+    for status in [200, 400, 401, 500] {
+        let failure = server.result(Act::Echo(status, 0)).0.unwrap_err();
+        assert!(!failure.detail.contains("sk-"), "{failure}");
+        assert!(status == 200 || failure.detail.contains("***"), "{failure}");
+    }
+    // A long message is shortened, and can end inside the key.
+    for before in 280..300 {
+        let failure = server.result(Act::Echo(400, before)).0.unwrap_err();
+        assert!(!failure.detail.contains("sk-"), "{failure}");
+    }
 }
 
 pub(crate) fn invalid_settings_are_refused_with_a_correction<F: Form>() {
