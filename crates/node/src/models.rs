@@ -214,6 +214,7 @@ fn error(error: GatewayError) -> GenerateError {
             retry_after,
         },
         GatewayError::Refused { .. } => GenerateError::Refused(error.to_string()),
+        GatewayError::Rejected { .. } => GenerateError::Rejected(error.to_string()),
         GatewayError::Failed { .. } => GenerateError::Failed {
             detail: error.to_string(),
             retry_after,

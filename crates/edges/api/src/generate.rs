@@ -125,6 +125,8 @@ pub enum GenerateError {
     },
     /// A model or a content filter refuses the request.
     Refused(String),
+    /// Every provider refuses the form of the request, and what it says.
+    Rejected(String),
     /// No provider gave a text.
     Failed {
         /// What they answered.
@@ -150,6 +152,7 @@ impl GenerateError {
                 problem
             }
             Self::Refused(detail) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail),
+            Self::Rejected(detail) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected", detail),
             Self::Failed { detail, retry_after } => {
                 let mut problem = Problem::new(StatusCode::BAD_GATEWAY, "no reply", detail);
                 problem.retry_after = retry_after;

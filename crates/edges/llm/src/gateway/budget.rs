@@ -1,7 +1,7 @@
 //! The limits of a tenant: what a call may use is held before it, and settled after it.
 //!
 //! ```text
-//!  admit (a request) ─▶ hold (its most tokens and cost) ─▶ call ─▶ settle (what it used)
+//!  hold (its most tokens and cost) ─▶ admit (a request) ─▶ call ─▶ settle (what it used)
 //!                                                             └──▶ settle_unknown (the whole hold counts)
 //! ```
 
@@ -36,12 +36,30 @@ impl Default for TenantLimits {
 }
 
 /// A limit that leaves no room for a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", describe(*self))]
 pub struct OverLimit {
     /// The limit.
     pub limit: Limit,
     /// When there is room. `None` = this request never has room.
     pub wait: Option<Duration>,
+}
+
+fn describe(over: OverLimit) -> String {
+    let setting = over.limit.setting();
+    let (what, then) = match over.limit {
+        Limit::Requests => ("requests per minute", "retry later"),
+        Limit::Tokens => ("tokens per minute", "retry later, or ask for fewer tokens"),
+        Limit::Budget => ("the budget of the day", "retry tomorrow (UTC)"),
+    };
+    if over.wait.is_some() {
+        format!("the tenant's limit of {what} (llm.limits.{setting}) is reached: {then}, or raise it")
+    } else {
+        format!(
+            "the request alone is larger than the tenant's limit of {what} (llm.limits.{setting}): shorten the prompt, lower \
+             max_tokens, or raise the limit"
+        )
+    }
 }
 
 /// Which limit.

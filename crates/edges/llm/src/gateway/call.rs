@@ -7,7 +7,7 @@ use limbic_domain::{Slug, event_id};
 use tokio::sync::mpsc;
 
 use super::attempt::{Event, Runner, Start};
-use super::budget::micros;
+use super::budget::{OverLimit, micros};
 use super::error::GatewayError;
 use super::ledger::{Payer, Used};
 use super::plan::{self, Standing, State, Step};
@@ -32,13 +32,39 @@ pub(super) struct Resolved {
     pub(super) chain: Vec<Choice>,
 }
 
+/// What a request knows of a target.
+#[derive(Debug)]
+struct Known {
+    state: State,
+    problem: Option<Problem>,
+}
+
+/// Why a target gave no text.
+#[derive(Debug)]
+enum Problem {
+    /// The provider refuses the form of the request.
+    Rejected(String),
+    /// A limit of the tenant left no room for its cost, so it was not asked.
+    OverLimit(OverLimit),
+    Other(String),
+}
+
+/// What became of the start of an attempt.
+#[derive(Debug)]
+enum Begun {
+    Yes,
+    /// The provider is paused, or another request tests it.
+    NotOpen,
+    OverLimit(OverLimit),
+}
+
 /// A running request.
 pub(super) struct Running<'a> {
     inner: &'a Arc<Inner>,
     request: &'a Resolved,
     pieces: &'a Pieces,
-    states: Vec<State>,
-    problems: Vec<Option<String>>,
+    /// What it knows of each target of the chain.
+    known: Vec<Known>,
     runners: Vec<Runner>,
     /// The attempt whose text is passed on.
     shown: Option<usize>,
@@ -60,8 +86,14 @@ impl<'a> Running<'a> {
             inner,
             request,
             pieces,
-            states: vec![State::Untried; request.chain.len()],
-            problems: vec![None; request.chain.len()],
+            known: request
+                .chain
+                .iter()
+                .map(|_| Known {
+                    state: State::Untried,
+                    problem: None,
+                })
+                .collect(),
             runners: Vec::new(),
             shown: None,
             is_spoilt: false,
@@ -89,7 +121,18 @@ impl<'a> Running<'a> {
             let now = clock.elapsed();
             if self.runners.is_empty() {
                 match self.step(now) {
-                    Step::Ask(place) => self.start(place).await?,
+                    Step::Ask(place) => match self.start(place).await? {
+                        Begun::Yes => {}
+                        Begun::NotOpen => continue,
+                        Begun::OverLimit(over) => {
+                            // Another target can cost less.
+                            self.known[place] = Known {
+                                state: State::Failed,
+                                problem: Some(Problem::OverLimit(over)),
+                            };
+                            continue;
+                        }
+                    },
                     Step::WaitUntil(until) => {
                         clock.sleep(until.saturating_sub(now)).await;
                         continue;
@@ -111,7 +154,8 @@ impl<'a> Running<'a> {
                 }
                 () = clock.sleep(until_deadline) => {
                     for runner in &self.runners {
-                        self.problems[runner.place] = Some("no text within llm.deadline".to_owned());
+                        let problem = "no text within llm.deadline".to_owned();
+                        self.known[runner.place].problem = Some(Problem::Other(problem));
                     }
                     return Err(self.gave_up(clock.elapsed()));
                 }
@@ -127,24 +171,28 @@ impl<'a> Running<'a> {
     }
 
     fn step(&self, now: Duration) -> Step {
-        if self.attempts >= self.inner.settings.attempts as usize {
+        if self.has_no_attempt_left() {
             return Step::GiveUp;
         }
-        let standings = self.request.chain.iter().zip(&self.states);
+        let standings = self.request.chain.iter().zip(&self.known);
         let standings: Vec<Standing> = standings
-            .map(|(choice, state)| Standing {
+            .map(|(choice, known)| Standing {
                 is_open: self
                     .inner
                     .connection(&choice.provider)
                     .is_some_and(|one| one.is_open(now)),
-                state: *state,
+                state: known.state,
             })
             .collect();
         plan::next(&standings, now, self.deadline)
     }
 
+    const fn has_no_attempt_left(&self) -> bool {
+        self.attempts >= self.inner.settings.attempts as usize
+    }
+
     /// Starts an attempt, after its hold is durable.
-    async fn start(&mut self, place: usize) -> Result<(), GatewayError> {
+    async fn start(&mut self, place: usize) -> Result<Begun, GatewayError> {
         let choice = &self.request.chain[place];
         let payer = &self.request.payer;
         let generate = &self.request.generate;
@@ -152,21 +200,31 @@ impl<'a> Running<'a> {
             prompt_tokens: generate.most_prompt_tokens(),
             completion_tokens: u64::from(generate.max_tokens),
         };
-        let number = self.attempts;
-        self.attempts += 1;
-        let hold = self
-            .inner
-            .hold(&payer.tenant, most.total(), choice.price.of(most))?;
-        let id = self.inner.next_id();
-        if let Err(error) = self.inner.ledger.open_hold(&id, payer, hold).await {
-            self.inner.settle(&payer.tenant, hold, 0, 0);
-            return Err(error.into());
-        }
         let Some(connection) = self.inner.connection(&choice.provider) else {
             // A route names known providers only.
             return Err(GatewayError::Stopped);
         };
-        connection.begins();
+        if !connection.try_begin(self.inner.clock.elapsed()) {
+            return Ok(Begun::NotOpen);
+        }
+        let hold = self
+            .inner
+            .hold(&payer.tenant, most.total(), choice.price.of(most));
+        let hold = match hold {
+            Ok(hold) => hold,
+            Err(over) => {
+                connection.ends();
+                return Ok(Begun::OverLimit(over));
+            }
+        };
+        let id = self.inner.next_id();
+        if let Err(error) = self.inner.ledger.open_hold(&id, payer, hold).await {
+            connection.ends();
+            self.inner.settle(&payer.tenant, hold, 0, 0);
+            return Err(error.into());
+        }
+        let number = self.attempts;
+        self.attempts += 1;
         let now = self.inner.clock.now();
         let elapsed = self.inner.clock.elapsed();
         let deadline = self.deadline.saturating_sub(elapsed);
@@ -181,7 +239,7 @@ impl<'a> Running<'a> {
             deadline,
         };
         let task = start.spawn(self.sender.clone());
-        self.states[place] = State::Running;
+        self.known[place].state = State::Running;
         self.runners.push(Runner {
             number,
             place,
@@ -191,7 +249,7 @@ impl<'a> Running<'a> {
         });
         let hedge_after = self.inner.settings.hedge_after.get();
         self.hedge_at = (!hedge_after.is_zero() && self.shown.is_none()).then(|| elapsed + hedge_after);
-        Ok(())
+        Ok(Begun::Yes)
     }
 
     /// Takes an event of an attempt. Returns the end of the request, if this is it.
@@ -294,8 +352,14 @@ impl<'a> Running<'a> {
                 (Used { settled: 0, unknown }, None)
             }
         };
-        self.states[runner.place] = retry.map_or(State::Failed, State::RetryAt);
-        self.problems[runner.place] = Some(failure.detail.clone());
+        let detail = failure.detail.clone();
+        self.known[runner.place] = Known {
+            state: retry.map_or(State::Failed, State::RetryAt),
+            problem: Some(match failure.kind {
+                FailureKind::Rejected => Problem::Rejected(detail),
+                _ => Problem::Other(detail),
+            }),
+        };
         self.close(&runner, used, tokens, None).await;
         (failure.kind == FailureKind::Refused).then(|| GatewayError::Refused {
             provider: name.to_owned(),
@@ -313,7 +377,7 @@ impl<'a> Running<'a> {
             settled: 0,
             unknown: runner.hold.cost,
         };
-        self.states[runner.place] = State::Failed;
+        self.known[runner.place].state = State::Failed;
         self.close(&runner, used, None, None).await;
     }
 
@@ -341,33 +405,61 @@ impl<'a> Running<'a> {
     }
 
     fn gave_up(&self, now: Duration) -> GatewayError {
-        let problems = self.request.chain.iter().zip(&self.problems);
-        let problems: Vec<String> = problems
-            .map(|(choice, problem)| {
-                let paused = || match self
-                    .inner
-                    .connection(&choice.provider)
-                    .and_then(|one| one.opens_in(now))
-                {
-                    Some(wait) => format!(
-                        "it is paused for {} s, because it failed before",
-                        wait.as_secs_f64().ceil()
-                    ),
-                    None => "it was not asked".to_owned(),
+        if let Some(over) = self.over_limit() {
+            return GatewayError::OverLimit(over);
+        }
+        let chain = || self.request.chain.iter().zip(&self.known);
+        let opens_in = |choice: &Choice| self.inner.connection(&choice.provider)?.opens_in(now);
+        let problems: Vec<String> = chain()
+            .map(|(choice, known)| {
+                let problem = match &known.problem {
+                    Some(Problem::Rejected(detail) | Problem::Other(detail)) => detail.clone(),
+                    Some(Problem::OverLimit(over)) => over.to_string(),
+                    None => match opens_in(choice) {
+                        Some(wait) => format!(
+                            "it is paused for {} s, because it failed before",
+                            wait.as_secs_f64().ceil()
+                        ),
+                        None => "it was not asked".to_owned(),
+                    },
                 };
-                let problem = problem.clone().unwrap_or_else(paused);
                 format!("{}/{}: {problem}", choice.provider, choice.model)
             })
             .collect();
-        let waits = self.request.chain.iter().zip(&self.states);
-        let waits = waits.filter_map(|(choice, state)| match state {
+        let detail = problems.join("; ");
+        if self.is_rejected() {
+            return GatewayError::Rejected { detail };
+        }
+        let waits = chain().filter_map(|(choice, known)| match known.state {
             State::RetryAt(at) => Some(at.saturating_sub(now)),
-            _ => self.inner.connection(&choice.provider)?.opens_in(now),
+            _ => opens_in(choice),
         });
         GatewayError::Failed {
-            detail: problems.join("; "),
             wait: waits.min(),
+            detail,
         }
+    }
+
+    /// The limit that left no room for any target. Of several, the one that has room first.
+    fn over_limit(&self) -> Option<OverLimit> {
+        let limits = self.known.iter().map(|known| match known.problem {
+            Some(Problem::OverLimit(over)) => Some(over),
+            _ => None,
+        });
+        let limits = limits.collect::<Option<Vec<OverLimit>>>()?;
+        limits
+            .into_iter()
+            .min_by_key(|over| over.wait.unwrap_or(Duration::MAX))
+    }
+
+    /// Whether another attempt does not help: every target refuses the form of the request, as far as targets are asked.
+    fn is_rejected(&self) -> bool {
+        let is_rejected = |known: &Known| match known.problem {
+            Some(Problem::Rejected(_)) => true,
+            Some(_) => false,
+            None => self.has_no_attempt_left(),
+        };
+        self.attempts > 0 && self.known.iter().all(is_rejected)
     }
 }
 

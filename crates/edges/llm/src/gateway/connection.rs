@@ -62,6 +62,16 @@ pub struct Attempts {
     pub problem: Option<String>,
 }
 
+impl State {
+    fn is_open(&self, now: Duration) -> bool {
+        match self.breaker.permit(now) {
+            Permit::Any => true,
+            Permit::Probe => self.in_flight == 0,
+            Permit::Nothing => false,
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn new(upstream: Upstream, settings: &BreakerSettings) -> Self {
         let breaker = Breaker::new(settings.failures, settings.pause.get());
@@ -80,12 +90,17 @@ impl Connection {
 
     /// Whether an attempt may begin.
     pub(super) fn is_open(&self, now: Duration) -> bool {
-        let state = self.state.lock();
-        match state.breaker.permit(now) {
-            Permit::Any => true,
-            Permit::Probe => state.in_flight == 0,
-            Permit::Nothing => false,
+        self.state.lock().is_open(now)
+    }
+
+    /// Begins an attempt, if one may begin. After a pause only one attempt at a time tests the provider.
+    pub(super) fn try_begin(&self, now: Duration) -> bool {
+        let mut state = self.state.lock();
+        let is_open = state.is_open(now);
+        if is_open {
+            state.in_flight += 1;
         }
+        is_open
     }
 
     /// When it may be asked again, if it is paused.
@@ -94,11 +109,7 @@ impl Connection {
         (opens > now).then(|| opens.saturating_sub(now))
     }
 
-    pub(super) fn begins(&self) {
-        self.state.lock().in_flight += 1;
-    }
-
-    /// An attempt was ended before its result.
+    /// An attempt that has begun was not sent, or was ended before its result.
     pub(super) fn ends(&self) {
         self.state.lock().in_flight -= 1;
     }
@@ -164,5 +175,45 @@ impl Connection {
             problem: state.problem.clone(),
         };
         (provider, attempts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Attempt, OnText, Pending};
+
+    struct Silent;
+
+    impl Provider for Silent {
+        fn generate<'a>(&'a self, _: Attempt<'a>, _: &'a mut OnText<'_>) -> Pending<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn one_attempt_at_a_time_tests_a_provider_after_a_pause() {
+        let upstream = Upstream {
+            provider: Arc::new(Silent),
+            kind: "silent".to_owned(),
+            host: String::new(),
+        };
+        let settings = BreakerSettings {
+            failures: 1,
+            ..BreakerSettings::default()
+        };
+        let connection = Connection::new(upstream, &settings);
+        let seconds = Duration::from_secs;
+        assert!(connection.try_begin(seconds(0)) && connection.try_begin(seconds(0)));
+        let failure = Failure::new(FailureKind::Unknown, "broken");
+        connection.fails("p", &failure, seconds(0));
+        connection.fails("p", &failure, seconds(0));
+        assert!(!connection.try_begin(seconds(14)), "it is paused");
+        assert!(connection.try_begin(seconds(15)));
+        assert!(!connection.try_begin(seconds(15)), "one tests it");
+        connection.ends();
+        assert!(connection.try_begin(seconds(15)), "the test was not sent");
+        connection.succeeds();
+        assert!(connection.try_begin(seconds(15)) && connection.try_begin(seconds(15)));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use limbic_stream::outbox::Answer;
 
-use super::budget::{Limit, OverLimit};
+use super::budget::OverLimit;
 use super::ledger::LedgerError;
 use crate::Generated;
 
@@ -38,14 +38,20 @@ pub enum GatewayError {
         model: String,
     },
     /// A limit of the tenant leaves no room.
-    #[error("{}", over(*.0))]
-    OverLimit(OverLimit),
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
     /// A model or a content filter refuses the request. Other providers were not asked.
     #[error("{provider} refuses the request: {detail}. Change the prompt")]
     Refused {
         /// The provider.
         provider: String,
         /// Its message.
+        detail: String,
+    },
+    /// Every provider refuses the form of the request.
+    #[error("every provider rejects the request: {detail}. Correct it")]
+    Rejected {
+        /// What each one answered.
         detail: String,
     },
     /// No provider gave a reply.
@@ -62,23 +68,6 @@ pub enum GatewayError {
     /// The process ends.
     #[error("the request ended, because this node stops: send it again")]
     Stopped,
-}
-
-fn over(over: OverLimit) -> String {
-    let setting = over.limit.setting();
-    let (what, then) = match over.limit {
-        Limit::Requests => ("requests per minute", "retry later"),
-        Limit::Tokens => ("tokens per minute", "retry later, or ask for fewer tokens"),
-        Limit::Budget => ("the budget of the day", "retry tomorrow (UTC)"),
-    };
-    if over.wait.is_some() {
-        format!("the tenant's limit of {what} (llm.limits.{setting}) is reached: {then}, or raise it")
-    } else {
-        format!(
-            "the request alone is larger than the tenant's limit of {what} (llm.limits.{setting}): shorten the prompt, lower \
-             max_tokens, or raise the limit"
-        )
-    }
 }
 
 impl GatewayError {
@@ -98,6 +87,7 @@ impl GatewayError {
             Self::UnknownModel { .. }
             | Self::Invalid { .. }
             | Self::Refused { .. }
+            | Self::Rejected { .. }
             | Self::OverLimit(OverLimit { wait: None, .. }) => Answer::Rejected { detail },
             Self::OverLimit(OverLimit { wait, .. }) => Answer::RetryAfter { wait, detail },
             Self::NoPrice { .. } => Answer::Blocked { detail },

@@ -318,13 +318,17 @@ impl Inner {
         format!("the models are {}", names.join(", "))
     }
 
-    fn hold(&self, tenant: &TenantId, tokens: u64, cost: u64) -> Result<Hold, GatewayError> {
+    fn hold(&self, tenant: &TenantId, tokens: u64, cost: u64) -> Result<Hold, OverLimit> {
         let now = self.clock.moment();
         self.with_account(tenant, |account| {
-            account.admit(now)?;
-            account.hold(now, tokens, cost)
+            let hold = account.hold(now, tokens, cost)?;
+            // A call that does not fit the budget is not sent, so it does not count as a request.
+            if let Err(over) = account.admit(now) {
+                account.settle(now, hold, 0, 0);
+                return Err(over);
+            }
+            Ok(hold)
         })
-        .map_err(GatewayError::OverLimit)
     }
 
     fn settle(&self, tenant: &TenantId, hold: Hold, tokens: u64, cost: u64) {

@@ -4,6 +4,7 @@ use limbic_domain::Micros;
 use limbic_llm::gateway::{GatewayError, Limit, OverLimit, Price, TenantLimits};
 
 use super::kit::{REPLY, Scene, TOKEN, ask, highest_cost, keyed, tenant};
+use crate::server::{Act, Fault};
 
 #[test]
 fn the_money_that_is_counted_is_the_money_that_is_spent_to_the_micro_unit_also_after_a_restart() {
@@ -50,6 +51,34 @@ fn no_attempt_begins_without_room_for_its_highest_cost() {
     scene.text(&gateway, other);
     scene.clock.advance(wait.unwrap());
     assert_eq!(scene.text(&gateway, ask("ads")).cost(), Micros(REPLY));
+}
+
+#[test]
+fn a_target_that_the_budget_has_no_room_for_is_skipped() {
+    let mut scene = Scene::new();
+    scene.settings.limits.budget_per_day = highest_cost() + REPLY.unsigned_abs();
+    // One attempt is left for the target that can be paid.
+    scene.settings.attempts = 1;
+    scene.settings.prices[0].output *= 1_000;
+    let gateway = scene.open();
+    let outcome = scene.text(&gateway, ask("ads"));
+    assert_eq!(outcome.answered.provider.as_str(), "b");
+    let (over, _) = scene.ask(&gateway, ask("alone"));
+    assert!(
+        matches!(over, Err(GatewayError::OverLimit(OverLimit { wait: None, .. }))),
+        "nobody was asked: {over:?}"
+    );
+    assert!(scene.a.requests().is_empty());
+
+    drop(gateway);
+    scene.settings.attempts = 6;
+    scene.settings.routes[0].chain.reverse();
+    let gateway = scene.open();
+    scene.b.will(Act::Error(Fault::Server));
+    let (failed, _) = scene.ask(&gateway, ask("ads"));
+    let failed = failed.unwrap_err();
+    assert!(matches!(failed, GatewayError::Failed { .. }), "b was asked: {failed}");
+    assert!(failed.to_string().contains("llm.limits.budget_per_day"), "{failed}");
 }
 
 #[test]

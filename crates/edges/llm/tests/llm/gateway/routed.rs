@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use limbic_domain::{HumanDuration, Micros};
 use limbic_llm::gateway::{Gateway, GatewayError, Source};
+use limbic_stream::outbox::Answer;
 
 use super::kit::{REPLY, Scene, ask, highest_cost, tenant, until_paused, watched};
 use crate::server::{Act, End, Fault, schema};
@@ -153,6 +154,35 @@ fn what_one_provider_refuses_no_other_one_is_asked_to_write() {
     assert!(scene.b.requests().is_empty());
     let (spending, _) = gateway.spending(&tenant("acme"));
     assert_eq!(spending.settled, REPLY.unsigned_abs(), "it was paid");
+}
+
+#[test]
+fn a_request_that_every_provider_rejects_is_not_worth_another_attempt() {
+    let scene = Scene::new();
+    let gateway = scene.open();
+    scene.a.will(Act::Error(Fault::Invalid));
+    scene.b.will(Act::Error(Fault::Invalid));
+    let (rejected, _) = scene.ask(&gateway, ask("ads"));
+    let rejected = rejected.unwrap_err();
+    assert!(
+        matches!(&rejected, GatewayError::Rejected { detail } if detail.contains("b/model-b: 400")),
+        "{rejected:?}"
+    );
+    assert!(matches!(rejected.into_answer(), Answer::Rejected { .. }));
+
+    // A provider that fails can still give a text later.
+    scene.a.will(Act::Error(Fault::Invalid));
+    scene.b.will(Act::Error(Fault::Server));
+    let (failed, _) = scene.ask(&gateway, ask("ads"));
+    assert!(matches!(failed, Err(GatewayError::Failed { .. })), "{failed:?}");
+
+    // So can one that is paused.
+    scene.a.will(Act::Error(Fault::Invalid));
+    scene.b.will(Act::Error(Fault::Exhausted));
+    scene.ask(&gateway, ask("ads")).0.unwrap_err();
+    scene.a.will(Act::Error(Fault::Invalid));
+    let (failed, _) = scene.ask(&gateway, ask("ads"));
+    assert_eq!(failed.unwrap_err().wait(), Some(seconds(300)));
 }
 
 #[test]
