@@ -108,7 +108,7 @@ impl<'a> Running<'a> {
     /// Asks the providers until one gives a text.
     pub(super) async fn run(mut self) -> Result<Answered, GatewayError> {
         let result = self.finish().await;
-        // Attempts that a hedge has made needless, or that are late, end here.
+        // Attempts that a hedge has made needless end here.
         for runner in std::mem::take(&mut self.runners) {
             self.abandon(runner).await;
         }
@@ -118,8 +118,8 @@ impl<'a> Running<'a> {
     async fn finish(&mut self) -> Result<Answered, GatewayError> {
         let clock = Arc::clone(&self.inner.clock);
         loop {
-            let now = clock.elapsed();
             if self.runners.is_empty() {
+                let now = clock.elapsed();
                 match self.step(now) {
                     Step::Ask(place) => match self.start(place).await? {
                         Begun::Yes => {}
@@ -134,14 +134,12 @@ impl<'a> Running<'a> {
                         }
                     },
                     Step::WaitUntil(until) => {
-                        clock.sleep(until.saturating_sub(now)).await;
+                        clock.sleep_until(until).await;
                         continue;
                     }
                     Step::GiveUp => return Err(self.gave_up(now)),
                 }
             }
-            let until_deadline = self.deadline.saturating_sub(now);
-            let until_hedge = self.hedge_at.map(|at| at.saturating_sub(now));
             tokio::select! {
                 biased;
                 event = self.events.recv() => {
@@ -152,21 +150,42 @@ impl<'a> Running<'a> {
                         return result;
                     }
                 }
-                () = clock.sleep(until_deadline) => {
-                    for runner in &self.runners {
-                        let problem = "no text within llm.deadline".to_owned();
-                        self.known[runner.place].problem = Some(Problem::Other(problem));
+                () = clock.sleep_until(self.next_limit()) => {
+                    let now = clock.elapsed();
+                    if now >= self.deadline {
+                        self.end_late("no text within llm.deadline", |_| true).await;
+                        return Err(self.gave_up(now));
                     }
-                    return Err(self.gave_up(clock.elapsed()));
-                }
-                () = clock.sleep(until_hedge.unwrap_or_default()), if until_hedge.is_some() => {
-                    self.hedge_at = None;
-                    if let Step::Ask(place) = self.step(clock.elapsed()) {
-                        // A limit that leaves no room for the second attempt does not end the first one.
-                        let _ = self.start(place).await;
+                    let is_silent = |runner: &Runner| runner.text_by.is_some_and(|by| by <= now);
+                    self.end_late("no text within llm.first_text_within", is_silent).await;
+                    if !self.runners.is_empty() && self.hedge_at.is_some_and(|at| at <= now) {
+                        self.hedge_at = None;
+                        if let Step::Ask(place) = self.step(now) {
+                            // A limit that leaves no room for the second attempt does not end the first one.
+                            let _ = self.start(place).await;
+                        }
                     }
                 }
             }
+        }
+    }
+
+    /// When the request must act, if no attempt reports anything.
+    fn next_limit(&self) -> Duration {
+        let texts = self.runners.iter().filter_map(|runner| runner.text_by);
+        texts.chain(self.hedge_at).fold(self.deadline, Duration::min)
+    }
+
+    /// Ends the attempts for which `is_late` is true. They count as failures of their providers; what they have cost is not known.
+    async fn end_late(&mut self, problem: &str, is_late: impl Fn(&Runner) -> bool) {
+        let (late, running): (Vec<Runner>, Vec<Runner>) =
+            std::mem::take(&mut self.runners).into_iter().partition(is_late);
+        self.runners = running;
+        for runner in late {
+            runner.task.abort();
+            let failure = Failure::new(FailureKind::Unknown, problem).spending(Spent::Unknown);
+            // Only a refusal ends the request.
+            let _ = self.fail(runner, failure).await;
         }
     }
 
@@ -240,12 +259,14 @@ impl<'a> Running<'a> {
         };
         let task = start.spawn(self.sender.clone());
         self.known[place].state = State::Running;
+        let first_text_within = self.inner.settings.first_text_within.get();
         self.runners.push(Runner {
             number,
             place,
             id,
             hold,
             task,
+            text_by: (!first_text_within.is_zero()).then(|| elapsed + first_text_within),
         });
         let hedge_after = self.inner.settings.hedge_after.get();
         self.hedge_at = (!hedge_after.is_zero() && self.shown.is_none()).then(|| elapsed + hedge_after);
@@ -258,6 +279,7 @@ impl<'a> Running<'a> {
         let position = self.runners.iter().position(|runner| runner.number == number)?;
         match event {
             Event::Text(piece) => {
+                self.runners[position].text_by = None;
                 if self.shown.is_none() {
                     self.show(number).await;
                 }

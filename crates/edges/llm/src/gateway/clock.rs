@@ -15,8 +15,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The time since any fixed start. It never jumps.
     fn elapsed(&self) -> Duration;
 
-    /// Ends after `wait`.
-    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// Ends when [`Self::elapsed`] is at least `at`.
+    fn sleep_until(&self, at: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// The time on both clocks.
     fn moment(&self) -> Moment {
@@ -46,7 +46,7 @@ impl Clock for SystemClock {
         self.0.elapsed()
     }
 
-    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(tokio::time::sleep(wait))
+    fn sleep_until(&self, at: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep_until((self.0 + at).into()))
     }
 }

@@ -32,6 +32,9 @@ pub struct GatewaySettings {
     pub deadline: HumanDuration,
     /// Maximum number of attempts of a request, at all providers together. At least 1; default 6.
     pub attempts: u32,
+    /// If an attempt has given no text for this long, it has failed, and the next provider is asked. A server that does not stream sends
+    /// all its text at the end, and a model that thinks sends none meanwhile. `0s` = no limit. Default 10s.
+    pub first_text_within: HumanDuration,
     /// If a provider has sent no text for this long, the next one is asked as well, and the first text counts. Both are paid. `0s`
     /// (default) = never.
     pub hedge_after: HumanDuration,
@@ -97,6 +100,7 @@ impl Default for GatewaySettings {
             breaker: BreakerSettings::default(),
             deadline: HumanDuration::from_secs(25),
             attempts: 6,
+            first_text_within: HumanDuration::from_secs(10),
             hedge_after: HumanDuration::ZERO,
             keep_results: HumanDuration::from_days(2),
         }

@@ -39,11 +39,10 @@ impl Clock for ManualClock {
         *self.now.borrow()
     }
 
-    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn sleep_until(&self, at: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let mut now = self.now.subscribe();
-        let until = *now.borrow() + wait;
         Box::pin(async move {
-            let reached = now.wait_for(|now| *now >= until).await.is_ok();
+            let reached = now.wait_for(|now| *now >= at).await.is_ok();
             if !reached {
                 std::future::pending::<()>().await;
             }

@@ -14,6 +14,11 @@ fn in_flight(gateway: &Gateway) -> u64 {
     gateway.providers()[0].attempts.as_ref().unwrap().in_flight
 }
 
+/// Attempts at the first provider that gave no text.
+fn failed(gateway: &Gateway) -> u64 {
+    gateway.providers()[0].attempts.as_ref().unwrap().failed
+}
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -219,6 +224,32 @@ fn a_request_ends_at_its_deadline() {
     let message = late.unwrap_err().to_string();
     assert!(message.contains("no text within llm.deadline"), "{message}");
     assert_eq!(in_flight(&gateway), 0);
+    assert_eq!(failed(&gateway), 1, "the provider did not finish");
+    let (spending, _) = gateway.spending(&tenant("acme"));
+    assert_eq!((spending.unknown, spending.held), (highest_cost(), 0));
+}
+
+#[test]
+fn a_provider_that_hangs_fails_and_the_next_one_is_asked_before_the_deadline() {
+    let mut scene = Scene::new();
+    scene.settings.breaker.failures = 1;
+    let gateway = scene.open();
+    scene.a.will(Act::Hang);
+    let asked = scene.runtime.spawn(watched(gateway.clone(), ask("ads")));
+    scene.runtime.block_on(scene.a.has_received(1));
+    assert!(scene.b.requests().is_empty());
+    scene.clock.advance(seconds(10));
+    let (result, shown) = scene.runtime.block_on(asked).unwrap();
+    let outcome = result.unwrap();
+    assert_eq!((outcome.answered.provider.as_str(), shown.as_str()), ("b", "Warm bread."));
+    let unknown = i64::try_from(highest_cost()).unwrap();
+    assert_eq!(outcome.cost(), Micros(unknown + REPLY));
+    let report = &gateway.providers()[0];
+    assert_eq!((report.state.state, failed(&gateway), in_flight(&gateway)), ("paused", 1, 0));
+    assert_eq!(
+        report.attempts.as_ref().unwrap().problem.as_deref(),
+        Some("no text within llm.first_text_within")
+    );
 }
 
 #[test]
