@@ -22,7 +22,7 @@ use super::Answered;
 use super::budget::Hold;
 use crate::Generated;
 
-const TABLES: [&str; 3] = [
+const TABLES: [&str; 4] = [
     // The holds of attempts that run.
     "CREATE TABLE IF NOT EXISTS limbic_llm_holds (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, day BIGINT NOT NULL, cost BIGINT NOT NULL)
         WITHOUT ROWID",
@@ -31,6 +31,8 @@ const TABLES: [&str; 3] = [
     // What each request with an idempotency key has cost, and its result when it has one.
     "CREATE TABLE IF NOT EXISTS limbic_llm_requests (tenant TEXT NOT NULL, request TEXT NOT NULL, at BIGINT NOT NULL,
         settled BIGINT NOT NULL, unknown BIGINT NOT NULL, result TEXT, PRIMARY KEY (tenant, request)) WITHOUT ROWID",
+    // For the deletion of old ones.
+    "CREATE INDEX IF NOT EXISTS limbic_llm_requests_at ON limbic_llm_requests (at)",
 ];
 
 /// Most writes of one transaction.
@@ -405,7 +407,8 @@ async fn spend(
     Ok(())
 }
 
-/// Adds to the cost of a request with an idempotency key.
+/// Adds to the cost of a request with an idempotency key. It is kept from its last attempt on: a request that succeeds late has its
+/// result as long as others.
 async fn charge(
     connection: &mut AnyConnection,
     payer: &Payer,
@@ -417,7 +420,8 @@ async fn charge(
     };
     sqlx::query(
         "INSERT INTO limbic_llm_requests (tenant, request, at, settled, unknown) VALUES (?, ?, ?, ?, ?)
-            ON CONFLICT (tenant, request) DO UPDATE SET settled = settled + excluded.settled, unknown = unknown + excluded.unknown",
+            ON CONFLICT (tenant, request) DO UPDATE SET at = excluded.at, settled = settled + excluded.settled,
+            unknown = unknown + excluded.unknown",
     )
     .bind(payer.tenant.as_str())
     .bind(request.as_str())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limbic_domain::{Micros, Utc};
+use limbic_domain::{HumanDuration, Micros, Utc};
 use limbic_llm::Generate;
 use limbic_llm::gateway::{GatewaySender, Ledger, Source};
 use limbic_stream::outbox::{Answer, Call, Conclusion, Enqueue, Limits, Outbox, Sender as _};
@@ -10,7 +10,7 @@ use limbic_stream::testing::{Harness, record};
 use limbic_stream::{Batch, Outputs, Stage, StageError};
 
 use super::kit::{REPLY, Scene, ask, highest_cost, keyed, tenant, until_paused, watched};
-use crate::server::{Act, End};
+use crate::server::{Act, End, Fault};
 
 /// What the ledger says that a request has cost.
 fn cost(scene: &Scene, key: &str) -> (i64, u64) {
@@ -49,7 +49,7 @@ fn the_same_key_gives_the_same_result_also_after_a_restart_and_never_that_of_ano
 fn a_second_request_with_the_key_of_a_running_one_waits_for_it() {
     let scene = Scene::new();
     let gateway = scene.open();
-    scene.a.will(Act::Error(crate::server::Fault::Throttled));
+    scene.a.will(Act::Error(Fault::Throttled));
     let first = scene
         .runtime
         .spawn(watched(gateway.clone(), keyed("alone", "draft-1")));
@@ -121,6 +121,25 @@ fn a_process_that_ends_during_an_attempt_has_its_highest_cost_counted_as_unknown
         .collect();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0], keys[1]);
+}
+
+#[test]
+fn the_result_of_a_request_that_succeeds_late_is_kept_as_long_as_others() {
+    let mut scene = Scene::new();
+    scene.settings.keep_results = HumanDuration::from_hours(3);
+    let gateway = scene.open();
+    let hours = |hours| scene.clock.advance(Duration::from_hours(hours));
+    scene.a.will(Act::Error(Fault::Server));
+    scene.ask(&gateway, keyed("alone", "draft-1")).0.unwrap_err();
+    hours(2);
+    scene.text(&gateway, keyed("alone", "draft-1"));
+    hours(2);
+    // Deletes what is older than three hours.
+    scene.text(&gateway, keyed("alone", "draft-2"));
+    assert_eq!(scene.text(&gateway, keyed("alone", "draft-1")).source, Source::Repeated);
+    hours(2);
+    scene.text(&gateway, keyed("alone", "draft-3"));
+    assert_eq!(scene.text(&gateway, keyed("alone", "draft-1")).source, Source::Provider);
 }
 
 #[test]
