@@ -69,7 +69,7 @@ impl AnthropicSettings {
 /// | 402 (`billing_error`); 400 because of the credit balance | exhausted |
 /// | 429 (`rate_limit_error`); 529 (`overloaded_error`) or 503 with `Retry-After` | throttled |
 /// | other 5xx, no connection, no answer in time | unknown |
-/// | 401, 403, 404 | blocked |
+/// | 3xx, 401, 403, 404 | blocked |
 /// | anything else | rejected, with the server's message |
 #[derive(Debug)]
 pub struct Anthropic {
@@ -153,10 +153,11 @@ struct Tokens {
 impl Tokens {
     /// The usage with these totals. The last event of a message may leave out the prompt.
     fn over(&self, before: Option<Usage>) -> Usage {
-        let cached = self.written_to_cache.unwrap_or(0) + self.read_from_cache.unwrap_or(0);
+        let written = self.written_to_cache.unwrap_or(0);
+        let cached = written.saturating_add(self.read_from_cache.unwrap_or(0));
         let before = before.map_or(0, |usage| usage.prompt_tokens);
         Usage {
-            prompt_tokens: self.input.map_or(before, |tokens| tokens + cached),
+            prompt_tokens: self.input.map_or(before, |tokens| tokens.saturating_add(cached)),
             completion_tokens: self.output,
         }
     }

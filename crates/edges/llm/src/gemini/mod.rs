@@ -65,7 +65,7 @@ impl GeminiSettings {
 /// | 402; 429 because of a quota of the day | exhausted, also if it names a wait: the quota starts again at midnight |
 /// | other 429; 503 with `Retry-After` | throttled, for the `retryDelay` of the body if there is one |
 /// | other 5xx, no connection, no answer in time | unknown |
-/// | 401, 403, 404; 400 because of the key (`API_KEY_INVALID`) or the account (`FAILED_PRECONDITION`) | blocked |
+/// | 3xx, 401, 403, 404; 400 because of the key (`API_KEY_INVALID`) or the account (`FAILED_PRECONDITION`) | blocked |
 /// | anything else | rejected, with the server's message |
 #[derive(Debug)]
 pub struct Gemini {
@@ -194,7 +194,8 @@ impl Api for Gemini {
             config["temperature"] = temperature.into();
         }
         if let Some(seed) = request.seed {
-            config["seed"] = seed.into();
+            // The API accepts 32 bits.
+            config["seed"] = (seed as i32).into();
         }
         if let Some(schema) = &request.schema {
             config["responseMimeType"] = "application/json".into();
@@ -224,7 +225,7 @@ impl Api for Gemini {
         if let Some(usage) = response.usage_metadata {
             reply.usage = Some(Usage {
                 prompt_tokens: usage.prompt,
-                completion_tokens: usage.candidates + usage.thoughts,
+                completion_tokens: usage.candidates.saturating_add(usage.thoughts),
             });
         }
         if let Some(reason) = response

@@ -62,7 +62,7 @@ impl MistralSettings {
 /// | 402 | exhausted |
 /// | 429; 503 with `Retry-After` | throttled |
 /// | other 5xx, no connection, no answer in time | unknown |
-/// | 401, 403, 404 | blocked |
+/// | 3xx, 401, 403, 404 | blocked |
 /// | anything else (422: a field is wrong) | rejected, with the server's message |
 #[derive(Debug)]
 pub struct Mistral {

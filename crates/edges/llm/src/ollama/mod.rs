@@ -55,7 +55,7 @@ impl OllamaSettings {
 /// | 402 | exhausted |
 /// | 429; 503 with `Retry-After` | throttled |
 /// | other 5xx (503: too many requests wait), no connection, no answer in time | unknown |
-/// | 401, 403, 404 (the model was not pulled) | blocked |
+/// | 3xx, 401, 403, 404 (the model was not pulled) | blocked |
 /// | anything else | rejected, with the server's message |
 #[derive(Debug)]
 pub struct Ollama {

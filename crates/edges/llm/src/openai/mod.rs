@@ -72,7 +72,7 @@ impl OpenAiSettings {
 /// | 402; an error `insufficient_quota` or `billing_hard_limit_reached` | exhausted |
 /// | 429; 503 or 529 with `Retry-After` | throttled for `Retry-After`, or `retry-after-ms` |
 /// | 408, 409, 425, other 5xx, no connection, no answer in time | unknown |
-/// | 401, 403, 404 | blocked: the key, the account, the model or the address is wrong |
+/// | 3xx, 401, 403, 404 | blocked: the key, the account, the model or the address is wrong |
 /// | anything else | rejected, with the server's message |
 #[derive(Debug)]
 pub struct OpenAiCompatible {

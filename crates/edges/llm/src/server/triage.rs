@@ -30,7 +30,8 @@ impl ErrorAnswer<'_> {
             429 => FailureKind::Throttled(self.wait),
             503 | 529 if self.wait.is_some() => FailureKind::Throttled(self.wait),
             408 | 409 | 425 | 500..=599 => FailureKind::Unknown,
-            401 | 403 | 404 => FailureKind::Blocked,
+            // A server that points elsewhere has another address.
+            300..=399 | 401 | 403 | 404 => FailureKind::Blocked,
             _ => FailureKind::Rejected,
         };
         self.means(kind, message)

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limbic_domain::Secret;
-use limbic_llm::{FailureKind, Gemini as Real, GeminiSettings, Provider, SettingsError};
+use limbic_domain::{Secret, Utc};
+use limbic_llm::{Attempt, FailureKind, Gemini as Real, GeminiSettings, Generate, Provider, SettingsError};
 use serde_json::{Value, json};
 
-use crate::server::{Act, End, Fault, Form, Server, schema, sse};
+use crate::server::{Act, End, Fault, Form, Server, request, schema, sse};
 
 pub(crate) struct Gemini;
 
@@ -133,6 +133,28 @@ fn a_blocked_prompt_is_refused() {
     let failure = server.result(Act::Raw(blocked)).0.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
     assert_eq!(failure.detail, "the prompt is blocked: PROHIBITED_CONTENT");
+}
+
+#[test]
+fn a_long_seed_is_sent_as_32_bits() {
+    let server = Server::<Gemini>::start();
+    let request = Generate {
+        seed: Some(i64::from(u32::MAX) + 8),
+        ..request()
+    };
+    let attempt = Attempt {
+        key: "draft-1",
+        request: &request,
+        now: Utc::from_millis(0),
+        deadline: Duration::from_mins(1),
+    };
+    let provider = server.provider();
+    let mut ignore = |_: &str| {};
+    server
+        .runtime
+        .block_on(provider.generate(attempt, &mut ignore))
+        .unwrap();
+    assert_eq!(server.requests()[0].1["generationConfig"]["seed"], 7);
 }
 
 #[test]

@@ -79,6 +79,11 @@ macro_rules! conformance {
             }
 
             #[test]
+            fn a_server_that_points_elsewhere_has_a_wrong_address() {
+                suite::a_server_that_points_elsewhere_has_a_wrong_address::<$form>();
+            }
+
+            #[test]
             fn invalid_settings_are_refused_with_a_correction() {
                 suite::invalid_settings_are_refused_with_a_correction::<$form>();
             }
@@ -269,6 +274,14 @@ pub(crate) fn a_server_that_repeats_the_key_does_not_reveal_it<F: Form>() {
     for before in 280..300 {
         let failure = server.result(Act::Echo(400, before)).0.unwrap_err();
         assert!(!failure.detail.contains("sk-"), "{failure}");
+    }
+}
+
+pub(crate) fn a_server_that_points_elsewhere_has_a_wrong_address<F: Form>() {
+    let server = Server::<F>::start();
+    for status in [301, 302, 307, 308] {
+        let failure = server.result(Act::Echo(status, 0)).0.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Blocked, "{failure}");
     }
 }
 
