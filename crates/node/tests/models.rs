@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -17,6 +18,7 @@ use limbic_node::{Node, Options, Settings, Verdict, check};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 const ACME: &str = "4f1d8a0c9b7e6253f0a1b2c3d4e5f607";
 const BEST: &str = "90b1c2d3e4f5061728394a5b6c7d8e9f";
@@ -26,6 +28,8 @@ const OPERATOR: &str = "cafe0123456789deadbeef0123456789";
 enum Act {
     Text(&'static str),
     Throttle(&'static str),
+    /// A text, after this channel is closed.
+    Wait(oneshot::Receiver<()>),
 }
 
 #[derive(Default)]
@@ -40,6 +44,10 @@ async fn complete(State(script): State<Arc<Script>>, headers: HeaderMap) -> Resp
     let act = script.acts.lock().unwrap().pop_front();
     let text = match act.unwrap_or(Act::Text("Warm bread.")) {
         Act::Text(text) => text,
+        Act::Wait(closed) => {
+            let _ = closed.await;
+            "Warm bread."
+        }
         Act::Throttle(wait) => {
             let error = json!({"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}});
             return (
@@ -292,6 +300,39 @@ fn a_text_is_streamed_as_events() {
         "{}",
         answer.body
     );
+    node.close();
+}
+
+/// Waits until this is true.
+fn until(what: &str, is_true: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_true() {
+        assert!(start.elapsed() < Duration::from_mins(1), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_memory_of_a_request_counts_until_its_reply_ends() {
+    let scene = Scene::new();
+    let node = scene.open("");
+    let bodies = || node.get(OPERATOR, "/v1/limits").json()["taken"]["bodies"]["now"].clone();
+    for (number, is_streamed) in [false, true].into_iter().enumerate() {
+        let (close, closed) = oneshot::channel();
+        scene.will(Act::Wait(closed));
+        let mut body = request();
+        body["stream"] = is_streamed.into();
+        body["cache"] = "off".into();
+        let answer = std::thread::scope(|threads| {
+            let asking = threads.spawn(|| node.generate(ACME, "", &body));
+            until("the provider is not asked", || scene.asked() == number + 1);
+            assert_ne!(bodies(), 0, "streamed: {is_streamed}");
+            drop(close);
+            asking.join().unwrap()
+        });
+        assert!(answer.body.contains("Warm bread."), "{}", answer.body);
+        until("the memory is not free", || bodies() == 0);
+    }
     node.close();
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::App;
 use crate::auth::{Caller, Operator};
 use crate::body::receive;
+use crate::budget::Share;
 use crate::problem::Problem;
 use crate::refusal::Refusal;
 
@@ -241,15 +242,19 @@ pub(crate) async fn generate(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let received = receive(&app, &tenant, &headers, body, LIMIT).await?;
-    let body = {
-        let (bytes, _share) = received.decoded()?;
-        parse(&bytes)?
-    };
+    // It computes, so it runs outside the async threads.
+    let read = tokio::task::spawn_blocking(move || {
+        let (bytes, share) = received.decoded()?;
+        Ok::<_, Problem>((parse(&bytes)?, share))
+    });
+    let (body, share) = read.await.map_err(|panic| Problem::internal(&panic))??;
     let is_streamed = body.stream;
     let mut events = Arc::clone(&app.context.models).generate(&tenant, key, body);
     if is_streamed {
-        return Ok(streamed(events));
+        return Ok(streamed(events, share));
     }
+    // The request is in memory until its reply ends, and so is its share.
+    let _share = share;
     while let Some(event) = events.recv().await {
         if let GenerateEvent::Done(result) = event {
             return result
@@ -289,9 +294,9 @@ fn parse(bytes: &[u8]) -> Result<GenerateBody, Problem> {
     Ok(body)
 }
 
-/// The events of a request as server-sent events: `text`, `restart`, then `done` or `problem`.
-fn streamed(events: mpsc::UnboundedReceiver<GenerateEvent>) -> Response {
-    let body = stream::unfold(events, |mut events| async move {
+/// The events of a request as server-sent events: `text`, `restart`, then `done` or `problem`. They hold the share of the request.
+fn streamed(events: mpsc::UnboundedReceiver<GenerateEvent>, share: Share) -> Response {
+    let body = stream::unfold((events, share), |(mut events, share)| async move {
         let event = events.recv().await?;
         let (name, data) = match event {
             GenerateEvent::Text(text) => ("text", json!({"text": text})),
@@ -300,7 +305,7 @@ fn streamed(events: mpsc::UnboundedReceiver<GenerateEvent>) -> Response {
             GenerateEvent::Done(Err(error)) => ("problem", json!(error.problem())),
         };
         let frame = Bytes::from(format!("event: {name}\ndata: {data}\n\n"));
-        Some((Ok::<_, std::convert::Infallible>(frame), events))
+        Some((Ok::<_, std::convert::Infallible>(frame), (events, share)))
     });
     (
         [(header::CONTENT_TYPE, "text/event-stream")],
