@@ -38,7 +38,7 @@ struct Script {
     asked: Mutex<Vec<HeaderMap>>,
 }
 
-/// As "The chat completion chunk object" (platform.openai.com/docs, October 2026) describes it.
+/// A local server that behaves as we remember `OpenAI`'s API. No recording of the real one was compared.
 async fn complete(State(script): State<Arc<Script>>, headers: HeaderMap) -> Response {
     script.asked.lock().unwrap().push(headers);
     let act = script.acts.lock().unwrap().pop_front();

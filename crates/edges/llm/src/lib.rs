@@ -9,6 +9,8 @@
 //! * [`Generate`] is a request, in the form in which the outbox of a stage stores it. [`Generated`] is the result.
 //! * [`Provider`] is a connection to a model. It streams. [`Providing`] makes it a destination of an
 //!   [`Outbox`](limbic_stream::outbox::Outbox), which is responsible for retries, limits and the circuit breaker.
+//! * [`gateway`] puts all providers behind one function, with routes, prices, budgets of tenants, failover and a cache. The API of a node
+//!   asks it, and it can be the destination of an outbox too.
 //!
 //! | provider | API | structured output |
 //! |---|---|---|
@@ -27,11 +29,13 @@
 //!
 //! # Laws
 //!
-//! * Every attempt of a request at the same provider and model has the same idempotency key. Requests of two tenants never share one.
-//! * A result contains text. A refusal by the model or a content filter is [`FailureKind::Refused`]. A reply that the API does
-//!   not document, or that ends before its end, is [`FailureKind::Unknown`].
+//! * A provider sends the idempotency key of its [`Attempt`], and the caller gives every attempt of a request the same one. The gateway
+//!   derives it from the tenant, the caller's key, the provider and the model, so two tenants never share one. Whether a server honours
+//!   the key is not known.
+//! * A result contains text. A refusal that the provider names as one is [`FailureKind::Refused`]. A reply that has another form than the one
+//!   known here, or that ends before its end, is [`FailureKind::Unknown`].
 //! * The pieces that a provider passes on are the text of its result, divided.
-//! * No error, log line or debug output contains the API key.
+//! * No error, log line or debug output contains the API key, also if the server repeats it.
 //!
 //! # Example
 //!

@@ -1,8 +1,7 @@
-//! Anthropic's Messages API (`POST BASE/v1/messages`, streamed).
+//! Anthropic's Messages API (`POST BASE/v1/messages`, streamed), with the header `anthropic-version: 2023-06-01`.
 //!
-//! Written from "API reference: Create a Message", "Streaming Messages", "Structured outputs", "Errors" and "Rate limits"
-//! (platform.claude.com/docs), as of October 2026, with the header `anthropic-version: 2023-06-01`. From memory: an account
-//! without credit is answered with 400 and `invalid_request_error`.
+//! The form of requests, replies and errors is from memory of Anthropic's API reference (platform.claude.com/docs). It was tested
+//! against a local server that we wrote, not against Anthropic.
 
 use limbic_domain::{ConnectionUrl, Secret};
 use reqwest::Url;

@@ -11,15 +11,16 @@
 //!
 //! # Laws
 //!
-//! * **Paid once.** A request with an idempotency key that has a result gives this result, after a restart too; its cost and its
-//!   result become durable together. While it runs, a second request with its key waits for it. If the process ends during an
-//!   attempt, it is not known what the provider counted: the attempt is repeated, and the budget counts the highest cost of the lost
-//!   one as `unknown`.
-//! * **Held before, settled after.** No attempt begins without room for its highest cost, and before its hold is durable.
-//! * **Retries only where the provider says so.** A provider is asked a second time only after the wait that it named.
-//! * **A refusal ends the request.** No other provider is asked to write what one refuses.
+//! * **Paid once.** As long as this node keeps the result of an idempotency key (`llm.keep_results`), the key gives this result, after a
+//!   restart too; cost and result are committed together. While the request runs, a second one with its key waits for it. If the process
+//!   ends during an attempt, it is not known what the provider counted: the attempt is repeated, and the budget counts the highest cost of
+//!   the lost one as `unknown`. A failure of the machine can lose the last commits.
+//! * **Held before, settled after.** No attempt begins without room for its highest cost, and before its hold is committed.
+//! * **Retries only where the provider says so.** For one request, a model of a provider is asked a second time only after the wait that the
+//!   provider named.
+//! * **A refusal ends the request.** After it no other provider is asked. With `llm.hedge_after` a second one can have been asked before.
 //! * **A cost is never 0 because a price is not known.**
-//! * **Tenants share nothing** but the breakers: neither replies, nor results of keys, nor budgets.
+//! * **Tenants share** the breakers and the memory of the cache, but neither replies, nor results of keys, nor budgets.
 //! * **Bounded**: attempts, time, bytes of the cache, waits.
 //!
 //! # What it is not

@@ -1,9 +1,7 @@
 //! Google's Gemini API (`POST BASE/models/MODEL:streamGenerateContent?alt=sse`).
 //!
-//! Written from "Gemini API: Generating content" (`generateContent`, `streamGenerateContent`, `GenerationConfig`,
-//! `FinishReason`, `BlockReason`), "Structured outputs", "Troubleshooting" and "Rate limits" (ai.google.dev), as of October
-//! 2026, and from the standard errors `QuotaFailure` and `RetryInfo` (google.rpc). From memory: an error object inside a
-//! stream.
+//! The form of requests, replies and errors is from memory of Google's API reference (ai.google.dev). It was tested
+//! against a local server that we wrote, not against Google.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Mistral's chat completions API (`POST BASE/chat/completions`, streamed).
 //!
-//! Written from "Mistral AI API: Chat" (docs.mistral.ai/api) and the guide "Structured outputs", as of October 2026. It
-//! resembles `OpenAI`'s API, but has other names (`random_seed`), other ends (`model_length`, `error`), contents in parts, and
-//! other forms of errors. From memory: the message of a throttled request.
+//! The form of requests, replies and errors is from memory of Mistral's API reference (docs.mistral.ai/api). It was tested
+//! against a local server that we wrote, not against Mistral. It resembles `OpenAI`'s API, but has other names
+//! (`random_seed`), other ends (`model_length`, `error`), contents in parts, and other forms of errors.
 
 use limbic_domain::{ConnectionUrl, Secret};
 use reqwest::Url;

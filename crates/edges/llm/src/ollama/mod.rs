@@ -1,7 +1,7 @@
 //! An Ollama server (`POST BASE/api/chat`, streamed as one JSON document a line).
 //!
-//! Written from "Ollama API: Generate a chat message", "Streaming", "Structured outputs", "Errors" and the FAQ (docs.ollama.com),
-//! as of October 2026.
+//! The form of requests, replies and errors is from memory of Ollama's API reference (docs.ollama.com). It was tested
+//! against a local server that we wrote, not against Ollama.
 
 use limbic_domain::{ConnectionUrl, Secret};
 use reqwest::Url;

@@ -1,8 +1,7 @@
 //! Servers with `OpenAI`'s chat completions API (`POST BASE/chat/completions`, streamed).
 //!
-//! Written from "API Reference: Chat Completions" and the guides "Streaming", "Structured outputs" and "Error codes"
-//! (platform.openai.com/docs), as of October 2026. From memory: the error codes `billing_hard_limit_reached` and
-//! `content_policy_violation`, the header `retry-after-ms`, and an error object inside a stream.
+//! The form of requests, replies and errors is from memory of `OpenAI`'s API reference (platform.openai.com/docs). It was tested
+//! against a local server that we wrote, not against `OpenAI`.
 
 use limbic_domain::{ConnectionUrl, Secret};
 use reqwest::Url;

@@ -1,5 +1,4 @@
-//! Anthropic's Messages API, as "Create a Message", "Streaming Messages", "Errors" and "Rate limits" (platform.claude.com/docs)
-//! describe it, October 2026.
+//! Anthropic's Messages API. A local server that behaves as we remember Anthropic's API. No recording of the real one was compared.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! Google's Gemini API, as "Generating content" and "Troubleshooting" (ai.google.dev) describe it, October 2026, with the
-//! details of errors that google.rpc defines.
+//! Google's Gemini API. A local server that behaves as we remember Google's API. No recording of the real one was compared.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Every provider with a server that behaves as the published API documents, with and without failures; and the gateway in front of
-//! such servers.
+//! Every provider with a local server that behaves as we remember its API, with and without failures; and the gateway in front of such
+//! servers.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,4 @@
-//! Mistral's API, as "Mistral AI API: Chat" (docs.mistral.ai/api) describes it, October 2026. From memory: the texts of its
-//! errors, and the header `retry-after`, which the reference does not promise.
+//! Mistral's API. A local server that behaves as we remember Mistral's API. No recording of the real one was compared.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! An Ollama server, as "Generate a chat message", "Streaming" and "Errors" (docs.ollama.com) describe it, October 2026.
+//! An Ollama server. A local server that behaves as we remember Ollama's API. No recording of the real one was compared.
 
 use std::sync::Arc;
 

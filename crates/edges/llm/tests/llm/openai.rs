@@ -1,5 +1,4 @@
-//! `OpenAI`'s chat completions API, as "API Reference: Chat Completions", "The chat completion chunk object" and "Error codes"
-//! (platform.openai.com/docs) describe it, October 2026. From memory: an error object inside a stream.
+//! `OpenAI`'s chat completions API. A local server that behaves as we remember `OpenAI`'s API. No recording of the real one was compared.
 
 use std::sync::Arc;
 
@@ -96,7 +95,7 @@ impl Form for OpenAi {
             }
             Fault::Exhausted => {
                 let text = "You exceeded your current quota, please check your plan and billing details.";
-                // The real one also sends a wait, which does not help.
+                // As we remember, the real one also sends a wait, which does not help.
                 (
                     429,
                     vec![("retry-after", "1")],

@@ -46,7 +46,7 @@ pub(crate) trait Form: Send + Sync + 'static {
     /// Status, headers and body of an error.
     fn error(fault: Fault) -> (u16, Vec<(&'static str, &'static str)>, String);
 
-    /// The body that the API documents for [`request`].
+    /// The body that we remember of the API for [`request`].
     fn body() -> Value;
 }
 
@@ -115,7 +115,7 @@ async fn answer<F: Form>(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    // As the real one does, the server first looks at the key, the path and the body.
+    // As we remember of the real one, the server first looks at the key, the path and the body.
     let (name, value) = F::KEY;
     if headers.get(name).is_some_and(|given| given != value) {
         return error::<F>(Fault::WrongKey);

@@ -14,8 +14,8 @@ macro_rules! conformance {
             use crate::suite;
 
             #[test]
-            fn a_request_is_sent_as_documented_and_its_text_arrives_in_pieces() {
-                suite::a_request_is_sent_as_documented_and_its_text_arrives_in_pieces::<$form>();
+            fn a_request_has_the_form_that_we_remember_and_its_text_arrives_in_pieces() {
+                suite::a_request_has_the_form_that_we_remember_and_its_text_arrives_in_pieces::<$form>();
             }
 
             #[test]
@@ -97,7 +97,7 @@ const USAGE: Usage = Usage {
     completion_tokens: 10,
 };
 
-pub(crate) fn a_request_is_sent_as_documented_and_its_text_arrives_in_pieces<F: Form>() {
+pub(crate) fn a_request_has_the_form_that_we_remember_and_its_text_arrives_in_pieces<F: Form>() {
     let server = Server::<F>::start();
     let (result, pieces) = server.result(Act::Text(vec!["Warm ", "br\u{e9}ad."], End::Complete));
     let expected = Generated {
