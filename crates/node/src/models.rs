@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use limbic_api::{CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer};
+use limbic_api::{
+    CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer,
+};
 use limbic_component::Resources;
 use limbic_domain::{ConnectionUrl, Slug, TenantId};
 use limbic_llm::gateway::{

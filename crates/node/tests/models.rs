@@ -411,11 +411,19 @@ fn a_wrong_request_a_limit_and_a_failing_provider_are_told_apart() {
     let all = node.get(OPERATOR, "/v1/providers").json();
     let shown = &all["items"][0];
     assert_eq!(
-        (&shown["state"], &shown["in_flight"], &shown["answered"], &shown["failed"]),
+        (
+            &shown["state"],
+            &shown["in_flight"],
+            &shown["answered"],
+            &shown["failed"]
+        ),
         (&json!("paused"), &json!(0), &json!(0), &json!(1))
     );
     assert_eq!(shown["problem"], "429: Rate limit reached");
-    assert!(all.get("spent_today").is_none(), "an operator is not a tenant: {all}");
+    assert!(
+        all.get("spent_today").is_none(),
+        "an operator is not a tenant: {all}"
+    );
     node.close();
 
     let node = scene.open("limits = { requests_per_minute = 1 }\ncache = { size = '0B' }");
@@ -465,8 +473,13 @@ fn only_a_node_with_providers_needs_a_timeout_above_the_deadline_of_models() {
     let short = "[affect]\nengine = 'lexicon'\n[api]\ntimeout = '5s'\n";
     load(folder.path(), short).unwrap();
     let provider = "[llm_providers.own]\nkind = 'ollama'\n";
-    let error = load(folder.path(), &format!("{short}{provider}")).unwrap_err().to_string();
-    assert!(error.contains("llm.deadline = 25s: must be below api.timeout = 5s"), "{error}");
+    let error = load(folder.path(), &format!("{short}{provider}"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("llm.deadline = 25s: must be below api.timeout = 5s"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub struct GeneratedText {
 pub enum GenerateEvent {
     /// More text.
     Text(String),
-    /// The text so far is void: another provider begins.
+    /// Discard the text so far: its provider failed, and another provider starts.
     Restart,
     /// The end.
     Done(Result<GeneratedText, GenerateError>),

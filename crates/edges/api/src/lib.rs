@@ -101,7 +101,9 @@ use turns::Turns;
 pub use components::ComponentView;
 pub use connectors::Connectors;
 pub use descriptors::raise_limit as raise_descriptor_limit;
-pub use generate::{CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer};
+pub use generate::{
+    CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer,
+};
 pub use hooks::{HookRefusal, HookRequest};
 pub use meters::ApiMeters;
 pub use problem::Problem;

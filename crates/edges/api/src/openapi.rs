@@ -363,7 +363,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "post",
             "/v1/generate",
-            "Ask a language model for a text, through the node's routes, limits, budgets and cache. With the header `Idempotency-Key` the same key gives the same result and is paid once. With `\"stream\": true` the answer is `text/event-stream`: events `text`, `restart` (the text so far is void), then `done` or `problem`.",
+            "Ask a language model for a text, through the node's routes, limits, budgets and cache. With the header `Idempotency-Key` the same key gives the same result and is paid once. With `\"stream\": true` the answer is `text/event-stream`: events `text`, `restart` (Discard the text so far: its provider failed, and another provider starts.), then `done` or `problem`.",
             &[],
             Answer::Text,
             Some("GenerateBody"),

@@ -19,7 +19,7 @@ use crate::{Generate, Usage};
 mod component;
 
 /// The highest temperature that the API accepts.
-const HOTTEST: f64 = 1.0;
+const MAX_TEMPERATURE: f64 = 1.0;
 
 /// `kind = "anthropic"`: Anthropic's Messages API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,7 +190,7 @@ impl Api for Anthropic {
             body["system"] = system.as_str().into();
         }
         if let Some(temperature) = request.temperature {
-            body["temperature"] = temperature.min(HOTTEST).into();
+            body["temperature"] = temperature.min(MAX_TEMPERATURE).into();
         }
         if let Some(schema) = &request.schema {
             body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});

@@ -69,7 +69,7 @@ pub(super) struct Running<'a> {
     /// The attempt whose text is passed on.
     shown: Option<usize>,
     /// Whether text was passed on that does not belong to the reply.
-    is_spoilt: bool,
+    has_sent_discarded_text: bool,
     attempts: usize,
     settled: u64,
     deadline: Duration,
@@ -96,7 +96,7 @@ impl<'a> Running<'a> {
                 .collect(),
             runners: Vec::new(),
             shown: None,
-            is_spoilt: false,
+            has_sent_discarded_text: false,
             attempts: 0,
             settled: 0,
             hedge_at: None,
@@ -296,7 +296,7 @@ impl<'a> Running<'a> {
                 let runner = self.runners.remove(position);
                 if self.shown == Some(number) {
                     self.shown = None;
-                    self.is_spoilt = true;
+                    self.has_sent_discarded_text = true;
                 }
                 self.fail(runner, failure).await.map(Err)
             }
@@ -307,7 +307,7 @@ impl<'a> Running<'a> {
     async fn show(&mut self, number: usize) {
         self.shown = Some(number);
         self.hedge_at = None;
-        if std::mem::take(&mut self.is_spoilt) {
+        if std::mem::take(&mut self.has_sent_discarded_text) {
             self.pieces.send(Piece::Restart);
         }
         let (kept, needless): (Vec<Runner>, Vec<Runner>) = std::mem::take(&mut self.runners)
@@ -323,7 +323,7 @@ impl<'a> Running<'a> {
         let choice = &self.request.chain[runner.place];
         if self.shown != Some(runner.number) {
             // A provider that passes no pieces on.
-            if std::mem::take(&mut self.is_spoilt) {
+            if std::mem::take(&mut self.has_sent_discarded_text) {
                 self.pieces.send(Piece::Restart);
             }
             self.pieces.send(Piece::Text(generated.text.clone()));

@@ -1,7 +1,7 @@
 //! The gateway: all providers behind one function, with routes, budgets, breakers, failover and a cache.
 //!
 //! ```text
-//!  Ask ─▶ result of this key? ─▶ reply in the cache? ─▶ one flight for equal requests ─▶ chain of the model
+//!  Ask ─▶ result of this key? ─▶ reply in the cache? ─▶ one request for equal ones ─▶ chain of the model
 //!           (ledger)               (fresh, stale)                                          │
 //!         ┌────────────────────────────────────────────────────────────────────────────────┘
 //!         └▶ hold tokens and money ─▶ attempt ─▶ settle ─▶ reply, or the next provider
@@ -35,7 +35,6 @@ mod call;
 mod clock;
 mod connection;
 mod error;
-mod flight;
 mod key;
 mod ledger;
 mod plan;
@@ -45,6 +44,7 @@ mod report;
 mod route;
 mod sender;
 mod settings;
+mod shared_request;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -160,7 +160,7 @@ impl Outcome {
 pub enum Piece {
     /// More text.
     Text(String),
-    /// The text so far is void: its provider broke off, and another one begins.
+    /// Discard the text so far: its provider failed, and another provider starts.
     Restart,
 }
 
@@ -192,7 +192,8 @@ struct Inner {
     spent: BTreeMap<(TenantId, i64), (u64, u64)>,
     accounts: Mutex<HashMap<TenantId, Account>>,
     cache: Mutex<Cache>,
-    flights: Mutex<HashMap<CacheKey, SharedResult>>,
+    /// The shared requests that run.
+    running: Mutex<HashMap<CacheKey, SharedResult>>,
     start: Utc,
     ids: AtomicU64,
 }
@@ -222,7 +223,7 @@ impl Gateway {
             spent: opening.spending,
             accounts: Mutex::new(HashMap::new()),
             cache: Mutex::new(Cache::new(settings.cache.clone())),
-            flights: Mutex::new(HashMap::new()),
+            running: Mutex::new(HashMap::new()),
             ids: AtomicU64::new(0),
             settings,
         })))

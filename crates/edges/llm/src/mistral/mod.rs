@@ -20,7 +20,7 @@ use crate::{Generate, Usage};
 mod component;
 
 /// The highest temperature that the API accepts.
-const HOTTEST: f64 = 1.5;
+const MAX_TEMPERATURE: f64 = 1.5;
 
 /// `kind = "mistral"`: Mistral's API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -155,7 +155,7 @@ impl Api for Mistral {
             "model": request.model, "messages": messages, "max_tokens": request.max_tokens, "stream": true,
         });
         if let Some(temperature) = request.temperature {
-            body["temperature"] = temperature.min(HOTTEST).into();
+            body["temperature"] = temperature.min(MAX_TEMPERATURE).into();
         }
         if let Some(seed) = request.seed {
             // The API accepts no negative seed.

@@ -77,8 +77,14 @@ fn a_target_that_the_budget_has_no_room_for_is_skipped() {
     scene.b.will(Act::Error(Fault::Server));
     let (failed, _) = scene.ask(&gateway, ask("ads"));
     let failed = failed.unwrap_err();
-    assert!(matches!(failed, GatewayError::Failed { .. }), "b was asked: {failed}");
-    assert!(failed.to_string().contains("llm.limits.budget_per_day"), "{failed}");
+    assert!(
+        matches!(failed, GatewayError::Failed { .. }),
+        "b was asked: {failed}"
+    );
+    assert!(
+        failed.to_string().contains("llm.limits.budget_per_day"),
+        "{failed}"
+    );
 }
 
 #[test]

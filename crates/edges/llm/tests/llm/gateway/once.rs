@@ -136,10 +136,16 @@ fn the_result_of_a_request_that_succeeds_late_is_kept_as_long_as_others() {
     hours(2);
     // Deletes what is older than three hours.
     scene.text(&gateway, keyed("alone", "draft-2"));
-    assert_eq!(scene.text(&gateway, keyed("alone", "draft-1")).source, Source::Repeated);
+    assert_eq!(
+        scene.text(&gateway, keyed("alone", "draft-1")).source,
+        Source::Repeated
+    );
     hours(2);
     scene.text(&gateway, keyed("alone", "draft-3"));
-    assert_eq!(scene.text(&gateway, keyed("alone", "draft-1")).source, Source::Provider);
+    assert_eq!(
+        scene.text(&gateway, keyed("alone", "draft-1")).source,
+        Source::Provider
+    );
 }
 
 #[test]

@@ -119,7 +119,14 @@ fn an_empty_account_is_left_alone_until_it_has_cooled_down_and_then_tested_once(
     assert_eq!((report.name.as_str(), report.state.state), ("a", "paused"));
     assert_eq!(report.state.paused_seconds, Some(300));
     assert!(
-        report.attempts.as_ref().unwrap().problem.as_ref().unwrap().contains("quota"),
+        report
+            .attempts
+            .as_ref()
+            .unwrap()
+            .problem
+            .as_ref()
+            .unwrap()
+            .contains("quota"),
         "{report:?}"
     );
     scene.clock.advance(seconds(299));
@@ -203,11 +210,7 @@ fn a_slow_provider_is_hedged_and_the_first_text_counts() {
     let (result, shown) = scene.runtime.block_on(asked).unwrap();
     assert_eq!(result.unwrap().answered.provider.as_str(), "b");
     assert_eq!(shown, "Warm bread.", "nothing was shown twice");
-    assert_eq!(
-        in_flight(&gateway),
-        0,
-        "the slow attempt has ended"
-    );
+    assert_eq!(in_flight(&gateway), 0, "the slow attempt has ended");
     let (spending, _) = gateway.spending(&tenant("acme"));
     assert_eq!((spending.unknown, spending.held), (highest_cost(), 0));
 }
@@ -241,11 +244,17 @@ fn a_provider_that_hangs_fails_and_the_next_one_is_asked_before_the_deadline() {
     scene.clock.advance(seconds(10));
     let (result, shown) = scene.runtime.block_on(asked).unwrap();
     let outcome = result.unwrap();
-    assert_eq!((outcome.answered.provider.as_str(), shown.as_str()), ("b", "Warm bread."));
+    assert_eq!(
+        (outcome.answered.provider.as_str(), shown.as_str()),
+        ("b", "Warm bread.")
+    );
     let unknown = i64::try_from(highest_cost()).unwrap();
     assert_eq!(outcome.cost(), Micros(unknown + REPLY));
     let report = &gateway.providers()[0];
-    assert_eq!((report.state.state, failed(&gateway), in_flight(&gateway)), ("paused", 1, 0));
+    assert_eq!(
+        (report.state.state, failed(&gateway), in_flight(&gateway)),
+        ("paused", 1, 0)
+    );
     assert_eq!(
         report.attempts.as_ref().unwrap().problem.as_deref(),
         Some("no text within llm.first_text_within")

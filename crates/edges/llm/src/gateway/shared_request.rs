@@ -1,4 +1,4 @@
-//! Results of keys, the cache, and one flight for equal requests.
+//! Results of keys, the cache, and one shared request for equal ones.
 
 use std::sync::Arc;
 
@@ -72,12 +72,12 @@ impl Inner {
                     self.refresh(key, resolved);
                     (answered, Source::Stale)
                 }
-                Found::Nothing => return self.fly(key, resolved, cache, pieces).await,
+                Found::Nothing => return self.ask_or_join(key, resolved, cache, pieces).await,
             };
             pieces.send(Piece::Text(answered.generated.text.clone()));
             return Ok(Outcome { answered, source });
         }
-        self.fly(key, resolved, cache, pieces).await
+        self.ask_or_join(key, resolved, cache, pieces).await
     }
 
     /// Asks for a new reply, while the old one is used.
@@ -86,14 +86,17 @@ impl Inner {
         resolved.payer.request = None;
         let inner = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = inner.fly(key, resolved, CacheUse::Use, &Pieces(None)).await {
+            if let Err(error) = inner
+                .ask_or_join(key, resolved, CacheUse::Use, &Pieces(None))
+                .await
+            {
                 tracing::warn!(%error, "a stale reply of a language model was not replaced");
             }
         });
     }
 
     /// Asks providers, unless an equal request is running: then waits for its reply.
-    async fn fly(
+    async fn ask_or_join(
         self: &Arc<Self>,
         key: CacheKey,
         resolved: Resolved,
@@ -152,12 +155,12 @@ impl Inner {
         key: CacheKey,
         work: impl Future<Output = Result<Outcome, GatewayError>> + Send + 'static,
     ) -> (SharedResult, bool) {
-        let mut flights = self.flights.lock();
-        if let Some(shared) = flights.get(&key) {
+        let mut running = self.running.lock();
+        if let Some(shared) = running.get(&key) {
             return (shared.clone(), false);
         }
         let (sender, shared) = watch::channel(None);
-        flights.insert(key, shared.clone());
+        running.insert(key, shared.clone());
         let entry = Entry {
             inner: Arc::clone(self),
             key,
@@ -172,7 +175,7 @@ impl Inner {
     }
 }
 
-/// The entry of a running flight. It is removed when the flight ends, also by a panic.
+/// The entry of a shared request that runs. It is removed when the request ends, also by a panic.
 struct Entry {
     inner: Arc<Inner>,
     key: CacheKey,
@@ -180,6 +183,6 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.inner.flights.lock().remove(&self.key);
+        self.inner.running.lock().remove(&self.key);
     }
 }
