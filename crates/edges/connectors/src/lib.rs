@@ -29,8 +29,8 @@
 //!   the caller names. Otherwise it opens another one there.
 //! * **An edit is a post with a higher revision, and a deletion is an item.** Both follow what they change.
 //! * **One bad post stops nothing.** What cannot be read is an item too, and what is left out is counted with its reason.
-//! * **Progress is a cursor that moves.** A connection that is open and brings nothing for [`Connector::stalls_after`] is closed, and
-//!   opened again.
+//! * **Progress is a cursor that moves, or a page that says that more is available.** A connection that is open and brings neither for
+//!   [`Connector::stalls_after`] is closed, and opened again.
 //! * **Pressure reaches the source.** A page that was not accepted is kept, and nothing more is read from the connection.
 //! * **A source is asked again when it says.** Waits follow [`Connector::schedule`], with jitter; a wait that the source names is
 //!   kept.
@@ -83,7 +83,7 @@ mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use limbic_domain::{TenantId, Utc};
 use limbic_stream::Backoff;
@@ -201,10 +201,15 @@ pub trait Connector: Send {
     /// the present. Blocks for a limited time, a few seconds at most.
     fn pull(&mut self, after: Option<&Cursor>, most: usize) -> Result<Page, ConnectorError>;
 
+    /// Sets the clock that the connector measures its own waits with. The runner sets it before each pull.
+    fn set_time(&mut self, now: Instant) {
+        let _ = now;
+    }
+
     /// Closes what it holds open. The next pull opens it again.
     fn reset(&mut self) {}
 
-    /// How long the cursor may stay where it is before the source counts as stalled. `None` = without a limit.
+    /// How long a source may make no progress before it counts as stalled. `None` = without a limit.
     fn stalls_after(&self) -> Option<Duration> {
         None
     }
@@ -270,6 +275,7 @@ pub fn pull_once<E>(
     most: usize,
     accept: impl FnOnce(Vec<Item>) -> Result<(), E>,
 ) -> Result<bool, PullError<E>> {
+    connector.set_time(Instant::now());
     let page = connector.pull(cursor.as_ref(), most)?;
     if !page.items.is_empty() {
         accept(page.items).map_err(PullError::NotAccepted)?;

@@ -72,7 +72,8 @@ pub struct Runner<T> {
     source_failures: u32,
     /// Failures of the target in a row.
     target_failures: u32,
-    /// When the cursor moved, or the connection was opened again because it did not.
+    /// When the source last made progress: the cursor moved, or a page said that more is available. `None` = nothing was
+    /// pulled since the connection was closed.
     moved: Option<Instant>,
     stored: Option<Cursor>,
     stored_at: Option<Instant>,
@@ -139,10 +140,13 @@ impl<T: Target> Runner<T> {
         }
         let page = match self.page.take() {
             Some(page) => page,
-            None => match self.connector.pull(self.cursor.as_ref(), PAGE) {
-                Ok(page) => page,
-                Err(error) => return Ok(self.wait_for_source(&error)),
-            },
+            None => {
+                self.connector.set_time(now);
+                match self.connector.pull(self.cursor.as_ref(), PAGE) {
+                    Ok(page) => page,
+                    Err(error) => return Ok(self.wait_for_source(&error)),
+                }
+            }
         };
         if !page.items.is_empty() {
             match self.target.accept(&page.items) {
@@ -168,6 +172,9 @@ impl<T: Target> Runner<T> {
             self.status.moved_at = Some(wall);
             self.moved = Some(now);
             self.source_failures = 0;
+        } else if page.has_more {
+            // The source answers. What it repeats, for instance after a new connection, can take longer than the limit.
+            self.moved = Some(now);
         } else if let Some(limit) = self.connector.stalls_after()
             && now.saturating_duration_since(since) >= limit
         {

@@ -64,6 +64,8 @@ pub struct Mastodon {
     /// The address of the streaming server, when the instance has told it.
     streaming: Option<Url>,
     open: Option<Open>,
+    /// The clock of the caller.
+    now: Instant,
     /// What ended the last connection, if the events before it were returned first.
     failed: Option<ConnectorError>,
 }
@@ -100,6 +102,7 @@ impl Mastodon {
             quota: Quota::default(),
             streaming: None,
             open: None,
+            now: Instant::now(),
             failed: None,
         }
     }
@@ -205,7 +208,7 @@ impl Mastodon {
             live,
             position,
             catching_up: Some(position.saturating_sub(rewind)),
-            again: Some((Instant::now() + SETTLES_IN, position)),
+            again: Some((self.now + SETTLES_IN, position)),
         })
     }
 
@@ -379,7 +382,7 @@ impl Connector for Mastodon {
         let mut open = self.open.take().expect("it was opened above");
         let mut page = Page::default();
         if open.catching_up.is_none()
-            && let Some((_, from)) = open.again.take_if(|(at, _)| *at <= Instant::now())
+            && let Some((_, from)) = open.again.take_if(|(at, _)| *at <= self.now)
         {
             open.catching_up = Some(from);
         }
@@ -398,6 +401,10 @@ impl Connector for Mastodon {
             self.open = Some(open);
         }
         Ok(page)
+    }
+
+    fn set_time(&mut self, now: Instant) {
+        self.now = now;
     }
 
     fn reset(&mut self) {

@@ -50,10 +50,13 @@ impl Listening {
         let of_thread = Arc::clone(&feed);
         let serve = Arc::new(serve);
         let accepting = std::thread::spawn(move || {
-            let mut open = Vec::new();
+            let mut open: Vec<JoinHandle<()>> = Vec::new();
             for stream in listener.incoming() {
                 if of_thread.is_stopped.load(Ordering::SeqCst) {
                     break;
+                }
+                for finished in open.extract_if(.., |connection| connection.is_finished()) {
+                    finished.join().unwrap();
                 }
                 let serve = Arc::clone(&serve);
                 open.push(std::thread::spawn(move || drop(serve(stream.unwrap()))));
