@@ -12,7 +12,7 @@
 //!   each `[connectors.NAME]` of its settings.
 //! * [`Terms`] states what the source permits, as data in the connector's folder.
 //! * [`Bluesky`] reads Bluesky's Jetstream, [`Mastodon`] the public posts of an instance, [`Reddit`] subreddits, [`Feed`] RSS and Atom. [`JsonLines`] follows a file
-//!   that another program appends to, and [`Folder`] a folder of files. [`KafkaTopic`] reads a topic of somebody else's Kafka.
+//!   that another program appends to, and [`Folder`] a folder of files. [`KafkaTopic`] reads a topic of an external Kafka cluster.
 //! * [`Receiver`] is a source that sends by itself, to an address of the API: [`SignedWebhook`] and [`Meta`]. Its items go the same way.
 //! * [`JsonMapping`] makes posts of other JSON.
 //!
@@ -108,6 +108,9 @@ pub use running::Running;
 pub use status::{Phase, Status};
 pub use terms::{AuthorIds, Basis, InvalidTerms, Terms};
 pub use webhook::{SignatureForm, SignedWebhook, SignedWebhookSettings};
+
+/// The most bytes of messages that a connector reads for one page.
+pub(crate) const MOST_BYTES: usize = 8 << 20;
 
 /// A position in a source, in a form that only the connector understands. Store it, and pass it back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limbic_component::{Component, Resources};
-use limbic_connectors::{Connector, Cursor, Item, JsonMappingSettings, KafkaTopic, KafkaTopicSettings};
+use limbic_connectors::{Connector, ConnectorError, Cursor, Item, JsonMappingSettings, KafkaTopic, KafkaTopicSettings};
 use limbic_domain::{Secret, Utc};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -185,9 +185,15 @@ fn settings_that_cannot_work_are_refused_and_a_cluster_that_is_not_there_is_wait
     assert!(refused(|s| s.brokers = "kafka://x".to_owned()).contains("HOST:PORT"));
     assert!(refused(|s| s.topic.clear()).contains("name of a topic"));
     assert!(refused(|s| drop(s.map.fields.remove("id"))).contains("map.fields"));
-    assert!(
-        refused(|s| drop(s.settings.insert("group.id".to_owned(), Secret::new("x")))).contains("remove it")
-    );
+    for reserved in ["group.id", "client.id", "queued.max.messages.kbytes", "enable.partition.eof"] {
+        let mut settings = settings("127.0.0.1:1", "posts");
+        settings.settings.insert(reserved.to_owned(), Secret::new("x"));
+        let problem = KafkaTopic::check(&settings).unwrap_err().to_string();
+        assert!(
+            problem.contains(reserved) && problem.contains("remove it"),
+            "{problem}"
+        );
+    }
     let mut connector = build(&settings("127.0.0.1:1", "posts"));
     let error = connector.pull(Some(&Cursor("x".to_owned())), 1).unwrap_err();
     assert!(error.to_string().contains("is not a position"), "{error}");
@@ -196,4 +202,19 @@ fn settings_that_cannot_work_are_refused_and_a_cluster_that_is_not_there_is_wait
         error.to_string().contains("the same page is pulled again later"),
         "{error}"
     );
+}
+
+#[test]
+fn a_setting_that_is_not_accepted_is_named_without_its_value() {
+    for (name, said) in [("sasl.pasword", "has no setting"), ("security.protocol", "does not accept the value")] {
+        let mut settings = settings("127.0.0.1:1", "posts");
+        settings
+            .settings
+            .insert(name.to_owned(), Secret::new("correct horse battery"));
+        let error = build(&settings).pull(None, 1).unwrap_err();
+        assert!(matches!(error, ConnectorError::Refused { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(said), "{text}");
+        assert!(!text.contains("horse") && !format!("{error:?}").contains("horse"), "{error:?}");
+    }
 }

@@ -11,7 +11,7 @@ use super::KafkaTopic;
 use crate::Source;
 use crate::mapping::{JsonMapping, JsonMappingSettings};
 
-/// `kind = "kafka_topic"`: reads JSON messages of a topic of somebody else's Kafka.
+/// `kind = "kafka_topic"`: reads JSON messages of a topic of an external Kafka cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaTopicSettings {
@@ -41,14 +41,17 @@ pub enum Begin {
     Newest,
 }
 
-/// Settings that this connector sets.
-const OURS: [&str; 6] = [
+/// Settings of librdkafka that the connector sets, or whose default it needs.
+const RESERVED: [&str; 9] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
     "enable.auto.commit",
     "auto.offset.reset",
     "isolation.level",
+    "client.id",
+    "queued.max.messages.kbytes",
+    "enable.partition.eof",
 ];
 
 impl Component for KafkaTopic {
@@ -56,7 +59,7 @@ impl Component for KafkaTopic {
     type Product = Source;
     const KIND: Kind = Kind::Connector;
     const NAME: &'static str = "kafka_topic";
-    const SUMMARY: &'static str = "Reads JSON messages of a topic of somebody else's Kafka, by a mapping.";
+    const SUMMARY: &'static str = "Reads JSON messages of a topic of an external Kafka cluster, by a mapping.";
     const PLACE: Place = Place::Entries("connectors");
     const NEEDS: &'static [Need] = &[Need::Secrets];
 
@@ -75,7 +78,7 @@ impl Component for KafkaTopic {
         if settings.topic.is_empty() {
             return Err("topic: is empty: give the name of a topic".into());
         }
-        if let Some(name) = OURS.iter().find(|name| settings.settings.contains_key(**name)) {
+        if let Some(name) = RESERVED.iter().find(|name| settings.settings.contains_key(**name)) {
             return Err(format!("settings: `{name}` is set by the connector: remove it").into());
         }
         JsonMapping::new(&settings.map)?;

@@ -1,4 +1,4 @@
-//! A topic of somebody else's Kafka: JSON messages, mapped to posts.
+//! A topic of an external Kafka cluster: JSON messages, mapped to posts.
 //!
 //! The connector reads every partition from the offsets in its cursor and commits nothing, so that the owners of the cluster see no
 //! group of consumers. The cursor moves after the log has the posts. New partitions are read from their beginning; they are looked
@@ -14,11 +14,12 @@ use limbic_stream::Backoff;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::types::RDKafkaConfRes;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::http::{refused, unavailable};
 use crate::mapping::JsonMapping;
-use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
+use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, Page};
 
 pub use component::{Begin, KafkaTopicSettings};
 
@@ -36,6 +37,8 @@ pub struct KafkaTopic {
     /// The source, for people.
     name: String,
     open: Option<Open>,
+    /// What ended the last connection, if the messages before it were returned first.
+    failed: Option<ConnectorError>,
 }
 
 /// The next offset of each partition.
@@ -55,11 +58,25 @@ impl KafkaTopic {
             mapping,
             name,
             open: None,
+            failed: None,
         }
     }
 
-    fn failed(&self, what: &str, error: &KafkaError) -> ConnectorError {
-        let detail = format!("{what}: {error}");
+    fn error_of(&self, what: &str, error: &KafkaError) -> ConnectorError {
+        let detail = match error {
+            // The text of this error contains the value of the setting, which can be a password.
+            KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
+                return refused(&self.name, format!("settings: librdkafka has no setting `{name}`"));
+            }
+            KafkaError::ClientConfig(_, _, name, _) => {
+                let detail = format!("settings: librdkafka does not accept the value of `{name}`");
+                return refused(&self.name, detail);
+            }
+            KafkaError::ClientCreation(problem) => {
+                return refused(&self.name, format!("settings: {problem}"));
+            }
+            other => format!("{what}: {other}"),
+        };
         match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed
@@ -92,7 +109,7 @@ impl KafkaTopic {
 
     /// Opens the topic at the offsets of a cursor, or where the settings say. Counts what is not there any more.
     fn connect(&self, stored: Option<&Offsets>, page: &mut Page) -> Result<Open, ConnectorError> {
-        let failed = |what: &'static str| move |error: KafkaError| self.failed(what, &error);
+        let failed = |what: &'static str| move |error: KafkaError| self.error_of(what, &error);
         let consumer: BaseConsumer = self.config().create().map_err(failed("cannot connect"))?;
         let topic = &self.settings.topic;
         let metadata = consumer
@@ -155,22 +172,31 @@ impl KafkaTopic {
     }
 
     /// The messages that are there, or those of the next half second.
-    fn read(&self, open: &mut Open, page: &mut Page, most: usize) -> Result<(), ConnectorError> {
-        let mut messages = 0;
-        while messages < most {
+    fn read(&mut self, open: &mut Open, page: &mut Page, most: usize) -> Result<(), ConnectorError> {
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < most && bytes < MOST_BYTES {
             let wait = if messages == 0 { WAIT } else { Duration::ZERO };
             match open.consumer.poll(wait) {
                 None => break,
-                Some(Ok(message)) => self.take(&message, &mut open.offsets, page),
-                // Brokers that come and go are the client's affair.
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    self.take(&message, &mut open.offsets, page);
+                }
+                // The client reconnects to brokers by itself.
                 Some(Err(error)) if is_passing(&error) => {}
-                // First the messages before it.
-                Some(Err(_)) if messages > 0 => break,
-                Some(Err(error)) => return Err(self.failed("cannot read", &error)),
+                Some(Err(error)) => {
+                    let error = self.error_of("cannot read", &error);
+                    if messages == 0 {
+                        return Err(error);
+                    }
+                    // First the messages before it.
+                    self.failed = Some(error);
+                    break;
+                }
             }
             messages += 1;
         }
-        page.has_more = messages == most;
+        page.has_more = messages == most || bytes >= MOST_BYTES;
         Ok(())
     }
 
@@ -219,6 +245,9 @@ impl Connector for KafkaTopic {
                 )
             }
         };
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
         let mut page = Page::default();
         let is_there =
             |open: &Open| stored.as_ref() == Some(&open.offsets) && open.since.elapsed() < LOOK_AGAIN;
@@ -229,12 +258,15 @@ impl Connector for KafkaTopic {
         self.read(&mut open, &mut page, most)?;
         let next = serde_json::to_string(&open.offsets).expect("numbers are text as keys");
         page.next = Some(Cursor(next));
-        self.open = Some(open);
+        if self.failed.is_none() {
+            self.open = Some(open);
+        }
         Ok(page)
     }
 
     fn reset(&mut self) {
         self.open = None;
+        self.failed = None;
     }
 
     fn wait_when_idle(&self) -> Duration {
