@@ -3,16 +3,19 @@
 //! A connector has a runtime of its own that works only while the connector waits for an answer. So an open answer whose connector is
 //! not pulled is not read, and pressure reaches the server.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use limbic_domain::Utc;
 use limbic_http::explain;
+use limbic_stream::outbox;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
+use crate::poll::LONGEST_WAIT;
 use crate::{ConnectorError, Failure};
 
 /// How long a request may take, with its answer.
@@ -34,11 +37,21 @@ struct Open {
     client: Client,
 }
 
-/// A complete answer with the status 200 to 399.
+/// A complete answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The answer, if its status is below 400. `name` is the source, for people.
+    pub(crate) fn checked(self, name: &str) -> Result<Self, ConnectorError> {
+        if self.status >= 400 {
+            return Err(answered(name, self.status, &self.headers, &self.body));
+        }
+        Ok(self)
+    }
 }
 
 impl Http {
@@ -69,8 +82,17 @@ impl Http {
         Ok(self.open.as_ref().expect("it was opened above"))
     }
 
-    /// Sends a request and reads the whole answer, at most `longest` bytes.
+    /// Sends a request and reads the whole answer, at most `longest` bytes. Its status is below 400.
     pub(crate) fn send(
+        &mut self,
+        longest: usize,
+        request: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Answer, ConnectorError> {
+        self.ask(longest, request)?.checked(&self.name)
+    }
+
+    /// As [`Self::send`], with an answer of any status.
+    pub(crate) fn ask(
         &mut self,
         longest: usize,
         request: impl FnOnce(&Client) -> RequestBuilder,
@@ -89,9 +111,6 @@ impl Http {
                         return Err(failed(format!("the answer has more than {longest} bytes")));
                     }
                     body.extend_from_slice(&chunk);
-                }
-                if status >= 400 {
-                    return Err(answered(&name, status, &headers, &body));
                 }
                 Ok(Answer {
                     status,
@@ -183,16 +202,37 @@ pub(crate) fn answered(name: &str, status: u16, headers: &HeaderMap, body: &[u8]
     }
 }
 
-/// The wait that `Retry-After` states, in seconds or as a date.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Utc) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+/// The wait that `Retry-After` states, a day at most.
+fn retry_after(headers: &HeaderMap, now: Utc) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    outbox::retry_after(text, now).map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// Whether an address is one of this machine or of a private network, as far as its text says so: names are not resolved.
+pub(crate) fn is_inside(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    // A name with a final dot is the same name.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(address)) => {
+            let [first, second, ..] = address.octets();
+            // Addresses that providers share between their customers (RFC 6598).
+            let is_shared = first == 100 && (64..128).contains(&second);
+            address.is_loopback()
+                || address.is_private()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || is_shared
+        }
+        Ok(IpAddr::V6(address)) => {
+            address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.is_unique_local()
+                || address.is_unspecified()
+                || address.to_ipv4_mapped().is_some()
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost") || host.ends_with(".internal"),
     }
-    let at = httpdate::parse_http_date(text).ok()?;
-    let at = at.duration_since(std::time::UNIX_EPOCH).ok()?;
-    let now = u64::try_from(now.as_millis()).unwrap_or(0);
-    Some(at.saturating_sub(Duration::from_millis(now)))
 }
 
 #[cfg(test)]
@@ -200,7 +240,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_a_number_of_seconds_or_a_date() {
+    fn an_address_inside_this_network_is_recognised() {
+        let is_inside = |url: &str| is_inside(&url.parse().unwrap());
+        for inside in [
+            "http://localhost/",
+            "http://localhost./",
+            "http://127.1.2.3/",
+            "http://10.0.0.1/",
+            "http://10.0.0.1./",
+            "http://100.64.0.1/",
+            "http://100.127.255.254/",
+            "http://169.254.169.254/",
+            "http://[::1]/",
+            "http://[fd00::1]/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://metadata.internal/",
+            "http://metadata.internal./",
+            "http://0/",
+        ] {
+            assert!(is_inside(inside), "{inside}");
+        }
+        for outside in [
+            "https://example.com/",
+            "http://93.184.216.34/",
+            "http://100.63.0.1/",
+            "http://100.128.0.1/",
+            "http://[2001:db8::1]/",
+        ] {
+            assert!(!is_inside(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_a_number_of_seconds_or_a_date_and_a_day_at_most() {
         let wait = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, text.parse().unwrap());
@@ -213,6 +285,9 @@ mod tests {
         );
         assert_eq!(wait("Mon, 30 Nov 2026 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("soon"), None);
+        for long in ["86401", "99999999999999999999999", "Wed, 30 Dec 2026 09:00:00 GMT"] {
+            assert_eq!(wait(long), Some(LONGEST_WAIT), "{long}");
+        }
         assert_eq!(retry_after(&HeaderMap::new(), Utc::now()), None);
     }
 }

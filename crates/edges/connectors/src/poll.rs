@@ -7,7 +7,7 @@ use limbic_domain::random::{self, Random};
 use crate::{Cursor, Page};
 
 /// The longest wait that a source can ask for.
-const LONGEST: Duration = Duration::from_hours(24);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// The rhythm of requests. It reads no clock: after a page that brought something, the next pull asks nothing and says that nothing is
 /// there, so that the runner waits.
@@ -53,7 +53,7 @@ impl Rhythm {
 
     fn set_wait(&mut self, at_least: Duration) {
         let share = Random::new(random::derive(self.seed, self.requests)).unit();
-        let wait = self.interval.max(at_least).min(LONGEST);
+        let wait = self.interval.max(at_least).min(LONGEST_WAIT);
         self.wait = wait.mul_f64(0.9 + 0.2 * share);
     }
 
@@ -112,6 +112,6 @@ mod tests {
         rhythm.asked(None, &Page::default(), Duration::from_secs(1_000));
         assert!(rhythm.wait() >= Duration::from_mins(15));
         rhythm.asked(None, &Page::default(), Duration::MAX);
-        assert!(rhythm.wait() <= LONGEST.mul_f64(1.1));
+        assert!(rhythm.wait() <= LONGEST_WAIT.mul_f64(1.1));
     }
 }

@@ -217,6 +217,9 @@ fn redirects_are_followed_by_rule() {
         ["/new"],
         "after a permanent one, the new address is asked"
     );
+    connector.reset();
+    poll(&mut *connector, &mut cursor);
+    assert_eq!(paths(), ["/old"], "after a failure, the address of the settings is asked");
     redirect(302, "file:///etc/passwd");
     let error = connector.pull(cursor.as_ref(), 10).unwrap_err();
     assert!(matches!(&error, ConnectorError::Refused { .. }), "{error}");

@@ -6,8 +6,9 @@
 //!
 //! * A request states the `ETag` and `Last-Modified` of the last answer of the same address; 304 says that nothing is new.
 //! * The feed is asked again after `interval`, or later if it says so (`ttl`, `max-age`), with jitter.
-//! * Up to five redirects are followed. A permanent one (301, 308) is kept in memory, so that later requests go to the new address. A
-//!   redirect from `https` to `http`, or from a public address to one inside this network, is refused.
+//! * Up to five redirects are followed. A permanent one (301, 308) is kept in memory until a request fails, so that later requests go to
+//!   the new address. A redirect from `https` to `http`, or from a public address to one inside this network, is refused. Names are not
+//!   resolved for this check: a name of an address inside this network passes.
 //! * An entry's id is its `guid`, `id` or link. The same id with another text is an edit: a higher revision.
 //!
 //! The cursor contains the validators and a hash of each entry that the feed has now, so an entry is passed on once, also after a
@@ -17,7 +18,6 @@ mod component;
 mod entry;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use limbic_domain::{Utc, random};
@@ -29,7 +29,7 @@ use reqwest::header::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::http::{Answer, Http, refused, unavailable};
+use crate::http::{Answer, Http, is_inside, refused, unavailable};
 use crate::poll::Rhythm;
 use crate::wanted::Wanted;
 use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
@@ -228,27 +228,6 @@ fn hash(url: &Url) -> u64 {
     random::hash(url.as_str().as_bytes())
 }
 
-/// Whether an address is one of this machine or of a private network, as far as its text says so.
-fn is_inside(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(address)) => {
-            address.is_loopback()
-                || address.is_private()
-                || address.is_link_local()
-                || address.is_unspecified()
-        }
-        Ok(IpAddr::V6(address)) => {
-            address.is_loopback()
-                || address.is_unicast_link_local()
-                || address.is_unique_local()
-                || address.is_unspecified()
-                || address.to_ipv4_mapped().is_some()
-        }
-        Err(_) => host == "localhost" || host.ends_with(".localhost") || host.ends_with(".internal"),
-    }
-}
-
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
@@ -300,6 +279,8 @@ impl Connector for Feed {
 
     fn reset(&mut self) {
         self.rhythm.reset();
+        // The new address may be the one that fails.
+        self.moved = None;
     }
 
     fn wait_when_idle(&self) -> Duration {
@@ -312,36 +293,6 @@ impl Connector for Feed {
                 Backoff::new(Duration::from_secs(30), Duration::from_hours(1))
             }
             Failure::RateLimit => Backoff::new(Duration::from_mins(15), Duration::from_hours(6)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_inside_this_network_is_recognised() {
-        let is_inside = |url: &str| is_inside(&url.parse().unwrap());
-        for inside in [
-            "http://localhost/",
-            "http://127.1.2.3/",
-            "http://10.0.0.1/",
-            "http://169.254.169.254/",
-            "http://[::1]/",
-            "http://[fd00::1]/",
-            "http://[::ffff:10.0.0.1]/",
-            "http://metadata.internal/",
-            "http://0/",
-        ] {
-            assert!(is_inside(inside), "{inside}");
-        }
-        for outside in [
-            "https://example.com/",
-            "http://93.184.216.34/",
-            "http://[2001:db8::1]/",
-        ] {
-            assert!(!is_inside(outside), "{outside}");
         }
     }
 }
