@@ -91,7 +91,7 @@ impl Network for LocalMastodon {
         // Few steps of the suite's clock, and few pages of the timeline.
         build(&MastodonSettings {
             stall_after: "5s".parse().unwrap(),
-            rewind: "1s".parse().unwrap(),
+            rewind: "10s".parse().unwrap(),
             ..self.settings()
         })
     }
@@ -275,6 +275,65 @@ fn a_post_between_the_timeline_and_a_stream_that_begins_late_is_not_lost() {
 }
 
 #[test]
+fn a_page_of_the_timeline_that_was_refused_is_asked_for_again_and_not_those_before_it() {
+    let local = LocalMastodon::start(MastodonTransport::Websocket);
+    let ids: Vec<u64> = (0..100).map(|n| local.post(n, "a goal")).collect();
+    let mut connector = build(&MastodonSettings {
+        catch_up: "1h".parse().unwrap(),
+        ..local.settings()
+    });
+    let mut cursor = None;
+    let mut found = pull(&mut *connector, &mut cursor, 80);
+    for _ in 0..2 {
+        local.server.shared.refusals.lock().push_back((429, Vec::new()));
+        let error = connector.pull(cursor.as_ref(), 100).unwrap_err();
+        assert!(error.to_string().contains("429"), "{error}");
+        connector.reset();
+    }
+    found.extend(pull(&mut *connector, &mut cursor, 20));
+    let expected: Vec<String> = ids
+        .iter()
+        .map(|id| format!("mastodon {} v0", id_of(*id)))
+        .collect();
+    assert_eq!(found, expected);
+    let pages = local.server.shared.timelines.lock().clone();
+    let again = format!("min_id={}", ids[79]);
+    assert!(
+        pages[3..6].iter().all(|query| query.contains(&again)),
+        "{pages:?}"
+    );
+    // At another cursor, the timeline is read from before it.
+    local.server.shared.refusals.lock().push_back((429, Vec::new()));
+    connector.reset();
+    connector.pull(cursor.as_ref(), 100).unwrap_err();
+    let other = Some(Cursor(ids[49].to_string()));
+    let found = connector.pull(other.as_ref(), 100).unwrap();
+    assert_eq!(found.items.len(), 40);
+    assert_eq!(key(&found.items[0]), expected[0]);
+}
+
+#[test]
+fn a_page_has_at_most_three_events_of_three_megabytes() {
+    for transport in [MastodonTransport::Websocket, MastodonTransport::ServerSentEvents] {
+        let local = LocalMastodon::start(transport);
+        let mut connector = local.connector();
+        let mut cursor = connector.pull(None, 100).unwrap().next;
+        let payload = "x".repeat(3 << 20);
+        for _ in 0..7 {
+            local.server.announce("announcement", &payload);
+        }
+        let mut events = 0;
+        while events < 7 {
+            let page = connector.pull(cursor.as_ref(), 100).unwrap();
+            let of_page = page.dropped.get("another kind of event").copied().unwrap_or(0);
+            assert!(of_page <= 3, "{of_page}");
+            events += of_page;
+            cursor = page.next;
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_read_stops_nothing_and_what_nobody_wants_is_counted() {
     for transport in [MastodonTransport::Websocket, MastodonTransport::ServerSentEvents] {
         let local = LocalMastodon::start(transport);
@@ -357,7 +416,7 @@ fn settings_that_cannot_work_are_refused_with_what_to_do() {
             "is not encrypted",
         ),
         (&|s| s.tag = Some("#cup".to_owned()), "without #"),
-        (&|s| s.rewind = "0s".parse().unwrap(), "from 1s to 24h"),
+        (&|s| s.rewind = "9s".parse().unwrap(), "from 10s to 24h"),
         (&|s| s.stall_after = "1s".parse().unwrap(), "at least 5s"),
         (&|s| s.want = vec!["two words".to_owned()], "give single words"),
         (&|s| s.remember = 100_000_000, "at most"),

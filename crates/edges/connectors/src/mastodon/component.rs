@@ -35,7 +35,7 @@ pub struct MastodonSettings {
     /// Words of which a post must have one: letters of any case, without accents. Empty (default) = every post.
     pub want: Vec<String>,
     /// How far before the last post a new connection begins, because posts of other instances arrive late. What comes twice is
-    /// removed. 1s to 24h; default 5m.
+    /// removed. 10s to 24h; default 5m.
     pub rewind: HumanDuration,
     /// How long before the instance's newest post the first connection begins. `0s` (default) = at the newest post.
     pub catch_up: HumanDuration,
@@ -169,8 +169,8 @@ impl Component for Mastodon {
             }
         }
         let rewind = settings.rewind.get().as_secs();
-        if !(1..=86_400).contains(&rewind) {
-            return Err(format!("rewind = {}: must be from 1s to 24h", settings.rewind).into());
+        if !(10..=86_400).contains(&rewind) {
+            return Err(format!("rewind = {}: must be from 10s to 24h", settings.rewind).into());
         }
         if settings.stall_after.get().as_secs() < 5 {
             return Err(format!("stall_after = {}: must be at least 5s", settings.stall_after).into());

@@ -14,6 +14,8 @@
 //! From memory: an id is a time in milliseconds, shifted by 16 bits, of when the post was written; so a post that arrives late from another
 //! instance has an id below newer ones, and reading begins `rewind` before the last id.
 //!
+//! If the instance refuses a page of that reading, the next connection goes on at this page.
+//!
 //! A post's id here is a hash of its URI, which is the same on all instances and contains the author. Deletions name only the id on this
 //! instance, so the connector remembers the latest posts. A deletion of another post is counted and left out.
 
@@ -33,7 +35,7 @@ use serde_json::json;
 use crate::http::{Answer, Http, refused, unavailable};
 use crate::quota::Quota;
 use crate::wanted::Wanted;
-use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
+use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, Page};
 use known::Known;
 use live::{Arrived, Live};
 use status::{Problem, Status};
@@ -64,6 +66,8 @@ pub struct Mastodon {
     /// The address of the streaming server, when the instance has told it.
     streaming: Option<Url>,
     open: Option<Open>,
+    /// Where the reading of the timeline failed that a new connection begins with.
+    resumes: Option<Resume>,
     /// The clock of the caller.
     now: Instant,
     /// What ended the last connection, if the events before it were returned first.
@@ -79,6 +83,15 @@ struct Open {
     catching_up: Option<u64>,
     /// When the timeline is read again, and from which id on.
     again: Option<(Instant, u64)>,
+}
+
+/// A place in the timeline at which reading goes on.
+#[derive(Debug, Clone, Copy)]
+struct Resume {
+    /// The cursor of the caller there.
+    position: u64,
+    /// The next page has the posts behind this id.
+    after: u64,
 }
 
 /// Where a status comes from.
@@ -102,13 +115,14 @@ impl Mastodon {
             quota: Quota::default(),
             streaming: None,
             open: None,
+            resumes: None,
             now: Instant::now(),
             failed: None,
         }
     }
 
-    /// Asks the instance, unless its quota is spent.
-    fn get(&mut self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ConnectorError> {
+    /// Asks the instance, unless its quota is spent. The answer can have any status.
+    fn ask(&mut self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ConnectorError> {
         if let Some(wait) = self.quota.wait(Utc::now()) {
             let detail = "the quota of requests is spent".to_owned();
             return Err(unavailable(&self.name, detail, Failure::RateLimit, Some(wait)));
@@ -119,7 +133,7 @@ impl Mastodon {
             url.query_pairs_mut().extend_pairs(query);
         }
         let token = self.settings.token.as_ref();
-        let answer = self.http.send(LONGEST_ANSWER, |client| {
+        let answer = self.http.ask(LONGEST_ANSWER, |client| {
             let request = client.get(url);
             match token {
                 Some(token) => request.bearer_auth(token.reveal()),
@@ -142,7 +156,7 @@ impl Mastodon {
             .into_iter()
             .chain(query.iter().copied())
             .collect();
-        let answer = self.get(&path, &query)?;
+        let answer = self.ask(&path, &query)?.checked(&self.name)?;
         let listed: Vec<serde_json::Value> = serde_json::from_slice(&answer.body).map_err(|error| {
             let detail = format!("the timeline is not a list: {error}");
             unavailable(&self.name, detail, Failure::Server, None)
@@ -181,20 +195,18 @@ impl Mastodon {
         if let Some(known) = &self.streaming {
             return Ok(known.clone());
         }
-        let named = match self.get("/api/v2/instance", &[]) {
-            Ok(answer) => {
-                let instance: Instance = serde_json::from_slice(&answer.body).unwrap_or_default();
-                instance.configuration.urls.streaming
-            }
-            // An instance before version 4 has no such page.
-            Err(ConnectorError::Refused { detail, .. }) if detail.contains("404") => None,
-            Err(error) => return Err(error),
+        let answer = self.ask("/api/v2/instance", &[])?;
+        // An instance before version 4 has no such page.
+        let named = if answer.status == 404 {
+            None
+        } else {
+            let answer = answer.checked(&self.name)?;
+            let instance: Instance = serde_json::from_slice(&answer.body).unwrap_or_default();
+            instance.configuration.urls.streaming
         };
         let named = named.and_then(|named| named.parse::<Url>().ok());
-        // The token is sent there: never in the clear if the instance is encrypted.
-        let is_encrypted = |url: &Url| matches!(url.scheme(), "https" | "wss");
         let address = named
-            .filter(|named| named.has_host() && (is_encrypted(named) || !is_encrypted(&self.base)))
+            .filter(|named| live::may_stream(named, &self.base))
             .unwrap_or_else(|| self.base.clone());
         self.streaming = Some(address.clone());
         Ok(address)
@@ -203,11 +215,16 @@ impl Mastodon {
     fn connect(&mut self, position: u64) -> Result<Open, ConnectorError> {
         let address = self.streaming()?;
         let live = Live::open(&self.settings, &address, &mut self.http, &self.name)?;
-        let rewind = ids_in(self.settings.rewind.get());
+        let resumes = self.resumes.take().filter(|resumes| resumes.position == position);
+        let begins_after = match resumes {
+            // Otherwise a quota that is smaller than the rewind would never reach its end.
+            Some(resumes) => resumes.after,
+            None => position.saturating_sub(ids_in(self.settings.rewind.get())),
+        };
         Ok(Open {
             live,
             position,
-            catching_up: Some(position.saturating_sub(rewind)),
+            catching_up: Some(begins_after),
             again: Some((self.now + SETTLES_IN, position)),
         })
     }
@@ -239,11 +256,14 @@ impl Mastodon {
 
     /// The events that are there, or those of the next half second.
     fn read(&mut self, open: &mut Open, page: &mut Page, most: usize) -> Result<(), String> {
-        let mut events = 0;
-        while events < most {
+        let (mut events, mut bytes) = (0, 0);
+        while events < most && bytes < MOST_BYTES {
             match open.live.receive(&mut self.http, events == 0) {
                 Ok(Arrived::Nothing) => break,
-                Ok(Arrived::Event { name, payload }) => self.take_event(&name, &payload, open, page),
+                Ok(Arrived::Event { name, payload }) => {
+                    bytes += payload.len();
+                    self.take_event(&name, &payload, open, page);
+                }
                 Err(problem) if events == 0 => return Err(problem),
                 // First the events before it, so that a server that often fails is read nevertheless.
                 Err(problem) => {
@@ -253,7 +273,7 @@ impl Mastodon {
             }
             events += 1;
         }
-        page.has_more = events == most;
+        page.has_more = events == most || bytes >= MOST_BYTES;
         Ok(())
     }
 
@@ -387,7 +407,12 @@ impl Connector for Mastodon {
             open.catching_up = Some(from);
         }
         if let Some(after) = open.catching_up {
-            self.catch_up(&mut open, after, &mut page)?;
+            let caught_up = self.catch_up(&mut open, after, &mut page);
+            if caught_up.is_err() && open.again.is_some() {
+                let position = open.position;
+                self.resumes = Some(Resume { position, after });
+            }
+            caught_up?;
         } else {
             let read = self.read(&mut open, &mut page, most);
             read.map_err(|problem| unavailable(&self.name, problem, Failure::Connection, None))?;
