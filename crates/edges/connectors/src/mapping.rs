@@ -130,10 +130,14 @@ impl JsonMapping {
 
     /// The items of a message. What cannot be read is an item too.
     pub fn items(&self, message: &[u8]) -> Vec<Item> {
-        let message: Value = match serde_json::from_slice(message) {
-            Ok(message) => message,
-            Err(error) => return vec![Item::Unreadable(format!("a message is not JSON: {error}"))],
-        };
+        match serde_json::from_slice(message) {
+            Ok(message) => self.items_of(message),
+            Err(error) => vec![Item::Unreadable(format!("a message is not JSON: {error}"))],
+        }
+    }
+
+    /// The items of a message that is JSON.
+    pub(crate) fn items_of(&self, message: Value) -> Vec<Item> {
         let found = match &self.items {
             None => Ok(message),
             Some(items) => search(items, &message),

@@ -138,6 +138,10 @@ fn a_webhook_that_is_signed_brings_its_posts_and_another_one_brings_nothing() {
         refused(&standard(b"{", at), b"{"),
         HookError::NotUnderstood(_)
     ));
+    // A text that looks like that problem is a post like others.
+    let named = b"\"a message is not JSON\"";
+    let received = post(&*receiver, &standard(named, at), named).unwrap();
+    assert!(matches!(&received.items[..], [Item::Unreadable(_)]), "{received:?}");
     let hex = SignedWebhookSettings {
         signature: SignatureForm::Hex,
         secret: Secret::new("0123456789abcdef"),
@@ -304,6 +308,7 @@ fn settings_that_cannot_work_are_refused_and_terms_are_complete() {
         refused(|s| (s.signature, s.secret) = (SignatureForm::Hex, Secret::new("x")))
             .contains("16 characters")
     );
+    assert!(refused(|s| s.verify_token = Some(Secret::new("seven77"))).contains("8 characters"));
     assert!(refused(|s| drop(s.map.fields.remove("text"))).contains("map.fields"));
     assert!(
         Meta::check(&MetaSettings::default())

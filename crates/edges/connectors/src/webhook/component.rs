@@ -29,7 +29,7 @@ pub struct SignedWebhookSettings {
     /// How far the time of a request may be from the clock of this node, if `signature = "standard_webhooks"`. 1s to 1h; default 5m.
     pub tolerance: HumanDuration,
     /// What a sender must state as `hub.verify_token` when it asks whether the address is right. Absent (default) = such a question is
-    /// refused. Never printed.
+    /// refused. At least 8 characters. Never printed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify_token: Option<Secret>,
     /// How a body becomes posts.
@@ -43,7 +43,8 @@ pub enum SignatureForm {
     /// As Standard Webhooks 1.0.0 says: with an id and a time.
     #[default]
     StandardWebhooks,
-    /// The HMAC-SHA-256 of the body in hexadecimal digits. A recorded request can be sent again; its posts are then known.
+    /// The HMAC-SHA-256 of the body in hexadecimal digits. A recorded request can be sent again. Its posts are removed as long as the node
+    /// remembers their ids (`ingest.remember`).
     Hex,
 }
 
@@ -103,11 +104,18 @@ impl Component for SignedWebhook {
 
     fn check(settings: &SignedWebhookSettings) -> Result<(), Error> {
         settings.proof()?;
+        let token = settings.verify_token.as_ref().map(Secret::reveal);
+        if token.is_some_and(|token| token.len() < 8) {
+            return Err(
+                "verify_token: has fewer than 8 characters: make one with `limbic secret`, and give the same to the sender".into(),
+            );
+        }
         JsonMapping::new(&settings.map)?;
         Ok(())
     }
 
     fn build(settings: &SignedWebhookSettings, _: &Resources) -> Result<Source, Error> {
+        Self::check(settings)?;
         let receiver = Self {
             mapping: JsonMapping::new(&settings.map)?,
             proof: settings.proof()?,

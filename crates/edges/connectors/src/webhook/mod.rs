@@ -7,7 +7,6 @@ use std::time::Duration;
 use limbic_domain::{Secret, Utc};
 use limbic_http::{SigningKey, is_same_secret, is_signed_in_hex};
 
-use crate::Item;
 use crate::mapping::JsonMapping;
 use crate::receiver::{Hook, HookError, Received, Receiver, header, parameter};
 
@@ -103,14 +102,10 @@ impl Receiver for SignedWebhook {
             return challenge(self.verify_token.as_ref(), hook.query);
         }
         self.proof.check(hook, now)?;
-        let items = self.mapping.items(hook.body);
-        if let [Item::Unreadable(problem)] = &items[..]
-            && problem.contains("is not JSON")
-        {
-            return Err(HookError::NotUnderstood("the body is not JSON"));
-        }
+        let body = serde_json::from_slice(hook.body)
+            .map_err(|_| HookError::NotUnderstood("the body is not JSON"))?;
         Ok(Received {
-            items,
+            items: self.mapping.items_of(body),
             ..Received::default()
         })
     }
