@@ -138,7 +138,7 @@ fn a_webhook_that_is_signed_brings_its_posts_and_another_one_brings_nothing() {
         refused(&standard(b"{", at), b"{"),
         HookError::NotUnderstood(_)
     ));
-    // A text that looks like that problem is a post like others.
+    // JSON of another shape is an item that cannot be read.
     let named = b"\"a message is not JSON\"";
     let received = post(&*receiver, &standard(named, at), named).unwrap();
     assert!(matches!(&received.items[..], [Item::Unreadable(_)]), "{received:?}");

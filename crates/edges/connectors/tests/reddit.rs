@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use limbic_component::{Component, ConnectorComponent, Resources};
-use limbic_connectors::{Connector, ConnectorError, Cursor, Item, Reddit, RedditSettings};
+use limbic_connectors::{Connector, ConnectorError, Cursor, Failure, Item, Reddit, RedditSettings};
 use limbic_domain::{ConnectionUrl, Secret, Utc};
 use serde_json::{Value, json};
 
@@ -214,6 +214,69 @@ fn a_page_that_was_not_accepted_is_not_taken_for_read() {
 }
 
 #[test]
+fn an_answer_without_things_deletes_nothing_and_new_posts_arrive_nevertheless() {
+    let local = LocalReddit::start();
+    for n in 0..3 {
+        local.post(number(n), "a goal");
+    }
+    let (mut connector, mut cursor) = (local.connector(), None);
+    assert_eq!(poll(&mut *connector, &mut cursor).len(), 3);
+    local.server.shared.is_forgetful.store(true, Ordering::SeqCst);
+    let error = connector.pull(cursor.as_ref(), 100).unwrap_err();
+    let ConnectorError::Unavailable {
+        failure, retry_after, ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(*failure, Failure::Server);
+    assert!(retry_after.unwrap() > Duration::from_secs(13), "{error:?}");
+    connector.reset();
+    local.post(number(3), "a goal");
+    let page = connector.pull(cursor.as_ref(), 100).unwrap();
+    assert!(matches!(&page.items[..], [Item::Post(_)]), "{page:?}");
+    cursor = page.next;
+    let error = connector.pull(cursor.as_ref(), 100).unwrap_err();
+    assert!(error.to_string().contains("none of 3 things"), "{error}");
+    connector.reset();
+    local.server.shared.is_forgetful.store(false, Ordering::SeqCst);
+    let deleted = local.publish(Change::Delete(1));
+    assert_eq!(poll(&mut *connector, &mut cursor), [deleted]);
+}
+
+#[test]
+fn a_thing_in_another_form_is_counted_and_not_deleted() {
+    let local = LocalReddit::start();
+    local.post(number(0), "a goal");
+    local.post(number(1), "a goal");
+    let (mut connector, mut cursor) = (local.connector(), None);
+    poll(&mut *connector, &mut cursor);
+    local.server.shared.things.lock().get_mut(&number(0)).unwrap()["data"]["created_utc"] = json!("soon");
+    let page = connector.pull(cursor.as_ref(), 100).unwrap();
+    assert!(page.items.is_empty() && page.next == cursor, "{page:?}");
+    assert_eq!(page.dropped["a thing that cannot be read"], 2, "in the listing and in the sweep");
+}
+
+#[test]
+fn a_post_that_a_moderator_removes_without_an_edit_is_a_deletion() {
+    let local = LocalReddit::start();
+    let (mut connector, mut cursor) = (local.connector(), None);
+    for some in [0..100, 100..150] {
+        for n in some {
+            local.post(number(n), "a goal");
+        }
+        poll(&mut *connector, &mut cursor);
+    }
+    // It is still in the listing, and the next question is not about it.
+    let removed = thing("t3_", number(99), &json!({"title": "Match", "selftext": "[removed]"}));
+    local.write(number(99), removed);
+    assert_eq!(
+        poll(&mut *connector, &mut cursor),
+        [format!("reddit t3_{} deleted", base36(number(99)))]
+    );
+}
+
+#[test]
 fn a_token_is_renewed_before_it_ends_and_a_wrong_secret_is_named() {
     let local = LocalReddit::start();
     local.server.shared.validity.store(30, Ordering::SeqCst);
@@ -221,6 +284,9 @@ fn a_token_is_renewed_before_it_ends_and_a_wrong_secret_is_named() {
     poll(&mut *connector, &mut cursor);
     poll(&mut *connector, &mut cursor);
     assert!(local.server.shared.tokens.load(Ordering::SeqCst) >= 2);
+    // A time that no clock has.
+    local.server.shared.validity.store(u64::MAX, Ordering::SeqCst);
+    poll(&mut *connector, &mut cursor);
     let settings = RedditSettings {
         client_secret: Secret::new("wrong-one"),
         ..local.settings()
@@ -280,13 +346,18 @@ fn settings_that_cannot_work_are_refused_with_what_to_do() {
         Reddit::check(&settings).map_err(|error| error.to_string())
     };
     assert_eq!(check(&|_| {}), Ok(()));
-    let refused: [(Mistake<'_>, &str); 7] = [
+    assert_eq!(check(&|s| s.remember = 1_000_000), Ok(()), "41 hours");
+    let refused: [(Mistake<'_>, &str); 8] = [
         (&|s| s.subreddits.clear(), "give 1 to 100 names"),
         (&|s| s.subreddits = vec!["r/football".to_owned()], "without r/"),
         (&|s| s.client_id.clear(), "reddit.com/prefs/apps"),
         (&|s| s.user_agent.clear(), "(by /u/NAME)"),
         (&|s| (s.posts, s.comments) = (false, false), "set one to true"),
         (&|s| s.interval = "1s".parse().unwrap(), "from 3s to 1h"),
+        (
+            &|s| (s.remember, s.interval) = (5_000, "1h".parse().unwrap()),
+            "it takes 50 h",
+        ),
         (&|s| s.url = "http://reddit.example".into(), "is not encrypted"),
     ];
     for (change, said) in refused {

@@ -1,5 +1,7 @@
 //! Reddit as a component.
 
+use std::time::Duration;
+
 use limbic_component::{Component, ConnectorComponent, Error, Kind as ComponentKind, Need, Place, Resources};
 use limbic_domain::{ConnectionUrl, HumanDuration, Secret, TenantId};
 use reqwest::Url;
@@ -7,9 +9,12 @@ use reqwest::header::HeaderValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Reddit};
+use super::{Kind, PAGE, Reddit};
 use crate::Source;
 use crate::wanted::Wanted;
+
+/// The time in which Reddit demands that deletions are followed, as `terms.toml` says.
+const DELETE_WITHIN: Duration = Duration::from_hours(48);
 
 /// `kind = "reddit"`: reads new posts and comments of subreddits, and finds deleted ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,7 +40,8 @@ pub struct RedditSettings {
     pub interval: HumanDuration,
     /// Words of which a post must have one: letters of any case, without accents. Empty (default) = every post.
     pub want: Vec<String>,
-    /// How many of the latest posts and comments are watched for edits and deletions, about 150 bytes each. 0 to 1,000,000; default 50,000.
+    /// How many of the latest posts and comments are watched for edits and deletions, about 150 bytes each. Every `interval`, 100 of them
+    /// are asked about; all must have their turn within 48h. 0 to 1,000,000; default 50,000.
     pub remember: usize,
     /// The API. Default `https://oauth.reddit.com`.
     pub url: ConnectionUrl,
@@ -132,6 +138,17 @@ impl Component for Reddit {
         }
         if settings.remember > 1_000_000 {
             return Err(format!("remember = {}: must be at most 1,000,000", settings.remember).into());
+        }
+        let sweep = settings.remember.div_ceil(PAGE) as u64 * seconds;
+        if sweep > DELETE_WITHIN.as_secs() {
+            return Err(format!(
+                "remember = {}, interval = {}: it takes {} h to ask about all of them, and Reddit demands that deletions are \
+                 followed within 48 h: reduce one of the two",
+                settings.remember,
+                settings.interval,
+                sweep.div_ceil(3_600)
+            )
+            .into());
         }
         Wanted::new(&settings.want).map(drop)
     }

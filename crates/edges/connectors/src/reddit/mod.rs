@@ -10,10 +10,10 @@
 //! * Listings (`/r/NAMES/new`, `/r/NAMES/comments`) have at most 100 things a page, newest first, and at most 1,000 in all. `after` leads to
 //!   older ones.
 //! * A deleted thing is not in listings. `/api/info` shows it with the author `[deleted]`, or with the text `[deleted]` or `[removed]`.
-//!   Programs must delete what was deleted.
+//!   Programs must delete what was deleted, within 48 hours.
 //!
 //! Each request for new things is followed by one about the 100 remembered things that were asked about longest ago: that sweep finds
-//! deletions. Ids are numbers of base 36 that grow, so the cursor is the highest one of each kind. A thing is remembered as long as the
+//! deletions. An answer without any thing says nothing about them, and is an error. Ids are numbers of base 36 that grow, so the cursor is the highest one of each kind. A thing is remembered as long as the
 //! process, when the log has it. A thing that a moderator approves when newer ones were read is missed.
 
 mod component;
@@ -48,6 +48,10 @@ const PAGE: usize = 100;
 const MOST_PAGES: usize = 10;
 /// The most bytes of an answer.
 const LONGEST_ANSWER: usize = 16 << 20;
+/// The longest time for which a token is used, whatever the answer says.
+const LONGEST_TOKEN: u64 = 86_400;
+/// What is said of a thing in another form, which is left out: it would be an item at every request.
+const UNREADABLE: &str = "a thing that cannot be read";
 /// A token is renewed so long before it ends.
 const RENEW_BEFORE: Duration = Duration::from_mins(1);
 
@@ -63,6 +67,8 @@ pub struct Reddit {
     seen: Seen,
     /// What the last page adds to `seen`, if the caller continues at its cursor.
     pending: Option<(Cursor, Vec<Note>)>,
+    /// Why the last question about known things failed, if new things were returned first.
+    failed: Option<ConnectorError>,
 }
 
 struct Token {
@@ -109,6 +115,7 @@ impl Reddit {
             quota: Quota::default(),
             token: None,
             pending: None,
+            failed: None,
         }
     }
 
@@ -138,7 +145,7 @@ impl Reddit {
             let detail = "it gives no token: check client_id and client_secret (reddit.com/prefs/apps, type script or web app)";
             refused(NAME, detail.to_owned())
         })?;
-        let ends = Instant::now() + Duration::from_secs(given.expires_in);
+        let ends = Instant::now() + Duration::from_secs(given.expires_in.min(LONGEST_TOKEN));
         let text = given.access_token;
         self.token = Some(Token {
             text: text.clone(),
@@ -220,7 +227,7 @@ impl Reddit {
                         lowest = lowest.min(thing.id);
                         things.push(thing);
                     }
-                    Err(problem) => page.items.push(Item::Unreadable(problem)),
+                    Err(_) => page.drop_one(UNREADABLE),
                 }
             }
             after = children.after;
@@ -238,7 +245,7 @@ impl Reddit {
 
     fn take(&self, thing: &Thing, page: &mut Page, notes: &mut Vec<Note>) {
         let known = self.seen.revision(&thing.name);
-        if known == Some(thing.revision) {
+        if known == Some(thing.revision) && !thing.is_gone {
             return;
         }
         if thing.is_gone {
@@ -274,26 +281,39 @@ impl Reddit {
         });
     }
 
+    /// The error, with a wait that is not shorter than that between two requests.
+    fn not_before_the_next_turn(&self, mut error: ConnectorError) -> ConnectorError {
+        if let ConnectorError::Unavailable { retry_after, .. } = &mut error {
+            *retry_after = Some(retry_after.unwrap_or_default().max(self.rhythm.wait()));
+        }
+        error
+    }
+
     /// Asks about things that were asked about longest ago.
     fn sweep(&mut self, page: &mut Page, notes: &mut Vec<Note>) -> Result<(), ConnectorError> {
         let names = self.seen.oldest(PAGE);
         if names.is_empty() {
             return Ok(());
         }
-        let children = self.listing("/api/info", &[("id", &names.join(","))])?;
-        let found: Vec<Thing> = children
-            .children
-            .iter()
-            .filter_map(|child| Thing::of(child).ok())
-            .collect();
+        let found = self.listing("/api/info", &[("id", &names.join(","))])?.children;
+        if found.is_empty() {
+            // Deleted things are shown too, so this is a failure, not their deletion. The next question is about others.
+            let detail = format!("it shows none of {} things that it had shown before", names.len());
+            notes.extend(names.into_iter().map(|name| Note::Asked { name }));
+            return Err(unavailable(NAME, detail, Failure::Server, None));
+        }
+        let has_nameless = found.iter().any(|thing| !thing["data"]["name"].is_string());
         for name in names {
-            let thing = found.iter().find(|thing| thing.name == name);
-            match thing {
+            let thing = found.iter().find(|thing| thing["data"]["name"] == name.as_str());
+            match thing.map(Thing::of) {
                 // It is in this page already.
                 _ if notes.iter().any(|note| note.is_of(&name)) => {}
-                Some(thing) if !thing.is_gone => self.take(thing, page, notes),
+                Some(Ok(thing)) => self.take(&thing, page, notes),
+                Some(Err(_)) => page.drop_one(UNREADABLE),
+                // It may be the thing without a name.
+                None if has_nameless => {}
                 // What is not there any more is deleted too.
-                _ => {
+                None => {
                     if let Some(author) = self.seen.author(&name).map(str::to_owned) {
                         Self::delete(&name, &author, page, notes);
                     }
@@ -320,6 +340,9 @@ impl Connector for Reddit {
         {
             self.seen.note(notes);
         }
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
         let mut page = Page {
             next: after.cloned(),
             ..Page::default()
@@ -343,9 +366,18 @@ impl Connector for Reddit {
             }
             *at = things.last().map_or(*at, |thing| thing.id.max(*at));
         }
-        self.sweep(&mut page, &mut notes)?;
+        let swept = self.sweep(&mut page, &mut notes);
         page.quota_left = self.quota.left();
         let is_same = serde_json::to_string(&position).ok() == after.map(|cursor| cursor.0.clone());
+        if let Err(error) = swept {
+            let error = self.not_before_the_next_turn(error);
+            if page.items.is_empty() && is_same {
+                self.seen.note(notes);
+                return Err(error);
+            }
+            // First what is new, so that it arrives although the questions fail.
+            self.failed = Some(error);
+        }
         if !page.items.is_empty() || !is_same {
             position.pages += 1;
             let text = serde_json::to_string(&position).expect("numbers are JSON");
@@ -362,6 +394,7 @@ impl Connector for Reddit {
 
     fn reset(&mut self) {
         self.rhythm.reset();
+        self.failed = None;
     }
 
     fn wait_when_idle(&self) -> Duration {

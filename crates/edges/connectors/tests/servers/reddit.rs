@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use parking_lot::Mutex;
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     /// The requests of listings.
     pub(crate) listings: AtomicUsize,
     pub(crate) tokens: AtomicUsize,
+    /// Whether the answers to requests about things are empty.
+    pub(crate) is_forgetful: AtomicBool,
     /// Requests about things.
     pub(crate) questions: Mutex<Vec<usize>>,
     /// How long a token is valid, in seconds.
@@ -98,7 +100,8 @@ fn serve(shared: &Shared, stream: &TcpStream) -> Served {
         let things = shared.things.lock();
         let found = things
             .values()
-            .filter(|thing| names.contains(&thing["data"]["name"].as_str().unwrap()));
+            .filter(|thing| names.contains(&thing["data"]["name"].as_str().unwrap()))
+            .filter(|_| !shared.is_forgetful.load(Ordering::SeqCst));
         return listing(stream, &headers, found.cloned().collect(), None, None);
     }
     let kind = match request.path.as_str() {
