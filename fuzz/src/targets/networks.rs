@@ -18,7 +18,7 @@ mod server_sent {
     include!(concat!(env!("OUT_DIR"), "/sse.rs"));
 }
 
-/// HTML has a text without references to known characters and without white space around it, and the text of text is itself.
+/// The text of HTML has no white space around it and a limited length, and its links begin with `http`.
 pub fn html(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let plain = plain_text::plain(text);
@@ -50,7 +50,7 @@ fn is_object(item: &Item) -> bool {
     }
 }
 
-/// A message of somebody else: each item is an object, or says why not.
+/// A message of another program: each item is an object, or says why not.
 pub fn mapping(bytes: &[u8]) {
     static MAPPINGS: LazyLock<[JsonMapping; 2]> = LazyLock::new(|| {
         let fields = |fields: &[(&str, &str)]| {

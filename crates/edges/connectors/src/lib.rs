@@ -200,8 +200,11 @@ pub enum ConnectorError {
 
 /// A source of posts.
 pub trait Connector: Send {
-    /// Up to `most` events after the cursor `after`. `None` = where the source begins by itself: a file at its oldest post, a stream at
-    /// the present. Blocks for a limited time, a few seconds at most.
+    /// The events after the cursor `after`: about `most`, where the source lets the connector choose. A source that is asked, and a page of
+    /// a timeline, bring what one answer has. `None` = where the source begins by itself: a file at its oldest post, a stream at the
+    /// present.
+    ///
+    /// A wait for new events takes half a second. Each request, and opening a connection, can take ten seconds until it fails.
     fn pull(&mut self, after: Option<&Cursor>, most: usize) -> Result<Page, ConnectorError>;
 
     /// Sets the clock that the connector measures its own waits with. The runner sets it before each pull.

@@ -1,4 +1,4 @@
-//! From somebody else's JSON to posts and deletions, by expressions of `JMESPath` (jmespath.org).
+//! From JSON of another program to posts and deletions, by expressions of `JMESPath` (jmespath.org).
 
 use std::collections::BTreeMap;
 

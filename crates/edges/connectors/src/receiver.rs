@@ -42,7 +42,8 @@ pub enum HookError {
     NotUnderstood(&'static str),
 }
 
-/// A source that sends. A request that was accepted and arrives again brings the same items.
+/// A source that sends. A request that was accepted and arrives again brings the same items, except for times of this node's clock. The
+/// edge removes them only while it remembers their ids.
 pub trait Receiver: Send + Sync {
     /// Checks a request and reads it. `now` is the wall clock.
     fn receive(&self, hook: &Hook<'_>, now: Utc) -> Result<Received, HookError>;

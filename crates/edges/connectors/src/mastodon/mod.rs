@@ -18,6 +18,7 @@
 //!
 //! A post's id here is a hash of its URI, which is the same on all instances and contains the author. Deletions name only the id on this
 //! instance, so the connector remembers the latest posts. A deletion of another post is counted and left out.
+//! A deletion that is made while the connector is not connected is missed: no timeline repeats it.
 
 mod component;
 mod known;

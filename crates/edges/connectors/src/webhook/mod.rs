@@ -48,7 +48,7 @@ impl Proof {
                         "the signature does not fit: use the secret of the settings",
                     ));
                 }
-                // A request that somebody has recorded cannot be sent again later.
+                // A recorded request cannot be sent again later.
                 let apart = now
                     .millis_since(Utc::from_millis(at.saturating_mul(1_000)))
                     .unsigned_abs();

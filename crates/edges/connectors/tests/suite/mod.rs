@@ -1,4 +1,4 @@
-//! What every connector promises, over a local server of its network.
+//! What every connector that reads a network promises, over a local server of this network.
 //!
 //! The clock of the runner is simulated, so waits take no time. The servers are real, on the loopback device.
 
@@ -246,7 +246,7 @@ fn posts_edits_and_deletions_arrive_once_and_in_order(network: &dyn Network) {
         }
         keys.push(network.publish(change));
         if network.is_polled() {
-            // Who asks sees the last version only.
+            // A polled source shows only the latest version.
             driver.expect(&keys);
         }
     }
