@@ -285,7 +285,11 @@ mod tests {
         );
         assert_eq!(wait("Mon, 30 Nov 2026 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("soon"), None);
-        for long in ["86401", "99999999999999999999999", "Wed, 30 Dec 2026 09:00:00 GMT"] {
+        for long in [
+            "86401",
+            "99999999999999999999999",
+            "Wed, 30 Dec 2026 09:00:00 GMT",
+        ] {
             assert_eq!(wait(long), Some(LONGEST_WAIT), "{long}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), Utc::now()), None);

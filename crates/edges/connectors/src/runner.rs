@@ -138,14 +138,13 @@ impl<T: Target> Runner<T> {
             self.status.cursor = self.cursor.as_ref().map(|cursor| cursor.0.clone());
             self.is_loaded = true;
         }
-        let page = match self.page.take() {
-            Some(page) => page,
-            None => {
-                self.connector.set_time(now);
-                match self.connector.pull(self.cursor.as_ref(), PAGE) {
-                    Ok(page) => page,
-                    Err(error) => return Ok(self.wait_for_source(&error)),
-                }
+        let page = if let Some(page) = self.page.take() {
+            page
+        } else {
+            self.connector.set_time(now);
+            match self.connector.pull(self.cursor.as_ref(), PAGE) {
+                Ok(page) => page,
+                Err(error) => return Ok(self.wait_for_source(&error)),
             }
         };
         if !page.items.is_empty() {

@@ -219,7 +219,11 @@ fn redirects_are_followed_by_rule() {
     );
     connector.reset();
     poll(&mut *connector, &mut cursor);
-    assert_eq!(paths(), ["/old"], "after a failure, the address of the settings is asked");
+    assert_eq!(
+        paths(),
+        ["/old"],
+        "after a failure, the address of the settings is asked"
+    );
     redirect(302, "file:///etc/passwd");
     let error = connector.pull(cursor.as_ref(), 10).unwrap_err();
     assert!(matches!(&error, ConnectorError::Refused { .. }), "{error}");

@@ -141,7 +141,10 @@ fn a_webhook_that_is_signed_brings_its_posts_and_another_one_brings_nothing() {
     // JSON of another shape is an item that cannot be read.
     let named = b"\"a message is not JSON\"";
     let received = post(&*receiver, &standard(named, at), named).unwrap();
-    assert!(matches!(&received.items[..], [Item::Unreadable(_)]), "{received:?}");
+    assert!(
+        matches!(&received.items[..], [Item::Unreadable(_)]),
+        "{received:?}"
+    );
     let hex = SignedWebhookSettings {
         signature: SignatureForm::Hex,
         secret: Secret::new("0123456789abcdef"),

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limbic_component::{Component, Resources};
-use limbic_connectors::{Connector, ConnectorError, Cursor, Item, JsonMappingSettings, KafkaTopic, KafkaTopicSettings};
+use limbic_connectors::{
+    Connector, ConnectorError, Cursor, Item, JsonMappingSettings, KafkaTopic, KafkaTopicSettings,
+};
 use limbic_domain::{Secret, Utc};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -185,7 +187,12 @@ fn settings_that_cannot_work_are_refused_and_a_cluster_that_is_not_there_is_wait
     assert!(refused(|s| s.brokers = "kafka://x".to_owned()).contains("HOST:PORT"));
     assert!(refused(|s| s.topic.clear()).contains("name of a topic"));
     assert!(refused(|s| drop(s.map.fields.remove("id"))).contains("map.fields"));
-    for reserved in ["group.id", "client.id", "queued.max.messages.kbytes", "enable.partition.eof"] {
+    for reserved in [
+        "group.id",
+        "client.id",
+        "queued.max.messages.kbytes",
+        "enable.partition.eof",
+    ] {
         let mut settings = settings("127.0.0.1:1", "posts");
         settings.settings.insert(reserved.to_owned(), Secret::new("x"));
         let problem = KafkaTopic::check(&settings).unwrap_err().to_string();
@@ -206,7 +213,10 @@ fn settings_that_cannot_work_are_refused_and_a_cluster_that_is_not_there_is_wait
 
 #[test]
 fn a_setting_that_is_not_accepted_is_named_without_its_value() {
-    for (name, said) in [("sasl.pasword", "has no setting"), ("security.protocol", "does not accept the value")] {
+    for (name, said) in [
+        ("sasl.pasword", "has no setting"),
+        ("security.protocol", "does not accept the value"),
+    ] {
         let mut settings = settings("127.0.0.1:1", "posts");
         settings
             .settings
@@ -215,6 +225,9 @@ fn a_setting_that_is_not_accepted_is_named_without_its_value() {
         assert!(matches!(error, ConnectorError::Refused { .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains(name) && text.contains(said), "{text}");
-        assert!(!text.contains("horse") && !format!("{error:?}").contains("horse"), "{error:?}");
+        assert!(
+            !text.contains("horse") && !format!("{error:?}").contains("horse"),
+            "{error:?}"
+        );
     }
 }

@@ -254,7 +254,10 @@ fn a_thing_in_another_form_is_counted_and_not_deleted() {
     local.server.shared.things.lock().get_mut(&number(0)).unwrap()["data"]["created_utc"] = json!("soon");
     let page = connector.pull(cursor.as_ref(), 100).unwrap();
     assert!(page.items.is_empty() && page.next == cursor, "{page:?}");
-    assert_eq!(page.dropped["a thing that cannot be read"], 2, "in the listing and in the sweep");
+    assert_eq!(
+        page.dropped["a thing that cannot be read"], 2,
+        "in the listing and in the sweep"
+    );
 }
 
 #[test]
@@ -268,7 +271,11 @@ fn a_post_that_a_moderator_removes_without_an_edit_is_a_deletion() {
         poll(&mut *connector, &mut cursor);
     }
     // It is still in the listing, and the next question is not about it.
-    let removed = thing("t3_", number(99), &json!({"title": "Match", "selftext": "[removed]"}));
+    let removed = thing(
+        "t3_",
+        number(99),
+        &json!({"title": "Match", "selftext": "[removed]"}),
+    );
     local.write(number(99), removed);
     assert_eq!(
         poll(&mut *connector, &mut cursor),

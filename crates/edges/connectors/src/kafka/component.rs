@@ -59,7 +59,8 @@ impl Component for KafkaTopic {
     type Product = Source;
     const KIND: Kind = Kind::Connector;
     const NAME: &'static str = "kafka_topic";
-    const SUMMARY: &'static str = "Reads JSON messages of a topic of an external Kafka cluster, by a mapping.";
+    const SUMMARY: &'static str =
+        "Reads JSON messages of a topic of an external Kafka cluster, by a mapping.";
     const PLACE: Place = Place::Entries("connectors");
     const NEEDS: &'static [Need] = &[Need::Secrets];
 
@@ -78,7 +79,10 @@ impl Component for KafkaTopic {
         if settings.topic.is_empty() {
             return Err("topic: is empty: give the name of a topic".into());
         }
-        if let Some(name) = RESERVED.iter().find(|name| settings.settings.contains_key(**name)) {
+        if let Some(name) = RESERVED
+            .iter()
+            .find(|name| settings.settings.contains_key(**name))
+        {
             return Err(format!("settings: `{name}` is set by the connector: remove it").into());
         }
         JsonMapping::new(&settings.map)?;

@@ -66,7 +66,10 @@ impl KafkaTopic {
         let detail = match error {
             // The text of this error contains the value of the setting, which can be a password.
             KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
-                return refused(&self.name, format!("settings: librdkafka has no setting `{name}`"));
+                return refused(
+                    &self.name,
+                    format!("settings: librdkafka has no setting `{name}`"),
+                );
             }
             KafkaError::ClientConfig(_, _, name, _) => {
                 let detail = format!("settings: librdkafka does not accept the value of `{name}`");

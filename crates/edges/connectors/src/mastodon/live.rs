@@ -122,9 +122,7 @@ impl Live {
 /// encrypted, and never into this network if the instance is outside.
 pub(super) fn may_stream(named: &Url, base: &Url) -> bool {
     let is_encrypted = |url: &Url| matches!(url.scheme(), "https" | "wss");
-    named.has_host()
-        && (is_encrypted(named) || !is_encrypted(base))
-        && (is_inside(base) || !is_inside(named))
+    named.has_host() && (is_encrypted(named) || !is_encrypted(base)) && (is_inside(base) || !is_inside(named))
 }
 
 /// `address` with another scheme and path, without a query. A scheme that cannot be changed stays.

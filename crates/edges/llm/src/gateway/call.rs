@@ -140,6 +140,7 @@ impl<'a> Running<'a> {
                     Step::GiveUp => return Err(self.gave_up(now)),
                 }
             }
+            let limit = self.next_limit();
             tokio::select! {
                 biased;
                 event = self.events.recv() => {
@@ -150,7 +151,7 @@ impl<'a> Running<'a> {
                         return result;
                     }
                 }
-                () = clock.sleep_until(self.next_limit()) => {
+                () = clock.sleep_until(limit) => {
                     let now = clock.elapsed();
                     if now >= self.deadline {
                         self.end_late("no text within llm.deadline", |_| true).await;
@@ -206,7 +207,7 @@ impl<'a> Running<'a> {
         plan::next(&standings, now, self.deadline)
     }
 
-    const fn has_no_attempt_left(&self) -> bool {
+    fn has_no_attempt_left(&self) -> bool {
         self.attempts >= self.inner.settings.attempts as usize
     }
 
