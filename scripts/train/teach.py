@@ -62,23 +62,40 @@ def models(teacher: str, cache: Path) -> list[tuple[str, float, Encoder, set[str
     return [(path.name, 1 / len(paths), base.load(blank(), base.started(cache, path.name)), tasks) for path in paths]
 
 
+def scores_folder(stage: recipe.Stage, cache: Path) -> Path:
+    """Returns the folder of the scores: stages with the same teachers share it."""
+    said = "+".join(f"{name.replace('.*', '')}-{share}" for name, share in sorted(teachers_of(stage).items()))
+    return cache / "scores" / said
+
+
 def mean_scores(stage_name: str, cache: Path, device: torch.device) -> None:
-    """Writes a matrix of 16-bit scores, posts × labels of all tasks side by side, in the corpus's order. A teacher that does not know a task
-    does not count for it, and the shipped model does not count for written posts."""
+    """Writes a matrix of 16-bit scores for each file of posts: posts × labels of all tasks side by side. A file that has its scores is left out."""
     stage = recipe.STAGES[stage_name]
+    folder = scores_folder(stage, cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, stem in sets_of(stage):
+        path = folder / f"{stem}.pt"
+        if not path.exists():
+            torch.save(scores_of(stage, name, stem, cache, device), folder / f"{stem}.part")
+            (folder / f"{stem}.part").replace(path)
+
+
+def scores_of(stage: recipe.Stage, name: str, stem: str, cache: Path, device: torch.device):
+    """Returns the teachers' mean scores for the posts of a file. A teacher that does not know a task does not count for it, and the shipped model
+    does not count for written posts."""
     tasks = tasks_of(stage)
-    corpus = Corpus(cache / "tokens", sets_of(stage), device)
+    corpus = Corpus(cache / "tokens", [(name, stem)], device)
     order = numpy.argsort(corpus.lengths, kind="stable")
-    widths = [len(task.labels) for task in tasks]
-    scores = torch.zeros(len(order), sum(widths), device=device)
-    shares = torch.zeros(len(order), len(tasks), device=device)
-    is_written = torch.zeros(len(order), dtype=torch.bool, device=device)
-    if posts.CONTRAST in corpus.names:
-        is_written[corpus.sent(corpus.members(posts.CONTRAST))] = True
+    widths = torch.tensor([len(task.labels) for task in tasks], device=device)
+    scores = torch.zeros(len(order), int(widths.sum()), device=device)
+    shares = torch.zeros(len(tasks), device=device)
     for teacher, share in teachers_of(stage).items():
-        for name, part, model, knows in models(teacher, cache):
+        if teacher == base.SHIPPED and name == posts.CONTRAST:
+            continue
+        for model_name, part, model, knows in models(teacher, cache):
             model.to(device).eval()
-            counts = torch.tensor([share * part * (task.name in knows) for task in tasks], device=device)
+            weight = torch.tensor([share * part * (task.name in knows) for task in tasks], device=device)
+            shares += weight
             with torch.no_grad():
                 for first in range(0, len(order), POSTS_A_BATCH):
                     batch = order[first : first + POSTS_A_BATCH]
@@ -91,24 +108,16 @@ def mean_scores(stage_name: str, cache: Path, device: torch.device) -> None:
                     for task in tasks:
                         logits = model.heads[task.name](read)
                         said.append(logits.softmax(-1) if task.kind == "softmax" else logits.sigmoid())
-                    weight = counts.expand(len(batch), -1).clone()
-                    if teacher == base.SHIPPED:
-                        weight[is_written[which]] = 0.0
-                    shares[which] += weight
-                    scores[which] += torch.cat(said, 1) * weight.repeat_interleave(torch.tensor(widths, device=device), 1)
-            print(f"{name}: read {len(order)} posts", flush=True)
-    scores /= shares.clamp(min=1e-6).repeat_interleave(torch.tensor(widths, device=device), 1)
-    folder = cache / "scores"
-    folder.mkdir(exist_ok=True)
-    torch.save(scores.half().cpu(), folder / f"{stage_name}.part")
-    (folder / f"{stage_name}.part").replace(folder / f"{stage_name}.pt")
+                    scores[which] += torch.cat(said, 1) * weight.repeat_interleave(widths)
+            print(f"{model_name}: read {len(order)} posts of {stem}", flush=True)
+    return (scores / shares.clamp(min=1e-6).repeat_interleave(widths)).half().cpu()
 
 
 def targets(stage: recipe.Stage, corpus: Corpus, cache: Path):
     """Returns the tasks, the target scores (mixed with labels where there are any), and weights of one."""
-    name = next(name for name, other in recipe.STAGES.items() if other is stage)
-    scores = torch.load(cache / "scores" / f"{name}.pt", weights_only=True).to(corpus.device)
-    assert len(scores) == len(corpus.of), "the posts changed since the teachers scored them: remove the folder scores and run again"
+    folder = scores_folder(stage, cache)
+    scores = torch.cat([torch.load(folder / f"{stem}.pt", weights_only=True) for _, stem in sets_of(stage)]).to(corpus.device)
+    assert len(scores) == len(corpus.of), f"the posts changed since the teachers scored them: remove {folder} and run again"
     tasks = tasks_of(stage)
     labels, weights = corpus.labelled(tasks, 0.0)
     share = torch.full((len(corpus.of), 1), recipe.LABEL_SHARE, device=corpus.device)
@@ -118,8 +127,33 @@ def targets(stage: recipe.Stage, corpus: Corpus, cache: Path):
     share = share * (weights > 0)
     share = torch.repeat_interleave(share, torch.tensor([len(task.labels) for task in tasks], device=corpus.device), 1)
     # A label that is not known leaves the teachers' score.
-    labels = torch.where(labels.isnan(), scores, labels)
-    return tasks, torch.lerp(scores.float(), labels.float(), share.float()).half(), torch.ones_like(weights)
+    is_unknown = labels.isnan()
+    labels = torch.where(is_unknown, scores, labels)
+    mixed, weights = torch.lerp(scores.float(), labels.float(), share.float()), torch.ones_like(weights)
+    if stage.rest_is_calm:
+        rest = (is_unknown | (share == 0))[:, columns(tasks)["distress"]].all(1)
+        mixed, weights = calm(tasks, mixed, weights, rest)
+    return tasks, mixed.half(), weights
+
+
+def columns(tasks: list[posts.Task]) -> dict[str, slice]:
+    ends = numpy.cumsum([len(task.labels) for task in tasks])
+    return {task.name: slice(int(end) - len(task.labels), int(end)) for task, end in zip(tasks, ends)}
+
+
+def calm(tasks: list[posts.Task], scores, weights, rest):
+    """Returns the targets and weights with what is likely of posts without labels for distress (`rest`): a post that is not read as negative, or
+    that is negative without sadness or fear, hardly ever tells of distress. Of the others nothing is known."""
+    place = columns(tasks)
+    is_negative = scores[:, place["sentiment"]][:, 0] >= recipe.NEGATIVE
+    among = scores[:, place["goemotions"]]
+    sad = torch.stack([among[:, posts.GOEMOTIONS.index(name)] for name in recipe.LIKE_DISTRESS]).max(0).values
+    is_sad = (sad >= recipe.SAD) | (scores[:, place["emotion"]][:, posts.EMOTION.index("sadness")] >= recipe.NEGATIVE)
+    scores[:, place["distress"]] = torch.where(rest[:, None], recipe.CALM, scores[:, place["distress"]])
+    scores[:, place["distress"]] = torch.where((rest & is_negative & is_sad)[:, None], torch.nan, scores[:, place["distress"]])
+    number = [task.name for task in tasks].index("distress")
+    weights[:, number] = torch.where(rest, recipe.CALM_WEIGHT, weights[:, number].float()).to(weights.dtype)
+    return scores, weights
 
 
 if __name__ == "__main__":
