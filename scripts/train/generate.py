@@ -146,7 +146,7 @@ KINDS = ["grief", "fear", "despair", "self_harm", "life", "eating", "abuse", "di
 # Kinds of the list that are ways of saying another kind.
 KIND_OF = {"indirect": "self_harm", "coded": "self_harm"}
 # Sets whose posts may be about distress, so that its absence is not known.
-UNCLEAR = ("world/headline", "world/event", "feelings/", "people/hate", "people/not_hate/quoted", "people/identity/bad", "people/name/bad")
+UNCLEAR = ("world/headline", "world/event", "feelings/", "people/hate", "people/not_hate/quoted", "people/not_hate/reported", "people/not_hate/call_out", "people/identity/bad", "people/identity/feeling_bad", "people/name/bad")
 
 
 def distress_of(source: str) -> dict[str, float]:
