@@ -71,7 +71,7 @@ class Corpus:
                 members = self.sent(members)
                 targets[members, begin : begin + len(task.labels)] = truth.float().reshape(len(members), -1)
                 weights[members, number] = 1.0
-            for name in (posts.CONTRAST, posts.ORDINARY):
+            for name in (*posts.WRITTEN, posts.ORDINARY):
                 if name in self.names and task.name in posts.COLUMNS:
                     members = self.members(name)
                     truth = torch.from_numpy(self.targets[name][self.rows[members]][:, posts.COLUMNS[task.name]]).to(self.device)

@@ -85,6 +85,9 @@ BY_NAME = {task.name: task for task in TASKS}
 # Written posts (`generate.py`), and posts of the public streams of which only irony is known: it is rare. Both have labels for several tasks, side
 # by side in this order; a label that is not known is NaN.
 CONTRAST, ORDINARY = "contrast", "ordinary"
+# The written posts about distress, and those that only resemble them: a set of their own, because they are few and need more passes.
+CRISIS = "crisis"
+WRITTEN = (CONTRAST, CRISIS)
 TOLD_TASKS = ["sentiment", "emotion", "goemotions", "irony", "hate", "offensive", "valence", "distress"]
 # Share of ironic posts among ordinary ones. Annotated streams have a few percent.
 IRONY_AMONG_ORDINARY = 0.04

@@ -53,13 +53,15 @@ def save_written(program: list[str], vocabulary: Path, folder: Path, found: dict
     training, validation = written(held_out)
     ids = tokenise(program, vocabulary, [row["text"] for row in training + validation])
     targets = numpy.array([posts.told(row) for row in training], numpy.float32)
-    groups, ranks = ([-1 if row[key] is None else row[key] for row in training] for key in ("group", "rank"))
-    save(folder / f"{posts.CONTRAST}.train.npz", ids[: len(training)], targets, groups=numpy.array(groups), ranks=numpy.array(ranks))
+    groups, ranks = (numpy.array([-1 if row[key] is None else row[key] for row in training]) for key in ("group", "rank"))
+    is_crisis = numpy.array(["template" in row for row in training])
+    for name, which in ((posts.CONTRAST, numpy.flatnonzero(~is_crisis)), (posts.CRISIS, numpy.flatnonzero(is_crisis))):
+        save(folder / f"{name}.train.npz", [ids[place] for place in which], targets[which], groups=groups[which], ranks=ranks[which])
     place = posts.COLUMNS["distress"]
     known = numpy.array([posts.told(row)[place] for row in validation], numpy.float32)
     # Of a post in distress only its own kind is known. The others are not counted against the head: they are left as they are.
     save(folder / "distress.validation.npz", ids[len(training) :], known)
-    print(f"{posts.CONTRAST}.train: {len(training)} posts in {len(set(groups))} groups; distress.validation: {len(validation)} posts")
+    print(f"written: {len(training)} posts in {len(set(groups))} groups, {is_crisis.sum()} about distress; distress.validation: {len(validation)} posts")
     # The posts of the public streams once more, with the prior of irony as their only label.
     with numpy.load(folder / f"{posts.PLAIN}.train.npz") as plain:
         prior = numpy.full((len(plain["targets"]), targets.shape[1]), numpy.nan, numpy.float32)

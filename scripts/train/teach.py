@@ -90,7 +90,7 @@ def scores_of(stage: recipe.Stage, name: str, stem: str, cache: Path, device: to
     scores = torch.zeros(len(order), int(widths.sum()), device=device)
     shares = torch.zeros(len(tasks), device=device)
     for teacher, share in teachers_of(stage).items():
-        if teacher == base.SHIPPED and name == posts.CONTRAST:
+        if teacher == base.SHIPPED and name in posts.WRITTEN:
             continue
         for model_name, part, model, knows in models(teacher, cache):
             model.to(device).eval()
@@ -121,7 +121,7 @@ def targets(stage: recipe.Stage, corpus: Corpus, cache: Path):
     tasks = tasks_of(stage)
     labels, weights = corpus.labelled(tasks, 0.0)
     share = torch.full((len(corpus.of), 1), recipe.LABEL_SHARE, device=corpus.device)
-    for set_name, part in ((posts.CONTRAST, 1.0), (posts.ORDINARY, recipe.ORDINARY_LABEL_SHARE)):
+    for set_name, part in (*((name, 1.0) for name in posts.WRITTEN), (posts.ORDINARY, recipe.ORDINARY_LABEL_SHARE)):
         if set_name in corpus.names:
             share[corpus.sent(corpus.members(set_name))] = part
     share = share * (weights > 0)
