@@ -68,8 +68,8 @@ fn each_rule_about_a_campaign_gives_its_reason() {
         (
             after(|draft| draft.change.sensitive_events = 3),
             format!(
-                "sensitive_event: 3 of 30 posts {since} were read as reports of a death, a disaster or violence. So few posts do not \
-                 exclude that 15 % of them do; from there on, no ad runs."
+                "sensitive_event: 3 of 30 posts {since} were read as reports of a death, a disaster or violence. There are too few posts \
+                 to show that the share is below 15 %, from which on no ad runs."
             ),
         ),
         (
