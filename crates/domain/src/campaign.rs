@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Declaration, Direction, Micros, Record, Slug};
+use crate::{Declaration, Direction, Micros, Record, ReviewMode, Slug};
 
 /// An ad platform and its limits. Lengths are in graphemes (extended grapheme clusters, UAX #29).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +94,10 @@ pub struct Campaign {
     /// What the advertiser declares: who advertises and pays, in which regions, and which regulated categories the offer is of.
     #[serde(default, skip_serializing_if = "Declaration::is_empty")]
     pub declared: Declaration,
+    /// Which of its ads wait for a person: `none`, `ai_texts`, `new_texts` or `all`. The stricter one of this and of `creative.review`
+    /// counts. Absent = as `creative.review` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewMode>,
 }
 
 impl Campaign {

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AudienceId, Change, Declaration, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record, Slug,
-    Transparency,
+    Approval, AudienceId, Change, Declaration, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record,
+    ReviewMode, Slug, Transparency,
 };
 
 /// The texts of an ad, within the limits of one ad platform.
@@ -40,6 +40,9 @@ pub struct Creative {
     /// Its other declared factors.
     #[serde(default, skip_serializing_if = "Factors::is_empty")]
     pub factors: Factors,
+    /// Who or what approved it. Absent if nobody had to, or nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// The texts that a person sees.
     pub rendering: Rendering,
 }
@@ -197,10 +200,13 @@ pub struct CampaignDraft {
     /// As in the campaign.
     #[serde(default, skip_serializing_if = "Declaration::is_empty")]
     pub declared: Declaration,
+    /// Which of its ads may not run before a person has approved them.
+    #[serde(default, skip_serializing_if = "ReviewMode::is_none")]
+    pub review: ReviewMode,
     /// The ads to choose from.
     pub creatives: Vec<Creative>,
-    /// Templates that could not be rendered, with the rule `render`, and those whose text the brand kit does not allow, with the
-    /// rule `brand`.
+    /// Templates that could not be rendered, with the rule `render`, those whose text the brand kit does not allow, with the
+    /// rule `brand`, texts of a person that do not fit, with the rule `fit`, and ads that a person rejected, with the rule `rejected`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removals: Vec<Removal>,
 }

@@ -61,6 +61,7 @@ mod posterior;
 mod progress;
 pub mod random;
 mod reading;
+mod review;
 mod status;
 pub mod testing;
 mod time;
@@ -94,6 +95,9 @@ pub use progress::Progress;
 pub use reading::{
     Affect, Distress, Emotions, Entity, EntityKind, Intent, IntentKind, Label, ModelVersion, Reading,
     Sentiment,
+};
+pub use review::{
+    Approval, ApprovalRule, EarlierVerdict, ReviewMode, ReviewRequest, ReviewVerdict, Verdict, text_id,
 };
 pub use status::{
     AudiencePhase, AudienceStatus, CampaignStatus, CreativeStatus, LastMoment, PlatformProblem,

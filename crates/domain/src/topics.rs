@@ -10,6 +10,7 @@
 //! | `holds` | subject | Compacted, as above. |
 //! | `status` | `audience/…`, `campaign/…`, `platform/…` | Compacted: what stages publish about their state for people. The view keeps the latest value of each key. |
 //! | `connectors` | `NAME/position`, `NAME/pause` | Compacted, as above. How far connectors have read, and which are paused. |
+//! | `reviews` | `CAMPAIGN/CREATIVE/request`, `…/verdict` | Compacted, as above. Ads that wait for a person, and what people decided. |
 //! | `progress` | `default/STAGE/PARTITION` | Compacted, as above. It is about the node, not about a tenant. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
@@ -55,8 +56,14 @@ pub const PROGRESS: &str = "progress";
 /// [`ConnectorPause`](crate::ConnectorPause)). Compacted.
 pub const CONNECTORS: &str = "connectors";
 
+/// Ads that wait for a person ([`ReviewRequest`](crate::ReviewRequest)), and what people decided
+/// ([`ReviewVerdict`](crate::ReviewVerdict)). Compacted.
+pub const REVIEWS: &str = "reviews";
+
 /// Every compacted topic. They have no dead-letter topics: a stage that reads one record by record skips what it cannot read.
-pub const COMPACTED: [&str; 6] = [CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS, CONNECTORS];
+pub const COMPACTED: [&str; 7] = [
+    CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS, CONNECTORS, REVIEWS,
+];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.
 pub const TRANSIENT: [&str; 3] = [INTAKE, FEELINGS, DRAFTS];

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use limbic_domain::{
     AudienceStatus, Campaign, CampaignStatus, ConnectorPause, ConnectorPosition, CreativeSet, Decision,
     Deletion, Draft, Envelope, Feeling, Hold, Moment, Outcome, PlatformStatus, Post, Posterior, Progress,
-    Reading, Record,
+    Reading, Record, ReviewRequest, ReviewVerdict,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -132,6 +132,8 @@ fn every_record_keeps_its_schema() {
     check::<CampaignStatus>();
     check::<PlatformStatus>();
     check::<Progress>();
+    check::<ReviewRequest>();
+    check::<ReviewVerdict>();
 }
 
 #[test]

@@ -21,6 +21,7 @@ Examples:
   limbic explain everyone:football              why there was an ad, or none
   limbic safety test ads.txt                    which texts the safety rules refuse, and why
   limbic campaigns show                         what each campaign learned
+  limbic reviews list                           ads that wait for a person
   limbic connect add bluesky --want football    read posts from a social network
   limbic check                                  settings and connections";
 
@@ -121,6 +122,12 @@ pub enum Command {
         /// The action.
         #[command(subcommand)]
         command: AudienceCommand,
+    },
+    /// List ads that wait for a person, and approve, edit or reject them; a node must run
+    Reviews {
+        /// The action.
+        #[command(subcommand)]
+        command: ReviewsCommand,
     },
     /// Show what campaigns have chosen, and what came of it
     Campaigns {
@@ -640,6 +647,83 @@ chooses by the context too, so the ad with the higher share need not have the hi
         /// Campaign [default: all]
         id: Option<String>,
         /// Where the answer comes from.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+}
+
+/// `limbic reviews`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  limbic reviews list                                    ads that wait, the oldest first
+  limbic reviews list --state rejected --campaign spring
+  limbic reviews show 9f86d081                           an ad, and what changed; the first digits of its id are enough
+  limbic reviews approve 9f86d081
+  limbic reviews edit 9f86d081 --headline 'Warm feet' --body 'Try a pair.'
+  limbic reviews reject 9f86d081 --reason 'The product has another name'
+
+An ad waits if its campaign, its tenant or creative.review says so. The decision keeps who made it and when.")]
+pub enum ReviewsCommand {
+    /// List ads that wait for a person, or those about which one has decided
+    List {
+        /// State of the ads: waiting, approved, edited, rejected, or all
+        #[arg(long, default_value = "waiting", value_parser = ["waiting", "approved", "edited", "rejected", "all"])]
+        state: String,
+        /// Only ads of this campaign
+        #[arg(long)]
+        campaign: Option<String>,
+        /// Where the answer comes from.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Show an ad: its texts, where they come from, what was decided, and what changed
+    Show {
+        /// Id of the ad, or the first digits of it
+        id: String,
+        /// Where the answer comes from.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Let an ad run
+    Approve {
+        /// Id of the ad, or the first digits of it
+        id: String,
+        /// Replace what was decided before
+        #[arg(long)]
+        replace: bool,
+        /// Where it waits.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Let an ad run with other texts; they must fit the platform and pass the safety rules
+    Edit {
+        /// Id of the ad, or the first digits of it
+        id: String,
+        /// New headline [default: as it is]
+        #[arg(long)]
+        headline: Option<String>,
+        /// New body [default: as it is]
+        #[arg(long)]
+        body: Option<String>,
+        /// Replace what was decided before
+        #[arg(long)]
+        replace: bool,
+        /// Where it waits.
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Let an ad never run
+    Reject {
+        /// Id of the ad, or the first digits of it
+        id: String,
+        /// Why, at most 500 characters; it is stored
+        #[arg(long)]
+        reason: String,
+        /// Replace what was decided before
+        #[arg(long)]
+        replace: bool,
+        /// Where it waits.
         #[command(flatten)]
         ask: AskArgs,
     },

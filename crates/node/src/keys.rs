@@ -12,12 +12,27 @@ use crate::settings::Settings;
 /// The hashes of API keys, and the tenant of each.
 pub(super) fn api_keys(settings: &Settings) -> BTreeMap<[u8; 32], TenantId> {
     let keys = settings.tenants.iter().flat_map(|(tenant, of_tenant)| {
-        of_tenant
-            .api_keys
-            .iter()
-            .map(|key| (limbic_api::hash_key(key.reveal()), tenant.clone()))
+        let keys = of_tenant.api_keys.iter().chain(&of_tenant.reviewer_keys);
+        keys.map(|key| (limbic_api::hash_key(key.reveal()), tenant.clone()))
     });
     keys.collect()
+}
+
+/// The hashes of the reviewers' keys of each tenant that has some.
+pub(super) fn reviewer_keys(settings: &Settings) -> BTreeMap<TenantId, BTreeSet<[u8; 32]>> {
+    let with_keys = settings
+        .tenants
+        .iter()
+        .filter(|(_, of_tenant)| !of_tenant.reviewer_keys.is_empty());
+    with_keys
+        .map(|(tenant, of_tenant)| {
+            let keys = of_tenant.reviewer_keys.iter();
+            (
+                tenant.clone(),
+                keys.map(|key| limbic_api::hash_key(key.reveal())).collect(),
+            )
+        })
+        .collect()
 }
 
 /// The hashes of the operators' keys.

@@ -40,6 +40,7 @@ mod components;
 mod connectors;
 mod deep;
 mod edge;
+mod edits;
 mod folder;
 mod instance;
 mod keys;

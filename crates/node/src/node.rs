@@ -24,6 +24,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::campaigns::{Target, Watcher};
 use crate::connectors::Connectors;
 use crate::edge::open_edge;
+use crate::edits::EditJudge;
 use crate::folder;
 use crate::instance::Instance;
 use crate::keys;
@@ -335,6 +336,8 @@ impl Parts {
                     edge: Some(Arc::clone(&edge)),
                     connectors: Arc::clone(&connectors) as Arc<dyn limbic_api::Connectors>,
                     models,
+                    edits: Arc::new(EditJudge::new(settings)?),
+                    reviewer_keys: keys::reviewer_keys(settings),
                     store: stores.view,
                     series: stores.series.map(|series| SeriesReader::new(series, metrics)),
                     log: Arc::clone(log),

@@ -28,6 +28,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
         Tenant {
             pseudonym_secret: Secret::new(SECRET),
             api_keys: Vec::new(),
+            reviewer_keys: Vec::new(),
         },
     );
     // A program that contains the model selects it.
@@ -101,6 +102,7 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
                     body: 180,
                 }],
                 bid: Micros(200_000),
+                review: None,
                 declared: Declaration {
                     advertiser: Some(product.to_owned()),
                     ..Declaration::default()

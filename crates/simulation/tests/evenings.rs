@@ -184,9 +184,11 @@ impl Chain {
         let campaigns = Campaigns::new().with(TenantId::default(), campaign());
         let records = campaigns.records(Utc::from_millis(0));
         let records = records.map(|(key, envelope)| (key, envelope.encode()));
-        chain
-            .creative
-            .set_references(References::new().with(topics::CAMPAIGNS, records));
+        chain.creative.set_references(
+            References::new()
+                .with(topics::CAMPAIGNS, records)
+                .with::<&str, &[u8]>(topics::REVIEWS, []),
+        );
         chain.publish_holds();
         chain.deliver.assign(topics::DECISIONS, 0);
         chain

@@ -21,6 +21,9 @@ pub(crate) struct NamedCaller {
     pub(crate) by: String,
 }
 
+/// A caller who may decide about ads: with a reviewer's key, or with any key of a tenant that has no reviewers' keys.
+pub(crate) struct Reviewer(pub(crate) NamedCaller);
+
 /// A caller who may see the totals of all tenants: one with an operator's key, anyone on a node without keys, and the only tenant of a
 /// node, whose own totals they are.
 pub(crate) struct Operator;
@@ -42,6 +45,24 @@ impl FromRequestParts<App> for NamedCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         find(parts, app)
+    }
+}
+
+impl FromRequestParts<App> for Reviewer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = find(parts, app)?;
+        if let Some(reviewers) = app.context.reviewer_keys.get(&caller.tenant)
+            && !reviewers.contains(&key_of(parts)?)
+        {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "only reviewers decide about ads of this tenant: use a key of the setting tenants.NAME.reviewer_keys",
+            ));
+        }
+        Ok(Self(caller))
     }
 }
 

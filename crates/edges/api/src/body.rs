@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use limbic_domain::TenantId;
+use serde::de::DeserializeOwned;
 
 use crate::App;
 use crate::budget::Share;
@@ -150,6 +151,25 @@ impl Received {
             }
         }
     }
+}
+
+/// The value of a body that is one JSON document.
+pub(crate) fn one_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let detail = format!("{}: /openapi.json describes the body", error.inner());
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad request", detail);
+        if path == "." {
+            problem
+        } else {
+            problem.of_field(path)
+        }
+    })?;
+    json.end().map_err(|_| {
+        Problem::bad_request("the body contains more than one JSON document: send one request at a time")
+    })?;
+    Ok(body)
 }
 
 fn without_mark(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::App;
 use crate::auth::{Caller, Operator};
-use crate::body::receive;
+use crate::body::{one_json, receive};
 use crate::budget::Share;
 use crate::problem::Problem;
 use crate::refusal::Refusal;
@@ -245,7 +245,7 @@ pub(crate) async fn generate(
     // It computes, so it runs outside the async threads.
     let read = tokio::task::spawn_blocking(move || {
         let (bytes, share) = received.decoded()?;
-        Ok::<_, Problem>((parse(&bytes)?, share))
+        Ok::<_, Problem>((one_json::<GenerateBody>(&bytes)?, share))
     });
     let (body, share) = read.await.map_err(|panic| Problem::internal(&panic))??;
     let is_streamed = body.stream;
@@ -274,24 +274,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         Problem::bad_request(detail).of_field("idempotency-key")
     })?;
     Ok(Some(text.to_owned()))
-}
-
-fn parse(bytes: &[u8]) -> Result<GenerateBody, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let detail = format!("{}: /openapi.json describes the body", error.inner());
-        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad request", detail);
-        if path == "." {
-            problem
-        } else {
-            problem.of_field(path)
-        }
-    })?;
-    json.end().map_err(|_| {
-        Problem::bad_request("the body contains more than one JSON document: send one request at a time")
-    })?;
-    Ok(body)
 }
 
 /// The events of a request as server-sent events: `text`, `restart`, then `done` or `problem`. They hold the share of the request.

@@ -19,6 +19,7 @@
 //! | `limits` | `GET /v1/limits`: what this node has refused and closed, by reason, and how full it is |
 //! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`, `/v1/sources`: the state of audiences, what campaigns have chosen with what result, how deliveries stand, what was accepted and rejected of each social network; `GET /v1/explain`: why an ad, or why none |
 //! | `generate` | `POST /v1/generate`: a text by a language model, whole or as server-sent events; `GET /v1/providers`, `GET` and `DELETE /v1/cache`, `GET /v1/cache/health` |
+//! | `reviews` | `GET /v1/reviews`: ads that wait for a person, and what was decided; `POST` and `DELETE /v1/reviews/{id}` decide and forget |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `hooks` | `GET`, `POST /v1/hooks/{name}`: requests of sources that send by themselves, with their own signatures |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
@@ -76,13 +77,14 @@ mod page;
 mod problem;
 mod read;
 mod refusal;
+mod reviews;
 mod server;
 mod settings;
 mod status;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -107,6 +109,7 @@ pub use generate::{
 pub use hooks::{HookRefusal, HookRequest};
 pub use meters::ApiMeters;
 pub use problem::Problem;
+pub use reviews::{DiffPiece, JudgeEdits, ReviewBody, ReviewState, ReviewView, TextChange};
 pub use server::{Tls, TlsError, TlsSettings, serve};
 pub use settings::{InvalidSetting, Settings};
 pub use status::campaign_view;
@@ -125,6 +128,8 @@ pub struct Context {
     pub connectors: Arc<dyn Connectors>,
     /// The language models of this node.
     pub models: Arc<dyn LanguageModels>,
+    /// Judges texts of ads that a person has edited.
+    pub edits: Arc<dyn JudgeEdits>,
     /// Every component of the registry.
     pub components: Vec<ComponentView>,
     /// The topics and requirements of every stage, whether or not it runs here.
@@ -135,6 +140,9 @@ pub struct Context {
     pub registry: prometheus::Registry,
     /// Hashes (BLAKE3) of API keys, and the tenant of each. Empty = every caller belongs to the tenant `default`.
     pub keys: BTreeMap<[u8; 32], TenantId>,
+    /// Hashes of the keys of reviewers, which are in `keys` too. A tenant without an entry has none: each of its keys may decide about
+    /// ads.
+    pub reviewer_keys: BTreeMap<TenantId, BTreeSet<[u8; 32]>>,
     /// Hashes of the keys of operators, who see the totals of all tenants.
     pub operator_keys: BTreeSet<[u8; 32]>,
     /// The metrics of connections and limits.
@@ -153,6 +161,8 @@ struct Inner {
     writers: Turns,
     /// Requests that read from the view, the series or the log.
     readers: Turns,
+    /// One person decides about an ad at a time.
+    deciding: Mutex<()>,
     /// Bytes of request bodies.
     bodies: Budget,
     /// Bytes of answers that clients have not taken.
@@ -198,6 +208,7 @@ fn build(context: Context) -> (Router, App) {
     let app = App(Arc::new(Inner {
         writers: Turns::new(settings.writers, 0),
         readers: Turns::new(settings.readers, WAITING_READS),
+        deciding: Mutex::new(()),
         bodies: Budget::new(settings.bodies.get()),
         answers: Budget::new(settings.answers.get()),
         context,
@@ -226,6 +237,11 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/limits", get(limits::show))
         .route("/v1/holds", get(holds::show))
         .route("/v1/holds/{subject}", delete(holds::release))
+        .route("/v1/reviews", get(reviews::list))
+        .route(
+            "/v1/reviews/{id}",
+            get(reviews::show).post(reviews::decide).delete(reviews::forget),
+        )
         .route("/v1/components", get(components::show))
         .route("/v1/connectors", get(connectors::list))
         .route("/v1/connectors/{name}/pause", post(connectors::pause))

@@ -5,7 +5,7 @@ use limbic_domain::{AudienceStatus, CreativeSet, Decision, Hold, Moment, Outcome
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::{GenerateBody, GeneratedText};
+use crate::{GenerateBody, GeneratedText, ReviewBody, ReviewView};
 
 pub(crate) async fn show() -> Json<Value> {
     Json(document())
@@ -26,6 +26,8 @@ enum Answer {
     Page(&'static str),
     Receipt,
     Holds,
+    Reviews,
+    Review,
     Text,
     Anything,
 }
@@ -47,7 +49,7 @@ const LIST: [(&str, &str); 5] = [
     ("to", "Only events before this time (RFC 3339)"),
 ];
 
-pub(crate) const OPERATIONS: usize = 39;
+pub(crate) const OPERATIONS: usize = 43;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -310,6 +312,46 @@ fn operations() -> [Operation; OPERATIONS] {
         ),
         op(
             "get",
+            "/v1/reviews",
+            "Ads that passed every safety rule and wait for a person, and ads about which a person has decided, the oldest first.",
+            &[
+                (
+                    "state",
+                    "Only ads in this state: `waiting`, `approved`, `edited` or `rejected`",
+                ),
+                ("campaign", "Only ads of this campaign"),
+                ("after", "The `next` of the previous page"),
+                ("limit", "Most items in the page: 1 to 1000; default 100"),
+            ],
+            Answer::Reviews,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/reviews/{id}",
+            "One ad of the reviews, with what was decided and what changed, word by word.",
+            &[],
+            Answer::Review,
+            None,
+        ),
+        op(
+            "post",
+            "/v1/reviews/{id}",
+            "Approve an ad, approve it with other texts, or reject it. The decision keeps who and when. Other texts must fit the platform and pass brand kit and safety rules. A decision that replaces another one names it in `replaces`; otherwise the answer is 409. If `tenants.NAME.reviewer_keys` is set, only these keys may decide.",
+            &[],
+            Answer::Review,
+            Some("ReviewBody"),
+        ),
+        op(
+            "delete",
+            "/v1/reviews/{id}",
+            "Forget an ad and what was decided about it. If the ad is written again, it waits again.",
+            &[],
+            Answer::Review,
+            None,
+        ),
+        op(
+            "get",
             "/v1/hooks/{name}",
             "For sources that send by themselves: answers `hub.challenge`, if `hub.verify_token` is that of the connector's settings.",
             &[
@@ -481,11 +523,15 @@ fn describe(operation: &Operation) -> Value {
         Answer::Receipt => reference("Receipt"),
         Answer::Holds => json!({"type": "object", "required": ["items"], "properties": {
             "items": {"type": "array", "items": reference("Hold")}}}),
+        Answer::Reviews => json!({"type": "object", "required": ["items", "next"], "properties": {
+            "items": {"type": "array", "items": reference("ReviewView")}, "next": {"type": ["string", "null"]}}}),
+        Answer::Review => reference("ReviewView"),
         Answer::Text => reference("GeneratedText"),
         Answer::Anything => json!({}),
     };
     let is_text = matches!(operation.answer, Answer::Text);
-    let is_accepted = operation.method == "post" && operation.body.is_some() && !is_text;
+    let is_one = is_text || matches!(operation.answer, Answer::Review);
+    let is_accepted = operation.method == "post" && operation.body.is_some() && !is_one;
     let status = if is_accepted { "202" } else { "200" };
     let mut described = json!({
         "summary": operation.summary,
@@ -495,11 +541,13 @@ fn describe(operation: &Operation) -> Value {
             "default": {"description": "A problem", "content": {"application/problem+json": {"schema": reference("Problem")}}}
         }
     });
-    if let Some(body) = operation.body.filter(|_| is_text) {
+    if let Some(body) = operation.body.filter(|_| is_one) {
         described["requestBody"] =
             json!({"required": true, "content": {"application/json": {"schema": reference(body)}}});
-        described["responses"][status]["content"]["text/event-stream"] =
-            json!({"schema": {"type": "string"}});
+        if is_text {
+            described["responses"][status]["content"]["text/event-stream"] =
+                json!({"schema": {"type": "string"}});
+        }
     } else if let Some(body) = operation.body {
         let one_or_many = json!({"oneOf": [reference(body), {"type": "array", "items": reference(body)}]});
         described["requestBody"] = json!({"required": true, "content": {
@@ -528,6 +576,8 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<AudienceStatus>();
     generator.subschema_for::<GenerateBody>();
     generator.subschema_for::<GeneratedText>();
+    generator.subschema_for::<ReviewBody>();
+    generator.subschema_for::<ReviewView>();
     let mut schemas = generator.take_definitions(true);
     let time = json!({"type": "string", "format": "date-time"});
     let text = json!({"type": "string"});

@@ -56,8 +56,10 @@ fn one_thread() -> std::io::Result<Runtime> {
 /// The tenant's key in the settings. It is for the node of these settings, and for no other.
 fn own_key(settings: &Settings, args: &AskArgs) -> Option<String> {
     let tenant = tenant_of(settings, args.tenant.as_ref()).ok()?;
-    let keys = &settings.tenants.get(&tenant)?.api_keys;
-    keys.first().map(|key| key.reveal().to_owned())
+    let of_tenant = settings.tenants.get(&tenant)?;
+    // A reviewer's key may do what others may, and decide about ads.
+    let mut keys = of_tenant.reviewer_keys.iter().chain(&of_tenant.api_keys);
+    keys.next().map(|key| key.reveal().to_owned())
 }
 
 impl Source {
@@ -135,6 +137,16 @@ impl Source {
     }
 
     fn request(&self, method: reqwest::Method, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.send(method, path, query, None)
+    }
+
+    fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let From::Node { client, url, key } = &self.from else {
             bail!("there is no node to ask");
         };
@@ -146,6 +158,9 @@ impl Source {
         let mut request = client.request(method, address);
         if let Some(key) = key {
             request = request.bearer_auth(key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
         }
         self.runtime.block_on(async {
             let answer = request
@@ -252,6 +267,34 @@ impl Source {
             reqwest::Method::POST,
             &format!("/v1/connectors/{name}/{action}"),
             &[],
+        )
+    }
+
+    /// The ads in a state (`all` = every one), the oldest first.
+    pub fn reviews(&self, state: &str, campaign: Option<&str>) -> anyhow::Result<Vec<Value>> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let mut query = vec![("limit", "500")];
+            query.extend((state != "all").then_some(("state", state)));
+            query.extend(campaign.map(|campaign| ("campaign", campaign)));
+            query.extend((!after.is_empty()).then_some(("after", &*after)));
+            let page = self.get("/v1/reviews", &query)?;
+            all.extend(page["items"].as_array().cloned().unwrap_or_default());
+            match page["next"].as_str() {
+                Some(next) => next.clone_into(&mut after),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Decides about an ad. Returns the review.
+    pub fn decide(&self, id: &str, decision: &Value) -> anyhow::Result<Value> {
+        self.send(
+            reqwest::Method::POST,
+            &format!("/v1/reviews/{id}"),
+            &[],
+            Some(decision),
         )
     }
 

@@ -83,6 +83,7 @@ fn campaigns() -> anyhow::Result<Vec<TenantCampaign>> {
                     body: 180,
                 }],
                 bid: Micros(200_000),
+                review: None,
                 declared: Declaration {
                     advertiser: Some(product.to_owned()),
                     ..Declaration::default()

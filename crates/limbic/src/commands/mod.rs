@@ -21,6 +21,7 @@ mod measure;
 mod read;
 mod render;
 mod replay;
+mod reviews;
 mod run;
 mod safety;
 mod secret;
@@ -75,6 +76,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Safety { command } => safety::run(common, command),
         Command::Audience { command } => audience::run(command),
         Command::Connect { command } => connect::run(common, command),
+        Command::Reviews { command } => reviews::run(common, command),
         Command::Campaigns { command } => campaigns::run(common, command),
         Command::Check { deep } => check::run(common, *deep),
         Command::Config {

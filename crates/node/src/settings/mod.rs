@@ -16,7 +16,7 @@ use limbic_component::{Component, Registration, Section};
 use limbic_data_key::DataKeys;
 use limbic_domain::{
     Brief, ByteSize, Campaign, ConnectionUrl, Declaration, Direction, HumanDuration, Micros, Platform,
-    Secret, Slug, TenantId,
+    ReviewMode, Secret, Slug, TenantId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,9 @@ pub struct Tenant {
     /// API keys of this tenant, each 32 random bytes as `limbic secret` prints them. To replace a key, add the new one, let callers
     /// change to it, and remove the old one.
     pub api_keys: Vec<Secret>,
+    /// API keys of the people who decide about ads that wait for review, made like `api_keys`, which they are too. If there are some,
+    /// no other key can decide. Default: none.
+    pub reviewer_keys: Vec<Secret>,
 }
 
 /// A campaign and its tenant. In the file both are one table: the campaign's fields, and `tenant`.
@@ -181,6 +184,8 @@ struct CampaignTable {
     bid: Micros,
     #[serde(default)]
     declared: Declaration,
+    #[serde(default)]
+    review: Option<ReviewMode>,
 }
 
 impl<'de> Deserialize<'de> for TenantCampaign {
@@ -197,6 +202,7 @@ impl<'de> Deserialize<'de> for TenantCampaign {
                 platforms: table.platforms,
                 bid: table.bid,
                 declared: table.declared,
+                review: table.review,
             },
         })
     }
@@ -357,7 +363,9 @@ impl Settings {
 
     /// Whether callers of the API need a key.
     pub(crate) fn has_api_keys(&self) -> bool {
-        self.tenants.values().any(|tenant| !tenant.api_keys.is_empty())
+        self.tenants
+            .values()
+            .any(|tenant| !tenant.api_keys.is_empty() || !tenant.reviewer_keys.is_empty())
     }
 
     /// The settings whose URL selects a component, with their values.
@@ -481,6 +489,7 @@ mod tests {
         let tenant = Tenant {
             pseudonym_secret: Secret::new("hunter2hunter2xx"),
             api_keys: vec![Secret::new("hunter2")],
+            reviewer_keys: vec![Secret::new("hunter2")],
         };
         settings.tenants.insert(TenantId::default(), tenant);
         for shown in [

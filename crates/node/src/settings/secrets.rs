@@ -33,7 +33,11 @@ fn all(settings: &Settings) -> impl Iterator<Item = (String, &Secret)> {
         let pseudonyms = Some(&of_tenant.pseudonym_secret).filter(|secret| !secret.is_empty());
         let pseudonyms = pseudonyms.map(|secret| (format!("tenants.{tenant}.pseudonym_secret"), secret));
         let keys = numbered(format!("tenants.{tenant}.api_keys"), &of_tenant.api_keys);
-        pseudonyms.into_iter().chain(keys)
+        let reviewers = numbered(
+            format!("tenants.{tenant}.reviewer_keys"),
+            &of_tenant.reviewer_keys,
+        );
+        pseudonyms.into_iter().chain(keys).chain(reviewers)
     });
     let of_operators = numbered("api.operator_keys".to_owned(), &settings.api.operator_keys);
     of_tenants
@@ -72,6 +76,7 @@ mod tests {
             let tenant = Tenant {
                 pseudonym_secret: Secret::new(*secret),
                 api_keys: keys,
+                reviewer_keys: Vec::new(),
             };
             (TenantId::new(name).unwrap(), tenant)
         };

@@ -136,6 +136,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
         generator: format!("template/tone-{number}"),
         ai_generated: false,
         generator_version: None,
+        approval: None,
         factors: limbic_domain::Factors::default(),
         tone: Slug::new("celebrate").expect("a slug"),
         rendering: Rendering {

@@ -323,6 +323,7 @@ fn creative(id: &str) -> Creative {
         generator: "template/plain-1".to_owned(),
         ai_generated: false,
         generator_version: None,
+        approval: None,
         factors: limbic_domain::Factors::default(),
         tone: slug("plain"),
         rendering: Rendering {

@@ -10,7 +10,7 @@ use minijinja::Value;
 
 use crate::brand::objection;
 use crate::similar::Wording;
-use crate::text::{clip, graphemes};
+use crate::text::{clip, graphemes, hidden_character, one_line};
 use crate::{Occasion, Template};
 
 /// The names that a template can use.
@@ -130,23 +130,23 @@ pub(crate) fn allowed<'a>(
     copies.into_iter().filter(|copy| allow(copy)).collect()
 }
 
-/// At most `most` copies, no two of them nearly the same, in the order given. If there are more, tones take turns.
-pub(crate) fn chosen(copies: Vec<Copy<'_>>, most: usize) -> Vec<Copy<'_>> {
+/// At most `most` ads, no two of them nearly the same, in the order given. If there are more, tones take turns.
+pub(crate) fn chosen(ads: Vec<Creative>, most: usize) -> Vec<Creative> {
     let mut known: Vec<Wording> = Vec::new();
     let mut different = Vec::new();
-    for copy in copies {
-        let wording = Wording::of(&copy.headline, &copy.body);
+    for ad in ads {
+        let wording = Wording::of(&ad.rendering.headline, &ad.rendering.body);
         if known.iter().any(|other| wording.is_near(other)) {
             continue;
         }
         known.push(wording);
-        different.push(copy);
+        different.push(ad);
     }
     // The first of each tone come first, then the second, and so on.
     let mut used: BTreeMap<&Slug, usize> = BTreeMap::new();
     let mut turns: Vec<(usize, usize)> = Vec::new();
-    for (position, copy) in different.iter().enumerate() {
-        let turn = used.entry(&copy.template.tone).or_default();
+    for (position, ad) in different.iter().enumerate() {
+        let turn = used.entry(&ad.tone).or_default();
         turns.push((*turn, position));
         *turn += 1;
     }
@@ -157,7 +157,91 @@ pub(crate) fn chosen(copies: Vec<Copy<'_>>, most: usize) -> Vec<Copy<'_>> {
         kept[position] = true;
     }
     let kept = different.into_iter().zip(kept);
-    kept.filter_map(|(copy, kept)| kept.then_some(copy)).collect()
+    kept.filter_map(|(ad, kept)| kept.then_some(ad)).collect()
+}
+
+/// An ad with the texts of a person, which must fit as they are and be allowed by the brand kit. The error has the rule.
+pub(crate) fn edited(
+    mut ad: Creative,
+    (tenant, campaign): (&TenantId, &Campaign),
+    room: Room<'_>,
+) -> Result<Creative, (&'static str, String)> {
+    let Rendering { headline, body, .. } = &ad.rendering;
+    for (name, text, most) in [
+        ("headline", headline, room.platform.headline),
+        ("body", body, room.platform.body),
+    ] {
+        if text.trim().is_empty() || one_line(text) != *text {
+            return Err(("fit", format!("The {name} is not one line of text.")));
+        }
+        if let Some(hidden) = hidden_character(text) {
+            return Err((
+                "fit",
+                format!(
+                    "The {name} contains the hidden character U+{:04X}.",
+                    u32::from(hidden)
+                ),
+            ));
+        }
+        let length = graphemes(text);
+        if length > most {
+            return Err((
+                "fit",
+                format!(
+                    "The {name} has {length} graphemes, and {} takes {most}.",
+                    room.platform.name
+                ),
+            ));
+        }
+        if let Some(field) = room.format.and_then(|format| format.text.get(name)) {
+            let fitted = field
+                .fit(text)
+                .map_err(|error| ("fit", format!("The {name} does not fit: {error}.")))?;
+            if fitted.text != *text {
+                return Err((
+                    "fit",
+                    format!(
+                        "The {name} does not fit {} as it is: “{}” would.",
+                        room.platform.name, fitted.text
+                    ),
+                ));
+            }
+        }
+        if let Some(reason) = objection(&campaign.brief.brand, text) {
+            return Err((
+                "brand",
+                format!("The brand kit does not allow the {name}: {reason}"),
+            ));
+        }
+    }
+    ad.id = id_of(tenant, campaign, &ad.generator, &ad.rendering);
+    ad.factors.offer = Some(states_offer(campaign, &ad.rendering));
+    ad.factors.length = Some(length_of(&ad.rendering));
+    Ok(ad)
+}
+
+/// The id of an ad: a function of tenant, campaign, generator, platform, texts and link.
+fn id_of(tenant: &TenantId, campaign: &Campaign, generator: &str, rendering: &Rendering) -> String {
+    let causes = [
+        tenant.as_str(),
+        campaign.id.as_str(),
+        // Ads of templates had their ids before there were other generators.
+        generator.strip_prefix("template/").unwrap_or(generator),
+        rendering.platform.as_str(),
+        &rendering.headline,
+        &rendering.body,
+        &rendering.link,
+    ];
+    event_id("creative", &causes)
+}
+
+fn states_offer(campaign: &Campaign, rendering: &Rendering) -> bool {
+    let offer = &campaign.brief.offer;
+    !offer.trim().is_empty() && (rendering.headline.contains(offer) || rendering.body.contains(offer))
+}
+
+fn length_of(rendering: &Rendering) -> TextLength {
+    TextLength::of(graphemes(&rendering.headline) + graphemes(&rendering.body))
 }
 
 /// The ad of a copy.
@@ -168,36 +252,26 @@ pub(crate) fn creative(
     copy: Copy<'_>,
 ) -> Creative {
     let template = copy.template;
-    let causes = [
-        tenant.as_str(),
-        campaign.id.as_str(),
-        template.name.as_str(),
-        platform.name.as_str(),
-        &copy.headline,
-        &copy.body,
-        &campaign.brief.link,
-    ];
-    let (headline, body) = copy.size();
-    let offer = &campaign.brief.offer;
-    let states_offer =
-        !offer.trim().is_empty() && (copy.headline.contains(offer) || copy.body.contains(offer));
+    let generator = format!("template/{}", template.name);
+    let rendering = Rendering {
+        platform: platform.name.clone(),
+        headline: copy.headline,
+        body: copy.body,
+        link: campaign.brief.link.clone(),
+    };
     Creative {
-        id: event_id("creative", &causes),
-        generator: format!("template/{}", template.name),
+        id: id_of(tenant, campaign, &generator, &rendering),
+        generator,
         ai_generated: false,
         generator_version: Some(template.generator_version()),
         tone: template.tone.clone(),
         factors: Factors {
             appeal: template.appeal.clone(),
             call_to_action: template.call_to_action,
-            offer: Some(states_offer),
-            length: Some(TextLength::of(headline + body)),
+            offer: Some(states_offer(campaign, &rendering)),
+            length: Some(length_of(&rendering)),
         },
-        rendering: Rendering {
-            platform: platform.name.clone(),
-            headline: copy.headline,
-            body: copy.body,
-            link: campaign.brief.link.clone(),
-        },
+        approval: None,
+        rendering,
     }
 }

@@ -3,8 +3,9 @@
 //! ```text
 //!  moments ──▶ CreativeStage ──▶ drafts          the ads of all campaigns that want the moment,
 //!                ▲    │                          keyed tenant/audience
-//!  campaigns ────┘    └─ Writer: templates × platforms
-//!  (a table)
+//!  campaigns ────┤    └─ Writer: templates × platforms
+//!  reviews ──────┘
+//!  (tables)
 //! ```
 //!
 //! * [`Campaigns`] says what each tenant's advertisers want: subjects, direction, ad platforms, and a brief with the
@@ -38,6 +39,7 @@
 //!     platforms: vec![Platform { name: "webhook".parse()?, headline: 40, body: 90 }],
 //!     bid: Micros(1_000),
 //!     declared: Declaration::default(),
+//!     review: None,
 //! };
 //! let with = |campaign: &Campaign| Campaigns::new().with(TenantId::default(), campaign.clone());
 //! assert!(Settings::default().check(&with(&campaign)).is_ok());
@@ -61,6 +63,12 @@
 //! (tone, appeal, call to action, whether it states an offer); the creative carries them, so that a policy learns the effect of a
 //! factor from all ads that share it. Of ads that a reader can hardly tell apart, the first is kept.
 //!
+//! # Review by people
+//!
+//! [`ReviewSettings`] say which ads a person must approve. This stage gives an ad the approval that it has ([`Reviews`]), replaces the
+//! texts of an ad that a person edited, and leaves out what a person rejected. It does not hold back what waits: the safety gate does,
+//! and asks the person, after all other rules have passed.
+//!
 //! # Laws
 //!
 //! * A creative's id is a function of tenant, campaign, template, platform and text. A bandit keeps what it learned about
@@ -70,6 +78,8 @@
 //!   control, bidirectional or zero-width character.
 //! * An unpleasant emotion never chooses a template. An audience's strongest emotion can, if it is pleasant.
 //! * A brand kit only removes ads: tones, banned words, and claims without proof.
+//! * The texts of a person pass platform fit and brand kit like those of a template, and are never cut.
+//! * A rejected ad is left out in every mode. A verdict that cannot be read is a rejection.
 //! * A draft is not an ad: nothing runs before the safety gate has cleared it.
 
 mod brand;
@@ -77,6 +87,7 @@ mod campaigns;
 mod component;
 mod copy;
 mod fields;
+mod reviews;
 mod settings;
 mod similar;
 mod stage;
@@ -85,6 +96,7 @@ mod text;
 mod writer;
 
 pub use campaigns::Campaigns;
+pub use reviews::{ReviewSettings, Reviews};
 pub use settings::{Problem, Settings, SettingsError};
 pub use stage::{CreativeStage, STAGE};
 pub use template::{Occasion, Template, built_in};

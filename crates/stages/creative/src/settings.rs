@@ -6,7 +6,7 @@ use limbic_domain::{Direction, Slug, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Campaigns, Template, Writer};
+use crate::{Campaigns, ReviewSettings, Template, Writer};
 
 /// The settings of the creative stage: `[creative]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +19,8 @@ pub struct Settings {
     /// The format of ad platforms, as `PLATFORM/FORMAT` of the file of limits, for instance `social = "x/post"`. Texts for a platform
     /// that is listed here must also fit its format, counted as the platform counts. Default: none.
     pub formats: BTreeMap<Slug, String>,
+    /// Which ads wait for a person.
+    pub review: ReviewSettings,
     /// Additional templates: `[[creative.templates]]`.
     pub templates: Vec<Template>,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
             built_in: true,
             variants: 8,
             formats: BTreeMap::new(),
+            review: ReviewSettings::default(),
             templates: Vec::new(),
         }
     }
@@ -75,6 +78,9 @@ pub enum Problem {
         /// The emotions that are allowed, separated by commas.
         allowed: String,
     },
+    /// The settings name a template that does not exist.
+    #[error("creative.review.templates: there is no template `{0}`: correct the name, or remove it")]
+    UnknownTemplate(Slug),
     /// Two templates have the same name.
     #[error("template `{0}` exists twice: give one of them another name")]
     TemplateTwice(Slug),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limbic_domain::{CampaignDraft, Creative, Draft, Envelope, Moment, MomentKind, event_id, topics};
 use limbic_stream::{Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use crate::{Campaigns, Occasion, Settings, SettingsError, Writer};
+use crate::{Campaigns, Occasion, Reviews, Settings, SettingsError, Writer};
 
 /// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "creative";
@@ -14,13 +14,18 @@ pub const STAGE: &str = "creative";
 /// and the people of a moment take up to 30 kB.
 const FULL: usize = 256 * 1024;
 
-/// Reads `moments` and the table of `campaigns`, and writes `drafts`. It has no state. Its output is a function of the
-/// moment, the templates, and the version of the campaigns that the record names.
+/// Maximum bytes of the table of reviews, as of the safety stage, which bounds it.
+const REVIEWS: usize = 512 << 20;
+
+/// Reads `moments` and the tables of `campaigns` and `reviews`, and writes `drafts`. It has no state. Its output is a function of the
+/// moment, the templates, and the versions of the tables that the record names.
 #[derive(Debug)]
 pub struct CreativeStage {
     writer: Arc<Writer>,
     /// The decoded campaigns, with the version of the table.
     known: Option<(String, Campaigns)>,
+    /// The same for what people decided.
+    reviews: Option<(String, Reviews)>,
 }
 
 impl CreativeStage {
@@ -29,6 +34,7 @@ impl CreativeStage {
         Ok(Self {
             writer: Arc::new(Writer::new(settings)?),
             known: None,
+            reviews: None,
         })
     }
 
@@ -38,6 +44,7 @@ impl CreativeStage {
         Self {
             writer: self.writer.clone(),
             known: None,
+            reviews: None,
         }
     }
 
@@ -46,6 +53,7 @@ impl CreativeStage {
         StageSpec::new(STAGE)
             .reads(topics::MOMENTS, EventTime::Ignored)
             .broadcasts(topics::CAMPAIGNS)
+            .broadcasts_within(topics::REVIEWS, REVIEWS)
             .writes(topics::DRAFTS, Forward::Nothing)
     }
 
@@ -58,9 +66,18 @@ impl CreativeStage {
         }
     }
 
+    /// The verdicts of the current table. Each version is decoded once.
+    fn reviews(&mut self, out: &Outputs<'_>) -> Result<Reviews, StageError> {
+        let table = out.reference(topics::REVIEWS)?;
+        match self.reviews.take() {
+            Some((version, reviews)) if version == table.version() => Ok(reviews),
+            _ => Ok(Reviews::read(table)),
+        }
+    }
+
     fn draft(
         &self,
-        campaigns: &Campaigns,
+        (campaigns, reviews): (&Campaigns, &Reviews),
         record: &Record,
         moment: &Envelope<Moment>,
         out: &mut Outputs<'_>,
@@ -79,7 +96,7 @@ impl CreativeStage {
         let mut size = 0;
         let occasion = Occasion::of(&moment.data);
         for campaign in campaigns.wanting(&moment.tenant, audience, *direction) {
-            let draft = self.writer.write(&moment.tenant, campaign, &occasion);
+            let draft = self.writer.write(&moment.tenant, campaign, &occasion, reviews);
             size += size_of_texts(&draft);
             drafts.push(draft);
             if size >= FULL {
@@ -133,14 +150,17 @@ fn size_of_texts(draft: &CampaignDraft) -> usize {
 impl Stage for CreativeStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let campaigns = self.campaigns(out)?;
+        let reviews = self.reviews(out)?;
         for record in &batch.records {
             match Envelope::<Moment>::decode(&record.value) {
-                Ok(moment) => self.draft(&campaigns, record, &moment, out),
+                Ok(moment) => self.draft((&campaigns, &reviews), record, &moment, out),
                 Err(error) => out.dead(record, "malformed", error),
             }
         }
         let version = out.reference(topics::CAMPAIGNS)?.version();
         self.known = Some((version.to_owned(), campaigns));
+        let version = out.reference(topics::REVIEWS)?.version();
+        self.reviews = Some((version.to_owned(), reviews));
         Ok(())
     }
 }

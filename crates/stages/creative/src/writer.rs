@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use limbic_domain::{Campaign, CampaignDraft, Direction, IntentKind, Platform, Removal, Slug, TenantId};
+use limbic_domain::{
+    Campaign, CampaignDraft, Creative, Direction, IntentKind, Platform, Removal, ReviewMode, Slug, TenantId,
+};
 use limbic_fit::AdFormat;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
-use crate::copy::{Copy, Room, allowed, chosen, creative, fitting, words};
+use crate::copy::{Copy, Room, allowed, chosen, creative, edited, fitting, words};
 use crate::fields::check_fields;
+use crate::reviews::Reviewed;
 use crate::template::PLEASANT;
 use crate::text::{hidden_character, one_line, sentence};
-use crate::{Campaigns, Occasion, Problem, Settings, SettingsError, Template, built_in};
+use crate::{
+    Campaigns, Occasion, Problem, ReviewSettings, Reviews, Settings, SettingsError, Template, built_in,
+};
 
 /// Maximum number of instructions of one rendering. An endless loop in a template is an error and does not block the
 /// stage.
@@ -23,6 +28,7 @@ pub struct Writer {
     templates: Vec<Template>,
     formats: BTreeMap<Slug, &'static AdFormat>,
     variants: usize,
+    review: ReviewSettings,
 }
 
 impl Writer {
@@ -40,12 +46,16 @@ impl Writer {
         }
         let environment = compile(&templates, &mut problems);
         check_emotions(&templates, &mut problems);
+        let trusted = settings.review.templates.iter();
+        let unknown = trusted.filter(|name| templates.iter().all(|template| template.name != **name));
+        problems.extend(unknown.cloned().map(Problem::UnknownTemplate));
         let formats = known_formats(&settings.formats, &mut problems);
         let writer = Self {
             environment,
             templates,
             formats,
             variants: settings.variants,
+            review: settings.review.clone(),
         };
         if problems.is_empty() {
             Ok(writer)
@@ -68,15 +78,23 @@ impl Writer {
         }
     }
 
-    /// The ads of a campaign on an occasion, ordered by platform, then by template. A template that fails is in the removals, with the rule `render`. The result is a function of the
-    /// arguments.
-    pub fn write(&self, tenant: &TenantId, campaign: &Campaign, occasion: &Occasion<'_>) -> CampaignDraft {
+    /// The ads of a campaign on an occasion, ordered by platform, then by template, with what people decided about them. A template that
+    /// fails is in the removals, with the rule `render`. The result is a function of the arguments.
+    pub fn write(
+        &self,
+        tenant: &TenantId,
+        campaign: &Campaign,
+        occasion: &Occasion<'_>,
+        reviews: &Reviews,
+    ) -> CampaignDraft {
+        let review = self.review.mode_of(tenant, campaign);
         let mut draft = CampaignDraft {
             campaign: campaign.id.clone(),
             bid: campaign.bid,
             own_brand: campaign.is_own_brand(occasion.subject),
             brands: campaign.brands.clone(),
             declared: campaign.declared.clone(),
+            review,
             creatives: Vec::new(),
             removals: Vec::new(),
         };
@@ -92,12 +110,48 @@ impl Writer {
             }
             let fitting = fitting(&copies, self.room(platform));
             let allowed = allowed(fitting, campaign, platform, &mut draft.removals);
-            let chosen = chosen(allowed, self.variants).into_iter();
-            draft
-                .creatives
-                .extend(chosen.map(|copy| creative(tenant, campaign, platform, copy)));
+            let written = allowed
+                .into_iter()
+                .map(|copy| creative(tenant, campaign, platform, copy));
+            let removals = &mut draft.removals;
+            let kept = written
+                .filter_map(|ad| self.reviewed(ad, (tenant, campaign, platform), (review, reviews), removals))
+                .collect();
+            draft.creatives.extend(chosen(kept, self.variants));
         }
         draft
+    }
+
+    /// An ad after what people decided. `None` if it is left out, which is noted.
+    fn reviewed(
+        &self,
+        ad: Creative,
+        (tenant, campaign, platform): (&TenantId, &Campaign, &Platform),
+        (mode, reviews): (ReviewMode, &Reviews),
+        removals: &mut Vec<Removal>,
+    ) -> Option<Creative> {
+        let id = format!("creative/{}", ad.id);
+        let (rule, reason) = match reviews.apply(ad, (tenant, &campaign.id), (mode, &self.review)) {
+            Reviewed::Kept(ad) => return Some(ad),
+            Reviewed::Rejected(reason) => ("rejected", reason),
+            Reviewed::Edited(ad) => match edited(ad, (tenant, campaign), self.room(platform)) {
+                Ok(ad) => return Some(ad),
+                Err((rule, reason)) => (rule, reason),
+            },
+        };
+        Removal::note(removals, rule, &reason, id);
+        None
+    }
+
+    /// What a person's texts of an ad would become: the ad with these texts, or the field and the reason why it may not have them. The
+    /// safety gate is not asked.
+    pub fn edit(&self, tenant: &TenantId, campaign: &Campaign, ad: &Creative) -> Result<Creative, String> {
+        let platform = campaign
+            .platforms
+            .iter()
+            .find(|platform| platform.name == ad.rendering.platform)
+            .ok_or_else(|| format!("The campaign no longer runs on {}.", ad.rendering.platform))?;
+        edited(ad.clone(), (tenant, campaign), self.room(platform)).map_err(|(_, reason)| reason)
     }
 
     fn room<'a>(&self, platform: &'a Platform) -> Room<'a> {

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use limbic_creative::{Campaigns, CreativeStage, Occasion, Problem, Settings, Template, Writer};
+use limbic_creative::{Campaigns, CreativeStage, Occasion, Problem, Reviews, Settings, Template, Writer};
 use limbic_domain::{
     AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, IntentKind, Micros, Moment,
     MomentKind, Platform, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, testing, topics,
@@ -46,6 +46,7 @@ fn campaign(id: &str) -> Campaign {
         platforms: vec![platform("webhook", 40, 120)],
         bid: Micros(250_000),
         declared: limbic_domain::Declaration::default(),
+        review: None,
     }
 }
 
@@ -85,10 +86,12 @@ fn record(offset: u64, value: Vec<u8>) -> Record {
 /// The table of the topic `campaigns`.
 fn table(campaigns: &Campaigns) -> References {
     let records = campaigns.records(Utc::from_millis(5));
-    References::new().with(
-        topics::CAMPAIGNS,
-        records.map(|(key, envelope)| (key, envelope.encode())),
-    )
+    References::new()
+        .with(
+            topics::CAMPAIGNS,
+            records.map(|(key, envelope)| (key, envelope.encode())),
+        )
+        .with::<&str, &[u8]>(topics::REVIEWS, [])
 }
 
 fn process(stage: &mut CreativeStage, campaigns: &Campaigns, values: Vec<Vec<u8>>) -> Effects {
@@ -212,9 +215,9 @@ fn a_changed_table_is_seen_from_the_next_call_on_and_named_in_the_draft() {
     let value = moment("football", Direction::Up).encode();
     let two = alone(campaign("spring")).with(TenantId::default(), campaign("summer"));
     for (campaigns, version, drafts) in [
-        (Campaigns::new(), "campaigns@0", 0),
-        (alone(campaign("spring")), "campaigns@1", 1),
-        (two, "campaigns@2", 2),
+        (Campaigns::new(), "campaigns@0,reviews@0", 0),
+        (alone(campaign("spring")), "campaigns@1,reviews@0", 1),
+        (two, "campaigns@2,reviews@0", 2),
     ] {
         let effects = process(&mut stage, &campaigns, vec![value.clone()]);
         let written: usize = self::drafts(&effects)
@@ -237,6 +240,7 @@ fn the_tones_follow_the_direction() {
             &TenantId::default(),
             &campaign,
             &Occasion::new("football", direction),
+            &Reviews::default(),
         );
         assert!(draft.removals.is_empty());
         draft
@@ -286,7 +290,12 @@ fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
     let tenant = TenantId::default();
     let ids = |tenant: &TenantId, campaign: &Campaign, subject: &str| -> BTreeSet<String> {
         let writer = Writer::new(&Settings::default()).unwrap();
-        let draft = writer.write(tenant, campaign, &Occasion::new(subject, Direction::Up));
+        let draft = writer.write(
+            tenant,
+            campaign,
+            &Occasion::new(subject, Direction::Up),
+            &Reviews::default(),
+        );
         let ids: BTreeSet<_> = draft
             .creatives
             .iter()
@@ -330,6 +339,7 @@ fn a_shorter_template_is_preferred_to_a_cut() {
         &TenantId::default(),
         &small,
         &Occasion::new("football", Direction::Up),
+        &Reviews::default(),
     );
     let said: Vec<_> = draft
         .creatives
@@ -353,6 +363,7 @@ fn a_body_is_cut_between_words_only_if_no_template_fits_whole() {
         &TenantId::default(),
         &small,
         &Occasion::new("football", Direction::Down),
+        &Reviews::default(),
     );
     let bodies: BTreeSet<_> = draft
         .creatives
@@ -479,7 +490,12 @@ fn a_template_can_use_the_intention_and_the_brands_of_the_posts() {
     let writer = Writer::new(&settings).unwrap();
     let mut moment = testing::moment("everyone:football".parse().unwrap(), Direction::Up, Vec::new());
     let written = |moment: &Moment| {
-        let draft = writer.write(&TenantId::default(), &campaign("spring"), &Occasion::of(moment));
+        let draft = writer.write(
+            &TenantId::default(),
+            &campaign("spring"),
+            &Occasion::of(moment),
+            &Reviews::default(),
+        );
         assert_eq!(draft.removals, []);
         let bodies = draft
             .creatives
@@ -568,6 +584,7 @@ fn a_tenants_template_is_used_for_that_tenant_only() {
             tenant,
             &campaign("spring"),
             &Occasion::new("football", Direction::Up),
+            &Reviews::default(),
         );
         draft
             .creatives
@@ -597,6 +614,7 @@ fn a_template_that_fails_on_a_subject_is_named_in_the_draft() {
         &TenantId::default(),
         &campaign,
         &Occasion::new("football", Direction::Up),
+        &Reviews::default(),
     );
     assert!(!draft.creatives.is_empty());
     assert_eq!(draft.removals.len(), 1);
@@ -645,7 +663,7 @@ proptest! {
         if Settings::default().check(&alone(any.clone())).is_ok() {
             let writer = Writer::new(&Settings::default()).unwrap();
             for direction in [Direction::Up, Direction::Down] {
-                let draft = writer.write(&TenantId::default(), &any, &Occasion::new(&subject, direction));
+                let draft = writer.write(&TenantId::default(), &any, &Occasion::new(&subject, direction), &Reviews::default());
                 prop_assert!(!draft.creatives.is_empty());
                 for creative in draft.creatives {
                     prop_assert!(creative.rendering.headline.graphemes(true).count() <= headline);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use limbic_creative::{Campaigns, Occasion, Problem, Settings, Template, Writer, built_in};
+use limbic_creative::{Campaigns, Occasion, Problem, Reviews, Settings, Template, Writer, built_in};
 use limbic_domain::{
     Brief, Campaign, CampaignDraft, Creative, Direction, IntentKind, Micros, Platform, Slug, TenantId,
     testing,
@@ -38,13 +38,14 @@ fn campaign() -> Campaign {
         }],
         bid: Micros(1_000),
         declared: limbic_domain::Declaration::default(),
+        review: None,
     }
 }
 
 fn written(settings: &Settings, campaign: &Campaign, occasion: &Occasion<'_>) -> CampaignDraft {
     Writer::new(settings)
         .unwrap()
-        .write(&TenantId::default(), campaign, occasion)
+        .write(&TenantId::default(), campaign, occasion, &Reviews::default())
 }
 
 fn many() -> Settings {

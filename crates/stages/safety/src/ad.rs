@@ -22,6 +22,8 @@ pub(crate) struct Ad<'a> {
     pub(crate) declared: &'a Declaration,
     /// The audience is in a negative feeling of high arousal.
     pub(crate) is_to_upset_people: bool,
+    /// A person must approve it, and nobody has.
+    pub(crate) awaits_review: bool,
     /// All texts, read as one: `Feeling` may stand in the headline and `sad?` in the body.
     pub(crate) copy: Reading,
 }
@@ -49,6 +51,8 @@ impl<'a> Ad<'a> {
             ai_generated: creative.ai_generated,
             declared: &campaign.declared,
             is_to_upset_people,
+            awaits_review: campaign.review.demands_review(creative.ai_generated)
+                && creative.approval.is_none(),
         }
     }
 
@@ -141,6 +145,8 @@ pub fn judge_ad(text: &AdText, rules: &Rules) -> Option<Objection> {
         ai_generated: text.ai_generated,
         declared: &text.declared,
         is_to_upset_people: text.to_upset_people,
+        // The text is judged as the person sees it who approves it.
+        awaits_review: false,
     };
     match ad.objection(&RULES) {
         Ok(None) => None,

@@ -41,7 +41,7 @@
 //! * [`gate`] is a pure function of a draft, its time, the [`Holds`] and the [`Rules`]. It returns a [`Verdict`] for each campaign of the draft.
 //! * [`Rules`] are built from [`Settings`] and from nothing else. Settings can only make them **stricter**: each limit
 //!   has a compiled-in [`maximum`](ceiling), word lists can only be extended, and there is no switch to turn a rule off.
-//! * [`SafetyStage`] applies the gate to the topic `drafts`. [`judge_ad`] judges a text outside a draft.
+//! * [`SafetyStage`] applies the gate to the topic `drafts`. To the topic `reviews` it writes each ad that only waits for a person. [`judge_ad`] judges a text outside a draft.
 //!
 //! # The rules
 //!
@@ -71,6 +71,7 @@ mod gate;
 mod page;
 mod reading;
 mod regions;
+mod review;
 mod rule;
 mod rules;
 mod settings;

@@ -168,7 +168,10 @@ impl Protection {
                 "Creative sets and decisions carry the record; `limbic safety explain` prints it. The ad platform has to show it."
             }
             Self::P8 => "The campaign's setting `declared.categories` is the declaration.",
-            Self::P9 => "The field `ai_generated` of a creative is the mark for texts. Images are not made.",
+            Self::P9 => {
+                "The field `ai_generated` of a creative is the mark for texts. Images are not made. Unless `creative.review` is `none`, \
+                 a text of a model runs only after a person has approved it."
+            }
             Self::P10 => {
                 "No record has a field for an image, a voice or another biometric sign; a test compares the schemas."
             }

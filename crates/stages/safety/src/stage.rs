@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{
-    CampaignDraft, Decision, DecisionResult, DecodeError, Draft, Envelope, Hold, Slug, Suppressed,
+    CampaignDraft, Decision, DecisionResult, DecodeError, Draft, Envelope, Hold, Removal, Slug, Suppressed,
     SuppressedBy, event_id, topics,
 };
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Reference, Stage, StageError, StageSpec};
 
-use crate::{Holds, Rules, Verdict, gate};
+use crate::{Holds, Rules, Verdict, gate, review};
 
 /// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "safety";
 
-/// Reads `drafts`; writes what is cleared to `creatives`, and a decision with the reason for what is suppressed. It
-/// keeps no state.
+/// Reads `drafts`; writes what is cleared to `creatives`, a decision with the reason for what is suppressed, and to `reviews` the ads
+/// that wait for a person. It keeps no state.
 #[derive(Debug, Clone)]
 pub struct SafetyStage {
     rules: Rules,
@@ -31,8 +31,10 @@ impl SafetyStage {
         StageSpec::new(STAGE)
             .reads(topics::DRAFTS, EventTime::Ignored)
             .broadcasts(topics::HOLDS)
+            .broadcasts_within(topics::REVIEWS, review::TABLE)
             .writes(topics::CREATIVES, Forward::Nothing)
             .writes(topics::DECISIONS, Forward::Nothing)
+            .writes(topics::REVIEWS, Forward::Nothing)
     }
 
     fn judge(
@@ -51,7 +53,9 @@ impl SafetyStage {
             }
         };
         let verdicts = gate(&draft.data, draft.at, &holds, &self.rules);
-        for (CampaignDraft { campaign, .. }, verdict) in draft.data.campaigns.iter().zip(verdicts) {
+        for (of_campaign, verdict) in draft.data.campaigns.iter().zip(verdicts) {
+            let CampaignDraft { campaign, .. } = of_campaign;
+            review::request(&cause, draft, of_campaign, removals_of(&verdict), out)?;
             let key = format!("{}/{campaign}", draft.tenant);
             let moment = &draft.data.moment;
             match verdict {
@@ -81,6 +85,14 @@ impl SafetyStage {
             }
         }
         Ok(())
+    }
+}
+
+/// What was removed from the campaign.
+fn removals_of(verdict: &Verdict) -> &[Removal] {
+    match verdict {
+        Verdict::Cleared(set) => &set.removals,
+        Verdict::Suppressed { removals, .. } => removals,
     }
 }
 

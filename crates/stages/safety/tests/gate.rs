@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use limbic_domain::{
-    ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Hold, HoldCause, Platform, PostRef,
-    Pseudonym, Recipient, Removal, Slug, SuppressedBy, Suppression, TenantId, Transparency, Utc, topics,
+    Approval, ApprovalRule, ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Hold, HoldCause,
+    Platform, PostRef, Pseudonym, Recipient, Removal, ReviewMode, ReviewRequest, Slug, SuppressedBy,
+    Suppression, TenantId, Transparency, Utc, topics,
 };
 use limbic_safety::{Holds, Rules, SafetyStage, Settings, SettingsError, Verdict, ceiling, gate};
 use limbic_stream::testing::{Harness, record};
@@ -854,4 +855,144 @@ proptest! {
         prop_assert!(people_strict.is_subset(&people));
         prop_assert!(ads_strict.is_subset(&ads));
     }
+}
+
+/// A draft of which every ad waits for a person.
+fn unreviewed() -> Draft {
+    let mut draft = draft();
+    draft.campaigns[0].review = ReviewMode::All;
+    draft
+}
+
+fn approved(draft: &mut Draft, ad: usize) {
+    draft.campaigns[0].creatives[ad].approval = Some(Approval {
+        rule: ApprovalRule::Person,
+        by: Some("key:0011aabb".into()),
+        at: Some(Utc::from_millis(3)),
+        edited_from: None,
+    });
+}
+
+#[test]
+fn an_ad_that_nobody_approved_does_not_run() {
+    let Verdict::Suppressed {
+        suppression,
+        removals,
+    } = verdict(&unreviewed(), &rules())
+    else {
+        panic!("an ad runs that nobody approved");
+    };
+    assert_eq!(suppression.rule, "no_creative_left");
+    assert_eq!(removals[0].rule, "awaits_review");
+    assert_eq!(removals[0].removed, ["creative/c1", "creative/c2"]);
+    let mut one = unreviewed();
+    approved(&mut one, 1);
+    let Verdict::Cleared(set) = verdict(&one, &rules()) else {
+        panic!("an approved ad does not run");
+    };
+    assert_eq!(set.creatives.len(), 1);
+    assert_eq!(set.creatives[0].id, "c2");
+    assert!(
+        set.creatives[0].approval.is_some(),
+        "a decision says who approved its ad"
+    );
+}
+
+#[test]
+fn only_texts_of_a_model_wait_if_the_mode_says_so() {
+    let mut draft = draft();
+    draft.campaigns[0].review = ReviewMode::AiTexts;
+    draft.campaigns[0].creatives[0].ai_generated = true;
+    let Verdict::Cleared(set) = verdict(&draft, &rules()) else {
+        panic!("nothing runs");
+    };
+    let ids: Vec<&str> = set.creatives.iter().map(|ad| ad.id.as_str()).collect();
+    assert_eq!(ids, ["c2"]);
+}
+
+#[test]
+fn an_approval_outweighs_no_other_rule() {
+    let mut draft = unreviewed();
+    approved(&mut draft, 0);
+    draft.campaigns[0].creatives[0].rendering.headline = "Feeling sad?".into();
+    let Verdict::Suppressed { removals, .. } = verdict(&draft, &rules()) else {
+        panic!("an approved ad about feelings runs");
+    };
+    assert!(removals.iter().any(|removal| removal.rule == "feeling"));
+}
+
+/// The table of reviews after these effects.
+fn reviews(effects: &Effects) -> Vec<(String, Vec<u8>)> {
+    let written = effects.records.iter().map(|(_, record)| record);
+    written
+        .filter(|record| &*record.topic == topics::REVIEWS)
+        .map(|record| {
+            (
+                String::from_utf8(record.key.to_vec()).unwrap(),
+                record.value.to_vec(),
+            )
+        })
+        .collect()
+}
+
+fn with_reviews(reviews: Vec<(String, Vec<u8>)>) -> References {
+    References::new()
+        .with::<&str, &str>(topics::HOLDS, [])
+        .with(topics::REVIEWS, reviews)
+}
+
+#[test]
+fn a_person_is_asked_once_about_each_ad_that_only_waits_for_them() {
+    let mut draft = unreviewed();
+    draft.campaigns[0].creatives[1].rendering.headline = "Feeling sad?".into();
+    let first = process_with(with_reviews(Vec::new()), vec![enveloped(draft.clone())]);
+    let asked = reviews(&first);
+    let [(key, value)] = &asked[..] else {
+        panic!("one of the two ads only waits: {asked:?}");
+    };
+    assert_eq!(key, "mine/spring/c1/request");
+    let request = Envelope::<ReviewRequest>::decode(value).unwrap();
+    assert_eq!(request.data.creative.id, "c1");
+    assert_eq!(
+        (request.data.moment.as_str(), request.at),
+        ("m1", Utc::from_millis(5))
+    );
+    let again = process_with(with_reviews(asked), vec![enveloped(draft.clone())]);
+    assert_eq!(reviews(&again), [], "the request is known");
+    // Another instance, or the same one after a kill, has not seen the request: it writes the same one.
+    let repeated = process_with(with_reviews(Vec::new()), vec![enveloped(draft)]);
+    assert_eq!(reviews(&repeated), reviews(&first));
+}
+
+#[test]
+fn a_suppressed_campaign_asks_nobody() {
+    let mut draft = unreviewed();
+    draft.mood.distress = 0.9;
+    let effects = process_with(with_reviews(Vec::new()), vec![enveloped(draft)]);
+    assert_eq!(reviews(&effects), []);
+}
+
+#[test]
+fn the_ads_that_wait_are_bounded() {
+    let mut draft = unreviewed();
+    let model = draft.campaigns[0].creatives[0].clone();
+    draft.campaigns[0].creatives = (0..502)
+        .map(|number| limbic_domain::Creative {
+            id: format!("n{number:03}"),
+            ..model.clone()
+        })
+        .collect();
+    let first = process_with(with_reviews(Vec::new()), vec![enveloped(draft.clone())]);
+    let mut table = reviews(&first);
+    assert_eq!(table.len(), 500);
+    let full = process_with(with_reviews(table.clone()), vec![enveloped(draft.clone())]);
+    assert_eq!(reviews(&full), []);
+    table.push(("mine/spring/n000/verdict".to_owned(), b"{}".to_vec()));
+    let freed = process_with(with_reviews(table), vec![enveloped(draft)]);
+    let asked: Vec<String> = reviews(&freed).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(
+        asked,
+        ["mine/spring/n500/request"],
+        "a verdict makes room for one more"
+    );
 }

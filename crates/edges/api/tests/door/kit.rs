@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limbic_api::{ApiMeters, Context, Settings, Tls, hash_key, serve};
-use limbic_domain::{TenantId, topics};
+use limbic_api::{ApiMeters, Context, JudgeEdits, Settings, Tls, hash_key, serve};
+use limbic_domain::{Campaign, Creative, TenantId, topics};
 use limbic_ingest::{Edge, RecentIds, SeenIds};
 use limbic_stream::{Log, TopicSpec};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
@@ -21,9 +21,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const OPERATOR: &str = "key-of-the-operator";
 
+/// Lets every edited ad run.
+struct AnyEdit;
+
+impl JudgeEdits for AnyEdit {
+    fn judge(&self, _: &TenantId, _: &Campaign, _: &Creative) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// A served API.
 pub(crate) struct Api {
     pub(crate) address: SocketAddr,
+    pub(crate) log: Arc<dyn Log>,
     _stop: watch::Sender<bool>,
     _folder: TempDir,
 }
@@ -67,12 +77,29 @@ impl Api {
         Self::over_tls(settings, tenants, None).await
     }
 
+    /// Serves the API to one tenant, of which only `reviewer` may decide about ads.
+    pub(crate) async fn with_reviewer(settings: Settings, tenant: &str, reviewer: &str) -> Self {
+        Self::serve(settings, &[tenant], Some(reviewer), None).await
+    }
+
     pub(crate) async fn over_tls(settings: Settings, tenants: &[&str], tls: Option<Arc<Tls>>) -> Self {
+        Self::serve(settings, tenants, None, tls).await
+    }
+
+    /// `reviewer` is a key of the first tenant.
+    async fn serve(
+        settings: Settings,
+        tenants: &[&str],
+        reviewer: Option<&str>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(folder.path().join("log"), EmbeddedOptions::default()).unwrap();
         log.ensure_topics(&[
             TopicSpec::new(topics::INTAKE, 1),
             TopicSpec::new(topics::HOLDS, 1).compacted(),
+            TopicSpec::new(topics::REVIEWS, 1).compacted(),
+            TopicSpec::new(topics::CAMPAIGNS, 1).compacted(),
         ])
         .unwrap();
         let log: Arc<dyn Log> = Arc::new(log);
@@ -90,19 +117,25 @@ impl Api {
         let keys = tenants
             .iter()
             .map(|name| (hash_key(&key_of(name)), TenantId::new(name).unwrap()));
+        let reviewer = reviewer.map(|key| (hash_key(key), TenantId::new(tenants[0]).unwrap()));
+        let reviewer_keys = reviewer
+            .iter()
+            .map(|(key, tenant)| (tenant.clone(), [*key].into()));
         let context = Context {
             edge: Some(Arc::new(edge)),
             store: Err("no view in this test: open one".to_owned()),
             series: Err("no series in this test: open them".to_owned()),
-            log,
+            log: Arc::clone(&log),
             components: Vec::new(),
             connectors: Arc::new(()),
             models: Arc::new(()),
+            edits: Arc::new(AnyEdit),
+            reviewer_keys: reviewer_keys.collect(),
             stages: Vec::new(),
             statuses: Box::new(Vec::new),
             meters: ApiMeters::register(&registry).unwrap(),
             registry,
-            keys: keys.collect(),
+            keys: keys.chain(reviewer.clone()).collect(),
             operator_keys: [hash_key(OPERATOR)].into(),
             settings,
         };
@@ -112,6 +145,7 @@ impl Api {
         tokio::spawn(serve(listener, context, tls, stopped));
         Self {
             address,
+            log,
             _stop: stop,
             _folder: folder,
         }

@@ -5,4 +5,5 @@ mod connections;
 mod kit;
 mod limits;
 mod requests;
+mod reviews;
 mod tls;

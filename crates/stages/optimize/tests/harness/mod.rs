@@ -116,6 +116,7 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
         generator: format!("template/{tone}-1"),
         ai_generated: false,
         generator_version: None,
+        approval: None,
         tone: Slug::new(tone).unwrap(),
         factors: limbic_domain::Factors::default(),
         rendering: Rendering {

@@ -7,6 +7,7 @@
 mod ai_mark;
 mod audience_distress;
 mod audience_feeling;
+mod awaits_review;
 mod complaint;
 mod consent;
 mod distress;
@@ -36,6 +37,7 @@ use limbic_domain::Declaration;
 use crate::regions::REGIONS;
 use crate::rule::Rule;
 
+pub(crate) use awaits_review::AWAITS_REVIEW;
 pub(crate) use malformed::MALFORMED;
 pub(crate) use pressure::is_upset;
 pub(crate) use rest::{PEOPLE_LIMIT, RULE_FAILED, cannot_be_judged, no_creative, too_few};
@@ -43,7 +45,7 @@ pub use transparency::missing_advertiser;
 pub(crate) use transparency::record as transparency_record;
 
 /// Every rule, in the order of application: those about a campaign, about a person, about an ad, and about what they leave.
-pub static RULES: [Rule; 31] = [
+pub static RULES: [Rule; 32] = [
     hold::HOLD,
     sensitive_event::SENSITIVE_EVENT,
     unread_audience::UNREAD_AUDIENCE,
@@ -70,6 +72,8 @@ pub static RULES: [Rule; 31] = [
     undeclared_category::UNDECLARED_CATEGORY,
     pressure::PRESSURE,
     unknown_language::UNKNOWN_LANGUAGE,
+    // The last one about ads: a person is asked about an ad only if no other rule objects to it.
+    AWAITS_REVIEW,
     PEOPLE_LIMIT,
     rest::NO_PERSON_LEFT,
     rest::TOO_FEW_PEOPLE,
