@@ -396,6 +396,12 @@ user_agent = "test:limbic:1"
 subreddits = ["football"]
 url = "http://127.0.0.1:1/{CANARY}"
 token_url = "http://127.0.0.1:1/{CANARY}"
+[connectors.matching]
+kind = "x"
+tenant = "acme"
+token = "{CANARY}"
+rules = ["football"]
+url = "http://127.0.0.1:1/{CANARY}"
 [connectors.pages]
 kind = "meta"
 tenant = "acme"

@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 34] = [
+pub static COMPONENTS: [Registration; 35] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -31,6 +31,7 @@ pub static COMPONENTS: [Registration; 34] = [
     Registration::connector::<limbic_connectors::Bluesky>(),
     Registration::connector::<limbic_connectors::Mastodon>(),
     Registration::connector::<limbic_connectors::Reddit>(),
+    Registration::connector::<limbic_connectors::X>(),
     Registration::connector::<limbic_connectors::Feed>(),
     Registration::connector::<limbic_connectors::Meta>(),
     Registration::connector::<limbic_connectors::SignedWebhook>(),

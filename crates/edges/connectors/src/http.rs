@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use limbic_domain::Utc;
+use limbic_domain::{ConnectionUrl, Utc};
 use limbic_http::explain;
 use limbic_stream::outbox;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -130,6 +130,15 @@ impl Http {
         &mut self,
         request: impl FnOnce(&Client) -> RequestBuilder,
     ) -> Result<Response, ConnectorError> {
+        let opened = self.try_stream(request)?;
+        opened.map_err(|answer| answered(&self.name, answer.status, &answer.headers, &answer.body))
+    }
+
+    /// As [`Self::stream`]. An answer with another status than 200 is returned whole.
+    pub(crate) fn try_stream(
+        &mut self,
+        request: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Result<Response, Answer>, ConnectorError> {
         let name = self.name.clone();
         let Open { runtime, client } = self.open()?;
         let request = request(client);
@@ -141,12 +150,16 @@ impl Http {
                 .map_err(|error| failed(explain(error)))?;
             let status = response.status().as_u16();
             if status == 200 {
-                return Ok(response);
+                return Ok(Ok(response));
             }
             let headers = response.headers().clone();
             let body = timeout(PATIENCE, response.bytes()).await;
-            let body = body.ok().and_then(Result::ok).unwrap_or_default();
-            Err(answered(&name, status, &headers, &body))
+            let body = body.ok().and_then(Result::ok).unwrap_or_default().into();
+            Ok(Err(Answer {
+                status,
+                headers,
+                body,
+            }))
         })
     }
 
@@ -206,6 +219,29 @@ pub(crate) fn answered(name: &str, status: u16, headers: &HeaderMap, body: &[u8]
 fn retry_after(headers: &HeaderMap, now: Utc) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     outbox::retry_after(text, now).map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// The address of an API to which a secret is sent: encrypted, or on this machine.
+pub(crate) fn checked_url(setting: &str, url: &ConnectionUrl) -> Result<Url, limbic_component::Error> {
+    let address: Url = url
+        .reveal()
+        .parse()
+        .map_err(|error| format!("{setting}: `{url}` is not an address: {error}"))?;
+    let is_local = matches!(address.host_str(), Some("localhost" | "127.0.0.1"));
+    if address.scheme() != "https" && !(is_local && address.scheme() == "http") {
+        return Err(format!(
+            "{setting}: {url} is not encrypted, and the secret would be sent: begin with https://"
+        )
+        .into());
+    }
+    Ok(address)
+}
+
+/// Whether the server at `base` may name this address, which is then asked: never in the clear if the server is encrypted, and never
+/// inside this network if the server is outside.
+pub(crate) fn may_follow(named: &Url, base: &Url) -> bool {
+    let is_encrypted = |url: &Url| matches!(url.scheme(), "https" | "wss");
+    named.has_host() && (is_encrypted(named) || !is_encrypted(base)) && (is_inside(base) || !is_inside(named))
 }
 
 /// Whether an address is one of this machine or of a private network, as far as its text says so: names are not resolved.
@@ -268,6 +304,22 @@ mod tests {
             "http://[2001:db8::1]/",
         ] {
             assert!(!is_inside(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_named_address_is_not_followed_in_the_clear_nor_into_this_network() {
+        let may = |named: &str, base: &str| may_follow(&named.parse().unwrap(), &base.parse().unwrap());
+        assert!(may("wss://streaming.one.example", "https://one.example"));
+        assert!(may("ws://127.0.0.1:4000", "http://localhost:3000"));
+        for (named, base) in [
+            ("ws://streaming.one.example", "https://one.example"),
+            ("wss://10.0.0.1", "https://one.example"),
+            ("wss://localhost.", "https://one.example"),
+            ("ws://metadata.internal", "http://one.example"),
+            ("data:x", "http://one.example"),
+        ] {
+            assert!(!may(named, base), "{named} of {base}");
         }
     }
 

@@ -1,10 +1,10 @@
-//! The wait between attempts: exponential back-off with jitter.
+//! The wait between attempts: exponential or linear back-off with jitter.
 
 use std::time::Duration;
 
 use limbic_domain::random::{self, Random};
 
-/// Waits between attempts that double from the first to the longest. Each is shortened by a random part of up to a half, so
+/// Waits between attempts that grow from the first to the longest, by doubling or by a fixed step. Each is shortened by a random part of up to a half, so
 /// that instances that failed together do not try again together.
 ///
 /// A wait is a function of seed and attempt: give different instances, or different requests, different seeds.
@@ -22,6 +22,7 @@ use limbic_domain::random::{self, Random};
 pub struct Backoff {
     first: Duration,
     longest: Duration,
+    is_linear: bool,
     seed: u64,
 }
 
@@ -31,6 +32,17 @@ impl Backoff {
         Self {
             first,
             longest,
+            is_linear: false,
+            seed: 0,
+        }
+    }
+
+    /// A back-off with seed 0 that begins without a wait and adds `step` after each failure, up to `longest`.
+    pub const fn linear(step: Duration, longest: Duration) -> Self {
+        Self {
+            first: step,
+            longest,
+            is_linear: true,
             seed: 0,
         }
     }
@@ -44,9 +56,14 @@ impl Backoff {
 
     /// The wait after `failures` earlier failures in a row: 0 for the first one.
     pub fn wait(&self, failures: u32) -> Duration {
-        let doubled = self.first.saturating_mul(1 << failures.min(20));
+        let times = if self.is_linear {
+            failures
+        } else {
+            1 << failures.min(20)
+        };
+        let grown = self.first.saturating_mul(times);
         let share = Random::new(random::derive(self.seed, u64::from(failures))).unit();
-        doubled.min(self.longest).mul_f64(1.0 - share / 2.0)
+        grown.min(self.longest).mul_f64(1.0 - share / 2.0)
     }
 }
 
@@ -62,6 +79,14 @@ mod tests {
             let (first, longest) = (Duration::from_millis(first), Duration::from_secs(15));
             let full = first.saturating_mul(1 << failures.min(20)).min(longest);
             let wait = Backoff::new(first, longest).with_seed(seed).wait(failures);
+            prop_assert!(wait <= full && wait >= full / 2, "{wait:?} of {full:?}");
+        }
+
+        #[test]
+        fn a_linear_wait_grows_by_its_step(seed: u64, failures: u32) {
+            let (step, longest) = (Duration::from_millis(250), Duration::from_secs(16));
+            let full = step.saturating_mul(failures).min(longest);
+            let wait = Backoff::linear(step, longest).with_seed(seed).wait(failures);
             prop_assert!(wait <= full && wait >= full / 2, "{wait:?} of {full:?}");
         }
     }

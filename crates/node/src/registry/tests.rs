@@ -8,7 +8,7 @@ use limbic_component::{CallTimeout, Resources, Section};
 use limbic_connectors::{
     Bluesky, BlueskySettings, Feed, FeedSettings, Folder, FolderSettings, JsonLines, JsonLinesSettings,
     JsonMappingSettings, KafkaTopic, KafkaTopicSettings, Mastodon, MastodonSettings, Meta, MetaSettings,
-    Reddit, RedditSettings, SignatureForm, SignedWebhook, SignedWebhookSettings, Source, Terms,
+    Reddit, RedditSettings, SignatureForm, SignedWebhook, SignedWebhookSettings, Source, Terms, X, XSettings,
 };
 use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::{Secret, Slug};
@@ -271,6 +271,14 @@ fn every_component_with_entries_is_built_from_the_registry() {
             client_secret: Secret::new("secret"),
             user_agent: "linux:limbic:test".to_owned(),
             ..RedditSettings::default()
+        },
+    );
+    entries.insert::<X>(
+        name("x"),
+        XSettings {
+            token: Secret::new("token"),
+            rules: vec!["football".to_owned()],
+            ..XSettings::default()
         },
     );
     entries.insert::<Feed>(

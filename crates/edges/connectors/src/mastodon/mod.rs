@@ -33,7 +33,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::http::{Answer, Http, refused, unavailable};
+use crate::http::{Answer, Http, may_follow, refused, unavailable};
 use crate::quota::Quota;
 use crate::wanted::Wanted;
 use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, Page};
@@ -207,7 +207,7 @@ impl Mastodon {
         };
         let named = named.and_then(|named| named.parse::<Url>().ok());
         let address = named
-            .filter(|named| live::may_stream(named, &self.base))
+            .filter(|named| may_follow(named, &self.base))
             .unwrap_or_else(|| self.base.clone());
         self.streaming = Some(address.clone());
         Ok(address)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, PAGE, Reddit};
 use crate::Source;
+use crate::http::checked_url;
 use crate::wanted::Wanted;
 
 /// The time in which Reddit demands that deletions are followed, as `terms.toml` says.
@@ -79,22 +80,8 @@ impl RedditSettings {
     }
 
     fn address(&self) -> Result<Url, Error> {
-        let mut parsed = Vec::new();
-        for (setting, url) in [("url", &self.url), ("token_url", &self.token_url)] {
-            let address: Url = url
-                .reveal()
-                .parse()
-                .map_err(|error| format!("{setting}: `{url}` is not an address: {error}"))?;
-            let is_local = matches!(address.host_str(), Some("localhost" | "127.0.0.1"));
-            if address.scheme() != "https" && !(is_local && address.scheme() == "http") {
-                return Err(format!(
-                    "{setting}: {url} is not encrypted, and the secret would be sent: begin with https://"
-                )
-                .into());
-            }
-            parsed.push(address);
-        }
-        Ok(parsed.swap_remove(0))
+        checked_url("token_url", &self.token_url)?;
+        checked_url("url", &self.url)
     }
 }
 

@@ -17,7 +17,6 @@
 //! process, when the log has it. A thing that a moderator approves when newer ones were read is missed.
 
 mod component;
-mod seen;
 mod thing;
 
 use std::time::{Duration, Instant};
@@ -31,9 +30,9 @@ use serde_json::{Value, json};
 use crate::http::{Answer, Http, refused, unavailable};
 use crate::poll::Rhythm;
 use crate::quota::Quota;
+use crate::seen::{Note, Seen};
 use crate::wanted::Wanted;
 use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
-use seen::{Note, Seen};
 use thing::{Kind, Thing};
 
 pub use component::RedditSettings;

@@ -7,3 +7,4 @@ pub(crate) mod jetstream;
 pub(crate) mod mastodon;
 pub(crate) mod news;
 pub(crate) mod reddit;
+pub(crate) mod x;

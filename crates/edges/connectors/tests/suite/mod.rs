@@ -54,6 +54,10 @@ pub(crate) trait Network {
     fn is_polled(&self) -> bool {
         false
     }
+    /// Whether the connector learns of deletions by asking, so that they come after everything else.
+    fn asks_for_deletions(&self) -> bool {
+        self.is_polled()
+    }
     /// Whether the network states deletions.
     fn has_deletions(&self) -> bool {
         true
@@ -245,8 +249,8 @@ fn posts_edits_and_deletions_arrive_once_and_in_order(network: &dyn Network) {
             continue;
         }
         keys.push(network.publish(change));
-        if network.is_polled() {
-            // A polled source shows only the latest version.
+        if network.is_polled() || network.asks_for_deletions() {
+            // A polled source shows only the latest version, and an answer about deletions has no place among posts.
             driver.expect(&keys);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 /// What a page adds.
 #[derive(Debug)]
-pub(super) enum Note {
+pub(crate) enum Note {
     Read {
         name: String,
         revision: u64,
@@ -21,7 +21,7 @@ pub(super) enum Note {
 
 impl Note {
     /// Whether it says what became of the thing of this name.
-    pub(super) fn is_of(&self, name: &str) -> bool {
+    pub(crate) fn is_of(&self, name: &str) -> bool {
         match self {
             Self::Read { name: of, .. } | Self::Gone { name: of } => of == name,
             Self::Asked { .. } => false,
@@ -29,8 +29,8 @@ impl Note {
     }
 }
 
-/// Remembers things, the latest ones.
-pub(super) struct Seen {
+/// Remembers things, the latest ones, with their revisions and authors.
+pub(crate) struct Seen {
     most: usize,
     things: HashMap<String, (u64, String)>,
     /// The names, those first that were asked about longest ago. A name whose thing is gone leaves when its turn comes.
@@ -38,7 +38,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
             things: HashMap::new(),
@@ -46,21 +46,21 @@ impl Seen {
         }
     }
 
-    pub(super) fn revision(&self, name: &str) -> Option<u64> {
+    pub(crate) fn revision(&self, name: &str) -> Option<u64> {
         self.things.get(name).map(|(revision, _)| *revision)
     }
 
-    pub(super) fn author(&self, name: &str) -> Option<&str> {
+    pub(crate) fn author(&self, name: &str) -> Option<&str> {
         self.things.get(name).map(|(_, author)| &**author)
     }
 
     /// Up to `most` names, those that were asked about longest ago.
-    pub(super) fn oldest(&mut self, most: usize) -> Vec<String> {
+    pub(crate) fn oldest(&mut self, most: usize) -> Vec<String> {
         self.order.retain(|name| self.things.contains_key(name));
         self.order.iter().take(most).cloned().collect()
     }
 
-    pub(super) fn note(&mut self, notes: Vec<Note>) {
+    pub(crate) fn note(&mut self, notes: Vec<Note>) {
         for note in notes {
             match note {
                 Note::Read {
