@@ -86,7 +86,8 @@ struct Carried {
     key: String,
     value: String,
     headers: Vec<(String, String)>,
-    at: Utc,
+    /// Milliseconds since 1970. Control records can have a time that RFC 3339 cannot write ([`Utc::MIN`]).
+    at: i64,
 }
 
 impl Carried {
@@ -98,7 +99,7 @@ impl Carried {
             key: STANDARD.encode(&record.key),
             value: STANDARD.encode(&record.value),
             headers: carried_headers(&record.headers),
-            at: record.timestamp,
+            at: record.timestamp.as_millis(),
         }
     }
 
@@ -110,7 +111,7 @@ impl Carried {
             key: STANDARD.encode(&record.key),
             value: STANDARD.encode(&record.value),
             headers: carried_headers(&record.headers),
-            at: record.timestamp,
+            at: record.timestamp.as_millis(),
         }
     }
 
@@ -130,7 +131,7 @@ impl Carried {
             key: bytes_of(&self.key)?,
             value: bytes_of(&self.value)?,
             headers: self.headers()?,
-            timestamp: self.at,
+            timestamp: Utc::from_millis(self.at),
         })
     }
 
@@ -141,7 +142,7 @@ impl Carried {
             key: bytes_of(&self.key)?,
             value: bytes_of(&self.value)?,
             headers: self.headers()?,
-            timestamp: self.at,
+            timestamp: Utc::from_millis(self.at),
         })
     }
 }
@@ -443,12 +444,17 @@ mod tests {
             headers: Headers::new().with("name", &b"\xff"[..]),
             timestamp: Utc::from_millis(5),
         };
-        remote.publish(vec![record.clone()]).unwrap();
+        let control = NewRecord {
+            timestamp: Utc::MIN,
+            ..record.clone()
+        };
+        remote.publish(vec![record.clone(), control]).unwrap();
         let partition = TopicPartition {
             topic: "posts".into(),
             partition: 1,
         };
         let read = remote.read(&partition, 0, 10).unwrap();
+        assert_eq!(read.len(), 2);
         assert_eq!(read, log.read(&partition, 0, 10).unwrap());
         assert_eq!(
             (&read[0].key, &read[0].value, &read[0].headers),
