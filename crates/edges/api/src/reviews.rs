@@ -595,9 +595,10 @@ mod tests {
 
     impl JudgeEdits for NoBad {
         fn judge(&self, _: &TenantId, _: &Campaign, edited: &Creative) -> Result<(), String> {
-            match edited.rendering.headline.contains("bad") {
-                true => Err("it is bad".to_owned()),
-                false => Ok(()),
+            if edited.rendering.headline.contains("bad") {
+                Err("it is bad".to_owned())
+            } else {
+                Ok(())
             }
         }
     }
