@@ -40,8 +40,9 @@ pub(super) struct Layers {
 impl Layers {
     /// Adds a file.
     pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| anyhow!("{} is not UTF-8 text: save it as UTF-8", path.display()))?;
         let table: Table = toml::from_str(&text).map_err(|error| {
             let problem = problem::syntax(&text, &error);
             anyhow!("{} is not valid TOML: {problem}", path.display())
@@ -167,7 +168,7 @@ impl Layers {
             let component = registry::choices(table).find(|component| component.name == given);
             let component = component.ok_or_else(|| {
                 let hint = nearest(&given, names.iter().copied());
-                let hint = hint.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let hint = hint.map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?"));
                 let problem = format!(
                     "there is no {} `{given}`{hint} Choose one of {}",
                     kind.name(),

@@ -18,7 +18,14 @@ pub(super) struct Problem {
 
 /// Where a file is not TOML, and why.
 pub(super) fn syntax(text: &str, error: &toml::de::Error) -> String {
-    let why = error.message().lines().next().unwrap_or_default();
+    let message = error.message().lines().next().unwrap_or_default();
+    let why =
+        if message.starts_with("invalid type: integer") || message.starts_with("integer number overflow") {
+            // The message quotes the number, and a secret can consist of digits.
+            "a whole number that is too large: if it is a text, such as a secret, write it in quotes"
+        } else {
+            message
+        };
     let Some(span) = error.span() else {
         return why.to_owned();
     };
@@ -87,7 +94,8 @@ pub(super) fn explain(key: &str, message: &str, further: &[&str]) -> Problem {
             .strip_prefix(kind)
             .and_then(|rest| rest.rsplit_once(", expected "))
         {
-            return at(format!("{}; expected {}", given(found), wanted(expected)));
+            let wanted = wanted(expected);
+            return at(format!("{}; expected {wanted}", given(found, &wanted)));
         }
     }
     if message.starts_with("data did not match any variant") {
@@ -101,12 +109,15 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// What was found, without its value, unless it is a number.
-fn given(found: &str) -> String {
+/// What was found, without its value. Only a number where a number is wanted is quoted: elsewhere it can be a secret of digits.
+fn given(found: &str, wanted: &str) -> String {
     let (kind, value) = found.split_once(' ').unwrap_or((found, ""));
     match kind {
         "string" => "is text".to_owned(),
-        "integer" => format!("is the whole number {}", value.trim_matches('`')),
+        "integer" if wanted.starts_with("a whole number") || wanted == "a number" => {
+            format!("is the whole number {}", value.trim_matches('`'))
+        }
+        "integer" => "is a whole number".to_owned(),
         "floating" => "is a number with a fraction".to_owned(),
         "boolean" => "is true or false".to_owned(),
         "map" => "is a table".to_owned(),
@@ -167,7 +178,12 @@ mod tests {
             (
                 "invalid type: integer `5`, expected struct Platform",
                 "api.x",
-                "is the whole number 5; expected a table",
+                "is a whole number; expected a table",
+            ),
+            (
+                "invalid type: integer `8231823182318231`, expected a string",
+                "api.x",
+                "is a whole number; expected text in quotes",
             ),
             (
                 "missing field `brief`",
@@ -208,6 +224,15 @@ mod tests {
             let said = syntax(text, &error);
             assert!(said.starts_with("line "), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
+        }
+        for digits in [20, 32, 38, 44] {
+            let secret = "8".repeat(digits);
+            let text = format!("a = 1\nsecret = {secret}\n");
+            let said = syntax(&text, &toml::from_str::<toml::Table>(&text).unwrap_err());
+            assert!(said.starts_with("line 2, ") && !said.contains("88"), "{said}");
+            for word in ["i128", "integer"] {
+                assert!(!said.contains(word), "{said}");
+            }
         }
     }
 }
