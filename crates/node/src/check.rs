@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ use limbic_views::{Store, ViewsStage};
 use tokio::runtime::Handle;
 
 use crate::local::{About, running};
-use crate::log::{connect, topic_specs};
+use crate::log::{connect, has_log, topic_specs};
 use crate::registry::{self, usage};
 use crate::resources;
-use crate::settings::{Entry, Settings};
+use crate::server::{advice_for, check_exposure};
+use crate::settings::{Entry, Settings, nearest};
 use crate::sharing::unshared;
 use crate::stages::check_stage;
 use crate::stores::open_chosen;
@@ -136,7 +138,21 @@ fn of_data_folder(settings: &Settings) -> Finding {
     let folder = &settings.data_dir;
     let what = format!("data_dir {}", folder.display());
     if !folder.exists() {
-        return Finding::new(what, Ok("`limbic run` creates it".to_owned()));
+        let above = folder
+            .ancestors()
+            .skip(1)
+            .find(|above| above.exists() || above.as_os_str().is_empty());
+        let above = above
+            .filter(|above| !above.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let made = tempfile::tempdir_in(above).map(|_| "`limbic run` creates it".to_owned());
+        let made = made.with_context(|| {
+            format!(
+                "cannot create it in {}: make that folder writable, or choose another with --data",
+                above.display()
+            )
+        });
+        return Finding::new(what, made);
     }
     if let Err(error) = tempfile::tempfile_in(folder) {
         let error = anyhow::Error::new(error)
@@ -157,8 +173,13 @@ fn of_data_folder(settings: &Settings) -> Finding {
 /// Whether the API can listen. The node that runs on the data folder may have the port.
 fn of_listener(settings: &Settings, node: Option<&About>) -> Finding {
     let what = format!("listen {}", settings.listen);
-    let Err(error) = std::net::TcpListener::bind(settings.listen.as_str()) else {
-        return Finding::new(what, Ok("is free".to_owned()));
+    let bound = std::net::TcpListener::bind(settings.listen.as_str()).and_then(|bound| bound.local_addr());
+    let error = match bound {
+        Ok(address) => {
+            let exposed = check_exposure(settings, &settings.listen, address);
+            return Finding::new(what, exposed.map(|()| "is free".to_owned()));
+        }
+        Err(error) => error,
     };
     if let Some(About {
         process,
@@ -170,12 +191,7 @@ fn of_listener(settings: &Settings, node: Option<&About>) -> Finding {
             format!("a node runs on this data folder, with its API at http://{address}/ (process {process})");
         return Finding::new(what, Ok(text));
     }
-    let advice = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "another program uses this port: stop it, or choose another port with --listen ADDR:PORT"
-        }
-        _ => "the API cannot listen there: choose an address of this machine with --listen ADDR:PORT",
-    };
+    let advice = advice_for(&error);
     Finding::new(what, Err(anyhow::Error::new(error).context(advice)))
 }
 
@@ -185,17 +201,24 @@ fn of_campaigns(settings: &Settings) -> Vec<Finding> {
             "there are none, so no moment leads to an ad: add [[campaigns]], as config/limbic.toml does";
         return vec![Finding::new("campaigns", Verdict::Note(note.to_owned()))];
     }
+    let worded = &settings.section::<AffectStage>().subjects;
     let campaigns = settings.campaigns.iter().map(|of| &of.campaign);
-    campaigns
-        .filter_map(|campaign| {
-            let missing = missing_advertiser(&campaign.declared)?;
-            let note = format!("its ads do not run. {missing}");
-            Some(Finding::new(
-                format!("campaign {}", campaign.id),
-                Verdict::Note(note),
-            ))
-        })
-        .collect()
+    let notes = campaigns.flat_map(|campaign| {
+        let missing = missing_advertiser(&campaign.declared);
+        let of_advertiser = missing.map(|missing| format!("its ads do not run. {missing}"));
+        let unworded = campaign.subjects.iter().filter(|subject| !worded.contains_key(*subject));
+        let of_subjects = unworded.map(|subject| {
+            let near = nearest(subject.as_str(), worded.keys().map(Slug::as_str));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            format!(
+                "its subject `{subject}` has no words in [affect.subjects], so only posts that name it in their own field \
+                 `subjects` count{near}"
+            )
+        });
+        let notes = of_advertiser.into_iter().chain(of_subjects);
+        notes.map(|note| Finding::new(format!("campaign {}", campaign.id), Verdict::Note(note)))
+    });
+    notes.collect()
 }
 
 /// Whether every model of the gateway's routes has a price.
@@ -324,6 +347,9 @@ fn ask(
         Kind::Log => {
             // A node that runs on the data folder is asked.
             if url.is_embedded() {
+                if !has_log(settings) {
+                    return Ok("`limbic run` creates it in the data folder".to_owned());
+                }
                 return ask_log(settings, &*connect(settings)?);
             }
             ask_log(

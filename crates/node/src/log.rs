@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use limbic_component::CallTimeout;
 use limbic_domain::{ByteSize, HumanDuration, topics};
 use limbic_stream::{Log, Retention, TopicSpec};
@@ -29,7 +29,7 @@ pub fn open_log(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     Ok(log)
 }
 
-/// Opens the log without creating or checking topics. If a node runs on the data folder, the node is asked: the log then
+/// Opens the log without creating it and without creating or checking topics. If a node runs on the data folder, the node is asked: the log then
 /// reads and publishes, and nothing else.
 pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     if settings.is_embedded()
@@ -37,7 +37,17 @@ pub fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn Log>> {
     {
         return Ok(Arc::new(log));
     }
+    ensure!(
+        has_log(settings),
+        "there is no log in {}: name the data folder with --data; `limbic run` creates a new one",
+        settings.data_dir.display()
+    );
     connect_within(settings, LOOK)
+}
+
+/// Whether there is a log to look at. Opening an embedded log creates it, and a command that only looks must not.
+pub(crate) fn has_log(settings: &Settings) -> bool {
+    !settings.is_embedded() || settings.data_dir.join("log").is_dir()
 }
 
 fn connect_within(settings: &Settings, timeout: Duration) -> anyhow::Result<Arc<dyn Log>> {

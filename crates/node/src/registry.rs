@@ -104,9 +104,9 @@ pub fn stage(name: &str) -> anyhow::Result<&'static Registration> {
     stages().find(|stage| stage.name == name).ok_or_else(|| {
         let names: Vec<&str> = stages().map(|stage| stage.name).collect();
         let hint = nearest(name, names.iter().copied())
-            .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            .map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?"));
         anyhow!(
-            "there is no stage `{name}`{hint} The stages are: {}",
+            "stages: there is no stage `{name}`{hint} The stages are: {}",
             names.join(", ")
         )
     })

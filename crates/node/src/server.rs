@@ -1,5 +1,6 @@
 //! The HTTP server of this node.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -19,10 +20,28 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Binds the listener before any stage starts, because a port that is already in use is the most frequent error.
 pub(crate) fn bind(handle: &Handle, settings: &Settings, listen: &str) -> anyhow::Result<TcpListener> {
-    let listener = handle.block_on(TcpListener::bind(listen)).with_context(|| {
-        format!("cannot listen at {listen}: the port may be in use; choose another with --listen ADDR:PORT")
+    let bound = handle.block_on(TcpListener::bind(listen));
+    let listener = bound.map_err(|error| {
+        let advice = advice_for(&error);
+        anyhow::Error::new(error).context(format!("cannot listen at {listen}: {advice}"))
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
+    check_exposure(settings, listen, address)?;
+    Ok(listener)
+}
+
+/// What to do if the API cannot listen.
+pub(crate) fn advice_for(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program uses this port: stop it, or choose another port with --listen ADDR:PORT"
+        }
+        _ => "choose an address of this machine with --listen ADDR:PORT, for instance 127.0.0.1:8080",
+    }
+}
+
+/// Returns an error if other machines can reach `address`, which `listen` names, and the API has no keys.
+pub(crate) fn check_exposure(settings: &Settings, listen: &str, address: SocketAddr) -> anyhow::Result<()> {
     if !address.ip().is_loopback() && !settings.has_api_keys() && !settings.api.public_without_keys {
         bail!(
             "listen = {listen}: other machines can reach this address, and there are no API keys, so everyone there could read and \
@@ -30,7 +49,7 @@ pub(crate) fn bind(handle: &Handle, settings: &Settings, listen: &str) -> anyhow
             address.port()
         );
     }
-    Ok(listener)
+    Ok(())
 }
 
 /// A running API server.

@@ -257,6 +257,7 @@ impl Settings {
         for pair in &overrides.set {
             let (key, value) = pair
                 .split_once('=')
+                .filter(|(key, _)| !key.trim().is_empty())
                 .context("--set: expected KEY=VALUE, for instance --set partitions=6")?;
             layers.set_text(key.trim(), value.trim());
         }
@@ -284,6 +285,9 @@ impl Settings {
     fn check(&self) -> anyhow::Result<()> {
         if !(1..=64).contains(&self.partitions) {
             bail!("partitions = {}: choose 1 to 64", self.partitions);
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            bail!("data_dir: is empty: name a folder, for instance .limbic");
         }
         check_address("listen", &self.listen)?;
         for (setting, url) in self.urls() {
