@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -12,7 +13,7 @@ use limbic_domain::{Outcome, Statement, TenantId, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyPool, Row as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Row as _, Transaction};
 
 use crate::compression::{self, BodyError};
 use crate::{ids, schema, sqlite};
@@ -186,6 +187,9 @@ const REFUSED_FOR: u64 = 1_000_000;
 /// Rows in one statement for PostgreSQL. Each has 6 parameters; the limit is 65,535.
 const ROWS_AT_ONCE: usize = 200;
 
+/// How long PostgreSQL may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The start of a sealed body in PostgreSQL. JSON never begins with it.
 const SEALED: &str = "sealed:";
 
@@ -204,11 +208,13 @@ impl Store {
     /// The view in PostgreSQL, at `postgres://…`.
     pub async fn postgres(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let options = AnyPoolOptions::new()
-            .max_connections(8)
-            .acquire_timeout(std::time::Duration::from_secs(5));
+        let options = AnyPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE);
         let connect = |options: AnyPoolOptions| async move {
-            let connected = options.connect(url).await;
+            let connected = match options.connect(url).await {
+                // The pool tries again until its time is over, and does not say why it failed.
+                Err(sqlx::Error::PoolTimedOut) => Err(why_not(url).await),
+                connected => connected,
+            };
             connected.map_err(database("connecting to PostgreSQL"))
         };
         let store = Self {
@@ -729,6 +735,14 @@ impl Refused {
             .await
             .map_err(failed())?;
         Ok(())
+    }
+}
+
+/// Why no connection to PostgreSQL is possible.
+async fn why_not(url: &str) -> sqlx::Error {
+    match tokio::time::timeout(PATIENCE, AnyConnection::connect(url)).await {
+        Ok(Err(error)) => error,
+        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
     }
 }
 
