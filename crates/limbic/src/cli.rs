@@ -356,8 +356,8 @@ pub struct DemoArgs {
     /// Keep the page open after the last post, until Ctrl-C
     #[arg(long)]
     pub stay: bool,
-    /// Address and port of the page [default: a free port]
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Address and port of the page of --stay [default: a free port]
+    #[arg(long, value_name = "ADDR:PORT", requires = "stay")]
     pub listen: Option<String>,
 }
 

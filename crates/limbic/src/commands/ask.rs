@@ -166,7 +166,11 @@ impl Source {
             let answer = request
                 .send()
                 .await
-                .map_err(|error| anyhow!("{url} does not answer: {}", error.without_url()))?;
+                .map_err(|error| {
+                    let error = anyhow::Error::from(error.without_url());
+                    let cause = error.root_cause();
+                    anyhow!("{url} does not answer: {cause}; is `limbic run` running there? --from names another address")
+                })?;
             let status = answer.status();
             let text = answer.text().await.unwrap_or_default();
             if status.is_success() {

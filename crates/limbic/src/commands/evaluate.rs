@@ -26,9 +26,10 @@ pub fn run(common: &Common, args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     for file in [&args.save, &args.svg].into_iter().flatten() {
         check_writable(file)?;
     }
+    let asked = Asked::of(args)?;
     match common.log.as_deref() {
         Some(path) if !path.starts_with("kafka://") && path != "embedded" => {
-            evaluate_file(args, Path::new(path))
+            evaluate_file(args, asked, Path::new(path))
         }
         _ => {
             ensure!(
@@ -55,28 +56,42 @@ pub fn run(common: &Common, args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             );
             writer.flush()?;
             drop(writer);
-            evaluate_file(args, &file)
+            evaluate_file(args, asked, &file)
         }
     }
 }
 
-fn evaluate_file(args: &EvaluateArgs, log: &Path) -> anyhow::Result<ExitCode> {
-    let format: LogFormat = args.format.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
-    let policy = match (&args.saved, &args.probabilities, &args.policy) {
-        (Some(path), ..) => EvaluationPolicy::Saved { path: path.clone() },
-        (_, Some(path), _) => EvaluationPolicy::Supplied { path: path.clone() },
-        (.., Some(name)) => EvaluationPolicy::named(name, args.prior.as_deref())?,
-        (None, None, None) => anyhow::bail!("no policy: give --policy, --saved or --probabilities"),
-    };
-    let mut options = EvaluationOptions::new(log, format, policy);
-    options.estimators = args
-        .estimators
-        .iter()
-        .map(|name| {
-            name.parse::<Estimator>()
-                .map_err(|error| anyhow::anyhow!("{error}"))
+/// What the arguments ask for. It is read before the log, whose export can take long.
+struct Asked {
+    format: LogFormat,
+    policy: EvaluationPolicy,
+    estimators: Vec<Estimator>,
+}
+
+impl Asked {
+    fn of(args: &EvaluateArgs) -> anyhow::Result<Self> {
+        let format: LogFormat = args.format.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let policy = match (&args.saved, &args.probabilities, &args.policy) {
+            (Some(path), ..) => EvaluationPolicy::Saved { path: path.clone() },
+            (_, Some(path), _) => EvaluationPolicy::Supplied { path: path.clone() },
+            (.., Some(name)) => EvaluationPolicy::named(name, args.prior.as_deref())?,
+            (None, None, None) => anyhow::bail!("no policy: give --policy, --saved or --probabilities"),
+        };
+        let estimators = args.estimators.iter().map(|name| {
+            let estimator = name.parse::<Estimator>();
+            estimator.map_err(|error| anyhow::anyhow!("{error}"))
+        });
+        Ok(Self {
+            format,
+            policy,
+            estimators: estimators.collect::<anyhow::Result<_>>()?,
         })
-        .collect::<anyhow::Result<_>>()?;
+    }
+}
+
+fn evaluate_file(args: &EvaluateArgs, asked: Asked, log: &Path) -> anyhow::Result<ExitCode> {
+    let mut options = EvaluationOptions::new(log, asked.format, asked.policy);
+    options.estimators = asked.estimators;
     options.campaign.clone_from(&args.campaign);
     options.max_weight = args.max_weight;
     options.save.clone_from(&args.save);

@@ -84,9 +84,18 @@ impl EvaluationPolicy {
             // Every policy of `limbic-bandit` has default settings.
             (_, None) => serde_json::from_value(serde_json::json!({ "name": name }))
                 .map(Self::Learning)
-                .map_err(|e| EvaluateError::policy(name, e.to_string())),
+                .map_err(|e| EvaluateError::policy(name, choices(&e.to_string()))),
         }
     }
+}
+
+/// The parser's message about a name that is not known, in words for people.
+fn choices(message: &str) -> String {
+    let known = message.split_once(", expected one of ").map(|(_, known)| known);
+    known.map_or_else(
+        || message.to_owned(),
+        |known| format!("is not known: choose one of {known}"),
+    )
 }
 
 /// The terms of the reward model.

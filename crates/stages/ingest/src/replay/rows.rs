@@ -92,7 +92,7 @@ pub enum RowsError {
         problem: String,
     },
     /// The mapping does not fit the columns.
-    #[error("{path}: {problem}")]
+    #[error("{path}: its columns do not fit the fields of a post")]
     Columns {
         /// The file.
         path: PathBuf,
