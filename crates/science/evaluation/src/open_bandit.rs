@@ -111,7 +111,7 @@ fn read_items(path: &Path, log: &mut BanditLog) -> Result<(), EvaluateError> {
     }
     log.arm_features = vec![Sparse::new(); items.len()];
     for (column, name) in header.iter().enumerate() {
-        if name.trim_start_matches('\u{feff}').is_empty() || column == id_column {
+        if is_row_number(name.trim_start_matches('\u{feff}')) || column == id_column {
             continue;
         }
         let values: Vec<&str> = items.iter().map(|(_, record)| &record[column]).collect();
@@ -122,6 +122,11 @@ fn read_items(path: &Path, log: &mut BanditLog) -> Result<(), EvaluateError> {
         }
     }
     Ok(())
+}
+
+/// Whether this column numbers the rows. The data set gives it no name, and pandas writes `Unnamed: 0` when it saves the file again.
+fn is_row_number(name: &str) -> bool {
+    name.is_empty() || name.starts_with("Unnamed: ")
 }
 
 fn numbers_or_ranks(values: &[&str]) -> Vec<f64> {

@@ -293,12 +293,19 @@ fn an_open_bandit_log_that_pandas_has_written_is_read() {
     let pandas = "\u{feff}item_id,position,click,propensity_score,user_feature_0\n0.0,1.0,True,0.8,a\n0.0,1.0,False,0.8,b\n1.0,2.0,1.0,0.2,a\n\n0.0,1.0,0.0,0.8,a\n";
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("spring.csv"), pandas).unwrap();
-    let items = "\u{feff}item_id,item_feature_0,item_feature_1\n0.0,0.5,red\n1.0,-0.5,blue\n";
+    let items =
+        "\u{feff}Unnamed: 0,item_id,item_feature_0,item_feature_1\n0.0,0.0,0.5,red\n1.0,1.0,-0.5,blue\n";
     std::fs::write(folder.path().join("item_context.csv"), items).unwrap();
     let options = EvaluationOptions::new(folder.path(), LogFormat::OpenBandit, EvaluationPolicy::Uniform);
     let read = evaluate(&options, |_| {}).unwrap();
     assert_eq!((read.rows, read.clicks, read.rejected.rows), (4, 2, 0));
     assert!((value(&read, Estimator::Ipw) - value(&report, Estimator::Ipw)).abs() < 1e-12);
+    let features = read_log(&options, |_| {}).unwrap().arm_feature_names;
+    assert_eq!(
+        features,
+        ["item_feature_0", "item_feature_1"],
+        "the number of a row is no feature"
+    );
     let said = read.to_string();
     assert!(
         said.contains("4 rows: too few") && !said.contains("differs too much"),
