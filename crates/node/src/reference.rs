@@ -281,6 +281,9 @@ mod tests {
                 .unwrap_or_default()
                 .trim();
             assert!(!meaning.is_empty(), "{row}");
+            for of_the_code in ["::", "..=", "usize", "Option<"] {
+                assert!(!meaning.contains(of_the_code), "{row}");
+            }
         }
     }
 

@@ -23,9 +23,8 @@ pub struct EngineConfig {
     /// Largest total probability of all candidates except the most likely one, in `[0, 1]`. `minimum_propensity` is
     /// applied afterwards and can exceed it.
     pub exploration_budget: f64,
-    /// Number of seeds over which the probabilities of a policy with seeded draws are averaged for evaluation, in
-    /// 1..=1024; see [`DecisionDraft::marginal`]. A decision takes so many times the time of one draw. With 1, nothing
-    /// is averaged. Policies without seeded draws ignore it.
+    /// Number of seeds over which the probabilities of a policy with seeded draws are averaged for evaluation, 1 to
+    /// 1024. A decision takes so many times the time of one draw. With 1, nothing is averaged. Policies without seeded draws ignore it.
     pub marginal_seeds: usize,
     /// Largest importance weight in the engine's own estimates, in `[1, 1000000]`. The champion/challenger test uses
     /// it.

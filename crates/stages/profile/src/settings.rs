@@ -86,7 +86,7 @@ pub struct AudienceSettings {
     /// Default 0.5.
     pub distress_from: f64,
     /// The probability of offence, in `(0, 1]`, from which a post counts as offensive in the audience's share. Default 0.7.
-    /// Of 250 posts of an ordinary day it counts 2 % to 8 %, most of them swearing.
+    /// In ordinary sets of posts it counts 2 % to 6 %.
     pub offence_from: f64,
     /// The probability of hate, in `(0, 1]`, from which a post counts as hateful in the audience's share. Default 0.5.
     pub hate_from: f64,

@@ -50,40 +50,40 @@ pub mod ceiling {
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Share of an audience's recent posts with distress at which nothing runs, above 0 and at most
-    /// [`ceiling::AUDIENCE_DISTRESS`]. Default: 0.15.
+    /// 0.25. Default: 0.15.
     pub audience_distress: f64,
     /// Share of an audience's posts since a change that name a death, a disaster or violence at which nothing runs, above 0 and at
-    /// most [`ceiling::SENSITIVE_EVENTS`]. Default: 0.15. Few posts must not even make that share plausible.
+    /// most 0.25. Default: 0.15. Few posts must not even make that share plausible.
     pub sensitive_events: f64,
     /// Share of an audience's posts since a change in languages in which distress cannot be read at which nothing runs, above 0 and
-    /// at most [`ceiling::UNREAD`]. Default: that.
+    /// at most 0.5. Default: 0.5.
     pub unread: f64,
     /// Share of offensive posts (insults, threats, profanity), of those that the audience wrote lately or since a change, at which
-    /// nothing runs, above 0 and at most [`ceiling::OFFENCE`]. Default: 0.4.
+    /// nothing runs, above 0 and at most 0.5. Default: 0.4.
     pub offence: f64,
     /// Share of posts that attack people because of a group that they belong to, of those that the audience wrote lately or since a
-    /// change, at which nothing runs, above 0 and at most [`ceiling::HATE`]. Default: 0.15.
+    /// change, at which nothing runs, above 0 and at most 0.25. Default: 0.15.
     pub hate: f64,
     /// Mean anger, annoyance, disgust, disapproval or disappointment at which an audience is not shown the ad of the brand that it
-    /// writes about, above 0 and at most [`ceiling::BRAND_ANGER`]. Default: 0.2.
+    /// writes about, above 0 and at most 0.3. Default: 0.2.
     pub brand_anger: f64,
-    /// Distress of a person at which no ad is chosen for them, above 0 and at most [`ceiling::PERSON_DISTRESS`].
+    /// Distress of a person at which no ad is chosen for them, above 0 and at most 0.5.
     /// Default: 0.4.
     pub person_distress: f64,
-    /// Mean fear, grief or despair at which nothing runs, above 0 and at most [`ceiling::ANY_DREAD`]. Default: that.
+    /// Mean fear, grief or despair at which nothing runs, above 0 and at most 0.5. Default: 0.5.
     pub any_dread: f64,
-    /// The same for an audience that goes down, at most [`ceiling::DOWN_DREAD`]. Default: that.
+    /// The same for an audience that goes down, at most 0.3. Default: 0.3.
     pub down_dread: f64,
-    /// Mean sadness at which nothing runs for an audience that goes down, at most [`ceiling::DOWN_SADNESS`].
-    /// Default: that.
+    /// Mean sadness at which nothing runs for an audience that goes down, at most 0.6.
+    /// Default: 0.6.
     pub down_sadness: f64,
     /// Mean arousal of an audience in a negative feeling at which no ad may press to act at once, above 0 and at most
-    /// [`ceiling::PRESSURE_AROUSAL`]. Default: 0.3.
+    /// 0.4. Default: 0.3.
     pub pressure_arousal: f64,
     /// Mean of fear or anger, in any of their kinds, at which no ad may press to act at once, above 0 and at most
-    /// [`ceiling::PRESSURE_FEELING`]. Default: 0.2.
+    /// 0.3. Default: 0.2.
     pub pressure_feeling: f64,
-    /// Most people one decision may reach, 1 to [`ceiling::PEOPLE`]; those who spoke last are kept. Default: 256.
+    /// Most people one decision may reach, 1 to 256; those who spoke last are kept. Default: 256.
     pub people: usize,
     /// Fewest people that must remain for an ad to run, at least 1. Default: 1.
     pub fewest_people: usize,
@@ -92,8 +92,8 @@ pub struct Settings {
     pub sensitive_words: Vec<String>,
     /// Further words that an ad may not contain, in the same form.
     pub forbidden_words: Vec<String>,
-    /// What fits on each platform; where campaigns differ, the strictest counts. A platform not named here is held to
-    /// [`ceiling::HEADLINE`] and [`ceiling::BODY`].
+    /// What fits on each platform; where campaigns differ, the strictest counts. On a platform not named here a headline has at
+    /// most 300 graphemes, and a body 5,000.
     pub platforms: Vec<Platform>,
 }
 
