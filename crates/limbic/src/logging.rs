@@ -1,7 +1,9 @@
 //! Log output: text on a terminal, one JSON object a line otherwise.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::IsTerminal as _;
+use std::panic::PanicHookInfo;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
@@ -21,7 +23,9 @@ pub fn start(filter: Option<&str>, usual: &str) -> anyhow::Result<()> {
     let text = filter.map(str::to_owned).or(from_environment);
     let filter = EnvFilter::builder()
         .parse(directives(text.as_deref().unwrap_or(usual))?)
-        .context("--log-level: cannot be read: try info, debug, or limbic_stream=debug")?;
+        .context(
+            "--log-level or LIMBIC_LOG_LEVEL: cannot be read: try info, debug, or limbic_stream=debug",
+        )?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -30,7 +34,36 @@ pub fn start(filter: Option<&str>, usual: &str) -> anyhow::Result<()> {
     } else {
         builder.event_format(JsonLines).init();
     }
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Writes a panic as every other line of the log.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic
+        .location()
+        .map(|place| format!("{}:{}", source(place.file()), place.line()));
+    let thread = std::thread::current();
+    // It is taken only if RUST_BACKTRACE asks for it.
+    let trace = Backtrace::capture();
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    tracing::error!(
+        place = place.as_deref(),
+        thread = thread.name(),
+        trace = trace.as_deref(),
+        "panicked: {}",
+        panic.payload_as_str().unwrap_or("without a message")
+    );
+}
+
+/// A source file without the folders of the machine that has built the program: those of dependencies begin at their package.
+fn source(file: &str) -> &str {
+    let within = ["/registry/src/", "/git/checkouts/"]
+        .into_iter()
+        .find_map(|folder| file.split_once(folder));
+    within
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map_or(file, |(_, source)| source)
 }
 
 /// The filter of a level or of a list of `PART=LEVEL`. A level alone is that of Limbic; libraries log warnings and errors.
@@ -41,7 +74,7 @@ fn directives(text: &str) -> anyhow::Result<String> {
         let level = level.to_ascii_lowercase();
         if !LEVELS.contains(&level.as_str()) {
             bail!(
-                "--log-level: `{level}` is not a level: choose one of {}, or PART=LEVEL, for instance limbic_stream=debug",
+                "--log-level or LIMBIC_LOG_LEVEL: `{level}` is not a level: choose one of {}, or PART=LEVEL, for instance limbic_stream=debug",
                 LEVELS.join(", ")
             );
         }
@@ -141,6 +174,26 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_of_a_panic_has_no_folder_of_the_machine_that_built_the_program() {
+        for (file, said) in [
+            (
+                "/home/ada/.cargo/registry/src/index.example-1949cf8c6b5b557f/csv-1.3.0/src/reader.rs",
+                "csv-1.3.0/src/reader.rs",
+            ),
+            (
+                "/home/ada/.cargo/git/checkouts/csv-1949cf8c6b5b557f/1a2b3c4/src/reader.rs",
+                "1a2b3c4/src/reader.rs",
+            ),
+            (
+                "crates/stages/safety/src/gate.rs",
+                "crates/stages/safety/src/gate.rs",
+            ),
+        ] {
+            assert_eq!(source(file), said);
+        }
+    }
 
     #[test]
     fn a_level_is_that_of_limbic_and_an_unknown_one_is_refused() {
