@@ -146,4 +146,18 @@ fn garbage_in_a_topic_goes_to_the_dead_letters_with_its_reason_and_can_be_sent_a
             .unwrap()
             .contains("1 dead letters sent to intake")
     );
+    // What was sent is marked, and is not sent a second time.
+    let printed = |arguments: &[&str]| {
+        let output = node.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let again = printed(&["dead", "replay", "intake", "--reason", "unroutable"]);
+    assert!(
+        again.contains("0 dead letters sent") && again.contains("1 were sent before"),
+        "{again}"
+    );
+    let listed = printed(&["dead", "list", "intake", "--json"]);
+    let letter: Value = serde_json::from_str(listed.trim()).unwrap();
+    assert_eq!(letter["sent"], true, "{listed}");
 }

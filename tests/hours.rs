@@ -129,6 +129,7 @@ fn a_copied_program_reads_with_its_model_and_explains_itself_in_any_folder() {
     let checked = elsewhere.ok(&["check", "--set", "listen=127.0.0.1:0"]);
     assert!(checked.contains("(in the program), kernels "), "{checked}");
     assert!(checked.contains("note  campaigns"), "{checked}");
+    assert!(!elsewhere.path(".limbic").exists(), "a check creates nothing");
 
     for shell in ["bash", "zsh", "fish"] {
         assert!(elsewhere.ok(&["completions", shell]).contains("limbic"));
@@ -210,7 +211,7 @@ fn every_wrong_setting_is_refused_by_its_whole_path_before_anything_runs() {
         ),
         (
             "listen = 8080".to_owned(),
-            "listen: is the whole number 8080; expected text in quotes",
+            "listen: is a whole number; expected text in quotes",
         ),
         (
             "partitions = 1.5".to_owned(),
@@ -221,6 +222,18 @@ fn every_wrong_setting_is_refused_by_its_whole_path_before_anything_runs() {
             "optimize.budgets.lamp: there is no campaign `lamp`; did you mean `lamps`?",
         ),
         ("stages = [\"profil\"]".to_owned(), "did you mean `profile`?"),
+        (
+            "stages = [\"x\"]".to_owned(),
+            "stages: there is no stage `x`. The stages are: ingest,",
+        ),
+        (
+            of("bid = 1000", "bid = 99999999999999999999"),
+            "line 5, column 7: a whole number that is too large",
+        ),
+        (
+            "listen = \"0.0.0.0:0\"".to_owned(),
+            "other machines can reach this address, and there are no API keys",
+        ),
         (
             "view = \"mysql://h\"".to_owned(),
             "view = mysql://h: write `embedded` or `postgres://HOST:PORT/DATABASE`",
@@ -236,8 +249,30 @@ fn every_wrong_setting_is_refused_by_its_whole_path_before_anything_runs() {
     ] {
         elsewhere.refuses(&settings, &[], &[said]);
     }
+    std::fs::write(elsewhere.path("limbic.toml"), b"# caf\xe9").unwrap();
+    let output = elsewhere.run(&["check", "--config", "limbic.toml"]);
+    assert!(
+        all(&output).contains("limbic.toml is not UTF-8 text"),
+        "{}",
+        all(&output)
+    );
+
     elsewhere.write("limbic.toml", CAMPAIGN);
-    elsewhere.ok(&["check", "--config", "limbic.toml", "--set", "listen=127.0.0.1:0"]);
+    let check = ["check", "--config", "limbic.toml", "--set", "listen=127.0.0.1:0"];
+    let checked = elsewhere.ok(&check);
+    let of_subject = "its subject `football` has no words in [affect.subjects]";
+    assert!(checked.contains(of_subject), "{checked}");
+    elsewhere.write(
+        "limbic.toml",
+        &format!("{CAMPAIGN}\n[affect.subjects]\nfootbal = [\"goal\"]"),
+    );
+    assert!(elsewhere.ok(&check).contains("did you mean `footbal`?"));
+    elsewhere.write(
+        "limbic.toml",
+        &format!("{CAMPAIGN}\n[affect.subjects]\nfootball = [\"goal\"]"),
+    );
+    let checked = elsewhere.ok(&check);
+    assert!(!checked.contains("note  campaign"), "{checked}");
 }
 
 #[test]
@@ -253,6 +288,30 @@ fn wrong_arguments_are_refused_before_the_work() {
         ),
         (&["check", "--log-level", "loud"], "`loud` is not a level"),
         (&["check", "--set", "partitions"], "expected KEY=VALUE"),
+        (&["check", "--set", "=3"], "expected KEY=VALUE"),
+        (&["check", "--set", "data_dir="], "data_dir: is empty"),
+        (&["demo", "--listen", "127.0.0.1:0"], "--stay"),
+        (
+            &["export", "decisions", "--data", "nowhere"],
+            "there is no log in nowhere",
+        ),
+        (
+            &["dead", "list", "--data", "nowhere"],
+            "there is no log in nowhere",
+        ),
+        // The policy is wrong, and there is no log: the policy is read first.
+        (
+            &["evaluate", "--data", "nowhere", "--policy", "unifrom"],
+            "policy `unifrom`: is not known: choose one of",
+        ),
+        (
+            &["demo", "--stay", "--listen", "foo", "--data", "demo"],
+            "cannot listen at foo: choose an address of this machine",
+        ),
+        (
+            &["connect", "list", "--from", "127.0.0.1:1"],
+            "Connection refused (os error 111); is `limbic run` running there?",
+        ),
         (
             &["replay", "posts.jsonl", "--to", "ftp://host"],
             "write http://HOST:PORT",
@@ -289,6 +348,10 @@ fn wrong_arguments_are_refused_before_the_work() {
             all(&output)
         );
     }
+    assert!(
+        !elsewhere.path("nowhere").exists(),
+        "a command that looks creates nothing"
+    );
 }
 
 /// The paths of all settings that hold a secret, by the schema of the settings file.
@@ -497,11 +560,14 @@ api_key = "{CANARY}"
     ] {
         elsewhere.refuses(&settings, &[], &[said]);
     }
-    elsewhere.refuses(
-        "[tenants.acme]\npseudonym_secret = 82318231",
-        &[],
-        &["is the whole number"],
-    );
+    // A secret of digits without quotes is a number for TOML.
+    for digits in [8, 16, 20, 32, 38, 40, 64] {
+        let own = "82314657".repeat(8);
+        let settings = format!("[tenants.acme]\npseudonym_secret = {}", &own[..digits]);
+        elsewhere.refuses(&settings, &[], &["a whole number", "in quotes"]);
+        let output = elsewhere.run(&["check", "--config", "limbic.toml"]);
+        assert!(!all(&output).contains("8231"), "{}", all(&output));
+    }
 }
 
 #[test]
@@ -552,6 +618,8 @@ fn commands_work_on_the_folder_of_a_running_node_and_the_export_is_evaluated() {
         checked.contains("answers; ") && !checked.contains("FAIL"),
         "{checked}"
     );
+    // Each topic of events can be read, with the records between events that move time.
+    ok(&["export", "decisions", "outcomes", "moments"]);
     let readings = ok(&["export", "readings"]);
     let reading: Value = serde_json::from_str(readings.trim()).unwrap();
     assert_eq!(

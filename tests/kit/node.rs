@@ -17,6 +17,9 @@ use super::made::{Made, at, count, items};
 /// How long a test waits for an event before it fails and prints what it was waiting for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
+/// The name of a data folder, with characters that mean something in URLs and elsewhere.
+const FOLDER: &str = "dåta 50 % #1?";
+
 /// The settings of every node here: campaigns for the subjects of [`super::posts`], moments after few posts, and event time
 /// that only the source moves, so that no result depends on the speed of the machine.
 const SETTINGS: &str = r##"
@@ -160,7 +163,7 @@ async fn answer_of(request: reqwest::RequestBuilder) -> Option<Answer> {
 impl TestNode {
     /// A node with an empty data folder that does not run yet. `flags` are passed to every command.
     pub(crate) fn new(flags: &[&str]) -> Self {
-        Self::sharing(Arc::new(tempfile::tempdir().unwrap()), "data", flags)
+        Self::sharing(Arc::new(tempfile::tempdir().unwrap()), FOLDER, flags)
     }
 
     /// A node whose folder is in `parent`, whose platform `file` is described by `platform`, and whose process has these environment
@@ -180,7 +183,8 @@ impl TestNode {
     /// Another node in the same data folder, with the same flags.
     pub(crate) fn neighbour(&self) -> Self {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        Self::sharing(Arc::clone(&self.folder), "data", &flags)
+        let data = self.data.file_name().unwrap().to_str().unwrap();
+        Self::sharing(Arc::clone(&self.folder), data, &flags)
     }
 
     fn sharing(folder: Arc<TempDir>, data: &str, flags: &[&str]) -> Self {
