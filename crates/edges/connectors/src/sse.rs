@@ -10,6 +10,8 @@ pub(crate) struct Events {
     bytes: Vec<u8>,
     /// The first byte that is not read yet.
     at: usize,
+    /// No line ends before this byte: what was searched is not searched again when more arrives.
+    searched: usize,
     name: String,
     data: Option<String>,
 }
@@ -26,6 +28,7 @@ impl Events {
     /// Adds bytes that have arrived. Fails if an event is longer than a connector reads.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.bytes.drain(..self.at);
+        self.searched = self.searched.saturating_sub(self.at);
         self.at = 0;
         self.bytes.extend_from_slice(bytes);
         let length = self.bytes.len() + self.data.as_ref().map_or(0, String::len);
@@ -65,7 +68,12 @@ impl Events {
     /// The next complete line, without its end: CR, LF, or both. A CR at the end of the bytes waits for what follows.
     fn line(&mut self) -> Option<String> {
         let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'))?;
+        let from = self.searched.saturating_sub(self.at);
+        let found = rest[from..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let Some(end) = found.map(|place| from + place) else {
+            self.searched = self.bytes.len();
+            return None;
+        };
         let ends = match (rest[end], rest.get(end + 1)) {
             (b'\r', None) => return None,
             (b'\r', Some(b'\n')) => 2,

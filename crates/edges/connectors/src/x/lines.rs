@@ -9,15 +9,17 @@ pub(super) struct Lines {
     bytes: Vec<u8>,
     /// The first byte that is not read yet.
     at: usize,
+    /// No line ends before this byte: what was searched is not searched again when more arrives.
+    searched: usize,
 }
 
 impl Lines {
     /// Adds bytes that have arrived. Fails if a line is longer than the connector reads.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.bytes.drain(..self.at);
+        self.searched = self.searched.saturating_sub(self.at);
         self.at = 0;
-        let is_open = self.bytes.len() > LONGEST && !self.bytes.contains(&b'\n');
-        if is_open && !bytes.contains(&b'\n') {
+        if self.searched > LONGEST && !bytes.contains(&b'\n') {
             return Err(format!("a line has more than {LONGEST} bytes"));
         }
         self.bytes.extend_from_slice(bytes);
@@ -28,7 +30,12 @@ impl Lines {
     pub(super) fn next(&mut self) -> Option<String> {
         loop {
             let rest = &self.bytes[self.at..];
-            let end = rest.iter().position(|byte| *byte == b'\n')?;
+            let from = self.searched.saturating_sub(self.at);
+            let found = rest[from..].iter().position(|byte| *byte == b'\n');
+            let Some(end) = found.map(|place| from + place) else {
+                self.searched = self.bytes.len();
+                return None;
+            };
             let line = String::from_utf8_lossy(&rest[..end]);
             let line = line.trim();
             let found = (!line.is_empty()).then(|| line.to_owned());
@@ -62,6 +69,7 @@ mod tests {
         let mut lines = Lines::default();
         let piece = vec![b'x'; LONGEST + 1];
         assert_eq!(lines.push(&piece), Ok(()));
+        assert_eq!(lines.next(), None);
         assert!(lines.push(b"x").is_err());
     }
 }
