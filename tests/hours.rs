@@ -465,6 +465,12 @@ tenant = "acme"
 token = "{CANARY}"
 rules = ["football"]
 url = "http://127.0.0.1:1/{CANARY}"
+[connectors.videos]
+kind = "youtube"
+tenant = "acme"
+key = "{CANARY}"
+videos = ["a-video"]
+url = "http://127.0.0.1:1/{CANARY}"
 [connectors.pages]
 kind = "meta"
 tenant = "acme"

@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 35] = [
+pub static COMPONENTS: [Registration; 36] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -32,6 +32,7 @@ pub static COMPONENTS: [Registration; 35] = [
     Registration::connector::<limbic_connectors::Mastodon>(),
     Registration::connector::<limbic_connectors::Reddit>(),
     Registration::connector::<limbic_connectors::X>(),
+    Registration::connector::<limbic_connectors::YouTube>(),
     Registration::connector::<limbic_connectors::Feed>(),
     Registration::connector::<limbic_connectors::Meta>(),
     Registration::connector::<limbic_connectors::SignedWebhook>(),

@@ -11,8 +11,10 @@
 //! * [`Runner`] moves pages from a connector to a [`Target`], step by step. [`Running`] is a thread around it. A node runs one for
 //!   each `[connectors.NAME]` of its settings.
 //! * [`Terms`] states what the source permits, as data in the connector's folder.
-//! * [`Bluesky`] reads Bluesky's Jetstream, [`Mastodon`] the public posts of an instance, [`Reddit`] subreddits, [`X`] posts that match rules, [`Feed`] RSS and Atom. [`JsonLines`] follows a file
-//!   that another program appends to, and [`Folder`] a folder of files. [`KafkaTopic`] reads a topic of an external Kafka cluster.
+//! * [`Bluesky`] reads Bluesky's Jetstream, [`Mastodon`] the public posts of an instance, [`Reddit`] subreddits, [`X`] posts that match
+//!   rules, [`YouTube`] comments of channels and videos, [`Feed`] RSS
+//!   and Atom. [`JsonLines`] follows a file that another program appends to, and [`Folder`] a folder of files. [`KafkaTopic`] reads a
+//!   topic of an external Kafka cluster.
 //! * [`Receiver`] is a source that sends by itself, to an address of the API: [`SignedWebhook`] and [`Meta`]. Its items go the same way.
 //! * [`JsonMapping`] makes posts of other JSON.
 //!
@@ -75,13 +77,16 @@ mod runner;
 mod running;
 mod seen;
 mod socket;
+mod spent;
 mod sse;
 mod status;
 mod terms;
 mod text;
 mod wanted;
+mod watch;
 mod webhook;
 mod x;
+mod youtube;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,6 +116,7 @@ pub use status::{Phase, Status};
 pub use terms::{AuthorIds, Basis, InvalidTerms, Terms};
 pub use webhook::{SignatureForm, SignedWebhook, SignedWebhookSettings};
 pub use x::{X, XMode, XSettings};
+pub use youtube::{YouTube, YouTubeSettings};
 
 /// The most bytes of messages that a connector reads for one page.
 pub(crate) const MOST_BYTES: usize = 8 << 20;

@@ -9,6 +9,7 @@ use limbic_connectors::{
     Bluesky, BlueskySettings, Feed, FeedSettings, Folder, FolderSettings, JsonLines, JsonLinesSettings,
     JsonMappingSettings, KafkaTopic, KafkaTopicSettings, Mastodon, MastodonSettings, Meta, MetaSettings,
     Reddit, RedditSettings, SignatureForm, SignedWebhook, SignedWebhookSettings, Source, Terms, X, XSettings,
+    YouTube, YouTubeSettings,
 };
 use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::{Secret, Slug};
@@ -279,6 +280,14 @@ fn every_component_with_entries_is_built_from_the_registry() {
             token: Secret::new("token"),
             rules: vec!["football".to_owned()],
             ..XSettings::default()
+        },
+    );
+    entries.insert::<YouTube>(
+        name("youtube"),
+        YouTubeSettings {
+            key: Secret::new("key"),
+            videos: vec!["a-video".to_owned()],
+            ..YouTubeSettings::default()
         },
     );
     entries.insert::<Feed>(

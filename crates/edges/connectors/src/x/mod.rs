@@ -39,11 +39,12 @@ use serde_json::Value;
 use crate::http::unavailable;
 use crate::poll::Rhythm;
 use crate::seen::{Note, Seen};
+use crate::spent::DayBegins;
 use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, Page};
 use api::Api;
 use compliance::Compliance;
 use lines::Lines;
-use position::{Position, Walk, before, id_at, time_of, until_tomorrow};
+use position::{Position, Walk, before, id_at, time_of};
 use post::{Problem, Tweet};
 
 pub use component::{XMode, XSettings};
@@ -64,6 +65,8 @@ const SETTLES_IN: Duration = Duration::from_secs(40);
 const GAP_ENDS_IN: i64 = 5_000;
 /// The oldest position, if nothing is missing.
 const KEEPS_UP_WITHIN: Duration = Duration::from_hours(24);
+/// The day by which X charges: from midnight, in UTC.
+const DAY: DayBegins = DayBegins(0);
 /// How often the rules of the app are compared with the settings.
 const RULES_EVERY: Duration = Duration::from_hours(1);
 
@@ -178,7 +181,9 @@ impl X {
             let Some(rule) = self.settings.rules.get(walk.rule) else {
                 break;
             };
-            let left = position.spent.left(self.settings.posts_per_day(), Utc::now());
+            let left = position
+                .spent
+                .left(self.settings.posts_per_day(), DAY, Utc::now());
             if left == 0 {
                 break;
             }
@@ -210,7 +215,7 @@ impl X {
             })?;
             if let Value::Array(posts) = answer["data"].take() {
                 for post in posts {
-                    position.spent.count(Utc::now());
+                    position.spent.count(1, DAY, Utc::now());
                     let id = post["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(0);
                     found.push((id, post));
                 }
@@ -245,7 +250,7 @@ impl X {
     ) -> Result<(), String> {
         let limit = self.settings.posts_per_day();
         let (mut events, mut bytes, mut is_silent) = (0, 0, false);
-        while events < most && bytes < MOST_BYTES && position.spent.left(limit, Utc::now()) > 0 {
+        while events < most && bytes < MOST_BYTES && position.spent.left(limit, DAY, Utc::now()) > 0 {
             let Some(line) = open.lines.next() else {
                 match self.api.chunk(&mut open.answer, events == 0) {
                     Ok(None) => {
@@ -315,7 +320,7 @@ impl X {
                 .collect();
             return Err(format!("the server ends the stream: {said}"));
         }
-        position.spent.count(Utc::now());
+        position.spent.count(1, DAY, Utc::now());
         let mut matched = line["matching_rules"].as_array().into_iter().flatten().peekable();
         let is_foreign =
             matched.peek().is_some() && !matched.any(|rule| rule["tag"] == self.settings.tag.as_str());
@@ -365,7 +370,7 @@ impl X {
             self.settings.posts_per_day(),
             self.settings.budget_per_day
         );
-        let wait = until_tomorrow(Utc::now());
+        let wait = DAY.next(Utc::now());
         let wait = wait.min(self.compliance.due_in(self.now).unwrap_or(wait));
         unavailable(NAME, detail, Failure::RateLimit, Some(wait))
     }
@@ -459,7 +464,7 @@ impl Connector for X {
         }
         let mut position = known.clone().unwrap_or_else(|| self.beginning());
         let limit = self.settings.posts_per_day();
-        let is_spent = position.spent.left(limit, Utc::now()) == 0;
+        let is_spent = position.spent.left(limit, DAY, Utc::now()) == 0;
         let mut notes = Vec::new();
         let mut pull = Pull {
             page: &mut page,
@@ -491,7 +496,7 @@ impl Connector for X {
             page.next = Some(Cursor(text));
         }
         page.clock = Some(time_of(position.id));
-        page.quota_left = Some(position.spent.left(limit, Utc::now()));
+        page.quota_left = Some(position.spent.left(limit, DAY, Utc::now()));
         if is_search {
             self.rhythm.asked(after, &page, self.api.search.pace(Utc::now()));
         } else if let Some(open) = &mut self.open {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use limbic_domain::Utc;
 use serde::{Deserialize, Serialize};
 
+use crate::spent::Spent;
+
 /// When the ids of X begin, in milliseconds.
 const FIRST_MILLIS: i64 = 1_288_834_974_657;
 /// The bits of an id below its time in milliseconds.
 const BITS_BELOW_TIME: u32 = 22;
-/// A day, in milliseconds.
-const DAY: i64 = 86_400_000;
 
 /// The time of an id.
 pub(super) const fn time_of(id: u64) -> Utc {
@@ -37,6 +37,7 @@ pub(super) struct Position {
     /// A part of the past that is searched, page by page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) walk: Option<Walk>,
+    /// How many posts X has counted today.
     #[serde(default)]
     pub(super) spent: Spent,
     /// How many pages had something, so that each has a cursor of its own.
@@ -64,38 +65,6 @@ pub(super) struct Walk {
     pub(super) highest: u64,
 }
 
-/// How many posts X has counted today, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Spent {
-    /// Days since 1970.
-    day: i64,
-    posts: u64,
-}
-
-impl Spent {
-    /// Counts a post that was delivered.
-    pub(super) fn count(&mut self, now: Utc) {
-        let day = now.as_millis().div_euclid(DAY);
-        if day != self.day {
-            *self = Self { day, posts: 0 };
-        }
-        self.posts += 1;
-    }
-
-    /// How many posts are left today, of this limit.
-    pub(super) fn left(self, limit: u64, now: Utc) -> u64 {
-        let is_today = now.as_millis().div_euclid(DAY) == self.day;
-        limit.saturating_sub(if is_today { self.posts } else { 0 })
-    }
-}
-
-/// The wait until the next day, in UTC.
-pub(super) fn until_tomorrow(now: Utc) -> Duration {
-    let millis = DAY - now.as_millis().rem_euclid(DAY);
-    Duration::from_millis(millis.unsigned_abs())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,19 +80,5 @@ mod tests {
             "2021-01-06T18:40:39.344Z"
         );
         assert_eq!((id_at(Utc::from_millis(0)), before(5, Duration::MAX)), (0, 0));
-    }
-
-    #[test]
-    fn posts_are_counted_by_the_day() {
-        let now: Utc = "2026-11-30T23:59:00Z".parse().unwrap();
-        let mut spent = Spent::default();
-        spent.count(now);
-        spent.count(now);
-        assert_eq!((spent.left(5, now), spent.left(1, now)), (3, 0));
-        assert_eq!(until_tomorrow(now), Duration::from_mins(1));
-        let tomorrow = now.plus_millis(60_000);
-        assert_eq!(spent.left(5, tomorrow), 5);
-        spent.count(tomorrow);
-        assert_eq!(spent.left(5, tomorrow), 4);
     }
 }

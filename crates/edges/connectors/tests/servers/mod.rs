@@ -8,3 +8,4 @@ pub(crate) mod mastodon;
 pub(crate) mod news;
 pub(crate) mod reddit;
 pub(crate) mod x;
+pub(crate) mod youtube;
