@@ -471,6 +471,18 @@ tenant = "acme"
 key = "{CANARY}"
 videos = ["a-video"]
 url = "http://127.0.0.1:1/{CANARY}"
+[connectors.organisation]
+kind = "linkedin"
+tenant = "acme"
+token = "{CANARY}"
+organizations = ["1"]
+url = "http://127.0.0.1:1/{CANARY}"
+[connectors.graph]
+kind = "meta_graph"
+tenant = "acme"
+token = "{CANARY}"
+pages = ["1"]
+url = "http://127.0.0.1:1/{CANARY}"
 [connectors.pages]
 kind = "meta"
 tenant = "acme"

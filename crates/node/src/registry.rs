@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 36] = [
+pub static COMPONENTS: [Registration; 38] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -33,6 +33,8 @@ pub static COMPONENTS: [Registration; 36] = [
     Registration::connector::<limbic_connectors::Reddit>(),
     Registration::connector::<limbic_connectors::X>(),
     Registration::connector::<limbic_connectors::YouTube>(),
+    Registration::connector::<limbic_connectors::LinkedIn>(),
+    Registration::connector::<limbic_connectors::MetaGraph>(),
     Registration::connector::<limbic_connectors::Feed>(),
     Registration::connector::<limbic_connectors::Meta>(),
     Registration::connector::<limbic_connectors::SignedWebhook>(),

@@ -12,7 +12,7 @@
 //!   each `[connectors.NAME]` of its settings.
 //! * [`Terms`] states what the source permits, as data in the connector's folder.
 //! * [`Bluesky`] reads Bluesky's Jetstream, [`Mastodon`] the public posts of an instance, [`Reddit`] subreddits, [`X`] posts that match
-//!   rules, [`YouTube`] comments of channels and videos, [`Feed`] RSS
+//!   rules, [`YouTube`] comments of channels and videos, [`LinkedIn`] and [`MetaGraph`] comments on the operator's own posts, [`Feed`] RSS
 //!   and Atom. [`JsonLines`] follows a file that another program appends to, and [`Folder`] a folder of files. [`KafkaTopic`] reads a
 //!   topic of an external Kafka cluster.
 //! * [`Receiver`] is a source that sends by itself, to an address of the API: [`SignedWebhook`] and [`Meta`]. Its items go the same way.
@@ -61,14 +61,18 @@
 mod bluesky;
 mod feed;
 mod folder;
+mod graph;
 mod html;
 mod http;
 mod json_lines;
 mod kafka;
+mod linkedin;
 mod mapping;
 mod mastodon;
 mod meta;
+mod meta_id;
 mod meters;
+mod owned;
 mod poll;
 mod quota;
 mod receiver;
@@ -100,8 +104,10 @@ use serde_json::Value;
 pub use bluesky::{Bluesky, BlueskySettings};
 pub use feed::{Feed, FeedSettings};
 pub use folder::{Folder, FolderSettings};
+pub use graph::{MetaGraph, MetaGraphSettings};
 pub use json_lines::{JsonLines, JsonLinesSettings};
 pub use kafka::{Begin as KafkaBegin, KafkaTopic, KafkaTopicSettings};
+pub use linkedin::{LinkedIn, LinkedInSettings};
 pub use mapping::{InvalidJsonMapping, JsonMapping, JsonMappingSettings};
 pub use mastodon::{
     Mastodon, MastodonSettings, Timeline as MastodonTimeline, Transport as MastodonTransport,

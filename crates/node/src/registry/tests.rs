@@ -7,9 +7,10 @@ use limbic_ad_platforms::{FilePlatform, FileSettings, WebhookPlatform, WebhookSe
 use limbic_component::{CallTimeout, Resources, Section};
 use limbic_connectors::{
     Bluesky, BlueskySettings, Feed, FeedSettings, Folder, FolderSettings, JsonLines, JsonLinesSettings,
-    JsonMappingSettings, KafkaTopic, KafkaTopicSettings, Mastodon, MastodonSettings, Meta, MetaSettings,
-    Reddit, RedditSettings, SignatureForm, SignedWebhook, SignedWebhookSettings, Source, Terms, X, XSettings,
-    YouTube, YouTubeSettings,
+    JsonMappingSettings, KafkaTopic, KafkaTopicSettings, LinkedIn, LinkedInSettings, Mastodon,
+    MastodonSettings, Meta, MetaGraph, MetaGraphSettings, MetaSettings, Reddit, RedditSettings,
+    SignatureForm, SignedWebhook, SignedWebhookSettings, Source, Terms, X, XSettings, YouTube,
+    YouTubeSettings,
 };
 use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::{Secret, Slug};
@@ -288,6 +289,22 @@ fn every_component_with_entries_is_built_from_the_registry() {
             key: Secret::new("key"),
             videos: vec!["a-video".to_owned()],
             ..YouTubeSettings::default()
+        },
+    );
+    entries.insert::<LinkedIn>(
+        name("linkedin"),
+        LinkedInSettings {
+            token: Secret::new("token"),
+            organizations: vec!["2414183".to_owned()],
+            ..LinkedInSettings::default()
+        },
+    );
+    entries.insert::<MetaGraph>(
+        name("graph"),
+        MetaGraphSettings {
+            token: Secret::new("token"),
+            pages: vec!["104952".to_owned()],
+            ..MetaGraphSettings::default()
         },
     );
     entries.insert::<Feed>(

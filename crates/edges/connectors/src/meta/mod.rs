@@ -14,12 +14,13 @@
 
 mod component;
 
-use limbic_domain::{Secret, Utc, event_id};
+use limbic_domain::{Secret, Utc};
 use limbic_http::is_signed_in_hex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Item;
+use crate::meta_id::post_id;
 use crate::receiver::{Hook, HookError, Received, Receiver, header};
 use crate::text::visible;
 use crate::webhook::challenge;
@@ -75,11 +76,6 @@ fn time(value: &Value) -> Option<Utc> {
     } else {
         count
     }))
-}
-
-/// The id of a post here. It does not reveal the page, which is a part of Meta's ids.
-fn post_id(network: &str, id: &str) -> String {
-    event_id("post of meta", &[network, id])
 }
 
 impl Meta {

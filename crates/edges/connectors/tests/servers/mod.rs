@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test uses its server")]
 
 mod feed;
+pub(crate) mod graph;
 pub(crate) mod http;
 pub(crate) mod jetstream;
+pub(crate) mod linkedin;
 pub(crate) mod mastodon;
 pub(crate) mod news;
 pub(crate) mod reddit;
