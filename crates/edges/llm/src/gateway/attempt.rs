@@ -19,6 +19,8 @@ pub(super) struct Runner {
     pub(super) id: String,
     pub(super) hold: Hold,
     pub(super) task: AbortHandle,
+    /// When it began.
+    pub(super) began: Duration,
     /// When it must have sent text. `None` = it has, or there is no limit.
     pub(super) text_by: Option<Duration>,
 }

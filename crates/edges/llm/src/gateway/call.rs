@@ -267,6 +267,7 @@ impl<'a> Running<'a> {
             id,
             hold,
             task,
+            began: elapsed,
             text_by: (!first_text_within.is_zero()).then(|| elapsed + first_text_within),
         });
         let hedge_after = self.inner.settings.hedge_after.get();
@@ -332,6 +333,10 @@ impl<'a> Running<'a> {
         if let Some(connection) = self.inner.connection(&choice.provider) {
             connection.succeeds();
         }
+        let took = self.inner.clock.elapsed().saturating_sub(runner.began);
+        self.inner
+            .meters
+            .answered(&choice.provider, generated.usage, took);
         let used = match generated.usage {
             Some(usage) => Used {
                 settled: choice.price.of(usage),
@@ -364,6 +369,10 @@ impl<'a> Running<'a> {
             .inner
             .connection(&choice.provider)
             .and_then(|connection| connection.fails(name, &failure, self.inner.clock.elapsed()));
+        self.inner.meters.failed(&choice.provider, failure.kind);
+        if let Spent::Tokens(usage) = failure.spent {
+            self.inner.meters.used(&choice.provider, usage);
+        }
         let (used, tokens) = match failure.spent {
             Spent::Nothing => (Used::default(), Some(0)),
             Spent::Tokens(usage) => {
@@ -393,9 +402,11 @@ impl<'a> Running<'a> {
     /// Ends an attempt whose result is not needed. What it has cost is not known.
     async fn abandon(&mut self, runner: Runner) {
         runner.task.abort();
-        if let Some(connection) = self.inner.connection(&self.request.chain[runner.place].provider) {
+        let provider = &self.request.chain[runner.place].provider;
+        if let Some(connection) = self.inner.connection(provider) {
             connection.ends();
         }
+        self.inner.meters.ended(provider);
         let used = Used {
             settled: 0,
             unknown: runner.hold.cost,
@@ -407,6 +418,9 @@ impl<'a> Running<'a> {
     /// Ends the hold of an attempt, in the account and in the ledger. `tokens` is `None` if they are not known.
     async fn close(&mut self, runner: &Runner, used: Used, tokens: Option<u64>, answered: Option<&Answered>) {
         let payer = &self.request.payer;
+        self.inner
+            .meters
+            .cost(&self.request.chain[runner.place].provider, used);
         self.settled = self
             .settled
             .saturating_add(used.settled)

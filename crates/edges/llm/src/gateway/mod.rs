@@ -37,6 +37,7 @@ mod connection;
 mod error;
 mod key;
 mod ledger;
+mod meters;
 mod plan;
 mod price;
 mod recording;
@@ -68,6 +69,7 @@ pub use connection::{Attempts, ProviderState, Upstream};
 pub use error::GatewayError;
 pub use key::{CacheKey, cache_key};
 pub use ledger::{Ledger, LedgerError, Opening, Used};
+pub use meters::GatewayMeters;
 pub use plan::{Standing, State, Step, next as plan};
 pub use price::{Price, PriceTable, Seller, ShippedPrice, StatedPrice, price};
 pub use recording::{Recording, Replay, ReplayError};
@@ -196,6 +198,7 @@ struct Inner {
     running: Mutex<HashMap<CacheKey, SharedResult>>,
     start: Utc,
     ids: AtomicU64,
+    meters: GatewayMeters,
 }
 
 impl Gateway {
@@ -203,8 +206,19 @@ impl Gateway {
     pub fn new(
         settings: GatewaySettings,
         upstreams: BTreeMap<Slug, Upstream>,
+        ledger: (Ledger, Opening),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InvalidSetting> {
+        Self::metered(settings, upstreams, ledger, clock, GatewayMeters::unregistered())
+    }
+
+    /// The same, which reports to these metrics.
+    pub fn metered(
+        settings: GatewaySettings,
+        upstreams: BTreeMap<Slug, Upstream>,
         (ledger, opening): (Ledger, Opening),
         clock: Arc<dyn Clock>,
+        meters: GatewayMeters,
     ) -> Result<Self, InvalidSetting> {
         settings.check(upstreams.keys())?;
         if opening.lost > 0 {
@@ -225,6 +239,7 @@ impl Gateway {
             cache: Mutex::new(Cache::new(settings.cache.clone())),
             running: Mutex::new(HashMap::new()),
             ids: AtomicU64::new(0),
+            meters,
             settings,
         })))
     }
@@ -236,12 +251,21 @@ impl Gateway {
         ask: Ask,
         on_piece: &mut (dyn FnMut(Piece) + Send),
     ) -> Result<Outcome, GatewayError> {
-        let resolved = self.0.resolve(&ask)?;
+        let resolved = match self.0.resolve(&ask) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                let result = Err(error);
+                self.0.meters.request(&result);
+                return result;
+            }
+        };
         let (sender, mut arriving) = mpsc::unbounded_channel();
         let inner = Arc::clone(&self.0);
         let task = tokio::spawn(async move {
             let pieces = Pieces(Some(sender));
-            inner.answer(resolved, ask.cache, &pieces).await
+            let result = inner.answer(resolved, ask.cache, &pieces).await;
+            inner.meters.request(&result);
+            result
         });
         while let Some(piece) = arriving.recv().await {
             on_piece(piece);

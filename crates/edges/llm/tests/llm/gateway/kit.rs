@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use limbic_domain::{HumanDuration, Slug, TenantId, Utc};
 use limbic_llm::gateway::{
-    Ask, CacheUse, Clock, Gateway, GatewayError, GatewaySettings, Ledger, Outcome, Piece, Route, StatedPrice,
-    Target, Upstream,
+    Ask, CacheUse, Clock, Gateway, GatewayError, GatewayMeters, GatewaySettings, Ledger, Outcome, Piece,
+    Route, StatedPrice, Target, Upstream,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -126,12 +126,17 @@ impl Scene {
 
     /// A gateway on the ledger in the folder, as at the start of a process.
     pub(crate) fn open(&self) -> Gateway {
+        self.open_metered(GatewayMeters::unregistered())
+    }
+
+    /// The same, with these metrics.
+    pub(crate) fn open_metered(&self, meters: GatewayMeters) -> Gateway {
         let keep = self.settings.keep_results.as_millis();
         let opened = Ledger::open(self.folder.path(), keep, self.clock.now());
         let opened = self.runtime.block_on(opened).unwrap();
         let _inside = self.runtime.enter();
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Gateway::new(self.settings.clone(), self.upstreams(), opened, clock).unwrap()
+        Gateway::metered(self.settings.clone(), self.upstreams(), opened, clock, meters).unwrap()
     }
 
     /// Asks, and returns the result with the text as a reader sees it: `<` deletes what came before.

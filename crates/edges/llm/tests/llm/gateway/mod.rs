@@ -3,6 +3,7 @@
 mod cached;
 mod kit;
 mod limited;
+mod metered;
 mod once;
 mod recorded;
 mod routed;
