@@ -53,7 +53,7 @@ fn posts_are_accepted_one_by_one_in_arrays_and_in_lines() {
     assert_eq!(count(&counts, "/topics/posts/records"), 4, "{counts}");
     assert_eq!(count(&counts, "/topics/readings/records"), 4, "{counts}");
     let stages = at(&counts, "/stages").as_object().unwrap();
-    assert_eq!(stages.len(), 10, "{counts}");
+    assert_eq!(stages.len(), 11, "{counts}");
     for (name, stage) in stages {
         assert_eq!(count(stage, "/lag"), 0, "{name}");
         count(stage, "/consumed");
@@ -71,7 +71,7 @@ fn the_components_are_listed_with_what_runs_here() {
             .filter(|one| one["kind"] == kind && one["runs_here"] == true);
         of_kind.map(|one| one["name"].as_str().unwrap()).collect()
     };
-    assert_eq!(running("stage").len(), 10, "{components}");
+    assert_eq!(running("stage").len(), 11, "{components}");
     for (kind, name) in [
         ("log", "embedded"),
         ("view store", "sqlite"),
@@ -240,7 +240,7 @@ fn health_metrics_page_and_description_are_served() {
     node.settle();
     let ready = node.get("/readyz").json();
     assert_eq!(*at(&ready, "/ready"), true);
-    assert_eq!(at(&ready, "/stages").as_object().unwrap().len(), 10, "{ready}");
+    assert_eq!(at(&ready, "/stages").as_object().unwrap().len(), 11, "{ready}");
     let metrics = node.get("/metrics");
     assert_eq!(metrics.status, 200);
     assert!(

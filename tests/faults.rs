@@ -22,8 +22,9 @@ use tokio::sync::watch;
 use crate::kit::{END, Made, TestNode, assert_same, at, count, is_chosen, posts, wait_for};
 
 /// The groups of the stages whose offsets can expire.
-const GROUPS: [&str; 10] = [
-    "ingest", "affect", "profile", "moments", "creative", "safety", "optimize", "deliver", "metrics", "views",
+const GROUPS: [&str; 11] = [
+    "ingest", "affect", "profile", "moments", "creative", "texts", "safety", "optimize", "deliver",
+    "metrics", "views",
 ];
 
 /// Posts between two faults.

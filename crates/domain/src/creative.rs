@@ -35,6 +35,9 @@ pub struct Creative {
     /// Which version of the template or prompt wrote it. Absent in records of programs that did not note it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator_version: Option<GeneratorVersion>,
+    /// The model that wrote the texts, as `PROVIDER/MODEL`. Absent if no model did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Its tone, for instance `celebrate`, `calm`, `plain`.
     pub tone: Slug,
     /// Its other declared factors.

@@ -64,6 +64,7 @@ mod reading;
 mod review;
 mod status;
 pub mod testing;
+mod texts;
 mod time;
 pub mod topics;
 mod units;
@@ -103,6 +104,7 @@ pub use status::{
     AudiencePhase, AudienceStatus, CampaignStatus, CreativeStatus, LastMoment, PlatformProblem,
     PlatformStatus, SharePeriod,
 };
+pub use texts::{WrittenText, WrittenTexts, brief_id};
 pub use time::{InvalidTime, Utc};
 pub use units::{
     ByteSize, CalendarDay, ConnectionUrl, HumanDuration, InvalidByteSize, InvalidDuration, InvalidOffset,

@@ -11,6 +11,7 @@
 //! | `status` | `audience/…`, `campaign/…`, `platform/…` | Compacted: what stages publish about their state for people. The view keeps the latest value of each key. |
 //! | `connectors` | `NAME/position`, `NAME/pause` | Compacted, as above. How far connectors have read, and which are paused. |
 //! | `reviews` | `CAMPAIGN/CREATIVE/request`, `…/verdict` | Compacted, as above. Ads that wait for a person, and what people decided. |
+//! | `texts` | `CAMPAIGN/ORDER` | Compacted, as above. What language models wrote for campaigns. |
 //! | `progress` | `default/STAGE/PARTITION` | Compacted, as above. It is about the node, not about a tenant. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
@@ -60,9 +61,12 @@ pub const CONNECTORS: &str = "connectors";
 /// ([`ReviewVerdict`](crate::ReviewVerdict)). Compacted.
 pub const REVIEWS: &str = "reviews";
 
+/// What language models wrote for campaigns ([`WrittenTexts`](crate::WrittenTexts)). Compacted.
+pub const TEXTS: &str = "texts";
+
 /// Every compacted topic. They have no dead-letter topics: a stage that reads one record by record skips what it cannot read.
-pub const COMPACTED: [&str; 7] = [
-    CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS, CONNECTORS, REVIEWS,
+pub const COMPACTED: [&str; 8] = [
+    CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS, CONNECTORS, REVIEWS, TEXTS,
 ];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use limbic_domain::{
     AudienceStatus, Campaign, CampaignStatus, ConnectorPause, ConnectorPosition, CreativeSet, Decision,
     Deletion, Draft, Envelope, Feeling, Hold, Moment, Outcome, PlatformStatus, Post, Posterior, Progress,
-    Reading, Record, ReviewRequest, ReviewVerdict,
+    Reading, Record, ReviewRequest, ReviewVerdict, WrittenTexts,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -134,6 +134,7 @@ fn every_record_keeps_its_schema() {
     check::<Progress>();
     check::<ReviewRequest>();
     check::<ReviewVerdict>();
+    check::<WrittenTexts>();
 }
 
 #[test]

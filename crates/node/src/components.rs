@@ -26,8 +26,10 @@ pub(crate) fn views(
         Kind::Connector => {
             running.iter().any(|stage| stage.name == "ingest") && has_entry(settings, component)
         }
-        // Only the API asks them.
-        Kind::LlmProvider => is_served && has_entry(settings, component),
+        Kind::LlmProvider => {
+            let asks = |stage: &&Registration| stage.has_need(Need::LanguageModels);
+            (is_served || running.iter().any(|stage| asks(stage))) && has_entry(settings, component)
+        }
     };
     let view = |component: &'static Registration| ComponentView {
         kind: component.kind.name(),

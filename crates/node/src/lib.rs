@@ -41,6 +41,7 @@ mod connectors;
 mod deep;
 mod edge;
 mod edits;
+mod embedder;
 mod folder;
 mod instance;
 mod keys;
@@ -58,6 +59,7 @@ mod stages;
 mod state_sizes;
 mod stores;
 mod terms;
+mod texts;
 mod trim;
 
 pub use check::{Finding, Verdict, check};

@@ -11,10 +11,11 @@ use limbic_api::{
 use limbic_component::Resources;
 use limbic_domain::{ConnectionUrl, Slug, TenantId};
 use limbic_llm::gateway::{
-    Ask, CacheUse, Clock, Gateway, GatewayError, Ledger, Outcome, Piece, PriceTable, Seller, SystemClock,
-    Upstream, price,
+    Ask, CacheUse, Clock, Gateway, GatewayError, GatewayMeters, Ledger, Outcome, Piece, PriceTable, Seller,
+    SystemClock, Upstream, price,
 };
 use limbic_llm::{Generate, Provider};
+use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -37,10 +38,11 @@ pub(crate) fn open(
     settings: &Settings,
     resources: &Resources,
     handle: &Handle,
-) -> anyhow::Result<Arc<dyn LanguageModels>> {
+    meters: &Registry,
+) -> anyhow::Result<Option<Gateway>> {
     let providers: BTreeMap<Slug, Arc<dyn Provider>> = open_entries(settings, TABLE, resources)?;
     if providers.is_empty() {
-        return Ok(Arc::new(()));
+        return Ok(None);
     }
     folder::create(&settings.data_dir)
         .with_context(|| format!("cannot create {}", settings.data_dir.display()))?;
@@ -55,16 +57,25 @@ pub(crate) fn open(
         };
         Some((name.clone(), upstream))
     });
-    let gateway = Gateway::new(
+    let meters = GatewayMeters::register(meters).context("cannot register the metrics of language models")?;
+    Ok(Some(Gateway::metered(
         settings.llm.clone(),
         upstreams.collect(),
         ledger,
         clock as Arc<dyn Clock>,
-    )?;
-    Ok(Arc::new(Models {
-        gateway,
-        handle: handle.clone(),
-    }))
+        meters,
+    )?))
+}
+
+/// The gateway as the API sees it.
+pub(crate) fn of_api(gateway: Option<Gateway>, handle: &Handle) -> Arc<dyn LanguageModels> {
+    match gateway {
+        None => Arc::new(()),
+        Some(gateway) => Arc::new(Models {
+            gateway,
+            handle: handle.clone(),
+        }),
+    }
 }
 
 /// The models of routes whose price is not known, each with its route.

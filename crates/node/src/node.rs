@@ -10,6 +10,7 @@ use limbic_affect_stage::AffectMeters;
 use limbic_api::{ApiMeters, Context};
 use limbic_component::{Need, Registration};
 use limbic_connectors::ConnectorMeters;
+use limbic_creative::{Embedders, TextModel, TextModels};
 use limbic_deliver::{AdPlatforms, DeliverMeters};
 use limbic_ingest::{Edge, IngestMeters};
 use limbic_metrics::{MetricsStage, SeriesMeters, SeriesReader, SeriesStore};
@@ -37,8 +38,9 @@ use crate::sharing;
 use crate::stages::{self, RunningStages};
 use crate::state_sizes::StateSizes;
 use crate::stores::{Stores, open_entries};
+use crate::texts::GatewayModel;
 use crate::trim::Trimmer;
-use crate::{components, models, registry};
+use crate::{components, embedder, models, registry};
 
 /// How long closing the stores may take.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -301,6 +303,19 @@ impl Parts {
             let platforms: AdPlatforms = open_entries(settings, "ad_platforms", &resources)?;
             resources.insert(platforms);
         }
+        let asks = |stage: &&Registration| stage.has_need(Need::LanguageModels);
+        let gateway = if listener.is_some() || running.iter().any(|stage| asks(stage)) {
+            models::open(settings, &resources, handle, &meters_registry)?
+        } else {
+            None
+        };
+        let writer = gateway
+            .clone()
+            .map(|gateway| -> Arc<dyn TextModel> { Arc::new(GatewayModel::new(gateway, handle.clone())) });
+        resources.insert::<TextModels>(writer);
+        if running.iter().any(|stage| asks(stage)) {
+            resources.insert::<Embedders>(embedder::open(settings)?);
+        }
         components::warn_of_unused(settings);
         let outboxes =
             OutboxMeters::register(&meters_registry).context("cannot register the metrics of outboxes")?;
@@ -330,7 +345,7 @@ impl Parts {
             None => None,
             Some(listener) => {
                 let statuses = stages.clone();
-                let models = models::open(settings, &resources, handle)?;
+                let models = models::of_api(gateway, handle);
                 let metrics = settings.section::<MetricsStage>();
                 let context = Context {
                     edge: Some(Arc::clone(&edge)),

@@ -13,6 +13,7 @@ pub static COMPONENTS: [Registration; 38] = [
     Registration::stage::<limbic_profile::ProfileStage>(),
     Registration::stage::<limbic_profile::MomentStage>(),
     Registration::stage::<limbic_creative::CreativeStage>(),
+    Registration::stage::<limbic_creative::TextsStage>(),
     Registration::stage::<limbic_safety::SafetyStage>(),
     Registration::stage::<limbic_optimize::OptimizeStage>(),
     Registration::stage::<limbic_deliver::DeliverStage>(),
@@ -89,8 +90,8 @@ pub const fn usage(kind: Kind) -> Usage {
             "`limbic run` runs every `[connectors.NAME]` on a node that runs the stage `ingest`.",
         ),
         Kind::LlmProvider => Usage::ByNodes(
-            "A node that serves the API opens every `[llm_providers.NAME]`; `POST /v1/generate` asks them as `[llm]` says. No stage \
-             asks them yet (see `examples/llm-provider` for one that does).",
+            "A node that serves the API or runs the stage `texts` opens every `[llm_providers.NAME]`, and asks them as `[llm]` says: for \
+             `POST /v1/generate`, and for the texts of ads if `creative.generate.model` names a model.",
         ),
     }
 }

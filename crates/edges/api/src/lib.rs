@@ -213,6 +213,7 @@ fn build(context: Context) -> (Router, App) {
         answers: Budget::new(settings.answers.get()),
         context,
     }));
+    let review = get(reviews::show).post(reviews::decide).delete(reviews::forget);
     let router = Router::new()
         .route("/", get(page::show))
         .route("/v1/posts", post(ingest::posts))
@@ -238,10 +239,7 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/holds", get(holds::show))
         .route("/v1/holds/{subject}", delete(holds::release))
         .route("/v1/reviews", get(reviews::list))
-        .route(
-            "/v1/reviews/{id}",
-            get(reviews::show).post(reviews::decide).delete(reviews::forget),
-        )
+        .route("/v1/reviews/{id}", review)
         .route("/v1/components", get(components::show))
         .route("/v1/connectors", get(connectors::list))
         .route("/v1/connectors/{name}/pause", post(connectors::pause))

@@ -22,7 +22,7 @@
 //!
 //! # What it is not
 //!
-//! No stage of a node uses a provider yet. `examples/llm-provider` shows a stage that does.
+//! It knows nothing of ads. The stage `texts` of `limbic-creative` orders texts, and the node passes the orders to the gateway.
 //!
 //! A provider does not retry, cache or check the text: the outbox retries, and the safety gate checks. Tool
 //! calls and images are not supported: [`Generate`] cannot request them, and a reply that consists of them is rejected.

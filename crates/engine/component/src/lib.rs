@@ -136,6 +136,8 @@ pub enum Need {
     SeriesStore,
     /// The open ad platforms of the settings.
     AdPlatforms,
+    /// The gateway to the language models of the settings, if there are some.
+    LanguageModels,
     /// The URL in the settings that selected the component.
     Url,
     /// The node's data folder.
@@ -158,6 +160,7 @@ impl Need {
             Self::ViewDatabase => "view database",
             Self::SeriesStore => "series store",
             Self::AdPlatforms => "ad platforms",
+            Self::LanguageModels => "language models",
             Self::Url => "URL",
             Self::DataFolder => "data folder",
             Self::HttpClient => "HTTP client",

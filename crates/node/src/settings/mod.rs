@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use limbic_component::{Component, Registration, Section};
+use limbic_creative::CreativeStage;
 use limbic_data_key::DataKeys;
 use limbic_domain::{
     Brief, ByteSize, Campaign, ConnectionUrl, Declaration, Direction, HumanDuration, Micros, Platform,
     ReviewMode, Secret, Slug, TenantId,
 };
+use limbic_llm::gateway::route;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -303,6 +305,18 @@ impl Settings {
         self.llm
             .check(self.entries.of("llm_providers").map(|(name, _)| name))?;
         let has_models = self.entries.of("llm_providers").next().is_some();
+        let writer = &self.section::<CreativeStage>().generate.model;
+        let has_provider = |provider: &Slug| {
+            let mut providers = self.entries.of("llm_providers");
+            providers.any(|(name, _)| name == provider)
+        };
+        let is_known = route(&self.llm.routes, has_provider, writer).is_some();
+        if !writer.is_empty() && !is_known {
+            bail!(
+                "creative.generate.model = {writer}: there is no such model: name a route of llm.routes, or PROVIDER/MODEL with a provider \
+                 of [llm_providers]"
+            );
+        }
         if has_models && self.llm.deadline >= self.api.timeout {
             bail!(
                 "llm.deadline = {}: must be below api.timeout = {}, so that callers get the answer of the gateway",

@@ -137,6 +137,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
         ai_generated: false,
         generator_version: None,
         approval: None,
+        model: None,
         factors: limbic_domain::Factors::default(),
         tone: Slug::new("celebrate").expect("a slug"),
         rendering: Rendering {

@@ -331,6 +331,7 @@ fn creative(id: &str) -> Creative {
         ai_generated: false,
         generator_version: None,
         approval: None,
+        model: None,
         factors: limbic_domain::Factors::default(),
         tone: slug("plain"),
         rendering: Rendering {

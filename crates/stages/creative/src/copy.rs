@@ -73,26 +73,33 @@ impl Copy<'_> {
     }
 
     fn fitted(&self, room: Room<'_>, cut: bool) -> Option<Self> {
-        let fit = |name: &str, text: &str| -> Option<String> {
-            let Some(field) = room.format.and_then(|format| format.text.get(name)) else {
-                return Some(text.to_owned());
-            };
-            let fitted = field.fit(text).ok()?;
-            let shortened = fitted.repairs.contains(&limbic_fit::Repair::Shortened);
-            (cut || !shortened).then_some(fitted.text)
-        };
-        let headline = fit("headline", &self.headline)?;
-        let mut body = fit("body", &self.body)?;
-        if cut {
-            body = clip(&body, room.platform.body)?;
-        }
-        let fits = graphemes(&headline) <= room.platform.headline && graphemes(&body) <= room.platform.body;
-        fits.then_some(Self {
+        let (headline, body) = fit_texts(&self.headline, &self.body, room, cut)?;
+        Some(Self {
             template: self.template,
             headline,
             body,
         })
     }
+}
+
+/// A headline and a body with what the format forbids removed, the body cut if `cut`. `None` if they do not fit, or if too little of
+/// the body would remain.
+pub(crate) fn fit_texts(headline: &str, body: &str, room: Room<'_>, cut: bool) -> Option<(String, String)> {
+    let fit = |name: &str, text: &str| -> Option<String> {
+        let Some(field) = room.format.and_then(|format| format.text.get(name)) else {
+            return Some(text.to_owned());
+        };
+        let fitted = field.fit(text).ok()?;
+        let shortened = fitted.repairs.contains(&limbic_fit::Repair::Shortened);
+        (cut || !shortened).then_some(fitted.text)
+    };
+    let headline = fit("headline", headline)?;
+    let mut body = fit("body", body)?;
+    if cut {
+        body = clip(&body, room.platform.body)?;
+    }
+    let fits = graphemes(&headline) <= room.platform.headline && graphemes(&body) <= room.platform.body;
+    fits.then_some((headline, body))
 }
 
 /// The copies that fit completely. If there are none, those whose body can be cut without losing too much.
@@ -130,7 +137,8 @@ pub(crate) fn allowed<'a>(
     copies.into_iter().filter(|copy| allow(copy)).collect()
 }
 
-/// At most `most` ads, no two of them nearly the same, in the order given. If there are more, tones take turns.
+/// At most `most` ads, no two of them nearly the same, in the order given. If there are more, tones take turns, and so do
+/// templates and language models within a tone.
 pub(crate) fn chosen(ads: Vec<Creative>, most: usize) -> Vec<Creative> {
     let mut known: Vec<Wording> = Vec::new();
     let mut different = Vec::new();
@@ -142,18 +150,22 @@ pub(crate) fn chosen(ads: Vec<Creative>, most: usize) -> Vec<Creative> {
         known.push(wording);
         different.push(ad);
     }
-    // The first of each tone come first, then the second, and so on.
-    let mut used: BTreeMap<&Slug, usize> = BTreeMap::new();
-    let mut turns: Vec<(usize, usize)> = Vec::new();
+    // The first of each tone come first, then the second, and so on; among them, one of a template and one of a model in turn.
+    let mut of_tone: BTreeMap<(&Slug, bool), usize> = BTreeMap::new();
+    let mut of_turn: BTreeMap<(usize, bool), usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, usize, bool, usize)> = Vec::new();
     for (position, ad) in different.iter().enumerate() {
-        let turn = used.entry(&ad.tone).or_default();
-        turns.push((*turn, position));
+        let is_by_model = ad.ai_generated;
+        let turn = of_tone.entry((&ad.tone, is_by_model)).or_default();
+        let place = of_turn.entry((*turn, is_by_model)).or_default();
+        turns.push((*turn, *place, is_by_model, position));
         *turn += 1;
+        *place += 1;
     }
     turns.sort_unstable();
     turns.truncate(most);
     let mut kept = vec![false; different.len()];
-    for (_, position) in turns {
+    for (.., position) in turns {
         kept[position] = true;
     }
     let kept = different.into_iter().zip(kept);
@@ -221,7 +233,12 @@ pub(crate) fn edited(
 }
 
 /// The id of an ad: a function of tenant, campaign, generator, platform, texts and link.
-fn id_of(tenant: &TenantId, campaign: &Campaign, generator: &str, rendering: &Rendering) -> String {
+pub(crate) fn id_of(
+    tenant: &TenantId,
+    campaign: &Campaign,
+    generator: &str,
+    rendering: &Rendering,
+) -> String {
     let causes = [
         tenant.as_str(),
         campaign.id.as_str(),
@@ -235,12 +252,12 @@ fn id_of(tenant: &TenantId, campaign: &Campaign, generator: &str, rendering: &Re
     event_id("creative", &causes)
 }
 
-fn states_offer(campaign: &Campaign, rendering: &Rendering) -> bool {
+pub(crate) fn states_offer(campaign: &Campaign, rendering: &Rendering) -> bool {
     let offer = &campaign.brief.offer;
     !offer.trim().is_empty() && (rendering.headline.contains(offer) || rendering.body.contains(offer))
 }
 
-fn length_of(rendering: &Rendering) -> TextLength {
+pub(crate) fn length_of(rendering: &Rendering) -> TextLength {
     TextLength::of(graphemes(&rendering.headline) + graphemes(&rendering.body))
 }
 
@@ -271,6 +288,7 @@ pub(crate) fn creative(
             offer: Some(states_offer(campaign, &rendering)),
             length: Some(length_of(&rendering)),
         },
+        model: None,
         approval: None,
         rendering,
     }

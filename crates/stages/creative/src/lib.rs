@@ -4,7 +4,8 @@
 //!  moments ──▶ CreativeStage ──▶ drafts          the ads of all campaigns that want the moment,
 //!                ▲    │                          keyed tenant/audience
 //!  campaigns ────┤    └─ Writer: templates × platforms
-//!  reviews ──────┘
+//!  reviews ──────┤
+//!  texts ────────┘
 //!  (tables)
 //! ```
 //!
@@ -63,6 +64,15 @@
 //! (tone, appeal, call to action, whether it states an offer); the creative carries them, so that a policy learns the effect of a
 //! factor from all ads that share it. Of ads that a reader can hardly tell apart, the first is kept.
 //!
+//! # Texts by language models
+//!
+//! [`TextsStage`] orders texts for campaigns that are in use, from a model of the node's gateway ([`TextModel`]). A strategy is a file,
+//! `strategies/*.toml`, with a version, instructions and examples. An order has a campaign's brief and the limits of a platform, and
+//! nothing of a moment, a post or a person, so few orders serve all moments. A reply is read by the order's JSON Schema, repaired in a
+//! fixed order, and checked: platform fit, brand kit, no number and no claim that the brief does not have, the product's name. What
+//! passes goes to the topic `texts`, a table of [`CreativeStage`], which puts it beside the texts of templates. A moment never waits for
+//! a model: without texts it has those of templates.
+//!
 //! # Review by people
 //!
 //! [`ReviewSettings`] say which ads a person must approve. This stage gives an ad the approval that it has ([`Reviews`]), replaces the
@@ -79,6 +89,9 @@
 //! * An unpleasant emotion never chooses a template. An audience's strongest emotion can, if it is pleasant.
 //! * A brand kit only removes ads: tones, banned words, and claims without proof.
 //! * The texts of a person pass platform fit and brand kit like those of a template, and are never cut.
+//! * An order is sent with one idempotency key, in every process. If it brings no text, it is sent again with another one, at the
+//!   earliest after [`GenerateSettings::retry`].
+//! * A text of a model is marked (`ai_generated`), and names strategy, prompt and model.
 //! * A rejected ad is left out in every mode. A verdict that cannot be read is a rejection.
 //! * A draft is not an ad: nothing runs before the safety gate has cleared it.
 
@@ -87,17 +100,24 @@ mod campaigns;
 mod component;
 mod copy;
 mod fields;
+mod generate;
 mod reviews;
 mod settings;
 mod similar;
 mod stage;
 mod template;
 mod text;
+mod texts;
 mod writer;
 
 pub use campaigns::Campaigns;
+pub use generate::{
+    Embedder, Embedders, GenerateSettings, ModelReply, TEXTS_STAGE, TextModel, TextModels, TextOrder,
+    TextsStage,
+};
 pub use reviews::{ReviewSettings, Reviews};
 pub use settings::{Problem, Settings, SettingsError};
 pub use stage::{CreativeStage, STAGE};
 pub use template::{Occasion, Template, built_in};
+pub use texts::Texts;
 pub use writer::Writer;

@@ -6,7 +6,7 @@ use limbic_domain::{Direction, Slug, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Campaigns, ReviewSettings, Template, Writer};
+use crate::{Campaigns, GenerateSettings, ReviewSettings, Template, Writer};
 
 /// The settings of the creative stage: `[creative]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub formats: BTreeMap<Slug, String>,
     /// Which ads wait for a person.
     pub review: ReviewSettings,
+    /// Texts by language models.
+    pub generate: GenerateSettings,
     /// Additional templates: `[[creative.templates]]`.
     pub templates: Vec<Template>,
 }
@@ -32,6 +34,7 @@ impl Default for Settings {
             variants: 8,
             formats: BTreeMap::new(),
             review: ReviewSettings::default(),
+            generate: GenerateSettings::default(),
             templates: Vec::new(),
         }
     }
@@ -56,6 +59,14 @@ pub enum Problem {
         value: usize,
         /// The smallest valid value.
         least: usize,
+    },
+    /// A setting of the texts by language models is out of its range.
+    #[error("creative.generate.{name} = {problem}")]
+    Generate {
+        /// The setting.
+        name: &'static str,
+        /// Its value and the range.
+        problem: String,
     },
     /// A format is not in the file of limits.
     #[error("creative.formats.{platform}: {problem}")]

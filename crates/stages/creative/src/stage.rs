@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limbic_domain::{CampaignDraft, Creative, Draft, Envelope, Moment, MomentKind, event_id, topics};
 use limbic_stream::{Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use crate::{Campaigns, Occasion, Reviews, Settings, SettingsError, Writer};
+use crate::{Campaigns, Occasion, Reviews, Settings, SettingsError, Texts, Writer};
 
 /// The stage's name, and that of its consumer group.
 pub const STAGE: &str = "creative";
@@ -17,7 +17,7 @@ const FULL: usize = 256 * 1024;
 /// Maximum bytes of the table of reviews, as of the safety stage, which bounds it.
 const REVIEWS: usize = 512 << 20;
 
-/// Reads `moments` and the tables of `campaigns` and `reviews`, and writes `drafts`. It has no state. Its output is a function of the
+/// Reads `moments` and the tables of `campaigns`, `reviews` and `texts`, and writes `drafts`. It has no state. Its output is a function of the
 /// moment, the templates, and the versions of the tables that the record names.
 #[derive(Debug)]
 pub struct CreativeStage {
@@ -26,6 +26,8 @@ pub struct CreativeStage {
     known: Option<(String, Campaigns)>,
     /// The same for what people decided.
     reviews: Option<(String, Reviews)>,
+    /// The same for what models wrote.
+    texts: Option<(String, Texts)>,
 }
 
 impl CreativeStage {
@@ -35,6 +37,7 @@ impl CreativeStage {
             writer: Arc::new(Writer::new(settings)?),
             known: None,
             reviews: None,
+            texts: None,
         })
     }
 
@@ -45,6 +48,7 @@ impl CreativeStage {
             writer: self.writer.clone(),
             known: None,
             reviews: None,
+            texts: None,
         }
     }
 
@@ -54,6 +58,7 @@ impl CreativeStage {
             .reads(topics::MOMENTS, EventTime::Ignored)
             .broadcasts(topics::CAMPAIGNS)
             .broadcasts_within(topics::REVIEWS, REVIEWS)
+            .broadcasts(topics::TEXTS)
             .writes(topics::DRAFTS, Forward::Nothing)
     }
 
@@ -75,9 +80,18 @@ impl CreativeStage {
         }
     }
 
+    /// The texts of the current table. Each version is decoded once.
+    fn texts(&mut self, out: &Outputs<'_>) -> Result<Texts, StageError> {
+        let table = out.reference(topics::TEXTS)?;
+        match self.texts.take() {
+            Some((version, texts)) if version == table.version() => Ok(texts),
+            _ => Ok(Texts::read(table)),
+        }
+    }
+
     fn draft(
         &self,
-        (campaigns, reviews): (&Campaigns, &Reviews),
+        (campaigns, reviews, texts): (&Campaigns, &Reviews, &Texts),
         record: &Record,
         moment: &Envelope<Moment>,
         out: &mut Outputs<'_>,
@@ -96,7 +110,9 @@ impl CreativeStage {
         let mut size = 0;
         let occasion = Occasion::of(&moment.data);
         for campaign in campaigns.wanting(&moment.tenant, audience, *direction) {
-            let draft = self.writer.write(&moment.tenant, campaign, &occasion, reviews);
+            let draft = self
+                .writer
+                .write(&moment.tenant, campaign, &occasion, (reviews, texts));
             size += size_of_texts(&draft);
             drafts.push(draft);
             if size >= FULL {
@@ -151,9 +167,10 @@ impl Stage for CreativeStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
         let campaigns = self.campaigns(out)?;
         let reviews = self.reviews(out)?;
+        let texts = self.texts(out)?;
         for record in &batch.records {
             match Envelope::<Moment>::decode(&record.value) {
-                Ok(moment) => self.draft((&campaigns, &reviews), record, &moment, out),
+                Ok(moment) => self.draft((&campaigns, &reviews, &texts), record, &moment, out),
                 Err(error) => out.dead(record, "malformed", error),
             }
         }
@@ -161,6 +178,8 @@ impl Stage for CreativeStage {
         self.known = Some((version.to_owned(), campaigns));
         let version = out.reference(topics::REVIEWS)?.version();
         self.reviews = Some((version.to_owned(), reviews));
+        let version = out.reference(topics::TEXTS)?.version();
+        self.texts = Some((version.to_owned(), texts));
         Ok(())
     }
 }

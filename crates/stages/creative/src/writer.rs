@@ -14,7 +14,7 @@ use crate::reviews::Reviewed;
 use crate::template::PLEASANT;
 use crate::text::{hidden_character, one_line, sentence};
 use crate::{
-    Campaigns, Occasion, Problem, ReviewSettings, Reviews, Settings, SettingsError, Template, built_in,
+    Campaigns, Occasion, Problem, ReviewSettings, Reviews, Settings, SettingsError, Template, Texts, built_in,
 };
 
 /// Maximum number of instructions of one rendering. An endless loop in a template is an error and does not block the
@@ -46,6 +46,8 @@ impl Writer {
         }
         let environment = compile(&templates, &mut problems);
         check_emotions(&templates, &mut problems);
+        let wrong = settings.generate.problems();
+        problems.extend(wrong.map(|(name, problem)| Problem::Generate { name, problem }));
         let trusted = settings.review.templates.iter();
         let unknown = trusted.filter(|name| templates.iter().all(|template| template.name != **name));
         problems.extend(unknown.cloned().map(Problem::UnknownTemplate));
@@ -78,14 +80,14 @@ impl Writer {
         }
     }
 
-    /// The ads of a campaign on an occasion, ordered by platform, then by template, with what people decided about them. A template that
+    /// The ads of a campaign on an occasion, ordered by platform, those of templates before those of models, with what people decided. A template that
     /// fails is in the removals, with the rule `render`. The result is a function of the arguments.
     pub fn write(
         &self,
         tenant: &TenantId,
         campaign: &Campaign,
         occasion: &Occasion<'_>,
-        reviews: &Reviews,
+        (reviews, texts): (&Reviews, &Texts),
     ) -> CampaignDraft {
         let review = self.review.mode_of(tenant, campaign);
         let mut draft = CampaignDraft {
@@ -110,11 +112,16 @@ impl Writer {
             }
             let fitting = fitting(&copies, self.room(platform));
             let allowed = allowed(fitting, campaign, platform, &mut draft.removals);
-            let written = allowed
+            let of_templates: Vec<Creative> = allowed
                 .into_iter()
-                .map(|copy| creative(tenant, campaign, platform, copy));
+                .map(|copy| creative(tenant, campaign, platform, copy))
+                .collect();
             let removals = &mut draft.removals;
-            let kept = written
+            let place = (platform, self.room(platform));
+            let of_models = texts.ads((tenant, campaign), place, occasion.direction, removals);
+            let kept = of_templates
+                .into_iter()
+                .chain(of_models)
                 .filter_map(|ad| self.reviewed(ad, (tenant, campaign, platform), (review, reviews), removals))
                 .collect();
             draft.creatives.extend(chosen(kept, self.variants));
@@ -154,7 +161,7 @@ impl Writer {
         edited(ad.clone(), (tenant, campaign), self.room(platform)).map_err(|(_, reason)| reason)
     }
 
-    fn room<'a>(&self, platform: &'a Platform) -> Room<'a> {
+    pub(crate) fn room<'a>(&self, platform: &'a Platform) -> Room<'a> {
         Room {
             platform,
             format: self.formats.get(&platform.name).copied(),

@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use limbic_creative::{Campaigns, CreativeStage, Occasion, Problem, Reviews, Settings, Template, Writer};
+use limbic_creative::{
+    Campaigns, CreativeStage, Occasion, Problem, Reviews, Settings, Template, Texts, Writer,
+};
 use limbic_domain::{
     AudienceId, Brief, Campaign, ConsentState, Direction, Draft, Envelope, IntentKind, Micros, Moment,
     MomentKind, Platform, Pseudonym, Recipient, Slug, TenantId, Utc, event_id, testing, topics,
@@ -92,6 +94,7 @@ fn table(campaigns: &Campaigns) -> References {
             records.map(|(key, envelope)| (key, envelope.encode())),
         )
         .with::<&str, &[u8]>(topics::REVIEWS, [])
+        .with::<&str, &[u8]>(topics::TEXTS, [])
 }
 
 fn process(stage: &mut CreativeStage, campaigns: &Campaigns, values: Vec<Vec<u8>>) -> Effects {
@@ -215,9 +218,9 @@ fn a_changed_table_is_seen_from_the_next_call_on_and_named_in_the_draft() {
     let value = moment("football", Direction::Up).encode();
     let two = alone(campaign("spring")).with(TenantId::default(), campaign("summer"));
     for (campaigns, version, drafts) in [
-        (Campaigns::new(), "campaigns@0,reviews@0", 0),
-        (alone(campaign("spring")), "campaigns@1,reviews@0", 1),
-        (two, "campaigns@2,reviews@0", 2),
+        (Campaigns::new(), "campaigns@0,reviews@0,texts@0", 0),
+        (alone(campaign("spring")), "campaigns@1,reviews@0,texts@0", 1),
+        (two, "campaigns@2,reviews@0,texts@0", 2),
     ] {
         let effects = process(&mut stage, &campaigns, vec![value.clone()]);
         let written: usize = self::drafts(&effects)
@@ -240,7 +243,7 @@ fn the_tones_follow_the_direction() {
             &TenantId::default(),
             &campaign,
             &Occasion::new("football", direction),
-            &Reviews::default(),
+            (&Reviews::default(), &Texts::default()),
         );
         assert!(draft.removals.is_empty());
         draft
@@ -294,7 +297,7 @@ fn a_creatives_id_changes_with_its_copy_and_with_nothing_else() {
             tenant,
             campaign,
             &Occasion::new(subject, Direction::Up),
-            &Reviews::default(),
+            (&Reviews::default(), &Texts::default()),
         );
         let ids: BTreeSet<_> = draft
             .creatives
@@ -339,7 +342,7 @@ fn a_shorter_template_is_preferred_to_a_cut() {
         &TenantId::default(),
         &small,
         &Occasion::new("football", Direction::Up),
-        &Reviews::default(),
+        (&Reviews::default(), &Texts::default()),
     );
     let said: Vec<_> = draft
         .creatives
@@ -363,7 +366,7 @@ fn a_body_is_cut_between_words_only_if_no_template_fits_whole() {
         &TenantId::default(),
         &small,
         &Occasion::new("football", Direction::Down),
-        &Reviews::default(),
+        (&Reviews::default(), &Texts::default()),
     );
     let bodies: BTreeSet<_> = draft
         .creatives
@@ -494,7 +497,7 @@ fn a_template_can_use_the_intention_and_the_brands_of_the_posts() {
             &TenantId::default(),
             &campaign("spring"),
             &Occasion::of(moment),
-            &Reviews::default(),
+            (&Reviews::default(), &Texts::default()),
         );
         assert_eq!(draft.removals, []);
         let bodies = draft
@@ -584,7 +587,7 @@ fn a_tenants_template_is_used_for_that_tenant_only() {
             tenant,
             &campaign("spring"),
             &Occasion::new("football", Direction::Up),
-            &Reviews::default(),
+            (&Reviews::default(), &Texts::default()),
         );
         draft
             .creatives
@@ -614,7 +617,7 @@ fn a_template_that_fails_on_a_subject_is_named_in_the_draft() {
         &TenantId::default(),
         &campaign,
         &Occasion::new("football", Direction::Up),
-        &Reviews::default(),
+        (&Reviews::default(), &Texts::default()),
     );
     assert!(!draft.creatives.is_empty());
     assert_eq!(draft.removals.len(), 1);
@@ -663,7 +666,7 @@ proptest! {
         if Settings::default().check(&alone(any.clone())).is_ok() {
             let writer = Writer::new(&Settings::default()).unwrap();
             for direction in [Direction::Up, Direction::Down] {
-                let draft = writer.write(&TenantId::default(), &any, &Occasion::new(&subject, direction), &Reviews::default());
+                let draft = writer.write(&TenantId::default(), &any, &Occasion::new(&subject, direction), (&Reviews::default(), &Texts::default()));
                 prop_assert!(!draft.creatives.is_empty());
                 for creative in draft.creatives {
                     prop_assert!(creative.rendering.headline.graphemes(true).count() <= headline);

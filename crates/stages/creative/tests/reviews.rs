@@ -5,7 +5,7 @@
     reason = "what a test sets up is right, or the test fails"
 )]
 
-use limbic_creative::{Occasion, ReviewSettings, Reviews, Settings, Writer};
+use limbic_creative::{Occasion, ReviewSettings, Reviews, Settings, Texts, Writer};
 use limbic_domain::{
     Approval, ApprovalRule, Brief, Campaign, CampaignDraft, Creative, Direction, Micros, Platform,
     ReviewMode, ReviewVerdict, Slug, TenantId, Utc, Verdict, text_id,
@@ -51,9 +51,12 @@ fn settings(mode: ReviewMode) -> Settings {
 
 fn write(settings: &Settings, campaign: &Campaign, reviews: &Reviews) -> CampaignDraft {
     let occasion = Occasion::new("football", Direction::Up);
-    Writer::new(settings)
-        .unwrap()
-        .write(&TenantId::default(), campaign, &occasion, reviews)
+    Writer::new(settings).unwrap().write(
+        &TenantId::default(),
+        campaign,
+        &occasion,
+        (reviews, &Texts::default()),
+    )
 }
 
 fn verdict(campaign: &Campaign, ad: &Creative, verdict: Verdict) -> ReviewVerdict {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use limbic_creative::{Campaigns, Occasion, Problem, Reviews, Settings, Template, Writer, built_in};
+use limbic_creative::{Campaigns, Occasion, Problem, Reviews, Settings, Template, Texts, Writer, built_in};
 use limbic_domain::{
     Brief, Campaign, CampaignDraft, Creative, Direction, IntentKind, Micros, Platform, Slug, TenantId,
     testing,
@@ -43,9 +43,12 @@ fn campaign() -> Campaign {
 }
 
 fn written(settings: &Settings, campaign: &Campaign, occasion: &Occasion<'_>) -> CampaignDraft {
-    Writer::new(settings)
-        .unwrap()
-        .write(&TenantId::default(), campaign, occasion, &Reviews::default())
+    Writer::new(settings).unwrap().write(
+        &TenantId::default(),
+        campaign,
+        occasion,
+        (&Reviews::default(), &Texts::default()),
+    )
 }
 
 fn many() -> Settings {

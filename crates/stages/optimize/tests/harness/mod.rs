@@ -117,6 +117,7 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
         ai_generated: false,
         generator_version: None,
         approval: None,
+        model: None,
         tone: Slug::new(tone).unwrap(),
         factors: limbic_domain::Factors::default(),
         rendering: Rendering {

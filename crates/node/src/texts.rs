@@ -1,0 +1,77 @@
+//! The gateway to language models as the stage `texts` sees it.
+
+use std::time::Duration;
+
+use limbic_creative::{ModelReply, TextModel, TextOrder};
+use limbic_llm::gateway::{Ask, CacheUse, Gateway, GatewayError};
+use limbic_llm::{Generate, Generated};
+use limbic_stream::outbox::Answer;
+use tokio::runtime::Handle;
+
+/// The gateway, asked from the threads of an outbox.
+pub(crate) struct GatewayModel {
+    gateway: Gateway,
+    handle: Handle,
+}
+
+impl GatewayModel {
+    /// Requests run on `handle`, which must outlive the stages.
+    pub(crate) const fn new(gateway: Gateway, handle: Handle) -> Self {
+        Self { gateway, handle }
+    }
+}
+
+impl TextModel for GatewayModel {
+    fn write(&self, key: &str, order: &TextOrder, deadline: Duration) -> Answer<ModelReply> {
+        let ask = Ask {
+            tenant: order.tenant.clone(),
+            key: Some(key.to_owned()),
+            request: Generate {
+                model: order.model.clone(),
+                system: Some(order.system.clone()),
+                prompt: order.prompt.clone(),
+                max_tokens: order.max_tokens,
+                // Some models accept no other value than their own.
+                temperature: None,
+                seed: None,
+                schema: Some(order.schema.clone()),
+            },
+            // The texts of a later round must be new ones. A repeated key gets its reply from the ledger.
+            cache: CacheUse::Off,
+        };
+        let mut ignore = |_| {};
+        let asked = self.gateway.generate(ask, &mut ignore);
+        let answered = self
+            .handle
+            .block_on(async { tokio::time::timeout(deadline, asked).await });
+        match answered {
+            Ok(Ok(outcome)) => {
+                let answered = &outcome.answered;
+                let model = match answered.generated.model.as_str() {
+                    "" => &order.model,
+                    model => model,
+                };
+                Answer::Applied(ModelReply {
+                    text: answered.generated.text.clone(),
+                    model: format!("{}/{model}", answered.provider),
+                })
+            }
+            Ok(Err(error)) => without_reply(error),
+            Err(_) => Answer::Unknown {
+                detail: "no reply in time; the request goes on, and the next attempt gets its reply"
+                    .to_owned(),
+            },
+        }
+    }
+}
+
+/// What an error means for the outbox.
+fn without_reply(error: GatewayError) -> Answer<ModelReply> {
+    match error.into_answer() {
+        Answer::Applied(Generated { text, model, .. }) => Answer::Applied(ModelReply { text, model }),
+        Answer::RetryAfter { wait, detail } => Answer::RetryAfter { wait, detail },
+        Answer::Blocked { detail } => Answer::Blocked { detail },
+        Answer::Rejected { detail } => Answer::Rejected { detail },
+        Answer::Unknown { detail } => Answer::Unknown { detail },
+    }
+}

@@ -1,0 +1,46 @@
+//! The texts stage as a component. It shares the section `[creative]`.
+
+use limbic_component::{Component, Error, Kind, Need, Place, Resources, StageComponent};
+use limbic_stream::outbox::OutboxMeters;
+use limbic_stream::{Stage, StageSpec, StateSchema};
+
+use super::{Embedders, TEXTS_STAGE, TextModels, TextsStage};
+use crate::{Campaigns, Settings};
+
+impl Component for TextsStage {
+    type Settings = Settings;
+    type Product = Box<dyn Stage>;
+    const KIND: Kind = Kind::Stage;
+    const NAME: &'static str = TEXTS_STAGE;
+    const SUMMARY: &'static str = "Asks language models for texts of ads.";
+    const PLACE: Place = Place::Section("creative");
+    const NEEDS: &'static [Need] = &[Need::Log, Need::LanguageModels];
+
+    fn check(settings: &Settings) -> Result<(), Error> {
+        Ok(settings.check(&Campaigns::new())?)
+    }
+
+    fn build(settings: &Settings, resources: &Resources) -> Result<Box<dyn Stage>, Error> {
+        let models: TextModels = resources.get().unwrap_or(None);
+        if models.is_none() && !settings.generate.model.is_empty() {
+            return Err(
+                "creative.generate.model is set, and this node has no language models: add [llm_providers.NAME]".into(),
+            );
+        }
+        let meters: OutboxMeters = resources.get()?;
+        let embedder: Embedders = resources.get().unwrap_or(None);
+        Ok(Box::new(
+            Self::new(settings, models)?.metered(meters).embedding(embedder),
+        ))
+    }
+}
+
+impl StageComponent for TextsStage {
+    fn spec(settings: &Settings) -> Result<StageSpec, Error> {
+        Ok(Self::spec(&settings.generate))
+    }
+
+    fn state() -> StateSchema {
+        Self::schema()
+    }
+}

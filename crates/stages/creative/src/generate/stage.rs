@@ -1,0 +1,326 @@
+//! The stage that orders texts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limbic_domain::{
+    Campaign, Decision, DecisionResult, Envelope, Slug, TenantId, Utc, WrittenTexts, brief_id, event_id,
+    topics,
+};
+use limbic_stream::outbox::{Conclusion, Enqueue, Enqueued, Finished, Limits, Outbox, OutboxMeters};
+use limbic_stream::{
+    Batch, EventTime, Forward, Outputs, Record, Reference, Stage, StageError, StageSpec, StateSchema,
+    TopicPartition,
+};
+
+use super::model::{Destination, TextModels, TextOrder};
+use super::past::{self, Embedders};
+use super::{GenerateSettings, Strategies, reply};
+use crate::{Campaigns, Settings, SettingsError, Writer};
+
+/// The stage's name, and that of its consumer group.
+pub const TEXTS_STAGE: &str = "texts";
+
+/// The outbox's name, and that of its destination.
+const OUTBOX: &str = "texts";
+const MODEL: &str = "model";
+
+/// Maximum bytes of the table of statuses, which has those of audiences too.
+const STATUSES: usize = 512 << 20;
+
+/// How often answers are collected.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Reads `decisions` and the tables of `campaigns` and `texts`, and writes `texts`. Its state is its outbox.
+///
+/// A decision says that a campaign is in use. If texts of one of its [orders](TextOrder) are neither in the table nor on their way, they
+/// are ordered. All decisions of a campaign are in one partition, so an order is in one outbox. Texts of orders that a campaign no
+/// longer has are removed from the topic.
+pub struct TextsStage {
+    writer: Arc<Writer>,
+    settings: GenerateSettings,
+    outbox: Outbox<TextOrder>,
+    embedder: Embedders,
+    /// The campaigns with the orders that have been computed, for a version of the table.
+    known: Option<Known>,
+}
+
+struct Known {
+    version: String,
+    campaigns: Campaigns,
+    orders: HashMap<(TenantId, Slug), Arc<[TextOrder]>>,
+}
+
+impl TextsStage {
+    /// A stage that orders texts of these models.
+    pub fn new(settings: &Settings, models: TextModels) -> Result<Self, SettingsError> {
+        let writer = Arc::new(Writer::new(settings)?);
+        let limits = Limits {
+            concurrency: 4,
+            deadline: settings.generate.deadline.get(),
+            attempts: 12,
+            give_up_after: Duration::from_hours(1),
+            waiting: 10_000,
+            ..Limits::default()
+        };
+        let outbox = match models {
+            Some(model) => Outbox::new(OUTBOX).destination(MODEL, limits, Destination(model)),
+            None => Outbox::new(OUTBOX),
+        };
+        Ok(Self {
+            writer,
+            settings: settings.generate.clone(),
+            outbox,
+            embedder: None,
+            known: None,
+        })
+    }
+
+    /// Finds earlier ads that did well with this embedder.
+    #[must_use]
+    pub fn embedding(mut self, embedder: Embedders) -> Self {
+        self.embedder = embedder;
+        self
+    }
+
+    /// Reports to these metrics.
+    #[must_use]
+    pub fn metered(mut self, meters: OutboxMeters) -> Self {
+        self.outbox = self.outbox.metered(meters);
+        self
+    }
+
+    /// How long a tick waits for answers. Default: 100 ms.
+    #[must_use]
+    pub fn answer_wait(mut self, wait: Duration) -> Self {
+        self.outbox = self.outbox.answer_wait(wait);
+        self
+    }
+
+    /// The orders of a campaign with these settings. None if no model is set up.
+    pub fn orders_of(settings: &Settings, tenant: &TenantId, campaign: &Campaign) -> Vec<TextOrder> {
+        Strategies::built_in().orders(tenant, campaign, &settings.generate)
+    }
+
+    /// The stage's topics.
+    pub fn spec(settings: &GenerateSettings) -> StageSpec {
+        let spec = StageSpec::new(TEXTS_STAGE)
+            .reads(topics::DECISIONS, EventTime::Ignored)
+            .broadcasts(topics::CAMPAIGNS)
+            .broadcasts(topics::TEXTS);
+        let looks_back = !settings.model.is_empty() && settings.past > 0;
+        let spec = if looks_back {
+            spec.broadcasts_within(topics::STATUS, STATUSES)
+        } else {
+            spec
+        };
+        spec.writes(topics::TEXTS, Forward::Nothing)
+            .stateful()
+            .ticks(TICK)
+    }
+
+    /// The tables of its state.
+    pub(super) fn schema() -> StateSchema {
+        Outbox::<TextOrder>::described_in(OUTBOX, StateSchema::new())
+    }
+
+    /// The orders of a campaign, as the table of campaigns has it. `None` = there is no such campaign.
+    fn orders(
+        &mut self,
+        table: Reference<'_>,
+        tenant: &TenantId,
+        campaign: &Slug,
+    ) -> Option<Arc<[TextOrder]>> {
+        if self
+            .known
+            .as_ref()
+            .is_none_or(|known| known.version != table.version())
+        {
+            self.known = Some(Known {
+                version: table.version().to_owned(),
+                campaigns: Campaigns::read(table),
+                orders: HashMap::new(),
+            });
+        }
+        let known = self.known.as_mut()?;
+        let key = (tenant.clone(), campaign.clone());
+        if let Some(orders) = known.orders.get(&key) {
+            return Some(Arc::clone(orders));
+        }
+        let found = known
+            .campaigns
+            .of(tenant)
+            .iter()
+            .find(|one| one.id == *campaign)?;
+        let orders: Arc<[TextOrder]> = Strategies::built_in()
+            .orders(tenant, found, &self.settings)
+            .into();
+        known.orders.insert(key, Arc::clone(&orders));
+        Some(orders)
+    }
+
+    fn order(&mut self, record: &Record, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let decided = match Envelope::<Decision>::decode(&record.value) {
+            Ok(decided) => decided,
+            Err(error) => {
+                out.dead(record, "malformed", error);
+                return Ok(());
+            }
+        };
+        if !is_in_use(&decided.data.result) {
+            return Ok(());
+        }
+        let (tenant, campaign) = (&decided.tenant, &decided.data.campaign);
+        let campaigns = out.reference(topics::CAMPAIGNS)?;
+        let Some(orders) = self.orders(campaigns, tenant, campaign) else {
+            return Ok(());
+        };
+        let table = out.reference(topics::TEXTS)?;
+        let obsolete = obsolete(table, tenant, campaign, &orders);
+        let due: Vec<TextOrder> = orders
+            .iter()
+            .filter_map(|order| self.due(order, table, decided.at))
+            .collect();
+        for key in obsolete {
+            out.emit_bytes(&record.cause(), topics::TEXTS, &key, decided.at, Vec::new());
+        }
+        let past = if due.is_empty() {
+            Vec::new()
+        } else {
+            self.past(tenant, &due[0], out)?
+        };
+        for order in due {
+            let order = order.with_past(&past);
+            let new = Enqueue {
+                destination: MODEL,
+                key: &order.key(),
+                order: None,
+                at: decided.at,
+            };
+            match self.outbox.enqueue(out, &record.cause(), &new, &order)? {
+                Enqueued::Accepted | Enqueued::AlreadyWaiting => {}
+                // The next decision of the campaign orders them.
+                Enqueued::Full | Enqueued::UnknownDestination => {
+                    tracing::warn!(%tenant, %campaign, "texts were not ordered: too many orders wait, or this node has no language model");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The headlines of the tenant's earlier ads that did well and are near to the order's brief.
+    fn past(
+        &self,
+        tenant: &TenantId,
+        order: &TextOrder,
+        out: &Outputs<'_>,
+    ) -> Result<Vec<String>, StageError> {
+        let Some(embedder) = self.embedder.as_ref().filter(|_| self.settings.past > 0) else {
+            return Ok(Vec::new());
+        };
+        let ads = past::ads_of(out.reference(topics::STATUS)?, tenant);
+        Ok(past::best(
+            &ads,
+            &order.campaign.brief,
+            &**embedder,
+            self.settings.past,
+        ))
+    }
+
+    /// The order, if its texts are missing at the time `at`.
+    fn due(&self, order: &TextOrder, table: Reference<'_>, at: Utc) -> Option<TextOrder> {
+        let key = WrittenTexts::key(&order.tenant, &order.campaign.id, &order.id);
+        match table.get::<WrittenTexts>(&key) {
+            Ok(None) => Some(order.clone()),
+            Ok(Some(written)) => {
+                let is_over = at.millis_since(written.at) >= self.settings.retry.as_millis();
+                (written.data.texts.is_empty() && is_over).then(|| TextOrder {
+                    round: written.data.round.saturating_add(1),
+                    ..order.clone()
+                })
+            }
+            Err(error) => {
+                tracing::warn!(key, %error, "texts of a language model cannot be read, and are not ordered again: upgrade this program");
+                None
+            }
+        }
+    }
+}
+
+/// Whether a decision shows that ads of the campaign can run: one was chosen, or only ads are missing.
+fn is_in_use(result: &DecisionResult) -> bool {
+    match result {
+        DecisionResult::Chosen(_) | DecisionResult::HeldOut(_) => true,
+        DecisionResult::Suppressed(suppressed) => suppressed.rule == "no_creative_left",
+    }
+}
+
+/// The keys of texts that none of the orders has.
+fn obsolete(table: Reference<'_>, tenant: &TenantId, campaign: &Slug, orders: &[TextOrder]) -> Vec<String> {
+    let prefix = WrittenTexts::key(tenant, campaign, "");
+    let keys = table.values(&prefix).map(|(key, _)| String::from_utf8_lossy(key));
+    keys.filter(|key| {
+        let id = key.strip_prefix(&prefix).unwrap_or_default();
+        orders.iter().all(|order| order.id != id)
+    })
+    .map(std::borrow::Cow::into_owned)
+    .collect()
+}
+
+/// Writes what came of an order. Its id is a function of order and round.
+fn conclude(writer: &Writer, out: &mut Outputs<'_>, finished: &Finished<'_, TextOrder>) {
+    let order = finished.request;
+    let (texts, problems, model) = match finished.conclusion {
+        Conclusion::Applied(reply) => {
+            let (texts, problems) = reply::read(&reply.text, order, writer.room(&order.platform));
+            (texts, problems, Some(reply.model.clone()))
+        }
+        Conclusion::Rejected { detail }
+        | Conclusion::Withdrawn { detail }
+        | Conclusion::GaveUp { detail, .. } => (Vec::new(), vec![detail.to_owned()], None),
+    };
+    let (tenant, campaign) = (&order.tenant, &order.campaign.id);
+    if texts.is_empty() {
+        tracing::warn!(%tenant, %campaign, platform = %order.platform.name, strategy = %order.strategy, ?problems, "no texts came of an order");
+    }
+    let written = WrittenTexts {
+        campaign: campaign.clone(),
+        platform: order.platform.name.clone(),
+        direction: order.direction,
+        brief: brief_id(&order.campaign.brief),
+        strategy: order.strategy.clone(),
+        prompt: order.prompt_version.clone(),
+        model,
+        round: order.round,
+        texts,
+        problems,
+    };
+    let id = event_id("written_texts", &[&order.key()]);
+    let envelope = Envelope::new(tenant.clone(), id, finished.at, written);
+    let key = WrittenTexts::key(tenant, campaign, &order.id);
+    out.emit(&finished.cause, topics::TEXTS, &key, &envelope);
+}
+
+impl Stage for TextsStage {
+    fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        if self.settings.model.is_empty() {
+            return Ok(());
+        }
+        for record in &batch.records {
+            self.order(record, out)?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, partitions: &[u32], now: Utc, out: &mut Outputs<'_>) -> Result<(), StageError> {
+        let writer = Arc::clone(&self.writer);
+        self.outbox.drive(partitions, now, out, |out, finished| {
+            conclude(&writer, out, finished);
+        })
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition]) {
+        self.outbox.revoked(partitions);
+    }
+}
