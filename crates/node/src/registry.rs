@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 38] = [
+pub static COMPONENTS: [Registration; 39] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
