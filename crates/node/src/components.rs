@@ -28,7 +28,7 @@ pub(crate) fn views(
         }
         Kind::LlmProvider => {
             let asks = |stage: &&Registration| stage.has_need(Need::LanguageModels);
-            (is_served || running.iter().any(|stage| asks(stage))) && has_entry(settings, component)
+            (is_served || running.iter().any(asks)) && has_entry(settings, component)
         }
     };
     let view = |component: &'static Registration| ComponentView {

@@ -304,7 +304,7 @@ impl Parts {
             resources.insert(platforms);
         }
         let asks = |stage: &&Registration| stage.has_need(Need::LanguageModels);
-        let gateway = if listener.is_some() || running.iter().any(|stage| asks(stage)) {
+        let gateway = if listener.is_some() || running.iter().any(&asks) {
             models::open(settings, &resources, handle, &meters_registry)?
         } else {
             None
@@ -313,7 +313,7 @@ impl Parts {
             .clone()
             .map(|gateway| -> Arc<dyn TextModel> { Arc::new(GatewayModel::new(gateway, handle.clone())) });
         resources.insert::<TextModels>(writer);
-        if running.iter().any(|stage| asks(stage)) {
+        if running.iter().any(asks) {
             resources.insert::<Embedders>(embedder::open(settings)?);
         }
         components::warn_of_unused(settings);

@@ -128,7 +128,7 @@ fn good() -> String {
     )])
 }
 
-fn decision(campaign: &str, moment: &str, at: i64, result: serde_json::Value) -> RecordBuilder {
+fn decision(campaign: &str, moment: &str, at: i64, result: &serde_json::Value) -> RecordBuilder {
     let decision: Decision = serde_json::from_value(json!({
         "moment": moment, "campaign": campaign, "audience": "everyone:football", "context": {}, "result": result
     }))
@@ -152,7 +152,7 @@ fn suppressed(campaign: &str, moment: &str, at: i64, rule: &str) -> RecordBuilde
         campaign,
         moment,
         at,
-        json!({"suppressed": {"rule": rule, "reason": "r", "by": by}}),
+        &json!({"suppressed": {"rule": rule, "reason": "r", "by": by}}),
     )
 }
 
