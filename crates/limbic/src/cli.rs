@@ -659,6 +659,7 @@ Examples:
   limbic reviews list                                    ads that wait, the oldest first
   limbic reviews list --state rejected --campaign spring
   limbic reviews show 9f86d081                           an ad, and what changed; the first digits of its id are enough
+  limbic reviews show 9f86d081 --picture ad.png
   limbic reviews approve 9f86d081
   limbic reviews edit 9f86d081 --headline 'Warm feet' --body 'Try a pair.'
   limbic reviews reject 9f86d081 --reason 'The product has another name'
@@ -681,6 +682,12 @@ pub enum ReviewsCommand {
     Show {
         /// Id of the ad, or the first digits of it
         id: String,
+        /// Also render the ad as a card into this file (.png, .jpg or .webp), if the program was built with the feature `render`
+        #[arg(long, value_name = "FILE")]
+        picture: Option<PathBuf>,
+        /// Size of the card: width and height in pixels, or an image of an ad platform (`x/post/landscape`)
+        #[arg(long, default_value = "1200x628", requires = "picture")]
+        size: String,
         /// Where the answer comes from.
         #[command(flatten)]
         ask: AskArgs,

@@ -1,19 +1,30 @@
 //! `limbic reviews`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 
 use super::ask::Source;
-use crate::cli::{AskArgs, Common, ReviewsCommand};
+use super::render;
+use crate::cli::{AskArgs, Common, RenderArgs, ReviewsCommand};
 
 pub fn run(common: &Common, command: &ReviewsCommand) -> anyhow::Result<ExitCode> {
     match command {
         ReviewsCommand::List { state, campaign, ask } => list(common, ask, state, campaign.as_deref())?,
-        ReviewsCommand::Show { id, ask } => {
+        ReviewsCommand::Show {
+            id,
+            picture,
+            size,
+            ask,
+        } => {
             let source = Source::running_node(common, ask)?;
-            show(&find(&source, id)?, ask.json)?;
+            let review = find(&source, id)?;
+            show(&review, ask.json)?;
+            if let Some(file) = picture {
+                return render::run(&card(&review, size, file));
+            }
         }
         ReviewsCommand::Approve { id, replace, ask } => {
             decide(common, ask, (id, *replace), |_| json!({"verdict": "approve"}))?;
@@ -108,6 +119,27 @@ fn find(source: &Source, id: &str) -> anyhow::Result<Value> {
     }
 }
 
+/// The card of an ad, with the texts that it may run with.
+fn card(review: &Value, size: &str, out: &Path) -> RenderArgs {
+    let line = |name: &str| {
+        let edited = review["decision"][name].as_str();
+        let written = review["creative"]["rendering"][name].as_str();
+        edited.or(written).unwrap_or_default().to_owned()
+    };
+    RenderArgs {
+        text: line("headline"),
+        body: line("body"),
+        button: String::new(),
+        brand: String::new(),
+        size: size.to_owned(),
+        colours: None,
+        strict_colours: false,
+        language: "en".to_owned(),
+        fonts: None,
+        out: out.to_owned(),
+    }
+}
+
 fn decide(
     common: &Common,
     ask: &AskArgs,
@@ -117,8 +149,16 @@ fn decide(
     let source = Source::running_node(common, ask)?;
     let review = find(&source, id)?;
     let mut decision = decision(&review);
-    if replace && !review["decision_id"].is_null() {
+    let known = &review["decision"];
+    if replace {
         decision["replaces"] = review["decision_id"].clone();
+    } else if known.is_object() {
+        bail!(
+            "{} decided `{}` about this ad at {}: give --replace to replace this decision",
+            text(&known["by"]),
+            text(&known["verdict"]),
+            text(&known["at"])
+        );
     }
     let decided = source.decide(text(&review["id"]), &decision)?;
     show(&decided, ask.json)
@@ -200,6 +240,18 @@ fn marked(pieces: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_has_the_texts_of_the_person_who_edited_the_ad() {
+        let mut review = json!({"creative": {"rendering": {"headline": "Boots", "body": "Try a pair."}}});
+        let texts = |review: &Value| {
+            let card = card(review, "1200x628", Path::new("ad.png"));
+            format!("{} | {}", card.text, card.body)
+        };
+        assert_eq!(texts(&review), "Boots | Try a pair.");
+        review["decision"] = json!({"verdict": "edit", "headline": "Shoes", "body": "Try one."});
+        assert_eq!(texts(&review), "Shoes | Try one.");
+    }
 
     #[test]
     fn what_changed_is_marked_in_one_line() {
