@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use limbic_domain::{BrandKit, Brief, CallToAction, Slug, WrittenText};
+use limbic_domain::{BrandKit, Brief, CallToAction, Direction, Slug, WrittenText};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -100,6 +100,11 @@ fn check(item: Value, order: &TextOrder, room: Room<'_>) -> Result<WrittenText, 
             .any(|link| lower.contains(link))
         {
             return Err(format!("its {field} has a link"));
+        }
+        if order.direction == Some(Direction::Down) && line.contains('!') {
+            return Err(format!(
+                "its {field} has an exclamation mark, which no ad has after a fall of the mood"
+            ));
         }
         if let Some(number) = numbers(line).difference(&numbers_of(brief)).next() {
             return Err(format!(
@@ -292,6 +297,20 @@ mod tests {
         ] {
             assert_eq!(read_with(&order(), reply), (Vec::new(), vec![reason.to_owned()]));
         }
+    }
+
+    #[test]
+    fn after_a_fall_of_the_mood_no_text_is_loud() {
+        let mut quiet = order();
+        let loud = json!({"texts": [text("Alpine Tea!", "Try it today.")]}).to_string();
+        assert_eq!(read_with(&quiet, &loud).0.len(), 1);
+        quiet.direction = Some(Direction::Down);
+        let (texts, problems) = read_with(&quiet, &loud);
+        assert_eq!(texts, []);
+        assert!(
+            problems[0].contains("its headline has an exclamation mark"),
+            "{problems:?}"
+        );
     }
 
     #[test]
