@@ -187,7 +187,8 @@ impl Chain {
         chain.creative.set_references(
             References::new()
                 .with(topics::CAMPAIGNS, records)
-                .with::<&str, &[u8]>(topics::REVIEWS, []),
+                .with::<&str, &[u8]>(topics::REVIEWS, [])
+                .with::<&str, &[u8]>(topics::TEXTS, []),
         );
         chain.publish_holds();
         chain.deliver.assign(topics::DECISIONS, 0);
