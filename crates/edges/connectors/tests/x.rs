@@ -324,6 +324,69 @@ fn without_backfill_a_gap_is_searched_and_a_kill_in_between_loses_nothing() {
 }
 
 #[test]
+fn a_search_that_fails_does_not_end_the_stream_and_is_done_later() {
+    let local = LocalX::start(XMode::Stream);
+    let (mut connector, mut cursor) = (build(&local.settings()), None);
+    let mut now = Instant::now();
+    connector.set_time(now);
+    pull(&mut *connector, &mut cursor);
+    connector.reset();
+    let missed = format!("x {} v0", local.post(1, "goal"));
+    pull(&mut *connector, &mut cursor);
+    let reset = Utc::now().as_millis() / 1_000 + 600;
+    local.server.shared.quotas.lock().insert("search", (0, reset));
+    now += Duration::from_secs(41);
+    connector.set_time(now);
+    let page = pull(&mut *connector, &mut cursor);
+    assert_eq!(page.dropped["a search for a gap that failed"], 1);
+    let live = format!("x {} v0", local.post(2, "goal"));
+    assert_eq!(until(&mut *connector, &mut cursor, 1), [live]);
+    assert_eq!(
+        local.server.shared.violations.load(Ordering::SeqCst),
+        1,
+        "it is asked once"
+    );
+    // Another process finds the gap in the cursor.
+    local.server.shared.quotas.lock().clear();
+    let mut connector = build(&local.settings());
+    connector.set_time(now);
+    pull(&mut *connector, &mut cursor);
+    connector.set_time(now + Duration::from_secs(41));
+    assert!(until(&mut *connector, &mut cursor, 1).contains(&missed));
+    assert_eq!(
+        local.server.shared.feed.queries().len(),
+        3,
+        "three connections in all"
+    );
+}
+
+#[test]
+fn a_page_of_a_search_for_other_rules_is_not_asked_for() {
+    let local = LocalX::start(XMode::Search);
+    let settings = XSettings {
+        catch_up: "1h".parse().unwrap(),
+        budget_per_day: 100.0,
+        ..local.settings()
+    };
+    for n in 0..1_100 {
+        local.post(n, "goal");
+    }
+    let mut cursor = None;
+    assert_eq!(pull(&mut *build(&settings), &mut cursor).items.len(), 1_000);
+    let settings = XSettings {
+        rules: vec!["another rule".to_owned()],
+        ..settings
+    };
+    let mut connector = build(&settings);
+    let found = until(&mut *connector, &mut cursor, 1_100);
+    assert_eq!(
+        found.len(),
+        1_100,
+        "from the beginning: what comes twice is removed"
+    );
+}
+
+#[test]
 fn repeated_and_late_posts_are_read_once_and_stop_nothing() {
     let local = LocalX::start(XMode::Stream);
     let (mut connector, mut cursor) = (build(&local.settings()), None);
@@ -520,7 +583,7 @@ fn deletions_are_asked_for_and_a_place_that_was_removed_is_not_a_deletion() {
 }
 
 #[test]
-fn an_address_for_the_upload_inside_the_network_is_not_asked_and_posts_arrive_nevertheless() {
+fn an_address_for_the_upload_that_must_not_be_followed_stops_no_posts() {
     let local = LocalX::start(XMode::Search);
     *local.server.shared.upload.lock() = Some("ftp:no-host".to_owned());
     let mut driver = Driver::new(local.connector(), Memory::default());

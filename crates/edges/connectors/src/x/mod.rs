@@ -67,6 +67,8 @@ const GAP_ENDS_IN: i64 = 5_000;
 const KEEPS_UP_WITHIN: Duration = Duration::from_hours(24);
 /// The day by which X charges: from midnight, in UTC.
 const DAY: DayBegins = DayBegins(0);
+/// How long after a failure a gap is searched again.
+const SEARCH_AGAIN: Duration = Duration::from_mins(5);
 /// How often the rules of the app are compared with the settings.
 const RULES_EVERY: Duration = Duration::from_hours(1);
 
@@ -81,6 +83,8 @@ pub struct X {
     /// What the last page adds to `seen`, if the caller continues at its cursor.
     pending: Option<(Cursor, Vec<Note>)>,
     open: Option<Open>,
+    /// No gap is searched before this time, because the search has failed.
+    search_from: Option<Instant>,
     /// When the rules were compared last.
     compared: Option<Instant>,
     /// The clock of the caller.
@@ -111,6 +115,7 @@ impl X {
             settings,
             pending: None,
             open: None,
+            search_from: None,
             compared: None,
             now: Instant::now(),
             failed: None,
@@ -163,19 +168,19 @@ impl X {
         Ok(())
     }
 
-    /// Pages of the search, oldest post first. Without more pages, the walk is over.
+    /// Pages of the search, oldest post first. Without more pages, the walk is over. On an error, the pages before it are in `pull`, so
+    /// that a quota that is too small for all pages is enough for some.
     fn search(&mut self, position: &mut Position, pull: &mut Pull<'_>) -> Result<(), ConnectorError> {
-        let mut walk = match position.walk.take() {
-            Some(walk) => walk,
-            None => walk_from(before(position.id, self.settings.rewind.get())),
-        };
+        // On an error the walk stays where it was.
+        let walk = position.walk.clone();
+        let mut walk = walk.unwrap_or_else(|| walk_from(before(position.id, self.settings.rewind.get())));
         let oldest = before(id_at(Utc::now()), SEARCHED);
         // Pages after the first one are asked for with the same beginning.
         if walk.after < oldest && walk.rule == 0 && walk.token.is_none() {
             pull.page.drop_one("a gap that is older than the search keeps");
             walk.after = oldest;
         }
-        let mut found: Vec<(u64, Value)> = Vec::new();
+        let (mut found, mut failed): (Vec<(u64, Value)>, _) = (Vec::new(), None);
         let (after, until) = (walk.after.to_string(), walk.until.map(|until| until.to_string()));
         for _ in 0..MOST_PAGES {
             let Some(rule) = self.settings.rules.get(walk.rule) else {
@@ -199,15 +204,16 @@ impl X {
             query.extend(walk.token.as_deref().map(|token| ("next_token", token)));
             let answer = match self.api.search(&query) {
                 Ok(answer) => answer,
-                // First what was found, so that a quota that is too small for all pages is enough for some.
+                // The rules can be others than when the token was stored.
+                Err(ConnectorError::Refused { .. }) if walk.token.is_some() => {
+                    (walk.token, walk.rule) = (None, 0);
+                    continue;
+                }
                 Err(error) if !found.is_empty() => {
-                    self.failed = Some(error);
+                    failed = Some(error);
                     break;
                 }
-                Err(error) => {
-                    position.walk = Some(walk);
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             };
             let mut answer: Value = serde_json::from_slice(&answer.body).map_err(|error| {
                 let detail = format!("its answer is not a page of posts: {error}");
@@ -235,9 +241,10 @@ impl X {
             position.walk = Some(walk);
             pull.page.has_more = true;
         } else {
+            position.walk = None;
             position.id = position.id.max(walk.highest);
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// The posts that are there, or those of the next half second.
@@ -392,10 +399,20 @@ impl X {
             self.connect(position, after.is_none())?;
         }
         let mut open = self.open.take().expect("it was opened above");
-        let is_settled = self.now.saturating_duration_since(open.opened) >= SETTLES_IN;
-        if position.walk.is_some() && is_settled {
-            // A gap is searched in turns with the stream, which goes on meanwhile.
-            self.search(position, pull)?;
+        let is_settled = self.now.saturating_duration_since(open.opened) >= SETTLES_IN
+            && self.search_from.is_none_or(|from| self.now >= from);
+        // A gap is searched in turns with the stream, which goes on meanwhile, and although the search fails.
+        if position.walk.is_some()
+            && is_settled
+            && let Err(error) = self.search(position, pull)
+        {
+            pull.page.drop_one("a search for a gap that failed");
+            tracing::warn!(%error, "X was not searched for what the stream missed");
+            let asked = match error {
+                ConnectorError::Unavailable { retry_after, .. } => retry_after,
+                _ => None,
+            };
+            self.search_from = Some(self.now + asked.unwrap_or_default().max(SEARCH_AGAIN));
         }
         let has_searched = !pull.page.items.is_empty() || pull.page.has_more;
         if let Err(problem) = self.read(&mut open, position, pull, most) {
@@ -473,7 +490,12 @@ impl Connector for X {
         if is_spent {
             self.open = None;
         } else if is_search {
-            self.search(&mut position, &mut pull)?;
+            if let Err(error) = self.search(&mut position, &mut pull) {
+                if pull.page.items.is_empty() {
+                    return Err(error);
+                }
+                self.failed = Some(error);
+            }
         } else {
             self.pull_stream(after, &mut position, &mut pull, most)?;
         }

@@ -265,9 +265,19 @@ fn search(shared: &Shared, mut stream: &TcpStream, headers: &[(&str, String)], r
     );
     let until = number("until_id").unwrap_or(u64::MAX);
     // A token names the last id of the page before it, in another form.
-    let token = request
-        .parameter("next_token")
-        .map(|token| token.trim_start_matches("b26v").parse::<u64>().unwrap());
+    let token = request.parameter("next_token");
+    // A token belongs to its query, and names the last id of the page before it, in another form.
+    let query = request.parameter("query").unwrap();
+    let token = token.map(|token| {
+        token
+            .strip_prefix(&format!("b26v{}x", query.len()))
+            .map(str::to_owned)
+    });
+    let token: Option<u64> = match token {
+        Some(None) => return http::answer(stream, 400, headers, b"{\"title\": \"Invalid Request\"}"),
+        Some(Some(id)) => Some(id.parse()?),
+        None => None,
+    };
     let before = token.map_or(until, |token| token.min(until));
     let posts = shared.posts.lock();
     let gone = shared.gone.lock();
@@ -285,7 +295,7 @@ fn search(shared: &Shared, mut stream: &TcpStream, headers: &[(&str, String)], r
         body["meta"]["oldest_id"] = oldest.to_string().into();
         body["data"] = page.iter().map(|(_, post)| (*post).clone()).collect();
         if page.len() < found.len() {
-            body["meta"]["next_token"] = format!("b26v{oldest}").into();
+            body["meta"]["next_token"] = format!("b26v{}x{oldest}", query.len()).into();
         }
     }
     let body = body.to_string();
