@@ -390,6 +390,7 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "seen",
         "tenants.*.pseudonym_secret",
         "tenants.*.api_keys[]",
+        "tenants.*.reviewer_keys[]",
         "api.operator_keys[]",
         "data_keys[]",
         "influxdb.token",
@@ -399,6 +400,7 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "ad_platforms.*.headers.*",
         "connectors.*.app_secret",
         "connectors.*.client_secret",
+        "connectors.*.key",
         "connectors.*.secret",
         "connectors.*.settings.*",
         "connectors.*.token",
@@ -416,6 +418,7 @@ fn no_secret_of_any_setting_is_in_any_output() {
     );
 
     let (own, key, operator) = (secret("a"), secret("b"), secret("c"));
+    let reviewer = secret("d");
     // A key for data has hexadecimal digits only.
     let data_key = "c0ffee00112233445566778899aabbccddeeff0f1e2d3c4b5a69788796a5b4c3";
     let rest = format!(
@@ -429,6 +432,7 @@ operator_keys = ["{operator}"]
 [tenants.acme]
 pseudonym_secret = "{own}"
 api_keys = ["{key}"]
+reviewer_keys = ["{reviewer}"]
 [influxdb]
 org = "limbic"
 bucket = "limbic"
