@@ -92,12 +92,11 @@ pub enum RowsError {
         problem: String,
     },
     /// The mapping does not fit the columns.
-    #[error("{path}: its columns do not fit the fields of a post")]
+    #[error("{path}: {problem}")]
     Columns {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
-        #[source]
+        /// What does not fit. It is in the message, and so is not a source of its own.
         problem: MappingError,
     },
 }
