@@ -63,12 +63,13 @@ def softmax_task(task: str, logit, truth) -> tuple[dict, dict]:
 
 # The least recall of a task whose posts must not be missed: each threshold is the highest that keeps it.
 LEAST_RECALL = {"distress": 0.95}
-# But at most this share of ordinary posts may reach a threshold, even if recall falls: an alarm that most posts raise protects nobody.
-MOST_ORDINARY = {"distress": 0.02}
+# But at most these shares of ordinary posts may reach a threshold, even if recall falls: an alarm that most posts raise protects nobody. The first
+# share is of the public streams, the second one of written posts of cheerful crowds, who write short scenes as people in distress do.
+MOST_ORDINARY = {"distress": (0.02, 0.05)}
 
 
 def sigmoid_task(task: str, logit, truth, ordinary=None) -> tuple[dict, dict]:
-    """Labels that are NaN are not known, and count nowhere. `ordinary` has the logits of ordinary posts, for a task that needs them."""
+    """Labels that are NaN are not known, and count nowhere. `ordinary` has the logits of each kind of ordinary posts, for a task that needs them."""
     known = ~numpy.isnan(truth)
 
     def loss(temperature):
@@ -81,7 +82,8 @@ def sigmoid_task(task: str, logit, truth, ordinary=None) -> tuple[dict, dict]:
         thresholds = [recall_threshold(truth[:, label], chance[:, label], LEAST_RECALL[task]) for label in range(truth.shape[1])]
         if ordinary is None:
             raise ValueError(f"the thresholds of {task} need the logits of ordinary posts")
-        among = numpy.quantile(sigmoid(ordinary / temperature), 1 - MOST_ORDINARY[task], axis=0)
+        among = [numpy.quantile(sigmoid(one / temperature), 1 - most, axis=0) for one, most in zip(ordinary, MOST_ORDINARY[task], strict=True)]
+        among = numpy.max(among, axis=0)
         thresholds = [round(float(max(own, least)), 3) for own, least in zip(thresholds, among)]
         found = chance[:, 0][truth[:, 0] > 0.5] >= thresholds[0]
         alarms = chance[:, 0][truth[:, 0] <= 0.5] >= thresholds[0]
