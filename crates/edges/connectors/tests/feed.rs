@@ -113,43 +113,29 @@ fn a_feed_keeps_the_contract_of_connectors() {
     suite::check(&|| Box::new(LocalFeed::start()));
 }
 
-/// The items of pulls until one asks nothing, and the cursor then.
-fn poll(connector: &mut dyn Connector, cursor: &mut Option<Cursor>) -> Vec<Item> {
-    let mut items = Vec::new();
-    loop {
-        let page = connector.pull(cursor.as_ref(), 100).unwrap();
-        let is_idle = page.items.is_empty() && page.next == *cursor;
-        items.extend(page.items);
-        *cursor = page.next;
-        if is_idle {
-            return items;
-        }
-    }
-}
-
 #[test]
 fn nothing_new_costs_an_answer_without_a_body_and_each_wait_one_request() {
     let local = LocalFeed::start();
     local.write("1", "a goal");
     let (mut connector, mut cursor) = (local.connector(), None);
-    assert_eq!(poll(&mut *connector, &mut cursor).len(), 1);
+    assert_eq!(suite::poll(&mut *connector, &mut cursor).len(), 1);
     assert_eq!(*local.server.shared.statuses.lock(), [200]);
-    assert!(poll(&mut *connector, &mut cursor).is_empty());
+    assert!(suite::poll(&mut *connector, &mut cursor).is_empty());
     assert_eq!(*local.server.shared.statuses.lock(), [200, 304]);
     let wait = connector.wait_when_idle();
     assert!((810..=990).contains(&wait.as_secs()), "{wait:?}");
     // Another process knows what was read.
     local.write("2", "another goal");
-    let found = poll(&mut *local.connector(), &mut cursor);
+    let found = suite::poll(&mut *local.connector(), &mut cursor);
     assert_eq!(
         found.iter().map(key).collect::<Vec<_>>(),
         [format!("feed {} v0", local.id("2"))]
     );
-    assert!(poll(&mut *local.connector(), &mut cursor).is_empty());
+    assert!(suite::poll(&mut *local.connector(), &mut cursor).is_empty());
     assert_eq!(*local.server.shared.statuses.lock(), [200, 304, 200, 304]);
     // The feed asks for more time.
     *local.server.shared.headers.lock() = vec![("cache-control", "public, max-age=7200".to_owned())];
-    poll(&mut *connector, &mut cursor);
+    suite::poll(&mut *connector, &mut cursor);
     assert!(connector.wait_when_idle() > Duration::from_mins(100));
 }
 
@@ -158,11 +144,11 @@ fn the_same_guid_with_another_text_is_a_higher_revision() {
     let local = LocalFeed::start();
     let (mut connector, mut cursor) = (local.connector(), None);
     local.publish(Change::Post(1));
-    poll(&mut *connector, &mut cursor);
+    suite::poll(&mut *connector, &mut cursor);
     let mut revisions = vec![0];
     for _ in 0..3 {
         local.publish(Change::Edit(1));
-        let found = poll(&mut *connector, &mut cursor);
+        let found = suite::poll(&mut *connector, &mut cursor);
         let [Item::Post(post)] = &found[..] else {
             panic!("{found:?}");
         };
@@ -176,7 +162,7 @@ fn the_same_guid_with_another_text_is_a_higher_revision() {
         ..local.settings()
     };
     local.publish(Change::Edit(1));
-    let found = poll(&mut *build(&wanting), &mut cursor);
+    let found = suite::poll(&mut *build(&wanting), &mut cursor);
     assert!(matches!(&found[..], [Item::Deletion(_)]), "{found:?}");
 }
 
@@ -202,23 +188,23 @@ fn redirects_are_followed_by_rule() {
     };
     let (mut connector, mut cursor) = (build(&settings), None);
     redirect(302, "/elsewhere");
-    assert_eq!(poll(&mut *connector, &mut cursor).len(), 1);
+    assert_eq!(suite::poll(&mut *connector, &mut cursor).len(), 1);
     assert_eq!(paths(), ["/old", "/elsewhere"]);
     redirect(308, "/new");
-    poll(&mut *connector, &mut cursor);
+    suite::poll(&mut *connector, &mut cursor);
     assert_eq!(
         paths(),
         ["/old", "/new"],
         "after a temporary one, the old address is asked"
     );
-    poll(&mut *connector, &mut cursor);
+    suite::poll(&mut *connector, &mut cursor);
     assert_eq!(
         paths(),
         ["/new"],
         "after a permanent one, the new address is asked"
     );
     connector.reset();
-    poll(&mut *connector, &mut cursor);
+    suite::poll(&mut *connector, &mut cursor);
     assert_eq!(
         paths(),
         ["/old"],

@@ -149,20 +149,6 @@ fn the_graph_api_keeps_the_contract_of_connectors() {
     suite::check(&|| Box::new(LocalGraph::start()));
 }
 
-/// The items of pulls until one asks nothing.
-fn poll(connector: &mut dyn Connector, cursor: &mut Option<Cursor>) -> Vec<Item> {
-    let mut found = Vec::new();
-    loop {
-        let page = connector.pull(cursor.as_ref(), 100).unwrap();
-        let is_idle = page.items.is_empty() && page.next == *cursor;
-        found.extend(page.items);
-        *cursor = page.next;
-        if is_idle {
-            return found;
-        }
-    }
-}
-
 #[test]
 fn both_networks_are_read_page_by_page_with_replies_and_without_following_addresses() {
     let local = LocalGraph::start();
@@ -313,7 +299,10 @@ fn the_webhooks_and_the_api_name_a_comment_alike() {
     let local = LocalGraph::start();
     local.comment(1, "goal");
     let (mut connector, mut cursor) = (local.connector(), None);
-    let found: Vec<String> = poll(&mut *connector, &mut cursor).iter().map(key).collect();
+    let found: Vec<String> = suite::poll(&mut *connector, &mut cursor)
+        .iter()
+        .map(key)
+        .collect();
     assert_eq!(found, [format!("{} v0", named(1))]);
 }
 

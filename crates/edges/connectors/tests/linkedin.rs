@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use limbic_component::{Component, ConnectorComponent, Resources};
-use limbic_connectors::{Connector, ConnectorError, Cursor, Failure, Item, LinkedIn, LinkedInSettings};
+use limbic_connectors::{Connector, ConnectorError, Failure, Item, LinkedIn, LinkedInSettings};
 use limbic_domain::{ConnectionUrl, Secret, Utc};
 use serde_json::{Value, json};
 
@@ -146,20 +146,6 @@ fn linkedin_keeps_the_contract_of_connectors() {
     suite::check(&|| Box::new(LocalLinkedIn::start()));
 }
 
-/// The items of pulls until one asks nothing.
-fn poll(connector: &mut dyn Connector, cursor: &mut Option<Cursor>) -> Vec<Item> {
-    let mut found = Vec::new();
-    loop {
-        let page = connector.pull(cursor.as_ref(), 100).unwrap();
-        let is_idle = page.items.is_empty() && page.next == *cursor;
-        found.extend(page.items);
-        *cursor = page.next;
-        if is_idle {
-            return found;
-        }
-    }
-}
-
 #[test]
 fn posts_comments_and_replies_are_read_and_a_deleted_post_takes_its_comments_with_it() {
     let local = LocalLinkedIn::start();
@@ -178,7 +164,7 @@ fn posts_comments_and_replies_are_read_and_a_deleted_post_takes_its_comments_wit
         ..local.settings()
     };
     let (mut connector, mut cursor) = (build(&settings), None);
-    let found = poll(&mut *connector, &mut cursor);
+    let found = suite::poll(&mut *connector, &mut cursor);
     let posts: Vec<&Value> = found
         .iter()
         .map(|item| match item {
@@ -209,7 +195,9 @@ fn posts_comments_and_replies_are_read_and_a_deleted_post_takes_its_comments_wit
         .lock()
         .retain(|post| post["id"] != "urn:li:ugcPost:2");
     // The first post is older than the one that is gone, so the list reaches beyond it.
-    let gone: Vec<Item> = (0..4).flat_map(|_| poll(&mut *connector, &mut cursor)).collect();
+    let gone: Vec<Item> = (0..4)
+        .flat_map(|_| suite::poll(&mut *connector, &mut cursor))
+        .collect();
     let mut gone: Vec<String> = gone.iter().map(key).collect();
     gone.sort();
     assert_eq!(

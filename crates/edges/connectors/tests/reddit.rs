@@ -147,16 +147,7 @@ fn reddit_keeps_the_contract_of_connectors() {
 
 /// The keys of the items of pulls until one asks nothing.
 fn poll(connector: &mut dyn Connector, cursor: &mut Option<Cursor>) -> Vec<String> {
-    let mut found = Vec::new();
-    loop {
-        let page = connector.pull(cursor.as_ref(), 100).unwrap();
-        let is_idle = page.items.is_empty() && page.next == *cursor;
-        found.extend(page.items.iter().map(key));
-        *cursor = page.next;
-        if is_idle {
-            return found;
-        }
-    }
+    suite::poll(connector, cursor).iter().map(key).collect()
 }
 
 #[test]

@@ -86,6 +86,21 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("everything")
 }
 
+/// The items of pulls until one brings nothing and moves nothing.
+#[allow(dead_code, reason = "not every network is polled")]
+pub(crate) fn poll(connector: &mut dyn Connector, cursor: &mut Option<Cursor>) -> Vec<Item> {
+    let mut found = Vec::new();
+    loop {
+        let page = connector.pull(cursor.as_ref(), 100).unwrap();
+        let is_idle = page.items.is_empty() && page.next == *cursor;
+        found.extend(page.items);
+        *cursor = page.next;
+        if is_idle {
+            return found;
+        }
+    }
+}
+
 /// The log and the stored cursor. They survive a runner.
 #[derive(Default)]
 pub(crate) struct Disk {
