@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use limbic_component::{Component, ConnectorComponent, Resources};
-use limbic_connectors::{Connector, ConnectorError, Cursor, Failure, Item, MetaGraph, MetaGraphSettings};
+use limbic_connectors::{Connector, ConnectorError, Failure, Item, MetaGraph, MetaGraphSettings};
 use limbic_domain::{ConnectionUrl, Secret, Utc, event_id};
 use serde_json::{Value, json};
 
