@@ -94,8 +94,8 @@ pub struct Campaign {
     /// What the advertiser declares: who advertises and pays, in which regions, and which regulated categories the offer is of.
     #[serde(default, skip_serializing_if = "Declaration::is_empty")]
     pub declared: Declaration,
-    /// Which of its ads wait for a person: `none`, `ai_texts`, `new_texts` or `all`. The stricter one of this and of `creative.review`
-    /// counts. Absent = as `creative.review` says.
+    /// Which of its ads wait for a person: `none`, `ai_texts`, `new_texts` or `all`. The stricter one of this and of `creative.review.mode`
+    /// counts. Absent = as `creative.review.mode` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<ReviewMode>,
 }

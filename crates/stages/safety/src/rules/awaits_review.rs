@@ -8,7 +8,7 @@ pub(crate) const AWAITS_REVIEW: Rule = Rule {
     protection: Protection::P9,
     version: 1,
     protects: "people from texts of a machine that no person has read, and an advertiser from texts that nobody has approved",
-    objects_when: "the campaign's `review` or `creative.review` demands that a person approves the ad, and nobody has",
+    objects_when: "the campaign's `review` or `creative.review.mode` demands that a person approves the ad, and nobody has",
     check: Check::Ad(unapproved),
 };
 
