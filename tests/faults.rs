@@ -40,6 +40,8 @@ enum Fault {
     ClockAhead,
     /// The wall clock is 60 days behind.
     ClockBehind,
+    /// Each sync of a file takes up to half a second longer.
+    SlowDisk,
     /// The data folder has no room.
     FullDisk,
     /// The view's SQLite file is locked, or its PostgreSQL server is killed.
@@ -61,8 +63,8 @@ struct World {
     /// Where the node's folder is made, and whether it is a file system of limited size.
     folder: PathBuf,
     is_small: bool,
-    /// The compiled `scripts/wrong-clock.c`.
-    clock: Option<String>,
+    /// The compiled `scripts/faulty-system.c`.
+    system: Option<String>,
     /// The folder of servers that belong to this run alone (`LIMBIC_SERVICES_RUN`).
     servers: Option<String>,
     on_kafka: bool,
@@ -75,7 +77,7 @@ impl World {
         Self {
             is_small: small.is_some(),
             folder: small.map_or_else(std::env::temp_dir, PathBuf::from),
-            clock: std::env::var("LIMBIC_TORTURE_CLOCK").ok(),
+            system: std::env::var("LIMBIC_TORTURE_SYSTEM").ok(),
             servers: std::env::var("LIMBIC_TORTURE_SERVERS").ok(),
             on_kafka: std::env::var("LIMBIC_TORTURE_BACKEND").is_ok_and(|backend| backend == "kafka"),
             name: format!("faults_{}", std::process::id()),
@@ -90,8 +92,8 @@ impl World {
             Fault::ViewBack,
             Fault::PlatformHangs,
         ];
-        if self.clock.is_some() {
-            faults.extend([Fault::ClockAhead, Fault::ClockBehind]);
+        if self.system.is_some() {
+            faults.extend([Fault::ClockAhead, Fault::ClockBehind, Fault::SlowDisk]);
         }
         if self.is_small {
             faults.push(Fault::FullDisk);
@@ -190,8 +192,8 @@ struct Exposed {
     node: TestNode,
     platform: Arc<Platform>,
     runtime: tokio::runtime::Runtime,
-    /// How wrong the clock of the node's process is, as `scripts/wrong-clock.c` reads it.
-    clock: PathBuf,
+    /// What is wrong with the clock and the disk of the node's process, as `scripts/faulty-system.c` reads it.
+    system: PathBuf,
     counts: BTreeMap<Fault, u32>,
 }
 
@@ -216,12 +218,12 @@ impl Exposed {
             let create = format!("CREATE DATABASE {}", world.name);
             runtime.block_on(execute(&server, &create)).unwrap();
         }
-        let clock = world.folder.join(format!("{}.clock", world.name));
-        set_clock(&clock, 0);
+        let system = world.folder.join(format!("{}.faults", world.name));
+        set_faults(&system, 0, 0);
         let mut environment = Vec::new();
-        if let Some(library) = &world.clock {
+        if let Some(library) = &world.system {
             environment.push(("LD_PRELOAD".to_owned(), library.clone()));
-            environment.push(("WRONG_CLOCK".to_owned(), clock.display().to_string()));
+            environment.push(("FAULTY_SYSTEM".to_owned(), system.display().to_string()));
         }
         let described = format!("[ad_platforms.file]\nkind = \"webhook\"\nurl = \"{url}\"\n");
         let flags = world.flags();
@@ -234,7 +236,7 @@ impl Exposed {
             node,
             platform,
             runtime,
-            clock,
+            system,
             counts: BTreeMap::new(),
         }
     }
@@ -256,10 +258,15 @@ impl Exposed {
             }
             Fault::ClockAhead | Fault::ClockBehind => {
                 let days = if fault == Fault::ClockAhead { 60 } else { -60 };
-                set_clock(&self.clock, days * 86_400);
+                set_faults(&self.system, days * 86_400, 0);
                 self.send(posts);
                 wait_for(up_to(1_500, random));
-                set_clock(&self.clock, 0);
+                set_faults(&self.system, 0, 0);
+            }
+            Fault::SlowDisk => {
+                set_faults(&self.system, 0, 20 + random.below(500) as i64);
+                self.send(posts);
+                set_faults(&self.system, 0, 0);
             }
             Fault::FullDisk => {
                 let (filler, left) = (self.world.folder.join("filler"), 16 + random.below(150));
@@ -471,7 +478,8 @@ impl Exposed {
         for stage in ["ingest", "profile", "moments", "optimize", "deliver", "metrics"] {
             assert!(said.contains(&format!("state of {stage}")), "{said}");
         }
-        let _ = std::fs::remove_file(&self.clock);
+        assert!(said.contains("series"), "{said}");
+        let _ = std::fs::remove_file(&self.system);
         if let Some(server) = self.world.postgres() {
             let drop_database = format!("DROP DATABASE {} WITH (FORCE)", self.world.name);
             self.statements(&server, &[drop_database]);
@@ -493,11 +501,13 @@ async fn execute(server: &str, statement: &str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// Sets by how many seconds the clock is wrong. The file is never shorter, because the node has mapped it.
-fn set_clock(file: &Path, seconds: i64) {
+/// Sets by how many seconds the clock is wrong, and by how many milliseconds a sync is late. The file is never shorter, because the
+/// node has mapped it.
+fn set_faults(file: &Path, seconds: i64, sync_millis: i64) {
     let mut open = std::fs::OpenOptions::new();
     let file = open.write(true).create(true).truncate(false).open(file).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, &seconds.to_ne_bytes(), 0).unwrap();
+    let both = [seconds.to_ne_bytes(), sync_millis.to_ne_bytes()].concat();
+    std::os::unix::fs::FileExt::write_all_at(&file, &both, 0).unwrap();
 }
 
 /// Fills the file system of `folder` until `left` MiB are free.

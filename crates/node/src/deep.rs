@@ -1,8 +1,9 @@
-//! Compares the log, the progress and the state of the stages, and the view with each other.
+//! Compares the log, the progress and the state of the stages, the view and the series with each other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use limbic_metrics::MetricsStage;
 use limbic_stream::Log;
 use limbic_stream::verify::{self, Verdict};
 use limbic_stream_embedded::{EmbeddedLog, EmbeddedOptions};
@@ -12,7 +13,8 @@ use crate::check::Finding;
 use crate::settings::Settings;
 use crate::{registry, resources, stages, stores};
 
-/// Reads the whole log, compares the progress of the stages and the view with it, and decodes the state of every stage. Writes no record, no state and no event. The
+/// Reads the whole log, compares the progress of the stages and the view with it, decodes the state of every stage, and compares that of
+/// `metrics` with the series. Writes no record, no state and no event. The
 /// embedded log must not be in use. Requests run on `handle`.
 pub fn check_deep(settings: &Settings, handle: &Handle) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -55,7 +57,6 @@ fn compare_with_log(
     log: &dyn Log,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<()> {
-    let finding = |verdict: Verdict| Finding::new(verdict.what, verdict.result.map_err(anyhow::Error::msg));
     findings.extend(verify::verify_records(log)?.into_iter().map(finding));
     let specs = stages::specs(settings)?;
     findings.extend(verify::verify_progress(log, &specs)?.into_iter().map(finding));
@@ -66,6 +67,16 @@ fn compare_with_log(
         let verdict = verify::verify_state(log, stage.name, schema, settings.partitions)?;
         findings.push(finding(verdict));
     }
+    compare_view(settings, handle, log, findings)?;
+    compare_series(settings, handle, log, findings)
+}
+
+fn compare_view(
+    settings: &Settings,
+    handle: &Handle,
+    log: &dyn Log,
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<()> {
     if settings.view.is_embedded() && !settings.data_dir.join("view.sqlite").is_file() {
         findings.push(Finding::new("view", Ok("there is none yet".to_owned())));
         return Ok(());
@@ -76,4 +87,32 @@ fn compare_with_log(
     findings.extend(compared.into_iter().map(finding));
     handle.block_on(store.close());
     Ok(())
+}
+
+fn compare_series(
+    settings: &Settings,
+    handle: &Handle,
+    log: &dyn Log,
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<()> {
+    if settings.series.is_embedded() && !settings.data_dir.join("series.sqlite").is_file() {
+        findings.push(Finding::new("series", Ok("there are none yet".to_owned())));
+        return Ok(());
+    }
+    let store = stores::open_series(settings, handle)?;
+    let state = log.state_of(MetricsStage::NAME, settings.partitions)?;
+    let compared = limbic_metrics::compare(
+        &*store,
+        &*state,
+        settings.section::<MetricsStage>(),
+        settings.partitions,
+        handle,
+    )?;
+    findings.push(finding(compared));
+    handle.block_on(store.close())?;
+    Ok(())
+}
+
+fn finding(verdict: Verdict) -> Finding {
+    Finding::new(verdict.what, verdict.result.map_err(anyhow::Error::msg))
 }

@@ -102,6 +102,16 @@ fn reason(setting: &str, stage: &str, url: &ConnectionUrl) -> String {
     )
 }
 
+/// Opens the series for a command that only reads.
+pub(crate) fn open_series(
+    settings: &Settings,
+    handle: &tokio::runtime::Handle,
+) -> anyhow::Result<Arc<dyn SeriesStore>> {
+    let mut resources = crate::resources::of(settings);
+    resources.insert(handle.clone());
+    open_chosen(settings, "series", &settings.series, &resources)
+}
+
 /// Opens the view for a command that only reads. The error says what is missing.
 pub fn open_view(settings: &Settings, handle: &tokio::runtime::Handle) -> anyhow::Result<Store> {
     anyhow::ensure!(

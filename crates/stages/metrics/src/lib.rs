@@ -49,6 +49,7 @@
 //! * Sums are whole millionths, so they do not depend on the order of addition.
 
 mod campaigns;
+mod compare;
 mod component;
 mod embedded;
 mod fields;
@@ -63,6 +64,7 @@ mod settings;
 mod stage;
 mod sums;
 
+pub use compare::{CompareError, compare};
 pub use component::InfluxSettings;
 pub use embedded::Embedded;
 pub use influx::{Influx, InfluxOptions};

@@ -38,11 +38,13 @@ const MOST_SERIES: usize = 8_192;
 const BATCH: usize = 2_000;
 
 /// The windows of one measurement and length.
-struct Kept {
+pub(crate) struct Kept {
     measurement: &'static str,
     tag: &'static str,
+    /// The length.
+    pub(crate) seconds: u32,
     window: String,
-    windows: Windows<Sums>,
+    pub(crate) windows: Windows<Sums>,
     /// The windows in which older programs kept the sums of all readings. They are moved to `windows`.
     of_all: Option<Windows<Sums>>,
 }
@@ -86,44 +88,10 @@ impl MetricsStage {
         handle: Handle,
         settings: &MetricsSettings,
     ) -> Result<Self, Error> {
-        settings
-            .check()
-            .map_err(|error| Error::Settings(error.to_string()))?;
-        let unique = settings.window_seconds().unwrap_or_default();
-        let mut kept = Vec::new();
-        for seconds in unique {
-            let window = window_tag(seconds);
-            let kind = WindowKind::Tumbling {
-                size: i64::from(seconds) * 1_000,
-            };
-            // Moments, decisions, outcomes and holds are rare, and arrive after the readings that caused them. The readings
-            // advance the watermark without them.
-            let windows = |measurement: &str| {
-                let lateness = match measurement {
-                    "emotion" | EMOTION_ALL => settings.lateness,
-                    _ => settings.lateness_of_effects.max(settings.lateness),
-                };
-                let lateness = lateness.as_millis();
-                let windows = Windows::new(&format!("{measurement}/{window}"), kind, lateness)?;
-                Ok::<_, Error>(windows.late_by_own_records())
-            };
-            for (measurement, tag) in MEASUREMENTS {
-                let of_all = (measurement == "emotion")
-                    .then(|| windows(EMOTION_ALL))
-                    .transpose()?;
-                kept.push(Kept {
-                    measurement,
-                    tag,
-                    window: window.clone(),
-                    windows: windows(measurement)?,
-                    of_all,
-                });
-            }
-        }
         Ok(Self {
             store,
             handle,
-            kept,
+            kept: kept(settings)?,
             most: settings.most_groups,
             series: KnownSeries::default(),
             retention: Retention::new(settings.keep.clone(), SeriesMeters::unregistered()),
@@ -198,12 +166,61 @@ impl MetricsStage {
     }
 }
 
+/// The windows that the settings ask for. Settings that are not valid are an error.
+pub(crate) fn kept(settings: &MetricsSettings) -> Result<Vec<Kept>, Error> {
+    settings
+        .check()
+        .map_err(|error| Error::Settings(error.to_string()))?;
+    let unique = settings.window_seconds().unwrap_or_default();
+    let mut kept = Vec::new();
+    for seconds in unique {
+        let window = window_tag(seconds);
+        let kind = WindowKind::Tumbling {
+            size: i64::from(seconds) * 1_000,
+        };
+        // Moments, decisions, outcomes and holds are rare, and arrive after the readings that caused them. The readings
+        // advance the watermark without them.
+        let windows = |measurement: &str| {
+            let lateness = match measurement {
+                "emotion" | EMOTION_ALL => settings.lateness,
+                _ => settings.lateness_of_effects.max(settings.lateness),
+            };
+            let lateness = lateness.as_millis();
+            let windows = Windows::new(&format!("{measurement}/{window}"), kind, lateness)?;
+            Ok::<_, Error>(windows.late_by_own_records())
+        };
+        for (measurement, tag) in MEASUREMENTS {
+            let of_all = (measurement == "emotion")
+                .then(|| windows(EMOTION_ALL))
+                .transpose()?;
+            kept.push(Kept {
+                measurement,
+                tag,
+                seconds,
+                window: window.clone(),
+                windows: windows(measurement)?,
+                of_all,
+            });
+        }
+    }
+    Ok(kept)
+}
+
 /// The tenant that the key of a window is.
-fn tenant_of(key: &[u8]) -> Option<TenantId> {
+pub(crate) fn tenant_of(key: &[u8]) -> Option<TenantId> {
     TenantId::new(std::str::from_utf8(key).ok()?).ok()
 }
 
 impl Kept {
+    /// The measurement that the points of a group have.
+    pub(crate) fn measurement_of(&self, group: &Name) -> &'static str {
+        if group.as_str() == ALL {
+            EMOTION_ALL
+        } else {
+            self.measurement
+        }
+    }
+
     /// The series of a group. `key` is the key of its windows.
     fn series(&self, partition: u32, key: &Bytes, group: &Name) -> Result<Series, StageError> {
         let tenant = tenant_of(key)
@@ -212,14 +229,12 @@ impl Kept {
             ("window".to_owned(), self.window.clone()),
             ("partition".to_owned(), partition.to_string()),
         ]);
-        let is_of_all = group.as_str() == ALL;
-        if !is_of_all {
+        if group.as_str() != ALL {
             tags.insert(self.tag.to_owned(), group.to_string());
         }
-        let measurement = if is_of_all { EMOTION_ALL } else { self.measurement };
         Ok(Series {
             tenant,
-            measurement: measurement.to_owned(),
+            measurement: self.measurement_of(group).to_owned(),
             tags,
         })
     }

@@ -12,6 +12,7 @@ use limbic_domain::{
 };
 use limbic_metrics::{
     Embedded, Influx, InfluxOptions, MetricsSettings, MetricsStage, SeriesError, SeriesReader, SeriesStore,
+    compare,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Headers, Outputs, Record, Stage};
@@ -282,6 +283,57 @@ fn a_replay_doubles_nothing_and_a_correction_replaces_the_point() {
         world.step(vec![world.reading(0, 3_000, "tea", -1.0)], &[], true);
         assert_eq!(world.ask("emotion", None, "count", 10), [(0, 3.0)]);
         assert_eq!(world.ask("emotion", None, "valence", 10), [(0, 0.0)]);
+    });
+}
+
+#[test]
+fn what_older_series_lack_of_the_windows_in_the_state_is_named() {
+    let settings = MetricsSettings::default();
+    over_every_store(&settings, |world| {
+        let folder = tempfile::tempdir().unwrap();
+        let older = World {
+            store: Arc::new(world.handle.block_on(Embedded::open(folder.path())).unwrap()),
+            handle: world.handle.clone(),
+            tenant: world.tenant.clone(),
+            settings: world.settings.clone(),
+            committed: RefCell::default(),
+        };
+        let compared = |store: &World| {
+            let state = world.committed.borrow();
+            compare(&*store.store, &*state, &world.settings, 2, &world.handle)
+                .unwrap()
+                .result
+        };
+        for world in [world, &older] {
+            let readings = [(0, 1_000, "tea"), (1, 2_000, "tea"), (1, 3_000, "rain")];
+            let readings =
+                readings.map(|(partition, at, subject)| world.reading(partition, at, subject, 0.5));
+            world.step(readings.to_vec(), &[(0, T + 120_000), (1, T + 120_000)], true);
+        }
+        for store in [world, &older] {
+            let found = compared(store).unwrap();
+            assert!(found.contains("windows") && !found.starts_with("0 "), "{found}");
+        }
+        // What comes after the backup: a late record of a window that it has, and one window more.
+        world.step(
+            vec![world.reading(1, 4_000, "tea", 0.5)],
+            &[(1, T + 120_000)],
+            true,
+        );
+        compared(world).unwrap();
+        let problem = compared(&older).unwrap_err();
+        assert!(
+            problem.contains("2 records instead of 3") || problem.contains("1 records instead of 2"),
+            "{problem}"
+        );
+        let outcome = world.outcome(5_000, OutcomeKind::Click, None);
+        world.step(vec![outcome], &[(0, T + 120_000)], true);
+        compared(world).unwrap();
+        let problem = compared(&older).unwrap_err();
+        assert!(
+            problem.contains("older backup") && problem.contains("in partition"),
+            "{problem}"
+        );
     });
 }
 

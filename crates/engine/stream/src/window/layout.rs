@@ -6,7 +6,7 @@ use limbic_domain::{TenantId, Utc};
 use super::recent::Recent;
 use super::{Aggregate, Stored};
 use crate::state::{KeyFor, StateKey, StateSchema, Table, Timer, Timers};
-use crate::{Error, Outputs, Result};
+use crate::{Error, Outputs, Result, StateReader};
 
 /// The tables of one set of windows. Their prefixes are the set's name, a zero byte and one letter.
 #[derive(Debug, Clone)]
@@ -189,6 +189,15 @@ impl<A: Aggregate> Layout<A> {
         limit: usize,
     ) -> Result<Vec<(WindowKey, Stored<A>)>> {
         self.windows.scan(out, partition, b"", limit)
+    }
+
+    /// All windows, in the order of their keys.
+    pub(super) fn all(
+        &self,
+        state: &impl StateReader,
+        partition: u32,
+    ) -> Result<Vec<(WindowKey, Stored<A>)>> {
+        self.windows.scan(state, partition, b"", usize::MAX)
     }
 
     /// Moves the window's timer from `due` to `to`. `i64::MIN` means that there is no timer.

@@ -25,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::state::{DecodeProblem, Decoder, Encoder, StateValue};
-use crate::{Error, Outputs, Result, StateSchema, Timers};
+use crate::{Error, Outputs, Result, StateReader, StateSchema, Timers};
 use bytes::Bytes;
 use layout::Layout;
 use limbic_domain::{TenantId, Utc};
@@ -535,6 +535,28 @@ impl<A: Aggregate> Windows<A> {
             watermark: self.watermark(out, partition, tenant)?.as_millis(),
             latest,
         })
+    }
+
+    /// The windows of a partition whose result was emitted and that still accept late records, as they were last emitted. For
+    /// programs that compare the state with what the results became.
+    pub fn emitted(&self, state: &impl StateReader, partition: u32) -> Result<Vec<Closed<A>>> {
+        let mut emitted = Vec::new();
+        for (id, stored) in self.layout.all(state, partition)? {
+            let Some(revision) = stored.revisions.checked_sub(1) else {
+                continue;
+            };
+            emitted.push(Closed {
+                key: id.key,
+                window: Window {
+                    start: id.start,
+                    end: stored.end,
+                },
+                value: stored.value,
+                revision,
+                replaces: stored.replaces,
+            });
+        }
+        Ok(emitted)
     }
 
     /// How many records of the partition were ever too late for at least one window.

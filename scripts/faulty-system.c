@@ -1,7 +1,8 @@
-// A wall clock that is wrong, for `scripts/torture`: LD_PRELOAD=wrong-clock.so WRONG_CLOCK=FILE program
+// A wall clock that is wrong and a disk that is slow, for `scripts/torture`: LD_PRELOAD=faulty-system.so FAULTY_SYSTEM=FILE program
 //
-// FILE contains the error in seconds, as a signed 64-bit number of this machine, and may change at any time. The monotonic clock is
-// right. (libfaketime does the same, and hangs at the start of a program that uses jemalloc.)
+// FILE contains two signed 64-bit numbers of this machine, which may change at any time: the error of the clock in seconds, and by how
+// many milliseconds each sync of a file is late. The monotonic clock is right. (libfaketime does the first, and hangs at the start of a
+// program that uses jemalloc.)
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -14,21 +15,22 @@
 #include <time.h>
 #include <unistd.h>
 
-static const volatile int64_t *error_seconds;
+// The error of the clock in seconds, then the delay of a sync in milliseconds.
+static const volatile int64_t *faults;
 
 __attribute__((constructor)) static void open_file(void) {
-    const char *file = getenv("WRONG_CLOCK");
+    const char *file = getenv("FAULTY_SYSTEM");
     int opened = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
     if (opened < 0) return;
-    void *mapped = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, opened, 0);
-    if (mapped != MAP_FAILED) error_seconds = mapped;
+    void *mapped = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, opened, 0);
+    if (mapped != MAP_FAILED) faults = mapped;
     close(opened);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *to) {
     int result = (int)syscall(SYS_clock_gettime, clock, to);
     int is_wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
-    if (result == 0 && is_wall && error_seconds) to->tv_sec += *error_seconds;
+    if (result == 0 && is_wall && faults) to->tv_sec += faults[0];
     return result;
 }
 
@@ -54,6 +56,21 @@ int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *
     static int (*wait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
     if (!wait) *(void **)&wait = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
     struct timespec right = *until;
-    if (error_seconds) right.tv_sec -= *error_seconds;
+    if (faults) right.tv_sec -= faults[0];
     return wait(condition, mutex, &right);
 }
+
+static int sync_late(const char *name, int file) {
+    int (*sync)(int);
+    *(void **)&sync = dlsym(RTLD_NEXT, name);
+    int64_t late = faults ? faults[1] : 0;
+    if (late > 0) {
+        struct timespec delay = {late / 1000, late % 1000 * 1000000};
+        nanosleep(&delay, NULL);
+    }
+    return sync(file);
+}
+
+int fsync(int file) { return sync_late("fsync", file); }
+
+int fdatasync(int file) { return sync_late("fdatasync", file); }
