@@ -121,7 +121,7 @@ def targets(stage: recipe.Stage, corpus: Corpus, cache: Path):
     tasks = tasks_of(stage)
     labels, weights = corpus.labelled(tasks, 0.0)
     share = torch.full((len(corpus.of), 1), recipe.LABEL_SHARE, device=corpus.device)
-    for set_name, part in (*((name, 1.0) for name in posts.WRITTEN), (posts.ORDINARY, recipe.ORDINARY_LABEL_SHARE)):
+    for set_name, part in (*((name, 1.0) for name in posts.WRITTEN), (posts.ORDINARY, stage.ordinary_share)):
         if set_name in corpus.names:
             share[corpus.sent(corpus.members(set_name))] = part
     share = share * (weights > 0)
