@@ -14,7 +14,7 @@ import torch
 import base
 import posts
 import recipe
-from batches import Corpus
+from batches import Corpus, schedule
 from encoder import Encoder, pooled
 
 POSTS_A_BATCH = 512
@@ -65,7 +65,7 @@ def models(teacher: str, cache: Path) -> list[tuple[str, float, Encoder, set[str
 def scores_folder(stage: recipe.Stage, cache: Path) -> Path:
     """Returns the folder of the scores: stages with the same teachers share it."""
     said = "+".join(f"{name.replace('.*', '')}-{share}" for name, share in sorted(teachers_of(stage).items()))
-    return cache / "scores" / said
+    return cache / "scores" / (said + "-few" if stage.reads_few else said)
 
 
 def mean_scores(stage_name: str, cache: Path, device: torch.device) -> None:
@@ -73,21 +73,36 @@ def mean_scores(stage_name: str, cache: Path, device: torch.device) -> None:
     stage = recipe.STAGES[stage_name]
     folder = scores_folder(stage, cache)
     folder.mkdir(parents=True, exist_ok=True)
+    used = used_by(stage, cache, device)
     for name, stem in sets_of(stage):
         path = folder / f"{stem}.pt"
         if not path.exists():
-            torch.save(scores_of(stage, name, stem, cache, device), folder / f"{stem}.part")
+            torch.save(scores_of(stage, name, stem, used and used[stem], cache, device), folder / f"{stem}.part")
             (folder / f"{stem}.part").replace(path)
 
 
-def scores_of(stage: recipe.Stage, name: str, stem: str, cache: Path, device: torch.device):
-    """Returns the teachers' mean scores for the posts of a file. A teacher that does not know a task does not count for it, and the shipped model
-    does not count for written posts."""
+def used_by(stage: recipe.Stage, cache: Path, device: torch.device) -> dict[str, numpy.ndarray] | None:
+    """Returns the posts of each file that a stage uses with seed 1, if its teachers read no others."""
+    if not stage.reads_few:
+        return None
+    sets = sets_of(stage)
+    whole = Corpus(cache / "tokens", sets, device)
+    is_used = numpy.zeros(len(whole.of), bool)
+    for batch in schedule(whole, stage.passes, stage.tokens, 1):
+        is_used[batch.posts] = True
+    sizes = [len(Corpus(cache / "tokens", [one], device).of) for one in sets]
+    return {stem: numpy.flatnonzero(part) for (_, stem), part in zip(sets, numpy.split(is_used, numpy.cumsum(sizes)[:-1]))}
+
+
+def scores_of(stage: recipe.Stage, name: str, stem: str, used: numpy.ndarray | None, cache: Path, device: torch.device):
+    """Returns the teachers' mean scores for the posts of a file, or zeros for those that are not `used`. A teacher that does not know a task does not
+    count for it, and the shipped model does not count for written posts."""
     tasks = tasks_of(stage)
     corpus = Corpus(cache / "tokens", [(name, stem)], device)
-    order = numpy.argsort(corpus.lengths, kind="stable")
+    which = numpy.arange(len(corpus.lengths)) if used is None else used
+    order = which[numpy.argsort(corpus.lengths[which], kind="stable")]
     widths = torch.tensor([len(task.labels) for task in tasks], device=device)
-    scores = torch.zeros(len(order), int(widths.sum()), device=device)
+    scores = torch.zeros(len(corpus.lengths), int(widths.sum()), device=device)
     shares = torch.zeros(len(tasks), device=device)
     for teacher, share in teachers_of(stage).items():
         if teacher == base.SHIPPED and name in posts.WRITTEN:

@@ -103,7 +103,7 @@ fn compare_series(
     let state = log.state_of(MetricsStage::NAME, settings.partitions)?;
     let compared = limbic_metrics::compare(
         &*store,
-        &*state,
+        &&*state,
         settings.section::<MetricsStage>(),
         settings.partitions,
         handle,
