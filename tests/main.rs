@@ -2,6 +2,7 @@
 //!
 //! | file | promise |
 //! |---|---|
+//! | `adapters` | labelled posts become an adapter, the settings use it, and what cannot be one is refused with what to do |
 //! | `contract` | the API does not change for scripts that use it |
 //! | `attacks` | attacks end neither the process nor the service for others |
 //! | `bad_input` | wrong input gets a clear answer, and the stream continues |
@@ -27,6 +28,7 @@
     reason = "tests"
 )]
 
+mod adapters;
 mod attacks;
 mod bad_input;
 mod certificates;

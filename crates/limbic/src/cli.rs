@@ -1,10 +1,14 @@
 //! The commands and options of the command line.
 
+mod train;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use limbic_node::Settings;
 use limbic_node::settings::Overrides;
+
+pub use train::{TrainAdapterArgs, TrainCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +18,7 @@ Examples:
   limbic replay posts.csv --map text=body,author=user,network:=twitter --speed 60
   limbic read \"what a day\"                      sentiment and emotions of a text
   limbic measure --data ../shared/data          quality of the readings on public data sets
+  limbic train adapter --data labelled.csv      read one kind of posts better
   limbic evaluate --log decisions.jsonl --format limbic --policy uniform
   limbic components                             components and what they need
   limbic export decisions outcomes              what evaluate reads, as JSON Lines
@@ -92,6 +97,12 @@ pub enum Command {
     Read(ReadArgs),
     /// Measure the quality of readings on public data sets
     Measure(MeasureArgs),
+    /// Fit a part of the reader to your own posts
+    Train {
+        /// What is fitted.
+        #[command(subcommand)]
+        command: TrainCommand,
+    },
     /// Estimate the reward of a policy from the log of another policy (off-policy evaluation)
     Evaluate(EvaluateArgs),
     /// Write the decisions, outcomes, readings or moments of a log as JSON Lines
@@ -290,6 +301,20 @@ pub struct ReplayArgs {
 /// How a file of posts is read.
 #[derive(Debug, Args)]
 pub struct ReadingArgs {
+    /// Its shape
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    /// Time zone of times that name none, for instance UTC or Europe/Berlin [default: such times are refused]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Form of the times, as of strftime, for instance "%d/%m/%Y %H:%M" [default: many are understood]
+    #[arg(long, value_name = "FORM")]
+    pub time_format: Option<String>,
+}
+
+/// How a file is cut into rows and columns.
+#[derive(Debug, Args)]
+pub struct ShapeArgs {
     /// Format [default: found out]
     #[arg(long, value_parser = ["jsonl", "json", "csv", "tsv"])]
     pub format: Option<String>,
@@ -302,12 +327,6 @@ pub struct ReadingArgs {
     /// Encoding, for instance windows-1252 [default: UTF-8, or UTF-16 if it looks like that]
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<String>,
-    /// Time zone of times that name none, for instance UTC or Europe/Berlin [default: such times are refused]
-    #[arg(long, value_name = "ZONE")]
-    pub timezone: Option<String>,
-    /// Form of the times, as of strftime, for instance "%d/%m/%Y %H:%M" [default: many are understood]
-    #[arg(long, value_name = "FORM")]
-    pub time_format: Option<String>,
 }
 
 /// `limbic simulate`.
@@ -368,6 +387,7 @@ Examples:
   limbic read \"What a goal!!! 😍\"         a reading, and the influence of words and emoji
   limbic read --json - < posts.txt        one reading per line; lines are text or {\"text\": …}
   limbic read --engine vader \"not bad at all\"
+  limbic read --adapter finance \"shares fell less than feared\"
 
 Without --engine, the setting affect.engine applies (auto: the model). An invalid line gives {\"error\": …, \"line\": …} in its place.")]
 pub struct ReadArgs {
@@ -379,6 +399,9 @@ pub struct ReadArgs {
     /// Engine: auto, model, lexicon, or vader (sentiment only)
     #[arg(long, value_name = "NAME", value_parser = ["auto", "model", "lexicon", "vader"])]
     pub engine: Option<String>,
+    /// Adapter of the settings that reads the sentiment of each text, by its name [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
 }
 
 /// `limbic measure`.

@@ -19,6 +19,7 @@ use limbic_stream::Log;
 use limbic_views::{Store, ViewsStage};
 use tokio::runtime::Handle;
 
+use crate::adapters::check_adapters;
 use crate::local::{About, running};
 use crate::log::{connect, has_log, topic_specs};
 use crate::registry::{self, usage};
@@ -117,6 +118,7 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
         .chain(of_stages)
         .chain(of_retention(settings))
         .chain(of_campaigns(settings))
+        .chain(check_adapters(settings))
         .chain(of_models(settings))
         .chain(of_entries)
         .chain(of_terms(settings))

@@ -32,6 +32,7 @@
 //! * If a node cannot be opened, it leaves no lock behind.
 //! * No secret appears in a printed setting, an error or a log line.
 
+mod adapters;
 #[cfg(test)]
 mod boards;
 mod campaigns;

@@ -28,6 +28,7 @@ mod secret;
 mod shell;
 mod simulate;
 mod topics;
+mod train;
 
 use std::fmt::Arguments;
 use std::io::Write as _;
@@ -55,6 +56,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(common, args),
         Command::Read(args) => read::run(common, args),
         Command::Measure(args) => measure::run(common, args),
+        Command::Train { command } => train::run(common, command),
         Command::Eval { arguments } => {
             let arguments = arguments.join(" ");
             anyhow::bail!(

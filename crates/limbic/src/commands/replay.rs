@@ -14,7 +14,7 @@ use limbic_ingest::{Edge, LostSubjects, Receipt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::{Common, ReadingArgs, ReplayArgs};
+use crate::cli::{Common, ReadingArgs, ReplayArgs, ShapeArgs};
 use crate::printable;
 use limbic_node::{Node, Options};
 
@@ -219,7 +219,16 @@ fn without_subjects(lost: &LostSubjects) -> String {
 
 /// How the file is read, as the command line says.
 fn read_options(map: &str, reading: &ReadingArgs) -> anyhow::Result<ReadOptions> {
-    let separator = match reading.separator.as_deref() {
+    Ok(ReadOptions {
+        mapping: Mapping::parse(map)?,
+        times: Times::new(reading.timezone.as_deref(), reading.time_format.as_deref())?,
+        ..shape_options(&reading.shape)?
+    })
+}
+
+/// How a file is cut into rows and columns.
+pub fn shape_options(shape: &ShapeArgs) -> anyhow::Result<ReadOptions> {
+    let separator = match shape.separator.as_deref() {
         None => None,
         Some("tab" | "\\t") => Some(b'\t'),
         Some(text) => match text.as_bytes() {
@@ -227,7 +236,7 @@ fn read_options(map: &str, reading: &ReadingArgs) -> anyhow::Result<ReadOptions>
             _ => bail!("`{text}` is not a separator: give one character, for instance ; or |, or tab"),
         },
     };
-    let format = reading.format.as_deref().map(|format| match format {
+    let format = shape.format.as_deref().map(|format| match format {
         "json" => Format::Json,
         "csv" => Format::Csv,
         "tsv" => Format::Tsv,
@@ -236,10 +245,9 @@ fn read_options(map: &str, reading: &ReadingArgs) -> anyhow::Result<ReadOptions>
     Ok(ReadOptions {
         format,
         separator,
-        no_header: reading.no_header,
-        encoding: reading.encoding.clone(),
-        mapping: Mapping::parse(map)?,
-        times: Times::new(reading.timezone.as_deref(), reading.time_format.as_deref())?,
+        no_header: shape.no_header,
+        encoding: shape.encoding.clone(),
+        ..ReadOptions::default()
     })
 }
 

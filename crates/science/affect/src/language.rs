@@ -21,6 +21,9 @@ use foldhash::{HashMap, HashMapExt as _};
 /// The tag for an undetermined language.
 pub(crate) const UNDETERMINED: &str = "und";
 
+/// The tag of the language that the engines read.
+pub(crate) const READ: &str = "en";
+
 /// Every language that [`language_of`] can name, as BCP 47 tags.
 pub const LANGUAGES: [&str; 23] = [
     "ar", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it", "ja", "ko", "nl", "pl", "pt", "ru",
@@ -51,7 +54,7 @@ impl Language {
 
     /// Whether an engine for English reads the text.
     pub(crate) fn is_read(self) -> bool {
-        self.has_no_words || self.tag == STOP_WORDS[ENGLISH].0
+        self.has_no_words || self.tag == READ
     }
 }
 

@@ -55,15 +55,17 @@
 //!   % praise, 0.8 % complain, 0.7 % buy. Of 49 posts of customers to brands, 27 % complain and 18 % praise. There
 //!   are no labels, so the share of right ones is unknown.
 //!
-//! [`evaluation`] measures the engines on public data sets.
+//! [`evaluation`] measures the engines on public data sets. [`adapters`] are heads for one kind of posts, fitted to labelled ones.
 //!
 //! # Laws
 //!
 //! * No text makes an engine panic. The cost of a text grows about linearly with its length.
-//! * A reading is a function of its text and the engine's version: batches, order and machine do not matter.
+//! * A reading is a function of its text and the version that it names, with the adapter that read it: batches, order and machine do not
+//!   matter.
 //! * Every engine reads distress, because the safety gate depends on it. VADER cannot, so [`Vader`] does not
 //!   implement [`AffectEngine`].
 
+pub mod adapters;
 mod built_in;
 mod cues;
 pub mod emotions;
@@ -85,6 +87,7 @@ mod vader;
 
 use limbic_domain::Affect;
 
+pub use adapters::AdapterSet;
 pub use built_in::BuiltInModel;
 pub use cues::DistressScores;
 pub use entities::Names;
@@ -115,6 +118,13 @@ pub trait AffectEngine: Send + Sync {
 
     /// One reading per text, in order. It accepts every text and does not panic.
     fn read(&self, texts: &[&str]) -> Vec<Affect>;
+
+    /// The same, where each text may be read by one of some adapters: `adapters` has as many entries as `texts`. An engine without
+    /// adapters reads every text as [`Self::read`] does.
+    fn read_adapted(&self, texts: &[&str], adapters: &[AdapterSet]) -> Vec<Affect> {
+        let _ = adapters;
+        self.read(texts)
+    }
 
     /// Statistics of its cache, since it was opened. `None` = it has none.
     fn cache_counts(&self) -> Option<CacheCounts> {

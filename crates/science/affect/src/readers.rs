@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use limbic_domain::Affect;
 
-use crate::{AffectEngine, CacheCounts};
+use crate::{AdapterSet, AffectEngine, CacheCounts};
 
 /// Number of threads, and how texts are batched for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,7 @@ enum Asked {
 
 struct Text {
     written: String,
+    adapters: AdapterSet,
     place: usize,
     answer: Sender<Answers>,
 }
@@ -105,6 +106,7 @@ impl Readers {
         let (answer, answers) = bounded(1);
         let asked = Asked::Text(Text {
             written: text.to_owned(),
+            adapters: AdapterSet::NONE,
             place: 0,
             answer,
         });
@@ -121,13 +123,16 @@ impl Readers {
     pub fn wait(&self, pending: &Pending) -> Affect {
         let answers = pending.answer.recv().unwrap_or_default();
         let reading = answers.into_iter().next().map(|(_, affect)| affect);
-        reading.unwrap_or_else(|| self.alone(&pending.text))
+        reading.unwrap_or_else(|| self.alone(&pending.text, AdapterSet::NONE))
     }
 
     /// Reads a text on this thread. An engine that panicked on a batch may panic on one of its texts; only the caller
     /// of that text then sees the panic.
-    fn alone(&self, text: &str) -> Affect {
-        self.engine.read(&[text]).pop().unwrap_or_default()
+    fn alone(&self, text: &str, adapters: AdapterSet) -> Affect {
+        self.engine
+            .read_adapted(&[text], &[adapters])
+            .pop()
+            .unwrap_or_default()
     }
 }
 
@@ -150,13 +155,18 @@ impl AffectEngine for Readers {
         self.engine.cache_counts()
     }
 
-    /// Reads with all threads. Waits if the queue is full.
     fn read(&self, texts: &[&str]) -> Vec<Affect> {
+        self.read_adapted(texts, &vec![AdapterSet::NONE; texts.len()])
+    }
+
+    /// Reads with all threads. Waits if the queue is full.
+    fn read_adapted(&self, texts: &[&str], adapters: &[AdapterSet]) -> Vec<Affect> {
         let (answer, answers) = unbounded();
         if let Some(queue) = &self.queue {
-            for (place, text) in texts.iter().enumerate() {
+            for (place, (text, adapters)) in texts.iter().zip(adapters).enumerate() {
                 let text = Text {
                     written: (*text).to_owned(),
+                    adapters: *adapters,
                     place,
                     answer: Sender::clone(&answer),
                 };
@@ -171,9 +181,11 @@ impl AffectEngine for Readers {
         for (place, affect) in answers.into_iter().flatten() {
             readings[place] = Some(affect);
         }
-        let pairs = readings.into_iter().zip(texts);
-        pairs
-            .map(|(reading, text)| reading.unwrap_or_else(|| self.alone(text)))
+        let asked = texts.iter().zip(adapters);
+        readings
+            .into_iter()
+            .zip(asked)
+            .map(|(reading, (text, adapters))| reading.unwrap_or_else(|| self.alone(text, *adapters)))
             .collect()
     }
 }
@@ -207,8 +219,9 @@ fn put_together(asked: &Receiver<Asked>, batches: &Sender<Vec<Text>>, options: R
 fn read_all(engine: &dyn AffectEngine, batches: &Receiver<Vec<Text>>) {
     for batch in batches {
         let texts: Vec<&str> = batch.iter().map(|text| text.written.as_str()).collect();
+        let adapters: Vec<AdapterSet> = batch.iter().map(|text| text.adapters).collect();
         // If an engine panics, its texts get no reading; the callers see the closed channel.
-        let Ok(readings) = catch_unwind(AssertUnwindSafe(|| engine.read(&texts))) else {
+        let Ok(readings) = catch_unwind(AssertUnwindSafe(|| engine.read_adapted(&texts, &adapters))) else {
             continue;
         };
         let mut readings = readings.into_iter();

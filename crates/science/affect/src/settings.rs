@@ -9,6 +9,7 @@ use limbic_encoder::{Kernels, KernelsError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::{AdapterChoice, Adapters, ChoiceError};
 use crate::{
     AffectEngine, BuiltInModel, LexiconReader, ModelOptions, ModelReader, OpenError, Readers, ReadersOptions,
     SubjectTagger, SubjectsError,
@@ -53,6 +54,10 @@ pub struct Settings {
     pub queue: usize,
     /// Whether the lexicon replaces a missing or invalid model. Otherwise this is an error.
     pub fallback: bool,
+    /// Adapters: heads that `limbic train adapter` fitted to labelled posts, each with the posts that it reads. The first whose
+    /// conditions a post meets reads the post's sentiment; the model reads all others. Each is a table `[[affect.adapters]]` with `file`,
+    /// and with `networks`, `subjects` and `languages`, of which any can be absent. Default: none.
+    pub adapters: Vec<AdapterChoice>,
     /// Brands to find in texts: for each name, the other ways to write it. A form with `!` before it counts only with
     /// a capital letter, because it is also a common word: `"Acme" = ["acme corp", "!Acme"]`.
     pub brands: BTreeMap<String, Vec<String>>,
@@ -74,6 +79,7 @@ impl Default for Settings {
             batch_tokens: readers.batch_tokens,
             queue: readers.queue,
             fallback: false,
+            adapters: Vec::new(),
             brands: BTreeMap::new(),
             subjects: BTreeMap::new(),
         }
@@ -110,6 +116,21 @@ pub enum SettingsError {
          (models/affect-l6 of the release), or set affect.engine = \"lexicon\", which reads far worse"
     )]
     NoModel,
+    /// An adapter cannot be used.
+    #[error(transparent)]
+    Adapters(#[from] ChoiceError),
+    /// Adapters need the model.
+    #[error(
+        "affect.adapters names adapters, and affect.engine = \"lexicon\" reads without a model: adapters need the model; remove one of \
+         both settings"
+    )]
+    AdaptersWithoutModel,
+    /// Adapters need all layers.
+    #[error(
+        "affect.adapters names adapters, and with affect.cascade posts leave the model before the layer that adapters read: remove one of \
+         both settings"
+    )]
+    AdaptersWithCascade,
     /// The threads cannot be started.
     #[error(
         "cannot start the reader threads (affect.threads = {threads}): choose fewer threads, or raise the system's limit"
@@ -131,6 +152,8 @@ pub struct Opened {
     pub remark: Option<String>,
     /// What reads, where it comes from, and what it runs on, in words for `limbic check`.
     pub description: String,
+    /// The engine's adapters. None if the lexicon replaces the model.
+    pub adapters: Adapters,
 }
 
 impl Settings {
@@ -145,7 +168,9 @@ impl Settings {
             engine: Arc::new(LexiconReader::with_brands(&self.brands)),
             remark,
             description: "the lexica read, without a model".to_owned(),
+            adapters: Adapters::default(),
         };
+        let adapters = self.open_adapters()?;
         let kernels: Kernels = self.kernels.parse().map_err(|source| SettingsError::Kernels {
             name: self.kernels.clone(),
             source,
@@ -166,8 +191,9 @@ impl Settings {
                     reader.model_version(),
                     reader.kernels()
                 ),
-                engine: Arc::new(reader),
+                engine: Arc::new(reader.adapted_by(adapters.clone())?),
                 remark: None,
+                adapters,
             }),
             Err(error @ SettingsError::Kernels { .. }) => Err(error),
             Err(error) if self.fallback => Ok(lexicon(Some(format!(
@@ -178,7 +204,21 @@ impl Settings {
         }
     }
 
-    /// The model that the settings name, or that the program contains, and where it is.
+    /// The adapters that the settings name. Whether they fit the model is not checked here.
+    pub fn open_adapters(&self) -> Result<Adapters, SettingsError> {
+        if self.adapters.is_empty() {
+            return Ok(Adapters::default());
+        }
+        if self.engine == Engine::Lexicon {
+            return Err(SettingsError::AdaptersWithoutModel);
+        }
+        if self.cascade {
+            return Err(SettingsError::AdaptersWithCascade);
+        }
+        Ok(Adapters::open(&self.adapters)?)
+    }
+
+    /// The model that the settings name, or that the program contains, without adapters, and where it is.
     pub fn open_model(&self, options: &ModelOptions) -> Result<(ModelReader, String), SettingsError> {
         let (opened, place) = if self.model.as_os_str().is_empty() {
             let model = BuiltInModel::provided().ok_or(SettingsError::NoModel)?;
@@ -209,6 +249,7 @@ impl Settings {
             engine,
             remark,
             description,
+            adapters,
         } = self.open()?;
         let usual = ReadersOptions::default();
         let options = ReadersOptions {
@@ -229,6 +270,7 @@ impl Settings {
             engine: Arc::new(readers),
             remark,
             description,
+            adapters,
         })
     }
 }

@@ -25,13 +25,18 @@ impl Component for AffectStage {
             engine,
             remark,
             description,
+            adapters,
         } = settings.start()?;
         if let Some(remark) = remark {
             tracing::warn!("{remark}");
         }
         tracing::info!(version = engine.version(), "affect engine opened: {description}");
+        for adapter in adapters.descriptions() {
+            tracing::info!("adapter {adapter}");
+        }
         let meters = resources.get().unwrap_or_else(|_| AffectMeters::unregistered());
-        Ok(Box::new(Self::new(engine, settings.tagger()?).metered(meters)))
+        let stage = Self::new(engine, settings.tagger()?);
+        Ok(Box::new(stage.adapted_by(adapters).metered(meters)))
     }
 }
 

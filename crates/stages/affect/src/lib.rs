@@ -1,7 +1,7 @@
 //! The affect stage: reads every post and writes its reading.
 //!
 //! ```text
-//! posts ─▶ AffectEngine::read (one call per batch) ─▶ SubjectTagger ─▶ readings
+//! posts ─▶ SubjectTagger ─▶ Adapters::for_post ─▶ AffectEngine::read_adapted (one call per batch) ─▶ readings
 //! ```
 //!
 //! The stage connects the log with the computation. It does not read texts itself: engines, lexica, models and subject lists

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use limbic_domain::{Affect, Deletion, Envelope, Post, Reading, TenantId, event_id, topics};
+use limbic_domain::{Affect, Deletion, Envelope, Post, Reading, Slug, TenantId, event_id, topics};
 use limbic_stream::{Batch, BatchLimits, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
-use limbic_affect::{AffectEngine, CacheCounts, SubjectTagger, fingerprint, suspects_minor};
+use limbic_affect::adapters::Adapters;
+use limbic_affect::{AdapterSet, AffectEngine, CacheCounts, SubjectTagger, fingerprint, suspects_minor};
 
 use crate::AffectMeters;
 
@@ -16,12 +17,13 @@ const BATCH: usize = 2_000;
 
 /// Reads every post of a batch in one call of its engine.
 ///
-/// A reading has the key and the time of its post. Its id is a function of tenant, post, model and subject lists, so
-/// reading a post again with the same model and the same lists gives the same event. A record that is not a post goes
+/// A reading has the key and the time of its post. Its id is a function of tenant, post, model (with the adapter that read the post) and
+/// subject lists, so reading a post again with the same model and the same lists gives the same event. A record that is not a post goes
 /// to the dead-letter topic. A deletion is passed on, after the readings of the posts before it. A repost is read as its own text, which may be empty.
 pub struct AffectStage {
     engine: Arc<dyn AffectEngine>,
     tagger: SubjectTagger,
+    adapters: Adapters,
     meters: AffectMeters,
     /// The counts of the engine's cache after the latest batch.
     cache: CacheCounts,
@@ -41,9 +43,17 @@ impl AffectStage {
         Self {
             engine,
             tagger,
+            adapters: Adapters::default(),
             meters: AffectMeters::unregistered(),
             cache,
         }
+    }
+
+    /// Lets these adapters of the engine read the posts that they are for.
+    #[must_use]
+    pub fn adapted_by(mut self, adapters: Adapters) -> Self {
+        self.adapters = adapters;
+        self
     }
 
     /// Reports to these metrics.
@@ -64,7 +74,13 @@ impl AffectStage {
             })
     }
 
-    fn reading(&self, tenant: TenantId, post: Post, mut affect: Affect) -> Envelope<Reading> {
+    fn reading(
+        &self,
+        tenant: TenantId,
+        post: Post,
+        subjects: Vec<Slug>,
+        mut affect: Affect,
+    ) -> Envelope<Reading> {
         affect.fingerprint = fingerprint(&post.text);
         let id = event_id(
             "reading",
@@ -81,7 +97,7 @@ impl AffectStage {
             post: post.post,
             author: post.author,
             affect,
-            subjects: self.tagger.tag(&post.text, &post.subjects),
+            subjects,
             consent: post.consent,
             minor: post.minor || suspects_minor(&post.text),
             revision: post.revision,
@@ -110,8 +126,17 @@ impl Stage for AffectStage {
             }
         }
         let texts: Vec<&str> = posts.iter().map(|(_, _, post)| post.data.text.as_str()).collect();
+        let subjects: Vec<Vec<Slug>> = posts
+            .iter()
+            .map(|(_, _, post)| self.tagger.tag(&post.data.text, &post.data.subjects))
+            .collect();
+        let adapters: Vec<AdapterSet> = posts
+            .iter()
+            .zip(&subjects)
+            .map(|((_, _, post), subjects)| self.adapters.for_post(&post.data.post.network, subjects))
+            .collect();
         let started = Instant::now();
-        let affects = self.engine.read(&texts);
+        let affects = self.engine.read_adapted(&texts, &adapters);
         let number_of_posts = texts.len();
         let cache = self.engine.cache_counts().unwrap_or_default();
         self.meters
@@ -126,11 +151,11 @@ impl Stage for AffectStage {
             );
             return Err(StageError::internal("engine", message));
         }
-        let mut readings = posts.into_iter().zip(affects);
+        let mut readings = posts.into_iter().zip(subjects).zip(affects);
         let mut written = 0;
         let mut write_until = |number: usize, out: &mut Outputs<'_>| {
-            for ((record, key, post), affect) in readings.by_ref().take(number - written) {
-                let reading = self.reading(post.tenant, post.data, affect);
+            for (((record, key, post), subjects), affect) in readings.by_ref().take(number - written) {
+                let reading = self.reading(post.tenant, post.data, subjects, affect);
                 out.emit(&record.cause(), topics::READINGS, key, &reading);
             }
             written = number;

@@ -7,8 +7,9 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use limbic_affect::{AffectEngine, Engine, Opened, Vader, explain};
+use anyhow::{Context as _, bail};
+use limbic_affect::adapters::WithAdapters;
+use limbic_affect::{AdapterSet, AffectEngine, Engine, Opened, Vader, explain};
 use limbic_domain::Label;
 use serde_json::{Value, json};
 
@@ -18,7 +19,8 @@ use crate::cli::{Common, ReadArgs};
 enum Reader {
     /// VADER alone: it gives only sentiment, which is not enough for a stage.
     Vader(Vader),
-    Engine(Arc<dyn AffectEngine>),
+    /// An engine, and the adapters that it reads each text with.
+    Engine(Arc<dyn AffectEngine>, AdapterSet),
 }
 
 pub fn run(common: &Common, args: &ReadArgs) -> anyhow::Result<ExitCode> {
@@ -32,8 +34,12 @@ pub fn run(common: &Common, args: &ReadArgs) -> anyhow::Result<ExitCode> {
     match &reader {
         _ if args.json => writeln!(out, "{}", reader.read(&[text])[0])?,
         Reader::Vader(_) => show::reading(&mut out, &reader.read(&[text])[0], style)?,
-        Reader::Engine(engine) => {
-            let explained = explain(engine.as_ref(), text);
+        Reader::Engine(engine, adapters) => {
+            let engine = WithAdapters {
+                engine: engine.as_ref(),
+                adapters: *adapters,
+            };
+            let explained = explain(&engine, text);
             show::reading(&mut out, &json!(explained.reading), style)?;
             show::evidence(&mut out, text, &explained, style)?;
         }
@@ -46,6 +52,9 @@ fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
     let settings = common.settings(&[])?;
     let mut settings = settings.section::<limbic_affect_stage::AffectStage>().clone();
     match args.engine.as_deref() {
+        Some("vader") if args.adapter.is_some() => bail!(
+            "an adapter needs the model, and --engine vader reads with a list of words: remove --engine or --adapter"
+        ),
         Some("vader") => return Ok(Reader::Vader(Vader::new())),
         Some("model") => settings.engine = Engine::Model,
         Some("lexicon") => settings.engine = Engine::Lexicon,
@@ -53,7 +62,12 @@ fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
         _ => {}
     }
     // For a single text, starting threads would take longer than reading.
-    let Opened { engine, remark, .. } = if args.text == "-" {
+    let Opened {
+        engine,
+        remark,
+        adapters,
+        ..
+    } = if args.text == "-" {
         settings.start()?
     } else {
         settings.open()?
@@ -61,13 +75,24 @@ fn open(common: &Common, args: &ReadArgs) -> anyhow::Result<Reader> {
     if let Some(remark) = remark {
         tracing::info!("{remark}");
     }
-    Ok(Reader::Engine(engine))
+    let adapters = match &args.adapter {
+        None => AdapterSet::NONE,
+        Some(name) => adapters.named(name).with_context(|| {
+            let known: Vec<&str> = adapters.names().collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            format!("the settings have no adapter `{name}` ({known}): add it to [[affect.adapters]], or name another")
+        })?,
+    };
+    Ok(Reader::Engine(engine, adapters))
 }
 
 impl Reader {
     fn read(&self, texts: &[&str]) -> Vec<Value> {
         match self {
-            Self::Engine(engine) => engine.read(texts).iter().map(|affect| json!(affect)).collect(),
+            Self::Engine(engine, adapters) => {
+                let readings = engine.read_adapted(texts, &vec![*adapters; texts.len()]);
+                readings.iter().map(|affect| json!(affect)).collect()
+            }
             Self::Vader(vader) => texts.iter().map(|text| sentiment(*vader, text)).collect(),
         }
     }

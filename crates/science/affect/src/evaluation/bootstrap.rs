@@ -32,7 +32,7 @@ impl Default for Draws {
 }
 
 /// A measure of pairs of a true and a predicted value, with its interval (percentile bootstrap over posts).
-pub(super) fn score<T: Copy, S: Copy>(
+pub(crate) fn score<T: Copy, S: Copy>(
     truth: &[T],
     predicted: &[S],
     draws: Draws,

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub(crate) use bootstrap::score;
 pub use bootstrap::{Draws, Score};
 pub use engines::MeasuredEngine;
 pub use equity::{Difference, Equity};
@@ -182,7 +183,7 @@ fn table(task: &str, set: &Set, predictions: &[(&str, Predictions)], draws: Draw
         Truth::Classes(truth) => {
             let classes = set.labels.len();
             let by = |measure: &dyn Fn(&[usize], &[usize]) -> f64, predicted: &Predicted| match predicted {
-                Predicted::Classes(predicted) => Some(bootstrap::score(truth, predicted, draws, measure)),
+                Predicted::Classes(predicted) => Some(score(truth, predicted, draws, measure)),
                 _ => None,
             };
             let macro_f1 = |t: &[usize], s: &[usize]| measures::macro_f1(t, s, classes);
@@ -200,7 +201,7 @@ fn table(task: &str, set: &Set, predictions: &[(&str, Predictions)], draws: Draw
         Truth::Labels(truth) => {
             let labels = set.labels.len();
             let by = |measure: &dyn Fn(&[u32], &[u32]) -> f64, predicted: &Predicted| match predicted {
-                Predicted::Labels(predicted) => Some(bootstrap::score(truth, predicted, draws, measure)),
+                Predicted::Labels(predicted) => Some(score(truth, predicted, draws, measure)),
                 _ => None,
             };
             let macro_f1 = |t: &[u32], s: &[u32]| measures::labels_macro_f1(t, s, labels);
@@ -220,9 +221,7 @@ fn table(task: &str, set: &Set, predictions: &[(&str, Predictions)], draws: Draw
             all
         }
         Truth::Numbers(truth) => vec![named("Pearson", &|predicted| match predicted {
-            Predicted::Numbers(predicted) => {
-                Some(bootstrap::score(truth, predicted, draws, measures::pearson))
-            }
+            Predicted::Numbers(predicted) => Some(score(truth, predicted, draws, measures::pearson)),
             _ => None,
         })],
     };
@@ -271,7 +270,7 @@ fn ekman(set: &Set, truth: &[u32], predictions: &[(&str, Predictions)], draws: D
     let cell = |(engine, prediction): &(&str, Predictions)| match &prediction.predicted {
         Predicted::Labels(predicted) => Some(Cell {
             engine: (*engine).to_owned(),
-            score: bootstrap::score(&truth, &view(predicted), draws, measure),
+            score: score(&truth, &view(predicted), draws, measure),
         }),
         _ => None,
     };

@@ -22,10 +22,16 @@ impl ModelReader {
     /// * **arousal**: as in the lexicon engine, with the model's emotions.
     /// * **intensity**: the greatest of the model's intensities if it has them, otherwise the probability of any
     ///   label but `neutral`.
-    pub(super) fn compose(&self, seen: Seen, numbers: &Numbers) -> Affect {
+    ///
+    /// With an adapter, sentiment and compound are the adapter's, and the valence moves by as much as the compound does.
+    pub(super) fn compose(&self, seen: Seen, numbers: &Numbers, adapter: Option<usize>) -> Affect {
         let plan = &self.plan;
-        let [negative, neutral, positive] = plan.sentiment(numbers);
+        let general = plan.sentiment(numbers);
+        // A post that left early has no state that an adapter could read.
+        let read_by = adapter.and_then(|place| Some((place, *numbers.adapted.get(place)?)));
+        let [negative, neutral, positive] = read_by.map_or(general, |(_, probabilities)| probabilities);
         let compound = rounded(positive - negative);
+        let moved = compound - rounded(general[2] - general[0]);
         let emotions = plan.emotions(numbers);
         let distress = with_evidence(seen.distress, &emotions);
         let distress = match plan.distress(numbers) {
@@ -54,7 +60,7 @@ impl ModelReader {
                 .into(),
                 compound,
             },
-            valence: valence.map_or(compound, |valence| rounded(valence.clamp(-1.0, 1.0))),
+            valence: valence.map_or(compound, |valence| rounded((valence + moved).clamp(-1.0, 1.0))),
             arousal: seen.arousal(stirring(&emotions)),
             intensity: trained.or(felt).map(probability),
             irony: plan.irony(numbers).map(probability),
@@ -75,7 +81,10 @@ impl ModelReader {
             emotions,
             language: seen.language.tag.to_owned(),
             unknown_language: false,
-            model: self.version.clone(),
+            model: match read_by {
+                Some((place, _)) => format!("{}+adapter-{}", self.version, self.adapters.version(place)),
+                None => self.version.clone(),
+            },
         }
     }
 }

@@ -8,6 +8,7 @@
 //! A reading is a function of the text and the version. The encoder's result for a post does not depend on the batch.
 //! The version names the model, the kernels (each rounds differently), whether early exits are used, and the lexica.
 
+mod adapted;
 mod cache;
 mod compose;
 mod distress;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use limbic_domain::Affect;
 use limbic_encoder::{Encoder, Exit, Kernels, KernelsError, Model, ModelError, ModelFiles, Scratch, Task};
 
+use crate::adapters::{AdapterSet, Adapters, Input, PerClass};
 use crate::events::EventHead;
 use crate::reader::{Room, Seen};
 use crate::tokens::{Tokeniser, Tokens, Vocabulary, VocabularyError};
@@ -113,6 +115,8 @@ pub struct Numbers {
     /// What the pooled state says of a sensitive event, as [`EventHead::of_state`] has it; `None` if the model has no such head, or the
     /// post left early.
     event: Option<f32>,
+    /// The probabilities of each adapter; empty if there are none, or the post left early.
+    adapted: Box<[PerClass<f64>]>,
     values: Box<[f32]>,
     /// Range of each task's numbers; empty for a task that was not computed.
     tasks: Arc<[std::ops::Range<usize>]>,
@@ -135,6 +139,7 @@ impl Numbers {
 
 /// An engine with a trained model.
 pub struct ModelReader {
+    adapters: Adapters,
     event_head: Option<EventHead>,
     encoder: Encoder,
     tokeniser: Tokeniser,
@@ -145,6 +150,8 @@ pub struct ModelReader {
     cache: Cache<Numbers>,
     /// The version of the model alone.
     model: String,
+    /// The checksum of its `config.json`.
+    configuration: String,
     version: String,
     most_tokens: usize,
     rooms: Mutex<Vec<Workspace>>,
@@ -156,6 +163,7 @@ struct Workspace {
     surface: Room,
     tokens: Tokens,
     scratch: Scratch,
+    input: Input,
     /// The tokens of all texts of a call, one after another.
     ids: Vec<u32>,
 }
@@ -226,6 +234,8 @@ impl ModelReader {
                 lexicon.version()
             ),
             model: model.version().to_owned(),
+            configuration: adapted::configuration(files)?,
+            adapters: Adapters::default(),
             places: places.collect(),
             most_tokens: model.max_tokens(),
             cache: Cache::new(options.cache),
@@ -307,6 +317,7 @@ impl ModelReader {
         Numbers {
             layer: 0,
             event: None,
+            adapted: Box::default(),
             values: vec![f32::NAN; self.places.last().map_or(0, |place| place.end)].into(),
             tasks: Arc::clone(&self.places),
         }
@@ -357,6 +368,12 @@ impl ModelReader {
                         if let Some(values) = answer.task(task) {
                             numbers.values[place.clone()].copy_from_slice(values);
                         }
+                    }
+                    if !self.adapters.is_empty()
+                        && let Some(pooled) = answer.pooled()
+                    {
+                        self.fill_input(pooled, &numbers, &mut room.input);
+                        numbers.adapted = self.adapters.probabilities(&room.input);
                     }
                     hand_on(one.text, numbers);
                 }
@@ -440,6 +457,10 @@ impl AffectEngine for ModelReader {
     }
 
     fn read(&self, texts: &[&str]) -> Vec<Affect> {
+        self.read_adapted(texts, &vec![AdapterSet::NONE; texts.len()])
+    }
+
+    fn read_adapted(&self, texts: &[&str], adapters: &[AdapterSet]) -> Vec<Affect> {
         let mut room = self.take_room();
         room.ids.clear();
         let mut answers: Vec<Option<Arc<Numbers>>> = vec![None; texts.len()];
@@ -474,8 +495,12 @@ impl AffectEngine for ModelReader {
         self.give_back(room);
         seen.into_iter()
             .zip(answers)
-            .map(|(seen, numbers)| match numbers {
-                Some(numbers) => self.compose(seen, &numbers),
+            .zip(adapters)
+            .map(|((seen, numbers), adapters)| match numbers {
+                Some(numbers) => {
+                    let adapter = self.adapters.first(*adapters, seen.language.tag);
+                    self.compose(seen, &numbers, adapter)
+                }
                 None => self.lexicon.affect(seen),
             })
             .collect()

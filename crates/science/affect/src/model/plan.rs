@@ -95,6 +95,11 @@ impl Plan {
         self.sentiment.map(|place| at(numbers, place).unwrap_or(0.0))
     }
 
+    /// The places of negative, neutral and positive among all numbers of a post, where each task begins at its place.
+    pub(super) fn sentiment_places(&self, tasks: &[std::ops::Range<usize>]) -> [usize; 3] {
+        self.sentiment.map(|(task, place)| tasks[task].start + place)
+    }
+
     pub(super) fn emotions(&self, numbers: &Numbers) -> Emotions {
         let value = |(name, place): &(String, Place)| Some((name.clone(), rounded(at(numbers, *place)?)));
         self.emotions.iter().filter_map(value).collect()

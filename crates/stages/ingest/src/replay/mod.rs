@@ -7,6 +7,7 @@
 //! ```
 //!
 //! [`Rows`] reads a file row by row, whatever its compression, encoding and shape. A row that cannot be read costs that row only.
+//! [`Records`] reads the same files without taking their rows for posts.
 //! [`Mapping`] maps columns to fields, [`Times`] reads times. [`Sorted`] puts rows in the order of their times. [`Pace`] computes when
 //! a row is due. [`Checkpoint`] stores the progress, so that an interrupted replay continues where it stopped. The caller sends the
 //! posts, over HTTP or to an embedded log.
@@ -16,6 +17,7 @@ mod delimited;
 mod lines;
 mod mapping;
 mod pace;
+mod records;
 mod rows;
 mod shape;
 mod sorted;
@@ -26,6 +28,7 @@ mod values;
 pub use checkpoint::Checkpoint;
 pub use mapping::{Mapping, MappingError};
 pub use pace::{Pace, PaceError};
+pub use records::{Record, Records};
 pub use rows::{Format, ReadOptions, Row, Rows, RowsError};
 pub use sorted::Sorted;
 pub use times::{Times, TimesError};

@@ -1,20 +1,15 @@
-//! Reads the rows of a file, one at a time.
+//! Reads the rows of a file as posts, one at a time.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use encoding_rs::Encoding;
 use limbic_domain::Utc;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::delimited::{Delimited, Record};
-use super::lines::Lines;
 use super::mapping::{Mapping, MappingError};
-use super::shape::Shape;
-use super::source::{Progress, Source};
+use super::records::Records;
 use super::times::Times;
-use super::values::{self, Values};
 
 /// How a file of posts is read. The default finds out all it can from the file.
 #[derive(Debug, Clone, Default)]
@@ -116,75 +111,34 @@ pub struct Row {
     pub bytes: usize,
 }
 
-enum Reader {
-    Lines(Lines),
-    Values(Values),
-    Columns {
-        names: Vec<String>,
-        records: Box<Delimited>,
-    },
-}
-
-/// The rows of a file.
+/// The rows of a file as posts.
 pub struct Rows {
-    reader: Reader,
+    records: Records,
     mapping: Mapping,
     times: Times,
-    number: u64,
-    progress: Progress,
 }
 
 impl Rows {
     /// Opens a file, finds out its compression, encoding and shape, and checks the mapping against its columns.
     pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, RowsError> {
-        let io = |source| RowsError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let encoding = options.encoding.as_ref().map(|name| {
-            Encoding::for_label(name.as_bytes()).ok_or_else(|| RowsError::UnknownEncoding(name.clone()))
-        });
-        let source = Source::open(path, encoding.transpose()?).map_err(io)?;
-        let shape = Shape::of(&source.head, &source.name, options)
-            .ok_or_else(|| RowsError::UnknownFormat(path.to_owned()))?;
-        let progress = source.progress;
+        let records = Records::open(path, options)?;
         let mut mapping = options.mapping.clone();
-        let reader = match shape {
-            Shape::JsonLines => Reader::Lines(Lines::new(source.reader, &source.head)),
-            Shape::Json => Reader::Values(Values::new(source.reader)),
-            Shape::Columns { separator, quotes } => {
-                let lines = Lines::new(source.reader, &source.head);
-                let mut records = Box::new(Delimited::new(lines, separator, quotes));
-                let names = if options.no_header || mapping.has_numbers_only() {
-                    let count = records.count_columns().map_err(io)?;
-                    (0..count).map(|number| number.to_string()).collect()
-                } else {
-                    let first = records.next_record().map_err(io)?;
-                    header(first).map_err(|problem| RowsError::Header {
-                        path: path.to_owned(),
-                        problem,
-                    })?
-                };
-                mapping.fit(&names).map_err(|problem| RowsError::Columns {
-                    path: path.to_owned(),
-                    problem,
-                })?;
-                records.expect_columns(names.len());
-                Reader::Columns { names, records }
-            }
-        };
+        if let Some(names) = records.columns() {
+            mapping.fit(names).map_err(|problem| RowsError::Columns {
+                path: path.to_owned(),
+                problem,
+            })?;
+        }
         Ok(Self {
-            reader,
+            records,
             mapping,
             times: options.times.clone(),
-            number: 0,
-            progress,
         })
     }
 
     /// The bytes read so far, and the bytes of the file.
     pub fn progress(&self) -> (u64, u64) {
-        self.progress.of()
+        self.records.progress()
     }
 }
 
@@ -192,95 +146,25 @@ impl Iterator for Rows {
     type Item = io::Result<Row>;
 
     fn next(&mut self) -> Option<io::Result<Row>> {
-        let found = match &mut self.reader {
-            Reader::Lines(lines) => lines.next_filled().map(|line| {
-                line.map(|line| {
-                    let bytes = line.bytes.as_ref().map_or(0, Vec::len);
-                    (
-                        line.number,
-                        bytes,
-                        line.bytes.and_then(|line| values::object(&line)),
-                    )
-                })
-            }),
-            Reader::Values(values) => values.next().map(|text| {
-                text.map(|text| {
-                    let bytes = text.bytes.as_ref().map_or(0, Vec::len);
-                    (
-                        text.line,
-                        bytes,
-                        text.bytes.and_then(|text| values::object(&text)),
-                    )
-                })
-            }),
-            Reader::Columns { names, records } => records.next_record().map(|record| {
-                record.map(|record| {
-                    (
-                        record.line,
-                        record.bytes,
-                        record.fields.and_then(|row| fields(names, row)),
-                    )
-                })
-            }),
-        };
-        let (line, bytes, fields) = match found {
-            Ok(found) => found?,
+        let record = match self.records.next()? {
+            Ok(record) => record,
             Err(error) => return Some(Err(error)),
         };
-        self.number += 1;
-        let post = fields.and_then(|fields| self.mapping.apply(fields, &self.times));
+        let post = record
+            .fields
+            .and_then(|fields| self.mapping.apply(fields, &self.times));
         let at = post
             .as_ref()
             .ok()
             .and_then(|post| post.get("created_at")?.as_str()?.parse().ok());
         Some(Ok(Row {
-            number: self.number,
-            line,
+            number: record.number,
+            line: record.line,
             at,
             post,
-            bytes,
+            bytes: record.bytes,
         }))
     }
-}
-
-/// The names of the columns, without blanks around them. A column without a name is called by its number.
-fn header(record: Option<Record>) -> Result<Vec<String>, String> {
-    let Some(record) = record else {
-        return Err("the file is empty".to_owned());
-    };
-    let mut names: Vec<String> = Vec::new();
-    for (number, name) in record.fields?.into_iter().enumerate() {
-        let name = String::from_utf8(name).map_err(|_| {
-            "it is not UTF-8: give --encoding, for instance --encoding windows-1252".to_owned()
-        })?;
-        let name = name.trim();
-        let name = if name.is_empty() {
-            number.to_string()
-        } else {
-            name.to_owned()
-        };
-        if let Some(first) = names.iter().position(|known| *known == name) {
-            return Err(format!(
-                "columns {first} and {number} are both called `{name}`: rename one of them, or give --no-header and use the \
-                 numbers of the columns"
-            ));
-        }
-        names.push(name);
-    }
-    Ok(names)
-}
-
-fn fields(names: &[String], row: Vec<Vec<u8>>) -> Result<Map<String, Value>, String> {
-    names
-        .iter()
-        .zip(row)
-        .map(|(name, value)| match String::from_utf8(value) {
-            Ok(value) => Ok((name.clone(), Value::from(value))),
-            Err(_) => Err(format!(
-                "column `{name}` is not UTF-8: give the encoding of the file, for instance --encoding windows-1252"
-            )),
-        })
-        .collect()
 }
 
 #[cfg(test)]
