@@ -270,7 +270,7 @@ fn read(data: &Path, args: &TrainAdapterArgs) -> anyhow::Result<Vec<LabelledPost
 
 /// The column that is given, or the first usual one, in any case.
 fn find(names: &[String], given: Option<&str>, usual: &[&str]) -> Option<String> {
-    let named = |wanted: &str| {
+    let in_any_case = |wanted: &str| {
         names
             .iter()
             .find(|name| name.eq_ignore_ascii_case(wanted))
@@ -281,8 +281,8 @@ fn find(names: &[String], given: Option<&str>, usual: &[&str]) -> Option<String>
             .iter()
             .find(|name| *name == given)
             .cloned()
-            .or_else(|| named(given)),
-        None => usual.iter().find_map(|name| named(name)),
+            .or_else(|| in_any_case(given)),
+        None => usual.iter().find_map(|name| in_any_case(name)),
     }
 }
 

@@ -336,7 +336,7 @@ mod tests {
             &b""[..],
             b"text,label\ngood,positive\n",
             &[0xff, 0xfe, 0x00],
-            &[b'x'; 5 << 20],
+            &vec![b'x'; 5 << 20],
         ] {
             let error = written(bytes).unwrap_err();
             assert!(error.contains("is not an adapter"), "{error}");
