@@ -25,8 +25,6 @@ const PARTS: usize = 5;
 const INNER_PARTS: usize = 4;
 /// Penalties to choose from, the strongest first: each fit starts where the one before ended.
 const PENALTIES: [f64; 7] = [30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
-/// A penalty that leaves nothing of the weights.
-const ONLY_BIASES: f64 = 1e9;
 /// Temperatures to choose from are between these.
 const TEMPERATURES: [f64; 2] = [0.5, 4.0];
 /// Narrowings of the interval of temperatures.
@@ -143,7 +141,7 @@ impl Fit {
         }
         fitted();
         Self {
-            shares: problem.head(&problem.fit(ONLY_BIASES, &problem.start())),
+            shares: problem.head(&problem.fit_biases()),
             head: problem.head(&parameters),
             penalty: PENALTIES[best],
             temperature,
