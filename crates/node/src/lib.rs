@@ -49,6 +49,7 @@ mod local;
 mod log;
 mod models;
 mod node;
+mod pictures;
 mod reference;
 pub mod registry;
 mod resources;
