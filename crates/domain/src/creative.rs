@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Approval, AudienceId, Change, Declaration, Direction, Micros, MoodSummary, Pseudonym, Recipient, Record,
-    ReviewMode, Slug, Transparency,
+    Approval, AudienceId, Change, Declaration, Direction, Micros, MoodSummary, Picture, Pseudonym, Recipient,
+    Record, ReviewMode, Slug, Transparency,
 };
 
 /// The texts of an ad, within the limits of one ad platform.
@@ -24,7 +24,7 @@ pub struct Rendering {
 /// One ad.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Creative {
-    /// A function of campaign, template, platform and texts. The same texts are the same creative in every moment, so a
+    /// A function of campaign, template, platform, texts and picture. The same texts are the same creative in every moment, so a
     /// policy keeps what it learned about them.
     pub id: String,
     /// The template or model that wrote it, for instance `template/celebrate-1`.
@@ -48,6 +48,9 @@ pub struct Creative {
     pub approval: Option<Approval>,
     /// The texts that a person sees.
     pub rendering: Rendering,
+    /// The picture that a person sees. Absent if the ad has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Picture>,
 }
 
 /// The version of a template or a prompt.
@@ -75,6 +78,9 @@ pub struct Factors {
     /// How long headline and body are together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<TextLength>,
+    /// The shape of the ad's picture, for instance `landscape`. Absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Slug>,
 }
 
 impl Factors {
@@ -90,6 +96,7 @@ impl Factors {
             call_to_action,
             offer,
             length,
+            image,
         } = self;
         let offer = offer.map(|stated| if stated { "stated" } else { "none" });
         [
@@ -97,6 +104,7 @@ impl Factors {
             ("call_to_action", call_to_action.map(CallToAction::name)),
             ("offer", offer),
             ("length", length.map(TextLength::name)),
+            ("image", image.as_ref().map(Slug::as_str)),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))

@@ -56,6 +56,7 @@ mod ids;
 mod moment;
 mod number;
 mod outcome;
+mod picture;
 mod post;
 mod posterior;
 mod progress;
@@ -90,6 +91,7 @@ pub use ids::{AudienceId, InvalidId, PostRef, Pseudonym, Slug, TenantId, event_i
 pub use moment::{Change, Direction, Evidence, Moment, MomentKind, MoodSummary, Recipient};
 pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind, Replaced, Statement};
+pub use picture::Picture;
 pub use post::Post;
 pub use posterior::Posterior;
 pub use progress::Progress;

@@ -11,9 +11,11 @@ use anyhow::Context as _;
 use limbic_affect_stage::AffectStage;
 use limbic_api::Tls;
 use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
+use limbic_creative::CreativeStage;
 use limbic_domain::{ConnectionUrl, Slug, TenantId, Utc};
 use limbic_ingest::SeenIds;
 use limbic_metrics::{MetricsStage, Query, SeriesStore};
+use limbic_qdrant::QdrantIndex;
 use limbic_safety::missing_advertiser;
 use limbic_stream::Log;
 use limbic_views::{Store, ViewsStage};
@@ -120,6 +122,7 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
         .chain(of_campaigns(settings))
         .chain(check_adapters(settings))
         .chain(of_models(settings))
+        .chain(of_index(settings, handle))
         .chain(of_entries)
         .chain(of_terms(settings))
         .collect()
@@ -233,6 +236,22 @@ fn of_models(settings: &Settings) -> Vec<Finding> {
         Finding::new("llm", Err(error))
     });
     wrong.collect()
+}
+
+/// Whether the index of earlier ads answers, if it is a server.
+fn of_index(settings: &Settings, handle: &Handle) -> Option<Finding> {
+    let generate = &settings.section::<CreativeStage>().generate;
+    if generate.index.is_embedded() {
+        return None;
+    }
+    let version = || -> anyhow::Result<String> {
+        let index = QdrantIndex::new(&generate.index, &generate.index_key, handle.clone())?;
+        Ok(format!("Qdrant {}", index.version()?))
+    };
+    Some(Finding::new(
+        format!("creative.generate.index {}", generate.index),
+        version(),
+    ))
 }
 
 fn of_entry(table: &str, name: &Slug, entry: &Entry) -> Finding {

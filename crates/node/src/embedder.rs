@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use limbic_affect::{Engine, ModelOptions, ModelReader};
 use limbic_affect_stage::AffectStage;
-use limbic_creative::{CreativeStage, Embedder, Embedders};
+use limbic_creative::{AdIndexes, CreativeStage, Embedder, Embedders};
+use limbic_qdrant::QdrantIndex;
+use tokio::runtime::Handle;
 
 use crate::settings::Settings;
 
@@ -16,6 +18,16 @@ impl Embedder for ModelEmbedder {
     fn embed(&self, texts: &[&str]) -> Vec<Option<Vec<f32>>> {
         self.0.pooled(texts)
     }
+}
+
+/// The index of earlier ads that the settings name. `None` = the one of the process.
+pub(crate) fn index(settings: &Settings, handle: &Handle) -> anyhow::Result<AdIndexes> {
+    let generate = &settings.section::<CreativeStage>().generate;
+    if generate.index.is_embedded() {
+        return Ok(None);
+    }
+    let index = QdrantIndex::new(&generate.index, &generate.index_key, handle.clone())?;
+    Ok(Some(Arc::new(index)))
 }
 
 /// The embedder that the settings need, if texts are ordered and earlier ads are looked for. With the lexicon as engine there is none.

@@ -50,6 +50,7 @@ mod local;
 mod log;
 mod models;
 mod node;
+mod pictures;
 mod reference;
 pub mod registry;
 mod resources;

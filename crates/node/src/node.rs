@@ -10,8 +10,8 @@ use limbic_affect_stage::AffectMeters;
 use limbic_api::{ApiMeters, Context};
 use limbic_component::{Need, Registration};
 use limbic_connectors::ConnectorMeters;
-use limbic_creative::{Embedders, TextModel, TextModels};
-use limbic_deliver::{AdPlatforms, DeliverMeters};
+use limbic_creative::{AdIndexes, Embedders, TextModel, TextModels};
+use limbic_deliver::{AdPlatforms, DeliverMeters, DeliveryPictures};
 use limbic_ingest::{Edge, IngestMeters};
 use limbic_metrics::{MetricsStage, SeriesMeters, SeriesReader, SeriesStore};
 use limbic_optimize::OptimizeMeters;
@@ -40,7 +40,7 @@ use crate::state_sizes::StateSizes;
 use crate::stores::{Stores, open_entries};
 use crate::texts::GatewayModel;
 use crate::trim::Trimmer;
-use crate::{components, embedder, models, registry};
+use crate::{components, embedder, models, pictures, registry};
 
 /// How long closing the stores may take.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -302,6 +302,7 @@ impl Parts {
         if running.iter().any(|stage| stage.has_need(Need::AdPlatforms)) {
             let platforms: AdPlatforms = open_entries(settings, "ad_platforms", &resources)?;
             resources.insert(platforms);
+            resources.insert::<DeliveryPictures>(pictures::open(settings));
         }
         let asks = |stage: &&Registration| stage.has_need(Need::LanguageModels);
         let gateway = if listener.is_some() || running.iter().any(&asks) {
@@ -315,6 +316,7 @@ impl Parts {
         resources.insert::<TextModels>(writer);
         if running.iter().any(asks) {
             resources.insert::<Embedders>(embedder::open(settings)?);
+            resources.insert::<AdIndexes>(embedder::index(settings, handle)?);
         }
         components::warn_of_unused(settings);
         let outboxes =
@@ -364,6 +366,7 @@ impl Parts {
                     operator_keys: keys::operator_keys(settings),
                     meters: api,
                     settings: settings.api.clone(),
+                    pictures: pictures::folder(settings),
                 };
                 Some(Server::start(handle, listener, context)?)
             }

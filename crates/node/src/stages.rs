@@ -11,7 +11,7 @@ use limbic_stream::runtime::{Health, RunOptions, StageHandle, StageMeters, Stage
 use limbic_stream::{Log, Stage, StageSpec};
 
 use crate::settings::Settings;
-use crate::{campaigns, registry};
+use crate::{campaigns, pictures, registry};
 
 /// The topics and requirements of each stage of the registry, whether or not it runs here.
 pub(crate) fn specs(settings: &Settings) -> anyhow::Result<Vec<StageSpec>> {
@@ -33,6 +33,7 @@ pub(crate) fn check_stage(stage: &Registration, settings: &Settings) -> anyhow::
         .map_err(anyhow::Error::from_boxed)?;
     if stage.name == limbic_creative::STAGE {
         campaigns::check(settings)?;
+        pictures::check(settings)?;
     }
     if stage.name == <OptimizeStage as Component>::NAME {
         campaigns::check_names(settings)?;
@@ -69,6 +70,7 @@ impl RunningStages {
         {
             // Before the stage starts, so that its table contains them.
             campaigns::check(settings)?;
+            pictures::check(settings)?;
             campaigns::publish(log, &campaigns::of(settings), Utc::now())?;
         }
         let mut handles = Vec::new();

@@ -20,6 +20,7 @@
 //! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`, `/v1/sources`: the state of audiences, what campaigns have chosen with what result, how deliveries stand, what was accepted and rejected of each social network; `GET /v1/explain`: why an ad, or why none |
 //! | `generate` | `POST /v1/generate`: a text by a language model, whole or as server-sent events; `GET /v1/providers`, `GET` and `DELETE /v1/cache`, `GET /v1/cache/health` |
 //! | `reviews` | `GET /v1/reviews`: ads that wait for a person, and what was decided; `POST` and `DELETE /v1/reviews/{id}` decide and forget |
+//! | `pictures` | `GET /v1/pictures/{file}`: the drawn picture of an ad, without a key, for ad platforms |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `hooks` | `GET`, `POST /v1/hooks/{name}`: requests of sources that send by themselves, with their own signatures |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
@@ -74,6 +75,7 @@ mod limits;
 mod meters;
 mod openapi;
 mod page;
+mod pictures;
 mod problem;
 mod read;
 mod refusal;
@@ -84,6 +86,7 @@ mod status;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -149,6 +152,8 @@ pub struct Context {
     pub meters: ApiMeters,
     /// The limits of requests.
     pub settings: Settings,
+    /// The folder of the drawn pictures of ads. It need not exist.
+    pub pictures: PathBuf,
 }
 
 /// The state that the handlers share.
@@ -249,6 +254,7 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/cache", get(generate::cache).delete(generate::clear_cache))
         .route("/v1/cache/health", get(generate::cache_health))
         .route("/v1/hooks/{name}", get(hooks::take).post(hooks::take))
+        .route("/v1/pictures/{file}", get(pictures::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -49,7 +49,7 @@ const LIST: [(&str, &str); 5] = [
     ("to", "Only events before this time (RFC 3339)"),
 ];
 
-pub(crate) const OPERATIONS: usize = 43;
+pub(crate) const OPERATIONS: usize = 44;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -438,6 +438,14 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/cache/health",
             "How full the cache of replies is, and its hits and misses since the start. For operators.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/pictures/{file}",
+            "The drawn picture of an ad, as PNG, JPEG or WebP, by the `file` of its delivery. For ad platforms: it needs no key.",
             &[],
             Answer::Anything,
             None,

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use limbic_fit::{ImageType, format};
-use limbic_render::{Card, Colour, Colours, Fonts, Picture};
+use limbic_render::{Card, Colour, Colours, Fonts, Mark, Picture};
 
 /// Language, brand, headline, body, button.
 const TEXTS: [[&str; 5]; 10] = [
@@ -123,6 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             button: (*button).to_owned(),
             brand: (*brand).to_owned(),
             language: (*language).to_owned(),
+            mark: Mark::default(),
             colours: Colours {
                 background: background.parse()?,
                 text: text.parse()?,
@@ -181,6 +182,7 @@ fn smaller(picture: &Picture) -> Picture {
         height,
         rgb,
         notes: Vec::new(),
+        mark: Mark::default(),
     }
 }
 
@@ -217,5 +219,6 @@ fn sheet(rows: &[Vec<Picture>]) -> Picture {
         height,
         rgb,
         notes: Vec::new(),
+        mark: Mark::default(),
     }
 }

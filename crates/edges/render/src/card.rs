@@ -6,7 +6,7 @@ use resvg::usvg::Tree;
 
 use crate::layout::{Area, Layout, layout};
 use crate::text::{Lines, SMALLEST, Typesetter, directed, is_right_to_left};
-use crate::{Colour, Fonts, RenderError};
+use crate::{Colour, Fonts, Mark, RenderError};
 
 /// The pixels of a side.
 const SIDES: (u32, u32) = (32, 4096);
@@ -26,6 +26,8 @@ pub struct Card {
     pub colours: Colours,
     /// The language (BCP 47, for instance `ja`): Chinese, Japanese and Korean write some characters differently.
     pub language: String,
+    /// What the file says about the picture.
+    pub mark: Mark,
 }
 
 /// The colours of a picture.
@@ -78,6 +80,8 @@ pub struct Picture {
     pub rgb: Vec<u8>,
     /// What was left out or corrected, one sentence each.
     pub notes: Vec<String>,
+    /// What its file says about it.
+    pub mark: Mark,
 }
 
 /// A line of text in the template.
@@ -158,6 +162,7 @@ impl Card {
             height,
             rgb,
             notes,
+            mark: self.mark.clone(),
         })
     }
 

@@ -47,6 +47,8 @@ impl Picture {
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_compression(png::Compression::High);
         let failed = |error: png::EncodingError| refused("PNG", &error);
+        let keyword = "XML:com.adobe.xmp".to_owned();
+        encoder.add_itxt_chunk(keyword, self.mark.xmp()).map_err(failed)?;
         let mut writer = encoder.write_header().map_err(failed)?;
         writer.write_image_data(&self.rgb).map_err(failed)?;
         writer.finish().map_err(failed)?;
@@ -59,6 +61,9 @@ impl Picture {
         // Coloured text on a coloured ground is blurred by subsampled colours.
         encoder.set_sampling_factor(SamplingFactor::F_1_1);
         encoder.set_optimized_huffman_tables(true);
+        let segment = [b"http://ns.adobe.com/xap/1.0/\0", self.mark.xmp().as_bytes()].concat();
+        let added = encoder.add_app_segment(1, segment);
+        added.map_err(|error| refused("JPEG", &error))?;
         let (width, height) = (self.width as u16, self.height as u16);
         let written = encoder.encode(&self.rgb, width, height, ColorType::Rgb);
         written.map_err(|error| refused("JPEG", &error))?;
@@ -67,7 +72,8 @@ impl Picture {
 
     fn webp(&self) -> Result<Vec<u8>, RenderError> {
         let mut bytes = Vec::new();
-        let encoder = WebPEncoder::new(&mut bytes);
+        let mut encoder = WebPEncoder::new(&mut bytes);
+        encoder.set_xmp_metadata(self.mark.xmp().into_bytes());
         let written = encoder.encode(&self.rgb, self.width, self.height, WebpColour::Rgb8);
         written.map_err(|error| refused("WebP", &error))?;
         Ok(bytes)

@@ -11,7 +11,9 @@
 //! * [`Fonts`] are the open fonts of the Noto family that the system has installed (SIL Open Font License 1.1), with a fallback for
 //!   Arabic, Hebrew, Indic scripts, Thai, Chinese, Japanese, Korean and emoji. Other fonts of the machine are not used, so they change
 //!   no picture.
-//! * [`Picture::encode`] writes PNG, JPEG or WebP within the size that a platform allows.
+//! * [`Picture::encode`] writes PNG, JPEG or WebP within the size that a platform allows, with a [`Mark`] that says how the picture was
+//!   made and what is on it.
+//! * [`Gallery`] is a folder of drawn pictures, each under the hash of its file.
 //!
 //! The crate does not write texts, and loads nothing from the network: a text cannot name a file or a link of the SVG.
 //!
@@ -43,10 +45,14 @@ mod colour;
 mod encode;
 mod error;
 mod fonts;
+mod gallery;
 mod layout;
+mod mark;
 mod text;
 
 pub use card::{Card, Colours, Picture};
 pub use colour::{Colour, InvalidColour};
 pub use error::RenderError;
 pub use fonts::Fonts;
+pub use gallery::{Drawn, Gallery, GalleryError};
+pub use mark::{DigitalSource, Mark};

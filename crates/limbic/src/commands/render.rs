@@ -16,7 +16,7 @@ pub fn run(_: &RenderArgs) -> anyhow::Result<ExitCode> {
 /// Renders one card into a file.
 #[cfg(feature = "render")]
 pub fn run(args: &RenderArgs) -> anyhow::Result<ExitCode> {
-    use limbic_render::{Card, Fonts};
+    use limbic_render::{Card, Fonts, Mark};
 
     let size = rendering::size(&args.size)?;
     let kind = rendering::kind(&args.out)?;
@@ -29,6 +29,10 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<ExitCode> {
         brand: args.brand.clone(),
         colours: rendering::colours(args)?,
         language: args.language.clone(),
+        mark: Mark {
+            alt: args.text.clone(),
+            ..Mark::default()
+        },
     };
     let picture = card.render(&fonts, size.width, size.height)?;
     let file = picture.encode(kind, size.bytes)?;

@@ -146,6 +146,7 @@ fn decision(context: usize, candidates: usize, chosen: usize) -> Envelope<Decisi
             body: "Bread that is warm when you come home. Reserve a loaf.".into(),
             link: "https://corner-bakery.example/".into(),
         },
+        picture: None,
     };
     let propensity = Probability::new(1.0 / candidates as f64).expect("a probability");
     let mut features: std::collections::BTreeMap<String, f64> = [

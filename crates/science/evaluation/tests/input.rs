@@ -340,6 +340,7 @@ fn creative(id: &str) -> Creative {
             body: "b".to_owned(),
             link: "https://example.invalid".to_owned(),
         },
+        picture: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{
-    Brief, Campaign, Creative, Factors, Platform, Removal, Rendering, Slug, TenantId, TextLength, event_id,
+    Brief, Campaign, Creative, Factors, Picture, Platform, Removal, Rendering, Slug, TenantId, TextLength,
+    event_id,
 };
 use limbic_fit::AdFormat;
 use minijinja::Value;
@@ -54,6 +55,40 @@ pub(crate) struct Copy<'a> {
 pub(crate) struct Room<'a> {
     pub(crate) platform: &'a Platform,
     pub(crate) format: Option<&'static AdFormat>,
+    /// The picture of its ads, if they have one.
+    pub(crate) picture: Option<&'a PictureFormat>,
+}
+
+/// The picture that the ads of a platform have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PictureFormat {
+    /// As `PLATFORM/FORMAT/IMAGE`.
+    pub(crate) image: String,
+    /// The name of the image, as a factor.
+    pub(crate) name: Slug,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl Room<'_> {
+    /// The picture of the campaign's ads.
+    pub(crate) fn picture(&self, campaign: &Campaign) -> Option<Picture> {
+        let format = self.picture?;
+        let brief = &campaign.brief;
+        Some(Picture {
+            image: format.image.clone(),
+            width: format.width,
+            height: format.height,
+            brand: one_line(&brief.product),
+            button: one_line(&brief.call_to_action),
+            colours: brief.brand.colours.clone(),
+        })
+    }
+
+    /// The shape of the picture, as a factor.
+    pub(crate) fn image(&self) -> Option<Slug> {
+        self.picture.map(|format| format.name.clone())
+    }
 }
 
 impl Copy<'_> {
@@ -226,20 +261,27 @@ pub(crate) fn edited(
             ));
         }
     }
-    ad.id = id_of(tenant, campaign, &ad.generator, &ad.rendering);
+    ad.picture = room.picture(campaign);
+    ad.factors.image = room.image();
+    ad.id = id_of(
+        (tenant, campaign),
+        &ad.generator,
+        &ad.rendering,
+        ad.picture.as_ref(),
+    );
     ad.factors.offer = Some(states_offer(campaign, &ad.rendering));
     ad.factors.length = Some(length_of(&ad.rendering));
     Ok(ad)
 }
 
-/// The id of an ad: a function of tenant, campaign, generator, platform, texts and link.
+/// The id of an ad: a function of tenant, campaign, generator, platform, texts, link and picture.
 pub(crate) fn id_of(
-    tenant: &TenantId,
-    campaign: &Campaign,
+    (tenant, campaign): (&TenantId, &Campaign),
     generator: &str,
     rendering: &Rendering,
+    picture: Option<&Picture>,
 ) -> String {
-    let causes = [
+    let mut causes = vec![
         tenant.as_str(),
         campaign.id.as_str(),
         // Ads of templates had their ids before there were other generators.
@@ -249,6 +291,11 @@ pub(crate) fn id_of(
         &rendering.body,
         &rendering.link,
     ];
+    // An ad without a picture had its id before there were pictures.
+    if let Some(picture) = picture {
+        causes.extend([&*picture.image, &*picture.brand, &*picture.button]);
+        causes.extend(picture.colours.iter().map(String::as_str));
+    }
     event_id("creative", &causes)
 }
 
@@ -262,22 +309,18 @@ pub(crate) fn length_of(rendering: &Rendering) -> TextLength {
 }
 
 /// The ad of a copy.
-pub(crate) fn creative(
-    tenant: &TenantId,
-    campaign: &Campaign,
-    platform: &Platform,
-    copy: Copy<'_>,
-) -> Creative {
+pub(crate) fn creative(tenant: &TenantId, campaign: &Campaign, room: Room<'_>, copy: Copy<'_>) -> Creative {
     let template = copy.template;
     let generator = format!("template/{}", template.name);
     let rendering = Rendering {
-        platform: platform.name.clone(),
+        platform: room.platform.name.clone(),
         headline: copy.headline,
         body: copy.body,
         link: campaign.brief.link.clone(),
     };
+    let picture = room.picture(campaign);
     Creative {
-        id: id_of(tenant, campaign, &generator, &rendering),
+        id: id_of((tenant, campaign), &generator, &rendering, picture.as_ref()),
         generator,
         ai_generated: false,
         generator_version: Some(template.generator_version()),
@@ -287,9 +330,11 @@ pub(crate) fn creative(
             call_to_action: template.call_to_action,
             offer: Some(states_offer(campaign, &rendering)),
             length: Some(length_of(&rendering)),
+            image: room.image(),
         },
         model: None,
         approval: None,
         rendering,
+        picture,
     }
 }

@@ -106,14 +106,16 @@ mod settings;
 mod similar;
 mod stage;
 mod template;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod text;
 mod texts;
 mod writer;
 
 pub use campaigns::Campaigns;
 pub use generate::{
-    Embedder, Embedders, GenerateSettings, ModelReply, TEXTS_STAGE, TextModel, TextModels, TextOrder,
-    TextsStage,
+    AdIndex, AdIndexes, Embedder, Embedders, GenerateSettings, IndexError, MemoryIndex, ModelReply, NearAd,
+    PastAd, TEXTS_STAGE, TextModel, TextModels, TextOrder, TextsStage,
 };
 pub use reviews::{ReviewSettings, Reviews};
 pub use settings::{Problem, Settings, SettingsError};

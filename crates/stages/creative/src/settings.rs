@@ -19,6 +19,9 @@ pub struct Settings {
     /// The format of ad platforms, as `PLATFORM/FORMAT` of the file of limits, for instance `social = "x/post"`. Texts for a platform
     /// that is listed here must also fit its format, counted as the platform counts. Default: none.
     pub formats: BTreeMap<Slug, String>,
+    /// The picture of the ads on an ad platform, as an image of its format, for instance `social = "landscape"`. It is drawn when an ad is
+    /// delivered, by a program that was built with the feature `render`. Default: none.
+    pub pictures: BTreeMap<Slug, String>,
     /// Which ads wait for a person.
     pub review: ReviewSettings,
     /// Texts by language models.
@@ -33,6 +36,7 @@ impl Default for Settings {
             built_in: true,
             variants: 8,
             formats: BTreeMap::new(),
+            pictures: BTreeMap::new(),
             review: ReviewSettings::default(),
             generate: GenerateSettings::default(),
             templates: Vec::new(),
@@ -74,6 +78,14 @@ pub enum Problem {
         /// The ad platform.
         platform: Slug,
         /// The known formats.
+        problem: String,
+    },
+    /// A picture is not of the platform's format.
+    #[error("creative.pictures.{platform}: {problem}")]
+    Picture {
+        /// The ad platform.
+        platform: Slug,
+        /// What is wrong, and what to write.
         problem: String,
     },
     /// A template asks for an emotion that must not choose an ad.

@@ -57,6 +57,7 @@ impl Texts {
                 && one.brief == brief
                 && one.direction.is_none_or(|suited| suited == direction)
         });
+        let picture = room.picture(campaign);
         let mut ads = Vec::new();
         for one in fitting {
             for text in &one.texts {
@@ -67,7 +68,7 @@ impl Texts {
                     body: text.body.clone(),
                     link: campaign.brief.link.clone(),
                 };
-                let id = id_of(tenant, campaign, &generator, &rendering);
+                let id = id_of((tenant, campaign), &generator, &rendering, picture.as_ref());
                 if let Err((rule, reason)) = allowed(campaign, &rendering, room) {
                     Removal::note(removals, rule, &reason, format!("creative/{id}"));
                     continue;
@@ -84,9 +85,11 @@ impl Texts {
                         call_to_action: Some(text.call_to_action),
                         offer: Some(states_offer(campaign, &rendering)),
                         length: Some(length_of(&rendering)),
+                        image: room.image(),
                     },
                     approval: None,
                     rendering,
+                    picture: picture.clone(),
                 });
             }
         }

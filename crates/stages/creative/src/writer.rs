@@ -8,7 +8,7 @@ use limbic_domain::{
 use limbic_fit::AdFormat;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
-use crate::copy::{Copy, Room, allowed, chosen, creative, edited, fitting, words};
+use crate::copy::{Copy, PictureFormat, Room, allowed, chosen, creative, edited, fitting, words};
 use crate::fields::check_fields;
 use crate::reviews::Reviewed;
 use crate::template::PLEASANT;
@@ -27,6 +27,7 @@ pub struct Writer {
     environment: Environment<'static>,
     templates: Vec<Template>,
     formats: BTreeMap<Slug, &'static AdFormat>,
+    pictures: BTreeMap<Slug, PictureFormat>,
     variants: usize,
     review: ReviewSettings,
 }
@@ -52,10 +53,12 @@ impl Writer {
         let unknown = trusted.filter(|name| templates.iter().all(|template| template.name != **name));
         problems.extend(unknown.cloned().map(Problem::UnknownTemplate));
         let formats = known_formats(&settings.formats, &mut problems);
+        let pictures = known_pictures(&settings.pictures, &formats, &mut problems);
         let writer = Self {
             environment,
             templates,
             formats,
+            pictures,
             variants: settings.variants,
             review: settings.review.clone(),
         };
@@ -114,7 +117,7 @@ impl Writer {
             let allowed = allowed(fitting, campaign, platform, &mut draft.removals);
             let of_templates: Vec<Creative> = allowed
                 .into_iter()
-                .map(|copy| creative(tenant, campaign, platform, copy))
+                .map(|copy| creative(tenant, campaign, self.room(platform), copy))
                 .collect();
             let removals = &mut draft.removals;
             let place = (platform, self.room(platform));
@@ -161,10 +164,11 @@ impl Writer {
         edited(ad.clone(), (tenant, campaign), self.room(platform)).map_err(|(_, reason)| reason)
     }
 
-    pub(crate) fn room<'a>(&self, platform: &'a Platform) -> Room<'a> {
+    pub(crate) fn room<'a>(&'a self, platform: &'a Platform) -> Room<'a> {
         Room {
             platform,
             format: self.formats.get(&platform.name).copied(),
+            picture: self.pictures.get(&platform.name),
         }
     }
 
@@ -401,6 +405,50 @@ fn known_formats(
         }
     }
     known
+}
+
+/// The pictures of ad platforms that the settings name.
+fn known_pictures(
+    named: &BTreeMap<Slug, String>,
+    formats: &BTreeMap<Slug, &'static AdFormat>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<Slug, PictureFormat> {
+    let mut known = BTreeMap::new();
+    for (platform, name) in named {
+        let problem = match formats.get(platform) {
+            None => format!("name the format of the platform in `creative.formats.{platform}` too"),
+            Some(format) => match picture_of(format, name) {
+                Some(picture) => {
+                    known.insert(platform.clone(), picture);
+                    continue;
+                }
+                None if format.images.is_empty() => format!("{} takes no picture", format.name()),
+                None => {
+                    let images: Vec<&str> = format.images.iter().map(|image| &*image.name).collect();
+                    format!(
+                        "{} has no image `{name}`: use one of {}",
+                        format.name(),
+                        images.join(", ")
+                    )
+                }
+            },
+        };
+        problems.push(Problem::Picture {
+            platform: platform.clone(),
+            problem,
+        });
+    }
+    known
+}
+
+fn picture_of(format: &AdFormat, name: &str) -> Option<PictureFormat> {
+    let image = format.images.iter().find(|image| image.name == name)?;
+    Some(PictureFormat {
+        image: format!("{}/{name}", format.name()),
+        name: Slug::new(name).ok()?,
+        width: image.width,
+        height: image.height,
+    })
 }
 
 /// Explains the template engine's error to the author of the template.

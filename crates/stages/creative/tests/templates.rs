@@ -393,3 +393,71 @@ fn an_ad_fits_the_format_of_its_platform_as_the_platform_counts() {
         "{unknown}"
     );
 }
+
+#[test]
+fn an_ad_has_the_picture_of_its_platform() {
+    let with = |image: &str| Settings {
+        formats: BTreeMap::from([(slug("file"), "x/post".to_owned())]),
+        pictures: BTreeMap::from([(slug("file"), image.to_owned())]),
+        ..many()
+    };
+    let mut campaign = campaign();
+    campaign.brief.brand.colours = vec!["#102030".into()];
+    let occasion = Occasion::new("football", Direction::Up);
+    let plain = Settings {
+        pictures: BTreeMap::new(),
+        ..with("landscape")
+    };
+    let plain = written(&plain, &campaign, &occasion).creatives;
+    let shown = written(&with("landscape"), &campaign, &occasion).creatives;
+    assert_eq!(plain.len(), shown.len());
+    for (plain, shown) in plain.iter().zip(&shown) {
+        assert_eq!((&plain.picture, &plain.factors.image), (&None, &None));
+        let picture = shown.picture.as_ref().unwrap();
+        assert_eq!(
+            (&*picture.image, picture.width, picture.height),
+            ("x/post/landscape", 1200, 628)
+        );
+        assert_eq!((&*picture.brand, &*picture.button), ("Acme Boots", "Try a pair"));
+        assert_eq!(picture.colours, ["#102030"]);
+        assert_eq!(shown.factors.image, Some(slug("landscape")));
+        assert!(shown.factors.pairs().any(|pair| pair == ("image", "landscape")));
+        assert_eq!(shown.rendering, plain.rendering);
+        assert_ne!(shown.id, plain.id, "another picture is another ad");
+    }
+    campaign.brief.call_to_action = "Come and try".into();
+    let changed = written(&with("landscape"), &campaign, &occasion).creatives;
+    assert!(
+        shown
+            .iter()
+            .all(|one| changed.iter().all(|other| one.id != other.id))
+    );
+}
+
+#[test]
+fn a_picture_that_the_platform_does_not_take_is_an_error_that_says_which_it_takes() {
+    let problem = |format: Option<&str>, image: &str| {
+        let formats = format.map(|format| (slug("file"), format.to_owned()));
+        let settings = Settings {
+            formats: formats.into_iter().collect(),
+            pictures: BTreeMap::from([(slug("file"), image.to_owned())]),
+            ..Settings::default()
+        };
+        Writer::new(&settings).unwrap_err().to_string()
+    };
+    let unknown = problem(Some("x/post"), "round");
+    assert_eq!(
+        unknown,
+        "creative.pictures.file: x/post has no image `round`: use one of landscape, square"
+    );
+    let none = problem(Some("google-ads/responsive-search"), "landscape");
+    assert_eq!(
+        none,
+        "creative.pictures.file: google-ads/responsive-search takes no picture"
+    );
+    let formatless = problem(None, "landscape");
+    assert_eq!(
+        formatless,
+        "creative.pictures.file: name the format of the platform in `creative.formats.file` too"
+    );
+}

@@ -183,7 +183,7 @@ impl Scene {
             TextsStage::new(&settings(), Some(model))
                 .unwrap()
                 .answer_wait(Duration::from_mins(1))
-                .embedding(Some(Arc::new(Lengths)))
+                .embedding(Some(Arc::new(Lengths)), None)
         };
         let mut scene = Self {
             model,

@@ -8,10 +8,13 @@ use limbic_domain::Slug;
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::{Stage, StageSpec, StateSchema};
 
-use crate::{AdPlatform, DeliverMeters, DeliverStage, Settings};
+use crate::{AdPlatform, DeliverMeters, DeliverStage, Pictures, Settings};
 
 /// The open ad platforms, by the name that campaigns use. The stage gets them from the shared resources.
 pub type AdPlatforms = BTreeMap<Slug, Arc<dyn AdPlatform>>;
+
+/// What draws the pictures of ads. The stage gets it from the shared resources; without it, an ad that has a picture waits.
+pub type DeliveryPictures = Arc<dyn Pictures>;
 
 impl Component for DeliverStage {
     type Settings = Settings;
@@ -33,8 +36,9 @@ impl Component for DeliverStage {
             let platform: Box<dyn AdPlatform> = Box::new(platform);
             (name, platform)
         });
+        let pictures: DeliveryPictures = resources.get().unwrap_or_else(|_| Arc::new(()));
         Ok(Box::new(
-            Self::new(settings, platforms.collect())?
+            Self::drawing(settings, platforms.collect(), &pictures)?
                 .metered(meters)
                 .showing(waiting),
         ))

@@ -6,6 +6,8 @@ use limbic_domain::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::DrawnPicture;
+
 /// How a platform finds whom to show an ad to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -62,11 +64,14 @@ pub struct DeliveryBody<'a> {
     people: Option<&'a [Pseudonym]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<&'a DeliveryContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<&'a DrawnPicture>,
     price: Micros,
 }
 
 /// A decision on its way to a platform. The platform gets its [`DeliveryBody`] as JSON, the webhook's body and a line of the file:
-/// `{"type": "ad.decided", "timestamp", "decision", "tenant", "campaign", "audience", "creative", "people", "price"}`. With
+/// `{"type": "ad.decided", "timestamp", "decision", "tenant", "campaign", "audience", "creative", "people", "price"}`, with
+/// `"picture": {"url", "file", "sha256", "type", "width", "height", "bytes", "alt", "source"}` if the ad has one. With
 /// [`Addressing::Context`] it has `"context": {"subject", "segment", "feeling", "at"}` instead of `people`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -92,6 +97,9 @@ pub struct Delivery {
     /// What the moment is about. Absent in deliveries that an earlier version of the program stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<DeliveryContext>,
+    /// The drawn picture. The stage stores deliveries without it, and adds it to what a platform gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<DrawnPicture>,
 }
 
 impl Delivery {
@@ -112,6 +120,7 @@ impl Delivery {
             people: chosen.people,
             price: chosen.price,
             context: Some(context),
+            picture: None,
         })
     }
 
@@ -132,6 +141,7 @@ impl Delivery {
             creative: &self.creative,
             people: (to == Addressing::People).then_some(&self.people),
             context: self.context.as_ref().filter(|_| to == Addressing::Context),
+            picture: self.picture.as_ref(),
             price: self.price,
         }
     }

@@ -16,6 +16,8 @@
 //!   paused ([`Pause`], [`AdPlatform::pause`]).
 //! * **Unread posts**: while posts that the edge accepted wait unread for longer than [`Settings::max_unread`], ads wait. After
 //!   [`Settings::unread_wait`] they are withdrawn.
+//! * **Pictures**: the picture of an ad that has one is drawn before its first attempt ([`Pictures`]); the platform learns where it is, its
+//!   hash and what is on it ([`DrawnPicture`]).
 //! * [`Answer`] is the platform's answer. [`triage`] converts an HTTP answer to it.
 //! * The state of deliveries (waiting, delivered, refused, the platform's last problem) goes to the topic `status`, for people.
 //! * [`Settings`] limits batches, attempts and waits.
@@ -65,6 +67,7 @@ mod component;
 mod delivery;
 mod order;
 mod pause;
+mod picture;
 mod platform;
 mod running;
 mod settings;
@@ -73,9 +76,10 @@ mod standing;
 
 pub use answer::{Answer, triage};
 pub use campaigns::DeliverMeters;
-pub use component::AdPlatforms;
+pub use component::{AdPlatforms, DeliveryPictures};
 pub use delivery::{Addressing, Delivery, DeliveryBody, DeliveryContext};
 pub use pause::Pause;
+pub use picture::{DrawnPicture, NoPicture, Pictures};
 pub use platform::{AdPlatform, PlatformLimits};
 pub use settings::{Settings, SettingsError};
 pub use stage::{DeliverStage, STAGE};

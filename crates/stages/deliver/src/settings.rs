@@ -11,6 +11,12 @@ use crate::PlatformLimits;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// The address at which ad platforms fetch pictures: that of `/v1/pictures` of a node's API, or of a server in front of it, for
+    /// instance `https://ads.example.com/v1/pictures`. Default: none; then a delivery names the picture's file without an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pictures_url: Option<String>,
+    /// How long the file of a picture is kept after the last delivery that names it. 1d to 400d; default 30d.
+    pub keep_pictures: HumanDuration,
     /// Interval at which due deliveries are sent. 1ms to 1min; default 100ms.
     pub tick: HumanDuration,
     /// How long a tick waits for answers before it commits those that arrived. A platform that hangs delays the others by
@@ -69,6 +75,8 @@ impl Default for Settings {
             max_backoff: HumanDuration::from_mins(5),
             min_retry_after: HumanDuration::from_millis(100),
             max_retry_after: HumanDuration::from_hours(1),
+            pictures_url: None,
+            keep_pictures: HumanDuration::from_days(30),
             circuit_failures: 5,
             circuit_rest: HumanDuration::from_secs(15),
         }
@@ -90,13 +98,30 @@ pub enum SettingsError {
         /// The largest value allowed.
         most: String,
     },
+    /// The address of pictures is not a web address.
+    #[error(
+        "deliver.pictures_url = \"{0}\": write an address that ad platforms can reach, as in https://HOST/v1/pictures"
+    )]
+    PicturesUrl(String),
 }
 
 impl Settings {
     /// Returns an error if a value is out of its range.
     pub fn check(&self) -> Result<(), SettingsError> {
         let (millisecond, second) = (HumanDuration::from_millis(1), HumanDuration::from_secs(1));
+        if let Some(url) = &self.pictures_url
+            && !url.starts_with("https://")
+            && !url.starts_with("http://")
+        {
+            return Err(SettingsError::PicturesUrl(url.clone()));
+        }
         let (hour, day) = (HumanDuration::from_hours(1), HumanDuration::from_days(1));
+        in_range(
+            "keep_pictures",
+            self.keep_pictures,
+            day,
+            HumanDuration::from_days(400),
+        )?;
         in_range("tick", self.tick, millisecond, HumanDuration::from_mins(1))?;
         let minute = HumanDuration::from_mins(1);
         in_range("answer_wait", self.answer_wait, HumanDuration::ZERO, minute)?;

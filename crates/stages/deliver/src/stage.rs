@@ -1,6 +1,7 @@
 //! The deliver stage.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, event_id, topics};
 use limbic_stream::outbox::{Conclusion, Enqueue, Enqueued, Finished, LastLook, Outbox, OutboxMeters};
@@ -12,7 +13,7 @@ use limbic_stream::{
 use crate::backlog::Backlog;
 use crate::order::{Destination, Order};
 use crate::standing::{self, Event};
-use crate::{AdPlatform, DeliverMeters, Delivery, Settings, SettingsError, campaigns, running};
+use crate::{AdPlatform, DeliverMeters, Delivery, Pictures, Settings, SettingsError, campaigns, running};
 
 /// The stage's name.
 pub const STAGE: &str = "deliver";
@@ -30,10 +31,20 @@ pub struct DeliverStage {
 }
 
 impl DeliverStage {
-    /// A stage that delivers to these platforms, by the name that campaigns use.
+    /// A stage that delivers to these platforms, by the name that campaigns use. An ad that has a picture waits.
     pub fn new(
         settings: &Settings,
         platforms: BTreeMap<Slug, Box<dyn AdPlatform>>,
+    ) -> Result<Self, SettingsError> {
+        let none: Arc<dyn Pictures> = Arc::new(());
+        Self::drawing(settings, platforms, &none)
+    }
+
+    /// A stage that draws the pictures of ads with `pictures`.
+    pub fn drawing(
+        settings: &Settings,
+        platforms: BTreeMap<Slug, Box<dyn AdPlatform>>,
+        pictures: &Arc<dyn Pictures>,
     ) -> Result<Self, SettingsError> {
         settings.check()?;
         let outbox = Outbox::new(OUTBOX)
@@ -41,7 +52,15 @@ impl DeliverStage {
             .first_wait(settings.second_look.get());
         let outbox = platforms.into_iter().fold(outbox, |outbox, (name, platform)| {
             let limits = settings.limits(&platform.limits());
-            outbox.destination(name.as_str(), limits, Destination(platform))
+            outbox.destination(
+                name.as_str(),
+                limits,
+                Destination {
+                    platform,
+                    pictures: Arc::clone(pictures),
+                    pictures_url: settings.pictures_url.clone(),
+                },
+            )
         });
         Ok(Self {
             outbox,

@@ -37,10 +37,17 @@ impl<'a> Ad<'a> {
         rules: &'a Rules,
     ) -> Self {
         let rendering = &creative.rendering;
-        let texts = vec![
+        let mut texts = vec![
             ("headline", rendering.headline.as_str()),
             ("body", rendering.body.as_str()),
         ];
+        if let Some(picture) = &creative.picture {
+            let on_it = [
+                ("brand on the picture", picture.brand.as_str()),
+                ("button on the picture", picture.button.as_str()),
+            ];
+            texts.extend(on_it.into_iter().filter(|(_, text)| !text.is_empty()));
+        }
         Self {
             rules,
             copy: copy(&texts),

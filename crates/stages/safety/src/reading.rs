@@ -91,7 +91,7 @@ const fn latin(c: char) -> Option<char> {
 }
 
 fn sentences_of(folded: &str) -> Vec<Vec<String>> {
-    let chars: Vec<char> = folded.chars().filter(|&c| c != '\'').collect();
+    let chars: Vec<char> = folded.chars().collect();
     let mut sentences = Vec::new();
     let mut words = Vec::new();
     let mut word = String::new();
@@ -103,6 +103,13 @@ fn sentences_of(folded: &str) -> Vec<Vec<String>> {
             word.push(c);
             continue;
         }
+        // An apostrophe ends no word: `you're`. [`close`] removes it.
+        if c == '\'' {
+            if !word.is_empty() {
+                word.push(c);
+            }
+            continue;
+        }
         if !word.is_empty() {
             words.push(std::mem::take(&mut word));
         }
@@ -111,7 +118,10 @@ fn sentences_of(folded: &str) -> Vec<Vec<String>> {
             && words
                 .last()
                 .is_some_and(|last: &String| last.chars().count() == 1);
-        if matches!(c, '.' | '!' | '?' | ';' | '。') && !spells {
+        // Neither do signs between two words (`shop.sad`, `shop...sad`).
+        let after = chars[at..].iter().find(|&&c| !ends_sentence(c));
+        let joins = c != '。' && after.is_some_and(|next| next.is_alphanumeric());
+        if ends_sentence(c) && !spells && !joins {
             close(&mut sentences, &mut words);
         }
     }
@@ -122,21 +132,35 @@ fn sentences_of(folded: &str) -> Vec<Vec<String>> {
     sentences
 }
 
+const fn ends_sentence(c: char) -> bool {
+    matches!(c, '.' | '!' | '?' | ';' | '。')
+}
+
 /// Ends a sentence: adds it in each way to read it that differs from the others.
 fn close(sentences: &mut Vec<Vec<String>>, words: &mut Vec<String>) {
-    let spoken = std::mem::take(words);
-    if spoken.is_empty() {
+    let words = std::mem::take(words);
+    if words.is_empty() {
         return;
     }
-    let joined = join_letters(&spoken);
-    let unmasked: Vec<String> = joined.iter().map(|word| unmask(word)).collect();
-    let squeezed = |most| unmasked.iter().map(|word| squeeze(word, most)).collect();
-    // `cancer!Call` is two words, and `s@d` is one.
-    let parts = spoken.iter().flat_map(|word| word.split(['@', '$', '!']));
-    let apart = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    let mut readings = vec![squeezed(1), squeezed(2), unmasked, joined, apart, spoken];
-    readings.dedup();
-    sentences.append(&mut readings);
+    let apart_at = |is_joint: fn(char) -> bool| -> Vec<String> {
+        let parts = words.iter().flat_map(|word| word.split(is_joint));
+        let parts = parts.filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    // `cancer!Call`, `cancer'Call` and `cancer4Call` are two words, and `s@d`, `you're` and `s4d` are one.
+    let at_signs_and_digits = apart_at(|c| !c.is_alphabetic());
+    let at_signs = apart_at(|c| !c.is_alphanumeric());
+    let spoken: Vec<String> = words.iter().map(|word| word.replace('\'', "")).collect();
+    let mut ways = vec![at_signs_and_digits, at_signs, spoken];
+    ways.dedup();
+    for words in ways.into_iter().filter(|words| !words.is_empty()) {
+        let joined = join_letters(&words);
+        let unmasked: Vec<String> = joined.iter().map(|word| unmask(word)).collect();
+        let squeezed = |most| unmasked.iter().map(|word| squeeze(word, most)).collect();
+        let mut readings = vec![squeezed(1), squeezed(2), unmasked, joined, words];
+        readings.dedup();
+        sentences.append(&mut readings);
+    }
 }
 
 /// Three or more single letters in a row are one word.
@@ -215,6 +239,7 @@ mod tests {
             "ＳＡＤ",
             "sád",
             "s.a.d",
+            "S. A. D.",
             "s a d",
             "s4d",
             "s 4 d",

@@ -105,6 +105,16 @@ mod tests {
     }
 
     #[test]
+    fn the_version_of_the_rules_depends_on_every_region() {
+        for pack in REGIONS.iter() {
+            let sources = pack.requires.iter().map(|required| &required.source);
+            for text in sources.chain([&pack.name]) {
+                assert!(canonical().contains(text.as_str()), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn the_rules_that_depend_on_a_region_are_required_somewhere() {
         for id in ["transparency", "ai_mark"] {
             let mut all = REGIONS.iter().flat_map(|pack| &pack.requires);

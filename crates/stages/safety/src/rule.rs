@@ -169,7 +169,8 @@ impl Protection {
             }
             Self::P8 => "The campaign's setting `declared.categories` is the declaration.",
             Self::P9 => {
-                "The field `ai_generated` of a creative is the mark for texts. Images are not made. Unless `creative.review.mode` is `none`, \
+                "The field `ai_generated` of a creative is the mark for texts. Pictures are drawn by rules, and no model makes them; their files \
+                 say in XMP how they were made, and whether a model wrote the texts on them. Unless `creative.review.mode` is `none`, \
                  a text of a model runs only after a person has approved it."
             }
             Self::P10 => {

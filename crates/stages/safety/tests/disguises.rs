@@ -180,6 +180,80 @@ fn no_style_hides_a_word() {
     }
 }
 
+/// Signs and digits that a person reads past, between two words.
+const JOINTS: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~0123456789’–—·•…¡¿€£";
+
+/// A word that is joined to another one by a sign is a word all the same, on either side of the sign.
+#[test]
+fn a_sign_between_two_words_hides_neither() {
+    for joint in JOINTS.chars() {
+        for word in REFUSED {
+            let plain = judge(&ad(word)).unwrap();
+            for joined in [format!("{word}{joint}call"), format!("shop{joint}{word}")] {
+                let found = judge(&ad(&joined)).unwrap_or_else(|| panic!("{joined}"));
+                assert_eq!(found.rule, plain.rule, "{joined}: {}", found.reason);
+            }
+        }
+        for word in CLEARED {
+            for joined in [format!("{word}{joint}call"), format!("shop{joint}{word}")] {
+                assert_eq!(judge(&ad(&joined)), None, "{joined}");
+            }
+        }
+    }
+}
+
+/// Words of [`REFUSED`] that are judged in texts alone: they say something only to a reader.
+const OF_TEXTS_ALONE: [&str; 4] = ["sad", "lonely", "idiot", "loser"];
+
+/// The word with the letters at these places percent-encoded.
+fn encoded(word: &str, places: u32) -> String {
+    let letter = |(at, c): (usize, char)| {
+        if places >> at & 1 == 0 {
+            c.to_string()
+        } else {
+            format!("%{:02x}", u32::from(c))
+        }
+    };
+    word.chars().enumerate().map(letter).collect()
+}
+
+#[test]
+fn percent_encoding_hides_no_word_of_a_link() {
+    let of_link = |link: String| {
+        let text = AdText {
+            link: Some(link),
+            ..AdText::new("Warm feet in any weather. Try a pair in the shop.")
+        };
+        judge_ad(&text, &RULES)
+    };
+    for word in REFUSED.into_iter().chain(CLEARED) {
+        let is_refused = REFUSED.contains(&word) && !OF_TEXTS_ALONE.contains(&word);
+        // Plain, each letter alone, every second letter, and all of them.
+        let letters = 0..u32::try_from(word.len()).unwrap();
+        let places = [0, 0x5555_5555, u32::MAX]
+            .into_iter()
+            .chain(letters.map(|at| 1 << at));
+        for disguised in places.map(|places| encoded(word, places)) {
+            for link in [
+                format!("https://example.com/{disguised}"),
+                format!("https://example.com/shop?q={disguised}"),
+                format!("https://example.com/shop?q=big%20{disguised}%2Band"),
+                format!("https://example.com/shop#{}", disguised.to_uppercase()),
+            ] {
+                let found = of_link(link.clone());
+                assert_eq!(found.is_some(), is_refused, "{link}: {found:?}");
+                assert!(
+                    found.is_none_or(|found| matches!(
+                        found.rule.id,
+                        "sensitive_word" | "undeclared_category"
+                    )),
+                    "{link}"
+                );
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_500))]
 

@@ -66,7 +66,10 @@ fn verdict(draft: &Draft, rules: &Rules) -> Verdict {
 fn cleared(draft: &Draft, rules: &Rules) -> CreativeSet {
     match verdict(draft, rules) {
         Verdict::Cleared(set) => *set,
-        Verdict::Suppressed { suppression, .. } => panic!("suppressed: {suppression:?}"),
+        Verdict::Suppressed {
+            suppression,
+            removals,
+        } => panic!("suppressed: {suppression:?}, {removals:?}"),
     }
 }
 
@@ -972,6 +975,55 @@ fn a_suppressed_campaign_asks_nobody() {
     assert_eq!(reviews(&effects), []);
 }
 
+/// Counts warnings of the log.
+#[derive(Default)]
+struct Warnings(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn the_log_warns_of_ads_about_which_nobody_is_asked_and_of_no_others() {
+    let model = draft().campaigns[0].creatives[0].clone();
+    let warnings = |ads: usize| {
+        let mut draft = unreviewed();
+        draft.campaigns[0].creatives = (0..ads)
+            .map(|number| limbic_domain::Creative {
+                id: format!("n{number:03}"),
+                ..model.clone()
+            })
+            .collect();
+        let counted = Warnings::default();
+        let count = std::sync::Arc::clone(&counted.0);
+        tracing::subscriber::with_default(counted, || {
+            process_with(with_reviews(Vec::new()), vec![enveloped(draft)]);
+        });
+        count.load(std::sync::atomic::Ordering::Relaxed) > 0
+    };
+    assert!(!warnings(1));
+    assert!(!warnings(500), "so many may wait");
+    assert!(warnings(501));
+}
+
 #[test]
 fn the_ads_that_wait_are_bounded() {
     let mut draft = unreviewed();
@@ -995,4 +1047,39 @@ fn the_ads_that_wait_are_bounded() {
         ["mine/spring/n500/request"],
         "a verdict makes room for one more"
     );
+}
+
+#[test]
+fn what_is_on_the_picture_is_judged_too() {
+    let with = |brand: &str, button: &str| {
+        let mut draft = draft();
+        draft.campaigns[0].creatives.truncate(1);
+        draft.campaigns[0].creatives[0].picture = Some(limbic_domain::Picture {
+            image: "x/post/landscape".into(),
+            width: 1200,
+            height: 628,
+            brand: brand.into(),
+            button: button.into(),
+            colours: Vec::new(),
+        });
+        draft
+    };
+    let set = cleared(&with("Acme Boots", "Try a pair"), &rules());
+    assert!(set.creatives[0].picture.is_some());
+    cleared(&with("", ""), &rules());
+    for (brand, button, rule) in [
+        ("Acme Cancer Care", "Try a pair", "sensitive_word"),
+        ("Acme Boots", "Take out a loan", "undeclared_category"),
+        ("Acme Boots", "Bo\u{200b}ots", "malformed"),
+        ("Ботинки", "Try a pair", "unreadable"),
+        (
+            "Acme Boots",
+            "Probieren Sie die Stiefel jetzt an",
+            "unknown_language",
+        ),
+    ] {
+        let (suppression, removals) = suppressed(&with(brand, button), &rules());
+        assert_eq!(suppression.rule, "no_creative_left");
+        assert_eq!(removals[0].rule, rule, "{brand} {button}");
+    }
 }

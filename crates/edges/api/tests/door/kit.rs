@@ -35,7 +35,7 @@ pub(crate) struct Api {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<dyn Log>,
     _stop: watch::Sender<bool>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer.
@@ -130,6 +130,7 @@ impl Api {
             connectors: Arc::new(()),
             models: Arc::new(()),
             edits: Arc::new(AnyEdit),
+            pictures: folder.path().join("pictures"),
             reviewer_keys: reviewer_keys.collect(),
             stages: Vec::new(),
             statuses: Box::new(Vec::new),
@@ -147,8 +148,13 @@ impl Api {
             address,
             log,
             _stop: stop,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// The folder of the pictures of ads.
+    pub(crate) fn pictures(&self) -> std::path::PathBuf {
+        self.folder.path().join("pictures")
     }
 
     /// A connection from an address of this machine.

@@ -4,6 +4,7 @@
 mod connections;
 mod kit;
 mod limits;
+mod pictures;
 mod requests;
 mod reviews;
 mod tls;

@@ -4,7 +4,7 @@ use limbic_component::{Component, Error, Kind, Need, Place, Resources, StageComp
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::{Stage, StageSpec, StateSchema};
 
-use super::{Embedders, TEXTS_STAGE, TextModels, TextsStage};
+use super::{AdIndexes, Embedders, TEXTS_STAGE, TextModels, TextsStage};
 use crate::{Campaigns, Settings};
 
 impl Component for TextsStage {
@@ -29,9 +29,9 @@ impl Component for TextsStage {
         }
         let meters: OutboxMeters = resources.get()?;
         let embedder: Embedders = resources.get().unwrap_or(None);
-        Ok(Box::new(
-            Self::new(settings, models)?.metered(meters).embedding(embedder),
-        ))
+        let index: AdIndexes = resources.get().unwrap_or(None);
+        let stage = Self::new(settings, models)?.metered(meters);
+        Ok(Box::new(stage.embedding(embedder, index)))
     }
 }
 

@@ -8,18 +8,20 @@
 //! ```
 
 mod component;
+mod index;
 mod model;
 mod past;
 mod reply;
 mod stage;
 mod strategy;
 
+pub use index::{AdIndex, AdIndexes, IndexError, MemoryIndex, NearAd, PastAd};
 pub use model::{ModelReply, TextModel, TextModels, TextOrder};
 pub use past::{Embedder, Embedders};
 pub use stage::{TEXTS_STAGE, TextsStage};
 pub(crate) use strategy::Strategies;
 
-use limbic_domain::HumanDuration;
+use limbic_domain::{ConnectionUrl, HumanDuration, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,11 @@ pub struct GenerateSettings {
     /// brief by the model of `[affect]`, weighted by their click rate and by how sure it is. 0 = none are looked for. At most 20; default
     /// 3.
     pub past: usize,
+    /// Where the vectors of earlier ads are: `embedded` (default) = in the process, or `http://HOST:PORT` of a Qdrant server, which keeps
+    /// them over restarts and for all nodes.
+    pub index: ConnectionUrl,
+    /// The API key of the Qdrant server. Empty = none.
+    pub index_key: Secret,
     /// After how long texts are ordered again if none came, or none passed the checks. At least 1min; default 6h.
     pub retry: HumanDuration,
     /// Maximum duration of one call. At least 1s; default 60s.
@@ -48,6 +55,8 @@ impl Default for GenerateSettings {
             model: String::new(),
             texts: 4,
             past: 3,
+            index: ConnectionUrl::new(ConnectionUrl::EMBEDDED),
+            index_key: Secret::default(),
             retry: HumanDuration::from_hours(6),
             deadline: HumanDuration::from_secs(60),
         }
@@ -57,7 +66,13 @@ impl Default for GenerateSettings {
 impl GenerateSettings {
     /// The settings that are outside their ranges, each with its range.
     pub(crate) fn problems(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let index = &self.index;
         let checks = [
+            (
+                index.is_embedded() || matches!(index.scheme(), "http" | "https"),
+                "index",
+                format!("{index}: write `embedded`, or http://HOST:PORT of a Qdrant server"),
+            ),
             (
                 (1..=10).contains(&self.texts),
                 "texts",

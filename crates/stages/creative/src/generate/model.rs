@@ -8,6 +8,9 @@ use limbic_stream::outbox::{Answer, Call, Request, Sender};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::index::PastAd;
+use super::past::SharedRetrieval;
+
 /// An order of texts, with everything that is needed to send it and to check the reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextOrder {
@@ -41,12 +44,15 @@ pub struct TextOrder {
     pub max_tokens: u32,
     /// How many times it was sent before, because no texts came.
     pub round: u32,
+    /// The tenant's ads that have run, for the index of earlier ads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<PastAd>,
 }
 
 impl TextOrder {
     /// With headlines of earlier ads in the prompt. The id stays: other results of other ads are no reason for a new order.
     #[must_use]
-    pub(super) fn with_past(mut self, headlines: &[String]) -> Self {
+    fn with_headlines(mut self, headlines: &[String]) -> Self {
         if headlines.is_empty() {
             return self;
         }
@@ -73,7 +79,8 @@ pub(super) fn prompt_hash(system: &str, prompt: &str, schema: &Value) -> String 
 
 impl Request for TextOrder {
     const VERSION: u32 = 1;
-    type Reply = ModelReply;
+    /// With the hash of what was asked.
+    type Reply = (ModelReply, String);
 }
 
 /// The reply of a model.
@@ -96,13 +103,31 @@ pub trait TextModel: Send + Sync {
 pub type TextModels = Option<Arc<dyn TextModel>>;
 
 /// The language models as the destination of an outbox.
-pub(super) struct Destination(pub(super) Arc<dyn TextModel>);
+pub(super) struct Destination {
+    pub(super) model: Arc<dyn TextModel>,
+    pub(super) retrieval: SharedRetrieval,
+}
+
+impl Destination {
+    fn ask(&self, call: &Call<TextOrder>) -> Answer<(ModelReply, String)> {
+        let headlines = self
+            .retrieval
+            .get()
+            .map_or_else(Vec::new, |retrieval| retrieval.headlines(&call.request));
+        let order = TextOrder::clone(&call.request).with_headlines(&headlines);
+        let asked = order.prompt_version.hash.clone();
+        match self.model.write(&call.key, &order, call.deadline) {
+            Answer::Applied(reply) => Answer::Applied((reply, asked)),
+            Answer::RetryAfter { wait, detail } => Answer::RetryAfter { wait, detail },
+            Answer::Blocked { detail } => Answer::Blocked { detail },
+            Answer::Rejected { detail } => Answer::Rejected { detail },
+            Answer::Unknown { detail } => Answer::Unknown { detail },
+        }
+    }
+}
 
 impl Sender<TextOrder> for Destination {
-    fn send(&self, calls: &[Call<TextOrder>]) -> Vec<Answer<ModelReply>> {
-        let answers = calls
-            .iter()
-            .map(|call| self.0.write(&call.key, &call.request, call.deadline));
-        answers.collect()
+    fn send(&self, calls: &[Call<TextOrder>]) -> Vec<Answer<(ModelReply, String)>> {
+        calls.iter().map(|call| self.ask(call)).collect()
     }
 }

@@ -77,7 +77,8 @@ fn items(reply: &str) -> Result<Vec<Value>, String> {
     }
 }
 
-fn check(item: Value, order: &TextOrder, room: Room<'_>) -> Result<WrittenText, String> {
+/// A text that follows the order's schema. A test compares this with what a validator of JSON Schema says.
+fn of_schema(item: Value, order: &TextOrder) -> Result<ReplyText, String> {
     let text: ReplyText =
         serde_json::from_value(item).map_err(|error| format!("it does not follow the schema: {error}"))?;
     for (field, value, known) in [
@@ -88,6 +89,11 @@ fn check(item: Value, order: &TextOrder, room: Room<'_>) -> Result<WrittenText, 
             return Err(format!("its {field} `{value}` is not one that the schema lists"));
         }
     }
+    Ok(text)
+}
+
+fn check(item: Value, order: &TextOrder, room: Room<'_>) -> Result<WrittenText, String> {
+    let text = of_schema(item, order)?;
     let (headline, body) = (repaired(&text.headline), repaired(&text.body));
     let brief = &order.campaign.brief;
     for (field, line) in [("headline", &headline), ("body", &body)] {
@@ -224,6 +230,7 @@ mod tests {
         let room = Room {
             platform,
             format: None,
+            picture: None,
         };
         read(reply, order, room)
     }
@@ -318,6 +325,92 @@ mod tests {
         let reply = json!({"texts": [text("A cup", "x"), text("Alpine Tea", "Try it today.")]}).to_string();
         let (texts, problems) = read_with(&order(), &reply);
         assert_eq!((texts.len(), problems.len()), (1, 1));
+    }
+
+    /// JSON that is a text of the schema, or nearly one.
+    fn nearly_a_text() -> impl Strategy<Value = Value> {
+        let odd = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a-z ]{0,12}".prop_map(Value::from),
+            Just(json!([])),
+            Just(json!({})),
+            Just(json!("bright")),
+            Just(json!("benefit")),
+            Just(json!("direct")),
+            Just(json!("Direct")),
+        ];
+        let field = prop::sample::select(vec![
+            "headline",
+            "body",
+            "tone",
+            "appeal",
+            "call_to_action",
+            "Headline",
+            "link",
+        ]);
+        let changes = prop::collection::vec((field, prop::option::of(odd.clone())), 0..3);
+        let nearly_right = changes.prop_map(|changes| {
+            let mut item = text("Alpine Tea", "Try it today.");
+            for (field, value) in changes {
+                let fields = item.as_object_mut().unwrap();
+                match value {
+                    Some(value) => fields.insert(field.to_owned(), value),
+                    None => fields.remove(field),
+                };
+            }
+            item
+        });
+        prop_oneof![9 => nearly_right, 1 => odd]
+    }
+
+    /// Whether a document follows a schema of the keywords that orders use: JSON Schema, draft 2020-12, *Validation*, section 6, and
+    /// *Core*, section 10.3. Another keyword fails the test.
+    fn follows(document: &Value, schema: &Value) -> bool {
+        let rules = schema.as_object().unwrap();
+        rules.iter().all(|(keyword, rule)| match keyword.as_str() {
+            "type" => match rule.as_str().unwrap() {
+                "object" => document.is_object(),
+                "array" => document.is_array(),
+                "string" => document.is_string(),
+                other => panic!("the type {other}"),
+            },
+            "enum" => rule.as_array().unwrap().contains(document),
+            "required" => document.as_object().is_none_or(|fields| {
+                let names = rule.as_array().unwrap().iter();
+                names
+                    .map(|name| name.as_str().unwrap())
+                    .all(|name| fields.contains_key(name))
+            }),
+            "properties" => document.as_object().is_none_or(|fields| {
+                let mut known = rule.as_object().unwrap().iter();
+                known.all(|(name, schema)| fields.get(name).is_none_or(|value| follows(value, schema)))
+            }),
+            "additionalProperties" => {
+                assert_eq!(rule, &json!(false));
+                let known = schema["properties"].as_object().unwrap();
+                let fields = document.as_object();
+                fields.is_none_or(|fields| fields.keys().all(|name| known.contains_key(name)))
+            }
+            "items" => {
+                let items = document.as_array();
+                items.is_none_or(|items| items.iter().all(|item| follows(item, rule)))
+            }
+            other => panic!("the keyword {other}"),
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// The type is the check of the schema that the model was given: what it takes, the schema takes, and nothing else.
+        #[test]
+        fn a_text_is_taken_exactly_if_it_follows_the_schema(item in nearly_a_text()) {
+            let order = order();
+            let is_valid = follows(&json!({"texts": [item.clone()]}), &order.schema);
+            prop_assert_eq!(of_schema(item.clone(), &order).is_ok(), is_valid, "{}", item);
+        }
     }
 
     proptest! {

@@ -14,8 +14,9 @@ use limbic_stream::{
     TopicPartition,
 };
 
+use super::index::{AdIndexes, PastAd};
 use super::model::{Destination, TextModels, TextOrder};
-use super::past::{self, Embedders};
+use super::past::{self, Embedders, Retrieval, SharedRetrieval};
 use super::{GenerateSettings, Strategies, reply};
 use crate::{Campaigns, Settings, SettingsError, Writer};
 
@@ -41,7 +42,7 @@ pub struct TextsStage {
     writer: Arc<Writer>,
     settings: GenerateSettings,
     outbox: Outbox<TextOrder>,
-    embedder: Embedders,
+    retrieval: SharedRetrieval,
     /// The campaigns with the orders that have been computed, for a version of the table.
     known: Option<Known>,
 }
@@ -64,23 +65,31 @@ impl TextsStage {
             waiting: 10_000,
             ..Limits::default()
         };
+        let retrieval = SharedRetrieval::default();
         let outbox = match models {
-            Some(model) => Outbox::new(OUTBOX).destination(MODEL, limits, Destination(model)),
+            Some(model) => {
+                let retrieval = Arc::clone(&retrieval);
+                Outbox::new(OUTBOX).destination(MODEL, limits, Destination { model, retrieval })
+            }
             None => Outbox::new(OUTBOX),
         };
         Ok(Self {
             writer,
             settings: settings.generate.clone(),
             outbox,
-            embedder: None,
+            retrieval,
             known: None,
         })
     }
 
-    /// Finds earlier ads that did well with this embedder.
+    /// Finds earlier ads that did well with this embedder, in this index or in one of the process.
     #[must_use]
-    pub fn embedding(mut self, embedder: Embedders) -> Self {
-        self.embedder = embedder;
+    pub fn embedding(self, embedder: Embedders, index: AdIndexes) -> Self {
+        if let Some(embedder) = embedder.filter(|_| self.settings.past > 0) {
+            let retrieval = Retrieval::new(embedder, index, self.settings.past);
+            // A second one would be a mistake of the program, and the first one stays.
+            let _ = self.retrieval.set(retrieval);
+        }
         self
     }
 
@@ -188,10 +197,13 @@ impl TextsStage {
         let past = if due.is_empty() {
             Vec::new()
         } else {
-            self.past(tenant, &due[0], out)?
+            self.past(tenant, out)?
         };
         for order in due {
-            let order = order.with_past(&past);
+            let order = TextOrder {
+                past: past.clone(),
+                ..order
+            };
             let new = Enqueue {
                 destination: MODEL,
                 key: &order.key(),
@@ -209,23 +221,12 @@ impl TextsStage {
         Ok(())
     }
 
-    /// The headlines of the tenant's earlier ads that did well and are near to the order's brief.
-    fn past(
-        &self,
-        tenant: &TenantId,
-        order: &TextOrder,
-        out: &Outputs<'_>,
-    ) -> Result<Vec<String>, StageError> {
-        let Some(embedder) = self.embedder.as_ref().filter(|_| self.settings.past > 0) else {
+    /// The tenant's ads that have run, if earlier ads are looked for.
+    fn past(&self, tenant: &TenantId, out: &Outputs<'_>) -> Result<Vec<PastAd>, StageError> {
+        if self.retrieval.get().is_none() {
             return Ok(Vec::new());
-        };
-        let ads = past::ads_of(out.reference(topics::STATUS)?, tenant);
-        Ok(past::best(
-            &ads,
-            &order.campaign.brief,
-            &**embedder,
-            self.settings.past,
-        ))
+        }
+        Ok(past::ads_of(out.reference(topics::STATUS)?, tenant))
     }
 
     /// The order, if its texts are missing at the time `at`.
@@ -271,8 +272,10 @@ fn obsolete(table: Reference<'_>, tenant: &TenantId, campaign: &Slug, orders: &[
 /// Writes what came of an order. Its id is a function of order and round.
 fn conclude(writer: &Writer, out: &mut Outputs<'_>, finished: &Finished<'_, TextOrder>) {
     let order = finished.request;
+    let mut prompt = order.prompt_version.clone();
     let (texts, problems, model) = match finished.conclusion {
-        Conclusion::Applied(reply) => {
+        Conclusion::Applied((reply, asked)) => {
+            prompt.hash.clone_from(asked);
             let (texts, problems) = reply::read(&reply.text, order, writer.room(&order.platform));
             (texts, problems, Some(reply.model.clone()))
         }
@@ -290,7 +293,7 @@ fn conclude(writer: &Writer, out: &mut Outputs<'_>, finished: &Finished<'_, Text
         direction: order.direction,
         brief: brief_id(&order.campaign.brief),
         strategy: order.strategy.clone(),
-        prompt: order.prompt_version.clone(),
+        prompt,
         model,
         round: order.round,
         texts,

@@ -183,6 +183,7 @@ impl Strategies {
             schema,
             max_tokens: strategy.max_tokens,
             round: 0,
+            past: Vec::new(),
         })
     }
 

@@ -126,6 +126,7 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
             body: "b".into(),
             link: "https://example.invalid".into(),
         },
+        picture: None,
     };
     let person = Pseudonym::new("9f86d081884c7d659a2feaa0c55ad015").unwrap();
     let set = CreativeSet {

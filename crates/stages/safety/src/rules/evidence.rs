@@ -17,16 +17,13 @@ const PLAUSIBLE_QUANTILE: f64 = -0.841_621_233_572_914_2;
 /// Few posts prove little, and then the answer is yes: with a limit of 15 %, ten posts without a hit are the fewest that pass.
 pub(super) fn is_plausible(count: u64, posts: u64, limit: f64) -> bool {
     let (n, k) = (posts as f64, count as f64);
-    if k >= limit * n {
-        return true;
-    }
     if posts > MANY {
         let deviation = (n * limit * (1.0 - limit)).sqrt();
         return (k + 0.5 - n * limit) / deviation >= PLAUSIBLE_QUANTILE;
     }
     let mut term = (1.0 - limit).powf(n);
     let mut chance = term;
-    for hits in 0..count {
+    for hits in 0..count.min(posts) {
         term *= (posts - hits) as f64 / (hits + 1) as f64 * limit / (1.0 - limit);
         chance += term;
     }
@@ -89,6 +86,9 @@ mod tests {
     fn a_share_is_plausible_until_enough_posts_speak_against_it() {
         for (count, posts, plausible) in [
             (0, 0, true),
+            (1, 0, true),
+            (5, 4, true),
+            (4, 4, true),
             (0, 9, true),
             (0, 10, false),
             (1, 18, true),
@@ -99,11 +99,15 @@ mod tests {
             (200, 1_000, true),
             (100, 1_000, false),
             (1_480, 10_000, true),
-            (1_460, 10_000, false),
+            (1_470, 10_000, true),
+            (1_469, 10_000, false),
+            (10_001, 10_000, true),
             (0, 1_000_000, false),
         ] {
             assert_eq!(is_plausible(count, posts, 0.15), plausible, "{count} of {posts}");
         }
+        // `cdf(10, 1000, .0136)` = 0.2019, and the normal distribution would say 0.17: a thousand posts are not many yet.
+        assert!(is_plausible(10, 1_000, 0.0136));
     }
 
     #[test]
@@ -114,6 +118,8 @@ mod tests {
             (0.0, "0 %"),
             (1.0, "100 %"),
             (0.3333, "33.3 %"),
+            (0.0005, "0.1 %"),
+            (0.000_49, "0 %"),
         ] {
             assert_eq!(percent(value), text);
         }

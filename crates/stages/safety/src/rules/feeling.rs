@@ -6,7 +6,7 @@ use crate::rule::{Check, Objects, Protection, Rule};
 pub(super) const FEELING: Rule = Rule {
     id: "feeling",
     protection: Protection::P2,
-    version: 1,
+    version: 2,
     protects: "people from being told what they feel, or that they were watched",
     objects_when: "the ad names or works on what the person feels",
     check: Check::Ad(feeling),

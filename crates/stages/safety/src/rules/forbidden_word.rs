@@ -6,7 +6,7 @@ use crate::rule::{Check, Objects, Protection, Rule};
 pub(super) const FORBIDDEN_WORD: Rule = Rule {
     id: "forbidden_word",
     protection: Protection::P2,
-    version: 1,
+    version: 2,
     protects: "what the tenant wants to protect",
     objects_when: "the ad has a word of `safety.forbidden_words`",
     check: Check::Ad(forbidden_word),

@@ -94,3 +94,22 @@ fn required(declared: &Declaration, rule: &str) -> Option<String> {
 pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_found_by_its_id() {
+        for known in &RULES {
+            assert_eq!(rule(known.id).map(|found| found.id), Some(known.id));
+            assert_eq!(
+                RULES.iter().filter(|other| *other == known).count(),
+                1,
+                "{}",
+                known.id
+            );
+        }
+        assert_eq!(rule("no_such_rule"), None);
+    }
+}

@@ -11,7 +11,7 @@ use crate::rule::{Check, Objects, Protection, Rule};
 pub(super) const PRESSURE: Rule = Rule {
     id: "pressure",
     protection: Protection::P11,
-    version: 1,
+    version: 2,
     protects: "people who are upset and would decide in haste",
     objects_when: "the ad presses to act at once, and the audience is in a negative feeling with an arousal of `safety.pressure_arousal`, \
                    or in fear or anger of `safety.pressure_feeling`",

@@ -8,7 +8,7 @@ use crate::rule::{Check, Objects, Protection, Rule};
 pub(super) const SENSITIVE_AUDIENCE: Rule = Rule {
     id: "sensitive_audience",
     protection: Protection::P2,
-    version: 2,
+    version: 3,
     protects: "people who would be chosen for their health, belief, politics, sexuality, union, origin, crime or money trouble",
     objects_when: "a word of a sensitive category is in the name of the audience, its subject, the campaign or one of its brands",
     check: Check::Campaign(sensitive),

@@ -7,7 +7,7 @@ use crate::rule::{Check, Objects, Protection, Rule};
 pub(super) const SENSITIVE_WORD: Rule = Rule {
     id: "sensitive_word",
     protection: Protection::P2,
-    version: 2,
+    version: 3,
     protects: "people from being addressed by health, belief, politics, sexuality, union, origin, crime or money trouble",
     objects_when: "a text or the link has a word of a sensitive category",
     check: Check::Ad(sensitive_word),

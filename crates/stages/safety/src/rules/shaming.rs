@@ -6,7 +6,7 @@ use crate::rule::{Check, Objects, Protection, Rule};
 pub(super) const SHAMING: Rule = Rule {
     id: "shaming",
     protection: Protection::P2,
-    version: 1,
+    version: 2,
     protects: "the dignity of the person who sees the ad",
     objects_when: "the ad shames or insults",
     check: Check::Ad(shaming),

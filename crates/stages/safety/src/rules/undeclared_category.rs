@@ -11,7 +11,7 @@ use crate::words::Found;
 pub(super) const UNDECLARED_CAMPAIGN: Rule = Rule {
     id: "undeclared_campaign",
     protection: Protection::P8,
-    version: 1,
+    version: 2,
     protects: "people whom the law protects in credit, housing, employment, politics, gambling, alcohol and medicines",
     objects_when: "the campaign's name is of a regulated category that `declared.categories` does not list",
     check: Check::Campaign(campaign),
@@ -20,7 +20,7 @@ pub(super) const UNDECLARED_CAMPAIGN: Rule = Rule {
 pub(super) const UNDECLARED_CATEGORY: Rule = Rule {
     id: "undeclared_category",
     protection: Protection::P8,
-    version: 1,
+    version: 2,
     protects: "people whom the law protects in credit, housing, employment, politics, gambling, alcohol and medicines",
     objects_when: "the ad's texts or link are of a regulated category that `declared.categories` does not list",
     check: Check::Ad(ad),

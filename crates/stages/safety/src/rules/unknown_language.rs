@@ -22,7 +22,13 @@ const TELLING: usize = 4;
 const WORDS_PER_ACCENT: usize = 5;
 
 fn unknown(ad: &Ad<'_>) -> Objects {
-    let texts: Vec<&str> = ad.texts.iter().map(|(_, text)| *text).collect();
+    // What the picture says again tells nothing new.
+    let is_new = |at: usize, text: &str| ad.texts[..at].iter().all(|(_, before)| !before.contains(text));
+    let texts = ad.texts.iter().enumerate();
+    let texts: Vec<&str> = texts
+        .filter(|(at, (_, text))| is_new(*at, text))
+        .map(|(_, (_, text))| *text)
+        .collect();
     let whole = texts.join(". ");
     let is_long = |text: &&str| text.split_whitespace().count() >= TELLING;
     let mut judged = std::iter::once(whole.as_str()).chain(texts.iter().copied().filter(is_long));
@@ -161,6 +167,20 @@ mod tests {
                     "{language}: {objection:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn one_word_in_five_may_have_an_accent() {
+        for (text, many) in [
+            ("a b c d é", false),
+            ("a b c é", true),
+            ("1 2 3 4 5 a b c é – !", true),
+            ("a b c d e f g h ü é", false),
+            ("a b c d e f g ü é", true),
+            ("", false),
+        ] {
+            assert_eq!(has_many_accents(text), many, "{text}");
         }
     }
 

@@ -4,7 +4,7 @@ use limbic_domain::{CampaignDraft, Draft};
 
 use super::evidence::percent;
 use crate::gate::Context;
-use crate::rule::{Check, Objects, Protection, Rule, RuleError};
+use crate::rule::{Check, Objects, Protection, Rule};
 
 pub(super) const UNREAD_AUDIENCE: Rule = Rule {
     id: "unread_audience",
@@ -17,9 +17,6 @@ pub(super) const UNREAD_AUDIENCE: Rule = Rule {
 
 fn unread(draft: &Draft, _: &CampaignDraft, context: &Context<'_>) -> Objects {
     let (unread, posts) = (draft.change.unread, draft.change.posts);
-    if unread > posts {
-        return Err(RuleError::Unreadable("the number of posts that cannot be read"));
-    }
     let limit = context.rules.unread;
     let share = if posts == 0 {
         1.0

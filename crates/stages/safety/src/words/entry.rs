@@ -79,8 +79,8 @@ pub(crate) enum Scope {
 pub(crate) struct Entry {
     pub(crate) scope: Scope,
     words: Vec<Pattern>,
-    /// A phrase written together.
-    together: Option<Pattern>,
+    /// The words written together: of a single word, that word.
+    together: Pattern,
     pub(crate) found: Found,
 }
 
@@ -96,10 +96,10 @@ impl Entry {
             .map(Pattern::parse)
             .collect::<Option<_>>()?;
         let last = words.last()?;
-        let together = (words.len() > 1).then(|| Pattern {
+        let together = Pattern {
             stem: words.iter().map(|word| word.stem.as_str()).collect(),
             ending: last.ending,
-        });
+        };
         Some(Self {
             scope,
             together,
@@ -124,11 +124,7 @@ impl Entry {
                 .iter()
                 .zip(words)
                 .all(|(pattern, word)| pattern.matches(word));
-        let in_one = || {
-            let together = self.together.as_ref().zip(words.first());
-            together.is_some_and(|(pattern, word)| pattern.matches(word))
-        };
-        in_a_row || in_one()
+        in_a_row || words.first().is_some_and(|word| self.together.matches(word))
     }
 }
 

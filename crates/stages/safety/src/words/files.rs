@@ -40,9 +40,13 @@ pub(crate) const NEEDED: [&str; 7] = [
 
 /// Whether the rules have word lists for a language.
 pub(crate) fn has_lists(language: &str) -> bool {
+    are_all_among(&WORD_LISTS, language)
+}
+
+fn are_all_among(lists: &[WordList], language: &str) -> bool {
     let is_there = |needed: &str| {
         let of = |list: &WordList| list.language() == language && list.name() == needed;
-        WORD_LISTS.iter().any(of)
+        lists.iter().any(of)
     };
     NEEDED.into_iter().all(is_there)
 }
@@ -159,5 +163,17 @@ mod tests {
         }
         let names: Vec<_> = WORD_LISTS.iter().map(WordList::name).collect();
         assert_eq!(names, NEEDED);
+        for missing in NEEDED {
+            let others = WORD_LISTS.into_iter().filter(|list| list.name() != missing);
+            assert!(!are_all_among(&others.collect::<Vec<_>>(), "en"), "{missing}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_the_rules_depends_on_every_list() {
+        let canonical = canonical();
+        for list in WORD_LISTS {
+            assert!(canonical.contains(list.text), "{}", list.file);
+        }
     }
 }
