@@ -4,6 +4,7 @@
 mod feed;
 pub(crate) mod graph;
 pub(crate) mod http;
+pub(crate) mod hub;
 pub(crate) mod jetstream;
 pub(crate) mod linkedin;
 pub(crate) mod mastodon;
