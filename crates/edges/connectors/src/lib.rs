@@ -121,7 +121,7 @@ pub use running::Running;
 pub use status::{Phase, Status};
 pub use terms::{AuthorIds, Basis, InvalidTerms, Terms};
 pub use webhook::{SignatureForm, SignedWebhook, SignedWebhookSettings};
-pub use x::{X, XMode, XSettings};
+pub use x::{ComplianceStream, X, XMode, XSettings};
 pub use youtube::{YouTube, YouTubePushSettings, YouTubeSettings};
 
 /// The most bytes of messages that a connector reads for one page.

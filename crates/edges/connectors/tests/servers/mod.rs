@@ -11,4 +11,5 @@ pub(crate) mod mastodon;
 pub(crate) mod news;
 pub(crate) mod reddit;
 pub(crate) mod x;
+pub(crate) mod x_compliance;
 pub(crate) mod youtube;
