@@ -291,7 +291,7 @@ pub struct ReplayArgs {
 #[derive(Debug, Args)]
 pub struct ReadingArgs {
     /// Format [default: found out]
-    #[arg(long, value_parser = ["jsonl", "json", "csv", "tsv"])]
+    #[arg(long, value_parser = ["jsonl", "json", "csv", "tsv", "parquet", "avro"])]
     pub format: Option<String>,
     /// Character between the columns, or `tab` [default: found out]
     #[arg(long, value_name = "CHARACTER")]

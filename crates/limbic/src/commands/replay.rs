@@ -231,6 +231,8 @@ fn read_options(map: &str, reading: &ReadingArgs) -> anyhow::Result<ReadOptions>
         "json" => Format::Json,
         "csv" => Format::Csv,
         "tsv" => Format::Tsv,
+        "parquet" => Format::Parquet,
+        "avro" => Format::Avro,
         _ => Format::JsonLines,
     });
     Ok(ReadOptions {

@@ -1,5 +1,6 @@
 //! Reads the rows of a file, one at a time.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use super::lines::Lines;
 use super::mapping::{Mapping, MappingError};
 use super::shape::Shape;
 use super::source::{Progress, Source};
+use super::tables::{self, Opened, Table, TableRows};
 use super::times::Times;
 use super::values::{self, Values};
 
@@ -63,6 +65,10 @@ pub enum Format {
     Csv,
     /// Columns between tabs, without quotes.
     Tsv,
+    /// Apache Parquet, with the feature `parquet`.
+    Parquet,
+    /// An object container file of Apache Avro, with the feature `avro`.
+    Avro,
 }
 
 /// Why a file cannot be replayed.
@@ -78,8 +84,29 @@ pub enum RowsError {
         source: io::Error,
     },
     /// Neither the name nor the content tells the format.
-    #[error("{0}: unknown format: give --format jsonl, json, csv or tsv")]
+    #[error("{0}: unknown format: give --format jsonl, json, csv, tsv, parquet or avro")]
     UnknownFormat(PathBuf),
+    /// The program was built without the library for this format.
+    #[error(
+        "{path} is a {format} file, and this program was built without {format}: build it with `cargo build --release -p limbic --features \
+         {feature}`, or write the file as CSV or JSON Lines"
+    )]
+    NotBuilt {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// The feature that reads it.
+        feature: &'static str,
+    },
+    /// A table inside gzip or zstd.
+    #[error("{path} is a {format} file inside another compression: unpack it first, with gunzip or unzstd")]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+    },
     /// No such encoding.
     #[error("`{0}` is not an encoding: give its name on the web, for instance windows-1252 or utf-16le")]
     UnknownEncoding(String),
@@ -123,6 +150,11 @@ enum Reader {
         names: Vec<String>,
         records: Box<Delimited>,
     },
+    Table {
+        rows: TableRows,
+        /// The columns whose values decide about a post.
+        needed: BTreeSet<String>,
+    },
 }
 
 /// The rows of a file.
@@ -141,14 +173,42 @@ impl Rows {
             path: path.to_owned(),
             source,
         };
+        let mut mapping = options.mapping.clone();
+        let does_not_fit = |problem| RowsError::Columns {
+            path: path.to_owned(),
+            problem,
+        };
+        if let Some(table) = Table::of_file(path, options).map_err(io)? {
+            let Opened {
+                names,
+                rows,
+                progress,
+            } = table.open(path)?;
+            mapping.fit(&names).map_err(does_not_fit)?;
+            return Ok(Self {
+                reader: Reader::Table {
+                    rows,
+                    needed: mapping.needed_columns(),
+                },
+                mapping,
+                times: options.times.clone(),
+                number: 0,
+                progress,
+            });
+        }
         let encoding = options.encoding.as_ref().map(|name| {
             Encoding::for_label(name.as_bytes()).ok_or_else(|| RowsError::UnknownEncoding(name.clone()))
         });
         let source = Source::open(path, encoding.transpose()?).map_err(io)?;
+        if let Some(table) = Table::of(&source.head) {
+            return Err(RowsError::Packed {
+                path: path.to_owned(),
+                format: table.name(),
+            });
+        }
         let shape = Shape::of(&source.head, &source.name, options)
             .ok_or_else(|| RowsError::UnknownFormat(path.to_owned()))?;
         let progress = source.progress;
-        let mut mapping = options.mapping.clone();
         let reader = match shape {
             Shape::JsonLines => Reader::Lines(Lines::new(source.reader, &source.head)),
             Shape::Json => Reader::Values(Values::new(source.reader)),
@@ -165,10 +225,7 @@ impl Rows {
                         problem,
                     })?
                 };
-                mapping.fit(&names).map_err(|problem| RowsError::Columns {
-                    path: path.to_owned(),
-                    problem,
-                })?;
+                mapping.fit(&names).map_err(does_not_fit)?;
                 records.expect_columns(names.len());
                 Reader::Columns { names, records }
             }
@@ -211,6 +268,16 @@ impl Iterator for Rows {
                         bytes,
                         text.bytes.and_then(|text| values::object(&text)),
                     )
+                })
+            }),
+            Reader::Table { rows, needed } => rows.next().transpose().map(|row| {
+                row.map(|row| {
+                    let fields = tables::object(row, needed);
+                    // Nothing says how many bytes of the file a row is: as many as it has as JSON.
+                    let text = fields
+                        .as_ref()
+                        .map(|fields| serde_json::to_vec(fields).unwrap_or_default());
+                    (self.number + 1, text.map_or(0, |text| text.len()), fields)
                 })
             }),
             Reader::Columns { names, records } => records.next_record().map(|record| {
@@ -436,6 +503,22 @@ mod tests {
             REST,
         );
         assert_eq!(ids(&found), ["36893488147419103232"]);
+    }
+
+    #[cfg(not(all(feature = "parquet", feature = "avro")))]
+    #[test]
+    fn a_table_that_this_build_does_not_read_names_the_feature() {
+        for (bytes, feature, is_built) in [
+            (
+                &b"PAR1 and so on"[..],
+                "--features parquet",
+                cfg!(feature = "parquet"),
+            ),
+            (b"Obj\x01 and so on", "--features avro", cfg!(feature = "avro")),
+        ] {
+            let error = open(".data", bytes, &mapped(REST)).err().unwrap();
+            assert!(is_built || error.to_string().contains(feature), "{error}");
+        }
     }
 
     #[test]
