@@ -401,6 +401,9 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "connectors.*.app_secret",
         "connectors.*.client_secret",
         "connectors.*.key",
+        "connectors.*.push.callback",
+        "connectors.*.push.hub",
+        "connectors.*.push.secret",
         "connectors.*.secret",
         "connectors.*.settings.*",
         "connectors.*.token",
@@ -473,8 +476,12 @@ url = "http://127.0.0.1:1/{CANARY}"
 kind = "youtube"
 tenant = "acme"
 key = "{CANARY}"
-videos = ["a-video"]
+channels = ["UCchannel"]
 url = "http://127.0.0.1:1/{CANARY}"
+[connectors.videos.push]
+callback = "http://127.0.0.1:1/{CANARY}/v1/hooks/videos"
+secret = "{CANARY}"
+hub = "http://127.0.0.1:1/{CANARY}"
 [connectors.organisation]
 kind = "linkedin"
 tenant = "acme"

@@ -13,6 +13,7 @@
 //! | `certificates` | a certificate that changes is used without a restart, and one that is wrong is not |
 //! | `cluster` | several nodes on one Kafka: nothing lost, nothing doubled, the same answers from any node |
 //! | `connect` | a node reads from a social network to readings, and edits and deletions follow |
+//! | `push` | a push wakes a connector, and what it finds is in the view long before its next turn |
 //! | `safety` | texts are judged by the safety rules, and the page of the rules is up to date |
 //! | `secured` | Kafka over TLS with a password |
 //! | `why` | why an ad ran or none did can be seen and explained; failed deliveries, learning and keys too |
@@ -41,6 +42,7 @@ mod hours;
 mod kills;
 mod kit;
 mod layers;
+mod push;
 mod safety;
 mod secured;
 mod why;

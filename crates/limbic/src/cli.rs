@@ -316,7 +316,7 @@ pub struct ReadingArgs {
 #[derive(Debug, Args)]
 pub struct ShapeArgs {
     /// Format [default: found out]
-    #[arg(long, value_parser = ["jsonl", "json", "csv", "tsv"])]
+    #[arg(long, value_parser = ["jsonl", "json", "csv", "tsv", "parquet", "avro"])]
     pub format: Option<String>,
     /// Character between the columns, or `tab` [default: found out]
     #[arg(long, value_name = "CHARACTER")]

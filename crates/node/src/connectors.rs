@@ -45,7 +45,11 @@ struct One {
 
 /// How posts come.
 enum How {
-    Pulled(Running),
+    Pulled {
+        running: Running,
+        /// What receives hints that there is something to pull.
+        hints: Option<Arc<dyn Receiver>>,
+    },
     Sent(Box<Mutex<Hooked>>),
 }
 
@@ -79,6 +83,7 @@ impl Connectors {
                 tenant,
                 connector,
                 receiver,
+                is_pulled,
             } = source;
             anyhow::ensure!(
                 known.contains(&tenant),
@@ -97,20 +102,24 @@ impl Connectors {
                 name: name.clone(),
                 authors: of_source.author_ids,
             };
-            let how = if let Some(receiver) = receiver {
+            let how = if let Some(receiver) = receiver.as_ref().filter(|_| !is_pulled) {
                 let status = Status {
                     phase: if is_paused { Phase::Paused } else { Phase::Running },
                     ..Status::default()
                 };
                 How::Sent(Box::new(Mutex::new(Hooked {
-                    receiver,
+                    receiver: Arc::clone(receiver),
                     target,
                     status,
                 })))
             } else {
                 let runner = Runner::new(connector, target, random::hash(name.as_str().as_bytes()));
                 let running = Running::start(name.as_str(), runner, is_paused, self.meters.clone());
-                How::Pulled(running.with_context(|| format!("cannot start the thread of connectors.{name}"))?)
+                How::Pulled {
+                    running: running
+                        .with_context(|| format!("cannot start the thread of connectors.{name}"))?,
+                    hints: receiver,
+                }
             };
             let one = One {
                 tenant,
@@ -127,7 +136,7 @@ impl Connectors {
     pub(crate) fn stop(&self) {
         let running = std::mem::take(&mut *self.running.lock());
         for one in running.values() {
-            if let How::Pulled(running) = &one.how {
+            if let How::Pulled { running, .. } = &one.how {
                 running.stop();
             }
         }
@@ -164,7 +173,7 @@ impl limbic_api::Connectors for Connectors {
         publish(&self.log, tenant, name, PAUSE, pause)?;
         tracing::info!(connector = %name, is_paused, by, "a person has paused or resumed a connector");
         match &one.how {
-            How::Pulled(running) => running.pause(is_paused),
+            How::Pulled { running, .. } => running.pause(is_paused),
             How::Sent(hooked) => {
                 let phase = if is_paused { Phase::Paused } else { Phase::Running };
                 hooked.lock().status.phase = phase;
@@ -176,7 +185,11 @@ impl limbic_api::Connectors for Connectors {
     fn receives(&self, name: &str) -> Option<TenantId> {
         let running = self.running.lock();
         let (_, one) = running.iter().find(|(known, _)| known.as_str() == name)?;
-        matches!(one.how, How::Sent(_)).then(|| one.tenant.clone())
+        let receives = match &one.how {
+            How::Sent(_) => true,
+            How::Pulled { hints, .. } => hints.is_some(),
+        };
+        receives.then(|| one.tenant.clone())
     }
 
     fn receive(&self, request: &HookRequest) -> Result<String, HookRefusal> {
@@ -195,19 +208,20 @@ impl limbic_api::Connectors for Connectors {
                 .iter()
                 .find(|(known, _)| known.as_str() == request.name)
                 .ok_or_else(gone)?;
-            let How::Sent(hooked) = &one.how else {
-                return Err(gone());
+            let hooked = match &one.how {
+                How::Sent(hooked) => hooked.lock(),
+                How::Pulled { running, hints } => {
+                    let hints = hints.as_deref().ok_or_else(gone)?;
+                    return hint(running, hints, &hook, now);
+                }
             };
-            let hooked = hooked.lock();
             if hooked.status.phase == Phase::Paused {
                 return Err(HookRefusal::Paused);
             }
             (Arc::clone(&hooked.receiver), hooked.target.clone())
         };
-        let result = receiver.receive(&hook, now);
-        let done = match result {
-            Err(HookError::NotProven(detail)) => Err(HookRefusal::NotProven(detail.to_owned())),
-            Err(HookError::NotUnderstood(detail)) => Err(HookRefusal::NotUnderstood(detail.to_owned())),
+        let done = match receiver.receive(&hook, now) {
+            Err(error) => Err(refusal(&error)),
             Ok(brought) => match target.write(&brought.items) {
                 Ok(accepted) => Ok((brought, accepted)),
                 Err(error) => Err(HookRefusal::Edge(error)),
@@ -215,6 +229,32 @@ impl limbic_api::Connectors for Connectors {
         };
         self.note(&request.name, now, &done);
         done.map(|(brought, _)| brought.answer)
+    }
+}
+
+/// Takes a request that brings no posts, and pulls the connector soon if there is something to pull. The connector counts it.
+fn hint(
+    running: &Running,
+    receiver: &dyn Receiver,
+    hook: &Hook<'_>,
+    now: Utc,
+) -> Result<String, HookRefusal> {
+    if running.status().phase == Phase::Paused {
+        return Err(HookRefusal::Paused);
+    }
+    let hinted = receiver.receive(hook, now).map_err(|error| refusal(&error))?;
+    if hinted.wakes {
+        running.wake();
+    }
+    Ok(hinted.answer)
+}
+
+fn refusal(error: &HookError) -> HookRefusal {
+    let detail = error.to_string();
+    match error {
+        HookError::NotProven(_) => HookRefusal::NotProven(detail),
+        HookError::NotUnderstood(_) => HookRefusal::NotUnderstood(detail),
+        HookError::NotWanted(_) => HookRefusal::NotWanted(detail),
     }
 }
 
@@ -248,7 +288,9 @@ impl Connectors {
             Err(refusal) => {
                 status.failures += 1;
                 status.problem = Some(match refusal {
-                    HookRefusal::NotProven(detail) | HookRefusal::NotUnderstood(detail) => {
+                    HookRefusal::NotProven(detail)
+                    | HookRefusal::NotUnderstood(detail)
+                    | HookRefusal::NotWanted(detail) => {
                         format!("a request was refused: {detail}")
                     }
                     HookRefusal::Edge(error) => error.to_string(),
@@ -263,7 +305,7 @@ impl Connectors {
 impl One {
     fn view(&self, name: &Slug) -> Value {
         let mut view = match &self.how {
-            How::Pulled(running) => json!(running.status()),
+            How::Pulled { running, .. } => json!(running.status()),
             How::Sent(hooked) => json!(hooked.lock().status),
         };
         view["name"] = name.as_str().into();

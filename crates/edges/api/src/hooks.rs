@@ -37,6 +37,8 @@ pub enum HookRefusal {
     NotProven(String),
     /// It is not a request of this source.
     NotUnderstood(String),
+    /// It asks to agree to something that nobody here wants.
+    NotWanted(String),
     /// A person has paused the connector.
     Paused,
     /// The edge does not accept now.
@@ -87,6 +89,7 @@ fn problem(refusal: HookRefusal) -> Problem {
     match refusal {
         HookRefusal::NotProven(detail) => Problem::new(StatusCode::UNAUTHORIZED, "not proven", detail),
         HookRefusal::NotUnderstood(detail) => Problem::bad_request(detail).of_field("body"),
+        HookRefusal::NotWanted(detail) => Problem::new(StatusCode::NOT_FOUND, "not wanted", detail),
         HookRefusal::Paused => {
             let detail = "a person has paused this connector: send the same request again later";
             let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "paused", detail);

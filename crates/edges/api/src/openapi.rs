@@ -353,7 +353,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/hooks/{name}",
-            "For sources that send by themselves: answers `hub.challenge`, if `hub.verify_token` is that of the connector's settings.",
+            "For sources that send by themselves: answers `hub.challenge`, if `hub.verify_token` is that of the connector's settings, or if the connector has asked the hub for this subscription.",
             &[
                 ("hub.mode", "`subscribe`"),
                 ("hub.verify_token", "The token of the connector's settings"),

@@ -121,8 +121,8 @@ pub use running::Running;
 pub use status::{Phase, Status};
 pub use terms::{AuthorIds, Basis, InvalidTerms, Terms};
 pub use webhook::{SignatureForm, SignedWebhook, SignedWebhookSettings};
-pub use x::{X, XMode, XSettings};
-pub use youtube::{YouTube, YouTubeSettings};
+pub use x::{ComplianceStream, X, XMode, XSettings};
+pub use youtube::{YouTube, YouTubePushSettings, YouTubeSettings};
 
 /// The most bytes of messages that a connector reads for one page.
 pub(crate) const MOST_BYTES: usize = 8 << 20;
@@ -251,10 +251,12 @@ pub trait Connector: Send {
 pub struct Source {
     /// The tenant that the posts belong to.
     pub tenant: TenantId,
-    /// The connector. Of a source that sends by itself, it brings nothing.
+    /// The connector. Of a source that only sends by itself, it brings nothing.
     pub connector: Box<dyn Connector>,
     /// What receives the requests of a source that sends by itself.
     pub receiver: Option<Arc<dyn Receiver>>,
+    /// Whether posts are pulled with `connector`. What the receiver then gets are hints, and the connector counts them.
+    pub is_pulled: bool,
 }
 
 impl Source {
@@ -264,6 +266,19 @@ impl Source {
             tenant,
             connector: Box::new(connector),
             receiver: None,
+            is_pulled: true,
+        }
+    }
+
+    /// A source that is pulled, and sends hints when there is something to pull.
+    pub fn notified(
+        tenant: TenantId,
+        connector: impl Connector + 'static,
+        receiver: Arc<dyn Receiver>,
+    ) -> Self {
+        Self {
+            receiver: Some(receiver),
+            ..Self::pulled(tenant, connector)
         }
     }
 
@@ -273,6 +288,7 @@ impl Source {
             tenant,
             connector: Box::new(receiver::Idle),
             receiver: Some(receiver),
+            is_pulled: false,
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Received {
     pub dropped: std::collections::BTreeMap<&'static str, u64>,
     /// The text of the answer.
     pub answer: String,
+    /// Whether the connector of the source is pulled soon, although its wait is not over. Only of a source that is pulled too.
+    pub wakes: bool,
 }
 
 /// Why a request is not accepted.
@@ -40,6 +42,9 @@ pub enum HookError {
     /// It is not a request of this source.
     #[error("{0}")]
     NotUnderstood(&'static str),
+    /// It asks to agree to something that nobody here wants.
+    #[error("{0}")]
+    NotWanted(&'static str),
 }
 
 /// A source that sends. A request that was accepted and arrives again brings the same items, except for times of this node's clock. The
@@ -54,6 +59,15 @@ pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = reqwest::Url::parse(&format!("http://localhost/?{query}")).ok()?;
     let found = pairs.query_pairs().find(|(known, _)| known == name);
     found.map(|(_, value)| value.into_owned())
+}
+
+/// The answer to a question whether an address is right: `hub.challenge`, if it is a short text.
+pub(crate) fn challenge_of(query: &str) -> Result<String, HookError> {
+    let challenge = parameter(query, "hub.challenge");
+    let is_short = |text: &String| text.len() <= 512 && text.chars().all(|c| c.is_ascii_graphic());
+    challenge.filter(is_short).ok_or(HookError::NotUnderstood(
+        "hub.challenge is missing, or is not a short text",
+    ))
 }
 
 /// The text of a header.

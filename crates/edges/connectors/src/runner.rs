@@ -54,8 +54,10 @@ pub struct TargetError {
 pub enum Next {
     /// At once.
     Now,
-    /// After this time.
+    /// After this time, and not before.
     After(Duration),
+    /// After this time, or when the source says that there is something.
+    Idle(Duration),
 }
 
 /// Moves pages from a connector to a target. It never waits itself, except in the calls of both.
@@ -193,7 +195,7 @@ impl<T: Target> Runner<T> {
         Ok(if is_idle {
             match self.connector.wait_when_idle() {
                 Duration::ZERO => Next::Now,
-                wait => Next::After(wait),
+                wait => Next::Idle(wait),
             }
         } else {
             Next::Now

@@ -33,6 +33,8 @@ struct Shared {
 struct Wish {
     is_paused: bool,
     is_stopped: bool,
+    /// Whether a wait for something new ends at once. A wait after a failure does not.
+    is_woken: bool,
 }
 
 impl Running {
@@ -67,6 +69,12 @@ impl Running {
         self.shared.changed.notify_all();
     }
 
+    /// Ends a wait for something new, because the source has said that there is something. A wait after a failure goes on.
+    pub fn wake(&self) {
+        self.shared.wish.lock().is_woken = true;
+        self.shared.changed.notify_all();
+    }
+
     /// Pauses the connector, or lets it continue. Takes effect when the present step is done, after a few seconds at most.
     pub fn pause(&self, is_paused: bool) {
         self.shared.wish.lock().is_paused = is_paused;
@@ -88,7 +96,12 @@ impl Drop for Running {
 impl Shared {
     fn run<T: Target>(&self, runner: &mut Runner<T>, name: &str, meters: &ConnectorMeters) {
         loop {
-            let wish = *self.wish.lock();
+            let wish = {
+                let mut wish = self.wish.lock();
+                let now = *wish;
+                wish.is_woken = false;
+                now
+            };
             if wish.is_stopped {
                 runner.pause();
                 return;
@@ -108,8 +121,13 @@ impl Shared {
                 _ if !is_same => {}
                 None => self.changed.wait(&mut now),
                 Some(Next::Now) => {}
-                Some(Next::After(wait)) => {
-                    self.changed.wait_for(&mut now, wait);
+                Some(next @ (Next::After(wait) | Next::Idle(wait))) => {
+                    let can_wake = matches!(next, Next::Idle(_));
+                    let goes_on = |now: &mut Wish| {
+                        let is_same = now.is_paused == wish.is_paused && !now.is_stopped;
+                        is_same && !(can_wake && now.is_woken)
+                    };
+                    self.changed.wait_while_for(&mut now, goes_on, wait);
                 }
             }
         }

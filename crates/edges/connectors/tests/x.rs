@@ -80,7 +80,8 @@ impl Network for LocalX {
             stall_after: "60s".parse().unwrap(),
             interval: "2s".parse().unwrap(),
             compliance_interval: "10s".parse().unwrap(),
-            budget_per_day: 1_000.0,
+            // A thousand faults repeat many posts.
+            budget_per_day: 1_000_000.0,
             ..self.settings()
         })
     }

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! [`SigningKey`] signs what an ad platform is sent, and verifies what a connector receives, as Standard Webhooks 1.0.0 says.
-//! [`is_signed_in_hex`] verifies the older form of many networks.
+//! [`is_signed_in_hex`] verifies the older form of many networks, and [`is_signed_by_hub`] that of `WebSub`.
 //!
 //! # Laws
 //!
@@ -34,7 +34,9 @@ use std::error::Error;
 
 use limbic_stream::outbox::excerpt;
 
-pub use signature::{InvalidSecret, SigningKey, is_same_secret, is_signed_in_hex};
+pub use signature::{
+    InvalidSecret, SigningKey, is_same_secret, is_signed_by_hub, is_signed_in_hex, sign_in_hex,
+};
 
 /// The kind of failure (`no answer in time`, `no connection`, `the connection broke`, or an address that cannot be used) and,
 /// if there is one, its deepest cause, in one line.

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use limbic_domain::Secret;
-use sha2::{Digest as _, Sha256};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// The secret does not have the form that Standard Webhooks requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,16 +68,48 @@ impl SigningKey {
 pub fn is_signed_in_hex(key: &Secret, signature: &str, body: &[u8]) -> bool {
     let digits = signature.trim();
     let digits = digits.strip_prefix("sha256=").unwrap_or(digits);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let is_hex = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let signature: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
-    let Some(signature) = signature.filter(|_| is_hex) else {
+    bytes(digits).is_some_and(|signature| mac::<Hmac<Sha256>>(key, body).verify_slice(&signature).is_ok())
+}
+
+/// Whether `signature`, as a hub of `WebSub` states it in `X-Hub-Signature`, is the HMAC of `body` with this key: the name of a method
+/// (`sha1`, `sha256`, `sha384` or `sha512`), `=`, and hexadecimal digits. W3C Recommendation of 2018-01-23, section "Authenticated Content
+/// Distribution".
+pub fn is_signed_by_hub(key: &Secret, signature: &str, body: &[u8]) -> bool {
+    let Some((method, digits)) = signature.trim().split_once('=') else {
         return false;
     };
-    let mac = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes());
-    let mut mac = mac.expect("HMAC takes a key of any length");
+    let Some(signature) = bytes(digits) else {
+        return false;
+    };
+    let is_right = match method.to_ascii_lowercase().as_str() {
+        "sha1" => mac::<Hmac<Sha1>>(key, body).verify_slice(&signature),
+        "sha256" => mac::<Hmac<Sha256>>(key, body).verify_slice(&signature),
+        "sha384" => mac::<Hmac<Sha384>>(key, body).verify_slice(&signature),
+        "sha512" => mac::<Hmac<Sha512>>(key, body).verify_slice(&signature),
+        _ => return false,
+    };
+    is_right.is_ok()
+}
+
+/// A text that only the owner of this key can make of `body`: its HMAC-SHA-256, as 64 hexadecimal digits.
+pub fn sign_in_hex(key: &Secret, body: &[u8]) -> String {
+    let mac = mac::<Hmac<Sha256>>(key, body).finalize().into_bytes();
+    mac.iter()
+        .fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
+}
+
+fn mac<M: Mac + KeyInit>(key: &Secret, body: &[u8]) -> M {
+    let mut mac =
+        <M as KeyInit>::new_from_slice(key.reveal().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(body);
-    mac.verify_slice(&signature).is_ok()
+    mac
+}
+
+/// The bytes that hexadecimal digits state. A signature of another length than that of its method is not the right one.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let is_hex = digits.len().is_multiple_of(2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    is_hex.then(|| digits.as_bytes().chunks(2).map(byte).collect())?
 }
 
 /// Whether somebody gave this secret. Hashes are compared, so the time does not depend on where the texts differ.
@@ -155,6 +188,51 @@ mod tests {
             b"what do ya want for something?"
         ));
         assert!(!is_signed_in_hex(&Secret::new("jefe"), signature, body));
+    }
+
+    /// The second test case of RFC 2202 and of RFC 4231.
+    #[test]
+    fn a_signature_of_a_hub_equals_the_test_cases_with_the_method_that_it_states() {
+        let key = Secret::new("Jefe");
+        let body = b"what do ya want for nothing?";
+        let signatures = [
+            "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            "sha384=af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+            "sha512=164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+        ];
+        for signature in signatures {
+            assert!(is_signed_by_hub(&key, signature, body), "{signature}");
+            assert!(
+                is_signed_by_hub(&key, &signature.to_uppercase(), body),
+                "{signature}"
+            );
+            assert!(
+                !is_signed_by_hub(&key, signature, b"something else"),
+                "{signature}"
+            );
+            assert!(
+                !is_signed_by_hub(&Secret::new("jefe"), signature, body),
+                "{signature}"
+            );
+            assert!(
+                !is_signed_by_hub(&key, &signature[..signature.len() - 2], body),
+                "{signature}"
+            );
+        }
+        let (_, digits) = signatures[1].split_once('=').unwrap();
+        for wrong in [
+            "",
+            "sha1=",
+            "md5=00",
+            "sha256",
+            digits,
+            &format!("sha1={digits}"),
+            &format!("sha256=+{}", &digits[1..]),
+        ] {
+            assert!(!is_signed_by_hub(&key, wrong, body), "{wrong}");
+        }
+        assert_eq!(sign_in_hex(&key, body), digits);
     }
 
     #[test]

@@ -257,12 +257,12 @@ fn test(common: &Common, name: &str, seconds: u64) -> anyhow::Result<ExitCode> {
     let built = entry.component.build(&entry.settings, &Resources::new("test"));
     let Connection {
         mut connector,
-        receiver,
+        is_pulled,
         ..
     } = built
         .map_err(anyhow::Error::from_boxed)
         .with_context(|| format!("connectors.{name}"))?;
-    if receiver.is_some() {
+    if !is_pulled {
         say!(
             "{name}: its settings are valid. This source sends by itself: have it send to https://YOUR-HOST/v1/hooks/{name} of a node \
              that runs; `limbic connect list` then shows what has arrived"
@@ -273,6 +273,7 @@ fn test(common: &Common, name: &str, seconds: u64) -> anyhow::Result<ExitCode> {
     let (mut cursor, mut dropped, mut example) = (None, 0, None);
     let (mut posts, mut deletions, mut unreadable) = (0_u64, 0_u64, 0_u64);
     while Instant::now() < end {
+        connector.set_time(Instant::now());
         let page = match connector.pull(cursor.as_ref(), PAGE) {
             Ok(page) => page,
             Err(error) => bail!("{error}"),

@@ -240,6 +240,8 @@ pub fn shape_options(shape: &ShapeArgs) -> anyhow::Result<ReadOptions> {
         "json" => Format::Json,
         "csv" => Format::Csv,
         "tsv" => Format::Tsv,
+        "parquet" => Format::Parquet,
+        "avro" => Format::Avro,
         _ => Format::JsonLines,
     });
     Ok(ReadOptions {

@@ -8,7 +8,7 @@ use limbic_domain::{Secret, Utc};
 use limbic_http::{SigningKey, is_same_secret, is_signed_in_hex};
 
 use crate::mapping::JsonMapping;
-use crate::receiver::{Hook, HookError, Received, Receiver, header, parameter};
+use crate::receiver::{Hook, HookError, Received, Receiver, challenge_of, header, parameter};
 
 pub use component::{SignatureForm, SignedWebhookSettings};
 
@@ -86,12 +86,8 @@ pub(crate) fn challenge(verify_token: Option<&Secret>, query: &str) -> Result<Re
     if !is_same_secret(token, &given) || parameter(query, "hub.mode").as_deref() != Some("subscribe") {
         return Err(refused);
     }
-    let answer = parameter(query, "hub.challenge");
-    let answer = answer.filter(|text| text.len() <= 512 && text.chars().all(|c| c.is_ascii_graphic()));
     Ok(Received {
-        answer: answer.ok_or(HookError::NotUnderstood(
-            "hub.challenge is missing, or is not a short text",
-        ))?,
+        answer: challenge_of(query)?,
         ..Received::default()
     })
 }

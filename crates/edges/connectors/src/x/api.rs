@@ -13,6 +13,15 @@ use crate::{ConnectorError, Failure};
 /// The most bytes of an answer.
 const LONGEST_ANSWER: usize = 16 << 20;
 
+/// Where a stream begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Since {
+    Now,
+    /// So many minutes are repeated.
+    Minutes(u64),
+    Time(Utc),
+}
+
 /// The API, with the quotas of its parts.
 pub(super) struct Api {
     pub(super) url: Url,
@@ -22,6 +31,7 @@ pub(super) struct Api {
     pub(super) search: Quota,
     stream: Quota,
     jobs: Quota,
+    compliance: Quota,
 }
 
 impl Api {
@@ -34,6 +44,7 @@ impl Api {
             search: Quota::default(),
             stream: Quota::default(),
             jobs: Quota::default(),
+            compliance: Quota::default(),
         }
     }
 
@@ -59,27 +70,36 @@ impl Api {
 
     /// Opens the filtered stream.
     pub(super) fn stream(&mut self, backfill_minutes: u64) -> Result<Response, ConnectorError> {
-        spare(&self.stream)?;
         let mut url = self.at("/2/tweets/search/stream");
         url.query_pairs_mut().append_pair("tweet.fields", FIELDS);
         if backfill_minutes > 0 {
             url.query_pairs_mut()
                 .append_pair("backfill_minutes", &backfill_minutes.to_string());
         }
-        let token = self.token.reveal();
-        let opened = self
-            .http
-            .try_stream(|client| client.get(url).bearer_auth(token))?;
-        match opened {
-            Ok(response) => {
-                self.stream.note(response.headers(), Utc::now());
-                Ok(response)
-            }
-            Err(answer) => {
-                self.stream.note(&answer.headers, Utc::now());
-                Err(judged(&answer, &self.stream))
+        open(&mut self.http, &mut self.stream, &self.token, url)
+    }
+
+    /// Opens a partition of the compliance stream of `kind` (`tweets` or `users`).
+    pub(super) fn compliance(
+        &mut self,
+        kind: &str,
+        partition: u8,
+        since: Since,
+    ) -> Result<Response, ConnectorError> {
+        let mut url = self.at(&format!("/2/{kind}/compliance/stream"));
+        let mut query = url.query_pairs_mut();
+        query.append_pair("partition", &partition.to_string());
+        match since {
+            Since::Now => {}
+            Since::Minutes(minutes) => drop(query.append_pair("backfill_minutes", &minutes.to_string())),
+            Since::Time(at) => {
+                // Whole seconds, as the documentation has them.
+                let at = Utc::from_millis(at.as_millis().div_euclid(1_000) * 1_000);
+                query.append_pair("start_time", &at.to_string().replace(".000Z", "Z"));
             }
         }
+        drop(query);
+        open(&mut self.http, &mut self.compliance, &self.token, url)
     }
 
     /// The next bytes of a stream. If `is_patient`, waits for half a second.
@@ -134,6 +154,22 @@ fn spare(quota: &Quota) -> Result<(), ConnectorError> {
         Some(wait) => {
             let detail = "the quota of requests is spent".to_owned();
             Err(unavailable(NAME, detail, Failure::RateLimit, Some(wait)))
+        }
+    }
+}
+
+/// Opens a stream.
+fn open(http: &mut Http, quota: &mut Quota, token: &Secret, url: Url) -> Result<Response, ConnectorError> {
+    spare(quota)?;
+    let opened = http.try_stream(|client| client.get(url).bearer_auth(token.reveal()))?;
+    match opened {
+        Ok(response) => {
+            quota.note(response.headers(), Utc::now());
+            Ok(response)
+        }
+        Err(answer) => {
+            quota.note(&answer.headers, Utc::now());
+            Err(judged(&answer, quota))
         }
     }
 }

@@ -54,6 +54,13 @@ pub struct XSettings {
     /// How many of the latest posts are watched for deletions, about 150 bytes each. Each time, up to 50,000 are asked about; all must have
     /// their turn within 24h. 0 = X is not asked. At most 1,000,000; default 100,000.
     pub remember: usize,
+    /// Whether X tells of deletions, withheld posts and accounts that are gone as they happen (the compliance streams), for accounts whose
+    /// agreement with X has them (Enterprise): `off` (default), `known` = of posts that are watched, or `every` = of all posts of X, which
+    /// are millions a day. Needs `mode = "stream"`.
+    pub compliance_stream: ComplianceStream,
+    /// In which countries you show or use posts, as `["DE", "FR"]`. A post or an account that is withheld in one of them is deleted here.
+    /// Empty (default) = in any country.
+    pub withheld_in: Vec<String>,
     /// The API. Default `https://api.x.com`.
     pub url: ConnectionUrl,
 }
@@ -67,6 +74,19 @@ pub enum XMode {
     Stream,
     /// By recent search.
     Search,
+}
+
+/// Whether the compliance streams are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComplianceStream {
+    /// They are not read.
+    #[default]
+    Off,
+    /// Events of posts that are watched, and of their authors.
+    Known,
+    /// All events.
+    Every,
 }
 
 impl Default for XSettings {
@@ -87,6 +107,8 @@ impl Default for XSettings {
             budget_per_day: 5.0,
             compliance_interval: HumanDuration::from_secs(6 * 3_600),
             remember: 100_000,
+            compliance_stream: ComplianceStream::default(),
+            withheld_in: Vec::new(),
             url: ConnectionUrl::new("https://api.x.com"),
         }
     }
@@ -174,6 +196,23 @@ impl Component for X {
         }
         if settings.remember > 1_000_000 {
             return Err(format!("remember = {}: must be at most 1,000,000", settings.remember).into());
+        }
+        if settings.compliance_stream != ComplianceStream::Off && settings.mode != XMode::Stream {
+            return Err(
+                "compliance_stream: needs mode = \"stream\": set it to \"off\", or read the stream".into(),
+            );
+        }
+        if settings.compliance_stream == ComplianceStream::Known && settings.remember == 0 {
+            return Err(
+                "compliance_stream = \"known\", remember = 0: no post is watched: set remember, for instance to 100000".into(),
+            );
+        }
+        let is_country = |code: &&String| code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic());
+        if let Some(wrong) = settings.withheld_in.iter().find(|code| !is_country(code)) {
+            return Err(format!(
+                "withheld_in: `{wrong}` is not a country: give two letters, for instance \"DE\""
+            )
+            .into());
         }
         let turns = settings.remember.div_ceil(MOST_IDS) as u64;
         let sweep = turns * settings.compliance_interval.get().as_secs();

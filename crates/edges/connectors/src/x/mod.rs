@@ -18,16 +18,19 @@
 //! From memory: an id is a time in milliseconds, shifted by 22 bits. Search leaves out the last 30 seconds if no end is named; so a gap is
 //! searched when the stream has been open for some time, and newer posts arrive before it.
 //!
-//! The compliance stream is not read: it needs an agreement with X (Enterprise), and four connections. An edit that no longer matches a rule
-//! does not arrive; its post stays as it was.
+//! The compliance streams ([`partitions`]) need an agreement with X (Enterprise), and are off by default. An edit that no longer matches a
+//! rule does not arrive; its post stays as it was.
 
 mod api;
 mod compliance;
 mod component;
+mod events;
 mod lines;
+mod partitions;
 mod position;
 mod post;
 mod rules;
+mod search;
 
 use std::time::{Duration, Instant};
 
@@ -43,22 +46,18 @@ use crate::spent::DayBegins;
 use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, Page};
 use api::Api;
 use compliance::Compliance;
+use events::Taking;
 use lines::Lines;
+use partitions::{Partitions, Turn};
 use position::{Position, Walk, before, id_at, time_of};
 use post::{Problem, Tweet};
 
-pub use component::{XMode, XSettings};
+pub use component::{ComplianceStream, XMode, XSettings};
 
 /// The social network's slug.
 pub(crate) const NETWORK: &str = "x";
 /// The source, for people.
 const NAME: &str = "X";
-/// How many posts a page of the search can have.
-const PAGE_OF_SEARCH: std::ops::RangeInclusive<u64> = 10..=100;
-/// The most pages of the search that one pull asks for.
-const MOST_PAGES: usize = 10;
-/// How long the search has posts: 7 days, less 10 minutes because clocks differ.
-const SEARCHED: Duration = Duration::from_mins(7 * 24 * 60 - 10);
 /// How long after the stream was opened a gap is searched.
 const SETTLES_IN: Duration = Duration::from_secs(40);
 /// How long after the stream was opened a gap surely ends.
@@ -77,6 +76,9 @@ pub struct X {
     settings: XSettings,
     api: Api,
     compliance: Compliance,
+    partitions: Partitions,
+    /// The cursor of the caller at which the partitions are.
+    partitions_at: Option<Cursor>,
     rhythm: Rhythm,
     /// The posts that the log has.
     seen: Seen,
@@ -102,6 +104,8 @@ struct Open {
     opened: Instant,
     /// When bytes arrived last.
     alive: Instant,
+    /// When a post arrived last.
+    moved: Instant,
 }
 
 impl X {
@@ -110,8 +114,14 @@ impl X {
         Self {
             api: Api::new(url, settings.token.clone()),
             compliance: Compliance::new(settings.compliance_interval.get()),
+            partitions: Partitions::new(settings.compliance_stream != ComplianceStream::Off),
+            partitions_at: None,
             rhythm: Rhythm::new(settings.interval.get(), seed),
-            seen: Seen::new(settings.remember),
+            seen: if settings.compliance_stream == ComplianceStream::Off {
+                Seen::new(settings.remember)
+            } else {
+                Seen::with_authors(settings.remember)
+            },
             settings,
             pending: None,
             open: None,
@@ -154,6 +164,7 @@ impl X {
             cursor: None,
             opened: self.now,
             alive: self.now,
+            moved: self.now,
         });
         if !is_first && !can_repeat {
             let earlier = position.walk.as_ref().map(|walk| walk.after);
@@ -166,85 +177,6 @@ impl X {
             walk.until = Some(id_at(wall.plus_millis(GAP_ENDS_IN)));
         }
         Ok(())
-    }
-
-    /// Pages of the search, oldest post first. Without more pages, the walk is over. On an error, the pages before it are in `pull`, so
-    /// that a quota that is too small for all pages is enough for some.
-    fn search(&mut self, position: &mut Position, pull: &mut Pull<'_>) -> Result<(), ConnectorError> {
-        // On an error the walk stays where it was.
-        let walk = position.walk.clone();
-        let mut walk = walk.unwrap_or_else(|| walk_from(before(position.id, self.settings.rewind.get())));
-        let oldest = before(id_at(Utc::now()), SEARCHED);
-        // Pages after the first one are asked for with the same beginning.
-        if walk.after < oldest && walk.rule == 0 && walk.token.is_none() {
-            pull.page.drop_one("a gap that is older than the search keeps");
-            walk.after = oldest;
-        }
-        let (mut found, mut failed): (Vec<(u64, Value)>, _) = (Vec::new(), None);
-        let (after, until) = (walk.after.to_string(), walk.until.map(|until| until.to_string()));
-        for _ in 0..MOST_PAGES {
-            let Some(rule) = self.settings.rules.get(walk.rule) else {
-                break;
-            };
-            let left = position
-                .spent
-                .left(self.settings.posts_per_day(), DAY, Utc::now());
-            if left == 0 {
-                break;
-            }
-            let most = left
-                .clamp(*PAGE_OF_SEARCH.start(), *PAGE_OF_SEARCH.end())
-                .to_string();
-            let mut query = vec![
-                ("query", rule.as_str()),
-                ("max_results", &most),
-                ("since_id", &after),
-            ];
-            query.extend(until.as_deref().map(|until| ("until_id", until)));
-            query.extend(walk.token.as_deref().map(|token| ("next_token", token)));
-            let answer = match self.api.search(&query) {
-                Ok(answer) => answer,
-                // The rules can be others than when the token was stored.
-                Err(ConnectorError::Refused { .. }) if walk.token.is_some() => {
-                    (walk.token, walk.rule) = (None, 0);
-                    continue;
-                }
-                Err(error) if !found.is_empty() => {
-                    failed = Some(error);
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            let mut answer: Value = serde_json::from_slice(&answer.body).map_err(|error| {
-                let detail = format!("its answer is not a page of posts: {error}");
-                unavailable(NAME, detail, Failure::Server, None)
-            })?;
-            if let Value::Array(posts) = answer["data"].take() {
-                for post in posts {
-                    position.spent.count(1, DAY, Utc::now());
-                    let id = post["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(0);
-                    found.push((id, post));
-                }
-            }
-            walk.token = answer["meta"]["next_token"].as_str().map(str::to_owned);
-            if walk.token.is_none() {
-                walk.rule += 1;
-            }
-        }
-        found.sort_by_key(|(id, _)| *id);
-        found.dedup_by_key(|(id, _)| *id);
-        walk.highest = found.last().map_or(walk.highest, |(id, _)| walk.highest.max(*id));
-        for (_, post) in found {
-            self.take(post, pull);
-        }
-        if walk.rule < self.settings.rules.len() {
-            position.walk = Some(walk);
-            pull.page.has_more = true;
-        } else {
-            position.walk = None;
-            position.id = position.id.max(walk.highest);
-        }
-        failed.map_or(Ok(()), Err)
     }
 
     /// The posts that are there, or those of the next half second.
@@ -281,7 +213,10 @@ impl X {
                 }
             };
             match self.take_line(&line, position, pull) {
-                Ok(()) => events += 1,
+                Ok(()) => {
+                    events += 1;
+                    open.moved = self.now;
+                }
                 Err(problem) => return self.ends(events, problem),
             }
         }
@@ -290,6 +225,14 @@ impl X {
         if is_silent && silence >= limit {
             return Err(format!(
                 "the stream showed no sign of life for {} s",
+                limit.as_secs()
+            ));
+        }
+        // Events of the compliance streams move the cursor, so the runner does not see that posts are missing.
+        let limit = self.settings.stall_after.get();
+        if self.partitions.is_wanted() && self.now.saturating_duration_since(open.moved) >= limit {
+            return Err(format!(
+                "the stream has brought no post for {} s",
                 limit.as_secs()
             ));
         }
@@ -502,7 +445,21 @@ impl Connector for X {
         // Deletions are followed although posts are not paid for any more.
         self.compliance
             .step(&mut self.api, &mut self.seen, self.now, &mut page, &mut notes);
-        if is_spent && page.items.is_empty() {
+        if self.partitions.is_wanted() {
+            if self.partitions_at.as_ref() != after {
+                self.partitions.close();
+            }
+            self.partitions.step(&mut Turn {
+                api: &mut self.api,
+                settings: &self.settings,
+                now: self.now,
+                is_patient: is_spent,
+                position: &mut position.events,
+                taking: Taking::new(&self.settings, &self.seen, &mut page, &mut notes),
+            });
+        }
+        // The streams go on when nothing is paid for any more.
+        if is_spent && page.items.is_empty() && !self.partitions.is_wanted() {
             self.seen.note(notes);
             return Err(self.spent());
         }
@@ -517,6 +474,7 @@ impl Connector for X {
             let text = serde_json::to_string(&position).expect("numbers and texts are JSON");
             page.next = Some(Cursor(text));
         }
+        self.partitions_at.clone_from(&page.next);
         page.clock = Some(time_of(position.id));
         page.quota_left = Some(position.spent.left(limit, DAY, Utc::now()));
         if is_search {
@@ -538,6 +496,7 @@ impl Connector for X {
 
     fn reset(&mut self) {
         self.open = None;
+        self.partitions.close();
         self.failed = None;
         self.rhythm.reset();
     }
@@ -554,10 +513,15 @@ impl Connector for X {
     }
 
     fn schedule(&self, failure: Failure) -> Backoff {
-        match failure {
-            Failure::Connection => Backoff::linear(Duration::from_millis(250), Duration::from_secs(16)),
-            Failure::Server => Backoff::new(Duration::from_secs(5), Duration::from_secs(320)),
-            Failure::RateLimit => Backoff::new(Duration::from_mins(1), Duration::from_mins(15)),
-        }
+        schedule(failure)
+    }
+}
+
+/// The waits that X states.
+fn schedule(failure: Failure) -> Backoff {
+    match failure {
+        Failure::Connection => Backoff::linear(Duration::from_millis(250), Duration::from_secs(16)),
+        Failure::Server => Backoff::new(Duration::from_secs(5), Duration::from_secs(320)),
+        Failure::RateLimit => Backoff::new(Duration::from_mins(1), Duration::from_mins(15)),
     }
 }

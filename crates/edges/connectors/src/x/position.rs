@@ -5,6 +5,7 @@ use std::time::Duration;
 use limbic_domain::Utc;
 use serde::{Deserialize, Serialize};
 
+use super::partitions::Events;
 use crate::spent::Spent;
 
 /// When the ids of X begin, in milliseconds.
@@ -40,6 +41,9 @@ pub(super) struct Position {
     /// How many posts X has counted today.
     #[serde(default)]
     pub(super) spent: Spent,
+    /// How far the compliance streams were read.
+    #[serde(default, skip_serializing_if = "Events::is_empty")]
+    pub(super) events: Events,
     /// How many pages had something, so that each has a cursor of its own.
     #[serde(default)]
     pub(super) pages: u64,

@@ -1,10 +1,13 @@
 //! YouTube as a component.
 
+use std::sync::Arc;
+
 use limbic_component::{Component, ConnectorComponent, Error, Kind, Need, Place, Resources};
 use limbic_domain::{ConnectionUrl, HumanDuration, Secret, TenantId, random};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::push::{Push, YouTubePushSettings};
 use super::{ASKED_ABOUT, YouTube};
 use crate::Source;
 use crate::http::checked_url;
@@ -39,6 +42,10 @@ pub struct YouTubeSettings {
     /// How many of the latest comments are watched for edits and deletions, about 150 bytes each. Every `interval`, 50 of them are asked
     /// about; all must have their turn within 30 days. 0 to 1,000,000; default 50,000.
     pub remember: usize,
+    /// Push notifications of new videos, whose comments are then asked for at once. Absent (default) = new comments are found every
+    /// `interval`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<YouTubePushSettings>,
     /// The API. Default `https://www.googleapis.com`.
     pub url: ConnectionUrl,
 }
@@ -54,6 +61,7 @@ impl Default for YouTubeSettings {
             units_per_day: 10_000,
             want: Vec::new(),
             remember: 50_000,
+            push: None,
             url: ConnectionUrl::new("https://www.googleapis.com"),
         }
     }
@@ -131,6 +139,9 @@ impl Component for YouTube {
             )
             .into());
         }
+        if let Some(push) = &settings.push {
+            Push::new(push, &settings.channels)?;
+        }
         Wanted::new(&settings.want).map(drop)
     }
 
@@ -150,11 +161,15 @@ impl Component for YouTube {
             day: DAY,
             wanted: Wanted::new(&settings.want)?,
         };
-        let source = Self::new(settings, checked_url("url", &settings.url)?);
-        Ok(Source::pulled(
-            settings.tenant.clone(),
-            Watch::new(source, asking),
-        ))
+        let push = settings.push.as_ref();
+        let push = push.map(|push| Push::new(push, &settings.channels).map(Arc::new));
+        let push = push.transpose()?;
+        let source = Self::new(settings, checked_url("url", &settings.url)?, push.clone());
+        let watch = Watch::new(source, asking);
+        Ok(match push {
+            Some(push) => Source::notified(settings.tenant.clone(), watch, push),
+            None => Source::pulled(settings.tenant.clone(), watch),
+        })
     }
 }
 

@@ -15,14 +15,17 @@
 //! A reply to an old thread is found when it is the thread's turn to be asked about. A comment that is not among those that were asked about
 //! is deleted. If none of more than ten is there, the answer is doubted, and they are asked about again.
 //!
-//! Push notifications (`WebSub`) tell of new videos only, never of comments, and are not received: a channel's threads contain those of its
-//! new videos.
+//! Push notifications ([`push`]) tell of new videos only, never of comments. They are a hint: the video's threads are asked for at once and
+//! some more times, and a channel's threads contain those of its new videos anyway.
 
 mod comment;
 mod component;
+mod push;
+mod threads;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use limbic_domain::{Secret, Utc};
 use limbic_stream::Backoff;
@@ -33,17 +36,14 @@ use crate::http::{Answer, Http, answered, unavailable};
 use crate::watch::{Asked, Marks, News, Thing};
 use crate::{ConnectorError, Failure, Page};
 use component::DAY;
+use push::{Early, Push, Subscriptions};
+use threads::{add, items};
 
 pub use component::YouTubeSettings;
+pub use push::YouTubePushSettings;
 
 /// The source, for people.
 const NAME: &str = "YouTube";
-/// The most comments of a page.
-const PAGE: &str = "100";
-/// The most pages of a place in one turn.
-const MOST_PAGES: usize = 20;
-/// The most pages of the replies of a thread in one turn.
-const MOST_REPLY_PAGES: usize = 5;
 /// How many comments one question is about.
 const ASKED_ABOUT: usize = 50;
 /// The most bytes of an answer.
@@ -60,6 +60,16 @@ pub struct YouTube {
     /// How many replies of a thread were read. Threads with more replies are asked for them.
     replies: HashMap<String, u64>,
     most_threads: usize,
+    /// What is pushed.
+    pushed: Option<Pushed>,
+    /// The clock of the caller.
+    now: Instant,
+}
+
+/// What push notifications need.
+struct Pushed {
+    subscriptions: Subscriptions,
+    early: Early,
 }
 
 /// What is read.
@@ -67,6 +77,8 @@ pub struct YouTube {
 struct Place {
     id: String,
     is_channel: bool,
+    /// The place whose mark says how far it was read.
+    mark: String,
 }
 
 /// Why a place brings nothing.
@@ -78,13 +90,19 @@ enum Trouble {
 }
 
 impl YouTube {
-    fn new(settings: &YouTubeSettings, url: Url) -> Self {
+    fn new(settings: &YouTubeSettings, url: Url, push: Option<Arc<Push>>) -> Self {
         let place = |is_channel: bool| {
             move |id: &String| Place {
                 id: id.clone(),
                 is_channel,
+                mark: id.clone(),
             }
         };
+        let now = Instant::now();
+        let pushed = push.map(|push| Pushed {
+            subscriptions: Subscriptions::new(push, now),
+            early: Early::new(settings.interval.get()),
+        });
         let channels = settings.channels.iter().map(place(true));
         let videos = settings.videos.iter().map(place(false));
         Self {
@@ -95,6 +113,8 @@ impl YouTube {
             cost: 0,
             replies: HashMap::new(),
             most_threads: settings.remember.max(1_000),
+            pushed,
+            now,
         }
     }
 
@@ -118,139 +138,6 @@ impl YouTube {
             let detail = format!("its answer is not a list: {error}");
             Trouble::OfSource(unavailable(NAME, detail, Failure::Server, None))
         })
-    }
-
-    /// The threads of a place behind its mark.
-    fn threads(
-        &mut self,
-        place: &Place,
-        marks: &Marks,
-        page: &mut Page,
-        things: &mut Vec<Thing>,
-    ) -> Result<(), Trouble> {
-        let filter = if place.is_channel {
-            "allThreadsRelatedToChannelId"
-        } else {
-            "videoId"
-        };
-        let mut token: Option<String> = None;
-        for number in 0..MOST_PAGES {
-            let mut query = vec![
-                ("part", "snippet,replies"),
-                (filter, &place.id),
-                ("order", "time"),
-                ("maxResults", PAGE),
-            ];
-            query.extend(token.as_deref().map(|token| ("pageToken", token)));
-            let mut list = self.list("commentThreads", &query)?;
-            let mut is_behind = false;
-            for thread in items(&mut list) {
-                let found = self.thread(&thread, &place.id, page, things)?;
-                is_behind |= found.is_some_and(|written| !marks.wants(&place.id, written));
-            }
-            token = list["nextPageToken"].as_str().map(str::to_owned);
-            if token.is_none() || is_behind || !marks.has(&place.id) {
-                break;
-            }
-            if number + 1 == MOST_PAGES {
-                page.drop_one("more new comments than are read in one turn");
-            }
-        }
-        Ok(())
-    }
-
-    /// A thread with its replies. Returns when it began.
-    fn thread(
-        &mut self,
-        thread: &Value,
-        place: &str,
-        page: &mut Page,
-        things: &mut Vec<Thing>,
-    ) -> Result<Option<Utc>, Trouble> {
-        let snippet = &thread["snippet"];
-        let video = snippet["videoId"].as_str();
-        let top = add(&snippet["topLevelComment"], place, video, page, things);
-        let (id, total) = (
-            thread["id"].as_str().unwrap_or_default(),
-            snippet["totalReplyCount"].as_u64().unwrap_or(0),
-        );
-        let inline = thread["replies"]["comments"].as_array();
-        for reply in inline.into_iter().flatten() {
-            add(reply, place, video, page, things);
-        }
-        let there = inline.map_or(0, Vec::len) as u64;
-        let known = self.replies.get(id).copied().unwrap_or(0);
-        if total > there.max(known) {
-            self.more_replies(id, place, video, page, things)?;
-        }
-        if self.replies.len() >= self.most_threads {
-            self.replies.clear();
-        }
-        self.replies.insert(id.to_owned(), total);
-        Ok(top)
-    }
-
-    fn more_replies(
-        &mut self,
-        parent: &str,
-        place: &str,
-        video: Option<&str>,
-        page: &mut Page,
-        things: &mut Vec<Thing>,
-    ) -> Result<(), Trouble> {
-        let mut token: Option<String> = None;
-        for number in 0..MOST_REPLY_PAGES {
-            let mut query = vec![("part", "snippet"), ("parentId", parent), ("maxResults", PAGE)];
-            query.extend(token.as_deref().map(|token| ("pageToken", token)));
-            let mut list = self.list("comments", &query)?;
-            for reply in items(&mut list) {
-                add(&reply, place, video, page, things);
-            }
-            token = list["nextPageToken"].as_str().map(str::to_owned);
-            if token.is_none() {
-                break;
-            }
-            if number + 1 == MOST_REPLY_PAGES {
-                page.drop_one("more replies than are read in one turn");
-            }
-        }
-        Ok(())
-    }
-}
-
-fn items(list: &mut Value) -> Vec<Value> {
-    match list["items"].take() {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    }
-}
-
-/// Adds a comment. Returns when it was written.
-fn add(
-    comment: &Value,
-    place: &str,
-    video: Option<&str>,
-    page: &mut Page,
-    things: &mut Vec<Thing>,
-) -> Option<Utc> {
-    match comment::thing(comment, place, video) {
-        Ok(thing) => {
-            let written = thing.written;
-            // A reply can be in its thread and in a list of its own.
-            if !things
-                .iter()
-                .rev()
-                .take(600)
-                .any(|known| known.name == thing.name)
-            {
-                things.push(thing);
-            }
-            Some(written)
-        }
-        Err(reason) => {
-            page.drop_one(reason);
-            None
-        }
     }
 }
 
@@ -324,6 +211,56 @@ impl Asked for YouTube {
             }
         }
         Ok(Some(things))
+    }
+
+    fn errand_in(&self) -> Option<Duration> {
+        let Pushed { subscriptions, early } = self.pushed.as_ref()?;
+        let due = subscriptions
+            .due_at(self.now)
+            .into_iter()
+            .chain(early.due_at())
+            .min();
+        Some(due.map_or(Duration::MAX, |at| at.saturating_duration_since(self.now)))
+    }
+
+    fn errand(
+        &mut self,
+        marks: &Marks,
+        may_ask: bool,
+        page: &mut Page,
+    ) -> Result<Vec<Thing>, ConnectorError> {
+        let mut things = Vec::new();
+        let Some(Pushed { subscriptions, early }) = &mut self.pushed else {
+            return Ok(things);
+        };
+        subscriptions.step(early, self.now, page);
+        let Some((video, channel)) = early.next(self.now) else {
+            return Ok(things);
+        };
+        if !may_ask {
+            page.drop_one("an early question that would cost too much of the day's units");
+            return Ok(things);
+        }
+        let place = Place {
+            id: video,
+            is_channel: false,
+            mark: channel,
+        };
+        match self.threads(&place, marks, page, &mut things) {
+            Ok(()) => Ok(things),
+            Err(Trouble::OfSource(error)) => Err(error),
+            Err(Trouble::OfPlace(reason)) => {
+                page.drop_one(reason);
+                if let Some(pushed) = &mut self.pushed {
+                    pushed.early.forget(&place.id);
+                }
+                Ok(things)
+            }
+        }
+    }
+
+    fn set_time(&mut self, now: Instant) {
+        self.now = now;
     }
 
     fn take_cost(&mut self) -> u64 {

@@ -100,6 +100,11 @@ impl Feed {
         self.events.lock().clone()
     }
 
+    /// Whether the server ends.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
+    }
+
     /// The next fault, which the connection that takes it has.
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.faults.lock().pop_front()

@@ -105,3 +105,33 @@ pub(crate) fn answer(mut stream: &TcpStream, status: u16, headers: &[(&str, Stri
     stream.write_all(body)?;
     Ok(())
 }
+
+/// Sends a request to an address as `http://HOST/PATH?QUERY`, and returns the status and the body of the answer.
+pub(crate) fn send(
+    method: &str,
+    address: &str,
+    headers: &[(&str, String)],
+    body: &[u8],
+) -> Result<(u16, Vec<u8>), Box<dyn std::error::Error>> {
+    let rest = address.strip_prefix("http://").ok_or("not http")?;
+    let (host, target) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut stream = TcpStream::connect(host)?;
+    let mut head = format!(
+        "{method} /{target} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\nconnection: close\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .ok_or("no head")?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
+    Ok((status, answer.split_off(end + 4)))
+}

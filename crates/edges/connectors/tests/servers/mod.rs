@@ -4,10 +4,12 @@
 mod feed;
 pub(crate) mod graph;
 pub(crate) mod http;
+pub(crate) mod hub;
 pub(crate) mod jetstream;
 pub(crate) mod linkedin;
 pub(crate) mod mastodon;
 pub(crate) mod news;
 pub(crate) mod reddit;
 pub(crate) mod x;
+pub(crate) mod x_compliance;
 pub(crate) mod youtube;

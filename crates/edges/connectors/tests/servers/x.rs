@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::feed::{Feed, Listening, PATIENCE, Served, Wire};
 use super::http::{self, Request};
+use super::x_compliance::{Compliance, kind_of, refuse};
 use crate::suite::Fault;
 
 /// The token that is right.
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) quotas: Mutex<BTreeMap<&'static str, (u64, i64)>>,
     /// Requests although none was left.
     pub(crate) violations: AtomicUsize,
+    pub(crate) compliance: Compliance,
     /// Whether streams send nothing at all, not even signs of life.
     pub(crate) is_mute: AtomicBool,
     address: Mutex<String>,
@@ -105,6 +107,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         ("GET", "/2/tweets/search/stream") => "stream",
         ("GET", "/2/tweets/search/recent") => "search",
         (_, path) if path.starts_with("/2/compliance/jobs") => "jobs",
+        ("GET", path) if kind_of(path).is_some() => "compliance",
         other => panic!("{other:?} is not an address of X"),
     };
     let mut headers = Vec::new();
@@ -122,6 +125,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         "rules" => rules(shared, &stream, &headers, &request),
         "stream" => filtered(shared, stream, &headers, &request),
         "search" => search(shared, &stream, &headers, &request),
+        "compliance" => compliance(shared, stream, &headers, &request),
         _ => jobs(shared, &stream, &headers, &request),
     }
 }
@@ -191,6 +195,9 @@ impl Wire for LinesOverHttp<'_> {
     }
 
     fn live(&mut self) -> Served {
+        if self.shared.feed.is_stopped() {
+            return Err("the server ends".into());
+        }
         if self.shared.is_mute.load(Ordering::SeqCst) {
             return Ok(());
         }
@@ -227,15 +234,40 @@ fn filtered(shared: &Shared, mut stream: TcpStream, headers: &[(&str, String)], 
     assert!(minutes.is_none_or(|minutes| (1..=5).contains(&minutes)));
     let since = minutes.map(|minutes| id_of(Utc::now().plus_millis(-60_000 * minutes)) as i64);
     let place = shared.feed.place(since);
+    begin(&mut stream, headers)?;
+    shared.feed.note(&request.query);
+    let mut wire = LinesOverHttp { stream, shared };
+    shared.feed.send_over(&mut wire, place, fault.as_ref())
+}
+
+/// The head of a stream.
+fn begin(stream: &mut TcpStream, headers: &[(&str, String)]) -> Served {
     let mut head =
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n".to_owned();
     for (name, value) in headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }
-    stream.write_all(format!("{head}\r\n").as_bytes())?;
-    shared.feed.note(&request.query);
-    let mut wire = LinesOverHttp { stream, shared };
-    shared.feed.send_over(&mut wire, place, fault.as_ref())
+    Ok(stream.write_all(format!("{head}\r\n").as_bytes())?)
+}
+
+fn compliance(
+    shared: &Shared,
+    mut stream: TcpStream,
+    headers: &[(&str, String)],
+    request: &Request,
+) -> Served {
+    if !shared.compliance.is_agreed.load(Ordering::SeqCst) {
+        return refuse(&stream);
+    }
+    let kind = kind_of(&request.path).unwrap();
+    let (feed, place) = shared.compliance.asked(kind, request);
+    let fault = feed.fault();
+    if let Some(Fault::Status(status, _)) = fault {
+        return http::answer(&stream, status, headers, b"{\"title\": \"busy\"}");
+    }
+    stream.set_write_timeout(Some(PATIENCE))?;
+    begin(&mut stream, headers)?;
+    feed.send_over(&mut LinesOverHttp { stream, shared }, place, fault.as_ref())
 }
 
 /// The lowest id of a time.

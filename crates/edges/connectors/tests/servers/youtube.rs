@@ -120,20 +120,28 @@ fn serve(shared: &Shared, stream: &TcpStream) -> Served {
 /// A thread with up to five replies.
 fn thread((top, replies): &(Value, Vec<Value>)) -> Value {
     let newest: Vec<&Value> = replies.iter().rev().take(5).collect();
-    json!({"id": top["id"], "snippet": {"channelId": CHANNEL, "videoId": "a-video", "topLevelComment": top, "totalReplyCount": replies.len()},
+    json!({"id": top["id"], "snippet": {"channelId": CHANNEL, "videoId": video(top), "topLevelComment": top, "totalReplyCount": replies.len()},
         "replies": {"comments": newest}})
+}
+
+/// The video of a comment.
+fn video(comment: &Value) -> &str {
+    comment["snippet"]["videoId"].as_str().unwrap_or("a-video")
 }
 
 fn of_place(shared: &Shared, stream: &TcpStream, request: &Request) -> Served {
     if request.parameter("videoId").as_deref() == Some(QUIET) {
         return refuse(stream, 403, "commentsDisabled");
     }
-    assert_eq!(
-        request.parameter("allThreadsRelatedToChannelId").as_deref(),
-        Some(CHANNEL)
-    );
+    let of_video = request.parameter("videoId");
+    if of_video.is_none() {
+        let channel = request.parameter("allThreadsRelatedToChannelId").unwrap();
+        if channel != CHANNEL {
+            return refuse(stream, 404, "channelNotFound");
+        }
+        shared.listings.fetch_add(1, Ordering::SeqCst);
+    }
     assert_eq!(request.parameter("order").as_deref(), Some("time"));
-    shared.listings.fetch_add(1, Ordering::SeqCst);
     let fault = shared.feed.fault();
     match fault {
         Some(Fault::Status(status, wait)) => {
@@ -156,7 +164,9 @@ fn of_place(shared: &Shared, stream: &TcpStream, request: &Request) -> Served {
         .parameter("pageToken")
         .map_or(0, |token| token.trim_start_matches("page-").parse().unwrap());
     let threads = shared.threads.lock();
-    let listed = || threads.values().rev().skip(late);
+    let is_there =
+        |(top, _): &&(Value, Vec<Value>)| of_video.as_deref().is_none_or(|wanted| video(top) == wanted);
+    let listed = || threads.values().rev().filter(is_there).skip(late);
     let page: Vec<Value> = listed().skip(begin).take(100).map(thread).collect();
     let next = (begin + 100 < listed().count()).then(|| format!("page-{}", begin + 100));
     list(stream, page, next, fault)

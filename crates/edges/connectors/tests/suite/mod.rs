@@ -70,6 +70,11 @@ pub(crate) trait Network {
     fn terms(&self) -> &'static str;
 }
 
+/// How many faults the tests of faults have: `LIMBIC_CONNECTOR_FAULTS`, or 40.
+pub(crate) fn faults() -> u32 {
+    std::env::var("LIMBIC_CONNECTOR_FAULTS").map_or(40, |faults| faults.parse().unwrap())
+}
+
 /// What identifies an item behind the edge: network, id and revision. The end of a key can be `edited`: any revision above 0.
 pub(crate) fn key(item: &Item) -> String {
     match item {
@@ -114,6 +119,26 @@ pub(crate) struct Disk {
     is_cursor_lost: bool,
     /// Duplicates that the edge removed.
     duplicates: u64,
+}
+
+impl Disk {
+    /// The next calls of `accept` fail.
+    #[allow(dead_code, reason = "for sources without a server")]
+    pub(crate) fn refuse(&mut self, calls: u32) {
+        self.refusals = calls;
+    }
+
+    /// Whether storing a cursor fails from now on. Returns whether it failed until now.
+    #[allow(dead_code, reason = "for sources without a server")]
+    pub(crate) fn lose_cursor(&mut self, is_lost: bool) -> bool {
+        std::mem::replace(&mut self.is_cursor_lost, is_lost)
+    }
+
+    /// Duplicates that the edge removed.
+    #[allow(dead_code, reason = "for sources without a server")]
+    pub(crate) fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
 }
 
 #[derive(Clone, Default)]
@@ -185,7 +210,7 @@ impl Driver {
     pub(crate) fn step(&mut self) -> Next {
         self.now += Duration::from_secs(2);
         let next = self.runner.step(self.now, Utc::now());
-        if let Next::After(wait) = next {
+        if let Next::After(wait) | Next::Idle(wait) = next {
             self.waits.push(wait);
             self.now += wait;
         }
@@ -276,7 +301,7 @@ fn posts_edits_and_deletions_arrive_once_and_in_order(network: &dyn Network) {
 }
 
 fn nothing_is_lost_or_doubled_under_faults(network: &dyn Network) {
-    let faults: u32 = std::env::var("LIMBIC_CONNECTOR_FAULTS").map_or(40, |faults| faults.parse().unwrap());
+    let faults = faults();
     let mut random = Random::new(3);
     let mut below = |most: usize| random.below(most);
     let memory = Memory::default();

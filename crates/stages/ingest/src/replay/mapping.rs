@@ -1,6 +1,6 @@
 //! The mapping of columns to fields of a post.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -107,6 +107,16 @@ impl Mapping {
             Source::Column(column) => Some((*field, column.as_str())),
             Source::Constant(_) => None,
         })
+    }
+
+    /// The columns whose values decide about a post: those of the mapping, and those with the name of a field.
+    pub(super) fn needed_columns(&self) -> BTreeSet<String> {
+        let mapped = self.columns().map(|(_, column)| match column.strip_prefix('/') {
+            Some(pointer) => pointer.split('/').next().unwrap_or_default().to_owned(),
+            None => column.to_owned(),
+        });
+        let named = FIELDS.iter().map(|field| (*field).to_owned());
+        mapped.chain(named).collect()
     }
 
     /// Replaces numbers of columns by their names, and checks that every mapped column and every required field is there.

@@ -6,6 +6,8 @@
 //!          UTF-16, …                                        the row is none
 //! ```
 //!
+//! Files of Parquet and Avro, which state their columns and types, are read with the features `parquet` and `avro`.
+//!
 //! [`Rows`] reads a file row by row, whatever its compression, encoding and shape. A row that cannot be read costs that row only.
 //! [`Records`] reads the same files without taking their rows for posts.
 //! [`Mapping`] maps columns to fields, [`Times`] reads times. [`Sorted`] puts rows in the order of their times. [`Pace`] computes when
@@ -22,6 +24,7 @@ mod rows;
 mod shape;
 mod sorted;
 mod source;
+mod tables;
 mod times;
 mod values;
 

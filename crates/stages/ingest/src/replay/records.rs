@@ -1,5 +1,6 @@
 //! Reads the records of a file: the fields of each row by their names, whatever they mean.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use super::lines::Lines;
 use super::rows::{ReadOptions, RowsError};
 use super::shape::Shape;
 use super::source::{Progress, Source};
+use super::tables::{self, Opened, Table, TableRows};
 use super::values::{self, Values};
 
 /// A record of a file.
@@ -40,6 +42,12 @@ enum Reader {
         names: Vec<String>,
         records: Box<Delimited>,
     },
+    Table {
+        names: Vec<String>,
+        rows: TableRows,
+        /// The columns whose values must be readable.
+        needed: BTreeSet<String>,
+    },
 }
 
 impl Records {
@@ -50,10 +58,32 @@ impl Records {
             path: path.to_owned(),
             source,
         };
+        if let Some(table) = Table::of_file(path, options).map_err(io)? {
+            let Opened {
+                names,
+                rows,
+                progress,
+            } = table.open(path)?;
+            return Ok(Self {
+                reader: Reader::Table {
+                    names,
+                    rows,
+                    needed: BTreeSet::new(),
+                },
+                number: 0,
+                progress,
+            });
+        }
         let encoding = options.encoding.as_ref().map(|name| {
             Encoding::for_label(name.as_bytes()).ok_or_else(|| RowsError::UnknownEncoding(name.clone()))
         });
         let source = Source::open(path, encoding.transpose()?).map_err(io)?;
+        if let Some(table) = Table::of(&source.head) {
+            return Err(RowsError::Packed {
+                path: path.to_owned(),
+                format: table.name(),
+            });
+        }
         let shape = Shape::of(&source.head, &source.name, options)
             .ok_or_else(|| RowsError::UnknownFormat(path.to_owned()))?;
         let progress = source.progress;
@@ -87,8 +117,15 @@ impl Records {
     /// The names of the columns; `None` if each record names its own fields (JSON).
     pub fn columns(&self) -> Option<&[String]> {
         match &self.reader {
-            Reader::Columns { names, .. } => Some(names),
+            Reader::Columns { names, .. } | Reader::Table { names, .. } => Some(names),
             Reader::Lines(_) | Reader::Values(_) => None,
+        }
+    }
+
+    /// Reports a record of a table whose value in one of these columns cannot be read. In other columns such a value is left out.
+    pub(super) fn need(&mut self, columns: BTreeSet<String>) {
+        if let Reader::Table { needed, .. } = &mut self.reader {
+            *needed = columns;
         }
     }
 
@@ -121,6 +158,16 @@ impl Iterator for Records {
                         bytes,
                         text.bytes.and_then(|text| values::object(&text)),
                     )
+                })
+            }),
+            Reader::Table { rows, needed, .. } => rows.next().transpose().map(|row| {
+                row.map(|row| {
+                    let fields = tables::object(row, needed);
+                    // Nothing says how many bytes of the file a row is: as many as it has as JSON.
+                    let text = fields
+                        .as_ref()
+                        .map(|fields| serde_json::to_vec(fields).unwrap_or_default());
+                    (self.number + 1, text.map_or(0, |text| text.len()), fields)
                 })
             }),
             Reader::Columns { names, records } => records.next_record().map(|record| {

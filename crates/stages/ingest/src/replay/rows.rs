@@ -58,6 +58,10 @@ pub enum Format {
     Csv,
     /// Columns between tabs, without quotes.
     Tsv,
+    /// Apache Parquet, with the feature `parquet`.
+    Parquet,
+    /// An object container file of Apache Avro, with the feature `avro`.
+    Avro,
 }
 
 /// Why a file cannot be replayed.
@@ -73,8 +77,29 @@ pub enum RowsError {
         source: io::Error,
     },
     /// Neither the name nor the content tells the format.
-    #[error("{0}: unknown format: give --format jsonl, json, csv or tsv")]
+    #[error("{0}: unknown format: give --format jsonl, json, csv, tsv, parquet or avro")]
     UnknownFormat(PathBuf),
+    /// The program was built without the library for this format.
+    #[error(
+        "{path} is a {format} file, and this program was built without {format}: build it with `cargo build --release -p limbic --features \
+         {feature}`, or write the file as CSV or JSON Lines"
+    )]
+    NotBuilt {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// The feature that reads it.
+        feature: &'static str,
+    },
+    /// A table inside gzip or zstd.
+    #[error("{path} is a {format} file inside another compression: unpack it first, with gunzip or unzstd")]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+    },
     /// No such encoding.
     #[error("`{0}` is not an encoding: give its name on the web, for instance windows-1252 or utf-16le")]
     UnknownEncoding(String),
@@ -121,13 +146,14 @@ pub struct Rows {
 impl Rows {
     /// Opens a file, finds out its compression, encoding and shape, and checks the mapping against its columns.
     pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, RowsError> {
-        let records = Records::open(path, options)?;
+        let mut records = Records::open(path, options)?;
         let mut mapping = options.mapping.clone();
         if let Some(names) = records.columns() {
             mapping.fit(names).map_err(|problem| RowsError::Columns {
                 path: path.to_owned(),
                 problem,
             })?;
+            records.need(mapping.needed_columns());
         }
         Ok(Self {
             records,
@@ -320,6 +346,22 @@ mod tests {
             REST,
         );
         assert_eq!(ids(&found), ["36893488147419103232"]);
+    }
+
+    #[cfg(not(all(feature = "parquet", feature = "avro")))]
+    #[test]
+    fn a_table_that_this_build_does_not_read_names_the_feature() {
+        for (bytes, feature, is_built) in [
+            (
+                &b"PAR1 and so on"[..],
+                "--features parquet",
+                cfg!(feature = "parquet"),
+            ),
+            (b"Obj\x01 and so on", "--features avro", cfg!(feature = "avro")),
+        ] {
+            let error = open(".data", bytes, &mapped(REST)).err().unwrap();
+            assert!(is_built || error.to_string().contains(feature), "{error}");
+        }
     }
 
     #[test]

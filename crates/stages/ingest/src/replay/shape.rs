@@ -20,6 +20,8 @@ impl Shape {
             None => format_of(head, name)?,
         };
         Some(match format {
+            // Tables are opened before their shape is asked for.
+            Format::Parquet | Format::Avro => return None,
             Format::JsonLines => Self::JsonLines,
             Format::Json => Self::Json,
             Format::Tsv => Self::Columns {

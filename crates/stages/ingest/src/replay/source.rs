@@ -30,6 +30,17 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Of a file whose reader counts by itself, with the number of bytes read.
+    #[cfg(any(feature = "avro", feature = "parquet"))]
+    pub(super) fn counted(length: u64) -> (Self, Arc<AtomicU64>) {
+        let read = Arc::new(AtomicU64::new(0));
+        let progress = Self {
+            read: Arc::clone(&read),
+            length,
+        };
+        (progress, read)
+    }
+
     /// The bytes that were read so far, and the bytes of the file.
     pub(super) fn of(&self) -> (u64, u64) {
         (self.read.load(Ordering::Relaxed), self.length)

@@ -1,12 +1,14 @@
 //! Connectors that ask a source from time to time: for what is new, and what became of what they have read.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod source;
+
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use limbic_domain::Utc;
 use limbic_stream::Backoff;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::http::unavailable;
 use crate::poll::Rhythm;
@@ -15,108 +17,10 @@ use crate::spent::{DayBegins, Spent};
 use crate::wanted::Wanted;
 use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
 
-/// How far before the newest thing of a place new things are looked for: times of sources are whole seconds, and things arrive late.
-const REWIND: i64 = 120_000;
+pub(crate) use source::{Asked, Marks, News, Thing};
+
 /// If more things than these are missing at once, and nothing is there, the answer is doubted.
 const MOST_MISSING: usize = 10;
-
-/// The most places of a cursor.
-const MOST_MARKS: usize = 1_000;
-
-/// A source that is asked.
-pub(crate) trait Asked: Send {
-    /// The source, for people.
-    fn name(&self) -> &str;
-
-    /// The slug of the social network of the thing of this name.
-    fn network(&self, name: &str) -> &'static str;
-
-    /// The id behind the edge of the thing of this name.
-    fn id_of(&self, name: &str) -> String {
-        name.to_owned()
-    }
-
-    /// What is new behind the marks. Without any mark, what the newest pages have.
-    fn news(&mut self, marks: &Marks, page: &mut Page) -> Result<News, ConnectorError>;
-
-    /// What these things are now. Things that are not returned are gone. `None` if the source finds what is gone by itself.
-    fn again(&mut self, names: &[String], page: &mut Page) -> Result<Option<Vec<Thing>>, ConnectorError> {
-        let _ = (names, page);
-        Ok(None)
-    }
-
-    /// What the requests since the last call cost, of the daily budget.
-    fn take_cost(&mut self) -> u64;
-
-    /// Sets the clock of the caller.
-    fn set_time(&mut self, now: Instant) {
-        let _ = now;
-    }
-
-    /// The wait that the source's own headers ask for, so that its limit is not reached.
-    fn pace(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// The waits after failures.
-    fn schedule(&self, failure: Failure) -> Backoff;
-}
-
-/// How far each place of a source was read: its newest time, in milliseconds. A place is a video, a page or a post.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Marks(BTreeMap<String, i64>);
-
-impl Marks {
-    /// Whether things of this time are behind the mark of their place, or near it.
-    pub(crate) fn wants(&self, place: &str, written: Utc) -> bool {
-        self.0
-            .get(place)
-            .is_none_or(|mark| written.as_millis() > mark - REWIND)
-    }
-
-    /// Forgets the oldest marks, if there are many. A place without a mark is read again.
-    fn limit(&mut self) {
-        while self.0.len() > MOST_MARKS {
-            let oldest = self.0.iter().min_by_key(|(_, mark)| **mark);
-            let Some(oldest) = oldest.map(|(place, _)| place.clone()) else {
-                return;
-            };
-            self.0.remove(&oldest);
-        }
-    }
-
-    /// Whether the place was read before.
-    pub(crate) fn has(&self, place: &str) -> bool {
-        self.0.contains_key(place)
-    }
-}
-
-/// What a source has.
-#[derive(Debug, Default)]
-pub(crate) struct News {
-    pub(crate) things: Vec<Thing>,
-    /// The names of things that were there before, and are not any more.
-    pub(crate) gone: Vec<String>,
-    /// Why there is not more. A place that was not read to its end has no thing here.
-    pub(crate) failed: Option<ConnectorError>,
-}
-
-/// A comment or a post.
-#[derive(Debug, Clone)]
-pub(crate) struct Thing {
-    /// Its name in the source, by which it is asked about.
-    pub(crate) name: String,
-    pub(crate) place: String,
-    pub(crate) author: String,
-    pub(crate) written: Utc,
-    /// Two versions of a thing have different numbers here.
-    pub(crate) version: u64,
-    /// The revision of this version, if the source knows it. Otherwise it is 0 for the first one that is read, and a time for later ones.
-    pub(crate) revision: Option<u64>,
-    /// The post without id, network, author, time and revision. `None` = it has no text.
-    pub(crate) post: Option<Value>,
-}
 
 /// What a cursor says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -158,6 +62,10 @@ pub(crate) struct Watch<S> {
     pending: Option<(Cursor, Vec<Note>)>,
     /// Why the last question about known things failed, if new things were returned first.
     failed: Option<ConnectorError>,
+    /// The clock of the caller.
+    now: Instant,
+    /// When the next turn is due. It is known only of sources that have errands, so that an errand does not bring the turn forward.
+    turn_at: Option<Instant>,
 }
 
 impl<S: Asked> Watch<S> {
@@ -172,6 +80,8 @@ impl<S: Asked> Watch<S> {
             doubted: BTreeSet::new(),
             pending: None,
             failed: None,
+            now: Instant::now(),
+            turn_at: None,
         }
     }
 
@@ -284,32 +194,14 @@ impl<S: Asked> Watch<S> {
     }
 }
 
-impl<S: Asked> Connector for Watch<S> {
-    fn pull(&mut self, after: Option<&Cursor>, _: usize) -> Result<Page, ConnectorError> {
-        let known: Position = match after {
-            None => Position::default(),
-            Some(cursor) => serde_json::from_str(&cursor.0).map_err(|_| ConnectorError::UnknownCursor {
-                source_name: self.source.name().to_owned(),
-                cursor: cursor.0.clone(),
-            })?,
-        };
-        self.spent = self.spent.max(known.spent);
-        // The log has the last page only if the caller continues behind it.
-        if let Some((cursor, notes)) = self.pending.take()
-            && Some(&cursor) == after
-        {
-            self.seen.note(notes);
-        }
-        if let Some(failed) = self.failed.take() {
-            return Err(failed);
-        }
-        let mut page = Page {
-            next: after.cloned(),
-            ..Page::default()
-        };
-        if self.rhythm.rests(after) {
-            return Ok(page);
-        }
+impl<S: Asked> Watch<S> {
+    /// Asks for what is new, and about what is known.
+    fn turn(
+        &mut self,
+        after: Option<&Cursor>,
+        known: &Position,
+        mut page: Page,
+    ) -> Result<Page, ConnectorError> {
         if self.left() == 0 {
             let detail = format!("the budget of {} a day is spent", self.asking.budget);
             let wait = self.asking.day.next(Utc::now());
@@ -328,13 +220,8 @@ impl<S: Asked> Connector for Watch<S> {
         let (mut position, mut notes) = (known.clone(), Vec::new());
         for thing in news.things {
             let (place, written) = (thing.place.clone(), thing.written);
-            // Behind the mark only edits of things that were read are new.
-            if known.marks.wants(&place, written) || self.seen.revision(&thing.name).is_some() {
-                self.take(thing, &mut page, &mut notes);
-            }
-            page.clock = page.clock.max(Some(written));
-            let mark = position.marks.0.entry(place).or_insert(i64::MIN);
-            *mark = written.as_millis().max(*mark);
+            self.take_news(thing, known, &mut page, &mut notes);
+            position.marks.pass(place, written);
         }
         position.marks.limit();
         self.gone.extend(news.gone);
@@ -359,32 +246,105 @@ impl<S: Asked> Connector for Watch<S> {
             // First what is new, so that it arrives although the questions fail.
             self.failed = Some(error);
         }
+        self.finish(known, position, &mut page, notes);
+        self.rhythm.asked(after, &page, at_least);
+        let has_errands = self.source.errand_in().is_some();
+        self.turn_at = has_errands.then(|| self.now + self.rhythm.wait());
+        Ok(page)
+    }
+
+    /// Does what the source has learnt of by itself. It costs units of the day's budget as everything else, but never those that the
+    /// turns of the rest of the day need.
+    fn errand(&mut self, known: &Position, mut page: Page) -> Result<Page, ConnectorError> {
+        let share = self.left() as f64 / self.asking.budget.max(1) as f64;
+        let rest = self.asking.day.next(Utc::now()).as_secs_f64() / 86_400.0;
+        let may_ask = self.left() > 0 && share >= rest / 2.0;
+        let found = self.source.errand(&known.marks, may_ask, &mut page);
+        self.count();
+        let mut notes = Vec::new();
+        for thing in found? {
+            self.take_news(thing, known, &mut page, &mut notes);
+        }
+        page.quota_left = Some(self.left());
+        self.finish(known, known.clone(), &mut page, notes);
+        Ok(page)
+    }
+
+    /// Behind the mark only edits of things that were read are new.
+    fn take_news(&self, thing: Thing, known: &Position, page: &mut Page, notes: &mut Vec<Note>) {
+        page.clock = page.clock.max(Some(thing.written));
+        if known.marks.wants(&thing.place, thing.written) || self.seen.revision(&thing.name).is_some() {
+            self.take(thing, page, notes);
+        }
+    }
+
+    /// Gives the page its cursor.
+    fn finish(&mut self, known: &Position, mut position: Position, page: &mut Page, notes: Vec<Note>) {
+        let is_same = position.marks == known.marks;
         if !page.items.is_empty() || !is_same || self.spent.is_far_from(known.spent) {
             position.pages += 1;
             position.spent = self.spent;
             let text = serde_json::to_string(&position).expect("numbers and texts are JSON");
             page.next = Some(Cursor(text));
         }
-        self.rhythm.asked(after, &page, at_least);
         match &page.next {
             Some(next) if !page.items.is_empty() => self.pending = Some((next.clone(), notes)),
             // Nothing can be lost with a page that has nothing.
             _ => self.seen.note(notes),
         }
-        Ok(page)
+    }
+}
+
+impl<S: Asked> Connector for Watch<S> {
+    fn pull(&mut self, after: Option<&Cursor>, _: usize) -> Result<Page, ConnectorError> {
+        let known: Position = match after {
+            None => Position::default(),
+            Some(cursor) => serde_json::from_str(&cursor.0).map_err(|_| ConnectorError::UnknownCursor {
+                source_name: self.source.name().to_owned(),
+                cursor: cursor.0.clone(),
+            })?,
+        };
+        self.spent = self.spent.max(known.spent);
+        // The log has the last page only if the caller continues behind it.
+        if let Some((cursor, notes)) = self.pending.take()
+            && Some(&cursor) == after
+        {
+            self.seen.note(notes);
+        }
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        let page = Page {
+            next: after.cloned(),
+            ..Page::default()
+        };
+        let is_turn = self.turn_at.is_none_or(|at| self.now >= at);
+        if self.rhythm.rests(after) || !is_turn {
+            let is_due = self.source.errand_in().is_some_and(|wait| wait.is_zero());
+            return if is_due {
+                self.errand(&known, page)
+            } else {
+                Ok(page)
+            };
+        }
+        self.turn(after, &known, page)
     }
 
     fn set_time(&mut self, now: Instant) {
+        self.now = now;
         self.source.set_time(now);
     }
 
     fn reset(&mut self) {
         self.rhythm.reset();
         self.failed = None;
+        self.turn_at = None;
     }
 
     fn wait_when_idle(&self) -> Duration {
-        self.rhythm.wait()
+        let left = |at: Instant| at.saturating_duration_since(self.now);
+        let turn = self.turn_at.map_or(self.rhythm.wait(), left);
+        turn.min(self.source.errand_in().unwrap_or(turn))
     }
 
     fn schedule(&self, failure: Failure) -> Backoff {
