@@ -257,6 +257,9 @@ impl Exposed {
                 self.send(&posts[posts.len() / 2..]);
             }
             Fault::ClockAhead | Fault::ClockBehind => {
+                // The promise is for a process that started with a right clock, and the last fault may have been a kill.
+                self.node.revive();
+                self.node.wait_ready();
                 let days = if fault == Fault::ClockAhead { 60 } else { -60 };
                 set_faults(&self.system, days * 86_400, 0);
                 self.send(posts);
