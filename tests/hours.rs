@@ -411,6 +411,8 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "connectors.*.url",
         "connectors.*.urls[]",
         "connectors.*.verify_token",
+        "creative.generate.index",
+        "creative.generate.index_key",
         "llm_providers.*.base_url",
         "llm_providers.*.api_key",
     ];
@@ -513,6 +515,9 @@ brokers = "127.0.0.1:1"
 topic = "posts"
 settings = {{ "sasl.username" = "{CANARY}" }}
 map = {{ fields = {{ id = "id", author = "by", text = "body", created_at = "at" }} }}
+[creative.generate]
+index = "http://127.0.0.1:1/{CANARY}"
+index_key = "{CANARY}"
 [llm_providers.local]
 kind = "openai"
 base_url = "http://127.0.0.1:1/{CANARY}"
