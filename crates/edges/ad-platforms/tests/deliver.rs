@@ -1003,6 +1003,28 @@ fn a_file_contains_each_decision_once_after_repeated_sends_and_reopening() {
 }
 
 #[test]
+fn a_file_opens_while_another_process_writes_it_and_is_read_before_the_first_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ads.jsonl");
+    let now = Utc::default();
+    deliver(&FilePlatform::open(&path).unwrap(), &[1], now);
+    let elsewhere = std::fs::File::open(&path).unwrap();
+    elsewhere.lock().unwrap();
+    let file = FilePlatform::open(&path).unwrap();
+    let answers = deliver(&file, &[1, 2], now);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Answer::RetryAfter { .. })),
+        "{answers:?}"
+    );
+    elsewhere.unlock().unwrap();
+    assert_eq!(deliver(&file, &[1, 2], now), vec![Answer::Applied(()); 2]);
+    let decisions: Vec<_> = lines(&path).iter().map(|line| line["decision"].clone()).collect();
+    assert_eq!(decisions, [1, 2].map(|n| json!(delivery(n).decision)));
+}
+
+#[test]
 fn a_torn_last_line_is_cut_off_and_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ads.jsonl");

@@ -5,7 +5,7 @@
 //! The provider is in this process. It listens at PORT (default 4010), answers after 5 ms, and says in its text how long it had the
 //! request, so the overhead of a request is its duration without that time. The gateway is behind a small HTTP server with the same path
 //! (`/v1/chat/completions`), so both sides have one hop of HTTP before the provider's. Rounds alternate. Each round has two parts:
-//! requests at a constant rate, which gives the overhead, and as many as AT_ONCE connections get through, which gives the rate.
+//! requests at a constant rate, which gives the overhead, and as many as `AT_ONCE` connections get through, which gives the rate.
 //!
 //! The other side needs a model `m` at `http://127.0.0.1:PORT/v1`. Without `LITELLM_URL` only the gateway is measured.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]

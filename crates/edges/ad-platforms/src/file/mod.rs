@@ -105,7 +105,8 @@ impl Line<'_> {
 /// Appends each delivery as one JSON line ([`Delivery`] and `delivered_at`), and each order to stop an ad ([`Pause`] and
 /// `paused_at`). Answers when the lines are on disk.
 ///
-/// When the file is opened, its decisions are read. Before each write, the lines that other processes added are read too.
+/// When the file is opened, its decisions are read, unless another process writes at that moment. Before each write, the lines that other
+/// processes added are read.
 /// An exclusive lock separates the writers. A last line without its end was never acknowledged, and is cut off. Memory:
 /// 16 bytes and the set's overhead for each line, so start a new file from time to time.
 #[derive(Debug)]
@@ -167,8 +168,11 @@ impl Writer {
             length: 0,
             known: HashSet::new(),
         };
-        writer.locked(Self::catch_up)?;
-        Ok(writer)
+        match writer.locked(Self::catch_up) {
+            // Another process writes at this moment. What the file has is read before the first write.
+            Ok(()) | Err(FileError::Busy { .. }) => Ok(writer),
+            Err(error) => Err(error),
+        }
     }
 
     fn failed(&self, source: io::Error) -> FileError {

@@ -1,13 +1,19 @@
 //! A server that does what the API reference of Qdrant 1.19 says of the calls that the index makes, and refuses what it refuses.
 //! <https://api.qdrant.tech/v-1-19-x/api-reference>, read 2026-11-30.
 
+#![expect(
+    clippy::result_large_err,
+    clippy::unnecessary_wraps,
+    reason = "axum answers with what a handler returns: a reply or a response"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -75,7 +81,7 @@ pub(crate) async fn start(key: &str) -> String {
 }
 
 async fn authorised(State(server): State<Server>, request: Request, next: Next) -> Response {
-    let given = request.headers().get("api-key").map(|key| key.as_bytes());
+    let given = request.headers().get("api-key").map(HeaderValue::as_bytes);
     if !server.key.is_empty() && given != Some(server.key.as_bytes()) {
         // The real server answers with a text, and not with JSON.
         return (
