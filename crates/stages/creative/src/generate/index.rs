@@ -37,7 +37,7 @@ pub struct IndexError(pub String);
 
 /// Keeps ads with their vectors, and finds near ones. Its methods block; they are called on the threads of an outbox.
 ///
-/// All vectors of an index have one length. [`crate::testing::conformance`] is what each index keeps.
+/// All vectors of an index have one length. `testing::conformance` (feature `testing`) is what each index keeps.
 pub trait AdIndex: Send + Sync {
     /// Adds ads of a tenant, each with its vector. An ad with a known headline replaces the one before.
     fn put(&self, tenant: &TenantId, ads: &[(PastAd, Vec<f32>)]) -> Result<(), IndexError>;
