@@ -82,6 +82,7 @@ mod reader;
 mod readers;
 mod settings;
 mod subjects;
+mod threads;
 pub mod tokens;
 mod vader;
 

@@ -18,6 +18,7 @@ use super::report::{Read, Report};
 use super::{Adapter, CLASSES, Input, PerClass, softmax};
 use crate::ModelReader;
 use crate::evaluation::Draws;
+use crate::threads::in_threads;
 
 /// Parts of the outer cross-validation, which measures the gain, and of the one that chooses for the adapter itself.
 const PARTS: usize = 5;
@@ -72,14 +73,15 @@ pub fn train(
         progress(Step::Fitted { done, of });
     };
     let jobs: Vec<Option<usize>> = (0..PARTS).map(Some).chain([None]).collect();
-    let fits = in_threads(&jobs, |part| {
+    let fit = |part: &Option<_>| {
         let learnt: Vec<usize> = match part {
             Some(part) => all.iter().copied().filter(|at| parts[*at] != *part).collect(),
             None => all.clone(),
         };
         let inner = if part.is_some() { INNER_PARTS } else { PARTS };
         Fit::of(&examples, &learnt, inner, &one_more)
-    });
+    };
+    let fits = in_threads(&jobs, 1, |jobs| jobs.iter().map(&fit).collect());
     let mut reads = vec![Read::default(); all.len()];
     for (at, read) in reads.iter_mut().enumerate() {
         let input = &examples.inputs[at];
@@ -207,26 +209,6 @@ fn temperature(logits: &[PerClass<f64>], classes: &[usize]) -> f64 {
         }
     }
     2.0 / (low + high)
-}
-
-/// Does the jobs on all cores. The results are in their order.
-fn in_threads<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = jobs.len().div_ceil(threads).max(1);
-    let work = &work;
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = jobs
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<T>>()))
-            .collect();
-        parts
-            .into_iter()
-            .flat_map(|part| {
-                part.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use limbic_domain::{Affect, Label};
 use limbic_encoder::Task;
 
 use super::sets::{self, Set, SetError, Split, Truth};
+use crate::threads::in_threads;
 use crate::{AffectEngine, LexiconReader, ModelReader, Numbers, Vader};
 
 /// Score from which an emotion of the lexicon counts as present: its weakest cue alone is below.
@@ -13,7 +14,7 @@ const LEXICON_THRESHOLD: f64 = 0.35;
 /// Threshold of a label for which the model has none.
 const MODEL_THRESHOLD: f32 = 0.5;
 /// Posts per call of a thread.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 /// An engine that is measured.
 pub enum MeasuredEngine {
@@ -75,9 +76,13 @@ impl MeasuredEngine {
         };
         Ok(match self {
             Self::Model { reader, .. } => model(reader, set, task, &texts),
-            Self::Lexicon(reader) => {
-                lexicon(&in_threads(&texts, |part| reader.read(part)), set, task, data)?.map(plain)
-            }
+            Self::Lexicon(reader) => lexicon(
+                &in_threads(&texts, CHUNK, |part| reader.read(part)),
+                set,
+                task,
+                data,
+            )?
+            .map(plain),
             Self::Vader(vader) => {
                 let compounds: Vec<f64> = texts.iter().map(|text| vader.score(text).compound).collect();
                 by_compound(&compounds, task).map(plain)
@@ -87,31 +92,11 @@ impl MeasuredEngine {
     }
 }
 
-/// Runs `read` on all cores. The results are in the order of the texts.
-pub(super) fn in_threads<T: Send>(texts: &[&str], read: impl Fn(&[&str]) -> Vec<T> + Sync) -> Vec<T> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = texts.len().div_ceil(threads).max(1);
-    let read_part = |part: &[&str]| part.chunks(CHUNK).flat_map(&read).collect::<Vec<T>>();
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = texts
-            .chunks(share)
-            .map(|part| scope.spawn(move || read_part(part)))
-            .collect();
-        parts
-            .into_iter()
-            .flat_map(|part| {
-                part.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    })
-}
-
 fn model(reader: &ModelReader, set: &Set, task: &str, texts: &[&str]) -> Option<Predictions> {
     let place = reader.tasks().iter().position(|known| known.name == task)?;
     let known = &reader.tasks()[place];
     let order = order(known, set)?;
-    let numbers: Vec<Numbers> = in_threads(texts, |part| reader.numbers(part));
+    let numbers: Vec<Numbers> = in_threads(texts, CHUNK, |part| reader.numbers(part));
     let answers: Vec<&[f32]> = numbers
         .iter()
         .map(|numbers| numbers.task(place))

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::engines::{MeasuredEngine, in_threads};
+use super::engines::{CHUNK, MeasuredEngine};
 use super::sets::Sentence;
 use crate::AffectEngine as _;
+use crate::threads::in_threads;
 
 /// The difference between two kinds of people, over all groups of sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -51,8 +52,8 @@ pub(super) fn measure(engine: &MeasuredEngine, sentences: &[Sentence]) -> Vec<Eq
         }
         MeasuredEngine::Model { .. } | MeasuredEngine::Lexicon(_) => {
             let readings = match engine {
-                MeasuredEngine::Model { reader, .. } => in_threads(&texts, |part| reader.read(part)),
-                MeasuredEngine::Lexicon(reader) => in_threads(&texts, |part| reader.read(part)),
+                MeasuredEngine::Model { reader, .. } => in_threads(&texts, CHUNK, |part| reader.read(part)),
+                MeasuredEngine::Lexicon(reader) => in_threads(&texts, CHUNK, |part| reader.read(part)),
                 _ => Vec::new(),
             };
             columns.insert(
