@@ -16,6 +16,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::aside::Aside;
 use crate::context::ObserverContext;
 use crate::failure::{is_refusal, to_log_error};
 use crate::names::Names;
@@ -37,17 +38,18 @@ pub(super) struct Target {
     pub(super) partitions: u32,
 }
 
-type GroupObserver = Arc<BaseConsumer<ObserverContext>>;
+type Observer = Arc<Aside<BaseConsumer<ObserverContext>>>;
 
 pub(super) struct Cluster {
     pub(super) clients: Clients,
     pub(super) names: Names,
     pub(super) options: KafkaOptions,
-    observer: BaseConsumer<ObserverContext>,
-    admin: AdminClient<DefaultClientContext>,
+    /// Asks for metadata and ends. One that gets no answer in time is replaced.
+    observer: RwLock<Observer>,
+    admin: Aside<AdminClient<DefaultClientContext>>,
     targets: RwLock<HashMap<Arc<str>, Arc<Target>>>,
     /// One observer for each group and kind of answer (decided offsets only, or not).
-    groups: Mutex<HashMap<(String, bool), GroupObserver>>,
+    groups: Mutex<HashMap<(String, bool), Observer>>,
 }
 
 impl Cluster {
@@ -55,16 +57,13 @@ impl Cluster {
     pub(super) fn connect(url: &str, options: KafkaOptions) -> Result<Self> {
         let clients = Clients::new(url, &options)?;
         let failed = |error| to_log_error("connecting to Kafka", &error);
-        let observer: BaseConsumer<ObserverContext> = clients
-            .observer()
-            .create_with_context(ObserverContext::default())
-            .map_err(failed)?;
-        let admin = clients.observer().create().map_err(failed)?;
+        let observer = observer(&clients).map_err(failed)?;
+        let admin = Aside::new(clients.observer().create().map_err(failed)?);
         let cluster = Self {
             names: Names::new(&options.prefix),
             clients,
             options,
-            observer,
+            observer: RwLock::new(observer),
             admin,
             targets: RwLock::default(),
             groups: Mutex::default(),
@@ -78,9 +77,10 @@ impl Cluster {
         let deadline = Instant::now() + self.options.call_timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.metadata_within(None, left.min(CONNECT_ATTEMPT)) {
+            let observer = self.observer();
+            match self.metadata_within(&observer, None, left.min(CONNECT_ATTEMPT)) {
                 Ok(_) => return Ok(()),
-                Err(Error::Unavailable { context, message }) if self.observer.context().0.is_refused() => {
+                Err(Error::Unavailable { context, message }) if observer.context().0.is_refused() => {
                     return Err(Error::Settings(format!("{context}: {message}")));
                 }
                 Err(error) if Instant::now() >= deadline => return Err(error),
@@ -91,7 +91,10 @@ impl Cluster {
 
     /// The cluster's id.
     pub(super) fn identity(&self) -> Result<Arc<str>> {
-        let id = self.observer.client().fetch_cluster_id(self.options.call_timeout);
+        let id = self
+            .observer()
+            .client()
+            .fetch_cluster_id(self.options.call_timeout);
         id.map(Arc::from).ok_or_else(|| Error::Unavailable {
             context: "asking for the id of the Kafka cluster".into(),
             message: "no broker has named it".into(),
@@ -100,18 +103,42 @@ impl Cluster {
 
     /// The number of partitions of one topic, or of all topics, by their names in the cluster.
     fn metadata(&self, topic: Option<&str>) -> Result<HashMap<String, u32>> {
-        self.metadata_within(topic, self.options.call_timeout)
+        let observer = self.observer();
+        let metadata = self.metadata_within(&observer, topic, self.options.call_timeout);
+        if metadata.is_err() {
+            self.replace(&observer);
+        }
+        metadata
     }
 
-    fn metadata_within(&self, topic: Option<&str>, timeout: Duration) -> Result<HashMap<String, u32>> {
-        drain(&self.observer);
-        let metadata = match self.observer.fetch_metadata(topic, timeout) {
+    fn observer(&self) -> Observer {
+        Arc::clone(&self.observer.read())
+    }
+
+    /// Replaces an observer that got no answer. The client may be waiting for a time that is far ahead, see [`Aside`].
+    fn replace(&self, failed: &Observer) {
+        let mut current = self.observer.write();
+        if Arc::ptr_eq(&current, failed)
+            && let Ok(new) = observer(&self.clients)
+        {
+            *current = new;
+        }
+    }
+
+    fn metadata_within(
+        &self,
+        observer: &BaseConsumer<ObserverContext>,
+        topic: Option<&str>,
+        timeout: Duration,
+    ) -> Result<HashMap<String, u32>> {
+        drain(observer);
+        let metadata = match observer.fetch_metadata(topic, timeout) {
             Ok(metadata) => metadata,
             Err(error) => {
-                drain(&self.observer);
+                drain(observer);
                 let context = format!("connecting to Kafka at {}", self.clients.servers());
                 return Err(
-                    match (to_log_error(&context, &error), self.observer.context().0.take()) {
+                    match (to_log_error(&context, &error), observer.context().0.take()) {
                         (Error::Unavailable { context, .. }, Some(reason)) => Error::Unavailable {
                             context,
                             message: reason,
@@ -152,7 +179,12 @@ impl Cluster {
 
     /// The earliest offset and the high watermark, which includes open transactions.
     pub(super) fn watermarks(&self, topic: &str, partition: u32) -> Result<(u64, u64)> {
-        ends(&self.observer, topic, partition, self.options.call_timeout)
+        let observer = self.observer();
+        let ends = ends(&observer, topic, partition, self.options.call_timeout);
+        if ends.is_err() {
+            self.replace(&observer);
+        }
+        ends
     }
 
     /// All topics of this installation, without changelogs.
@@ -214,14 +246,25 @@ impl Cluster {
             .group_observer(group, true)?
             .committed_offsets(partitions.clone(), timeout.min(DECISION));
         match decided {
-            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => self
+            Err(error) if is_late(&error) => self
                 .group_observer(group, false)?
-                .committed_offsets(partitions.clone(), timeout),
+                .committed_offsets(partitions.clone(), timeout)
+                .inspect_err(|error| {
+                    if is_late(error) {
+                        self.forget_group(group);
+                    }
+                }),
             answer => answer,
         }
     }
 
-    fn group_observer(&self, group: &str, decided: bool) -> KafkaResult<GroupObserver> {
+    /// The next question about the group is asked by new clients.
+    fn forget_group(&self, group: &str) {
+        let name = self.names.group(group);
+        self.groups.lock().retain(|(known, _), _| *known != name);
+    }
+
+    fn group_observer(&self, group: &str, decided: bool) -> KafkaResult<Observer> {
         let name = (self.names.group(group), decided);
         let mut groups = self.groups.lock();
         if let Some(known) = groups.get(&name) {
@@ -231,7 +274,7 @@ impl Cluster {
             .clients
             .group_observer(&name.0, decided)
             .create_with_context(ObserverContext::default());
-        let observer = Arc::new(observer?);
+        let observer = Arc::new(Aside::new(observer?));
         groups.insert(name, Arc::clone(&observer));
         Ok(observer)
     }
@@ -365,9 +408,21 @@ impl Cluster {
                     message: "the brokers created it, but do not list it yet".into(),
                 });
             }
-            drop(self.observer.poll(Duration::from_millis(20)));
+            drop(self.observer().poll(Duration::from_millis(20)));
         }
     }
+}
+
+fn observer(clients: &Clients) -> KafkaResult<Observer> {
+    let observer = clients
+        .observer()
+        .create_with_context(ObserverContext::default())?;
+    Ok(Arc::new(Aside::new(observer)))
+}
+
+/// No answer came in time.
+fn is_late(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut)
 }
 
 /// The earliest and the end offset of a partition, at the isolation level of this consumer.
@@ -444,5 +499,36 @@ fn wait_for<F: Future>(future: F) -> F::Output {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_gets_no_answer_is_replaced() {
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic("limbic.posts", 3, 1).unwrap();
+        let options = KafkaOptions {
+            call_timeout: Duration::from_secs(2),
+            ..KafkaOptions::default()
+        };
+        let cluster = Cluster::connect(&format!("kafka://{}", brokers.bootstrap_servers()), options).unwrap();
+        let first = cluster.observer();
+        assert!(cluster.exists("limbic.posts").unwrap());
+        assert!(Arc::ptr_eq(&first, &cluster.observer()), "one that works stays");
+        brokers
+            .broker_round_trip_time(1, Duration::from_hours(1))
+            .unwrap();
+        cluster.exists("limbic.posts").unwrap_err();
+        cluster.watermarks("limbic.posts", 0).unwrap_err();
+        brokers.broker_round_trip_time(1, Duration::ZERO).unwrap();
+        // The answers to the first client are still an hour away.
+        assert!(cluster.exists("limbic.posts").unwrap());
+        assert_eq!(cluster.watermarks("limbic.posts", 2).unwrap(), (0, 0));
+        assert!(!Arc::ptr_eq(&first, &cluster.observer()));
     }
 }

@@ -55,6 +55,7 @@
     reason = "Kafka counts partitions and offsets with signed numbers that are never negative"
 )]
 
+mod aside;
 mod changelog;
 mod cluster;
 mod compact;

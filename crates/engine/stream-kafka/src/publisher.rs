@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 
+use crate::aside::Aside;
 use crate::cluster::{Cluster, Target};
 use crate::context::{Deliveries, ObserverContext};
 use crate::failure::to_log_error;
@@ -81,7 +82,7 @@ impl ProducerContext<NoCustomPartitioner> for Receipts {
     }
 }
 
-type Running = Arc<ThreadedProducer<Receipts>>;
+type Running = Arc<Aside<ThreadedProducer<Receipts>>>;
 
 /// The producer. It is created at the first use, and again after a fatal error of librdkafka.
 #[derive(Default)]
@@ -118,7 +119,7 @@ impl Publisher {
             .map_err(|error| to_log_error("writing to Kafka", &error))
     }
 
-    /// Ends the producer's thread. Every call has already waited for its own records.
+    /// Lets the producer's thread end. Every call has already waited for its own records.
     pub(super) fn close(&self) {
         self.0.lock().take();
     }
@@ -128,12 +129,12 @@ impl Publisher {
         if let Some(running) = &*running {
             return Ok(Arc::clone(running));
         }
-        let producer = cluster
+        let producer: ThreadedProducer<_> = cluster
             .clients
             .publisher()
             .create_with_context(Receipts::default())
             .map_err(|error| to_log_error("writing to Kafka", &error))?;
-        Ok(Arc::clone(running.insert(Arc::new(producer))))
+        Ok(Arc::clone(running.insert(Arc::new(Aside::new(producer)))))
     }
 }
 
