@@ -1,18 +1,29 @@
 //! A topic of a real Kafka. Runs if `LIMBIC_TEST_KAFKA` names a bootstrap server (`scripts/services up` starts one).
-#![expect(clippy::unwrap_used, reason = "tests")]
+//!
+//! The faults of brokers come from the simulated cluster that librdkafka has for tests: it speaks the real protocol.
+//! `LIMBIC_CONNECTOR_FAULTS` is their number, 40 by default.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
-use std::collections::BTreeMap;
+#[expect(dead_code, reason = "the promises of networks are checked elsewhere")]
+mod suite;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use limbic_component::{Component, Resources};
 use limbic_connectors::{
     Connector, ConnectorError, Cursor, Item, JsonMappingSettings, KafkaTopic, KafkaTopicSettings,
 };
+use limbic_domain::random::Random;
 use limbic_domain::{Secret, Utc};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::json;
+
+use suite::{Driver, Memory, faults};
 
 fn settings(brokers: &str, topic: &str) -> KafkaTopicSettings {
     let fields = [
@@ -175,6 +186,76 @@ fn every_message_comes_once_over_restarts_and_from_new_partitions_too() {
     assert_eq!(self::ids(&found), ["20"]);
     let offsets: BTreeMap<i32, i64> = serde_json::from_str(&cursor.unwrap().0).unwrap();
     assert_eq!(offsets, BTreeMap::from([(0, 5), (1, 5), (2, 1)]));
+}
+
+#[test]
+fn no_message_is_lost_or_doubled_under_faults() {
+    const BROKERS: i32 = 2;
+    let cluster = MockCluster::new(BROKERS).unwrap();
+    cluster.create_topic("posts", 3, 1).unwrap();
+    let brokers = cluster.bootstrap_servers();
+    // Without this, the client waits up to ten seconds before it connects to a broker again.
+    let soon = ("reconnect.backoff.max.ms", "100");
+    let mut settings = settings(&brokers, "posts");
+    settings.settings.insert(soon.0.to_owned(), Secret::new(soon.1));
+    let mut config = ClientConfig::new();
+    let producer: BaseProducer = config
+        .set("bootstrap.servers", &brokers)
+        .set(soon.0, soon.1)
+        .create()
+        .unwrap();
+    let mut random = Random::new(11);
+    let memory = Memory::default();
+    let mut driver = Driver::new(build(&settings), memory.clone());
+    let (mut posts, mut down) = (0, None);
+    for _ in 0..faults() {
+        for _ in 0..random.below(20) {
+            let post = json!({"id": posts, "user": {"name": "ann"}, "body": "a goal", "at": 1_780_000_000})
+                .to_string();
+            let record = BaseRecord::<(), str>::to("posts")
+                .partition(posts % 3)
+                .payload(&post);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+            posts += 1;
+        }
+        producer.flush(Duration::from_mins(1)).unwrap();
+        match random.below(6) {
+            0 => memory.0.lock().refuse(3),
+            1 => driver = Driver::new(build(&settings), memory.clone()),
+            2 => driver.runner.pause(),
+            3 => {
+                memory.0.lock().lose_cursor(true);
+            }
+            4 => {
+                let broker = 1 + random.below(BROKERS as usize) as i32;
+                cluster.broker_down(broker).unwrap();
+                down = Some(broker);
+            }
+            _ => {
+                let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+                cluster.request_errors(RDKafkaApiKey::Fetch, &[error; 3]);
+            }
+        }
+        for _ in 0..random.below(4) {
+            driver.step();
+        }
+        if memory.0.lock().lose_cursor(false) {
+            driver = Driver::new(build(&settings), memory.clone());
+        }
+        if let Some(broker) = down.take() {
+            cluster.broker_up(broker).unwrap();
+        }
+    }
+    driver.until("posts are missing", |disk, _| disk.log.len() >= posts as usize);
+    let disk = memory.0.lock();
+    assert_eq!(disk.log.len(), posts as usize);
+    assert_eq!(disk.log.iter().collect::<BTreeSet<_>>().len(), disk.log.len());
+    println!(
+        "kafka_topic: {} faults, {posts} posts, {} duplicates removed",
+        faults(),
+        disk.duplicates()
+    );
+    assert!(disk.duplicates() > 0, "nothing was pulled twice");
 }
 
 #[test]
