@@ -596,7 +596,10 @@ fn schemas() -> Map<String, Value> {
             "network": text, "id": text, "author": text, "text": {"type": "string", "maxLength": 65_536},
             "created_at": time, "lang": {"type": "string", "description": "Language tag (BCP 47)"}, "reply_to": text, "repost_of": text,
             "url": text, "subjects": {"type": "array", "items": text, "maxItems": 16},
-            "consent": {"enum": ["given", "denied", "unknown"]}, "minor": {"type": "boolean"},
+            "consent": {"type": "string", "maxLength": 8_192, "examples": ["given", "denied", "unknown", "1YNN"],
+                "description": "`given`, `denied`, `unknown`, or a consent string of TCF 2, GPP or US Privacy, of which the strictest statement counts"},
+            "gpc": {"type": "boolean", "description": "Whether the person's browser sends the Global Privacy Control: counts as `denied`"},
+            "minor": {"type": "boolean"},
             "revision": {"type": "integer", "minimum": 0, "description": "The network's number of this version of the post: 0 for the first one. A later version takes the place of the earlier one in the view; people and audiences count the first one"},
             "meta": {"type": "object", "description": "Further fields. Those that `ingest.keep_fields` names for the network are kept, and so is `url`"}
         },

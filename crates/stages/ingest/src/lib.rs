@@ -38,6 +38,7 @@
 
 mod admission;
 mod component;
+mod consent;
 mod edge;
 mod generations;
 mod in_flight;

@@ -13,6 +13,9 @@ pub struct Settings {
     /// Social networks whose users must consent before an ad may be chosen for them. A post from one of these that states
     /// no consent counts as `unknown`, which permits nothing.
     pub consent_required: Vec<Slug>,
+    /// Your number in the Global Vendor List of the IAB's Transparency and Consent Framework. A consent string of TCF gives consent only to
+    /// the vendors that it names, so without a number such a string can deny consent, and what it permits counts as `unknown`.
+    pub tcf_vendor: Option<u16>,
     /// Fields of a post's `meta` that are kept, by social network; `"*"` is for networks without an entry. `url` is kept only
     /// if it is named here too, because the address of a post often contains its author's handle. Everything else is dropped at
     /// the edge. Name no field that can identify a person. Default: none.
@@ -48,6 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             consent_required: Vec::new(),
+            tcf_vendor: None,
             keep_fields: BTreeMap::new(),
             // 2000-01-01. No social posts existed before.
             oldest: limbic_domain::Utc::from_millis(946_684_800_000),

@@ -3,8 +3,9 @@
 use limbic_domain::{ConsentState, Slug, Utc};
 use serde_json::{Map, Value};
 
-use super::problem::{CONSENT, Field, META, Problem, clip, kind_of, unknown_word};
+use super::problem::{CONSENT, Field, GPC, META, Problem, clip, kind_of, unknown_word};
 use super::{FORMER_NAMES, META_LIMIT, NAME_LIMIT, POST_FIELDS};
+use crate::consent::{self, Fault, Stated};
 
 /// The fields of an object. Each check takes its field out.
 pub(super) struct Fields(pub(super) Map<String, Value>);
@@ -147,23 +148,19 @@ impl Fields {
         items.iter().map(slug).collect()
     }
 
-    pub(super) fn consent(&mut self) -> Result<Option<ConsentState>, Problem> {
-        let Some(word) = self.text_within(CONSENT, LONGEST_CONSENT)? else {
-            return Ok(None);
+    /// What `consent` and `gpc` state; the stricter one counts. `vendor` is [`crate::Settings::tcf_vendor`].
+    pub(super) fn consent(&mut self, vendor: Option<u16>) -> Result<Stated, Problem> {
+        let mut stated = match self.text_within(CONSENT, LONGEST_CONSENT)? {
+            None => Stated::default(),
+            Some(text) => consent::read(&text, vendor).map_err(|fault| match fault {
+                Fault::NoStatement => unknown_word(CONSENT, &text, &["given", "denied", "unknown"]),
+                fault => CONSENT.problem(format_args!("is a consent string that cannot be read: {fault}")),
+            })?,
         };
-        if is_consent_string(&word) {
-            return Err(Problem::new(
-                CONSENT.name,
-                "is a consent string (TCF, GPP or US Privacy), which is not read here",
-                "give `given`, `denied` or `unknown`, as the source reads it",
-            ));
+        if self.flag(GPC)? == Some(true) {
+            stated.consent = Some(ConsentState::Denied);
         }
-        match word.as_str() {
-            "given" => Ok(Some(ConsentState::Given)),
-            "denied" => Ok(Some(ConsentState::Denied)),
-            "unknown" => Ok(Some(ConsentState::Unknown)),
-            other => Err(unknown_word(CONSENT, other, &["given", "denied", "unknown"])),
-        }
+        Ok(stated)
     }
 
     /// The fields of `meta` that `keeps` accepts, and the names of the others. No other field of the post may be left: it would be
@@ -220,16 +217,5 @@ impl Fields {
     }
 }
 
-/// Most bytes of a `consent`: long enough for the consent strings that are refused, so that the refusal says what they are.
+/// Most bytes of a `consent`. A string of TCF that names each of some thousand vendors takes less than a quarter of it.
 const LONGEST_CONSENT: usize = 8_192;
-
-/// Whether a text looks like a consent string of the IAB: TCF and GPP are long base64url with `.` and `~` between the parts, US Privacy
-/// is `1` and three of `Y`, `N` and `-`.
-fn is_consent_string(text: &str) -> bool {
-    const SHORTEST: usize = 16;
-    let is_encoded = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
-    let is_us_privacy = text
-        .strip_prefix('1')
-        .is_some_and(|rest| rest.len() == 3 && rest.chars().all(|c| matches!(c, 'Y' | 'N' | '-')));
-    is_us_privacy || (text.len() >= SHORTEST && text.chars().all(is_encoded))
-}

@@ -71,6 +71,7 @@ pub(crate) const POST_FIELDS: &[&str] = &[
     "url",
     "subjects",
     "consent",
+    "gpc",
     "minor",
     "revision",
     "meta",
@@ -112,7 +113,7 @@ pub struct IncomingPost {
     pub subjects: Vec<Slug>,
     /// Consent, if the source states it.
     pub consent: Option<ConsentState>,
-    /// Whether the source states that the author is a minor.
+    /// Whether the source states that the author is a minor, in the field `minor` or in a consent string.
     pub minor: bool,
     /// The network's number of this version: 0 for the first one.
     pub revision: u64,
@@ -193,7 +194,8 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
     let is_without_url = url.is_some() && !keeps("url");
     let url = url.filter(|_| !is_without_url);
     let (reply_to, subjects) = (fields.name(REPLY_TO)?, fields.slugs(SUBJECTS, 16)?);
-    let (consent, minor) = (fields.consent()?, fields.flag(MINOR)?.unwrap_or(false));
+    let stated = fields.consent(settings.tcf_vendor)?;
+    let minor = fields.flag(MINOR)?.unwrap_or(false) || stated.minor;
     let revision = fields.whole(POST_REVISION, 0)?.unwrap_or(0);
     let (meta, mut dropped) = fields.meta(keeps)?;
     let meta = not_too_deep(meta)?;
@@ -210,7 +212,7 @@ pub fn post(value: Value, settings: &Settings, now: Utc) -> Result<IncomingPost,
         repost_of,
         url,
         subjects,
-        consent,
+        consent: stated.consent,
         minor,
         revision,
         meta,

@@ -84,7 +84,16 @@ pub(super) const URL: Field = field(
     "\"https://example.com/3kq2vq7z5\"",
 );
 pub(super) const SUBJECTS: Field = field("subjects", "the subjects of the post", "[\"football\"]");
-pub(super) const CONSENT: Field = field("consent", "given, denied or unknown", "\"unknown\"");
+pub(super) const CONSENT: Field = field(
+    "consent",
+    "given, denied, unknown, or a consent string of TCF 2, GPP or US Privacy",
+    "\"unknown\"",
+);
+pub(super) const GPC: Field = field(
+    "gpc",
+    "whether the person's browser sends the Global Privacy Control",
+    "true",
+);
 pub(super) const MINOR: Field = field("minor", "whether the author is a minor", "false");
 pub(super) const META: Field = field("meta", "further fields", "{\"likes\": 3}");
 pub(super) const DECISION: Field = field(

@@ -29,6 +29,18 @@ fn says_what_to_do(problem: &Problem) {
 }
 
 #[test]
+fn consent_strings_and_the_privacy_control_count_like_words() {
+    // No purpose is agreed to, and nobody opted out.
+    const REFUSED: &str = "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA";
+    let consent = |field: &str, value: Value| with(field, value).unwrap().consent;
+    assert_eq!(consent("consent", json!(REFUSED)), Some(ConsentState::Denied));
+    assert_eq!(consent("consent", json!("1YY-")), Some(ConsentState::Denied));
+    assert_eq!(consent("consent", json!("1YN-")), None);
+    assert_eq!(consent("gpc", json!(true)), Some(ConsentState::Denied));
+    assert_eq!(consent("gpc", json!(false)), None);
+}
+
+#[test]
 fn the_example_of_every_field_is_a_valid_value() {
     let examples = |fields: &[Field]| -> Value {
         let fields = fields.iter().map(|field| {
@@ -98,17 +110,15 @@ fn every_wrong_field_is_named() {
         ("lang", json!("english language"), "BCP 47"),
         ("consent", json!("yes"), "not one of"),
         ("consent", json!("gven"), "did you mean `given`"),
+        ("consent", json!("DBACNY~1YNN"), "names 2 sections and has 1"),
+        ("consent", json!(format!("C{}", "A".repeat(40))), "ends too early"),
         (
             "consent",
-            json!("CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA"),
-            "is a consent string",
+            json!(format!("B{}", "A".repeat(40))),
+            "version 2 is read",
         ),
-        (
-            "consent",
-            json!("DBACNY~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA~1YNN"),
-            "is a consent string",
-        ),
-        ("consent", json!("1YN-"), "is a consent string"),
+        ("consent", json!("Denied"), "did you mean `denied`"),
+        ("gpc", json!("1"), "boolean"),
         ("consent", json!("1YES"), "not one of"),
         ("minor", json!("no"), "boolean"),
         ("subjects", json!("football"), "expected an array"),

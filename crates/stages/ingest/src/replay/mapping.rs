@@ -238,7 +238,7 @@ fn coerce(field: &str, value: Value, times: &Times) -> Result<Value, String> {
         ("id" | "reply_to" | "repost_of", Value::String(text)) => {
             digits(&text)?.map_or(Value::String(text), Value::String)
         }
-        ("minor", Value::String(text)) => match text.to_ascii_lowercase().as_str() {
+        ("minor" | "gpc", Value::String(text)) => match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" => true.into(),
             "" | "false" | "0" | "no" => false.into(),
             _ => Value::String(text),
