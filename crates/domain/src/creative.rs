@@ -266,6 +266,9 @@ pub struct CreativeSet {
     pub mood: MoodSummary,
     /// The people whom an ad may reach, at least one, each once.
     pub people: Vec<Pseudonym>,
+    /// Those of `people` who are in a negative feeling, in the same order. Stricter frequency caps hold for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_negative_feeling: Vec<Pseudonym>,
     /// The ads to choose from, at least one.
     pub creatives: Vec<Creative>,
     /// What did not pass the gate.

@@ -146,6 +146,9 @@ pub struct Recipient {
     pub consent: ConsentState,
     /// Whether any source ever said or suspected that they are a minor.
     pub minor: bool,
+    /// Decayed mean valence of their posts up to the last one here, in `[-1, 1]`. Of records without it: 0.
+    #[serde(default)]
+    pub valence: f64,
 }
 
 /// An audience whose feeling has moved. Its envelope's `at` is the time of the post that tipped it.

@@ -112,6 +112,8 @@ pub enum ExclusionRule {
     HoldOut,
     /// All remaining people have reached the frequency cap.
     FrequencyCap,
+    /// All remaining people have reached a frequency cap, the stricter one for people in a negative feeling too.
+    NegativeFeelingCap,
     /// The price exceeds what is left of the budget.
     BudgetExhausted,
     /// The campaign has spent its budget faster than planned.
@@ -132,6 +134,7 @@ impl ExclusionRule {
             Self::NobodyLeft => "no_person_left",
             Self::HoldOut => "hold_out",
             Self::FrequencyCap => "frequency_cap",
+            Self::NegativeFeelingCap => "negative_feeling_cap",
             Self::BudgetExhausted => "budget_exhausted",
             Self::BudgetPaced => "budget_paced",
             Self::Daypart => "daypart",
@@ -156,6 +159,9 @@ impl ExclusionRule {
                 "The person belongs to the hold-out, which no ad reaches so that the effect of ads can be measured."
             }
             Self::FrequencyCap => "The person was reached as often as the campaign's frequency caps allow.",
+            Self::NegativeFeelingCap => {
+                "The person is in a negative feeling, and was reached as often as the stricter caps for such people allow."
+            }
             Self::BudgetExhausted => "The campaign's budget for this period is spent or reserved.",
             Self::BudgetPaced => "The campaign's budget is spent ahead of plan.",
             Self::Daypart => "The campaign does not run at this hour.",

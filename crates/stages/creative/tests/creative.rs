@@ -62,6 +62,7 @@ fn moment(subject: &str, direction: Direction) -> Envelope<Moment> {
         distress: 0.0,
         consent: ConsentState::Given,
         minor: false,
+        valence: 0.0,
     };
     let audience = AudienceId::of(&slug("everyone"), &slug(subject));
     let data = testing::moment(audience, direction, vec![person]);

@@ -195,7 +195,7 @@ impl OptimizeStage {
         let contacts: Contacts = decode(&saved)?;
         // A later contact has its own timer.
         if contacts
-            .expires(&self.settings.caps)
+            .expires(&self.every_cap())
             .is_none_or(|expired| expired < now)
         {
             out.remove(partition, target.to_owned());

@@ -74,7 +74,7 @@ impl OptimizeStage {
             is_ghost = self.can_reserve(partition, &set, &id, price, out)?;
             if is_ghost {
                 let contacted: Vec<_> = held_out.iter().collect();
-                self.record_contacts(partition, &set, (&id, &contacted), out)?;
+                self.record_contacts(partition, &set, (&id, contacted), out)?;
             }
         }
         let mut reserved = None;
@@ -108,7 +108,7 @@ impl OptimizeStage {
                 open.reserved = reserved;
                 self.open(partition, &set.tenant, &id, open, out)?;
                 let contacted: Vec<_> = people.iter().chain(&held_out).collect();
-                self.record_contacts(partition, &set, (&id, &contacted), out)?;
+                self.record_contacts(partition, &set, (&id, contacted), out)?;
                 self.measure_people(partition, &set, (Group::Reachable, &people), out)?;
                 DecisionResult::Chosen(Chosen {
                     candidates: candidates_of(&set.data.creatives, &draft),

@@ -8,6 +8,7 @@ use crate::open_decision::OpenDecision;
 use crate::stage::of_campaign;
 use crate::state::{DUE, contacted_key, contacts_of, decode, encode, reached_key};
 use limbic_bandit::decide::ExclusionRule;
+use limbic_bandit::guardrails::frequency_cap::FrequencyCap;
 use limbic_bandit::guardrails::pacing::{Pacer, PacingConfig, PacingRefusal};
 
 /// The people whom a decision may reach, those who were removed, and, if no person is left, the rule.
@@ -31,8 +32,8 @@ impl OptimizeStage {
         let mut suppressed_by = ExclusionRule::NobodyLeft;
         for person in &set.data.people {
             // People who are held out pass the same caps, so that both groups have their contacts at the same times.
-            let rule = if self.is_capped(partition, set, person, out)? {
-                ExclusionRule::FrequencyCap
+            let rule = if let Some(cap) = self.reached_cap(partition, set, person, out)? {
+                cap
             } else if self.settings.holdout.contains(&set.tenant, person) {
                 ExclusionRule::HoldOut
             } else {
@@ -57,37 +58,49 @@ impl OptimizeStage {
         })
     }
 
-    pub(crate) fn is_capped(
+    /// The cap that a person has reached.
+    fn reached_cap(
         &self,
         partition: u32,
         set: &Envelope<CreativeSet>,
         person: &Pseudonym,
         out: &Outputs<'_>,
-    ) -> Result<bool, StageError> {
-        if self.settings.caps.is_empty() {
-            return Ok(false);
+    ) -> Result<Option<ExclusionRule>, StageError> {
+        let is_in_negative_feeling = set.data.in_negative_feeling.contains(person);
+        if self.settings.caps.is_empty() && !is_in_negative_feeling {
+            return Ok(None);
         }
-        let contacts = contacts_of(
-            partition,
-            &reached_key(&set.tenant, set.data.campaign.as_str(), person),
-            out,
-        )?;
-        Ok(!contacts.allows(set.at, &self.settings.caps))
+        let key = reached_key(&set.tenant, set.data.campaign.as_str(), person);
+        let contacts = contacts_of(partition, &key, out)?;
+        if !contacts.allows(set.at, &self.settings.caps) {
+            return Ok(Some(ExclusionRule::FrequencyCap));
+        }
+        let is_capped =
+            is_in_negative_feeling && !contacts.allows(set.at, &self.settings.negative_feeling_caps);
+        Ok(is_capped.then_some(ExclusionRule::NegativeFeelingCap))
+    }
+
+    /// The caps of both kinds: as long as one of them counts a contact, it is kept.
+    pub(crate) fn every_cap(&self) -> Vec<FrequencyCap> {
+        [&self.settings.caps[..], &self.settings.negative_feeling_caps].concat()
     }
 
     /// Records the contacts of the decision `id`: those of the people it may reach, and the ghost contacts of those who are held
-    /// out.
+    /// out. Without caps for everybody, only people in a negative feeling have contacts.
     pub(crate) fn record_contacts(
         &self,
         partition: u32,
         set: &Envelope<CreativeSet>,
-        (id, people): (&str, &[&Pseudonym]),
+        (id, mut people): (&str, Vec<&Pseudonym>),
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
-        let caps = &self.settings.caps;
-        if caps.is_empty() {
+        if self.settings.caps.is_empty() {
+            people.retain(|person| set.data.in_negative_feeling.contains(person));
+        }
+        if people.is_empty() {
             return Ok(());
         }
+        let caps = &self.every_cap();
         out.put(partition, contacted_key(&set.tenant, id), encode(&people));
         for person in people {
             let key = reached_key(&set.tenant, set.data.campaign.as_str(), person);

@@ -59,6 +59,10 @@ pub struct OptimizeSettings {
     /// How often one campaign may reach one person. Empty: no limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<FrequencyCap>,
+    /// How often one campaign may reach one person who is in a negative feeling: whose posts have a mean valence below 0. Holds beside
+    /// `caps`. One of these caps must be at least as strict as the default, one contact in a day. Without `caps`, only contacts
+    /// with people in a negative feeling are counted.
+    pub negative_feeling_caps: Vec<FrequencyCap>,
     /// Budgets by campaign name, or by `TENANT/CAMPAIGN` for the campaign of one tenant alone. Each tenant's campaign has a budget of
     /// its own. A campaign without an entry is not paced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -79,12 +83,31 @@ impl Default for OptimizeSettings {
             engine: EngineConfig::default(),
             campaigns: BTreeMap::new(),
             caps: Vec::new(),
+            negative_feeling_caps: vec![MOST_IN_NEGATIVE_FEELING],
             budgets: BTreeMap::new(),
             holdout: HoldoutConfig::default(),
             rewards: RewardConfig::default(),
             disorder: HumanDuration::from_mins(1),
             most_open: 1_000_000,
         }
+    }
+}
+
+/// The most lenient cap for people in a negative feeling.
+const MOST_IN_NEGATIVE_FEELING: FrequencyCap = FrequencyCap {
+    times: 1,
+    window: HumanDuration::from_days(1),
+};
+
+impl OptimizeSettings {
+    /// Whether a cap for people in a negative feeling is strict enough.
+    fn check_negative_feeling(&self) -> Result<(), PolicyError> {
+        let limit = MOST_IN_NEGATIVE_FEELING;
+        let is_strict = |cap: &FrequencyCap| cap.times <= limit.times && cap.window >= limit.window;
+        if self.negative_feeling_caps.iter().any(is_strict) {
+            return Ok(());
+        }
+        Err(PolicyError::NegativeFeelingCaps)
     }
 }
 
@@ -117,6 +140,7 @@ impl OptimizeStage {
     pub fn new(settings: OptimizeSettings) -> Result<Self, PolicyError> {
         settings.rewards.check()?;
         settings.holdout.check()?;
+        settings.check_negative_feeling()?;
         for budget in settings.budgets.values() {
             budget.check()?;
         }

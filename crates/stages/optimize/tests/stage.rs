@@ -11,7 +11,7 @@ use limbic_bandit::guardrails::hold_out::HoldoutConfig;
 use limbic_bandit::guardrails::pacing::PacingConfig;
 use limbic_bandit::rewards::RewardConfig;
 use limbic_domain::{Decision, Envelope, Micros, Outcome, OutcomeKind, Slug, TenantId, topics};
-use limbic_optimize::OptimizeSettings;
+use limbic_optimize::{OptimizeSettings, OptimizeStage};
 
 use harness::{Harness, LARGEST, at, clicked, creatives, decided, outcome};
 
@@ -470,6 +470,67 @@ fn a_person_is_reached_no_oftener_than_the_cap_allows() {
         harness.state.keys().all(|key| !key.starts_with(b"reached/")),
         "forgotten in time"
     );
+}
+
+#[test]
+fn a_person_in_a_negative_feeling_is_reached_once_a_day() {
+    const DAY: i64 = 24 * 60;
+    let in_negative_feeling = |moment: &str, minutes| {
+        let mut set = creatives(moment, minutes);
+        set.data.in_negative_feeling.clone_from(&set.data.people);
+        vec![(topics::CREATIVES, set.encode())]
+    };
+    let mut harness = Harness::new(OptimizeSettings::default());
+    let mut rule_of = |fed: Vec<(&'static str, Vec<u8>)>| {
+        harness.feed(fed);
+        let last = &harness.decisions.last().unwrap().data;
+        last.suppressed().map(|suppressed| suppressed.rule.clone())
+    };
+    assert_eq!(rule_of(in_negative_feeling("a", 0)), None);
+    assert_eq!(
+        rule_of(in_negative_feeling("b", DAY - 1)).as_deref(),
+        Some("negative_feeling_cap")
+    );
+    // In a better mood, no cap holds for the person, and the contact is not counted.
+    let better = vec![(topics::CREATIVES, creatives("c", DAY - 1).encode())];
+    assert_eq!(rule_of(better), None);
+    assert_eq!(rule_of(in_negative_feeling("d", DAY)), None);
+    harness.watermark(at(3 * DAY));
+    assert!(
+        harness.state.keys().all(|key| !key.starts_with(b"reached/")),
+        "forgotten in time"
+    );
+}
+
+#[test]
+fn caps_for_people_in_a_negative_feeling_are_only_made_stricter() {
+    let hours = |times, hours: u64| FrequencyCap {
+        times,
+        window: limbic_domain::HumanDuration::from_mins(60 * hours),
+    };
+    let new = |caps: &[FrequencyCap]| {
+        let settings = OptimizeSettings {
+            negative_feeling_caps: caps.to_vec(),
+            ..OptimizeSettings::default()
+        };
+        OptimizeStage::new(settings).map(drop)
+    };
+    for strict in [
+        &[hours(1, 24)][..],
+        &[hours(0, 48)],
+        &[hours(9, 999), hours(1, 72)],
+    ] {
+        new(strict).unwrap();
+    }
+    for lenient in [
+        &[][..],
+        &[hours(2, 24)],
+        &[hours(1, 23)],
+        &[hours(2, 48), hours(1, 1)],
+    ] {
+        let said = new(lenient).unwrap_err().to_string();
+        assert!(said.contains("never more lenient"), "{said}");
+    }
 }
 
 #[test]

@@ -77,6 +77,8 @@ struct Speaker {
     person: Pseudonym,
     at: Utc,
     distress: f64,
+    /// Decayed mean valence of their posts.
+    valence: f64,
     consent: ConsentState,
     minor: bool,
     /// The number of the person's last post among those of the audience's test.
@@ -285,6 +287,7 @@ impl Audience {
                 distress: speaker.distress * decay(now.millis_since(speaker.at), half_life),
                 consent: speaker.consent,
                 minor: speaker.minor,
+                valence: speaker.valence,
             })
             .collect()
     }
@@ -311,10 +314,10 @@ impl Audience {
 }
 
 impl StateValue for Audience {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn size_hint(&self) -> usize {
-        8_192 + 52 * self.people.len()
+        8_192 + 60 * self.people.len()
     }
 
     fn encode(&self, to: &mut Encoder) {
@@ -328,6 +331,7 @@ impl StateValue for Audience {
             to.pseudonym(&speaker.person);
             to.time(speaker.at);
             to.number(speaker.distress);
+            to.number(speaker.valence);
             to.consent(speaker.consent);
             to.flag(speaker.minor);
             to.unsigned(speaker.number);
@@ -370,6 +374,7 @@ impl StateValue for Audience {
                 person: from.pseudonym()?,
                 at: from.time()?,
                 distress: from.number()?,
+                valence: if version >= 4 { from.number()? } else { 0.0 },
                 consent: from.consent()?,
                 minor: from.flag()?,
                 number: if version >= 2 { from.unsigned()? } else { 0 },
@@ -387,6 +392,7 @@ impl Speaker {
             person: feeling.person.clone(),
             at: feeling.at,
             distress: feeling.person_distress,
+            valence: feeling.person_valence,
             consent: feeling.consent,
             minor: feeling.minor,
             number: 0,
@@ -406,6 +412,7 @@ impl Speaker {
             number: self.number,
             usual_at: self.usual_at,
             distress: known.distress.max(self.distress),
+            valence: known.valence.min(self.valence),
             consent: if denied { self.consent } else { known.consent },
             minor,
             ..known
@@ -707,6 +714,10 @@ mod tests {
         assert_eq!((change.judged, change.offensive, change.hateful), (0, 0, 0));
         assert!((change.mood.valence - 0.25).abs() < 1e-12, "{change:?}");
         assert_eq!(audience.people[0].number, 4);
+        assert!(
+            audience.people[0].valence.abs() < 1e-12,
+            "no version before the fourth knew it"
+        );
         assert_eq!(Audience::from_bytes(&audience.to_bytes()), Ok(audience));
     }
 

@@ -29,6 +29,7 @@ pub(crate) struct WaitingFeeling {
     pub(crate) post: PostRef,
     pub(crate) person: Pseudonym,
     pub(crate) person_distress: f64,
+    pub(crate) person_valence: f64,
     pub(crate) consent: ConsentState,
     pub(crate) minor: bool,
     pub(crate) valence: f64,
@@ -63,6 +64,7 @@ impl WaitingFeeling {
             post: feeling.post,
             person: feeling.person.person,
             person_distress: feeling.person.distress,
+            person_valence: feeling.person.valence,
             consent: feeling.person.consent,
             minor: feeling.person.minor,
             valence: feeling.valence,
@@ -85,7 +87,7 @@ impl WaitingFeeling {
 }
 
 impl StateValue for WaitingFeeling {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn size_hint(&self) -> usize {
         512
@@ -107,6 +109,7 @@ impl StateValue for WaitingFeeling {
         to.flag(self.unread);
         to.flag(self.ironic);
         to.flag(self.automated);
+        to.number(self.person_valence);
         to.flag(self.fingerprint.is_some());
         if let Some(fingerprint) = self.fingerprint {
             to.unsigned(fingerprint.bits());
@@ -162,6 +165,7 @@ impl StateValue for WaitingFeeling {
             ironic: from.flag()?,
             // The first version knew neither.
             automated: from.version() >= 2 && from.flag()?,
+            person_valence: if from.version() >= 4 { from.number()? } else { 0.0 },
             fingerprint: if from.version() >= 2 && from.flag()? {
                 Some(TextFingerprint::from_bits(from.unsigned()?))
             } else {
@@ -232,6 +236,7 @@ pub(crate) mod tests {
             },
             person: format!("{post:032x}").parse().unwrap(),
             person_distress: 0.1,
+            person_valence: valence,
             consent: ConsentState::Given,
             minor: false,
             valence,

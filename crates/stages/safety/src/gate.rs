@@ -127,6 +127,7 @@ fn pass(
         direction: draft.direction,
         mood: draft.change.mood.clone(),
         people: people.cleared.clone(),
+        in_negative_feeling: people.in_negative_feeling.clone(),
         creatives,
         removals,
         transparency: rules::transparency_record(draft, campaign),
@@ -138,6 +139,8 @@ fn pass(
 struct People {
     /// The people whom an ad may reach, in the order given, each once.
     cleared: Vec<Pseudonym>,
+    /// Those of the cleared who are in a negative feeling.
+    in_negative_feeling: Vec<Pseudonym>,
     /// The others.
     removals: Vec<Removal>,
 }
@@ -145,7 +148,11 @@ struct People {
 /// Judges the people of a moment. A person who is named twice is judged by the worst that is known of them.
 fn clear_people(people: &[Recipient], context: &Context<'_>, all: &[Rule]) -> Result<People, RuleError> {
     let mut against: HashMap<&Pseudonym, (&'static str, String)> = HashMap::new();
+    let mut negative = HashSet::new();
     for recipient in people {
+        if is_in_negative_feeling(recipient) {
+            negative.insert(&recipient.person);
+        }
         if let Some(objection) = objection_to(recipient, context, all)? {
             against.entry(&recipient.person).or_insert(objection);
         }
@@ -170,7 +177,18 @@ fn clear_people(people: &[Recipient], context: &Context<'_>, all: &[Rule]) -> Re
             None => cleared.push(person.clone()),
         }
     }
-    Ok(People { cleared, removals })
+    let in_negative_feeling = cleared.iter().filter(|person| negative.contains(person));
+    Ok(People {
+        in_negative_feeling: in_negative_feeling.cloned().collect(),
+        cleared,
+        removals,
+    })
+}
+
+/// Whether a person's posts have a negative valence on average. NaN counts as negative.
+fn is_in_negative_feeling(recipient: &Recipient) -> bool {
+    let is_pleasant = recipient.valence >= 0.0;
+    !is_pleasant
 }
 
 /// The first objection to a person.
@@ -228,7 +246,7 @@ mod tests {
             "change": {"since": "2026-01-01T00:00:00Z", "posts": 30, "distressed": 0, "sensitive_events": 0, "unread": 0, "valence_error": 0.1,
                 "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0}},
             "mood": {"valence": 0.5, "arousal": 0.5, "emotions": {}, "distress": 0.0, "weight": 30.0},
-            "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false}],
+            "people": [{"person": "a".repeat(32), "distress": 0.0, "consent": "given", "minor": false, "valence": 0.1}],
             "campaigns": [{"campaign": "spring", "bid": 1, "declared": {"advertiser": "Acme"}, "creatives": [
                 {"id": "c", "generator": "template/plain-1", "tone": "plain", "rendering":
                     {"platform": "file", "headline": "Acme Boots", "body": "Try a pair.", "link": "https://example.com"}}]}],

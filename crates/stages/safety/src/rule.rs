@@ -161,8 +161,9 @@ impl Protection {
                  withdrawn when a single post is deleted."
             }
             Self::P6 => {
-                "`ingest` accepts `given`, `denied` or `unknown`. Consent strings (TCF, GPP) and the signal GPC are not read: a post that has \
-                 one in `consent` is rejected with an error, and never counts as consent."
+                "`ingest` accepts `given`, `denied` or `unknown`, and reads the consent strings of TCF 2, GPP and US Privacy and the signal \
+                 GPC (the field `gpc`). The strictest statement counts. TCF permits only what it permits to the vendor of \
+                 `ingest.tcf_vendor`; not having opted out in the United States is no consent."
             }
             Self::P7 => {
                 "Creative sets and decisions carry the record; `limbic safety explain` prints it. The ad platform has to show it."
@@ -177,7 +178,8 @@ impl Protection {
                 "No record has a field for an image, a voice or another biometric sign; a test compares the schemas."
             }
             Self::P11 => {
-                "Frequency caps of `optimize` hold for everybody; there is no further cap for people in a negative feeling."
+                "The caps `optimize.negative_feeling_caps` hold for people whose posts have a negative valence on average: at most one contact \
+                 with a campaign in a day, beside the caps for everybody."
             }
             Self::P12 => {
                 "Decisions are records of a log and are never changed. `limbic explain` and `limbic safety explain` say why, in \

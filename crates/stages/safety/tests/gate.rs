@@ -25,6 +25,7 @@ fn person(n: usize) -> Recipient {
         distress: 0.0,
         consent: ConsentState::Given,
         minor: false,
+        valence: 0.0,
     }
 }
 
@@ -84,6 +85,28 @@ fn suppressed(draft: &Draft, rules: &Rules) -> (Suppression, Vec<Removal>) {
 }
 
 #[test]
+fn people_in_a_negative_feeling_are_marked_for_stricter_caps() {
+    let mut draft = draft();
+    draft.people.push(person(4));
+    for (person, valence) in draft.people.iter_mut().zip([0.0, -0.01, f64::NAN, 1.0]) {
+        person.valence = valence;
+    }
+    // The same person once more, in a better mood: the worst that is known counts. And one who is removed.
+    draft.people.push(Recipient {
+        valence: 0.9,
+        ..person(2)
+    });
+    draft.people.push(Recipient {
+        valence: -0.9,
+        minor: true,
+        ..person(5)
+    });
+    let set = cleared(&draft, &rules());
+    assert_eq!(set.people, [1, 2, 3, 4].map(|n| person(n).person));
+    assert_eq!(set.in_negative_feeling, [2, 3].map(|n| person(n).person));
+}
+
+#[test]
 fn what_is_in_order_is_cleared_by_a_version() {
     let (draft, set) = (draft(), cleared(&draft(), &rules()));
     let campaign = &draft.campaigns[0];
@@ -95,6 +118,7 @@ fn what_is_in_order_is_cleared_by_a_version() {
         direction: draft.direction,
         mood: draft.change.mood.clone(),
         people: draft.people.iter().map(|one| one.person.clone()).collect(),
+        in_negative_feeling: Vec::new(),
         creatives: campaign.creatives.clone(),
         removals: Vec::new(),
         transparency: Some(Transparency {

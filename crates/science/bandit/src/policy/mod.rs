@@ -52,6 +52,11 @@ pub enum PolicyError {
         /// The allowed range, as a phrase that follows the value.
         rule: &'static str,
     },
+    /// No cap for people in a negative feeling is as strict as it must be.
+    #[error(
+        "negative_feeling_caps: one of the caps must allow at most 1 contact in at least 1d; they can be made stricter, never more lenient"
+    )]
+    NegativeFeelingCaps,
     /// The reward is NaN, negative, or larger than the policy's model allows.
     #[error(
         "reward {0} is not usable: it must be finite, not negative, and at most 1 for a model of clicks (else 1e12)"

@@ -145,6 +145,7 @@ pub fn creatives(moment: &str, minutes: i64) -> Envelope<CreativeSet> {
             weight: 30.0,
         },
         people: vec![person],
+        in_negative_feeling: Vec::new(),
         creatives: vec![creative("celebrate"), creative("calm"), creative("plain")],
         removals: Vec::new(),
         transparency: None,
