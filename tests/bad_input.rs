@@ -75,6 +75,29 @@ fn a_wrong_post_is_refused_by_the_name_of_its_field_and_the_next_one_is_accepted
 }
 
 #[test]
+fn a_post_with_features_of_a_voice_or_a_face_is_refused_with_what_to_do_and_counted() {
+    let mut node = TestNode::open(&[]);
+    let problem = node
+        .post("/v1/posts", &with("meta", json!({"voice": {"pitch_hz": 120.5}})))
+        .problem(422);
+    assert_eq!(*at(&problem, "/field"), "meta", "{problem}");
+    let detail = at(&problem, "/detail").as_str().unwrap();
+    assert!(
+        detail.contains("`voice.pitch_hz`") && detail.contains("leave the field out"),
+        "{detail}"
+    );
+    node.post("/v1/posts", &with("face_embedding", json!([0.25])))
+        .problem(422);
+    let mut about = with("meta", json!({"image": "https://media.example/face.png"}));
+    about["text"] = json!("Her voice! And the face_landmarks of that statue.");
+    assert_eq!(count(&node.insist("/v1/posts", &json!([about])), "/accepted"), 1);
+    let sources = node.get("/v1/sources").json();
+    assert_eq!(count(&sources, "/items/0/biometric/voice"), 1, "{sources}");
+    assert_eq!(count(&sources, "/items/0/biometric/face"), 1, "{sources}");
+    assert_eq!(count(&sources, "/items/0/rejected"), 2, "{sources}");
+}
+
+#[test]
 fn garbage_in_a_topic_goes_to_the_dead_letters_with_its_reason_and_can_be_sent_again() {
     let mut node = TestNode::open(&["--set", "partitions=1"]);
     node.insist("/v1/posts", &json!([post("1")]));

@@ -259,7 +259,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/sources",
-            "What this node did with the posts of each social network since it started: accepted, duplicates, rejected, with the last reason, and the fields that `ingest.keep_fields` does not keep.",
+            "What this node did with the posts of each social network since it started: accepted, duplicates, rejected, with the last reason, those refused because they have features of a voice, a face or typing (`biometric`), and the fields that `ingest.keep_fields` does not keep.",
             &[],
             Answer::Anything,
             None,

@@ -98,13 +98,22 @@ fn of_source(source: &SourceStatus) -> String {
         duplicates,
         rejected,
         last_rejection,
+        biometric,
         ..
     } = source;
     let why = last_rejection.as_ref().map_or_else(String::new, |last| {
         format!(", the last because of `{}`: {}", last.field, last.problem)
     });
+    let features: Vec<String> = biometric
+        .iter()
+        .map(|(of, count)| format!("{count} {of}"))
+        .collect();
+    let features = match features[..] {
+        [] => String::new(),
+        _ => format!("; of them with features of a body: {}", features.join(", ")),
+    };
     format!(
-        "posts of `{network}` since the node started: {accepted} accepted, {duplicates} duplicates, {rejected} rejected{why}"
+        "posts of `{network}` since the node started: {accepted} accepted, {duplicates} duplicates, {rejected} rejected{why}{features}"
     )
 }
 

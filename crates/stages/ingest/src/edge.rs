@@ -271,10 +271,7 @@ impl Edge {
             if index == limit {
                 return Err(EdgeError::TooMany { limit });
             }
-            let item = item.map_err(|problem| Problem {
-                field: "body",
-                problem,
-            });
+            let item = item.map_err(Problem::of_body);
             let network = item.as_ref().ok().and_then(network_of);
             // Kept only while the clock is in doubt.
             let again = item.as_ref().ok().filter(|_| is_in_doubt).cloned();
@@ -290,9 +287,14 @@ impl Edge {
                         tallies.entry(item.network).or_default().duplicates += 1;
                     }
                 }
-                Err(Problem { field, problem }) => {
-                    let rejected = &mut tallies.entry(network).or_default().rejected;
-                    rejected.push(LastRejection {
+                Err(Problem {
+                    field,
+                    problem,
+                    biometric,
+                }) => {
+                    let tally = tallies.entry(network).or_default();
+                    tally.biometric.extend(biometric);
+                    tally.rejected.push(LastRejection {
                         at: now.at,
                         field: field.to_owned(),
                         problem: problem.clone(),

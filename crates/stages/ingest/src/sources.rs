@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 use prometheus::{IntCounterVec, Opts, Registry};
 use serde::{Deserialize, Serialize};
 
+use crate::incoming::Trait;
+
 /// Most networks of all tenants that are counted apart. Posts of further ones count as [`OTHER`].
 const MOST: usize = 500;
 /// Counts posts of further networks, and rejected items that name no network.
@@ -35,6 +37,10 @@ pub struct SourceStatus {
     /// How often each field was not kept: the first 16 names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dropped: BTreeMap<String, u64>,
+    /// Items that were refused because they have features of a person's body or behaviour, by what was measured: `voice`, `face`,
+    /// `typing` or `other`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub biometric: BTreeMap<String, u64>,
 }
 
 /// Why the last item of a source was rejected.
@@ -58,6 +64,7 @@ impl SourceStatus {
             last_rejection: None,
             dropped_fields: 0,
             dropped: BTreeMap::new(),
+            biometric: BTreeMap::new(),
         }
     }
 
@@ -88,6 +95,8 @@ pub(crate) struct Tally {
     pub(crate) duplicates: u64,
     pub(crate) rejected: Vec<LastRejection>,
     pub(crate) dropped: Vec<String>,
+    /// What was measured of people, for each item that was refused for that.
+    pub(crate) biometric: Vec<Trait>,
 }
 
 /// Tallies by the network that the items name.
@@ -141,6 +150,9 @@ impl SourceStatus {
             .into_iter()
             .next_back()
             .or(self.last_rejection.take());
+        for of in tally.biometric {
+            *self.biometric.entry(of.name().to_owned()).or_default() += 1;
+        }
         self.dropped_fields += tally.dropped.len() as u64;
         for name in tally.dropped {
             let name: String = name.chars().take(LONGEST_NAME).collect();
@@ -159,6 +171,7 @@ pub struct IngestMeters {
     posts: IntCounterVec,
     rejected: IntCounterVec,
     dropped: IntCounterVec,
+    biometric: IntCounterVec,
 }
 
 impl Default for IngestMeters {
@@ -190,6 +203,11 @@ impl IngestMeters {
                 "Fields of posts that ingest.keep_fields does not keep.",
                 &["tenant", "network"],
             ),
+            biometric: counter(
+                "limbic_posts_biometric_total",
+                "Posts that were refused because they have features of a voice, a face or typing, by what was measured.",
+                &["tenant", "network", "of"],
+            ),
         }
     }
 
@@ -199,6 +217,7 @@ impl IngestMeters {
         registry.register(Box::new(meters.posts.clone()))?;
         registry.register(Box::new(meters.rejected.clone()))?;
         registry.register(Box::new(meters.dropped.clone()))?;
+        registry.register(Box::new(meters.biometric.clone()))?;
         Ok(meters)
     }
 
@@ -219,6 +238,10 @@ impl IngestMeters {
                 .rejected
                 .with_label_values(&[tenant, network, &rejection.field]);
             rejected.inc();
+        }
+        for of in &tally.biometric {
+            let biometric = self.biometric.with_label_values(&[tenant, network, of.name()]);
+            biometric.inc();
         }
         if !tally.dropped.is_empty() {
             let dropped = self.dropped.with_label_values(&[tenant, network]);
@@ -258,6 +281,28 @@ mod tests {
             "{said}"
         );
         assert_eq!(sources.of(&other)[0].of_dropped(), None);
+    }
+
+    #[test]
+    fn what_was_measured_of_people_is_counted_by_kind() {
+        let meters = IngestMeters::unregistered();
+        let sources = Sources::metered(meters.clone());
+        let tenant = TenantId::default();
+        let tally = Tally {
+            biometric: vec![Trait::Voice, Trait::Face, Trait::Voice],
+            ..Tally::default()
+        };
+        sources.add(&tenant, [(Slug::new("bluesky").ok(), tally)].into());
+        let [source] = &sources.of(&tenant)[..] else {
+            panic!("{:?}", sources.of(&tenant));
+        };
+        let expected = [("face".to_owned(), 1), ("voice".to_owned(), 2)];
+        assert_eq!(source.biometric, expected.into());
+        let counted = |of| {
+            let labels = [tenant.as_str(), "bluesky", of];
+            meters.biometric.with_label_values(&labels).get()
+        };
+        assert_eq!((counted("voice"), counted("face"), counted("typing")), (2, 1, 0));
     }
 
     #[test]

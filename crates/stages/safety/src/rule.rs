@@ -175,7 +175,8 @@ impl Protection {
                  a text of a model runs only after a person has approved it."
             }
             Self::P10 => {
-                "No record has a field for an image, a voice or another biometric sign; a test compares the schemas."
+                "No record has a field for an image, a voice or another biometric sign; a test compares the schemas. An input with \
+                 features of a voice, a face or typing is refused, whatever the settings keep (`limbic_posts_biometric_total`)."
             }
             Self::P11 => {
                 "The caps `optimize.negative_feeling_caps` hold for people whose posts have a negative valence on average: at most one contact \

@@ -3,6 +3,7 @@
 use limbic_domain::{ConsentState, Slug, Utc};
 use serde_json::{Map, Value};
 
+use super::biometric::Biometric;
 use super::problem::{CONSENT, Field, GPC, META, Problem, clip, kind_of, unknown_word};
 use super::{FORMER_NAMES, META_LIMIT, NAME_LIMIT, POST_FIELDS};
 use crate::consent::{self, Fault, Stated};
@@ -175,6 +176,10 @@ impl Fields {
             Some(other) => return Err(META.wrong_type("an object", &other)),
         };
         self.nothing_left("post", POST_FIELDS)?;
+        // Before anything is left out: who sends it must know, whether it would be kept or not.
+        if let Some(found) = Biometric::of_fields(&meta) {
+            return Err(found.problem(META.name));
+        }
         let mut dropped = Vec::new();
         meta.retain(|name, _| {
             let is_kept = keeps(name);
@@ -199,6 +204,9 @@ impl Fields {
         let Some(field) = self.0.keys().next() else {
             return Ok(());
         };
+        if let Some(found) = Biometric::of_fields(&self.0) {
+            return Err(found.problem(what));
+        }
         let nearest = known
             .iter()
             .max_by(|a, b| strsim::jaro(a, field).total_cmp(&strsim::jaro(b, field)));

@@ -2,8 +2,9 @@
 //!
 //! Every rejection names the field, the problem, and what to do. An unknown field is refused, in posts and in outcomes: it may be a
 //! name written wrongly. Further fields of a post are in its `meta`, of which the settings say what is kept
-//! ([`Settings::keep_fields`]).
+//! ([`Settings::keep_fields`]). An item with a feature of a voice, a face or typing is refused ([`Biometric`]).
 
+mod biometric;
 mod fields;
 mod json;
 mod problem;
@@ -34,6 +35,7 @@ use limbic_domain::{ConsentState, OutcomeKind, PostRef, Pseudonym, Slug, Utc};
 use serde_json::{Map, Value};
 
 use crate::Settings;
+pub use biometric::{Biometric, Trait};
 use fields::Fields;
 pub use json::{DEPTH_LIMIT, ITEM_LIMIT, VALUES_LIMIT, json};
 pub use problem::Problem;

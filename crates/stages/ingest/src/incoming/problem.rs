@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+use super::biometric::Trait;
+
 /// Why an incoming item is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -12,6 +14,8 @@ pub struct Problem {
     pub field: &'static str,
     /// The problem, and after a colon what to do.
     pub problem: String,
+    /// What was measured of a person, if the item is refused for that.
+    pub biometric: Option<Trait>,
 }
 
 impl Problem {
@@ -19,6 +23,16 @@ impl Problem {
         Self {
             field,
             problem: format!("{wrong}: {to_do}"),
+            biometric: None,
+        }
+    }
+
+    /// An item that could not be read at all.
+    pub(crate) const fn of_body(problem: String) -> Self {
+        Self {
+            field: "body",
+            problem,
+            biometric: None,
         }
     }
 }

@@ -250,3 +250,63 @@ fn an_outcome_names_its_decision_and_kind() {
     wrong["likes"] = json!(3);
     says_what_to_do(&outcome(wrong, &Settings::default(), now()).unwrap_err());
 }
+
+#[test]
+fn features_of_a_voice_a_face_and_typing_are_refused_wherever_they_are() {
+    let all_kept = Settings {
+        keep_fields: [("*".to_owned(), vec!["voice_pitch".to_owned()])].into(),
+        ..Settings::default()
+    };
+    for (of, place, value) in [
+        (Trait::Voice, "meta", json!({"voice_pitch": 120.5})),
+        (
+            Trait::Face,
+            "meta",
+            json!({"media": [{"face": {"landmarks": [[1, 2]]}}]}),
+        ),
+        (Trait::Typing, "meta", json!({"keystroke_dwell_ms": [81, 90]})),
+        (Trait::Voice, "post", json!({"voice_embedding": [0.1, 0.2]})),
+        (Trait::Face, "post", json!({"likes": 1, "face_embedding": [0.1]})),
+    ] {
+        let mut body = good();
+        if place == "meta" {
+            body["meta"] = value.clone();
+        } else {
+            body.as_object_mut()
+                .unwrap()
+                .extend(value.as_object().unwrap().clone());
+        }
+        for settings in [&Settings::default(), &all_kept] {
+            let problem = post(body.clone(), settings, now()).unwrap_err();
+            assert_eq!((problem.field, problem.biometric), (place, Some(of)), "{problem}");
+            assert!(
+                problem.problem.contains("emotion is read from text only"),
+                "{problem}"
+            );
+            says_what_to_do(&problem);
+        }
+    }
+}
+
+#[test]
+fn a_post_about_voices_and_faces_and_one_with_a_picture_are_accepted() {
+    let mut body = good();
+    body["text"] = json!("Her voice_embedding and face landmarks: {\"keystroke_dwell\": 81}");
+    body["subjects"] = json!(["voice-pitch", "face-embedding"]);
+    body["url"] = json!("https://social.example/voice_embedding/face_landmarks");
+    body["meta"] = json!({"tags": ["voice pitch", "keystrokes"], "voice": {"file": "a.ogg", "duration": 3},
+        "media": [{"kind": "image", "url": "https://media.example/face.png", "alt": "a face"}]});
+    assert!(post(body, &Settings::default(), now()).is_ok());
+}
+
+#[test]
+fn a_feature_in_an_outcome_is_refused_for_what_it_is() {
+    let id = limbic_domain::Decision::id_of(&Slug::new("acme").unwrap(), "m");
+    let body =
+        json!({"decision": id, "kind": "click", "at": "2026-11-21T08:00:00Z", "id": "k", "typing_speed": 4});
+    let problem = outcome(body, &Settings::default(), now()).unwrap_err();
+    assert_eq!(
+        (problem.field, problem.biometric),
+        ("outcome", Some(Trait::Typing))
+    );
+}
