@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jmespath::Expression;
 use limbic_domain::{Slug, Utc};
+use limbic_ingest::incoming::Biometric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -181,6 +182,7 @@ impl JsonMapping {
             }
         }
         if !is_deleted {
+            keep_features(item, &mut fields);
             return Ok(Item::Post(fields.into()));
         }
         // Not every source says when.
@@ -218,6 +220,23 @@ impl JsonMapping {
             }
         };
         Ok(Some(value))
+    }
+}
+
+/// A mapping leaves out what it does not name. It does not leave out that an item has features of a voice, a face or typing: the edge
+/// refuses the post for it, and counts it.
+fn keep_features(item: &Value, fields: &mut Map<String, Value>) {
+    let Some(item) = item.as_object() else { return };
+    let mut features = item
+        .iter()
+        .filter(|(name, value)| Biometric::of_field(name, value).is_some())
+        .peekable();
+    if features.peek().is_none() {
+        return;
+    }
+    let meta = fields.entry("meta").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(meta) = meta {
+        meta.extend(features.map(|(name, value)| (name.clone(), value.clone())));
     }
 }
 
@@ -313,6 +332,32 @@ mod tests {
             deletion["deleted_at"].is_string() && deletion.get("text").is_none(),
             "{deletion}"
         );
+    }
+
+    #[test]
+    fn features_of_a_voice_reach_the_edge_although_no_expression_names_them() {
+        let message = json!({"id": "1", "user": {"id": "ann"}, "body": "a", "at": 1_780_000_000,
+            "likes": 3, "media": [{"voice": {"pitch": 120}}]});
+        let ingest = limbic_ingest::Settings::default();
+        let now = Utc::from_millis(1_780_000_001_000);
+        let refused = |items: Vec<Item>| match &items[..] {
+            [Item::Post(post)] => limbic_ingest::incoming::post(post.clone(), &ingest, now).err(),
+            other => panic!("{other:?}"),
+        };
+        let problem = refused(items(|_| {}, &message)).unwrap();
+        assert!(problem.biometric.is_some(), "{problem}");
+        assert!(problem.problem.contains("`media.voice.pitch`"), "{problem}");
+        let also_meta = |settings: &mut JsonMappingSettings| {
+            settings
+                .fields
+                .insert("meta".to_owned(), "{likes: likes}".to_owned());
+        };
+        assert!(refused(items(also_meta, &message)).unwrap().biometric.is_some());
+        // The expression for the items can leave them out.
+        let without = |settings: &mut JsonMappingSettings| {
+            settings.items = "{id: id, user: user, body: body, at: at}".to_owned();
+        };
+        assert_eq!(refused(items(without, &message)), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::times::Times;
-use crate::incoming::{FORMER_NAMES, POST_FIELDS};
+use crate::incoming::{Biometric, FORMER_NAMES, POST_FIELDS};
 
 /// The fields that a mapping can fill: all but the last one, `meta`, which takes what is left.
 const FIELDS: &[&str] = POST_FIELDS.split_at(POST_FIELDS.len() - 1).0;
@@ -168,7 +168,12 @@ impl Mapping {
             let value = match self.0.get(field) {
                 Some(Source::Constant(value)) => Some(Value::String(value.clone())),
                 Some(Source::Column(pointer)) if pointer.starts_with('/') => {
-                    taken.push(pointer.split('/').nth(1).unwrap_or_default());
+                    let column = pointer.split('/').nth(1).unwrap_or_default();
+                    // What is beside the value is left out, unless the edge must refuse it.
+                    let has_features = |value: &Value| Biometric::of_field(column, value).is_some();
+                    if !row.get(column).is_some_and(has_features) {
+                        taken.push(column);
+                    }
                     row.pointer(pointer).cloned()
                 }
                 Some(Source::Column(column)) => {

@@ -14,6 +14,7 @@ use super::shape::Shape;
 use super::source::{Progress, Source};
 use super::tables::{self, Opened, Table, TableRows};
 use super::values::{self, Values};
+use crate::incoming::Biometric;
 
 /// A record of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +53,19 @@ enum Reader {
 
 impl Records {
     /// Opens a file, and finds out its compression, encoding and shape. Of the mapping in `options` counts only whether all its columns
-    /// are numbers: then the file has no header.
+    /// are numbers: then the file has no header. A file with a column of features of a voice, a face or typing is refused.
     pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, RowsError> {
+        let records = Self::found(path, options)?;
+        match records.columns().and_then(Biometric::of_columns) {
+            None => Ok(records),
+            Some(found) => Err(RowsError::Biometric {
+                path: path.to_owned(),
+                found,
+            }),
+        }
+    }
+
+    fn found(path: &Path, options: &ReadOptions) -> Result<Self, RowsError> {
         let io = |source| RowsError::Io {
             path: path.to_owned(),
             source,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::mapping::{Mapping, MappingError};
 use super::records::Records;
 use super::times::Times;
+use crate::incoming::Biometric;
 
 /// How a file of posts is read. The default finds out all it can from the file.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +111,14 @@ pub enum RowsError {
         path: PathBuf,
         /// What is wrong with the first row, and what to do.
         problem: String,
+    },
+    /// A column has features of a voice, a face or typing.
+    #[error("{path}: the column {found}. No row was read")]
+    Biometric {
+        /// The file.
+        path: PathBuf,
+        /// The column. It is in the message, and so is not a source of its own.
+        found: Biometric,
     },
     /// The mapping does not fit the columns.
     #[error("{path}: {problem}")]
@@ -327,6 +336,42 @@ mod tests {
         let problem = refused(REST, "id,text,text\n1,a,b\n");
         assert!(problem.contains("columns 1 and 2"), "{problem}");
         assert!(refused(REST, "").contains("empty"));
+    }
+
+    #[test]
+    fn a_file_with_a_column_of_features_is_refused_before_its_first_row() {
+        for (ending, text) in [
+            (".csv", "id,text,voice_pitch\n1,a,120\n"),
+            (".csv", "id;text;Face Embedding\n1;a;[0.1]\n"),
+            (".tsv", "id\ttext\tkeystroke_dwell\n1\ta\t81\n"),
+        ] {
+            let error = open(ending, text.as_bytes(), &mapped(REST))
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(
+                error.contains("leave the field out") && error.contains("No row was read"),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            ids(&rows(
+                ".csv",
+                b"id,text,voice,face_image\n1,a voice_pitch,alto,x.png\n",
+                REST
+            )),
+            ["1"]
+        );
+    }
+
+    #[test]
+    fn a_row_of_json_with_features_keeps_them_for_the_edge_to_refuse() {
+        let text = br#"{"id":"1","voice":{"text":"a","pitch":120}}
+{"id":"2","voice":{"text":"b","file":"b.ogg"}}"#;
+        let rows = rows(".jsonl", text, &format!("{REST},text=/voice/text"));
+        let posts: Vec<&Value> = rows.iter().map(|row| row.post.as_ref().unwrap()).collect();
+        assert_eq!(posts[0]["meta"]["voice"]["pitch"], 120);
+        assert_eq!(posts[1].get("meta"), None);
     }
 
     #[test]
