@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use limbic_affect_stage::AffectStage;
 use limbic_api::Tls;
 use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
+use limbic_connectors::{ConnectorError, Source};
 use limbic_creative::CreativeStage;
 use limbic_domain::{ConnectionUrl, Slug, TenantId, Utc};
 use limbic_ingest::SeenIds;
@@ -125,6 +126,7 @@ pub fn check(settings: &Settings, handle: &Handle) -> Vec<Finding> {
         .chain(of_index(settings, handle))
         .chain(of_entries)
         .chain(of_terms(settings))
+        .chain(of_access(settings))
         .collect()
 }
 
@@ -324,6 +326,27 @@ fn of_terms(settings: &Settings) -> Vec<Finding> {
         Finding::new(format!("terms of connectors.{name}"), kept)
     };
     settings.entries.of("connectors").map(of_entry).collect()
+}
+
+/// Whether the source of each connector permits what the connector needs. It is asked, and nothing is stored.
+fn of_access(settings: &Settings) -> Vec<Finding> {
+    let of_entry = |(name, entry): (&Slug, &Entry)| {
+        let built: Result<Source, _> = entry.component.build(&entry.settings, &Resources::new("check"));
+        // Settings that are not valid are a finding already.
+        let mut connector = built.ok().filter(|source| source.is_pulled)?.connector;
+        let verdict = match connector.check_access() {
+            Ok(missing) if missing.is_empty() => return None,
+            Ok(missing) => {
+                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                Verdict::Wrong(anyhow::anyhow!(missing.join("; ")))
+            }
+            Err(error @ ConnectorError::Unavailable { .. }) => Verdict::Note(format!("not known: {error}")),
+            Err(error) => Verdict::Wrong(error.into()),
+        };
+        Some(Finding::new(format!("access of connectors.{name}"), verdict))
+    };
+    let connectors = settings.entries.of("connectors");
+    connectors.filter_map(of_entry).collect()
 }
 
 /// How long the view and the series are kept, if the settings of their stages are valid.

@@ -58,6 +58,7 @@
 //! # }
 //! ```
 
+mod access;
 mod bluesky;
 mod feed;
 mod folder;
@@ -101,6 +102,7 @@ use limbic_stream::Backoff;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use access::MissingScope;
 pub use bluesky::{Bluesky, BlueskySettings};
 pub use feed::{Feed, FeedSettings};
 pub use folder::{Folder, FolderSettings};
@@ -201,6 +203,14 @@ pub enum ConnectorError {
         /// Its message.
         detail: String,
     },
+    /// The source has not given a permission. A retry cannot help until a person gets it.
+    #[error("{source_name}: {missing}")]
+    MissingScope {
+        /// The name of the source, for people.
+        source_name: String,
+        /// The permission, and how to get it.
+        missing: MissingScope,
+    },
     /// The cursor does not belong to this connector.
     #[error(
         "`{cursor}` is not a position in {source_name}: remove the stored cursor to begin at the oldest post"
@@ -221,6 +231,12 @@ pub trait Connector: Send {
     ///
     /// A wait for new events takes half a second. Each request, and opening a connection, can take ten seconds until it fails.
     fn pull(&mut self, after: Option<&Cursor>, most: usize) -> Result<Page, ConnectorError>;
+
+    /// Asks the source whether it gives this connector what it needs, and returns the permissions that are missing. It costs a few requests,
+    /// stores nothing and changes nothing at the source. A source without permissions of its own is not asked (default).
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        Ok(Vec::new())
+    }
 
     /// Sets the clock that the connector measures its own waits with. The runner sets it before each pull.
     fn set_time(&mut self, now: Instant) {

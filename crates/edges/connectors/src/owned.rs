@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use limbic_stream::Backoff;
 
 use crate::watch::{Asked, Marks, News, Thing};
-use crate::{ConnectorError, Failure, Page};
+use crate::{ConnectorError, Failure, MissingScope, Page};
 
 /// The requests of such a source.
 pub(crate) trait Forum: Send {
@@ -37,6 +37,9 @@ pub(crate) trait Forum: Send {
         wants_all: bool,
         page: &mut Page,
     ) -> Result<Comments, ConnectorError>;
+
+    /// The permissions that are missing, as [`crate::Connector::check_access`] returns them.
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError>;
 
     /// Sets the clock of the caller.
     fn set_time(&mut self, now: Instant) {
@@ -154,6 +157,10 @@ impl<F: Forum> Asked for Owned<F> {
             Some(error) => Err(error),
             None => Ok(news),
         }
+    }
+
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        self.forum.check_access()
     }
 
     fn take_cost(&mut self) -> u64 {

@@ -252,9 +252,9 @@ impl<T: Target> Runner<T> {
             ConnectorError::Unavailable {
                 failure, retry_after, ..
             } => (Phase::Waiting, self.connector.schedule(*failure), *retry_after),
-            ConnectorError::Refused { .. } | ConnectorError::UnknownCursor { .. } => {
-                (Phase::Refused, OF_REFUSAL, None)
-            }
+            ConnectorError::Refused { .. }
+            | ConnectorError::MissingScope { .. }
+            | ConnectorError::UnknownCursor { .. } => (Phase::Refused, OF_REFUSAL, None),
         };
         self.status.phase = phase;
         let wait = backoff.with_seed(self.seed).wait(attempt);

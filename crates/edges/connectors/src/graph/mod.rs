@@ -10,12 +10,15 @@
 //! * `filter=stream` gives replies among comments, `order=reverse_chronological` the newest first.
 //! * `X-App-Usage` and `X-Business-Use-Case-Usage` say how many percent of the limits are used, and in how many minutes access is regained.
 //!   From 50 % on, requests slow down here; from 90 % on, none is sent.
-//! * Errors have a code: 190 = the token has ended; 4, 17, 32, 341, 368, 613 and 80000 to 80014 = too many requests; 1 and 2 = a failure.
+//! * Errors have a code: 190 = the token has ended; 10 and 200 to 299 = a permission is missing, which many messages name; 4, 17, 32, 341, 368, 613 and 80000 to 80014 = too many requests; 1 and 2 = a failure.
+//!
+//! `GET /me/permissions` lists what the person behind a token has granted.
 //!
 //! From memory: tokens are accepted as `Authorization: Bearer`; the list of media of an account; the authors of comments (`from`) are shown
 //! only to apps that may see them. Comments have no time of their last edit, so an edit is seen by its text, and has the time of this
 //! node's clock as its revision. What the page or account itself writes is left out, as by the webhooks of Meta.
 
+mod access;
 mod component;
 mod usage;
 
@@ -31,7 +34,8 @@ use crate::meta_id::post_id;
 use crate::owned::{Comments, Forum, Post};
 use crate::text::visible;
 use crate::watch::{Marks, Thing};
-use crate::{ConnectorError, Failure, Page};
+use crate::{ConnectorError, Failure, MissingScope, Page};
+use access::lacks;
 use usage::Usage;
 
 pub use component::MetaGraphSettings;
@@ -86,10 +90,10 @@ impl MetaGraph {
         }
     }
 
-    /// A page of a list, and the cursor of the next one.
+    /// A page of a list of a network, and the cursor of the next one.
     fn page(
         &mut self,
-        object: &str,
+        (network, object): (&str, &str),
         edge: &str,
         query: &[(&str, &str)],
     ) -> Result<(Vec<Value>, Option<String>), ConnectorError> {
@@ -107,7 +111,7 @@ impl MetaGraph {
             self.stopped = Some(self.now + wait);
         }
         if answer.status >= 300 {
-            return Err(self.judged(&answer));
+            return Err(self.judged(&answer, network, edge));
         }
         let mut list: Value = serde_json::from_slice(&answer.body).map_err(|error| {
             let detail = format!("its answer is not a list: {error}");
@@ -142,8 +146,8 @@ impl MetaGraph {
         Err(unavailable(NAME, detail, Failure::RateLimit, Some(wait)))
     }
 
-    /// What an answer of 300 or more means.
-    fn judged(&self, answer: &Answer) -> ConnectorError {
+    /// What an answer of 300 or more to a request of an edge means.
+    fn judged(&self, answer: &Answer, network: &str, edge: &str) -> ConnectorError {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let said: String = body["error"]["message"]
             .as_str()
@@ -161,6 +165,8 @@ impl MetaGraph {
             Some(4 | 17 | 32 | 341 | 368 | 613 | 80_000..=80_014) => {
                 unavailable(NAME, detail, Failure::RateLimit, self.usage.wait())
             }
+            Some(10 | 200..=299) => lacks(answer, network, edge)
+                .unwrap_or_else(|| answered(NAME, answer.status, &answer.headers, &answer.body)),
             Some(1 | 2) => unavailable(NAME, detail, Failure::Server, None),
             _ => answered(NAME, answer.status, &answer.headers, &answer.body),
         }
@@ -239,7 +245,7 @@ impl Forum for MetaGraph {
             _ => ("media", "id,timestamp"),
         };
         let most = self.settings.watch_posts.to_string();
-        let (found, _) = self.page(id, edge, &[("fields", fields), ("limit", &most)])?;
+        let (found, _) = self.page((network, id), edge, &[("fields", fields), ("limit", &most)])?;
         let mut posts = Vec::new();
         for post in found {
             let Some((post_of_network, written)) = id_and_time(&post) else {
@@ -296,7 +302,7 @@ impl Forum for MetaGraph {
         for number in 0..MOST_PAGES {
             let mut query = query.clone();
             query.extend(after.as_deref().map(|after| ("after", after)));
-            let (found, next) = self.page(id, "comments", &query)?;
+            let (found, next) = self.page((network, id), "comments", &query)?;
             for element in &found {
                 let replies = element["replies"]["data"].as_array();
                 for one in std::iter::once(element).chain(replies.into_iter().flatten()) {
@@ -321,6 +327,10 @@ impl Forum for MetaGraph {
             }
         }
         Ok(comments)
+    }
+
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        self.access()
     }
 
     fn take_cost(&mut self) -> u64 {

@@ -20,7 +20,8 @@ pub struct LinkedInSettings {
     /// The tenant that the posts belong to. Default `default`.
     #[schemars(with = "String")]
     pub tenant: TenantId,
-    /// The access token of a member who administers the organisations, with the permission to read their posts and comments. It ends
+    /// The access token of a member who administers the organisations, with the permissions `r_organization_social` and
+    /// `r_organization_social_feed`. It ends
     /// after 60 days. Never printed.
     pub token: Secret,
     /// The version of the API, as `YYYYMM`. LinkedIn ends each version after about a year. Default `202611`.

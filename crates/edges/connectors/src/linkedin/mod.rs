@@ -8,6 +8,9 @@
 //! * Limits are per day, for the app and for the member, and end at midnight UTC. They are neither published nor stated in headers; a request
 //!   above them is answered with 429. So requests are counted here, and spread over the day.
 //!
+//! * A token that does not permit a request is answered with 403 and the code `ACCESS_DENIED`. Posts need `r_organization_social`, comments
+//!   `r_organization_social_feed`.
+//!
 //! From memory: the fields of posts and comments, and of pages (`start`, `count`); `commentsSummary` of a comment with replies; the order of
 //! comments is not stated, so each turn reads all comments of the watched posts, at most 1,000 each.
 //!
@@ -24,11 +27,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use crate::access::{Scope, collect, said};
 use crate::http::{Http, unavailable};
 use crate::owned::{Comments, Forum, Post};
 use crate::text::visible;
 use crate::watch::{Marks, Thing};
-use crate::{ConnectorError, Failure, Page};
+use crate::{ConnectorError, Failure, MissingScope, Page};
 
 pub use component::LinkedInSettings;
 
@@ -44,6 +48,21 @@ const MOST_PAGES: usize = 10;
 const MOST_WITH_REPLIES: usize = 20;
 /// The most bytes of an answer.
 const LONGEST_ANSWER: usize = 16 << 20;
+/// What the token must permit.
+const POSTS: Scope = Scope {
+    name: "r_organization_social",
+    wider: &[],
+    needed_for: "posts of organisations",
+    how: HOW,
+};
+const COMMENTS: Scope = Scope {
+    name: "r_organization_social_feed",
+    wider: &[],
+    needed_for: "comments",
+    how: HOW,
+};
+const HOW: &str = "request the product \"Community Management API\" for the app (linkedin.com/developers, Products), let a member who \
+                   administers the organisation sign in with this permission, wait five minutes, and set `token`";
 /// What is encoded in a urn of a path.
 const OF_URN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
@@ -83,13 +102,26 @@ impl LinkedIn {
             .append_pair("count", &PAGE.to_string());
         self.cost += 1;
         let (token, version) = (self.token.reveal(), &self.settings.version);
-        let answer = self.http.send(LONGEST_ANSWER, |client| {
+        let answer = self.http.ask(LONGEST_ANSWER, |client| {
             client
                 .get(url)
                 .bearer_auth(token)
                 .header("linkedin-version", version)
                 .header("x-restli-protocol-version", "2.0.0")
         })?;
+        if answer.status == 403 {
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            if body["code"] == "ACCESS_DENIED" || body["serviceErrorCode"] == 100 {
+                let scope = if path.ends_with("/comments") {
+                    &COMMENTS
+                } else {
+                    &POSTS
+                };
+                let message = body["message"].as_str().unwrap_or_default();
+                return Err(scope.error(NAME, said(answer.status, message)));
+            }
+        }
+        let answer = answer.checked(NAME)?;
         let mut list: Value = serde_json::from_slice(&answer.body).map_err(|error| {
             let detail = format!("its answer is not a list: {error}");
             unavailable(NAME, detail, Failure::Server, None)
@@ -268,6 +300,21 @@ impl Forum for LinkedIn {
             thing.place.clone_from(&post.name);
         }
         Ok(Comments { things, is_complete })
+    }
+
+    /// The posts of an organisation, and the comments of one of them.
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        let mut missing = Vec::new();
+        let mut page = Page::default();
+        for owner in self.owners() {
+            let Some(posts) = collect(self.posts(&owner, &mut page), &mut missing)? else {
+                continue;
+            };
+            if let Some(post) = posts.first().filter(|_| self.settings.comments) {
+                collect(self.under(&post.name, &mut page), &mut missing)?;
+            }
+        }
+        Ok(missing)
     }
 
     fn take_cost(&mut self) -> u64 {

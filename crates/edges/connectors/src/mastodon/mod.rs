@@ -11,6 +11,10 @@
 //! * `X-RateLimit-Remaining` and `X-RateLimit-Reset` say how many requests are left. If none is, no request is sent until the reset.
 //! * The streaming server can have a name of its own, which `GET /api/v2/instance` tells.
 //!
+//! * A token that does not permit `read:statuses` or `read` is refused with 403 ("This action is outside the authorized scopes"), and by
+//!   the streaming server with an error in the stream. `GET /api/v1/apps/verify_credentials` names the permissions of the application
+//!   (since 4.3).
+//!
 //! From memory: an id is a time in milliseconds, shifted by 16 bits, of when the post was written; so a post that arrives late from another
 //! instance has an id below newer ones, and reading begins `rewind` before the last id.
 //!
@@ -20,6 +24,7 @@
 //! instance, so the connector remembers the latest posts. A deletion of another post is counted and left out.
 //! A deletion that is made while the connector is not connected is missed: no timeline repeats it.
 
+mod access;
 mod component;
 mod known;
 mod live;
@@ -36,7 +41,7 @@ use serde_json::json;
 use crate::http::{Answer, Http, may_follow, refused, unavailable};
 use crate::quota::Quota;
 use crate::wanted::Wanted;
-use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, Page};
+use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, MissingScope, Page};
 use known::Known;
 use live::{Arrived, Live};
 use status::{Problem, Status};
@@ -157,7 +162,11 @@ impl Mastodon {
             .into_iter()
             .chain(query.iter().copied())
             .collect();
-        let answer = self.ask(&path, &query)?.checked(&self.name)?;
+        let answer = self.ask(&path, &query)?;
+        if let Some(error) = self.lacks(&answer) {
+            return Err(error);
+        }
+        let answer = answer.checked(&self.name)?;
         let listed: Vec<serde_json::Value> = serde_json::from_slice(&answer.body).map_err(|error| {
             let detail = format!("the timeline is not a list: {error}");
             unavailable(&self.name, detail, Failure::Server, None)
@@ -427,6 +436,10 @@ impl Connector for Mastodon {
             self.open = Some(open);
         }
         Ok(page)
+    }
+
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        self.access()
     }
 
     fn set_time(&mut self, now: Instant) {

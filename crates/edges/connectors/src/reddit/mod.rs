@@ -5,6 +5,8 @@
 //!
 //! * A program gets a token for its client id and secret (`grant_type=client_credentials`). Each request names the program in
 //!   `User-Agent`.
+//! * The answer with a token names what it permits (`scope`, `*` = everything). A request that is not permitted is answered with 403 and
+//!   `error="insufficient_scope"` in `WWW-Authenticate`.
 //! * 100 requests a minute are allowed, averaged over ten minutes. `X-Ratelimit-Remaining` and `X-Ratelimit-Reset` (seconds) say what
 //!   is left.
 //! * Listings (`/r/NAMES/new`, `/r/NAMES/comments`) have at most 100 things a page, newest first, and at most 1,000 in all. `after` leads to
@@ -27,12 +29,13 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::access::{self, Scope, collect, insufficient_scope, said};
 use crate::http::{Answer, Http, refused, unavailable};
 use crate::poll::Rhythm;
 use crate::quota::Quota;
 use crate::seen::{Note, Seen};
 use crate::wanted::Wanted;
-use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
+use crate::{Connector, ConnectorError, Cursor, Failure, Item, MissingScope, Page};
 use thing::{Kind, Thing};
 
 pub use component::RedditSettings;
@@ -41,6 +44,14 @@ pub use component::RedditSettings;
 pub(crate) const NETWORK: &str = "reddit";
 /// The source, for people.
 const NAME: &str = "Reddit";
+/// What the token must permit.
+const READ: Scope = Scope {
+    name: "read",
+    wider: &["*"],
+    needed_for: "listings of posts and comments",
+    how: "create an app of type \"script\" or \"web app\" at reddit.com/prefs/apps, whose tokens permit everything, accept Reddit's terms \
+          for its API, and set client_id and client_secret",
+};
 /// The most things of a page, and of a question about things.
 const PAGE: usize = 100;
 /// The most pages of a listing: more things are not in it.
@@ -125,6 +136,9 @@ impl Reddit {
             access_token: String,
             #[serde(default)]
             expires_in: u64,
+            /// Absent = what was asked for, as `OAuth2` says (RFC 6749, section 5.1).
+            #[serde(default)]
+            scope: Option<String>,
         }
         if let Some(token) = &self.token
             && token.ends > Instant::now() + RENEW_BEFORE
@@ -144,6 +158,11 @@ impl Reddit {
             let detail = "it gives no token: check client_id and client_secret (reddit.com/prefs/apps, type script or web app)";
             refused(NAME, detail.to_owned())
         })?;
+        if let Some(scope) = &given.scope
+            && !READ.is_in(scope.split([' ', ',']))
+        {
+            return Err(READ.error(NAME, format!("its token permits `{scope}`")));
+        }
         let ends = Instant::now() + Duration::from_secs(given.expires_in.min(LONGEST_TOKEN));
         let text = given.access_token;
         self.token = Some(Token {
@@ -166,11 +185,18 @@ impl Reddit {
             .extend_pairs(query)
             .append_pair("raw_json", "1");
         let user_agent = self.settings.user_agent.clone();
-        let answer = self.http.send(LONGEST_ANSWER, |client| {
+        let answer = self.http.ask(LONGEST_ANSWER, |client| {
             client
                 .get(url)
                 .header("user-agent", user_agent)
                 .bearer_auth(token)
+        });
+        let answer = answer.and_then(|answer| match insufficient_scope(&answer.headers) {
+            Some(named) if answer.status >= 400 => {
+                let missing = READ.missing_as(named, said(answer.status, "insufficient_scope"));
+                Err(access::error(NAME, missing))
+            }
+            _ => answer.checked(NAME),
         });
         match answer {
             Ok(answer) => {
@@ -179,7 +205,10 @@ impl Reddit {
             }
             Err(error) => {
                 // A token that was taken back is not used again.
-                if matches!(error, ConnectorError::Refused { .. }) {
+                if matches!(
+                    error,
+                    ConnectorError::Refused { .. } | ConnectorError::MissingScope { .. }
+                ) {
                     self.token = None;
                 }
                 Err(error)
@@ -389,6 +418,15 @@ impl Connector for Reddit {
             _ => self.seen.note(notes),
         }
         Ok(page)
+    }
+
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        let mut missing = Vec::new();
+        for kind in [Kind::Post, Kind::Comment] {
+            let path = format!("/r/{}/{}", self.settings.subreddits.join("+"), kind.listing());
+            collect(self.listing(&path, &[("limit", "1")]), &mut missing)?;
+        }
+        Ok(missing)
     }
 
     fn reset(&mut self) {

@@ -15,7 +15,7 @@ use crate::poll::Rhythm;
 use crate::seen::{Note, Seen};
 use crate::spent::{DayBegins, Spent};
 use crate::wanted::Wanted;
-use crate::{Connector, ConnectorError, Cursor, Failure, Item, Page};
+use crate::{Connector, ConnectorError, Cursor, Failure, Item, MissingScope, Page};
 
 pub(crate) use source::{Asked, Marks, News, Thing};
 
@@ -328,6 +328,10 @@ impl<S: Asked> Connector for Watch<S> {
             };
         }
         self.turn(after, &known, page)
+    }
+
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        self.source.check_access()
     }
 
     fn set_time(&mut self, now: Instant) {

@@ -8,7 +8,7 @@ use limbic_stream::Backoff;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ConnectorError, Failure, Page};
+use crate::{ConnectorError, Failure, MissingScope, Page};
 
 /// How far before the newest thing of a place new things are looked for: times of sources are whole seconds, and things arrive late.
 const REWIND: i64 = 120_000;
@@ -36,6 +36,9 @@ pub(crate) trait Asked: Send {
         let _ = (names, page);
         Ok(None)
     }
+
+    /// The permissions that are missing, as [`crate::Connector::check_access`] returns them.
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError>;
 
     /// What the requests since the last call cost, of the daily budget.
     fn take_cost(&mut self) -> u64;

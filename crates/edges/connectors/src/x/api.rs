@@ -6,12 +6,44 @@ use serde_json::Value;
 
 use super::NAME;
 use super::post::FIELDS;
+use crate::access::{Scope, insufficient_scope, said};
 use crate::http::{Answer, Http, unavailable};
 use crate::quota::Quota;
-use crate::{ConnectorError, Failure};
+use crate::{ConnectorError, Failure, access};
 
 /// The most bytes of an answer.
 const LONGEST_ANSWER: usize = 16 << 20;
+
+/// What the account must have for a part of the API.
+const fn part(needed_for: &'static str) -> Scope {
+    Scope {
+        name: "an access level with this part of the API",
+        wider: &[],
+        needed_for,
+        how: "choose it for the project of the app in the developer console (console.x.com), or set up the connector without this part",
+    }
+}
+
+const RULES: Scope = part("the rules of the stream");
+const SEARCH: Scope = part("recent search (mode = \"search\", and gaps of the stream)");
+const STREAM: Scope = part("the filtered stream (mode = \"stream\")");
+const JOBS: Scope = part("batch compliance (remember above 0)");
+const COMPLIANCE: Scope = part("the compliance streams (compliance_stream)");
+/// What a token must be.
+const APP_ONLY: Scope = Scope {
+    name: "OAuth 2.0 Application-Only",
+    wider: &[],
+    needed_for: "everything that this connector reads",
+    how: "copy the bearer token of the app from the developer console (console.x.com, Keys and tokens), and set `token`: a token of a \
+          person does not open streams",
+};
+/// What a token of a person must permit.
+const READ: Scope = Scope {
+    name: "tweet.read users.read",
+    wider: &[],
+    needed_for: "posts",
+    how: APP_ONLY.how,
+};
 
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy)]
@@ -52,10 +84,16 @@ impl Api {
     pub(super) fn rules(&mut self, change: Option<&Value>) -> Result<Answer, ConnectorError> {
         let url = self.at("/2/tweets/search/stream/rules");
         let quota = &mut self.rules;
-        send(&mut self.http, quota, &self.token, |client| match change {
-            None => client.get(url),
-            Some(change) => with_json(client.post(url), change),
-        })
+        send(
+            &mut self.http,
+            quota,
+            &RULES,
+            &self.token,
+            |client| match change {
+                None => client.get(url),
+                Some(change) => with_json(client.post(url), change),
+            },
+        )
     }
 
     /// A page of recent search.
@@ -65,7 +103,9 @@ impl Api {
             .extend_pairs(query)
             .append_pair("tweet.fields", FIELDS);
         let quota = &mut self.search;
-        send(&mut self.http, quota, &self.token, |client| client.get(url))
+        send(&mut self.http, quota, &SEARCH, &self.token, |client| {
+            client.get(url)
+        })
     }
 
     /// Opens the filtered stream.
@@ -76,7 +116,7 @@ impl Api {
             url.query_pairs_mut()
                 .append_pair("backfill_minutes", &backfill_minutes.to_string());
         }
-        open(&mut self.http, &mut self.stream, &self.token, url)
+        open(&mut self.http, &mut self.stream, &STREAM, &self.token, url)
     }
 
     /// Opens a partition of the compliance stream of `kind` (`tweets` or `users`).
@@ -99,7 +139,13 @@ impl Api {
             }
         }
         drop(query);
-        open(&mut self.http, &mut self.compliance, &self.token, url)
+        open(
+            &mut self.http,
+            &mut self.compliance,
+            &COMPLIANCE,
+            &self.token,
+            url,
+        )
     }
 
     /// The next bytes of a stream. If `is_patient`, waits for half a second.
@@ -118,9 +164,18 @@ impl Api {
             path.push(id);
         }
         let quota = &mut self.jobs;
-        send(&mut self.http, quota, &self.token, |client| match new {
+        send(&mut self.http, quota, &JOBS, &self.token, |client| match new {
             None => client.get(url),
             Some(new) => with_json(client.post(url), new),
+        })
+    }
+
+    /// The jobs of batch compliance.
+    pub(super) fn list_jobs(&mut self) -> Result<Answer, ConnectorError> {
+        let mut url = self.at("/2/compliance/jobs");
+        url.query_pairs_mut().append_pair("type", "tweets");
+        send(&mut self.http, &mut self.jobs, &JOBS, &self.token, |client| {
+            client.get(url)
         })
     }
 
@@ -159,7 +214,13 @@ fn spare(quota: &Quota) -> Result<(), ConnectorError> {
 }
 
 /// Opens a stream.
-fn open(http: &mut Http, quota: &mut Quota, token: &Secret, url: Url) -> Result<Response, ConnectorError> {
+fn open(
+    http: &mut Http,
+    quota: &mut Quota,
+    part: &Scope,
+    token: &Secret,
+    url: Url,
+) -> Result<Response, ConnectorError> {
     spare(quota)?;
     let opened = http.try_stream(|client| client.get(url).bearer_auth(token.reveal()))?;
     match opened {
@@ -169,7 +230,7 @@ fn open(http: &mut Http, quota: &mut Quota, token: &Secret, url: Url) -> Result<
         }
         Err(answer) => {
             quota.note(&answer.headers, Utc::now());
-            Err(judged(&answer, quota))
+            Err(judged(&answer, quota, part))
         }
     }
 }
@@ -177,6 +238,7 @@ fn open(http: &mut Http, quota: &mut Quota, token: &Secret, url: Url) -> Result<
 fn send(
     http: &mut Http,
     quota: &mut Quota,
+    part: &Scope,
     token: &Secret,
     request: impl FnOnce(&Client) -> RequestBuilder,
 ) -> Result<Answer, ConnectorError> {
@@ -186,13 +248,16 @@ fn send(
     })?;
     quota.note(&answer.headers, Utc::now());
     if answer.status >= 300 {
-        return Err(judged(&answer, quota));
+        return Err(judged(&answer, quota, part));
     }
     Ok(answer)
 }
 
 /// The error for an answer, with the wait until the quota is full again.
-fn judged(answer: &Answer, quota: &Quota) -> ConnectorError {
+fn judged(answer: &Answer, quota: &Quota, part: &Scope) -> ConnectorError {
+    if let Some(error) = lacks(answer, part) {
+        return error;
+    }
     let mut error = crate::http::answered(NAME, answer.status, &answer.headers, &answer.body);
     if let ConnectorError::Unavailable {
         failure: Failure::RateLimit,
@@ -203,4 +268,28 @@ fn judged(answer: &Answer, quota: &Quota) -> ConnectorError {
         *retry_after = (*retry_after).max(quota.wait(Utc::now()));
     }
     error
+}
+
+/// The error of an answer that says that the account or the token has too little. X states its problems by `type` and `reason`.
+fn lacks(answer: &Answer, part: &Scope) -> Option<ConnectorError> {
+    if !matches!(answer.status, 401 | 403) {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let text = |name: &str| body[name].as_str().unwrap_or_default();
+    let kind = text("type").rsplit('/').next().unwrap_or_default();
+    let message = match text("detail") {
+        "" => text("title"),
+        detail => detail,
+    };
+    let said = said(answer.status, message);
+    let missing = if kind == "unsupported-authentication" {
+        APP_ONLY.missing(said)
+    } else if kind == "client-forbidden" || text("reason") == "client-not-enrolled" {
+        let level = text("required_enrollment").chars().take(100).collect();
+        part.missing_as(level, said)
+    } else {
+        READ.missing_as(insufficient_scope(&answer.headers)?, said)
+    };
+    Some(access::error(NAME, missing))
 }

@@ -15,6 +15,9 @@
 //! * A post that is delivered is charged, once a day (UTC). This connector charges itself each time, so its count is never too low.
 //! * A job of batch compliance takes a list of ids, and gives those that must be deleted, with the reason.
 //!
+//! * An answer of 403 says what is missing: the access level of the account (`client-not-enrolled`, `required_enrollment`), or another kind of
+//!   token (`unsupported-authentication`).
+//!
 //! From memory: an id is a time in milliseconds, shifted by 22 bits. Search leaves out the last 30 seconds if no end is named; so a gap is
 //! searched when the stream has been open for some time, and newer posts arrive before it.
 //!
@@ -39,12 +42,13 @@ use limbic_stream::Backoff;
 use reqwest::{Response, Url};
 use serde_json::Value;
 
+use crate::access::collect;
 use crate::http::unavailable;
 use crate::poll::Rhythm;
 use crate::seen::{Note, Seen};
 use crate::spent::DayBegins;
-use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, Page};
-use api::Api;
+use crate::{Connector, ConnectorError, Cursor, Failure, Item, MOST_BYTES, MissingScope, Page};
+use api::{Api, Since};
 use compliance::Compliance;
 use events::Taking;
 use lines::Lines;
@@ -488,6 +492,30 @@ impl Connector for X {
             _ => self.seen.note(notes),
         }
         Ok(page)
+    }
+
+    /// The rules, the jobs of batch compliance, and one partition of each compliance stream; with `mode = "search"`, a search for the posts of
+    /// the last seconds, at most ten.
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        let mut missing = Vec::new();
+        match self.settings.mode {
+            XMode::Stream => drop(collect(self.api.rules(None), &mut missing)?),
+            XMode::Search => {
+                let since = before(id_at(Utc::now()), SETTLES_IN).to_string();
+                let rule = self.settings.rules.first().cloned().unwrap_or_default();
+                let query = [("query", &*rule), ("max_results", "10"), ("since_id", &*since)];
+                collect(self.api.search(&query), &mut missing)?;
+            }
+        }
+        if self.settings.remember > 0 {
+            collect(self.api.list_jobs(), &mut missing)?;
+        }
+        if self.partitions.is_wanted() {
+            for kind in ["tweets", "users"] {
+                collect(self.api.compliance(kind, 1, Since::Now), &mut missing)?;
+            }
+        }
+        Ok(missing)
     }
 
     fn set_time(&mut self, now: Instant) {

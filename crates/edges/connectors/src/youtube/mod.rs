@@ -7,6 +7,8 @@
 //!   a page, with `nextPageToken`. `comments.list` gives the replies of a thread, or comments by their ids. Each request costs one unit.
 //! * A project has 10,000 units a day. No header says how many are left, so they are counted here, and requests are spread over the day.
 //!   When they are spent, the answer is 403 with the reason `quotaExceeded`.
+//! * A key without the API is answered with 403 and the reason `accessNotConfigured` (`SERVICE_DISABLED`, `API_KEY_SERVICE_BLOCKED` in
+//!   google.rpc.ErrorInfo); a token with too few permissions with `insufficientPermissions`.
 //! * A channel or a video without comments is answered with 403 (`commentsDisabled`) or 404.
 //!
 //! From memory: a thread contains up to five of its replies; the day of the quota begins at midnight in California; the order of threads is
@@ -32,9 +34,10 @@ use limbic_stream::Backoff;
 use reqwest::Url;
 use serde_json::Value;
 
+use crate::access::{self, Scope, collect, insufficient_scope, said};
 use crate::http::{Answer, Http, answered, unavailable};
 use crate::watch::{Asked, Marks, News, Thing};
-use crate::{ConnectorError, Failure, Page};
+use crate::{ConnectorError, Failure, MissingScope, Page};
 use component::DAY;
 use push::{Early, Push, Subscriptions};
 use threads::{add, items};
@@ -46,6 +49,21 @@ pub use push::YouTubePushSettings;
 const NAME: &str = "YouTube";
 /// How many comments one question is about.
 const ASKED_ABOUT: usize = 50;
+/// What the project of the key, and the key, must permit.
+const API: Scope = Scope {
+    name: "YouTube Data API v3",
+    wider: &[],
+    needed_for: "comments",
+    how: "in the project of the key at console.cloud.google.com, enable \"YouTube Data API v3\" (APIs & Services, Library), and add it to \
+          the API restrictions of the key (APIs & Services, Credentials)",
+};
+/// What a token must permit that takes the place of a key.
+const FORCE_SSL: Scope = Scope {
+    name: "https://www.googleapis.com/auth/youtube.force-ssl",
+    wider: &[],
+    needed_for: "comments that not everybody sees",
+    how: "set `key` to an API key (console.cloud.google.com, APIs & Services, Credentials), which reads public comments without it",
+};
 /// The most bytes of an answer.
 const LONGEST_ANSWER: usize = 16 << 20;
 
@@ -149,6 +167,27 @@ fn judged(answer: &Answer) -> Trouble {
         let detail = format!("it answered {} {reason}", answer.status);
         Trouble::OfSource(unavailable(NAME, detail, Failure::RateLimit, wait))
     };
+    // The newer form of Google's errors has its reasons in `details` (google.rpc.ErrorInfo).
+    let details = body["error"]["details"].as_array().into_iter().flatten();
+    let mut reasons = details
+        .filter_map(|detail| detail["reason"].as_str())
+        .chain([reason]);
+    let lacks = |scope: &Scope, named: String| {
+        let message = body["error"]["message"].as_str().unwrap_or_default();
+        let missing = scope.missing_as(named, said(answer.status, message));
+        Trouble::OfSource(access::error(NAME, missing))
+    };
+    if let Some(named) = insufficient_scope(&answer.headers) {
+        return lacks(&FORCE_SSL, named);
+    }
+    let is_lacking = reasons.find_map(|reason| match reason {
+        "accessNotConfigured" | "SERVICE_DISABLED" | "API_KEY_SERVICE_BLOCKED" => Some(&API),
+        "insufficientPermissions" | "ACCESS_TOKEN_SCOPE_INSUFFICIENT" => Some(&FORCE_SSL),
+        _ => None,
+    });
+    if let Some(scope) = is_lacking {
+        return lacks(scope, String::new());
+    }
     match reason {
         "commentsDisabled" => Trouble::OfPlace("a place whose comments are disabled"),
         "videoNotFound" | "channelNotFound" => Trouble::OfPlace("a place that is not there"),
@@ -257,6 +296,31 @@ impl Asked for YouTube {
                 Ok(things)
             }
         }
+    }
+
+    /// One thread of the first place.
+    fn check_access(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
+        let mut missing = Vec::new();
+        let Some(place) = self.places.first().cloned() else {
+            return Ok(missing);
+        };
+        let parameter = if place.is_channel {
+            "allThreadsRelatedToChannelId"
+        } else {
+            "videoId"
+        };
+        let query = [
+            ("part", "id"),
+            ("maxResults", "1"),
+            ("order", "time"),
+            (parameter, &*place.id),
+        ];
+        match self.list("commentThreads", &query) {
+            // The place is not there, or is closed: that is not a matter of permissions.
+            Ok(_) | Err(Trouble::OfPlace(_)) => {}
+            Err(Trouble::OfSource(error)) => drop(collect::<()>(Err(error), &mut missing)?),
+        }
+        Ok(missing)
     }
 
     fn set_time(&mut self, now: Instant) {

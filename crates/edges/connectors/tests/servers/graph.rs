@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -40,7 +40,29 @@ pub(crate) struct Shared {
     pub(crate) headers: Mutex<Vec<(&'static str, String)>>,
     /// The code of the next answers.
     pub(crate) error: Mutex<Option<i64>>,
+    /// What the person behind the token has granted. `None` = everything, and Meta does not tell.
+    pub(crate) granted: Mutex<Option<Vec<&'static str>>>,
+    /// Whether the token is that of a page, whose permissions Meta does not tell.
+    pub(crate) is_of_page: AtomicBool,
     address: Mutex<String>,
+}
+
+/// What a request of an address needs, and the message without it.
+fn lacks(shared: &Shared, path: &str) -> Option<String> {
+    let granted = shared.granted.lock().clone()?;
+    let is_account = path.starts_with(ACCOUNT) || path.starts_with("179");
+    let scope = match (path.rsplit('/').next()?, is_account) {
+        ("feed", _) => "pages_read_engagement",
+        ("media", _) => "instagram_basic",
+        ("comments", true) => "instagram_manage_comments",
+        ("comments", false) => "pages_read_user_content",
+        _ => return None,
+    };
+    let is_named = scope == "pages_read_engagement";
+    (!granted.contains(&scope)).then(|| match is_named {
+        true => format!("(#10) This endpoint requires the '{scope}' permission"),
+        false => "(#200) Permissions error".to_owned(),
+    })
 }
 
 impl GraphServer {
@@ -79,6 +101,26 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> Served {
         return refuse(shared, stream, code);
     }
     let path = request.path.strip_prefix("/v24.0/").unwrap().to_owned();
+    if path == "me/permissions" {
+        let granted = shared.granted.lock().clone();
+        return match granted.filter(|_| !shared.is_of_page.load(Ordering::SeqCst)) {
+            None => refuse(shared, stream, 100),
+            Some(granted) => {
+                let granted = granted
+                    .iter()
+                    .map(|scope| json!({"permission": scope, "status": "granted"}));
+                let declined = json!({"permission": "email", "status": "declined"});
+                let list: Vec<Value> = granted.chain([declined]).collect();
+                http::answer(stream, 200, &[], json!({"data": list}).to_string().as_bytes())
+            }
+        };
+    }
+    if let Some(message) = lacks(shared, &path) {
+        let code = if message.starts_with("(#10)") { 10 } else { 200 };
+        let body =
+            json!({"error": {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "x"}});
+        return http::answer(stream, 403, &[], body.to_string().as_bytes());
+    }
     let limit: usize = request.parameter("limit").unwrap().parse()?;
     assert!(limit <= 100 && request.parameter("fields").is_some());
     let mut fault = None;

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// The requests of comments of posts.
     pub(crate) listings: AtomicUsize,
     pub(crate) requests: Mutex<Vec<Request>>,
+    /// What the token permits. Empty = everything.
+    pub(crate) scopes: Mutex<Vec<&'static str>>,
     /// Requests that are left.
     pub(crate) left: Mutex<Option<u64>>,
 }
@@ -68,6 +70,17 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> Served {
     }
     assert_eq!(request.header("x-restli-protocol-version"), Some("2.0.0"));
     shared.requests.lock().push(request.clone());
+    let scopes = shared.scopes.lock().clone();
+    let (scope, method) = if request.path.ends_with("/comments") {
+        ("r_organization_social_feed", "socialActions.comments.GET_ALL")
+    } else {
+        ("r_organization_social", "posts.FINDER-author")
+    };
+    if !scopes.is_empty() && !scopes.contains(&scope) {
+        let body = json!({"status": 403, "serviceErrorCode": 100, "code": "ACCESS_DENIED",
+            "message": format!("Not enough permissions to access: {method}.20261101")});
+        return http::answer(stream, 403, &[], body.to_string().as_bytes());
+    }
     if let Some(left) = shared.left.lock().as_mut() {
         if *left == 0 {
             return refuse(

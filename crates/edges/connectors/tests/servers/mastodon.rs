@@ -6,6 +6,8 @@
 //! directly after an id, `Link` names the pages around. Three headers state the quota; without requests left the answer is 429.
 //! `/api/v2/instance` names the streaming server. A wrong token is answered with 401.
 //!
+//! A token that does not permit a timeline is answered with 403; `apps/verify_credentials` names the permissions since 4.3.
+//!
 //! From memory: an id is a time in milliseconds, shifted by 16 bits. A stream does not repeat what was before it. The server cuts off a
 //! reader that does not keep up.
 
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use limbic_domain::Utc;
 use parking_lot::Mutex;
@@ -46,6 +48,10 @@ pub(crate) struct Shared {
     /// Requests although none was left.
     pub(crate) violations: AtomicUsize,
     pub(crate) token: Mutex<Option<String>>,
+    /// What the application of the token permits. Empty = everything.
+    pub(crate) scopes: Mutex<Vec<&'static str>>,
+    /// Whether the instance is older than version 4.3, and does not name the permissions.
+    pub(crate) is_old: AtomicBool,
     /// How many events a new stream leaves out, as if it began late.
     pub(crate) late: AtomicUsize,
     address: Mutex<String>,
@@ -117,7 +123,24 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         let body = json!({"error": "The access token is invalid"}).to_string();
         return http::answer(&stream, 401, &[], body.as_bytes());
     }
+    let scopes = shared.scopes.lock().clone();
     match request.path.as_str() {
+        "/api/v1/apps/verify_credentials" => {
+            let mut body = json!({"name": "limbic", "website": null});
+            if !shared.is_old.load(Ordering::SeqCst) {
+                body["scopes"] = json!(scopes);
+            }
+            http::answer(&stream, 200, &[], body.to_string().as_bytes())
+        }
+        path if path.contains("/timelines/")
+            && !scopes.is_empty()
+            && !scopes
+                .iter()
+                .any(|scope| matches!(*scope, "read" | "read:statuses")) =>
+        {
+            let body = json!({"error": "This action is outside the authorized scopes"}).to_string();
+            http::answer(&stream, 403, &[], body.as_bytes())
+        }
         "/api/v2/instance" => {
             let address = format!("ws://{}", shared.address.lock());
             let body = json!({"configuration": {"urls": {"streaming": address}}}).to_string();

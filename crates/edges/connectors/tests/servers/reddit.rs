@@ -35,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) is_forgetful: AtomicBool,
     /// Requests about things.
     pub(crate) questions: Mutex<Vec<usize>>,
+    /// What tokens permit. Empty = everything.
+    pub(crate) scope: Mutex<String>,
+    /// Whether the answer with a token does not say what it permits.
+    pub(crate) is_silent: AtomicBool,
     /// How long a token is valid, in seconds.
     pub(crate) validity: AtomicU64,
     /// Requests that are left.
@@ -79,6 +83,12 @@ fn serve(shared: &Shared, stream: &TcpStream) -> Served {
             &[],
             b"{\"message\": \"Unauthorized\", \"error\": 401}",
         );
+    }
+    let scope = shared.scope.lock().clone();
+    if !scope.is_empty() && !scope.split(' ').any(|scope| scope == "read") {
+        let challenge = "Bearer realm=\"reddit\", error=\"insufficient_scope\"".to_owned();
+        let body = b"{\"message\": \"Forbidden\", \"error\": 403}";
+        return http::answer(stream, 403, &[("www-authenticate", challenge)], body);
     }
     let mut headers = Vec::new();
     if let Some(left) = shared.quota.lock().as_mut() {
@@ -165,8 +175,16 @@ fn token(shared: &Shared, stream: &TcpStream, request: &Request) -> Served {
         );
     }
     let number = shared.tokens.fetch_add(1, Ordering::SeqCst) + 1;
-    let body = json!({"access_token": format!("token-{number}"), "token_type": "bearer", "scope": "*",
+    let mut body = json!({"access_token": format!("token-{number}"), "token_type": "bearer",
         "expires_in": shared.validity.load(Ordering::SeqCst)});
+    if !shared.is_silent.load(Ordering::SeqCst) {
+        let scope = shared.scope.lock().clone();
+        body["scope"] = if scope.is_empty() {
+            "*".into()
+        } else {
+            scope.into()
+        };
+    }
     http::answer(stream, 200, &[], body.to_string().as_bytes())
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     /// Requests although none was left.
     pub(crate) violations: AtomicUsize,
     pub(crate) compliance: Compliance,
+    /// The body of 403 to requests of a part.
+    pub(crate) refusals: Mutex<BTreeMap<&'static str, Value>>,
     /// Whether streams send nothing at all, not even signs of life.
     pub(crate) is_mute: AtomicBool,
     address: Mutex<String>,
@@ -110,6 +112,9 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         ("GET", path) if kind_of(path).is_some() => "compliance",
         other => panic!("{other:?} is not an address of X"),
     };
+    if let Some(body) = shared.refusals.lock().get(part) {
+        return http::answer(&stream, 403, &[], body.to_string().as_bytes());
+    }
     let mut headers = Vec::new();
     if let Some((left, reset)) = shared.quotas.lock().get_mut(part) {
         headers.push(("x-rate-limit-limit", "450".to_owned()));
@@ -341,6 +346,10 @@ fn search(shared: &Shared, mut stream: &TcpStream, headers: &[(&str, String)], r
 
 fn jobs(shared: &Shared, stream: &TcpStream, headers: &[(&str, String)], request: &Request) -> Served {
     let mut jobs = shared.jobs.lock();
+    if request.method == "GET" && request.path == "/2/compliance/jobs" {
+        assert_eq!(request.parameter("type").as_deref(), Some("tweets"));
+        return http::answer(stream, 200, headers, b"{\"meta\": {\"result_count\": 0}}");
+    }
     let number = if request.method == "POST" {
         let wanted: Value = serde_json::from_slice(&request.body)?;
         assert_eq!(wanted["type"], "tweets");

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// The requests of threads of a place.
     pub(crate) listings: AtomicUsize,
     pub(crate) requests: Mutex<Vec<Request>>,
+    /// The answer to every request: its headers and its body.
+    pub(crate) refusal: Mutex<Option<(Option<&'static str>, Value)>>,
     /// Units that are left.
     pub(crate) units: Mutex<Option<u64>>,
     /// Whether the answers about ids are empty.
@@ -67,6 +69,13 @@ fn serve(shared: &Shared, stream: &TcpStream) -> Served {
         return refuse(stream, 400, "keyInvalid");
     }
     shared.requests.lock().push(request.clone());
+    if let Some((challenge, body)) = shared.refusal.lock().clone() {
+        let headers: Vec<_> = challenge
+            .map(|challenge| ("www-authenticate", challenge.to_owned()))
+            .into_iter()
+            .collect();
+        return http::answer(stream, 403, &headers, body.to_string().as_bytes());
+    }
     if let Some(left) = shared.units.lock().as_mut() {
         if *left == 0 {
             return refuse(stream, 403, "quotaExceeded");
