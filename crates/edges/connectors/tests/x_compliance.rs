@@ -17,7 +17,7 @@ use limbic_domain::{ConnectionUrl, Secret, Utc};
 use serde_json::{Value, json};
 
 use servers::x::{TOKEN, XServer, id_of};
-use servers::x_compliance::{Compliance, of_account, of_post};
+use servers::x_compliance::{Compliance, of_account, of_edit, of_post};
 use suite::{Driver, Fault, Memory, faults, key};
 
 struct Local {
@@ -132,13 +132,15 @@ fn what_is_deleted_dropped_or_withheld_there_is_deleted_here() {
         ),
         (
             "tweet_edit",
-            of_post(&ids[3], "77"),
-            "an edit, which the rules bring",
+            of_edit("5", &["5", "6"]),
+            "an edit of an unknown post",
         ),
+        ("tweet_edit", of_post(&ids[3], "77"), "an edit without an id"),
+        ("tweet_edit", of_edit(&ids[3], &[&ids[3]]), "known"),
         (
             "scrub_geo",
             of_account("77"),
-            "a removed place, which was never stored",
+            "a removed place that no known post has",
         ),
         (
             "user_profile_modification",
@@ -207,6 +209,129 @@ fn a_deletion_that_comes_with_its_post_is_not_lost() {
         found.extend(local.until(1));
     }
     assert!(found.contains(&format!("x {id} v0")), "{found:?}");
+}
+
+/// A later version of a post, that no rule matches any more.
+fn edited(local: &mut Local, first: &str, author: &str, text: &str) -> String {
+    local.last = id_of(Utc::now()).max(local.last + 1);
+    let id = local.last.to_string();
+    let post = json!({"id": id, "author_id": author, "text": text, "edit_history_tweet_ids": [first, id], "lang": "en",
+        "created_at": Utc::now()});
+    local.server.shared.write_silently(local.last, post);
+    id
+}
+
+#[test]
+fn an_edit_that_matches_no_rule_any_more_is_read_by_its_id() {
+    let mut local = Local::start(|_| {});
+    let first = local.post("77");
+    local.until(1);
+    let id = edited(&mut local, &first, "77", "what a game");
+    local
+        .compliance()
+        .publish("tweet_edit", &of_edit(&first, &[&first, &id]));
+    let mut found = Vec::new();
+    while found.is_empty() {
+        found = local.pull();
+    }
+    let [Item::Post(post)] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(
+        (&post["id"], &post["revision"], &post["text"]),
+        (&json!(first), &json!(1), &json!("what a game"))
+    );
+    assert_eq!(*local.server.shared.lookups.lock(), [id.clone()]);
+    // The event comes again, as after a new connection: nothing is asked.
+    local
+        .compliance()
+        .publish("tweet_edit", &of_edit(&first, &[&first, &id]));
+    local.until_dropped("known");
+    assert_eq!(local.server.shared.lookups.lock().len(), 1);
+    // A version that is gone when it is asked for.
+    local
+        .compliance()
+        .publish("tweet_edit", &of_edit(&first, &[&first, &id, "9"]));
+    local.until_dropped("an edit that X does not show");
+}
+
+#[test]
+fn an_edit_is_not_lost_when_x_does_not_answer_or_the_process_ends() {
+    let mut local = Local::start(|_| {});
+    let first = local.post("77");
+    local.until(1);
+    let id = edited(&mut local, &first, "77", "what a game");
+    local
+        .server
+        .shared
+        .lookup_faults
+        .lock()
+        .push_back(Fault::Status(503, None));
+    local
+        .compliance()
+        .publish("tweet_edit", &of_edit(&first, &[&first, &id]));
+    local.until_dropped("a question about edits that failed");
+    let cursor = local.cursor.clone().unwrap();
+    assert!(cursor.0.contains(&id), "{}", cursor.0);
+    // Another process, which does not know the post: it reads what the cursor names.
+    local.connector = build(&local.settings);
+    assert_eq!(local.until(1), [format!("x {first} v1")]);
+    assert!(!local.cursor.clone().unwrap().0.contains(&id));
+}
+
+#[test]
+fn an_edit_waits_for_the_budget_of_the_next_day() {
+    let mut local = Local::start(|settings| settings.budget_per_day = settings.price_per_post);
+    let first = local.post("77");
+    assert_eq!(local.until(1).len(), 1);
+    let id = edited(&mut local, &first, "77", "what a game");
+    local
+        .compliance()
+        .publish("tweet_edit", &of_edit(&first, &[&first, &id]));
+    while !local.cursor.as_ref().unwrap().0.contains(&id) {
+        assert!(local.pull().is_empty());
+    }
+    assert!(local.pull().is_empty() && local.server.shared.lookups.lock().is_empty());
+}
+
+#[test]
+fn who_removes_the_places_has_the_posts_deleted_that_came_with_one() {
+    let mut local = Local::start(|_| {});
+    local.server.shared.places.lock().insert(
+        "01a9".to_owned(),
+        json!({"id": "01a9", "full_name": "Manhattan, NY", "country_code": "US", "place_type": "city"}),
+    );
+    let plain = local.post("77");
+    local.until(1);
+    let mut tagged = Vec::new();
+    for _ in 0..2 {
+        local.last = id_of(Utc::now()).max(local.last + 1);
+        let id = local.last.to_string();
+        let post = json!({"id": id, "author_id": "77", "text": "a goal", "edit_history_tweet_ids": [id], "created_at": Utc::now(),
+            "geo": {"place_id": "01a9"}});
+        local.server.write(local.last, post, "limbic");
+        tagged.push(id);
+    }
+    let mut found = Vec::new();
+    while found.len() < 2 {
+        found.extend(local.pull());
+    }
+    for item in &found {
+        let Item::Post(post) = item else {
+            panic!("{item:?}")
+        };
+        assert_eq!(post["meta"]["place"]["name"], "Manhattan, NY");
+    }
+    let mut event = of_account("77");
+    event["up_to_tweet_id"] = json!(tagged[0]);
+    local.compliance().publish("scrub_geo", &event);
+    assert_eq!(
+        local.until(1),
+        [format!("x {} deleted", tagged[0])],
+        "{plain} has no place"
+    );
+    local.compliance().publish("scrub_geo", &of_account("77"));
+    assert_eq!(local.until(1), [format!("x {} deleted", tagged[1])]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
 
 use super::NAME;
-use super::post::FIELDS;
+use super::post::{EXPANSIONS, FIELDS, PLACE_FIELDS};
 use crate::access::{Scope, insufficient_scope, said};
 use crate::http::{Answer, Http, unavailable};
 use crate::quota::Quota;
@@ -26,6 +26,7 @@ const fn part(needed_for: &'static str) -> Scope {
 
 const RULES: Scope = part("the rules of the stream");
 const SEARCH: Scope = part("recent search (mode = \"search\", and gaps of the stream)");
+const LOOKUP: Scope = part("posts by their ids (edits that the compliance streams tell of)");
 const STREAM: Scope = part("the filtered stream (mode = \"stream\")");
 const JOBS: Scope = part("batch compliance (remember above 0)");
 const COMPLIANCE: Scope = part("the compliance streams (compliance_stream)");
@@ -45,6 +46,13 @@ const READ: Scope = Scope {
     how: APP_ONLY.how,
 };
 
+/// What is asked for of each post.
+const WANTED: [(&str, &str); 3] = [
+    ("tweet.fields", FIELDS),
+    ("expansions", EXPANSIONS),
+    ("place.fields", PLACE_FIELDS),
+];
+
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Since {
@@ -61,6 +69,7 @@ pub(super) struct Api {
     http: Http,
     rules: Quota,
     pub(super) search: Quota,
+    lookup: Quota,
     stream: Quota,
     jobs: Quota,
     compliance: Quota,
@@ -74,6 +83,7 @@ impl Api {
             http: Http::new(NAME),
             rules: Quota::default(),
             search: Quota::default(),
+            lookup: Quota::default(),
             stream: Quota::default(),
             jobs: Quota::default(),
             compliance: Quota::default(),
@@ -99,11 +109,21 @@ impl Api {
     /// A page of recent search.
     pub(super) fn search(&mut self, query: &[(&str, &str)]) -> Result<Answer, ConnectorError> {
         let mut url = self.at("/2/tweets/search/recent");
-        url.query_pairs_mut()
-            .extend_pairs(query)
-            .append_pair("tweet.fields", FIELDS);
+        url.query_pairs_mut().extend_pairs(query).extend_pairs(WANTED);
         let quota = &mut self.search;
         send(&mut self.http, quota, &SEARCH, &self.token, |client| {
+            client.get(url)
+        })
+    }
+
+    /// Posts by their ids, at most 100.
+    pub(super) fn lookup(&mut self, ids: &[String]) -> Result<Answer, ConnectorError> {
+        let mut url = self.at("/2/tweets");
+        url.query_pairs_mut()
+            .append_pair("ids", &ids.join(","))
+            .extend_pairs(WANTED);
+        let quota = &mut self.lookup;
+        send(&mut self.http, quota, &LOOKUP, &self.token, |client| {
             client.get(url)
         })
     }
@@ -111,7 +131,7 @@ impl Api {
     /// Opens the filtered stream.
     pub(super) fn stream(&mut self, backfill_minutes: u64) -> Result<Response, ConnectorError> {
         let mut url = self.at("/2/tweets/search/stream");
-        url.query_pairs_mut().append_pair("tweet.fields", FIELDS);
+        url.query_pairs_mut().extend_pairs(WANTED);
         if backfill_minutes > 0 {
             url.query_pairs_mut()
                 .append_pair("backfill_minutes", &backfill_minutes.to_string());

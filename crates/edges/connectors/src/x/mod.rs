@@ -21,12 +21,14 @@
 //! From memory: an id is a time in milliseconds, shifted by 22 bits. Search leaves out the last 30 seconds if no end is named; so a gap is
 //! searched when the stream has been open for some time, and newer posts arrive before it.
 //!
-//! The compliance streams ([`partitions`]) need an agreement with X (Enterprise), and are off by default. An edit that no longer matches a
-//! rule does not arrive; its post stays as it was.
+//! The compliance streams ([`partitions`]) need an agreement with X (Enterprise), and are off by default. They tell of edits of posts that are
+//! watched, which are then read by their ids, even if they match no rule any more ([`edits`]). Without them, such an edit does not arrive,
+//! and its post stays as it was. Who removes the places from posts has those posts deleted here that came with one.
 
 mod api;
 mod compliance;
 mod component;
+mod edits;
 mod events;
 mod lines;
 mod partitions;
@@ -35,6 +37,7 @@ mod post;
 mod rules;
 mod search;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use limbic_domain::{Utc, random};
@@ -89,6 +92,10 @@ pub struct X {
     /// What the last page adds to `seen`, if the caller continues at its cursor.
     pending: Option<(Cursor, Vec<Note>)>,
     open: Option<Open>,
+    /// The posts that came with a place, if the compliance streams are read.
+    placed: HashSet<String>,
+    /// Edits are not read before this time, because that has failed.
+    edits_from: Option<Instant>,
     /// No gap is searched before this time, because the search has failed.
     search_from: Option<Instant>,
     /// When the rules were compared last.
@@ -129,6 +136,8 @@ impl X {
             settings,
             pending: None,
             open: None,
+            placed: HashSet::new(),
+            edits_from: None,
             search_from: None,
             compared: None,
             now: Instant::now(),
@@ -263,7 +272,7 @@ impl X {
                 return Ok(());
             }
         };
-        let post = line["data"].take();
+        let (post, includes) = (line["data"].take(), line["includes"].take());
         if !post.is_object() {
             let error = &line["errors"][0];
             let said = error["detail"].as_str().or_else(|| error["title"].as_str());
@@ -282,13 +291,13 @@ impl X {
         if is_foreign {
             pull.page.drop_one("of a rule of another program");
         } else {
-            self.take(post, pull);
+            self.take(post, &includes, pull);
         }
         position.id = position.id.max(id.unwrap_or(0));
         Ok(())
     }
 
-    fn take(&self, post: Value, pull: &mut Pull<'_>) {
+    fn take(&self, post: Value, includes: &Value, pull: &mut Pull<'_>) {
         let Pull { page, notes } = pull;
         let tweet: Tweet = match serde_json::from_value(post) {
             Ok(tweet) => tweet,
@@ -302,7 +311,7 @@ impl X {
         if self.seen.revision(&name).is_some_and(|known| known >= revision) {
             return page.drop_one("known");
         }
-        match tweet.post() {
+        match tweet.post(includes) {
             Ok(post) => {
                 let author = tweet.author().to_owned();
                 notes.push(Note::Read {
@@ -315,6 +324,18 @@ impl X {
             Err(Problem::LeftOut(reason)) => page.drop_one(reason),
             Err(Problem::Malformed(problem)) => page.items.push(Item::Unreadable(problem)),
         }
+    }
+
+    /// Remembers which posts came with a place, as long as they are watched.
+    fn note_places(&mut self, page: &Page) {
+        if self.placed.len() > self.settings.remember {
+            self.placed.retain(|name| self.seen.revision(name).is_some());
+        }
+        let posts = page.items.iter().filter_map(|item| match item {
+            Item::Post(post) if post["meta"]["place"].is_object() => post["id"].as_str(),
+            _ => None,
+        });
+        self.placed.extend(posts.map(str::to_owned));
     }
 
     /// The error of a day whose budget is spent, until the next day or the next question about deletions.
@@ -453,14 +474,23 @@ impl Connector for X {
             if self.partitions_at.as_ref() != after {
                 self.partitions.close();
             }
-            self.partitions.step(&mut Turn {
+            self.note_places(&page);
+            let mut turn = Turn {
                 api: &mut self.api,
                 settings: &self.settings,
                 now: self.now,
                 is_patient: is_spent,
                 position: &mut position.events,
-                taking: Taking::new(&self.settings, &self.seen, &mut page, &mut notes),
-            });
+                taking: Taking::new(&self.settings, &self.seen, &self.placed, &mut page, &mut notes),
+            };
+            self.partitions.step(&mut turn);
+            let found = turn.taking.edits;
+            edits::wait_for(found, &mut position, &mut page);
+            let mut pull = Pull {
+                page: &mut page,
+                notes: &mut notes,
+            };
+            self.read_edits(&mut position, &mut pull);
         }
         // The streams go on when nothing is paid for any more.
         if is_spent && page.items.is_empty() && !self.partitions.is_wanted() {

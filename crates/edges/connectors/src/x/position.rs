@@ -44,6 +44,9 @@ pub(super) struct Position {
     /// How far the compliance streams were read.
     #[serde(default, skip_serializing_if = "Events::is_empty")]
     pub(super) events: Events,
+    /// The ids of edited versions that the compliance streams have told of, and that were not read yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) edits: Vec<String>,
     /// How many pages had something, so that each has a cursor of its own.
     #[serde(default)]
     pub(super) pages: u64,

@@ -10,7 +10,11 @@ use crate::text::{is_language, visible};
 
 /// The fields that are asked for.
 pub(super) const FIELDS: &str =
-    "author_id,created_at,edit_history_tweet_ids,entities,lang,note_tweet,referenced_tweets";
+    "author_id,created_at,edit_history_tweet_ids,entities,geo,lang,note_tweet,referenced_tweets";
+/// The objects that are asked for beside posts: the places that people have tagged them with.
+pub(super) const EXPANSIONS: &str = "geo.place_id";
+/// The fields of a place. Its outline is not asked for, and exact coordinates of a post are not read.
+pub(super) const PLACE_FIELDS: &str = "country_code,full_name,id,place_type";
 /// Tags of X for texts without words of a language.
 const NO_LANGUAGES: [&str; 8] = ["und", "zxx", "art", "qam", "qct", "qht", "qme", "qst"];
 
@@ -28,6 +32,8 @@ pub(super) struct Tweet {
     edit_history_tweet_ids: Value,
     #[serde(default)]
     entities: Value,
+    #[serde(default)]
+    geo: Value,
     #[serde(default)]
     lang: Value,
     #[serde(default, rename = "note_tweet")]
@@ -78,8 +84,8 @@ impl Tweet {
         all.find(|of| of["type"] == kind)?["id"].as_str()
     }
 
-    /// The post under the id of its first version.
-    pub(super) fn post(&self) -> Result<Value, Problem> {
+    /// The post under the id of its first version. `includes` has the places that came with it.
+    pub(super) fn post(&self, includes: &Value) -> Result<Value, Problem> {
         if self.referenced("retweeted").is_some() {
             return Err(Problem::LeftOut("repost"));
         }
@@ -114,7 +120,7 @@ impl Tweet {
         if let Some(parent) = self.referenced("replied_to") {
             post["reply_to"] = parent.into();
         }
-        let meta = self.meta();
+        let meta = self.meta(includes);
         if !meta.is_empty() {
             post["meta"] = meta.into();
         }
@@ -122,7 +128,7 @@ impl Tweet {
     }
 
     /// What the post refers to. The settings say what of it is kept.
-    fn meta(&self) -> Map<String, Value> {
+    fn meta(&self, includes: &Value) -> Map<String, Value> {
         let mut meta = Map::new();
         let texts = |name: &str, field: &str| -> Vec<&str> {
             listed(&self.entities[name])
@@ -140,7 +146,27 @@ impl Tweet {
         if let Some(quoted) = self.referenced("quoted") {
             meta.insert("quote_of".to_owned(), quoted.into());
         }
+        if let Some(place) = self.place(includes) {
+            meta.insert("place".to_owned(), place.into());
+        }
         meta
+    }
+
+    /// The place that the post is tagged with: its id, and what X says of it.
+    fn place(&self, includes: &Value) -> Option<Map<String, Value>> {
+        let id = self.geo["place_id"].as_str().filter(|id| !id.is_empty())?;
+        let known = listed(&includes["places"]).find(|place| place["id"] == id);
+        let mut place = Map::from_iter([("id".to_owned(), id.into())]);
+        for (name, field) in [
+            ("name", "full_name"),
+            ("country", "country_code"),
+            ("kind", "place_type"),
+        ] {
+            if let Some(text) = known.and_then(|known| known[field].as_str()) {
+                place.insert(name.to_owned(), text.into());
+            }
+        }
+        Some(place)
     }
 }
 
@@ -167,7 +193,7 @@ mod tests {
             "referenced_tweets": [{"type": "replied_to", "id": "5"}, {"type": "quoted", "id": "6"}],
         }));
         assert_eq!(
-            post.post().unwrap(),
+            post.post(&Value::Null).unwrap(),
             json!({"network": "x", "id": "1346889436626259968", "author": "2244994945", "text": "2 < 3 & 4\nnew line", "lang": "en",
                 "created_at": "2026-11-20T10:00:00.000Z", "url": "https://x.com/i/web/status/1346889436626259968", "reply_to": "5",
                 "meta": {"links": ["https://example.com/"], "tags": ["cup"], "quote_of": "6"}})
@@ -175,10 +201,35 @@ mod tests {
     }
 
     #[test]
+    fn a_place_has_its_name_and_country_and_never_coordinates() {
+        let tagged = tweet(
+            &json!({"geo": {"place_id": "01a9", "coordinates": {"type": "Point", "coordinates": [-73.9, 40.7]}}}),
+        );
+        let includes = json!({"places": [
+            {"id": "02b8", "full_name": "Elsewhere"},
+            {"id": "01a9", "full_name": "Manhattan, NY", "country_code": "US", "place_type": "city", "geo": {"bbox": [-74.0, 40.6, -73.9, 40.8]}},
+        ]});
+        let place = |includes: &Value| tagged.post(includes).unwrap()["meta"]["place"].clone();
+        assert_eq!(
+            place(&includes),
+            json!({"id": "01a9", "name": "Manhattan, NY", "country": "US", "kind": "city"})
+        );
+        assert_eq!(place(&json!({"places": "x"})), json!({"id": "01a9"}));
+        for none in [
+            json!({}),
+            json!({"geo": {}}),
+            json!({"geo": {"place_id": ""}}),
+            json!({"geo": 7}),
+        ] {
+            assert_eq!(tweet(&none).post(&includes).unwrap().get("meta"), None, "{none}");
+        }
+    }
+
+    #[test]
     fn an_edit_has_the_id_of_the_first_version_and_counts_the_edits() {
         let edited =
             tweet(&json!({"id": "12", "edit_history_tweet_ids": ["10", "11", "12"], "created_at": null}));
-        let post = edited.post().unwrap();
+        let post = edited.post(&Value::Null).unwrap();
         assert_eq!((&post["id"], &post["revision"]), (&json!("10"), &json!(2)));
         assert!(
             post["created_at"].as_str().unwrap().starts_with("2010-11-04"),
@@ -192,9 +243,12 @@ mod tests {
     #[test]
     fn what_is_not_a_post_is_left_out_or_named() {
         let retweet = json!({"referenced_tweets": [{"type": "retweeted", "id": "5"}]});
-        assert_eq!(tweet(&retweet).post(), Err(Problem::LeftOut("repost")));
         assert_eq!(
-            tweet(&json!({"text": "\u{200b}"})).post(),
+            tweet(&retweet).post(&Value::Null),
+            Err(Problem::LeftOut("repost"))
+        );
+        assert_eq!(
+            tweet(&json!({"text": "\u{200b}"})).post(&Value::Null),
             Err(Problem::LeftOut("no text"))
         );
         for wrong in [
@@ -203,13 +257,13 @@ mod tests {
             json!({"author_id": ""}),
         ] {
             assert!(
-                matches!(tweet(&wrong).post(), Err(Problem::Malformed(_))),
+                matches!(tweet(&wrong).post(&Value::Null), Err(Problem::Malformed(_))),
                 "{wrong}"
             );
         }
         assert!(
             tweet(&json!({"lang": "qme"}))
-                .post()
+                .post(&Value::Null)
                 .unwrap()
                 .get("lang")
                 .is_none()

@@ -1,5 +1,6 @@
 //! Recent search: a part of the past, page by page.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use limbic_domain::Utc;
@@ -16,6 +17,9 @@ const PAGE_OF_SEARCH: std::ops::RangeInclusive<u64> = 10..=100;
 const MOST_PAGES: usize = 10;
 /// How long the search has posts: 7 days, less 10 minutes because clocks differ.
 const SEARCHED: Duration = Duration::from_mins(7 * 24 * 60 - 10);
+
+/// A post with its id, and what came beside it.
+type Found = (u64, Value, Rc<Value>);
 
 impl X {
     /// Pages of the search, oldest post first. Without more pages, the walk is over. On an error, the pages before it are in `pull`, so
@@ -34,7 +38,7 @@ impl X {
             pull.page.drop_one("a gap that is older than the search keeps");
             walk.after = oldest;
         }
-        let (mut found, mut failed): (Vec<(u64, Value)>, _) = (Vec::new(), None);
+        let (mut found, mut failed): (Vec<Found>, _) = (Vec::new(), None);
         let (after, until) = (walk.after.to_string(), walk.until.map(|until| until.to_string()));
         for _ in 0..MOST_PAGES {
             let Some(rule) = self.settings.rules.get(walk.rule) else {
@@ -73,11 +77,12 @@ impl X {
                 let detail = format!("its answer is not a page of posts: {error}");
                 unavailable(NAME, detail, Failure::Server, None)
             })?;
+            let includes = Rc::new(answer["includes"].take());
             if let Value::Array(posts) = answer["data"].take() {
                 for post in posts {
                     position.spent.count(1, DAY, Utc::now());
                     let id = post["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(0);
-                    found.push((id, post));
+                    found.push((id, post, Rc::clone(&includes)));
                 }
             }
             walk.token = answer["meta"]["next_token"].as_str().map(str::to_owned);
@@ -85,11 +90,13 @@ impl X {
                 walk.rule += 1;
             }
         }
-        found.sort_by_key(|(id, _)| *id);
-        found.dedup_by_key(|(id, _)| *id);
-        walk.highest = found.last().map_or(walk.highest, |(id, _)| walk.highest.max(*id));
-        for (_, post) in found {
-            self.take(post, pull);
+        found.sort_by_key(|(id, ..)| *id);
+        found.dedup_by_key(|(id, ..)| *id);
+        walk.highest = found
+            .last()
+            .map_or(walk.highest, |(id, ..)| walk.highest.max(*id));
+        for (_, post, includes) in found {
+            self.take(post, &includes, pull);
         }
         if walk.rule < self.settings.rules.len() {
             position.walk = Some(walk);

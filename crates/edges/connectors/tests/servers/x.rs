@@ -1,13 +1,13 @@
 //! A server that behaves as the X API v2.
 //!
 //! From its documentation (docs.x.com, read 2026-11-30 as far as a search shows it: "Handling disconnections", "Filtered stream", "Update
-//! stream rules", "Recent search pagination", "Rate limits", "Batch compliance"): rules with tags, the matching rules of each post; one
+//! stream rules", "Posts lookup", "Place objects", "Recent search pagination", "Rate limits", "Batch compliance"): rules with tags, the matching rules of each post; one
 //! object a line and empty lines as signs of life; `backfill_minutes`; pages of the search, newest first, with tokens that do not end; jobs
 //! with addresses for the upload and the result; three headers with the quota of each part; 429 without one.
 //!
 //! From memory: the messages before an end of the stream, and their fields.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -34,6 +34,12 @@ pub(crate) struct XServer {
 #[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) feed: Arc<Feed>,
+    /// By their ids.
+    pub(crate) places: Mutex<BTreeMap<String, Value>>,
+    /// The failures of the next of them.
+    pub(crate) lookup_faults: Mutex<VecDeque<Fault>>,
+    /// The ids of questions about posts by their ids.
+    pub(crate) lookups: Mutex<Vec<String>>,
     /// By their ids.
     pub(crate) posts: Mutex<BTreeMap<u64, Value>>,
     /// Id, value and tag.
@@ -64,6 +70,60 @@ pub(crate) struct Job {
     looks: usize,
 }
 
+impl Shared {
+    /// Adds the places of posts, as the expansion asks for them.
+    fn include(&self, body: &mut Value, posts: &[&Value]) {
+        let places = self.places.lock();
+        let ids = posts.iter().filter_map(|post| post["geo"]["place_id"].as_str());
+        let found: Vec<Value> = ids.filter_map(|id| places.get(id).cloned()).collect();
+        if !found.is_empty() {
+            body["includes"] = json!({"places": found});
+        }
+    }
+
+    /// A version that no rule matches any more: it is not in the stream.
+    pub(crate) fn write_silently(&self, id: u64, post: Value) {
+        self.posts.lock().insert(id, post);
+    }
+}
+
+fn asks_for_places(request: &Request) {
+    let fields = request.parameter("tweet.fields").unwrap();
+    assert!(fields.split(',').any(|field| field == "geo"), "{fields}");
+    assert_eq!(request.parameter("expansions").as_deref(), Some("geo.place_id"));
+    assert!(!request.parameter("place.fields").unwrap().contains("geo"));
+}
+
+fn lookup(shared: &Shared, stream: &TcpStream, headers: &[(&str, String)], request: &Request) -> Served {
+    asks_for_places(request);
+    let ids = request.parameter("ids").unwrap();
+    shared.lookups.lock().push(ids.clone());
+    if let Some(Fault::Status(status, _)) = shared.lookup_faults.lock().pop_front() {
+        return http::answer(stream, status, headers, b"{\"title\": \"busy\"}");
+    }
+    let ids: Vec<&str> = ids.split(',').collect();
+    assert!((1..=100).contains(&ids.len()));
+    let posts = shared.posts.lock();
+    let found = |id: &&str| posts.get(&id.parse::<u64>().unwrap());
+    let data: Vec<&Value> = ids.iter().filter_map(found).collect();
+    let errors: Vec<Value> = ids
+        .iter()
+        .filter(|id| found(id).is_none())
+        .map(|id| {
+            json!({"value": id, "title": "Not Found Error", "resource_type": "tweet", "parameter": "ids", "resource_id": id,
+                "type": "https://api.twitter.com/2/problems/resource-not-found"})
+        })
+        .collect();
+    let mut body = json!({});
+    shared.include(&mut body, &data);
+    for (name, list) in [("data", json!(data)), ("errors", json!(errors))] {
+        if list != json!([]) {
+            body[name] = list;
+        }
+    }
+    http::answer(stream, 200, headers, body.to_string().as_bytes())
+}
+
 impl XServer {
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared::default());
@@ -79,7 +139,9 @@ impl XServer {
 
     /// A new post, or a version of one.
     pub(crate) fn write(&self, id: u64, post: Value, tag: &str) {
-        let line = json!({"data": post, "matching_rules": [{"id": "1", "tag": tag}]}).to_string();
+        let mut line = json!({"data": post, "matching_rules": [{"id": "1", "tag": tag}]});
+        self.shared.include(&mut line, &[&post]);
+        let line = line.to_string();
         self.shared.posts.lock().insert(id, post);
         self.shared.feed.publish(id as i64, line);
     }
@@ -108,6 +170,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
         (_, "/2/tweets/search/stream/rules") => "rules",
         ("GET", "/2/tweets/search/stream") => "stream",
         ("GET", "/2/tweets/search/recent") => "search",
+        ("GET", "/2/tweets") => "lookup",
         (_, path) if path.starts_with("/2/compliance/jobs") => "jobs",
         ("GET", path) if kind_of(path).is_some() => "compliance",
         other => panic!("{other:?} is not an address of X"),
@@ -129,6 +192,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> Served {
     match part {
         "rules" => rules(shared, &stream, &headers, &request),
         "stream" => filtered(shared, stream, &headers, &request),
+        "lookup" => lookup(shared, &stream, &headers, &request),
         "search" => search(shared, &stream, &headers, &request),
         "compliance" => compliance(shared, stream, &headers, &request),
         _ => jobs(shared, &stream, &headers, &request),
@@ -232,6 +296,7 @@ fn filtered(shared: &Shared, mut stream: TcpStream, headers: &[(&str, String)], 
         shared.feed.note(&request.query);
         return http::answer(&stream, status, &headers, b"{\"title\": \"busy\"}");
     }
+    asks_for_places(request);
     stream.set_write_timeout(Some(PATIENCE))?;
     let minutes: Option<i64> = request
         .parameter("backfill_minutes")
@@ -293,6 +358,7 @@ fn search(shared: &Shared, mut stream: &TcpStream, headers: &[(&str, String)], r
         _ => {}
     }
     let number = |name: &str| request.parameter(name).map(|text| text.parse::<u64>().unwrap());
+    asks_for_places(request);
     let most = number("max_results").unwrap();
     assert!((10..=100).contains(&most));
     let since = number("since_id").unwrap();
@@ -331,6 +397,8 @@ fn search(shared: &Shared, mut stream: &TcpStream, headers: &[(&str, String)], r
         body["meta"]["newest_id"] = newest.to_string().into();
         body["meta"]["oldest_id"] = oldest.to_string().into();
         body["data"] = page.iter().map(|(_, post)| (*post).clone()).collect();
+        let listed: Vec<&Value> = page.iter().map(|(_, post)| *post).collect();
+        shared.include(&mut body, &listed);
         if page.len() < found.len() {
             body["meta"]["next_token"] = format!("b26v{}x{oldest}", query.len()).into();
         }

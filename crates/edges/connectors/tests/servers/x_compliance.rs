@@ -28,6 +28,11 @@ pub(crate) fn of_post(id: &str, author: &str) -> Value {
     json!({"tweet": {"id": id, "author_id": author}, "event_at": Utc::now()})
 }
 
+/// The fields of an event of an edit: the versions, the newest last.
+pub(crate) fn of_edit(first: &str, versions: &[&str]) -> Value {
+    json!({"tweet": {"id": versions.last().unwrap()}, "initial_tweet_id": first, "edit_tweet_ids": versions, "event_at": Utc::now()})
+}
+
 /// The fields of an event of an account.
 pub(crate) fn of_account(id: &str) -> Value {
     json!({"user": {"id": id}, "event_at": Utc::now()})
