@@ -193,6 +193,58 @@ fn a_network_is_read_to_readings_over_kills_pauses_edits_and_deletions() {
     }
 }
 
+/// An instance of Mastodon whose token permits only the profile.
+async fn instance(uri: axum::http::Uri) -> (axum::http::StatusCode, axum::Json<Value>) {
+    use axum::http::StatusCode;
+    let (status, body) = match uri.path() {
+        "/api/v1/apps/verify_credentials" => {
+            (StatusCode::OK, json!({"name": "limbic", "scopes": ["profile"]}))
+        }
+        _ => (
+            StatusCode::FORBIDDEN,
+            json!({"error": "This action is outside the authorized scopes"}),
+        ),
+    };
+    (status, axum::Json(body))
+}
+
+#[test]
+fn a_permission_that_a_network_has_not_given_is_named_with_how_to_get_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let url = format!("url=\"http://{}\"", listener.local_addr().unwrap());
+    runtime.spawn(async move { axum::serve(listener, axum::Router::new().fallback(instance)).await });
+    let node = TestNode::new(&[]);
+    let added = node.run(&[
+        "connect",
+        "add",
+        "mastodon",
+        "--with",
+        &url,
+        "--with",
+        "token=the-token-of-the-test",
+    ]);
+    assert!(added.status.success(), "{added:?}");
+    for command in [&["connect", "test", "mastodon", "--seconds", "1"][..], &["check"]] {
+        let tried = node.run(command);
+        assert!(!tried.status.success(), "{tried:?}");
+        let said = String::from_utf8_lossy(&[tried.stdout, tried.stderr].concat()).into_owned();
+        assert!(
+            said.contains("the permission `read:statuses` is missing")
+                && said.contains("the application has profile")
+                && said.contains("regenerate the access token"),
+            "{said}"
+        );
+        assert!(!said.contains("the-token-of-the-test"), "{said}");
+    }
+}
+
 /// `sha256=` and the HMAC of a body with the secret of the test's webhook.
 fn signature(body: &str) -> String {
     let key = openssl::pkey::PKey::hmac(b"0123456789abcdef").unwrap();

@@ -166,7 +166,7 @@ pub enum Command {
     },
     /// Render an ad as a picture (needs a program that was built with the feature `render`)
     Render(RenderArgs),
-    /// Check settings and connections, and print how to correct what is wrong
+    /// Check settings, connections and the permissions of connectors, and print how to correct what is wrong
     #[command(after_help = "\
 Examples:
   limbic check
@@ -789,7 +789,7 @@ docs/settings.md lists the settings of each connector.")]
         #[arg(long, value_name = "KEY=VALUE")]
         with: Vec<String>,
     },
-    /// Read from a connector of the settings for some seconds; stores nothing
+    /// Ask whether a connector of the settings has the permissions it needs, and read from it for some seconds; stores nothing
     Test {
         /// Its name in the settings
         name: String,

@@ -269,6 +269,14 @@ fn test(common: &Common, name: &str, seconds: u64) -> anyhow::Result<ExitCode> {
         )?;
         return Ok(ExitCode::SUCCESS);
     }
+    connector.set_time(Instant::now());
+    let missing = connector.check_access()?;
+    if !missing.is_empty() {
+        for one in missing {
+            say!("{name}: {one}")?;
+        }
+        return Ok(ExitCode::FAILURE);
+    }
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut cursor, mut dropped, mut example) = (None, 0, None);
     let (mut posts, mut deletions, mut unreadable) = (0_u64, 0_u64, 0_u64);
