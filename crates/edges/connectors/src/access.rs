@@ -46,10 +46,10 @@ impl Scope {
     /// As [`Self::missing`], under the name that the provider states, unless that is empty.
     pub(crate) fn missing_as(&self, name: String, said: impl Into<String>) -> MissingScope {
         let known = self.missing(said);
-        match name.is_empty() {
-            true => known,
-            false => MissingScope { scope: name, ..known },
+        if name.is_empty() {
+            return known;
         }
+        MissingScope { scope: name, ..known }
     }
 
     /// The error of a source.

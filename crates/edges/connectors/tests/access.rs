@@ -1,5 +1,6 @@
 //! Permissions that a network has not given are named, with how to get them, from the network's own answers.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "of the suite")]
 
 mod servers;
 #[expect(dead_code, reason = "the promises of all connectors are checked elsewhere")]

@@ -58,10 +58,14 @@ fn lacks(shared: &Shared, path: &str) -> Option<String> {
         ("comments", false) => "pages_read_user_content",
         _ => return None,
     };
-    let is_named = scope == "pages_read_engagement";
-    (!granted.contains(&scope)).then(|| match is_named {
-        true => format!("(#10) This endpoint requires the '{scope}' permission"),
-        false => "(#200) Permissions error".to_owned(),
+    if granted.contains(&scope) {
+        return None;
+    }
+    // Only some messages name the permission.
+    Some(if scope == "pages_read_engagement" {
+        format!("(#10) This endpoint requires the '{scope}' permission")
+    } else {
+        "(#200) Permissions error".to_owned()
     })
 }
 
