@@ -246,6 +246,30 @@ fn columns_and_groups_are_checked_before_the_first_row() {
 }
 
 #[test]
+fn a_table_with_a_column_of_features_is_refused_before_its_first_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = POSTS.replace("likes", "voice_pitch");
+    let path = parquet(&folder, "voice.parquet", &schema, Compression::SNAPPY, &columns());
+    let said = refused(&path, REST);
+    assert!(
+        said.contains("`voice_pitch`") && said.contains("leave the field out"),
+        "{said}"
+    );
+    let schema = r#"{"type": "record", "name": "post", "fields": [{"name": "id", "type": "string"}, {"name": "user", "type":
+        {"type": "record", "name": "user", "fields": [{"name": "face", "type":
+            {"type": "record", "name": "face", "fields": [{"name": "landmarks", "type": {"type": "array", "items": "double"}}]}}]}}]}"#;
+    let landmarks = Avro::Record(vec![(
+        "landmarks".to_owned(),
+        Avro::Array(vec![Avro::Double(0.5)]),
+    )]);
+    let user = Avro::Record(vec![("face".to_owned(), landmarks)]);
+    let row = vec![("id", Avro::String("1".to_owned())), ("user", user)];
+    let path = avro(&folder, schema, Codec::Null, vec![row]);
+    let said = refused(&path, REST);
+    assert!(said.contains("`/user/face/landmarks`"), "{said}");
+}
+
+#[test]
 fn bytes_that_are_not_text_refuse_a_row_only_if_they_are_needed() {
     let folder = tempfile::tempdir().unwrap();
     let schema = "message posts { optional binary text; optional binary picture; }";
