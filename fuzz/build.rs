@@ -3,11 +3,16 @@
 use std::path::Path;
 use std::{env, fs};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 9] = [
     "../crates/edges/ad-platforms/src/customer_list.rs",
     "../crates/edges/api/src/items.rs",
     "../crates/edges/connectors/src/html.rs",
     "../crates/edges/connectors/src/sse.rs",
+    "../crates/edges/connectors/src/feed/entry.rs",
+    "../crates/edges/connectors/src/seen.rs",
+    "../crates/edges/connectors/src/text.rs",
+    "../crates/edges/connectors/src/x/events.rs",
+    "../crates/edges/connectors/src/x/lines.rs",
 ];
 
 fn main() {

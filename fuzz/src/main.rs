@@ -4,7 +4,12 @@
 //! target. A target panics if a promise does not hold.
 #![no_main]
 
+mod copies;
 mod targets;
+
+// What the copied files expect at the root of their crate.
+use copies::{html, seen, text};
+use limbic_connectors::{Item, Page};
 
 use std::sync::LazyLock;
 

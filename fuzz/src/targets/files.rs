@@ -1,5 +1,8 @@
 //! Files that a user passes to a command.
 
+use std::path::Path;
+use std::sync::Once;
+
 use limbic_connectors::JsonLines;
 use limbic_connectors::pull_once;
 use limbic_evaluation::{EvaluationOptions, EvaluationPolicy, LogFormat, read_log};
@@ -45,20 +48,43 @@ pub fn replay(bytes: &[u8]) {
         return;
     };
     let options = options([format, separator, encoding, mapping]);
-    with_file(NAMES[usize::from(name) % NAMES.len()], file, |path| {
-        let Ok(rows) = Rows::open(path, &options) else { return };
-        let mut before = (0, 0);
-        for row in rows {
-            // A compressed file that is damaged.
-            let Ok(row) = row else { return };
-            assert!(row.number == before.0 + 1 && row.line >= before.1, "{row:?} after {before:?}");
-            before = (row.number, row.line);
-            match row.post {
-                Ok(post) => check_item(post),
-                Err(why) => assert!(!why.is_empty()),
-            }
+    with_file(NAMES[usize::from(name) % NAMES.len()], file, |path| check_rows(path, &options));
+}
+
+fn check_rows(path: &Path, options: &ReadOptions) {
+    let rows = match Rows::open(path, options) {
+        Ok(rows) => rows,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let mut before = (0, 0);
+    for row in rows {
+        // A damaged file.
+        let Ok(row) = row else { return };
+        assert!(row.number == before.0 + 1 && row.line >= before.1, "{row:?} after {before:?}");
+        before = (row.number, row.line);
+        match row.post {
+            Ok(post) => check_item(post),
+            Err(why) => assert!(!why.is_empty()),
         }
+    }
+}
+
+/// The first byte chooses how times and columns are read, the rest is a file of Parquet or Avro. Rows as for all files.
+pub fn tables(bytes: &[u8]) {
+    static QUIET: Once = Once::new();
+    // The library for Parquet panics on damaged files, and the reader makes errors of that. libFuzzer's hook would end the program; what
+    // nobody catches ends it nevertheless.
+    QUIET.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            let is_ours = panic.location().is_none_or(|place| !place.file().contains("parquet-"));
+            if is_ours {
+                eprintln!("{panic}");
+            }
+        }));
     });
+    let Some((&[mapping], file)) = bytes.split_first_chunk() else { return };
+    let options = options([0, 0, 0, mapping]);
+    with_file("posts.table", file, |path| check_rows(path, &options));
 }
 
 /// A text as the time of a post. What is read is written in one form, and read again as the same time.
