@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use limbic_affect_stage::AffectStage;
 use limbic_api::Tls;
-use limbic_component::{CallTimeout, Kind, NamePrefix, Resources};
+use limbic_component::{CallTimeout, Kind, NamePrefix, OnlyReading, Resources};
 use limbic_connectors::{ConnectorError, Source};
 use limbic_creative::CreativeStage;
 use limbic_domain::{ConnectionUrl, Slug, TenantId, Utc};
@@ -402,8 +402,15 @@ fn ask(
             )
         }
         Kind::ViewStore => {
-            let store: Store = open_chosen(settings, setting, url, resources)?;
-            Ok(format!("{} answers", handle.block_on(store.server())?))
+            let mut resources = resources.clone();
+            resources.insert(OnlyReading);
+            let store: Store = open_chosen(settings, setting, url, &resources)?;
+            let server = handle.block_on(store.server())?;
+            Ok(if handle.block_on(store.has_tables())? {
+                format!("{server} answers")
+            } else {
+                format!("{server} answers; no tables yet (`limbic run` creates them)")
+            })
         }
         Kind::SeriesStore => {
             let store: Arc<dyn SeriesStore> = open_chosen(settings, setting, url, resources)?;

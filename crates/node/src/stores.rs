@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use limbic_component::{Need, Registration, Resources};
+use limbic_component::{Need, OnlyReading, Registration, Resources};
 use limbic_data_key::DataKeys;
 use limbic_domain::{ConnectionUrl, Slug};
 use limbic_metrics::SeriesStore;
@@ -121,5 +121,12 @@ pub fn open_view(settings: &Settings, handle: &tokio::runtime::Handle) -> anyhow
     );
     let mut resources = crate::resources::of(settings);
     resources.insert(handle.clone());
-    open_chosen(settings, "view", &settings.view, &resources)
+    resources.insert(OnlyReading);
+    let view: Store = open_chosen(settings, "view", &settings.view, &resources)?;
+    anyhow::ensure!(
+        handle.block_on(view.has_tables())?,
+        "the view at {} has no tables: `limbic run` with the stage `views` creates them",
+        settings.view
+    );
+    Ok(view)
 }

@@ -65,7 +65,7 @@ mod section;
 
 pub use place::Place;
 pub use registration::Registration;
-pub use resources::{CallTimeout, DataFolder, MissingResource, NamePrefix, Resources};
+pub use resources::{CallTimeout, DataFolder, MissingResource, NamePrefix, OnlyReading, Resources};
 pub use section::{InvalidSection, NoSettings, Section, Settings};
 
 use limbic_domain::ConnectionUrl;

@@ -34,6 +34,10 @@ pub struct NamePrefix(pub String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallTimeout(pub Duration);
 
+/// Whoever builds the component only reads from it: nothing is created in a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnlyReading;
+
 /// Shared resources: those that every component may use, and a map by type of those that some components need: stores,
 /// campaigns, a handle to the async runtime. Because of the map, this crate does not depend on the crates of those types.
 /// Clones share the resources.

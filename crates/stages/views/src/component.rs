@@ -1,7 +1,7 @@
 //! The views stage and its databases as components.
 
 use limbic_component::{
-    Component, DataFolder, Error, Kind, Need, NoSettings, Place, Resources, StageComponent,
+    Component, DataFolder, Error, Kind, Need, NoSettings, OnlyReading, Place, Resources, StageComponent,
 };
 use limbic_data_key::DataKeys;
 use limbic_domain::ConnectionUrl;
@@ -98,7 +98,15 @@ impl Component for PostgresView {
         let url: ConnectionUrl = resources.get()?;
         let handle: Handle = resources.get()?;
         let keys = resources.get::<DataKeys>().ok();
-        let store = handle.block_on(async { Store::postgres(url.reveal()).await?.sealed_with(keys).await });
+        let only_reading = resources.get::<OnlyReading>().is_ok();
+        let store = handle.block_on(async {
+            let store = if only_reading {
+                Store::postgres_as_it_is(url.reveal()).await?
+            } else {
+                Store::postgres(url.reveal()).await?
+            };
+            store.sealed_with(keys).await
+        });
         Ok(store.map_err(|error| {
             format!(
                 "cannot use the view at {url}: {error}: check that PostgreSQL is running and that the password is right"

@@ -205,8 +205,14 @@ impl Store {
         })
     }
 
-    /// The view in PostgreSQL, at `postgres://…`.
+    /// The view in PostgreSQL, at `postgres://…`. Creates the tables that are missing.
     pub async fn postgres(url: &str) -> Result<Self, StoreError> {
+        let store = Self::postgres_as_it_is(url).await?;
+        store.with_tables(schema::POSTGRES).await
+    }
+
+    /// The view in PostgreSQL for a program that only reads: no table is created, so [`Self::has_tables`] may be false.
+    pub async fn postgres_as_it_is(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let options = AnyPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE);
         let connect = |options: AnyPoolOptions| async move {
@@ -217,19 +223,32 @@ impl Store {
             };
             connected.map_err(database("connecting to PostgreSQL"))
         };
-        let store = Self {
+        Ok(Self {
             pool: connect(options.clone()).await?,
             writer: connect(options.max_connections(4)).await?,
             postgres: true,
             keys: None,
-        };
-        store.with_tables(schema::POSTGRES).await
+        })
+    }
+
+    /// Whether the tables of the view are there. They always are in SQLite, and in PostgreSQL after [`Self::postgres`].
+    pub async fn has_tables(&self) -> Result<bool, StoreError> {
+        if !self.postgres {
+            return Ok(true);
+        }
+        sqlx::query_scalar("SELECT to_regclass('limbic_view') IS NOT NULL")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(database("asking for the tables of the view"))
     }
 
     /// Seals the bodies of further rows with the newest of `keys`, and opens sealed ones. Rows that are there stay as they are. Fails if
     /// the newest row is sealed with another key.
     pub async fn sealed_with(mut self, keys: Option<DataKeys>) -> Result<Self, StoreError> {
         self.keys = keys;
+        if !self.has_tables().await? {
+            return Ok(self);
+        }
         let mut transaction = self.reading_as("*").await?;
         let newest = if self.postgres {
             "SELECT seq, id, at, body FROM limbic_view ORDER BY seq DESC LIMIT 1"

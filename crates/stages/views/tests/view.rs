@@ -51,6 +51,37 @@ fn over_every_database(promise: impl Fn(&Store, &tokio::runtime::Handle, &str)) 
 }
 
 #[test]
+fn a_program_that_only_reads_creates_no_table() {
+    let Ok(url) = std::env::var("LIMBIC_TEST_POSTGRES") else {
+        eprintln!("\n*** SKIPPED: LIMBIC_TEST_POSTGRES is not set (scripts/services up) ***\n");
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        Store::postgres(&url).await.unwrap();
+        assert!(
+            Store::postgres_as_it_is(&url)
+                .await
+                .unwrap()
+                .has_tables()
+                .await
+                .unwrap()
+        );
+        // A schema in which there is nothing.
+        let empty = format!("{url}?options=-c%20search_path%3Dnothing_is_here");
+        for _ in 0..2 {
+            let store = Store::postgres_as_it_is(&empty).await.unwrap();
+            let store = store.sealed_with(None).await.unwrap();
+            assert!(!store.has_tables().await.unwrap());
+            assert!(store.server().await.unwrap().starts_with("PostgreSQL"));
+        }
+    });
+}
+
+#[test]
 fn records_whose_rows_exist_are_skipped_after_a_crash() {
     over_every_database(|store, handle, log| {
         // Each instance is driven once, because the second call of an instance that another has overtaken succeeds.

@@ -40,9 +40,10 @@ impl<'a> Bits<'a> {
     /// A number in Fibonacci coding, at least 1: the sum of the Fibonacci numbers 1, 2, 3, 5, … whose bit is set, up to two ones in a
     /// row. A section of GPP has a number of two digits, so anything above 65,535 is a fault.
     pub(super) fn fibonacci(&mut self) -> Result<u64, Fault> {
+        const MOST: u64 = u16::MAX as u64;
         let (mut sum, mut current, mut next) = (0, 1, 2);
         let mut last = false;
-        while current <= u64::from(u16::MAX) {
+        while current <= MOST {
             let bit = self.flag()?;
             if bit && last {
                 return Ok(sum);
