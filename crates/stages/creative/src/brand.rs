@@ -1,6 +1,8 @@
 //! What a brand kit allows: banned words, claims that are proven, colours.
 
 use limbic_domain::BrandKit;
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// Expressions of claims that somebody may have to prove: superlatives, firsts, proofs, and "free".
@@ -43,14 +45,24 @@ pub(crate) fn is_colour(colour: &str) -> bool {
     digits.is_some_and(|digits| digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// The words of a text in lower case. `%` and `#` count as words, because claims consist of them.
+/// The words of a text in lower case, without accents, hidden characters and the difference of wide and narrow letters. `%` and `#`
+/// count as words, because claims consist of them.
 fn words(text: &str) -> Vec<String> {
-    let parts = text.split_word_bounds();
+    let plain: String = text
+        .nfkd()
+        .filter(|&c| !is_combining_mark(c) && !is_hidden(c))
+        .collect();
+    let parts = plain.split_word_bounds();
     let parts = parts.filter(|part| {
         part.chars()
             .any(|c| c.is_alphanumeric() || matches!(c, '%' | '#'))
     });
     parts.map(str::to_lowercase).collect()
+}
+
+/// Whether a character changes how its neighbours are shown, and shows nothing itself: soft hyphens, joiners, marks of direction.
+const fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn find(words: &[String], wanted: &[String]) -> Option<(usize, usize)> {
@@ -88,6 +100,22 @@ mod tests {
         assert!(objection(&kit, "A CHEAP pair").is_some());
         assert!(objection(&kit, "Your last  chance!").is_some());
         assert_eq!(objection(&kit, "A cheaper pair, at last: a chance"), None);
+    }
+
+    #[test]
+    fn a_banned_word_is_found_however_it_is_written() {
+        let kit = kit(&["cheap", "café"], None);
+        for written in [
+            "a ch\u{ad}eap pair",
+            "ｃｈｅａｐ",
+            "ché\u{200b}ap",
+            "che\u{301}ap",
+            "the cafe",
+            "the CAFE\u{301}",
+        ] {
+            assert!(objection(&kit, written).is_some(), "{written}");
+        }
+        assert_eq!(objection(&kit, "the cafeteria"), None);
     }
 
     #[test]
