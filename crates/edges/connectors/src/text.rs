@@ -11,6 +11,16 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter(|c| !is_hidden(*c)).collect())
 }
 
+/// A name as one line: white space of any kind and control characters become single spaces, as a browser shows them. Feeds break lines in
+/// names.
+pub(crate) fn one_line(name: &str) -> String {
+    let words: Vec<&str> = name
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.join(" ")
+}
+
 /// Whether a text is a language tag (BCP 47) that the edge accepts.
 pub(crate) fn is_language(tag: &str) -> bool {
     let mut parts = tag.split('-');
@@ -29,6 +39,12 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_line() {
+        assert_eq!(one_line(" Ann\n\t of\u{7f}London\0"), "Ann of London");
+        assert_eq!(one_line("\u{1}\n"), "");
+    }
 
     #[test]
     fn hidden_characters_go_and_joiners_stay() {

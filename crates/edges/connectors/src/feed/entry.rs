@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use crate::html::{Plain, plain};
-use crate::text::{is_language, visible};
+use crate::text::{is_language, one_line, visible};
 
 /// The most bytes of the text of a post. An article can be longer; its beginning is read.
 const LONGEST_TEXT: usize = 32 << 10;
@@ -97,9 +97,7 @@ impl Entry {
             .iter()
             .chain(&feed.authors)
             .find_map(|author| author.name.as_deref());
-        let name: String = name
-            .unwrap_or_default()
-            .trim()
+        let name: String = one_line(name.unwrap_or_default())
             .chars()
             .take(LONGEST_NAME)
             .collect();
@@ -282,12 +280,14 @@ mod tests {
     fn atom_says_what_is_html() {
         let posts = posts(
             r#"<feed xmlns="http://www.w3.org/2005/Atom"><id>urn:f</id><title>F</title><updated>2026-11-20T10:00:00Z</updated>
-            <author><name>Ann</name></author>
+            <author><name>
+              Ann of
+              London</name></author>
             <entry><id>urn:1</id><title>2 &lt; 3</title><updated>2026-11-20T10:00:00Z</updated>
               <content type="html">&lt;b&gt;so&lt;/b&gt; true</content></entry></feed>"#,
         );
         assert_eq!(posts[0]["text"], "2 < 3\n\nso true");
-        assert_eq!(posts[0]["author"], "Ann@news.example");
+        assert_eq!(posts[0]["author"], "Ann of London@news.example");
     }
 
     #[test]
