@@ -2,7 +2,7 @@
 //! reads them with its connector.
 //!
 //! `cargo bench -p limbic --bench source_to_log [-- EVENTS_PER_SECOND SECONDS]`. The defaults are 2,000, more than the whole network
-//! has, and 30. Seven of eight events are posts. The time runs from the event's own time until the edge accepts the post, as the
+//! has, and 30. `LIMBIC_PROGRAM` names another program to measure. Seven of eight events are posts. The time runs from the event's own time until the edge accepts the post, as the
 //! record says in the log. It includes what the post waits for its page. To the log it is one commit more, which
 //! `limbic_end_to_end_seconds` of the benchmark `latency` contains.
 #![expect(
@@ -40,7 +40,8 @@ fn main() {
         ),
     )
     .expect("a settings file");
-    let mut program = Command::new(env!("CARGO_BIN_EXE_limbic"))
+    let program = std::env::var("LIMBIC_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_limbic").to_owned());
+    let mut program = Command::new(program)
         .args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(&config)
         .arg("--data")
