@@ -465,7 +465,8 @@ fn a_person_is_reached_no_oftener_than_the_cap_allows() {
     let capped = &harness.decisions[2].data;
     assert_eq!(capped.suppressed().unwrap().rule, "frequency_cap");
     assert!(capped.removals[0].removed[0].starts_with("person/"));
-    harness.watermark(at(200));
+    // The longest cap counts: the one of a day for people in a negative feeling.
+    harness.watermark(at(2 * 24 * 60));
     assert!(
         harness.state.keys().all(|key| !key.starts_with(b"reached/")),
         "forgotten in time"

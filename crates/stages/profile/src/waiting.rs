@@ -109,7 +109,6 @@ impl StateValue for WaitingFeeling {
         to.flag(self.unread);
         to.flag(self.ironic);
         to.flag(self.automated);
-        to.number(self.person_valence);
         to.flag(self.fingerprint.is_some());
         if let Some(fingerprint) = self.fingerprint {
             to.unsigned(fingerprint.bits());
@@ -141,6 +140,7 @@ impl StateValue for WaitingFeeling {
             to.text(name);
             to.bytes(value);
         }
+        to.number(self.person_valence);
     }
 
     /// The partition of the cause is 0, because the reader of the value knows the partition.
@@ -165,7 +165,6 @@ impl StateValue for WaitingFeeling {
             ironic: from.flag()?,
             // The first version knew neither.
             automated: from.version() >= 2 && from.flag()?,
-            person_valence: if from.version() >= 4 { from.number()? } else { 0.0 },
             fingerprint: if from.version() >= 2 && from.flag()? {
                 Some(TextFingerprint::from_bits(from.unsigned()?))
             } else {
@@ -187,6 +186,7 @@ impl StateValue for WaitingFeeling {
                 partition: 0,
                 headers: headers(from)?,
             },
+            person_valence: if from.version() >= 4 { from.number()? } else { 0.0 },
         })
     }
 }
@@ -287,13 +287,17 @@ pub(crate) mod tests {
             headers: Headers::new(),
         };
         let bytes = waiting.to_bytes();
-        // Flags and numbers of offence and hate, no intention, no brand, no header.
-        let added = bytes.len() - (1 + 8 + 1 + 8 + 1 + 1) - 1;
+        // Flags and numbers of offence and hate, no intention, no brand; then no header, and the person's valence.
+        let added = bytes.len() - (1 + 8 + 1 + 8 + 1 + 1) - 1 - 8;
         let mut old = bytes[..added].to_vec();
         old.push(0);
         old[0] = 2;
         let read = WaitingFeeling::from_bytes(&old).unwrap();
         assert_eq!((read.offence, read.hate), (None, None));
+        waiting.person_valence = 0.0;
+        let mut third = bytes[..bytes.len() - 8].to_vec();
+        third[0] = 3;
+        assert_eq!(WaitingFeeling::from_bytes(&third), Ok(waiting.clone()));
         waiting.offence = None;
         waiting.hate = None;
         assert_eq!(read, waiting);
