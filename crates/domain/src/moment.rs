@@ -140,13 +140,13 @@ impl Change {
 pub struct Recipient {
     /// Who.
     pub person: Pseudonym,
-    /// Decayed maximum of their distress scores, in `[0, 1]`.
+    /// Decayed maximum of their distress scores, in `[0, 1]`, rounded up to thousandths.
     pub distress: f64,
     /// Consent as last stated.
     pub consent: ConsentState,
     /// Whether any source ever said or suspected that they are a minor.
     pub minor: bool,
-    /// Decayed mean valence of their posts up to the last one here, in `[-1, 1]`. Of records without it: 0.
+    /// Decayed mean valence of their posts up to the last one here, in `[-1, 1]`, rounded down to hundredths. Of records without it: 0.
     #[serde(default)]
     pub valence: f64,
 }

@@ -284,10 +284,12 @@ impl Audience {
             .take(settings.audience.people)
             .map(|speaker| Recipient {
                 person: speaker.person.clone(),
-                distress: speaker.distress * decay(now.millis_since(speaker.at), half_life),
+                // Rounded towards care: a moment names up to 256 people, in several records.
+                distress: (speaker.distress * decay(now.millis_since(speaker.at), half_life) * 1e3).ceil()
+                    / 1e3,
                 consent: speaker.consent,
                 minor: speaker.minor,
-                valence: speaker.valence,
+                valence: (speaker.valence * 1e2).floor() / 1e2,
             })
             .collect()
     }
@@ -501,11 +503,13 @@ mod tests {
         let mut late = feeling(1, 1_000, 0.0);
         late.person_distress = 0.9;
         late.consent = ConsentState::Denied;
+        late.person_valence = -0.001;
         audience.add(&feeling(1, 5_000, 0.0), &settings);
         audience.add(&late, &settings);
         let target = &audience.reach(Utc::from_millis(5_000), &settings)[0];
         assert_eq!(target.consent, ConsentState::Denied);
         assert!(target.distress > 0.89);
+        assert!(target.valence < 0.0, "{}", target.valence);
     }
 
     #[test]
