@@ -12,11 +12,7 @@ pub struct TemporaryFolder(tempfile::TempDir);
 impl TemporaryFolder {
     /// Makes the folder in the system's folder for temporary files.
     pub fn new(prefix: &str) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix(prefix)
-            .tempdir()
-            .context("cannot make a temporary folder")?;
-        let path = folder.path().to_owned();
+        // The signals first: one that comes when the folder is there removes it.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -29,6 +25,11 @@ impl TemporaryFolder {
         ];
         let signals: Vec<_> = signals.into_iter().map(signal).collect::<Result<_, _>>()?;
         drop(guard);
+        let folder = tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir()
+            .context("cannot make a temporary folder")?;
+        let path = folder.path().to_owned();
         std::thread::Builder::new()
             .name("limbic-signals".into())
             .spawn(move || {
