@@ -55,6 +55,8 @@ fn main() {
 
     let (stream, _) = listener.accept().expect("the connector comes");
     let mut socket = tungstenite::accept(stream).expect("it speaks WebSocket");
+    // The next connection is refused.
+    drop(listener);
     let started = Instant::now();
     let mut sent = 0;
     while started.elapsed() < Duration::from_secs(seconds) {
