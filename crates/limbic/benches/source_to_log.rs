@@ -42,6 +42,8 @@ fn main() {
     .expect("a settings file");
     let program = std::env::var("LIMBIC_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_limbic").to_owned());
     let mut program = Command::new(program)
+        // Variables with this prefix are settings.
+        .env_remove("LIMBIC_PROGRAM")
         .args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(&config)
         .arg("--data")
@@ -53,7 +55,20 @@ fn main() {
     // The log lines are not needed, but they must not fill the pipe.
     let said = std::thread::spawn(move || log.map_while(Result::ok).collect::<Vec<_>>());
 
-    let (stream, _) = listener.accept().expect("the connector comes");
+    listener.set_nonblocking(true).expect("it is a socket");
+    let stream = loop {
+        if let Ok((stream, _)) = listener.accept() {
+            break stream;
+        }
+        if let Some(ended) = program.try_wait().expect("it is a child") {
+            panic!(
+                "the program ended: {ended}: {:?}",
+                said.join().expect("its log was read")
+            );
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    };
+    stream.set_nonblocking(false).expect("it is a socket");
     let mut socket = tungstenite::accept(stream).expect("it speaks WebSocket");
     // The next connection is refused.
     drop(listener);
@@ -90,7 +105,10 @@ fn main() {
         let Some(last) = records.last() else { break };
         from = last.offset + 1;
         for record in records {
-            let post = Envelope::<Post>::decode(&record.value).expect("a post");
+            // The others are heartbeats and deletions.
+            let Ok(post) = Envelope::<Post>::decode(&record.value) else {
+                continue;
+            };
             let accepted = record.headers.text(header::ACCEPTED_AT).expect("each has it");
             let accepted = Utc::from_millis(accepted.parse().expect("milliseconds"));
             waits.push(accepted.millis_since(post.at));
