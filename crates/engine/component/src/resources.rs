@@ -34,7 +34,7 @@ pub struct NamePrefix(pub String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallTimeout(pub Duration);
 
-/// Whoever builds the component only reads from it: nothing is created in a server.
+/// The component is built only for reading: nothing is created in a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnlyReading;
 
