@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{FACEBOOK, INSTAGRAM, LONGEST_ANSWER, MetaGraph, NAME, split};
+use super::{FACEBOOK, INSTAGRAM, MetaGraph, NAME, split};
 use crate::access::{Scope, collect, said};
 use crate::http::Answer;
 use crate::owned::Forum as _;
@@ -77,15 +77,7 @@ impl MetaGraph {
 
     /// The permissions that the person behind the token has not granted. A page's token is not told: then its requests show it.
     fn not_granted(&mut self) -> Result<Vec<MissingScope>, ConnectorError> {
-        self.spare()?;
-        let mut url = self.url.clone();
-        url.set_path(&format!("/{}/me/permissions", self.settings.version));
-        self.cost += 1;
-        let token = self.token.reveal();
-        let answer = self
-            .http
-            .ask(LONGEST_ANSWER, |client| client.get(url).bearer_auth(token))?;
-        self.usage.note(&answer.headers);
+        let answer = self.request("me/permissions", &[])?;
         let list: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let Some(granted) = list["data"].as_array().filter(|_| answer.status == 200) else {
             return Ok(Vec::new());

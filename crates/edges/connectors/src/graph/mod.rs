@@ -90,6 +90,23 @@ impl MetaGraph {
         }
     }
 
+    /// One request below the version, counted in the cost, with the usage that the answer states.
+    fn request(&mut self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ConnectorError> {
+        self.spare()?;
+        let mut url = self.url.clone();
+        url.set_path(&format!("/{}/{path}", self.settings.version));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.cost += 1;
+        let token = self.token.reveal();
+        let answer = self
+            .http
+            .ask(LONGEST_ANSWER, |client| client.get(url).bearer_auth(token))?;
+        self.usage.note(&answer.headers);
+        Ok(answer)
+    }
+
     /// A page of a list of a network, and the cursor of the next one.
     fn page(
         &mut self,
@@ -97,16 +114,7 @@ impl MetaGraph {
         edge: &str,
         query: &[(&str, &str)],
     ) -> Result<(Vec<Value>, Option<String>), ConnectorError> {
-        self.spare()?;
-        let mut url = self.url.clone();
-        url.set_path(&format!("/{}/{object}/{edge}", self.settings.version));
-        url.query_pairs_mut().extend_pairs(query);
-        self.cost += 1;
-        let token = self.token.reveal();
-        let answer = self
-            .http
-            .ask(LONGEST_ANSWER, |client| client.get(url).bearer_auth(token))?;
-        self.usage.note(&answer.headers);
+        let answer = self.request(&format!("{object}/{edge}"), query)?;
         if let Some(wait) = self.usage.wait() {
             self.stopped = Some(self.now + wait);
         }
