@@ -69,7 +69,7 @@ pub fn settings_page() -> String {
     let mut page = String::from(
         "# Settings\n\n<!-- Written by `limbic components --markdown > docs/settings.md`: change the code, not this page. -->\n\n\
          Write a setting in the settings file (`config/limbic.toml`, or `--config FILE`), in the environment\n\
-         (`LIMBIC_API__MAX_BODY=32MiB` for `api.max_body`) or on the command line (`--set api.max_body=32MiB`). The\n\
+         (`LIMBIC_API__MAX_BODY=4MiB` for `api.max_body`) or on the command line (`--set api.max_body=4MiB`). The\n\
          command line overrides the environment, the environment overrides the file. Unknown keys are errors. Durations\n\
          (`100ms`, `30s`, `5min`, `1h`, `7d`) and sizes (`512KiB`, `64MiB`) carry their unit.\n\n\
          `limbic config show` prints the values in force, `limbic components --schema` the JSON Schema of the file.\n\n\

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use limbic_domain::{TenantId, Utc};
 use limbic_metrics::SeriesError;
-use limbic_views::{Cursor, Kind, Page, Selection, Store, StoreError};
-use serde::Deserialize;
+use limbic_views::{Cursor, Kind, Selection, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::refusal::Refusal;
+use crate::turns::Turn;
 
 /// The parameters of every list.
 #[derive(Debug, Deserialize)]
@@ -72,7 +74,7 @@ impl ListParams {
     }
 }
 
-type Listed = Result<Json<Page>, Problem>;
+type Listed = Result<Response, Problem>;
 type Params = Result<Query<ListParams>, QueryRejection>;
 
 pub(crate) fn store(app: &App) -> Result<&Store, Problem> {
@@ -118,7 +120,7 @@ async fn list(app: &App, tenant: &TenantId, kind: Kind, subject: Option<String>,
             .map_err(|error| Problem::bad_request(error.to_string()).of_field(name))
     };
     let (from, to) = (time("from", part.from)?, time("to", part.to)?);
-    let _turn = app.turn_to_read(tenant).await?;
+    let turn = app.turn_to_read(tenant).await?;
     let selection = Selection {
         entity: subject.as_deref(),
         after,
@@ -128,7 +130,20 @@ async fn list(app: &App, tenant: &TenantId, kind: Kind, subject: Option<String>,
         limit,
     };
     let page = store(app)?.select(tenant, kind, &selection).await;
-    page.map(Json).map_err(store_problem)
+    written(turn, page.map_err(store_problem)?).await
+}
+
+/// A large answer as JSON. It is written outside the async threads, because other requests wait for those, and within the turn, so
+/// that one tenant does not have many of them written at once.
+async fn written<T: Serialize + Send + 'static>(turn: Turn, answer: T) -> Listed {
+    let written = tokio::task::spawn_blocking(move || {
+        let bytes = serde_json::to_vec(&answer);
+        drop((answer, turn));
+        bytes
+    });
+    let bytes = written.await.map_err(|panic| Problem::internal(&panic))?;
+    let bytes = bytes.map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 fn params(given: Params) -> Result<ListParams, Problem> {
@@ -270,7 +285,7 @@ pub(crate) async fn series(
     State(app): State<App>,
     Caller(tenant): Caller,
     Query(mut given): Query<BTreeMap<String, String>>,
-) -> Result<Json<Value>, Problem> {
+) -> Listed {
     let series = app.context.series.as_ref();
     let series =
         series.map_err(|reason| Problem::new(StatusCode::NOT_FOUND, "series not open", reason.clone()))?;
@@ -310,7 +325,7 @@ pub(crate) async fn series(
         };
         tags.insert(tag.to_owned(), value);
     }
-    let _turn = app.turn_to_read(&tenant).await?;
+    let turn = app.turn_to_read(&tenant).await?;
     match series
         .query(&tenant, &measurement, &tags, &field, from, to, step_seconds)
         .await
@@ -320,7 +335,7 @@ pub(crate) async fn series(
             if let Some(before) = values.deleted_before {
                 answer["deleted_before"] = json!(before);
             }
-            Ok(Json(answer))
+            written(turn, answer).await
         }
         Err(SeriesError::BadQuery(problem)) => Err(Problem::bad_request(problem).of_field("query")),
         Err(SeriesError::Unavailable(problem)) => {

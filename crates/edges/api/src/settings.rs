@@ -10,13 +10,13 @@ use crate::TlsSettings;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Maximum size of a request body, compressed and decompressed. Default 16MiB.
+    /// Maximum size of a request body, compressed and decompressed. Default 8MiB.
     pub max_body: ByteSize,
     /// Maximum bytes of all request bodies in memory. A tenant has at most half of them, so it must be at least twice
-    /// `max_body`. Further requests are answered with 503 and `Retry-After`. Default 64MiB.
+    /// `max_body`. Further requests are answered with 503 and `Retry-After`. Default 32MiB.
     pub bodies: ByteSize,
     /// Maximum bytes of all answers that clients have not read yet. A tenant has at most half of them. Further requests are answered
-    /// with 503 and `Retry-After`. At least 32MiB; default 64MiB.
+    /// with 503 and `Retry-After`. At least 32MiB, which is the default.
     pub answers: ByteSize,
     /// Maximum number of concurrent requests that write to the log. A tenant has at most half of them. Further requests are answered
     /// with 503 and `Retry-After`. Default 256.
@@ -56,9 +56,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            max_body: ByteSize::from_mebibytes(16),
-            bodies: ByteSize::from_mebibytes(64),
-            answers: ByteSize::from_mebibytes(64),
+            max_body: ByteSize::from_mebibytes(8),
+            bodies: ByteSize::from_mebibytes(32),
+            answers: ByteSize::from_mebibytes(32),
             writers: 256,
             readers: 6,
             connections: 1024,

@@ -76,6 +76,9 @@ const PAGE_BYTES: usize = 4 << 20;
 /// The most rows that a page with a time looks at.
 const MOST_LOOKED_AT: usize = 20_000;
 
+/// After so many rows other tasks have their turn: rows are decrypted and parsed on the thread on which small requests wait.
+const ROWS_AT_A_TIME: usize = 16;
+
 /// A part of the rows of a query.
 #[derive(Default)]
 struct Part {
@@ -227,6 +230,9 @@ impl Store {
                 break;
             }
             looked_at += 1;
+            if looked_at.is_multiple_of(ROWS_AT_A_TIME) {
+                tokio::task::yield_now().await;
+            }
             last = Some(Cursor(row.get::<i64, _>("seq")));
             part.highest = part.highest.max(last);
             if !selection.includes(Utc::from_millis(row.get("at"))) {
