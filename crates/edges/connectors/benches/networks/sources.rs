@@ -33,6 +33,9 @@ pub(crate) struct Kind {
     pub(crate) posts_of_a_day: u32,
 }
 
+/// Comments of a post on LinkedIn.
+const ROUND_OF_LINKEDIN: u32 = 90;
+
 /// A server that posts can be published on.
 pub(crate) trait Publish {
     fn url(&self) -> String;
@@ -124,7 +127,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "linkedin",
-        serve: || Box::new(OfLinkedIn::start()),
+        serve: || Box::new(OfLinkedIn(LinkedInServer::start())),
         connector: |url| {
             built::<LinkedIn>(&LinkedInSettings {
                 token: Secret::new(linkedin::TOKEN),
@@ -135,7 +138,7 @@ pub(crate) const KINDS: &[Kind] = &[
                 ..LinkedInSettings::default()
             })
         },
-        round: 90,
+        round: ROUND_OF_LINKEDIN,
         begins_at_present: false,
         posts_of_a_day: 9_000,
     },
@@ -298,22 +301,8 @@ impl Publish for YouTubeServer {
     }
 }
 
-/// The first comments of each turn, under a post of its own, as under the posts of a day.
+/// 90 comments under each post. A turn reads the comments of the newest posts again, because LinkedIn states no order of comments.
 struct OfLinkedIn(LinkedInServer);
-
-const OF_LINKEDIN: &str = "urn:li:share:1";
-
-impl OfLinkedIn {
-    fn start() -> Self {
-        let server = LinkedInServer::start();
-        let at = Utc::now().as_millis() - 3_600_000;
-        server.shared.posts.lock().push(json!({
-            "id": OF_LINKEDIN, "author": format!("urn:li:organization:{ORGANIZATION}"), "commentary": "Our ad", "visibility": "PUBLIC",
-            "lifecycleState": "PUBLISHED", "lifecycleStateInfo": {"isEditedByAuthor": false},
-            "createdAt": at, "publishedAt": at, "lastModifiedAt": at + 500}));
-        Self(server)
-    }
-}
 
 impl Publish for OfLinkedIn {
     fn url(&self) -> String {
@@ -321,12 +310,24 @@ impl Publish for OfLinkedIn {
     }
 
     fn post(&mut self, n: u32) {
-        let (at, number) = (Utc::now().as_millis(), 7_000_000_000 + u64::from(n));
+        let at = Utc::now().as_millis();
+        let urn = format!("urn:li:share:{}", n / ROUND_OF_LINKEDIN);
+        if n.is_multiple_of(ROUND_OF_LINKEDIN) {
+            self.0.shared.posts.lock().push(json!({
+                "id": urn, "author": format!("urn:li:organization:{ORGANIZATION}"), "commentary": "Our ad", "visibility": "PUBLIC",
+                "lifecycleState": "PUBLISHED", "lifecycleStateInfo": {"isEditedByAuthor": false},
+                "createdAt": at, "publishedAt": at, "lastModifiedAt": at + 500}));
+        }
+        let number = 7_000_000_000 + u64::from(n);
         let comment = json!({"id": number.to_string(), "object": "urn:li:activity:9", "actor": "urn:li:person:ann",
             "message": {"text": text(n), "attributes": []}, "created": {"time": at}, "lastModified": {"time": at}});
-        let mut comments = self.0.shared.comments.lock();
-        let under = comments.entry(OF_LINKEDIN.to_owned()).or_default();
-        under.insert(number, comment);
+        self.0
+            .shared
+            .comments
+            .lock()
+            .entry(urn)
+            .or_default()
+            .insert(number, comment);
     }
 }
 

@@ -249,17 +249,18 @@ struct LinesOverHttp<'a> {
 }
 
 impl LinesOverHttp<'_> {
-    fn write(&mut self, text: &str) -> Served {
-        let chunk = format!("{:x}\r\n{text}\r\n", text.len());
-        Ok(self.stream.write_all(chunk.as_bytes())?)
+    fn write(&mut self, bytes: &[u8]) -> Served {
+        let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        Ok(self.stream.write_all(&chunk)?)
     }
 }
 
 impl Wire for LinesOverHttp<'_> {
     fn send(&mut self, event: String) -> Result<bool, Box<dyn std::error::Error>> {
-        let (first, second) = event.split_at(event.len() / 2);
+        // Where a chunk ends can be within a character.
+        let (first, second) = event.as_bytes().split_at(event.len() / 2);
         self.write(first)?;
-        self.write(&format!("{second}\r\n"))?;
+        self.write(&[second, b"\r\n"].concat())?;
         Ok(true)
     }
 
@@ -270,7 +271,7 @@ impl Wire for LinesOverHttp<'_> {
         if self.shared.is_mute.load(Ordering::SeqCst) {
             return Ok(());
         }
-        self.write("\r\n")
+        self.write(b"\r\n")
     }
 
     fn close(&mut self) -> Served {
@@ -278,7 +279,7 @@ impl Wire for LinesOverHttp<'_> {
             "title": "operational-disconnect", "disconnect_type": "UpstreamOperationalDisconnect",
             "detail": "This stream has been disconnected for operational reasons.",
             "type": "https://api.x.com/2/problems/operational-disconnect"}]});
-        self.write(&format!("{error}\r\n"))?;
+        self.write(format!("{error}\r\n").as_bytes())?;
         Ok(self.stream.write_all(b"0\r\n\r\n")?)
     }
 
