@@ -69,6 +69,7 @@ mod texts;
 mod time;
 pub mod topics;
 mod units;
+mod withdrawal;
 
 pub use campaign::{BrandKit, Brief, Campaign, Platform};
 pub use connection::{ConnectorPause, ConnectorPosition};
@@ -112,3 +113,4 @@ pub use units::{
     ByteSize, CalendarDay, ConnectionUrl, HumanDuration, InvalidByteSize, InvalidDuration, InvalidOffset,
     InvalidTimeZone, Secret, TimeZone, UtcOffset,
 };
+pub use withdrawal::Withdrawal;

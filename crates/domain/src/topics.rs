@@ -12,6 +12,7 @@
 //! | `connectors` | `NAME/position`, `NAME/pause` | Compacted, as above. How far connectors have read, and which are paused. |
 //! | `reviews` | `CAMPAIGN/CREATIVE/request`, `…/verdict` | Compacted, as above. Ads that wait for a person, and what people decided. |
 //! | `texts` | `CAMPAIGN/ORDER` | Compacted, as above. What language models wrote for campaigns. |
+//! | `withdrawals` | person | Compacted, as above. People who took something back, for an hour. |
 //! | `progress` | `default/STAGE/PARTITION` | Compacted, as above. It is about the node, not about a tenant. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
@@ -64,9 +65,20 @@ pub const REVIEWS: &str = "reviews";
 /// What language models wrote for campaigns ([`WrittenTexts`](crate::WrittenTexts)). Compacted.
 pub const TEXTS: &str = "texts";
 
+/// People who deleted a post or their account, for a time ([`Withdrawal`](crate::Withdrawal)). Compacted.
+pub const WITHDRAWALS: &str = "withdrawals";
+
 /// Every compacted topic. They have no dead-letter topics: a stage that reads one record by record skips what it cannot read.
-pub const COMPACTED: [&str; 8] = [
-    CAMPAIGNS, POSTERIORS, HOLDS, STATUS, PROGRESS, CONNECTORS, REVIEWS, TEXTS,
+pub const COMPACTED: [&str; 9] = [
+    CAMPAIGNS,
+    POSTERIORS,
+    HOLDS,
+    STATUS,
+    PROGRESS,
+    CONNECTORS,
+    REVIEWS,
+    TEXTS,
+    WITHDRAWALS,
 ];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use limbic_domain::{
     AudienceStatus, Campaign, CampaignStatus, ConnectorPause, ConnectorPosition, CreativeSet, Decision,
     Deletion, Draft, Envelope, Feeling, Hold, Moment, Outcome, PlatformStatus, Post, Posterior, Progress,
-    Reading, Record, ReviewRequest, ReviewVerdict, WrittenTexts,
+    Reading, Record, ReviewRequest, ReviewVerdict, Withdrawal, WrittenTexts,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -135,6 +135,7 @@ fn every_record_keeps_its_schema() {
     check::<ReviewRequest>();
     check::<ReviewVerdict>();
     check::<WrittenTexts>();
+    check::<Withdrawal>();
 }
 
 #[test]

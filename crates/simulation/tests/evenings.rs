@@ -196,7 +196,11 @@ impl Chain {
     }
 
     fn publish_holds(&mut self) {
-        let table = || References::new().with(topics::HOLDS, self.holds.clone());
+        let table = || {
+            References::new()
+                .with(topics::HOLDS, self.holds.clone())
+                .with::<&str, &[u8]>(topics::WITHDRAWALS, [])
+        };
         let campaigns = Campaigns::new().with(TenantId::default(), campaign());
         let campaigns = campaigns.records(Utc::from_millis(0));
         let campaigns = campaigns.map(|(key, envelope)| (key, envelope.encode()));

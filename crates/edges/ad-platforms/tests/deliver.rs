@@ -17,7 +17,8 @@ use limbic_component::Component as _;
 use limbic_deliver::{AdPlatform, Answer, DeliverStage, Delivery, Pause, Settings};
 use limbic_domain::{
     Campaign, Decision, DecisionResult, Envelope, Hold, HoldCause, HumanDuration, Outcome, OutcomeKind,
-    PostRef, Progress, Release, Secret, Slug, Suppressed, SuppressedBy, TenantId, Utc, event_id, topics,
+    PostRef, Progress, Pseudonym, Release, Secret, Slug, Suppressed, SuppressedBy, TenantId, Utc, Withdrawal,
+    event_id, topics,
 };
 use limbic_stream::testing::MemoryState;
 use limbic_stream::{Batch, Effects, Headers, NewRecord, Outputs, Record, References, Stage, header};
@@ -153,6 +154,7 @@ fn references<const N: usize>(holds: [(String, Vec<u8>); N]) -> References {
         .with(topics::HOLDS, holds)
         .with(topics::CAMPAIGNS, [("mine/spring", campaign.encode())])
         .with::<&str, &[u8]>(topics::PROGRESS, [])
+        .with::<&str, &[u8]>(topics::WITHDRAWALS, [])
 }
 
 /// The tables, with posts accepted and read until these times.
@@ -338,6 +340,33 @@ fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {
         (1, 1),
         "it is sent only once"
     );
+}
+
+#[test]
+fn an_ad_to_somebody_who_took_a_post_back_after_the_decision_is_withdrawn() {
+    let withdrawal = |person: &str| {
+        let tenant = TenantId::new("mine").unwrap();
+        let person: Pseudonym = person.parse().unwrap();
+        let deleted_at = Utc::from_millis(2_000);
+        let key = Withdrawal::key(&tenant, &person);
+        let data = Withdrawal { person, deleted_at };
+        let envelope = Envelope::new(tenant, "w".into(), deleted_at, data);
+        references([]).with(topics::WITHDRAWALS, [(key, envelope.encode())])
+    };
+    let scene = Scene::new(|_| {});
+    let (mut stage, mut member) = scene.with_one();
+    member.references = withdrawal(&"a".repeat(32));
+    member.tick(&mut stage, 60_000);
+    assert_eq!((scene.server.received().len(), member.pending()), (0, 0));
+    let outcome = &member.outcomes()[0].data;
+    assert_eq!(outcome.kind, OutcomeKind::Withdrawn);
+    let detail = outcome.detail.as_deref().unwrap();
+    assert!(detail.contains("deleted a post"), "{detail}");
+
+    let (mut stage, mut member) = scene.with_one();
+    member.references = withdrawal(&"b".repeat(32));
+    member.tick(&mut stage, 60_000);
+    assert_eq!(member.kinds(), [OutcomeKind::Delivered], "it was somebody else");
 }
 
 #[test]

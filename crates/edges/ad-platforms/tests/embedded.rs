@@ -31,7 +31,13 @@ fn open(folder: &Path) -> Arc<dyn Log> {
         topics::dead(topics::DECISIONS),
     ];
     let specs = names.map(|name| TopicSpec::new(name, PARTITIONS));
-    let tables = [topics::HOLDS, topics::CAMPAIGNS, topics::PROGRESS, topics::STATUS];
+    let tables = [
+        topics::HOLDS,
+        topics::CAMPAIGNS,
+        topics::PROGRESS,
+        topics::STATUS,
+        topics::WITHDRAWALS,
+    ];
     let tables = tables.map(|name| TopicSpec::new(name, PARTITIONS).compacted());
     log.ensure_topics(&specs).unwrap();
     log.ensure_topics(&tables).unwrap();

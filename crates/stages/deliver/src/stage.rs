@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use limbic_domain::{Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, event_id, topics};
+use limbic_domain::{
+    Decision, Envelope, Outcome, OutcomeKind, Slug, TenantId, Utc, Withdrawal, event_id, topics,
+};
 use limbic_stream::outbox::{Conclusion, Enqueue, Enqueued, Finished, LastLook, Outbox, OutboxMeters};
 use limbic_stream::{
     Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec, StateSchema,
@@ -89,6 +91,7 @@ impl DeliverStage {
         StageSpec::new(STAGE)
             .reads(topics::DECISIONS, EventTime::Ignored)
             .broadcasts(topics::HOLDS)
+            .broadcasts_within(topics::WITHDRAWALS, Withdrawal::TABLE)
             .broadcasts(topics::CAMPAIGNS)
             .broadcasts(topics::PROGRESS)
             .writes(topics::OUTCOMES, Forward::Nothing)
@@ -284,10 +287,34 @@ impl Started {
     }
 }
 
+/// Why a delivery may not be sent: a hold, or somebody whom it would reach took something back.
+fn reason_to_stop(out: &Outputs<'_>, delivery: &Delivery) -> Option<String> {
+    running::reason_to_hold(out, delivery).or_else(|| withdrawn(out, delivery))
+}
+
+/// Why a delivery may not be sent to its people. What cannot be read stops it too: the error is the reason.
+fn withdrawn(out: &Outputs<'_>, delivery: &Delivery) -> Option<String> {
+    let table = match out.reference(topics::WITHDRAWALS) {
+        Ok(table) => table,
+        Err(error) => return Some(format!("The withdrawals cannot be read: {error}.")),
+    };
+    delivery.people.iter().find_map(|person| {
+        let key = Withdrawal::key(&delivery.tenant, person);
+        match table.get::<Withdrawal>(&key) {
+            Ok(None) => None,
+            Ok(Some(withdrawal)) => Some(format!(
+                "A person whom the ad would reach deleted a post or their account at {}.",
+                withdrawal.data.deleted_at
+            )),
+            Err(error) => Some(format!("The withdrawal `{key}` cannot be read: {error}.")),
+        }
+    })
+}
+
 /// The last look at an order before an attempt.
 fn look(out: &Outputs<'_>, order: &Order, backlog: &Backlog) -> LastLook {
     match order {
-        Order::Deliver(delivery) => match running::reason_to_hold(out, delivery) {
+        Order::Deliver(delivery) => match reason_to_stop(out, delivery) {
             Some(detail) => LastLook::Withdraw { detail },
             None => backlog.verdict(),
         },

@@ -29,6 +29,7 @@ impl StageComponent for ProfileStage {
 
     fn state() -> StateSchema {
         let schema = crate::expiry::described_in(StateSchema::new());
+        let schema = crate::withdrawals::described_in(schema);
         progress::described_in(schema.table(&crate::PEOPLE))
     }
 }

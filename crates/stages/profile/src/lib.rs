@@ -63,6 +63,7 @@ mod settings;
 mod status;
 mod texts;
 mod waiting;
+mod withdrawals;
 
 pub use audience::{AUDIENCES, Audience, AudienceKey};
 pub use change_test::{ChangeTest, Found, Observation};

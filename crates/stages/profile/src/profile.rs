@@ -11,7 +11,7 @@ use limbic_stream::progress::{self, ReadProgress};
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
 
 use crate::settings::{InvalidSetting, PersonSettings, Segment, Settings};
-use crate::{PEOPLE, Person, check, expiry};
+use crate::{PEOPLE, Person, check, expiry, withdrawals};
 
 /// Keeps a state for each person, and sends each audience the feelings of its people.
 ///
@@ -21,6 +21,8 @@ use crate::{PEOPLE, Person, check, expiry};
 ///
 /// State of each partition number: a [`Person`] for each author (100 to 2,000 bytes). It is removed after
 /// [`PersonSettings::expiry`], unless the person denied consent or may be a minor.
+///
+/// Who deletes a post gets no ads for an hour: the stage publishes a [`limbic_domain::Withdrawal`].
 ///
 /// It publishes how far it has read ([`limbic_domain::Progress`]), so that `deliver` notices posts that wait unread.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl ProfileStage {
             .reads(topics::READINGS, EventTime::Records { disorder })
             .writes(topics::FEELINGS, Forward::Broadcast)
             .writes(topics::PROGRESS, Forward::Nothing)
+            .writes(topics::WITHDRAWALS, Forward::Nothing)
             .stateful()
             .ticks(std::time::Duration::from_secs(1))
     }
@@ -141,6 +144,20 @@ impl People {
             }
         };
         Ok(&mut open.person)
+    }
+
+    /// Whether the author of what was deleted has a state.
+    fn knows(
+        &self,
+        partition: u32,
+        deletion: &Envelope<Deletion>,
+        out: &Outputs<'_>,
+    ) -> Result<bool, StageError> {
+        let key = PEOPLE.key(&(&deletion.tenant, &deletion.data.author));
+        if out.get(partition, &key)?.is_some() {
+            return Ok(true);
+        }
+        Ok(self.open.contains_key(&(partition, key)))
     }
 
     /// Forgets a person whose account is gone, unless they are protected: the account may come back. A deleted post stays part of
@@ -286,7 +303,13 @@ impl Stage for ProfileStage {
         for record in &batch.records {
             if Envelope::<Deletion>::is_type_of(&record.value) {
                 match Envelope::<Deletion>::decode(&record.value) {
-                    Ok(deletion) => people.delete(record.partition, &deletion, out)?,
+                    Ok(deletion) => {
+                        // Nobody else is in an audience.
+                        if people.knows(record.partition, &deletion, out)? {
+                            withdrawals::publish(&record.cause(), &deletion, out)?;
+                        }
+                        people.delete(record.partition, &deletion, out)?;
+                    }
                     Err(error) => out.dead(record, "malformed", error),
                 }
                 progress.note(record);
@@ -316,6 +339,7 @@ impl Stage for ProfileStage {
         watermark: Utc,
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
+        withdrawals::sweep(partition, tenant, watermark, out)?;
         let silence = self.person.expiry.as_millis();
         expiry::sweep(out, partition, tenant, watermark, silence, |out, key| {
             let person = PEOPLE.get_at(out, partition, key)?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kit::{commit, reading, record, write};
 use limbic_domain::{
     ConsentState, Deletion, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind, Probability,
-    Reading, Slug, TenantId, Utc, topics,
+    Reading, Slug, TenantId, Utc, Withdrawal, topics,
 };
 use limbic_profile::{AUDIENCES, InvalidSetting, MomentStage, PEOPLE, ProfileStage, Segment, Settings};
 use limbic_stream::testing::{Harness, MemoryState};
@@ -220,12 +220,13 @@ fn an_edit_and_a_deleted_post_change_no_mood_and_an_account_that_is_gone_is_forg
     let mut edit = plain("1");
     edit.data.revision = 2;
     edit.data.affect.valence = -1.0;
-    let written = harness.outputs().len();
+    let feelings = |harness: &Harness<ProfileStage>| harness.events::<Feeling>(topics::FEELINGS).len();
+    let written = feelings(&harness);
     harness.process([
         record(topics::READINGS, 0, 1, write(&edit)),
         record(topics::READINGS, 0, 2, deleted(Some("1"))),
     ]);
-    assert_eq!((known(&harness), harness.outputs().len()), (before, written));
+    assert_eq!((known(&harness), feelings(&harness)), (before, written));
     // In the same batch as a post, and alone.
     harness.process([
         record(topics::READINGS, 0, 3, write(&plain("3"))),
@@ -239,6 +240,65 @@ fn an_edit_and_a_deleted_post_change_no_mood_and_an_account_that_is_gone_is_forg
     harness.process([record(topics::READINGS, 0, 5, write(&minor))]);
     harness.process([record(topics::READINGS, 0, 6, deleted(None))]);
     assert!(known(&harness).is_some());
+}
+
+fn deletion(author: &str, millis: i64) -> Record {
+    let of = reading(author, "1", at(0), 0.5, &["tea"]);
+    let data = Deletion {
+        network: Slug::new("bluesky").unwrap(),
+        id: Some("1".to_owned()),
+        author: of.data.author.clone(),
+        deleted_at: at(millis),
+    };
+    let mut new = write(&of);
+    let envelope = Envelope::new(TenantId::default(), "d".to_owned(), at(millis), data);
+    new.value = envelope.encode().into();
+    record(topics::READINGS, 0, 9, new)
+}
+
+/// The keys in the topic of withdrawals, as a table of it would have them.
+fn withdrawn(harness: &Harness<ProfileStage>) -> Vec<String> {
+    let mut table = std::collections::BTreeMap::new();
+    for (_, new) in harness.outputs() {
+        if &*new.topic == topics::WITHDRAWALS {
+            let key = String::from_utf8(new.key.to_vec()).unwrap();
+            if new.value.is_empty() {
+                assert!(table.remove(&key).is_some(), "{key} is removed once");
+            } else {
+                let withdrawal = Envelope::<Withdrawal>::decode(&new.value).unwrap();
+                assert_eq!(Withdrawal::key(&withdrawal.tenant, &withdrawal.data.person), key);
+                table.insert(key, withdrawal);
+            }
+        }
+    }
+    table.into_keys().collect()
+}
+
+#[test]
+fn who_deletes_a_post_is_withdrawn_for_an_hour_after_the_last_deletion() {
+    const HOUR: i64 = Withdrawal::LASTS_MILLIS;
+    let mut harness = Harness::new(|| ProfileStage::new(&Settings::default()).unwrap());
+    harness.process([deletion("ada", 0)]);
+    assert_eq!(withdrawn(&harness), [""; 0], "nobody knows her");
+    harness.process([
+        record(topics::READINGS, 0, 0, write(&plain("1"))),
+        deletion("ada", 1),
+        deletion("ada", 1),
+    ]);
+    let key = Withdrawal::key(&TenantId::default(), &plain("1").data.author);
+    assert_eq!(withdrawn(&harness), [key.as_str()]);
+    harness.watermark(0, at(HOUR));
+    assert_eq!(withdrawn(&harness), [key.as_str()]);
+    harness.process([deletion("ada", 30 * 60_000)]);
+    harness.watermark(0, at(HOUR + 1));
+    assert_eq!(withdrawn(&harness), [key.as_str()], "she deleted another one");
+    harness.restart();
+    harness.watermark(0, at(HOUR + 30 * 60_000));
+    assert_eq!(withdrawn(&harness), [""; 0]);
+    assert!(
+        harness.state().keys().all(|key| !matches!(key[0], b'w' | b'v')),
+        "nothing is left"
+    );
 }
 
 /// The audiences that the feelings of a batch go to, and whether they only protect there.

@@ -1,6 +1,6 @@
 //! The gate: one pure function.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use limbic_domain::{
@@ -26,8 +26,29 @@ pub enum Verdict {
     },
 }
 
-/// The holds on subjects, by subject.
-pub type Holds = BTreeMap<String, Hold>;
+/// What holds ads back, besides what the draft says: holds on subjects, and people who took something back.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Holds {
+    subjects: BTreeMap<String, Hold>,
+    withdrawn: BTreeSet<Pseudonym>,
+}
+
+impl Holds {
+    /// No holds.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the hold on a subject.
+    pub fn insert(&mut self, subject: String, hold: Hold) {
+        self.subjects.insert(subject, hold);
+    }
+
+    /// Adds a person who took something back, as a [`Withdrawal`](limbic_domain::Withdrawal) says.
+    pub fn withdraw(&mut self, person: Pseudonym) {
+        self.withdrawn.insert(person);
+    }
+}
 
 /// What a rule judges by, besides the draft.
 pub(crate) struct Context<'a> {
@@ -39,7 +60,15 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// The hold that covers the moment, if there is one on `subject`.
     pub(crate) fn hold_on(&self, subject: &str) -> Option<&Hold> {
-        self.holds.get(subject).filter(|hold| hold.covers(self.at))
+        self.holds
+            .subjects
+            .get(subject)
+            .filter(|hold| hold.covers(self.at))
+    }
+
+    /// Whether the person took something back.
+    pub(crate) fn has_withdrawn(&self, person: &Pseudonym) -> bool {
+        self.holds.withdrawn.contains(person)
     }
 }
 
@@ -48,7 +77,8 @@ impl Context<'_> {
 /// The verdicts are a function of the arguments. If a rule fails or panics, the verdict is a suppression with the rule
 /// `rule_failed`. The people are judged once for all campaigns.
 ///
-/// `at` is the moment's event time. `holds` has at least the holds on the audience's subject and on the campaigns' brands.
+/// `at` is the moment's event time. `holds` has at least the holds on the audience's subject and on the campaigns' brands, and those of
+/// the people who took something back.
 pub fn gate(draft: &Draft, at: Utc, holds: &Holds, rules: &Rules) -> Vec<Verdict> {
     judge(draft, &Context { rules, holds, at }, &RULES)
 }

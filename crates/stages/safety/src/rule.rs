@@ -157,8 +157,9 @@ impl Protection {
                  is built."
             }
             Self::P5 => {
-                "`affect` and `profile` take a deletion as a record at its place among the posts. An ad that is running is not \
-                 withdrawn when a single post is deleted."
+                "`affect` and `profile` take a deletion as a record at its place among the posts. For an hour after it no ad is sent that \
+                 would reach the person: `profile` publishes a withdrawal, this gate leaves the person out, and `deliver` withdraws an \
+                 ad that is on its way. An ad that a platform already has goes on."
             }
             Self::P6 => {
                 "`ingest` accepts `given`, `denied` or `unknown`, and reads the consent strings of TCF 2, GPP and US Privacy and the signal \

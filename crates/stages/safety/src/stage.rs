@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use limbic_domain::{
     CampaignDraft, Decision, DecisionResult, DecodeError, Draft, Envelope, Hold, Removal, Slug, Suppressed,
-    SuppressedBy, event_id, topics,
+    SuppressedBy, Withdrawal, event_id, topics,
 };
 use limbic_stream::{Batch, EventTime, Forward, Outputs, Record, Reference, Stage, StageError, StageSpec};
 
@@ -31,6 +31,7 @@ impl SafetyStage {
         StageSpec::new(STAGE)
             .reads(topics::DRAFTS, EventTime::Ignored)
             .broadcasts(topics::HOLDS)
+            .broadcasts_within(topics::WITHDRAWALS, Withdrawal::TABLE)
             .broadcasts_within(topics::REVIEWS, review::TABLE)
             .writes(topics::CREATIVES, Forward::Nothing)
             .writes(topics::DECISIONS, Forward::Nothing)
@@ -44,7 +45,8 @@ impl SafetyStage {
         out: &mut Outputs<'_>,
     ) -> Result<(), StageError> {
         let cause = record.cause();
-        let holds = match holds(draft, out.reference(topics::HOLDS)?) {
+        let tables = (out.reference(topics::HOLDS)?, out.reference(topics::WITHDRAWALS)?);
+        let holds = match holds(draft, tables) {
             Ok(holds) => holds,
             Err(error) => {
                 // Without an answer no ad runs. The dead letter can be replayed.
@@ -96,14 +98,23 @@ fn removals_of(verdict: &Verdict) -> &[Removal] {
     }
 }
 
-/// The holds on the audience's subject and on the campaigns' brands.
-fn holds(draft: &Envelope<Draft>, table: Reference<'_>) -> Result<Holds, DecodeError> {
+/// The holds on the audience's subject and on the campaigns' brands, and the people of the moment who took something back.
+fn holds(
+    draft: &Envelope<Draft>,
+    (table, withdrawals): (Reference<'_>, Reference<'_>),
+) -> Result<Holds, DecodeError> {
     let brands = draft.data.campaigns.iter().flat_map(|campaign| &campaign.brands);
     let subjects = std::iter::once(draft.data.audience.subject()).chain(brands.map(Slug::as_str));
     let mut holds = Holds::new();
     for subject in subjects {
         if let Some(hold) = table.get::<Hold>(&Hold::key(&draft.tenant, subject))? {
             holds.insert(subject.to_owned(), hold.data);
+        }
+    }
+    for recipient in &draft.data.people {
+        let key = Withdrawal::key(&draft.tenant, &recipient.person);
+        if withdrawals.get::<Withdrawal>(&key)?.is_some() {
+            holds.withdraw(recipient.person.clone());
         }
     }
     Ok(holds)

@@ -272,7 +272,8 @@ fn a_hold_says_what_it_saw() {
         cause: HoldCause::default(),
         released: None,
     };
-    let holds = Holds::from([("acme".to_owned(), hold.clone())]);
+    let mut holds = Holds::new();
+    holds.insert("acme".to_owned(), hold.clone());
     let mut branded = draft();
     assert!(matches!(verdict(&branded, &holds), Verdict::Cleared(_)));
     branded.campaigns[0].brands = vec![hold.subject.clone()];

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use limbic_domain::{
     Approval, ApprovalRule, ConsentState, CreativeSet, Decision, Direction, Draft, Envelope, Hold, HoldCause,
     Platform, PostRef, Pseudonym, Recipient, Removal, ReviewMode, ReviewRequest, Slug, SuppressedBy,
-    Suppression, TenantId, Transparency, Utc, topics,
+    Suppression, TenantId, Transparency, Utc, Withdrawal, topics,
 };
 use limbic_safety::{Holds, Rules, SafetyStage, Settings, SettingsError, Verdict, ceiling, gate};
 use limbic_stream::testing::{Harness, record};
@@ -461,6 +461,11 @@ fn process_with(references: References, values: Vec<Vec<u8>>) -> Effects {
             .value(value)
     });
     let mut harness = Harness::new(|| SafetyStage::new(rules())).described_by(SafetyStage::spec());
+    let references = if references.get(topics::WITHDRAWALS).is_some() {
+        references
+    } else {
+        references.with::<&str, &str>(topics::WITHDRAWALS, [])
+    };
     harness.set_references(references);
     harness.process(records)
 }
@@ -749,7 +754,8 @@ fn a_hold_stops_the_subject_in_every_audience_and_the_brand_everywhere() {
     let at = Utc::from_millis(5);
     let judge = |draft: &Draft, subject: &str, at: Utc| {
         let hold = hold(subject);
-        let holds = Holds::from([(hold.subject.to_string(), hold)]);
+        let mut holds = Holds::new();
+        holds.insert(hold.subject.to_string(), hold);
         gate(draft, at, &holds, &rules()).remove(0)
     };
     let mut fans = draft();
@@ -800,6 +806,48 @@ fn the_stage_reads_the_holds_of_the_draft_s_tenant_and_clears_nothing_it_cannot_
     assert_eq!(rule("mine/football", envelope("mine")), "hold");
     assert_eq!(rule("other/football", envelope("other")), "cleared");
     assert_eq!(rule("mine/football", b"{}".to_vec()), "hold_unreadable");
+}
+
+#[test]
+fn a_person_who_took_a_post_back_is_left_out_and_what_cannot_be_read_clears_nothing() {
+    let draft = draft();
+    let person = draft.people[0].person.clone();
+    let process = |key: String, value: Vec<u8>| {
+        let references = References::new()
+            .with::<&str, &str>(topics::HOLDS, [])
+            .with(topics::WITHDRAWALS, [(key, value)]);
+        process_with(references, vec![enveloped(draft.clone())])
+    };
+    let written = |tenant: &str| {
+        let tenant = TenantId::new(tenant).unwrap();
+        let deleted_at = Utc::from_millis(1);
+        let key = Withdrawal::key(&tenant, &person);
+        let withdrawal = Withdrawal {
+            person: person.clone(),
+            deleted_at,
+        };
+        (
+            key,
+            Envelope::new(tenant, "w".into(), deleted_at, withdrawal).encode(),
+        )
+    };
+    let cleared = |effects: &Effects| {
+        let record = &effects.records[0].1;
+        assert_eq!(&*record.topic, topics::CREATIVES);
+        Envelope::<CreativeSet>::decode(&record.value).unwrap().data
+    };
+    let (key, value) = written("mine");
+    let set = cleared(&process(key.clone(), value));
+    assert!(!set.people.contains(&person) && set.people.len() == draft.people.len() - 1);
+    assert!(
+        set.removals.iter().any(|removal| removal.rule == "withdrawn"),
+        "{:?}",
+        set.removals
+    );
+    let (of_another, value) = written("other");
+    assert!(cleared(&process(of_another, value)).people.contains(&person));
+    let unreadable = process(key, b"{}".to_vec());
+    assert_eq!(unreadable.dead[0].reason, "hold_unreadable");
 }
 
 proptest! {

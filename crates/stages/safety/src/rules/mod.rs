@@ -31,6 +31,7 @@ mod undeclared_category;
 mod unknown_language;
 mod unread_audience;
 mod unreadable;
+mod withdrawn;
 
 use limbic_domain::Declaration;
 
@@ -45,7 +46,7 @@ pub use transparency::missing_advertiser;
 pub(crate) use transparency::record as transparency_record;
 
 /// Every rule, in the order of application: those about a campaign, about a person, about an ad, and about what they leave.
-pub static RULES: [Rule; 32] = [
+pub static RULES: [Rule; 33] = [
     hold::HOLD,
     sensitive_event::SENSITIVE_EVENT,
     unread_audience::UNREAD_AUDIENCE,
@@ -61,6 +62,7 @@ pub static RULES: [Rule; 32] = [
     minor::MINOR,
     distress::DISTRESS,
     consent::CONSENT,
+    withdrawn::WITHDRAWN,
     MALFORMED,
     over_limit::OVER_LIMIT,
     unreadable::UNREADABLE,
