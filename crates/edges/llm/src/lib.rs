@@ -81,18 +81,24 @@
 mod anthropic;
 pub mod gateway;
 mod gemini;
+mod imagen;
 mod mistral;
 mod ollama;
 mod openai;
+mod openai_images;
+mod paint;
 mod provider;
 mod request;
 mod server;
 
 pub use anthropic::{Anthropic, AnthropicSettings};
 pub use gemini::{Gemini, GeminiSettings};
+pub use imagen::{Imagen, ImagenSettings, People};
 pub use mistral::{Mistral, MistralSettings};
 pub use ollama::{Ollama, OllamaSettings};
 pub use openai::{LimitField, OpenAiCompatible, OpenAiSettings};
+pub use openai_images::{OpenAiImages, OpenAiImagesSettings, OutputFormat};
+pub use paint::{Paint, Painted, Painter, PendingPicture, Quality};
 pub use provider::{Attempt, Failure, FailureKind, OnText, Pending, Provider, Providing, Spent};
 pub use request::{Generate, Generated, Usage};
 pub use server::SettingsError;
