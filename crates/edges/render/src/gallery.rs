@@ -149,6 +149,7 @@ fn key_of(card: &Card, image: &Image) -> String {
         colours,
         language,
         mark,
+        backdrop,
     } = card;
     let colours = format!(
         "{} {} {} {}",
@@ -175,6 +176,11 @@ fn key_of(card: &Card, image: &Image) -> String {
     ] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
+    }
+    // A card without a picture behind it keeps the key that it had before there were such pictures.
+    if let Some(backdrop) = backdrop {
+        hash.update((backdrop.name.len() as u64).to_le_bytes());
+        hash.update(&backdrop.name);
     }
     hex(&hash.finalize())
 }

@@ -1133,6 +1133,7 @@ fn what_is_on_the_picture_is_judged_too() {
             brand: brand.into(),
             button: button.into(),
             colours: Vec::new(),
+            background: None,
         });
         draft
     };

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Paint, Painted, Usage};
 
-/// The folder of the pictures, in the folder of the ledger.
-pub const PAINTED_FOLDER: &str = "painted";
+/// The folder of the pictures, in the folder of the ledger. It is within the folder of the cards that are drawn, whose files are served
+/// to everybody who knows their hash.
+pub const PAINTED_FOLDER: &str = "pictures/painted";
 
 /// A request for a picture to the gateway.
 #[derive(Debug, Clone)]
