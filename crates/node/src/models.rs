@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use limbic_api::{
-    CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer,
+    BY_A_MODEL, CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedPicture, GeneratedText,
+    LanguageModels, PictureBody, PictureQuality, Viewer,
 };
 use limbic_component::Resources;
 use limbic_creative::CreativeStage;
 use limbic_domain::{ConnectionUrl, Slug, TenantId};
 use limbic_llm::gateway::{
-    Ask, CacheUse, Clock, Gateway, GatewayError, GatewayMeters, Ledger, Maker, Outcome, Piece, PriceTable,
-    Seller, SystemClock, Upstream, price, route,
+    Ask, CacheUse, Clock, Gateway, GatewayError, GatewayMeters, Ledger, Maker, Outcome, PaintAsk,
+    PaintedFile, Piece, PriceTable, Seller, SystemClock, Upstream, price, route,
 };
-use limbic_llm::{Generate, Painter, Provider};
+use limbic_llm::{Generate, Paint, Painter, Provider, Quality};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::folder;
 use crate::settings::{Entry, Settings};
@@ -210,6 +211,40 @@ impl LanguageModels for Models {
         events
     }
 
+    fn paint(
+        &self,
+        tenant: &TenantId,
+        key: String,
+        body: GenerateBody,
+        picture: PictureBody,
+    ) -> oneshot::Receiver<Result<GeneratedPicture, GenerateError>> {
+        let ask = PaintAsk {
+            tenant: tenant.clone(),
+            key: Some(key),
+            request: Paint {
+                model: body.model,
+                prompt: body.prompt,
+                width: picture.width,
+                height: picture.height,
+                quality: match picture.quality {
+                    PictureQuality::Low => Quality::Low,
+                    PictureQuality::Medium => Quality::Medium,
+                    PictureQuality::High => Quality::High,
+                },
+            },
+        };
+        let gateway = self.gateway.clone();
+        let (sender, painted) = oneshot::channel();
+        self.handle.spawn(async move {
+            let result = gateway.paint(ask).await;
+            let result = result
+                .map(|outcome| self::picture(&gateway, &outcome))
+                .map_err(error);
+            let _ = sender.send(result);
+        });
+        painted
+    }
+
     fn providers(&self, viewer: Viewer<'_>) -> Value {
         let mut items = self.gateway.providers();
         if !viewer.is_operator {
@@ -254,6 +289,25 @@ fn text(gateway: &Gateway, outcome: &Outcome) -> GeneratedText {
         is_cut_off: generated.is_cut_off,
         prompt_tokens: generated.usage.map(|usage| usage.prompt_tokens),
         completion_tokens: generated.usage.map(|usage| usage.completion_tokens),
+        cost_micros: outcome.cost().0,
+        currency: gateway.currency().to_owned(),
+        source: source.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+fn picture(gateway: &Gateway, outcome: &Outcome<PaintedFile>) -> GeneratedPicture {
+    let answered = &outcome.answered;
+    let painted = &answered.generated;
+    let source = json!(outcome.source);
+    GeneratedPicture {
+        file: painted.file.clone(),
+        media_type: painted.media_type.clone(),
+        width: painted.width,
+        height: painted.height,
+        bytes: painted.bytes,
+        digital_source: BY_A_MODEL,
+        model: painted.model.clone(),
+        provider: answered.provider.to_string(),
         cost_micros: outcome.cost().0,
         currency: gateway.currency().to_owned(),
         source: source.as_str().unwrap_or_default().to_owned(),
