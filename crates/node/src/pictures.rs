@@ -3,14 +3,8 @@
 use std::path::PathBuf;
 
 use limbic_creative::CreativeStage;
-use limbic_llm::gateway::PAINTED_FOLDER;
 
 use crate::settings::Settings;
-
-/// The folder of the pictures that models painted, below that of the ledger of the gateway.
-pub(crate) fn painted(settings: &Settings) -> PathBuf {
-    settings.data_dir.join(PAINTED_FOLDER)
-}
 
 /// The folder of the pictures.
 pub(crate) fn folder(settings: &Settings) -> PathBuf {
@@ -52,6 +46,7 @@ mod drawing {
     use limbic_domain::{Background, Creative, Picture};
     use limbic_file_store::FileStore;
     use limbic_fit::Image;
+    use limbic_llm::gateway::PAINTED_FOLDER;
     use limbic_render::{Backdrop, Card, Colours, DigitalSource, Fonts, Gallery, GalleryError, Mark};
 
     use crate::settings::Settings;
@@ -64,7 +59,10 @@ mod drawing {
         let keep = settings.section::<DeliverStage>().keep_pictures.get();
         Arc::new(Cards {
             gallery: Gallery::new(super::folder(settings), keep),
-            painted: FileStore::new(super::painted(settings), settings.llm.keep_pictures.get()),
+            painted: FileStore::new(
+                settings.data_dir.join(PAINTED_FOLDER),
+                settings.llm.keep_pictures.get(),
+            ),
         })
     }
 

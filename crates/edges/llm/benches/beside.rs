@@ -26,7 +26,7 @@ use limbic_llm::gateway::{
     Ask, CacheUse, Clock as _, Gateway, GatewaySettings, Ledger, Maker, Price, SystemClock, TenantLimits,
     Upstream,
 };
-use limbic_llm::{Generate, OpenAiCompatible, OpenAiSettings, Provider};
+use limbic_llm::{Generate, OpenAiCompatible, OpenAiSettings};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;

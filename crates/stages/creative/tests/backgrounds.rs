@@ -107,7 +107,7 @@ impl Scene {
             TextsStage::new(&settings(), None)
                 .unwrap()
                 .painting(Some(painter))
-                .answer_wait(Duration::from_secs(60))
+                .answer_wait(Duration::from_mins(1))
         };
         let mut scene = Self {
             stage: Harness::new(build)
@@ -192,7 +192,7 @@ fn write(settings: &Settings, campaign: &Campaign, reviews: &Reviews, texts: &Te
         .write(&TenantId::default(), campaign, &occasion, (reviews, texts))
 }
 
-fn has_background(ad: &&Creative) -> bool {
+fn has_background(ad: &Creative) -> bool {
     ad.picture
         .as_ref()
         .is_some_and(|picture| picture.background.is_some())
@@ -261,7 +261,7 @@ fn a_campaign_that_asks_for_no_picture_gets_none_and_loses_the_one_it_had() {
     without.brief.background = " ".into();
     let texts = scene.texts();
     let draft = write(&settings(), &without, &Reviews::default(), &texts);
-    assert!(!draft.creatives.iter().any(|ad| has_background(&ad)));
+    assert!(!draft.creatives.iter().any(has_background));
     scene.campaigns = Campaigns::new().with(TenantId::default(), without);
     scene.refresh();
     // A table of a test has the number of its entries as its version, and that has not changed.
@@ -298,11 +298,8 @@ fn ads_over_a_picture_are_further_ads_that_are_marked_and_wait_for_a_person() {
     assert!(!before.creatives.is_empty());
     scene.decide("m1", NOON);
     let draft = write(&settings(), &campaign, &Reviews::default(), &scene.texts());
-    let (over, plain): (Vec<Creative>, Vec<Creative>) = draft
-        .creatives
-        .iter()
-        .cloned()
-        .partition(|ad| has_background(&ad));
+    let (over, plain): (Vec<Creative>, Vec<Creative>) =
+        draft.creatives.iter().cloned().partition(has_background);
     assert_eq!(plain, before.creatives, "the ads as they are today stay");
     let platforms: Vec<&str> = over.iter().map(|ad| ad.rendering.platform.as_str()).collect();
     assert_eq!(platforms, ["social", "social", "other", "other"]);
@@ -326,7 +323,7 @@ fn a_person_who_approved_the_texts_has_not_approved_the_picture() {
     scene.decide("m1", NOON);
     let texts = scene.texts();
     let draft = write(&settings(), &campaign, &Reviews::default(), &texts);
-    let over = draft.creatives.iter().find(has_background).unwrap();
+    let over = draft.creatives.iter().find(|ad| has_background(ad)).unwrap();
     let plain = draft
         .creatives
         .iter()
@@ -358,7 +355,7 @@ fn a_picture_of_another_brief_is_not_used() {
     changed.brief.background = "A dry street at noon".into();
     let draft = write(&settings(), &changed, &Reviews::default(), &scene.texts());
     assert!(!draft.creatives.is_empty());
-    assert!(!draft.creatives.iter().any(|ad| has_background(&ad)));
+    assert!(!draft.creatives.iter().any(has_background));
 }
 
 #[test]

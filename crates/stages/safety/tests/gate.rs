@@ -1162,7 +1162,7 @@ fn a_card_over_a_picture_of_a_model_needs_the_mark_and_then_a_person() {
     let with = |is_marked: bool, approval: serde_json::Value| {
         let mut draft = draft();
         draft.campaigns[0].creatives.truncate(1);
-        draft.campaigns[0].review = limbic_domain::ReviewMode::AiTexts;
+        draft.campaigns[0].review = ReviewMode::AiTexts;
         let ad = &mut draft.campaigns[0].creatives[0];
         ad.ai_generated = is_marked;
         ad.approval = serde_json::from_value(approval).unwrap();

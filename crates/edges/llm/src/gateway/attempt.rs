@@ -92,7 +92,7 @@ impl Start {
                 }
                 (Maker::Pictures(painter), Work::Picture(request)) => {
                     match painter.paint(self.attempt(request)).await {
-                        Ok(painted) => self.stored(painted).await.map(Made::Picture),
+                        Ok(picture) => self.stored(picture).await.map(Made::Picture),
                         Err(failure) => Err(failure),
                     }
                 }

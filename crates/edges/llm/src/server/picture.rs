@@ -65,7 +65,7 @@ impl Endpoint {
             if !is_document {
                 return Err(unknown("200, but not a JSON document").spending(Spent::Unknown));
             }
-            painted(A::read(&body)?, model)
+            painted(&A::read(&body)?, model)
         });
         painted.await.unwrap_or_else(|_| {
             Err(unknown("200, but its picture cannot be decoded").spending(Spent::Unknown))
@@ -74,7 +74,7 @@ impl Endpoint {
 }
 
 /// The picture, if the bytes are one within the limits.
-fn painted(encoded: Encoded<'_>, model: String) -> Result<Painted, Failure> {
+fn painted(encoded: &Encoded<'_>, model: String) -> Result<Painted, Failure> {
     let spent = encoded.usage.map_or(Spent::Unknown, Spent::Tokens);
     let failed = |problem: &dyn std::fmt::Display| unknown(format!("200, but {problem}")).spending(spent);
     let file = BASE64_STANDARD

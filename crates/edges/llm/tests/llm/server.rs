@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use limbic_domain::Utc;
 use limbic_llm::{
-    Attempt, Failure, Generate, Generated, Paint, Painted, Painter, Provider, Quality, SettingsError,
+    Attempt, Failure, Generate, Generated, Paint, Painted, Painter, Provider, Quality, SettingsError, Usage,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -61,6 +61,9 @@ impl<F: Form<Provider = dyn Provider>> TextForm for F {}
 
 /// The form of an API for pictures.
 pub(crate) trait PictureForm: Form<Provider = dyn Painter> {
+    /// What the server reports, or what a picture costs there.
+    const USAGE: Usage;
+
     /// How the server refuses a request because of violence.
     fn refusal() -> Act;
 }

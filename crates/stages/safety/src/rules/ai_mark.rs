@@ -21,9 +21,9 @@ fn unmarked(ad: &Ad<'_>) -> Objects {
     if ad.ai_generated {
         return Ok(None);
     }
-    if ad.is_over_a_painting {
+    if let Some(painter) = ad.painter {
         return Ok(required(ad.declared, AI_MARK.id).map(|source| {
-            format!("A model painted the picture behind the texts, and the ad is not marked, which {source} requires.")
+            format!("`{painter}` painted the picture behind the texts, and the ad is not marked, which {source} requires.")
         }));
     }
     if ad.generator.starts_with(BY_TEMPLATE) {

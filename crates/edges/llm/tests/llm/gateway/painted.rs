@@ -91,16 +91,16 @@ impl Studio {
             .block_on(async move { gateway.paint(ask).await })
     }
 
-    fn spent(&self, gateway: &Gateway) -> (u64, u64) {
-        let (spending, _) = gateway.spending(&tenant("acme"));
-        assert_eq!(spending.held, 0);
-        (spending.settled, spending.unknown)
-    }
-
     fn files(&self) -> usize {
         let folder = self.scene.folder.path().join(PAINTED_FOLDER);
         std::fs::read_dir(folder).map_or(0, Iterator::count)
     }
+}
+
+fn spent(gateway: &Gateway) -> (u64, u64) {
+    let (spending, _) = gateway.spending(&tenant("acme"));
+    assert_eq!(spending.held, 0);
+    (spending.settled, spending.unknown)
 }
 
 fn sends<F: PictureForm>(server: &Server<F>, file: &[u8]) {
@@ -128,7 +128,7 @@ fn a_picture_is_a_file_that_is_paid_once_also_after_a_restart() {
     assert_eq!((again.source, again.cost()), (Source::Repeated, Micros(0)));
     assert_eq!(again.answered, first.answered);
     assert_eq!(studio.google.requests().len(), 1);
-    assert_eq!(studio.spent(&gateway), (PICTURE.unsigned_abs(), 0));
+    assert_eq!(spent(&gateway), (PICTURE.unsigned_abs(), 0));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_provider_that_sends_a_bomb_is_paid_and_the_next_one_paints() {
     assert_eq!(outcome.cost(), Micros(PICTURE + TOKENS * TOKEN));
     assert_eq!(studio.files(), 1, "what is no picture is not kept");
     let settled = (PICTURE + TOKENS * TOKEN).unsigned_abs();
-    assert_eq!(studio.spent(&gateway), (settled, 0));
+    assert_eq!(spent(&gateway), (settled, 0));
     let used = studio.scene.runtime.block_on(async {
         let keep = studio.scene.settings.keep_results.as_millis();
         let (ledger, _) = Ledger::open(studio.scene.folder.path(), keep, studio.scene.clock.now())
@@ -162,7 +162,7 @@ fn a_refusal_ends_the_request_and_a_throttled_provider_is_followed_by_the_next()
     assert!(matches!(error, GatewayError::Refused { .. }), "{error}");
     assert!(studio.openai.requests().is_empty());
     assert_eq!(
-        studio.spent(&gateway),
+        spent(&gateway),
         (0, PICTURE.unsigned_abs()),
         "whether a filtered picture is billed is not known"
     );
@@ -180,7 +180,7 @@ fn a_budget_without_room_asks_nobody() {
     let error = studio.paint(&gateway, "google/small", None).unwrap_err();
     assert!(matches!(error, GatewayError::OverLimit(_)), "{error}");
     assert!(studio.google.requests().is_empty());
-    assert_eq!(studio.spent(&gateway), (0, 0));
+    assert_eq!(spent(&gateway), (0, 0));
 }
 
 #[test]

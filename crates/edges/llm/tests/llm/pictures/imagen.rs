@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limbic_domain::Secret;
 use limbic_llm::{
-    FailureKind, Imagen as Real, ImagenSettings, Paint, Painter, People, Quality, SettingsError,
+    FailureKind, Imagen as Real, ImagenSettings, Paint, Painter, People, Quality, SettingsError, Usage,
 };
 use serde_json::{Value, json};
 
@@ -60,6 +60,12 @@ impl Form for Imagen {
 }
 
 impl PictureForm for Imagen {
+    const USAGE: Usage = Usage {
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        pictures: 1,
+    };
+
     fn refusal() -> Act {
         let reason = "Unable to show generated images, because of the policy on violence.";
         Act::Raw(leaked(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limbic_domain::Secret;
 use limbic_llm::{
     FailureKind, OpenAiImages as Real, OpenAiImagesSettings, OutputFormat, Paint, Painter, Quality,
-    SettingsError, Spent,
+    SettingsError, Spent, Usage,
 };
 use serde_json::{Value, json};
 
@@ -71,6 +71,12 @@ impl Form for OpenAiImages {
 }
 
 impl PictureForm for OpenAiImages {
+    const USAGE: Usage = Usage {
+        prompt_tokens: 19,
+        completion_tokens: 1_568,
+        pictures: 0,
+    };
+
     fn refusal() -> Act {
         Act::Answer(400, leaked(blocked("input")))
     }
