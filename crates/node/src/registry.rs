@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 41] = [
+pub static COMPONENTS: [Registration; 42] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -48,6 +48,7 @@ pub static COMPONENTS: [Registration; 41] = [
     Registration::of::<limbic_llm::Mistral>(),
     Registration::of::<limbic_llm::Ollama>(),
     Registration::of::<limbic_llm::OpenAiImages>(),
+    Registration::of::<limbic_llm::GeminiImages>(),
     Registration::of::<limbic_llm::Imagen>(),
 ];
 

@@ -16,9 +16,9 @@ use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::{Secret, Slug};
 use limbic_ingest::SeenIds;
 use limbic_llm::{
-    Anthropic, AnthropicSettings, Gemini, GeminiSettings, Imagen, ImagenSettings, Mistral, MistralSettings,
-    Ollama, OllamaSettings, OpenAiCompatible, OpenAiImages, OpenAiImagesSettings, OpenAiSettings, Painter,
-    Provider,
+    Anthropic, AnthropicSettings, Gemini, GeminiImages, GeminiSettings, Imagen, ImagenSettings, Mistral,
+    MistralSettings, Ollama, OllamaSettings, OpenAiCompatible, OpenAiImages, OpenAiImagesSettings,
+    OpenAiSettings, Painter, Provider,
 };
 use limbic_metrics::{Influx, InfluxSettings, SeriesMeters, SeriesStore};
 use limbic_stream::outbox::OutboxMeters;
@@ -368,6 +368,7 @@ fn every_component_with_entries_is_built_from_the_registry() {
         api_key: api_key.clone(),
         ..GeminiSettings::default()
     };
+    entries.insert::<GeminiImages>(name("gemini-images"), model.clone());
     entries.insert::<Gemini>(name("gemini"), model);
     entries.insert::<OpenAiImages>(name("openai-images"), OpenAiImagesSettings::default());
     let model = ImagenSettings {
@@ -412,7 +413,7 @@ fn every_component_with_entries_is_built_from_the_registry() {
             }
             Kind::PictureProvider => {
                 let opened = open_entries::<Arc<dyn Painter>>(settings, table, resources);
-                assert_eq!(opened.unwrap().len(), 2);
+                assert_eq!(opened.unwrap().len(), 3);
             }
             kind => panic!("{kind:?} has no entries"),
         }

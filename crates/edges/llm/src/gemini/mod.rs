@@ -127,19 +127,29 @@ struct Part {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Feedback {
+pub(crate) struct Feedback {
     #[serde(default)]
-    block_reason: Option<String>,
+    pub(crate) block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Tokens {
+pub(crate) struct Tokens {
     #[serde(default, rename = "promptTokenCount")]
     prompt: u64,
     #[serde(default, rename = "candidatesTokenCount")]
     candidates: u64,
     #[serde(default, rename = "thoughtsTokenCount")]
     thoughts: u64,
+}
+
+impl Tokens {
+    pub(crate) const fn usage(&self) -> Usage {
+        Usage {
+            prompt_tokens: self.prompt,
+            completion_tokens: self.candidates.saturating_add(self.thoughts),
+            pictures: 0,
+        }
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -220,12 +230,8 @@ impl Api for Gemini {
         if !response.model_version.is_empty() {
             reply.model = response.model_version;
         }
-        if let Some(usage) = response.usage_metadata {
-            reply.usage = Some(Usage {
-                prompt_tokens: usage.prompt,
-                completion_tokens: usage.candidates.saturating_add(usage.thoughts),
-                pictures: 0,
-            });
+        if let Some(tokens) = response.usage_metadata {
+            reply.usage = Some(tokens.usage());
         }
         if let Some(reason) = response
             .prompt_feedback

@@ -1,6 +1,7 @@
 //! What every provider of pictures promises.
 
 mod files;
+mod gemini;
 mod imagen;
 mod openai;
 
@@ -11,6 +12,7 @@ use limbic_fit::ImageType;
 use limbic_llm::{FailureKind, Spent};
 
 pub(crate) use files::{base64, bomb, jpeg, leaked, png};
+pub(crate) use gemini::GeminiImages;
 pub(crate) use imagen::Imagen;
 pub(crate) use openai::OpenAiImages;
 
@@ -76,6 +78,7 @@ macro_rules! conformance {
 }
 
 conformance!(openai_images_conform, pictures::OpenAiImages);
+conformance!(gemini_images_conform, pictures::GeminiImages);
 conformance!(imagen_conforms, pictures::Imagen);
 
 fn complete(file: &[u8]) -> Act {
