@@ -61,7 +61,7 @@ fn proportion((width, height): (u32, u32)) -> f64 {
     (f64::from(width) / f64::from(height)).ln()
 }
 
-/// A picture that a model painted. Its bytes are a whole picture of this type and size, within [`limbic_raster::Limits`].
+/// A picture that a model painted. Its bytes are a whole picture of this type and size, within [`limbic_raster::RasterLimits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Painted {
     /// The file.

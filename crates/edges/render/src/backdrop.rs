@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use limbic_raster::{Limits, Raster};
+use limbic_raster::{Raster, RasterLimits};
 use resvg::tiny_skia::{Color, FilterQuality, IntSize, Paint, Pixmap, PixmapPaint, Rect, Transform};
 
 use crate::{Colour, RenderError};
 
-/// A file with a picture: PNG, JPEG or WebP, within the limits of [`limbic_raster::Limits`].
+/// A file with a picture: PNG, JPEG or WebP, within the limits of [`limbic_raster::RasterLimits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backdrop {
     /// What names the picture, for instance its hash: two pictures with one name are taken for one.
@@ -34,7 +34,7 @@ impl Backdrop {
             path: self.path.clone(),
             reason,
         };
-        let limits = Limits::default();
+        let limits = RasterLimits::default();
         let mut file = Vec::new();
         File::open(&self.path)
             .and_then(|opened| opened.take(limits.bytes as u64 + 1).read_to_end(&mut file))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use limbic_file_store::{FileError, FileStore, hex};
+use limbic_file_store::{FileStore, FileStoreError, hex};
 use limbic_fit::{Image, ImageType};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -44,7 +44,7 @@ pub enum GalleryError {
     Render(#[from] RenderError),
     /// The folder cannot be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] FileStoreError),
 }
 
 impl GalleryError {

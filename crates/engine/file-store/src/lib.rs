@@ -35,14 +35,14 @@ const SWEEP: Duration = Duration::from_hours(1);
 /// A file or the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}: correct the rights or the space of the folder", path = path.display())]
-pub struct FileError {
+pub struct FileStoreError {
     /// The file or folder.
     pub path: PathBuf,
     /// The system's error.
     pub source: io::Error,
 }
 
-impl FileError {
+impl FileStoreError {
     fn of(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| Self { path, source }
@@ -74,37 +74,37 @@ impl FileStore {
     }
 
     /// Stores bytes under their SHA-256 hash and this ending. Returns the name of the file.
-    pub fn put(&self, bytes: &[u8], ending: &str) -> Result<String, FileError> {
+    pub fn put(&self, bytes: &[u8], ending: &str) -> Result<String, FileStoreError> {
         let name = format!("{}.{ending}", sha256(bytes));
         self.write(&name, bytes)?;
         Ok(name)
     }
 
     /// Stores bytes under a name, which can be in a subfolder.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileStoreError> {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.folder);
-        std::fs::create_dir_all(folder).map_err(FileError::of(folder))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(FileError::of(folder))?;
+        std::fs::create_dir_all(folder).map_err(FileStoreError::of(folder))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(FileStoreError::of(folder))?;
         file.write_all(bytes)
             .and_then(|()| file.as_file().sync_data())
-            .map_err(FileError::of(&path))?;
+            .map_err(FileStoreError::of(&path))?;
         file.persist(&path)
-            .map_err(|error| FileError::of(&path)(error.error))?;
+            .map_err(|error| FileStoreError::of(&path)(error.error))?;
         Ok(())
     }
 
     /// The bytes of a file. Fails if it has more than `most`.
-    pub fn read(&self, name: &str, most: u64) -> Result<Vec<u8>, FileError> {
+    pub fn read(&self, name: &str, most: u64) -> Result<Vec<u8>, FileStoreError> {
         let path = self.path(name);
         let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(FileError::of(&path))?;
+        let file = File::open(&path).map_err(FileStoreError::of(&path))?;
         file.take(most.saturating_add(1))
             .read_to_end(&mut bytes)
-            .map_err(FileError::of(&path))?;
+            .map_err(FileStoreError::of(&path))?;
         if bytes.len() as u64 > most {
             let error = io::Error::other(format!("it has more than {most} bytes"));
-            return Err(FileError::of(&path)(error));
+            return Err(FileStoreError::of(&path)(error));
         }
         Ok(bytes)
     }
@@ -115,11 +115,11 @@ impl FileStore {
     }
 
     /// Notes that a file is used at this time.
-    pub fn used(&self, name: &str, now: SystemTime) -> Result<(), FileError> {
+    pub fn used(&self, name: &str, now: SystemTime) -> Result<(), FileStoreError> {
         let path = self.path(name);
         let used = File::options().write(true).open(&path);
         used.and_then(|file| file.set_modified(now))
-            .map_err(FileError::of(&path))
+            .map_err(FileStoreError::of(&path))
     }
 
     /// Removes the files in the folder and in these subfolders that nobody has used for too long, at most once an hour. A file that

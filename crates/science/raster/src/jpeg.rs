@@ -7,12 +7,12 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
-use crate::{DecodeError, Limits, Raster, SIDE, check_size, damaged};
+use crate::{NotAPicture, Raster, RasterLimits, SIDE, check_size, damaged};
 
 /// Most scans of a progressive file. Encoders write about ten.
 const SCANS: usize = 64;
 
-pub(crate) fn decode(file: &[u8], limits: &Limits) -> Result<Raster, DecodeError> {
+pub(crate) fn decode(file: &[u8], limits: &RasterLimits) -> Result<Raster, NotAPicture> {
     let failed = |error: DecodeErrors| damaged("JPEG", &error);
     let options = DecoderOptions::default()
         .set_max_width(SIDE as usize)

@@ -4,14 +4,14 @@
 //! picture bomb). [`Raster::decode`] looks at the bytes, not at what their sender says about them:
 //!
 //! ```text
-//!  bytes ──▶ at most Limits::bytes ──▶ type by signature ──▶ size by header, at most Limits::pixels ──▶ decoder ──▶ Raster
+//!  bytes ──▶ at most RasterLimits::bytes ──▶ type by signature ──▶ size by header, at most RasterLimits::pixels ──▶ decoder ──▶ Raster
 //! ```
 //!
 //! ```
-//! use limbic_raster::{DecodeError, Limits, Raster};
+//! use limbic_raster::{NotAPicture, RasterLimits, Raster};
 //!
-//! let error = Raster::decode(b"<svg/>", &Limits::default()).unwrap_err();
-//! assert_eq!(error, DecodeError::UnknownType);
+//! let error = Raster::decode(b"<svg/>", &RasterLimits::default()).unwrap_err();
+//! assert_eq!(error, NotAPicture::UnknownType);
 //! ```
 //!
 //! # Laws
@@ -32,14 +32,14 @@ use limbic_fit::ImageType;
 
 /// What a file may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct RasterLimits {
     /// Maximum bytes of the file.
     pub bytes: usize,
     /// Maximum pixels, width times height. The decoder needs some 4 to 12 bytes for each.
     pub pixels: usize,
 }
 
-impl Default for Limits {
+impl Default for RasterLimits {
     /// 16 MiB and 2^23 pixels, which is enough for 3840 × 2160.
     fn default() -> Self {
         Self {
@@ -67,7 +67,7 @@ pub struct Raster {
 
 /// Why bytes are not a picture, or not one that is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
+pub enum NotAPicture {
     /// The file is too large.
     #[error("the file has {bytes} bytes, and at most {limit} are accepted")]
     TooManyBytes {
@@ -101,14 +101,14 @@ pub enum DecodeError {
 
 impl Raster {
     /// Decodes a file. Its type is found by its first bytes.
-    pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+    pub fn decode(file: &[u8], limits: &RasterLimits) -> Result<Self, NotAPicture> {
         if file.len() > limits.bytes {
-            return Err(DecodeError::TooManyBytes {
+            return Err(NotAPicture::TooManyBytes {
                 bytes: file.len(),
                 limit: limits.bytes,
             });
         }
-        match kind_of(file).ok_or(DecodeError::UnknownType)? {
+        match kind_of(file).ok_or(NotAPicture::UnknownType)? {
             ImageType::Png => png::decode(file, limits),
             ImageType::Jpeg => jpeg::decode(file, limits),
             ImageType::Webp => webp::decode(file, limits),
@@ -129,10 +129,10 @@ pub fn kind_of(file: &[u8]) -> Option<ImageType> {
 }
 
 /// Returns an error if the size in a header is not within the limits.
-fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeError> {
+fn check_size(width: u32, height: u32, limits: &RasterLimits) -> Result<(), NotAPicture> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limits.pixels as u64 || width > SIDE || height > SIDE {
-        return Err(DecodeError::TooManyPixels {
+        return Err(NotAPicture::TooManyPixels {
             width,
             height,
             limit: limits.pixels,
@@ -141,8 +141,8 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeErro
     Ok(())
 }
 
-fn damaged(kind: &'static str, problem: &dyn std::fmt::Display) -> DecodeError {
-    DecodeError::Damaged {
+fn damaged(kind: &'static str, problem: &dyn std::fmt::Display) -> NotAPicture {
+    NotAPicture::Damaged {
         kind,
         problem: problem.to_string(),
     }

@@ -5,12 +5,12 @@ use std::io::Cursor;
 use limbic_fit::ImageType;
 use png::{Decoder, Limits as PngLimits, Transformations};
 
-use crate::{DecodeError, Limits, Raster, check_size, damaged, on_white};
+use crate::{NotAPicture, Raster, RasterLimits, check_size, damaged, on_white};
 
 /// Bytes for everything besides pixels: chunks with texts and profiles can be compressed a thousandfold.
 const REST: usize = 4 << 20;
 
-pub(crate) fn decode(file: &[u8], limits: &Limits) -> Result<Raster, DecodeError> {
+pub(crate) fn decode(file: &[u8], limits: &RasterLimits) -> Result<Raster, NotAPicture> {
     let failed = |error: png::DecodingError| damaged("PNG", &error);
     let bytes = limits.pixels.saturating_mul(8).saturating_add(REST);
     let mut decoder = Decoder::new_with_limits(Cursor::new(file), PngLimits { bytes });

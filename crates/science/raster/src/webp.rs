@@ -5,9 +5,9 @@ use std::io::Cursor;
 use image_webp::{DecodingError, WebPDecoder};
 use limbic_fit::ImageType;
 
-use crate::{DecodeError, Limits, Raster, check_size, damaged, on_white};
+use crate::{NotAPicture, Raster, RasterLimits, check_size, damaged, on_white};
 
-pub(crate) fn decode(file: &[u8], limits: &Limits) -> Result<Raster, DecodeError> {
+pub(crate) fn decode(file: &[u8], limits: &RasterLimits) -> Result<Raster, NotAPicture> {
     let failed = |error: DecodingError| damaged("WebP", &error);
     // The decoder reserves memory for a picture before it compares its size with that of the canvas.
     for (width, height) in inner_sizes(file) {

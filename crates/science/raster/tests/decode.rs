@@ -4,7 +4,7 @@
 use image_webp::{ColorType as WebpColour, WebPEncoder};
 use jpeg_encoder::{ColorType as JpegColour, Encoder as JpegEncoder};
 use limbic_fit::ImageType;
-use limbic_raster::{DecodeError, Limits, Raster, kind_of};
+use limbic_raster::{NotAPicture, Raster, RasterLimits, kind_of};
 use proptest::prelude::*;
 
 const WIDTH: u32 = 37;
@@ -58,7 +58,7 @@ fn files() -> [(ImageType, Vec<u8>); 3] {
 fn a_picture_is_decoded_by_its_bytes() {
     for (kind, file) in files() {
         assert_eq!(kind_of(&file), Some(kind));
-        let raster = Raster::decode(&file, &Limits::default()).unwrap();
+        let raster = Raster::decode(&file, &RasterLimits::default()).unwrap();
         assert_eq!((raster.kind, raster.width, raster.height), (kind, WIDTH, HEIGHT));
         let most = if kind == ImageType::Jpeg { 12 } else { 0 };
         let difference = raster.rgb.iter().zip(colours()).map(|(a, b)| a.abs_diff(b));
@@ -69,10 +69,10 @@ fn a_picture_is_decoded_by_its_bytes() {
 #[test]
 fn what_is_transparent_lies_on_white() {
     let file = png(2, 1, png::ColorType::Rgba, &[10, 20, 30, 255, 10, 20, 30, 0]);
-    let raster = Raster::decode(&file, &Limits::default()).unwrap();
+    let raster = Raster::decode(&file, &RasterLimits::default()).unwrap();
     assert_eq!(raster.rgb, [10, 20, 30, 255, 255, 255]);
     let file = png(1, 1, png::ColorType::GrayscaleAlpha, &[0, 127]);
-    let raster = Raster::decode(&file, &Limits::default()).unwrap();
+    let raster = Raster::decode(&file, &RasterLimits::default()).unwrap();
     assert_eq!(raster.rgb, [128, 128, 128]);
 }
 
@@ -81,8 +81,8 @@ fn a_file_that_ends_early_is_no_picture() {
     for (kind, file) in files() {
         for share in [2, 4, 8] {
             let cut = &file[..file.len() - file.len() / share];
-            let error = Raster::decode(cut, &Limits::default()).unwrap_err();
-            assert!(matches!(error, DecodeError::Damaged { .. }), "{kind:?}: {error}");
+            let error = Raster::decode(cut, &RasterLimits::default()).unwrap_err();
+            assert!(matches!(error, NotAPicture::Damaged { .. }), "{kind:?}: {error}");
         }
     }
 }
@@ -90,21 +90,21 @@ fn a_file_that_ends_early_is_no_picture() {
 #[test]
 fn a_file_of_too_many_bytes_or_pixels_is_refused() {
     for (kind, file) in files() {
-        let limits = Limits {
+        let limits = RasterLimits {
             bytes: file.len() - 1,
-            ..Limits::default()
+            ..RasterLimits::default()
         };
         let error = Raster::decode(&file, &limits).unwrap_err();
         assert!(
-            matches!(error, DecodeError::TooManyBytes { .. }),
+            matches!(error, NotAPicture::TooManyBytes { .. }),
             "{kind:?}: {error}"
         );
-        let limits = Limits {
+        let limits = RasterLimits {
             pixels: (WIDTH * HEIGHT) as usize - 1,
-            ..Limits::default()
+            ..RasterLimits::default()
         };
         let error = Raster::decode(&file, &limits).unwrap_err();
-        let expected = DecodeError::TooManyPixels {
+        let expected = NotAPicture::TooManyPixels {
             width: WIDTH,
             height: HEIGHT,
             limit: limits.pixels,
@@ -158,11 +158,11 @@ fn a_bomb_is_refused_by_its_header() {
     for kind in [ImageType::Png, ImageType::Jpeg, ImageType::Webp] {
         let file = bomb(kind);
         assert!(file.len() < 10_000);
-        let error = Raster::decode(&file, &Limits::default()).unwrap_err();
+        let error = Raster::decode(&file, &RasterLimits::default()).unwrap_err();
         let is_refused = match &error {
-            DecodeError::TooManyPixels { .. } => true,
+            NotAPicture::TooManyPixels { .. } => true,
             // The decoder has a limit of its own for a side.
-            DecodeError::Damaged { problem, .. } => {
+            NotAPicture::Damaged { problem, .. } => {
                 problem.contains("dimensions") || problem.contains("width")
             }
             _ => false,
@@ -181,8 +181,8 @@ fn a_small_canvas_around_a_large_picture_is_refused() {
     let mut file = b"RIFF".to_vec();
     file.extend((chunks.len() as u32).to_le_bytes());
     file.extend(chunks);
-    let error = Raster::decode(&file, &Limits::default()).unwrap_err();
-    assert!(matches!(error, DecodeError::TooManyPixels { .. }), "{error}");
+    let error = Raster::decode(&file, &RasterLimits::default()).unwrap_err();
+    assert!(matches!(error, NotAPicture::TooManyPixels { .. }), "{error}");
 }
 
 #[test]
@@ -195,8 +195,8 @@ fn other_bytes_are_no_picture() {
         b"\x89PNG",
         b"\xff\xd8",
     ] {
-        let error = Raster::decode(bytes, &Limits::default()).unwrap_err();
-        assert_eq!(error, DecodeError::UnknownType);
+        let error = Raster::decode(bytes, &RasterLimits::default()).unwrap_err();
+        assert_eq!(error, NotAPicture::UnknownType);
     }
 }
 
@@ -213,7 +213,7 @@ proptest! {
             file[place] = byte;
         }
         let end = length.index(file.len() * 2).min(file.len());
-        let limits = Limits { pixels: 1 << 16, ..Limits::default() };
+        let limits = RasterLimits { pixels: 1 << 16, ..RasterLimits::default() };
         if let Ok(raster) = Raster::decode(&file[..end], &limits) {
             prop_assert_eq!(raster.rgb.len(), raster.width as usize * raster.height as usize * 3);
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use limbic_domain::{TenantId, Utc};
-use limbic_file_store::{FileError, FileStore};
+use limbic_file_store::{FileStore, FileStoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::{Paint, Painted, Usage};
@@ -45,7 +45,7 @@ pub struct PaintedFile {
 
 impl PaintedFile {
     /// Stores a picture. The file is durable when this returns.
-    pub(super) fn store(painted: &Painted, store: &FileStore) -> Result<Self, FileError> {
+    pub(super) fn store(painted: &Painted, store: &FileStore) -> Result<Self, FileStoreError> {
         Ok(Self {
             file: store.put(&painted.file, painted.kind.ending())?,
             media_type: painted.kind.media_type().to_owned(),

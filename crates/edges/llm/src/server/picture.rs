@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use limbic_raster::{Limits, Raster};
+use limbic_raster::{Raster, RasterLimits};
 use reqwest::Url;
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ fn painted(encoded: &Encoded<'_>, model: String) -> Result<Painted, Failure> {
     let file = BASE64_STANDARD
         .decode(encoded.base64.as_bytes())
         .map_err(|error| failed(&format_args!("its picture is not valid base64: {error}")))?;
-    let raster = Raster::decode(&file, &Limits::default()).map_err(|error| failed(&error))?;
+    let raster = Raster::decode(&file, &RasterLimits::default()).map_err(|error| failed(&error))?;
     Ok(Painted {
         kind: raster.kind,
         width: raster.width,
