@@ -16,7 +16,7 @@ const LAYERS: [&str; 8] = [
 ];
 
 /// Allowed dependencies within a layer. A stage never depends on another stage, an edge never on another edge.
-const ALLOWED_WITHIN: [(&str, &str); 8] = [
+const ALLOWED_WITHIN: [(&str, &str); 9] = [
     ("limbic-component", "limbic-stream"),
     ("limbic-http", "limbic-stream"),
     ("limbic-stream-embedded", "limbic-component"),
@@ -25,6 +25,7 @@ const ALLOWED_WITHIN: [(&str, &str); 8] = [
     ("limbic-stream-kafka", "limbic-stream"),
     ("limbic-affect", "limbic-encoder"),
     ("limbic-evaluation", "limbic-bandit"),
+    ("limbic-raster", "limbic-fit"),
 ];
 
 /// Pure computation. These layers never depend on the engine.

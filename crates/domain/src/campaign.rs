@@ -37,6 +37,10 @@ pub struct Brief {
     /// Further values that templates may use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, String>,
+    /// What a model paints behind the texts of the campaign's cards ("a kitchen table in the morning light"). Empty = no picture is
+    /// ordered.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub background: String,
     /// What the advertiser's ads may say, and how they look.
     #[serde(default, skip_serializing_if = "BrandKit::is_empty")]
     pub brand: BrandKit,

@@ -29,7 +29,7 @@ pub struct Creative {
     pub id: String,
     /// The template or model that wrote it, for instance `template/celebrate-1`.
     pub generator: String,
-    /// An AI model wrote the texts: the mark that a machine can read (Regulation (EU) 2024/1689, Article 50(2)).
+    /// An AI model wrote the texts, or painted the picture behind them: the mark that a machine can read (Regulation (EU) 2024/1689, Article 50(2)).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ai_generated: bool,
     /// Which version of the template or prompt wrote it. Absent in records of programs that did not note it.

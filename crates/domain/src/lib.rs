@@ -41,6 +41,7 @@
 //! * A seed gives the same random numbers on every machine and in every version.
 //! * A secret is never printed.
 
+mod backgrounds;
 mod campaign;
 mod connection;
 mod creative;
@@ -71,6 +72,7 @@ pub mod topics;
 mod units;
 mod withdrawal;
 
+pub use backgrounds::{PaintedBackground, background_id};
 pub use campaign::{BrandKit, Brief, Campaign, Platform};
 pub use connection::{ConnectorPause, ConnectorPosition};
 pub use creative::{
@@ -92,7 +94,7 @@ pub use ids::{AudienceId, InvalidId, PostRef, Pseudonym, Slug, TenantId, event_i
 pub use moment::{Change, Direction, Evidence, Moment, MomentKind, MoodSummary, Recipient};
 pub use number::{Micros, OutOfRange, Probability};
 pub use outcome::{Outcome, OutcomeKind, Replaced, Statement};
-pub use picture::Picture;
+pub use picture::{Background, Picture};
 pub use post::Post;
 pub use posterior::Posterior;
 pub use progress::Progress;

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Creative;
+use crate::{Creative, GeneratorVersion, Slug};
 
-/// The picture that an ad is shown with: a card that says what the ad says. It is drawn when the ad is delivered.
+/// The picture that an ad is shown with: a card that says what the ad says. It is drawn when the ad is delivered, over a picture of a model if
+/// there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Picture {
     /// The image of an ad platform's format, as `PLATFORM/FORMAT/IMAGE` of the file of limits, for instance `x/post/landscape`.
@@ -21,6 +22,23 @@ pub struct Picture {
     /// Background, text and accent as `#rrggbb`. Missing ones are chosen by the renderer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub colours: Vec<String>,
+    /// The picture behind the texts, if a model painted one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
+}
+
+/// A picture that a model painted, behind the texts of a card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Background {
+    /// The name of its file: the SHA-256 hash of the bytes, and an ending. It is in the folder `pictures/painted` of the node that
+    /// ordered it.
+    pub file: String,
+    /// The model that painted it, as `PROVIDER/MODEL`.
+    pub model: String,
+    /// The prompt strategy.
+    pub strategy: Slug,
+    /// The strategy's version, and the hash of the prompt that was sent.
+    pub prompt: GeneratorVersion,
 }
 
 impl Creative {
@@ -68,6 +86,7 @@ mod tests {
             brand: "Acme Boots".into(),
             button: String::new(),
             colours: Vec::new(),
+            background: None,
         });
         let alt = creative.alt_text().unwrap();
         assert_eq!(alt, "Acme Boots. Warm feet! Light and dry.");

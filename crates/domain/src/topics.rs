@@ -13,6 +13,7 @@
 //! | `reviews` | `CAMPAIGN/CREATIVE/request`, `…/verdict` | Compacted, as above. Ads that wait for a person, and what people decided. |
 //! | `texts` | `CAMPAIGN/ORDER` | Compacted, as above. What language models wrote for campaigns. |
 //! | `withdrawals` | person | Compacted, as above. People who took something back, for an hour. |
+//! | `backgrounds` | `CAMPAIGN/ORDER` | Compacted, as above. What models painted for campaigns; the files are on the node. |
 //! | `progress` | `default/STAGE/PARTITION` | Compacted, as above. It is about the node, not about a tenant. |
 
 /// Posts and outcomes that the edge accepted, before duplicates are removed.
@@ -68,8 +69,11 @@ pub const TEXTS: &str = "texts";
 /// People who deleted a post or their account, for a time ([`Withdrawal`](crate::Withdrawal)). Compacted.
 pub const WITHDRAWALS: &str = "withdrawals";
 
+/// What models painted for campaigns ([`PaintedBackground`](crate::PaintedBackground)). Compacted.
+pub const BACKGROUNDS: &str = "backgrounds";
+
 /// Every compacted topic. They have no dead-letter topics: a stage that reads one record by record skips what it cannot read.
-pub const COMPACTED: [&str; 9] = [
+pub const COMPACTED: [&str; 10] = [
     CAMPAIGNS,
     POSTERIORS,
     HOLDS,
@@ -79,6 +83,7 @@ pub const COMPACTED: [&str; 9] = [
     REVIEWS,
     TEXTS,
     WITHDRAWALS,
+    BACKGROUNDS,
 ];
 
 /// Topics between two stages only. Their records are deleted when every stage that reads them has read them.

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use limbic_domain::{
     AudienceStatus, Campaign, CampaignStatus, ConnectorPause, ConnectorPosition, CreativeSet, Decision,
-    Deletion, Draft, Envelope, Feeling, Hold, Moment, Outcome, PlatformStatus, Post, Posterior, Progress,
-    Reading, Record, ReviewRequest, ReviewVerdict, Withdrawal, WrittenTexts,
+    Deletion, Draft, Envelope, Feeling, Hold, Moment, Outcome, PaintedBackground, PlatformStatus, Post,
+    Posterior, Progress, Reading, Record, ReviewRequest, ReviewVerdict, Withdrawal, WrittenTexts,
 };
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -136,6 +136,7 @@ fn every_record_keeps_its_schema() {
     check::<ReviewVerdict>();
     check::<WrittenTexts>();
     check::<Withdrawal>();
+    check::<PaintedBackground>();
 }
 
 #[test]

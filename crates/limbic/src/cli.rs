@@ -884,6 +884,9 @@ pub struct RenderArgs {
     /// Refuse colours that are hard to read instead of correcting them
     #[arg(long)]
     pub strict_colours: bool,
+    /// A picture behind the texts (PNG, JPEG or WebP). It is covered with the background colour as far as the texts need it
+    #[arg(long, value_name = "FILE")]
+    pub backdrop: Option<PathBuf>,
     /// The language of the text: Chinese, Japanese and Korean write some characters differently
     #[arg(long, default_value = "en")]
     pub language: String,

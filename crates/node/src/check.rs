@@ -433,7 +433,11 @@ fn ask(
                 ids.server().unwrap_or_else(|| "it".to_owned())
             ))
         }
-        kind @ (Kind::Stage | Kind::AdPlatform | Kind::Connector | Kind::LlmProvider) => {
+        kind @ (Kind::Stage
+        | Kind::AdPlatform
+        | Kind::Connector
+        | Kind::LlmProvider
+        | Kind::PictureProvider) => {
             anyhow::bail!("{setting}: a URL cannot choose a {}", kind.name())
         }
     }

@@ -1,4 +1,4 @@
-//! The language models of this node: its gateway, as the API sees it.
+//! The models of this node that write texts and paint pictures: its gateway, as the API sees it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,31 +6,68 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use limbic_api::{
-    CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer,
+    BY_A_MODEL, CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedPicture, GeneratedText,
+    LanguageModels, PictureBody, PictureQuality, Viewer,
 };
 use limbic_component::Resources;
+use limbic_creative::CreativeStage;
 use limbic_domain::{ConnectionUrl, Slug, TenantId};
 use limbic_llm::gateway::{
-    Ask, CacheUse, Clock, Gateway, GatewayError, GatewayMeters, Ledger, Outcome, Piece, PriceTable, Seller,
-    SystemClock, Upstream, price,
+    Ask, CacheUse, Clock, Gateway, GatewayError, GatewayMeters, Ledger, Maker, Outcome, PaintAsk,
+    PaintedFile, Piece, PriceTable, Seller, SystemClock, Upstream, price, route,
 };
-use limbic_llm::{Generate, Provider};
+use limbic_llm::{Generate, Paint, Painter, Provider, Quality};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::folder;
 use crate::settings::{Entry, Settings};
 use crate::stores::open_entries;
 
-/// The table of the settings with the providers.
-const TABLE: &str = "llm_providers";
+/// The tables of the settings with the providers: of texts, and of pictures.
+const TABLES: [&str; 2] = ["llm_providers", "picture_providers"];
 
 /// A gateway as the API sees it.
 struct Models {
     gateway: Gateway,
     handle: Handle,
+}
+
+/// Returns an error if the gateway's settings are not valid, or a setting names a model that there is not.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
+    let [writers, painters] = TABLES.map(|table| settings.entries.of(table).map(|(name, _)| name).collect());
+    let (writers, painters): (Vec<&Slug>, Vec<&Slug>) = (writers, painters);
+    if let Some(name) = writers.iter().find(|name| painters.contains(name)) {
+        anyhow::bail!(
+            "picture_providers.{name}: there is a [llm_providers.{name}] too: give one of them another name, because routes name providers"
+        );
+    }
+    let llm = &settings.llm;
+    llm.check(writers.iter().chain(&painters).copied())?;
+    let creative = settings.section::<CreativeStage>();
+    for (setting, model, table, providers) in [
+        (
+            "creative.generate.model",
+            &creative.generate.model,
+            TABLES[0],
+            writers,
+        ),
+        ("creative.paint.model", &creative.paint.model, TABLES[1], painters),
+    ] {
+        let chain = route(&llm.routes, |provider| providers.contains(&provider), model);
+        let is_known = chain.is_some_and(|chain| {
+            let mut targets = chain.iter();
+            targets.all(|target| providers.contains(&&target.provider))
+        });
+        if !model.is_empty() && !is_known {
+            anyhow::bail!(
+                "{setting} = {model}: there is no such model: name a route of llm.routes, or PROVIDER/MODEL, with providers of [{table}]"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Opens the providers of the settings and the gateway to them. A node without providers has none.
@@ -40,8 +77,17 @@ pub(crate) fn open(
     handle: &Handle,
     meters: &Registry,
 ) -> anyhow::Result<Option<Gateway>> {
-    let providers: BTreeMap<Slug, Arc<dyn Provider>> = open_entries(settings, TABLE, resources)?;
-    if providers.is_empty() {
+    let [texts, pictures] = TABLES;
+    let writers: BTreeMap<Slug, Arc<dyn Provider>> = open_entries(settings, texts, resources)?;
+    let painters: BTreeMap<Slug, Arc<dyn Painter>> = open_entries(settings, pictures, resources)?;
+    let writers = writers
+        .into_iter()
+        .map(|(name, writer)| (name, Maker::Texts(writer)));
+    let painters = painters
+        .into_iter()
+        .map(|(name, painter)| (name, Maker::Pictures(painter)));
+    let mut makers: BTreeMap<Slug, Maker> = writers.chain(painters).collect();
+    if makers.is_empty() {
         return Ok(None);
     }
     folder::create(&settings.data_dir)
@@ -49,9 +95,9 @@ pub(crate) fn open(
     let clock = Arc::new(SystemClock::default());
     let keep = settings.llm.keep_results.as_millis();
     let ledger = handle.block_on(Ledger::open(&settings.data_dir, keep, clock.now()))?;
-    let upstreams = settings.entries.of(TABLE).filter_map(|(name, entry)| {
+    let upstreams = entries(settings).filter_map(|(name, entry)| {
         let upstream = Upstream {
-            provider: Arc::clone(providers.get(name)?),
+            maker: makers.remove(name)?,
             kind: entry.component.name.to_owned(),
             host: host(entry),
         };
@@ -85,8 +131,7 @@ pub(crate) fn without_price(settings: &Settings) -> Vec<String> {
     let mut missing = Vec::new();
     for (place, route) in llm.routes.iter().enumerate() {
         for target in &route.chain {
-            let mut entries = settings.entries.of(TABLE);
-            let Some((name, entry)) = entries.find(|(name, _)| **name == target.provider) else {
+            let Some((name, entry)) = entries(settings).find(|(name, _)| **name == target.provider) else {
                 continue;
             };
             let host = host(entry);
@@ -104,6 +149,11 @@ pub(crate) fn without_price(settings: &Settings) -> Vec<String> {
         }
     }
     missing
+}
+
+/// The providers of the settings.
+fn entries(settings: &Settings) -> impl Iterator<Item = (&Slug, &Entry)> {
+    TABLES.into_iter().flat_map(|table| settings.entries.of(table))
 }
 
 /// The host of a provider's URL. Empty if it cannot be read.
@@ -161,6 +211,40 @@ impl LanguageModels for Models {
         events
     }
 
+    fn paint(
+        &self,
+        tenant: &TenantId,
+        key: String,
+        body: GenerateBody,
+        picture: PictureBody,
+    ) -> oneshot::Receiver<Result<GeneratedPicture, GenerateError>> {
+        let ask = PaintAsk {
+            tenant: tenant.clone(),
+            key: Some(key),
+            request: Paint {
+                model: body.model,
+                prompt: body.prompt,
+                width: picture.width,
+                height: picture.height,
+                quality: match picture.quality {
+                    PictureQuality::Low => Quality::Low,
+                    PictureQuality::Medium => Quality::Medium,
+                    PictureQuality::High => Quality::High,
+                },
+            },
+        };
+        let gateway = self.gateway.clone();
+        let (sender, painted) = oneshot::channel();
+        self.handle.spawn(async move {
+            let result = gateway.paint(ask).await;
+            let result = result
+                .map(|outcome| self::picture(&gateway, &outcome))
+                .map_err(error);
+            let _ = sender.send(result);
+        });
+        painted
+    }
+
     fn providers(&self, viewer: Viewer<'_>) -> Value {
         let mut items = self.gateway.providers();
         if !viewer.is_operator {
@@ -205,6 +289,25 @@ fn text(gateway: &Gateway, outcome: &Outcome) -> GeneratedText {
         is_cut_off: generated.is_cut_off,
         prompt_tokens: generated.usage.map(|usage| usage.prompt_tokens),
         completion_tokens: generated.usage.map(|usage| usage.completion_tokens),
+        cost_micros: outcome.cost().0,
+        currency: gateway.currency().to_owned(),
+        source: source.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+fn picture(gateway: &Gateway, outcome: &Outcome<PaintedFile>) -> GeneratedPicture {
+    let answered = &outcome.answered;
+    let painted = &answered.generated;
+    let source = json!(outcome.source);
+    GeneratedPicture {
+        file: painted.file.clone(),
+        media_type: painted.media_type.clone(),
+        width: painted.width,
+        height: painted.height,
+        bytes: painted.bytes,
+        digital_source: BY_A_MODEL,
+        model: painted.model.clone(),
+        provider: answered.provider.to_string(),
         cost_micros: outcome.cost().0,
         currency: gateway.currency().to_owned(),
         source: source.as_str().unwrap_or_default().to_owned(),

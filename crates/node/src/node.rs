@@ -10,7 +10,7 @@ use limbic_affect_stage::AffectMeters;
 use limbic_api::{ApiMeters, Context};
 use limbic_component::{Need, Registration};
 use limbic_connectors::ConnectorMeters;
-use limbic_creative::{AdIndexes, Embedders, TextModel, TextModels};
+use limbic_creative::{AdIndexes, Embedders, PictureModel, PictureModels, TextModel, TextModels};
 use limbic_deliver::{AdPlatforms, DeliverMeters, DeliveryPictures};
 use limbic_ingest::{Edge, IngestMeters};
 use limbic_metrics::{MetricsStage, SeriesMeters, SeriesReader, SeriesStore};
@@ -310,10 +310,11 @@ impl Parts {
         } else {
             None
         };
-        let writer = gateway
+        let model = gateway
             .clone()
-            .map(|gateway| -> Arc<dyn TextModel> { Arc::new(GatewayModel::new(gateway, handle.clone())) });
-        resources.insert::<TextModels>(writer);
+            .map(|gateway| Arc::new(GatewayModel::new(gateway, handle.clone())));
+        resources.insert::<TextModels>(model.clone().map(|model| model as Arc<dyn TextModel>));
+        resources.insert::<PictureModels>(model.map(|model| model as Arc<dyn PictureModel>));
         if running.iter().any(asks) {
             resources.insert::<Embedders>(embedder::open(settings)?);
             resources.insert::<AdIndexes>(embedder::index(settings, handle)?);

@@ -43,9 +43,11 @@ mod drawing {
 
     use anyhow::Context as _;
     use limbic_deliver::{DeliverStage, DeliveryPictures, DrawnPicture, NoPicture, Pictures};
-    use limbic_domain::{Creative, Picture};
+    use limbic_domain::{Background, Creative, Picture};
+    use limbic_file_store::FileStore;
     use limbic_fit::Image;
-    use limbic_render::{Card, Colours, DigitalSource, Fonts, Gallery, GalleryError, Mark};
+    use limbic_llm::gateway::PAINTED_FOLDER;
+    use limbic_render::{Backdrop, Card, Colours, DigitalSource, Fonts, Gallery, GalleryError, Mark};
 
     use crate::settings::Settings;
 
@@ -55,19 +57,32 @@ mod drawing {
 
     pub(crate) fn open(settings: &Settings) -> DeliveryPictures {
         let keep = settings.section::<DeliverStage>().keep_pictures.get();
-        Arc::new(Cards(Gallery::new(super::folder(settings), keep)))
+        Arc::new(Cards {
+            gallery: Gallery::new(super::folder(settings), keep),
+            painted: FileStore::new(
+                settings.data_dir.join(PAINTED_FOLDER),
+                settings.llm.keep_pictures.get(),
+            ),
+        })
     }
 
     /// Draws cards into the gallery of the node.
-    struct Cards(Gallery);
+    struct Cards {
+        gallery: Gallery,
+        /// The pictures behind the texts.
+        painted: FileStore,
+    }
 
     impl Pictures for Cards {
         fn draw(&self, ad: &Creative) -> Result<DrawnPicture, NoPicture> {
             let picture = ad.picture.as_ref();
             let picture = picture.ok_or_else(|| NoPicture::Never("the ad has none".to_owned()))?;
             let image = image_of(picture).map_err(NoPicture::Never)?;
-            let card = card_of(ad, picture).map_err(NoPicture::Never)?;
-            let drawn = self.0.draw(&card, image, SystemTime::now());
+            let mut card = card_of(ad, picture).map_err(NoPicture::Never)?;
+            if let Some(background) = &picture.background {
+                card.backdrop = Some(self.backdrop(background)?);
+            }
+            let drawn = self.gallery.draw(&card, image, SystemTime::now());
             let drawn = drawn.map_err(|error| no_picture(&error))?;
             for note in &drawn.notes {
                 tracing::debug!(ad = ad.id, note, "the picture of an ad");
@@ -82,6 +97,25 @@ mod drawing {
                 bytes: drawn.bytes,
                 alt: card.mark.alt,
                 source: card.mark.source.uri().to_owned(),
+            })
+        }
+    }
+
+    impl Cards {
+        /// The picture behind the texts, which is kept for longer.
+        fn backdrop(&self, background: &Background) -> Result<Backdrop, NoPicture> {
+            if self.painted.size(&background.file).is_none() {
+                return Err(NoPicture::Never(format!(
+                    "{}: the picture behind the texts is not on this node: let the node that runs the stage `texts` deliver too, or share \
+                     the folder",
+                    self.painted.path(&background.file).display()
+                )));
+            }
+            let used = self.painted.used(&background.file, SystemTime::now());
+            used.map_err(|error| NoPicture::NotNow(error.to_string()))?;
+            Ok(Backdrop {
+                name: background.file.clone(),
+                path: self.painted.path(&background.file),
             })
         }
     }
@@ -131,11 +165,13 @@ mod drawing {
                 source,
                 alt: ad.alt_text().unwrap_or_default(),
             },
+            backdrop: None,
         })
     }
 
     #[cfg(test)]
     mod tests {
+        use std::path::Path;
         use std::time::Duration;
 
         use super::*;
@@ -150,10 +186,55 @@ mod drawing {
             .unwrap()
         }
 
+        fn cards(folder: &Path) -> Cards {
+            let day = Duration::from_hours(24);
+            Cards {
+                gallery: Gallery::new(folder.to_owned(), day),
+                painted: FileStore::new(folder.join("painted"), day),
+            }
+        }
+
+        #[test]
+        fn a_card_over_a_picture_of_a_model_says_so_and_needs_the_file() {
+            let folder = tempfile::tempdir().unwrap();
+            let cards = cards(folder.path());
+            let mut ad = ad("Warm feet", "x/post/landscape");
+            let plain = cards.draw(&ad).unwrap();
+            let mut painted = Vec::new();
+            let mut encoder = png::Encoder::new(&mut painted, 64, 32);
+            encoder.set_color(png::ColorType::Grayscale);
+            let mut writer = encoder.write_header().unwrap();
+            writer.write_image_data(&[200; 64 * 32]).unwrap();
+            writer.finish().unwrap();
+            let file = cards.painted.put(&painted, "png").unwrap();
+            let background = |file: &str| Background {
+                file: file.to_owned(),
+                model: "own/small-1".to_owned(),
+                strategy: "backdrop".parse().unwrap(),
+                prompt: limbic_domain::GeneratorVersion {
+                    version: 1,
+                    hash: "0123456789abcdef".to_owned(),
+                },
+            };
+            ad.ai_generated = true;
+            if let Some(picture) = &mut ad.picture {
+                picture.background = Some(background(&file));
+            }
+            let drawn = cards.draw(&ad).unwrap();
+            assert_ne!(drawn.sha256, plain.sha256);
+            assert!(drawn.source.ends_with("/compositeWithTrainedAlgorithmicMedia"));
+            if let Some(picture) = &mut ad.picture {
+                picture.background = Some(background("lost.png"));
+            }
+            let error = cards.draw(&ad).unwrap_err();
+            assert!(matches!(error, NoPicture::Never(_)), "{error:?}");
+            assert!(error.to_string().contains("share the folder"), "{error}");
+        }
+
         #[test]
         fn the_picture_of_an_ad_is_in_the_folder_and_described() {
             let folder = tempfile::tempdir().unwrap();
-            let cards = Cards(Gallery::new(folder.path().to_owned(), Duration::from_hours(24)));
+            let cards = cards(folder.path());
             let mut ad = ad("Warm feet", "x/post/landscape");
             let drawn = cards.draw(&ad).unwrap();
             assert_eq!(cards.draw(&ad).unwrap(), drawn);
@@ -175,7 +256,7 @@ mod drawing {
         #[test]
         fn what_cannot_be_drawn_says_why() {
             let folder = tempfile::tempdir().unwrap();
-            let cards = Cards(Gallery::new(folder.path().to_owned(), Duration::from_hours(24)));
+            let cards = cards(folder.path());
             let mut colourless = ad("Warm feet", "x/post/landscape");
             if let Some(picture) = &mut colourless.picture {
                 picture.colours = vec!["red".into()];

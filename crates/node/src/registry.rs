@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 39] = [
+pub static COMPONENTS: [Registration; 42] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -47,6 +47,9 @@ pub static COMPONENTS: [Registration; 39] = [
     Registration::of::<limbic_llm::Gemini>(),
     Registration::of::<limbic_llm::Mistral>(),
     Registration::of::<limbic_llm::Ollama>(),
+    Registration::of::<limbic_llm::OpenAiImages>(),
+    Registration::of::<limbic_llm::GeminiImages>(),
+    Registration::of::<limbic_llm::Imagen>(),
 ];
 
 /// How the components of a kind are used.
@@ -92,6 +95,10 @@ pub const fn usage(kind: Kind) -> Usage {
         Kind::LlmProvider => Usage::ByNodes(
             "A node that serves the API or runs the stage `texts` opens every `[llm_providers.NAME]`, and asks them as `[llm]` says: for \
              `POST /v1/generate`, and for the texts of ads if `creative.generate.model` names a model.",
+        ),
+        Kind::PictureProvider => Usage::ByNodes(
+            "A node that serves the API or runs the stage `texts` opens every `[picture_providers.NAME]`, and asks them as `[llm]` says: for \
+             `POST /v1/generate`, and for pictures behind the texts of ads if `creative.paint.model` names a model.",
         ),
     }
 }

@@ -1,10 +1,12 @@
-//! The gateway to language models as the stage `texts` sees it.
+//! The gateway to models as the stage `texts` sees it.
 
 use std::time::Duration;
 
-use limbic_creative::{ModelReply, TextModel, TextOrder};
-use limbic_llm::gateway::{Ask, CacheUse, Gateway, GatewayError};
-use limbic_llm::{Generate, Generated};
+use limbic_creative::{
+    ModelReply, PaintQuality, PictureModel, PictureOrder, PictureReply, TextModel, TextOrder,
+};
+use limbic_llm::gateway::{Ask, CacheUse, Gateway, GatewayError, PaintAsk};
+use limbic_llm::{Generate, Generated, Paint, Quality};
 use limbic_stream::outbox::Answer;
 use tokio::runtime::Handle;
 
@@ -65,10 +67,50 @@ impl TextModel for GatewayModel {
     }
 }
 
+impl PictureModel for GatewayModel {
+    fn paint(&self, key: &str, order: &PictureOrder, deadline: Duration) -> Answer<PictureReply> {
+        let ask = PaintAsk {
+            tenant: order.tenant.clone(),
+            key: Some(key.to_owned()),
+            request: Paint {
+                model: order.model.clone(),
+                prompt: order.prompt.clone(),
+                width: order.width,
+                height: order.height,
+                quality: match order.quality {
+                    PaintQuality::Low => Quality::Low,
+                    PaintQuality::Medium => Quality::Medium,
+                    PaintQuality::High => Quality::High,
+                },
+            },
+        };
+        let asked = self.gateway.paint(ask);
+        let answered = self
+            .handle
+            .block_on(async { tokio::time::timeout(deadline, asked).await });
+        match answered {
+            Ok(Ok(outcome)) => {
+                let answered = &outcome.answered;
+                Answer::Applied(PictureReply {
+                    file: answered.generated.file.clone(),
+                    model: format!("{}/{}", answered.provider, answered.generated.model),
+                })
+            }
+            Ok(Err(error)) => without_reply(error),
+            Err(_) => Answer::Unknown {
+                detail: "no picture in time; the request goes on, and the next attempt gets its picture"
+                    .to_owned(),
+            },
+        }
+    }
+}
+
 /// What an error means for the outbox.
-fn without_reply(error: GatewayError) -> Answer<ModelReply> {
+fn without_reply<T>(error: GatewayError) -> Answer<T> {
     match error.into_answer() {
-        Answer::Applied(Generated { text, model, .. }) => Answer::Applied(ModelReply { text, model }),
+        Answer::Applied(Generated { .. }) => Answer::Unknown {
+            detail: "an error is no reply".to_owned(),
+        },
         Answer::RetryAfter { wait, detail } => Answer::RetryAfter { wait, detail },
         Answer::Blocked { detail } => Answer::Blocked { detail },
         Answer::Rejected { detail } => Answer::Rejected { detail },

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use limbic_node::settings::Overrides;
 use limbic_node::{Node, Options, Settings, Verdict, check};
 use serde_json::{Value, json};
@@ -80,6 +81,28 @@ async fn complete(State(script): State<Arc<Script>>, headers: HeaderMap) -> Resp
     ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
 }
 
+fn png() -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, 48, 32);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[90; 48 * 32]).unwrap();
+    writer.finish().unwrap();
+    file
+}
+
+/// The same for `OpenAI`'s Images API, as its reference describes it.
+async fn paint(State(script): State<Arc<Script>>, headers: HeaderMap) -> Response {
+    script.asked.lock().unwrap().push(headers);
+    let act = script.acts.lock().unwrap().pop_front();
+    if let Some(Act::Wait(closed)) = act {
+        let _ = closed.await;
+    }
+    let usage = json!({"input_tokens": 19, "output_tokens": 10, "total_tokens": 29});
+    let reply = json!({"created": 1_764_460_800, "data": [{"b64_json": BASE64_STANDARD.encode(png())}], "usage": usage});
+    ([(header::CONTENT_TYPE, "application/json")], reply.to_string()).into_response()
+}
+
 struct Scene {
     folder: tempfile::TempDir,
     script: Arc<Script>,
@@ -93,6 +116,7 @@ impl Scene {
         let script = Arc::new(Script::default());
         let router = Router::new()
             .route("/v1/chat/completions", post(complete))
+            .route("/v1/images/generations", post(paint))
             .with_state(Arc::clone(&script));
         let listener = runtime
             .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
@@ -147,6 +171,15 @@ prices = [{{ provider = 'own', model = 'small', input = 2_000_000, output = 3_00
         self.script.asked.lock().unwrap().len()
     }
 
+    /// Waits until the provider has this many requests.
+    fn until_asked(&self, count: usize) {
+        let start = Instant::now();
+        while self.asked() < count {
+            assert!(start.elapsed() < Duration::from_mins(2), "it was not asked");
+            std::thread::yield_now();
+        }
+    }
+
     fn will(&self, act: Act) {
         self.script.acts.lock().unwrap().push_back(act);
     }
@@ -197,8 +230,9 @@ impl Running {
             body.len()
         );
         socket.write_all(request.as_bytes()).unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).unwrap();
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -259,6 +293,103 @@ fn a_text_is_answered_with_its_cost_and_a_repeated_key_is_not_paid_again_also_af
     assert_eq!(scene.asked(), 1);
     let providers = node.get(ACME, "/v1/providers").json();
     assert_eq!(providers["spent_today"]["settled"], COST, "{providers}");
+    node.close();
+}
+
+/// A provider that paints, and its model.
+fn studio(scene: &Scene) -> String {
+    let price = "[llm.default_price]\ninput = 2_000_000\noutput = 3_000_000\n";
+    format!(
+        "{price}[picture_providers.studio]\nkind = 'openai'\nbase_url = '{}'\n",
+        scene.base
+    )
+}
+
+fn picture() -> Value {
+    json!({"model": "studio/small", "prompt": "A loaf of bread.", "picture": {"width": 1200, "height": 628, "quality": "low"}})
+}
+
+#[test]
+fn a_picture_is_a_file_of_the_node_that_a_repeated_key_does_not_pay_again() {
+    let scene = Scene::new();
+    let node = scene.open(&studio(&scene));
+    let key = "idempotency-key: draft-1\r\n";
+    let first = node.generate(ACME, key, &picture());
+    assert_eq!(first.status, 200, "{}", first.body);
+    let painted = first.json();
+    let file = painted["file"].as_str().unwrap().to_owned();
+    let mut expected = json!({
+        "file": file, "media_type": "image/png", "width": 48, "height": 32, "bytes": png().len(),
+        "digital_source": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        "model": "small", "provider": "studio", "cost_micros": COST, "currency": "USD", "source": "provider",
+    });
+    assert_eq!(painted, expected);
+    let shown = node.get(ACME, &format!("/v1/pictures/{file}"));
+    assert_eq!(
+        (shown.status, &*shown.headers["content-type"]),
+        (200, "image/png")
+    );
+    expected["cost_micros"] = 0.into();
+    expected["source"] = "repeated".into();
+    assert_eq!(node.generate(ACME, key, &picture()).json(), expected);
+    assert_eq!(scene.asked(), 1);
+    let providers = node.get(ACME, "/v1/providers").json();
+    assert_eq!(providers["spent_today"]["settled"], COST, "{providers}");
+    node.close();
+}
+
+#[test]
+fn two_requests_with_one_key_are_one_picture_also_while_it_is_painted() {
+    let scene = Scene::new();
+    let node = scene.open(&studio(&scene));
+    let (open, closed) = oneshot::channel();
+    scene.will(Act::Wait(closed));
+    let key = "idempotency-key: draft-1\r\n";
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| node.generate(ACME, key, &picture()));
+        scene.until_asked(1);
+        let second = scope.spawn(|| node.generate(ACME, key, &picture()));
+        drop(open);
+        (first.join().unwrap(), second.join().unwrap())
+    });
+    assert_eq!((first.status, second.status), (200, 200));
+    assert_eq!(first.json()["file"], second.json()["file"]);
+    assert_eq!(scene.asked(), 1);
+    node.close();
+}
+
+#[test]
+fn a_wrong_request_for_a_picture_says_what_to_do() {
+    let scene = Scene::new();
+    let node = scene.open(&studio(&scene));
+    let key = "idempotency-key: draft-1\r\n";
+    let with = |field: &str, value: Value| {
+        let mut body = picture();
+        body[field] = value;
+        body
+    };
+    for (key, body, said) in [
+        ("", picture(), "a picture needs a key"),
+        (key, with("stream", true.into()), "it is for texts"),
+        (key, with("system", "Paint.".into()), "it is for texts"),
+        (
+            key,
+            with("model", "own/small".into()),
+            "makes texts: name a model for pictures",
+        ),
+        (key, with("prompt", " ".into()), "it is empty"),
+        (key, with("picture", json!({"width": 0, "height": 1})), "0 pixels"),
+        (
+            key,
+            with("picture", json!({"width": 9, "height": 9, "colour": "red"})),
+            "colour",
+        ),
+    ] {
+        let answer = node.generate(ACME, key, &body);
+        assert!((400..500).contains(&answer.status), "{}", answer.body);
+        assert!(answer.body.contains(said), "{said}: {}", answer.body);
+    }
+    assert_eq!(scene.asked(), 0);
     node.close();
 }
 

@@ -188,7 +188,8 @@ impl Chain {
             References::new()
                 .with(topics::CAMPAIGNS, records)
                 .with::<&str, &[u8]>(topics::REVIEWS, [])
-                .with::<&str, &[u8]>(topics::TEXTS, []),
+                .with::<&str, &[u8]>(topics::TEXTS, [])
+                .with::<&str, &[u8]>(topics::BACKGROUNDS, []),
         );
         chain.publish_holds();
         chain.deliver.assign(topics::DECISIONS, 0);

@@ -1,4 +1,4 @@
-//! The language models of this node: texts, providers, and the cache of replies.
+//! The models of this node: texts, pictures, providers, and the cache of replies.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use limbic_domain::TenantId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::App;
 use crate::auth::{Caller, Operator};
@@ -53,6 +53,36 @@ pub struct GenerateBody {
     /// How the cache is used. Default `use`.
     #[serde(default)]
     pub cache: CacheMode,
+    /// If it is present, a picture is asked for instead of a text, and `model` names a model that paints. Then `system`, `temperature`,
+    /// `seed`, `schema` and `stream` have no meaning and are refused.
+    #[serde(default)]
+    pub picture: Option<PictureBody>,
+}
+
+/// The picture that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PictureBody {
+    /// Pixels of the place that the picture is for. A model paints in the nearest proportions that it has.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// How much work the model does. Default `medium`.
+    #[serde(default)]
+    pub quality: PictureQuality,
+}
+
+/// How much work a model does for a picture. More costs more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureQuality {
+    /// Little.
+    Low,
+    /// As is usual.
+    #[default]
+    Medium,
+    /// Much.
+    High,
 }
 
 const fn usual_tokens() -> u32 {
@@ -95,6 +125,36 @@ pub struct GeneratedText {
     /// result of this idempotency key).
     pub source: String,
 }
+
+/// A picture of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GeneratedPicture {
+    /// The name of its file in `GET /v1/pictures/{file}`.
+    pub file: String,
+    /// `image/png`, `image/jpeg` or `image/webp`.
+    pub media_type: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// The size of the file.
+    pub bytes: u64,
+    /// How it was made: a concept of the IPTC's vocabulary *Digital Source Type*. The file is as the provider sent it.
+    pub digital_source: &'static str,
+    /// The model that painted it, in the provider's form.
+    pub model: String,
+    /// The provider: the NAME of `[picture_providers.NAME]`.
+    pub provider: String,
+    /// What this request has cost, in millionths of the currency unit. 0 if no provider was asked for it.
+    pub cost_micros: i64,
+    /// The currency of the cost.
+    pub currency: String,
+    /// `provider`, or `repeated` (the result of this idempotency key).
+    pub source: String,
+}
+
+/// The concept of a picture that a model alone has made.
+pub const BY_A_MODEL: &str = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
 
 /// A part of a running request.
 #[derive(Debug)]
@@ -185,6 +245,16 @@ pub trait LanguageModels: Send + Sync {
         body: GenerateBody,
     ) -> mpsc::UnboundedReceiver<GenerateEvent>;
 
+    /// Begins a request for a picture, whose body has one. `key` is its idempotency key. If the receiver is dropped, the request goes on,
+    /// because it is paid.
+    fn paint(
+        &self,
+        tenant: &TenantId,
+        key: String,
+        body: GenerateBody,
+        picture: PictureBody,
+    ) -> oneshot::Receiver<Result<GeneratedPicture, GenerateError>>;
+
     /// The providers, their prices, and what the tenant has spent. Numbers and problems of attempts are of all tenants, so only
     /// operators get them.
     fn providers(&self, viewer: Viewer<'_>) -> Value;
@@ -214,6 +284,19 @@ impl LanguageModels for () {
             detail.to_owned(),
         ))));
         events
+    }
+
+    fn paint(
+        &self,
+        _: &TenantId,
+        _: String,
+        _: GenerateBody,
+        _: PictureBody,
+    ) -> oneshot::Receiver<Result<GeneratedPicture, GenerateError>> {
+        let (sender, painted) = oneshot::channel();
+        let detail = "this node has no models that paint: add [picture_providers.NAME] and a route in [llm] to its settings";
+        let _ = sender.send(Err(GenerateError::NotHere(detail.to_owned())));
+        painted
     }
 
     fn providers(&self, _: Viewer<'_>) -> Value {
@@ -248,6 +331,16 @@ pub(crate) async fn generate(
         Ok::<_, Problem>((one_json::<GenerateBody>(&bytes)?, share))
     });
     let (body, share) = read.await.map_err(|panic| Problem::internal(&panic))??;
+    if let Some(picture) = body.picture {
+        let key = check_picture(key, &body)?;
+        let painted = app.context.models.paint(&tenant, key, body, picture);
+        // The request is in memory until its reply ends, and so is its share.
+        let _share = share;
+        let painted = painted.await.map_err(|error| Problem::internal(&error))?;
+        return painted
+            .map(|picture| Json(picture).into_response())
+            .map_err(GenerateError::problem);
+    }
     let is_streamed = body.stream;
     let mut events = Arc::clone(&app.context.models).generate(&tenant, key, body);
     if is_streamed {
@@ -263,6 +356,29 @@ pub(crate) async fn generate(
         }
     }
     Err(Problem::internal(&"a request for a text ended without a result"))
+}
+
+/// The idempotency key of a request for a picture, which must have one: a picture can take longer than `api.timeout`, and whoever repeats
+/// the request with its key gets the picture that was paid.
+fn check_picture(key: Option<String>, body: &GenerateBody) -> Result<String, Problem> {
+    let of_texts = [
+        ("system", body.system.is_some()),
+        ("temperature", body.temperature.is_some()),
+        ("seed", body.seed.is_some()),
+        ("schema", body.schema.is_some()),
+        ("stream", body.stream),
+    ];
+    if let Some((field, _)) = of_texts.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Problem::bad_request(
+            "it is for texts, and `picture` asks for a picture: remove one of them",
+        )
+        .of_field(field));
+    }
+    key.ok_or_else(|| {
+        let detail = "a picture needs a key, because it can take longer than `api.timeout`: send a random UUID, and send the request again \
+                      with it if there is no answer in time";
+        Problem::bad_request(detail).of_field("idempotency-key")
+    })
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -8,7 +8,7 @@
 //!  GET  /v1/readings, /v1/moments, … ◀── view (SQLite or PostgreSQL)
 //!  GET  /v1/series                   ◀── time series (SQLite or InfluxDB)
 //!  GET  /v1/counts                   ◀── counts in the log's commits
-//!  POST /v1/generate          ──▶ language models ──▶ text
+//!  POST /v1/generate          ──▶ models ──▶ text or picture
 //! ```
 //!
 //! | module | paths |
@@ -18,7 +18,7 @@
 //! | `counts` | `GET /v1/counts`: exact, so that a caller can check that no record was lost or processed twice |
 //! | `limits` | `GET /v1/limits`: what this node has refused and closed, by reason, and how full it is |
 //! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`, `/v1/sources`: the state of audiences, what campaigns have chosen with what result, how deliveries stand, what was accepted and rejected of each social network; `GET /v1/explain`: why an ad, or why none |
-//! | `generate` | `POST /v1/generate`: a text by a language model, whole or as server-sent events; `GET /v1/providers`, `GET` and `DELETE /v1/cache`, `GET /v1/cache/health` |
+//! | `generate` | `POST /v1/generate`: a text by a language model, whole or as server-sent events, or a picture; `GET /v1/providers`, `GET` and `DELETE /v1/cache`, `GET /v1/cache/health` |
 //! | `reviews` | `GET /v1/reviews`: ads that wait for a person, and what was decided; `POST` and `DELETE /v1/reviews/{id}` decide and forget |
 //! | `pictures` | `GET /v1/pictures/{file}`: the drawn picture of an ad, without a key, for ad platforms |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
@@ -107,7 +107,8 @@ pub use components::ComponentView;
 pub use connectors::Connectors;
 pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use generate::{
-    CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedText, LanguageModels, Viewer,
+    BY_A_MODEL, CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedPicture, GeneratedText,
+    LanguageModels, PictureBody, PictureQuality, Viewer,
 };
 pub use hooks::{HookRefusal, HookRequest};
 pub use meters::ApiMeters;

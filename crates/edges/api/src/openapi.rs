@@ -5,7 +5,7 @@ use limbic_domain::{AudienceStatus, CreativeSet, Decision, Hold, Moment, Outcome
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::{GenerateBody, GeneratedText, ReviewBody, ReviewView};
+use crate::{GenerateBody, GeneratedPicture, GeneratedText, ReviewBody, ReviewView};
 
 pub(crate) async fn show() -> Json<Value> {
     Json(document())
@@ -405,7 +405,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "post",
             "/v1/generate",
-            "Ask a language model for a text, through the node's routes, limits, budgets and cache. With the header `Idempotency-Key` the same key gives the same result and is paid once. With `\"stream\": true` the answer is `text/event-stream`: events `text`, `restart` (Discard the text so far: its provider failed, and another provider starts.), then `done` or `problem`.",
+            "Ask a language model for a text, through the node's routes, limits, budgets and cache. With the header `Idempotency-Key` the same key gives the same result and is paid once. With `\"stream\": true` the answer is `text/event-stream`: events `text`, `restart` (Discard the text so far: its provider failed, and another provider starts.), then `done` or `problem`. With `picture` a model paints: the answer is a `GeneratedPicture`, whose file is at `/v1/pictures/{file}`, and a key is needed, because a picture can take longer than `api.timeout`.",
             &[],
             Answer::Text,
             Some("GenerateBody"),
@@ -583,6 +583,7 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<Hold>();
     generator.subschema_for::<AudienceStatus>();
     generator.subschema_for::<GenerateBody>();
+    generator.subschema_for::<GeneratedPicture>();
     generator.subschema_for::<GeneratedText>();
     generator.subschema_for::<ReviewBody>();
     generator.subschema_for::<ReviewView>();

@@ -1,4 +1,4 @@
-//! The drawn pictures of ads.
+//! The drawn pictures of ads, and the pictures of models behind their texts.
 //!
 //! Ad platforms fetch them by their address and have no key. A name is the hash of the file, so only those find a picture who were told
 //! its name or have it already, and what it shows is made to be shown to everybody.
@@ -13,6 +13,9 @@ use limbic_domain::TenantId;
 use crate::App;
 use crate::problem::Problem;
 
+/// The folder of what models painted, in the folder of the pictures. A person who reviews an ad looks at its background here.
+const PAINTED: &str = "painted";
+
 /// Whose turns to read they are who have no key, so that they do not take those of a tenant.
 static ANYONE: LazyLock<TenantId> = LazyLock::new(|| TenantId::new("anyone").expect("it is a tenant's name"));
 
@@ -20,8 +23,10 @@ static ANYONE: LazyLock<TenantId> = LazyLock::new(|| TenantId::new("anyone").exp
 pub(crate) async fn show(State(app): State<App>, Path(file): Path<String>) -> Result<Response, Problem> {
     let media_type = media_type(&file).ok_or_else(not_found)?;
     let _turn = app.turn_to_read(&ANYONE).await?;
-    let path = app.context.pictures.join(&file);
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    let drawn = app.context.pictures.join(&file);
+    let painted = app.context.pictures.join(PAINTED).join(&file);
+    let read =
+        tokio::task::spawn_blocking(move || std::fs::read(drawn).or_else(|_| std::fs::read(painted))).await;
     let bytes = read.ok().and_then(Result::ok).ok_or_else(not_found)?;
     let headers: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, media_type)];
     Ok((headers, bytes).into_response())

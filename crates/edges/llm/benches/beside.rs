@@ -23,9 +23,10 @@ use axum::routing::post;
 use axum::{Json, Router};
 use limbic_domain::{Slug, TenantId};
 use limbic_llm::gateway::{
-    Ask, CacheUse, Clock as _, Gateway, GatewaySettings, Ledger, Price, SystemClock, TenantLimits, Upstream,
+    Ask, CacheUse, Clock as _, Gateway, GatewaySettings, Ledger, Maker, Price, SystemClock, TenantLimits,
+    Upstream,
 };
-use limbic_llm::{Generate, OpenAiCompatible, OpenAiSettings, Provider};
+use limbic_llm::{Generate, OpenAiCompatible, OpenAiSettings};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -86,6 +87,7 @@ fn open(runtime: &Runtime, folder: &std::path::Path, provider: &str) -> Gateway 
         default_price: Some(Price {
             input: 1_000_000,
             output: 1_000_000,
+            picture: 0,
         }),
         ..GatewaySettings::default()
     };
@@ -94,7 +96,7 @@ fn open(runtime: &Runtime, folder: &std::path::Path, provider: &str) -> Gateway 
         ..OpenAiSettings::default()
     });
     let upstream = Upstream {
-        provider: Arc::new(provider.expect("the address is valid")) as Arc<dyn Provider>,
+        maker: Maker::Texts(Arc::new(provider.expect("the address is valid"))),
         kind: "openai".to_owned(),
         host: "127.0.0.1".to_owned(),
     };

@@ -16,7 +16,8 @@ use axum::routing::post;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use limbic_domain::{Slug, TenantId};
 use limbic_llm::gateway::{
-    Ask, CacheUse, Clock as _, Gateway, GatewaySettings, Ledger, Price, SystemClock, TenantLimits, Upstream,
+    Ask, CacheUse, Clock as _, Gateway, GatewaySettings, Ledger, Maker, Price, SystemClock, TenantLimits,
+    Upstream,
 };
 use limbic_llm::{Attempt, Generate, OpenAiCompatible, OpenAiSettings, Provider};
 use tokio::net::TcpListener;
@@ -72,11 +73,12 @@ fn open(runtime: &Runtime, folder: &std::path::Path, provider: &Arc<dyn Provider
         default_price: Some(Price {
             input: 1_000_000,
             output: 1_000_000,
+            picture: 0,
         }),
         ..GatewaySettings::default()
     };
     let upstream = Upstream {
-        provider: Arc::clone(provider),
+        maker: Maker::Texts(Arc::clone(provider)),
         kind: "openai".to_owned(),
         host: "127.0.0.1".to_owned(),
     };

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use limbic_domain::{Slug, TenantId};
 use limbic_llm::gateway::{
-    Ask, CacheUse, Clock as _, Gateway, GatewaySettings, Ledger, Price, SystemClock, TenantLimits, Upstream,
+    Ask, CacheUse, Clock as _, Gateway, GatewaySettings, Ledger, Maker, Price, SystemClock, TenantLimits,
+    Upstream,
 };
 use limbic_llm::{Attempt, Generate, Generated, OnText, Pending, Provider, Usage};
 use tokio::runtime::Runtime;
@@ -37,6 +38,7 @@ impl Provider for Steady {
                 usage: Some(Usage {
                     prompt_tokens: 19,
                     completion_tokens: 10,
+                    pictures: 0,
                 }),
                 ..Generated::text(text)
             })
@@ -71,11 +73,12 @@ fn open(runtime: &Runtime, folder: &std::path::Path) -> Gateway {
         default_price: Some(Price {
             input: 1_000_000,
             output: 1_000_000,
+            picture: 0,
         }),
         ..GatewaySettings::default()
     };
     let upstream = Upstream {
-        provider: Arc::new(Steady),
+        maker: Maker::Texts(Arc::new(Steady)),
         kind: "openai".to_owned(),
         host: "127.0.0.1".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! Language models: providers that generate text from a request.
+//! Models: providers that write a text or paint a picture from a request.
 //!
 //! ```text
 //!  stage ──▶ Outbox<Generate> ──▶ Providing ──▶ Provider::generate ──HTTP──▶ model
@@ -20,12 +20,21 @@
 //! | [`Mistral`] | chat completions | `response_format` |
 //! | [`Ollama`] | chat | `format` |
 //!
+//! A [`Painter`] is the same for pictures: [`Paint`] is the request, and [`Painted`] the result, whose bytes are decoded within limits before
+//! they count as a picture.
+//!
+//! | provider of pictures | API | state on 2026-11-30 |
+//! |---|---|---|
+//! | [`OpenAiImages`] | `OpenAI`'s Images API | `gpt-image-1` has ended, its successors have the same API |
+//! | [`GeminiImages`] | `generateContent` with `responseModalities` | Google's present models |
+//! | [`Imagen`] | `predict` of the Gemini API | ended at Google, according to reports |
+//!
 //! # What it is not
 //!
 //! It knows nothing of ads. The stage `texts` of `limbic-creative` orders texts, and the node passes the orders to the gateway.
 //!
-//! A provider does not retry, cache or check the text: the outbox retries, and the safety gate checks. Tool
-//! calls and images are not supported: [`Generate`] cannot request them, and a reply that consists of them is rejected.
+//! A provider does not retry, cache or check the text: the outbox retries, and the safety gate checks. Tool calls are not supported, nor are
+//! pictures in prompts: [`Generate`] and [`Paint`] cannot have them, and a reply that consists of tool calls is rejected. Videos are not made.
 //!
 //! # Laws
 //!
@@ -81,18 +90,26 @@
 mod anthropic;
 pub mod gateway;
 mod gemini;
+mod gemini_images;
+mod imagen;
 mod mistral;
 mod ollama;
 mod openai;
+mod openai_images;
+mod paint;
 mod provider;
 mod request;
 mod server;
 
 pub use anthropic::{Anthropic, AnthropicSettings};
 pub use gemini::{Gemini, GeminiSettings};
+pub use gemini_images::GeminiImages;
+pub use imagen::{Imagen, ImagenSettings, People};
 pub use mistral::{Mistral, MistralSettings};
 pub use ollama::{Ollama, OllamaSettings};
 pub use openai::{LimitField, OpenAiCompatible, OpenAiSettings};
+pub use openai_images::{OpenAiImages, OpenAiImagesSettings, OutputFormat};
+pub use paint::{Paint, Painted, Painter, PendingPicture, Quality};
 pub use provider::{Attempt, Failure, FailureKind, OnText, Pending, Provider, Providing, Spent};
 pub use request::{Generate, Generated, Usage};
 pub use server::SettingsError;

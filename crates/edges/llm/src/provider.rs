@@ -11,18 +11,26 @@ use tokio::runtime::Handle;
 
 use crate::{Generate, Generated, Usage};
 
-/// One attempt at a request.
-#[derive(Debug, Clone, Copy)]
-pub struct Attempt<'a> {
+/// One attempt at a request for a text, or for a picture ([`Paint`](crate::Paint)).
+#[derive(Debug)]
+pub struct Attempt<'a, R = Generate> {
     /// The idempotency key, the same for every attempt of a request at this provider and model.
     pub key: &'a str,
     /// The request. Its model is in the provider's form.
-    pub request: &'a Generate,
+    pub request: &'a R,
     /// The time of the attempt.
     pub now: Utc,
-    /// Maximum duration of the attempt, until the end of the text.
+    /// Maximum duration of the attempt, until the end of the reply.
     pub deadline: Duration,
 }
+
+impl<R> Clone for Attempt<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Attempt<'_, R> {}
 
 /// The result of an attempt, when it is there.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Generated, Failure>> + Send + 'a>>;
@@ -72,9 +80,9 @@ pub enum FailureKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spent {
-    /// No tokens: the provider did not begin.
+    /// Nothing: the provider did not begin.
     Nothing,
-    /// These tokens.
+    /// These tokens and pictures.
     Tokens(Usage),
     /// Not known: the provider began, and did not report.
     Unknown,
@@ -128,7 +136,7 @@ impl Sender<Generate> for Providing {
         let answer = |call: &Call<Generate>| {
             let attempt = Attempt {
                 key: &call.key,
-                request: &call.request,
+                request: &*call.request,
                 now: call.now,
                 deadline: call.deadline,
             };

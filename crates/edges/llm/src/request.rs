@@ -53,13 +53,21 @@ impl Request for Generate {
     }
 }
 
-/// Numbers of tokens.
+/// What a request has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
-    /// Tokens of the reply, with those that a model spends on thinking.
+    /// Tokens of the reply, with those that a model spends on thinking. Some models count a picture in tokens too.
     pub completion_tokens: u64,
+    /// Pictures, of providers that count them instead of their tokens.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pictures: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Usage {

@@ -118,6 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (row, [language, brand, headline, body, button]) in TEXTS.iter().enumerate() {
         let [background, text, accent] = COLOURS[row % COLOURS.len()];
         let card = Card {
+            backdrop: None,
             headline: (*headline).to_owned(),
             body: (*body).to_owned(),
             button: (*button).to_owned(),

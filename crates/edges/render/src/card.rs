@@ -4,9 +4,10 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::Tree;
 
+use crate::backdrop::{Region, cover, least_veil};
 use crate::layout::{Area, Layout, layout};
 use crate::text::{Lines, SMALLEST, Typesetter, directed, is_right_to_left};
-use crate::{Colour, Fonts, Mark, RenderError};
+use crate::{Backdrop, Colour, Fonts, Mark, RenderError};
 
 /// The pixels of a side.
 const SIDES: (u32, u32) = (32, 4096);
@@ -28,6 +29,8 @@ pub struct Card {
     pub language: String,
     /// What the file says about the picture.
     pub mark: Mark,
+    /// The picture behind the texts, instead of the ground of the template.
+    pub backdrop: Option<Backdrop>,
 }
 
 /// The colours of a picture.
@@ -89,6 +92,7 @@ pub struct Picture {
 struct Line {
     x: f32,
     y: f32,
+    width: f32,
     anchor: &'static str,
     size: f32,
     weight: u16,
@@ -103,6 +107,18 @@ struct Frame {
     y: f32,
     width: f32,
     height: f32,
+}
+
+impl Line {
+    /// What the line can cover, with its accents and descenders.
+    const fn region(&self) -> Region {
+        Region {
+            x: self.x - self.size * 0.2,
+            y: self.y - self.size * 1.1,
+            width: self.width + self.size * 0.4,
+            height: self.size * 1.5,
+        }
+    }
 }
 
 impl From<Line> for Value {
@@ -146,11 +162,15 @@ impl Card {
         }
         let mut typesetter = Typesetter::new(fonts, &self.language);
         let mut notes = Vec::new();
-        let svg = self.svg(&mut typesetter, width, height, &mut notes)?;
+        let (svg, texts) = self.svg(&mut typesetter, width, height, &mut notes)?;
         let tree = Tree::from_str(&svg, typesetter.options())
             .map_err(|error| RenderError::Template(error.to_string()))?;
-        let mut pixmap =
-            Pixmap::new(width, height).ok_or_else(|| RenderError::Template("no pixels".to_owned()))?;
+        let mut pixmap = match &self.backdrop {
+            None => {
+                Pixmap::new(width, height).ok_or_else(|| RenderError::Template("no pixels".to_owned()))?
+            }
+            Some(backdrop) => self.ground(backdrop, [width, height], &texts, &mut notes)?,
+        };
         resvg::render(&tree, Transform::identity(), &mut pixmap.as_mut());
         // The ground covers the picture, so every pixel is opaque and needs no division by its alpha.
         let rgb = pixmap.pixels().iter();
@@ -172,7 +192,7 @@ impl Card {
         width: u32,
         height: u32,
         notes: &mut Vec<String>,
-    ) -> Result<String, RenderError> {
+    ) -> Result<(String, Vec<Region>), RenderError> {
         let headline = one_line(&self.headline);
         if headline.is_empty() {
             return Err(RenderError::Empty);
@@ -217,6 +237,10 @@ impl Card {
         };
         let (shade, deep) = (background.mixed(away, 40), background.mixed(away, 70));
         let legible = |colour: Colour| {
+            // What is behind the texts is then known when they are set, and is corrected for their one colour.
+            if self.backdrop.is_some() {
+                return text;
+            }
             let colour = colour.readable_on(background, Colour::LEAST_CONTRAST);
             let least = colour.contrast(shade).min(colour.contrast(deep));
             if least < Colour::LEAST_CONTRAST {
@@ -258,6 +282,7 @@ impl Card {
                 None => notes.push(left_out(name, width, height)),
             }
         }
+        let texts: Vec<Region> = lines.iter().map(Line::region).collect();
         let button = self.button(
             typesetter,
             layout,
@@ -276,16 +301,40 @@ impl Card {
             .template_from_str(include_str!("../templates/card.svg"))
             .map_err(failed)?;
         let (w, h) = (width as f32, height as f32);
-        template
+        let svg = template
             .render(context! {
                 width, height, lines, button, bar,
+                has_backdrop => self.backdrop.is_some(),
                 background => background.to_string(),
                 shade => shade.to_string(),
                 deep => deep.to_string(),
                 accent => accent.to_string(),
                 decor => context! { x => w * 0.93, y => h * 0.12, r => w.min(h) * 0.42 },
             })
-            .map_err(failed)
+            .map_err(failed)?;
+        Ok((svg, texts))
+    }
+
+    /// The picture behind the texts, covered as far as they need it.
+    fn ground(
+        &self,
+        backdrop: &Backdrop,
+        [width, height]: [u32; 2],
+        texts: &[Region],
+        notes: &mut Vec<String>,
+    ) -> Result<Pixmap, RenderError> {
+        let mut ground = backdrop.ground(width, height)?;
+        let veil = self.colours.background;
+        let text = self.colours.text_on(self.colours.text, veil)?;
+        let part = least_veil(&ground, texts, text, veil, Colour::LEAST_CONTRAST);
+        if part > 0 {
+            cover(&mut ground, veil, part);
+            let percent = u32::from(part) * 100 / 255;
+            notes.push(format!(
+                "The texts are hard to read on the picture behind them: {percent} % of {veil} lie on it."
+            ));
+        }
+        Ok(ground)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one drawing")]
@@ -330,6 +379,7 @@ impl Card {
         };
         lines.push(Line {
             x: x + wide / 2.0,
+            width: text_width,
             y: area.y + area.height / 2.0 + fitted.size * 0.36,
             anchor: "middle",
             size: fitted.size,
@@ -387,6 +437,7 @@ fn set(
         let x = if right { left + wide - width } else { left };
         lines.push(Line {
             x,
+            width: *width,
             y: fitted.baseline(top, at),
             anchor: "start",
             size: fitted.size,

@@ -1,5 +1,7 @@
 //! Why a picture cannot be rendered, and what to do.
 
+use std::path::PathBuf;
+
 use crate::Colour;
 
 /// Why a picture cannot be rendered, and what to do.
@@ -46,6 +48,14 @@ pub enum RenderError {
         height: u32,
         /// The smallest font size, in pixels.
         smallest: u32,
+    },
+    /// The picture behind the texts cannot be used.
+    #[error("{path}: {reason}: it is the picture behind the texts; paint another one, or copy the file from the node that has it", path = path.display())]
+    Backdrop {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// The headline has no words.
     #[error("the headline is empty: write it")]

@@ -8,6 +8,8 @@
 //!
 //! * [`Card`] is what the picture says. [`Card::render`] chooses a layout by the proportions, finds the largest font sizes at which the
 //!   lines fit, and corrects colours that are hard to read.
+//! * [`Backdrop`] is a picture behind the texts, for instance of a model. It is covered with the card's background colour as far as the
+//!   texts need it.
 //! * [`Fonts`] are the open fonts of the Noto family that the system has installed (SIL Open Font License 1.1), with a fallback for
 //!   Arabic, Hebrew, Indic scripts, Thai, Chinese, Japanese, Korean and emoji. Other fonts of the machine are not used, so they change
 //!   no picture.
@@ -35,11 +37,12 @@
 //!
 //! # Laws
 //!
-//! * The picture is a function of card, size and fonts.
+//! * The picture is a function of card, size, fonts, and the bytes of its backdrop.
 //! * Every text has a contrast of at least 4.5 to everything behind it (WCAG 2.2, level AA).
 //! * No line leaves its area, and no text is smaller than 10 pixels. The headline is whole or the card is refused; what else does not
 //!   fit is left out, and the picture says so.
 
+mod backdrop;
 mod card;
 mod colour;
 mod encode;
@@ -50,6 +53,7 @@ mod layout;
 mod mark;
 mod text;
 
+pub use backdrop::Backdrop;
 pub use card::{Card, Colours, Picture};
 pub use colour::{Colour, InvalidColour};
 pub use error::RenderError;

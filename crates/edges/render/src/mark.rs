@@ -11,7 +11,7 @@ pub enum DigitalSource {
     /// A program drew it by rules, and no model was trained for it.
     #[default]
     AlgorithmicMedia,
-    /// A program drew it, and an AI model wrote texts that are on it.
+    /// A program drew it, and an AI model wrote texts that are on it or painted what is behind them.
     CompositeWithTrainedAlgorithmicMedia,
 }
 

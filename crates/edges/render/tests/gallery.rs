@@ -171,7 +171,7 @@ fn a_folder_that_cannot_be_written_is_an_error_of_the_machine() {
     let error = gallery
         .draw(&card("Warm feet"), &landscape(3_000_000), SystemTime::UNIX_EPOCH)
         .unwrap_err();
-    assert!(matches!(error, GalleryError::Io { .. }) && error.is_of_the_machine());
+    assert!(matches!(error, GalleryError::File(_)) && error.is_of_the_machine());
     assert!(error.to_string().contains("a-file"), "{error}");
 }
 

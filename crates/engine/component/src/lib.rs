@@ -1,4 +1,4 @@
-//! The contract of a component: a stage, log, store, connector, ad platform or LLM provider.
+//! The contract of a component: a stage, log, store, connector, ad platform, LLM provider or picture provider.
 //!
 //! It is not a plug-in system: components are compiled in. A registry above this crate lists them, and everything else
 //! (settings file, command line, checks, reference pages, API) reads that list.
@@ -94,11 +94,13 @@ pub enum Kind {
     AdPlatform,
     /// Generates text.
     LlmProvider,
+    /// Paints pictures.
+    PictureProvider,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Stage,
         Self::Log,
         Self::ViewStore,
@@ -107,6 +109,7 @@ impl Kind {
         Self::Connector,
         Self::AdPlatform,
         Self::LlmProvider,
+        Self::PictureProvider,
     ];
 
     /// The kind in words.
@@ -120,6 +123,7 @@ impl Kind {
             Self::Connector => "connector",
             Self::AdPlatform => "ad platform",
             Self::LlmProvider => "LLM provider",
+            Self::PictureProvider => "picture provider",
         }
     }
 }

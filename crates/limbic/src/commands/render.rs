@@ -16,7 +16,7 @@ pub fn run(_: &RenderArgs) -> anyhow::Result<ExitCode> {
 /// Renders one card into a file.
 #[cfg(feature = "render")]
 pub fn run(args: &RenderArgs) -> anyhow::Result<ExitCode> {
-    use limbic_render::{Card, Fonts, Mark};
+    use limbic_render::{Backdrop, Card, Fonts, Mark};
 
     let size = rendering::size(&args.size)?;
     let kind = rendering::kind(&args.out)?;
@@ -33,6 +33,10 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<ExitCode> {
             alt: args.text.clone(),
             ..Mark::default()
         },
+        backdrop: args.backdrop.as_ref().map(|path| Backdrop {
+            name: path.display().to_string(),
+            path: path.clone(),
+        }),
     };
     let picture = card.render(&fonts, size.width, size.height)?;
     let file = picture.encode(kind, size.bytes)?;

@@ -134,6 +134,7 @@ fn card(review: &Value, size: &str, out: &Path) -> RenderArgs {
         size: size.to_owned(),
         colours: None,
         strict_colours: false,
+        backdrop: None,
         language: "en".to_owned(),
         fonts: None,
         out: out.to_owned(),

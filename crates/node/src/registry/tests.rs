@@ -16,8 +16,9 @@ use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::{Secret, Slug};
 use limbic_ingest::SeenIds;
 use limbic_llm::{
-    Anthropic, AnthropicSettings, Gemini, GeminiSettings, Mistral, MistralSettings, Ollama, OllamaSettings,
-    OpenAiCompatible, OpenAiSettings, Provider,
+    Anthropic, AnthropicSettings, Gemini, GeminiImages, GeminiSettings, Imagen, ImagenSettings, Mistral,
+    MistralSettings, Ollama, OllamaSettings, OpenAiCompatible, OpenAiImages, OpenAiImagesSettings,
+    OpenAiSettings, Painter, Provider,
 };
 use limbic_metrics::{Influx, InfluxSettings, SeriesMeters, SeriesStore};
 use limbic_stream::outbox::OutboxMeters;
@@ -367,7 +368,14 @@ fn every_component_with_entries_is_built_from_the_registry() {
         api_key: api_key.clone(),
         ..GeminiSettings::default()
     };
+    entries.insert::<GeminiImages>(name("gemini-images"), model.clone());
     entries.insert::<Gemini>(name("gemini"), model);
+    entries.insert::<OpenAiImages>(name("openai-images"), OpenAiImagesSettings::default());
+    let model = ImagenSettings {
+        api_key: Secret::new("sk"),
+        ..ImagenSettings::default()
+    };
+    entries.insert::<Imagen>(name("imagen"), model);
     let model = MistralSettings {
         api_key,
         ..MistralSettings::default()
@@ -402,6 +410,10 @@ fn every_component_with_entries_is_built_from_the_registry() {
             Kind::LlmProvider => {
                 let opened = open_entries::<Arc<dyn Provider>>(settings, table, resources);
                 assert_eq!(opened.unwrap().len(), 5);
+            }
+            Kind::PictureProvider => {
+                let opened = open_entries::<Arc<dyn Painter>>(settings, table, resources);
+                assert_eq!(opened.unwrap().len(), 3);
             }
             kind => panic!("{kind:?} has no entries"),
         }

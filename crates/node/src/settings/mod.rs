@@ -13,13 +13,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use limbic_component::{Component, Registration, Section};
-use limbic_creative::CreativeStage;
 use limbic_data_key::DataKeys;
 use limbic_domain::{
     Brief, ByteSize, Campaign, ConnectionUrl, Declaration, Direction, HumanDuration, Micros, Platform,
     ReviewMode, Secret, Slug, TenantId,
 };
-use limbic_llm::gateway::route;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +60,7 @@ pub struct Settings {
     pub campaigns: Vec<TenantCampaign>,
     /// The HTTP API.
     pub api: limbic_api::Settings,
-    /// The gateway to language models: which providers (`[llm_providers.NAME]`) answer for which model, limits, prices and cache.
+    /// The gateway to language models: which providers (`[llm_providers.NAME]`, `[picture_providers.NAME]`) answer for which model, limits, prices and cache.
     pub llm: limbic_llm::gateway::GatewaySettings,
     /// The settings of components, by section.
     #[serde(skip)]
@@ -302,21 +300,8 @@ impl Settings {
             self.check_campaign(one)?;
         }
         self.api.check()?;
-        self.llm
-            .check(self.entries.of("llm_providers").map(|(name, _)| name))?;
+        crate::models::check(self)?;
         let has_models = self.entries.of("llm_providers").next().is_some();
-        let writer = &self.section::<CreativeStage>().generate.model;
-        let has_provider = |provider: &Slug| {
-            let mut providers = self.entries.of("llm_providers");
-            providers.any(|(name, _)| name == provider)
-        };
-        let is_known = route(&self.llm.routes, has_provider, writer).is_some();
-        if !writer.is_empty() && !is_known {
-            bail!(
-                "creative.generate.model = {writer}: there is no such model: name a route of llm.routes, or PROVIDER/MODEL with a provider \
-                 of [llm_providers]"
-            );
-        }
         if has_models && self.llm.deadline >= self.api.timeout {
             bail!(
                 "llm.deadline = {}: must be below api.timeout = {}, so that callers get the answer of the gateway",

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use limbic_domain::{
-    Brief, Campaign, Creative, Factors, Picture, Platform, Removal, Rendering, Slug, TenantId, TextLength,
-    event_id,
+    Background, Brief, Campaign, Creative, Factors, Picture, Platform, Removal, Rendering, Slug, TenantId,
+    TextLength, event_id,
 };
 use limbic_fit::AdFormat;
 use minijinja::Value;
@@ -23,6 +23,7 @@ pub(crate) fn words(campaign: &Campaign, platform: &Platform, occasion: &Occasio
         link: _,
         offer,
         values,
+        background: _,
         brand: _,
     } = &campaign.brief;
     let values = values.iter().map(|(name, text)| (name.as_str(), text.as_str()));
@@ -82,6 +83,7 @@ impl Room<'_> {
             brand: one_line(&brief.product),
             button: one_line(&brief.call_to_action),
             colours: brief.brand.colours.clone(),
+            background: None,
         })
     }
 
@@ -261,8 +263,12 @@ pub(crate) fn edited(
             ));
         }
     }
+    let background = ad.picture.take().and_then(|picture| picture.background);
     ad.picture = room.picture(campaign);
     ad.factors.image = room.image();
+    if let Some(background) = background {
+        set_background(&mut ad, background);
+    }
     ad.id = id_of(
         (tenant, campaign),
         &ad.generator,
@@ -295,8 +301,38 @@ pub(crate) fn id_of(
     if let Some(picture) = picture {
         causes.extend([&*picture.image, &*picture.brand, &*picture.button]);
         causes.extend(picture.colours.iter().map(String::as_str));
+        causes.extend(picture.background.iter().map(|background| &*background.file));
     }
     event_id("creative", &causes)
+}
+
+/// The same ad over this picture: another ad, which nobody has approved. `None` if it has no card.
+pub(crate) fn painted(
+    ad: &Creative,
+    (tenant, campaign): (&TenantId, &Campaign),
+    background: &Background,
+) -> Option<Creative> {
+    let mut ad = ad.clone();
+    ad.picture.as_ref()?;
+    set_background(&mut ad, background.clone());
+    ad.ai_generated = true;
+    ad.approval = None;
+    ad.id = id_of(
+        (tenant, campaign),
+        &ad.generator,
+        &ad.rendering,
+        ad.picture.as_ref(),
+    );
+    Some(ad)
+}
+
+/// Lays a card over this picture. Its shape as a factor says so, for instance `landscape-painted`.
+fn set_background(ad: &mut Creative, background: Background) {
+    let image = ad.factors.image.as_ref().map(|image| format!("{image}-painted"));
+    ad.factors.image = image.and_then(|image| Slug::new(&image).ok());
+    if let Some(picture) = &mut ad.picture {
+        picture.background = Some(background);
+    }
 }
 
 pub(crate) fn states_offer(campaign: &Campaign, rendering: &Rendering) -> bool {

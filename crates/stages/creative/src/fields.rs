@@ -19,6 +19,7 @@ pub(crate) fn check_fields(campaign: &Campaign, wrong: &mut impl FnMut(String, S
         link,
         offer,
         values,
+        background,
         brand,
     } = &campaign.brief;
     let required = [
@@ -40,6 +41,7 @@ pub(crate) fn check_fields(campaign: &Campaign, wrong: &mut impl FnMut(String, S
         );
     }
     check_text("brief.offer", offer, wrong);
+    check_text("brief.background", background, wrong);
     for (name, text) in values {
         check_text(&format!("brief.values.{name}"), text, wrong);
     }

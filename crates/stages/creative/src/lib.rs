@@ -5,7 +5,8 @@
 //!                ▲    │                          keyed tenant/audience
 //!  campaigns ────┤    └─ Writer: templates × platforms
 //!  reviews ──────┤
-//!  texts ────────┘
+//!  texts ────────┤
+//!  backgrounds ──┘
 //!  (tables)
 //! ```
 //!
@@ -73,6 +74,13 @@
 //! passes goes to the topic `texts`, a table of [`CreativeStage`], which puts it beside the texts of templates. A moment never waits for
 //! a model: without texts it has those of templates.
 //!
+//! # Pictures by models that paint
+//!
+//! If a campaign's brief says what is to be seen behind its texts (`background`), [`TextsStage`] orders a picture for each shape of its cards
+//! ([`PictureModel`]). What was painted goes to the topic `backgrounds`, also a table of [`CreativeStage`]: the first ads of a platform then
+//! have a second form with the picture, which is another ad, is marked (`ai_generated`), and waits for a person by default. The form
+//! without it stays, so a moment never waits for a picture.
+//!
 //! # Review by people
 //!
 //! [`ReviewSettings`] say which ads a person must approve. This stage gives an ad the approval that it has ([`Reviews`]), replaces the
@@ -115,7 +123,8 @@ mod writer;
 pub use campaigns::Campaigns;
 pub use generate::{
     AdIndex, AdIndexes, Embedder, Embedders, GenerateSettings, IndexError, MemoryIndex, ModelReply, NearAd,
-    PastAd, TEXTS_STAGE, TextModel, TextModels, TextOrder, TextsStage,
+    PaintQuality, PaintSettings, PastAd, PictureModel, PictureModels, PictureOrder, PictureReply,
+    TEXTS_STAGE, TextModel, TextModels, TextOrder, TextsStage,
 };
 pub use reviews::{ReviewSettings, Reviews};
 pub use settings::{Problem, Settings, SettingsError};

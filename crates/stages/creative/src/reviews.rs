@@ -171,11 +171,16 @@ impl Reviews {
                 edited_from: None,
             });
         }
+        // Whoever approved the texts has not seen them over this picture.
+        let has_background = creative
+            .picture
+            .as_ref()
+            .is_some_and(|picture| picture.background.is_some());
         let text = (tenant.clone(), text_id(&creative.rendering));
         let (by, at) = self
             .approved
             .get(&text)
-            .filter(|_| settings.same_text && !self.rejected.contains(&text))?;
+            .filter(|_| settings.same_text && !has_background && !self.rejected.contains(&text))?;
         Some(Approval {
             rule: ApprovalRule::SameText,
             by: Some(by.clone()),

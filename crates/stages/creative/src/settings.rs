@@ -6,7 +6,7 @@ use limbic_domain::{Direction, Slug, TenantId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Campaigns, GenerateSettings, ReviewSettings, Template, Writer};
+use crate::{Campaigns, GenerateSettings, PaintSettings, ReviewSettings, Template, Writer};
 
 /// The settings of the creative stage: `[creative]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub review: ReviewSettings,
     /// Texts by language models.
     pub generate: GenerateSettings,
+    /// Pictures by models, behind the texts of cards.
+    pub paint: PaintSettings,
     /// Additional templates: `[[creative.templates]]`.
     pub templates: Vec<Template>,
 }
@@ -39,6 +41,7 @@ impl Default for Settings {
             pictures: BTreeMap::new(),
             review: ReviewSettings::default(),
             generate: GenerateSettings::default(),
+            paint: PaintSettings::default(),
             templates: Vec::new(),
         }
     }
@@ -67,6 +70,14 @@ pub enum Problem {
     /// A setting of the texts by language models is out of its range.
     #[error("creative.generate.{name} = {problem}")]
     Generate {
+        /// The setting.
+        name: &'static str,
+        /// Its value and the range.
+        problem: String,
+    },
+    /// A setting of the pictures by models is out of its range.
+    #[error("creative.paint.{name} = {problem}")]
+    Paint {
         /// The setting.
         name: &'static str,
         /// Its value and the range.

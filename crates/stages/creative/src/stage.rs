@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use limbic_domain::{CampaignDraft, Creative, Draft, Envelope, Moment, MomentKind, event_id, topics};
-use limbic_stream::{Batch, Cause, EventTime, Forward, Outputs, Record, Stage, StageError, StageSpec};
+use limbic_stream::{
+    Batch, Cause, EventTime, Forward, Outputs, Record, Reference, Stage, StageError, StageSpec,
+};
 
 use crate::{Campaigns, Occasion, Reviews, Settings, SettingsError, Texts, Writer};
 
@@ -17,7 +19,7 @@ const FULL: usize = 256 * 1024;
 /// Maximum bytes of the table of reviews, as of the safety stage, which bounds it.
 const REVIEWS: usize = 512 << 20;
 
-/// Reads `moments` and the tables of `campaigns`, `reviews` and `texts`, and writes `drafts`. It has no state. Its output is a function of the
+/// Reads `moments` and the tables of `campaigns`, `reviews`, `texts` and `backgrounds`, and writes `drafts`. It has no state. Its output is a function of the
 /// moment, the templates, and the versions of the tables that the record names.
 #[derive(Debug)]
 pub struct CreativeStage {
@@ -59,6 +61,7 @@ impl CreativeStage {
             .broadcasts(topics::CAMPAIGNS)
             .broadcasts_within(topics::REVIEWS, REVIEWS)
             .broadcasts(topics::TEXTS)
+            .broadcasts(topics::BACKGROUNDS)
             .writes(topics::DRAFTS, Forward::Nothing)
     }
 
@@ -82,10 +85,10 @@ impl CreativeStage {
 
     /// The texts of the current table. Each version is decoded once.
     fn texts(&mut self, out: &Outputs<'_>) -> Result<Texts, StageError> {
-        let table = out.reference(topics::TEXTS)?;
+        let (written, painted) = (out.reference(topics::TEXTS)?, out.reference(topics::BACKGROUNDS)?);
         match self.texts.take() {
-            Some((version, texts)) if version == table.version() => Ok(texts),
-            _ => Ok(Texts::read(table)),
+            Some((version, texts)) if version == both(written, painted) => Ok(texts),
+            _ => Ok(Texts::read(written, painted)),
         }
     }
 
@@ -124,6 +127,11 @@ impl CreativeStage {
             emit(&cause, moment, drafts, out);
         }
     }
+}
+
+/// The versions of two tables, as one.
+fn both(one: Reference<'_>, other: Reference<'_>) -> String {
+    format!("{} {}", one.version(), other.version())
 }
 
 /// Writes one draft. Its id is a function of the moment and the draft's first campaign.
@@ -178,8 +186,8 @@ impl Stage for CreativeStage {
         self.known = Some((version.to_owned(), campaigns));
         let version = out.reference(topics::REVIEWS)?.version();
         self.reviews = Some((version.to_owned(), reviews));
-        let version = out.reference(topics::TEXTS)?.version();
-        self.texts = Some((version.to_owned(), texts));
+        let (written, painted) = (out.reference(topics::TEXTS)?, out.reference(topics::BACKGROUNDS)?);
+        self.texts = Some((both(written, painted), texts));
         Ok(())
     }
 }

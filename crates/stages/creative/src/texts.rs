@@ -1,25 +1,38 @@
-//! The texts of language models that ads can be made of.
+//! The texts and the pictures of models that ads can be made of.
 
 use std::collections::HashMap;
 
 use limbic_domain::{
-    Campaign, Creative, Direction, Factors, Platform, Removal, Rendering, Slug, TenantId, WrittenTexts,
-    brief_id,
+    Background, Campaign, Creative, Direction, Factors, PaintedBackground, Platform, Removal, Rendering,
+    Slug, TenantId, WrittenTexts, background_id, brief_id,
 };
 use limbic_stream::Reference;
 
 use crate::brand::objection;
 use crate::copy::{Room, fit_texts, id_of, length_of, states_offer};
 
-/// The texts of language models, from the table of the topic `texts`.
+/// The texts of language models, from the table of the topic `texts`, and the pictures of models, from that of `backgrounds`.
 #[derive(Debug, Clone, Default)]
-pub struct Texts(HashMap<(TenantId, Slug), Vec<WrittenTexts>>);
+pub struct Texts {
+    written: HashMap<(TenantId, Slug), Vec<WrittenTexts>>,
+    painted: HashMap<(TenantId, Slug), Vec<PaintedBackground>>,
+}
 
 impl Texts {
-    /// The texts in a table of the topic `texts`. A value that this program cannot read is skipped with a warning.
-    pub(crate) fn read(table: Reference<'_>) -> Self {
+    /// The texts and the pictures in the tables of the topics `texts` and `backgrounds`. A value that this program cannot read is skipped
+    /// with a warning.
+    pub(crate) fn read(written: Reference<'_>, painted: Reference<'_>) -> Self {
         let mut texts = Self::default();
-        for (key, decoded) in table.scan::<WrittenTexts>("") {
+        for (key, decoded) in painted.scan::<PaintedBackground>("") {
+            match decoded {
+                Ok(painted) => texts = texts.with_background(painted.tenant, painted.data),
+                Err(error) => {
+                    let key = String::from_utf8_lossy(key);
+                    tracing::warn!(%key, %error, "a picture of a model cannot be read and is left out: upgrade this program");
+                }
+            }
+        }
+        for (key, decoded) in written.scan::<WrittenTexts>("") {
             match decoded {
                 Ok(written) => texts = texts.with(written.tenant, written.data),
                 Err(error) => {
@@ -34,9 +47,43 @@ impl Texts {
     /// With more texts.
     #[must_use]
     pub fn with(mut self, tenant: TenantId, written: WrittenTexts) -> Self {
-        let of_campaign = self.0.entry((tenant, written.campaign.clone())).or_default();
+        let of_campaign = self
+            .written
+            .entry((tenant, written.campaign.clone()))
+            .or_default();
         of_campaign.push(written);
         self
+    }
+
+    /// With a picture.
+    #[must_use]
+    pub fn with_background(mut self, tenant: TenantId, painted: PaintedBackground) -> Self {
+        let of_campaign = self
+            .painted
+            .entry((tenant, painted.campaign.clone()))
+            .or_default();
+        of_campaign.push(painted);
+        self
+    }
+
+    /// The picture behind the campaign's texts, in the shape of its cards. One of another brief than the campaign has is not used.
+    pub(crate) fn background(
+        &self,
+        (tenant, campaign): (&TenantId, &Campaign),
+        room: Room<'_>,
+    ) -> Option<&Background> {
+        let image = &room.picture?.image;
+        if campaign.brief.background.trim().is_empty() {
+            return None;
+        }
+        let of_campaign = self.painted.get(&(tenant.clone(), campaign.id.clone()))?;
+        let brief = background_id(&campaign.brief);
+        let fitting = of_campaign
+            .iter()
+            .filter(|painted| painted.image == *image && painted.brief == brief);
+        // Of several, for instance after a change of the model, the same one whatever order the table is read in.
+        let backgrounds = fitting.filter_map(|painted| painted.background.as_ref());
+        backgrounds.min_by(|one, other| one.file.cmp(&other.file))
     }
 
     /// The ads that the texts make for a campaign on a platform, after a change in this direction. Texts of another brief than the
@@ -48,7 +95,7 @@ impl Texts {
         direction: Direction,
         removals: &mut Vec<Removal>,
     ) -> Vec<Creative> {
-        let Some(written) = self.0.get(&(tenant.clone(), campaign.id.clone())) else {
+        let Some(written) = self.written.get(&(tenant.clone(), campaign.id.clone())) else {
             return Vec::new();
         };
         let brief = brief_id(&campaign.brief);

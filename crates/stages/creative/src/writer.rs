@@ -8,7 +8,7 @@ use limbic_domain::{
 use limbic_fit::AdFormat;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
-use crate::copy::{Copy, PictureFormat, Room, allowed, chosen, creative, edited, fitting, words};
+use crate::copy::{Copy, PictureFormat, Room, allowed, chosen, creative, edited, fitting, painted, words};
 use crate::fields::check_fields;
 use crate::reviews::Reviewed;
 use crate::template::PLEASANT;
@@ -29,6 +29,8 @@ pub struct Writer {
     formats: BTreeMap<Slug, &'static AdFormat>,
     pictures: BTreeMap<Slug, PictureFormat>,
     variants: usize,
+    /// How many ads of a platform have a second form over a picture of a model.
+    painted: usize,
     review: ReviewSettings,
 }
 
@@ -49,6 +51,8 @@ impl Writer {
         check_emotions(&templates, &mut problems);
         let wrong = settings.generate.problems();
         problems.extend(wrong.map(|(name, problem)| Problem::Generate { name, problem }));
+        let wrong = settings.paint.problems(!settings.pictures.is_empty());
+        problems.extend(wrong.map(|(name, problem)| Problem::Paint { name, problem }));
         let trusted = settings.review.templates.iter();
         let unknown = trusted.filter(|name| templates.iter().all(|template| template.name != **name));
         problems.extend(unknown.cloned().map(Problem::UnknownTemplate));
@@ -60,6 +64,7 @@ impl Writer {
             formats,
             pictures,
             variants: settings.variants,
+            painted: settings.paint.ads,
             review: settings.review.clone(),
         };
         if problems.is_empty() {
@@ -83,7 +88,8 @@ impl Writer {
         }
     }
 
-    /// The ads of a campaign on an occasion, ordered by platform, those of templates before those of models, with what people decided. A template that
+    /// The ads of a campaign on an occasion, ordered by platform, those of templates before those of models, and those over a picture of a
+    /// model last, with what people decided. A template that
     /// fails is in the removals, with the rule `render`. The result is a function of the arguments.
     pub fn write(
         &self,
@@ -127,7 +133,16 @@ impl Writer {
                 .chain(of_models)
                 .filter_map(|ad| self.reviewed(ad, (tenant, campaign, platform), (review, reviews), removals))
                 .collect();
-            draft.creatives.extend(chosen(kept, self.variants));
+            let chosen = chosen(kept, self.variants);
+            let background = texts.background((tenant, campaign), place.1);
+            let over_a_picture: Vec<Creative> = chosen
+                .iter()
+                .take(self.painted)
+                .filter_map(|ad| painted(ad, (tenant, campaign), background?))
+                .filter_map(|ad| self.reviewed(ad, (tenant, campaign, platform), (review, reviews), removals))
+                .collect();
+            draft.creatives.extend(chosen);
+            draft.creatives.extend(over_a_picture);
         }
         draft
     }

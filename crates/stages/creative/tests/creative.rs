@@ -96,6 +96,7 @@ fn table(campaigns: &Campaigns) -> References {
         )
         .with::<&str, &[u8]>(topics::REVIEWS, [])
         .with::<&str, &[u8]>(topics::TEXTS, [])
+        .with::<&str, &[u8]>(topics::BACKGROUNDS, [])
 }
 
 fn process(stage: &mut CreativeStage, campaigns: &Campaigns, values: Vec<Vec<u8>>) -> Effects {
@@ -219,9 +220,13 @@ fn a_changed_table_is_seen_from_the_next_call_on_and_named_in_the_draft() {
     let value = moment("football", Direction::Up).encode();
     let two = alone(campaign("spring")).with(TenantId::default(), campaign("summer"));
     for (campaigns, version, drafts) in [
-        (Campaigns::new(), "campaigns@0,reviews@0,texts@0", 0),
-        (alone(campaign("spring")), "campaigns@1,reviews@0,texts@0", 1),
-        (two, "campaigns@2,reviews@0,texts@0", 2),
+        (Campaigns::new(), "backgrounds@0,campaigns@0,reviews@0,texts@0", 0),
+        (
+            alone(campaign("spring")),
+            "backgrounds@0,campaigns@1,reviews@0,texts@0",
+            1,
+        ),
+        (two, "backgrounds@0,campaigns@2,reviews@0,texts@0", 2),
     ] {
         let effects = process(&mut stage, &campaigns, vec![value.clone()]);
         let written: usize = self::drafts(&effects)

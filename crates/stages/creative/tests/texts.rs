@@ -215,6 +215,7 @@ impl Scene {
                 campaigns.map(|(key, envelope)| (key, envelope.encode())),
             )
             .with(topics::TEXTS, self.texts.clone())
+            .with::<&str, &[u8]>(topics::BACKGROUNDS, [])
             .with(topics::STATUS, self.statuses.clone());
         self.stage.set_references(references);
     }
@@ -428,6 +429,29 @@ fn texts_of_an_old_brief_are_removed() {
     assert_ne!(scene.texts[0].0, old[0].0);
     let texts: Envelope<WrittenTexts> = Envelope::decode(&scene.texts[0].1).unwrap();
     assert_eq!(texts.data.brief, brief_id(&changed.brief));
+}
+
+#[test]
+fn a_link_that_changed_orders_the_texts_again_because_those_of_another_brief_are_not_used() {
+    let mut scene = Scene::new(campaign("spring"));
+    scene.model.will(Answer::Applied(good()));
+    scene.stage.process([without_ads("spring", "m1", 10)]);
+    scene.stage.tick(Utc::from_millis(1_000));
+    let mut changed = campaign("spring");
+    changed.brief.link = "https://example.com/winter".into();
+    scene.campaigns = Campaigns::new().with(TenantId::default(), changed.clone());
+    scene.refresh();
+    scene.stage.restart();
+    scene.model.will(Answer::Applied(good()));
+    scene.stage.process([without_ads("spring", "m2", 20)]);
+    scene.stage.tick(Utc::from_millis(2_000));
+    scene.refresh();
+    let texts: Envelope<WrittenTexts> = Envelope::decode(&scene.texts[0].1).unwrap();
+    assert_eq!(texts.data.brief, brief_id(&changed.brief));
+    assert_eq!((texts.data.round, texts.data.texts.len()), (1, 1));
+    scene.stage.process([without_ads("spring", "m3", 30)]);
+    scene.stage.tick(Utc::from_millis(3_000));
+    assert_eq!(scene.model.keys().len(), 2);
 }
 
 fn written(campaign: &Campaign, texts: &[(&str, &str, &str)]) -> Texts {

@@ -172,6 +172,7 @@ mod tests {
             brand: "Acme".into(),
             button: String::new(),
             colours: Vec::new(),
+            background: None,
         });
         Call {
             key: delivery.decision.as_str().into(),

@@ -19,6 +19,8 @@ pub(crate) struct Ad<'a> {
     pub(crate) platform: Option<&'a Slug>,
     pub(crate) generator: &'a str,
     pub(crate) ai_generated: bool,
+    /// The model that painted the picture behind its texts, if there is one.
+    pub(crate) painter: Option<&'a str>,
     pub(crate) declared: &'a Declaration,
     /// The audience is in a negative feeling of high arousal.
     pub(crate) is_to_upset_people: bool,
@@ -56,6 +58,10 @@ impl<'a> Ad<'a> {
             platform: Some(&rendering.platform),
             generator: &creative.generator,
             ai_generated: creative.ai_generated,
+            painter: creative
+                .picture
+                .as_ref()
+                .and_then(|picture| Some(&*picture.background.as_ref()?.model)),
             declared: &campaign.declared,
             is_to_upset_people,
             awaits_review: campaign.review.demands_review(creative.ai_generated)
@@ -150,6 +156,7 @@ pub fn judge_ad(text: &AdText, rules: &Rules) -> Option<Objection> {
         platform: text.platform.as_ref(),
         generator: text.generator.as_deref().unwrap_or("template/by-hand"),
         ai_generated: text.ai_generated,
+        painter: None,
         declared: &text.declared,
         is_to_upset_people: text.to_upset_people,
         // The text is judged as the person sees it who approves it.

@@ -171,9 +171,9 @@ impl Protection {
             }
             Self::P8 => "The campaign's setting `declared.categories` is the declaration.",
             Self::P9 => {
-                "The field `ai_generated` of a creative is the mark for texts. Pictures are drawn by rules, and no model makes them; their files \
-                 say in XMP how they were made, and whether a model wrote the texts on them. Unless `creative.review.mode` is `none`, \
-                 a text of a model runs only after a person has approved it."
+                "The field `ai_generated` of a creative is the mark for texts, and for cards over a picture that a model painted. The files of \
+                 pictures say in XMP how they were made, and whether a model wrote the texts on them or painted what is behind them. Unless \
+                 `creative.review.mode` is `none`, what a model made runs only after a person has approved it."
             }
             Self::P10 => {
                 "No record has a field for an image, a voice or another biometric sign; a test compares the schemas. An input with \

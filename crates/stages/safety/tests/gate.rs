@@ -1133,6 +1133,7 @@ fn what_is_on_the_picture_is_judged_too() {
             brand: brand.into(),
             button: button.into(),
             colours: Vec::new(),
+            background: None,
         });
         draft
     };
@@ -1154,4 +1155,33 @@ fn what_is_on_the_picture_is_judged_too() {
         assert_eq!(suppression.rule, "no_creative_left");
         assert_eq!(removals[0].rule, rule, "{brand} {button}");
     }
+}
+
+#[test]
+fn a_card_over_a_picture_of_a_model_needs_the_mark_and_then_a_person() {
+    let with = |is_marked: bool, approval: serde_json::Value| {
+        let mut draft = draft();
+        draft.campaigns[0].creatives.truncate(1);
+        draft.campaigns[0].review = ReviewMode::AiTexts;
+        let ad = &mut draft.campaigns[0].creatives[0];
+        ad.ai_generated = is_marked;
+        ad.approval = serde_json::from_value(approval).unwrap();
+        let picture = serde_json::json!({
+            "image": "x/post/landscape", "width": 1200, "height": 628, "brand": "Acme Boots", "button": "Try a pair",
+            "background": {"file": "ab.png", "model": "own/small-1", "strategy": "backdrop", "prompt": {"version": 1, "hash": "00"}},
+        });
+        ad.picture = serde_json::from_value(picture).unwrap();
+        draft
+    };
+    let approved = serde_json::json!({"rule": "person", "by": "key-1", "at": "2026-11-30T12:00:00Z"});
+    for (draft, rule) in [
+        (with(false, approved.clone()), "ai_mark"),
+        (with(true, serde_json::Value::Null), "awaits_review"),
+    ] {
+        let (suppression, removals) = suppressed(&draft, &rules());
+        assert_eq!(suppression.rule, "no_creative_left");
+        assert_eq!(removals[0].rule, rule);
+    }
+    let set = cleared(&with(true, approved), &rules());
+    assert!(set.creatives[0].picture.as_ref().unwrap().background.is_some());
 }

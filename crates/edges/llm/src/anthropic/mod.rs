@@ -158,6 +158,7 @@ impl Tokens {
         Usage {
             prompt_tokens: self.input.map_or(before, |tokens| tokens.saturating_add(cached)),
             completion_tokens: self.output,
+            pictures: 0,
         }
     }
 }

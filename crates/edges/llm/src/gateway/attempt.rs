@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_domain::Utc;
+use limbic_file_store::FileStore;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::budget::Hold;
-use crate::provider::{Attempt, Failure, FailureKind, Provider, Spent};
-use crate::{Generate, Generated};
+use super::painted::{PaintedFile, system_time};
+use super::work::{Made, Maker, Work};
+use crate::provider::{Attempt, Failure, FailureKind, Spent};
+use crate::{Generate, Generated, Painted};
 
 /// An attempt that runs.
 pub(super) struct Runner {
@@ -28,7 +31,7 @@ pub(super) struct Runner {
 /// What an attempt reports.
 pub(super) enum Event {
     Text(String),
-    Done(Result<Generated, Failure>),
+    Done(Result<Made, Failure>),
 }
 
 /// Reports the end of an attempt, also if the provider panics.
@@ -39,7 +42,7 @@ struct Report {
 }
 
 impl Report {
-    fn done(mut self, result: Result<Generated, Failure>) {
+    fn done(mut self, result: Result<Made, Failure>) {
         self.is_done = true;
         let _ = self.events.send((self.number, Event::Done(result)));
     }
@@ -58,10 +61,12 @@ impl Drop for Report {
 /// What an attempt needs.
 pub(super) struct Start {
     pub(super) number: usize,
-    pub(super) provider: Arc<dyn Provider>,
+    pub(super) maker: Maker,
     pub(super) key: String,
     /// The request, with the provider's name of the model.
-    pub(super) request: Generate,
+    pub(super) work: Work,
+    /// Where a picture is stored.
+    pub(super) pictures: Arc<FileStore>,
     pub(super) now: Utc,
     pub(super) deadline: Duration,
 }
@@ -75,19 +80,56 @@ impl Start {
             is_done: false,
         };
         let task = tokio::spawn(async move {
-            let attempt = Attempt {
-                key: &self.key,
-                request: &self.request,
-                now: self.now,
-                deadline: self.deadline,
+            let result = match (&self.maker, &self.work) {
+                (Maker::Texts(provider), Work::Text(request)) => {
+                    let mut on_text = |piece: &str| {
+                        let _ = events.send((self.number, Event::Text(piece.to_owned())));
+                    };
+                    let result = provider.generate(self.attempt(request), &mut on_text).await;
+                    result
+                        .and_then(|generated| judge(request, generated))
+                        .map(Made::Text)
+                }
+                (Maker::Pictures(painter), Work::Picture(request)) => {
+                    match painter.paint(self.attempt(request)).await {
+                        Ok(picture) => self.stored(picture).await.map(Made::Picture),
+                        Err(failure) => Err(failure),
+                    }
+                }
+                // A request is resolved to providers of its kind only.
+                _ => Err(Failure::new(
+                    FailureKind::Rejected,
+                    "the provider makes something else",
+                )),
             };
-            let mut on_text = |piece: &str| {
-                let _ = events.send((self.number, Event::Text(piece.to_owned())));
-            };
-            let result = self.provider.generate(attempt, &mut on_text).await;
-            report.done(result.and_then(|generated| judge(&self.request, generated)));
+            report.done(result);
         });
         task.abort_handle()
+    }
+
+    fn attempt<'a, R>(&'a self, request: &'a R) -> Attempt<'a, R> {
+        Attempt {
+            key: &self.key,
+            request,
+            now: self.now,
+            deadline: self.deadline,
+        }
+    }
+
+    /// Stores a picture, before its cost is.
+    async fn stored(&self, painted: Painted) -> Result<PaintedFile, Failure> {
+        let spent = painted.usage.map_or(Spent::Unknown, Spent::Tokens);
+        let (store, now) = (Arc::clone(&self.pictures), system_time(self.now));
+        let stored = tokio::task::spawn_blocking(move || {
+            let stored = PaintedFile::store(&painted, &store);
+            store.sweep(&[], now);
+            stored.map_err(|error| error.to_string())
+        });
+        let stored = stored.await.unwrap_or_else(|error| Err(error.to_string()));
+        stored.map_err(|error| {
+            let detail = format!("the picture cannot be stored: {error}");
+            Failure::new(FailureKind::Unknown, detail).spending(spent)
+        })
     }
 }
 

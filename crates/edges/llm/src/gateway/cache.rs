@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::key::CacheKey;
 use super::settings::CacheSettings;
-use crate::gateway::Answered;
+use crate::gateway::{Answered, Made};
 
 /// Bytes of an entry besides its texts.
 const ENTRY: u64 = 256;
@@ -29,7 +29,7 @@ pub(super) struct Cache {
 #[derive(Debug)]
 struct Entry {
     tenant: TenantId,
-    answered: Arc<Answered>,
+    answered: Arc<Answered<Made>>,
     stored: Duration,
     last_use: u64,
     bytes: u64,
@@ -60,8 +60,8 @@ pub struct Fill {
 /// A reply in the cache.
 #[derive(Debug, Clone)]
 pub(super) enum Found {
-    Fresh(Arc<Answered>),
-    Stale(Arc<Answered>),
+    Fresh(Arc<Answered<Made>>),
+    Stale(Arc<Answered<Made>>),
     Nothing,
 }
 
@@ -105,7 +105,7 @@ impl Cache {
     }
 
     /// A reply that is fresh. It does not count as used.
-    pub(super) fn fresh(&self, key: &CacheKey, now: Duration) -> Option<Arc<Answered>> {
+    pub(super) fn fresh(&self, key: &CacheKey, now: Duration) -> Option<Arc<Answered<Made>>> {
         let entry = self.entries.get(key)?;
         let is_fresh = now.saturating_sub(entry.stored) < self.settings.fresh.get();
         is_fresh.then(|| Arc::clone(&entry.answered))
@@ -116,11 +116,11 @@ impl Cache {
         &mut self,
         key: CacheKey,
         tenant: &TenantId,
-        answered: &Arc<Answered>,
+        answered: &Arc<Answered<Made>>,
         now: Duration,
     ) {
         self.remove(&key);
-        let texts = answered.generated.text.len() + answered.generated.model.len() + tenant.as_str().len();
+        let texts = answered.generated.size() + tenant.as_str().len();
         let bytes = texts as u64 + ENTRY;
         let size = self.settings.size.get();
         if bytes > size {
@@ -205,9 +205,9 @@ mod tests {
         })
     }
 
-    fn answered(text: &str) -> Arc<Answered> {
+    fn answered(text: &str) -> Arc<Answered<Made>> {
         Arc::new(Answered {
-            generated: Generated::text(text),
+            generated: Made::Text(Generated::text(text)),
             provider: Slug::new("p").unwrap(),
             cost: Micros(1),
         })

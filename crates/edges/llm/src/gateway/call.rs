@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limbic_domain::{Slug, event_id};
+use limbic_domain::{HumanDuration, Slug, event_id};
 use tokio::sync::mpsc;
 
 use super::attempt::{Event, Runner, Start};
@@ -12,9 +12,10 @@ use super::error::GatewayError;
 use super::ledger::{Payer, Used};
 use super::plan::{self, Standing, State, Step};
 use super::price::Price;
+use super::work::{Made, Work};
 use super::{Answered, Inner, Piece, Pieces};
+use crate::Usage;
 use crate::provider::{Failure, FailureKind, Spent};
-use crate::{Generate, Generated, Usage};
 
 /// A target with its price.
 #[derive(Debug, Clone)]
@@ -22,13 +23,15 @@ pub(super) struct Choice {
     pub(super) provider: Slug,
     pub(super) model: String,
     pub(super) price: Price,
+    /// The most that an attempt can use.
+    pub(super) most: Usage,
 }
 
 /// A request whose model and prices are known.
 #[derive(Debug, Clone)]
 pub(super) struct Resolved {
     pub(super) payer: Payer,
-    pub(super) generate: Arc<Generate>,
+    pub(super) work: Arc<Work>,
     pub(super) chain: Vec<Choice>,
 }
 
@@ -39,7 +42,7 @@ struct Known {
     problem: Option<Problem>,
 }
 
-/// Why a target gave no text.
+/// Why a target gave no reply.
 #[derive(Debug)]
 enum Problem {
     /// The provider refuses the form of the request.
@@ -81,8 +84,12 @@ pub(super) struct Running<'a> {
 impl<'a> Running<'a> {
     pub(super) fn new(inner: &'a Arc<Inner>, request: &'a Resolved, pieces: &'a Pieces) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
+        let deadline = match *request.work {
+            Work::Text(_) => inner.settings.deadline,
+            Work::Picture(_) => inner.settings.picture_deadline,
+        };
         Self {
-            deadline: inner.clock.elapsed() + inner.settings.deadline.get(),
+            deadline: inner.clock.elapsed() + deadline.get(),
             inner,
             request,
             pieces,
@@ -105,8 +112,8 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Asks the providers until one gives a text.
-    pub(super) async fn run(mut self) -> Result<Answered, GatewayError> {
+    /// Asks the providers until one gives a reply.
+    pub(super) async fn run(mut self) -> Result<Answered<Made>, GatewayError> {
         let result = self.finish().await;
         // Attempts that a hedge has made needless end here.
         for runner in std::mem::take(&mut self.runners) {
@@ -115,7 +122,7 @@ impl<'a> Running<'a> {
         result
     }
 
-    async fn finish(&mut self) -> Result<Answered, GatewayError> {
+    async fn finish(&mut self) -> Result<Answered<Made>, GatewayError> {
         let clock = Arc::clone(&self.inner.clock);
         loop {
             if self.runners.is_empty() {
@@ -154,7 +161,11 @@ impl<'a> Running<'a> {
                 () = clock.sleep_until(limit) => {
                     let now = clock.elapsed();
                     if now >= self.deadline {
-                        self.end_late("no text within llm.deadline", |_| true).await;
+                        let problem = match *self.request.work {
+                            Work::Text(_) => "no text within llm.deadline",
+                            Work::Picture(_) => "no picture within llm.picture_deadline",
+                        };
+                        self.end_late(problem, |_| true).await;
                         return Err(self.gave_up(now));
                     }
                     let is_silent = |runner: &Runner| runner.text_by.is_some_and(|by| by <= now);
@@ -215,11 +226,7 @@ impl<'a> Running<'a> {
     async fn start(&mut self, place: usize) -> Result<Begun, GatewayError> {
         let choice = &self.request.chain[place];
         let payer = &self.request.payer;
-        let generate = &self.request.generate;
-        let most = Usage {
-            prompt_tokens: generate.most_prompt_tokens(),
-            completion_tokens: u64::from(generate.max_tokens),
-        };
+        let most = choice.most;
         let Some(connection) = self.inner.connection(&choice.provider) else {
             // A route names known providers only.
             return Err(GatewayError::Stopped);
@@ -248,19 +255,21 @@ impl<'a> Running<'a> {
         let now = self.inner.clock.now();
         let elapsed = self.inner.clock.elapsed();
         let deadline = self.deadline.saturating_sub(elapsed);
-        let mut asked = Generate::clone(generate);
-        asked.model.clone_from(&choice.model);
         let start = Start {
             number,
-            provider: Arc::clone(&connection.upstream.provider),
+            maker: connection.upstream.maker.clone(),
             key: provider_key(payer, choice).unwrap_or_else(|| id.clone()),
-            request: asked,
+            work: self.request.work.to_model(&choice.model),
+            pictures: Arc::clone(&self.inner.pictures),
             now,
             deadline,
         };
         let task = start.spawn(self.sender.clone());
         self.known[place].state = State::Running;
-        let first_text_within = self.inner.settings.first_text_within.get();
+        // A picture arrives as a whole, after a minute perhaps. Two of them are not worth the time that is saved.
+        let is_text = matches!(*self.request.work, Work::Text(_));
+        let of_text = |duration: HumanDuration| if is_text { duration.get() } else { Duration::ZERO };
+        let first_text_within = of_text(self.inner.settings.first_text_within);
         self.runners.push(Runner {
             number,
             place,
@@ -270,13 +279,13 @@ impl<'a> Running<'a> {
             began: elapsed,
             text_by: (!first_text_within.is_zero()).then(|| elapsed + first_text_within),
         });
-        let hedge_after = self.inner.settings.hedge_after.get();
+        let hedge_after = of_text(self.inner.settings.hedge_after);
         self.hedge_at = (!hedge_after.is_zero() && self.shown.is_none()).then(|| elapsed + hedge_after);
         Ok(Begun::Yes)
     }
 
     /// Takes an event of an attempt. Returns the end of the request, if this is it.
-    async fn take(&mut self, number: usize, event: Event) -> Option<Result<Answered, GatewayError>> {
+    async fn take(&mut self, number: usize, event: Event) -> Option<Result<Answered<Made>, GatewayError>> {
         // An attempt that was ended can have sent events before.
         let position = self.runners.iter().position(|runner| runner.number == number)?;
         match event {
@@ -290,9 +299,9 @@ impl<'a> Running<'a> {
                 }
                 None
             }
-            Event::Done(Ok(generated)) => {
+            Event::Done(Ok(made)) => {
                 let runner = self.runners.remove(position);
-                Some(Ok(self.succeed(runner, generated).await))
+                Some(Ok(self.succeed(runner, made).await))
             }
             Event::Done(Err(failure)) => {
                 let runner = self.runners.remove(position);
@@ -321,23 +330,21 @@ impl<'a> Running<'a> {
         }
     }
 
-    async fn succeed(&mut self, runner: Runner, generated: Generated) -> Answered {
+    async fn succeed(&mut self, runner: Runner, made: Made) -> Answered<Made> {
         let choice = &self.request.chain[runner.place];
         if self.shown != Some(runner.number) {
             // A provider that passes no pieces on.
             if std::mem::take(&mut self.has_sent_discarded_text) {
                 self.pieces.send(Piece::Restart);
             }
-            self.pieces.send(Piece::Text(generated.text.clone()));
+            self.pieces.whole(&made);
         }
         if let Some(connection) = self.inner.connection(&choice.provider) {
             connection.succeeds();
         }
         let took = self.inner.clock.elapsed().saturating_sub(runner.began);
-        self.inner
-            .meters
-            .answered(&choice.provider, generated.usage, took);
-        let used = match generated.usage {
+        self.inner.meters.answered(&choice.provider, made.usage(), took);
+        let used = match made.usage() {
             Some(usage) => Used {
                 settled: choice.price.of(usage),
                 unknown: 0,
@@ -354,9 +361,9 @@ impl<'a> Running<'a> {
                     .saturating_add(used.settled)
                     .saturating_add(used.unknown),
             ),
-            generated,
+            generated: made,
         };
-        let tokens = answered.generated.usage.map(Usage::total);
+        let tokens = answered.generated.usage().map(Usage::total);
         self.close(&runner, used, tokens, Some(&answered)).await;
         answered
     }
@@ -416,7 +423,13 @@ impl<'a> Running<'a> {
     }
 
     /// Ends the hold of an attempt, in the account and in the ledger. `tokens` is `None` if they are not known.
-    async fn close(&mut self, runner: &Runner, used: Used, tokens: Option<u64>, answered: Option<&Answered>) {
+    async fn close(
+        &mut self,
+        runner: &Runner,
+        used: Used,
+        tokens: Option<u64>,
+        answered: Option<&Answered<Made>>,
+    ) {
         let payer = &self.request.payer;
         self.inner
             .meters

@@ -1,6 +1,5 @@
 //! A provider as the gateway sees it: its breaker, and what it did.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use limbic_stream::outbox::{Breaker, Permit};
@@ -8,7 +7,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::settings::BreakerSettings;
-use crate::provider::{Failure, FailureKind, Provider};
+use super::work::Maker;
+use crate::provider::{Failure, FailureKind};
 
 /// The longest wait that a provider can ask for.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 #[derive(Clone)]
 pub struct Upstream {
     /// The provider.
-    pub provider: Arc<dyn Provider>,
+    pub maker: Maker,
     /// Its kind, for instance `openai`.
     pub kind: String,
     /// The host of its URL, for instance `api.openai.com`. Empty if it has none.
@@ -138,7 +138,7 @@ impl Connection {
                 if state.breaker.blocked_for(now, self.blocked_pause) {
                     tracing::error!(
                         provider = name, problem = failure.detail, pause = ?self.blocked_pause,
-                        "a provider of language models refuses every request: check its balance, key, model and address"
+                        "a provider of models refuses every request: check its balance, key, model and address"
                     );
                 }
             }
@@ -149,7 +149,7 @@ impl Connection {
                     tracing::warn!(
                         provider = name,
                         problem = failure.detail,
-                        "a provider of language models keeps failing: it is not asked for a while"
+                        "a provider of models keeps failing: it is not asked for a while"
                     );
                 }
             }
@@ -180,8 +180,10 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::{Attempt, OnText, Pending};
+    use crate::{Attempt, OnText, Pending, Provider};
 
     struct Silent;
 
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn one_attempt_at_a_time_tests_a_provider_after_a_pause() {
         let upstream = Upstream {
-            provider: Arc::new(Silent),
+            maker: Maker::Texts(Arc::new(Silent)),
             kind: "silent".to_owned(),
             host: String::new(),
         };

@@ -10,7 +10,7 @@
 //! *unknown* cost of its day.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use limbic_domain::{Micros, Slug, TenantId, Utc};
 use limbic_sqlite::Durability;
@@ -18,9 +18,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, AnyPool, Row as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Answered;
 use super::budget::Hold;
-use crate::Generated;
+use super::{Answered, Made};
 
 const TABLES: [&str; 4] = [
     // The holds of attempts that run.
@@ -56,6 +55,7 @@ impl From<sqlx::Error> for LedgerError {
 /// The ledger of one node.
 #[derive(Debug, Clone)]
 pub struct Ledger {
+    folder: PathBuf,
     reader: AnyPool,
     writer: mpsc::Sender<Job>,
 }
@@ -97,6 +97,9 @@ enum Write {
         payer: Payer,
         result: String,
     },
+    Forget {
+        payer: Payer,
+    },
 }
 
 #[derive(Debug)]
@@ -108,7 +111,7 @@ struct Job {
 /// The stored form of a result.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    generated: Generated,
+    generated: Made,
     provider: Slug,
     cost: Micros,
 }
@@ -136,10 +139,16 @@ impl Ledger {
         let (sender, jobs) = mpsc::channel(WAITING);
         tokio::spawn(write_all(writer, jobs, keep));
         let ledger = Self {
+            folder: folder.to_owned(),
             reader,
             writer: sender,
         };
         Ok((ledger, opening))
+    }
+
+    /// The folder of its file.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The result of a request, if it has one.
@@ -147,7 +156,7 @@ impl Ledger {
         &self,
         tenant: &TenantId,
         request: &str,
-    ) -> Result<Option<Answered>, LedgerError> {
+    ) -> Result<Option<Answered<Made>>, LedgerError> {
         let row = sqlx::query(
             "SELECT result FROM limbic_llm_requests WHERE tenant = ? AND request = ? AND result IS NOT NULL",
         )
@@ -194,7 +203,7 @@ impl Ledger {
         payer: &Payer,
         hold: Hold,
         used: Used,
-        answered: Option<&Answered>,
+        answered: Option<&Answered<Made>>,
     ) -> Result<(), LedgerError> {
         let is_kept = payer.request.is_some();
         let result = answered.filter(|_| is_kept).map(stored).transpose()?;
@@ -210,9 +219,14 @@ impl Ledger {
     }
 
     /// Stores the result of a request that was not paid for, because it came from the cache.
-    pub(super) async fn finish(&self, payer: &Payer, answered: &Answered) -> Result<(), LedgerError> {
+    pub(super) async fn finish(&self, payer: &Payer, answered: &Answered<Made>) -> Result<(), LedgerError> {
         let (payer, result) = (payer.clone(), stored(answered)?);
         self.write(Write::Finish { payer, result }).await
+    }
+
+    /// Removes the result of a request, whose file is lost. Its cost stays.
+    pub(super) async fn forget(&self, payer: &Payer) -> Result<(), LedgerError> {
+        self.write(Write::Forget { payer: payer.clone() }).await
     }
 
     /// Returns when the write is committed.
@@ -224,7 +238,7 @@ impl Ledger {
     }
 }
 
-fn stored(answered: &Answered) -> Result<String, LedgerError> {
+fn stored(answered: &Answered<Made>) -> Result<String, LedgerError> {
     let stored = Stored {
         generated: answered.generated.clone(),
         provider: answered.provider.clone(),
@@ -317,7 +331,10 @@ async fn delete_before(connection: &mut AnyConnection, at: i64) -> Result<(), Le
 impl Write {
     const fn at(&self) -> Utc {
         match self {
-            Self::Open { payer, .. } | Self::Close { payer, .. } | Self::Finish { payer, .. } => payer.at,
+            Self::Open { payer, .. }
+            | Self::Close { payer, .. }
+            | Self::Finish { payer, .. }
+            | Self::Forget { payer } => payer.at,
         }
     }
 }
@@ -363,6 +380,14 @@ async fn write_one(connection: &mut AnyConnection, write: &Write) -> Result<(), 
         Write::Finish { payer, result } => {
             charge(connection, payer, 0, 0).await?;
             keep(connection, payer, result).await
+        }
+        Write::Forget { payer } => {
+            sqlx::query("UPDATE limbic_llm_requests SET result = NULL WHERE tenant = ? AND request = ?")
+                .bind(payer.tenant.as_str())
+                .bind(payer.request.as_deref())
+                .execute(&mut *connection)
+                .await?;
+            Ok(())
         }
     }
 }

@@ -6,7 +6,7 @@ use limbic_domain::Slug;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use super::ledger::Used;
-use super::{GatewayError, Outcome, Source};
+use super::{GatewayError, Made, Outcome, Source};
 use crate::Usage;
 use crate::provider::FailureKind;
 
@@ -19,6 +19,7 @@ pub struct GatewayMeters {
     requests: IntCounterVec,
     attempts: IntCounterVec,
     tokens: IntCounterVec,
+    pictures: IntCounterVec,
     cost: IntCounterVec,
     seconds: HistogramVec,
 }
@@ -37,7 +38,7 @@ impl GatewayMeters {
         Self {
             requests: counter(
                 "limbic_llm_requests_total",
-                "Requests to language models. With a text, by its origin: provider, cache, stale, shared, repeated. Without one, by the \
+                "Requests to models. With a reply, by its origin: provider, cache, stale, shared, repeated. Without one, by the \
                  error: unknown_model, invalid, no_price, over_limit, refused, rejected, failed, ledger, stopped.",
                 &["result"],
             ),
@@ -51,6 +52,11 @@ impl GatewayMeters {
                 "limbic_llm_tokens_total",
                 "Tokens that providers reported: prompt or completion.",
                 &["provider", "kind"],
+            ),
+            pictures: counter(
+                "limbic_llm_pictures_total",
+                "Pictures of providers that bill pictures instead of tokens.",
+                &["provider"],
             ),
             cost: counter(
                 "limbic_llm_cost_micros_total",
@@ -66,14 +72,20 @@ impl GatewayMeters {
     /// Registers the metrics in `registry`. Fails if they are already registered.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let meters = Self::unregistered();
-        for counters in [&meters.requests, &meters.attempts, &meters.tokens, &meters.cost] {
+        for counters in [
+            &meters.requests,
+            &meters.attempts,
+            &meters.tokens,
+            &meters.pictures,
+            &meters.cost,
+        ] {
             registry.register(Box::new(counters.clone()))?;
         }
         registry.register(Box::new(meters.seconds.clone()))?;
         Ok(meters)
     }
 
-    pub(super) fn request(&self, result: &Result<Outcome, GatewayError>) {
+    pub(super) fn request(&self, result: &Result<Outcome<Made>, GatewayError>) {
         let name = match result {
             Ok(outcome) => match outcome.source {
                 Source::Provider => "provider",
@@ -124,6 +136,9 @@ impl GatewayMeters {
     }
 
     pub(super) fn used(&self, provider: &Slug, usage: Usage) {
+        self.pictures
+            .with_label_values(&[provider.as_str()])
+            .inc_by(usage.pictures);
         for (kind, tokens) in [
             ("prompt", usage.prompt_tokens),
             ("completion", usage.completion_tokens),

@@ -1,4 +1,5 @@
-//! The gateway: all providers behind one function, with routes, budgets, breakers, failover and a cache.
+//! The gateway: all providers behind two functions, one for texts and one for pictures, with routes, budgets, breakers, failover and a
+//! cache.
 //!
 //! ```text
 //!  Ask ─▶ result of this key? ─▶ reply in the cache? ─▶ one request for equal ones ─▶ chain of the model
@@ -22,6 +23,8 @@
 //! * **A cost is never 0 because a price is not known.**
 //! * **Tenants share** the breakers and the memory of the cache, but neither replies, nor results of keys, nor budgets.
 //! * **Bounded**: attempts, time, bytes of the cache, waits.
+//! * **A picture is a file before it is paid for**: its bytes are durable before its cost and its result are. Pictures are not cached, and no
+//!   second provider is asked while the first one paints.
 //!
 //! # What it is not
 //!
@@ -38,6 +41,7 @@ mod error;
 mod key;
 mod ledger;
 mod meters;
+mod painted;
 mod plan;
 mod price;
 mod recording;
@@ -46,6 +50,7 @@ mod route;
 mod sender;
 mod settings;
 mod shared_request;
+mod work;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -53,6 +58,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use limbic_domain::{Micros, Slug, TenantId, Utc};
+use limbic_file_store::FileStore;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
@@ -61,6 +67,7 @@ use cache::Cache;
 use call::{Choice, Resolved};
 use connection::Connection;
 use ledger::Payer;
+use work::{Made, Work};
 
 pub use budget::{Account, Hold, Limit, Moment, OverLimit, Spending, TenantLimits};
 pub use cache::{Counts, Fill};
@@ -70,6 +77,7 @@ pub use error::GatewayError;
 pub use key::{CacheKey, cache_key};
 pub use ledger::{Ledger, LedgerError, Opening, Used};
 pub use meters::GatewayMeters;
+pub use painted::{PAINTED_FOLDER, PaintAsk, PaintedFile};
 pub use plan::{Standing, State, Step, next as plan};
 pub use price::{Price, PriceTable, Seller, ShippedPrice, StatedPrice, price};
 pub use recording::{Recording, Replay, ReplayError};
@@ -77,13 +85,14 @@ pub use report::{CacheReport, ModelReport, ProviderReport};
 pub use route::route;
 pub use sender::GatewaySender;
 pub use settings::{BreakerSettings, CacheSettings, GatewaySettings, InvalidSetting, Route, Target};
+pub use work::Maker;
 
 use crate::{Generate, Generated};
 
 /// Maximum characters of an idempotency key.
 const KEY: usize = 200;
 
-/// A request to the gateway.
+/// A request for a text to the gateway.
 #[derive(Debug, Clone)]
 pub struct Ask {
     /// Who asks, and pays.
@@ -97,7 +106,7 @@ pub struct Ask {
     pub cache: CacheUse,
 }
 
-/// How a request uses the cache.
+/// How a request for a text uses the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheUse {
@@ -112,10 +121,10 @@ pub enum CacheUse {
 
 /// A reply with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
-    /// The reply.
-    pub generated: Generated,
-    /// The provider that wrote it.
+pub struct Answered<T = Generated> {
+    /// The reply: a text, or a picture.
+    pub generated: T,
+    /// The provider that made it.
     pub provider: Slug,
     /// What it has cost, with the attempts before it that failed, in millionths of the currency unit. An attempt that did not report its
     /// tokens counts with the highest cost that it can have had.
@@ -124,9 +133,9 @@ pub struct Answered {
 
 /// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Outcome<T = Generated> {
     /// The reply.
-    pub answered: Arc<Answered>,
+    pub answered: Arc<Answered<T>>,
     /// Where it comes from.
     pub source: Source,
 }
@@ -147,13 +156,25 @@ pub enum Source {
     Repeated,
 }
 
-impl Outcome {
+impl<T> Outcome<T> {
     /// What this request has cost: 0 unless a provider was asked for it.
     pub fn cost(&self) -> Micros {
         match self.source {
             Source::Provider => self.answered.cost,
             _ => Micros(0),
         }
+    }
+
+    /// The same with another reply, made of this one.
+    fn map<U>(&self, reply: impl FnOnce(&T) -> Option<U>) -> Option<Outcome<U>> {
+        Some(Outcome {
+            answered: Arc::new(Answered {
+                generated: reply(&self.answered.generated)?,
+                provider: self.answered.provider.clone(),
+                cost: self.answered.cost,
+            }),
+            source: self.source,
+        })
     }
 }
 
@@ -176,10 +197,17 @@ impl Pieces {
             let _ = sender.send(piece);
         }
     }
+
+    /// A whole text at once. A picture has no pieces.
+    fn whole(&self, made: &Made) {
+        if let Made::Text(generated) = made {
+            self.send(Piece::Text(generated.text.clone()));
+        }
+    }
 }
 
 /// The result for which several callers wait.
-type SharedResult = watch::Receiver<Option<Result<Outcome, GatewayError>>>;
+type SharedResult = watch::Receiver<Option<Result<Outcome<Made>, GatewayError>>>;
 
 /// The gateway. Clones share it.
 #[derive(Clone)]
@@ -191,6 +219,8 @@ struct Inner {
     shipped: PriceTable,
     clock: Arc<dyn Clock>,
     ledger: Ledger,
+    /// The pictures that models painted.
+    pictures: Arc<FileStore>,
     spent: BTreeMap<(TenantId, i64), (u64, u64)>,
     accounts: Mutex<HashMap<TenantId, Account>>,
     cache: Mutex<Cache>,
@@ -233,6 +263,10 @@ impl Gateway {
             shipped: PriceTable::shipped(),
             start: clock.now(),
             clock,
+            pictures: Arc::new(FileStore::new(
+                ledger.folder().join(PAINTED_FOLDER),
+                settings.keep_pictures.get(),
+            )),
             ledger,
             spent: opening.spending,
             accounts: Mutex::new(HashMap::new()),
@@ -244,14 +278,48 @@ impl Gateway {
         })))
     }
 
-    /// Answers a request, and passes the pieces of the text on as they arrive. If the caller goes away, the request is finished
+    /// Answers a request for a text, and passes the pieces of the text on as they arrive. If the caller goes away, the request is finished
     /// and stored nevertheless. Runs on a tokio runtime.
     pub async fn generate(
         &self,
         ask: Ask,
         on_piece: &mut (dyn FnMut(Piece) + Send),
     ) -> Result<Outcome, GatewayError> {
-        let resolved = match self.0.resolve(&ask) {
+        let Ask {
+            tenant,
+            key,
+            request,
+            cache,
+        } = ask;
+        let outcome = self.ask((tenant, key), Work::Text(request), cache, on_piece);
+        let text = |made: &Made| match made {
+            Made::Text(generated) => Some(generated.clone()),
+            Made::Picture(_) => None,
+        };
+        outcome.await?.map(text).ok_or_else(used_for_another)
+    }
+
+    /// Answers a request for a picture, which is a file of this node when this returns. If the caller goes away, the request is finished
+    /// and stored nevertheless. Runs on a tokio runtime.
+    pub async fn paint(&self, ask: PaintAsk) -> Result<Outcome<PaintedFile>, GatewayError> {
+        let PaintAsk { tenant, key, request } = ask;
+        let mut ignore = |_| {};
+        let outcome = self.ask((tenant, key), Work::Picture(request), CacheUse::Off, &mut ignore);
+        let picture = |made: &Made| match made {
+            Made::Picture(painted) => Some(painted.clone()),
+            Made::Text(_) => None,
+        };
+        outcome.await?.map(picture).ok_or_else(used_for_another)
+    }
+
+    async fn ask(
+        &self,
+        payer: (TenantId, Option<String>),
+        work: Work,
+        cache: CacheUse,
+        on_piece: &mut (dyn FnMut(Piece) + Send),
+    ) -> Result<Outcome<Made>, GatewayError> {
+        let resolved = match self.0.resolve(payer, work) {
             Ok(resolved) => resolved,
             Err(error) => {
                 let result = Err(error);
@@ -263,7 +331,7 @@ impl Gateway {
         let inner = Arc::clone(&self.0);
         let task = tokio::spawn(async move {
             let pieces = Pieces(Some(sender));
-            let result = inner.answer(resolved, ask.cache, &pieces).await;
+            let result = inner.answer(resolved, cache, &pieces).await;
             inner.meters.request(&result);
             result
         });
@@ -271,6 +339,18 @@ impl Gateway {
             on_piece(piece);
         }
         task.await.map_err(|_| GatewayError::Stopped)?
+    }
+
+    /// The bytes of a picture that this node has. `None` if it is no longer there.
+    pub fn picture(&self, painted: &PaintedFile) -> Option<Vec<u8>> {
+        self.0.pictures.read(&painted.file, painted.bytes).ok()
+    }
+}
+
+fn used_for_another() -> GatewayError {
+    GatewayError::Invalid {
+        field: "idempotency-key",
+        problem: "it was used for a request of another kind: choose another one".to_owned(),
     }
 }
 
@@ -280,16 +360,34 @@ impl Inner {
     }
 
     /// Checks a request, and finds its chain and the prices.
-    fn resolve(&self, ask: &Ask) -> Result<Resolved, GatewayError> {
-        check(ask)?;
-        let request = &ask.request;
+    fn resolve(
+        &self,
+        (tenant, key): (TenantId, Option<String>),
+        work: Work,
+    ) -> Result<Resolved, GatewayError> {
+        check_key(key.as_deref())?;
+        work.check()?;
+        let model = work.model();
         let has_provider = |name: &Slug| self.connections.contains_key(name);
-        let chain = route(&self.settings.routes, has_provider, &request.model);
+        let chain = route(&self.settings.routes, has_provider, model);
         let chain = chain.ok_or_else(|| GatewayError::UnknownModel {
-            model: request.model.clone(),
+            model: model.to_owned(),
             known: self.known_models(),
         })?;
         let choices = chain.iter().map(|target| {
+            // A route names known providers only.
+            let connection = self.connection(&target.provider).ok_or(GatewayError::Stopped)?;
+            let maker = &connection.upstream.maker;
+            let most = work.most(maker).ok_or_else(|| GatewayError::Invalid {
+                field: "model",
+                problem: format!(
+                    "`{model}` is for {}, because the provider `{}` makes {}: name a model for {}",
+                    maker.makes(),
+                    target.provider,
+                    maker.makes(),
+                    work.asks_for()
+                ),
+            })?;
             let price = self.price(&target.provider, &target.model);
             let price = price.ok_or_else(|| GatewayError::NoPrice {
                 provider: target.provider.to_string(),
@@ -299,16 +397,18 @@ impl Inner {
                 provider: target.provider.clone(),
                 model: target.model.clone(),
                 price,
+                most,
             })
         });
+        let chain = choices.collect::<Result<_, GatewayError>>()?;
         Ok(Resolved {
             payer: Payer {
-                tenant: ask.tenant.clone(),
-                request: ask.key.clone(),
+                tenant,
+                request: key,
                 at: self.clock.now(),
             },
-            chain: choices.collect::<Result<_, GatewayError>>()?,
-            generate: Arc::new(request.clone()),
+            chain,
+            work: Arc::new(work),
         })
     }
 
@@ -379,36 +479,14 @@ impl Inner {
     }
 }
 
-/// Returns an error if no provider could answer.
-fn check(ask: &Ask) -> Result<(), GatewayError> {
-    let invalid = |field, problem: &str| {
-        Err(GatewayError::Invalid {
-            field,
-            problem: problem.to_owned(),
-        })
-    };
-    let Generate {
-        prompt,
-        max_tokens,
-        temperature,
-        ..
-    } = &ask.request;
-    if prompt.trim().is_empty() {
-        return invalid("prompt", "it is empty: write what the model should do");
-    }
-    if *max_tokens == 0 {
-        return invalid("max_tokens", "0 leaves no room for a text: give for instance 200");
-    }
-    if temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
-        return invalid("temperature", "it is not between 0 and 2");
-    }
-    if let Some(key) = &ask.key
-        && (key.is_empty() || key.len() > KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()))
-    {
-        return invalid(
-            "idempotency-key",
-            "it is not 1 to 200 visible ASCII characters without spaces",
-        );
+/// Returns an error if this is no idempotency key.
+fn check_key(key: Option<&str>) -> Result<(), GatewayError> {
+    let Some(key) = key else { return Ok(()) };
+    if key.is_empty() || key.len() > KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(GatewayError::Invalid {
+            field: "idempotency-key",
+            problem: "it is not 1 to 200 visible ASCII characters without spaces".to_owned(),
+        });
     }
     Ok(())
 }

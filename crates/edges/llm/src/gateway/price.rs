@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Usage;
 
-/// Prices in micro-units (millionths of the currency unit) per million tokens, so 2.50 per million tokens is `2_500_000`.
+/// Prices in micro-units (millionths of the currency unit). Those of tokens are per million, so 2.50 per million tokens is `2_500_000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
@@ -17,6 +17,14 @@ pub struct Price {
     pub input: u64,
     /// Micro-units for a million tokens of replies.
     pub output: u64,
+    /// Micro-units for a picture, at providers that bill pictures instead of tokens.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub picture: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Tokens in the unit of a price.
@@ -27,7 +35,9 @@ impl Price {
     pub fn of(self, usage: Usage) -> u64 {
         let input = u128::from(self.input) * u128::from(usage.prompt_tokens);
         let output = u128::from(self.output) * u128::from(usage.completion_tokens);
+        let pictures = u128::from(self.picture) * u128::from(usage.pictures);
         let cost = input.saturating_add(output).div_ceil(UNIT);
+        let cost = cost.saturating_add(pictures);
         u64::try_from(cost)
             .unwrap_or(u64::MAX)
             .min(i64::MAX.unsigned_abs())
@@ -38,7 +48,7 @@ impl Price {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatedPrice {
-    /// The provider: the NAME of `[llm_providers.NAME]`.
+    /// The provider: the NAME of `[llm_providers.NAME]` or `[picture_providers.NAME]`.
     pub provider: Slug,
     /// The model, in the provider's form. `*` = every model of the provider that has no row of its own.
     pub model: String,
@@ -46,6 +56,9 @@ pub struct StatedPrice {
     pub input: u64,
     /// Micro-units for a million tokens of replies.
     pub output: u64,
+    /// Micro-units for a picture, at providers that bill pictures instead of tokens. Default 0.
+    #[serde(default)]
+    pub picture: u64,
 }
 
 /// The shipped table.
@@ -72,6 +85,9 @@ pub struct ShippedPrice {
     pub input: u64,
     /// Micro-units for a million tokens of replies.
     pub output: u64,
+    /// Micro-units for a picture, at providers that bill pictures instead of tokens.
+    #[serde(default)]
+    pub picture: u64,
     /// Where the price was read.
     pub source: String,
 }
@@ -113,6 +129,7 @@ pub fn price(
         return Some(Price {
             input: row.input,
             output: row.output,
+            picture: row.picture,
         });
     }
     let is_local = is_local(seller.host);
@@ -124,6 +141,7 @@ pub fn price(
     row.map(|row| Price {
         input: row.input,
         output: row.output,
+        picture: row.picture,
     })
     .or(default)
 }
@@ -157,6 +175,7 @@ mod tests {
         Usage {
             prompt_tokens,
             completion_tokens,
+            pictures: 0,
         }
     }
 
@@ -169,7 +188,8 @@ mod tests {
             assert!(row.source.len() > 10, "{row:?}");
             assert!(names.insert((&row.at, &row.model)), "{row:?} is listed twice");
             let is_own_machine = row.at == "ollama" && row.model == "*";
-            assert_eq!(row.input == 0 || row.output == 0, is_own_machine, "{row:?}");
+            let is_free = row.picture == 0 && (row.input == 0 || row.output == 0);
+            assert_eq!(is_free, is_own_machine, "{row:?}");
         }
     }
 
@@ -181,6 +201,7 @@ mod tests {
             model: model.to_owned(),
             input,
             output: 1,
+            picture: 0,
         };
         let stated = [row("*", 7), row("own", 8)];
         let shipped = PriceTable::shipped();
@@ -200,7 +221,11 @@ mod tests {
             Some(400_000)
         );
         assert_eq!(of(&[], None, &hosted(&other), "gpt-9"), None);
-        let default = Price { input: 5, output: 5 };
+        let default = Price {
+            input: 5,
+            output: 5,
+            picture: 0,
+        };
         assert_eq!(of(&[], Some(default), &hosted(&other), "gpt-9"), Some(5));
         let elsewhere = Seller {
             host: "127.0.0.1",
@@ -210,6 +235,32 @@ mod tests {
             of(&[], None, &elsewhere, "gpt-4.1-mini"),
             None,
             "another server has other prices"
+        );
+    }
+
+    #[test]
+    fn a_picture_costs_its_own_price_or_its_tokens() {
+        let (google, openai) = (Slug::new("google").unwrap(), Slug::new("openai").unwrap());
+        let of = |name, kind, host, model, usage| {
+            let seller = Seller { name, kind, host };
+            let price = price(&[], &PriceTable::shipped(), None, &seller, model);
+            price.map(|price: Price| price.of(usage))
+        };
+        let one = Usage {
+            pictures: 1,
+            ..Usage::default()
+        };
+        let host = "generativelanguage.googleapis.com";
+        assert_eq!(
+            of(&google, "imagen", host, "imagen-4.0-generate-001", one),
+            Some(40_000)
+        );
+        let tokens = usage(50, 1_056);
+        let host = "api.openai.com";
+        // 50 × 5 and 1,056 × 30 millionths.
+        assert_eq!(
+            of(&openai, "openai", host, "gpt-image-2.6-sunburst", tokens),
+            Some(31_930)
         );
     }
 
@@ -257,7 +308,7 @@ mod tests {
             a in (0u64..1_000_000_000, 0u64..1_000_000_000),
             b in (0u64..1_000_000_000, 0u64..1_000_000_000),
         ) {
-            let price = Price { input: price.0, output: price.1 };
+            let price = Price { input: price.0, output: price.1, picture: 0 };
             let (a, b) = (usage(a.0, a.1), usage(b.0, b.1));
             let both = usage(a.prompt_tokens + b.prompt_tokens, a.completion_tokens + b.completion_tokens);
             prop_assert!(price.of(both) >= price.of(a));
@@ -269,7 +320,7 @@ mod tests {
 
         #[test]
         fn a_cost_never_overflows(price in any::<(u64, u64)>(), tokens in any::<(u64, u64)>()) {
-            let price = Price { input: price.0, output: price.1 };
+            let price = Price { input: price.0, output: price.1, picture: 0 };
             prop_assert!(i64::try_from(price.of(usage(tokens.0, tokens.1))).is_ok());
         }
     }

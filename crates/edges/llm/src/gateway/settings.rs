@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::budget::TenantLimits;
 use super::price::{Price, StatedPrice};
 
-/// The settings of the gateway to language models.
+/// The settings of the gateway to models that write texts or paint pictures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewaySettings {
-    /// The models that callers can name, and which providers answer for them. A caller can also name `PROVIDER/MODEL`.
+    /// The models that callers can name, and which providers answer for them. A caller can also name `PROVIDER/MODEL`. The providers of a
+    /// chain all write texts, or all paint pictures.
     pub routes: Vec<Route>,
     /// The limits of every tenant that has none of its own.
     pub limits: TenantLimits,
@@ -27,9 +28,11 @@ pub struct GatewaySettings {
     pub cache: CacheSettings,
     /// When a provider is not asked for a while.
     pub breaker: BreakerSettings,
-    /// Maximum duration of a request with all its attempts. Default 25s. Must be below `api.timeout` if there are
+    /// Maximum duration of a request for a text with all its attempts. Default 25s. Must be below `api.timeout` if there are
     /// `llm_providers`.
     pub deadline: HumanDuration,
+    /// Maximum duration of a request for a picture with all its attempts. Default 3min.
+    pub picture_deadline: HumanDuration,
     /// Maximum number of attempts of a request, at all providers together. At least 1; default 6.
     pub attempts: u32,
     /// If an attempt has given no text for this long, it has failed, and the next provider is asked. A server that does not stream sends
@@ -41,6 +44,8 @@ pub struct GatewaySettings {
     /// How long the result of a request with an idempotency key is kept. Within it the same key gives the same result, and is not
     /// paid again. At least 1min; default 2d.
     pub keep_results: HumanDuration,
+    /// How long the file of a picture that a model painted is kept after its last use. At least `keep_results`; default 90d.
+    pub keep_pictures: HumanDuration,
 }
 
 /// A model that callers can name.
@@ -57,7 +62,7 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// The provider: the NAME of `[llm_providers.NAME]`.
+    /// The provider: the NAME of `[llm_providers.NAME]` or `[picture_providers.NAME]`.
     pub provider: Slug,
     /// The model, in the provider's form.
     pub model: String,
@@ -103,6 +108,8 @@ impl Default for GatewaySettings {
             first_text_within: HumanDuration::from_secs(10),
             hedge_after: HumanDuration::ZERO,
             keep_results: HumanDuration::from_days(2),
+            keep_pictures: HumanDuration::from_days(90),
+            picture_deadline: HumanDuration::from_mins(3),
         }
     }
 }
@@ -145,7 +152,9 @@ impl GatewaySettings {
         let known = || {
             let names: Vec<&str> = providers.iter().map(|name| name.as_str()).collect();
             match names.as_slice() {
-                [] => "there are no providers: add [llm_providers.NAME]".to_owned(),
+                [] => {
+                    "there are no providers: add [llm_providers.NAME] or [picture_providers.NAME]".to_owned()
+                }
                 names => format!("the providers are: {}", names.join(", ")),
             }
         };
@@ -194,6 +203,12 @@ impl GatewaySettings {
                 "1ms",
             ),
             (self.deadline.is_zero(), "deadline", "1ms"),
+            (self.picture_deadline.is_zero(), "picture_deadline", "1ms"),
+            (
+                self.keep_pictures < self.keep_results,
+                "keep_pictures",
+                "llm.keep_results",
+            ),
             (
                 self.keep_results < HumanDuration::from_mins(1),
                 "keep_results",

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::cache::Found;
 use super::call::{Resolved, Running};
 use super::{
-    CacheKey, CacheUse, GatewayError, Inner, Outcome, Piece, Pieces, SharedResult, Source, cache_key,
+    CacheKey, CacheUse, GatewayError, Inner, Made, Outcome, Pieces, SharedResult, Source, Work, cache_key,
 };
 
 impl Inner {
@@ -16,7 +16,7 @@ impl Inner {
         resolved: Resolved,
         cache: CacheUse,
         pieces: &Pieces,
-    ) -> Result<Outcome, GatewayError> {
+    ) -> Result<Outcome<Made>, GatewayError> {
         let Some(request) = resolved.payer.request.clone() else {
             return self.cached(resolved, cache, pieces).await;
         };
@@ -37,14 +37,23 @@ impl Inner {
         request: &str,
         cache: CacheUse,
         pieces: &Pieces,
-    ) -> Result<Outcome, GatewayError> {
+    ) -> Result<Outcome<Made>, GatewayError> {
         let payer = resolved.payer.clone();
-        if let Some(answered) = self.ledger.result(&payer.tenant, request).await? {
-            pieces.send(Piece::Text(answered.generated.text.clone()));
-            return Ok(Outcome {
-                answered: Arc::new(answered),
-                source: Source::Repeated,
-            });
+        let known = self.ledger.result(&payer.tenant, request).await?;
+        let now = self.clock.now();
+        let is_there = |made: &Made| match made {
+            Made::Picture(painted) => painted.is_there(&self.pictures, now),
+            Made::Text(_) => true,
+        };
+        if let Some(answered) = known {
+            if is_there(&answered.generated) {
+                pieces.whole(&answered.generated);
+                return Ok(Outcome {
+                    answered: Arc::new(answered),
+                    source: Source::Repeated,
+                });
+            }
+            self.ledger.forget(&payer).await?;
         }
         let outcome = self.cached(resolved, cache, pieces).await?;
         // The result of an own attempt is stored with its cost.
@@ -59,11 +68,14 @@ impl Inner {
         resolved: Resolved,
         cache: CacheUse,
         pieces: &Pieces,
-    ) -> Result<Outcome, GatewayError> {
+    ) -> Result<Outcome<Made>, GatewayError> {
+        let Work::Text(generate) = &*resolved.work else {
+            return self.call(&resolved, pieces).await;
+        };
         if cache == CacheUse::Off {
             return self.call(&resolved, pieces).await;
         }
-        let key = cache_key(&resolved.payer.tenant, &resolved.generate);
+        let key = cache_key(&resolved.payer.tenant, generate);
         if cache == CacheUse::Use {
             let found = self.cache.lock().find(&key, self.clock.elapsed());
             let (answered, source) = match found {
@@ -74,7 +86,7 @@ impl Inner {
                 }
                 Found::Nothing => return self.ask_or_join(key, resolved, cache, pieces).await,
             };
-            pieces.send(Piece::Text(answered.generated.text.clone()));
+            pieces.whole(&answered.generated);
             return Ok(Outcome { answered, source });
         }
         self.ask_or_join(key, resolved, cache, pieces).await
@@ -102,13 +114,13 @@ impl Inner {
         resolved: Resolved,
         cache: CacheUse,
         pieces: &Pieces,
-    ) -> Result<Outcome, GatewayError> {
+    ) -> Result<Outcome<Made>, GatewayError> {
         let (inner, own) = (Arc::clone(self), pieces.clone());
         let work = async move {
             // An equal request can have ended since the cache was looked at.
             let found = inner.cache.lock().fresh(&key, inner.clock.elapsed());
             if let Some(answered) = found.filter(|_| cache == CacheUse::Use) {
-                own.send(Piece::Text(answered.generated.text.clone()));
+                own.whole(&answered.generated);
                 return Ok(Outcome {
                     answered,
                     source: Source::Cache,
@@ -123,7 +135,11 @@ impl Inner {
         self.shared(key, pieces, Source::Shared, work).await
     }
 
-    async fn call(self: &Arc<Self>, resolved: &Resolved, pieces: &Pieces) -> Result<Outcome, GatewayError> {
+    async fn call(
+        self: &Arc<Self>,
+        resolved: &Resolved,
+        pieces: &Pieces,
+    ) -> Result<Outcome<Made>, GatewayError> {
         let answered = Running::new(self, resolved, pieces).run().await?;
         Ok(Outcome {
             answered: Arc::new(answered),
@@ -137,15 +153,15 @@ impl Inner {
         key: CacheKey,
         pieces: &Pieces,
         joined: Source,
-        work: impl Future<Output = Result<Outcome, GatewayError>> + Send + 'static,
-    ) -> Result<Outcome, GatewayError> {
+        work: impl Future<Output = Result<Outcome<Made>, GatewayError>> + Send + 'static,
+    ) -> Result<Outcome<Made>, GatewayError> {
         let (mut shared, is_own) = self.join(key, work);
         let ended = shared.wait_for(Option::is_some).await;
         let result = ended.ok().and_then(|result| result.clone());
         let mut outcome = result.ok_or(GatewayError::Stopped)??;
         if !is_own {
             outcome.source = joined;
-            pieces.send(Piece::Text(outcome.answered.generated.text.clone()));
+            pieces.whole(&outcome.answered.generated);
         }
         Ok(outcome)
     }
@@ -153,7 +169,7 @@ impl Inner {
     fn join(
         self: &Arc<Self>,
         key: CacheKey,
-        work: impl Future<Output = Result<Outcome, GatewayError>> + Send + 'static,
+        work: impl Future<Output = Result<Outcome<Made>, GatewayError>> + Send + 'static,
     ) -> (SharedResult, bool) {
         let mut running = self.running.lock();
         if let Some(shared) = running.get(&key) {

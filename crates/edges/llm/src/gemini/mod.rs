@@ -20,7 +20,7 @@ use crate::{Generate, Usage};
 
 mod component;
 
-const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+pub(crate) const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// `kind = "gemini"`: Google's Gemini API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -127,19 +127,29 @@ struct Part {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Feedback {
+pub(crate) struct Feedback {
     #[serde(default)]
-    block_reason: Option<String>,
+    pub(crate) block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Tokens {
+pub(crate) struct Tokens {
     #[serde(default, rename = "promptTokenCount")]
     prompt: u64,
     #[serde(default, rename = "candidatesTokenCount")]
     candidates: u64,
     #[serde(default, rename = "thoughtsTokenCount")]
     thoughts: u64,
+}
+
+impl Tokens {
+    pub(crate) const fn usage(&self) -> Usage {
+        Usage {
+            prompt_tokens: self.prompt,
+            completion_tokens: self.candidates.saturating_add(self.thoughts),
+            pictures: 0,
+        }
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -220,11 +230,8 @@ impl Api for Gemini {
         if !response.model_version.is_empty() {
             reply.model = response.model_version;
         }
-        if let Some(usage) = response.usage_metadata {
-            reply.usage = Some(Usage {
-                prompt_tokens: usage.prompt,
-                completion_tokens: usage.candidates.saturating_add(usage.thoughts),
-            });
+        if let Some(tokens) = response.usage_metadata {
+            reply.usage = Some(tokens.usage());
         }
         if let Some(reason) = response
             .prompt_feedback
@@ -252,27 +259,32 @@ impl Api for Gemini {
     }
 
     fn failure(&self, answer: &ErrorAnswer<'_>) -> Failure {
-        let Problem {
-            message,
-            status,
-            details,
-        } = answer.body::<ErrorBody>().error;
-        let is_of_the_key = details.iter().any(|detail| detail.reason == "API_KEY_INVALID");
-        match answer.status {
-            400 if is_of_the_key || status == "FAILED_PRECONDITION" => {
-                answer.means(FailureKind::Blocked, &message)
-            }
-            429 => {
-                let mut quotas = details.iter().flat_map(|detail| &detail.violations);
-                if quotas.any(|violation| violation.quota_id.contains("PerDay")) {
-                    return answer.means(FailureKind::Exhausted, &message);
-                }
-                let delay = details.iter().find_map(|detail| detail.retry_delay.as_deref());
-                let wait = delay.and_then(seconds).or(answer.wait);
-                answer.means(FailureKind::Throttled(wait), &message)
-            }
-            _ => answer.usual(&message),
+        failure(answer)
+    }
+}
+
+/// What an error of the Gemini API means, of any of its methods.
+pub(crate) fn failure(answer: &ErrorAnswer<'_>) -> Failure {
+    let Problem {
+        message,
+        status,
+        details,
+    } = answer.body::<ErrorBody>().error;
+    let is_of_the_key = details.iter().any(|detail| detail.reason == "API_KEY_INVALID");
+    match answer.status {
+        400 if is_of_the_key || status == "FAILED_PRECONDITION" => {
+            answer.means(FailureKind::Blocked, &message)
         }
+        429 => {
+            let mut quotas = details.iter().flat_map(|detail| &detail.violations);
+            if quotas.any(|violation| violation.quota_id.contains("PerDay")) {
+                return answer.means(FailureKind::Exhausted, &message);
+            }
+            let delay = details.iter().find_map(|detail| detail.retry_delay.as_deref());
+            let wait = delay.and_then(seconds).or(answer.wait);
+            answer.means(FailureKind::Throttled(wait), &message)
+        }
+        _ => answer.usual(&message),
     }
 }
 

@@ -180,6 +180,7 @@ impl Api for Mistral {
             reply.usage = Some(Usage {
                 prompt_tokens: usage.prompt_tokens,
                 completion_tokens: usage.completion_tokens,
+                pictures: 0,
             });
         }
         let Some(choice) = chunk.choices.into_iter().next() else {

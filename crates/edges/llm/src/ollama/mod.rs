@@ -153,6 +153,7 @@ impl Api for Ollama {
             reply.usage = line.eval_count.map(|completion_tokens| Usage {
                 prompt_tokens: line.prompt_eval_count.unwrap_or(0),
                 completion_tokens,
+                pictures: 0,
             });
         }
         if calls_a_tool {

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::provider::{Attempt, Failure, FailureKind, OnText, Pending, Provider};
+use crate::provider::{Attempt, Failure, FailureKind, OnText, Pending, Provider, Spent};
 use crate::server::{
     Api, Endpoint, ErrorAnswer, Finish, Reply, SettingsError, base_url, key_header, parse, unknown,
 };
@@ -147,6 +147,16 @@ struct Problem {
     kind: Option<String>,
     #[serde(default)]
     code: Option<Value>,
+    /// Of pictures alone.
+    #[serde(default)]
+    moderation_details: Option<Moderation>,
+}
+
+#[derive(Deserialize, Default)]
+struct Moderation {
+    /// `input` or `output`.
+    #[serde(default)]
+    moderation_stage: String,
 }
 
 impl Problem {
@@ -198,6 +208,7 @@ impl Api for OpenAiCompatible {
             reply.usage = Some(Usage {
                 prompt_tokens: usage.prompt_tokens,
                 completion_tokens: usage.completion_tokens,
+                pictures: 0,
             });
         }
         // The chunk with the usage has an empty list.
@@ -222,13 +233,28 @@ impl Api for OpenAiCompatible {
     }
 
     fn failure(&self, answer: &ErrorAnswer<'_>) -> Failure {
-        let error = answer.body::<ErrorBody>().error;
-        if error.is("insufficient_quota") || error.is("billing_hard_limit_reached") {
-            return answer.means(FailureKind::Exhausted, &error.message);
-        }
-        if error.is("content_policy_violation") || error.is("content_filter") {
-            return answer.means(FailureKind::Refused, &error.message);
-        }
-        answer.usual(&error.message)
+        failure(answer)
     }
+}
+
+/// What an error of `OpenAI` means, of any of its APIs.
+pub(crate) fn failure(answer: &ErrorAnswer<'_>) -> Failure {
+    let error = answer.body::<ErrorBody>().error;
+    if error.is("insufficient_quota") || error.is("billing_hard_limit_reached") {
+        return answer.means(FailureKind::Exhausted, &error.message);
+    }
+    let is_refusal = ["content_policy_violation", "content_filter", "moderation_blocked"];
+    if is_refusal.into_iter().any(|name| error.is(name)) {
+        let failure = answer.means(FailureKind::Refused, &error.message);
+        // Of a picture that was painted and then blocked, it is not known whether it is billed.
+        let is_painted = error
+            .moderation_details
+            .is_some_and(|details| details.moderation_stage == "output");
+        return if is_painted {
+            failure.spending(Spent::Unknown)
+        } else {
+            failure
+        };
+    }
+    answer.usual(&error.message)
 }

@@ -1,11 +1,13 @@
-//! What all providers over HTTP share: one request, a streamed reply, and the meaning of its errors.
+//! What all providers over HTTP share: one request, its reply, and the meaning of its errors.
 //!
 //! ```text
 //!  Generate ──Api::body──▶ POST ──▶ 200: bytes ──Frames──▶ events ──Api::read──▶ Reply ──▶ Generated
-//!                                └─▶ other: ErrorAnswer ──Api::failure──▶ Failure
+//!                            │  └─▶ other: ErrorAnswer ──Api::failure──▶ Failure
+//!  Paint ──PictureApi::body──┘  └─▶ 200: a document ──PictureApi::read──▶ base64 ──▶ bytes ──▶ Painted
 //! ```
 
 mod frames;
+mod picture;
 mod reply;
 mod triage;
 
@@ -22,6 +24,7 @@ use serde_json::Value;
 use crate::provider::{Attempt, Failure, FailureKind, OnText, Spent};
 use crate::{Generate, Generated};
 pub(crate) use frames::Frames;
+pub(crate) use picture::{Encoded, PictureApi};
 pub(crate) use reply::{Finish, Reply};
 pub(crate) use triage::ErrorAnswer;
 
@@ -115,12 +118,28 @@ impl Endpoint {
         attempt: Attempt<'_>,
         on_text: &mut OnText<'_>,
     ) -> Result<Generated, Failure> {
+        let url = api.url(&attempt.request.model);
+        let body = api.body(attempt.request);
+        let response = self
+            .post(url, &body, attempt, |answer| api.failure(answer))
+            .await?;
+        receive(api, response, on_text).await
+    }
+
+    /// Sends a request. The result has the status 200.
+    async fn post<R>(
+        &self,
+        url: Url,
+        body: &Value,
+        attempt: Attempt<'_, R>,
+        failure: impl Fn(&ErrorAnswer<'_>) -> Failure,
+    ) -> Result<Response, Failure> {
         let request = self
             .client
-            .post(api.url(&attempt.request.model))
+            .post(url)
             .timeout(attempt.deadline)
             .header("idempotency-key", attempt.key)
-            .json(&api.body(attempt.request));
+            .json(body);
         let response = request.send().await.map_err(|error| {
             let began = !error.is_connect() && !error.is_builder();
             let spent = if began { Spent::Unknown } else { Spent::Nothing };
@@ -128,13 +147,13 @@ impl Endpoint {
         })?;
         let status = response.status();
         if status == StatusCode::OK {
-            return receive(api, response, on_text).await;
+            return Ok(response);
         }
         let wait = wait(response.headers(), attempt.now);
-        let body = whole(response).await?;
+        let body = whole(response, REPLY_BYTES).await?;
         // A message is shortened, which could leave a part of the key.
         let body = self.without_key(&String::from_utf8_lossy(&body));
-        Err(api.failure(&ErrorAnswer {
+        Err(failure(&ErrorAnswer {
             status: status.as_u16(),
             wait,
             body: &body,
@@ -207,17 +226,15 @@ fn read(api: &impl Api, event: &str, reply: &mut Reply, on_text: &mut OnText<'_>
     Ok(())
 }
 
-/// The body of an error, at most as long as a reply.
-async fn whole(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let status = response.status();
+/// A body of at most this many bytes.
+async fn whole(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+    let status = response.status().as_u16();
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= REPLY_BYTES => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
             Ok(Some(_)) => {
-                return Err(unknown(format!(
-                    "{status}: the reply exceeds {REPLY_BYTES} bytes"
-                )));
+                return Err(unknown(format!("{status}: the reply exceeds {most} bytes")));
             }
             Ok(None) => return Ok(body),
             Err(error) => return Err(unknown(explain(error))),

@@ -19,6 +19,7 @@ fn failure(kind: &str, message: &str) -> String {
 }
 
 impl Form for Anthropic {
+    type Provider = dyn Provider;
     const PATH: &'static str = "/v1/messages";
     const BASE: &'static str = "";
     const KEY: (&'static str, &'static str) = ("x-api-key", "sk-hidden");

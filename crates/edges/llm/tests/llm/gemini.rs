@@ -44,6 +44,7 @@ fn quota(id: &str, delay: &str) -> String {
 }
 
 impl Form for Gemini {
+    type Provider = dyn Provider;
     const PATH: &'static str = "/v1beta/models/small:streamGenerateContent?alt=sse";
     const BASE: &'static str = "/v1beta";
     const KEY: (&'static str, &'static str) = ("x-goog-api-key", "sk-hidden");

@@ -13,6 +13,7 @@ mod mistral;
 mod ollama;
 mod openai;
 mod outbox;
+mod pictures;
 mod server;
 mod suite;
 

@@ -22,6 +22,7 @@ fn chunk(delta: &Value, finish: Option<&str>, usage: Option<Value>) -> String {
 }
 
 impl Form for Mistral {
+    type Provider = dyn Provider;
     const PATH: &'static str = "/v1/chat/completions";
     const BASE: &'static str = "/v1";
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer sk-hidden");

@@ -16,6 +16,7 @@ fn line(text: &str) -> Value {
 }
 
 impl Form for Ollama {
+    type Provider = dyn Provider;
     const PATH: &'static str = "/api/chat";
     const BASE: &'static str = "/";
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer sk-hidden");

@@ -34,6 +34,7 @@ fn failure(message: &str, kind: &str, code: Option<&str>) -> String {
 }
 
 impl Form for OpenAi {
+    type Provider = dyn Provider;
     const PATH: &'static str = "/v1/chat/completions";
     const BASE: &'static str = "/v1/";
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer sk-hidden");

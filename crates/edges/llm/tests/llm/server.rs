@@ -13,7 +13,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use limbic_domain::Utc;
-use limbic_llm::{Attempt, Failure, Generate, Generated, Provider, SettingsError};
+use limbic_llm::{
+    Attempt, Failure, Generate, Generated, Paint, Painted, Painter, Provider, Quality, SettingsError, Usage,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -24,6 +26,8 @@ pub(crate) const KEY: &str = "sk-hidden";
 
 /// The form of one provider's API, on the side of the server.
 pub(crate) trait Form: Send + Sync + 'static {
+    /// What it is a server for: `dyn Provider` or `dyn Painter`.
+    type Provider: ?Sized;
     /// The path of a request to the model `small`, with its query.
     const PATH: &'static str;
     /// The path of the base URL.
@@ -35,9 +39,10 @@ pub(crate) trait Form: Send + Sync + 'static {
     const CAN_REFUSE: bool = true;
 
     /// The provider with the server's base URL.
-    fn provider(base: &str, key: &str) -> Result<Arc<dyn Provider>, SettingsError>;
+    fn provider(base: &str, key: &str) -> Result<Arc<Self::Provider>, SettingsError>;
 
-    /// The events of a text in these pieces. Without an end, they stop before the events that end a text.
+    /// The events of a text in these pieces, or the document with a picture, whose base64 is the pieces. Without an end, they stop before
+    /// what ends a reply.
     fn events(pieces: &[&str], end: Option<End>) -> Vec<String>;
 
     /// An event that reports a failure, in a stream that has begun.
@@ -46,8 +51,21 @@ pub(crate) trait Form: Send + Sync + 'static {
     /// Status, headers and body of an error.
     fn error(fault: Fault) -> (u16, Vec<(&'static str, &'static str)>, String);
 
-    /// The body that we remember of the API for [`request`].
+    /// The body that we remember of the API for [`request`] or [`painting`].
     fn body() -> Value;
+}
+
+/// The form of an API for texts.
+pub(crate) trait TextForm: Form<Provider = dyn Provider> {}
+impl<F: Form<Provider = dyn Provider>> TextForm for F {}
+
+/// The form of an API for pictures.
+pub(crate) trait PictureForm: Form<Provider = dyn Painter> {
+    /// What the server reports, or what a picture costs there.
+    const USAGE: Usage;
+
+    /// How the server refuses a request because of violence.
+    fn refusal() -> Act;
 }
 
 /// How a text ends.
@@ -91,6 +109,8 @@ pub(crate) enum Act {
     /// Sends this JSON document with status 200, as a server that does not stream.
     Json(&'static str),
     Error(Fault),
+    /// Answers with this status and body.
+    Answer(u16, &'static str),
     /// Answers with this status and the header that carries the key, after this many letters.
     Echo(u16, usize),
     Hang,
@@ -149,6 +169,7 @@ async fn answer<F: Form>(
         Act::Raw(text) => respond::<F>(Body::from(text)),
         Act::Json(text) => ([("content-type", "application/json")], text).into_response(),
         Act::Error(fault) => error::<F>(fault),
+        Act::Answer(status, text) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Act::Echo(status, before) => {
             let text = format!("{}{value}", "x".repeat(before));
             (StatusCode::from_u16(status).unwrap(), text).into_response()
@@ -244,10 +265,43 @@ impl<F: Form> Server<F> {
             .unwrap();
     }
 
-    pub(crate) fn provider(&self) -> Arc<dyn Provider> {
+    pub(crate) fn provider(&self) -> Arc<F::Provider> {
         F::provider(&self.base, KEY).unwrap()
     }
+}
 
+impl<F: PictureForm> Server<F> {
+    /// The painter's result of one act of the server.
+    pub(crate) fn painted(&self, act: Act) -> Result<Painted, Failure> {
+        self.will(act);
+        self.paint(&*self.provider(), Duration::from_mins(1))
+    }
+
+    pub(crate) fn paint(&self, painter: &dyn Painter, deadline: Duration) -> Result<Painted, Failure> {
+        self.paint_within(painter, &painting(), deadline)
+    }
+
+    pub(crate) fn paint_this(&self, painter: &dyn Painter, request: &Paint) -> Result<Painted, Failure> {
+        self.paint_within(painter, request, Duration::from_mins(1))
+    }
+
+    fn paint_within(
+        &self,
+        painter: &dyn Painter,
+        request: &Paint,
+        deadline: Duration,
+    ) -> Result<Painted, Failure> {
+        let attempt = Attempt {
+            key: "draft-1",
+            request,
+            now: Utc::from_millis(0),
+            deadline,
+        };
+        self.runtime.block_on(painter.paint(attempt))
+    }
+}
+
+impl<F: TextForm> Server<F> {
     /// The provider's result of one act of the server, and the pieces that it passed on.
     pub(crate) fn result(&self, act: Act) -> (Result<Generated, Failure>, Vec<String>) {
         self.will(act);
@@ -270,6 +324,17 @@ impl<F: Form> Server<F> {
         let mut on_text = |piece: &str| pieces.push(piece.to_owned());
         let result = self.runtime.block_on(provider.generate(attempt, &mut on_text));
         (result, pieces)
+    }
+}
+
+/// A request for a picture.
+pub(crate) fn painting() -> Paint {
+    Paint {
+        model: "small".to_owned(),
+        prompt: "A loaf of bread on a table.".to_owned(),
+        width: 1200,
+        height: 628,
+        quality: Quality::High,
     }
 }
 

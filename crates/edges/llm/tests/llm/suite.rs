@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use limbic_llm::{FailureKind, Generated, Spent, Usage};
 
-use crate::server::{Act, End, Fault, Form, KEY, Server};
+use crate::server::{Act, End, Fault, KEY, Server, TextForm};
 
 /// Runs the suite with one form of API.
 macro_rules! conformance {
@@ -95,9 +95,10 @@ pub(crate) use conformance;
 const USAGE: Usage = Usage {
     prompt_tokens: 19,
     completion_tokens: 10,
+    pictures: 0,
 };
 
-pub(crate) fn a_request_has_the_form_that_we_remember_and_its_text_arrives_in_pieces<F: Form>() {
+pub(crate) fn a_request_has_the_form_that_we_remember_and_its_text_arrives_in_pieces<F: TextForm>() {
     let server = Server::<F>::start();
     let (result, pieces) = server.result(Act::Text(vec!["Warm ", "br\u{e9}ad."], End::Complete));
     let expected = Generated {
@@ -115,7 +116,7 @@ pub(crate) fn a_request_has_the_form_that_we_remember_and_its_text_arrives_in_pi
     assert_eq!(*body, F::body());
 }
 
-pub(crate) fn the_borders_of_chunks_change_nothing<F: Form>() {
+pub(crate) fn the_borders_of_chunks_change_nothing<F: TextForm>() {
     let server = Server::<F>::start();
     let whole = server.result(Act::Text(vec!["Warm ", "br\u{e9}ad \u{1f35e}"], End::Complete));
     let bytes = server.result(Act::Bytes(vec!["Warm ", "br\u{e9}ad \u{1f35e}"], End::Complete));
@@ -123,14 +124,14 @@ pub(crate) fn the_borders_of_chunks_change_nothing<F: Form>() {
     assert!(whole.0.is_ok(), "{whole:?}");
 }
 
-pub(crate) fn a_text_that_reaches_its_limit_says_so<F: Form>() {
+pub(crate) fn a_text_that_reaches_its_limit_says_so<F: TextForm>() {
     let server = Server::<F>::start();
     let generated = server.result(Act::Text(vec!["Warm"], End::Length)).0.unwrap();
     assert!(generated.is_cut_off);
     assert_eq!(generated.text, "Warm");
 }
 
-pub(crate) fn a_throttled_request_says_how_long_to_wait<F: Form>() {
+pub(crate) fn a_throttled_request_says_how_long_to_wait<F: TextForm>() {
     let server = Server::<F>::start();
     let failure = server.result(Act::Error(Fault::Throttled)).0.unwrap_err();
     assert_eq!(
@@ -141,7 +142,7 @@ pub(crate) fn a_throttled_request_says_how_long_to_wait<F: Form>() {
     assert_eq!(failure.spent, Spent::Nothing);
 }
 
-pub(crate) fn an_empty_account_and_a_wrong_key_are_not_the_requests_fault<F: Form>() {
+pub(crate) fn an_empty_account_and_a_wrong_key_are_not_the_requests_fault<F: TextForm>() {
     let server = Server::<F>::start();
     let failure = server.result(Act::Error(Fault::Exhausted)).0.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Exhausted, "{failure}");
@@ -153,7 +154,7 @@ pub(crate) fn an_empty_account_and_a_wrong_key_are_not_the_requests_fault<F: For
     assert_eq!(failure.kind, FailureKind::Blocked, "{failure}");
 }
 
-pub(crate) fn an_invalid_request_is_rejected_with_the_servers_message<F: Form>() {
+pub(crate) fn an_invalid_request_is_rejected_with_the_servers_message<F: TextForm>() {
     let server = Server::<F>::start();
     let failure = server.result(Act::Error(Fault::Invalid)).0.unwrap_err();
     assert_eq!(
@@ -166,7 +167,7 @@ pub(crate) fn an_invalid_request_is_rejected_with_the_servers_message<F: Form>()
     assert!(body.contains(words) && words.len() > 10, "{words}");
 }
 
-pub(crate) fn a_refusal_is_told_and_paid<F: Form>() {
+pub(crate) fn a_refusal_is_told_and_paid<F: TextForm>() {
     if !F::CAN_REFUSE {
         return;
     }
@@ -176,7 +177,7 @@ pub(crate) fn a_refusal_is_told_and_paid<F: Form>() {
     assert_eq!(failure.spent, Spent::Tokens(USAGE));
 }
 
-pub(crate) fn a_stream_that_ends_in_the_middle_fails_and_its_cost_is_unknown<F: Form>() {
+pub(crate) fn a_stream_that_ends_in_the_middle_fails_and_its_cost_is_unknown<F: TextForm>() {
     let server = Server::<F>::start();
     for act in [
         Act::Break(vec!["Warm ", "br"]),
@@ -194,7 +195,7 @@ pub(crate) fn a_stream_that_ends_in_the_middle_fails_and_its_cost_is_unknown<F: 
     }
 }
 
-pub(crate) fn a_server_that_does_not_answer_in_time_or_at_all_is_unknown<F: Form>() {
+pub(crate) fn a_server_that_does_not_answer_in_time_or_at_all_is_unknown<F: TextForm>() {
     let server = Server::<F>::start();
     let provider = server.provider();
     for act in [Act::Hang, Act::Stall(vec!["Warm "])] {
@@ -219,7 +220,7 @@ pub(crate) fn a_server_that_does_not_answer_in_time_or_at_all_is_unknown<F: Form
     assert!(failure.detail.starts_with("no connection"), "{failure}");
 }
 
-pub(crate) fn a_malformed_reply_is_unknown<F: Form>() {
+pub(crate) fn a_malformed_reply_is_unknown<F: TextForm>() {
     let server = Server::<F>::start();
     let whole: &'static str = Box::leak(
         F::events(&["Warm bread."], Some(End::Complete))
@@ -243,7 +244,7 @@ pub(crate) fn a_malformed_reply_is_unknown<F: Form>() {
     }
 }
 
-pub(crate) fn a_reply_without_text_is_unknown<F: Form>() {
+pub(crate) fn a_reply_without_text_is_unknown<F: TextForm>() {
     let server = Server::<F>::start();
     let failure = server
         .result(Act::Text(vec![" \n"], End::Complete))
@@ -253,7 +254,7 @@ pub(crate) fn a_reply_without_text_is_unknown<F: Form>() {
     assert_eq!(failure.spent, Spent::Tokens(USAGE), "it was paid");
 }
 
-pub(crate) fn a_server_error_is_unknown<F: Form>() {
+pub(crate) fn a_server_error_is_unknown<F: TextForm>() {
     let server = Server::<F>::start();
     let failure = server.result(Act::Error(Fault::Server)).0.unwrap_err();
     assert_eq!(
@@ -263,7 +264,7 @@ pub(crate) fn a_server_error_is_unknown<F: Form>() {
     );
 }
 
-pub(crate) fn a_server_that_repeats_the_key_does_not_reveal_it<F: Form>() {
+pub(crate) fn a_server_that_repeats_the_key_does_not_reveal_it<F: TextForm>() {
     let server = Server::<F>::start();
     for status in [200, 400, 401, 500] {
         let failure = server.result(Act::Echo(status, 0)).0.unwrap_err();
@@ -277,7 +278,7 @@ pub(crate) fn a_server_that_repeats_the_key_does_not_reveal_it<F: Form>() {
     }
 }
 
-pub(crate) fn a_server_that_points_elsewhere_has_a_wrong_address<F: Form>() {
+pub(crate) fn a_server_that_points_elsewhere_has_a_wrong_address<F: TextForm>() {
     let server = Server::<F>::start();
     for status in [301, 302, 307, 308] {
         let failure = server.result(Act::Echo(status, 0)).0.unwrap_err();
@@ -285,7 +286,7 @@ pub(crate) fn a_server_that_points_elsewhere_has_a_wrong_address<F: Form>() {
     }
 }
 
-pub(crate) fn invalid_settings_are_refused_with_a_correction<F: Form>() {
+pub(crate) fn invalid_settings_are_refused_with_a_correction<F: TextForm>() {
     for (base, key, said) in [
         ("nonsense", KEY, "write https://HOST/v1"),
         ("ftp://example.com", KEY, "write https"),

@@ -4,7 +4,7 @@ use limbic_component::{Component, Error, Kind, Need, Place, Resources, StageComp
 use limbic_stream::outbox::OutboxMeters;
 use limbic_stream::{Stage, StageSpec, StateSchema};
 
-use super::{AdIndexes, Embedders, TEXTS_STAGE, TextModels, TextsStage};
+use super::{AdIndexes, Embedders, PictureModels, TEXTS_STAGE, TextModels, TextsStage};
 use crate::{Campaigns, Settings};
 
 impl Component for TextsStage {
@@ -12,7 +12,7 @@ impl Component for TextsStage {
     type Product = Box<dyn Stage>;
     const KIND: Kind = Kind::Stage;
     const NAME: &'static str = TEXTS_STAGE;
-    const SUMMARY: &'static str = "Asks language models for texts of ads.";
+    const SUMMARY: &'static str = "Asks models for texts of ads, and for pictures behind them.";
     const PLACE: Place = Place::Section("creative");
     const NEEDS: &'static [Need] = &[Need::Log, Need::LanguageModels];
 
@@ -27,10 +27,16 @@ impl Component for TextsStage {
                 "creative.generate.model is set, and this node has no language models: add [llm_providers.NAME]".into(),
             );
         }
+        let painters: PictureModels = resources.get().unwrap_or(None);
+        if painters.is_none() && !settings.paint.model.is_empty() {
+            return Err(
+                "creative.paint.model is set, and this node has no models that paint: add [picture_providers.NAME]".into(),
+            );
+        }
         let meters: OutboxMeters = resources.get()?;
         let embedder: Embedders = resources.get().unwrap_or(None);
         let index: AdIndexes = resources.get().unwrap_or(None);
-        let stage = Self::new(settings, models)?.metered(meters);
+        let stage = Self::new(settings, models)?.painting(painters).metered(meters);
         Ok(Box::new(stage.embedding(embedder, index)))
     }
 }

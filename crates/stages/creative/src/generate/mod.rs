@@ -1,12 +1,14 @@
-//! Texts by language models: ordered for a campaign, checked, and kept for the moments to come.
+//! Texts by language models, and pictures by models that paint: ordered for a campaign, checked, and kept for the moments to come.
 //!
 //! ```text
 //!                 one transaction                    one transaction
-//!  decisions ──▶ TextsStage ──▶ outbox ──▶ TextModel ──────────────▶ texts ──▶ (a table) CreativeStage
-//!  campaigns ──────┘ ▲                      the node's gateway
-//!  texts, status ────┘ (tables)
+//!  decisions ──▶ TextsStage ──▶ outbox ──▶ TextModel ──────────────▶ texts ───────▶ (tables) CreativeStage
+//!  campaigns ──────┘ ▲    └───▶ outbox ──▶ PictureModel ───────────▶ backgrounds ──▶
+//!  texts, status, ───┘                      the node's gateway
+//!  backgrounds (tables)
 //! ```
 
+mod background;
 mod component;
 mod index;
 mod model;
@@ -15,6 +17,7 @@ mod reply;
 mod stage;
 mod strategy;
 
+pub use background::{PaintQuality, PaintSettings, PictureModel, PictureModels, PictureOrder, PictureReply};
 pub use index::{AdIndex, AdIndexes, IndexError, MemoryIndex, NearAd, PastAd};
 pub use model::{ModelReply, TextModel, TextModels, TextOrder};
 pub use past::{Embedder, Embedders};

@@ -1,4 +1,4 @@
-//! The stage that orders texts.
+//! The stage that orders texts and pictures.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use limbic_stream::{
     TopicPartition,
 };
 
+use super::background::{self, Backgrounds, PictureModels, PictureOrder};
 use super::index::{AdIndexes, PastAd};
 use super::model::{Destination, TextModels, TextOrder};
 use super::past::{self, Embedders, Retrieval, SharedRetrieval};
@@ -33,7 +34,8 @@ const STATUSES: usize = 512 << 20;
 /// How often answers are collected.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Reads `decisions` and the tables of `campaigns` and `texts`, and writes `texts`. Its state is its outbox.
+/// Reads `decisions` and the tables of `campaigns`, `texts` and `backgrounds`, and writes `texts` and `backgrounds`. Its state is two
+/// outboxes.
 ///
 /// A decision says that a campaign is in use. If texts of one of its [orders](TextOrder) are neither in the table nor on their way, they
 /// are ordered. All decisions of a campaign are in one partition, so an order is in one outbox. Texts of orders that a campaign no
@@ -42,6 +44,7 @@ pub struct TextsStage {
     writer: Arc<Writer>,
     settings: GenerateSettings,
     outbox: Outbox<TextOrder>,
+    backgrounds: Backgrounds,
     retrieval: SharedRetrieval,
     /// The campaigns with the orders that have been computed, for a version of the table.
     known: Option<Known>,
@@ -50,7 +53,14 @@ pub struct TextsStage {
 struct Known {
     version: String,
     campaigns: Campaigns,
-    orders: HashMap<(TenantId, Slug), Arc<[TextOrder]>>,
+    orders: HashMap<(TenantId, Slug), Orders>,
+}
+
+/// What a campaign orders.
+#[derive(Clone)]
+struct Orders {
+    texts: Arc<[TextOrder]>,
+    pictures: Arc<[PictureOrder]>,
 }
 
 impl TextsStage {
@@ -77,6 +87,7 @@ impl TextsStage {
             writer,
             settings: settings.generate.clone(),
             outbox,
+            backgrounds: Backgrounds::new(&settings.paint),
             retrieval,
             known: None,
         })
@@ -93,9 +104,19 @@ impl TextsStage {
         self
     }
 
+    /// Orders pictures of this model.
+    #[must_use]
+    pub fn painting(mut self, models: PictureModels) -> Self {
+        if let Some(model) = models {
+            self.backgrounds = self.backgrounds.painted_by(model);
+        }
+        self
+    }
+
     /// Reports to these metrics.
     #[must_use]
     pub fn metered(mut self, meters: OutboxMeters) -> Self {
+        self.backgrounds = self.backgrounds.metered(meters.clone());
         self.outbox = self.outbox.metered(meters);
         self
     }
@@ -103,6 +124,7 @@ impl TextsStage {
     /// How long a tick waits for answers. Default: 100 ms.
     #[must_use]
     pub fn answer_wait(mut self, wait: Duration) -> Self {
+        self.backgrounds = self.backgrounds.answer_wait(wait);
         self.outbox = self.outbox.answer_wait(wait);
         self
     }
@@ -117,7 +139,8 @@ impl TextsStage {
         let spec = StageSpec::new(TEXTS_STAGE)
             .reads(topics::DECISIONS, EventTime::Ignored)
             .broadcasts(topics::CAMPAIGNS)
-            .broadcasts(topics::TEXTS);
+            .broadcasts(topics::TEXTS)
+            .broadcasts(topics::BACKGROUNDS);
         let looks_back = !settings.model.is_empty() && settings.past > 0;
         let spec = if looks_back {
             spec.broadcasts_within(topics::STATUS, STATUSES)
@@ -125,22 +148,18 @@ impl TextsStage {
             spec
         };
         spec.writes(topics::TEXTS, Forward::Nothing)
+            .writes(topics::BACKGROUNDS, Forward::Nothing)
             .stateful()
             .ticks(TICK)
     }
 
     /// The tables of its state.
     pub(super) fn schema() -> StateSchema {
-        Outbox::<TextOrder>::described_in(OUTBOX, StateSchema::new())
+        Backgrounds::schema(Outbox::<TextOrder>::described_in(OUTBOX, StateSchema::new()))
     }
 
     /// The orders of a campaign, as the table of campaigns has it. `None` = there is no such campaign.
-    fn orders(
-        &mut self,
-        table: Reference<'_>,
-        tenant: &TenantId,
-        campaign: &Slug,
-    ) -> Option<Arc<[TextOrder]>> {
+    fn orders(&mut self, table: Reference<'_>, tenant: &TenantId, campaign: &Slug) -> Option<Orders> {
         if self
             .known
             .as_ref()
@@ -155,17 +174,20 @@ impl TextsStage {
         let known = self.known.as_mut()?;
         let key = (tenant.clone(), campaign.clone());
         if let Some(orders) = known.orders.get(&key) {
-            return Some(Arc::clone(orders));
+            return Some(orders.clone());
         }
         let found = known
             .campaigns
             .of(tenant)
             .iter()
             .find(|one| one.id == *campaign)?;
-        let orders: Arc<[TextOrder]> = Strategies::built_in()
-            .orders(tenant, found, &self.settings)
-            .into();
-        known.orders.insert(key, Arc::clone(&orders));
+        let texts = Strategies::built_in().orders(tenant, found, &self.settings);
+        let pictures = background::orders(&self.writer, self.backgrounds.settings(), tenant, found);
+        let orders = Orders {
+            texts: texts.into(),
+            pictures: pictures.into(),
+        };
+        known.orders.insert(key, orders.clone());
         Some(orders)
     }
 
@@ -185,6 +207,15 @@ impl TextsStage {
         let Some(orders) = self.orders(campaigns, tenant, campaign) else {
             return Ok(());
         };
+        let by = (&record.cause(), decided.at);
+        if !self.backgrounds.settings().model.is_empty() {
+            self.backgrounds
+                .order((tenant, campaign), &orders.pictures, by, out)?;
+        }
+        if self.settings.model.is_empty() {
+            return Ok(());
+        }
+        let orders = orders.texts;
         let table = out.reference(topics::TEXTS)?;
         let obsolete = obsolete(table, tenant, campaign, &orders);
         let due: Vec<TextOrder> = orders
@@ -236,7 +267,10 @@ impl TextsStage {
             Ok(None) => Some(order.clone()),
             Ok(Some(written)) => {
                 let is_over = at.millis_since(written.at) >= self.settings.retry.as_millis();
-                (written.data.texts.is_empty() && is_over).then(|| TextOrder {
+                let is_missing = written.data.texts.is_empty() && is_over;
+                // A prompt has not every field of a brief, for instance not the link.
+                let is_of_another = written.data.brief != brief_id(&order.campaign.brief);
+                (is_missing || is_of_another).then(|| TextOrder {
                     round: written.data.round.saturating_add(1),
                     ..order.clone()
                 })
@@ -307,7 +341,7 @@ fn conclude(writer: &Writer, out: &mut Outputs<'_>, finished: &Finished<'_, Text
 
 impl Stage for TextsStage {
     fn process(&mut self, batch: &Batch, out: &mut Outputs<'_>) -> Result<(), StageError> {
-        if self.settings.model.is_empty() {
+        if self.settings.model.is_empty() && self.backgrounds.settings().model.is_empty() {
             return Ok(());
         }
         for record in &batch.records {
@@ -320,10 +354,12 @@ impl Stage for TextsStage {
         let writer = Arc::clone(&self.writer);
         self.outbox.drive(partitions, now, out, |out, finished| {
             conclude(&writer, out, finished);
-        })
+        })?;
+        self.backgrounds.drive(partitions, now, out)
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         self.outbox.revoked(partitions);
+        self.backgrounds.revoked(partitions);
     }
 }

@@ -94,6 +94,7 @@ impl Scene {
             model: "*".to_owned(),
             input: TOKEN * 1_000_000,
             output: TOKEN * 1_000_000,
+            picture: 0,
         };
         let settings = GatewaySettings {
             routes: vec![route("ads", &["a", "b"]), route("alone", &["a"])],
@@ -117,7 +118,7 @@ impl Scene {
 
     pub(crate) fn upstreams(&self) -> BTreeMap<Slug, Upstream> {
         let upstream = |server: &Server<OpenAi>| Upstream {
-            provider: server.provider(),
+            maker: server.provider().into(),
             kind: "openai".to_owned(),
             host: "127.0.0.1".to_owned(),
         };

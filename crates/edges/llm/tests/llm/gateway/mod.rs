@@ -5,5 +5,6 @@ mod kit;
 mod limited;
 mod metered;
 mod once;
+mod painted;
 mod recorded;
 mod routed;
