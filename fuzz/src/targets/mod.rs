@@ -3,6 +3,7 @@
 mod files;
 mod items;
 mod networks;
+mod pictures;
 mod records;
 mod requests;
 mod settings;
@@ -17,6 +18,7 @@ pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("json", requests::json),
     ("items", requests::items),
     ("posts", requests::posts),
+    ("consent", requests::consent),
     ("replay", files::replay),
     ("tables", files::tables),
     ("times", files::times),
@@ -31,6 +33,7 @@ pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("pushes", networks::pushes),
     ("feeds", networks::feeds),
     ("compliance", networks::compliance),
+    ("pictures", pictures::pictures),
     ("records", records::records),
     ("intake", records::intake),
     ("settings", settings::settings),

@@ -1,8 +1,10 @@
 //! What a request brings.
 
-use limbic_domain::Utc;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use limbic_domain::{ConsentState, Utc};
 use limbic_ingest::{Settings, incoming};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::items::{self as division, Indivisible, Items};
 
@@ -35,6 +37,29 @@ pub fn items(bytes: &[u8]) {
 pub fn posts(bytes: &[u8]) {
     let Ok(value) = incoming::json(bytes) else { return };
     check_item(value);
+}
+
+/// A consent string permits nothing to an installation that is no vendor, whatever its bits are. The first byte chooses the form.
+pub fn consent(bytes: &[u8]) {
+    let Some((form, bits)) = bytes.split_first() else { return };
+    let sections = || bits.chunks(40).map(|section| BASE64_URL_SAFE_NO_PAD.encode(section));
+    let text = match form % 3 {
+        0 => sections().collect::<Vec<_>>().join("."),
+        1 => sections().collect::<Vec<_>>().join("~"),
+        _ => String::from_utf8_lossy(bits).into_owned(),
+    };
+    let is_word = text.trim().eq_ignore_ascii_case("given");
+    let post = json!({"network": "test", "id": "1", "author": "ann", "text": "goal", "created_at": "2026-11-01T10:00:00Z", "consent": text});
+    check_item(post.clone());
+    let (settings, now) = (Settings::default(), Utc::from_millis(1_796_000_000_000));
+    if let Ok(post) = incoming::post(post.clone(), &settings, now) {
+        assert!(post.consent != ConsentState::Given || is_word);
+    }
+    let vendor = Settings {
+        tcf_vendor: Some(7),
+        ..settings
+    };
+    let _ = incoming::post(post, &vendor, now);
 }
 
 /// Checks an item as the edge does.
