@@ -415,6 +415,8 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "creative.generate.index_key",
         "llm_providers.*.base_url",
         "llm_providers.*.api_key",
+        "picture_providers.*.base_url",
+        "picture_providers.*.api_key",
     ];
     let planted: BTreeSet<String> = planted.into_iter().map(str::to_owned).collect();
     assert_eq!(
@@ -519,6 +521,10 @@ map = {{ fields = {{ id = "id", author = "by", text = "body", created_at = "at" 
 index = "http://127.0.0.1:1/{CANARY}"
 index_key = "{CANARY}"
 [llm_providers.local]
+kind = "openai"
+base_url = "http://127.0.0.1:1/{CANARY}"
+api_key = "{CANARY}"
+[picture_providers.local_pictures]
 kind = "openai"
 base_url = "http://127.0.0.1:1/{CANARY}"
 api_key = "{CANARY}"

@@ -53,7 +53,7 @@ pub fn consent(bytes: &[u8]) {
     check_item(post.clone());
     let (settings, now) = (Settings::default(), Utc::from_millis(1_796_000_000_000));
     if let Ok(post) = incoming::post(post.clone(), &settings, now) {
-        assert!(post.consent != ConsentState::Given || is_word);
+        assert!(post.consent != Some(ConsentState::Given) || is_word);
     }
     let vendor = Settings {
         tcf_vendor: Some(7),

@@ -18,6 +18,7 @@
 //!
 //! * No memory for pixels is reserved before the size in the header is within the limits.
 //! * A result is a whole picture: a file that ends early is an error.
+//! * No file makes the program panic, whatever a decoder does.
 //!
 //! # What it is not
 //!
@@ -27,6 +28,8 @@
 mod jpeg;
 mod png;
 mod webp;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use limbic_fit::ImageType;
 
@@ -108,12 +111,27 @@ impl Raster {
                 limit: limits.bytes,
             });
         }
-        match kind_of(file).ok_or(NotAPicture::UnknownType)? {
-            ImageType::Png => png::decode(file, limits),
-            ImageType::Jpeg => jpeg::decode(file, limits),
-            ImageType::Webp => webp::decode(file, limits),
-        }
+        let kind = kind_of(file).ok_or(NotAPicture::UnknownType)?;
+        let decode = match kind {
+            ImageType::Png => png::decode,
+            ImageType::Jpeg => jpeg::decode,
+            ImageType::Webp => webp::decode,
+        };
+        guarded(kind, || decode(file, limits))
     }
+}
+
+/// What a decoder returns. If it panics, the file is damaged: the decoders are other people's code, and the files are strangers'.
+fn guarded(
+    kind: ImageType,
+    decode: impl FnOnce() -> Result<Raster, NotAPicture>,
+) -> Result<Raster, NotAPicture> {
+    let name = match kind {
+        ImageType::Png => "PNG",
+        ImageType::Jpeg => "JPEG",
+        ImageType::Webp => "WebP",
+    };
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(damaged(name, &"its decoder failed")))
 }
 
 /// The type of a file by its first bytes.
@@ -162,5 +180,16 @@ fn on_white(samples: &[u8], channels: usize) -> Vec<u8> {
             .flat_map(|pixel| [0, 1, 2].map(|channel| blend(pixel[channel], pixel[3])))
             .collect(),
         _ => samples.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_means_a_damaged_file() {
+        let failed = guarded(ImageType::Webp, || panic!("as a decoder might"));
+        assert_eq!(failed, Err(damaged("WebP", &"its decoder failed")));
     }
 }

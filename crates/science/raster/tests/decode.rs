@@ -54,6 +54,19 @@ fn files() -> [(ImageType, Vec<u8>); 3] {
     ]
 }
 
+/// Fuzzing found it: for these sampling factors, the decoder's code for processors with AVX2 panics.
+#[test]
+fn a_file_at_which_the_decoder_panics_is_damaged() {
+    match Raster::decode(include_bytes!("data/sampling.jpg"), &RasterLimits::default()) {
+        // Another processor.
+        Ok(raster) => assert_eq!(raster.rgb.len() as u32, raster.width * raster.height * 3),
+        Err(error) => assert!(
+            matches!(error, NotAPicture::Damaged { kind: "JPEG", .. }),
+            "{error}"
+        ),
+    }
+}
+
 #[test]
 fn a_picture_is_decoded_by_its_bytes() {
     for (kind, file) in files() {
