@@ -2,23 +2,20 @@
 #![cfg(feature = "render")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::Ipv4Addr;
+mod orders;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use limbic_domain::{Decision, Envelope, PaintedBackground, Slug, TenantId, Utc, topics};
-use limbic_node::settings::Overrides;
-use limbic_node::{Node, Options, Settings};
-use limbic_stream::reference::read_table;
-use limbic_stream::{Headers, NewRecord};
+use limbic_domain::{Envelope, PaintedBackground, topics};
+use limbic_node::{Node, Settings};
+use orders::{decision, load, open, serve, until, values};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 fn png() -> Vec<u8> {
@@ -72,60 +69,11 @@ kind = 'openai'
 base_url = '{base}'
 "
     );
-    let file = folder.join("limbic.toml");
-    std::fs::write(&file, text).unwrap();
-    let overrides = Overrides {
-        config: Some(file),
-        data: Some(folder.join("data")),
-        ..Overrides::default()
-    };
-    Settings::load(&overrides, &[])
-}
-
-fn open(settings: &Settings) -> anyhow::Result<Node> {
-    let options = Options {
-        stages: vec!["creative".to_owned(), "texts".to_owned()],
-        listen: None,
-    };
-    Node::open(settings, &options)
-}
-
-/// A decision for which only ads were missing.
-fn decision(moment: &str) -> NewRecord {
-    let decision: Decision = serde_json::from_value(json!({
-        "moment": moment, "campaign": "spring", "audience": "everyone:football", "context": {},
-        "result": {"suppressed": {"rule": "no_creative_left", "reason": "r", "by": {"safety_gate": "gate-4/0"}}}
-    }))
-    .unwrap();
-    let id = Decision::id_of(&Slug::new("spring").unwrap(), moment);
-    let at = Utc::from_millis(7);
-    NewRecord {
-        topic: topics::DECISIONS.into(),
-        partition: None,
-        key: "default/spring".into(),
-        value: Envelope::new(TenantId::default(), id, at, decision)
-            .encode()
-            .into(),
-        headers: Headers::new(),
-        timestamp: at,
-    }
+    load(folder, &text)
 }
 
 fn painted(node: &Node) -> Vec<Envelope<PaintedBackground>> {
-    let table = read_table(&node.log, topics::BACKGROUNDS).unwrap();
-    table
-        .values()
-        .map(|value| Envelope::decode(value).unwrap())
-        .collect()
-}
-
-/// Waits until this is true.
-fn until(what: &str, is_true: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_true() {
-        assert!(start.elapsed() < Duration::from_mins(2), "{what}");
-        std::thread::yield_now();
-    }
+    values(node, topics::BACKGROUNDS)
 }
 
 #[test]
@@ -135,11 +83,7 @@ fn a_campaign_in_use_gets_a_picture_that_is_painted_and_paid_once() {
     let router = Router::new()
         .route("/v1/images/generations", post(paint))
         .with_state(Arc::clone(&asked));
-    let listener = runtime
-        .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .unwrap();
-    let base = format!("http://{}/v1", listener.local_addr().unwrap());
-    runtime.spawn(async move { axum::serve(listener, router).await });
+    let base = serve(&runtime, router);
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), &base).unwrap();
 
@@ -186,13 +130,7 @@ fn a_model_of_another_kind_or_a_provider_of_two_kinds_is_refused_before_anything
             "there is a [llm_providers.own] too",
         ),
     ] {
-        std::fs::write(&file, changed).unwrap();
-        let overrides = Overrides {
-            config: Some(file.clone()),
-            data: Some(folder.path().join("data")),
-            ..Overrides::default()
-        };
-        let error = Settings::load(&overrides, &[]).unwrap_err();
+        let error = load(folder.path(), &changed).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains(said), "{error}");
     }

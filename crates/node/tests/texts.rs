@@ -1,23 +1,20 @@
 //! Texts of ads from a node's language model: ordered by the stage, paid by the ledger, kept in the log.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::Ipv4Addr;
+mod orders;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::routing::post;
-use limbic_domain::{Decision, Envelope, Slug, TenantId, Utc, WrittenTexts, topics};
-use limbic_node::settings::Overrides;
-use limbic_node::{Node, Options, Settings};
-use limbic_stream::reference::read_table;
-use limbic_stream::{Headers, NewRecord};
+use limbic_domain::{Envelope, WrittenTexts, topics};
+use limbic_node::{Node, Settings};
+use orders::{decision, load, open, serve, until, values};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 /// A local server that behaves as we remember `OpenAI`'s API. No recording of the real one was compared.
@@ -74,60 +71,11 @@ kind = 'openai'
 base_url = '{base}'
 "
     );
-    let file = folder.join("limbic.toml");
-    std::fs::write(&file, text).unwrap();
-    let overrides = Overrides {
-        config: Some(file),
-        data: Some(folder.join("data")),
-        ..Overrides::default()
-    };
-    Settings::load(&overrides, &[])
-}
-
-fn open(settings: &Settings) -> anyhow::Result<Node> {
-    let options = Options {
-        stages: vec!["creative".to_owned(), "texts".to_owned()],
-        listen: None,
-    };
-    Node::open(settings, &options)
-}
-
-/// A decision for which only ads were missing.
-fn decision(moment: &str) -> NewRecord {
-    let decision: Decision = serde_json::from_value(json!({
-        "moment": moment, "campaign": "spring", "audience": "everyone:football", "context": {},
-        "result": {"suppressed": {"rule": "no_creative_left", "reason": "r", "by": {"safety_gate": "gate-4/0"}}}
-    }))
-    .unwrap();
-    let id = Decision::id_of(&Slug::new("spring").unwrap(), moment);
-    let at = Utc::from_millis(7);
-    NewRecord {
-        topic: topics::DECISIONS.into(),
-        partition: None,
-        key: "default/spring".into(),
-        value: Envelope::new(TenantId::default(), id, at, decision)
-            .encode()
-            .into(),
-        headers: Headers::new(),
-        timestamp: at,
-    }
+    load(folder, &text)
 }
 
 fn written(node: &Node) -> Vec<Envelope<WrittenTexts>> {
-    let table = read_table(&node.log, topics::TEXTS).unwrap();
-    table
-        .values()
-        .map(|value| Envelope::decode(value).unwrap())
-        .collect()
-}
-
-/// Waits until this is true.
-fn until(what: &str, is_true: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_true() {
-        assert!(start.elapsed() < Duration::from_mins(2), "{what}");
-        std::thread::yield_now();
-    }
+    values(node, topics::TEXTS)
 }
 
 #[test]
@@ -137,11 +85,7 @@ fn a_campaign_in_use_gets_texts_that_are_asked_for_and_paid_once() {
     let router = Router::new()
         .route("/v1/chat/completions", post(complete))
         .with_state(Arc::clone(&asked));
-    let listener = runtime
-        .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .unwrap();
-    let base = format!("http://{}/v1", listener.local_addr().unwrap());
-    runtime.spawn(async move { axum::serve(listener, router).await });
+    let base = serve(&runtime, router);
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), &base).unwrap();
 
@@ -171,13 +115,6 @@ fn a_campaign_in_use_gets_texts_that_are_asked_for_and_paid_once() {
 fn a_model_without_a_route_is_refused_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[creative.generate]\nmodel = 'nothing'\n";
-    let file = folder.path().join("limbic.toml");
-    std::fs::write(&file, text).unwrap();
-    let overrides = Overrides {
-        config: Some(file),
-        data: Some(folder.path().join("data")),
-        ..Overrides::default()
-    };
-    let error = Settings::load(&overrides, &[]).unwrap_err().to_string();
+    let error = load(folder.path(), text).unwrap_err().to_string();
     assert!(error.contains("creative.generate.model = nothing"), "{error}");
 }
