@@ -20,7 +20,7 @@ use crate::{Generate, Usage};
 
 mod component;
 
-pub(crate) const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// `kind = "gemini"`: Google's Gemini API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,13 +44,24 @@ impl Default for GeminiSettings {
 impl GeminiSettings {
     /// Returns an error if no request can be sent with these settings. Sends nothing.
     pub fn check(&self) -> Result<(), SettingsError> {
-        base_url(&self.base_url)?;
-        if self.api_key.is_empty() {
-            return Err(SettingsError::NoKey);
-        }
-        key_header(KEY, "", &self.api_key)?;
-        Ok(())
+        check_access(&self.base_url, &self.api_key)
     }
+}
+
+/// Returns an error if no request of this API can be sent with these. Sends nothing.
+pub(crate) fn check_access(base: &ConnectionUrl, key: &Secret) -> Result<(), SettingsError> {
+    base_url(base)?;
+    if key.is_empty() {
+        return Err(SettingsError::NoKey);
+    }
+    key_header(KEY, "", key)?;
+    Ok(())
+}
+
+/// The endpoint of this API, with the key in its header. Opens no connection.
+pub(crate) fn endpoint(base: &ConnectionUrl, key: &Secret) -> Result<Endpoint, SettingsError> {
+    check_access(base, key)?;
+    Endpoint::new(base, key_header(KEY, "", key)?, key)
 }
 
 /// A provider that uses Google's Gemini API.
@@ -73,9 +84,7 @@ pub struct Gemini {
 impl Gemini {
     /// A provider. Opens no connection yet.
     pub fn new(settings: &GeminiSettings) -> Result<Self, SettingsError> {
-        settings.check()?;
-        let headers = key_header(KEY, "", &settings.api_key)?;
-        let endpoint = Endpoint::new(&settings.base_url, headers, &settings.api_key)?;
+        let endpoint = endpoint(&settings.base_url, &settings.api_key)?;
         Ok(Self { endpoint })
     }
 }

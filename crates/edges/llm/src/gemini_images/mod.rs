@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Usage;
-use crate::gemini::{Feedback, GeminiSettings, KEY, Tokens, failure};
+use crate::gemini::{Feedback, GeminiSettings, Tokens, endpoint, failure};
 use crate::paint::{Paint, Painter, PendingPicture, Quality};
 use crate::provider::{Attempt, Failure, FailureKind, Spent};
-use crate::server::{Encoded, Endpoint, ErrorAnswer, PictureApi, SettingsError, key_header, unknown};
+use crate::server::{Encoded, Endpoint, ErrorAnswer, PictureApi, SettingsError, unknown};
 
 mod component;
 
@@ -41,9 +41,7 @@ pub struct GeminiImages {
 impl GeminiImages {
     /// A provider. Opens no connection yet.
     pub fn new(settings: &GeminiSettings) -> Result<Self, SettingsError> {
-        settings.check()?;
-        let headers = key_header(KEY, "", &settings.api_key)?;
-        let endpoint = Endpoint::new(&settings.base_url, headers, &settings.api_key)?;
+        let endpoint = endpoint(&settings.base_url, &settings.api_key)?;
         Ok(Self { endpoint })
     }
 }

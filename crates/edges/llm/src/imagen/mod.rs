@@ -18,12 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Usage;
-use crate::gemini::{KEY, failure};
+use crate::gemini::{check_access, endpoint, failure};
 use crate::paint::{Paint, Painter, PendingPicture, Quality};
 use crate::provider::{Attempt, Failure, FailureKind, Spent};
-use crate::server::{
-    Encoded, Endpoint, ErrorAnswer, PictureApi, SettingsError, base_url, key_header, unknown,
-};
+use crate::server::{Encoded, Endpoint, ErrorAnswer, PictureApi, SettingsError, unknown};
 
 mod component;
 
@@ -73,12 +71,7 @@ impl Default for ImagenSettings {
 impl ImagenSettings {
     /// Returns an error if no request can be sent with these settings. Sends nothing.
     pub fn check(&self) -> Result<(), SettingsError> {
-        base_url(&self.base_url)?;
-        if self.api_key.is_empty() {
-            return Err(SettingsError::NoKey);
-        }
-        key_header(KEY, "", &self.api_key)?;
-        Ok(())
+        check_access(&self.base_url, &self.api_key)
     }
 }
 
@@ -99,10 +92,8 @@ pub struct Imagen {
 impl Imagen {
     /// A provider. Opens no connection yet.
     pub fn new(settings: &ImagenSettings) -> Result<Self, SettingsError> {
-        settings.check()?;
-        let headers = key_header(KEY, "", &settings.api_key)?;
         Ok(Self {
-            endpoint: Endpoint::new(&settings.base_url, headers, &settings.api_key)?,
+            endpoint: endpoint(&settings.base_url, &settings.api_key)?,
             people: settings.people,
         })
     }

@@ -6,7 +6,7 @@ use limbic_domain::Secret;
 use limbic_llm::{FailureKind, GeminiImages as Real, GeminiSettings, Painter, SettingsError, Spent, Usage};
 use serde_json::{Value, json};
 
-use super::{base64, jpeg, leaked, png};
+use super::{base64, jpeg, leaked, png, whole_or_half};
 use crate::gemini::Gemini;
 use crate::server::{Act, End, Fault, Form, PictureForm, Server};
 
@@ -41,12 +41,7 @@ impl Form for GeminiImages {
 
     fn events(pieces: &[&str], end: Option<End>) -> Vec<String> {
         let document = reply(&json!([inline(&pieces.concat())]), "STOP");
-        let end = if end.is_some() {
-            document.len()
-        } else {
-            document.len() / 2
-        };
-        vec![document[..end].to_owned()]
+        whole_or_half(&document, end)
     }
 
     fn failed() -> String {

@@ -9,7 +9,7 @@ use limbic_llm::{
 };
 use serde_json::{Value, json};
 
-use super::{base64, leaked, png};
+use super::{base64, leaked, png, whole_or_half};
 use crate::gemini::Gemini;
 use crate::server::{Act, End, Fault, Form, PictureForm, Server, painting};
 
@@ -34,12 +34,7 @@ impl Form for Imagen {
         let document =
             json!({"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": pieces.concat()}]})
                 .to_string();
-        let end = if end.is_some() {
-            document.len()
-        } else {
-            document.len() / 2
-        };
-        vec![document[..end].to_owned()]
+        whole_or_half(&document, end)
     }
 
     fn failed() -> String {

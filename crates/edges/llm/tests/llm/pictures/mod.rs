@@ -81,6 +81,16 @@ conformance!(openai_images_conform, pictures::OpenAiImages);
 conformance!(gemini_images_conform, pictures::GeminiImages);
 conformance!(imagen_conforms, pictures::Imagen);
 
+/// A reply in one piece, or its first half if the server ends early.
+fn whole_or_half(document: &str, end: Option<End>) -> Vec<String> {
+    let length = if end.is_some() {
+        document.len()
+    } else {
+        document.len() / 2
+    };
+    vec![document[..length].to_owned()]
+}
+
 fn complete(file: &[u8]) -> Act {
     Act::Text(vec![leaked(base64(file))], End::Complete)
 }

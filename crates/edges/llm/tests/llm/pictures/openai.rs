@@ -9,7 +9,7 @@ use limbic_llm::{
 };
 use serde_json::{Value, json};
 
-use super::{base64, leaked, png};
+use super::{base64, leaked, png, whole_or_half};
 use crate::openai::OpenAi;
 use crate::server::{Act, End, Fault, Form, PictureForm, Server, painting};
 
@@ -46,12 +46,7 @@ impl Form for OpenAiImages {
                 "output_tokens": 1_568, "total_tokens": 1_587},
         })
         .to_string();
-        let end = if end.is_some() {
-            document.len()
-        } else {
-            document.len() / 2
-        };
-        vec![document[..end].to_owned()]
+        whole_or_half(&document, end)
     }
 
     fn failed() -> String {
