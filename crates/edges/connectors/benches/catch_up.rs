@@ -4,21 +4,17 @@
 //! `wantedCollections=app.bsky.feed.post`; the others are account events. The server is a thread of its own, and is not counted.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+mod processor;
+
 use std::net::TcpListener;
 use std::time::Instant;
 
 use limbic_component::{Component, Resources};
 use limbic_connectors::{Bluesky, BlueskySettings, Cursor};
 use limbic_domain::ConnectionUrl;
+use processor::processor_seconds;
 use serde_json::json;
 use tungstenite::Message;
-
-/// Processor time of this thread, in seconds.
-fn processor_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanos: f64 = text.split(' ').next().unwrap().parse().unwrap();
-    nanos / 1e9
-}
 
 fn events(count: usize) -> Vec<Message> {
     let words = [

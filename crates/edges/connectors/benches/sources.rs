@@ -10,6 +10,8 @@
 //! simulated one that it has for tests.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+mod processor;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use limbic_connectors::{
 };
 use limbic_domain::{Secret, Utc};
 use limbic_http::SigningKey;
+use processor::processor_seconds;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -35,13 +38,6 @@ fn text(n: usize) -> String {
         "{n} what a match, ça va 最高, the keeper was hurt and 😀 lovely, see you at the next one {}",
         "goal ".repeat(20)
     )
-}
-
-/// Processor time of this thread, in seconds.
-fn processor_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanos: f64 = text.split(' ').next().unwrap().parse().unwrap();
-    nanos / 1e9
 }
 
 /// Prints the median rate of `read`, which returns how many posts it has read.

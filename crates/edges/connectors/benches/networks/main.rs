@@ -10,6 +10,8 @@
 //! characters. What is counted is the thread of the connector: requests, reading, parsing, and posts as JSON, without the edge.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+#[path = "../processor/mod.rs"]
+mod processor;
 #[path = "../../tests/servers/mod.rs"]
 mod servers;
 mod sources;
@@ -22,6 +24,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use limbic_connectors::{Connector, Cursor};
+use processor::processor_seconds;
 use sources::{KINDS, Kind};
 
 /// Posts of one measurement.
@@ -85,13 +88,6 @@ fn serve(kind: &str) {
         next += posts;
         println!("done");
     }
-}
-
-/// Processor time of this thread, in seconds.
-fn processor_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanos: f64 = text.split(' ').next().unwrap().parse().unwrap();
-    nanos / 1e9
 }
 
 /// Resident memory of this process, in KiB.
