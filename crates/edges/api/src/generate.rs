@@ -358,8 +358,8 @@ pub(crate) async fn generate(
     Err(Problem::internal(&"a request for a text ended without a result"))
 }
 
-/// The idempotency key of a request for a picture, which must have one: a picture can take longer than `api.timeout`, and whoever repeats
-/// the request with its key gets the picture that was paid.
+/// The idempotency key of a request for a picture. It is required: a picture can take longer than `api.timeout`, and the same request
+/// with the same key gets the picture that was paid.
 fn check_picture(key: Option<String>, body: &GenerateBody) -> Result<String, Problem> {
     let of_texts = [
         ("system", body.system.is_some()),

@@ -171,7 +171,7 @@ impl Reviews {
                 edited_from: None,
             });
         }
-        // Whoever approved the texts has not seen them over this picture.
+        // The person who approved the texts has not seen them over this picture.
         let has_background = creative
             .picture
             .as_ref()

@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_names_whoever_spoke_last_newest_first_and_once() {
+    fn a_moment_names_those_who_spoke_last_newest_first_and_once() {
         let settings = Settings::default();
         let mut audience = Audience::new();
         for post in 0..600 {
