@@ -80,7 +80,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "post",
             "/v1/deletions",
-            "Accept deletions of posts, or of everything of an author: one object, an array, or JSON Lines. The view deletes the post and its readings.",
+            "Accept deletions of posts, or of everything of an author: one object, an array, or JSON Lines. The view deletes the post and its readings, and for an hour no ad is sent to its author.",
             &[],
             Answer::Receipt,
             Some("IncomingDeletion"),
@@ -445,7 +445,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "get",
             "/v1/pictures/{file}",
-            "The drawn picture of an ad, as PNG, JPEG or WebP, by the `file` of its delivery. For ad platforms: it needs no key.",
+            "The drawn picture of an ad, by the `file` of its delivery, or a picture that a model painted, by the `file` of its answer, as PNG, JPEG or WebP. For ad platforms: it needs no key.",
             &[],
             Answer::Anything,
             None,
