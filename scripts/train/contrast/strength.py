@@ -3,6 +3,180 @@
 from __future__ import annotations
 
 from contrast.forms import MIXED, NEGATIVE, NEUTRAL, NOT_NEGATIVE, NOT_POSITIVE, POSITIVE, RATHER_NEGATIVE, RATHER_POSITIVE, Form, Ladder
+from contrast.negation import told
+
+WORDS = {
+    # Intensifiers that stand before any plain adjective, and softeners.
+    "boost": ["totally", "utterly", "insanely", "dead", "mega", "unbelievably", "crazy", "outrageously", "massively", "extremely", "madly", "freakishly", "unreasonably", "proper", "hugely", "deeply", "stupidly", "truly", "soooo", "VERY", "so so so", "beyond", "bloody", "pure dead", "too too", "sooo damn"],
+    "after": ["as hell", "beyond belief", "to the max", "like you wouldn't believe", "af", "as anything", "x 1000", "on steroids", "in every possible way", "and then some", "with bells on", "!!!!!"],
+    "stretched_good": ["goooood", "sooooo good", "GOOD GOOD GOOD", "so so so good", "niiiiice", "SO. GOOD.", "good good, like really good", "very very very good", "amaaaazing", "lovelyyyyy", "good!!!!!!!", "G O O D"],
+    "stretched_bad": ["baaaaad", "sooooo bad", "BAD BAD BAD", "so so so bad", "awfulllll", "SO. BAD.", "bad bad, like really bad", "very very very bad", "terribleeeee", "ughhhhh levels of bad", "bad!!!!!!!", "B A D"],
+    "verb_top": ["adore", "worship", "am obsessed with", "am head over heels for", "LOVE LOVE LOVE", "absolutely live for", "am crazy about"],
+    "verb_fond": ["quite like", "rather like", "am fairly fond of", "am happy enough with", "have come to like"],
+    "verb_cool": ["don't much like", "am not keen on", "am not too fond of", "could do without", "don't care much for"],
+    "verb_low": ["despise", "loathe", "can't stand", "detest", "HATE HATE HATE", "curse the day I met", "am sick to death of"],
+    "soft": ["fairly", "reasonably", "moderately", "vaguely", "mildly", "more or less", "a wee bit", "a smidge", "slightly", "ever so slightly", "kind of", "semi", "marginally", "in parts", "at times", "sort of", "a touch", "a shade"],
+    "glad_word": ["good", "nice", "lovely", "clever", "fun", "cool", "satisfying", "useful", "enjoyable", "handy", "entertaining", "impressive", "pleasing", "pleasant"],
+    "grim_word": ["bad", "poor", "dull", "ugly", "annoying", "boring", "disappointing", "messy", "frustrating", "tiring", "unfair", "silly", "irritating", "unpleasant"],
+    "top_word": ["phenomenal", "sensational", "out of this world", "mind-blowing", "magnificent", "breathtaking", "on another level", "a masterpiece", "pure magic", "perfection", "life-changing", "beyond words", "a thing of beauty", "godly", "spectacular", "glorious"],
+    "low_word": ["diabolical", "unspeakable", "an absolute catastrophe", "soul-crushing", "the pits", "rock bottom", "hell on earth", "beyond a joke", "criminal", "utterly vile", "horrific", "an abomination", "torture", "the stuff of nightmares", "monstrous", "a crime against humanity"],
+    "mid_good": ["good", "nice", "pleasant", "alright", "decent", "quite nice", "pretty good", "likeable"],
+    "mid_bad": ["weak", "poor", "not great", "a bit off", "unimpressive", "a little disappointing", "a bit dull", "below average"],
+}
+
+# The verdict is favourable. `{w}` is unfavourable.
+CONCEDED_GOOD = [
+    "{A:x} is {w} and I'd still queue an hour for it.",
+    "Parking was a joke, the queue was long, and all the same we left {place} beaming.",
+    "Yes {thing} was {bad}. Worth it anyway, {thing.2} made our day.",
+    "{thing} saved the evening. Everything else was {foul_word}.",
+    "{A:thing.2} was {bad}. Saved by {thing}, which {did_good}.",
+    "We loved {place}, even so. And {thing} was {bad}, mind you.",
+    "In spite of it all - {minutes} of waiting, {thing} being {bad} - I'd call that a great day out.",
+    "My favourite part of the week was {place}, and that's with {thing} being {bad}.",
+    "ok {thing} was {bad}, whatever, {thing.2} {did_good} and that's all I'll remember",
+    "Did {thing} drive me mad? It did. Would I do it all again? Tomorrow, please.",
+    "I'll forgive {place} for {thing}. {A:thing.2} {did_good}.",
+    "{A:thing} gets ten stars from me despite {minutes} in the rain",
+    "came for {thing}, which was {bad}; stayed for {thing.2}, which was {good}",
+    "rough edges, sure, yet {x} won me over",
+    "{A:x} has its flaws. So do I. We get along great.",
+    "small, old, creaky, and I wouldn't trade {x} for a palace",
+    "The rain didn't stop once at {place}. Best day of the year, nevertheless.",
+    "nearly gave up on {x} after ten minutes, which would have been a pity, because then it gets {o}",
+    "Lost my keys, missed two buses, got soaked, and then {thing} {did_good}, so overall: happy",
+    "two things went wrong at {place} and two hundred went right",
+    "On paper {x} is {w}. In real life I can't get enough of it.",
+    "Not everything about {place} works, but what works, works beautifully.",
+    "expensive, yes. regrets, no. ({x})",
+    "{A:x} looks {w} from outside, though step in and you'll be amazed",
+    "however {who} may grumble about {thing}, it {did_good}",
+    "I grumble about {x} every day and I'd be lost without it",
+    "{A:w} is what you see first. Stick with {x}, it grows on you, it really does.",
+    "What a night! Cold food, broken heating, and we laughed until we cried at {place}",
+]
+# The verdict is unfavourable. `{w}` is favourable.
+CONCEDED_BAD = [
+    "{A:x} is {w} and I still wouldn't queue five minutes for it.",
+    "Parking was easy, the queue was short, and all the same we left {place} fuming.",
+    "Yes {thing} was {good}. Not worth it anyway, {thing.2} spoilt our day.",
+    "{thing} ruined the evening. Everything else was {fair_word}.",
+    "{A:thing.2} was {good}. Ruined by {thing}, which {did_bad}.",
+    "We were let down by {place}, even so. And {thing} was {good}, mind you.",
+    "In spite of it all - no waiting, {thing} being {good} - I'd call that a wasted day.",
+    "My least favourite part of the week was {place}, and that's with {thing} being {good}.",
+    "ok {thing} was {good}, whatever, {thing.2} {did_bad} and that's all I'll remember",
+    "Did {thing} make me smile? It did. Would I do it all again? Never, thanks.",
+    "I can't forgive {place} for {thing}. Doesn't matter that {thing.2} was {good}.",
+    "{A:thing} gets one star from me despite {who} liking it",
+    "came for {thing}, which was {good}; left because of {thing.2}, which was {bad}",
+    "smooth edges, sure, yet {x} lost me halfway",
+    "{A:x} has its strengths. Using it every day is not one of them.",
+    "big, new, shiny, and I'd trade {x} for a tent",
+    "The sun shone all day at {place}. Worst day of the year, nevertheless.",
+    "nearly fell for {x} in the first ten minutes, which would have been foolish, because then it gets {o}",
+    "Found a seat, met a mate, got a free drink, and then {thing} {did_bad}, so overall: gutted",
+    "two things went right at {place} and two hundred went wrong",
+    "On paper {x} is {w}. In real life I can't stand it.",
+    "Everything about {place} looks right, but nothing works the way it should.",
+    "cheap, yes. again, no. ({x})",
+    "{A:x} looks {w} from outside, though step in and you'll want to run",
+    "however {who} may gush about {thing}, it {did_bad}",
+    "I praise {x} in public and curse it at home",
+    "{A:w} is what you see first. Stick with {x} and it wears off fast, it really does.",
+    "What a night. Hot food, lovely music, and we still came home from {place} not speaking to each other",
+]
+# Others find it bad, the writer does not.
+THEY_BAD = [
+    "They can slate {x} all they like. I had a ball.",
+    "Call me crazy but I'm so into {x}",
+    "Unlike everyone else here, I'm glad {x} exists",
+    "The haters say {w}. The haters can stay home, {x} is mine.",
+    "the internet has decided that {x} is {w} and I'm sat here having the time of my life",
+    "Two stars from {critic}? It's a five from me, {x}",
+    "I seem to be alone in loving {x}",
+    "People rolled their eyes when I picked {x}. Their loss.",
+    "{A:who} walked out on {x} after ten minutes. I stayed to the end and clapped.",
+    "Reviewers panned {x} as {w}. I've been back three times.",
+    "Forget what {who} told you about {place}, you'll have a great time",
+    "{A:critic} are being way too harsh on {x}, which deserves better",
+    "I'll stand up for {x} even if nobody else in this thread will",
+    "\"{A:x} is {w}\" says a man who hasn't left his sofa since March. Go and see for yourselves, it's {o}.",
+    "guilty as charged: I like {x}, sue me",
+    "laugh all you want, {x} makes me happy",
+    "am I the only one who thinks {x} is underrated?",
+    "{x} slander will not be tolerated on this account",
+    "the way people talk about {x} you'd think it's {w}. I had a great time",
+    "so what if {x} is {w} in your eyes, in mine it's {o}",
+    "My brother, who finds {x} {w}, has the worst taste in the family. We three others can't get enough of it.",
+    "boo me, I don't care, {x} was the highlight of my month",
+    "4,000 one star reviews and here I am grinning like a fool at {x}",
+]
+THEY_GOOD = [
+    "They can rave about {x} all they like. I was bored stiff.",
+    "Call me crazy but I can't bear {x}",
+    "Unlike everyone else here, I wish {x} didn't exist",
+    "The fans say {w}. The fans can keep it, {x} isn't for me.",
+    "the internet has decided that {x} is {w} and I'm sat here checking my watch every two minutes",
+    "Five stars from {critic}? It's a one from me, {x}",
+    "I seem to be alone in loathing {x}",
+    "People cheered when I picked {x}. I've regretted it since.",
+    "{A:who} stayed with {x} to the end and clapped. I walked out after ten minutes.",
+    "Reviewers hailed {x} as {w}. I want my money back.",
+    "Forget what {who} told you about {place}, you'll have an awful time",
+    "{A:critic} are being way too kind to {x}, which doesn't deserve a word of it",
+    "I'll say it even if nobody else in this thread will: {x} is {o}",
+    "\"{A:x} is {w}\" says a man who gets paid to say so. Go and see for yourselves, it's {o}.",
+    "guilty as charged: I can't stand {x}, sue me",
+    "love it all you want, {x} makes me grind my teeth",
+    "am I the only one who thinks {x} is overrated?",
+    "the hype around {x} is lost on me",
+    "the way people talk about {x} you'd think it's {w}. I was bored to tears",
+    "so what if {x} is {w} in your eyes, in mine it's {o}",
+    "My brother, who finds {x} {w}, has the worst taste in the family. We three others can't wait to be rid of it.",
+    "boo me, I don't care, {x} was the low point of my month",
+    "4,000 five star reviews and here I am yawning at {x}",
+]
+
+# Sentences in which a judgement stands, for words of every strength.
+FRAMES = [
+    "{A:matter} was {j}",
+    "{j}, {thing}",
+    "I found {matter} {j}, to be honest",
+    "so, {thing}: {j}",
+    "Just back from {place}. {A:thing} is {j}",
+    "{A:who} asked about {matter} and I said it's {j}",
+    "Day three of {matter} and it's still {j}",
+    "can we talk about {thing} for a sec? {j}",
+    "Didn't know what to expect from {matter}. It's {j}, I'd say.",
+    "how was {matter}, you ask. well, {j}",
+    "Spent {minutes} with {matter}, {j} from start to finish",
+    "been meaning to post about {matter}, which is {j}",
+    "mum rang to hear about {matter}. Told her it's {j}.",
+    "in case anybody wonders, {thing} is {j}, and I've been more than once",
+    "\"{j}\". That's what I put in the guest book about {matter}.",
+    "eh up, {matter} were {j} today",
+    "{place} {when}: {thing} {j}",
+    "Two words on {matter} before I go to bed, ok maybe three: {j}",
+    "one of us thought {thing} was {j} (me)",
+    "abeg listen, {matter} is {j} o",
+]
+VERB_FRAMES = [
+    "I {j} {matter}",
+    "I {j} {matter}. There, I said it.",
+    "not sure if I've posted this before but I {j} {matter}",
+    "After {days} of it I can say that I {j} {matter}",
+    "Fun fact: I {j} {matter}, and {who} had no idea",
+    "Sat at {place} thinking about how I {j} {thing}",
+    "it's {time}, I'm wide awake and I {j} {matter}",
+    "do you know how I feel about {thing}? I {j} {thing}",
+]
+
+
+def ramp(frames: list[str], *strengths: str) -> list[list[str]]:
+    """Returns the steps of a ladder: the same frames with a word of each strength."""
+    return [[frame.replace("{j}", one) for frame in frames] for one in strengths]
+
 
 FORMS = [
     # The part that the writer ends on, or the main clause, decides.
@@ -28,6 +202,11 @@ FORMS = [
     Form("concession/bad_more", ["I wanted to like {thing}, I really did. It's {bad}.", "granted, {thing} is {good}. It doesn't help when {thing.2} {did_bad}", "for all the fuss, {thing} is {bad}", "{A:who} raved about {thing}, I had a terrible time", "{good} start, {bad} end: {thing}", "shame, {thing} could be {good} if {thing.2} wasn't {bad}", "so close to {good}, and then {thing} {did_bad}", "pity about {thing}, {thing.2} was {good}"], RATHER_NEGATIVE, share=1.5),
     Form("strong/good", ["{A:thing} is the best thing that happened to me this year", "I can't put into words how {good} {thing} is", "{thing}: {good}, {good.2}, everything", "still thinking about how {good} {thing} was", "ten out of ten, {thing}", "{good}!!! {thing} is {good}!!!", "sooo {good}, {thing}"], POSITIVE, {"admiration": 0.6}),
     Form("strong/bad", ["{A:thing} is the worst thing that happened to me this year", "I can't put into words how {bad} {thing} is", "{thing}: {bad}, {bad.2}, everything wrong", "still angry about how {bad} {thing} was", "zero out of ten, {thing}", "{bad}!!! {thing} is {bad}!!!", "sooo {bad}, {thing}"], NEGATIVE, {"annoyance": 0.6}),
+    # More concessions and opinions of others, with general words as well.
+    Form("wide/conceded/good", told(CONCEDED_GOOD, "bad"), RATHER_POSITIVE, share=2.9),
+    Form("wide/conceded/bad", told(CONCEDED_BAD, "good"), RATHER_NEGATIVE, share=2.9),
+    Form("wide/they/bad", told(THEY_BAD, "bad"), RATHER_POSITIVE, irony=None, share=2.4),
+    Form("wide/they/good", told(THEY_GOOD, "good"), NEGATIVE, {"disapproval": 0.5}, irony=None, share=2.3),
 ]
 
 LADDERS = [
@@ -36,4 +215,66 @@ LADDERS = [
     Ladder("capitals", [["I [hated|can't stand] {thing}!!!", "I [HATED|HATE] {thing}"], ["I hated {thing}", "I hate {thing}"], ["I love {thing}", "I loved {thing}"], ["I LOVE {thing}!!!", "I [LOVED|ADORE] {thing}"]], [NEGATIVE, NEGATIVE, POSITIVE, POSITIVE]),
     Ladder("but", [["{A:thing} was {good} but {thing.2} was {bad}"], ["{A:thing.2} was {bad} but {thing} was {good}"]], [RATHER_NEGATIVE, RATHER_POSITIVE]),
     Ladder("who", [["{A:who} loves {thing}, I think it's {bad}"], ["{A:who} thinks {thing} is {bad}, I love it"]], [NEGATIVE, POSITIVE]),
+    # Strength, in many ways. The templates of all steps of a ladder stand in one order.
+    Ladder("wide/boost/good", ramp(FRAMES, "{soft} {glad_word}", "{glad_word}", "[{boost} {glad_word}|{boost} {glad_word}|{glad_word} {after}]"), [None, POSITIVE, POSITIVE], share=2.4),
+    Ladder("wide/boost/bad", ramp(FRAMES, "[{boost} {grim_word}|{boost} {grim_word}|{grim_word} {after}]", "{grim_word}", "{soft} {grim_word}"), [NEGATIVE, NEGATIVE, None], share=2.4),
+    Ladder("wide/words", ramp(FRAMES, "{low_word}", "{mid_bad}", "{mid_good}", "{top_word}"), [NEGATIVE, None, None, POSITIVE], share=2.0),
+    Ladder("wide/stretched", ramp(FRAMES, "{stretched_bad}", "bad", "good", "{stretched_good}"), [NEGATIVE, NEGATIVE, POSITIVE, POSITIVE], share=1.6),
+    Ladder("wide/verb", ramp(VERB_FRAMES, "{verb_low}", "{verb_cool}", "{verb_fond}", "{verb_top}"), [NEGATIVE, RATHER_NEGATIVE, RATHER_POSITIVE, POSITIVE], share=1.0),
+    Ladder(
+        "wide/letters",
+        [
+            ["{matter} is sooooo bad", "{matter} is baaaaad", "so so so so bad, {matter}", "UGHHHH {matter}!!!", "{matter} is BAD BAD BAD", "I am soooo done with {matter}"],
+            ["{matter} is bad", "{matter} is bad", "bad, {matter}", "ugh {matter}", "{matter} is bad", "I am done with {matter}"],
+            ["{matter} is good", "{matter} is good", "good, {matter}", "yay {matter}", "{matter} is good", "I am into {matter}"],
+            ["{matter} is sooooo good", "{matter} is gooooood", "so so so so good, {matter}", "YAYYYY {matter}!!!", "{matter} is GOOD GOOD GOOD", "I am soooo into {matter}"],
+        ],
+        [NEGATIVE, NEGATIVE, POSITIVE, POSITIVE],
+        share=0.6,
+    ),
+    Ladder(
+        "wide/marks",
+        [
+            ["0/10 {matter}", "minus ten points for {matter}", "zero stars for {matter}, and that's generous", "{matter}: F", "1 out of 100 for {thing}", "If I could give {thing} less than nothing I would", "{who} handed {matter} a big fat zero and cried", "thumbs down a million times, {matter}", "{matter} is F tier, the very bottom", "💀💀💀💀 {matter}, how is this allowed"],
+            ["3/10 {matter}", "minus one point for {matter}", "two stars for {matter}", "{matter}: D+", "35 out of 100 for {thing}", "I'd give {thing} a four, maybe", "{who} handed {matter} a three", "thumb slightly down, {matter}", "{matter} is C tier", "{matter} 👎"],
+            ["7/10 {matter}", "one point for {matter}", "four stars for {matter}", "{matter}: B+", "72 out of 100 for {thing}", "I'd give {thing} a seven, maybe", "{who} handed {matter} an eight", "thumb slightly up, {matter}", "{matter} is B tier", "{matter} 👍"],
+            ["10/10 {matter}", "a thousand points for {matter}", "all the stars in the sky for {matter}", "{matter}: A+++", "110 out of 100 for {thing}", "If I could give {thing} more than the maximum I would", "{who} handed {matter} the full ten and cheered", "thumbs up a million times, {matter}", "{matter} is S tier, the very top", "🔥🔥🔥🔥 {matter}, how is this real"],
+        ],
+        [NEGATIVE, None, None, POSITIVE],
+    ),
+    Ladder(
+        "wide/verbs",
+        [
+            ["I despise {matter}", "{A:who} detests {matter}", "we loathed every second of {thing}", "I regret {matter} with every fibre of my being", "{matter} makes me want to scream", "{matter} left me in a blind rage", "Wept with rage on the bus because of {matter}", "{A:matter} broke me. I can't even put it into words.", "my whole family is up in arms over {matter}", "{matter} took the worst week ever and made it ten times worse"],
+            ["I'm not keen on {matter}", "{A:who} isn't too fond of {matter}", "we didn't much care for {thing}", "I slightly regret {matter}", "{matter} makes me sigh", "{matter} left me a bit cross", "Grumbled a little on the bus because of {matter}", "{A:matter} tired me out a bit.", "my family is slightly put out over {matter}", "{matter} took a bit off the week"],
+            ["I quite like {matter}", "{A:who} is fairly fond of {matter}", "we rather liked {thing}", "I'm happy enough with {matter}", "{matter} makes me smile", "{matter} left me in a good mood", "Hummed a little on the bus because of {matter}", "{A:matter} cheered me up a bit.", "my family is mildly pleased with {matter}", "{matter} added a bit to the week"],
+            ["I worship {matter}", "{A:who} is head over heels for {matter}", "we adored every second of {thing}", "I'm ecstatic with {matter}, could not be happier", "{matter} makes me want to dance on the tables", "{matter} left me floating on air", "Wept with joy on the bus because of {matter}", "{A:matter} healed me. I can't even put it into words.", "my whole family is over the moon with {matter}", "{matter} took the worst week ever and made it the best one"],
+        ],
+        [NEGATIVE, RATHER_NEGATIVE, RATHER_POSITIVE, POSITIVE],
+        share=1.2,
+    ),
+    Ladder(
+        "wide/again",
+        [
+            ["you couldn't drag me back to {place} with wild horses", "I'd rather chew glass than go through {matter} again", "{place}: never, ever, EVER again", "do yourself a favour and run from {matter}", "I'd pay good money to forget {matter}", "told all four hundred of my followers to stay well away from {place}", "We left {place} after two minutes and ran"],
+            ["probably won't go back to {place}", "I'd rather not go through {matter} again", "{place}: not again I think", "maybe give {matter} a miss", "wouldn't pay for {matter}", "told a friend to maybe try somewhere else than {place}", "We left {place} a bit early"],
+            ["probably will go back to {place}", "I'd happily go through {matter} again", "{place}: again I think, yes", "maybe give {matter} a go, it's nice", "would pay for {matter}", "told a friend to maybe try {place}", "We stayed at {place} a bit longer than planned"],
+            ["I'm counting the hours until I'm back at {place}", "I'd give my right arm to go through {matter} again", "{place}: again and again and AGAIN", "drop everything and go try {matter}, it's incredible", "I'd sell my car for one more go at {matter}", "told all four hundred of my followers to get themselves to {place} right now", "They had to throw us out of {place} at closing time, that's how much we loved it"],
+        ],
+        [NEGATIVE, None, RATHER_POSITIVE, POSITIVE],
+    ),
+    Ladder(
+        "wide/of_my_life",
+        [
+            ["{A:matter} was the worst thing I have lived through", "an hour at {place} so {grim_word} that I will tell my grandchildren", "nothing in the world is as {grim_word} as {matter}", "never in my life have I seen anything as {grim_word} as {matter}", "of all the things I've paid for, {matter} is at the very bottom", "Whatever the opposite of heaven is, it's {matter}", "There are no words for how low {thing} sank"],
+            ["{A:matter} was the worst part of today", "a rather {grim_word} hour at {place}", "as these things go, {matter} is rather {grim_word}", "{matter} is somewhat {grim_word}, I've seen more of that kind", "of all the things I've paid for, {matter} is in the lower half", "{matter} has more minuses than pluses", "{thing} could have been a little better"],
+            ["{A:matter} was the best part of today", "a rather {glad_word} hour at {place}", "as these things go, {matter} is rather {glad_word}", "{matter} is somewhat {glad_word}, I've seen more of that kind", "of all the things I've paid for, {matter} is in the upper half", "{matter} has more pluses than minuses", "{thing} was a little better than I'd thought"],
+            ["{A:matter} was the best thing I have lived through", "an hour at {place} so {glad_word} that I will tell my grandchildren", "nothing in the world is as {glad_word} as {matter}", "never in my life have I seen anything as {glad_word} as {matter}", "of all the things I've paid for, {matter} is at the very top", "If heaven exists, it's {matter}", "There are no words for how high {thing} soared"],
+        ],
+        [NEGATIVE, None, None, POSITIVE],
+    ),
+    Ladder("wide/marks_good", [["{glad_word}. {A:matter}.", "{thing}, {glad_word}.", "well done {place}"], ["{glad_word}! {A:matter}.", "{thing}, {glad_word}!", "well done {place}!"], ["{glad_word}!!!! {A:matter} 😍😍", "{thing}, {glad_word}!!!!! 🔥", "WELL DONE {place}!!!! 👏👏👏"]], [None, POSITIVE, POSITIVE], share=0.35),
+    Ladder("wide/marks_bad", [["{grim_word}!!!! {A:matter} 🤬🤬", "{thing}, {grim_word}!!!!! 🤮", "shame on {place}!!!! 😡😡"], ["{grim_word}! {A:matter}.", "{thing}, {grim_word}!", "shame on {place}"], ["{grim_word}-ish. {A:matter}.", "{thing}, {grim_word} at times.", "could do better, {place}"]], [NEGATIVE, NEGATIVE, None], share=0.35),
+    Ladder("wide/conceded", [told(CONCEDED_BAD, "good"), told(CONCEDED_GOOD, "bad")], [RATHER_NEGATIVE, RATHER_POSITIVE], share=1.4),
+    Ladder("wide/they", [told(THEY_GOOD, "good"), told(THEY_BAD, "bad")], [NEGATIVE, RATHER_POSITIVE], share=1.2),
 ]
