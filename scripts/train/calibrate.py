@@ -64,7 +64,7 @@ def softmax_task(task: str, logit, truth) -> tuple[dict, dict]:
 # The least recall of a task whose posts must not be missed: each threshold is the highest that keeps it.
 LEAST_RECALL = {"distress": 0.95}
 # But at most these shares of ordinary posts may reach a threshold, even if recall falls: an alarm that most posts raise protects nobody. The first
-# share is of the public streams, the second one of written posts of cheerful crowds, who write short scenes as people in distress do.
+# share is of the public streams, the second one of written calm posts: cheerful crowds and ordinary days, told in short scenes as distress is.
 MOST_ORDINARY = {"distress": (0.02, 0.05)}
 
 

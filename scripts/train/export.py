@@ -44,11 +44,11 @@ ORDINARY_POSTS = 3000
 
 
 def ordinary(model: Encoder, cache: Path, task: str) -> list:
-    """Returns the logits of some posts of the public streams, and of the cheerful crowds that are for development."""
+    """Returns the logits of some posts of the public streams, and of the written calm posts that are for development."""
     rows, _ = predict.ragged(cache / "tokens" / f"{posts.PLAIN}.train.npz")
     which = numpy.random.default_rng(3).choice(len(rows), min(ORDINARY_POSTS, len(rows)), replace=False)
-    crowds, _ = predict.ragged(cache / "tokens" / "crowds.npz")
-    return [predict.logits(model, kind, [task])[model.depth, task] for kind in ([rows[i] for i in which], crowds)]
+    calm, _ = predict.ragged(cache / "tokens" / "calm.npz")
+    return [predict.logits(model, kind, [task])[model.depth, task] for kind in ([rows[i] for i in which], calm)]
 
 
 def calibrated(model: Encoder, cache: Path, tasks: list[posts.Task], full: bool) -> tuple[list[dict], list[dict], dict]:

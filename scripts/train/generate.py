@@ -39,6 +39,8 @@ DISTRESS = Path(__file__).parent / "contrast" / "distress.tsv"
 SPELLINGS = 3
 # Rows of a group that differ only in what must not matter.
 GROUP = 5
+# Groups of slips of typing for a form with a share of one.
+MISSPELT = 12
 
 
 def vocabulary(domain: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -116,6 +118,24 @@ class Rows:
             if len(made) > 1:
                 yield from made
 
+    def misspelt(self):
+        """Yields groups of a post and its slips of typing, which must not matter. The posts are those of other seeds, so that they are new."""
+        chance = random.Random(f"{self.seed}/misspelt")
+        for name, module in SETS.items():
+            own = getattr(module, "WORDS", {})
+            for form in module.FORMS:
+                if form.swaps or form.is_disguised:
+                    continue
+                for _ in range(round(MISSPELT * form.share)):
+                    lists = vocabulary(chance.choice(words.DOMAINS)) | own
+                    text = grammar.posted(grammar.fill(chance.choice(form.templates), lists, chance), chance)
+                    self.groups += 1
+                    spellings = [text, *(typed(text, chance) for _ in range(GROUP - 2))]
+                    made = [self.row(one, f"{name}/{form.name}", form, form.sentiment, self.groups) for one in spellings]
+                    made = [row for row in made if row]
+                    if len(made) > 1:
+                        yield from made
+
     def distress(self):
         """Yields the posts of the head for distress, each choice in several spellings."""
         chance = random.Random(f"{self.seed}/distress")
@@ -134,6 +154,7 @@ class Rows:
 
     def all(self):
         yield from self.distress()
+        yield from self.misspelt()
         for name, module in SETS.items():
             own = getattr(module, "WORDS", {})
             for form in module.FORMS:
@@ -151,11 +172,23 @@ UNCLEAR = ("world/headline", "world/event", "feelings/", "people/hate", "people/
 
 def distress_of(source: str) -> dict[str, float]:
     """Returns what is known of distress for the posts of a set."""
-    if source == "feelings/grief/looks_like_joy":
+    if source in ("feelings/grief/looks_like_joy", "feelings/grief/celebration"):
         return {"any": 0.9, "grief": 0.9}
     if source.startswith(UNCLEAR):
         return {}
     return {"any": 0.03} | dict.fromkeys(KINDS, 0.03)
+
+
+def typed(text: str, chance: random.Random) -> str:
+    """Returns the text with a slip of typing in one of its words, short ones included: two letters exchanged, one left out, or one doubled."""
+    places = [at for at in range(1, len(text) - 2) if text[at - 1 : at + 2].isalpha()]
+    if not places:
+        return text
+    at = chance.choice(places)
+    kind = chance.random()
+    if kind < 0.6:
+        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    return text[:at] + text[at + 1 :] if kind < 0.85 else text[:at] + text[at] + text[at:]
 
 
 LOOKALIKES = {"a": "@4", "e": "3", "i": "1!", "o": "0", "s": "$5", "t": "7"}

@@ -88,8 +88,8 @@ def main(program: str, vocabulary: str, cache: str) -> None:
         print(f"{task}.{split}: {len(part)} posts, {sum(map(len, part)) / len(part):.1f} tokens each")
     equity = tokenise([program], Path(vocabulary), [row["Sentence"] for row in posts.equity_corpus()])
     save(folder / "equity.npz", equity, numpy.zeros(len(equity)))
-    crowds = tokenise([program], Path(vocabulary), posts.cheerful_crowds())
-    save(folder / "crowds.npz", crowds, numpy.zeros(len(crowds)))
+    calm = tokenise([program], Path(vocabulary), posts.calm_posts())
+    save(folder / "calm.npz", calm, numpy.zeros(len(calm)))
     save_written([program], Path(vocabulary), folder, found)
 
 
