@@ -105,7 +105,7 @@ def scores_of(stage: recipe.Stage, name: str, stem: str, used: numpy.ndarray | N
     scores = torch.zeros(len(corpus.lengths), int(widths.sum()), device=device)
     shares = torch.zeros(len(tasks), device=device)
     for teacher, share in teachers_of(stage).items():
-        if teacher == base.SHIPPED and name in posts.WRITTEN:
+        if (teacher == base.SHIPPED and name in posts.WRITTEN) or name not in stage.reads.get(teacher, [name]):
             continue
         for model_name, part, model, knows in models(teacher, cache):
             model.to(device).eval()
