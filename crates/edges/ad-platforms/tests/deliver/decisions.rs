@@ -9,7 +9,7 @@ use limbic_stream::{Outputs, header};
 
 use limbic_stream::Stage as _;
 
-use crate::kit::{Member, SECRET, Scene, decision, deliver, references};
+use crate::kit::{Member, SECRET, Scene, decision};
 
 #[test]
 fn a_decision_is_delivered_and_its_outcome_written_in_one_transaction() {

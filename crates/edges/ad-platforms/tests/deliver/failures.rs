@@ -6,7 +6,7 @@ use limbic_ad_platforms::testing::{Behaviour, Chaos};
 use limbic_ad_platforms::{Conflict, FileSettings};
 use limbic_domain::{HumanDuration, OutcomeKind, Secret, topics};
 
-use crate::kit::{Member, Scene, decision, deliver, record};
+use crate::kit::{Member, Scene, decision};
 
 #[test]
 fn after_a_kill_before_the_commit_the_same_key_is_sent_again_and_has_one_effect() {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use limbic_deliver::AdPlatform as _;
 
-use crate::kit::{Member, Scene, decision, deliver, delivery, lines, progress, references, slug};
+use crate::kit::{Member, Scene, decision, delivery, progress, references, slug};
 
 #[test]
 fn an_ad_to_somebody_who_took_a_post_back_after_the_decision_is_withdrawn() {
