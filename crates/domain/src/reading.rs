@@ -208,6 +208,11 @@ pub struct Affect {
     /// from emoji only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown_language: bool,
+    /// How far the text is from the posts that the engine learnt from: the share of ordinary posts that are nearer, so that one in a
+    /// hundred of them has 0.99 or more. Code, lists and letters without sense have about 1. From [`Affect::FAR`] on, the sentiment is
+    /// flattened and does not count in a mood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_domain: Option<Probability>,
     /// The engine and version.
     pub model: ModelVersion,
 }
@@ -224,6 +229,19 @@ impl Affect {
 
     /// The most brands of a text that count.
     pub const MOST_BRANDS: usize = 4;
+
+    /// From this value of `out_of_domain` on, a text is far from what the engine learnt.
+    pub const FAR: f64 = 0.99;
+
+    /// Whether this value of `out_of_domain` is far from what the engine learnt.
+    pub fn is_far(out_of_domain: Probability) -> bool {
+        out_of_domain.get() >= Self::FAR
+    }
+
+    /// Whether valence and arousal say something about a mood: the engine reads the language, and the text is not far from what it learnt.
+    pub fn has_mood(&self) -> bool {
+        !self.unknown_language && !self.out_of_domain.is_some_and(Self::is_far)
+    }
 }
 
 impl Default for Affect {
@@ -253,6 +271,7 @@ impl Default for Affect {
             fingerprint: None,
             language: "und".to_owned(),
             unknown_language: false,
+            out_of_domain: None,
             model: ModelVersion::new(),
         }
     }
@@ -311,6 +330,8 @@ struct Flat {
     language: String,
     #[serde(default)]
     unknown_language: bool,
+    #[serde(default)]
+    out_of_domain: Option<Probability>,
     model: ModelVersion,
     #[serde(default)]
     subjects: Vec<Slug>,
@@ -343,6 +364,7 @@ impl<'de> Deserialize<'de> for Reading {
                 fingerprint: flat.fingerprint,
                 language: flat.language,
                 unknown_language: flat.unknown_language,
+                out_of_domain: flat.out_of_domain,
                 model: flat.model,
             },
             subjects: flat.subjects,
@@ -378,6 +400,7 @@ mod tests {
             "intent",
             "entities",
             "fingerprint",
+            "out_of_domain",
         ] {
             assert!(again.get(newer).is_none(), "{newer} was made up");
         }
@@ -388,6 +411,7 @@ mod tests {
         let some = Some(Probability::new(0.25).unwrap());
         let affect = Affect {
             unknown_language: true,
+            out_of_domain: some,
             intensity: some,
             irony: some,
             offence: some,

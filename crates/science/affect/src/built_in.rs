@@ -11,7 +11,7 @@ use limbic_encoder::ModelFiles;
 pub struct BuiltInModel {
     /// How errors and `limbic check` call it.
     pub name: &'static str,
-    /// `config.json`, `model.safetensors`, `vocab.txt`, and `sensitive-events.bin` if the model has that head.
+    /// `config.json`, `model.safetensors`, `vocab.txt`, and, if the model has them, `sensitive-events.bin` and `familiarity.bin`.
     pub files: &'static [(&'static str, &'static [u8])],
 }
 

@@ -31,4 +31,8 @@ pub static FILES: &[(&str, &[u8])] = &[
         "sensitive-events.bin",
         include_bytes!("../../../../models/affect-l6/sensitive-events.bin"),
     ),
+    (
+        "familiarity.bin",
+        include_bytes!("../../../../models/affect-l6/familiarity.bin"),
+    ),
 ];

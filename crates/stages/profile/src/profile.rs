@@ -76,7 +76,7 @@ impl ProfileStage {
     ) -> Result<(), StageError> {
         let person = people.author(record.partition, &envelope, out)?;
         let was_addressable = person.may_be_addressed();
-        let ironic = self.is_ironic(&envelope.data) || envelope.data.affect.unknown_language;
+        let ironic = self.is_ironic(&envelope.data) || !envelope.data.affect.has_mood();
         person.read(&envelope, &self.person, ironic);
         let audiences = self.audiences(&envelope.data, person);
         let others = person.note_post_in(&audiences, envelope.at, self.reach_millis);

@@ -7,8 +7,8 @@ mod kit;
 use bytes::Bytes;
 use kit::{commit, reading, record, write};
 use limbic_domain::{
-    ConsentState, Deletion, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind, Probability,
-    Reading, Slug, TenantId, Utc, Withdrawal, topics,
+    Affect, ConsentState, Deletion, Distress, Entity, EntityKind, Envelope, Feeling, Intent, IntentKind,
+    Probability, Reading, Slug, TenantId, Utc, Withdrawal, topics,
 };
 use limbic_profile::{AUDIENCES, InvalidSetting, MomentStage, PEOPLE, ProfileStage, Segment, Settings};
 use limbic_stream::testing::{Harness, MemoryState};
@@ -539,15 +539,21 @@ fn settings_that_cannot_work_build_no_stage() {
 }
 
 #[test]
-fn a_post_in_a_language_that_is_not_read_counts_and_leaves_the_mood_as_it_was() {
-    let mut memory = MemoryState::default();
-    let before = profile_one(&mut memory, &plain("1"));
-    let mut unread = reading("ada", "2", at(60_000), -1.0, &["tea"]);
-    unread.data.affect.unknown_language = true;
-    let after = profile_one(&mut memory, &unread);
-    assert_eq!(after.data.person.posts, 2);
-    assert!((after.data.person.valence - before.data.person.valence).abs() < 1e-12);
-    assert!(after.data.ironic, "the audience leaves it out too");
-    // Distress is read in more languages than sentiment.
-    assert!(after.data.distress > 0.0 && after.data.person.distress > 0.0);
+fn a_post_that_is_not_read_or_far_from_what_was_learnt_counts_and_leaves_the_mood_as_it_was() {
+    for is_far in [false, true] {
+        let mut memory = MemoryState::default();
+        let before = profile_one(&mut memory, &plain("1"));
+        let mut unread = reading("ada", "2", at(60_000), -1.0, &["tea"]);
+        if is_far {
+            unread.data.affect.out_of_domain = Probability::new(Affect::FAR).ok();
+        } else {
+            unread.data.affect.unknown_language = true;
+        }
+        let after = profile_one(&mut memory, &unread);
+        assert_eq!(after.data.person.posts, 2);
+        assert!((after.data.person.valence - before.data.person.valence).abs() < 1e-12);
+        assert!(after.data.ironic, "the audience leaves it out too");
+        // Distress is read in more languages than sentiment, and in texts of every kind.
+        assert!(after.data.distress > 0.0 && after.data.person.distress > 0.0);
+    }
 }

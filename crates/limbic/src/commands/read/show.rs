@@ -82,7 +82,7 @@ pub(super) fn reading(out: &mut impl Write, reading: &Value, style: Style) -> Re
         )?;
         feelings(out, reading, style)?;
     }
-    let others = pairs(&["irony", "offence", "hate"]);
+    let others = pairs(&["irony", "offence", "hate", "out_of_domain"]);
     if !others.is_empty() {
         writeln!(out, "also       {}", others.join("   "))?;
     }

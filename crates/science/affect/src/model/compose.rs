@@ -14,6 +14,8 @@ const NERVOUSNESS: f64 = 0.5;
 /// Fraction of the remaining uncertainty that despair (sadness, remorse, disappointment, pessimism) removes if a
 /// phrase was found.
 const DESPAIR: f64 = 0.4;
+/// Power of a sentiment's probabilities if the text is far from what was learnt: their logits are halved.
+const FLATTENED: f64 = 0.5;
 
 impl ModelReader {
     /// * **sentiment**: the model's three probabilities; compound = positive − negative.
@@ -23,13 +25,19 @@ impl ModelReader {
     /// * **intensity**: the greatest of the model's intensities if it has them, otherwise the probability of any
     ///   label but `neutral`.
     ///
+    /// If the text is far from what was learnt ([`Affect::is_far`]), the probabilities of the sentiment are flattened. Nothing that
+    /// holds ads back becomes weaker: distress, hate, offence and events stay as they are.
+    ///
     /// With an adapter, sentiment and compound are the adapter's, and the valence moves by as much as the compound does.
     pub(super) fn compose(&self, seen: Seen, numbers: &Numbers, adapter: Option<usize>) -> Affect {
         let plan = &self.plan;
         let general = plan.sentiment(numbers);
         // A post that left early has no state that an adapter could read.
         let read_by = adapter.and_then(|place| Some((place, *numbers.adapted.get(place)?)));
-        let [negative, neutral, positive] = read_by.map_or(general, |(_, probabilities)| probabilities);
+        let out_of_domain = numbers.distance.map(|distance| probability(f64::from(distance)));
+        let is_far = out_of_domain.is_some_and(Affect::is_far);
+        let read = read_by.map_or(general, |(_, probabilities)| probabilities);
+        let [negative, neutral, positive] = if is_far { flattened(read) } else { read };
         let compound = rounded(positive - negative);
         let moved = compound - rounded(general[2] - general[0]);
         let emotions = plan.emotions(numbers);
@@ -76,16 +84,29 @@ impl ModelReader {
                     (Some(head), Some(state)) => head.probability(seen.sensitive_event, state),
                     _ => seen.sensitive_event,
                 }),
-                unread: seen.unread,
+                // A text far from what was learnt may have cues that nobody can read.
+                unread: seen.unread || (is_far && distress.cues().is_empty()),
             },
             emotions,
             language: seen.language.tag.to_owned(),
             unknown_language: false,
+            out_of_domain,
             model: match read_by {
                 Some((place, _)) => format!("{}+adapter-{}", self.version, self.adapters.version(place)),
                 None => self.version.clone(),
             },
         }
+    }
+}
+
+/// The probabilities with a smaller distance between them, in the same order.
+fn flattened(probabilities: [f64; 3]) -> [f64; 3] {
+    let powers = probabilities.map(|one| one.max(0.0).powf(FLATTENED));
+    let sum: f64 = powers.iter().sum();
+    if sum > 0.0 {
+        powers.map(|one| one / sum)
+    } else {
+        probabilities
     }
 }
 

@@ -12,6 +12,7 @@ mod adapted;
 mod cache;
 mod compose;
 mod distress;
+mod familiarity;
 mod plan;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use limbic_domain::Affect;
 use limbic_encoder::{Encoder, Exit, Kernels, KernelsError, Model, ModelError, ModelFiles, Scratch, Task};
+use sha2::{Digest, Sha256};
 
 use crate::adapters::{AdapterSet, Adapters, Input, PerClass};
 use crate::events::EventHead;
@@ -29,6 +31,7 @@ use crate::{AffectEngine, LexiconReader};
 
 use cache::Cache;
 pub use cache::CacheCounts;
+use familiarity::Familiarity;
 use plan::Plan;
 
 const VOCABULARY: &str = "vocab.txt";
@@ -98,6 +101,14 @@ pub enum OpenError {
         /// What is wrong.
         what: String,
     },
+    /// The counts of word pieces are damaged, or belong to another vocabulary.
+    #[error("{}: {what}: take the file of the same release as the model, or remove it", path.display())]
+    Familiarity {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The model lacks a task that every reading needs.
     #[error("{}: {what}: a reading needs it; take a model of the same release as this program", path.display())]
     Tasks {
@@ -115,6 +126,8 @@ pub struct Numbers {
     /// What the pooled state says of a sensitive event, as [`EventHead::of_state`] has it; `None` if the model has no such head, or the
     /// post left early.
     event: Option<f32>,
+    /// How far the text is from what was learnt, as [`Familiarity::distance`] has it; `None` if the model has no such file.
+    distance: Option<f32>,
     /// The probabilities of each adapter; empty if there are none, or the post left early.
     adapted: Box<[PerClass<f64>]>,
     values: Box<[f32]>,
@@ -141,6 +154,7 @@ impl Numbers {
 pub struct ModelReader {
     adapters: Adapters,
     event_head: Option<EventHead>,
+    familiarity: Option<Familiarity>,
     encoder: Encoder,
     tokeniser: Tokeniser,
     plan: Plan,
@@ -202,6 +216,7 @@ impl ModelReader {
             })
         })?;
         let tokeniser = Tokeniser::new(Vocabulary::new(&text).map_err(vocabulary)?);
+        let familiarity = open_familiarity(files, tokeniser.vocabulary(), &text)?;
         let (pieces, tokens) = (tokeniser.vocabulary().len(), model.vocabulary());
         if pieces != tokens {
             return Err(OpenError::OtherVocabulary { path, pieces, tokens });
@@ -226,9 +241,10 @@ impl ModelReader {
         });
         Ok(Self {
             version: format!(
-                "{}{}/{}{}/{}",
+                "{}{}{}/{}{}/{}",
                 model.version(),
                 event_head.as_ref().map_or_else(String::new, EventHead::suffix),
+                familiarity.as_ref().map_or_else(String::new, Familiarity::suffix),
                 encoder.kernels(),
                 if exits.is_empty() { "" } else { "+cascade" },
                 lexicon.version()
@@ -241,6 +257,7 @@ impl ModelReader {
             cache: Cache::new(options.cache),
             rooms: Mutex::default(),
             event_head,
+            familiarity,
             encoder,
             tokeniser,
             plan,
@@ -317,6 +334,7 @@ impl ModelReader {
         Numbers {
             layer: 0,
             event: None,
+            distance: None,
             adapted: Box::default(),
             values: vec![f32::NAN; self.places.last().map_or(0, |place| place.end)].into(),
             tasks: Arc::clone(&self.places),
@@ -364,6 +382,11 @@ impl ModelReader {
                         .as_ref()
                         .zip(answer.pooled())
                         .map(|(head, pooled)| head.of_state(pooled));
+                    let tokens = &room.ids[one.tokens.clone()];
+                    numbers.distance = self
+                        .familiarity
+                        .as_ref()
+                        .map(|known| known.distance(tokens) as f32);
                     for (task, place) in self.places.iter().enumerate() {
                         if let Some(values) = answer.task(task) {
                             numbers.values[place.clone()].copy_from_slice(values);
@@ -391,6 +414,25 @@ impl ModelReader {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(room);
+    }
+}
+
+/// The counts of word pieces in the model's folder, if there are any.
+fn open_familiarity<F: ModelFiles + ?Sized>(
+    files: &F,
+    vocabulary: &Vocabulary,
+    text: &str,
+) -> Result<Option<Familiarity>, OpenError> {
+    let failed = |what: String| OpenError::Familiarity {
+        path: files.path(Familiarity::FILE),
+        what,
+    };
+    match files.read(Familiarity::FILE) {
+        Ok(bytes) => Familiarity::from_bytes(&bytes, vocabulary, &Sha256::digest(text))
+            .map(Some)
+            .map_err(|what| failed(what.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error.to_string())),
     }
 }
 
