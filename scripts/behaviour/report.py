@@ -34,3 +34,21 @@ def distress(found: dict) -> str:
         f"{percent(found['hinted'])} of the hinted ones). Precision is {percent(found['precision'])}, with {found['others']} other posts.\n\n"
     )
     return said + rows(["kind", "posts with a cue", "posts"], [[kind, str(hits), str(count)] for kind, (hits, count) in found["kinds"].items()])
+
+
+def languages(found: dict) -> str:
+    """One row for each language: recall with its interval (Wilson, 95 %), and false alarms."""
+    body = []
+    for name, one in found.items():
+        hits = round(one["recall"] * one["posts"])
+        alarms = sum(count for kind, (count, _) in one["kinds"].items() if kind.startswith("none:"))
+        body.append([name, between(hits, one["posts"]), percent(one["clear"]), percent(one["hinted"]), between(alarms, one["others"]), percent(one["precision"])])
+    return rows(["probe", "recall", "clear posts", "hinted posts", "false alarms", "precision"], body)
+
+
+def between(hits: int, of: int) -> str:
+    """A share with its 95 % interval by Wilson's score."""
+    z, share = 1.96, hits / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * (share * (1 - share) / of + z * z / (4 * of * of)) ** 0.5
+    return f"{percent(share)} ({100 * max(0.0, middle - half):.0f}–{100 * min(1.0, middle + half):.0f})"

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use limbic_affect::{
-    EventClassifier, EventExample, EventHead, EventRoom, EventTraining, HeadExample, ModelOptions,
-    ModelReader, normalise, train_events,
+    ClassifierRoom, EventHead, HeadExample, ModelOptions, ModelReader, TextClassifier, TextExample,
+    TextTraining, normalise, train_classifier,
 };
 
 /// Weight of an ordinary post of a public set.
@@ -43,7 +43,7 @@ type Judge<'a> = dyn Fn(&[&str]) -> Vec<f64> + 'a;
 struct Row {
     /// Where it comes from; `None` for an ordinary post of a public set.
     group: Option<String>,
-    example: EventExample,
+    example: TextExample,
     /// The model's pooled state, if the model knows the language.
     state: Option<Vec<f32>>,
     /// The probability that words give without this fold.
@@ -54,15 +54,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let reader = ModelReader::open(&root.join(MODEL), &ModelOptions::default())?;
     let mut rows = rows(&root, &reader)?;
-    let training = EventTraining::default();
+    let training = TextTraining::default();
     let in_fold = |place: usize, fold: usize| place % FOLDS == fold;
     for fold in 0..FOLDS {
         let learnt = rows
             .iter()
             .enumerate()
             .filter(|(place, _)| !in_fold(*place, fold));
-        let learnt: Vec<EventExample> = learnt.map(|(_, row)| row.example.clone()).collect();
-        let classifier = train_events(&learnt, &training);
+        let learnt: Vec<TextExample> = learnt.map(|(_, row)| row.example.clone()).collect();
+        let classifier = train_classifier(&learnt, &training);
         for (_, row) in rows
             .iter_mut()
             .enumerate()
@@ -93,8 +93,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let judged = scored(&rows, |_| next.next().unwrap_or(0.0));
     report("cross-validation, words and model", &judged);
 
-    let all: Vec<EventExample> = rows.iter().map(|row| row.example.clone()).collect();
-    let classifier = train_events(&all, &training);
+    let all: Vec<TextExample> = rows.iter().map(|row| row.example.clone()).collect();
+    let classifier = train_classifier(&all, &training);
     let head = EventHead::train(model, &examples(rows.iter()));
     let by_words =
         |texts: &[&str]| -> Vec<f64> { texts.iter().map(|text| score(&classifier, text)).collect() };
@@ -137,8 +137,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Trains with all posts, and writes the weights of words and head.
 fn write(root: &Path, rows: &[Row], model: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let all: Vec<EventExample> = rows.iter().map(|row| row.example.clone()).collect();
-    let words = train_events(&all, &EventTraining::default());
+    let all: Vec<TextExample> = rows.iter().map(|row| row.example.clone()).collect();
+    let words = train_classifier(&all, &TextTraining::default());
     let head = EventHead::train(model, &examples(rows.iter()));
     let files = [
         (root.join("models/sensitive-events/weights.bin"), words.to_bytes()),
@@ -180,7 +180,7 @@ fn examples<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<HeadExample> {
         Some(HeadExample {
             state: row.state.clone()?,
             words: row.words,
-            is_event: row.example.is_event,
+            is_event: row.example.is_positive,
             weight: row.example.weight,
         })
     });
@@ -191,13 +191,13 @@ fn examples<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<HeadExample> {
 fn scored(rows: &[Row], mut score: impl FnMut(&Row) -> f64) -> Vec<Scored> {
     let scores = rows.iter().filter_map(|row| {
         let score = score(row);
-        Some((row.group.clone()?, row.example.is_event, score))
+        Some((row.group.clone()?, row.example.is_positive, score))
     });
     scores.collect()
 }
 
-fn score(classifier: &EventClassifier, text: &str) -> f64 {
-    classifier.probability(&normalise(text), &mut EventRoom::default())
+fn score(classifier: &TextClassifier, text: &str) -> f64 {
+    classifier.probability(&normalise(text), &mut ClassifierRoom::default())
 }
 
 /// The share of texts of each group that are called events.
@@ -218,7 +218,7 @@ fn report(name: &str, scores: &[Scored]) {
     }
 }
 
-fn own(folder: &Path) -> Result<Vec<(String, EventExample)>, Box<dyn std::error::Error>> {
+fn own(folder: &Path) -> Result<Vec<(String, TextExample)>, Box<dyn std::error::Error>> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_, std::io::Error>>()?;
@@ -239,9 +239,9 @@ fn own(folder: &Path) -> Result<Vec<(String, EventExample)>, Box<dyn std::error:
             } else {
                 language.to_owned()
             };
-            let example = EventExample {
+            let example = TextExample {
                 text: text.to_owned(),
-                is_event: label == "1",
+                is_positive: label == "1",
                 weight: 1.0,
             };
             examples.push((group, example));
@@ -250,7 +250,7 @@ fn own(folder: &Path) -> Result<Vec<(String, EventExample)>, Box<dyn std::error:
     Ok(examples)
 }
 
-fn ordinary() -> Result<Vec<EventExample>, Box<dyn std::error::Error>> {
+fn ordinary() -> Result<Vec<TextExample>, Box<dyn std::error::Error>> {
     let Some(data) = limbic_domain::testing::data_dir() else {
         return Ok(Vec::new());
     };
@@ -258,9 +258,9 @@ fn ordinary() -> Result<Vec<EventExample>, Box<dyn std::error::Error>> {
     for set in ["irony", "emotion"] {
         let path = data.join("tweeteval").join(set).join("train_text.txt");
         let text = std::fs::read_to_string(path)?;
-        examples.extend(text.lines().map(|line| EventExample {
+        examples.extend(text.lines().map(|line| TextExample {
             text: line.to_owned(),
-            is_event: false,
+            is_positive: false,
             weight: ORDINARY,
         }));
     }
@@ -272,9 +272,9 @@ fn ordinary() -> Result<Vec<EventExample>, Box<dyn std::error::Error>> {
             continue;
         };
         if labels.split(',').all(|label| label != "16") {
-            examples.push(EventExample {
+            examples.push(TextExample {
                 text: text.to_owned(),
-                is_event: false,
+                is_positive: false,
                 weight: ORDINARY,
             });
         }

@@ -67,7 +67,9 @@
 
 pub mod adapters;
 mod built_in;
+mod classifier;
 mod cues;
+mod distress_words;
 pub mod emotions;
 mod entities;
 pub mod evaluation;
@@ -90,12 +92,14 @@ use limbic_domain::Affect;
 
 pub use adapters::AdapterSet;
 pub use built_in::BuiltInModel;
-pub use cues::DistressScores;
-pub use entities::Names;
-pub use events::{
-    EventClassifier, EventHead, EventRoom, Example as EventExample, HeadExample, Training as EventTraining,
-    train as train_events,
+pub use classifier::{
+    ClassifierRoom, Example as TextExample, TextClassifier, Training as TextTraining,
+    train as train_classifier,
 };
+pub use cues::DistressScores;
+pub use distress_words::{DistressWords, distress_words};
+pub use entities::Names;
+pub use events::{EventHead, HeadExample, event_classifier};
 pub use evidence::{Explanation, WordContribution, explain};
 pub use fingerprint::fingerprint;
 pub use language::{LANGUAGES, Language, language_of};

@@ -7,11 +7,11 @@ use limbic_domain::{Affect, Distress, Emotions, Entity, Label, Probability, Sent
 
 use crate::cues::{DistressScores, EmotionScores, IntentCues, KNOWLEDGE, Words, rounded};
 use crate::entities::{self, Names};
-use crate::events::{EventClassifier, EventRoom};
+use crate::events::event_classifier;
 use crate::language::Language;
 use crate::normal::{normalise_into, plain};
 use crate::vader::{Scores, VaderScratch};
-use crate::{AffectEngine, Vader, cues, events, language};
+use crate::{AffectEngine, ClassifierRoom, DistressWords, Vader, cues, distress_words, events, language};
 
 /// A text in no known language that has fewer words counts as read: it is a name, a laugh, an emoji.
 const FEWEST_WORDS: usize = 3;
@@ -32,7 +32,7 @@ const LEANING: f64 = 0.05;
 ///   if other words are not, and *lengthening* is 1 if a word is lengthened (`sooo`); each is at most 1. *activation*
 ///   is the strongest of anger, fear, surprise, 0.7·joy and 0.6·anticipation. The weights are a judgement, not a fit.
 /// * **intensity** is the greater of |compound| and the strongest emotion.
-/// * **distress** is described at [`DistressScores`], **entities** at [`Names`]; **intent** comes from phrases.
+/// * **distress** is described at [`DistressScores`], and in six languages [`DistressWords`] reads it too; **entities** at [`Names`]; **intent** comes from phrases.
 /// * Irony, offence and hate are absent.
 #[derive(Debug, Clone)]
 pub struct LexiconReader {
@@ -48,7 +48,7 @@ impl Default for LexiconReader {
 
 impl LexiconReader {
     /// The version without configured brands. It changes with every change of a lexicon or a rule.
-    pub const VERSION: &'static str = "lexicon-4-vader-3.3.2";
+    pub const VERSION: &'static str = "lexicon-5-vader-3.3.2";
 
     /// The engine without configured brands.
     pub fn new() -> Self {
@@ -63,7 +63,7 @@ impl LexiconReader {
         Self { surface, version }
     }
 
-    /// The distress of a text by kind.
+    /// The distress of a text by kind, from its phrases.
     pub fn distress(&self, text: &str) -> DistressScores {
         let mut room = Room::default();
         normalise_into(text, &mut room.normal);
@@ -177,7 +177,7 @@ pub(crate) struct Room {
     normal: String,
     words: Words,
     language: language::Room,
-    events: EventRoom,
+    classifier: ClassifierRoom,
     pieces: entities::Pieces,
 }
 
@@ -205,11 +205,16 @@ impl Surface {
         KNOWLEDGE.read_words(&room.normal, &mut room.words);
         let language = language::guess(plain, &mut room.language);
         let liveliness = liveliness(plain, &room.vader, &room.words);
+        let sensitive_event = event_classifier().probability(&room.normal, &mut room.classifier);
+        let mut distress = KNOWLEDGE.distress(&room.words);
+        if DistressWords::reads(language.tag) {
+            distress = distress.strongest(distress_words().of_same_text(&room.classifier));
+        }
         Seen {
             vader,
             emotions: KNOWLEDGE.emotions(&room.words),
-            distress: KNOWLEDGE.distress(&room.words),
-            sensitive_event: EventClassifier::shipped().probability(&room.normal, &mut room.events),
+            distress,
+            sensitive_event,
             unread: !events::LANGUAGES.contains(&language.tag)
                 && (language.tag != language::UNDETERMINED || room.words.count() >= FEWEST_WORDS),
             language,

@@ -1,9 +1,9 @@
 //! What the shipped classifier of sensitive events must not get wrong: plain news of a death, and plain announcements.
 
-use limbic_affect::{EventClassifier, EventRoom, normalise};
+use limbic_affect::{ClassifierRoom, event_classifier, normalise};
 
 fn probability(text: &str) -> f64 {
-    EventClassifier::shipped().probability(&normalise(text), &mut EventRoom::default())
+    event_classifier().probability(&normalise(text), &mut ClassifierRoom::default())
 }
 
 #[test]

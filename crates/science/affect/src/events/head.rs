@@ -4,7 +4,7 @@ use limbic_domain::random::Random;
 
 use crate::cues::rounded;
 
-/// A linear head over the model's pooled hidden state, added to the logit of the [classifier of words](super::EventClassifier).
+/// A linear head over the model's pooled hidden state, added to the logit of the [classifier of words](crate::TextClassifier).
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventHead {
     model: String,

@@ -1,31 +1,21 @@
 //! Whether a text is about a real death, disaster or violence: a *sensitive event*.
 //!
-//! ```text
-//!  text ─▶ normal form ─▶ words, pairs of words, parts of words ─▶ hash ─▶ weights ─▶ probability
-//! ```
+//! A [`TextClassifier`] reads it from the words. A list of phrases is not enough: people at a stadium rarely write "died", and people after a
+//! defeat often do. Where the model also reads a text, an [`EventHead`] adds what the model's hidden state says.
 //!
-//! A linear classifier over words, pairs of words and parts of words, in the manner of fastText (Joulin and others, "Bag of tricks
-//! for efficient text classification", EACL 2017): it needs no transformer and no graphics card, costs a few microseconds a post, and
-//! is the same for every engine. A list of phrases is not enough: people at a stadium rarely write "died", and people after a
-//! defeat often do.
-//!
-//! Where the model also reads a text, an [`EventHead`] adds what the model's hidden state says.
-//!
-//! Its weights are `models/sensitive-events/weights.bin`. The card in that folder describes the training, the measurements and the
+//! The weights are `models/sensitive-events/weights.bin`. The card in that folder describes the training, the measurements and the
 //! known errors. `examples/train_sensitive_events.rs` trains the weights.
 
-mod features;
 mod head;
-mod train;
 
 use std::sync::LazyLock;
 
 pub use head::{EventHead, HeadExample};
-pub use train::{Example, Training, train};
 
-/// The trained classifier.
-static SHIPPED: LazyLock<EventClassifier> = LazyLock::new(|| {
-    EventClassifier::from_bytes(include_bytes!(
+use crate::TextClassifier;
+
+static SHIPPED: LazyLock<TextClassifier> = LazyLock::new(|| {
+    TextClassifier::from_bytes(include_bytes!(
         "../../../../../models/sensitive-events/weights.bin"
     ))
     .expect("the shipped weights are whole")
@@ -34,67 +24,7 @@ static SHIPPED: LazyLock<EventClassifier> = LazyLock::new(|| {
 /// Languages that the shipped weights were trained in.
 pub(crate) const LANGUAGES: [&str; 7] = ["en", "es", "fr", "de", "pt", "it", "nl"];
 
-/// Distinguishes texts about sensitive events from other texts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EventClassifier {
-    bias: f32,
-    /// The value of one unit of a weight.
-    scale: f32,
-    weights: Vec<i8>,
+/// The classifier of sensitive events that comes with the program.
+pub fn event_classifier() -> &'static TextClassifier {
+    &SHIPPED
 }
-
-/// Buffers that are reused between texts.
-#[derive(Debug, Default)]
-pub struct EventRoom {
-    features: Vec<u32>,
-    word: Vec<u8>,
-    /// For each byte of the word, the hash of the part that begins there.
-    parts: Vec<u32>,
-}
-
-impl EventClassifier {
-    /// The classifier that comes with the program.
-    pub fn shipped() -> &'static Self {
-        &SHIPPED
-    }
-
-    /// The probability, in `[0, 1]`, that a text in [normal form](crate::normalise) is about a sensitive event. 0 for a text without
-    /// words and emoji.
-    pub fn probability(&self, normal: &str, room: &mut EventRoom) -> f64 {
-        features::of(normal, room);
-        if room.features.is_empty() {
-            return 0.0;
-        }
-        let sum: i64 = room
-            .features
-            .iter()
-            .map(|&feature| i64::from(self.weights[feature as usize]))
-            .sum();
-        let mean = sum as f64 * f64::from(self.scale) / features::norm(room.features.len());
-        crate::cues::rounded(1.0 / (1.0 + (-(mean + f64::from(self.bias))).exp()))
-    }
-
-    /// Parses the result of [`Self::to_bytes`]. `None` if the bytes have another format or length.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(MAGIC)?;
-        let (bias, rest) = rest.split_first_chunk::<4>()?;
-        let (scale, weights) = rest.split_first_chunk::<4>()?;
-        (weights.len() == features::BUCKETS).then(|| Self {
-            bias: f32::from_le_bytes(*bias),
-            scale: f32::from_le_bytes(*scale),
-            weights: weights.iter().map(|byte| byte.cast_signed()).collect(),
-        })
-    }
-
-    /// The content of the file of weights: format and version, bias, scale, and one byte per weight.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&self.bias.to_le_bytes());
-        bytes.extend_from_slice(&self.scale.to_le_bytes());
-        bytes.extend(self.weights.iter().map(|weight| weight.cast_unsigned()));
-        bytes
-    }
-}
-
-/// The first bytes of a file of weights: format and version.
-const MAGIC: &[u8] = b"limbic-events-1\n";

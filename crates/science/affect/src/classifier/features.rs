@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::EventRoom;
+use super::ClassifierRoom;
 
 /// Number of weights: 2¹⁷ = 131,072.
 pub(super) const BUCKETS: usize = 1 << 17;
@@ -22,7 +22,7 @@ pub(super) fn norm(features: usize) -> f64 {
 }
 
 /// Fills `room.features` with the features of a text in normal form. Mentions and links are skipped, and all digits are equal.
-pub(super) fn of(normal: &str, room: &mut EventRoom) {
+pub(super) fn of(normal: &str, room: &mut ClassifierRoom) {
     room.features.clear();
     let normal = &normal[..normal.floor_char_boundary(LOOKED_AT)];
     let mut before = 0_u32;
@@ -42,7 +42,7 @@ pub(super) fn of(normal: &str, room: &mut EventRoom) {
 }
 
 /// Adds a word, its parts, and its pair with the previous word, whose hash is `before`. Returns the hash of the word.
-fn add_word(word: &str, before: u32, room: &mut EventRoom) -> u32 {
+fn add_word(word: &str, before: u32, room: &mut ClassifierRoom) -> u32 {
     room.word.clear();
     room.word.push(b'<');
     for byte in word.bytes().filter(|&byte| byte != b'\'') {
@@ -59,8 +59,8 @@ fn add_word(word: &str, before: u32, room: &mut EventRoom) -> u32 {
 
 /// Adds the parts of the word that are shorter than the word. The hash of a part begins with that of the shorter one at the same
 /// place.
-fn add_parts(room: &mut EventRoom) {
-    let EventRoom {
+fn add_parts(room: &mut ClassifierRoom) {
+    let ClassifierRoom {
         features,
         word,
         parts,
@@ -124,9 +124,9 @@ mod tests {
             "<wildfires>",
             "<größer>",
         ] {
-            let mut room = EventRoom {
+            let mut room = ClassifierRoom {
                 word: word.as_bytes().to_vec(),
-                ..EventRoom::default()
+                ..ClassifierRoom::default()
             };
             add_parts(&mut room);
             let parts = PARTS

@@ -1,8 +1,8 @@
-//! Trains an [`EventClassifier`]: logistic regression by `AdaGrad`, deterministic.
+//! Trains an [`TextClassifier`]: logistic regression by `AdaGrad`, deterministic.
 
 use limbic_domain::random::Random;
 
-use super::{EventClassifier, EventRoom, features};
+use super::{ClassifierRoom, TextClassifier, features};
 use crate::normalise;
 
 /// A labelled text.
@@ -10,8 +10,8 @@ use crate::normalise;
 pub struct Example {
     /// The text, as written.
     pub text: String,
-    /// Whether it is about a sensitive event.
-    pub is_event: bool,
+    /// Whether it belongs to the class.
+    pub is_positive: bool,
     /// Its weight in the loss, above 0.
     pub weight: f64,
 }
@@ -41,8 +41,8 @@ impl Default for Training {
 }
 
 /// Trains a classifier. The same examples and options give the same classifier.
-pub fn train(examples: &[Example], training: &Training) -> EventClassifier {
-    let mut room = EventRoom::default();
+pub fn train(examples: &[Example], training: &Training) -> TextClassifier {
+    let mut room = ClassifierRoom::default();
     let featured: Vec<Vec<u32>> = examples
         .iter()
         .map(|example| {
@@ -67,7 +67,7 @@ pub fn train(examples: &[Example], training: &Training) -> EventClassifier {
             let norm = features::norm(of_text.len());
             let sum: f64 = of_text.iter().map(|&feature| weights[feature as usize]).sum();
             let probability = 1.0 / (1.0 + (-(sum / norm + bias)).exp());
-            let error = (probability - f64::from(u8::from(example.is_event))) * example.weight;
+            let error = (probability - f64::from(u8::from(example.is_positive))) * example.weight;
             bias_squares += error * error;
             bias -= training.step * 0.1 * error / bias_squares.sqrt();
             for &feature in of_text {
@@ -82,12 +82,12 @@ pub fn train(examples: &[Example], training: &Training) -> EventClassifier {
 }
 
 /// Weights in whole units of 1/127 of the largest.
-fn quantised(weights: &[f64], bias: f64) -> EventClassifier {
+fn quantised(weights: &[f64], bias: f64) -> TextClassifier {
     let largest = weights
         .iter()
         .fold(1e-9_f64, |most, weight| most.max(weight.abs()));
     let scale = largest / 127.0;
-    EventClassifier {
+    TextClassifier {
         bias: bias as f32,
         scale: scale as f32,
         weights: weights
