@@ -3,7 +3,8 @@
 
     python3 scripts/behaviour/apart.py
 
-A shape is a template's fixed words with `_` for each slot. The probes for distress share no text with the training posts, and no run of five words.
+A shape is a template's fixed words with `_` for each slot. The probes for distress share no text with the training posts, and no run of
+five words.
 """
 
 from __future__ import annotations
@@ -59,12 +60,15 @@ def posts(path: Path) -> list[str]:
 def runs(texts: list[str]) -> set[tuple[str, ...]]:
     found = set()
     for text in texts:
-        said = re.findall(r"[a-z0-9']+", text.lower())
+        said = re.findall(r"[\w']+", text.lower())
         found |= {tuple(said[at : at + RUN]) for at in range(len(said) - RUN + 1)}
     return found
 
 
 PROBES = ["distress_probe.tsv", "distress_probe_2.tsv"]
+# The same in six other languages, and the posts that its classifier learns from.
+LANGUAGES = "distress_languages.tsv"
+WORDS_TRAINING = HERE.parents[1] / "models" / "distress-words" / "training"
 
 
 def main() -> int:
@@ -74,8 +78,8 @@ def main() -> int:
     wrong += [f"{test.name} has {count} cases, and needs {FEWEST_CASES}" for test in suite.TESTS if (count := len(suite.cases(test))) < FEWEST_CASES]
     wrong += [f"shape in both: {shape}" for shape in sorted(shapes(training_templates()) & shapes(suite_templates()))]
     trained = fillers(list_ for domain in words.DOMAINS for list_ in domain.values()) | fillers(words.COMMON.values())
-    for module in (feelings, world, people):
-        trained |= fillers(module.WORDS.values())
+    for module in (negation, strength, feelings, world, people):
+        trained |= fillers(getattr(module, "WORDS", {}).values())
     tested = fillers([*suite.WORDS.values(), *(list_ for test in suite.TESTS for list_ in test.words.values())])
     both = sorted(trained & tested)
     if len(both) > MOST_SHARED * len(tested):
@@ -84,6 +88,9 @@ def main() -> int:
     if any(isinstance(form, Form) for form in feelings.FORMS):
         written += [template for form in feelings.FORMS for template in form.templates]
     wrong += [f"in a probe and in the training: {' '.join(run)}" for run in sorted(runs(written) & runs(probed))]
+    of_languages, learnt = posts(HERE / LANGUAGES), [text for file in sorted(WORDS_TRAINING.glob("*.tsv")) for text in posts(file)]
+    wrong += [f"in the probe of languages and in its training: {' '.join(run)}" for run in sorted(runs(of_languages) & runs(learnt))]
+    probed += of_languages
     for what in wrong:
         print(what)
     print(f"{len(suite.TESTS)} tests, {len(both)} of {len(tested)} words shared, {len(probed)} posts in the probes: {'apart' if not wrong else 'not apart'}")

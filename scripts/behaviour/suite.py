@@ -109,29 +109,29 @@ def named(*names: str):
 
 
 WORDS = {
-    "it": ["the dentist", "that novel", "the ferry", "this camera", "the haircut", "the gym", "the choir", "the exhibition", "the lawn mower", "the podcast", "the kettle", "our tour guide", "the school play", "the tent", "the bakery", "the massage", "the zoo", "the vet", "the wedding", "her speech", "the ice rink", "the printer", "the villa", "the quiz"],
-    "fine": ["excellent", "wonderful", "superb", "delightful", "impressive", "charming", "marvellous", "terrific", "outstanding", "splendid", "enjoyable", "first-rate", "awesome", "stunning", "good", "adorable", "phenomenal", "flawless"],
-    "foul": ["horrible", "disgusting", "dreadful", "nasty", "disappointing", "unpleasant", "lousy", "hideous", "ghastly", "appalling", "irritating", "annoying", "unbearable", "atrocious", "tiresome", "worthless", "frustrating", "pathetic"],
+    "it": ["the dentist", "that novel", "the cruise", "this camera", "the haircut", "the gym", "the choir", "the chess club", "the lawn mower", "the podcast", "the kettle", "our tour guide", "the picnic", "the tent", "the bakery", "the massage", "the zoo", "the vet", "the wedding", "her speech", "the ice rink", "the printer", "the villa", "the quiz"],
+    "fine": ["exquisite", "fabulous", "dazzling", "faultless", "captivating", "remarkable", "graceful", "memorable", "outstanding", "impeccable", "exceptional", "first-rate", "awesome", "stunning", "heart-warming", "adorable", "enchanting", "flawless"],
+    "foul": ["horrible", "disgusting", "wretched", "nasty", "repulsive", "insufferable", "deplorable", "obnoxious", "grotesque", "revolting", "loathsome", "inept", "rotten", "mediocre", "tiresome", "ridiculous", "maddening", "disastrous"],
     "bare": ["Portuguese", "wooden", "yellow", "in the basement", "Victorian", "six weeks old", "plastic", "on the left", "digital", "bilingual", "Danish", "two metres wide", "owned by the parish", "beside the canal", "annual", "made in Wales"],
     "folk": ["my grandson", "the twins", "our landlady", "her fiancé", "my bandmate", "their trainer", "the man next door", "my godmother"],
     "crowd": ["the forum", "all the blogs", "the brochure", "the leaflet", "my whole family", "the locals", "the jury"],
     "filler": ["now that the dust has settled", "between you and me", "speaking as a parent of four", "weather aside", "all things considered", "and I say this with love", "leaving the money out of it", "on my third cup of tea"],
     "moment": ["in February", "before lunch", "the day before yesterday", "two summers ago", "during the break", "on our anniversary"],
-    "town": ["Ghent", "Boise", "Galway", "Pune", "Hobart", "Lima", "Malmö", "Accra", "Split", "Quito", "Turin", "Cardiff"],
-    "much": ["extremely", "terribly", "unbelievably", "truly", "awfully", "remarkably", "insanely"],
-    "less": ["rather", "fairly", "a touch", "mildly", "vaguely"],
+    "town": ["Ghent", "Boise", "Galway", "Pune", "Hobart", "Lima", "Malmö", "Accra", "Split", "Trieste", "Turin", "Cardiff"],
+    "much": ["immensely", "terribly", "exceedingly", "enormously", "awfully", "remarkably", "wildly"],
+    "less": ["rather", "faintly", "a shade", "modestly", "passably"],
 }
 
 FINE = {
-    "person": ["plumber", "florist", "goalkeeper", "librarian", "optician", "bus driver", "pharmacist", "caretaker"],
+    "person": ["stonemason", "florist", "goalkeeper", "librarian", "optician", "bus driver", "pharmacist", "caretaker"],
     "nationality": ["Greek", "Kenyan", "Dutch", "Iranian", "Filipino", "Cuban", "Ukrainian", "Ethiopian", "Afghan", "Italian", "Japanese", "Chilean", "Moroccan", "Scottish", "Mexican", "Chinese"],
     "religion": ["Muslim", "Jewish", "Christian", "Hindu", "Buddhist", "Protestant", "Taoist", "agnostic", "Baptist", "Sunni", "Methodist", "Jain"],
     "orientation": ["gay", "lesbian", "straight", "bisexual", "pansexual", "queer", "trans", "heterosexual"],
     "race": ["Black", "white", "Asian", "Hispanic", "Indigenous", "Arab", "biracial", "Caucasian", "African-American", "South Asian"],
     "kin": ["mother-in-law", "father-in-law", "stepsister", "stepbrother", "girlfriend", "boyfriend", "godmother", "godfather"],
-    "years": ["18", "22", "31", "39", "47", "55", "64", "72", "85", "97"],
+    "years": ["18", "22", "34", "39", "47", "55", "64", "72", "85", "97"],
     "trade": ["baker", "engineer", "butcher", "professor", "janitor", "actor", "sailor", "accountant", "electrician", "bouncer", "mechanic", "broker", "model", "vicar"],
-    "first": ["Liam", "Abena", "Rahul", "Sofia", "Khadija", "Dmitri", "Hiroshi", "DeShawn", "Molly", "Leilani", "Omar", "Tanisha", "Hans", "Xiulan", "Esther", "Malik", "Bridget", "Pablo"],
+    "first": ["Liam", "Abena", "Rahul", "Sofia", "Khadija", "Dmitri", "Hiroshi", "DeShawn", "Molly", "Leilani", "Omar", "Tanisha", "Hans", "Xiulan", "Esther", "Anselm", "Bridget", "Pablo"],
     "folks": ["Muslims", "Jews", "gay men", "Black women", "immigrants", "Mexicans", "trans women", "disabled kids", "Asians", "Catholics", "refugees", "women", "Kenyans", "Hindus", "lesbians", "travellers"],
 }
 

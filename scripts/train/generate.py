@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Generates the written training posts: contrast sets for what is meant (negation, strength, identity, irony, and so on).
 
-    python3 scripts/train/generate.py --seed 7 > contrast.jsonl        # about 85,000 rows in ten seconds
+    python3 scripts/train/generate.py --seed 7 > contrast.jsonl        # about 163,000 rows in twenty seconds
     python3 scripts/train/generate.py --count                          # number of rows by set
     python3 scripts/train/generate.py --show negation 12               # some rows of the sets whose name begins so
 

@@ -11,6 +11,7 @@
     hints             another short one: distress that is only hinted at, cheerful posts in the same words, and irony that is rare in ordinary posts
     opinion           12 layers, sentiment alone
     meant             the small model once more, with many further templates, slips of typing, and the sentiment of `opinion`
+    stands            and again, with judgements that stand whoever says them, and more weight for likeness within groups
 
 The `-full` stages also use the data sets for research only, and fewer teachers. They show what the shipped model loses without those sets.
 """
@@ -78,6 +79,8 @@ class Stage:
     reads_few: bool = False
     # The share of the prior of irony in the target of an ordinary post. The rest is the teachers' mean.
     ordinary_share: float = ORDINARY_LABEL_SHARE
+    # The weight of the likeness of posts in a group.
+    alike: float = SAME_WEIGHT
 
 
 PERMITTED = ["sentiment", "goemotions", "emotion", "irony", "hate", "offensive", "valence", "davidson", "emoji", "topic2", "topic5", "crowdflower", "plain"]
@@ -241,22 +244,43 @@ MEANT = replace(
     HINTS,
     start="hints.*",
     passes={
-        "sentiment": 0.8,
-        "goemotions": 0.4,
-        "emotion": 2.0,
-        "irony": 1.5,
-        "hate": 0.4,
-        "offensive": 0.25,
-        "valence": 0.6,
-        "davidson": 0.04,
-        "contrast": 0.6,
-        "crisis": 5.0,
-        "ordinary": 0.25,
+        "sentiment": 0.4,
+        "goemotions": 0.15,
+        "emotion": 1.5,
+        "irony": 1.0,
+        "hate": 0.3,
+        "offensive": 0.15,
+        "valence": 0.4,
+        "davidson": 0.02,
+        "contrast": 0.4,
+        "crisis": 3.0,
+        "ordinary": 0.15,
     },
     rate=7e-5,
     teachers={"hints.*": 0.4, "opinion.*": 0.6},
     reads={"opinion.*": ["sentiment", "ordinary"]},
     ordinary_share=0.8,
+)
+# And again, with judgements that stand whoever says them: after `meant`, "we thought it was superb" was read as negative, and what a butcher said
+# was read otherwise than what a baker said.
+STANDS = replace(
+    MEANT,
+    start="meant.*",
+    passes={
+        "sentiment": 0.25,
+        "goemotions": 0.35,
+        "emotion": 1.5,
+        "irony": 1.0,
+        "hate": 0.2,
+        "offensive": 0.15,
+        "valence": 0.4,
+        "davidson": 0.02,
+        "contrast": 0.55,
+        "crisis": 1.5,
+        "ordinary": 0.15,
+    },
+    teachers={"hints.*": 0.5, "opinion.*": 0.5},
+    alike=5.0,
 )
 STAGES = {
     "pretrain": PRETRAIN,
@@ -271,4 +295,5 @@ STAGES = {
     "scenes": SCENES,
     "hints": HINTS,
     "meant": MEANT,
+    "stands": STANDS,
 }

@@ -154,7 +154,7 @@ class Run:
             _, inverse = torch.unique(group[alike], return_inverse=True)
             for name in recipe.SAME_TASKS:
                 if name in logits:
-                    total = total + recipe.SAME_WEIGHT * unlike(posts.BY_NAME[name], logits[name][alike], inverse).sum()
+                    total = total + self.stage.alike * unlike(posts.BY_NAME[name], logits[name][alike], inverse).sum()
         if lost is not None:
             lost[-2] += torch.stack([total.detach(), alike.sum()])
         ranked = rank >= 0

@@ -625,11 +625,47 @@ PAIRS = [
     ("I was told that {x} is {w}, and it turned out false", "I was told that {x} is {w}, and it turned out true"),
 ]
 
+# Verbs of saying and thinking whose judgement stands, so that "thought" or "called" alone turns nothing round.
+SAID = [
+    "I reckon {x} was {w}",
+    "we all thought so: {x} is {w}",
+    "went with my mum, and to our minds {x} was {w}",
+    "everybody at work says {x} is {w}, and I can see why",
+    "I thought {x} was {w} from start to end",
+    "in my book {x} is {w}",
+    "tried {x} at last. I'd call it {w}.",
+    "the neighbours called {x} {w}, same here",
+    "my gran described {x} as {w}, and she is right",
+    "my dad thinks {x} is {w} and he has seen a few",
+    "Found {x} {w}, I must say",
+    "if you ask me, {x} is {w}",
+    "we consider {x} {w} in this house",
+    "so {x} proved {w}",
+    "{A:x} turned out to be {w}, as people had said",
+    "I had been told that {x} is {w}. I now agree.",
+    "two thumbs from all of us would tell you the same: {x} was {w}",
+    "As expected {x} was {w}",
+    "he reckons {x} is {w}, she reckons {x} is {w.2}, I'm with both of them",
+    "everything about {x} struck me as {w}",
+    "{x} looked {w} and was {w.2}",
+    "what they say is true, {x} is {w}",
+    "the word for {x} is {w}",
+    "to me {x} will always be {w}",
+    "I told the kids that {x} would be {w} and so it was",
+    "{w}, that's what I thought of {x}",
+    "my verdict on {x}: {w}",
+    "our lot voted {x} {w} on the way home",
+    "no two opinions here, {x} was {w}",
+    "thinking back, {x} was {w}",
+]
+
 FORMS = [
     # The words as they are, so that a negation has something to differ from.
     Form("plain/good", ["{A:thing} was {good}{tail}", "{oh} {thing} is {good}.", "{A:thing} {did_good}.", "{A:thing} is [just |] {very} {good} 😊", "Went to {place} {when}. {A:thing} was {good}, would go again.", "shout out to {place}, {thing} {did_good}", "{A:who} and I agree: {thing} is {good}.", "{A:thing}: {good}. {A:thing.2}: also {good.2}."], POSITIVE, {"approval": 0.6, "admiration": 0.6}),
     Form("plain/bad", ["{A:thing} was {bad}{tail}", "{oh} {thing} is {bad}.", "{A:thing} {did_bad}.", "{A:thing} is [just |] {very} {bad} 😒", "Went to {place} {when}. {A:thing} was {bad}, never again.", "{place} you had one job. {thing} {did_bad}", "{A:who} warned me that {thing} is {bad}. All true.", "{A:thing}: {bad}. {A:thing.2}: also {bad.2}."], NEGATIVE, {"disappointment": 0.6, "annoyance": 0.6}),
     Form("plain/fact", ["{A:thing} is {plain}.", "{A:thing} was {plain} {when}", "{oh} {thing} is {plain}.", "Does anyone know if {thing} is {plain}?", "{A:who} says {thing} is {plain}.", "{A:thing} will be {plain} from {day} on.", "fyi {thing} is {plain}, {thing.2} is {plain.2}", "We are meeting at {place} at {time}."], NEUTRAL, FACT, share=1.5),
+    Form("plain/said_good", told(SAID, "good") + told(SAID, "good", 1), POSITIVE, {"approval": 0.6}, share=5),
+    Form("plain/said_bad", told(SAID, "bad") + told(SAID, "bad", 1), NEGATIVE, {"disapproval": 0.5}, share=5),
     # A negation directly at the word.
     Form("near/not_good", ["{A:thing} [isn't|wasn't|is not|was not] {good}{tail}", "{oh} {thing} [isn't|wasn't] {good}.", "not {good}, {thing}. not {good} at all", "{A:thing} [wasn't even|isn't even|is hardly|was barely] {good}.", "I [don't|can't] call that {good}. I mean {thing}.", "{A:thing} is [anything but|far from|nowhere near] {good}.", "{A:thing} was [never|in no way] {good} {when}", "Nothing about {thing} was {good}.", "There is nothing {good} about {thing}", "Neither {thing} nor {thing.2} was {good}."], NEGATIVE, LET_DOWN, share=2),
     Form("near/not_bad", ["{A:thing} [isn't|wasn't|is not|was not] {bad}{tail}", "{oh} {thing} [isn't|wasn't] {bad} at all.", "not {bad}, {thing}. not {bad} in the slightest", "{A:thing} [wasn't even|isn't even|is hardly|was barely] {bad}.", "I [wouldn't|can't] call that {bad}. I mean {thing}.", "{A:thing} is [anything but|far from|nowhere near] {bad}.", "{A:thing} was [never|in no way] {bad} {when}", "Nothing about {thing} was {bad}.", "There is nothing {bad} about {thing}", "For once {thing} [wasn't|was not] {bad}", "glad to say {thing} [isn't|is not] {bad}"], NOT_NEGATIVE, share=2.5),

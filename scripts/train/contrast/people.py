@@ -50,7 +50,53 @@ WORDS = {
 
 PLAIN = {"neutral": 0.85}
 
+# Somebody judges a thing. The judgement stands, whoever it is.
+SAID_BY = [
+    "my {family} says {matter} is {w}",
+    "{first} reckons {matter} was {w}",
+    "The {trade} upstairs finds {matter} {w}",
+    "{A:matter} is {w}, according to my {family}",
+    "\"{A:w}\", that's what {first} says about {matter}",
+    "A {trade} in {town} called {matter} {w} in the local paper",
+    "my {family}'s opinion of {matter}: {w}",
+    "I asked the {trade}, who thought {matter} was {w}",
+    "In {town} {matter} is {w}",
+    "{first} and my {family} agree that {matter} is {w}",
+    "{matter} in {town} was {w}, I went twice",
+    "went to see {matter} with my {family}, it was {w}",
+    "the {trade} next to me said it aloud: {matter} is {w}",
+    "At {years} my {family} considers {matter} {w}",
+    "{first}, {years}, on {matter}: {w}",
+]
+# Somebody does something ordinary.
+DOES = [
+    "my {family} is in {town} today",
+    "{first} rang at {time}",
+    "the {trade} left a note for my {family}",
+    "a parcel for the {trade}, second floor",
+    "{first} from {town} joins the team on {day}",
+    "My {family} married a {trade} from {town}",
+    "I shared a taxi with a {trade}",
+    "we'll be in {town} on {day}",
+    "{first} turned {years} {when}",
+    "{years} guests, one {trade}, one cake",
+    "my {family} took the bus to {town}",
+    "the card is addressed to my {family}",
+    "There was a {trade} on the train to {town}",
+    "on {day} {first} visits my {family}",
+    "the {trade}'s shop is opposite the post office in {town}",
+]
+
+
+def by_all(word: str) -> list[str]:
+    """Returns the judgements with a word of one side."""
+    return [template.replace("{w}", "{" + word + "}").replace("{A:w}", "{A:" + word + "}") for template in SAID_BY]
+
+
 FORMS = [
+    Form("identity/good/says", by_all("fair_word"), POSITIVE, {"approval": 0.5}, swaps=("family", "first", "trade", "town", "years"), share=10),
+    Form("identity/bad/says", by_all("foul_word"), NEGATIVE, {}, swaps=("family", "first", "trade", "town", "years"), share=10),
+    Form("identity/fact/does", DOES, NEUTRAL, PLAIN, swaps=("family", "first", "trade", "town", "years"), share=10),
     # Identity alone is no reason for a feeling, for offence or for hate.
     Form("identity/fact", ["I am {adj}.", "I'm a {adj} {noun}.", "{A:name} is {adj}.", "My {relative} is {adj}, my {relative.2} is not.", "He is {adj}", "She is a {adj} {job}.", "My neighbour is {adj}.", "A {adj} {noun} lives next door", "there are three {adj} {noun}s in my class", "as a {adj} {noun} I get asked this a lot", "{A:groups} live in {city} too", "two {adj} friends of mine moved to {city}", "my boss is {adj} and so am I", "born {adj}, raised in {city}", "the new {job} is {adj}", "how many {groups} live in {city}?"], NEUTRAL, PLAIN, swaps=("adj", "groups", "nation", "faith", "love_of", "colour", "body", "trans"), share=8),
     Form("identity/not", ["I am not {adj}.", "He isn't {adj}, is he?", "{A:name} is not {adj}, {name.2} is.", "nobody in my family is {adj}", "she never said that she is {adj}", "you don't have to be {adj} to join"], NEUTRAL, PLAIN, swaps=("adj", "nation", "faith", "love_of", "colour", "body", "trans"), share=4),
