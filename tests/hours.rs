@@ -417,6 +417,8 @@ fn no_secret_of_any_setting_is_in_any_output() {
         "llm_providers.*.api_key",
         "picture_providers.*.base_url",
         "picture_providers.*.api_key",
+        "video_providers.*.base_url",
+        "video_providers.*.api_key",
     ];
     let planted: BTreeSet<String> = planted.into_iter().map(str::to_owned).collect();
     assert_eq!(
@@ -526,6 +528,10 @@ base_url = "http://127.0.0.1:1/{CANARY}"
 api_key = "{CANARY}"
 [picture_providers.local_pictures]
 kind = "openai"
+base_url = "http://127.0.0.1:1/{CANARY}"
+api_key = "{CANARY}"
+[video_providers.local_clips]
+kind = "veo"
 base_url = "http://127.0.0.1:1/{CANARY}"
 api_key = "{CANARY}"
 "#

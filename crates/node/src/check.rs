@@ -437,7 +437,8 @@ fn ask(
         | Kind::AdPlatform
         | Kind::Connector
         | Kind::LlmProvider
-        | Kind::PictureProvider) => {
+        | Kind::PictureProvider
+        | Kind::VideoProvider) => {
             anyhow::bail!("{setting}: a URL cannot choose a {}", kind.name())
         }
     }

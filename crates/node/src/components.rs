@@ -26,7 +26,7 @@ pub(crate) fn views(
         Kind::Connector => {
             running.iter().any(|stage| stage.name == "ingest") && has_entry(settings, component)
         }
-        Kind::LlmProvider | Kind::PictureProvider => {
+        Kind::LlmProvider | Kind::PictureProvider | Kind::VideoProvider => {
             let asks = |stage: &&Registration| stage.has_need(Need::LanguageModels);
             (is_served || running.iter().any(asks)) && has_entry(settings, component)
         }

@@ -43,6 +43,7 @@ mod deep;
 mod edge;
 mod edits;
 mod embedder;
+mod film;
 mod folder;
 mod instance;
 mod keys;

@@ -1,4 +1,4 @@
-//! The models of this node that write texts and paint pictures: its gateway, as the API sees it.
+//! The models of this node that write texts, paint pictures and make clips: its gateway, as the API sees it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use limbic_api::{
     BY_A_MODEL, CacheMode, GenerateBody, GenerateError, GenerateEvent, GeneratedPicture, GeneratedText,
-    LanguageModels, PictureBody, PictureQuality, Viewer,
+    GeneratedVideo, LanguageModels, PictureBody, PictureQuality, VideoBody, Viewer,
 };
 use limbic_component::Resources;
 use limbic_creative::CreativeStage;
@@ -16,36 +16,48 @@ use limbic_llm::gateway::{
     Ask, CacheUse, Clock, Gateway, GatewayError, GatewayMeters, Ledger, Maker, Outcome, PaintAsk,
     PaintedFile, Piece, PriceTable, Seller, SystemClock, Upstream, price, route,
 };
-use limbic_llm::{Generate, Paint, Painter, Provider, Quality};
+use limbic_llm::{Filmer, Generate, Paint, Painter, Provider, Quality};
+use limbic_safety::{Rules, SafetyStage};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::film::{self, VideoAsk};
 use crate::folder;
 use crate::settings::{Entry, Settings};
 use crate::stores::open_entries;
 
-/// The tables of the settings with the providers: of texts, and of pictures.
-const TABLES: [&str; 2] = ["llm_providers", "picture_providers"];
+/// The tables of the settings with the providers: of texts, of pictures, and of clips.
+const TABLES: [&str; 3] = ["llm_providers", "picture_providers", "video_providers"];
 
 /// A gateway as the API sees it.
 struct Models {
     gateway: Gateway,
     handle: Handle,
+    /// The rules that judge scripts of videos.
+    rules: Arc<Rules>,
 }
 
 /// Returns an error if the gateway's settings are not valid, or a setting names a model that there is not.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
-    let [writers, painters] = TABLES.map(|table| settings.entries.of(table).map(|(name, _)| name).collect());
-    let (writers, painters): (Vec<&Slug>, Vec<&Slug>) = (writers, painters);
-    if let Some(name) = writers.iter().find(|name| painters.contains(name)) {
-        anyhow::bail!(
-            "picture_providers.{name}: there is a [llm_providers.{name}] too: give one of them another name, because routes name providers"
-        );
+    let mut tables: BTreeMap<&Slug, &str> = BTreeMap::new();
+    for table in TABLES {
+        for (name, _) in settings.entries.of(table) {
+            if let Some(other) = tables.insert(name, table) {
+                anyhow::bail!(
+                    "{table}.{name}: there is a [{other}.{name}] too: give one of them another name, because routes name providers"
+                );
+            }
+        }
     }
     let llm = &settings.llm;
-    llm.check(writers.iter().chain(&painters).copied())?;
+    llm.check(tables.keys().copied())?;
+    let of = |wanted: &str| -> Vec<&Slug> {
+        let names = tables.iter().filter(|(_, table)| **table == wanted);
+        names.map(|(name, _)| *name).collect()
+    };
+    let (writers, painters) = (of(TABLES[0]), of(TABLES[1]));
     let creative = settings.section::<CreativeStage>();
     for (setting, model, table, providers) in [
         (
@@ -77,7 +89,7 @@ pub(crate) fn open(
     handle: &Handle,
     meters: &Registry,
 ) -> anyhow::Result<Option<Gateway>> {
-    let [texts, pictures] = TABLES;
+    let [texts, pictures, clips] = TABLES;
     let writers: BTreeMap<Slug, Arc<dyn Provider>> = open_entries(settings, texts, resources)?;
     let painters: BTreeMap<Slug, Arc<dyn Painter>> = open_entries(settings, pictures, resources)?;
     let writers = writers
@@ -86,7 +98,11 @@ pub(crate) fn open(
     let painters = painters
         .into_iter()
         .map(|(name, painter)| (name, Maker::Pictures(painter)));
-    let mut makers: BTreeMap<Slug, Maker> = writers.chain(painters).collect();
+    let filmers: BTreeMap<Slug, Arc<dyn Filmer>> = open_entries(settings, clips, resources)?;
+    let filmers = filmers
+        .into_iter()
+        .map(|(name, filmer)| (name, Maker::Clips(filmer)));
+    let mut makers: BTreeMap<Slug, Maker> = writers.chain(painters).chain(filmers).collect();
     if makers.is_empty() {
         return Ok(None);
     }
@@ -104,24 +120,32 @@ pub(crate) fn open(
         Some((name.clone(), upstream))
     });
     let meters = GatewayMeters::register(meters).context("cannot register the metrics of language models")?;
-    Ok(Some(Gateway::metered(
+    let gateway = Gateway::metered(
         settings.llm.clone(),
         upstreams.collect(),
         ledger,
         clock as Arc<dyn Clock>,
         meters,
-    )?))
+    )?;
+    let _inside = handle.enter();
+    gateway.resume_jobs();
+    Ok(Some(gateway))
 }
 
 /// The gateway as the API sees it.
-pub(crate) fn of_api(gateway: Option<Gateway>, handle: &Handle) -> Arc<dyn LanguageModels> {
-    match gateway {
-        None => Arc::new(()),
-        Some(gateway) => Arc::new(Models {
-            gateway,
-            handle: handle.clone(),
-        }),
-    }
+pub(crate) fn of_api(
+    gateway: Option<Gateway>,
+    settings: &Settings,
+    handle: &Handle,
+) -> anyhow::Result<Arc<dyn LanguageModels>> {
+    let Some(gateway) = gateway else {
+        return Ok(Arc::new(()));
+    };
+    Ok(Arc::new(Models {
+        gateway,
+        handle: handle.clone(),
+        rules: Arc::new(Rules::new(settings.section::<SafetyStage>())?),
+    }))
 }
 
 /// The models of routes whose price is not known, each with its route.
@@ -245,6 +269,29 @@ impl LanguageModels for Models {
         painted
     }
 
+    fn film(
+        &self,
+        tenant: &TenantId,
+        key: String,
+        body: GenerateBody,
+        video: VideoBody,
+    ) -> oneshot::Receiver<Result<GeneratedVideo, GenerateError>> {
+        let ask = VideoAsk {
+            tenant: tenant.clone(),
+            key,
+            model: body.model,
+            prompt: body.prompt,
+            script: video.script,
+            shape: video.shape,
+        };
+        let (gateway, rules) = (self.gateway.clone(), Arc::clone(&self.rules));
+        let (sender, filmed) = oneshot::channel();
+        self.handle.spawn(async move {
+            let _ = sender.send(film::film(&gateway, &rules, &ask).await);
+        });
+        filmed
+    }
+
     fn providers(&self, viewer: Viewer<'_>) -> Value {
         let mut items = self.gateway.providers();
         if !viewer.is_operator {
@@ -314,7 +361,7 @@ fn picture(gateway: &Gateway, outcome: &Outcome<PaintedFile>) -> GeneratedPictur
     }
 }
 
-fn error(error: GatewayError) -> GenerateError {
+pub(crate) fn error(error: GatewayError) -> GenerateError {
     let retry_after = error.wait().map(seconds);
     match error {
         GatewayError::UnknownModel { known, model } => GenerateError::Invalid {
@@ -329,7 +376,9 @@ fn error(error: GatewayError) -> GenerateError {
             detail: error.to_string(),
             retry_after,
         },
-        GatewayError::Refused { .. } => GenerateError::Refused(error.to_string()),
+        GatewayError::Refused { .. } | GatewayError::Ended { .. } => {
+            GenerateError::Refused(error.to_string())
+        }
         GatewayError::Rejected { .. } => GenerateError::Rejected(error.to_string()),
         GatewayError::Failed { .. } => GenerateError::Failed {
             detail: error.to_string(),

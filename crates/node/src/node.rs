@@ -348,7 +348,7 @@ impl Parts {
             None => None,
             Some(listener) => {
                 let statuses = stages.clone();
-                let models = models::of_api(gateway, handle);
+                let models = models::of_api(gateway, settings, handle)?;
                 let metrics = settings.section::<MetricsStage>();
                 let context = Context {
                     edge: Some(Arc::clone(&edge)),

@@ -7,7 +7,7 @@ use limbic_domain::ConnectionUrl;
 use crate::settings::nearest;
 
 /// Every component. Stages are in the order of the data flow.
-pub static COMPONENTS: [Registration; 42] = [
+pub static COMPONENTS: [Registration; 43] = [
     Registration::stage::<limbic_ingest::IngestStage>(),
     Registration::stage::<limbic_affect_stage::AffectStage>(),
     Registration::stage::<limbic_profile::ProfileStage>(),
@@ -50,6 +50,7 @@ pub static COMPONENTS: [Registration; 42] = [
     Registration::of::<limbic_llm::OpenAiImages>(),
     Registration::of::<limbic_llm::GeminiImages>(),
     Registration::of::<limbic_llm::Imagen>(),
+    Registration::of::<limbic_llm::Veo>(),
 ];
 
 /// How the components of a kind are used.
@@ -99,6 +100,10 @@ pub const fn usage(kind: Kind) -> Usage {
         Kind::PictureProvider => Usage::ByNodes(
             "A node that serves the API or runs the stage `texts` opens every `[picture_providers.NAME]`, and asks them as `[llm]` says: for \
              `POST /v1/generate`, and for pictures behind the texts of ads if `creative.paint.model` names a model.",
+        ),
+        Kind::VideoProvider => Usage::ByNodes(
+            "A node that serves the API or runs the stage `texts` opens every `[video_providers.NAME]`, and asks them as `[llm]` says, for \
+             `POST /v1/generate`.",
         ),
     }
 }

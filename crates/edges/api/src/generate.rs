@@ -1,4 +1,4 @@
-//! The models of this node: texts, pictures, providers, and the cache of replies.
+//! The models of this node: texts, pictures, videos, providers, and the cache of replies.
 
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use crate::body::{one_json, receive};
 use crate::budget::Share;
 use crate::problem::Problem;
 use crate::refusal::Refusal;
+use crate::video::{GeneratedVideo, VideoBody, check_video};
 
 /// Maximum bytes of a request for a text.
 const LIMIT: usize = 1 << 20;
@@ -57,6 +58,10 @@ pub struct GenerateBody {
     /// `seed`, `schema` and `stream` have no meaning and are refused.
     #[serde(default)]
     pub picture: Option<PictureBody>,
+    /// If it is present, a video advert is asked for: `prompt` says what it is for, and `model` names a model that makes clips. The answer is
+    /// 202 until every clip is there: send the same request with the same key again. Fields for texts and pictures are refused.
+    #[serde(default)]
+    pub video: Option<VideoBody>,
 }
 
 /// The picture that is asked for.
@@ -255,6 +260,16 @@ pub trait LanguageModels: Send + Sync {
         picture: PictureBody,
     ) -> oneshot::Receiver<Result<GeneratedPicture, GenerateError>>;
 
+    /// Begins a request for a video, whose body has one, or continues the one with this idempotency key. It comes soon, with the state of each
+    /// clip. If the receiver is dropped, the clips go on, because they are paid.
+    fn film(
+        &self,
+        tenant: &TenantId,
+        key: String,
+        body: GenerateBody,
+        video: VideoBody,
+    ) -> oneshot::Receiver<Result<GeneratedVideo, GenerateError>>;
+
     /// The providers, their prices, and what the tenant has spent. Numbers and problems of attempts are of all tenants, so only
     /// operators get them.
     fn providers(&self, viewer: Viewer<'_>) -> Value;
@@ -299,6 +314,19 @@ impl LanguageModels for () {
         painted
     }
 
+    fn film(
+        &self,
+        _: &TenantId,
+        _: String,
+        _: GenerateBody,
+        _: VideoBody,
+    ) -> oneshot::Receiver<Result<GeneratedVideo, GenerateError>> {
+        let (sender, filmed) = oneshot::channel();
+        let detail = "this node has no models that make clips: add [video_providers.NAME] and a route in [llm] to its settings";
+        let _ = sender.send(Err(GenerateError::NotHere(detail.to_owned())));
+        filmed
+    }
+
     fn providers(&self, _: Viewer<'_>) -> Value {
         json!({"items": []})
     }
@@ -331,6 +359,16 @@ pub(crate) async fn generate(
         Ok::<_, Problem>((one_json::<GenerateBody>(&bytes)?, share))
     });
     let (body, share) = read.await.map_err(|panic| Problem::internal(&panic))??;
+    if let Some(video) = body.video.clone() {
+        let key = check_video(key, &body)?;
+        let filmed = app.context.models.film(&tenant, key, body, video);
+        // The request is in memory until its reply ends, and so is its share.
+        let _share = share;
+        let filmed = filmed.await.map_err(|error| Problem::internal(&error))?;
+        return filmed
+            .map(GeneratedVideo::into_response)
+            .map_err(GenerateError::problem);
+    }
     if let Some(picture) = body.picture {
         let key = check_picture(key, &body)?;
         let painted = app.context.models.paint(&tenant, key, body, picture);

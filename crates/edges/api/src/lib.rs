@@ -20,7 +20,7 @@
 //! | `status` | `GET /v1/audiences`, `/v1/campaigns`, `/v1/platforms`, `/v1/sources`: the state of audiences, what campaigns have chosen with what result, how deliveries stand, what was accepted and rejected of each social network; `GET /v1/explain`: why an ad, or why none |
 //! | `generate` | `POST /v1/generate`: a text by a language model, whole or as server-sent events, or a picture; `GET /v1/providers`, `GET` and `DELETE /v1/cache`, `GET /v1/cache/health` |
 //! | `reviews` | `GET /v1/reviews`: ads that wait for a person, and what was decided; `POST` and `DELETE /v1/reviews/{id}` decide and forget |
-//! | `pictures` | `GET /v1/pictures/{file}`: the drawn picture of an ad, without a key, for ad platforms |
+//! | `pictures` | `GET /v1/pictures/{file}`: the drawn picture of an ad, without a key, for ad platforms; `GET /v1/clips/{file}`: a clip of a model |
 //! | `holds` | `GET /v1/holds`: subjects for which no ad runs, and why; `DELETE /v1/holds/{subject}` ends a hold before its time |
 //! | `hooks` | `GET`, `POST /v1/hooks/{name}`: requests of sources that send by themselves, with their own signatures |
 //! | `components` | `GET /v1/components`: what this node runs, and which stores it has opened |
@@ -84,6 +84,7 @@ mod server;
 mod settings;
 mod status;
 mod turns;
+mod video;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -117,6 +118,10 @@ pub use reviews::{DiffPiece, JudgeEdits, ReviewBody, ReviewState, ReviewView, Te
 pub use server::{Tls, TlsError, TlsSettings, serve};
 pub use settings::{InvalidSetting, Settings};
 pub use status::campaign_view;
+pub use video::{
+    CLIPS_NOTE, ClipState, GeneratedClip, GeneratedVideo, PromptVersion, VideoBody, VideoScene, VideoScript,
+    VideoShape,
+};
 
 /// The resources of the handlers.
 pub struct Context {
@@ -256,6 +261,7 @@ fn build(context: Context) -> (Router, App) {
         .route("/v1/cache/health", get(generate::cache_health))
         .route("/v1/hooks/{name}", get(hooks::take).post(hooks::take))
         .route("/v1/pictures/{file}", get(pictures::show))
+        .route("/v1/clips/{file}", get(pictures::show_clip))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -5,7 +5,7 @@ use limbic_domain::{AudienceStatus, CreativeSet, Decision, Hold, Moment, Outcome
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::{GenerateBody, GeneratedPicture, GeneratedText, ReviewBody, ReviewView};
+use crate::{GenerateBody, GeneratedPicture, GeneratedText, GeneratedVideo, ReviewBody, ReviewView};
 
 pub(crate) async fn show() -> Json<Value> {
     Json(document())
@@ -49,7 +49,7 @@ const LIST: [(&str, &str); 5] = [
     ("to", "Only events before this time (RFC 3339)"),
 ];
 
-pub(crate) const OPERATIONS: usize = 44;
+pub(crate) const OPERATIONS: usize = 45;
 
 fn operations() -> [Operation; OPERATIONS] {
     let op = |method, path, summary, params, answer, body| Operation {
@@ -405,7 +405,7 @@ fn operations() -> [Operation; OPERATIONS] {
         op(
             "post",
             "/v1/generate",
-            "Ask a language model for a text, through the node's routes, limits, budgets and cache. With the header `Idempotency-Key` the same key gives the same result and is paid once. With `\"stream\": true` the answer is `text/event-stream`: events `text`, `restart` (Discard the text so far: its provider failed, and another provider starts.), then `done` or `problem`. With `picture` a model paints: the answer is a `GeneratedPicture`, whose file is at `/v1/pictures/{file}`, and a key is needed, because a picture can take longer than `api.timeout`.",
+            "Ask a language model for a text, through the node's routes, limits, budgets and cache. With the header `Idempotency-Key` the same key gives the same result and is paid once. With `\"stream\": true` the answer is `text/event-stream`: events `text`, `restart` (Discard the text so far: its provider failed, and another provider starts.), then `done` or `problem`. With `picture` a model paints: the answer is a `GeneratedPicture`, whose file is at `/v1/pictures/{file}`, and a key is needed, because a picture can take longer than `api.timeout`. With `video` a model writes a script of 2 to 6 scenes, and another one makes a clip for each: the answer is a `GeneratedVideo`, with 202 until every clip is there, then with 200, and a key is needed. Nobody has reviewed the clips.",
             &[],
             Answer::Text,
             Some("GenerateBody"),
@@ -446,6 +446,14 @@ fn operations() -> [Operation; OPERATIONS] {
             "get",
             "/v1/pictures/{file}",
             "The drawn picture of an ad, by the `file` of its delivery, or a picture that a model painted, by the `file` of its answer, as PNG, JPEG or WebP. For ad platforms: it needs no key.",
+            &[],
+            Answer::Anything,
+            None,
+        ),
+        op(
+            "get",
+            "/v1/clips/{file}",
+            "A clip that a model made, by the `file` of its answer, as MP4. It needs no key, and nobody has reviewed what it shows.",
             &[],
             Answer::Anything,
             None,
@@ -585,6 +593,7 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<GenerateBody>();
     generator.subschema_for::<GeneratedPicture>();
     generator.subschema_for::<GeneratedText>();
+    generator.subschema_for::<GeneratedVideo>();
     generator.subschema_for::<ReviewBody>();
     generator.subschema_for::<ReviewView>();
     let mut schemas = generator.take_definitions(true);

@@ -88,6 +88,7 @@ fn open(runtime: &Runtime, folder: &std::path::Path, provider: &str) -> Gateway 
             input: 1_000_000,
             output: 1_000_000,
             picture: 0,
+            video_second: 0,
         }),
         ..GatewaySettings::default()
     };

@@ -74,6 +74,7 @@ fn open(runtime: &Runtime, folder: &std::path::Path, provider: &Arc<dyn Provider
             input: 1_000_000,
             output: 1_000_000,
             picture: 0,
+            video_second: 0,
         }),
         ..GatewaySettings::default()
     };

@@ -39,6 +39,7 @@ impl Provider for Steady {
                     prompt_tokens: 19,
                     completion_tokens: 10,
                     pictures: 0,
+                    video_seconds: 0,
                 }),
                 ..Generated::text(text)
             })
@@ -74,6 +75,7 @@ fn open(runtime: &Runtime, folder: &std::path::Path) -> Gateway {
             input: 1_000_000,
             output: 1_000_000,
             picture: 0,
+            video_second: 0,
         }),
         ..GatewaySettings::default()
     };

@@ -1,4 +1,4 @@
-//! Models: providers that write a text or paint a picture from a request.
+//! Models: providers that write a text, paint a picture or make a clip from a request.
 //!
 //! ```text
 //!  stage ──▶ Outbox<Generate> ──▶ Providing ──▶ Provider::generate ──HTTP──▶ model
@@ -29,12 +29,19 @@
 //! | [`GeminiImages`] | `generateContent` with `responseModalities` | Google's present models |
 //! | [`Imagen`] | `predict` of the Gemini API | ended at Google, according to reports |
 //!
+//! A [`Filmer`] makes clips, as jobs: it begins one for a [`Film`], and is asked for its state until the clip is there ([`Filmed`]).
+//!
+//! | provider of clips | API | state on 2026-12-01 |
+//! |---|---|---|
+//! | [`Veo`] | `predictLongRunning` of the Gemini API | ended at Google, according to a report |
+//!
 //! # What it is not
 //!
 //! It knows nothing of ads. The stage `texts` of `limbic-creative` orders texts, and the node passes the orders to the gateway.
 //!
 //! A provider does not retry, cache or check the text: the outbox retries, and the safety gate checks. Tool calls are not supported, nor are
-//! pictures in prompts: [`Generate`] and [`Paint`] cannot have them, and a reply that consists of tool calls is rejected. Videos are not made.
+//! pictures in prompts: [`Generate`] and [`Paint`] cannot have them, and a reply that consists of tool calls is rejected. Nor do requests for clips have
+//! pictures.
 //!
 //! # Laws
 //!
@@ -88,11 +95,13 @@
 //! ```
 
 mod anthropic;
+mod film;
 pub mod gateway;
 mod gemini;
 mod gemini_images;
 mod imagen;
 mod mistral;
+mod mp4;
 mod ollama;
 mod openai;
 mod openai_images;
@@ -100,12 +109,15 @@ mod paint;
 mod provider;
 mod request;
 mod server;
+mod veo;
 
 pub use anthropic::{Anthropic, AnthropicSettings};
+pub use film::{Film, FilmJob, Filmed, Filmer, PendingJob, PendingState, Polled, Shape};
 pub use gemini::{Gemini, GeminiSettings};
 pub use gemini_images::GeminiImages;
 pub use imagen::{Imagen, ImagenSettings, People};
 pub use mistral::{Mistral, MistralSettings};
+pub use mp4::{Mp4, NotMp4};
 pub use ollama::{Ollama, OllamaSettings};
 pub use openai::{LimitField, OpenAiCompatible, OpenAiSettings};
 pub use openai_images::{OpenAiImages, OpenAiImagesSettings, OutputFormat};
@@ -113,3 +125,4 @@ pub use paint::{Paint, Painted, Painter, PendingPicture, Quality};
 pub use provider::{Attempt, Failure, FailureKind, OnText, Pending, Provider, Providing, Spent};
 pub use request::{Generate, Generated, Usage};
 pub use server::SettingsError;
+pub use veo::{PeopleInClips, Resolution, Veo, VeoSettings};

@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 
 use crate::{Generate, Generated, Usage};
 
-/// One attempt at a request for a text, or for a picture ([`Paint`](crate::Paint)).
+/// One attempt at a request: for a text, for a picture ([`Paint`](crate::Paint)), for a clip ([`Film`](crate::Film)), or for the state of a
+/// job ([`FilmJob`](crate::FilmJob)).
 #[derive(Debug)]
 pub struct Attempt<'a, R = Generate> {
     /// The idempotency key, the same for every attempt of a request at this provider and model.
@@ -82,7 +83,7 @@ pub enum FailureKind {
 pub enum Spent {
     /// Nothing: the provider did not begin.
     Nothing,
-    /// These tokens and pictures.
+    /// These tokens, pictures or seconds of video.
     Tokens(Usage),
     /// Not known: the provider began, and did not report.
     Unknown,

@@ -63,6 +63,9 @@ pub struct Usage {
     /// Pictures, of providers that count them instead of their tokens.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pictures: u64,
+    /// Seconds of video, of providers that make clips.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub video_seconds: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -96,11 +96,13 @@ pub enum Kind {
     LlmProvider,
     /// Paints pictures.
     PictureProvider,
+    /// Makes clips.
+    VideoProvider,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Stage,
         Self::Log,
         Self::ViewStore,
@@ -110,6 +112,7 @@ impl Kind {
         Self::AdPlatform,
         Self::LlmProvider,
         Self::PictureProvider,
+        Self::VideoProvider,
     ];
 
     /// The kind in words.
@@ -124,6 +127,7 @@ impl Kind {
             Self::AdPlatform => "ad platform",
             Self::LlmProvider => "LLM provider",
             Self::PictureProvider => "picture provider",
+            Self::VideoProvider => "video provider",
         }
     }
 }

@@ -16,9 +16,9 @@ use limbic_deliver::{AdPlatform, AdPlatforms};
 use limbic_domain::{Secret, Slug};
 use limbic_ingest::SeenIds;
 use limbic_llm::{
-    Anthropic, AnthropicSettings, Gemini, GeminiImages, GeminiSettings, Imagen, ImagenSettings, Mistral,
-    MistralSettings, Ollama, OllamaSettings, OpenAiCompatible, OpenAiImages, OpenAiImagesSettings,
-    OpenAiSettings, Painter, Provider,
+    Anthropic, AnthropicSettings, Filmer, Gemini, GeminiImages, GeminiSettings, Imagen, ImagenSettings,
+    Mistral, MistralSettings, Ollama, OllamaSettings, OpenAiCompatible, OpenAiImages, OpenAiImagesSettings,
+    OpenAiSettings, Painter, Provider, Veo, VeoSettings,
 };
 use limbic_metrics::{Influx, InfluxSettings, SeriesMeters, SeriesStore};
 use limbic_stream::outbox::OutboxMeters;
@@ -376,6 +376,11 @@ fn every_component_with_entries_is_built_from_the_registry() {
         ..ImagenSettings::default()
     };
     entries.insert::<Imagen>(name("imagen"), model);
+    let model = VeoSettings {
+        api_key: Secret::new("sk"),
+        ..VeoSettings::default()
+    };
+    entries.insert::<Veo>(name("veo"), model);
     let model = MistralSettings {
         api_key,
         ..MistralSettings::default()
@@ -414,6 +419,10 @@ fn every_component_with_entries_is_built_from_the_registry() {
             Kind::PictureProvider => {
                 let opened = open_entries::<Arc<dyn Painter>>(settings, table, resources);
                 assert_eq!(opened.unwrap().len(), 3);
+            }
+            Kind::VideoProvider => {
+                let opened = open_entries::<Arc<dyn Filmer>>(settings, table, resources);
+                assert_eq!(opened.unwrap().len(), 1);
             }
             kind => panic!("{kind:?} has no entries"),
         }

@@ -60,7 +60,7 @@ pub struct Settings {
     pub campaigns: Vec<TenantCampaign>,
     /// The HTTP API.
     pub api: limbic_api::Settings,
-    /// The gateway to language models: which providers (`[llm_providers.NAME]`, `[picture_providers.NAME]`) answer for which model, limits, prices and cache.
+    /// The gateway to language models: which providers (`[llm_providers.NAME]`, `[picture_providers.NAME]`, `[video_providers.NAME]`) answer for which model, limits, prices and cache.
     pub llm: limbic_llm::gateway::GatewaySettings,
     /// The settings of components, by section.
     #[serde(skip)]

@@ -159,6 +159,7 @@ impl Tokens {
             prompt_tokens: self.input.map_or(before, |tokens| tokens.saturating_add(cached)),
             completion_tokens: self.output,
             pictures: 0,
+            video_seconds: 0,
         }
     }
 }

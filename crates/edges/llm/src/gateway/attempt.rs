@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::budget::Hold;
+use super::filmed::OpenJob;
 use super::painted::{PaintedFile, system_time};
 use super::work::{Made, Maker, Work};
 use crate::provider::{Attempt, Failure, FailureKind, Spent};
@@ -67,6 +68,8 @@ pub(super) struct Start {
     pub(super) work: Work,
     /// Where a picture is stored.
     pub(super) pictures: Arc<FileStore>,
+    /// The job that an attempt at a clip begins, without its name.
+    pub(super) job: Option<OpenJob>,
     pub(super) now: Utc,
     pub(super) deadline: Duration,
 }
@@ -96,6 +99,10 @@ impl Start {
                         Err(failure) => Err(failure),
                     }
                 }
+                (Maker::Clips(filmer), Work::Clip(request)) => {
+                    let begun = filmer.start(self.attempt(request)).await;
+                    begun.and_then(|name| self.begun(name)).map(Made::Job)
+                }
                 // A request is resolved to providers of its kind only.
                 _ => Err(Failure::new(
                     FailureKind::Rejected,
@@ -114,6 +121,15 @@ impl Start {
             now: self.now,
             deadline: self.deadline,
         }
+    }
+
+    /// The job with its name.
+    fn begun(&self, name: String) -> Result<OpenJob, Failure> {
+        let mut job = self.job.clone().ok_or_else(|| {
+            Failure::new(FailureKind::Unknown, "the attempt has no job").spending(Spent::Unknown)
+        })?;
+        job.job.name = name;
+        Ok(job)
     }
 
     /// Stores a picture, before its cost is.

@@ -195,6 +195,13 @@ impl Account {
         })
     }
 
+    /// Holds the money for a call that began before this account.
+    pub fn hold_again(&mut self, hold: Hold) {
+        if hold.day == self.day {
+            self.spending.held = self.spending.held.saturating_add(hold.cost);
+        }
+    }
+
     /// Ends a hold: the call has used this.
     pub fn settle(&mut self, now: Moment, hold: Hold, tokens: u64, cost: u64) {
         if self.release(now, hold) {

@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 use super::attempt::{Event, Runner, Start};
 use super::budget::{OverLimit, micros};
 use super::error::GatewayError;
+use super::filmed::OpenJob;
 use super::ledger::{Payer, Used};
 use super::plan::{self, Standing, State, Step};
 use super::price::Price;
 use super::work::{Made, Work};
 use super::{Answered, Inner, Piece, Pieces};
-use crate::Usage;
 use crate::provider::{Failure, FailureKind, Spent};
+use crate::{FilmJob, Usage};
 
 /// A target with its price.
 #[derive(Debug, Clone)]
@@ -85,7 +86,8 @@ impl<'a> Running<'a> {
     pub(super) fn new(inner: &'a Arc<Inner>, request: &'a Resolved, pieces: &'a Pieces) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let deadline = match *request.work {
-            Work::Text(_) => inner.settings.deadline,
+            // A clip is followed after its job has begun.
+            Work::Text(_) | Work::Clip(_) => inner.settings.deadline,
             Work::Picture(_) => inner.settings.picture_deadline,
         };
         Self {
@@ -163,6 +165,7 @@ impl<'a> Running<'a> {
                     if now >= self.deadline {
                         let problem = match *self.request.work {
                             Work::Text(_) => "no text within llm.deadline",
+                            Work::Clip(_) => "no job within llm.deadline",
                             Work::Picture(_) => "no picture within llm.picture_deadline",
                         };
                         self.end_late(problem, |_| true).await;
@@ -261,6 +264,18 @@ impl<'a> Running<'a> {
             key: provider_key(payer, choice).unwrap_or_else(|| id.clone()),
             work: self.request.work.to_model(&choice.model),
             pictures: Arc::clone(&self.inner.pictures),
+            job: matches!(*self.request.work, Work::Clip(_)).then(|| OpenJob {
+                job: FilmJob {
+                    name: String::new(),
+                    model: choice.model.clone(),
+                    seconds: most.video_seconds,
+                },
+                provider: choice.provider.clone(),
+                started: now,
+                hold_id: id.clone(),
+                hold,
+                spent: self.settled,
+            }),
             now,
             deadline,
         };
@@ -301,7 +316,10 @@ impl<'a> Running<'a> {
             }
             Event::Done(Ok(made)) => {
                 let runner = self.runners.remove(position);
-                Some(Ok(self.succeed(runner, made).await))
+                Some(match made {
+                    Made::Job(job) => self.begun(&runner, job).await,
+                    made => Ok(self.succeed(runner, made).await),
+                })
             }
             Event::Done(Err(failure)) => {
                 let runner = self.runners.remove(position);
@@ -328,6 +346,26 @@ impl<'a> Running<'a> {
         for runner in needless {
             self.abandon(runner).await;
         }
+    }
+
+    /// An attempt has begun a job. Its name is durable before anybody asks for it. Its hold stays until the job ends.
+    async fn begun(&mut self, runner: &Runner, job: OpenJob) -> Result<Answered<Made>, GatewayError> {
+        if let Some(connection) = self.inner.connection(&job.provider) {
+            connection.succeeds();
+        }
+        let took = self.inner.clock.elapsed().saturating_sub(runner.began);
+        self.inner.meters.answered(&job.provider, None, took);
+        let payer = &self.request.payer;
+        if let Err(error) = self.inner.ledger.open_job(payer, &job).await {
+            // The hold stays in the ledger, so the next start counts it.
+            self.inner.settle_unknown(&payer.tenant, runner.hold);
+            return Err(error.into());
+        }
+        Ok(Answered {
+            provider: job.provider.clone(),
+            generated: Made::Job(job),
+            cost: micros(self.settled),
+        })
     }
 
     async fn succeed(&mut self, runner: Runner, made: Made) -> Answered<Made> {

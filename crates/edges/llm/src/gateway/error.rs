@@ -62,6 +62,16 @@ pub enum GatewayError {
         /// When another attempt can help, if one of them has said so.
         wait: Option<Duration>,
     },
+    /// The job of this request has ended without a clip. It is not begun again.
+    #[error(
+        "{provider} gave no clip: {detail}. The idempotency key begins no second job: to order the clip again, choose another key"
+    )]
+    Ended {
+        /// The provider and its model.
+        provider: String,
+        /// What happened.
+        detail: String,
+    },
     /// The costs cannot be stored, so nothing was asked.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -88,6 +98,7 @@ impl GatewayError {
             | Self::Invalid { .. }
             | Self::Refused { .. }
             | Self::Rejected { .. }
+            | Self::Ended { .. }
             | Self::OverLimit(OverLimit { wait: None, .. }) => Answer::Rejected { detail },
             Self::OverLimit(OverLimit { wait, .. }) => Answer::RetryAfter { wait, detail },
             Self::NoPrice { .. } => Answer::Blocked { detail },

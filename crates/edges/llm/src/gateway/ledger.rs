@@ -19,9 +19,11 @@ use sqlx::{AnyConnection, AnyPool, Row as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::budget::Hold;
+use super::filmed::OpenJob;
+use super::jobs::{self, End, JobEnd, LeftJob, StoredJob};
 use super::{Answered, Made};
 
-const TABLES: [&str; 4] = [
+const TABLES: [&str; 5] = [
     // The holds of attempts that run.
     "CREATE TABLE IF NOT EXISTS limbic_llm_holds (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, day BIGINT NOT NULL, cost BIGINT NOT NULL)
         WITHOUT ROWID",
@@ -30,6 +32,10 @@ const TABLES: [&str; 4] = [
     // What each request with an idempotency key has cost, and its result when it has one.
     "CREATE TABLE IF NOT EXISTS limbic_llm_requests (tenant TEXT NOT NULL, request TEXT NOT NULL, at BIGINT NOT NULL,
         settled BIGINT NOT NULL, unknown BIGINT NOT NULL, result TEXT, PRIMARY KEY (tenant, request)) WITHOUT ROWID",
+    // The job of each request for a clip, as long as it runs; and why it gave no clip. A hold of a job that runs stays over a restart.
+    "CREATE TABLE IF NOT EXISTS limbic_llm_jobs (tenant TEXT NOT NULL, request TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
+        job TEXT NOT NULL, seconds BIGINT NOT NULL, started BIGINT NOT NULL, spent BIGINT NOT NULL, hold TEXT NOT NULL, day BIGINT NOT NULL,
+        cost BIGINT NOT NULL, problem TEXT, PRIMARY KEY (tenant, request)) WITHOUT ROWID",
     // For the deletion of old ones.
     "CREATE INDEX IF NOT EXISTS limbic_llm_requests_at ON limbic_llm_requests (at)",
 ];
@@ -44,7 +50,7 @@ const CLEANING: i64 = 3_600_000;
 /// The ledger cannot be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger of language models cannot be used ({0}): check the disk and the data folder")]
-pub struct LedgerError(String);
+pub struct LedgerError(pub(super) String);
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
@@ -57,7 +63,7 @@ impl From<sqlx::Error> for LedgerError {
 pub struct Ledger {
     folder: PathBuf,
     reader: AnyPool,
-    writer: mpsc::Sender<Job>,
+    writer: mpsc::Sender<Task>,
 }
 
 /// What is known at the start.
@@ -67,6 +73,8 @@ pub struct Opening {
     pub spending: BTreeMap<(TenantId, i64), (u64, u64)>,
     /// How many attempts of the process before have an unknown end.
     pub lost: u64,
+    /// The jobs that run.
+    pub(super) jobs: Vec<LeftJob>,
 }
 
 /// Who pays for an attempt.
@@ -92,6 +100,7 @@ enum Write {
         settled: u64,
         unknown: u64,
         result: Option<String>,
+        end: End,
     },
     Finish {
         payer: Payer,
@@ -100,10 +109,15 @@ enum Write {
     Forget {
         payer: Payer,
     },
+    /// An attempt has begun a job.
+    Job {
+        payer: Payer,
+        job: Box<OpenJob>,
+    },
 }
 
 #[derive(Debug)]
-struct Job {
+struct Task {
     write: Write,
     done: oneshot::Sender<Result<(), LedgerError>>,
 }
@@ -136,8 +150,8 @@ impl Ledger {
         }
         let opening = begin(&writer, now, keep).await?;
         let reader = limbic_sqlite::open(&file, Durability::Process, &[]).await?;
-        let (sender, jobs) = mpsc::channel(WAITING);
-        tokio::spawn(write_all(writer, jobs, keep));
+        let (sender, tasks) = mpsc::channel(WAITING);
+        tokio::spawn(write_all(writer, tasks, keep));
         let ledger = Self {
             folder: folder.to_owned(),
             reader,
@@ -214,8 +228,52 @@ impl Ledger {
             settled: used.settled,
             unknown: used.unknown,
             result,
+            end: End::NoJob,
         })
         .await
+    }
+
+    /// Stores that an attempt has begun a job. Its hold stays.
+    pub(super) async fn open_job(&self, payer: &Payer, job: &OpenJob) -> Result<(), LedgerError> {
+        let (payer, job) = (payer.clone(), Box::new(job.clone()));
+        self.write(Write::Job { payer, job }).await
+    }
+
+    /// Ends a job and its hold, with the result or the reason.
+    pub(super) async fn close_job(
+        &self,
+        payer: &Payer,
+        job: &OpenJob,
+        used: Used,
+        end: JobEnd<'_>,
+    ) -> Result<(), LedgerError> {
+        let (result, end) = match end {
+            JobEnd::Finished(answered) => (Some(stored(answered)?), End::Remove),
+            JobEnd::Failed(problem) => {
+                let problem =
+                    serde_json::to_string(problem).map_err(|error| LedgerError(error.to_string()))?;
+                (None, End::Fail(problem))
+            }
+        };
+        self.write(Write::Close {
+            id: job.hold_id.clone(),
+            payer: payer.clone(),
+            hold: job.hold,
+            settled: used.settled,
+            unknown: used.unknown,
+            result,
+            end,
+        })
+        .await
+    }
+
+    /// The job of a request, if it has begun one that gave no clip yet.
+    pub(super) async fn job(
+        &self,
+        tenant: &TenantId,
+        request: &str,
+    ) -> Result<Option<StoredJob>, LedgerError> {
+        jobs::find(&self.reader, tenant, request).await
     }
 
     /// Stores the result of a request that was not paid for, because it came from the cache.
@@ -233,7 +291,10 @@ impl Ledger {
     async fn write(&self, write: Write) -> Result<(), LedgerError> {
         let ended = || LedgerError("its writer has ended".to_owned());
         let (done, committed) = oneshot::channel();
-        self.writer.send(Job { write, done }).await.map_err(|_| ended())?;
+        self.writer
+            .send(Task { write, done })
+            .await
+            .map_err(|_| ended())?;
         committed.await.map_err(|_| ended())?
     }
 }
@@ -250,16 +311,17 @@ fn stored(answered: &Answered<Made>) -> Result<String, LedgerError> {
 /// Counts the holds that the process before left, and reads what was spent today.
 async fn begin(writer: &AnyPool, now: Utc, keep: i64) -> Result<Opening, LedgerError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let left = sqlx::query("SELECT tenant, day, cost FROM limbic_llm_holds")
+    let left = sqlx::query("SELECT tenant, day, cost FROM limbic_llm_holds WHERE id NOT IN (SELECT hold FROM limbic_llm_jobs WHERE problem IS NULL)")
         .fetch_all(&mut *transaction)
         .await?;
     for row in &left {
         let (tenant, day, cost): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         spend(&mut transaction, &tenant, day, 0, cost.unsigned_abs()).await?;
     }
-    sqlx::query("DELETE FROM limbic_llm_holds")
+    sqlx::query("DELETE FROM limbic_llm_holds WHERE id NOT IN (SELECT hold FROM limbic_llm_jobs WHERE problem IS NULL)")
         .execute(&mut *transaction)
         .await?;
+    let jobs = jobs::left(&mut transaction).await?;
     delete_before(&mut transaction, now.as_millis().saturating_sub(keep)).await?;
     let today = now.as_millis().div_euclid(86_400_000);
     let rows = sqlx::query("SELECT tenant, day, settled, unknown FROM limbic_llm_spending WHERE day >= ?")
@@ -269,6 +331,7 @@ async fn begin(writer: &AnyPool, now: Utc, keep: i64) -> Result<Opening, LedgerE
     transaction.commit().await?;
     let mut opening = Opening {
         lost: left.len() as u64,
+        jobs,
         ..Opening::default()
     };
     for row in rows {
@@ -282,17 +345,17 @@ async fn begin(writer: &AnyPool, now: Utc, keep: i64) -> Result<Opening, LedgerE
     Ok(opening)
 }
 
-async fn write_all(pool: AnyPool, mut jobs: mpsc::Receiver<Job>, keep: i64) {
+async fn write_all(pool: AnyPool, mut tasks: mpsc::Receiver<Task>, keep: i64) {
     let mut batch = Vec::new();
     let mut cleaned: Option<i64> = None;
-    while jobs.recv_many(&mut batch, TOGETHER).await > 0 {
+    while tasks.recv_many(&mut batch, TOGETHER).await > 0 {
         let written = write_batch(&pool, &batch, keep, &mut cleaned).await;
         if let Err(error) = &written {
             tracing::error!(%error, writes = batch.len(), "costs of language models were not stored");
         }
-        for job in batch.drain(..) {
+        for task in batch.drain(..) {
             // A caller that has gone does not ask.
-            let _ = job.done.send(written.clone());
+            let _ = task.done.send(written.clone());
         }
     }
     pool.close().await;
@@ -300,15 +363,15 @@ async fn write_all(pool: AnyPool, mut jobs: mpsc::Receiver<Job>, keep: i64) {
 
 async fn write_batch(
     pool: &AnyPool,
-    batch: &[Job],
+    batch: &[Task],
     keep: i64,
     cleaned: &mut Option<i64>,
 ) -> Result<(), LedgerError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    for job in batch {
-        write_one(&mut transaction, &job.write).await?;
+    for task in batch {
+        write_one(&mut transaction, &task.write).await?;
     }
-    let at = batch.iter().map(|job| job.write.at().as_millis()).max();
+    let at = batch.iter().map(|task| task.write.at().as_millis()).max();
     if let Some(at) = at
         && cleaned.is_none_or(|last| at >= last.saturating_add(CLEANING))
     {
@@ -319,12 +382,15 @@ async fn write_batch(
     Ok(())
 }
 
-/// Deletes the results of requests from before `at`.
+/// Deletes the results of requests from before `at`, and the reasons of jobs that gave none.
 async fn delete_before(connection: &mut AnyConnection, at: i64) -> Result<(), LedgerError> {
-    sqlx::query("DELETE FROM limbic_llm_requests WHERE at < ?")
-        .bind(at)
-        .execute(connection)
-        .await?;
+    for old in [
+        "DELETE FROM limbic_llm_requests WHERE at < ? AND NOT EXISTS (SELECT 1 FROM limbic_llm_jobs AS job
+            WHERE job.tenant = limbic_llm_requests.tenant AND job.request = limbic_llm_requests.request AND job.problem IS NULL)",
+        "DELETE FROM limbic_llm_jobs WHERE started < ? AND problem IS NOT NULL",
+    ] {
+        sqlx::query(old).bind(at).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
@@ -334,6 +400,7 @@ impl Write {
             Self::Open { payer, .. }
             | Self::Close { payer, .. }
             | Self::Finish { payer, .. }
+            | Self::Job { payer, .. }
             | Self::Forget { payer } => payer.at,
         }
     }
@@ -359,6 +426,7 @@ async fn write_one(connection: &mut AnyConnection, write: &Write) -> Result<(), 
             settled,
             unknown,
             result,
+            end,
         } => {
             sqlx::query("DELETE FROM limbic_llm_holds WHERE id = ?")
                 .bind(id.as_str())
@@ -372,11 +440,13 @@ async fn write_one(connection: &mut AnyConnection, write: &Write) -> Result<(), 
                 signed(*unknown) - signed(hold.cost),
             )
             .await?;
+            jobs::end(connection, id, end).await?;
             match result {
                 Some(result) => keep(connection, payer, result).await,
                 None => Ok(()),
             }
         }
+        Write::Job { payer, job } => jobs::insert(connection, payer, job).await,
         Write::Finish { payer, result } => {
             charge(connection, payer, 0, 0).await?;
             keep(connection, payer, result).await
@@ -458,6 +528,6 @@ async fn charge(
     Ok(())
 }
 
-fn signed(cost: u64) -> i64 {
+pub(super) fn signed(cost: u64) -> i64 {
     i64::try_from(cost).unwrap_or(i64::MAX)
 }

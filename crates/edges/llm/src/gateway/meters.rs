@@ -20,6 +20,8 @@ pub struct GatewayMeters {
     attempts: IntCounterVec,
     tokens: IntCounterVec,
     pictures: IntCounterVec,
+    video: IntCounterVec,
+    jobs: IntCounterVec,
     cost: IntCounterVec,
     seconds: HistogramVec,
 }
@@ -39,7 +41,7 @@ impl GatewayMeters {
             requests: counter(
                 "limbic_llm_requests_total",
                 "Requests to models. With a reply, by its origin: provider, cache, stale, shared, repeated. Without one, by the \
-                 error: unknown_model, invalid, no_price, over_limit, refused, rejected, failed, ledger, stopped.",
+                 error: unknown_model, invalid, no_price, over_limit, refused, rejected, failed, ended, ledger, stopped.",
                 &["result"],
             ),
             attempts: counter(
@@ -57,6 +59,16 @@ impl GatewayMeters {
                 "limbic_llm_pictures_total",
                 "Pictures of providers that bill pictures instead of tokens.",
                 &["provider"],
+            ),
+            video: counter(
+                "limbic_llm_video_seconds_total",
+                "Seconds of video that providers made.",
+                &["provider"],
+            ),
+            jobs: counter(
+                "limbic_llm_jobs_total",
+                "Jobs for clips that have ended: finished, refused or failed.",
+                &["provider", "result"],
             ),
             cost: counter(
                 "limbic_llm_cost_micros_total",
@@ -77,6 +89,8 @@ impl GatewayMeters {
             &meters.attempts,
             &meters.tokens,
             &meters.pictures,
+            &meters.video,
+            &meters.jobs,
             &meters.cost,
         ] {
             registry.register(Box::new(counters.clone()))?;
@@ -102,6 +116,7 @@ impl GatewayMeters {
                 GatewayError::Refused { .. } => "refused",
                 GatewayError::Rejected { .. } => "rejected",
                 GatewayError::Failed { .. } => "failed",
+                GatewayError::Ended { .. } => "ended",
                 GatewayError::Ledger(_) => "ledger",
                 GatewayError::Stopped => "stopped",
             },
@@ -139,6 +154,9 @@ impl GatewayMeters {
         self.pictures
             .with_label_values(&[provider.as_str()])
             .inc_by(usage.pictures);
+        self.video
+            .with_label_values(&[provider.as_str()])
+            .inc_by(usage.video_seconds);
         for (kind, tokens) in [
             ("prompt", usage.prompt_tokens),
             ("completion", usage.completion_tokens),
@@ -155,6 +173,11 @@ impl GatewayMeters {
                 .with_label_values(&[provider.as_str(), kind])
                 .inc_by(micros);
         }
+    }
+
+    /// A job has ended.
+    pub(super) fn job(&self, provider: &Slug, result: &str) {
+        self.jobs.with_label_values(&[provider.as_str(), result]).inc();
     }
 
     fn attempt(&self, provider: &Slug, result: &str) {

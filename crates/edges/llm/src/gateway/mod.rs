@@ -1,4 +1,4 @@
-//! The gateway: all providers behind two functions, one for texts and one for pictures, with routes, budgets, breakers, failover and a
+//! The gateway: all providers behind three functions, for texts, for pictures and for clips, with routes, budgets, breakers, failover and a
 //! cache.
 //!
 //! ```text
@@ -25,6 +25,9 @@
 //! * **Bounded**: attempts, time, bytes of the cache, waits.
 //! * **A picture is a file before it is paid for**: its bytes are durable before its cost and its result are. Pictures are not cached, and no
 //!   second provider is asked while the first one paints.
+//! * **A clip is one job.** A key begins one job at one provider. The job's name is durable before the first question about it, and after a
+//!   crash the same job is asked for. A job that ends without a clip is not begun again, and another provider is asked only if no job has
+//!   begun. A job that is late, or that its provider has forgotten, counts with its highest cost.
 //!
 //! # What it is not
 //!
@@ -38,6 +41,8 @@ mod call;
 mod clock;
 mod connection;
 mod error;
+mod filmed;
+mod jobs;
 mod key;
 mod ledger;
 mod meters;
@@ -66,6 +71,7 @@ use tokio::sync::{mpsc, watch};
 use cache::Cache;
 use call::{Choice, Resolved};
 use connection::Connection;
+use jobs::LeftJob;
 use ledger::Payer;
 use work::{Made, Work};
 
@@ -74,6 +80,7 @@ pub use cache::{Counts, Fill};
 pub use clock::{Clock, SystemClock};
 pub use connection::{Attempts, ProviderState, Upstream};
 pub use error::GatewayError;
+pub use filmed::{FILMED_FOLDER, FilmAsk, FilmedFile};
 pub use key::{CacheKey, cache_key};
 pub use ledger::{Ledger, LedgerError, Opening, Used};
 pub use meters::GatewayMeters;
@@ -122,7 +129,7 @@ pub enum CacheUse {
 /// A reply with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered<T = Generated> {
-    /// The reply: a text, or a picture.
+    /// The reply: a text, a picture or a clip.
     pub generated: T,
     /// The provider that made it.
     pub provider: Slug,
@@ -198,7 +205,7 @@ impl Pieces {
         }
     }
 
-    /// A whole text at once. A picture has no pieces.
+    /// A whole text at once. Pictures and clips have no pieces.
     fn whole(&self, made: &Made) {
         if let Made::Text(generated) = made {
             self.send(Piece::Text(generated.text.clone()));
@@ -221,6 +228,12 @@ struct Inner {
     ledger: Ledger,
     /// The pictures that models painted.
     pictures: Arc<FileStore>,
+    /// The clips that models made.
+    clips: Arc<FileStore>,
+    /// The jobs of the process before, until they are followed again.
+    left_jobs: Mutex<Vec<LeftJob>>,
+    /// The holds of these jobs.
+    held: HashMap<TenantId, Vec<Hold>>,
     spent: BTreeMap<(TenantId, i64), (u64, u64)>,
     accounts: Mutex<HashMap<TenantId, Account>>,
     cache: Mutex<Cache>,
@@ -258,15 +271,21 @@ impl Gateway {
             );
         }
         let connect = |(name, upstream)| (name, Connection::new(upstream, &settings.breaker));
+        let keep = settings.keep_pictures.get();
+        let files = |folder: &str| Arc::new(FileStore::new(ledger.folder().join(folder), keep));
+        let mut held: HashMap<TenantId, Vec<Hold>> = HashMap::new();
+        for left in &opening.jobs {
+            held.entry(left.tenant.clone()).or_default().push(left.job.hold);
+        }
         Ok(Self(Arc::new(Inner {
             connections: upstreams.into_iter().map(connect).collect(),
             shipped: PriceTable::shipped(),
             start: clock.now(),
             clock,
-            pictures: Arc::new(FileStore::new(
-                ledger.folder().join(PAINTED_FOLDER),
-                settings.keep_pictures.get(),
-            )),
+            pictures: files(PAINTED_FOLDER),
+            clips: files(FILMED_FOLDER),
+            left_jobs: Mutex::new(opening.jobs),
+            held,
             ledger,
             spent: opening.spending,
             accounts: Mutex::new(HashMap::new()),
@@ -294,7 +313,7 @@ impl Gateway {
         let outcome = self.ask((tenant, key), Work::Text(request), cache, on_piece);
         let text = |made: &Made| match made {
             Made::Text(generated) => Some(generated.clone()),
-            Made::Picture(_) => None,
+            _ => None,
         };
         outcome.await?.map(text).ok_or_else(used_for_another)
     }
@@ -307,7 +326,7 @@ impl Gateway {
         let outcome = self.ask((tenant, key), Work::Picture(request), CacheUse::Off, &mut ignore);
         let picture = |made: &Made| match made {
             Made::Picture(painted) => Some(painted.clone()),
-            Made::Text(_) => None,
+            _ => None,
         };
         outcome.await?.map(picture).ok_or_else(used_for_another)
     }
@@ -393,6 +412,15 @@ impl Inner {
                 provider: target.provider.to_string(),
                 model: target.model.clone(),
             })?;
+            if most.video_seconds > 0 && price.video_second == 0 {
+                return Err(GatewayError::Invalid {
+                    field: "model",
+                    problem: format!(
+                        "the price of a second of video of `{}` of the provider `{}` is not known: add `video_second` to its row in llm.prices",
+                        target.model, target.provider
+                    ),
+                });
+            }
             Ok(Choice {
                 provider: target.provider.clone(),
                 model: target.model.clone(),
@@ -473,7 +501,12 @@ impl Inner {
             let now = self.clock.moment();
             let spent = self.spent.get(&(tenant.clone(), now.day()));
             let (settled, unknown) = spent.copied().unwrap_or_default();
-            Account::new(self.settings.limits_of(tenant).clone(), now, settled, unknown)
+            let limits = self.settings.limits_of(tenant).clone();
+            let mut account = Account::new(limits, now, settled, unknown);
+            for hold in self.held.get(tenant).into_iter().flatten() {
+                account.hold_again(*hold);
+            }
+            account
         });
         work(account)
     }

@@ -20,6 +20,9 @@ pub struct Price {
     /// Micro-units for a picture, at providers that bill pictures instead of tokens.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub picture: u64,
+    /// Micro-units for a second of video, at providers that make clips.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub video_second: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -37,7 +40,8 @@ impl Price {
         let output = u128::from(self.output) * u128::from(usage.completion_tokens);
         let pictures = u128::from(self.picture) * u128::from(usage.pictures);
         let cost = input.saturating_add(output).div_ceil(UNIT);
-        let cost = cost.saturating_add(pictures);
+        let video = u128::from(self.video_second) * u128::from(usage.video_seconds);
+        let cost = cost.saturating_add(pictures).saturating_add(video);
         u64::try_from(cost)
             .unwrap_or(u64::MAX)
             .min(i64::MAX.unsigned_abs())
@@ -48,7 +52,7 @@ impl Price {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatedPrice {
-    /// The provider: the NAME of `[llm_providers.NAME]` or `[picture_providers.NAME]`.
+    /// The provider: the NAME of `[llm_providers.NAME]`, `[picture_providers.NAME]` or `[video_providers.NAME]`.
     pub provider: Slug,
     /// The model, in the provider's form. `*` = every model of the provider that has no row of its own.
     pub model: String,
@@ -59,6 +63,9 @@ pub struct StatedPrice {
     /// Micro-units for a picture, at providers that bill pictures instead of tokens. Default 0.
     #[serde(default)]
     pub picture: u64,
+    /// Micro-units for a second of video. Without it (default 0) no clip is ordered at this price: for a server of your own, write 1.
+    #[serde(default)]
+    pub video_second: u64,
 }
 
 /// The shipped table.
@@ -88,6 +95,9 @@ pub struct ShippedPrice {
     /// Micro-units for a picture, at providers that bill pictures instead of tokens.
     #[serde(default)]
     pub picture: u64,
+    /// Micro-units for a second of video, at providers that make clips.
+    #[serde(default)]
+    pub video_second: u64,
     /// Where the price was read.
     pub source: String,
 }
@@ -130,6 +140,7 @@ pub fn price(
             input: row.input,
             output: row.output,
             picture: row.picture,
+            video_second: row.video_second,
         });
     }
     let is_local = is_local(seller.host);
@@ -142,6 +153,7 @@ pub fn price(
         input: row.input,
         output: row.output,
         picture: row.picture,
+        video_second: row.video_second,
     })
     .or(default)
 }
@@ -176,6 +188,7 @@ mod tests {
             prompt_tokens,
             completion_tokens,
             pictures: 0,
+            video_seconds: 0,
         }
     }
 
@@ -202,6 +215,7 @@ mod tests {
             input,
             output: 1,
             picture: 0,
+            video_second: 0,
         };
         let stated = [row("*", 7), row("own", 8)];
         let shipped = PriceTable::shipped();
@@ -225,6 +239,7 @@ mod tests {
             input: 5,
             output: 5,
             picture: 0,
+            video_second: 0,
         };
         assert_eq!(of(&[], Some(default), &hosted(&other), "gpt-9"), Some(5));
         let elsewhere = Seller {
@@ -262,6 +277,19 @@ mod tests {
             of(&openai, "openai", host, "gpt-image-2.6-sunburst", tokens),
             Some(31_930)
         );
+    }
+
+    #[test]
+    fn a_clip_costs_its_seconds() {
+        let price = Price {
+            video_second: 400_000,
+            ..Price::default()
+        };
+        let clip = Usage {
+            video_seconds: 8,
+            ..Usage::default()
+        };
+        assert_eq!(price.of(clip), 3_200_000);
     }
 
     #[test]
@@ -308,7 +336,7 @@ mod tests {
             a in (0u64..1_000_000_000, 0u64..1_000_000_000),
             b in (0u64..1_000_000_000, 0u64..1_000_000_000),
         ) {
-            let price = Price { input: price.0, output: price.1, picture: 0 };
+            let price = Price { input: price.0, output: price.1, picture: 0, video_second: 0 };
             let (a, b) = (usage(a.0, a.1), usage(b.0, b.1));
             let both = usage(a.prompt_tokens + b.prompt_tokens, a.completion_tokens + b.completion_tokens);
             prop_assert!(price.of(both) >= price.of(a));
@@ -320,7 +348,7 @@ mod tests {
 
         #[test]
         fn a_cost_never_overflows(price in any::<(u64, u64)>(), tokens in any::<(u64, u64)>()) {
-            let price = Price { input: price.0, output: price.1, picture: 0 };
+            let price = Price { input: price.0, output: price.1, picture: 0, video_second: 0 };
             prop_assert!(i64::try_from(price.of(usage(tokens.0, tokens.1))).is_ok());
         }
     }

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::budget::TenantLimits;
 use super::price::{Price, StatedPrice};
 
-/// The settings of the gateway to models that write texts or paint pictures.
+/// The settings of the gateway to models that write texts, paint pictures or make clips.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewaySettings {
     /// The models that callers can name, and which providers answer for them. A caller can also name `PROVIDER/MODEL`. The providers of a
-    /// chain all write texts, or all paint pictures.
+    /// chain all write texts, all paint pictures, or all make clips.
     pub routes: Vec<Route>,
     /// The limits of every tenant that has none of its own.
     pub limits: TenantLimits,
@@ -28,11 +28,14 @@ pub struct GatewaySettings {
     pub cache: CacheSettings,
     /// When a provider is not asked for a while.
     pub breaker: BreakerSettings,
-    /// Maximum duration of a request for a text with all its attempts. Default 25s. Must be below `api.timeout` if there are
-    /// `llm_providers`.
+    /// Maximum duration of a request for a text with all its attempts, and of the start of a clip. Default 25s. Must be below
+    /// `api.timeout` if there are `llm_providers`.
     pub deadline: HumanDuration,
     /// Maximum duration of a request for a picture with all its attempts. Default 3min.
     pub picture_deadline: HumanDuration,
+    /// Maximum duration of a clip, from the start of its job. A job that takes longer is not asked again, and its highest cost counts.
+    /// Default 15min.
+    pub video_deadline: HumanDuration,
     /// Maximum number of attempts of a request, at all providers together. At least 1; default 6.
     pub attempts: u32,
     /// If an attempt has given no text for this long, it has failed, and the next provider is asked. A server that does not stream sends
@@ -44,7 +47,7 @@ pub struct GatewaySettings {
     /// How long the result of a request with an idempotency key is kept. Within it the same key gives the same result, and is not
     /// paid again. At least 1min; default 2d.
     pub keep_results: HumanDuration,
-    /// How long the file of a picture that a model painted is kept after its last use. At least `keep_results`; default 90d.
+    /// How long the file of a picture or a clip that a model made is kept after its last use. At least `keep_results`; default 90d.
     pub keep_pictures: HumanDuration,
 }
 
@@ -62,7 +65,7 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// The provider: the NAME of `[llm_providers.NAME]` or `[picture_providers.NAME]`.
+    /// The provider: the NAME of `[llm_providers.NAME]`, `[picture_providers.NAME]` or `[video_providers.NAME]`.
     pub provider: Slug,
     /// The model, in the provider's form.
     pub model: String,
@@ -110,6 +113,7 @@ impl Default for GatewaySettings {
             keep_results: HumanDuration::from_days(2),
             keep_pictures: HumanDuration::from_days(90),
             picture_deadline: HumanDuration::from_mins(3),
+            video_deadline: HumanDuration::from_mins(15),
         }
     }
 }
@@ -153,7 +157,7 @@ impl GatewaySettings {
             let names: Vec<&str> = providers.iter().map(|name| name.as_str()).collect();
             match names.as_slice() {
                 [] => {
-                    "there are no providers: add [llm_providers.NAME] or [picture_providers.NAME]".to_owned()
+                    "there are no providers: add [llm_providers.NAME], [picture_providers.NAME] or [video_providers.NAME]".to_owned()
                 }
                 names => format!("the providers are: {}", names.join(", ")),
             }
@@ -204,6 +208,7 @@ impl GatewaySettings {
             ),
             (self.deadline.is_zero(), "deadline", "1ms"),
             (self.picture_deadline.is_zero(), "picture_deadline", "1ms"),
+            (self.video_deadline.is_zero(), "video_deadline", "1ms"),
             (
                 self.keep_pictures < self.keep_results,
                 "keep_pictures",

@@ -6,9 +6,20 @@ use tokio::sync::watch;
 
 use super::cache::Found;
 use super::call::{Resolved, Running};
+use super::ledger::Payer;
 use super::{
     CacheKey, CacheUse, GatewayError, Inner, Made, Outcome, Pieces, SharedResult, Source, Work, cache_key,
 };
+
+/// The key under which a request with an idempotency key runs.
+pub(super) fn request_key(payer: &Payer) -> CacheKey {
+    let mut hasher = blake3::Hasher::new_derive_key("limbic llm request 1");
+    let tenant = payer.tenant.as_str();
+    hasher.update(&(tenant.len() as u64).to_le_bytes());
+    hasher.update(tenant.as_bytes());
+    hasher.update(payer.request.as_deref().unwrap_or_default().as_bytes());
+    *hasher.finalize().as_bytes()
+}
 
 impl Inner {
     pub(super) async fn answer(
@@ -20,14 +31,10 @@ impl Inner {
         let Some(request) = resolved.payer.request.clone() else {
             return self.cached(resolved, cache, pieces).await;
         };
-        let mut hasher = blake3::Hasher::new_derive_key("limbic llm request 1");
-        let tenant = resolved.payer.tenant.as_str();
-        hasher.update(&(tenant.len() as u64).to_le_bytes());
-        hasher.update(tenant.as_bytes()).update(request.as_bytes());
+        let key = request_key(&resolved.payer);
         let (inner, own) = (Arc::clone(self), pieces.clone());
         let work = async move { inner.keyed(resolved, &request, cache, &own).await };
-        self.shared(*hasher.finalize().as_bytes(), pieces, Source::Repeated, work)
-            .await
+        self.shared(key, pieces, Source::Repeated, work).await
     }
 
     /// A request with an idempotency key: its result, if it has one.
@@ -43,7 +50,8 @@ impl Inner {
         let now = self.clock.now();
         let is_there = |made: &Made| match made {
             Made::Picture(painted) => painted.is_there(&self.pictures, now),
-            Made::Text(_) => true,
+            Made::Clip(filmed) => filmed.is_there(&self.clips, now),
+            Made::Text(_) | Made::Job(_) => true,
         };
         if let Some(answered) = known {
             if is_there(&answered.generated) {
@@ -54,6 +62,9 @@ impl Inner {
                 });
             }
             self.ledger.forget(&payer).await?;
+        }
+        if matches!(*resolved.work, Work::Clip(_)) {
+            return self.film(&resolved, request).await;
         }
         let outcome = self.cached(resolved, cache, pieces).await?;
         // The result of an own attempt is stored with its cost.
@@ -166,7 +177,7 @@ impl Inner {
         Ok(outcome)
     }
 
-    fn join(
+    pub(super) fn join(
         self: &Arc<Self>,
         key: CacheKey,
         work: impl Future<Output = Result<Outcome<Made>, GatewayError>> + Send + 'static,

@@ -1,20 +1,23 @@
-//! What the gateway is asked for: a text or a picture.
+//! What the gateway is asked for: a text, a picture or a clip.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GatewayError, PaintedFile};
+use super::filmed::OpenJob;
+use super::{FilmedFile, GatewayError, PaintedFile};
 use crate::provider::Provider;
-use crate::{Generate, Generated, Paint, Painter, Usage};
+use crate::{Film, Filmer, Generate, Generated, Paint, Painter, Usage};
 
-/// A provider of texts or of pictures.
+/// A provider of texts, of pictures or of clips.
 #[derive(Clone)]
 pub enum Maker {
     /// It writes texts.
     Texts(Arc<dyn Provider>),
     /// It paints pictures.
     Pictures(Arc<dyn Painter>),
+    /// It makes clips.
+    Clips(Arc<dyn Filmer>),
 }
 
 impl From<Arc<dyn Provider>> for Maker {
@@ -29,21 +32,29 @@ impl From<Arc<dyn Painter>> for Maker {
     }
 }
 
+impl From<Arc<dyn Filmer>> for Maker {
+    fn from(filmer: Arc<dyn Filmer>) -> Self {
+        Self::Clips(filmer)
+    }
+}
+
 impl Maker {
     /// What it makes.
     pub const fn makes(&self) -> &'static str {
         match self {
             Self::Texts(_) => "texts",
             Self::Pictures(_) => "pictures",
+            Self::Clips(_) => "clips",
         }
     }
 }
 
-/// A request for a text or a picture.
+/// A request for a text, a picture or a clip.
 #[derive(Debug, Clone)]
 pub(super) enum Work {
     Text(Generate),
     Picture(Paint),
+    Clip(Film),
 }
 
 impl Work {
@@ -51,6 +62,7 @@ impl Work {
         match self {
             Self::Text(generate) => &generate.model,
             Self::Picture(paint) => &paint.model,
+            Self::Clip(film) => &film.model,
         }
     }
 
@@ -60,6 +72,7 @@ impl Work {
         match &mut work {
             Self::Text(generate) => model.clone_into(&mut generate.model),
             Self::Picture(paint) => model.clone_into(&mut paint.model),
+            Self::Clip(film) => model.clone_into(&mut film.model),
         }
         work
     }
@@ -68,6 +81,7 @@ impl Work {
         match self {
             Self::Text(_) => "texts",
             Self::Picture(_) => "pictures",
+            Self::Clip(_) => "clips",
         }
     }
 
@@ -78,8 +92,10 @@ impl Work {
                 prompt_tokens: generate.most_prompt_tokens(),
                 completion_tokens: u64::from(generate.max_tokens),
                 pictures: 0,
+                video_seconds: 0,
             }),
             (Self::Picture(paint), Maker::Pictures(painter)) => Some(painter.most(paint)),
+            (Self::Clip(film), Maker::Clips(filmer)) => Some(filmer.most(film)),
             _ => None,
         }
     }
@@ -95,6 +111,7 @@ impl Work {
         let prompt = match self {
             Self::Text(generate) => &generate.prompt,
             Self::Picture(paint) => &paint.prompt,
+            Self::Clip(film) => &film.prompt,
         };
         if prompt.trim().is_empty() {
             return invalid("prompt", "it is empty: write what the model should do");
@@ -107,6 +124,11 @@ impl Work {
                 let temperature = generate.temperature;
                 if temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
                     return invalid("temperature", "it is not between 0 and 2");
+                }
+            }
+            Self::Clip(film) => {
+                if film.seconds == 0 {
+                    return invalid("seconds", "0 seconds are no clip: give for instance 8");
                 }
             }
             Self::Picture(paint) => {
@@ -123,15 +145,22 @@ impl Work {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Made {
-    /// It has a field `file`, which texts do not have.
+    /// It has a field `file`, which texts do not have, and `width`, which clips do not have.
     Picture(PaintedFile),
+    /// It has the fields `file` and `millis`.
+    Clip(FilmedFile),
     Text(Generated),
+    /// The start of a clip. It is never a result.
+    #[serde(skip)]
+    Job(OpenJob),
 }
 
 impl Made {
     pub(super) const fn usage(&self) -> Option<Usage> {
         match self {
             Self::Picture(painted) => painted.usage,
+            Self::Clip(filmed) => filmed.usage,
+            Self::Job(_) => None,
             Self::Text(generated) => generated.usage,
         }
     }
@@ -140,6 +169,8 @@ impl Made {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Picture(painted) => painted.file.len() + painted.model.len(),
+            Self::Clip(filmed) => filmed.file.len() + filmed.model.len(),
+            Self::Job(job) => job.job.name.len() + job.job.model.len(),
             Self::Text(generated) => generated.text.len() + generated.model.len(),
         }
     }

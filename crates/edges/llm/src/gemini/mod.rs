@@ -157,6 +157,7 @@ impl Tokens {
             prompt_tokens: self.prompt,
             completion_tokens: self.candidates.saturating_add(self.thoughts),
             pictures: 0,
+            video_seconds: 0,
         }
     }
 }

@@ -52,6 +52,7 @@ impl Painter for GeminiImages {
             prompt_tokens: request.most_prompt_tokens(),
             completion_tokens: MOST_TOKENS,
             pictures: 0,
+            video_seconds: 0,
         }
     }
 

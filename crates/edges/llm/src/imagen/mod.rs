@@ -33,6 +33,7 @@ const ONE: Usage = Usage {
     prompt_tokens: 0,
     completion_tokens: 0,
     pictures: 1,
+    video_seconds: 0,
 };
 
 /// `kind = "imagen"`: Google's Imagen.

@@ -181,6 +181,7 @@ impl Api for Mistral {
                 prompt_tokens: usage.prompt_tokens,
                 completion_tokens: usage.completion_tokens,
                 pictures: 0,
+                video_seconds: 0,
             });
         }
         let Some(choice) = chunk.choices.into_iter().next() else {

@@ -154,6 +154,7 @@ impl Api for Ollama {
                 prompt_tokens: line.prompt_eval_count.unwrap_or(0),
                 completion_tokens,
                 pictures: 0,
+                video_seconds: 0,
             });
         }
         if calls_a_tool {

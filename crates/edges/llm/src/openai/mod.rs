@@ -209,6 +209,7 @@ impl Api for OpenAiCompatible {
                 prompt_tokens: usage.prompt_tokens,
                 completion_tokens: usage.completion_tokens,
                 pictures: 0,
+                video_seconds: 0,
             });
         }
         // The chunk with the usage has an empty list.

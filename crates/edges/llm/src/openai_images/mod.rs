@@ -117,6 +117,7 @@ impl Painter for OpenAiImages {
             prompt_tokens: request.most_prompt_tokens(),
             completion_tokens: tokens_of(request),
             pictures: 0,
+            video_seconds: 0,
         }
     }
 
@@ -189,6 +190,7 @@ impl PictureApi for OpenAiImages {
             prompt_tokens: tokens.input_tokens,
             completion_tokens: tokens.output_tokens,
             pictures: 0,
+            video_seconds: 0,
         });
         let picture = reply.data.into_iter().find_map(|item| item.b64_json);
         let base64 = picture.ok_or_else(|| {

@@ -5,6 +5,8 @@
 //!                            │  └─▶ other: ErrorAnswer ──Api::failure──▶ Failure
 //!  Paint ──PictureApi::body──┘  └─▶ 200: a document ──PictureApi::read──▶ base64 ──▶ bytes ──▶ Painted
 //! ```
+//!
+//! Jobs use the same endpoint: [`Endpoint::document`] for their start and their state, [`Endpoint::download`] for the file.
 
 mod frames;
 mod picture;
@@ -16,9 +18,9 @@ use std::time::Duration;
 use limbic_domain::{ConnectionUrl, Secret, Utc};
 use limbic_http::explain;
 use limbic_stream::outbox::retry_after;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use crate::provider::{Attempt, Failure, FailureKind, OnText, Spent};
@@ -60,6 +62,12 @@ pub enum SettingsError {
     /// There is no key, and the provider needs one.
     #[error("api_key: it is empty, and this provider refuses requests without a key: set it")]
     NoKey,
+    /// There is no wait between two questions.
+    #[error("poll_every: must be at least 1ms, for instance 10s")]
+    Pace,
+    /// A host is not valid.
+    #[error("download_hosts: `{0}` is not a host: write HOST or HOST:PORT, in small letters")]
+    Host(String),
     /// The HTTP client cannot be built.
     #[error("no HTTP client: {0}")]
     Client(reqwest::Error),
@@ -106,10 +114,7 @@ impl Endpoint {
         on_text: &mut OnText<'_>,
     ) -> Result<Generated, Failure> {
         let result = self.attempt(api, attempt, on_text).await;
-        result.map_err(|failure| Failure {
-            detail: self.without_key(&failure.detail),
-            ..failure
-        })
+        result.map_err(|failure| self.without_key_in(failure))
     }
 
     async fn attempt(
@@ -134,22 +139,64 @@ impl Endpoint {
         attempt: Attempt<'_, R>,
         failure: impl Fn(&ErrorAnswer<'_>) -> Failure,
     ) -> Result<Response, Failure> {
-        let request = self
-            .client
-            .post(url)
-            .timeout(attempt.deadline)
-            .header("idempotency-key", attempt.key)
-            .json(body);
-        let response = request.send().await.map_err(|error| {
-            let began = !error.is_connect() && !error.is_builder();
-            let spent = if began { Spent::Unknown } else { Spent::Nothing };
-            Failure::new(FailureKind::Unknown, explain(error)).spending(spent)
-        })?;
+        let request = self.client.post(url).header("idempotency-key", attempt.key);
+        let response = sent(request.json(body), attempt).await?;
+        self.only_200(response, attempt.now, failure).await
+    }
+
+    /// The JSON document that answers a request: a `POST` of a body, else a `GET`. Its form is not checked.
+    pub(crate) async fn document<R, E: From<Failure>>(
+        &self,
+        url: Url,
+        body: Option<&Value>,
+        attempt: Attempt<'_, R>,
+        failure: impl Fn(&ErrorAnswer<'_>) -> E,
+    ) -> Result<Vec<u8>, E> {
+        let response = match body {
+            Some(body) => {
+                let request = self.client.post(url).header("idempotency-key", attempt.key);
+                sent(request.json(body), attempt).await?
+            }
+            None => sent(self.client.get(url), attempt).await?,
+        };
+        let response = self.only_200(response, attempt.now, failure).await?;
+        let reply = whole(response, REPLY_BYTES).await;
+        Ok(reply.map_err(|failure| failure.spending(Spent::Unknown))?)
+    }
+
+    /// Downloads a file of at most this many bytes. A redirect is not followed.
+    pub(crate) async fn download<R>(
+        &self,
+        url: Url,
+        most: usize,
+        attempt: Attempt<'_, R>,
+        failure: impl Fn(&ErrorAnswer<'_>) -> Failure,
+    ) -> Result<Download, Failure> {
+        let response = sent(self.client.get(url), attempt).await?;
+        if response.status().is_redirection() {
+            let location = response.headers().get(LOCATION);
+            let location = location.and_then(|value| value.to_str().ok());
+            let status = response.status().as_u16();
+            let location = location.ok_or_else(|| unknown(format!("{status}, but without a location")))?;
+            return Ok(Download::Elsewhere(location.to_owned()));
+        }
+        let response = self.only_200(response, attempt.now, failure).await?;
+        // A body that is shorter than the header says ends with an error.
+        whole(response, most).await.map(Download::Whole)
+    }
+
+    /// The answer, if it has the status 200.
+    async fn only_200<E: From<Failure>>(
+        &self,
+        response: Response,
+        now: Utc,
+        failure: impl Fn(&ErrorAnswer<'_>) -> E,
+    ) -> Result<Response, E> {
         let status = response.status();
         if status == StatusCode::OK {
             return Ok(response);
         }
-        let wait = wait(response.headers(), attempt.now);
+        let wait = wait(response.headers(), now);
         let body = whole(response, REPLY_BYTES).await?;
         // A message is shortened, which could leave a part of the key.
         let body = self.without_key(&String::from_utf8_lossy(&body));
@@ -160,12 +207,36 @@ impl Endpoint {
         }))
     }
 
+    /// The failure without the key, also if the server has repeated it.
+    pub(crate) fn without_key_in(&self, mut failure: Failure) -> Failure {
+        failure.detail = self.without_key(&failure.detail);
+        failure
+    }
+
     fn without_key(&self, text: &str) -> String {
         if self.key.is_empty() {
             return text.to_owned();
         }
         text.replace(self.key.reveal(), "***")
     }
+}
+
+/// What a download gives.
+#[derive(Debug)]
+pub(crate) enum Download {
+    /// The file.
+    Whole(Vec<u8>),
+    /// It is at another address, which can be relative.
+    Elsewhere(String),
+}
+
+/// Sends a request, and returns when the head of its answer is there.
+async fn sent<R>(request: RequestBuilder, attempt: Attempt<'_, R>) -> Result<Response, Failure> {
+    request.timeout(attempt.deadline).send().await.map_err(|error| {
+        let began = !error.is_connect() && !error.is_builder();
+        let spent = if began { Spent::Unknown } else { Spent::Nothing };
+        Failure::new(FailureKind::Unknown, explain(error)).spending(spent)
+    })
 }
 
 /// Reads a reply with status 200.

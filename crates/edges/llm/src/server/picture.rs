@@ -44,10 +44,7 @@ impl Endpoint {
         attempt: Attempt<'_, Paint>,
     ) -> Result<Painted, Failure> {
         let result = self.picture(api, attempt).await;
-        result.map_err(|failure| Failure {
-            detail: self.without_key(&failure.detail),
-            ..failure
-        })
+        result.map_err(|failure| self.without_key_in(failure))
     }
 
     async fn picture<A: PictureApi>(&self, api: &A, attempt: Attempt<'_, Paint>) -> Result<Painted, Failure> {

@@ -7,6 +7,7 @@
 )]
 
 mod anthropic;
+mod clips;
 mod gateway;
 mod gemini;
 mod mistral;

@@ -96,6 +96,7 @@ const USAGE: Usage = Usage {
     prompt_tokens: 19,
     completion_tokens: 10,
     pictures: 0,
+    video_seconds: 0,
 };
 
 pub(crate) fn a_request_has_the_form_that_we_remember_and_its_text_arrives_in_pieces<F: TextForm>() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use limbic_domain::{HumanDuration, Slug, TenantId, Utc};
@@ -21,11 +21,39 @@ use crate::server::{Server, request};
 pub(crate) struct ManualClock {
     start: Utc,
     now: watch::Sender<Duration>,
+    /// The wake-up that was asked for last.
+    asked: watch::Sender<Duration>,
+    /// To where [`ManualClock::advance_to_next`] has moved it.
+    moves: Mutex<Vec<Duration>>,
 }
+
+/// A later wake-up is a limit, not a wait.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 impl ManualClock {
     pub(crate) fn advance(&self, time: Duration) {
         self.now.send_modify(|now| *now += time);
+    }
+
+    /// Returns when somebody waits for a later time.
+    pub(crate) async fn has_waiter(&self) -> Duration {
+        let mut asked = self.asked.subscribe();
+        let is_wait = |asked: &Duration| {
+            let now = *self.now.borrow();
+            *asked > now && *asked <= now + LONGEST_WAIT
+        };
+        *asked.wait_for(is_wait).await.unwrap()
+    }
+
+    /// Waits until somebody waits for a later time, and moves there.
+    pub(crate) async fn advance_to_next(&self) {
+        let next = self.has_waiter().await;
+        self.moves.lock().unwrap().push(next);
+        self.now.send_replace(next);
+    }
+
+    pub(crate) fn moves(&self) -> Vec<Duration> {
+        self.moves.lock().unwrap().clone()
     }
 }
 
@@ -40,6 +68,7 @@ impl Clock for ManualClock {
     }
 
     fn sleep_until(&self, at: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.asked.send_replace(at);
         let mut now = self.now.subscribe();
         Box::pin(async move {
             let reached = now.wait_for(|now| *now >= at).await.is_ok();
@@ -95,6 +124,7 @@ impl Scene {
             input: TOKEN * 1_000_000,
             output: TOKEN * 1_000_000,
             picture: 0,
+            video_second: 0,
         };
         let settings = GatewaySettings {
             routes: vec![route("ads", &["a", "b"]), route("alone", &["a"])],
@@ -105,6 +135,8 @@ impl Scene {
         let clock = ManualClock {
             start: Utc::from_millis(NOON),
             now: watch::channel(Duration::ZERO).0,
+            asked: watch::channel(Duration::ZERO).0,
+            moves: Mutex::default(),
         };
         Self {
             a: Server::start(),

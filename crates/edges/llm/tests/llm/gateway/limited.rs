@@ -131,6 +131,7 @@ fn a_model_without_a_price_is_refused_unless_the_settings_state_a_default() {
         input: 1_000_000,
         output: 2_000_000,
         picture: 0,
+        video_second: 0,
     });
     let gateway = scene.open();
     assert_eq!(

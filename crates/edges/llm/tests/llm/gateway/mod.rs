@@ -1,6 +1,7 @@
 //! The gateway in front of real providers and their local servers. The time is passed in.
 
 mod cached;
+mod filmed;
 mod kit;
 mod limited;
 mod metered;

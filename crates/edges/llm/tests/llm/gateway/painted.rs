@@ -43,6 +43,7 @@ impl Studio {
             input: token.unsigned_abs() * 1_000_000,
             output: token.unsigned_abs() * 1_000_000,
             picture: picture.unsigned_abs(),
+            video_second: 0,
         };
         scene.settings.prices.push(price("google", 0, PICTURE));
         scene.settings.prices.push(price("openai", TOKEN, 0));

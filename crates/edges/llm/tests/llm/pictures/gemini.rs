@@ -65,6 +65,7 @@ impl PictureForm for GeminiImages {
         prompt_tokens: 19,
         completion_tokens: 1_150,
         pictures: 0,
+        video_seconds: 0,
     };
 
     fn refusal() -> Act {

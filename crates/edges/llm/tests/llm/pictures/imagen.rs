@@ -59,6 +59,7 @@ impl PictureForm for Imagen {
         prompt_tokens: 0,
         completion_tokens: 0,
         pictures: 1,
+        video_seconds: 0,
     };
 
     fn refusal() -> Act {

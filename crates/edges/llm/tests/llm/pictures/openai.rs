@@ -70,6 +70,7 @@ impl PictureForm for OpenAiImages {
         prompt_tokens: 19,
         completion_tokens: 1_568,
         pictures: 0,
+        video_seconds: 0,
     };
 
     fn refusal() -> Act {

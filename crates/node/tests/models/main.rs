@@ -1,6 +1,8 @@
 //! Language models over HTTP: a node, a provider's local server, and clients of two tenants.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod videos;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -106,6 +108,7 @@ async fn paint(State(script): State<Arc<Script>>, headers: HeaderMap) -> Respons
 struct Scene {
     folder: tempfile::TempDir,
     script: Arc<Script>,
+    studio: Arc<videos::Studio>,
     base: String,
     _runtime: Runtime,
 }
@@ -118,6 +121,8 @@ impl Scene {
             .route("/v1/chat/completions", post(complete))
             .route("/v1/images/generations", post(paint))
             .with_state(Arc::clone(&script));
+        let studio = Arc::new(videos::Studio::default());
+        let router = router.merge(videos::routes(Arc::clone(&studio)));
         let listener = runtime
             .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
             .unwrap();
@@ -126,6 +131,7 @@ impl Scene {
         Self {
             folder: tempfile::tempdir().unwrap(),
             script,
+            studio,
             base,
             _runtime: runtime,
         }
