@@ -56,6 +56,7 @@ fn a_post_and_its_reading_have_no_field_for_anything_but_text() {
         "minor",
         "model",
         "offence",
+        "out_of_domain",
         "post",
         "revision",
         "sentiment",

@@ -14,7 +14,7 @@ const NERVOUSNESS: f64 = 0.5;
 /// Fraction of the remaining uncertainty that despair (sadness, remorse, disappointment, pessimism) removes if a
 /// phrase was found.
 const DESPAIR: f64 = 0.4;
-/// Power of a sentiment's probabilities if the text is far from what was learnt: their logits are halved.
+/// How much of an even distribution is mixed into a sentiment whose text is far from what was learnt.
 const FLATTENED: f64 = 0.5;
 
 impl ModelReader {
@@ -99,15 +99,9 @@ impl ModelReader {
     }
 }
 
-/// The probabilities with a smaller distance between them, in the same order.
+/// The probabilities nearer to even ones, in the same order. The compound becomes smaller in the same proportion.
 fn flattened(probabilities: [f64; 3]) -> [f64; 3] {
-    let powers = probabilities.map(|one| one.max(0.0).powf(FLATTENED));
-    let sum: f64 = powers.iter().sum();
-    if sum > 0.0 {
-        powers.map(|one| one / sum)
-    } else {
-        probabilities
-    }
+    probabilities.map(|one| (1.0 - FLATTENED) * one + FLATTENED / 3.0)
 }
 
 /// The most likely label. Among equals, the more neutral, then the less favourable.
