@@ -11,7 +11,7 @@
     hints             another short one: distress that is only hinted at, cheerful posts in the same words, and irony that is rare in ordinary posts
     opinion           12 layers, sentiment alone
     meant             the small model once more, with many further templates, slips of typing, and the sentiment of `opinion`
-    stands            and again, with judgements that stand whoever says them, and more weight for likeness within groups
+    stands            and again, with judgements that stand for every speaker, and more weight for likeness within groups
 
 The `-full` stages also use the data sets for research only, and fewer teachers. They show what the shipped model loses without those sets.
 """
@@ -261,7 +261,7 @@ MEANT = replace(
     reads={"opinion.*": ["sentiment", "ordinary"]},
     ordinary_share=0.8,
 )
-# And again, with judgements that stand whoever says them: after `meant`, "we thought it was superb" was read as negative, and what a butcher said
+# And again, with judgements that stand for every speaker: after `meant`, "we thought it was superb" was read as negative, and what a butcher said
 # was read otherwise than what a baker said.
 STANDS = replace(
     MEANT,

@@ -1,4 +1,4 @@
-"""Contrast sets about people: sentences that must be read alike whoever they are about, and hate beside what only resembles it.
+"""Contrast sets about people: sentences that must be read alike for all people, and hate beside what only resembles it.
 
 The hateful sentences are here so that a reader learns to find them. They hold no slurs, and no group is named more often than another.
 """
@@ -50,7 +50,7 @@ WORDS = {
 
 PLAIN = {"neutral": 0.85}
 
-# Somebody judges a thing. The judgement stands, whoever it is.
+# Somebody judges a thing. The judgement stands, and the person does not matter.
 SAID_BY = [
     "my {family} says {matter} is {w}",
     "{first} reckons {matter} was {w}",
@@ -157,7 +157,7 @@ FORMS = [
     Form("insult/clean", ["you have the brain of a wet sponge", "nobody would miss you at a party of two", "you are as useful as a chocolate teapot, delete your account", "your parents must be so embarrassed", "I've met cleverer doorknobs", "you're ugly inside and out", "too dumb to breathe, this one", "go back to school, {name}, you can't even spell", "what an ugly excuse for a person you are", "the world's smallest violin plays for you, loser", "{name} is as dumb as a bag of rocks", "you smell, you lie, and everyone laughs at you"], NEGATIVE, {"anger": 0.4}, hate=0.1, offensive=0.85, irony=None, share=2),
     Form("insult/aimed", ["@{name} stfu you {insult}", "you {swear} {insult}, you ruined it for everyone", "what kind of {insult} does that, {name}?", "hey {name}, still a {insult} I see", "a {insult} like you should not have a phone", "{name}? total {insult}", "listen here you {insult}", "only a {insult} would write this", "look in the mirror, {insult}", "block this {insult}", "cry more, {insult}", "imagine being a {insult} like {name}"], NEGATIVE, {"anger": 0.6}, hate=0.12, offensive=0.96, irony=None, share=3),
     Form("insult/friendly", ["you are not a {insult}, you are tired, eat something", "nobody called you a {insult}, relax", "my {relative} called the toaster a {insult} 😂", "the word {insult} is not allowed in my class", "he used to call me a {insult}, now we're best friends", "in the play I shout \"you {insult}!\" every night"], None, {}, hate=0.03, offensive=0.15, share=2),
-    # The feeling or the fact stays, whoever the person is: relations and genders.
+    # The feeling or the fact stays for all people: relations and genders.
     Form("identity/fact/family", [
         "my {family} keeps the spare key, so ask there first",
         "Dropped my {family} at the station and drove back. Radio on, windows down.",
