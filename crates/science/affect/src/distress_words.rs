@@ -11,7 +11,7 @@
 
 use std::sync::LazyLock;
 
-use crate::cues::{DistressScores, NAMED, rounded};
+use crate::cues::{DistressScores, NAMED, rounded, score_from};
 use crate::{ClassifierRoom, TextClassifier};
 
 /// The classifier with its threshold.
@@ -34,8 +34,6 @@ pub fn distress_words() -> &'static DistressWords {
 /// Languages that the shipped weights were trained in.
 const LANGUAGES: [&str; 6] = ["es", "fr", "de", "pt", "it", "nl"];
 const MAGIC: &[u8] = b"limbic-distress-words-1\n";
-/// Probabilities nearer to 0 or 1 than this are not told apart.
-const LEAST: f64 = 1e-6;
 
 impl DistressWords {
     /// A classifier of posts in distress, and the probability in `(0, 1)` from which it says yes.
@@ -69,8 +67,7 @@ impl DistressWords {
         if probability < threshold {
             return 0.0;
         }
-        let logit = logit(probability) - logit(threshold) + logit(NAMED);
-        rounded(1.0 / (1.0 + (-logit).exp())).max(NAMED)
+        rounded(score_from(probability, threshold)).max(NAMED)
     }
 
     /// Reads what [`Self::to_bytes`] wrote; `None` if it is not that.
@@ -91,11 +88,6 @@ impl DistressWords {
         bytes.extend(self.classifier.to_bytes());
         bytes
     }
-}
-
-fn logit(probability: f64) -> f64 {
-    let probability = probability.clamp(LEAST, 1.0 - LEAST);
-    (probability / (1.0 - probability)).ln()
 }
 
 #[cfg(test)]

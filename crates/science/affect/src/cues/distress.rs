@@ -94,6 +94,23 @@ impl DistressScores {
     }
 }
 
+/// Probabilities nearer to 0 or 1 than this are not told apart.
+const LEAST: f64 = 1e-6;
+
+/// The score of a probability that says yes from `threshold` on: at the threshold it is [`NAMED`], and it moves as the logit does.
+pub(crate) fn score_from(probability: f64, threshold: f64) -> f64 {
+    logistic(logit(probability) - logit(threshold) + logit(NAMED))
+}
+
+fn logit(probability: f64) -> f64 {
+    let probability = probability.clamp(LEAST, 1.0 - LEAST);
+    (probability / (1.0 - probability)).ln()
+}
+
+fn logistic(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
 pub(super) fn score(words: &Words, knowledge: &Knowledge) -> DistressScores {
     let spoken = &words.spoken;
     let mut cues: Vec<Found> = knowledge.distress.find(spoken).collect();

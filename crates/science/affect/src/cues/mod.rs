@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use foldhash::HashMap;
 
 pub use distress::DistressScores;
-pub(crate) use distress::NAMED;
+pub(crate) use distress::{NAMED, score_from};
 pub(crate) use emotions::{EmotionScores, NAMES as EMOTIONS};
 pub(crate) use intent::IntentCues;
 pub(crate) use words::Words;

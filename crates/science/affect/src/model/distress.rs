@@ -2,7 +2,7 @@
 
 use limbic_encoder::{Task, TaskKind};
 
-use crate::cues::{DistressScores, NAMED};
+use crate::cues::{DistressScores, score_from};
 
 /// The label for any distress. The others name its kind.
 const ANY: &str = "any";
@@ -26,9 +26,6 @@ enum Kind {
     Crisis,
     SelfHarm,
 }
-
-/// Probabilities nearer to 0 or 1 than this are not told apart.
-const LEAST: f64 = 1e-6;
 
 /// Places of the head's labels, and the probability from which each says yes.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +64,7 @@ impl DistressHead {
     pub(super) fn scores(&self, probabilities: &[f32]) -> DistressScores {
         let score = |place: usize, threshold: f64| {
             let probability = probabilities.get(place).copied().map_or(0.0, f64::from);
-            logistic(logit(probability) - logit(threshold) + logit(NAMED))
+            score_from(probability, threshold)
         };
         let mut scores = DistressScores::default();
         let kinds = self.kinds.iter();
@@ -88,18 +85,10 @@ fn part_of(scores: &mut DistressScores, kind: Kind) -> &mut f64 {
     }
 }
 
-fn logit(probability: f64) -> f64 {
-    let probability = probability.clamp(LEAST, 1.0 - LEAST);
-    (probability / (1.0 - probability)).ln()
-}
-
-fn logistic(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cues::NAMED;
     use proptest::prelude::*;
 
     fn task() -> Task {
@@ -139,7 +128,7 @@ mod tests {
         #[test]
         fn the_strongest_kind_is_as_strong_as_any_distress(said in prop::array::uniform9(0.0_f32..1.0)) {
             let head = DistressHead::new(&task()).expect("a head");
-            let any = logistic(logit(f64::from(said[0])) - logit(0.2) + logit(NAMED));
+            let any = score_from(f64::from(said[0]), f64::from(0.2_f32));
             prop_assert!((head.scores(&said).score() - any).abs() < 1e-6);
         }
     }
