@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use limbic_domain::{HumanDuration, Micros, Slug};
 use limbic_llm::gateway::{
-    Clock, FILMED_FOLDER, FilmAsk, FilmedFile, Gateway, GatewayError, Ledger, Outcome, Route, Source,
-    StatedPrice, Target, Upstream, Used,
+    Clock, FILMED_FOLDER, FilmAsk, FilmedFile, Gateway, GatewayError, Ledger, Outcome, Source, StatedPrice,
+    Upstream, Used,
 };
 use limbic_llm::{Film, Filmer, Shape, Veo, VeoSettings};
 use serde_json::json;
@@ -34,14 +34,7 @@ impl Stage {
     /// The model `clips` is made by `google`, then by `other`.
     fn new() -> Self {
         let mut scene = Scene::new();
-        let target = |provider: &str| Target {
-            provider: slug(provider),
-            model: "small".to_owned(),
-        };
-        scene.settings.routes.push(Route {
-            model: "clips".to_owned(),
-            chain: vec![target("google"), target("other")],
-        });
+        scene.add_route("clips", &["google", "other"]);
         for provider in ["google", "other"] {
             scene.settings.prices.push(StatedPrice {
                 provider: slug(provider),

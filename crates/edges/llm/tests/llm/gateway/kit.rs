@@ -112,6 +112,18 @@ fn target(provider: &str) -> Target {
 }
 
 impl Scene {
+    /// Adds a route over the model `small` of each of these providers, in their order.
+    pub(crate) fn add_route(&mut self, model: &str, providers: &[&str]) {
+        let target = |provider: &&str| Target {
+            provider: slug(provider),
+            model: "small".to_owned(),
+        };
+        self.settings.routes.push(Route {
+            model: model.to_owned(),
+            chain: providers.iter().map(target).collect(),
+        });
+    }
+
     /// The model `ads` is written by `a`, then by `b`; the model `alone` by `a`.
     pub(crate) fn new() -> Self {
         let route = |model: &str, chain: &[&str]| Route {

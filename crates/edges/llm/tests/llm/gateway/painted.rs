@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use limbic_domain::{Micros, Slug};
 use limbic_llm::gateway::{
-    Clock, Gateway, GatewayError, Ledger, Maker, Outcome, PAINTED_FOLDER, PaintAsk, PaintedFile, Route,
-    Source, StatedPrice, Target, Upstream, Used,
+    Clock, Gateway, GatewayError, Ledger, Maker, Outcome, PAINTED_FOLDER, PaintAsk, PaintedFile, Source,
+    StatedPrice, Upstream, Used,
 };
 
 use crate::gateway::kit::{Scene, ask, keyed, slug, tenant};
@@ -29,14 +29,7 @@ impl Studio {
     /// The model `backgrounds` is painted by `google`, then by `openai`.
     fn new() -> Self {
         let mut scene = Scene::new();
-        let target = |provider: &str| Target {
-            provider: slug(provider),
-            model: "small".to_owned(),
-        };
-        scene.settings.routes.push(Route {
-            model: "backgrounds".to_owned(),
-            chain: vec![target("google"), target("openai")],
-        });
+        scene.add_route("backgrounds", &["google", "openai"]);
         let price = |provider: &str, token: i64, picture: i64| StatedPrice {
             provider: slug(provider),
             model: "*".to_owned(),
