@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 
 use limbic_affect::{Explanation, WordContribution, emotions};
-use limbic_domain::{Distress, Emotions};
+use limbic_domain::{Affect, Distress, Emotions};
 use serde_json::Value;
 
 /// Emotions below this value are not printed.
@@ -121,8 +121,11 @@ pub(super) fn reading(out: &mut impl Write, reading: &Value, style: Style) -> Re
         writeln!(out, "event      {}", style.bold(&line))?;
     }
     if let Some(language) = reading["language"].as_str() {
+        let is_far = number(&reading["out_of_domain"]).is_some_and(|far| far >= Affect::FAR);
         let is_unread = reading["distress"]["unread"] == true;
-        let note = if is_unread {
+        let note = if is_far {
+            " (the text is far from the posts that the model learnt from: it raises no mood)"
+        } else if is_unread {
             " (distress cannot be read in it)"
         } else {
             ""
@@ -301,6 +304,18 @@ mod tests {
             text.contains("language   sv (distress cannot be read in it)"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_text_far_from_posts_is_named_as_such_and_its_language_is_not_blamed() {
+        let mut read = json!(explain(&LexiconReader::new(), "SELECT id FROM users;").reading);
+        read["out_of_domain"] = json!(Affect::FAR);
+        read["distress"]["unread"] = json!(true);
+        let mut out = Vec::new();
+        reading(&mut out, &read, PLAIN).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("far from the posts"), "{text}");
+        assert!(!text.contains("cannot be read in it"), "{text}");
     }
 
     #[test]
